@@ -1,0 +1,79 @@
+# make run starts everything, make test tests everything; both set up .venv first.
+# The first Python on PATH that is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PORT ?= 8000
+HOST ?= 127.0.0.1
+# Further arguments, such as UP="--no-demo" or ARGS="-k search".
+UP ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint check migrations deployment format clean
+
+help:
+	@echo "make run [PORT=8000]   set up and start medagg"
+	@echo "make test [ARGS=...]   run all tests"
+	@echo "make lint              style and types"
+	@echo "make check             all that CI runs"
+	@echo "make clean             remove caches, never your data in var/"
+
+# Installs the file $(1) unless a stamp says that just this has been done. The sums of all
+# requirements are in the stamp's name, so that a changed pin is noticed.
+define install
+[ -n "$(PYTHON)" ] || \
+	{ echo "medagg: needs Python 3.11 or newer; name it if it is not on PATH: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
+stamp=".venv/installed-$(1)-$$(cat requirements*.txt | cksum | tr ' ' -)"; \
+if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
+	[ -w . ] || { echo "medagg: cannot write to $$PWD" >&2; exit 1; }; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "medagg: Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	.venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv || exit 1; }; \
+	echo "Installing $(1), which takes a minute ..."; \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(1) || \
+		{ echo "medagg: installing $(1) failed, see above" >&2; exit 1; }; \
+	rm -f .venv/installed-$(1)-*; \
+	: > "$$stamp"; \
+fi
+endef
+
+# exec, so that signals reach medagg itself and not only a shell in between.
+run:
+	@$(call install,requirements.txt); \
+	exec .venv/bin/python manage.py up --host "$(HOST)" --port "$(PORT)" $(UP)
+
+test:
+	@$(call install,requirements-dev.txt); \
+	exec .venv/bin/python -m pytest -n auto $(ARGS)
+
+lint:
+	@$(call install,requirements-dev.txt)
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy .
+
+format:
+	@$(call install,requirements-dev.txt)
+	.venv/bin/python -m ruff check --fix .
+	.venv/bin/python -m ruff format .
+
+# On servers of its own, in a folder that is thrown away.
+migrations:
+	@$(call install,requirements-dev.txt)
+	@var="$$(mktemp -d)" && trap 'rm -rf "$$var"' EXIT && unset DATABASE_URL REDIS_URL && \
+	MEDAGG_ENV_FILE=/dev/null MEDAGG_VAR="$$var" \
+		.venv/bin/python manage.py makemigrations --check --dry-run
+
+# As docs and docker-compose.yml set it up: behind HTTPS, under a real name, with a real key.
+deployment:
+	@$(call install,requirements-dev.txt)
+	@SECRET_KEY="$$(.venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
+		.venv/bin/python manage.py check --deploy --fail-level WARNING
+
+check: lint migrations deployment test
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	find . -name __pycache__ -not -path './.venv/*' -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,0 +1,220 @@
+"""Curating datasets and images, at a million images as at ten: nothing counts or loads them all."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import BigIntegerField, Func, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.functional import cached_property
+
+from catalog import services
+from catalog.imaging.files import UnsafePath
+from catalog.local import resolve_dataset_root
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
+from vocab.models import Label, LabelAlias
+
+COUNT_LIMIT = 10_000
+
+
+class BoundedPaginator(Paginator):
+    """Counts no further than COUNT_LIMIT: what lies behind is found by filtering."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return rows[:COUNT_LIMIT].count()
+
+
+class BigModelAdmin(admin.ModelAdmin):
+    """An admin for a table of millions of rows."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+
+class ReadOnlyAdmin(BigModelAdmin):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Label)
+class LabelAdmin(TermAdmin):
+    inlines = (alias_inline(LabelAlias),)
+    usage = {"images": None}
+
+    def count_usage(self, aggregate: Any) -> Any:
+        """Images with the label, summed over profiles."""
+        ids = Func(
+            OuterRef("pk"),
+            template="ARRAY[%(expressions)s]",
+            output_field=ArrayField(BigIntegerField()),
+        )
+        having = ImageProfile.objects.filter(label_ids__contains=ids).order_by()
+        total = Func("num_images", function="sum", output_field=BigIntegerField())
+        return Subquery(having.annotate(total=total).values("total"))
+
+
+class DatasetForm(forms.ModelForm):
+    def clean_local_path(self) -> str:
+        local_path = self.cleaned_data["local_path"]
+        if local_path:
+            try:
+                root = resolve_dataset_root(local_path)
+            except UnsafePath as error:
+                raise ValidationError(str(error)) from error
+            if not root.is_dir():
+                raise ValidationError(f"There is no folder {root}.")
+        return local_path
+
+
+@admin.register(Dataset)
+class DatasetAdmin(admin.ModelAdmin):
+    form = DatasetForm
+    list_display = ("title", "slug", "area", "license", "num_images", "size_mb", "is_active")
+    list_filter = ("is_active", "is_synthetic", "modalities", "area", "license")
+    list_select_related = ("area", "license")
+    search_fields = ("title", "slug", "doi")
+    autocomplete_fields = ("area", "license", "modalities", "task_types", "tags")
+    prepopulated_fields = {"slug": ("title",)}
+    formfield_overrides = HTTPS_URLS
+    readonly_fields = ("created_at", "updated_at")
+    actions = ("activate", "deactivate")
+    list_per_page = 50
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        services.refresh_dataset(dataset=form.instance, area_changed="area" in form.changed_data)
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return {} if obj else self.prepopulated_fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # The slug stands in URLs and archives.
+        return (*self.readonly_fields, "slug") if obj else self.readonly_fields
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Deleting many datasets at once, images and all, is too much for one click."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Sums instead of a list of every image."""
+        counts: dict[Any, int] = {"datasets": len(objs)}
+        counts["images"] = Image.objects.filter(dataset__in=objs).count()
+        return [str(obj) for obj in objs], counts, set(), []
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except services.StillInUse as error:
+            return _refuse(self, request, error)
+
+    def delete_model(self, request: HttpRequest, obj: Dataset) -> None:
+        services.delete_dataset(dataset=obj)
+
+    @admin.action(description="Activate", permissions=["change"])
+    def activate(self, request: HttpRequest, datasets: Any) -> None:
+        changed = services.set_datasets_active(datasets=datasets, is_active=True)
+        self.message_user(request, f"{changed} activated.")
+
+    @admin.action(description="Deactivate: hide with all their images", permissions=["change"])
+    def deactivate(self, request: HttpRequest, datasets: Any) -> None:
+        changed = services.set_datasets_active(datasets=datasets, is_active=False)
+        self.message_user(request, f"{changed} deactivated.")
+
+
+def _refuse(
+    model_admin: admin.ModelAdmin, request: HttpRequest, error: services.StillInUse
+) -> HttpResponse:
+    model_admin.message_user(request, str(error), messages.ERROR)
+    return redirect(request.path.removesuffix("delete/") + "change/")
+
+
+class ImageLabelInline(admin.TabularInline):
+    model = ImageLabel
+    autocomplete_fields = ("label",)
+    extra = 0
+
+
+@admin.register(Image)
+class ImageAdmin(BigModelAdmin):
+    list_display = ("source_id", "dataset", "modality", "sex", "age_years", "is_here")
+    list_filter = ("modality", "sex")
+    list_select_related = ("dataset", "modality")
+    # Prefixes, which the indexes answer.
+    search_fields = ("source_id__startswith", "dataset__slug__startswith")
+    search_help_text = "The beginning of a source id or of a dataset's slug."
+    ordering = ("pk",)
+    autocomplete_fields = ("dataset", "modality", "area")
+    # What importers learn from the file itself is not typed in.
+    readonly_fields = (
+        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height",
+        "created_at", "updated_at",
+    )  # fmt: skip
+    inlines = (ImageLabelInline,)
+
+    @admin.display(boolean=True, description="file here")
+    def is_here(self, image: Image) -> bool:
+        return image.is_local
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        services.refresh_images(image_ids=[form.instance.pk])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*self.readonly_fields, "dataset", "source_id") if obj else self.readonly_fields
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except services.StillInUse as error:
+            return _refuse(self, request, error)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """The images go with their labels, which have no permissions of their own."""
+        counts = {"images": len(objs)}
+        counts["image labels"] = ImageLabel.objects.filter(image__in=objs).count()
+        return [str(obj) for obj in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Image) -> None:
+        services.delete_images(image_ids=[obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        services.delete_images(image_ids=queryset.values_list("pk", flat=True))
+
+
+@admin.register(ImageLabel)
+class ImageLabelAdmin(ReadOnlyAdmin):
+    """For looking things up; labels are edited with their image."""
+
+    list_display = ("image", "label", "finding", "confidence")
+    list_filter = ("finding",)
+    list_select_related = ("image", "label")
+    search_fields = ("image__source_id__startswith", "label__code__exact")
+    raw_id_fields = ("image", "label")
+    ordering = ("pk",)
+
+
+@admin.register(ImageProfile)
+class ImageProfileAdmin(ReadOnlyAdmin):
+    """Derived data, for looking at; `catalog.profiles` writes it."""
+
+    list_display = ("pk", "dataset", "area", "modality", "sex", "age_band", "is_local",
+                    "num_images")  # fmt: skip
+    list_select_related = ("dataset", "area", "modality")
+    list_filter = ("is_local", "sex", "modality")
+    ordering = ("pk",)

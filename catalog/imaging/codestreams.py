@@ -1,0 +1,53 @@
+"""How large an image a compressed frame claims to be, read before any decoder sees it.
+
+The DICOM header may promise 10×10 pixels while the frame inside asks a decoder for 60,000×60,000.
+"""
+
+from pydicom import uid
+
+# Start-of-frame markers of JPEG (ITU-T T.81 table B.1) and JPEG-LS (ITU-T T.87 C.1).
+_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})  # no length follows these
+_CODESTREAM_START = b"\xff\x4f\xff\x51"  # JPEG 2000 (ITU-T T.800 A.4.1, A.5.1): SOC, then SIZ
+_HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+_MAX_BOXES = 4096  # bytes that may stand before it, where a JP2 file was stored whole
+
+
+def read_frame_size(frame: bytes, transfer_syntax: str) -> tuple[int, int] | None:
+    """Return (width, height) in pixels as `frame` itself states them.
+
+    None for transfer syntaxes whose decoders go by the DICOM header alone. (0, 0) where the frame
+    should state its size and does not.
+    """
+    if transfer_syntax in (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes):
+        return _read_jpeg_size(frame)
+    if transfer_syntax in (*uid.JPEG2000TransferSyntaxes, *_HTJ2K):
+        return _read_jpeg_2000_size(frame)
+    return None
+
+
+def _read_jpeg_size(frame: bytes) -> tuple[int, int]:
+    at = frame.find(b"\xff\xd8") + 2
+    while 2 <= at < len(frame) - 8:
+        marker = frame[at + 1]
+        if frame[at] != 0xFF:
+            break
+        if marker in _FRAME_MARKERS:  # length 2, precision 1, height 2, width 2
+            return _read_int(frame, at + 7, 2), _read_int(frame, at + 5, 2)
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        else:
+            at += 2 if marker in _BARE_MARKERS else 2 + _read_int(frame, at + 2, 2)
+    return 0, 0
+
+
+def _read_jpeg_2000_size(frame: bytes) -> tuple[int, int]:
+    at = frame.find(_CODESTREAM_START, 0, _MAX_BOXES)
+    if at < 0:
+        return 0, 0
+    right, bottom, left, top = (_read_int(frame, at + offset, 4) for offset in (8, 12, 16, 20))
+    return max(0, right - left), max(0, bottom - top)
+
+
+def _read_int(frame: bytes, at: int, size: int) -> int:
+    return int.from_bytes(frame[at : at + size], "big")

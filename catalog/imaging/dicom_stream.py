@@ -1,0 +1,156 @@
+"""DICOM files, parsed within bounds: only the elements asked for, and never further than the file.
+
+File format: DICOM PS3.10 (preamble, file meta information) and PS3.5 (encodings). pydicom does the
+parsing; what is added here is distrust: lengths are checked against the file before anything is
+read, inflating is limited, and whatever pydicom raises on hostile bytes becomes `NotReadable`.
+"""
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_preamble
+
+MAX_INFLATED_BYTES = 256 << 20
+UNDEFINED_LENGTH = 0xFFFFFFFF
+# Float Pixel Data, Double Float Pixel Data, Pixel Data
+PIXEL_KEYWORDS = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+
+
+class NotReadable(Exception):
+    """A file that is no DICOM file, or a damaged or unsupported one; `reason` says it plainly."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class PixelElement:
+    """Where the pixel data are: `length` in bytes, or `UNDEFINED_LENGTH` when encapsulated."""
+
+    keyword: str
+    vr: str
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class DicomStream:
+    """A parsed header, and the stream (inflated where that is needed) that its pixels are in."""
+
+    header: Dataset
+    transfer_syntax: uid.UID
+    body: BinaryIO
+    pixels: PixelElement | None = None
+
+
+@contextmanager
+def plain_reasons(what: str) -> Iterator[None]:
+    """Turn whatever a parser or decoder raises into `NotReadable`, with `what` as its beginning."""
+    try:
+        yield
+    except NotReadable:
+        raise
+    except Exception as error:
+        detail = "".join(c if c.isprintable() else " " for c in str(error))[:200]
+        raise NotReadable(f"{what}: {detail or type(error).__name__}") from error
+
+
+def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> DicomStream:
+    """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
+
+    Values over `max_value` bytes are left out. Raises `NotReadable` for what is not a DICOM file,
+    is cut short, or names no transfer syntax.
+    """
+    with plain_reasons("The DICOM header cannot be read"):
+        file.seek(0)
+        meta = _read_meta(file)
+        syntax = uid.UID(str(meta.get("TransferSyntaxUID", "")))
+        if not syntax:
+            raise NotReadable("The DICOM header names no transfer syntax.")
+        body = _inflate(file) if syntax == uid.DeflatedExplicitVRLittleEndian else file
+        stream = DicomStream(Dataset(), syntax, body)
+        tags: list[Any] = [tag for word in keywords if (tag := tag_for_keyword(word)) is not None]
+        stream.header = read_dataset(
+            body,
+            *_encoding(syntax),
+            stop_when=_PixelFinder(stream),
+            defer_size=max_value,
+            specific_tags=tags,
+        )
+        stream.header.file_meta = meta
+        return stream
+
+
+def read_value(header: Dataset, keyword: str) -> Any:
+    """The value of an element, or None when it is absent or is not what its VR promises."""
+    try:
+        return header.get(keyword)
+    except Exception:  # noqa: BLE001
+        # pydicom's converters raise anything on dirty values. One such element is no reason to
+        # lose the image, and what cannot be parsed cannot be kept either.
+        return None
+
+
+def _read_meta(file: BinaryIO) -> Any:
+    if file.read(132)[128:] != b"DICM":
+        raise NotReadable("This is not a DICOM file: it lacks the mark 'DICM' at byte 128.")
+    file.seek(0)
+    read_preamble(file, force=False)
+    return read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, vr, length: tag >> 16 != 2,
+        defer_size=4096,
+    )
+
+
+def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
+    """(implicit VR, little endian) of a transfer syntax; PS3.5 A.4 for all that are not named."""
+    return syntax == uid.ImplicitVRLittleEndian, syntax != uid.ExplicitVRBigEndian
+
+
+def _inflate(file: BinaryIO) -> BinaryIO:
+    """The rest of `file`, deflated as in PS3.5 A.5, refused where it would fill the memory."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
+    if inflater.unconsumed_tail:
+        raise NotReadable(f"The file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
+    return io.BytesIO(data)
+
+
+class _PixelFinder:
+    """pydicom's stop callback: checks each element's length and stops at the pixel data.
+
+    pydicom calls it with the stream at the element's value, before reading that.
+    """
+
+    def __init__(self, stream: DicomStream) -> None:
+        self.stream = stream
+        position = stream.body.tell()
+        self.size = stream.body.seek(0, io.SEEK_END)
+        stream.body.seek(position)
+
+    def __call__(self, tag: int, vr: str | None, length: int) -> bool:
+        offset = self.stream.body.tell()
+        if length != UNDEFINED_LENGTH and offset + length > self.size:
+            raise NotReadable(
+                f"The file is cut short: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) says it has"
+                f" {length} bytes and {max(0, self.size - offset)} are left."
+            )
+        if tag not in PIXEL_KEYWORDS:
+            return False
+        self.stream.pixels = PixelElement(PIXEL_KEYWORDS[tag], vr or "OW", offset, length)
+        return True

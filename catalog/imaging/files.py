@@ -1,0 +1,232 @@
+"""Safe access to the files of a dataset's local copy.
+
+A stored path is text from someone else's table. It is checked when it is stored
+(`check_relative_path`) and never believed when it is used: `open_beneath` walks it one folder at
+a time, so that neither a link nor a folder swapped in between can lead out of the dataset.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_SEGMENT_BYTES = 255  # NAME_MAX of every common file system
+MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
+READ_SIZE = 1 << 20
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that nobody writes to must return at once.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+# What the kernel says of a link under O_NOFOLLOW, and of a link under O_NOFOLLOW|O_DIRECTORY.
+_MAYBE_A_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+_DRIVE = re.compile(r"[A-Za-z]:")
+_PLAIN_ASCII = re.compile(r"[A-Za-z0-9_+=@%~, ()\[\]-][A-Za-z0-9_+=@%~, ()\[\].-]*")
+
+
+class UnsafePath(ValueError):
+    """A path that could leave its dataset, or that does not name a plain file. Says what to do."""
+
+
+class FileChanged(Exception):
+    """A file was written to while it was read: what was read belongs to no state of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the catalog keeps of a file's content.
+
+    `crc32` is the unsigned CRC-32 that ZIP uses; `sha256` is lower-case hexadecimal; `mtime_ns` is
+    nanoseconds since 1970.
+    """
+
+    size_bytes: int
+    sha256: str
+    crc32: int
+    mtime_ns: int
+
+
+def check_relative_path(path: str) -> str:
+    """Return `path` unchanged when it is a plain relative POSIX path.
+
+    Raises `UnsafePath` for an absolute path (POSIX, drive letter or UNC), for backslashes, empty,
+    `.` and `..` parts, control characters, text that is no valid Unicode, and for parts over 255
+    or paths over 1024 bytes of UTF-8.
+    """
+    if not path:
+        raise UnsafePath(
+            "The path is empty. Give the file's path relative to the dataset's folder."
+        )
+    if path[0] == "/" or "\\" in path or _DRIVE.match(path):
+        raise _unsafe(path, "is absolute or a Windows path", "write it relative, with '/' between")
+    parts = path.split("/")
+    for part in parts:
+        _check_part(path, part)
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise _unsafe(path, f"is longer than {MAX_PATH_BYTES} bytes", "shorten the folder names")
+    return path
+
+
+def _check_part(path: str, part: str) -> None:
+    if len(part) < 64 and _PLAIN_ASCII.fullmatch(part):
+        return  # nearly every name; spares the slower looks below
+    if part in ("", ".", ".."):
+        raise _unsafe(path, f"has the part {part!r}", "write it without empty, '.' and '..' parts")
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in part):
+        raise _unsafe(path, "has control or undecodable characters", "rename the file")
+    if len(part.encode()) > MAX_SEGMENT_BYTES:
+        raise _unsafe(path, f"has a part over {MAX_SEGMENT_BYTES} bytes", "shorten that name")
+
+
+def _unsafe(path: str, what: str, remedy: str) -> UnsafePath:
+    shown = path if len(path) <= 120 else f"{path[:117]}..."
+    return UnsafePath(f"The path {shown!r} {what}; {remedy}.")
+
+
+def open_beneath(root: Path, relative: str) -> BinaryIO:
+    """Open the regular file `relative` below `root` for reading, and never anything else.
+
+    `root` itself may be a link: it is the operator's own setting. Links inside it are followed as
+    long as they stay inside. The caller closes the file.
+
+    Raises `UnsafePath` for a path that leaves `root` or that is no regular file,
+    `FileNotFoundError` for one that is not there, and other `OSError`s as the system gives them.
+    """
+    check_relative_path(relative)
+    try:
+        return _open_parts(root, relative.split("/"), relative)
+    except OSError as error:
+        if error.errno not in _MAYBE_A_LINK:
+            raise
+    return _open_linked(root, relative)
+
+
+def _open_parts(root: Path, parts: list[str], relative: str) -> BinaryIO:
+    """Walk `parts` from `root` without following any link. Raises ELOOP or ENOTDIR at a link."""
+    folder = os.open(root, _FOLDER_FLAGS)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = _open_last(folder, parts[-1], relative)
+    finally:
+        os.close(folder)
+    return file
+
+
+def _open_last(folder: int, name: str, relative: str) -> BinaryIO:
+    try:
+        descriptor = os.open(name, _FILE_FLAGS, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP):  # a socket, a dead device
+            raise _not_a_file(relative) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _not_a_file(relative)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _not_a_file(relative: str) -> UnsafePath:
+    return _unsafe(relative, "is not a regular file", "name a file, or take it off the list")
+
+
+def _open_linked(root: Path, relative: str) -> BinaryIO:
+    """Open a path that has a link in it, when all of it resolves to a place inside `root`.
+
+    The resolved path is walked again without following links: one that is swapped in meanwhile
+    makes the walk fail instead of leading elsewhere.
+    """
+    home = os.path.realpath(root, strict=True)
+    target = _resolve(home, relative)
+    if not target.startswith(home.rstrip("/") + "/"):
+        what = "is a link that leads out of the dataset's folder"
+        raise _unsafe(relative, what, "copy the file into the folder")
+    try:
+        return _open_parts(Path(home), os.path.relpath(target, home).split("/"), relative)
+    except OSError as error:
+        if error.errno in _MAYBE_A_LINK:
+            raise _swapped(relative) from error
+        raise
+
+
+def _resolve(home: str, relative: str) -> str:
+    try:
+        return os.path.realpath(Path(home, relative), strict=True)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(errno.ENOENT, "A part of the path is a file", relative) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unsafe(relative, "is a link that leads to itself", "repair the link") from error
+        if error.errno == errno.EINVAL:  # readlink on what was a link a moment ago
+            raise _swapped(relative) from error
+        raise
+
+
+def _swapped(relative: str) -> UnsafePath:
+    return _unsafe(
+        relative, "was swapped while it was opened", "try again when nothing writes there"
+    )
+
+
+def read_facts(file: BinaryIO) -> FileFacts:
+    """Read `file`, a real file on disk, once from its start, and return its `FileFacts`.
+
+    Raises `FileChanged` when its size or time changed meanwhile, and `OSError` from reading.
+    """
+    before = os.fstat(file.fileno())
+    file.seek(0)
+    sha256, crc32, length = hashlib.sha256(), 0, 0
+    buffer = memoryview(bytearray(min(READ_SIZE, max(before.st_size, 1))))
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]
+        sha256.update(buffer[:count])
+        crc32 = zlib.crc32(buffer[:count], crc32)
+        length += count
+    after = os.fstat(file.fileno())
+    if not (_mark(before) == _mark(after) and length == after.st_size):
+        raise FileChanged(
+            "The file changed while it was read; try again when nothing writes to it."
+        )
+    return FileFacts(length, sha256.hexdigest(), crc32, after.st_mtime_ns)
+
+
+def _mark(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def iter_files(root: Path) -> Iterator[str]:
+    """Yield the relative POSIX path of every regular file below `root`, sorted by code point.
+
+    Names that begin with a dot are left out, folders with all that is in them. A link to a file is
+    yielded (`open_beneath` decides whether it may be followed), a link to a folder is not entered.
+    Raises `OSError` for a folder that cannot be listed, rather than leaving it out unseen.
+    """
+    waiting = _list_folder(root, "")
+    while waiting:
+        path = waiting.pop()
+        if path.endswith("/"):
+            waiting.extend(_list_folder(root, path))
+        else:
+            yield path
+
+
+def _list_folder(root: Path, prefix: str) -> list[str]:
+    """The entries of a folder below `root`, last first; folders end in '/', as they sort."""
+    with os.scandir(root / prefix) as entries:
+        found = [
+            f"{prefix}{entry.name}/" if is_folder else f"{prefix}{entry.name}"
+            for entry in entries
+            if not entry.name.startswith(".")
+            and ((is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file())
+        ]
+    return sorted(found, reverse=True)

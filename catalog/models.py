@@ -1,0 +1,274 @@
+"""Datasets, their images, and the profiles that make counting images cheap.
+
+The entities and fields are described in docs/db-schema.md.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.search import SearchVectorField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from catalog.imaging.files import UnsafePath, check_relative_path
+from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
+from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType
+
+MAX_AGE_YEARS = 129
+BYTES_PER_MB = 1_000_000
+
+
+class Sex(models.TextChoices):
+    """The codes of DICOM's Patient's Sex (0010,0040); empty where it is not known."""
+
+    FEMALE = "F", "Female"
+    MALE = "M", "Male"
+    OTHER = "O", "Other"
+
+
+class Finding(models.TextChoices):
+    """What the source says of a label; only positive ones count in filters."""
+
+    POSITIVE = "positive", "Positive"
+    UNCERTAIN = "uncertain", "Uncertain"
+    NEGATIVE = "negative", "Negative"
+
+
+class Dataset(models.Model):
+    """A source dataset, as its owner published it."""
+
+    slug = models.SlugField(max_length=80, unique=True, help_text="Stands in URLs and archives.")
+    title = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    source_url = models.URLField(max_length=500, blank=True, verbose_name="source URL")
+    area = models.ForeignKey(
+        AnatomicalArea,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="datasets",
+        verbose_name="anatomical area",
+    )
+    modalities = models.ManyToManyField(Modality, blank=True, related_name="datasets")
+    task_types = models.ManyToManyField(TaskType, blank=True, related_name="datasets")
+    tags = models.ManyToManyField(Tag, blank=True, related_name="datasets")
+    license = models.ForeignKey(
+        License, models.PROTECT, null=True, blank=True, related_name="datasets"
+    )
+    citation = models.TextField(blank=True)
+    doi = models.CharField(
+        "DOI",
+        max_length=200,
+        blank=True,
+        validators=[RegexValidator(r"^10\.\d{4,9}/\S+$", "A DOI looks like 10.1234/abc.")],
+    )
+    num_images = models.PositiveIntegerField(
+        default=0, help_text="Images or studies, as published or, once loaded, as counted."
+    )
+    size_mb = models.PositiveIntegerField(
+        "size in MB", null=True, blank=True, help_text="Megabytes of 1,000,000 bytes."
+    )
+    local_path = models.CharField(
+        max_length=500, blank=True, help_text="The folder of the local copy, if there is one."
+    )
+    is_synthetic = models.BooleanField(
+        default=False, help_text="Generated images, which show no patient."
+    )
+    is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
+    search_vector = SearchVectorField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = DatasetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["title"]
+        indexes = [
+            GinIndex(fields=["search_vector"], name="dataset_search_vector"),
+            GinIndex(OpClass(F("title"), name="gin_trgm_ops"), name="dataset_title_trigrams"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("dataset-detail", args=[self.slug])
+
+    @property
+    def size_bytes(self) -> int | None:
+        return None if self.size_mb is None else self.size_mb * BYTES_PER_MB
+
+
+class ImageProfile(models.Model):
+    """One distinct combination of what images are filtered by, and how many images share it.
+
+    Facet counts are sums over this small table, so they do not grow with the number of images.
+    ``age_band`` is the first year of a ten-year band; None where the age is unknown.
+    ``label_ids`` are the positive labels, ascending. Written by ``catalog.profiles`` alone.
+    """
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles")
+    area = models.ForeignKey(AnatomicalArea, models.PROTECT, null=True, related_name="profiles")
+    modality = models.ForeignKey(Modality, models.PROTECT, null=True, related_name="profiles")
+    label_ids = ArrayField(models.BigIntegerField(), default=list)
+    sex = models.CharField(max_length=1, blank=True, choices=Sex)
+    age_band = models.PositiveSmallIntegerField(null=True)
+    is_local = models.BooleanField()
+    num_images = models.PositiveIntegerField(default=0)
+    num_bytes = models.PositiveBigIntegerField(default=0)
+
+    objects = ImageProfileQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "area", "modality", "label_ids", "sex", "age_band", "is_local"],
+                nulls_distinct=False,
+                name="profile_is_one_combination",
+            ),
+        ]
+        indexes = [GinIndex(fields=["label_ids"], name="profile_labels")]
+
+    def __str__(self) -> str:
+        return f"profile {self.pk}: {self.num_images} images"
+
+
+class Image(models.Model):
+    """One image or study of a dataset: a file, a DICOM file, or a series that lies elsewhere."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="images", db_index=False)
+    source_id = models.CharField(max_length=255, help_text="Its id within the source dataset.")
+    file_path = models.CharField(
+        max_length=1024, blank=True, help_text="Relative to the dataset's local path."
+    )
+    remote_url = models.CharField(
+        max_length=1000, blank=True, help_text="Where it can be fetched when it is not here."
+    )
+    modality = models.ForeignKey(
+        Modality, models.PROTECT, null=True, blank=True, related_name="images"
+    )
+    area = models.ForeignKey(
+        AnatomicalArea,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="images",
+        help_text="Only where it differs from the dataset's area.",
+    )
+    subject_id = models.CharField(max_length=128, blank=True)
+    sex = models.CharField(max_length=1, blank=True, choices=Sex)
+    age_years = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(MAX_AGE_YEARS)],
+    )
+    width = models.PositiveIntegerField(null=True, blank=True, help_text="pixels")
+    height = models.PositiveIntegerField(null=True, blank=True, help_text="pixels")
+    size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+    crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
+    mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
+    metadata_json = models.JSONField("metadata", default=dict, blank=True)
+    label_set = models.ManyToManyField(Label, through="ImageLabel", related_name="images")
+    profile = models.ForeignKey(
+        ImageProfile,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="images",
+        db_index=False,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ImageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["profile_id", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "source_id"], name="image_is_known_once"),
+            models.CheckConstraint(condition=~Q(source_id=""), name="image_has_a_source_id"),
+            models.CheckConstraint(
+                condition=Q(age_years__isnull=True) | Q(age_years__range=(0, MAX_AGE_YEARS)),
+                name="image_age_is_human",
+            ),
+            models.CheckConstraint(
+                condition=Q(sha256="") | Q(sha256__regex=r"^[0-9a-f]{64}$"),
+                name="image_sha256_is_hex",
+            ),
+            models.CheckConstraint(
+                condition=Q(crc32__isnull=True) | Q(crc32__lt=2**32), name="image_crc32_fits"
+            ),
+            models.CheckConstraint(
+                condition=Q(file_path="")
+                | (
+                    Q(size_bytes__isnull=False)
+                    & ~Q(sha256="")
+                    & Q(crc32__isnull=False)
+                    & Q(mtime_ns__isnull=False)
+                ),
+                name="local_image_is_hashed",
+            ),
+            models.CheckConstraint(
+                condition=~Q(file_path__startswith="/") & ~Q(file_path__regex=r"(^|/)\.\.(/|$)"),
+                name="image_path_stays_inside",
+            ),
+        ]
+        indexes = [
+            models.Index(F("profile"), F("id"), name="image_by_profile"),
+            models.Index(
+                OpClass(F("source_id"), name="varchar_pattern_ops"), name="image_source_id_prefix"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.source_id
+
+    def get_absolute_url(self) -> str:
+        return reverse("image-detail", args=[self.pk])
+
+    def clean(self) -> None:
+        if self.file_path:
+            try:
+                check_relative_path(self.file_path)
+            except UnsafePath as error:
+                raise ValidationError({"file_path": str(error)}) from error
+
+    @property
+    def is_local(self) -> bool:
+        return bool(self.file_path)
+
+
+class ImageLabel(models.Model):
+    """That a source gives an image a label: found, doubted, or excluded."""
+
+    image = models.ForeignKey(Image, models.CASCADE, related_name="image_labels", db_index=False)
+    label = models.ForeignKey(Label, models.PROTECT, related_name="image_labels")
+    finding = models.CharField(max_length=9, choices=Finding, default=Finding.POSITIVE)
+    confidence = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Between 0 and 1, where the source gives one.",
+    )
+    metadata_json = models.JSONField("metadata", default=dict, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "label"], name="image_has_a_label_once"),
+            models.CheckConstraint(
+                condition=Q(confidence__isnull=True) | Q(confidence__range=(0, 1)),
+                name="confidence_is_a_share",
+            ),
+            models.CheckConstraint(
+                condition=Q(finding__in=Finding.values), name="finding_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.get_finding_display().lower()})"

@@ -1,0 +1,42 @@
+"""What the catalog can be asked, in its own words."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q, Sum
+
+
+class DatasetQuerySet(models.QuerySet):
+    def active(self) -> Self:
+        """What search and pages show; the rest is for curators in the admin."""
+        return self.filter(is_active=True)
+
+    def with_terms(self) -> Self:
+        return self.select_related("area", "license").prefetch_related(
+            "modalities", "task_types", "tags"
+        )
+
+
+class ImageProfileQuerySet(models.QuerySet):
+    def active(self) -> Self:
+        return self.filter(dataset__is_active=True, num_images__gt=0)
+
+    def total_images(self) -> int:
+        return self.aggregate(total=Sum("num_images"))["total"] or 0
+
+
+class ImageQuerySet(models.QuerySet):
+    def active(self) -> Self:
+        return self.filter(dataset__is_active=True)
+
+    def local(self) -> Self:
+        return self.exclude(file_path="")
+
+    def for_tiles(self) -> Self:
+        """Everything that a tile of the grid shows, in a fixed number of queries."""
+        return self.select_related("dataset", "modality", "area").prefetch_related(
+            "image_labels__label"
+        )
+
+    def with_source_id(self, prefix: str) -> Self:
+        return self.filter(Q(source_id__startswith=prefix))

@@ -1,0 +1,70 @@
+"""Edits by curators: what they change is written here together with what follows from it."""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.profiles import rebuild_profiles, refresh_image_profiles
+from catalog.querysets import DatasetQuerySet
+from catalog.search import refresh_search_vectors
+
+
+class StillInUse(Exception):
+    """Collections hold images of what is to be deleted; the message says what to do instead."""
+
+
+def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:
+    """After a dataset or its terms were saved: make it findable, and its images' area true."""
+    refresh_search_vectors(dataset_ids=[dataset.pk])
+    if area_changed:
+        rebuild_profiles(dataset_ids=[dataset.pk])
+
+
+def refresh_images(*, image_ids: Iterable[int]) -> None:
+    """After single images or their labels were saved."""
+    refresh_image_profiles(image_ids=image_ids)
+
+
+def set_datasets_active(*, datasets: DatasetQuerySet, is_active: bool) -> int:
+    """Show or hide datasets with all their images; collections keep what they hold."""
+    return datasets.exclude(is_active=is_active).update(is_active=is_active)
+
+
+def delete_dataset(*, dataset: Dataset) -> None:
+    """Delete a dataset with its images, however many, without loading them.
+
+    Raises:
+        StillInUse: a collection holds at least one of its images.
+    """
+    if dataset.images.filter(collection_items__isnull=False).exists():
+        raise StillInUse(
+            f"Collections hold images of “{dataset.title}”. Deactivate it instead: it then "
+            "disappears from search, and the collections stay whole."
+        )
+    with transaction.atomic():
+        images = Image.objects.filter(dataset=dataset)
+        _delete_unseen(ImageLabel.objects.filter(image__in=images))
+        _delete_unseen(images)
+        _delete_unseen(ImageProfile.objects.filter(dataset=dataset))
+        dataset.delete()
+
+
+def delete_images(*, image_ids: Iterable[int]) -> None:
+    """Delete single images and recount what they counted for.
+
+    Raises:
+        StillInUse: a collection holds one of them.
+    """
+    images = Image.objects.filter(pk__in=list(image_ids))
+    if held := images.filter(collection_items__isnull=False).first():
+        raise StillInUse(f"A collection holds the image “{held.source_id}”; it must stay.")
+    with transaction.atomic():
+        dataset_ids = set(images.values_list("dataset_id", flat=True))
+        images.delete()
+        rebuild_profiles(dataset_ids=dataset_ids)
+
+
+def _delete_unseen(rows: object) -> None:
+    """Delete without Django's collector, which would load every row first."""
+    rows._raw_delete(rows.db)  # type: ignore[attr-defined]

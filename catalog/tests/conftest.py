@@ -1,0 +1,13 @@
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: LazySettings, tmp_path: Path) -> Path:
+    """Every test has its own dataset and preview folders."""
+    settings.DATASET_ROOTS = [tmp_path / "datasets"]
+    settings.PREVIEW_ROOT = tmp_path / "previews"
+    settings.DATASET_ROOTS[0].mkdir()
+    return tmp_path

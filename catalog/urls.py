@@ -1,0 +1,13 @@
+from django.urls import path
+
+from catalog import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("datasets/", views.dataset_list, name="dataset-list"),
+    path("datasets/<slug:slug>/", views.dataset_detail, name="dataset-detail"),
+    path("images/", views.image_list, name="image-list"),
+    path("images/<int:pk>/", views.image_detail, name="image-detail"),
+    path("images/<int:pk>/preview/", views.image_preview, name="image-preview"),
+    path("images/<int:pk>/file/", views.image_file, name="image-file"),
+]

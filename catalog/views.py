@@ -1,0 +1,264 @@
+"""Pages of the catalog: home, datasets, images, previews and files. All read-only."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date
+from django.views.decorators.http import require_safe
+
+from catalog.facets import (
+    canonical_params,
+    count_dataset_facets,
+    count_image_facets,
+    toggle_value,
+)
+from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.imaging.files import UnsafePath
+from catalog.imaging.previews import CONTENT_TYPE, CannotRender
+from catalog.local import open_image
+from catalog.models import Dataset, Finding, Image, ImageProfile
+from catalog.paging import Page, fetch_page, parse_cursor
+from catalog.preview_cache import PREVIEW_SIZES, cached_preview, preview_etag
+from vocab.models import AnatomicalArea, Modality, Term
+
+DATASETS_PER_PAGE = 20
+DATASET_SORTS = {
+    "relevance": ("Best match", ("-rank", "title")),
+    "title": ("Title", ("title",)),
+    "images": ("Most images", ("-num_images", "title")),
+    "size": ("Largest", ("-size_mb", "title")),
+    "updated": ("Newest here", ("-created_at", "title")),
+}
+STRIP_IMAGES = 8
+SAMPLE_IMAGES = 6
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    profiles = ImageProfile.objects.active()
+    images = profiles.aggregate(total=Sum("num_images"), local=Sum(
+        "num_images", filter=Q(is_local=True)))  # fmt: skip
+    return render(
+        request,
+        "catalog/home.html",
+        {
+            "num_datasets": Dataset.objects.active().count(),
+            "num_images": images["total"] or 0,
+            "num_local": images["local"] or 0,
+            "modalities": _count_by(Modality),
+            "areas": _count_by(AnatomicalArea),
+            "samples": _sample_images(),
+        },
+    )
+
+
+def _sample_images() -> list[Image]:
+    """A picture on this server of each of a few modalities, the most frequent first."""
+    local = ImageProfile.objects.active().filter(is_local=True, modality__is_active=True)
+    biggest = local.order_by("modality", "-num_images", "pk").distinct("modality")
+    pictures = Image.objects.filter(profile=OuterRef("pk"), width__isnull=False).order_by("pk")
+    firsts = list(
+        ImageProfile.objects.filter(pk__in=biggest.values("pk"))
+        .annotate(first=Subquery(pictures.values("pk")[:1]))
+        .filter(first__isnull=False)
+        .order_by("-num_images", "pk")
+        .values_list("first", flat=True)[:SAMPLE_IMAGES]
+    )
+    images = Image.objects.select_related("modality").in_bulk(firsts)
+    return [images[pk] for pk in firsts]
+
+
+def _count_by(model: type[Term]) -> list[dict[str, Any]]:
+    """Active terms in use with their numbers of images and datasets, the most used first."""
+    terms: Any = model._default_manager
+    of_active = Q(profiles__dataset__is_active=True)
+    images = terms.active().annotate(n=Sum("profiles__num_images", filter=of_active))
+    in_active = terms.filter(datasets__is_active=True)
+    datasets = dict(in_active.annotate(n=Count("datasets")).values_list("pk", "n"))
+    counted = [
+        {
+            "code": term.code,
+            "name": term.name,
+            "num_images": term.n or 0,
+            "num_datasets": datasets.get(term.pk, 0),
+        }
+        for term in images
+        if term.n or term.pk in datasets
+    ]
+    return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))
+
+
+@require_safe
+def dataset_list(request: HttpRequest) -> HttpResponse:
+    filters = DatasetFilterSet(request.GET)
+    sorts = _dataset_sorts(filters)
+    sort = request.GET.get("sort") or next(iter(sorts))
+    problems = list(filters.problems)
+    if sort not in sorts:
+        problems.append(f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below.")
+    rows = Dataset.objects.none() if problems else filters.rows().order_by(*sorts[sort][1])
+    paginator = Paginator(rows.with_terms(), DATASETS_PER_PAGE)
+    context = _list_context(filters, problems) | {
+        "facets": [] if problems else count_dataset_facets(filters),
+        "page": paginator.get_page(request.GET.get("page")),
+        "total": paginator.count,
+        "sorts": [(code, name) for code, (name, _) in sorts.items()],
+        "sort": sort,
+    }
+    return _page_or_fragment(request, "dataset", context, bool(problems))
+
+
+def _dataset_sorts(filters: DatasetFilterSet) -> dict[str, Any]:
+    has_rank = bool(filters.cleaned.get("q"))
+    return {code: sort for code, sort in DATASET_SORTS.items() if has_rank or code != "relevance"}
+
+
+@require_safe
+def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
+    images = dataset.images.order_by("-profile__is_local", "profile_id", "id")
+    return render(
+        request,
+        "catalog/dataset_detail.html",
+        {
+            "dataset": dataset,
+            "modalities": [term for term in dataset.modalities.all() if term.is_active],
+            "task_types": [term for term in dataset.task_types.all() if term.is_active],
+            "tags": [term for term in dataset.tags.all() if term.is_active],
+            "num_here": dataset.profiles.aggregate(total=Sum("num_images"))["total"] or 0,
+            "num_local": dataset.images.local().count(),
+            "labels": _label_distribution(dataset),
+            "images": images.for_tiles()[:STRIP_IMAGES],
+        },
+    )
+
+
+def _label_distribution(dataset: Dataset) -> list[dict[str, Any]]:
+    """Positive labels with their numbers of images and their share of the largest, in percent."""
+    filters = ImageFilterSet.of_dataset(dataset.slug)
+    facet = next(facet for facet in count_image_facets(filters) if facet.name == "label")
+    most = max((value.count for value in facet.values), default=1)
+    return [
+        {"code": v.code, "name": v.name, "count": v.count, "percent": 100 * v.count / most}
+        for v in facet.values
+    ]
+
+
+@require_safe
+def image_list(request: HttpRequest) -> HttpResponse:
+    filters = ImageFilterSet(request.GET)
+    problems = list(filters.problems)
+    page = Page([])
+    try:
+        cursor = parse_cursor(request.GET.get("page", ""))
+        if not problems:
+            page = fetch_page(filters, cursor)
+    except ValidationError as error:
+        problems += error.messages
+    context = _list_context(filters, problems) | {
+        "facets": [] if problems else count_image_facets(filters),
+        "page": page,
+        "total": 0 if problems else filters.total,
+        "matches": filters.parsed_query.matches,
+        "other_words": " ".join(filters.parsed_query.rest),
+        "label_mode": filters.cleaned.get("label_mode") or "any",
+    }
+    return _page_or_fragment(request, "image", context, bool(problems))
+
+
+def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
+    """What every list shows: what is in force, how to undo it, and what was not understood."""
+    params = canonical_params(filters)
+    chips = [
+        {"filter": item, "remove": toggle_value(params, item.name, item.value)}
+        for item in filters.active_filters()
+    ]
+    return {
+        "problems": problems,
+        "chips": chips,
+        "params": params,
+        "query_string": params.urlencode(),
+        "query_text": filters.data.get("q", ""),
+    }
+
+
+def _page_or_fragment(
+    request: HttpRequest, kind: str, context: dict[str, Any], is_bad: bool
+) -> HttpResponse:
+    """The whole page, or for htmx only the part that a filter changes."""
+    htmx = getattr(request, "htmx", None)
+    is_fragment = htmx and not htmx.boosted and not htmx.history_restore_request
+    name = f"catalog/_{kind}_results.html" if is_fragment else f"catalog/{kind}_list.html"
+    response = render(request, name, context, status=400 if is_bad else 200)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_safe
+def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    image = get_object_or_404(Image.objects.active().for_tiles(), pk=pk)
+    labels = [given for given in image.image_labels.all() if given.label.is_active]
+    rank = list(Finding)
+    return render(
+        request,
+        "catalog/image_detail.html",
+        {
+            "image": image,
+            "dataset": image.dataset,
+            "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
+            "metadata": sorted(image.metadata_json.items()),
+            "num_of_subject": _count_of_subject(image),
+        },
+    )
+
+
+def _count_of_subject(image: Image) -> int:
+    if not image.subject_id:
+        return 0
+    return Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id).count()
+
+
+@require_safe
+def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
+    """The image as a small WebP; ``?size=`` picks one of PREVIEW_SIZES."""
+    image = get_object_or_404(Image.objects.active().select_related("dataset"), pk=pk)
+    size = PREVIEW_SIZES.get(request.GET.get("size", "tile"), PREVIEW_SIZES["tile"])
+    if not image.is_local:
+        return HttpResponse("This image has no file here.", status=404, content_type="text/plain")
+    etag = preview_etag(image, size)
+    if request.headers.get("If-None-Match") == etag:
+        return HttpResponseNotModified()
+    try:
+        body = cached_preview(image, size)
+    except (CannotRender, UnsafePath, OSError) as error:
+        return HttpResponse(
+            f"No preview: {getattr(error, 'reason', 'the file cannot be read')}.",
+            status=404,
+            content_type="text/plain; charset=utf-8",
+        )
+    response = HttpResponse(body, content_type=CONTENT_TYPE)
+    response["ETag"] = etag
+    response["Cache-Control"] = "private, max-age=86400"
+    return response
+
+
+@require_safe
+def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
+    """The file itself, byte for byte."""
+    image = get_object_or_404(Image.objects.active().select_related("dataset"), pk=pk)
+    try:
+        file = open_image(image)
+    except (UnsafePath, OSError):
+        return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
+    name = image.file_path.rsplit("/", 1)[-1]
+    response = FileResponse(file, as_attachment=True, filename=name)
+    # What a browser guesses from untrusted bytes must never run as a page.
+    response["Content-Type"] = "application/octet-stream"
+    if image.mtime_ns:
+        response["Last-Modified"] = http_date(image.mtime_ns // 10**9)
+    return response

@@ -1,0 +1,75 @@
+"""Looking after collections: mostly to read, with actions that call the services."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from catalog.admin import BigModelAdmin, ReadOnlyAdmin
+from collections_app import services
+from collections_app.models import Collection, CollectionItem
+
+EDITABLE = ("title", "expires_at")
+
+
+@admin.register(Collection)
+class CollectionAdmin(BigModelAdmin):
+    list_display = ("title", "user", "status", "num_images", "num_bytes", "created_at",
+                    "expires_at")  # fmt: skip
+    list_filter = ("status",)
+    list_select_related = ("user",)
+    search_fields = ("title", "uuid__exact", "user__username", "query_text")
+    date_hierarchy = "created_at"
+    actions = ("rebuild", "expire")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fields = [field.name for field in Collection._meta.fields if field.name != "id"]
+        return [name for name in fields if name not in EDITABLE]
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("images",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Our own action deletes the archive too, and does not load a million items."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        counts = {"collections": len(objs), "items": sum(obj.num_images for obj in objs)}
+        return [str(obj) for obj in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Collection) -> None:
+        services.delete_collection(collection=obj)
+
+    @admin.action(description="Rebuild the archive", permissions=["change"])
+    def rebuild(self, request: HttpRequest, collections: QuerySet) -> None:
+        self._each(request, collections, services.rebuild_collection, "queued")
+
+    @admin.action(description="Expire: delete the archive, keep the items", permissions=["change"])
+    def expire(self, request: HttpRequest, collections: QuerySet) -> None:
+        self._each(request, collections, services.expire_collection, "expired")
+
+    def _each(self, request: HttpRequest, collections: QuerySet, service: Any, done: str) -> None:
+        count = 0
+        for collection in collections:
+            try:
+                service(collection=collection)
+                count += 1
+            except services.NotPossibleNow as error:
+                self.message_user(request, f"{collection}: {error}", messages.WARNING)
+        self.message_user(request, f"{count} {done}.")
+
+
+@admin.register(CollectionItem)
+class CollectionItemAdmin(ReadOnlyAdmin):
+    list_display = ("collection", "position", "image", "size_bytes", "problem", "is_left_out")
+    list_select_related = ("collection", "image")
+    list_filter = ("is_left_out",)
+    search_fields = ("collection__uuid__exact",)
+    raw_id_fields = ("collection", "image")
+    ordering = ("pk",)

@@ -1,0 +1,210 @@
+"""Names that Windows, macOS and Linux can all hold, told apart on each of them.
+
+What Windows refuses: "Naming Files, Paths, and Namespaces" in Microsoft's Win32 documentation.
+macOS folds case and treats composed and decomposed characters alike; so does UniqueNames.
+"""
+
+import hashlib
+import itertools
+import re
+import unicodedata
+from array import array
+from collections.abc import Iterator
+
+MAX_SEGMENT = 120
+"""Bytes of UTF-8 in one part of a path. Linux allows 255; encrypting file systems about 140."""
+MAX_NAME = 240
+"""Bytes of UTF-8 in a whole name. Windows allows 260 characters, the target folder included."""
+
+_FORBIDDEN = re.compile(
+    r"""[\x00-\x1f\x7f-\x9f<>:"\\|?*\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"""
+)
+# Soft hyphen, zero-width and joining marks, directions, byte order marks, tags: they hide or
+# reorder what a reader sees, and macOS skips many of them when it compares names.
+_INVISIBLE = re.compile(
+    r"[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f]"
+)
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE
+)
+# Most names are plain; one match is faster than the rules one by one. What starts like a device
+# is left to them.
+_PLAIN = re.compile(
+    r"(?:(?!con|prn|aux|nul|clock|com|lpt)[a-z0-9_.,+=@()\[\] -]{0,119}[a-z0-9_)-](?:/(?!$)|$))+",
+    re.IGNORECASE | re.ASCII,
+)
+_EXTENSION = re.compile(
+    r"(?<=.)(?:\.[a-z]{1,5}\.(?:gz|bz2|xz|zst)|\.(?=[0-9]*[a-z])[a-z0-9]{1,10})$", re.IGNORECASE
+)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def safe_name(path: str) -> str:
+    """A name made of this relative path that is safe to unpack anywhere.
+
+    Never empty, never absolute, no `..`, at most MAX_NAME bytes, each part at most MAX_SEGMENT.
+    A safe path comes back unchanged. Each part that must change gets a short hash of what it was,
+    so that different paths stay different; the extension stays.
+    """
+    if len(path) <= MAX_NAME and _PLAIN.fullmatch(path):
+        return path
+    given = path.split("/")
+    parts = [part for part in given if part not in ("", ".")]
+    safe = [_safe_segment(part) for part in parts] or ["_"]
+    if len(parts) != len(given):
+        safe[-1] = _add_suffix(safe[-1], _hash_suffix(path))
+    name = "/".join(safe)
+    return name if len(name.encode()) <= MAX_NAME else _shorten(safe, path)
+
+
+def _safe_segment(segment: str) -> str:
+    clean = segment
+    if not segment.isascii():
+        clean = unicodedata.normalize("NFC", _INVISIBLE.sub("", segment))
+    clean = _FORBIDDEN.sub("_", clean).rstrip(" .")
+    if _DEVICE.match(clean):
+        clean = f"_{clean}"
+    if clean == segment and len(clean.encode()) <= MAX_SEGMENT:
+        return segment
+    return _add_suffix(clean or "_", _hash_suffix(segment))
+
+
+def _shorten(parts: list[str], path: str) -> str:
+    """As many of the leading folders as fit, and the last part marked with the path's hash."""
+    last = _add_suffix(parts[-1], _hash_suffix(path))
+    room = MAX_NAME - len(last.encode())
+    kept = ""
+    for part in parts[:-1]:
+        if len(f"{kept}{part}/".encode()) > room:
+            break
+        kept += f"{part}/"
+    return kept + last
+
+
+def _add_suffix(segment: str, suffix: str) -> str:
+    """Put a suffix before the extension, cutting what stands before it to fit MAX_SEGMENT."""
+    found = _EXTENSION.search(segment)
+    extension = found.group() if found else ""
+    stem = segment.removesuffix(extension).encode()
+    room = MAX_SEGMENT - len(suffix) - len(extension)
+    return stem[:room].decode(errors="ignore").rstrip(" .") + suffix + extension
+
+
+def _hash_suffix(original: str) -> str:
+    # Undecodable bytes of a file name arrive as lone surrogates.
+    data = original.encode("utf-8", "surrogatepass")
+    return "-" + hashlib.blake2b(data, digest_size=5).hexdigest()
+
+
+def fold_name(name: str) -> str:
+    """Equal for names that some file system takes for the same (Unicode 3.13, D145)."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+class UniqueNames:
+    """Gives each name once, whatever case and normalisation the file system folds.
+
+    A name that is taken gets `-2`, `-3` … before its extension. Folders count too: a file never
+    has the name of a folder, nor a folder that of a file. The result depends only on the names
+    and their order; a number may make it a few bytes longer than MAX_NAME.
+
+    Holds 63-bit hashes, about 20 bytes a name. Two different names with one hash (a chance of 1 in
+    10^7 among a million) would only cost the second a number that it does not need.
+    """
+
+    def __init__(self) -> None:
+        self._claims = _Claims()
+        self._next_numbers: dict[int, int] = {}
+        self._last_folder = ("", "")
+
+    def take(self, name: str) -> str:
+        """This name, or the next free one after it. Names as `safe_name` makes them."""
+        folder, slash, leaf = name.rpartition("/")
+        if slash:
+            name = f"{self._resolve_folder(folder)}/{leaf}"
+        key = _fold_key(name)
+        return name if self._claims.claim(key, folder=False) else self._take_numbered(name, key)
+
+    def _take_numbered(self, name: str, key: int) -> str:
+        # Remembers where the numbers stand: a thousand equal names need no million look-ups.
+        start = self._next_numbers.get(key, 2)
+        number, free = next(
+            (number, candidate)
+            for number, candidate in _numbered(name, start)
+            if self._claims.claim(_fold_key(candidate), folder=False)
+        )
+        self._next_numbers[key] = number + 1
+        return free
+
+    def _resolve_folder(self, folder: str) -> str:
+        if folder == self._last_folder[0]:
+            return self._last_folder[1]
+        parent, slash, leaf = folder.rpartition("/")
+        wanted = f"{self._resolve_folder(parent)}/{leaf}" if slash else leaf
+        candidates = itertools.chain([wanted], (name for _, name in _numbered(wanted, 2)))
+        free = next(n for n in candidates if self._claims.claim(_fold_key(n), folder=True))
+        self._last_folder = (folder, free)
+        return free
+
+
+def _numbered(name: str, start: int) -> Iterator[tuple[int, str]]:
+    folder, slash, leaf = name.rpartition("/")
+    for number in itertools.count(start):
+        yield number, folder + slash + _add_suffix(leaf, f"-{number}")
+
+
+def _fold_key(name: str) -> int:
+    """A 64-bit hash of the folded name, even and never 0."""
+    digest = hashlib.blake2b(fold_name(name).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") & ~1 or 2
+
+
+class _Claims:
+    """Which keys (even, positive, 64 bits) are taken, by a file or a folder.
+
+    One flat table with open addressing, the lowest bit telling folders: a `set` of ints needs
+    four times as much memory.
+    """
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 << 10))
+        self._count = 0
+
+    def claim(self, key: int, *, folder: bool) -> bool:
+        """Take the key if it is free; folders may share one."""
+        slot = self._find(key)
+        if self._slots[slot]:
+            return folder and bool(self._slots[slot] & 1)
+        self._slots[slot] = key | folder
+        self._count += 1
+        if self._count * 3 > len(self._slots) * 2:
+            self._grow()
+        return True
+
+    def _find(self, key: int) -> int:
+        """The slot that holds the key, or the empty one where it belongs."""
+        slots, mask = self._slots, len(self._slots) - 1
+        slot = key >> 1 & mask
+        while (found := slots[slot]) and found | 1 != key | 1:
+            slot = (slot + 1) & mask
+        return slot
+
+    def _grow(self) -> None:
+        old, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
+        for key in old:
+            if key:
+                self._slots[self._find(key)] = key
+
+
+def checksum_line(sha256: str, name: str) -> str:
+    """One line of SHA256SUMS as GNU `sha256sum -c` reads it, with its newline.
+
+    Raises ValueError for a malformed hash, and for a name with a backslash or line break, which
+    would need escapes: `safe_name` leaves neither.
+    """
+    if not _SHA256.fullmatch(sha256) or re.search(r"[\\\r\n]", name) or not name:
+        raise ValueError(f"cannot stand in SHA256SUMS: {sha256!r} {name!r}")
+    return f"{sha256}  {name}\n"

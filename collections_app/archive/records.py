@@ -1,0 +1,117 @@
+"""The records of a ZIP file as bytes (APPNOTE.TXT 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3).
+
+Everything that could vary is fixed: UTF-8 names (flag bit 11, also for ASCII), the timestamp
+1980-01-01 00:00, made by UNIX, a regular file with mode 0644, no comments.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+STORED = 0
+DEFLATED = 8
+
+MAX_16 = 0xFFFF
+MAX_32 = 0xFFFFFFFF
+
+LOCAL_CRC_OFFSET = 14  # where CRC-32, packed size and size stand in a local header
+
+_UTF8 = 0x0800
+_TIME, _DATE = 0x0000, 0x0021
+_NEEDS_PLAIN, _NEEDS_ZIP64 = 20, 45
+_MADE_BY = 3 << 8 | _NEEDS_ZIP64
+_ATTRIBUTES = 0o100644 << 16
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64 = struct.Struct("<4sIQI")
+_CRC = struct.Struct("<I")
+_SIZES = struct.Struct("<3I")
+
+
+def local_header(name: bytes, method: int, crc: int, packed: int, size: int) -> bytes:
+    """The header before an entry's data; with a ZIP64 field if a size needs more than 32 bits."""
+    needs, extra = _NEEDS_PLAIN, b""
+    if packed >= MAX_32 or size >= MAX_32:
+        # A local header must give both sizes in its ZIP64 field, even if one would fit.
+        needs, extra = _NEEDS_ZIP64, _zip64_extra(size, packed)
+        packed = size = MAX_32
+    fixed = _LOCAL.pack(
+        b"PK\3\4", needs, _UTF8, method, _TIME, _DATE, crc, packed, size, len(name), len(extra)
+    )
+    return fixed + name + extra
+
+
+def pack_crc(crc: int) -> bytes:
+    """The CRC-32 as it stands at LOCAL_CRC_OFFSET of a header."""
+    return _CRC.pack(crc)
+
+
+def local_sizes(crc: int, packed: int, size: int) -> bytes:
+    """The bytes at LOCAL_CRC_OFFSET of a header without ZIP64, for patching it afterwards."""
+    return _SIZES.pack(crc, packed, size)
+
+
+def central_record(name: bytes, method: int, crc: int, packed: int, size: int, at: int) -> bytes:
+    """An entry's record in the central directory; `at` is the offset of its local header."""
+    needs, extra = _NEEDS_PLAIN, b""
+    if packed >= MAX_32 or size >= MAX_32 or at >= MAX_32:
+        needs = _NEEDS_ZIP64
+        extra = _zip64_extra(*(number for number in (size, packed, at) if number >= MAX_32))
+        packed, size, at = min(packed, MAX_32), min(size, MAX_32), min(at, MAX_32)
+    # fmt: off
+    fixed = _CENTRAL.pack(
+        b"PK\1\2", _MADE_BY, needs, _UTF8, method, _TIME, _DATE, crc, packed, size,
+        len(name), len(extra), 0, 0, 0, _ATTRIBUTES, at,
+    )
+    # fmt: on
+    return fixed + name + extra
+
+
+def end_records(count: int, size: int, at: int) -> bytes:
+    """What ends the file: the directory's number of entries, size and offset, ZIP64 if needed."""
+    zip64 = b""
+    # A value that equals the maximum means "look in the ZIP64 record", so it needs one.
+    if count >= MAX_16 or size >= MAX_32 or at >= MAX_32:
+        zip64 = _END64.pack(
+            b"PK\6\6", 44, _MADE_BY, _NEEDS_ZIP64, 0, 0, count, count, size, at
+        ) + _LOCATOR64.pack(b"PK\6\7", 0, at + size, 1)
+    short = min(count, MAX_16)
+    return zip64 + _END.pack(b"PK\5\6", 0, 0, short, short, min(size, MAX_32), min(at, MAX_32), 0)
+
+
+def _zip64_extra(*numbers: int) -> bytes:
+    return struct.pack(f"<2H{len(numbers)}Q", 1, 8 * len(numbers), *numbers)
+
+
+class CentralDirectory:
+    """Collects central records until the end of the archive.
+
+    A million of them are over 100 MB. They repeat each other, so full pieces are held compressed;
+    how well that zlib compresses them shows in memory only, never in the archive.
+    """
+
+    PIECE = 8 << 20
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.size = 0
+        self._fresh = bytearray()
+        self._pieces: list[bytes] = []
+
+    def add(self, record: bytes) -> None:
+        """Append one central record."""
+        self.count += 1
+        self.size += len(record)
+        self._fresh += record
+        if len(self._fresh) >= self.PIECE:
+            self._pieces.append(zlib.compress(self._fresh, 1))
+            self._fresh.clear()
+
+    def pieces(self) -> Iterator[bytes]:
+        """All records in the order in which they were added."""
+        for piece in self._pieces:
+            yield zlib.decompress(piece)
+        yield bytes(self._fresh)

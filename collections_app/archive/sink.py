@@ -1,0 +1,123 @@
+"""The output file: small writes gathered, large bodies copied by the kernel.
+
+An OSError from here means that the archive cannot be written (disk full, quota, size limit) and
+passes through as it is; trouble with a source is never reported by this module.
+"""
+
+import errno
+import os
+
+# Measured on ext4, Linux 6: larger writes make the page cache look for larger pieces of memory,
+# which takes twice as long.
+_BUFFER = 256 << 10
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Sink:
+    """Appends to a file descriptor from offset 0 on. Nothing else may write to it meanwhile."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._view = memoryview(bytearray(_BUFFER))
+        self._used = 0
+        self._flushed = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes written so far, those still in the buffer included."""
+        return self._flushed + self._used
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        if self._used + len(data) > _BUFFER:
+            self.flush()
+        if len(data) > _BUFFER:
+            self._write_out(memoryview(data))
+            return
+        self._view[self._used : self._used + len(data)] = data
+        self._used += len(data)
+
+    def room(self, size: int) -> memoryview:
+        """A part of the buffer, of `size` bytes if it holds so many, to be filled by the caller."""
+        size = min(size, _BUFFER)
+        if self._used + size > _BUFFER:
+            self.flush()
+        return self._view[self._used : self._used + size]
+
+    def advance(self, size: int) -> None:
+        """Append the first `size` bytes of what `room` gave."""
+        self._used += size
+
+    def patch(self, offset: int, data: bytes) -> None:
+        """Overwrite bytes that were appended before."""
+        if offset >= self._flushed:
+            start = offset - self._flushed
+            self._view[start : start + len(data)] = data
+            return
+        self.flush()
+        # A few bytes inside the file need no new space: the kernel takes all of them or fails.
+        os.pwrite(self._fd, data, offset)
+
+    def skip(self, size: int) -> None:
+        """Append `size` zero bytes as a hole, which takes no space on disk."""
+        if not size:
+            return
+        self.flush()
+        os.lseek(self._fd, size, os.SEEK_CUR)
+        self._flushed += size
+
+    def copy_from(self, source_fd: int, size: int) -> int:
+        """Let the kernel append up to `size` bytes from the source's current offset.
+
+        Returns how many it copied; 0 if it cannot, or the source ends: then read it to learn why.
+        """
+        self.flush()
+        copied = copy_in_kernel(source_fd, self._fd, size)
+        self._flushed += copied
+        return copied
+
+    def flush(self) -> None:
+        """Hand the buffer to the operating system."""
+        used, self._used = self._used, 0
+        self._write_out(self._view[:used])
+
+    def _write_out(self, view: memoryview) -> None:
+        while view:
+            written = os.write(self._fd, view)
+            self._flushed += written
+            view = view[written:]
+
+
+def copy_in_kernel(source_fd: int, target_fd: int, size: int) -> int:
+    """Copy up to `size` bytes between two files without passing through this process.
+
+    Returns the number of bytes copied, 0 if neither system call can do it here: other file
+    systems (EXDEV), no such call (ENOSYS, macOS), special files (EINVAL), or a read error, which
+    these calls do not tell from a write error. Raises OSError if the target's disk is full.
+    """
+    for call in (_copy_file_range, _sendfile):
+        try:
+            copied = call(source_fd, target_fd, size)
+        except OSError as error:
+            if error.errno in _DISK_FULL:
+                raise
+            continue
+        if copied:
+            return copied
+    return 0
+
+
+def _copy_file_range(source_fd: int, target_fd: int, size: int) -> int:
+    if not hasattr(os, "copy_file_range"):
+        return 0
+    return os.copy_file_range(source_fd, target_fd, size)
+
+
+def _sendfile(source_fd: int, target_fd: int, size: int) -> int:
+    if not hasattr(os, "sendfile"):
+        return 0
+    # macOS has the call for sockets only, and no None here: an explicit offset serves both.
+    offset = os.lseek(source_fd, 0, os.SEEK_CUR)
+    copied = os.sendfile(target_fd, source_fd, offset, size)
+    os.lseek(source_fd, offset + copied, os.SEEK_SET)
+    return copied

@@ -1,0 +1,180 @@
+"""The files that go into an archive: opened, compared with the catalog, read, compared again.
+
+Every failure here is a `BadEntry`, except when the process itself is out of descriptors or memory.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from typing import NoReturn
+
+from collections_app.archive.entries import BadEntry, BadKind, FileEntry
+
+_CHUNK = 1 << 20
+_HOLES_FROM = 64 << 20
+
+_KIND_OF_ERRNO: dict[int, BadKind] = {
+    errno.ENOENT: "missing",
+    errno.ENOTDIR: "missing",
+    errno.ELOOP: "unsafe",
+    errno.EXDEV: "unsafe",
+}
+_REASONS: dict[BadKind, str] = {
+    "missing": "the file is not there",
+    "unsafe": "the path leads through a link, or out of its folder",
+}
+_OUR_OWN_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+class Source:
+    """An open file of the catalog whose size is what the catalog says. Close it after use.
+
+    Raises BadEntry if it cannot be opened, is no regular file, or has another size.
+    """
+
+    __slots__ = ("_stat", "entry", "fd")
+
+    def __init__(self, entry: FileEntry) -> None:
+        self.entry = entry
+        try:
+            self.fd = entry.open_fd()
+        except OSError as error:
+            self.fail(error)
+        try:
+            self._stat = self._fstat()
+            self._refuse_other_file()
+        except BadEntry:
+            self.close()
+            raise
+
+    def _fstat(self) -> os.stat_result:
+        try:
+            return os.fstat(self.fd)
+        except OSError as error:
+            self.fail(error)
+
+    def _refuse_other_file(self) -> None:
+        if not stat.S_ISREG(self._stat.st_mode):
+            raise BadEntry(self.entry.name, "unsafe", "not a regular file")
+        if self._stat.st_size != self.entry.size:
+            found, known = self._stat.st_size, self.entry.size
+            raise self.changed(f"the file has {found:,} bytes, the catalog says {known:,}")
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether size and mtime are the catalog's, so that its checksums still hold."""
+        entry = self.entry
+        return entry.crc32 is not None and self._stat.st_mtime_ns == entry.mtime_ns
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room` from the current offset; returns the number of bytes, never 0."""
+        try:
+            size = os.readv(self.fd, [room])
+        except OSError as error:
+            self.fail(error)
+        if not size:
+            raise self.changed("the file became shorter while it was read")
+        return size
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the parts that hold data; what lies between them reads as zeros.
+
+        Looks for holes only in large files that are mostly made of them: elsewhere it costs more
+        than it saves.
+        """
+        size = self._stat.st_size
+        if size < _HOLES_FROM or self._stat.st_blocks * 512 > size // 2:
+            yield 0, size
+            return
+        start = self._seek(0, os.SEEK_DATA)
+        while start < size:
+            end = self._seek(start, os.SEEK_HOLE)
+            yield start, end
+            start = self._seek(end, os.SEEK_DATA)
+
+    def _seek(self, offset: int, what: int) -> int:
+        try:
+            return min(os.lseek(self.fd, offset, what), self.entry.size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data up to the end
+                return self.entry.size
+            self.fail(error)
+
+    def confirm_untouched(self) -> None:
+        """Raise BadEntry if the file was written to since it was opened."""
+        now = self._fstat()
+        if now.st_mtime_ns != self._stat.st_mtime_ns or now.st_size != self._stat.st_size:
+            raise self.changed("the file changed while it was read")
+
+    def changed(self, reason: str) -> BadEntry:
+        """The error to raise for contents that differ."""
+        return BadEntry(self.entry.name, "changed", reason)
+
+    def fail(self, error: OSError) -> NoReturn:
+        """Raise what this error means for the entry."""
+        if error.errno in _OUR_OWN_TROUBLE:
+            raise error
+        kind = _KIND_OF_ERRNO.get(error.errno or 0, "unreadable")
+        reason = _REASONS.get(kind) or f"the file cannot be read: {error.strerror or error}"
+        raise BadEntry(self.entry.name, kind, reason) from error
+
+
+class Digest:
+    """CRC-32 and SHA-256 of bytes as they pass."""
+
+    __slots__ = ("_sha256", "crc32", "size")
+
+    def __init__(self) -> None:
+        self.crc32 = 0
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Add the next bytes."""
+        self.crc32 = zlib.crc32(data, self.crc32)
+        self.size += len(data)
+        self._sha256.update(data)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 so far, in lower-case hex."""
+        return self._sha256.hexdigest()
+
+    def confirm(self, source: Source) -> None:
+        """Raise BadEntry if these are not the bytes that the catalog knows."""
+        if self.sha256 != source.entry.sha256:
+            raise source.changed("the contents differ from the catalog's (SHA-256)")
+
+
+def check_entry(entry: FileEntry) -> BadEntry | None:
+    """What is wrong with this file now, or None.
+
+    Reads the file only when its size is right and its mtime is not the catalog's.
+    """
+    try:
+        source = Source(entry)
+    except BadEntry as bad:
+        return bad
+    try:
+        if not source.is_known:
+            _read_and_confirm(source)
+    except BadEntry as bad:
+        return bad
+    finally:
+        source.close()
+    return None
+
+
+def _read_and_confirm(source: Source) -> None:
+    digest, room = Digest(), memoryview(bytearray(min(_CHUNK, source.entry.size)))
+    while digest.size < source.entry.size:
+        digest.update(room[: source.read_into(room[: source.entry.size - digest.size])])
+    source.confirm_untouched()
+    digest.confirm(source)

@@ -1,0 +1,113 @@
+"""The README.md of an archive: what it is, where from, how chosen, how to use and cite it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from catalog.templatetags.catalog_format import file_size
+from collections_app.models import Collection
+
+
+def data_card(collection: Collection, fingerprint: str) -> bytes:
+    """The card as Markdown."""
+    return ("\n".join(_lines(collection, fingerprint)) + "\n").encode()
+
+
+def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
+    datasets = collection.provenance["datasets"]
+    yield f"# {collection.title}"
+    yield ""
+    yield (
+        f"{collection.num_images:,} medical images from {len(datasets)} "
+        f"{'dataset' if len(datasets) == 1 else 'datasets'}, chosen in a medagg catalog."
+    )
+    yield ""
+    yield from _contents(collection)
+    yield from _choice(collection)
+    yield from _sources(datasets)
+    yield from _use(collection)
+    yield "## Provenance"
+    yield ""
+    yield f"Fingerprint: `{fingerprint}`"
+    yield ""
+    yield (
+        "The fingerprint covers every image's SHA-256 and metadata, the choice and the program "
+        "that wrote the archive. An archive with this fingerprint always has the same bytes."
+    )
+
+
+def _contents(collection: Collection) -> Iterator[str]:
+    remote = collection.num_images - collection.num_files
+    left_out = collection.provenance.get("left_out", 0)
+    yield "## What is inside"
+    yield ""
+    yield f"- `images/`: {collection.num_files:,} files, {file_size(collection.num_bytes)}"
+    yield "- `metadata.csv`: one row for each file; `file_name` is its path"
+    if remote:
+        yield f"- `remote.csv`: {remote:,} images that lie elsewhere, with where to fetch them"
+    if left_out:
+        yield f"- `missing.csv`: {left_out:,} images that were left out, with the reason"
+    yield "- `licenses.csv`: the licence and citation of each source dataset"
+    yield "- `collection.json`: the same facts for programs"
+    yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to prove every file"
+    yield ""
+
+
+def _choice(collection: Collection) -> Iterator[str]:
+    yield "## How it was chosen"
+    yield ""
+    words = collection.provenance.get("words", [])
+    for word in words:
+        yield f"- {word['filter']}: {_plain(word['value'])}"
+    if not words:
+        yield "All images of the catalog."
+    yield ""
+
+
+def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
+    yield "## Sources and licences"
+    yield ""
+    for dataset in datasets:
+        yield f"### {_plain(dataset['title'])}"
+        yield ""
+        yield f"- Images in this collection: {dataset['num_images']:,}"
+        yield f"- Licence: {dataset['license_name']} {dataset['license_url']}".rstrip()
+        if dataset["allows_commercial_use"] is False:
+            yield "- Commercial use is not permitted."
+        if dataset["source_url"]:
+            yield f"- Source: <{dataset['source_url']}>"
+        if dataset["doi"]:
+            yield f"- DOI: <https://doi.org/{dataset['doi']}>"
+        if dataset["citation"]:
+            yield f"- Please cite: {_plain(dataset['citation'])}"
+        if dataset["is_synthetic"]:
+            yield "- These images are synthetic and show no patient."
+        yield ""
+
+
+def _use(collection: Collection) -> Iterator[str]:
+    yield "## How to use it"
+    yield ""
+    yield "```python"
+    yield "import csv"
+    yield "from pathlib import Path"
+    yield ""
+    yield f'folder = Path("{collection.slug}")'
+    yield 'with (folder / "metadata.csv").open(newline="", encoding="utf-8") as file:'
+    yield "    for row in csv.DictReader(file):"
+    yield '        path, labels = folder / row["file_name"], row["labels"].split("|")'
+    yield "```"
+    yield ""
+    yield (
+        "Cells that begin with `=`, `+`, `-` or `@` carry a leading apostrophe, so that no "
+        "spreadsheet takes them for a formula. Split by `subject_id`, never by image: several "
+        "images may show the same person."
+    )
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """One line, with nothing that Markdown or HTML would act on."""
+    line = " ".join(text.split())
+    for char in "\\`*_[]<>#|":
+        line = line.replace(char, "\\" + char)
+    return line

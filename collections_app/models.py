@@ -1,0 +1,160 @@
+"""A collection: a question to the catalog, the images that answered it, and their archive.
+
+The four states are proven by the database; who may move a collection from one to the next is
+decided in ``collections_app.services`` and ``collections_app.build``.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from catalog.models import Image
+from collections_app.querysets import CollectionItemQuerySet, CollectionQuerySet
+
+
+class Status(models.TextChoices):
+    PENDING = "pending", "Pending"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+    EXPIRED = "expired", "Expired"
+
+
+HAS_ARCHIVE = (
+    ~Q(archive_path="")
+    & Q(archive_size__isnull=False)
+    & ~Q(fingerprint="")
+    & Q(finished_at__isnull=False)
+)
+
+
+class Collection(models.Model):
+    """A custom dataset that a user built.
+
+    ``provenance`` is frozen with the items: the datasets, licences and terms as they were.
+    ``attempt_token`` and ``lease_expires_at`` belong to the worker that is building.
+    ``archive_path`` is relative to ``ARCHIVE_ROOT``; sizes are in bytes.
+    """
+
+    uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="collections")
+    title = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=80, help_text="The folder inside the archive.")
+    query_text = models.CharField(max_length=500, blank=True)
+    filter_snapshot = models.JSONField(default=dict, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    provenance = models.JSONField(default=dict, blank=True)
+    status = models.CharField(max_length=7, choices=Status, default=Status.PENDING)
+    num_images = models.PositiveIntegerField(default=0)
+    num_files = models.PositiveIntegerField(
+        default=0, help_text="Images with a local file; the others are listed in remote.csv."
+    )
+    num_bytes = models.PositiveBigIntegerField(default=0)
+    error_message = models.TextField(blank=True)
+
+    queued_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    attempt_token = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    progress_images = models.PositiveIntegerField(default=0)
+    progress_bytes = models.PositiveBigIntegerField(default=0)
+
+    archive_path = models.CharField(max_length=255, blank=True)
+    archive_size = models.PositiveBigIntegerField(null=True, blank=True)
+    archive_sha256 = models.CharField("archive SHA-256", max_length=64, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    images = models.ManyToManyField(Image, through="CollectionItem", related_name="collections")
+
+    objects = CollectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(F("user"), F("created_at").desc(), name="collection_by_user"),
+            models.Index(fields=["status", "lease_expires_at"], name="collection_by_state"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="status_is_known"),
+            models.CheckConstraint(
+                condition=(Q(status=Status.READY) & HAS_ARCHIVE)
+                | (~Q(status=Status.READY) & Q(archive_path="", archive_size__isnull=True)),
+                name="ready_collection_has_archive",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status=Status.FAILED) & ~Q(error_message=""))
+                | (~Q(status=Status.FAILED) & Q(error_message="")),
+                name="failed_collection_says_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(attempt_token__isnull=True, lease_expires_at__isnull=True)
+                | Q(
+                    status=Status.PENDING,
+                    attempt_token__isnull=False,
+                    lease_expires_at__isnull=False,
+                ),
+                name="only_a_pending_collection_is_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(archive_sha256="") | Q(archive_sha256__regex=r"^[0-9a-f]{64}$"),
+                name="archive_sha256_is_hex",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("collection-detail", args=[self.uuid])
+
+
+class CollectionItem(models.Model):
+    """One image of a collection, with everything the archive says about it as it was frozen.
+
+    An image that a collection holds cannot be deleted from the catalog. ``problem`` is what the
+    last build found wrong with its file; a ``is_left_out`` item stays out of the archive and is
+    listed in missing.csv.
+    """
+
+    collection = models.ForeignKey(Collection, models.CASCADE, related_name="items", db_index=False)
+    image = models.ForeignKey(
+        Image, models.PROTECT, related_name="collection_items", db_index=False
+    )
+    position = models.PositiveIntegerField()
+    size_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
+    metadata_json = models.JSONField("frozen metadata", default=dict, blank=True)
+    problem = models.CharField(max_length=300, blank=True)
+    is_left_out = models.BooleanField(default=False)
+
+    objects = CollectionItemQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["collection", "position"], name="items_have_an_order"),
+            # The image comes first, so that this index also answers "who holds this image?".
+            models.UniqueConstraint(
+                fields=["image", "collection"], name="collection_holds_an_image_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_left_out=False) | ~Q(problem=""), name="left_out_item_says_why"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["collection", "position"],
+                condition=~Q(problem=""),
+                name="item_with_a_problem",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.collection} #{self.position}"

@@ -1,0 +1,40 @@
+"""The images that a visitor has picked one by one; kept in the session, also through sign-in."""
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+
+from catalog.models import Image
+
+SESSION_KEY = "picked_images"
+
+
+class TooManyPicked(Exception):
+    """More images than may be picked one by one; the message says what to do."""
+
+
+def read_picked(session: SessionBase) -> list[int]:
+    """Ids of the picked images, ascending."""
+    return session.get(SESSION_KEY, [])
+
+
+def update_picked(session: SessionBase, *, shown: Iterable[int], ticked: Iterable[int]) -> None:
+    """Of the images on the page, keep exactly the ticked ones; those of other pages stay.
+
+    Raises:
+        TooManyPicked: nothing is changed then.
+    """
+    shown_ids, ticked_ids = set(shown), set(ticked)
+    wanted = (set(read_picked(session)) - shown_ids) | ticked_ids
+    known = set(Image.objects.active().filter(pk__in=wanted).values_list("pk", flat=True))
+    if len(known) > settings.COLLECTION_MAX_PICKED:
+        raise TooManyPicked(
+            f"At most {settings.COLLECTION_MAX_PICKED} images can be picked one by one. "
+            "Use filters and “Build from all” for more."
+        )
+    session[SESSION_KEY] = sorted(known)
+
+
+def clear_picked(session: SessionBase) -> None:
+    session.pop(SESSION_KEY, None)

@@ -1,0 +1,46 @@
+"""Files and entries for the tests of the archive writer."""
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from collections_app.archive import ArchiveSummary, Entry, FileEntry, write_archive
+
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def catalog_file(path: Path, name: str = "", **known: Any) -> FileEntry:
+    """An entry that knows of the file what an import learns; `known` overrides single facts."""
+    data = path.read_bytes()
+    entry = FileEntry(
+        name=name or path.name,
+        open_fd=partial(os.open, path, OPEN_FLAGS),
+        size=len(data),
+        crc32=zlib.crc32(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        mtime_ns=path.stat().st_mtime_ns,
+    )
+    return replace(entry, **known)
+
+
+def make_file(path: Path, data: bytes = b"pixels") -> Path:
+    """A file whose folders exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def build(target: Path, entries: Iterable[Entry], **options: Any) -> ArchiveSummary:
+    """Write the archive to a new file."""
+    with target.open("wb") as out:
+        return write_archive(out, entries, **options)
+
+
+def open_descriptors() -> int:
+    """How many file descriptors this process holds."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counts what the kernel lists

@@ -1,0 +1,272 @@
+"""The writer itself: its output, its texts, its progress, and what stops it."""
+
+import dataclasses
+import hashlib
+import os
+import resource
+import tempfile
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collections_app.archive import Entry, TextEntry, write_archive
+from collections_app.archive.records import CentralDirectory
+from collections_app.archive.sink import copy_in_kernel
+from collections_app.tests.archive_files import build, catalog_file, make_file, open_descriptors
+
+Known = dict[str, Any]
+
+MIB = 1 << 20
+SMALL, LARGE = b"pixels" * 100, bytes(range(256)) * (3 * MIB // 256)
+
+
+@pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file that fits the writer's buffer, and one that the kernel copies."""
+    return make_file(tmp_path / "data" / "scan.png", request.param)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target.zip"
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_left_open() -> Iterator[None]:
+    before = open_descriptors()
+    yield
+    assert open_descriptors() <= before
+
+
+@pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
+def test_a_full_disk_is_an_error_of_the_output(path: Path, known: Known) -> None:
+    entries = [catalog_file(path, **known)]
+    with (
+        Path("/dev/full").open("r+b", buffering=0) as out,
+        pytest.raises(OSError, match="No space left on device"),
+    ):
+        write_archive(out, entries)
+
+
+@pytest.mark.parametrize("entry_size", [1000, 5 * MIB])
+@pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
+def test_an_archive_over_the_size_limit_is_an_error_of_the_output(
+    tmp_path: Path, target: Path, entry_size: int, known: Known
+) -> None:
+    path = make_file(tmp_path / "scan.png", bytes(entry_size))
+    entries = [catalog_file(path, **known)] * (20 * MIB // entry_size)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12 * MIB, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            build(target, entries)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    memory = Path("/dev/shm")  # noqa: S108 - another file system than the temporary folder's
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to copy from")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_files_are_copied_from_another_file_system(target: Path, other_file_system: Path) -> None:
+    path = make_file(other_file_system / "scan.png", LARGE)
+    build(target, [catalog_file(path)] * 3)
+    assert target.read_bytes().count(LARGE) == 3
+
+
+def test_the_kernel_copies_from_where_the_source_stands(
+    tmp_path: Path, other_file_system: Path
+) -> None:
+    for folder in (tmp_path, other_file_system):
+        path = make_file(folder / "data.bin", b"0123456789")
+        with path.open("rb", buffering=0) as source, (tmp_path / "out").open("w+b") as out:
+            source.seek(2)
+            assert copy_in_kernel(source.fileno(), out.fileno(), 5) == 5
+            assert copy_in_kernel(source.fileno(), out.fileno(), 99) == 3
+            assert copy_in_kernel(source.fileno(), out.fileno(), 99) == 0
+            assert out.read() == b""
+            assert (tmp_path / "out").read_bytes() == b"23456789"
+
+
+def test_the_file_is_read_when_the_kernel_does_not_copy(tmp_path: Path, target: Path) -> None:
+    """Linux copies to no file that is open for appending, which is why it serves here."""
+    path = make_file(tmp_path / "scan.png", LARGE)
+    with target.open("ab") as out, path.open("rb") as source:
+        assert copy_in_kernel(source.fileno(), out.fileno(), MIB) == 0
+        write_archive(out, [catalog_file(path)] * 2)
+    assert zipfile.ZipFile(target).testzip() is None
+
+
+def test_an_output_that_is_open_for_appending_is_noticed(target: Path) -> None:
+    text = TextEntry("a.csv", (os.urandom(MIB) for _ in range(3)))
+    with target.open("ab") as out, pytest.raises(OSError, match="is the file shared"):
+        write_archive(out, [text])
+
+
+def test_what_the_output_held_before_is_gone(path: Path, target: Path) -> None:
+    entries = [catalog_file(path)]
+    build(target, entries)
+    fresh = target.read_bytes()
+    target.write_bytes(b"old" * 5 * MIB)
+    with target.open("r+b") as out:
+        write_archive(out, entries)
+        assert out.tell() == len(fresh)
+    assert target.read_bytes() == fresh
+
+
+def test_holes_of_a_sparse_file_stay_holes(tmp_path: Path, target: Path) -> None:
+    path = tmp_path / "sparse.raw"
+    for start in (0, 40 * MIB, 79 * MIB):
+        with path.open("ab") as file:
+            file.truncate(start)
+            file.write(b"data" * 1000)
+    os.truncate(path, 80 * MIB)
+    build(target, [catalog_file(path), catalog_file(path, mtime_ns=0)])
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+    build(target, [catalog_file(path)])
+    if path.stat().st_blocks * 512 < MIB:
+        assert target.stat().st_blocks * 512 < MIB
+
+
+def test_a_text_is_described_once_it_is_written(target: Path) -> None:
+    text = TextEntry("a.csv", [b"one,", b"two\n"])
+    seen = []
+
+    def entries() -> Iterator[Entry]:
+        yield text
+        seen.append((text.size, text.sha256))
+        yield TextEntry("b.csv", b"")
+
+    build(target, entries())
+    assert seen == [(8, hashlib.sha256(b"one,two\n").hexdigest())]
+
+
+def test_how_a_text_is_cut_does_not_show(tmp_path: Path) -> None:
+    data = b"".join(b"%d,%d\n" % (n, n * n) for n in range(100_000))
+    build(tmp_path / "1.zip", [TextEntry("a.csv", data)])
+    build(tmp_path / "2.zip", [TextEntry("a.csv", (line + b"\n" for line in data.splitlines()))])
+    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
+    assert zipfile.ZipFile(tmp_path / "2.zip").read("a.csv") == data
+
+
+def test_a_large_text_is_never_held_whole(target: Path) -> None:
+    rows = (b"%d,some words that repeat,0123456789abcdef\n" % n * 100 for n in range(5000))
+    build(target, [TextEntry("warm-up.csv", b"x")])
+    tracemalloc.start()
+    try:
+        text = TextEntry("a.csv", rows)
+        build(target, [text])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text.size > 20 * MIB
+    assert peak < 16 * MIB
+
+
+def test_the_directory_of_a_million_entries_stays_small() -> None:
+    directory = CentralDirectory()
+    records = [b"%010d images/some-dataset/%08d.png" % (n * 7919, n) for n in range(2000)]
+    tracemalloc.start()
+    try:
+        for _ in range(500):
+            for record in records:
+                directory.add(record)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert directory.count == 1_000_000
+    assert directory.size > 40 * MIB
+    assert held < 16 * MIB
+    digest, expected = hashlib.sha256(), hashlib.sha256(b"".join(records) * 500)
+    for piece in directory.pieces():
+        digest.update(piece)
+    assert digest.digest() == expected.digest()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/etc/passwd",
+        "../a",
+        "a/../b",
+        "a/..",
+        "./a",
+        "a//b",
+        "a/",
+        "a\\b",
+        "a\0b",
+        "é" * 33_000,
+    ],
+)
+def test_a_name_that_leaves_the_folder_or_misleads_is_refused(
+    path: Path, target: Path, name: str
+) -> None:
+    for entry in (TextEntry(name, b"x"), dataclasses.replace(catalog_file(path), name=name)):
+        with pytest.raises(ValueError, match="name"):
+            build(target, [entry])
+
+
+def test_entries_keep_their_order(path: Path, target: Path) -> None:
+    names = ["b.png", "a.png", "c/z.png", "c/a.png"]
+    build(target, [catalog_file(path, name) for name in names])
+    assert zipfile.ZipFile(target).namelist() == names
+
+
+def test_the_end_is_reported(path: Path, target: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    text = TextEntry("a.csv", b"x" * 1000)
+    build(target, [text, *[catalog_file(path)] * 3], on_progress=lambda *done: calls.append(done))
+    assert calls == sorted(calls)
+    assert calls[-1] == (4, 1000 + 3 * path.stat().st_size)
+
+
+def test_progress_is_reported_now_and_then(tmp_path: Path, target: Path) -> None:
+    entry = catalog_file(make_file(tmp_path / "scan.png"))
+    calls: list[int] = []
+
+    def entries() -> Iterator[Entry]:
+        for _ in range(10):
+            yield from [entry] * 100
+            time.sleep(0.06)
+
+    build(target, entries(), on_progress=lambda entries, done: calls.append(entries))
+    assert 3 <= len(calls) <= 8
+    assert calls[-1] == 1000
+
+
+@pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
+def test_progress_can_stop_the_writing_within_a_file(
+    tmp_path: Path, target: Path, known: Known
+) -> None:
+    path = make_file(tmp_path / "big.raw", LARGE * 13)
+
+    def cancel(entries: int, done: int) -> None:
+        assert entries == 0
+        assert 0 < done < path.stat().st_size
+        raise InterruptedError("cancelled")
+
+    with pytest.raises(InterruptedError, match="cancelled"):
+        build(target, [catalog_file(path, **known)], on_progress=cancel)
+    assert target.stat().st_size < path.stat().st_size
+
+
+def test_an_error_of_the_entries_passes_through(path: Path, target: Path) -> None:
+    def entries() -> Iterator[Entry]:
+        yield catalog_file(path)
+        raise LookupError("the database went away")
+
+    with pytest.raises(LookupError, match="went away"):
+        build(target, entries())
+    assert not zipfile.is_zipfile(target)

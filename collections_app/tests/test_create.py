@@ -1,0 +1,138 @@
+"""Freezing: what the filters select becomes items, whole and only once."""
+
+import pytest
+from django.conf import LazySettings
+from django.db import IntegrityError, transaction
+from django.http import QueryDict
+
+from catalog.filters import ImageFilterSet
+from catalog.models import Image
+from catalog.services import StillInUse, delete_dataset
+from collections_app.models import Collection
+from collections_app.selection import summarize_selection
+from collections_app.services import NotBuildable
+from collections_app.tests.factories import make_collection, make_dataset
+from vocab.models import Label
+
+pytestmark = pytest.mark.django_db
+
+
+def test_what_was_selected_is_frozen_in_order() -> None:
+    make_dataset("b-rays", files=3, remote=2)
+    make_dataset("a-rays", files=2)
+    collection = make_collection("sex=F")
+    items = list(collection.items.order_by("position"))
+    assert [item.metadata_json["source_id"] for item in items] == [
+        "a-rays-000", "b-rays-000", "b-rays-002", "b-rays-remote-000", "b-rays-remote-001",
+    ]  # fmt: skip
+    assert [item.position for item in items] == [1, 2, 3, 4, 5]
+    assert (collection.status, collection.num_images, collection.num_files) == ("pending", 5, 3)
+    assert collection.num_bytes == sum(item.size_bytes or 0 for item in items)
+    assert collection.filter_snapshot == {"sex": ["F"]}
+
+
+def test_each_item_keeps_what_the_catalog_said_of_it() -> None:
+    make_dataset(files=2)
+    Image.objects.filter(source_id="rays-001").update(width=192, height=200)
+    item = make_collection("sex=M").items.get()
+    image = item.image
+    assert item.sha256 == image.sha256
+    assert item.size_bytes == image.size_bytes
+    assert item.metadata_json == {
+        "dataset": "rays", "source_id": "rays-001", "file_path": "deep/001.png", "remote_url": "",
+        "modality": "dx", "area": None, "subject_id": "subject-0", "sex": "M", "age_years": 41,
+        "width": 192, "height": 200, "labels": [["nodule", "positive", None]],
+    }  # fmt: skip
+
+
+def test_the_query_and_the_filters_are_kept_as_typed_and_in_words() -> None:
+    make_dataset()
+    collection = make_collection("q=rays&label=nodule&not_label=normal")
+    assert collection.query_text == "rays"
+    assert collection.filter_snapshot == {
+        "q": "rays", "label": ["nodule"], "not_label": ["normal"],
+    }  # fmt: skip
+    assert collection.provenance["words"] == [
+        {"filter": "Search", "value": "rays"},
+        {"filter": "Label", "value": "Nodule"},
+        {"filter": "Without label", "value": "Normal"},
+    ]
+    assert collection.provenance["datasets"][0]["license"] == "cc-by-4.0"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "message"),
+    [
+        ("q=nowhere", 0, "No image matches"),
+        ("sex=F", 99, "3 images match now, not 99"),
+        ("sex=X", 0, "is not a sex"),
+    ],
+)
+def test_a_selection_that_cannot_be_frozen_leaves_nothing(
+    query: str, expected: int, message: str
+) -> None:
+    make_dataset()
+    with pytest.raises(NotBuildable, match=message):
+        make_collection(query, expected_images=expected)
+    assert not Collection.objects.exists()
+
+
+def test_limits_are_named_before_and_enforced_at_the_freeze(settings: LazySettings) -> None:
+    make_dataset()
+    settings.COLLECTION_MAX_IMAGES = 4
+    settings.COLLECTION_MAX_BYTES = 100
+    summary = summarize_selection(ImageFilterSet(QueryDict("")))
+    assert not summary.can_be_built
+    assert "at most 4 images; this selection has 5" in summary.over_limits[0]
+    assert "of files" in summary.over_limits[1]
+    with pytest.raises(NotBuildable, match="at most 4 images"):
+        make_collection("")
+    assert not Collection.objects.exists()
+
+
+@pytest.mark.parametrize("query", ["", "sex=F", "q=rays-00", "local=1"])
+def test_the_summary_before_the_button_agrees_with_what_is_frozen(query: str) -> None:
+    make_dataset("rays", files=4, remote=3)
+    make_dataset("more-rays", files=1)
+    summary = summarize_selection(ImageFilterSet(QueryDict(query)))
+    collection = make_collection(query)
+    assert (summary.num_images, summary.num_files, summary.num_bytes) == (
+        collection.num_images, collection.num_files, collection.num_bytes,
+    )  # fmt: skip
+    frozen = {d["slug"]: d["num_images"] for d in collection.provenance["datasets"]}
+    assert {share.dataset.slug: share.num_images for share in summary.datasets} == frozen
+
+
+def test_an_image_that_a_collection_holds_stays_in_the_catalog() -> None:
+    dataset = make_dataset()
+    make_collection("sex=F")
+    with pytest.raises(StillInUse, match="Deactivate it instead"):
+        delete_dataset(dataset=dataset)
+    assert dataset.images.count() == 5
+
+
+def test_a_hidden_label_is_not_frozen() -> None:
+    make_dataset(files=1)
+    Label.objects.filter(code="normal").update(is_active=False)
+    assert make_collection("").items.get().metadata_json["labels"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "done"},
+        {"status": "ready"},
+        {"status": "ready", "archive_path": "x.zip", "archive_size": 3, "fingerprint": "f"},
+        {"archive_path": "x.zip"},
+        {"status": "failed"},
+        {"error_message": "but pending"},
+        {"status": "expired", "archive_path": "x.zip"},
+        {"lease_expires_at": "2026-01-01T00:00Z"},
+        {"status": "expired", "attempt_token": "0" * 32, "lease_expires_at": "2026-01-01T00:00Z"},
+    ],
+)
+def test_the_database_refuses_a_state_that_cannot_be(wrong: dict[str, object]) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Collection.objects.filter(pk=collection.pk).update(**wrong)

@@ -1,0 +1,15 @@
+"""PostgreSQL and Redis from Python wheels, for when no server is configured. No Django in here."""
+
+from medagg.embedded.errors import EmbeddedError
+from medagg.embedded.places import celery_broker_url, database_url, redis_url
+from medagg.embedded.secret import read_or_make_secret
+from medagg.embedded.servers import EmbeddedServers
+
+__all__ = [
+    "EmbeddedError",
+    "EmbeddedServers",
+    "celery_broker_url",
+    "database_url",
+    "read_or_make_secret",
+    "redis_url",
+]

@@ -1,0 +1,57 @@
+"""Is the process alive, and does every part that it needs serve?"""
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from medagg.worker_heartbeat import worker_is_alive
+
+TIMEOUT_SECONDS = 2
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when all parts serve, else 503 and the names of those that do not."""
+    parts = {"database": _check_database(), **_check_broker()}
+    if parts["database"] == "ok":
+        parts["migrations"] = _check_migrations()
+    broken = [name for name, state in parts.items() if state != "ok"]
+    body = {"status": "unavailable" if broken else "ok", "broken": broken, "parts": parts}
+    return JsonResponse(body, status=503 if broken else 200)
+
+
+def _check_database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "does not answer"
+    return "ok"
+
+
+def _check_migrations() -> str:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return f"{len(missing)} not applied: run manage.py migrate" if missing else "ok"
+
+
+def _check_broker() -> dict[str, str]:
+    try:
+        client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS)
+        client.ping()
+        worker = "ok" if worker_is_alive(client) else "no worker has been heard of"
+    except (redis.RedisError, OSError):
+        return {"broker": "does not answer"}
+    return {"broker": "ok", "worker": worker}

@@ -1,0 +1,196 @@
+"""All settings, read from the environment or from `.env`; `.env.example` lists every one."""
+
+from pathlib import Path
+
+import environ
+
+from medagg import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(env.str("MEDAGG_ENV_FILE", default=str(BASE_DIR / ".env")))
+
+# --- Where things live ------------------------------------------------------------------------
+VAR_DIR = Path(env.str("MEDAGG_VAR", default=str(BASE_DIR / "var"))).resolve()
+# Local copies of datasets must lie in one of these folders; the first is the default home.
+DATASET_ROOTS = [
+    Path(root).resolve()
+    for root in env.list("MEDAGG_DATASET_ROOTS", default=[str(VAR_DIR / "datasets")])
+]
+ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archives"))).resolve()
+PREVIEW_ROOT = Path(env.str("MEDAGG_PREVIEW_ROOT", default=str(VAR_DIR / "previews"))).resolve()
+
+# --- Security ---------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+# A deployment names its key; a laptop gets a random one that stays in var/.
+SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.read_or_make_secret(
+    VAR_DIR / "secret-key"
+)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# HTTPS=1 is for a server behind a TLS-terminating proxy; `manage.py up` serves plain 127.0.0.1.
+HTTPS = env.bool("HTTPS", default=False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz/$", r"^readyz/$"]
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="medagg_session")
+CSRF_COOKIE_NAME = env.str("CSRF_COOKIE_NAME", default="medagg_csrf")
+X_FRAME_OPTIONS = "DENY"
+# Pages load nothing from elsewhere and run no inline script.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+CSRF_FAILURE_VIEW = "medagg.errors.csrf_failure"
+
+# --- Application ------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "csp",
+    "django_htmx",
+    "medagg.apps.MedaggConfig",
+    "vocab",
+    "catalog",
+    "collections_app",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "medagg.urls"
+WSGI_APPLICATION = "medagg.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "collections_app.context_processors.picked_images",
+            ],
+            "builtins": ["catalog.templatetags.catalog_format"],
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_I18N = False
+USE_TZ = True
+USE_THOUSAND_SEPARATOR = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- PostgreSQL and Redis: named ones, else the embedded ones under var/ ------------------------
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL", default=embedded.database_url(VAR_DIR)),
+        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+REDIS_URL = env.str("REDIS_URL", default=embedded.redis_url(VAR_DIR))
+
+# --- Celery -----------------------------------------------------------------------------------
+# The limits follow from one another: a build stops itself before Celery kills it, Celery kills it
+# before its lease lapses, and the broker hands a task out again only after that.
+BUILD_SOFT_LIMIT = env.int("BUILD_SOFT_LIMIT", default=3 * 3600)
+BUILD_HARD_LIMIT = BUILD_SOFT_LIMIT + 60
+# A live worker renews its lease every few seconds; a lease that lapses means a dead worker.
+BUILD_LEASE_SECONDS = env.int("BUILD_LEASE_SECONDS", default=60)
+BUILD_MAX_ATTEMPTS = env.int("BUILD_MAX_ATTEMPTS", default=3)
+CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_HARD_LIMIT + 600}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
+SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=30)
+CELERY_BEAT_SCHEDULE = {
+    "sweep-collections": {
+        "task": "collections_app.tasks.sweep_collections_task",
+        "schedule": SWEEP_SECONDS,
+        # A sweep that nobody took in time is worth nothing: the next one does the same work.
+        "options": {"expires": SWEEP_SECONDS},
+    }
+}
+
+# --- Collections ------------------------------------------------------------------------------
+COLLECTION_MAX_IMAGES = env.int("COLLECTION_MAX_IMAGES", default=200_000)
+COLLECTION_MAX_BYTES = env.int("COLLECTION_MAX_BYTES", default=50 * 1024**3)
+COLLECTION_MAX_PICKED = 500
+COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
+# The prefix that nginx maps to ARCHIVE_ROOT as an internal location; empty: Django serves.
+X_ACCEL_PREFIX = env.str("X_ACCEL_PREFIX", default="")
+
+# --- Files, mail, accounts --------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# Without EMAIL_URL mails are written to var/mail, where the operator can read them.
+EMAIL_IS_CONFIGURED = bool(env.str("EMAIL_URL", default=""))
+if EMAIL_IS_CONFIGURED:
+    vars().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "collection-list"
+LOGOUT_REDIRECT_URL = "home"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"django.server": {"propagate": True}},
+}

@@ -1,0 +1,52 @@
+"""The pytest plugin of this project: `-p medagg.testing` in pytest.ini loads it first of all.
+
+Tests get a PostgreSQL and a Redis of their own, thrown away at the end. Whatever a developer's
+environment or `.env` names, a test never comes near a real database.
+"""
+
+import pytest
+
+from medagg.embedded import EmbeddedError, EmbeddedServers
+from medagg.testing import browser_fixtures
+from medagg.testing.browser import find_chromium
+from medagg.testing.environment import TestEnvironment, prepare_environment
+from medagg.testing.worker import celery_worker_module, celery_worker_process
+
+__all__ = ["celery_worker_module", "celery_worker_process"]
+
+# At import, because pytest-django reads the settings before any hook of ours could run.
+_environment: TestEnvironment = prepare_environment()
+_servers = EmbeddedServers(_environment.base, throwaway=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Registered late, so that its fixtures win over those of pytest-playwright.
+    config.pluginmanager.register(browser_fixtures, "medagg-browser")
+    _environment.speed_up_settings()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Starts the servers, in the controlling process only; xdist's workers come later."""
+    if _environment.is_worker or session.config.option.collectonly:
+        return
+    try:
+        _servers.start()
+    except EmbeddedError as error:
+        pytest.exit(f"the servers for the tests do not start: {error}", returncode=1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Also after Ctrl-C. After a kill -9 the servers notice it themselves."""
+    if not _environment.is_worker:
+        _servers.stop()
+        _environment.remove()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips browser tests where no browser can be had, and says why."""
+    if item.get_closest_marker("browser"):
+        chromium = find_chromium(_environment.base)
+        if not chromium.path:
+            pytest.skip(chromium.reason)

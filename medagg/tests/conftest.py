@@ -1,0 +1,3 @@
+from medagg.testing.nginx import nginx_server
+
+__all__ = ["nginx_server"]

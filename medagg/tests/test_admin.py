@@ -1,0 +1,235 @@
+"""The admin as a curator uses it: every model, at any size, with the services behind it."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.tests.factories import DatasetFactory, ImageFactory
+from collections_app.build import build_collection
+from collections_app.models import Collection
+from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
+from collections_app.tests.factories import make_collection, make_dataset
+from vocab.models import Label, Modality
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def curator(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("curator"))
+    return client
+
+
+def form_of(response: Any) -> dict[str, Any]:
+    """All fields of an admin change form with their present values, inlines included."""
+    context = response.context
+    fields: dict[str, Any] = {}
+    forms = [context["adminform"].form]
+    for inline in context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    for form in forms:
+        for bound in form:
+            value = bound.value()
+            fields[bound.html_name] = "" if value is None else value
+    return {name: value for name, value in fields.items() if value is not False}
+
+
+def edit(client: Client, path: str, **changed: Any) -> Any:
+    return client.post(path, {**form_of(client.get(path)), **changed})
+
+
+@pytest.mark.parametrize("model", ["vocab", "catalog", "collections_app"])
+def test_every_model_can_be_looked_at(curator: Client, model: str) -> None:
+    make_dataset(files=2)
+    make_collection("")
+    add_alias(ModalityFactory(code="dx"), "X-ray")
+    registered = {m for m in admin.site._registry if m._meta.app_label == model}
+    assert registered
+    for entity in registered:
+        base = f"/admin/{model}/{entity._meta.model_name}/"
+        assert curator.get(base).status_code == 200
+        assert curator.get(f"{base}?q=x").status_code == 200
+        row = entity._default_manager.first()
+        if row:
+            assert curator.get(f"{base}{row.pk}/change/").status_code == 200
+
+
+def test_ordinary_users_have_no_admin(client: Client) -> None:
+    client.force_login(User.objects.create_user("researcher"))
+    assert client.get("/admin/catalog/dataset/").status_code == 302
+
+
+def test_the_image_list_costs_the_same_whatever_the_table_holds(curator: Client) -> None:
+    dataset = DatasetFactory()
+    counts = []
+    for _ in range(2):
+        for _ in range(20):
+            ImageFactory(dataset=dataset, labels=["nodule"])
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            curator.get("/admin/catalog/image/")
+        counts.append(len(queries))
+        full = [q["sql"] for q in queries if "COUNT(" in q["sql"] and "LIMIT" not in q["sql"]]
+        assert not full, "a count over the whole table"
+    assert counts[0] == counts[1]
+
+
+def test_usage_is_counted(curator: Client) -> None:
+    make_dataset(files=3)
+    assert "3 images" in curator.get("/admin/vocab/modality/?q=dx").content.decode()
+    assert "2 images" in curator.get("/admin/vocab/label/?q=nodule").content.decode()
+
+
+def test_deactivating_a_term_hides_it_and_activating_shows_it_again(curator: Client) -> None:
+    make_dataset(files=3)
+    nodule = Label.objects.get(code="nodule")
+    path = "/admin/vocab/label/"
+    curator.post(path, {"action": "deactivate", "_selected_action": [nodule.pk]})
+    assert 'data-value="nodule"' not in curator.get("/images/").content.decode()
+    curator.post(path, {"action": "activate", "_selected_action": [nodule.pk]})
+    assert 'data-value="nodule"' in curator.get("/images/").content.decode()
+
+
+def test_an_alias_that_is_added_is_understood_at_once(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    ct = ModalityFactory(code="ct")
+    DatasetFactory(slug="lung", title="Lung", terms__modalities=[ct])
+    with django_capture_on_commit_callbacks(execute=True):
+        edit(
+            curator, f"/admin/vocab/modality/{ct.pk}/change/",
+            **{"aliases-TOTAL_FORMS": "1", "aliases-0-text": "Tomogram", "aliases-0-term": ct.pk},
+        )  # fmt: skip
+    assert [alias.key for alias in ct.aliases.all()] == ["tomogram"]
+    assert 'data-total="1"' in curator.get("/datasets/?q=tomogram").content.decode()
+    assert 'data-total="1"' in curator.get("/datasets/?modality=TOMOGRAM").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["Effusion"], "already an alias of"),
+        (["new", "NEW"], "is there twice"),
+        (["!!"], "at least one letter"),
+    ],
+)
+def test_an_alias_that_clashes_is_refused_with_the_reason(
+    curator: Client, texts: list[str], message: str
+) -> None:
+    add_alias(LabelFactory(code="pleural-effusion"), "effusion")
+    label = LabelFactory(code="edema")
+    rows = {f"aliases-{n}-text": text for n, text in enumerate(texts)}
+    rows |= {f"aliases-{n}-term": label.pk for n in range(len(texts))}
+    response = edit(
+        curator, f"/admin/vocab/label/{label.pk}/change/",
+        **{"aliases-TOTAL_FORMS": str(len(texts))}, **rows,
+    )  # fmt: skip
+    assert response.status_code == 200
+    assert message in response.content.decode()
+    assert not label.aliases.exists()
+
+
+def test_the_code_of_a_term_never_changes(curator: Client) -> None:
+    ct = ModalityFactory(code="ct")
+    edit(curator, f"/admin/vocab/modality/{ct.pk}/change/", code="changed", name="New name")
+    assert Modality.objects.get(pk=ct.pk).code == "ct"
+    assert Modality.objects.get(pk=ct.pk).name == "New name"
+
+
+def test_a_dataset_that_gets_another_area_is_counted_there(curator: Client) -> None:
+    dataset = make_dataset(files=3)
+    heart = AreaFactory(code="heart")
+    edit(curator, f"/admin/catalog/dataset/{dataset.pk}/change/", area=heart.pk)
+    assert ImageProfile.objects.filter(area=heart).total_images() == 3
+
+
+@pytest.mark.parametrize(
+    ("local_path", "message"),
+    [("/etc", "lies outside"), ("../..", "lies outside"), ("nowhere", "There is no folder")],
+)
+def test_a_local_path_must_lie_in_the_dataset_folders(
+    curator: Client, local_path: str, message: str
+) -> None:
+    dataset = DatasetFactory()
+    response = edit(curator, f"/admin/catalog/dataset/{dataset.pk}/change/", local_path=local_path)
+    assert message in response.content.decode()
+
+
+def test_an_edited_image_counts_at_once(curator: Client) -> None:
+    make_dataset(files=2)
+    image = Image.objects.get(source_id="rays-001")
+    label = LabelFactory(code="mass")
+    edit(
+        curator, f"/admin/catalog/image/{image.pk}/change/", sex="O",
+        **{
+            "image_labels-TOTAL_FORMS": "2", "image_labels-1-label": label.pk,
+            "image_labels-1-finding": "positive", "image_labels-1-image": image.pk,
+            "image_labels-1-metadata_json": "{}",
+        },
+    )  # fmt: skip
+    assert ImageLabel.objects.filter(image=image, label=label).exists()
+    assert 'data-total="1"' in curator.get("/images/?sex=O&label=mass").content.decode()
+
+
+def test_a_dataset_in_use_is_not_deleted_and_the_reason_is_given(curator: Client) -> None:
+    dataset = make_dataset(files=2)
+    make_collection("")
+    path = f"/admin/catalog/dataset/{dataset.pk}/delete/"
+    response = curator.post(path, {"post": "yes"}, follow=True)
+    assert "Deactivate it instead" in response.content.decode()
+    assert Dataset.objects.filter(pk=dataset.pk).exists()
+    Collection.objects.all().delete()
+    curator.post(path, {"post": "yes"})
+    assert not Image.objects.exists()
+    assert not ImageProfile.objects.exists()
+
+
+def test_an_image_in_use_is_not_deleted(curator: Client) -> None:
+    make_dataset(files=2)
+    make_collection("sex=F")
+    held, free = Image.objects.order_by("source_id")
+    for image in (held, free):
+        path = f"/admin/catalog/image/{image.pk}/delete/"
+        curator.post(path, {"post": "yes"}, follow=True)
+    assert list(Image.objects.all()) == [held]
+    assert ImageProfile.objects.total_images() == 1
+
+
+def test_collections_are_rebuilt_and_expired_through_the_services(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    build_collection(collection_id=collection.pk)
+
+    def act(action: str) -> str:
+        data = {"action": action, "_selected_action": [collection.pk]}
+        with django_capture_on_commit_callbacks(execute=True):
+            html = curator.post("/admin/collections_app/collection/", data, follow=True)
+        collection.refresh_from_db()
+        return html.content.decode()
+
+    assert "1 expired" in act("expire")
+    assert (collection.status, collection.archive_path) == ("expired", "")
+    assert "1 queued" in act("rebuild")
+    assert collection.status == "pending"
+    assert "0 expired" in act("expire"), "a pending one cannot expire"
+
+
+def test_only_the_title_and_the_expiry_of_a_collection_are_edited(curator: Client) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    path = f"/admin/collections_app/collection/{collection.pk}/change/"
+    edit(curator, path, title="Better", status="ready", archive_path="/etc/passwd")
+    collection.refresh_from_db()
+    assert (collection.title, collection.status, collection.archive_path) == (
+        "Better", "pending", "",
+    )  # fmt: skip

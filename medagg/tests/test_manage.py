@@ -1,0 +1,126 @@
+"""`manage.py` outside of `up`: which commands get the embedded servers, and what else it says."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from medagg.embedded import EmbeddedServers
+from medagg.tests.processes import (
+    REPOSITORY,
+    any_alive,
+    bare_environment,
+    find_descendants,
+    linux_only,
+    run_manage,
+    wait_until,
+)
+
+SHOW_DATABASE = "from django.db import connection as c; c.ensure_connection(); print(c.vendor)"
+
+
+@pytest.fixture
+def var() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="medagg manage ") as home:
+        yield Path(home) / "var"
+
+
+def test_a_command_gets_servers_and_leaves_none(var: Path) -> None:
+    result = run_manage(var, "shell", "-v", "0", "-c", SHOW_DATABASE)
+
+    assert result.stdout == "postgresql\n"
+    assert (result.stderr, result.returncode) == ("", 0)
+    assert (var / "postgres" / "PG_VERSION").exists()
+    assert not [server for server in EmbeddedServers(var).servers if server.is_running()]
+
+
+def test_two_commands_at_once_do_not_disturb_each_other(var: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "manage.py"), "migrate", "-v", "0"]
+    shell = [sys.executable, str(REPOSITORY / "manage.py"), "shell", "-v", "0", "-c", SHOW_DATABASE]
+    running = [
+        subprocess.Popen(each, env=bare_environment(var), stderr=subprocess.PIPE, text=True)
+        for each in (command, shell, shell)
+    ]
+
+    assert [process.communicate(timeout=120)[1] for process in running] == ["", "", ""]
+    assert [process.returncode for process in running] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["help"], ["version"], ["check"], ["migrate", "--help"], ["up", "--help"]]
+)
+def test_a_command_that_needs_no_server_starts_none(var: Path, arguments: list[str]) -> None:
+    result = run_manage(var, *arguments)
+
+    assert result.returncode == 0, result.stderr
+    assert not (var / "postgres").exists()
+    assert not (var / "redis").exists()
+
+
+def test_an_unknown_command_starts_no_server(var: Path) -> None:
+    result = run_manage(var, "migrat")
+
+    assert "Did you mean migrate?" in result.stderr
+    assert not (var / "postgres").exists()
+
+
+def test_a_configured_database_is_used_instead(var: Path) -> None:
+    result = run_manage(
+        var, "shell", "-v", "0", "-c", "print(1)", DATABASE_URL="postgres://db.invalid/medagg"
+    )
+
+    assert result.stdout == "1\n"
+    assert not (var / "postgres").exists()
+    assert (var / "redis").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(var: Path) -> None:
+    var.mkdir()
+    (var / "run").touch()
+
+    result = run_manage(var, "migrate", SECRET_KEY="x" * 60)
+
+    assert result.returncode == 1
+    assert result.stderr == f"medagg: cannot write to {var}: File exists\n"
+
+
+def test_without_the_requirements_it_says_how_to_get_them(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "manage.py", tmp_path)
+
+    # -S leaves site-packages out.
+    result = subprocess.run(
+        [sys.executable, "-S", str(tmp_path / "manage.py"), "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "medagg: No module named 'django'. Start it with `make run`, "
+        "or use .venv/bin/python manage.py\n"
+    )
+
+
+@linux_only
+def test_a_killed_command_leaves_nothing_behind(var: Path) -> None:
+    code = "import sys, time; print('there', flush=True); time.sleep(60)"
+    command = [sys.executable, str(REPOSITORY / "manage.py"), "shell", "-v", "0", "-c", code]
+    process = subprocess.Popen(
+        command, env=bare_environment(var), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    started = find_descendants(process.pid)
+    assert started
+
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    wait_until(lambda: not any_alive(started), what="the servers to end")

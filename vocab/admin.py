@@ -1,0 +1,131 @@
+"""Curating the vocabularies: usage counts, aliases inline, switching terms on and off."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, URLField
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import HttpRequest
+
+from vocab import models
+from vocab.services import set_terms_active
+from vocab.signals import terms_changed
+from vocab.text import normalize
+
+DATASETS = {"datasets": Count("datasets")}
+IMAGES = {"images": Sum("profiles__num_images")}
+HTTPS_URLS: Any = {URLField: {"assume_scheme": "https"}}
+
+
+class AliasFormSet(BaseInlineFormSet):
+    def clean(self) -> None:
+        """Two new aliases of one form may clash with each other before either is stored."""
+        super().clean()
+        seen: set[str] = set()
+        for form in self.forms:
+            data = getattr(form, "cleaned_data", {})
+            key = normalize(data.get("text", ""))
+            if not key or data.get("DELETE"):
+                continue
+            if key in seen:
+                raise ValidationError(f"“{data['text']}” is there twice.")
+            seen.add(key)
+
+
+class AliasInline(admin.TabularInline):
+    formset = AliasFormSet
+    fields = ("text",)
+    extra = 1
+    verbose_name_plural = "Aliases: other spellings that mean this term"
+
+
+def alias_inline(alias_model: type[models.Alias]) -> type[AliasInline]:
+    """The inline of one vocabulary's aliases."""
+    return type(f"{alias_model.__name__}Inline", (AliasInline,), {"model": alias_model})
+
+
+class TermAdmin(admin.ModelAdmin):
+    """``usage`` says what is counted for each term: the plural noun and the aggregate."""
+
+    usage: Mapping[str, Any] = DATASETS
+    extra_columns: tuple[str, ...] = ()
+    list_filter = ["is_active"]
+    search_fields = ("code", "name", "aliases__text")
+    actions = ("activate", "deactivate")
+    list_per_page = 100
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return ["name", "code", "is_active", *self.extra_columns, "used_by"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        for noun, aggregate in self.usage.items():
+            rows = rows.annotate(**{f"n_{noun}": self.count_usage(aggregate)})
+        return rows
+
+    def count_usage(self, aggregate: Any) -> Any:
+        """A subquery of its own for each aggregate: joined together they would multiply."""
+        same = self.model._default_manager.filter(pk=OuterRef("pk")).order_by()
+        return Subquery(same.annotate(n=aggregate).values("n"))
+
+    @admin.display(description="used by")
+    def used_by(self, term: Any) -> str:
+        counts = ((getattr(term, f"n_{noun}"), noun) for noun in self.usage)
+        return ", ".join(f"{count:,} {noun}" for count, noun in counts if count) or "–"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # URLs, archives and snapshots hold codes: one that exists never changes.
+        return ("code",) if obj else ()
+
+    def save_related(
+        self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+
+    @admin.action(description="Activate", permissions=["change"])
+    def activate(self, request: HttpRequest, terms: Any) -> None:
+        changed = set_terms_active(terms=terms, is_active=True)
+        self.message_user(request, f"{changed} activated.")
+
+    @admin.action(description="Deactivate: hide from search, filters and pages",
+                  permissions=["change"])  # fmt: skip
+    def deactivate(self, request: HttpRequest, terms: Any) -> None:
+        changed = set_terms_active(terms=terms, is_active=False)
+        self.message_user(request, f"{changed} deactivated.")
+
+
+@admin.register(models.Modality)
+class ModalityAdmin(TermAdmin):
+    usage = DATASETS | IMAGES
+    inlines = (alias_inline(models.ModalityAlias),)
+
+
+@admin.register(models.AnatomicalArea)
+class AnatomicalAreaAdmin(TermAdmin):
+    usage = DATASETS | IMAGES
+    inlines = (alias_inline(models.AnatomicalAreaAlias),)
+
+
+@admin.register(models.TaskType)
+class TaskTypeAdmin(TermAdmin):
+    inlines = (alias_inline(models.TaskTypeAlias),)
+
+
+@admin.register(models.Tag)
+class TagAdmin(TermAdmin):
+    inlines = (alias_inline(models.TagAlias),)
+
+
+@admin.register(models.License)
+class LicenseAdmin(TermAdmin):
+    inlines = (alias_inline(models.LicenseAlias),)
+    extra_columns = ("allows_commercial_use",)
+    formfield_overrides = HTTPS_URLS
+    list_filter = ["is_active", "allows_commercial_use"]
+
+
+# Labels are counted in image profiles, so catalog.admin registers them.

@@ -1,0 +1,18 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from vocab.services import load_shipped_vocabularies
+
+
+class Command(BaseCommand):
+    help = "Load the shipped vocabularies; run it again at any time, curators' changes are kept."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for name, report in load_shipped_vocabularies().items():
+            self.stdout.write(
+                f"{name}: {report.added} added, {report.changed} changed, "
+                f"{report.unchanged} unchanged"
+            )
+            for line in report.skipped:
+                self.stdout.write(f"  alias left out: {line}")

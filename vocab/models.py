@@ -1,0 +1,154 @@
+"""The vocabularies: every term has a stable code, a name, and the other spellings it goes by."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+
+from vocab.querysets import TermQuerySet
+from vocab.text import normalize
+
+validate_code = RegexValidator(
+    r"^[a-z0-9]+([.-][a-z0-9]+)*$",
+    "A code has lower-case letters and digits, parted by single dashes or dots: cc-by-4.0",
+)
+
+
+class Term(models.Model):
+    """A term of a vocabulary.
+
+    ``code`` stands in URLs, files and snapshots and never changes; ``name`` is for people.
+    """
+
+    code = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[validate_code],
+        help_text="Short and stable; it stands in URLs and archives.",
+    )
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    is_active = models.BooleanField(
+        default=True, help_text="An inactive term is hidden from search, filters and pages."
+    )
+    # What load_vocab last wrote here: a field that differs by now was changed by a curator.
+    shipped_json = models.JSONField(default=dict, editable=False)
+
+    objects = TermQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        ordering = [Lower("name"), "code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(code__regex=r"^[a-z0-9]+([.-][a-z0-9]+)*$"),
+                name="%(class)s_code_is_a_slug",
+            ),
+            models.CheckConstraint(condition=~models.Q(name=""), name="%(class)s_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Alias(models.Model):
+    """Another spelling of a term; ``key`` is its normal form, by which it is looked up."""
+
+    text = models.CharField("alias", max_length=120)
+    key = models.CharField(max_length=160, editable=False, db_index=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["text"]
+        verbose_name_plural = "aliases"
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(key=""), name="%(class)s_has_a_key"),
+            models.UniqueConstraint(fields=["key"], name="%(class)s_means_one_term"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def clean(self) -> None:
+        """Derive the key; refuse a spelling that already means another term."""
+        self.key = normalize(self.text)
+        if not self.key:
+            raise ValidationError({"text": "An alias needs at least one letter or digit."})
+        if taken := self.find_clash():
+            raise ValidationError({"text": f"“{self.text}” is already an alias of {taken}."})
+
+    def find_clash(self) -> "Term | None":
+        """The term that already goes by this spelling, where only one may."""
+        aliases: Any = type(self)._default_manager
+        other = aliases.filter(key=self.key).exclude(pk=self.pk).select_related("term").first()
+        return other.term if other else None
+
+
+class Modality(Term):
+    """How the image was made; the code is the DICOM modality (0008,0060) in lower case."""
+
+    class Meta(Term.Meta):
+        verbose_name_plural = "modalities"
+
+
+class AnatomicalArea(Term):
+    """The part of the body that is shown."""
+
+
+class TaskType(Term):
+    """What a model is trained to do with a dataset."""
+
+
+class Tag(Term):
+    """Any other property of a dataset that people look for."""
+
+
+class License(Term):
+    """The terms under which a dataset is published; codes are SPDX identifiers where they exist."""
+
+    allows_commercial_use = models.BooleanField(
+        default=False, help_text="Whether the licence permits commercial use."
+    )
+    url = models.URLField("text of the licence", blank=True)
+
+
+class Label(Term):
+    """A finding that an image can carry."""
+
+
+class ModalityAlias(Alias):
+    """The one vocabulary where a spelling may mean several terms: "X-ray" is CR and DX."""
+
+    term = models.ForeignKey(Modality, models.CASCADE, related_name="aliases")
+
+    class Meta(Alias.Meta):
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(key=""), name="%(class)s_has_a_key"),
+            models.UniqueConstraint(fields=["term", "key"], name="%(class)s_once_a_term"),
+        ]
+
+    def find_clash(self) -> Term | None:
+        same = ModalityAlias.objects.filter(key=self.key, term_id=self.term_id)
+        return self.term if same.exclude(pk=self.pk).exists() else None
+
+
+class AnatomicalAreaAlias(Alias):
+    term = models.ForeignKey(AnatomicalArea, models.CASCADE, related_name="aliases")
+
+
+class TaskTypeAlias(Alias):
+    term = models.ForeignKey(TaskType, models.CASCADE, related_name="aliases")
+
+
+class TagAlias(Alias):
+    term = models.ForeignKey(Tag, models.CASCADE, related_name="aliases")
+
+
+class LicenseAlias(Alias):
+    term = models.ForeignKey(License, models.CASCADE, related_name="aliases")
+
+
+class LabelAlias(Alias):
+    term = models.ForeignKey(Label, models.CASCADE, related_name="aliases")

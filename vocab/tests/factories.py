@@ -1,0 +1,51 @@
+import factory
+from factory.django import DjangoModelFactory
+
+from vocab import models
+
+
+class TermFactory(DjangoModelFactory):
+    class Meta:
+        abstract = True
+        django_get_or_create = ("code",)
+
+    code = factory.Sequence(lambda n: f"term-{n}")
+    name = factory.LazyAttribute(lambda term: term.code.replace("-", " ").capitalize())
+
+
+class ModalityFactory(TermFactory):
+    class Meta:
+        model = models.Modality
+
+
+class AreaFactory(TermFactory):
+    class Meta:
+        model = models.AnatomicalArea
+
+
+class TaskTypeFactory(TermFactory):
+    class Meta:
+        model = models.TaskType
+
+
+class TagFactory(TermFactory):
+    class Meta:
+        model = models.Tag
+
+
+class LicenseFactory(TermFactory):
+    class Meta:
+        model = models.License
+
+
+class LabelFactory(TermFactory):
+    class Meta:
+        model = models.Label
+
+
+def add_alias(term: models.Term, text: str) -> models.Alias:
+    """Give a term another spelling, checked as the admin checks it."""
+    alias = term.aliases.model(term=term, text=text)  # type: ignore[attr-defined]
+    alias.full_clean()
+    alias.save()
+    return alias

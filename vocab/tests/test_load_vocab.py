@@ -1,0 +1,88 @@
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from vocab.lookup import VOCABULARIES, find_terms
+from vocab.models import Label, License, Modality
+from vocab.services import load_terms
+
+pytestmark = pytest.mark.django_db
+
+MR = {
+    "code": "mr",
+    "name": "Magnetic resonance",
+    "description": "Made by magnets.",
+    "aliases": ["MRI", "MR imaging"],
+}
+
+
+def load_vocab() -> str:
+    out = StringIO()
+    call_command("load_vocab", stdout=out)
+    return out.getvalue()
+
+
+def test_the_shipped_vocabularies_load_whole_and_a_second_time_change_nothing() -> None:
+    assert "alias left out" not in load_vocab()
+    assert all(model._default_manager.count() >= 20 for model in VOCABULARIES.values())
+    for line in load_vocab().splitlines():
+        assert " 0 added, 0 changed" in line
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "typed", "code"),
+    [
+        ("modality", "MRI", "mr"),
+        ("modality", "mr imaging", "mr"),
+        ("modality", "CXR", "dx"),
+        ("modality", "x-ray", "cr"),
+        ("modality", "CT scan", "ct"),
+        ("area", "WHOLEBODY", "whole-body"),
+        ("area", "thoracic", "chest"),
+        ("label", "Effusion", "pleural-effusion"),
+        ("label", "Pleural_Thickening", "pleural-thickening"),
+        ("license", "CC BY 4.0", "cc-by-4.0"),
+    ],
+)
+def test_what_people_type_finds_the_shipped_term(vocabulary: str, typed: str, code: str) -> None:
+    load_vocab()
+    assert code in {ref.code for ref in find_terms(vocabulary, [typed])[typed]}
+
+
+def test_the_licences_say_whether_commercial_use_is_permitted() -> None:
+    load_vocab()
+    commercial = dict(License.objects.values_list("code", "allows_commercial_use"))
+    assert commercial["cc-by-4.0"] is True
+    assert commercial["cc-by-nc-4.0"] is False
+
+
+def test_loading_keeps_what_a_curator_changed() -> None:
+    load_terms(vocabulary="modality", terms=[MR])
+    term = Modality.objects.get(code="mr")
+    term.name, term.is_active = "MR tomography", False
+    term.save()
+    term.aliases.get(text="MR imaging").delete()
+
+    newer = {**MR, "name": "Magnetic resonance imaging", "description": "Made by strong magnets."}
+    report = load_terms(vocabulary="modality", terms=[newer])
+
+    term.refresh_from_db()
+    assert (term.name, term.is_active) == ("MR tomography", False)
+    assert term.description == "Made by strong magnets.", (
+        "what nobody touched is brought up to date"
+    )
+    assert [alias.text for alias in term.aliases.all()] == ["MRI"]
+    assert (report.added, report.changed) == (0, 1)
+
+
+def test_a_shipped_alias_yields_to_the_one_of_a_curator() -> None:
+    load_terms(
+        vocabulary="label", terms=[{"code": "edema", "name": "Edema", "aliases": ["Oedema"]}]
+    )
+    report = load_terms(
+        vocabulary="label",
+        terms=[{"code": "brain-edema", "name": "Brain edema", "aliases": ["oedema"]}],
+    )
+    assert report.skipped == ["“oedema” for brain-edema: it already means edema"]
+    assert Label.objects.get(code="brain-edema").aliases.count() == 0

@@ -1,0 +1,73 @@
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from vocab.lookup import find_terms, load_spellings
+from vocab.models import LabelAlias, Modality
+from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
+from vocab.text import normalize
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("X-ray", "x ray"),
+        ("  x   RAY ", "x ray"),
+        ("Tórax", "torax"),
+        ("Pleural_Thickening", "pleural thickening"),
+        ("COVID-19", "covid 19"),
+        ("Straße", "strasse"),
+        ("—", ""),
+    ],
+)
+def test_spellings_are_compared_without_case_accents_and_punctuation(text: str, key: str) -> None:
+    assert normalize(text) == key
+
+
+@pytest.mark.parametrize("code", ["CT", "x ray", "-ct", "ct-", "é", ""])
+def test_the_database_refuses_a_code_that_is_no_slug(code: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Modality.objects.create(code=code, name="Computed tomography")
+
+
+def test_the_database_refuses_a_term_without_a_name() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Modality.objects.create(code="ct", name="")
+
+
+def test_a_term_is_found_by_code_name_and_alias() -> None:
+    mr = ModalityFactory(code="mr", name="Magnetic resonance")
+    add_alias(mr, "MRI")
+    found = find_terms("modality", ["mr", "magnetic RESONANCE", "mri", "M.R.I", "tomography"])
+    assert [[ref.code for ref in refs] for refs in found.values()] == [
+        ["mr"], ["mr"], ["mr"], [], [],
+    ]  # fmt: skip
+
+
+def test_one_spelling_may_mean_several_modalities() -> None:
+    for code in ("cr", "dx"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    assert {ref.code for ref in find_terms("modality", ["x ray"])["x ray"]} == {"cr", "dx"}
+
+
+def test_one_spelling_means_one_label() -> None:
+    add_alias(LabelFactory(code="pleural-effusion"), "Effusion")
+    with pytest.raises(ValidationError, match="already an alias of Pleural effusion"):
+        add_alias(LabelFactory(code="joint-effusion"), "effusion")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        LabelAlias.objects.create(
+            term=LabelFactory(code="joint-effusion"), text="EFFUSION", key="effusion"
+        )
+
+
+def test_an_alias_without_a_letter_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least one letter"):
+        add_alias(LabelFactory(), "---")
+
+
+def test_inactive_terms_are_not_found() -> None:
+    add_alias(ModalityFactory(code="mr", is_active=False), "MRI")
+    assert find_terms("modality", ["mr", "mri"]) == {"mr": [], "mri": []}
+    assert "mri" not in load_spellings()
