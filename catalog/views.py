@@ -35,7 +35,9 @@ DATASET_SORTS = {
     "updated": ("Newest here", ("-created_at", "title")),
 }
 STRIP_IMAGES = 8
-SAMPLE_IMAGES = 6
+SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 6, 250, 200
+# Modalities whose objects say little to the eye: test patterns, masks, doses.
+NOT_PICTURES = ("ot", "seg", "rtdose")
 
 
 @require_safe
@@ -58,19 +60,20 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _sample_images() -> list[Image]:
-    """A picture on this server of each of a few modalities, the most frequent first."""
+    """A picture on this server of each of a few modalities.
+
+    Only the first image of the largest profiles is looked at, so that the cost has a bound.
+    """
     local = ImageProfile.objects.active().filter(is_local=True, modality__is_active=True)
-    biggest = local.order_by("modality", "-num_images", "pk").distinct("modality")
-    pictures = Image.objects.filter(profile=OuterRef("pk"), width__isnull=False).order_by("pk")
-    firsts = list(
-        ImageProfile.objects.filter(pk__in=biggest.values("pk"))
-        .annotate(first=Subquery(pictures.values("pk")[:1]))
-        .filter(first__isnull=False)
-        .order_by("-num_images", "pk")
-        .values_list("first", flat=True)[:SAMPLE_IMAGES]
-    )
-    images = Image.objects.select_related("modality").in_bulk(firsts)
-    return [images[pk] for pk in firsts]
+    first = Image.objects.filter(profile=OuterRef("pk")).order_by("pk").values("pk")[:1]
+    largest = local.exclude(modality__code__in=NOT_PICTURES).order_by("-num_images", "pk")
+    ids = list(largest.values_list(Subquery(first), flat=True)[:SAMPLED_PROFILES])
+    found = Image.objects.select_related("modality").in_bulk(ids)
+    of_modality: dict[int | None, Image] = {}
+    for pk in ids:
+        if min(found[pk].width or 0, found[pk].height or 0) >= SAMPLE_PIXELS:
+            of_modality.setdefault(found[pk].modality_id, found[pk])
+    return list(of_modality.values())[:SAMPLE_IMAGES]
 
 
 def _count_by(model: type[Term]) -> list[dict[str, Any]]:

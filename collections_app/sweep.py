@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from collections_app.archive_files import iter_old_files, remove_archive
 from collections_app.models import Collection, Status
-from collections_app.queue import announce_build
+from collections_app.queue import announce_build, announce_checksum
 from collections_app.services import (
     NO_ARCHIVE,
     NO_CLAIM,
@@ -26,6 +26,7 @@ def sweep_collections() -> dict[str, int]:
         "failed": _fail_hopeless(),
         "queued": _queue_forgotten(),
         "expired": _expire_old(),
+        "checksums": _checksum_forgotten(),
         "files_removed": _remove_stray_files(),
     }
 
@@ -59,6 +60,16 @@ def _queue_forgotten() -> int:
     Collection.objects.filter(pk__in=ids).update(queued_at=now)
     for pk in ids:
         announce_build(pk)
+    return len(ids)
+
+
+def _checksum_forgotten() -> int:
+    """Ready archives whose SHA-256 is still not known: that news got lost too."""
+    silent_since = timezone.now() - timedelta(seconds=settings.BUILD_LEASE_SECONDS)
+    ready = Collection.objects.filter(status=Status.READY, archive_sha256="")
+    ids = list(ready.filter(finished_at__lt=silent_since).values_list("pk", flat=True))
+    for pk in ids:
+        announce_checksum(pk)
     return len(ids)
 
 

@@ -19,7 +19,7 @@ from catalog.facets import canonical_params
 from catalog.filters import ImageFilterSet
 from collections_app import services
 from collections_app.forms import NewCollectionForm
-from collections_app.models import Collection
+from collections_app.models import Collection, Status
 from collections_app.picked import TooManyPicked, clear_picked, update_picked
 from collections_app.progress import describe_progress
 from collections_app.selection import summarize_selection
@@ -141,10 +141,18 @@ def _status_context(collection: Collection) -> dict[str, Any]:
     return {
         "collection": collection,
         "progress": describe_progress(collection),
+        "refresh_seconds": _refresh_seconds(collection),
         "problems": bad[:PROBLEMS_SHOWN],
         "num_problems": bad.count() if collection.status == "failed" else 0,
         "num_left_out": collection.provenance.get("left_out", 0),
     }
+
+
+def _refresh_seconds(collection: Collection) -> int:
+    """How often the page asks for news; 0 where none is to come."""
+    if collection.status == Status.PENDING:
+        return 1
+    return 3 if collection.status == Status.READY and not collection.archive_sha256 else 0
 
 
 def _get(request: HttpRequest, uuid: UUID) -> Collection:

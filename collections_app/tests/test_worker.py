@@ -3,9 +3,11 @@
 import hashlib
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.utils import timezone
 
 from collections_app.archive_files import archive_file
 from collections_app.models import Collection
@@ -45,6 +47,18 @@ def test_the_worker_builds_what_a_request_has_queued(celery_worker_process: Work
     wait_for(collection, lambda c: c.archive_sha256)
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_checksum_whose_news_got_lost_is_computed_in_the_end(
+    celery_worker_process: WorkerProcess,
+) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    wait_for(collection, lambda c: c.archive_sha256)
+    long_ago = timezone.now() - timedelta(hours=1)
+    Collection.objects.update(archive_sha256="", finished_at=long_ago)
+    assert sweep_collections()["checksums"] == 1
+    wait_for(collection, lambda c: c.archive_sha256)
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_replaced(

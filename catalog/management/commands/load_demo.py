@@ -1,0 +1,53 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from catalog.importers import phantom_images, pydicom_samples
+from catalog.importers.local_files import require_writable
+from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
+from catalog.importers.rows import ImportReport
+from catalog.importers.store import store_images
+from catalog.models import Dataset
+
+
+class Command(BaseCommand):
+    help = (
+        "Load the demo catalog: entries for well-known datasets, pydicom's DICOM files and "
+        "synthetic phantoms. Datasets that are there already keep what curators changed."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            require_writable(settings.DATASET_ROOTS[0])
+        except OSError as error:
+            raise CommandError(f"{error} Set MEDAGG_DATASET_ROOTS or free it.") from error
+        entries = read_datasets(SHIPPED_DATASETS)
+        entries += [pydicom_samples.ENTRY, phantom_images.ENTRY]
+        added, kept = add_missing_datasets(entries=entries)
+        self.stdout.write(f"datasets: {added} added, {kept} were there")
+        self._load_pydicom()
+        self._load_phantoms()
+
+    def _load_pydicom(self) -> None:
+        folder = settings.DATASET_ROOTS[0] / pydicom_samples.SLUG
+        found = ImportReport()
+        rows = pydicom_samples.copy_samples(folder, found)
+        report = store_images(dataset=Dataset.objects.get(slug=pydicom_samples.SLUG), rows=rows)
+        self._say(pydicom_samples.SLUG, report)
+        for path, reason in found.rejected:
+            self.stdout.write(f"  left out: {path}: {reason}")
+
+    def _load_phantoms(self) -> None:
+        folder = settings.DATASET_ROOTS[0] / phantom_images.SLUG
+        dataset = Dataset.objects.get(slug=phantom_images.SLUG)
+        known = phantom_images.known_phantoms(dataset.images.all())
+        rows = phantom_images.write_phantoms(folder, known=known)
+        report = store_images(dataset=dataset, rows=rows)
+        self._say(phantom_images.SLUG, report)
+
+    def _say(self, name: str, report: ImportReport) -> None:
+        self.stdout.write(
+            f"{name}: {report.added} added, {report.changed} changed, "
+            f"{report.unchanged} unchanged, {report.gone} gone"
+        )
