@@ -31,7 +31,9 @@ from medagg.supervisor import (
 Say = Callable[[str], None]
 
 # An empty database with its write-ahead log, the demo data, and some room to work.
-NEEDED_BYTES = 400_000_000
+FIRST_START_BYTES = 400_000_000
+# Later it is enough not to fail at once: one may want to start in order to delete something.
+LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
@@ -85,9 +87,9 @@ def _run(
         supervisor.start()
     _await_readiness(address, signals, servers, supervisor)
     say(_describe(_url_of(address), login, places))
-    while signals.count == 0:
+    while not signals.ask_to_stop():
         _check(servers, supervisor)
-    say("Stopping …")
+    say("Stopping … (once more to hurry)")
     raise StopRequested
 
 
@@ -128,7 +130,7 @@ def _await_readiness(
 ) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while trouble := _find_trouble(address):
-        if signals.count:
+        if signals.ask_to_stop():
             raise StopRequested
         if time.monotonic() > deadline:
             raise ServeError(f"not ready after {READY_SECONDS:.0f} seconds: {trouble}")
@@ -223,10 +225,11 @@ def _url_of(address: tuple[str, int]) -> str:
 
 def _check_space(places: Places) -> None:
     free = shutil.disk_usage(places.var).free
-    if free < NEEDED_BYTES:
+    needed = LATER_START_BYTES if (places.var / "postgres").exists() else FIRST_START_BYTES
+    if free < needed:
         raise ServeError(
             f"only {free // 1_000_000} MB are free in {places.var}; "
-            f"medagg needs {NEEDED_BYTES // 1_000_000} MB to start"
+            f"medagg needs {needed // 1_000_000} MB to start"
         )
 
 

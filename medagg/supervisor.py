@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
         self._last = -ECHO_SECONDS
         self._count_at_stop = 0
+        self._had_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in CAUGHT}
@@ -58,6 +60,14 @@ class StopSignals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def ask_to_stop(self) -> bool:
+        """Whether a signal has come, or the terminal that we were started from has gone.
+
+        The kernel tells that only the first process of the terminal's session. A shell passes it
+        on, but make, when a window was opened just for it, does not.
+        """
+        return self.count > 0 or (self._had_terminal and _has_hung_up(sys.stdin.fileno()))
 
     def begin_stop(self) -> None:
         """From now on a further signal means: hurry."""
@@ -77,6 +87,12 @@ class StopSignals:
         if self.interrupting:
             self.interrupting = False
             raise StopRequested
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, 0)
+    return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
 @dataclass
@@ -224,7 +240,9 @@ def worker_process(*, workers: int, log: LogFile) -> Process:
         ),
         log=log,
         stop_signals=[(signal.SIGTERM, 20), (signal.SIGQUIT, 5)],
-        parent_death_signal=signal.SIGQUIT,
+        # Not SIGQUIT: Celery's cold shutdown may hang when the broker ends at the same time. Its
+        # pool asks the kernel to be killed with it.
+        parent_death_signal=signal.SIGKILL,
     )
 
 

@@ -10,9 +10,10 @@ from medagg.embedded import EmbeddedError, EmbeddedServers
 from medagg.testing import browser_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment
+from medagg.testing.nginx import nginx_server
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
-__all__ = ["celery_worker_module", "celery_worker_process"]
+__all__ = ["celery_worker_module", "celery_worker_process", "nginx_server"]
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()
