@@ -17,8 +17,8 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield f"# {collection.title}"
     yield ""
     yield (
-        f"{collection.num_images:,} medical images from {len(datasets)} "
-        f"{'dataset' if len(datasets) == 1 else 'datasets'}, chosen in a medagg catalog."
+        f"{_count(collection.num_images, 'medical image')} from "
+        f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
     yield from _contents(collection)
@@ -40,12 +40,12 @@ def _contents(collection: Collection) -> Iterator[str]:
     left_out = collection.provenance.get("left_out", 0)
     yield "## What is inside"
     yield ""
-    yield f"- `images/`: {collection.num_files:,} files, {file_size(collection.num_bytes)}"
+    yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"
     yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     if remote:
-        yield f"- `remote.csv`: {remote:,} images that lie elsewhere, with where to fetch them"
+        yield f"- `remote.csv`: {_count(remote, 'image')} elsewhere, with where to fetch them"
     if left_out:
-        yield f"- `missing.csv`: {left_out:,} images that were left out, with the reason"
+        yield f"- `missing.csv`: {_count(left_out, 'image')} left out, with the reason"
     yield "- `licenses.csv`: the licence and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to prove every file"
@@ -103,6 +103,10 @@ def _use(collection: Collection) -> Iterator[str]:
         "images may show the same person."
     )
     yield ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _plain(text: str) -> str:

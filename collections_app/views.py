@@ -107,7 +107,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "position"
     )
     paginator = Paginator(items, ITEMS_PER_PAGE)
-    paginator.count = collection.items.count()
+    paginator.count = collection.num_images + collection.provenance.get("left_out", 0)
     return render(
         request,
         "collections/detail.html",

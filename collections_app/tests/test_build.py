@@ -202,7 +202,7 @@ def test_building_without_the_bad_files_lists_them() -> None:
     (missing,) = rows(content["missing.csv"])
     assert (missing["source_id"], missing["reason"]) == ("rays-001", "the file is not there")
     assert collection.fingerprint != whole.fingerprint
-    assert "1 images that were left out" in content["README.md"].decode()
+    assert "1 image left out" in content["README.md"].decode()
 
 
 def test_one_worker_claims_and_the_other_goes_away() -> None:

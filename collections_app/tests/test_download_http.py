@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import LazySettings, settings as conf
+from django.conf import LazySettings
+from django.conf import settings as conf
 from django.test import Client
 
 from collections_app.archive_files import archive_file
