@@ -35,7 +35,7 @@ DATASET_SORTS = {
     "updated": ("Newest here", ("-created_at", "title")),
 }
 STRIP_IMAGES = 8
-SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 6, 250, 200
+SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
 # Modalities whose objects say little to the eye: test patterns, masks, doses.
 NOT_PICTURES = ("ot", "seg", "rtdose")
 

@@ -25,11 +25,11 @@ class Column:
 
 # The vocabularies stand in the order in which the catalog, from top to bottom, refers to them.
 TERMS = ("License", "Tag", "TaskType", "Modality", "AnatomicalArea", "Label")
-ALIASES = Column("Aliases", 176, tuple(f"{term}Alias" for term in TERMS))
+ALIASES = Column("Aliases", 180, tuple(f"{term}Alias" for term in TERMS))
 COLUMNS = (
     ALIASES,
-    Column("Vocabularies", 190, TERMS, start=54),
-    Column("Catalog", 236, ("Dataset", "ImageProfile", "Image", "ImageLabel")),
+    Column("Vocabularies", 254, TERMS, start=54, gap=56),
+    Column("Catalog", 240, ("Dataset", "ImageProfile", "Image", "ImageLabel")),
     Column("Collections", 256, ("User", "Collection", "CollectionItem")),
 )
 

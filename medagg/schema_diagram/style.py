@@ -46,7 +46,8 @@ text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,
 .mark,.end{font-size:10px;font-weight:600}
 .wire path,.many path{fill:none;stroke-width:1.4}
 .many path{stroke-dasharray:5 3}
-.wire path.halo,.many path.halo{stroke-width:6;stroke-dasharray:none}
+.wire path.halo,.many path.halo{stroke-width:6}
+.many path.halo,.many path.foot{stroke-dasharray:none}
 """
 
 

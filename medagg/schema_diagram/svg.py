@@ -23,12 +23,13 @@ STUB = 32  # from a box to the nearest lane; holds the ends of the lines and the
 LANE = 14
 STRAIGHT = 60  # the width of a channel without lanes
 CORNER = 6
+NAME_X = 40  # right of the marks, of which "M–N" is the broadest
 FOOT_LENGTH = 10
 LEGEND = (
     ("PK", "primary key"),
-    ("FK", "foreign key: its line leads to the table that it names"),
-    ("M–N", "many to many, through a table of its own"),
-    ("U", "unique; U1, U2: unique together with the fields of the same mark"),
+    ("FK", "foreign key: a solid line to its table"),
+    ("M–N", "many to many: a dashed line, or a table between"),
+    ("U", "unique; U1, U2: unique as a combination"),
     ("?", "after a type: may be NULL"),
 )
 LEGEND_ROW = 20
@@ -128,7 +129,7 @@ def _draw_legend(x: int, y: int) -> list[str]:
     lines = [_text(x, y, "Marks", "heading")]
     for number, (mark, meaning) in enumerate(LEGEND, start=1):
         lines.append(_text(x, y + LEGEND_ROW * number, mark, "mark"))
-        lines.append(_text(x + 32, y + LEGEND_ROW * number, meaning, "quiet"))
+        lines.append(_text(x + NAME_X, y + LEGEND_ROW * number, meaning, "quiet"))
     return lines
 
 
@@ -157,7 +158,7 @@ def _draw_box(box: Box, x: int) -> list[str]:
 def _draw_field(field: Field, x: int, width: int, y: int) -> list[str]:
     marks = " ".join(field.uniques)
     unique = f'<tspan class="mark" dx="6">{marks}</tspan>' if marks else ""
-    lines = [f'<text x="{x + 36}" y="{y}">{escape(field.name)}{unique}</text>']
+    lines = [f'<text x="{x + NAME_X}" y="{y}">{escape(field.name)}{unique}</text>']
     if field.kind is not Kind.PLAIN:
         lines.insert(0, _text(x + 10, y, field.kind, "mark"))
     words = field.target if field.kind is Kind.MANY else field.words
@@ -207,4 +208,4 @@ def _draw_end(end: End, x: int) -> list[str]:
         shape = f"M{x} {end.y - 5}L{tip} {end.y}L{x} {end.y + 5}"
     anchor = "start" if end.on_left else "end"
     letter = f'<text class="end" x="{tip + 3 * out}" y="{end.y - 4}" text-anchor="{anchor}">'
-    return [f'<path d="{shape}"/>', f"{letter}{end.label}</text>"]
+    return [f'<path class="foot" d="{shape}"/>', f"{letter}{end.label}</text>"]

@@ -1,6 +1,8 @@
 """What `up` does before it serves, on a database of its own."""
 
+import logging
 import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,22 @@ def said() -> list[str]:
 @pytest.fixture
 def say(said: list[str]) -> Callable[[str], None]:
     return said.append
+
+
+def test_warnings_of_the_preparation_go_to_a_file_and_not_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = list(logging.getLogger().handlers)
+
+    with first_run.log_to(tmp_path / "setup.log"):
+        logging.getLogger("pydicom").warning("an odd file")
+        warnings.warn("odd indeed", stacklevel=1)
+
+    said = (tmp_path / "setup.log").read_text()
+    assert "WARNING pydicom: an odd file" in said
+    assert "odd indeed" in said
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger().handlers == before
 
 
 @pytest.mark.django_db
