@@ -22,6 +22,7 @@ WITHOUT_SERVERS = {
     "collectstatic",
     "compilemessages",
     "diffsettings",
+    "draw_schema",
     "findstatic",
     "help",
     "makemessages",

@@ -48,7 +48,9 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class Counted:
+    """A value with the number of rows that have it."""
+
     code: str
     name: str
     count: int
@@ -93,7 +95,7 @@ def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     return [_facet(filters, name, list(_count_images(filters, name))) for name in _IMAGE_ORDER]
 
 
-def _count_images(filters: ImageFilterSet, name: str) -> Iterator[_Counted]:
+def _count_images(filters: ImageFilterSet, name: str) -> Iterator[Counted]:
     if name == "label":
         return _count_labels(filters)
     rows = filters.rows(without={name})
@@ -117,27 +119,27 @@ def _choice_of(name: str, raw: Any) -> str:
     return f"{raw}-{raw + 9}" if name == "age" else raw
 
 
-def _count_labels(filters: ImageFilterSet) -> Iterator[_Counted]:
+def _count_labels(filters: ImageFilterSet) -> Iterator[Counted]:
     must_have_all = filters.cleaned.get("label_mode") == "all"
     return iter(_sum_labels(filters.rows(without=() if must_have_all else {"label"})))
 
 
-def count_labels_within(filters: ImageFilterSet) -> list[tuple[str, int]]:
-    """The labels of exactly the images that match, by name, the most frequent first."""
-    return [(item.name, item.count) for item in _sum_labels(filters.rows())]
+def count_labels_within(filters: ImageFilterSet) -> list[Counted]:
+    """The positive labels of exactly the images that match, the most frequent first."""
+    return _sum_labels(filters.rows())
 
 
-def _sum_labels(rows: QuerySet) -> list[_Counted]:
+def _sum_labels(rows: QuerySet) -> list[Counted]:
     label_id = Func(F("label_ids"), function="unnest", output_field=BigIntegerField())
     sums = dict(
         rows.order_by().annotate(label_id=label_id).values_list("label_id").annotate(t=Sum("n"))
     )
     labels = Label.objects.active().filter(pk__in=sums).values_list("id", "code", "name")
-    counted = [_Counted(code, name, sums[pk]) for pk, code, name in labels]
+    counted = [Counted(code, name, sums[pk]) for pk, code, name in labels]
     return sorted(counted, key=_by_count)
 
 
-def _count_terms(rows: QuerySet, path: str, code: str, total: Any) -> Iterator[_Counted]:
+def _count_terms(rows: QuerySet, path: str, code: str, total: Any) -> Iterator[Counted]:
     title = "title" if code == "slug" else "name"
     sums = (
         rows.filter(**{f"{path}__is_active": True})
@@ -145,15 +147,15 @@ def _count_terms(rows: QuerySet, path: str, code: str, total: Any) -> Iterator[_
         .values_list(f"{path}__{code}", f"{path}__{title}")
         .annotate(total=total)
     )
-    return iter(sorted((_Counted(*row) for row in sums), key=_by_count))
+    return iter(sorted((Counted(*row) for row in sums), key=_by_count))
 
 
-def _by_count(counted: _Counted) -> tuple[int, str]:
+def _by_count(counted: Counted) -> tuple[int, str]:
     return (-counted.count, counted.name.casefold())
 
 
-def _count_choices(choices: Any, sums: Mapping[str, int]) -> Iterator[_Counted]:
-    return (_Counted(code, name, sums[code]) for code, name in choices if sums.get(code))
+def _count_choices(choices: Any, sums: Mapping[str, int]) -> Iterator[Counted]:
+    return (Counted(code, name, sums[code]) for code, name in choices if sums.get(code))
 
 
 # --- Datasets: counts of rows --------------------------------------------------------------------
@@ -183,11 +185,11 @@ def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
     return facets
 
 
-def _facet(filters: CatalogFilterSet, name: str, counted: list[_Counted]) -> Facet:
+def _facet(filters: CatalogFilterSet, name: str, counted: list[Counted]) -> Facet:
     """Give each value its toggle; a selected value that gives nothing stays, to be taken away."""
     selected = {item.value: item.text for item in filters.active_filters() if item.name == name}
     gone = selected.keys() - {item.code for item in counted}
-    counted = counted + [_Counted(code, selected[code], 0) for code in sorted(gone)]
+    counted = counted + [Counted(code, selected[code], 0) for code in sorted(gone)]
     params = canonical_params(filters)
     values = [
         FacetValue(
@@ -204,12 +206,18 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[_Counted]) -> Fac
 
 def canonical_params(filters: CatalogFilterSet) -> QueryDict:
     """The filters in force as a query string of codes; aliases and empty values are gone."""
+    params = snapshot_params(filters.snapshot())
+    if filters.data.get("sort"):
+        params["sort"] = filters.data["sort"]
+    return params
+
+
+def snapshot_params(snapshot: Mapping[str, Any]) -> QueryDict:
+    """The query string that gives a snapshot of filters again."""
     params = QueryDict(mutable=True)
-    for name, value in filters.snapshot().items():
+    for name, value in snapshot.items():
         params.setlist(name, [str(item) for item in value] if isinstance(value, list) else [value])
     if "image" in params:
         # One filter, as ``active_filters`` has it, and a shorter address.
         params["image"] = ",".join(params.getlist("image"))
-    if filters.data.get("sort"):
-        params["sort"] = filters.data["sort"]
     return params

@@ -112,7 +112,7 @@ class ImageProfile(models.Model):
     ``label_ids`` are the positive labels, ascending. Written by ``catalog.profiles`` alone.
     """
 
-    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles", db_index=False)
     area = models.ForeignKey(AnatomicalArea, models.PROTECT, null=True, related_name="profiles")
     modality = models.ForeignKey(Modality, models.PROTECT, null=True, related_name="profiles")
     label_ids = ArrayField(models.BigIntegerField(), default=list)
@@ -130,6 +130,9 @@ class ImageProfile(models.Model):
                 fields=["dataset", "area", "modality", "label_ids", "sex", "age_band", "is_local"],
                 nulls_distinct=False,
                 name="profile_is_one_combination",
+            ),
+            models.CheckConstraint(
+                condition=Q(sex__in=["", *Sex.values]), name="profile_sex_is_known"
             ),
         ]
         indexes = [GinIndex(fields=["label_ids"], name="profile_labels")]
@@ -177,7 +180,7 @@ class Image(models.Model):
     label_set = models.ManyToManyField(Label, through="ImageLabel", related_name="images")
     profile = models.ForeignKey(
         ImageProfile,
-        models.PROTECT,
+        models.RESTRICT,
         null=True,
         editable=False,
         related_name="images",
@@ -205,14 +208,16 @@ class Image(models.Model):
                 condition=Q(crc32__isnull=True) | Q(crc32__lt=2**32), name="image_crc32_fits"
             ),
             models.CheckConstraint(
-                condition=Q(file_path="")
+                condition=Q(file_path="", sha256="", crc32__isnull=True, mtime_ns__isnull=True)
                 | (
-                    Q(size_bytes__isnull=False)
+                    ~Q(file_path="")
                     & ~Q(sha256="")
-                    & Q(crc32__isnull=False)
-                    & Q(mtime_ns__isnull=False)
+                    & Q(size_bytes__isnull=False, crc32__isnull=False, mtime_ns__isnull=False)
                 ),
-                name="local_image_is_hashed",
+                name="exactly_local_images_are_hashed",
+            ),
+            models.CheckConstraint(
+                condition=Q(sex__in=["", *Sex.values]), name="image_sex_is_known"
             ),
             models.CheckConstraint(
                 condition=~Q(file_path__startswith="/") & ~Q(file_path__regex=r"(^|/)\.\.(/|$)"),

@@ -15,6 +15,7 @@ from catalog.facets import (
     canonical_params,
     count_dataset_facets,
     count_image_facets,
+    count_labels_within,
     toggle_value,
 )
 from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
@@ -102,6 +103,9 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     sorts = _dataset_sorts(filters)
     sort = request.GET.get("sort") or next(iter(sorts))
     problems = list(filters.problems)
+    if sort == "relevance" and sort not in sorts:
+        # An order that needs a query, in a link whose query has been taken away.
+        sort = next(iter(sorts))
     if sort not in sorts:
         problems.append(f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below.")
     rows = Dataset.objects.none() if problems else filters.rows().order_by(*sorts[sort][1])
@@ -143,12 +147,16 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _label_distribution(dataset: Dataset) -> list[dict[str, Any]]:
     """Positive labels with their numbers of images and their share of the largest, in percent."""
-    filters = ImageFilterSet.of_dataset(dataset.slug)
-    facet = next(facet for facet in count_image_facets(filters) if facet.name == "label")
-    most = max((value.count for value in facet.values), default=1)
+    labels = count_labels_within(ImageFilterSet.of_dataset(dataset.slug))
+    most = max((label.count for label in labels), default=1)
     return [
-        {"code": v.code, "name": v.name, "count": v.count, "percent": 100 * v.count / most}
-        for v in facet.values
+        {
+            "code": label.code,
+            "name": label.name,
+            "count": label.count,
+            "percent": 100 * label.count / most,
+        }
+        for label in labels
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from catalog.templatetags.catalog_format import file_size
+from catalog.formats import file_size
 from collections_app.models import Collection
 
 

@@ -27,7 +27,9 @@ HAS_ARCHIVE = (
     & Q(archive_size__isnull=False)
     & ~Q(fingerprint="")
     & Q(finished_at__isnull=False)
+    & Q(expires_at__isnull=False)
 )
+IS_HEX = r"^[0-9a-f]{64}$"
 
 
 class Collection(models.Model):
@@ -39,9 +41,11 @@ class Collection(models.Model):
     """
 
     uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="collections")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="collections", db_index=False
+    )
     title = models.CharField(max_length=120)
-    slug = models.SlugField(max_length=80, help_text="The folder inside the archive.")
+    slug = models.CharField(max_length=80, help_text="The folder inside the archive.")
     query_text = models.CharField(max_length=500, blank=True)
     filter_snapshot = models.JSONField(default=dict, blank=True)
     options = models.JSONField(default=dict, blank=True)
@@ -103,8 +107,16 @@ class Collection(models.Model):
                 name="only_a_pending_collection_is_leased",
             ),
             models.CheckConstraint(
-                condition=Q(archive_sha256="") | Q(archive_sha256__regex=r"^[0-9a-f]{64}$"),
+                condition=Q(archive_sha256="") | Q(archive_sha256__regex=IS_HEX),
                 name="archive_sha256_is_hex",
+            ),
+            models.CheckConstraint(
+                condition=Q(fingerprint="") | Q(fingerprint__regex=IS_HEX),
+                name="fingerprint_is_hex",
+            ),
+            models.CheckConstraint(
+                condition=~Q(title="") & Q(slug__regex=r"^[a-z0-9_]+(-+[a-z0-9_]+)*$"),
+                name="collection_has_a_title_and_a_folder",
             ),
         ]
 
@@ -146,6 +158,10 @@ class CollectionItem(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(is_left_out=False) | ~Q(problem=""), name="left_out_item_says_why"
+            ),
+            models.CheckConstraint(
+                condition=Q(sha256="") | Q(sha256__regex=IS_HEX, size_bytes__isnull=False),
+                name="item_with_a_file_has_hash_and_size",
             ),
         ]
         indexes = [

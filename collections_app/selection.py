@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
 
-from catalog.facets import count_labels_within
+from catalog.facets import Counted, count_labels_within
 from catalog.filters import ImageFilterSet
 from catalog.models import Dataset, Image
 from collections_app.models import Collection
@@ -30,7 +30,7 @@ class SelectionSummary:
     num_files: int
     num_bytes: int
     datasets: list[DatasetShare]
-    labels: list[tuple[str, int]]
+    labels: list[Counted]
     over_limits: list[str]
 
     @property

@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from catalog.facets import canonical_params
+from catalog.facets import canonical_params, snapshot_params
 from catalog.filters import ImageFilterSet
 from collections_app import services
 from collections_app.forms import NewCollectionForm
@@ -114,17 +114,9 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         _status_context(collection)
         | {
             "page": paginator.get_page(request.GET.get("page")),
-            "search_again": _search_again(collection),
+            "search_again": snapshot_params(collection.filter_snapshot).urlencode(),
         },
     )
-
-
-def _search_again(collection: Collection) -> str:
-    """The query string of the search that the collection was built from."""
-    params = QueryDict(mutable=True)
-    for name, value in collection.filter_snapshot.items():
-        params.setlist(name, [str(v) for v in value] if isinstance(value, list) else [value])
-    return params.urlencode()
 
 
 @require_safe

@@ -57,7 +57,7 @@ class Alias(models.Model):
     """Another spelling of a term; ``key`` is its normal form, by which it is looked up."""
 
     text = models.CharField("alias", max_length=120)
-    key = models.CharField(max_length=160, editable=False, db_index=True)
+    key = models.CharField(max_length=160, editable=False)
 
     class Meta:
         abstract = True
@@ -126,7 +126,7 @@ class ModalityAlias(Alias):
     class Meta(Alias.Meta):
         constraints = [
             models.CheckConstraint(condition=~models.Q(key=""), name="%(class)s_has_a_key"),
-            models.UniqueConstraint(fields=["term", "key"], name="%(class)s_once_a_term"),
+            models.UniqueConstraint(fields=["key", "term"], name="%(class)s_once_a_term"),
         ]
 
     def find_clash(self) -> Term | None:

@@ -7,28 +7,12 @@ from django.http import QueryDict
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
+from catalog.formats import file_size, number
+
 register = template.Library()
 
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-
-
-@register.filter
-def number(value: int | None) -> str:
-    """12345 as 12,345; nothing as a dash."""
-    return "–" if value is None else f"{value:,}"
-
-
-@register.filter
-def file_size(size: int | None) -> str:
-    """Bytes in decimal units, as disks and publishers count: 1500000 as 1.5 MB."""
-    if size is None:
-        return "–"
-    amount = float(size)
-    for unit in _UNITS:
-        if amount < 1000 or unit == _UNITS[-1]:
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+register.filter("number", number)
+register.filter("file_size", file_size)
 
 
 @register.filter

@@ -86,6 +86,27 @@ def test_home_says_what_is_inside(client: Client, rays: Dataset) -> None:
     assert 'name="q"' in html
 
 
+def test_home_shows_a_picture_of_each_modality_that_is_here(client: Client, rays: Dataset) -> None:
+    large = ImageFactory(dataset=rays, modality=ModalityFactory(code="ct"), width=512, height=512)
+    add_file(large, png(), "large.png")
+    make_searchable()
+    html = get(client, "/")
+    assert f'href="/images/{large.pk}/"' in html
+    small = Image.objects.get(source_id="r-1")
+    assert f'href="/images/{small.pk}/"' not in html, "too small to show off"
+
+
+def test_picked_images_are_one_filter_that_is_taken_away_at_once(
+    client: Client, rays: Dataset
+) -> None:
+    ids = list(Image.objects.order_by("pk").values_list("pk", flat=True))
+    html = get(client, f"/images/?image={ids[0]}&image={ids[1]}")
+    assert total(html) == 2
+    assert html.count('class="chip-text"') == 1
+    assert "Remove Picked images: 2" in html
+    assert f"image={ids[0]}%2C{ids[1]}" in html, "links keep them, in a short form"
+
+
 def test_an_empty_catalog_has_pages_too(client: Client) -> None:
     for path in ("/", "/datasets/", "/images/", "/datasets/?q=x", "/images/?q=x"):
         get(client, path)
@@ -112,6 +133,7 @@ def test_dataset_lists_are_sorted_and_paged(client: Client) -> None:
     by_size = get(client, "/datasets/?sort=images")
     assert by_size.index("D 00") < by_size.index("D 19")
     assert "cannot be sorted" in get(client, "/datasets/?sort=rank", status=400)
+    assert total(get(client, "/datasets/?sort=relevance")) == 25, "its query was taken away"
 
 
 @pytest.mark.parametrize("path", ["/datasets/?area=chst", "/images/?sex=female", "/images/?foo=1"])

@@ -103,6 +103,12 @@ def test_the_summary_before_the_button_agrees_with_what_is_frozen(query: str) ->
     assert {share.dataset.slug: share.num_images for share in summary.datasets} == frozen
 
 
+def test_labels_before_the_button_are_those_of_the_selection() -> None:
+    make_dataset(files=6)
+    summary = summarize_selection(ImageFilterSet(QueryDict("label=nodule")))
+    assert [(label.code, label.count) for label in summary.labels] == [("nodule", 4)]
+
+
 def test_an_image_that_a_collection_holds_stays_in_the_catalog() -> None:
     dataset = make_dataset()
     make_collection("sex=F")

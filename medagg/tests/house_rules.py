@@ -27,6 +27,7 @@ DOORS: dict[str, set[str]] = {
     "download": {"urls"},
     "forms": {"views", "admin", "forms"},
     "admin": {"admin"},
+    "templatetags": {"templatetags"},
     "tasks": set(),
     "urls": set(),
     "management": {"management"},

@@ -1,0 +1,24 @@
+"""Numbers and sizes as people read them, on pages and in archives.
+
+Archives are rebuilt byte for byte: whoever changes what comes out here raises CONTENTS_VERSION in
+``collections_app.contents``.
+"""
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def number(value: int | None) -> str:
+    """12345 as 12,345; nothing as a dash."""
+    return "–" if value is None else f"{value:,}"
+
+
+def file_size(size: int | None) -> str:
+    """Bytes in decimal units, as disks and publishers count: 1500000 as 1.5 MB."""
+    if size is None:
+        return "–"
+    amount = float(size)
+    for unit in _UNITS:
+        if amount < 1000 or unit == _UNITS[-1]:
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
