@@ -26,8 +26,9 @@ class Command(BaseCommand):
         entries += [pydicom_samples.ENTRY, phantom_images.ENTRY]
         added, kept = add_missing_datasets(entries=entries)
         self.stdout.write(f"datasets: {added} added, {kept} were there")
-        self._load_pydicom()
+        # The first profiles come first on the images page: let those be the pleasant ones.
         self._load_phantoms()
+        self._load_pydicom()
 
     def _load_pydicom(self) -> None:
         folder = settings.DATASET_ROOTS[0] / pydicom_samples.SLUG
