@@ -8,9 +8,12 @@ from pydicom import uid
 # Start-of-frame markers of JPEG (ITU-T T.81 table B.1) and JPEG-LS (ITU-T T.87 C.1).
 _FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})  # no length follows these
-_CODESTREAM_START = b"\xff\x4f\xff\x51"  # JPEG 2000 (ITU-T T.800 A.4.1, A.5.1): SOC, then SIZ
+# JPEG 2000 (ITU-T T.800): a codestream begins with SOC and SIZ (A.4.1, A.5.1). Where a whole JP2
+# file was stored it is in a box after others; a box has a length of 4 bytes, then its type (I.4).
+_CODESTREAM_START = b"\xff\x4f\xff\x51"
+_FILE_START = b"\x00\x00\x00\x0cjP  "
+_BOX_HEADER = 8
 _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
-_MAX_BOXES = 4096  # bytes that may stand before it, where a JP2 file was stored whole
 
 
 def read_frame_size(frame: bytes, transfer_syntax: str) -> tuple[int, int] | None:
@@ -42,11 +45,25 @@ def _read_jpeg_size(frame: bytes) -> tuple[int, int]:
 
 
 def _read_jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    at = frame.find(_CODESTREAM_START, 0, _MAX_BOXES)
-    if at < 0:
+    at = _find_codestream(frame)
+    if frame[at : at + 4] != _CODESTREAM_START:
         return 0, 0
     right, bottom, left, top = (_read_int(frame, at + offset, 4) for offset in (8, 12, 16, 20))
     return max(0, right - left), max(0, bottom - top)
+
+
+def _find_codestream(frame: bytes) -> int:
+    """Where the codestream begins; past the end where the boxes before it are damaged.
+
+    pydicom follows these boxes too, and would follow one of length 0 for ever.
+    """
+    if not frame.startswith(_FILE_START):
+        return 0
+    at = 12
+    while at < len(frame) and frame[at + 4 : at + 8] != b"jp2c":
+        length = _read_int(frame, at, 4)
+        at = at + length if length >= _BOX_HEADER else len(frame)
+    return at + _BOX_HEADER
 
 
 def _read_int(frame: bytes, at: int, size: int) -> int:

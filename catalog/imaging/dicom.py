@@ -56,7 +56,7 @@ _OTHER_KEYWORDS = (
     "PatientSex",
     "PatientAge",
 )
-_AGE = re.compile(r"(\d{1,3})([DWMY]?)")
+_AGE = re.compile(r"([0-9]{1,3})([DWMY]?)")
 _PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0, "": 1.0}
 _UID = re.compile(r"[0-9.]{1,64}")
 

@@ -18,6 +18,8 @@ FRAME_MACROS = (
     "PixelMeasuresSequence",
 )
 
+_NEARLY = 8  # grey levels from black or white that nobody sees
+
 
 class FrameTags:
     """The elements that hold for one frame: its own, then those all frames share, then the rest."""
@@ -106,17 +108,22 @@ def _to_levels(data: Any, count: int, little_endian: bool) -> np.ndarray:
 def make_curve(tags: FrameTags, stored: np.ndarray, *, little_endian: bool) -> Curve:
     """Return the function from stored values to grey levels, 0 black and 255 white.
 
-    `stored` is the frame as it was decoded, of any real dtype; it is looked at only where the file
-    gives no usable window. MONOCHROME1, in which low values are bright, is turned round.
+    `stored` is the frame as it was decoded, of any real dtype: its own range is shown where the
+    file gives no window, or one in which all of the frame is black or white. MONOCHROME1, in which
+    low values are bright, is turned round.
     """
     modality = _read_modality(tags, little_endian)
     shade = _read_voi(tags, little_endian)
-    if shade is None:
-        low, high = sorted(modality(np.array(find_range(_drop_padding(tags, stored)))))
+    low, high = sorted(modality(np.array(find_range(_drop_padding(tags, stored)))))
+    if shade is None or _is_blank(shade(np.array([low, high]))):
         shade = _Stretch(float(low), float(high))
     if tags.text("PhotometricInterpretation") == "MONOCHROME1":
         return lambda values: 255 - shade(modality(values))
     return lambda values: shade(modality(values))
+
+
+def _is_blank(ends: np.ndarray) -> bool:
+    return bool(ends.max() < _NEARLY or ends.min() > 255 - _NEARLY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import as_pixel_options
 
-from catalog.imaging import jpeg12
+from catalog.imaging import gdcm_apart
 from catalog.imaging.codestreams import read_frame_size
 from catalog.imaging.dicom_display import FRAME_GROUPS, FrameTags, make_curve
 from catalog.imaging.dicom_stream import (
@@ -47,7 +47,7 @@ DISPLAY_KEYWORDS = (
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 _SANE_ASPECT = 20.0
 
-jpeg12.register()
+gdcm_apart.register()
 
 
 def render_stream(stream: DicomStream, *, max_edge: int) -> Image.Image:
@@ -112,14 +112,27 @@ def _decode(
         syntax = uid.ExplicitVRLittleEndian
     if syntax.is_encapsulated:
         _check_frame(stream, pixels, options, index)
-    twelve = syntax == uid.JPEGExtended12Bit and int(options.get("bits_stored") or 8) > 8
     stream.body.seek(pixels.offset)
     options = {**options, "transfer_syntax_uid": syntax}
-    plugin = jpeg12.PLUGIN if twelve else ""
+    plugin = _choose_plugin(syntax, int(options.get("bits_stored") or 8))
     frame, _ = get_decoder(syntax).as_array(
         stream.body, index=index, decoding_plugin=plugin, **options
     )
     return frame.astype(frame.dtype.newbyteorder("="), copy=False)
+
+
+def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
+    """The one decoder to use: what damaged frames cannot make it end this process.
+
+    Left to itself pydicom would try GDCM first (which aborts) and a RLE decoder that panics.
+    """
+    if not syntax.is_encapsulated:
+        return ""
+    if syntax == uid.RLELossless:
+        return "pydicom"
+    if syntax == uid.JPEGBaseline8Bit or (syntax == uid.JPEGExtended12Bit and bits_stored <= 8):
+        return "pillow"
+    return gdcm_apart.PLUGIN if gdcm_apart.is_available(syntax) else "pylibjpeg"
 
 
 def _check_frame(

@@ -64,7 +64,8 @@ def plain_reasons(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         detail = "".join(c if c.isprintable() else " " for c in str(error))[:200]
-        raise NotReadable(f"{what}: {detail or type(error).__name__}") from error
+        detail = " ".join(detail.split()) or type(error).__name__
+        raise NotReadable(f"{what}: {detail.rstrip('.')}.") from error
 
 
 def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> DicomStream:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-SAMPLE_SIZE = 1_000_000  # values that percentiles are taken from
+SAMPLE_SIZE = 250_000  # values that percentiles are taken from
 CHUNK = 1 << 20  # values that are mapped at once, so that memory stays flat
 
 Curve = Callable[[np.ndarray], np.ndarray]

@@ -1,5 +1,6 @@
 """Previews of files as datasets hold them, and of files made to do harm."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
@@ -184,3 +187,32 @@ def test_what_cannot_be_shown_is_refused_with_a_reason(content: bytes) -> None:
     with pytest.raises(CannotRender) as error:
         preview(content)
     assert error.value.reason
+
+
+def test_no_color_profile_or_xmp_comes_along() -> None:
+    content = encode(
+        gradient().convert("RGB"), "JPEG",
+        icc_profile=b"profile of Jane Doe", xmp=b"<x:xmpmeta>Jane Doe</x:xmpmeta>",
+    )  # fmt: skip
+    body = render_preview(io.BytesIO(content), name="x.jpg", max_edge=64)
+    assert b"Doe" not in body
+
+
+SEEDS = [encode(gradient((40, 30)), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    content=st.sampled_from(SEEDS),
+    changes=st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=4)), max_size=6),
+    length=st.integers(0, 2000),
+)
+def test_damaged_files_are_shown_or_refused_and_nothing_else(
+    content: bytes, changes: list[tuple[int, bytes]], length: int
+) -> None:
+    damaged = bytearray(content)
+    for place, data in changes:
+        damaged[place : place + len(data)] = data
+    for version in (bytes(damaged), bytes(damaged[:length])):
+        with contextlib.suppress(CannotRender):
+            assert max(preview(version).size) <= 64
