@@ -1,8 +1,10 @@
 """What `manage.py up` does before it serves: schema, first data, administrator, static files."""
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -18,6 +20,25 @@ ADMIN_NAME = "admin"
 ADMIN_PASSWORD_BYTES = 12
 
 
+@contextlib.contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Sends what is logged or warned of meanwhile to `path`: the samples that pydicom ships are
+    odd on purpose, and a terminal full of that would hide what matters. Errors are raised anyway.
+    """
+    root = logging.getLogger()
+    before = list(root.handlers)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers[:] = [handler]
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = before
+        handler.close()
+
+
 def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
     """Migrates, then loads what the database lacks; a filled database is left as it is.
 
@@ -29,7 +50,7 @@ def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
         say("Loading the vocabularies (only the first time) …")
         _run("load_vocab")
     if demo and not Dataset.objects.exists():
-        say("Loading the demo data (only the first time) …")
+        say("Loading the demo data (only the first time, it takes a moment) …")
         _run("load_demo")
 
 

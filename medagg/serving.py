@@ -17,7 +17,7 @@ from medagg.embedded import EmbeddedServers
 from medagg.embedded.locks import EXCLUSIVE, open_lock, try_lock
 from medagg.embedded.logs import LogFile
 from medagg.embedded.places import Places, places_in
-from medagg.first_run import collect_static_files, ensure_admin, load_first_data
+from medagg.first_run import collect_static_files, ensure_admin, load_first_data, log_to
 from medagg.supervisor import (
     POLL_SECONDS,
     StopRequested,
@@ -103,13 +103,14 @@ def _start_servers(stack: contextlib.ExitStack, say: Say) -> EmbeddedServers:
 
 def _prepare(wishes: Wishes, places: Places, say: Say) -> str:
     """Makes database and static files ready; returns how the administrator signs in."""
-    try:
-        load_first_data(demo=wishes.demo, say=say)
-        login = ensure_admin(places.var / "admin-password")
-    finally:
-        # A server that is about to stop does not wait for a connection that nobody uses.
-        connections.close_all()
-    collect_static_files(places.run / "static-files", say=say)
+    with log_to(places.log / "setup.log"):
+        try:
+            load_first_data(demo=wishes.demo, say=say)
+            login = ensure_admin(places.var / "admin-password")
+        finally:
+            # Nobody uses it while we watch the others.
+            connections.close_all()
+        collect_static_files(places.run / "static-files", say=say)
     return login
 
 
@@ -117,10 +118,11 @@ def _make_supervisor(
     wishes: Wishes, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in ("web", "worker", "beat")}
+    # The order of stopping: what makes work ends before what does it.
     processes = [
         web_process(listener=listener.fileno(), workers=wishes.workers, log=logs["web"]),
-        worker_process(workers=wishes.workers, log=logs["worker"]),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
+        worker_process(workers=wishes.workers, log=logs["worker"]),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
 

@@ -201,6 +201,7 @@ def test_no_color_profile_or_xmp_comes_along() -> None:
 SEEDS = [encode(gradient((40, 30)), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=300, deadline=None)
 @given(
     content=st.sampled_from(SEEDS),

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +75,3 @@ def _give_away(folder: Path, account: Account) -> None:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.chown(Path(parent, name), account.uid, account.gid, follow_symlinks=False)
-
-
-def remove_folder(folder: Path) -> None:
-    """Removes `folder` with all in it, if it exists."""
-    if folder.exists():
-        shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """The environment variables under which the tests run."""
 
+import atexit
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ class TestEnvironment:
         settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
     def remove(self) -> None:
+        """Removes the folder of the whole run."""
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -50,7 +52,11 @@ def prepare_environment() -> TestEnvironment:
     os.environ.update(_variables(base, worker))
     # WhiteNoise warns of a folder that is missing.
     Path(os.environ["MEDAGG_VAR"], "static").mkdir(parents=True)
-    return TestEnvironment(base=base, is_worker=bool(worker))
+    environment = TestEnvironment(base=base, is_worker=bool(worker))
+    if not worker:
+        # A run that fails before it is configured never gets to its end.
+        atexit.register(environment.remove)
+    return environment
 
 
 def _make_base() -> Path:
