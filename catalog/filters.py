@@ -103,31 +103,29 @@ class DatasetFilter(filters.Filter):
         return qs.filter(dataset__in=[ref.id for ref in value]) if value else qs
 
 
-class ModeFilter(filters.Filter):
-    """A parameter that says how another one is read."""
+class ReadByTheSet(filters.Filter):
+    """A parameter that is understood here and acted on by the filter set as a whole."""
+
+    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
+        return qs
+
+
+class ModeFilter(ReadByTheSet):
+    """Says how another parameter is read."""
 
     field_class = SingleChoiceField
 
-    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
-        return qs
 
-
-class QueryFilter(filters.Filter):
-    """The search box; the filter set reads it."""
+class QueryFilter(ReadByTheSet):
+    """The search box."""
 
     field_class = QueryField
 
-    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
-        return qs
 
-
-class PickedFilter(filters.Filter):
-    """Single images by id; the filter set reads it, for it narrows images and not profiles."""
+class PickedFilter(ReadByTheSet):
+    """Single images by id: it narrows images and not profiles."""
 
     field_class = ImageIdsField
-
-    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
-        return qs
 
 
 class CatalogFilterSet(filters.FilterSet):
@@ -179,6 +177,8 @@ class CatalogFilterSet(filters.FilterSet):
             if not value or name == "label_mode":
                 continue
             title = str(self.filters[name].label)
+            if name == "label" and self.cleaned.get("label_mode") == "all":
+                title = "Label (all must be there)"
             if name == "image":
                 # Hundreds of ids say nothing to people: they count as one filter.
                 ids = ",".join(str(pk) for pk in value)

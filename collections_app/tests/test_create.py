@@ -60,6 +60,12 @@ def test_the_query_and_the_filters_are_kept_as_typed_and_in_words() -> None:
     assert collection.provenance["datasets"][0]["license"] == "cc-by-4.0"
 
 
+def test_whether_all_labels_had_to_be_there_is_told_in_words() -> None:
+    make_dataset()
+    words = make_collection("label=nodule&label_mode=all").provenance["words"]
+    assert words == [{"filter": "Label (all must be there)", "value": "Nodule"}]
+
+
 @pytest.mark.parametrize(
     ("query", "expected", "message"),
     [
