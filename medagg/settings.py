@@ -114,16 +114,17 @@ USE_THOUSAND_SEPARATOR = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- PostgreSQL and Redis: named ones, else the embedded ones under var/ ------------------------
+DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(VAR_DIR)
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default=embedded.database_url(VAR_DIR)),
+        **env.db_url_config(DATABASE_URL),
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
         # A host that drops packets must not hold up /readyz/ and every page for minutes.
         "OPTIONS": {"connect_timeout": env.int("DATABASE_CONNECT_TIMEOUT", default=5)},
     }
 }
-REDIS_URL = env.str("REDIS_URL", default=embedded.redis_url(VAR_DIR))
+REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
 
 # --- Celery -----------------------------------------------------------------------------------
 # The limits follow from one another: a build stops itself before Celery kills it, Celery kills it

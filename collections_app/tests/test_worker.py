@@ -20,7 +20,7 @@ from collections_app.tests.factories import (
 )
 from medagg.testing.worker import WorkerProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("worker")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def wait_for(collection: Collection, condition: Callable[[Collection], object]) -> Collection:

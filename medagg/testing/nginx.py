@@ -25,6 +25,7 @@ import pytest
 TEMPLATE = Path(__file__).parents[1] / "deploy" / "nginx.conf.template"
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
+LOG_SECONDS = 10.0
 INSTALL_SECONDS = 300.0
 PORT_ATTEMPTS = 3
 # Addresses reserved for documentation: no client of a test ever comes from there.
@@ -58,6 +59,15 @@ class NginxServer:
     @property
     def access_log(self) -> str:
         return (self.folder / "access.log").read_text(encoding="utf-8", errors="replace")
+
+    def await_logged_request(self) -> str:
+        """The last line of the access log, which nginx writes after it has answered."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while not self.access_log.endswith("\n"):
+            if time.monotonic() > deadline:
+                raise TimeoutError("nginx has logged no request")
+            time.sleep(0.01)
+        return self.access_log.splitlines()[-1]
 
 
 NginxFactory = Callable[..., NginxServer]

@@ -16,8 +16,6 @@ from django.conf import settings
 from medagg.tests.compose import ROOT, fill_in, read_services
 from medagg.worker_heartbeat import KEY
 
-pytestmark = pytest.mark.xdist_group("worker")
-
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 # Nothing falls due while a test runs, so that no other test meets a task that it did not send.

@@ -29,11 +29,11 @@ def test_warnings_of_the_preparation_go_to_a_file_and_not_to_the_terminal(
     before = list(logging.getLogger().handlers)
 
     with first_run.log_to(tmp_path / "setup.log"):
-        logging.getLogger("pydicom").warning("an odd file")
+        logging.getLogger("some.library").warning("an odd file")
         warnings.warn("odd indeed", stacklevel=1)
 
     said = (tmp_path / "setup.log").read_text()
-    assert "WARNING pydicom: an odd file" in said
+    assert "WARNING some.library: an odd file" in said
     assert "odd indeed" in said
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger().handlers == before

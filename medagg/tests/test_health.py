@@ -55,10 +55,11 @@ def test_migrations_that_are_missing_are_named(client: Client, worker_sign: redi
     assert "run manage.py migrate" in response.json()["parts"]["migrations"]
 
 
-@pytest.mark.xdist_group("worker")
 def test_a_real_worker_leaves_a_sign_of_life(celery_worker_process: WorkerProcess) -> None:
     client = redis.Redis.from_url(conf.REDIS_URL)
     client.delete(KEY)
     celery_worker_process.restart()
     assert client.exists(KEY)
     assert 0 < client.ttl(KEY) <= 15
+    celery_worker_process.stop()
+    assert not client.exists(KEY), "a worker that ends takes its sign back"

@@ -16,7 +16,6 @@ from medagg.testing.worker import WorkerProcess
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("worker"),
 ]
 
 

@@ -13,8 +13,6 @@ import pytest
 from medagg.testing.nginx import NginxFactory, NginxServer, check_configuration
 from medagg.tests.nginx_client import Answer, fetch, serve_with_gunicorn
 
-pytestmark = pytest.mark.xdist_group("nginx")
-
 SIZE = 5_000_001
 CONTENT = random.Random(2).randbytes(SIZE)
 NAME = "0197d1a2.4f6e.zip"

@@ -20,8 +20,6 @@ from medagg.testing.nginx import (
 )
 from medagg.tests.nginx_client import ROOT, Answer, fetch, serve_with_gunicorn
 
-pytestmark = pytest.mark.xdist_group("nginx")
-
 # The longest request line that gunicorn takes is 8190 bytes, "GET " and " HTTP/1.1" included.
 LONGEST_TARGET = 8190 - len("GET  HTTP/1.1")
 
@@ -126,7 +124,7 @@ def test_tls_proxy_tells_the_address_of_the_client(start: Start) -> None:
 
     # The first was written by the client, the last by the proxy.
     assert answer.forwarded("X-Forwarded-For") == "198.51.100.7"
-    assert server.access_log.splitlines()[-1].startswith("198.51.100.7 ")
+    assert server.await_logged_request().startswith("198.51.100.7 ")
 
 
 def test_pages_are_compressed_for_those_who_ask(port: int) -> None:

@@ -26,8 +26,7 @@ from medagg.tests.processes import (
 )
 from medagg.tests.site import Site
 
-# One worker of a parallel run does them all: each site is a dozen processes.
-pytestmark = [pytest.mark.xdist_group("up"), linux_only]
+pytestmark = linux_only
 
 
 @pytest.fixture(scope="module")

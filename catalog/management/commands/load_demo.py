@@ -2,6 +2,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from catalog.importers import phantom_images, pydicom_samples
 from catalog.importers.local_files import require_writable
@@ -22,6 +23,11 @@ class Command(BaseCommand):
             require_writable(settings.DATASET_ROOTS[0])
         except OSError as error:
             raise CommandError(f"{error} Set MEDAGG_DATASET_ROOTS or free it.") from error
+        # All or nothing: `manage.py up` loads the demo only into an empty catalog.
+        with transaction.atomic():
+            self._load()
+
+    def _load(self) -> None:
         entries = read_datasets(SHIPPED_DATASETS)
         entries += [pydicom_samples.ENTRY, phantom_images.ENTRY]
         added, kept = add_missing_datasets(entries=entries)
