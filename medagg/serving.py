@@ -37,6 +37,7 @@ LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
+DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
@@ -114,13 +115,28 @@ def _prepare(wishes: Wishes, places: Places, say: Say) -> str:
     return login
 
 
+def _name_cookies(port: int) -> dict[str, str]:
+    """Browsers keep cookies by host and not by port: two clones must not sign each other out."""
+    if settings.SESSION_COOKIE_NAME != DEFAULT_SESSION_COOKIE:
+        return {}
+    return {
+        "SESSION_COOKIE_NAME": f"{DEFAULT_SESSION_COOKIE}_{port}",
+        "CSRF_COOKIE_NAME": f"medagg_csrf_{port}",
+    }
+
+
 def _make_supervisor(
     wishes: Wishes, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in ("web", "worker", "beat")}
     # The order of stopping: what makes work ends before what does it.
     processes = [
-        web_process(listener=listener.fileno(), workers=wishes.workers, log=logs["web"]),
+        web_process(
+            listener=listener.fileno(),
+            workers=wishes.workers,
+            log=logs["web"],
+            environment=_name_cookies(listener.getsockname()[1]),
+        ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
         worker_process(workers=wishes.workers, log=logs["worker"]),
     ]

@@ -197,7 +197,9 @@ class Supervisor:
             process.stop(is_urgent)
 
 
-def web_process(*, listener: int, workers: int, log: LogFile) -> Process:
+def web_process(
+    *, listener: int, workers: int, log: LogFile, environment: Mapping[str, str] | None = None
+) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor, with 8 threads a worker."""
     options = {
         "--bind": f"fd://{listener}",
@@ -206,6 +208,8 @@ def web_process(*, listener: int, workers: int, log: LogFile) -> Process:
         "--threads": "8",
         # A collection's filters stand in the URL; this is the most that gunicorn allows.
         "--limit-request-line": "8190",
+        # htmx repeats the whole URL in a header.
+        "--limit-request-field_size": "16380",
         "--timeout": "120",
         "--graceful-timeout": "8",
     }
@@ -216,6 +220,7 @@ def web_process(*, listener: int, workers: int, log: LogFile) -> Process:
         stop_signals=[(signal.SIGTERM, 10), (signal.SIGQUIT, 2)],
         parent_death_signal=signal.SIGQUIT,
         pass_fds=[listener],
+        environment=environment or {},
     )
 
 

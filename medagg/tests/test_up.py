@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,6 +151,13 @@ def test_two_folders_run_side_by_side(site: Site, make_site: Callable[..., Site]
 
     assert other.port != site.port
     assert other.get("healthz/")[0] == site.get("healthz/")[0] == 200
+    assert cookie_name(other) != cookie_name(site), "one would sign out of the other"
+
+
+def cookie_name(site: Site) -> str:
+    url = f"http://127.0.0.1:{site.port}/accounts/login/"
+    with urllib.request.urlopen(url) as answer:
+        return answer.headers["Set-Cookie"].split("=")[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
