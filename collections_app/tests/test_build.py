@@ -43,6 +43,7 @@ from collections_app.tests.factories import (
     make_dataset,
     read_archive,
 )
+from medagg.testing.programs import require_program
 from vocab.models import Label
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +89,8 @@ def test_an_archive_holds_every_file_and_says_where_it_is_from() -> None:
 def test_sha256sum_proves_the_unpacked_folder(tmp_path: Path) -> None:
     make_dataset(files=3)
     collection = build(make_collection(""))
-    subprocess.run(["unzip", "-q", archive_file(collection.archive_path)], cwd=tmp_path, check=True)
+    unzip = require_program("unzip", package="unzip")
+    subprocess.run([unzip, "-q", archive_file(collection.archive_path)], cwd=tmp_path, check=True)
     check = subprocess.run(
         ["sha256sum", "--strict", "-c", "SHA256SUMS"],
         cwd=tmp_path / collection.slug, capture_output=True, text=True, check=False,

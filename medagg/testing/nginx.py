@@ -6,35 +6,29 @@ the tests run as root, else the test is skipped with the reason.
 """
 
 import contextlib
-import fcntl
 import http.client
 import os
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
+
+from medagg.testing.programs import ProgramUnavailableError, find_program
 
 TEMPLATE = Path(__file__).parents[1] / "deploy" / "nginx.conf.template"
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 LOG_SECONDS = 10.0
-INSTALL_SECONDS = 300.0
 PORT_ATTEMPTS = 3
 # Addresses reserved for documentation: no client of a test ever comes from there.
 NOBODY = "192.0.2.0/24"
 LOOPBACK = "127.0.0.0/8"
-
-
-class NginxUnavailableError(Exception):
-    """There is no nginx and none can be had; the message says why."""
 
 
 class NginxFailedError(Exception):
@@ -78,7 +72,7 @@ def nginx_server(tmp_path: Path) -> Iterator[NginxFactory]:
     """A function that starts nginx with the arguments of `run_nginx`, until the test ends."""
     try:
         find_nginx()
-    except NginxUnavailableError as reason:
+    except ProgramUnavailableError as reason:
         pytest.skip(str(reason))
     with contextlib.ExitStack() as stack:
 
@@ -108,7 +102,7 @@ def run_nginx(
     one. Clients from the network `trusted_proxy` count as the deployment's TLS proxy. `extra` is
     put into the server block, as an operator's own file would be.
 
-    Raises NginxFailedError if it does not come up, NginxUnavailableError if there is no nginx.
+    Raises NginxFailedError if it does not come up, ProgramUnavailableError if there is no nginx.
     """
     (folder / "extra").mkdir()
     (folder / "extra" / "test.conf").write_text(extra, encoding="utf-8")
@@ -163,48 +157,9 @@ def find_free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@cache
 def find_nginx() -> str:
-    """The path of the program. Raises NginxUnavailableError."""
-    # An ordinary user's PATH often leaves the folders for servers out.
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
-    if not shutil.which("nginx", path=path):
-        _install_nginx()
-    found = shutil.which("nginx", path=path)
-    if not found:
-        raise NginxUnavailableError("nginx is still not on PATH after its installation")
-    return found
-
-
-def _install_nginx() -> None:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise NginxUnavailableError(
-            "nginx is not on PATH, and only root on Debian or Ubuntu can have it installed here"
-        )
-    # Parallel test processes come here at the same time, and apt-get would refuse the second.
-    with Path(tempfile.gettempdir(), "medagg-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _apt_get("update", "--quiet")
-        _apt_get("install", "--quiet", "--yes", "--no-install-recommends", "nginx-light")
-
-
-def _apt_get(*arguments: str) -> None:
-    # In runlevel 1 Debian starts no service when it installs one: port 80 is not ours to take.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    try:
-        subprocess.run(
-            ["apt-get", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NginxUnavailableError(f"apt-get {arguments[0]} took too long") from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise NginxUnavailableError(f"apt-get {arguments[0]} failed: {reason}") from error
+    """The path of the program. Raises ProgramUnavailableError."""
+    return find_program("nginx", package="nginx-light")
 
 
 def _command(server: NginxServer) -> list[str]:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import make_dataset
+from medagg.testing.programs import require_program
 from medagg.testing.worker import WorkerProcess
 
 pytestmark = [
@@ -49,8 +50,9 @@ def build_and_unpack(page: Page, folder: Path) -> Path:
         page.get_by_role("link", name="Download ZIP").click()
     archive = folder / download.value.suggested_filename
     download.value.save_as(archive)
-    subprocess.run(["unzip", "-tq", archive], check=True, capture_output=True)
-    subprocess.run(["unzip", "-q", archive, "-d", folder], check=True)
+    unzip = require_program("unzip", package="unzip")
+    subprocess.run([unzip, "-tq", archive], check=True, capture_output=True)
+    subprocess.run([unzip, "-q", archive, "-d", folder], check=True)
     unpacked = folder / archive.stem
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=unpacked, check=True)
     with (unpacked / "metadata.csv").open(newline="") as table:
