@@ -74,9 +74,12 @@ class DatasetForm(forms.ModelForm):
         if local_path:
             try:
                 root = resolve_dataset_root(local_path)
+                exists = root.is_dir()
             except UnsafePath as error:
                 raise ValidationError(str(error)) from error
-            if not root.is_dir():
+            except (OSError, ValueError) as error:
+                raise ValidationError(f"This is no path of a folder: {error}") from error
+            if not exists:
                 raise ValidationError(f"There is no folder {root}.")
         return local_path
 
@@ -193,6 +196,13 @@ class ImageAdmin(BigModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Image) -> None:
         services.delete_images(image_ids=[obj.pk])
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> Any:
+        try:
+            return super().response_action(request, queryset, *args)
+        except services.StillInUse as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect(request.get_full_path())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         services.delete_images(image_ids=queryset.values_list("pk", flat=True))

@@ -275,9 +275,9 @@ class ImageFilterSet(CatalogFilterSet):
     _QUERY_FILTERS = ("area", "modality", "label", "task", "tag", "license")
 
     @classmethod
-    def of_dataset(cls, slug: str) -> Self:
-        """All images of one dataset."""
-        return cls(QueryDict(urlencode({"dataset": slug})))
+    def of_dataset(cls, slug: str, **more: str) -> Self:
+        """The images of one dataset, narrowed by ``more`` filters."""
+        return cls(QueryDict(urlencode({"dataset": slug, **more})))
 
     @staticmethod
     def all_rows() -> ImageProfileQuerySet:

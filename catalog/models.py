@@ -227,6 +227,11 @@ class Image(models.Model):
         indexes = [
             models.Index(F("profile"), F("id"), name="image_by_profile"),
             models.Index(
+                fields=["dataset", "subject_id"],
+                condition=~Q(subject_id=""),
+                name="image_by_subject",
+            ),
+            models.Index(
                 OpClass(F("source_id"), name="varchar_pattern_ops"), name="image_source_id_prefix"
             ),
         ]
@@ -238,6 +243,8 @@ class Image(models.Model):
         return reverse("image-detail", args=[self.pk])
 
     def clean(self) -> None:
+        if not isinstance(self.metadata_json, dict):
+            raise ValidationError({"metadata_json": 'Give a JSON object: {"KVP": 120}.'})
         if self.file_path:
             try:
                 check_relative_path(self.file_path)

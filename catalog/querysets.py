@@ -1,9 +1,12 @@
 """What the catalog can be asked, in its own words."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.db.models import Q, Sum
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 
 class DatasetQuerySet(models.QuerySet):
@@ -28,6 +31,13 @@ class ImageProfileQuerySet(models.QuerySet):
 class ImageQuerySet(models.QuerySet):
     def active(self) -> Self:
         return self.filter(dataset__is_active=True)
+
+    def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
+        """What the catalog shows, and what the user's own collections hold."""
+        if not user.is_authenticated:
+            return self.active()
+        held = Q(collection_items__collection__user=user.pk)
+        return self.filter(Q(dataset__is_active=True) | held).distinct()
 
     def local(self) -> Self:
         return self.exclude(file_path="")

@@ -21,7 +21,8 @@ _REFRESH = """
         SELECT dataset.id,
                concat_ws(' ', area.name, (SELECT string_agg(text, ' ')
                    FROM vocab_anatomicalareaalias WHERE term_id = area.id)) AS area,
-               license.name AS license,
+               concat_ws(' ', license.name, (SELECT string_agg(text, ' ')
+                   FROM vocab_licensealias WHERE term_id = license.id)) AS license,
                (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
                   FROM catalog_dataset_modalities m
                   JOIN vocab_modality t ON t.id = m.modality_id AND t.is_active
@@ -39,7 +40,7 @@ _REFRESH = """
                  WHERE m.dataset_id = dataset.id) AS tags
           FROM catalog_dataset dataset
           LEFT JOIN vocab_anatomicalarea area ON area.id = dataset.area_id AND area.is_active
-          LEFT JOIN vocab_license license ON license.id = dataset.license_id
+          LEFT JOIN vocab_license license ON license.id = dataset.license_id AND license.is_active
          WHERE dataset.id = ANY(%(ids)s)
     )
     UPDATE catalog_dataset dataset
@@ -68,7 +69,8 @@ def search_datasets(queryset: DatasetQuerySet, text: str) -> DatasetQuerySet:
     """
     query = SearchQuery(text, config=CONFIG, search_type="websearch")
     found = queryset.filter(search_vector=query)
-    if found.exists():
+    # Decided over all datasets: another filter must not switch to another kind of search.
+    if queryset.model._default_manager.active().filter(search_vector=query).exists():
         return found.annotate(rank=SearchRank(F("search_vector"), query, normalization=2)).annotate(
             snippet=SearchHeadline(
                 "description",

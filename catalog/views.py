@@ -128,7 +128,10 @@ def _dataset_sorts(filters: DatasetFilterSet) -> dict[str, Any]:
 @require_safe
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
-    images = dataset.images.order_by("-profile__is_local", "profile_id", "id")
+    counts = dataset.profiles.aggregate(
+        here=Sum("num_images"), local=Sum("num_images", filter=Q(is_local=True))
+    )
+    strip = ImageFilterSet.of_dataset(dataset.slug, local="1" if counts["local"] else "0")
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -137,10 +140,10 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "modalities": [term for term in dataset.modalities.all() if term.is_active],
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
-            "num_here": dataset.profiles.aggregate(total=Sum("num_images"))["total"] or 0,
-            "num_local": dataset.images.local().count(),
+            "num_here": counts["here"] or 0,
+            "num_local": counts["local"] or 0,
             "labels": _label_distribution(dataset),
-            "images": images.for_tiles()[:STRIP_IMAGES],
+            "images": fetch_page(strip, None, size=STRIP_IMAGES).images,
         },
     )
 
@@ -212,7 +215,7 @@ def _page_or_fragment(
 
 @require_safe
 def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    image = get_object_or_404(Image.objects.active().for_tiles(), pk=pk)
+    image = get_object_or_404(Image.objects.visible_to(request.user).for_tiles(), pk=pk)
     labels = [given for given in image.image_labels.all() if given.label.is_active]
     rank = list(Finding)
     return render(
@@ -237,7 +240,9 @@ def _count_of_subject(image: Image) -> int:
 @require_safe
 def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """The image as a small WebP; ``?size=`` picks one of PREVIEW_SIZES."""
-    image = get_object_or_404(Image.objects.active().select_related("dataset"), pk=pk)
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
     size = PREVIEW_SIZES.get(request.GET.get("size", "tile"), PREVIEW_SIZES["tile"])
     if not image.is_local:
         return HttpResponse("This image has no file here.", status=404, content_type="text/plain")
@@ -261,7 +266,9 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     """The file itself, byte for byte."""
-    image = get_object_or_404(Image.objects.active().select_related("dataset"), pk=pk)
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
     try:
         file = open_image(image)
     except (UnsafePath, OSError):

@@ -1,20 +1,32 @@
 """Looking after collections: mostly to read, with actions that call the services."""
 
+from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from catalog.admin import BigModelAdmin, ReadOnlyAdmin
 from collections_app import services
-from collections_app.models import Collection, CollectionItem
+from collections_app.models import Collection, CollectionItem, Status
 
-EDITABLE = ("title", "expires_at")
+
+class CollectionForm(forms.ModelForm):
+    def clean_expires_at(self) -> datetime:
+        expires_at = self.cleaned_data["expires_at"]
+        if not expires_at:
+            raise ValidationError("A ready archive has a time until which it is kept.")
+        return expires_at
 
 
 @admin.register(Collection)
 class CollectionAdmin(BigModelAdmin):
+    form = CollectionForm
     list_display = ("title", "user", "status", "num_images", "num_bytes", "created_at",
                     "expires_at")  # fmt: skip
     list_filter = ("status",)
@@ -24,8 +36,20 @@ class CollectionAdmin(BigModelAdmin):
     actions = ("rebuild", "expire")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """All but the time until which a ready archive is kept: the rest is frozen or derived."""
         fields = [field.name for field in Collection._meta.fields if field.name != "id"]
-        return [name for name in fields if name not in EDITABLE]
+        if obj and obj.status == Status.READY:
+            fields.remove("expires_at")
+        return fields
+
+    def save_model(self, request: HttpRequest, obj: Collection, form: Any, change: bool) -> None:
+        """Write this one column: a worker may be writing others meanwhile."""
+        if "expires_at" in form.changed_data:
+            expires_at: datetime = form.cleaned_data["expires_at"]
+            try:
+                services.set_expiry(collection=obj, expires_at=expires_at)
+            except services.NotPossibleNow as error:
+                self.message_user(request, str(error), messages.ERROR)
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("images",)
@@ -73,3 +97,25 @@ class CollectionItemAdmin(ReadOnlyAdmin):
     search_fields = ("collection__uuid__exact",)
     raw_id_fields = ("collection", "image")
     ordering = ("pk",)
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class OwnerAdmin(UserAdmin):
+    """Django's, but a user goes together with collections and archives, however large."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        counts = {
+            "users": len(objs),
+            "collections": Collection.objects.filter(user__in=objs).count(),
+        }
+        return [str(obj) for obj in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        services.delete_account(user=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for user in queryset:
+            services.delete_account(user=user)

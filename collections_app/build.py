@@ -29,6 +29,9 @@ from collections_app.services import NO_ARCHIVE, NO_CLAIM, lifetime
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
+# A step over so many bytes may outlast the lease on a disk as slow as this.
+LARGE_BYTES = 64 * 1024**2
+SLOW_BYTES_PER_SECOND = 10 * 1024**2
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -103,10 +106,12 @@ def build_claimed(claim: Claim) -> None:
         with new_archive(relative) as file:
             entries = iter_entries(collection, fingerprint)
             size = write_archive(file, entries, on_progress=heartbeat.beat).size
+            # What the kernel still holds is written out when the block ends, without any news.
+            heartbeat.allow_for(size)
     except BadEntry as error:
         # One file is bad: look at all of them, so that the page names every one.
         bad = {find_position(collection, error.name): error.reason}
-        bad |= find_bad_files(collection, on_checked=heartbeat.touch)
+        bad |= find_bad_files(collection, on_next=heartbeat.allow_for)
         _fail_for_files(collection, bad)
     except OSError as error:
         raise _explain_os_error(error) from error
@@ -191,14 +196,23 @@ class Heartbeat:
         self._done = (max(0, entries - self._texts), size)
         self.touch()
 
+    def allow_for(self, size: int) -> None:
+        """Renew the lease for a step that moves ``size`` bytes and gives no news meanwhile."""
+        if size >= LARGE_BYTES:
+            self._renew(timedelta(seconds=size / SLOW_BYTES_PER_SECOND))
+        else:
+            self.touch()
+
     def touch(self) -> None:
         """Renew the lease when it is time."""
-        if time.monotonic() < self._next:
-            return
+        if time.monotonic() >= self._next:
+            self._renew()
+
+    def _renew(self, longer: timedelta = timedelta()) -> None:
         self._next = time.monotonic() + RENEW_SECONDS
         images, size = self._done
         renewed = Collection.objects.claimed_by(self._claim.token).update(
-            lease_expires_at=_lease_end(),
+            lease_expires_at=_lease_end() + longer,
             progress_images=images,
             progress_bytes=min(size, self._claim.collection.num_bytes),
         )

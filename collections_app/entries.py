@@ -46,14 +46,14 @@ def iter_entries(collection: Collection, fingerprint: str) -> Iterator[Entry]:
 
 
 def find_bad_files(
-    collection: Collection, *, on_checked: Callable[[], None]
+    collection: Collection, *, on_next: Callable[[int], None]
 ) -> Iterator[tuple[int, str]]:
     """Position and reason of every item whose file is not what was frozen.
 
     Looks without copying; only a file whose size is right but whose time differs is read.
     """
     for item, entry in _iter_files(collection):
-        on_checked()
+        on_next(entry.size)
         if problem := check_entry(entry):
             yield item.position, problem.reason
 

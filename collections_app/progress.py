@@ -24,7 +24,7 @@ def describe_progress(collection: Collection) -> Progress | None:
     ahead = 0
     if not is_running:
         waiting = Collection.objects.claimable(timezone.now())
-        ahead = waiting.filter(queued_at__lt=collection.queued_at).count()
+        ahead = waiting.filter(pk__lt=collection.pk).count()
     return Progress(_percent(collection), is_running, ahead)
 
 

@@ -1,6 +1,6 @@
 """Every way in which a user moves a collection: create, retry, rebuild, expire, delete."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +11,9 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from catalog.filters import ImageFilterSet
+from collections_app.archive import safe_name
 from collections_app.archive_files import remove_archive
+from collections_app.entries import find_bad_files
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_build
 from collections_app.selection import describe_provenance, explain_limits, freeze_items
@@ -45,7 +47,7 @@ def create_collection(
         collection = Collection.objects.create(
             user=user,
             title=title,
-            slug=slugify(title)[:60].strip("-") or "collection",
+            slug=_name_folder(title),
             query_text=filters.cleaned.get("q", ""),
             filter_snapshot=filters.snapshot(),
         )
@@ -60,6 +62,12 @@ def create_collection(
         collection.save()
         transaction.on_commit(lambda: announce_build(collection.pk))
     return collection
+
+
+def _name_folder(title: str) -> str:
+    """The folder in the archive: plain ASCII, and a name that Windows can hold."""
+    slug = slugify(title)[:60].strip("-_") or "collection"
+    return slug if safe_name(slug) == slug else f"collection-{slug}"
 
 
 def _check_frozen(frozen: int, expected: int) -> None:
@@ -93,11 +101,24 @@ def retry_collection(*, collection: Collection) -> None:
 
 
 def rebuild_collection(*, collection: Collection) -> None:
-    """Have the archive written anew, from whatever state but pending; the bytes are the same."""
+    """Have the archive written anew, from whatever state but pending; the bytes are the same.
+
+    Raises:
+        NotPossibleNow: it is pending, or the archive that is there could not be replaced.
+    """
     old_path = collection.archive_path
+    if collection.status == Status.READY and _count_bad_files(collection):
+        raise NotPossibleNow(
+            "Some files are no longer as they were frozen, so the archive could not be written "
+            "again. The one that is there is kept."
+        )
     _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED, Status.READY))
     if old_path:
         transaction.on_commit(lambda: remove_archive(old_path))
+
+
+def _count_bad_files(collection: Collection) -> int:
+    return sum(1 for _ in find_bad_files(collection, on_next=lambda size: None))
 
 
 def build_without_problems(*, collection: Collection) -> int:
@@ -169,6 +190,22 @@ def delete_collection(*, collection: Collection) -> None:
         Collection.objects.filter(pk=collection.pk).delete()
         if path:
             transaction.on_commit(lambda: remove_archive(path))
+
+
+def delete_account(*, user: User) -> None:
+    """Delete a user with all collections and their archives."""
+    for collection in Collection.objects.filter(user=user):
+        delete_collection(collection=collection)
+    user.delete()
+
+
+def set_expiry(*, collection: Collection, expires_at: datetime) -> None:
+    """Keep a ready archive until another time."""
+    changed = Collection.objects.filter(pk=collection.pk, status=Status.READY).update(
+        expires_at=expires_at, updated_at=timezone.now()
+    )
+    if not changed:
+        raise NotPossibleNow("Only a ready collection has a time to be kept until.")
 
 
 def lifetime() -> timedelta:

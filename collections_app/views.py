@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from catalog.facets import canonical_params, snapshot_params
 from catalog.filters import ImageFilterSet
+from catalog.models import Dataset
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.models import Collection, Status
@@ -114,9 +115,17 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         _status_context(collection)
         | {
             "page": paginator.get_page(request.GET.get("page")),
+            "active_slugs": _active_slugs(collection),
             "search_again": snapshot_params(collection.filter_snapshot).urlencode(),
         },
     )
+
+
+def _active_slugs(collection: Collection) -> set[str]:
+    """The collection's datasets that still have a page."""
+    slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
+    active = Dataset.objects.active().filter(slug__in=slugs)
+    return set(active.values_list("slug", flat=True))
 
 
 @require_safe
@@ -158,7 +167,7 @@ def _act(
     try:
         action(collection=collection)
         messages.success(request, done)
-    except services.NotPossibleNow as error:
+    except (services.NotPossibleNow, services.NotBuildable) as error:
         messages.error(request, str(error))
     return redirect(collection)
 
@@ -211,7 +220,7 @@ def picked(request: HttpRequest) -> HttpResponse:
             status = 400
     if getattr(request, "htmx", False):
         return render(request, "collections/_tray.html", {"is_swap": True}, status=status)
-    return redirect(_safe_next(request))
+    return HttpResponseRedirect(_safe_next(request))
 
 
 def _ids(values: list[str]) -> list[int]:

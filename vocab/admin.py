@@ -86,6 +86,14 @@ class TermAdmin(admin.ModelAdmin):
         super().save_related(request, form, formsets, change)
         transaction.on_commit(lambda: terms_changed.send(sender=self.model))
 
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        super().delete_model(request, obj)
+        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        super().delete_queryset(request, queryset)
+        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+
     @admin.action(description="Activate", permissions=["change"])
     def activate(self, request: HttpRequest, terms: Any) -> None:
         changed = set_terms_active(terms=terms, is_active=True)

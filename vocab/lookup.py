@@ -46,15 +46,13 @@ def _load_spellings(vocabulary: str) -> dict[str, list[TermRef]]:
         row["id"]: TermRef(vocabulary, **row)
         for row in model._default_manager.filter(is_active=True).values("id", "code", "name")
     }
-    spellings: dict[str, list[TermRef]] = {}
+    names: dict[str, list[TermRef]] = {}
     for ref in refs.values():
         for key in {normalize(ref.code), normalize(ref.name)}:
-            spellings.setdefault(key, []).append(ref)
+            names.setdefault(key, []).append(ref)
+    others: dict[str, list[TermRef]] = {}
     aliases = model._meta.get_field("aliases").related_model._default_manager
-    for term_id, key in (
-        aliases.filter(term_id__in=refs).order_by("id").values_list("term_id", "key")
-    ):
-        known = spellings.setdefault(key, [])
-        if refs[term_id] not in known:
-            known.append(refs[term_id])
-    return spellings
+    of_active = aliases.filter(term_id__in=refs).order_by("id")
+    for term_id, key in of_active.values_list("term_id", "key"):
+        others.setdefault(key, []).append(refs[term_id])
+    return others | names

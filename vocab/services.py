@@ -82,11 +82,13 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     return report
 
 
-def _apply_fields(term: Term, fields: Mapping[str, Any], *, is_new: bool) -> bool:
+def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool:
     shipped = term.shipped_json.get("fields", {})
     changed = False
     for name, value in fields.items():
-        untouched = is_new or (name in shipped and getattr(term, name) == shipped[name])
+        # A field that is shipped for the first time is untouched while it has its default.
+        before = shipped.get(name, term._meta.get_field(name).get_default())
+        untouched = is_new or getattr(term, name) == before
         if untouched and getattr(term, name) != value:
             setattr(term, name, value)
             changed = True

@@ -4,7 +4,7 @@ from django.http import QueryDict
 from catalog.facets import count_dataset_facets
 from catalog.filters import DatasetFilterSet
 from catalog.tests.factories import DatasetFactory
-from vocab.models import Modality
+from vocab.models import License, Modality
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
 from vocab.tests.factories import (
@@ -74,6 +74,21 @@ def select(query: str) -> str:
 )
 def test_datasets_are_found(query: str, expected: str) -> None:
     assert select(query) == expected
+
+
+def test_another_filter_does_not_switch_to_similar_titles() -> None:
+    DatasetFactory(slug="noduli", title="Lung noduless", area=AreaFactory(code="brain"))
+    assert select("q=nodules") == "lung-ct"
+    assert select("q=nodules&area=brain") == ""
+    assert select("q=nodules&area=brain&area=chest") == "lung-ct"
+
+
+def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
+    add_alias(License.objects.get(code="cc0-1.0"), "Zero")
+    terms_changed.send(sender=License)
+    assert select("q=zero") == "chestx-ray14"
+    set_terms_active(terms=License.objects.filter(code="cc0-1.0"), is_active=False)
+    assert select("q=zero") == ""
 
 
 def test_a_hit_in_the_title_comes_first() -> None:

@@ -21,6 +21,7 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.archive_files import archive_file
 from collections_app.build import (
+    Heartbeat,
     LeaseLost,
     build_claimed,
     build_collection,
@@ -31,6 +32,7 @@ from collections_app.models import Collection
 from collections_app.services import (
     NotPossibleNow,
     build_without_problems,
+    delete_account,
     delete_collection,
     expire_collection,
     rebuild_collection,
@@ -277,6 +279,38 @@ def test_rebuilding_a_ready_collection_replaces_its_file(
     build(collection)
     assert files_in_archive_root() == [collection.archive_path]
     assert collection.archive_path != old
+
+
+def test_a_rebuild_that_could_not_succeed_keeps_the_archive_that_is_there() -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    image_file(1).unlink()
+    with pytest.raises(NotPossibleNow, match="is kept"):
+        rebuild_collection(collection=collection)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+    assert files_in_archive_root() == [collection.archive_path]
+
+
+def test_a_step_without_news_gets_a_lease_that_outlasts_it() -> None:
+    make_dataset(files=1)
+    claim = claim_collection(collection_id=make_collection("").pk)
+    assert claim is not None
+    Heartbeat(claim).allow_for(50 * 1024**3)
+    claim.collection.refresh_from_db()
+    assert claim.collection.lease_expires_at is not None
+    assert claim.collection.lease_expires_at > timezone.now() + timedelta(hours=1)
+
+
+def test_deleting_an_account_takes_its_archives_along(
+    django_capture_on_commit_callbacks: object,
+) -> None:
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        delete_account(user=collection.user)
+    assert not Collection.objects.exists()
+    assert files_in_archive_root() == []
 
 
 def test_the_checksum_is_that_of_the_file() -> None:

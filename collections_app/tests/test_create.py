@@ -45,6 +45,15 @@ def test_each_item_keeps_what_the_catalog_said_of_it() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("title", "folder"),
+    [("CON", "collection-con"), ("aux", "collection-aux"), ("__", "collection"), ("A b", "a-b")],
+)
+def test_the_folder_has_a_name_that_windows_can_hold(title: str, folder: str) -> None:
+    make_dataset(files=1)
+    assert make_collection("", title=title).slug == folder
+
+
 def test_the_query_and_the_filters_are_kept_as_typed_and_in_words() -> None:
     make_dataset()
     collection = make_collection("q=rays&label=nodule&not_label=normal")

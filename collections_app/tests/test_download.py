@@ -30,6 +30,8 @@ from collections_app.tests.factories import UserFactory, make_collection, make_d
         ("lines=1-2", None),
         ("bytes=-", None),
         ("bytes=a-b", None),
+        ("bytes=٣-", None),
+        (f"bytes={'9' * 5000}-", None),
         ("bytes=99-", (99, 100)),
     ],
 )

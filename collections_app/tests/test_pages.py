@@ -251,6 +251,13 @@ def test_a_collection_still_shows_what_was_hidden_since(client: Client, owner: A
     Dataset.objects.update(is_active=False)
     html = get(client, f"/collections/{collection.uuid}/")
     assert "rays-000" in html
+    assert 'href="/datasets/rays/"' not in html, "that page is gone"
+    image = Image.objects.get(source_id="rays-000")
+    assert "no longer shows" in get(client, f"/images/{image.pk}/")
+    assert client.get(f"/images/{image.pk}/file/").status_code == 200
+    stranger = Client()
+    stranger.force_login(UserFactory(username="stranger"))
+    assert stranger.get(f"/images/{image.pk}/").status_code == 404
     assert client.get(f"/collections/{collection.uuid}/download/").status_code == 200
 
 
@@ -296,6 +303,8 @@ def test_unknown_and_odd_ids_are_not_picked(client: Client) -> None:
 def test_picking_leads_only_to_our_own_pages(client: Client) -> None:
     response = client.post("/collections/picked/", {"next": "https://evil.example/"})
     assert response.headers["Location"] == "/images/"
+    for odd in ("foo", "1", "%00"):
+        assert client.post("/collections/picked/", {"next": odd}).status_code == 302
 
 
 def test_a_time_that_has_passed_ends_the_download_at_once(client: Client, owner: Any) -> None:

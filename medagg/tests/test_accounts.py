@@ -52,6 +52,11 @@ def test_signing_in_never_leads_to_a_foreign_site(client: Client, ada: User, pat
     assert response.headers["Location"] == "/collections/"
 
 
+def test_an_odd_next_is_no_error(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert client.get("/accounts/signup/?next=foo").status_code == 302
+
+
 def test_a_wrong_password_is_refused_without_telling_which_part_was_wrong(
     client: Client, ada: User
 ) -> None:

@@ -16,7 +16,13 @@ from collections_app.models import Collection
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.models import Label, Modality
-from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+from vocab.tests.factories import (
+    AreaFactory,
+    LabelFactory,
+    ModalityFactory,
+    TagFactory,
+    add_alias,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -153,7 +159,12 @@ def test_a_dataset_that_gets_another_area_is_counted_there(curator: Client) -> N
 
 @pytest.mark.parametrize(
     ("local_path", "message"),
-    [("/etc", "lies outside"), ("../..", "lies outside"), ("nowhere", "There is no folder")],
+    [
+        ("/etc", "lies outside"),
+        ("../..", "lies outside"),
+        ("nowhere", "There is no folder"),
+        ("a" * 400, "no path of a folder"),
+    ],
 )
 def test_a_local_path_must_lie_in_the_dataset_folders(
     curator: Client, local_path: str, message: str
@@ -224,12 +235,63 @@ def test_collections_are_rebuilt_and_expired_through_the_services(
     assert "0 expired" in act("expire"), "a pending one cannot expire"
 
 
-def test_only_the_title_and_the_expiry_of_a_collection_are_edited(curator: Client) -> None:
+def test_only_the_expiry_of_a_ready_collection_is_edited(curator: Client) -> None:
     make_dataset(files=1)
     collection = make_collection("")
     path = f"/admin/collections_app/collection/{collection.pk}/change/"
     edit(curator, path, title="Better", status="ready", archive_path="/etc/passwd")
     collection.refresh_from_db()
     assert (collection.title, collection.status, collection.archive_path) == (
-        "Better", "pending", "",
-    )  # fmt: skip
+        "My rays",
+        "pending",
+        "",
+    )
+    build_collection(collection_id=collection.pk)
+    edit(curator, path, expires_at_0="2031-01-02", expires_at_1="03:04:05")
+    collection.refresh_from_db()
+    assert collection.expires_at is not None
+    assert collection.expires_at.year == 2031
+    response = edit(curator, path, expires_at_0="", expires_at_1="")
+    assert "has a time until which it is kept" in response.content.decode()
+
+
+def test_a_user_is_deleted_with_collections_and_archives(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    path = f"/admin/auth/user/{collection.user_id}/delete/"
+    assert "1" in curator.get(path).content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        curator.post(path, {"post": "yes"})
+    assert not Collection.objects.exists()
+    assert not User.objects.filter(pk=collection.user_id).exists()
+
+
+def test_images_in_use_are_not_deleted_in_bulk(curator: Client) -> None:
+    make_dataset(files=2)
+    make_collection("sex=F")
+    ids = list(Image.objects.values_list("pk", flat=True))
+    data = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
+    response = curator.post("/admin/catalog/image/", data, follow=True)
+    assert "it must stay" in response.content.decode()
+    assert Image.objects.count() == 2
+
+
+def test_a_deleted_term_is_no_longer_found(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    tag = TagFactory(code="zebra")
+    DatasetFactory(terms__tags=[tag])
+    assert 'data-total="1"' in curator.get("/datasets/?q=zebra").content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        curator.post(f"/admin/vocab/tag/{tag.pk}/delete/", {"post": "yes"})
+    assert 'data-total="0"' in curator.get("/datasets/?q=zebra").content.decode()
+
+
+@pytest.mark.parametrize("value", ["[1]", "3", '"x"'])
+def test_metadata_that_is_no_object_is_refused(curator: Client, value: str) -> None:
+    make_dataset(files=1)
+    image = Image.objects.get()
+    path = f"/admin/catalog/image/{image.pk}/change/"
+    assert "Give a JSON object" in edit(curator, path, metadata_json=value).content.decode()

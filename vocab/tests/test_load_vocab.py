@@ -76,6 +76,14 @@ def test_loading_keeps_what_a_curator_changed() -> None:
     assert (report.added, report.changed) == (0, 1)
 
 
+def test_a_field_that_is_shipped_later_reaches_terms_that_are_there() -> None:
+    load_terms(vocabulary="modality", terms=[{"code": "mr", "name": "MR"}])
+    load_terms(
+        vocabulary="modality", terms=[{"code": "mr", "name": "MR", "description": "Magnets."}]
+    )
+    assert Modality.objects.get(code="mr").description == "Magnets."
+
+
 def test_a_shipped_alias_yields_to_the_one_of_a_curator() -> None:
     load_terms(
         vocabulary="label", terms=[{"code": "edema", "name": "Edema", "aliases": ["Oedema"]}]

@@ -67,6 +67,12 @@ def test_an_alias_without_a_letter_is_refused() -> None:
         add_alias(LabelFactory(), "---")
 
 
+def test_a_name_wins_over_an_alias() -> None:
+    add_alias(LabelFactory(code="other", name="Other"), "Foo")
+    LabelFactory(code="foo-sign", name="Foo")
+    assert [ref.code for ref in find_terms("label", ["foo"])["foo"]] == ["foo-sign"]
+
+
 def test_inactive_terms_are_not_found() -> None:
     add_alias(ModalityFactory(code="mr", is_active=False), "MRI")
     assert find_terms("modality", ["mr", "mri"]) == {"mr": [], "mri": []}
