@@ -9,7 +9,6 @@ from typing import Any
 from django.db import transaction
 
 from vocab.lookup import VOCABULARIES
-from vocab.models import Term
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.text import normalize
