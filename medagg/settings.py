@@ -115,13 +115,17 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- PostgreSQL and Redis: named ones, else the embedded ones under var/ ------------------------
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(VAR_DIR)
+_DATABASE = env.db_url_config(DATABASE_URL)
 DATABASES = {
     "default": {
-        **env.db_url_config(DATABASE_URL),
+        **_DATABASE,
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
         # A host that drops packets must not hold up /readyz/ and every page for minutes.
-        "OPTIONS": {"connect_timeout": env.int("DATABASE_CONNECT_TIMEOUT", default=5)},
+        "OPTIONS": {
+            "connect_timeout": env.int("DATABASE_CONNECT_TIMEOUT", default=5),
+            **_DATABASE.get("OPTIONS", {}),
+        },
     }
 }
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)

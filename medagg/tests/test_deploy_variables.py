@@ -168,6 +168,20 @@ def test_database_password_may_have_any_characters(tmp_path: Path) -> None:
     assert environment_of("web", NEEDED)["PGPASSWORD"] == NEEDED["POSTGRES_PASSWORD"]
 
 
+def test_what_the_database_url_asks_for_is_kept(tmp_path: Path) -> None:
+    """Such as encryption, which must not get lost without a word."""
+    show = "print(json.dumps(settings.DATABASES['default']['OPTIONS']))"
+    url = "postgres://medagg@db/medagg?sslmode=require&connect_timeout=9"
+
+    options = run_with_settings(show, folder=tmp_path, DATABASE_URL=url)
+    assert {name: str(value) for name, value in options.items()} == {
+        "sslmode": "require",
+        "connect_timeout": "9",
+    }
+    plain = run_with_settings(show, folder=tmp_path, DATABASE_URL="postgres://medagg@db/medagg")
+    assert plain == {"connect_timeout": 5}
+
+
 def test_deployment_insists_on_https_and_finds_its_folders(tmp_path: Path) -> None:
     names = ["SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "ARCHIVE_ROOT", "X_ACCEL_PREFIX"]
     show = f"print(json.dumps([str(getattr(settings, name)) for name in {names}]))"
@@ -176,20 +190,21 @@ def test_deployment_insists_on_https_and_finds_its_folders(tmp_path: Path) -> No
     assert values == ["True", "True", "/srv/medagg/archives", "/protected/"]
 
 
-def run_with_settings(code: str, *, folder: Path) -> Any:
+def run_with_settings(code: str, *, folder: Path, **changed: str) -> Any:
     """What `code` prints as JSON, run under the environment of the container `web`."""
     prepare = "import json, django; from django.conf import settings; django.setup(); "
-    done = run_python("-c", prepare + code, folder=folder)
+    done = run_python("-c", prepare + code, folder=folder, **changed)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def run_python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, folder: Path, **changed: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **environment_of("web", NEEDED),
         "DJANGO_SETTINGS_MODULE": "medagg.settings",
         "MEDAGG_VAR": str(folder / "var"),
         "MEDAGG_ENV_FILE": str(folder / "none"),
+        **changed,
     }
     command = [sys.executable, *arguments]
     return subprocess.run(
