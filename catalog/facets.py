@@ -6,7 +6,7 @@ what remains when the value is added.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import BigIntegerField, Count, F, Func, QuerySet, Sum
@@ -39,8 +39,7 @@ class FacetValue:
 class Facet:
     name: str
     title: str
-    values: list[FacetValue] = field(default_factory=list)
-    is_hidden: bool = False
+    values: list[FacetValue]
 
     @property
     def has_selection(self) -> bool:

@@ -271,9 +271,6 @@ class ImageFilterSet(CatalogFilterSet):
     license = OfDatasetFilter("license", "license", label="Licence")
     image = PickedFilter(max_images=settings.COLLECTION_MAX_PICKED, label="Picked images")
 
-    # What a term named in the search box asks of a profile.
-    _QUERY_FILTERS = ("area", "modality", "label", "task", "tag", "license")
-
     @classmethod
     def of_dataset(cls, slug: str, **more: str) -> Self:
         """The images of one dataset, narrowed by ``more`` filters."""

@@ -97,11 +97,6 @@ def refresh_image_profiles(*, image_ids: Iterable[int]) -> None:
     _refresh(_OF_IMAGES, ids, dataset_ids=dataset_ids)
 
 
-def recount_profiles(*, dataset_ids: Iterable[int]) -> None:
-    """Drop or recount profiles after images were deleted."""
-    rebuild_profiles(dataset_ids=dataset_ids)
-
-
 def _refresh(scope: str, ids: list[int], *, dataset_ids: list[int]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_LOCK, [dataset_ids])

@@ -47,6 +47,3 @@ class ImageQuerySet(models.QuerySet):
         return self.select_related("dataset", "modality", "area").prefetch_related(
             "image_labels__label"
         )
-
-    def with_source_id(self, prefix: str) -> Self:
-        return self.filter(Q(source_id__startswith=prefix))

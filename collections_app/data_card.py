@@ -37,7 +37,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 
 def _contents(collection: Collection) -> Iterator[str]:
     remote = collection.num_images - collection.num_files
-    left_out = collection.provenance.get("left_out", 0)
+    left_out = collection.num_left_out
     yield "## What is inside"
     yield ""
     yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"

@@ -76,7 +76,7 @@ def _texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
     }
     if collection.num_images > collection.num_files:
         texts["remote.csv"] = remote_csv(items)
-    if collection.provenance.get("left_out"):
+    if collection.num_left_out:
         texts["missing.csv"] = missing_csv(items)
     return [TextEntry(f"{collection.slug}/{name}", data) for name, data in texts.items()]
 

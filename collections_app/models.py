@@ -126,6 +126,11 @@ class Collection(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("collection-detail", args=[self.uuid])
 
+    @property
+    def num_left_out(self) -> int:
+        """Items that stay out of the archive, because their files were bad."""
+        return self.provenance.get("left_out", 0)
+
 
 class CollectionItem(models.Model):
     """One image of a collection, with everything the archive says about it as it was frozen.

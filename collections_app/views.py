@@ -108,7 +108,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "position"
     )
     paginator = Paginator(items, ITEMS_PER_PAGE)
-    paginator.count = collection.num_images + collection.provenance.get("left_out", 0)
+    paginator.count = collection.num_images + collection.num_left_out
     return render(
         request,
         "collections/detail.html",
@@ -145,7 +145,7 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         "refresh_seconds": _refresh_seconds(collection),
         "problems": bad[:PROBLEMS_SHOWN],
         "num_problems": bad.count() if collection.status == "failed" else 0,
-        "num_left_out": collection.provenance.get("left_out", 0),
+        "num_left_out": collection.num_left_out,
     }
 
 

@@ -1,7 +1,5 @@
 """Template filters: numbers, sizes and query strings as pages show them."""
 
-from urllib.parse import urlencode
-
 from django import template
 from django.http import QueryDict
 from django.utils.html import conditional_escape
@@ -31,9 +29,3 @@ def with_params(params: QueryDict, **changes: object) -> str:
         if value not in ("", None):
             changed[name] = str(value)
     return changed.urlencode()
-
-
-@register.simple_tag
-def query(**params: object) -> str:
-    """A query string from keyword arguments: ``{% query modality=code %}``."""
-    return urlencode(params)

@@ -82,3 +82,11 @@ def _add_pixels(dataset: Dataset, pixels: np.ndarray, *, big_endian: bool) -> No
         dataset.FloatPixelData = data
     else:
         dataset.add_new("PixelData", "OB" if bits == 8 else "OW", data + b"\0" * (len(data) % 2))
+
+
+def damage(content: bytes, changes: list[tuple[int, bytes]], length: int) -> tuple[bytes, bytes]:
+    """The file with bytes written over at places, whole and cut to a length."""
+    damaged = bytearray(content)
+    for place, data in changes:
+        damaged[place : place + len(data)] = data
+    return bytes(damaged), bytes(damaged[:length])

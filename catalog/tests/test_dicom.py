@@ -15,7 +15,14 @@ from pydicom import uid
 
 from catalog.imaging.dicom import METADATA_KEYWORDS, DicomHeader, NotReadable, read_header
 from catalog.imaging.dicom_stream import MAX_INFLATED_BYTES
-from catalog.tests.dicom_files import ROOT, find_shipped, make_dicom, make_item, read_shipped
+from catalog.tests.dicom_files import (
+    ROOT,
+    damage,
+    find_shipped,
+    make_dicom,
+    make_item,
+    read_shipped,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -248,10 +255,7 @@ SMALL = [path.read_bytes() for path in SHIPPED if path.stat().st_size < 40_000]
 def test_hostile_headers_are_described_or_refused_and_nothing_else(
     content: bytes, changes: list[tuple[int, bytes]], length: int
 ) -> None:
-    damaged = bytearray(content)
-    for place, data in changes:
-        damaged[place : place + len(data)] = data
-    for version in (bytes(damaged), bytes(damaged[:length])):
+    for version in damage(content, changes, length):
         found = describe(version)
         assert found
         if isinstance(found, DicomHeader):

@@ -16,6 +16,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from catalog.imaging.previews import CannotRender, render_preview
+from catalog.tests.dicom_files import damage
 
 
 def preview(content: bytes, *, max_edge: int = 64, name: str = "x.png") -> Image.Image:
@@ -211,9 +212,6 @@ SEEDS = [encode(gradient((40, 30)), kind) for kind in ("PNG", "JPEG", "TIFF", "B
 def test_damaged_files_are_shown_or_refused_and_nothing_else(
     content: bytes, changes: list[tuple[int, bytes]], length: int
 ) -> None:
-    damaged = bytearray(content)
-    for place, data in changes:
-        damaged[place : place + len(data)] = data
-    for version in (bytes(damaged), bytes(damaged[:length])):
+    for version in damage(content, changes, length):
         with contextlib.suppress(CannotRender):
             assert max(preview(version).size) <= 64
