@@ -9,13 +9,15 @@ UP ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check migrations deployment format clean
+.PHONY: help run catalog bench test lint check migrations deployment format clean
 
 help:
 	@echo "make run [PORT=8000]   set up and start medagg"
+	@echo "make catalog           fill the catalog with 180 datasets, 1.5 million images"
 	@echo "make test [ARGS=...]   run all tests"
 	@echo "make lint              style and types"
 	@echo "make check             all that CI runs"
+	@echo "make bench             measure everything that docs/benchmarks.md reports"
 	@echo "make clean             remove caches, never your data in var/"
 
 # Installs the file $(1) unless a stamp says that just this has been done. The sums of all
@@ -23,7 +25,8 @@ help:
 define install
 [ -n "$(PYTHON)" ] || \
 	{ echo "medagg: needs Python 3.11 or newer; name it if it is not on PATH: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
-stamp=".venv/installed-$(1)-$$(cat requirements*.txt | cksum | tr ' ' -)"; \
+name="$(subst /,-,$(1))"; \
+stamp=".venv/installed-$$name-$$(cat requirements*.txt benchmarks/requirements.txt | cksum | tr ' ' -)"; \
 if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
 	[ -w . ] || { echo "medagg: cannot write to $$PWD" >&2; exit 1; }; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -31,9 +34,9 @@ if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
 	.venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv || exit 1; }; \
 	echo "Installing $(1), which takes a minute ..."; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(1) || \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(2) -r $(1) || \
 		{ echo "medagg: installing $(1) failed, see above" >&2; exit 1; }; \
-	rm -f .venv/installed-$(1)-*; \
+	rm -f ".venv/installed-$$name-"*; \
 	: > "$$stamp"; \
 fi
 endef
@@ -42,6 +45,19 @@ endef
 run:
 	@$(call install,requirements.txt); \
 	exec .venv/bin/python manage.py up --host "$(HOST)" --port "$(PORT)" $(UP)
+
+# Into the database of a medagg that runs, or of one that starts later.
+catalog:
+	@$(call install,requirements.txt); \
+	$(call install,requirements-catalog.txt,--no-deps); \
+	exec .venv/bin/python manage.py load_catalog $(ARGS)
+
+# In a folder of its own, var/bench: your catalog is not touched.
+bench:
+	@$(call install,requirements-dev.txt); \
+	$(call install,requirements-catalog.txt,--no-deps); \
+	$(call install,benchmarks/requirements.txt); \
+	exec .venv/bin/python -m benchmarks.run $(ARGS)
 
 test:
 	@$(call install,requirements-dev.txt); \

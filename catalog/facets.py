@@ -5,41 +5,71 @@ same facet can be added. Labels that must all be present are the exception: ther
 what remains when the value is added.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BigIntegerField, Count, F, Func, QuerySet, Sum
 from django.http import QueryDict
 
 from catalog.filter_choices import (
+    AGE_BANDS,
     AGE_CHOICES,
     LOCAL_CHOICES,
     SEX_CHOICES,
+    SEX_CODES,
     SIZE_CHOICES,
-    SIZE_RANGES,
     UNKNOWN,
 )
 from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from vocab.models import Label
+from catalog.query import Match
+from vocab.lookup import VOCABULARIES
+
+SHOWN_VALUES = 8
+# The parameters that name facets to be shown with all of their values, and no longer so.
+WHOLE, NOT_WHOLE = "all", "fewer"
+IMAGE_FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag",
+                "license")  # fmt: skip
+DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
+# The values of fixed lists: code, name, and number in the column.
+_CHOICES: Mapping[str, list[tuple[str, str, int]]] = {
+    "sex": [(code, name, SEX_CODES["" if code == UNKNOWN else code]) for code, name in SEX_CHOICES],
+    "age": [(code, name, AGE_BANDS[code]) for code, name in AGE_CHOICES],
+    "size": [(code, name, number) for number, (code, name) in enumerate(SIZE_CHOICES)],
+    "local": [(code, name, int(code)) for code, name in LOCAL_CHOICES],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FacetValue:
-    """One value: its code, its name, how many rows it gives, and the query string to toggle it."""
+    """One value: its code, its name, how many rows it gives, and whether it is chosen."""
 
     code: str
     name: str
     count: int
     is_selected: bool
-    toggle: str
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
+    """A filter with its values, the most frequent first.
+
+    A page shows the first ones and all chosen ones; ``is_whole`` when it was asked for the rest.
+    """
+
     name: str
     title: str
     values: list[FacetValue]
+    is_whole: bool = False
+
+    @property
+    def shown(self) -> list[FacetValue]:
+        if self.is_whole:
+            return self.values
+        return [v for i, v in enumerate(self.values) if i < SHOWN_VALUES or v.is_selected]
+
+    @property
+    def has_more(self) -> bool:
+        return len(self.values) > SHOWN_VALUES
 
     @property
     def has_selection(self) -> bool:
@@ -65,142 +95,117 @@ def toggle_value(params: QueryDict, name: str, value: str) -> str:
     return changed.urlencode()
 
 
-# --- Images: sums over profiles ----------------------------------------------------------------
-_IMAGE_TERM_FACETS: Mapping[str, tuple[str, str]] = {
-    # name: (path from the profile to the term, the field that is its code)
-    "modality": ("modality", "code"),
-    "area": ("area", "code"),
-    "dataset": ("dataset", "slug"),
-    "task": ("dataset__task_types", "code"),
-    "tag": ("dataset__tags", "code"),
-    "license": ("dataset__license", "code"),
-}
-_IMAGE_ORDER = (
-    "modality",
-    "area",
-    "label",
-    "sex",
-    "age",
-    "dataset",
-    "local",
-    "task",
-    "tag",
-    "license",
-)
-
-
 def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     """All facets of the images page, in the order in which they are shown."""
-    return [_facet(filters, name, list(_count_images(filters, name))) for name in _IMAGE_ORDER]
+    everything = filters.count()
+    facets = []
+    for name in IMAGE_FACETS:
+        is_narrowed = name in filters.masks and not _must_have_all(filters, name)
+        counted = filters.count(without={name}) if is_narrowed else everything
+        facets.append(_facet(filters, name, _name_sums(filters, name, counted.sums(name))))
+    return facets
 
 
-def _count_images(filters: ImageFilterSet, name: str) -> Iterator[Counted]:
-    if name == "label":
-        return _count_labels(filters)
-    rows = filters.rows(without={name})
-    if name in _IMAGE_TERM_FACETS:
-        path, code = _IMAGE_TERM_FACETS[name]
-        return _count_terms(rows, path, code, Sum("n"))
-    column, choices = {
-        "sex": ("sex", SEX_CHOICES),
-        "age": ("age_band", AGE_CHOICES),
-        "local": ("is_local", LOCAL_CHOICES),
-    }[name]
-    sums = dict(rows.order_by().values_list(column).annotate(total=Sum("n")))
-    return _count_choices(choices, {_choice_of(name, raw): n for raw, n in sums.items()})
-
-
-def _choice_of(name: str, raw: Any) -> str:
-    if name == "local":
-        return "1" if raw else "0"
-    if raw in ("", None):
-        return UNKNOWN
-    return f"{raw}-{raw + 9}" if name == "age" else raw
-
-
-def _count_labels(filters: ImageFilterSet) -> Iterator[Counted]:
-    must_have_all = filters.cleaned.get("label_mode") == "all"
-    return iter(_sum_labels(filters.rows(without=() if must_have_all else {"label"})))
+def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
+    return name == "label" and filters.cleaned.get("label_mode") == "all"
 
 
 def count_labels_within(filters: ImageFilterSet) -> list[Counted]:
     """The positive labels of exactly the images that match, the most frequent first."""
-    return _sum_labels(filters.rows())
+    return _name_sums(filters, "label", filters.count().sums("label"))
 
 
-def _sum_labels(rows: QuerySet) -> list[Counted]:
-    label_id = Func(F("label_ids"), function="unnest", output_field=BigIntegerField())
-    sums = dict(
-        rows.order_by().annotate(label_id=label_id).values_list("label_id").annotate(t=Sum("n"))
-    )
-    labels = Label.objects.active().filter(pk__in=sums).values_list("id", "code", "name")
-    counted = [Counted(code, name, sums[pk]) for pk, code, name in labels]
+def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
+    """All facets of the datasets page, in the order in which they are shown."""
+    return [
+        _facet(
+            filters,
+            name,
+            _name_sums(filters, name, filters.count(without={name}).sums(name)),
+        )
+        for name in DATASET_FACETS
+    ]
+
+
+def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) -> list[Counted]:
+    """Give sums by number their codes and names; terms that are not active are left out."""
+    if name in _CHOICES:
+        return [Counted(code, text, sums[n]) for code, text, n in _CHOICES[name] if n in sums]
+    if name in VOCABULARIES:
+        refs: Iterable[Any] = filters.catalog.vocabularies.terms[name].values()
+    else:
+        refs = filters.catalog.refs.values()
+    counted = [Counted(ref.code, ref.name, sums[ref.id]) for ref in refs if ref.id in sums]
     return sorted(counted, key=_by_count)
-
-
-def _count_terms(rows: QuerySet, path: str, code: str, total: Any) -> Iterator[Counted]:
-    title = "title" if code == "slug" else "name"
-    sums = (
-        rows.filter(**{f"{path}__is_active": True})
-        .order_by()
-        .values_list(f"{path}__{code}", f"{path}__{title}")
-        .annotate(total=total)
-    )
-    return iter(sorted((Counted(*row) for row in sums), key=_by_count))
 
 
 def _by_count(counted: Counted) -> tuple[int, str]:
     return (-counted.count, counted.name.casefold())
 
 
-def _count_choices(choices: Any, sums: Mapping[str, int]) -> Iterator[Counted]:
-    return (Counted(code, name, sums[code]) for code, name in choices if sums.get(code))
-
-
-# --- Datasets: counts of rows --------------------------------------------------------------------
-_DATASET_TERM_FACETS = {
-    "area": "area",
-    "modality": "modalities",
-    "task": "task_types",
-    "license": "license",
-    "tag": "tags",
-}
-
-
-def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
-    """All facets of the datasets page, in the order in which they are shown."""
-    facets = []
-    for name, path in _DATASET_TERM_FACETS.items():
-        rows = filters.rows(without={name})
-        counted = _count_terms(rows, path, "code", Count("pk", distinct=True))
-        facets.append(_facet(filters, name, list(counted)))
-    for name, choices, ranges in (
-        ("size", SIZE_CHOICES, SIZE_RANGES),
-        ("local", LOCAL_CHOICES, filters.filters["local"].conditions),
-    ):
-        rows = filters.rows(without={name}).order_by()
-        sums = {code: rows.filter(ranges[code]).count() for code, _ in choices}
-        facets.append(_facet(filters, name, list(_count_choices(choices, sums))))
-    return facets
-
-
 def _facet(filters: CatalogFilterSet, name: str, counted: list[Counted]) -> Facet:
-    """Give each value its toggle; a selected value that gives nothing stays, to be taken away."""
+    """A selected value that gives nothing stays, to be taken away."""
     selected = {item.value: item.text for item in filters.active_filters() if item.name == name}
     gone = selected.keys() - {item.code for item in counted}
     counted = counted + [Counted(code, selected[code], 0) for code in sorted(gone)]
-    params = canonical_params(filters)
     values = [
-        FacetValue(
-            item.code,
-            item.name,
-            item.count,
-            item.code in selected,
-            toggle_value(params, name, item.code),
-        )
-        for item in counted
+        FacetValue(item.code, item.name, item.count, item.code in selected) for item in counted
     ]
-    return Facet(name, str(filters.filters[name].label), values)
+    return Facet(name, str(filters.filters[name].label), values, name in _whole_facets(filters))
+
+
+def _whole_facets(filters: CatalogFilterSet) -> list[str]:
+    asked = dict.fromkeys(filters.data.getlist(WHOLE))
+    no_longer = filters.data.getlist(NOT_WHOLE)
+    return [name for name in asked if name in filters.filters and name not in no_longer]
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """Words of the query that became a filter, and the query strings that undo it.
+
+    ``drop`` leaves the words out, ``as_words`` searches for them as plain text.
+    """
+
+    title: str
+    text: str
+    words: str
+    is_corrected: bool
+    is_excluded: bool
+    drop: str
+    as_words: str
+
+
+def describe_query(filters: ImageFilterSet) -> list[Understood]:
+    """The terms that the search box named, as chips that can be undone."""
+    query = filters.parsed_query
+    params = canonical_params(filters)
+    return [
+        Understood(
+            title=str(filters.filters[match.name].label),
+            text=_name_values(match, filters),
+            words=match.words,
+            is_corrected=bool(match.meant),
+            is_excluded=bool(filters.filters[match.name].exclude),
+            drop=_with_query(params, query.without(match)),
+            as_words=_with_query(params, query.as_text(match)),
+        )
+        for match in query.matches
+    ]
+
+
+def _name_values(match: Match, filters: ImageFilterSet) -> str:
+    if len(match.values) > 1 and set(match.values) == set(filters.catalog.vocabularies.commercial):
+        return "commercial use allowed"
+    return " or ".join(match.names)
+
+
+def _with_query(params: QueryDict, text: str) -> str:
+    changed = params.copy()
+    changed.pop("q", None)
+    if text:
+        changed["q"] = text
+    return changed.urlencode()
 
 
 def canonical_params(filters: CatalogFilterSet) -> QueryDict:
@@ -208,6 +213,8 @@ def canonical_params(filters: CatalogFilterSet) -> QueryDict:
     params = snapshot_params(filters.snapshot())
     if filters.data.get("sort"):
         params["sort"] = filters.data["sort"]
+    if whole := _whole_facets(filters):
+        params.setlist(WHOLE, whole)
     return params
 
 

@@ -1,8 +1,7 @@
 """The fixed values that filters offer, as they stand in URLs and as people read them."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
-
-from django.db.models import Q
 
 from catalog.models import MAX_AGE_YEARS, Sex
 
@@ -21,15 +20,23 @@ SIZE_CHOICES = [
     ("gt100", "over 100 GB"),
     (UNKNOWN, "not stated"),
 ]
-SIZE_RANGES = {
-    "lt1": Q(size_mb__lt=1_000),
-    "1-10": Q(size_mb__gte=1_000, size_mb__lt=10_000),
-    "10-100": Q(size_mb__gte=10_000, size_mb__lt=100_000),
-    "gt100": Q(size_mb__gte=100_000),
-    UNKNOWN: Q(size_mb__isnull=True),
-}
+# The same values as numbers, as they stand in the columns of catalog.memory.
+UNKNOWN_AGE = -1
+SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
+AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
+             for code, _ in AGE_CHOICES}  # fmt: skip
+SIZE_LIMITS_MB = (1_000, 10_000, 100_000)
+
+
+def size_code(size_mb: int | None) -> int:
+    """The place in SIZE_CHOICES of a dataset's size."""
+    if size_mb is None:
+        return len(SIZE_LIMITS_MB) + 1
+    return bisect_right(SIZE_LIMITS_MB, size_mb)
+
+
 # Parameters of pages that filter nothing, and what mail programs and social networks add.
-NEUTRAL_PARAMETERS = frozenset({"page", "sort", "fbclid", "gclid"})
+NEUTRAL_PARAMETERS = frozenset({"page", "sort", "all", "fewer", "fbclid", "gclid"})
 
 
 @dataclass(frozen=True, slots=True)

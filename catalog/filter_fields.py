@@ -6,7 +6,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from vocab.lookup import VOCABULARIES, find_terms
+from catalog.memory import Catalog
+from vocab.lookup import VOCABULARIES
 from vocab.text import TermRef
 
 MAX_VALUES = 200
@@ -21,9 +22,13 @@ class RepeatedInput(forms.MultipleHiddenInput):
 
 
 class RepeatedField(forms.Field):
-    """Several values, each of which must be understood."""
+    """Several values, each of which must be understood.
+
+    ``catalog`` is what the filter set of the request works on; it hands it to its fields.
+    """
 
     widget = RepeatedInput
+    catalog: Catalog
 
     def clean(self, value: Sequence[str] | None) -> Any:
         values = list(dict.fromkeys(value or ()))
@@ -45,7 +50,7 @@ class TermsField(RepeatedField):
         super().__init__(**kwargs)
 
     def understand(self, values: list[str]) -> list[TermRef]:
-        found = find_terms(self.vocabulary, values)
+        found = self.catalog.vocabularies.find(self.vocabulary, values)
         if unknown := [value for value, terms in found.items() if not terms]:
             name = VOCABULARIES[self.vocabulary]._meta.verbose_name
             raise ValidationError(
@@ -75,13 +80,8 @@ class ChoicesField(RepeatedField):
 class DatasetsField(RepeatedField):
     """Slugs of active datasets; cleaned to a list of TermRef of the pseudo-vocabulary dataset."""
 
-    def __init__(self, *, queryset: Any, **kwargs: Any) -> None:
-        self.queryset = queryset
-        super().__init__(**kwargs)
-
     def understand(self, values: list[str]) -> list[TermRef]:
-        rows = self.queryset.filter(slug__in=values).values_list("id", "slug", "title")
-        known = {slug: TermRef("dataset", pk, slug, title) for pk, slug, title in rows}
+        known = self.catalog.refs
         for value in values:
             if value not in known:
                 raise ValidationError(

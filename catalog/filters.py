@@ -1,6 +1,8 @@
 """The one definition of every filter: pages, collections and counts all go through it.
 
-A value that is not understood makes the set invalid, and an invalid set matches nothing.
+Filters work on the columns of ``catalog.memory``: a filter set narrows rows of profiles or of
+datasets, and from the rows follow counts, totals, pages and what a collection freezes. A value that
+is not understood makes the set invalid, and an invalid set matches nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -9,133 +11,65 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import django_filters as filters
+import numpy as np
 from django.conf import settings
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BooleanField, Count, Model, Q, Sum
+from django.db.models.expressions import RawSQL
 from django.http import QueryDict
 
+from catalog.columns import Counted, Mask, Rows, SetColumn, Table
 from catalog.filter_choices import (
+    AGE_BANDS,
     AGE_CHOICES,
     LABEL_MODES,
     LOCAL_CHOICES,
     NEUTRAL_PARAMETERS,
     SEX_CHOICES,
+    SEX_CODES,
     SIZE_CHOICES,
-    SIZE_RANGES,
     UNKNOWN,
     ActiveFilter,
 )
-from catalog.filter_fields import (
-    ChoicesField,
-    DatasetsField,
-    ImageIdsField,
-    QueryField,
-    SingleChoiceField,
-    TermsField,
+from catalog.filter_fields import RepeatedField
+from catalog.filter_kinds import (
+    ChoiceFilter,
+    DatasetFilter,
+    ModeFilter,
+    PickedFilter,
+    QueryFilter,
+    ReadByTheSet,
+    TermFilter,
 )
-from catalog.models import Dataset, Image, ImageProfile
-from catalog.query import ParsedQuery, TermMatch, parse_query
-from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
-from catalog.search import search_datasets
-from vocab.lookup import load_spellings
+from catalog.memory import Catalog, current_catalog
+from catalog.models import Dataset, Image
+from catalog.query import Match, ParsedQuery, parse_query
+from catalog.querysets import ImageQuerySet
+from catalog.search import rank_datasets
 from vocab.text import TermRef
 
-
-class TermFilter(filters.Filter):
-    """Any of the chosen terms; ``path`` leads from the row to the term."""
-
-    field_class = TermsField
-
-    def __init__(self, vocabulary: str, path: str, **extra: Any) -> None:
-        self.path = path
-        super().__init__(vocabulary=vocabulary, **extra)
-
-    def filter(self, qs: QuerySet, value: list[TermRef]) -> QuerySet:
-        if not value:
-            return qs
-        return self.get_method(qs)(self.condition([term.id for term in value]))
-
-    def condition(self, ids: list[int]) -> Q:
-        return Q(**{f"{self.path}__in": ids})
-
-
-class OfDatasetFilter(TermFilter):
-    """Any of the terms of the row's dataset; asked by a subquery, so that no row comes twice."""
-
-    def __init__(
-        self, vocabulary: str, path: str, *, dataset: str = "dataset", **extra: Any
-    ) -> None:
-        self.dataset = dataset
-        super().__init__(vocabulary, path, **extra)
-
-    def condition(self, ids: list[int]) -> Q:
-        having = Dataset.objects.filter(super().condition(ids))
-        return Q(**{f"{self.dataset}__in": having.values("pk")})
-
-
-class LabelFilter(TermFilter):
-    """Images with any of the labels; the filter set turns it into all of them on demand."""
-
-    def condition(self, ids: list[int]) -> Q:
-        return Q(**{f"{self.path}__overlap": ids})
-
-
-class ChoiceFilter(filters.Filter):
-    """Any of the chosen values of a column; "unknown" stands for an empty one."""
-
-    field_class = ChoicesField
-
-    def __init__(self, conditions: Mapping[str, Q], **extra: Any) -> None:
-        self.conditions = conditions
-        super().__init__(**extra)
-
-    def filter(self, qs: QuerySet, value: list[str]) -> QuerySet:
-        condition = Q()
-        for choice in value:
-            condition |= self.conditions[choice]
-        return qs.filter(condition)
-
-
-class DatasetFilter(filters.Filter):
-    field_class = DatasetsField
-
-    def filter(self, qs: QuerySet, value: list[TermRef]) -> QuerySet:
-        return qs.filter(dataset__in=[ref.id for ref in value]) if value else qs
-
-
-class ReadByTheSet(filters.Filter):
-    """A parameter that is understood here and acted on by the filter set as a whole."""
-
-    def filter(self, qs: QuerySet, value: Any) -> QuerySet:
-        return qs
-
-
-class ModeFilter(ReadByTheSet):
-    """Says how another parameter is read."""
-
-    field_class = SingleChoiceField
-
-
-class QueryFilter(ReadByTheSet):
-    """The search box."""
-
-    field_class = QueryField
-
-
-class PickedFilter(ReadByTheSet):
-    """Single images by id: it narrows images and not profiles."""
-
-    field_class = ImageIdsField
+# Shorter beginnings of an id would match half of the catalog.
+MIN_ID_PREFIX = 4
 
 
 class CatalogFilterSet(filters.FilterSet):
-    """What both filter sets share: strictness, and what is in force, in words."""
+    """What both filter sets share: strictness, and what is in force, in words.
 
-    def __init__(self, data: QueryDict) -> None:
-        super().__init__(data=data, queryset=self.all_rows())
+    ``model`` is what is listed; ``catalog`` may be given to ask one state of it several times.
+    """
+
+    model: type[Model]
+
+    def __init__(self, data: QueryDict, *, catalog: Catalog | None = None) -> None:
+        self.catalog = catalog or current_catalog()
+        self.all_rows = Rows(self.table_of(self.catalog))
+        super().__init__(data=data, queryset=self.model._default_manager.none())
+        for field in self.form.fields.values():
+            if isinstance(field, RepeatedField):
+                field.catalog = self.catalog
 
     @staticmethod
-    def all_rows() -> QuerySet:
+    def table_of(catalog: Catalog) -> Table:
+        """The table whose rows are filtered."""
         raise NotImplementedError
 
     @cached_property
@@ -161,15 +95,33 @@ class CatalogFilterSet(filters.FilterSet):
     def cleaned(self) -> Mapping[str, Any]:
         return {} if self.problems else self.form.cleaned_data
 
-    def rows(self, *, without: Collection[str] = ()) -> Any:
+    def rows(self, *, without: Collection[str] = ()) -> Rows:
         """The rows that match, leaving the filters named in ``without`` aside."""
+        rows = self.all_rows
         if self.problems:
-            return self.queryset.none()
-        rows = self.queryset
-        for name, value in self.cleaned.items():
-            if name not in without and value:
-                rows = self.filters[name].filter(rows, value)
+            return rows.none()
+        for name, mask in self.masks.items():
+            if name not in without:
+                rows = rows.where(mask)
         return rows
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        """Which rows each filter in force lets through, by the filter's name."""
+        masks = {}
+        for name, value in self.cleaned.items():
+            if value and not isinstance(self.filters[name], ReadByTheSet):
+                masks[name] = self.filters[name].filter(self.all_rows, value).mask
+        return masks
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching rows, each with the number of things that it stands for."""
+        return self.rows(without=without).count()
+
+    @cached_property
+    def total(self) -> int:
+        """How many images or datasets match."""
+        return self.count().total
 
     def active_filters(self) -> Iterator[ActiveFilter]:
         """Every value in force, in the order of the filters."""
@@ -207,28 +159,44 @@ class CatalogFilterSet(filters.FilterSet):
 class DatasetFilterSet(CatalogFilterSet):
     """Filters of ``/datasets/``."""
 
+    model = Dataset
     q = QueryFilter(label="Search")
-    area = TermFilter("area", "area", label="Area")
-    modality = OfDatasetFilter("modality", "modalities", dataset="pk", label="Modality")
-    task = OfDatasetFilter("task", "task_types", dataset="pk", label="Task")
-    tag = OfDatasetFilter("tag", "tags", dataset="pk", label="Tag")
-    license = TermFilter("license", "license", label="Licence")
-    size = ChoiceFilter(SIZE_RANGES, choices=SIZE_CHOICES, what="a size", label="Size")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
+    size = ChoiceFilter(
+        "size",
+        {code: number for number, (code, _) in enumerate(SIZE_CHOICES)},
+        choices=SIZE_CHOICES,
+        what="a size",
+        label="Size",
+    )
     local = ChoiceFilter(
-        {"1": ~Q(local_path=""), "0": Q(local_path="")},
+        "local",
+        {"1": 1, "0": 0},
         choices=LOCAL_CHOICES,
         what="a choice for local copies",
         label="Local copy",
     )
 
     @staticmethod
-    def all_rows() -> DatasetQuerySet:
-        return Dataset.objects.active()
+    def table_of(catalog: Catalog) -> Table:
+        return catalog.datasets
 
-    def rows(self, *, without: Collection[str] = ()) -> DatasetQuerySet:
-        rows = super().rows(without=without)
+    @cached_property
+    def ranks(self) -> dict[int, float] | None:
+        """How well each dataset that holds the words fits them; None where there are no words."""
         text = self.cleaned.get("q")
-        return search_datasets(rows, text) if text else rows
+        return rank_datasets(text) if text else None
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        masks = super().masks
+        if self.ranks is not None:
+            masks["q"] = self.catalog.datasets.columns["dataset"].any_of(self.ranks)
+        return masks
 
 
 class ImageFilterSet(CatalogFilterSet):
@@ -238,37 +206,28 @@ class ImageFilterSet(CatalogFilterSet):
     ask of single images, and is None where profiles alone decide.
     """
 
+    model = Image
     q = QueryFilter(label="Search")
-    dataset = DatasetFilter(queryset=Dataset.objects.active(), label="Dataset")
-    area = TermFilter("area", "area", label="Area")
-    modality = TermFilter("modality", "modality", label="Modality")
-    label = LabelFilter("label", "label_ids", label="Label")
+    dataset = DatasetFilter("dataset", label="Dataset")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    label = TermFilter("label", label="Label")
     label_mode = ModeFilter(choices=LABEL_MODES, label="Labels")
-    not_label = LabelFilter("label", "label_ids", exclude=True, label="Without label")
+    not_label = TermFilter("label", exclude=True, label="Without label")
     sex = ChoiceFilter(
-        {code: Q(sex="" if code == UNKNOWN else code) for code, _ in SEX_CHOICES},
+        "sex",
+        {code: SEX_CODES["" if code == UNKNOWN else code] for code, _ in SEX_CHOICES},
         choices=SEX_CHOICES,
         what="a sex",
         label="Sex",
     )
-    age = ChoiceFilter(
-        {
-            code: Q(age_band__isnull=True) if code == UNKNOWN else Q(age_band=code.split("-")[0])
-            for code, _ in AGE_CHOICES
-        },
-        choices=AGE_CHOICES,
-        what="an age band",
-        label="Age",
-    )
+    age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
     local = ChoiceFilter(
-        {"1": Q(is_local=True), "0": Q(is_local=False)},
-        choices=LOCAL_CHOICES,
-        what="a choice for files",
-        label="Files",
+        "local", {"1": 1, "0": 0}, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
     )
-    task = OfDatasetFilter("task", "task_types", label="Task")
-    tag = OfDatasetFilter("tag", "tags", label="Tag")
-    license = OfDatasetFilter("license", "license", label="Licence")
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
     image = PickedFilter(max_images=settings.COLLECTION_MAX_PICKED, label="Picked images")
 
     @classmethod
@@ -277,13 +236,29 @@ class ImageFilterSet(CatalogFilterSet):
         return cls(QueryDict(urlencode({"dataset": slug, **more})))
 
     @staticmethod
-    def all_rows() -> ImageProfileQuerySet:
-        return ImageProfile.objects.active()
+    def table_of(catalog: Catalog) -> Table:
+        return catalog.images
 
     @cached_property
     def parsed_query(self) -> ParsedQuery:
-        text = self.cleaned.get("q") or ""
-        return parse_query(text, load_spellings()) if text else ParsedQuery((), ())
+        return parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        """As for every set, and one for each group of the query's terms."""
+        masks = super().masks
+        labels = self.cleaned.get("label")
+        if labels and self.cleaned.get("label_mode") == "all":
+            column = self.catalog.images.columns["label"]
+            assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
+            masks["label"] = column.all_of(ref.id for ref in labels)
+        for number, group in enumerate(self.parsed_query.groups):
+            masks[f"q{number}"] = np.logical_or.reduce([self._ask(match) for match in group])
+        return masks
+
+    def _ask(self, match: Match) -> Mask:
+        rows = self.filters[match.name].filter(self.all_rows, match.values)
+        return rows.mask
 
     @cached_property
     def image_condition(self) -> Q | None:
@@ -291,43 +266,74 @@ class ImageFilterSet(CatalogFilterSet):
         condition = Q()
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if rest := " ".join(self.parsed_query.rest):
-            datasets = list(search_datasets(Dataset.objects.active(), rest).values_list("pk"))
-            condition &= Q(dataset__in=[pk for (pk,) in datasets]) | Q(source_id__startswith=rest)
+        if self.parsed_query.rest:
+            condition &= Q(dataset__in=list(self._named_datasets)) | self._named_images
         return condition or None
 
-    def rows(self, *, without: Collection[str] = ()) -> ImageProfileQuerySet:
-        """Matching profiles, each with ``n``: how many of its images match."""
-        rows = super().rows(without=without)
-        if self.cleaned.get("label_mode") == "all" and "label" not in without:
-            rows = rows.filter(label_ids__contains=[t.id for t in self.cleaned.get("label", [])])
-        for match in self.parsed_query.matches:
-            rows = rows.filter(self._ask(match))
-        return self._count_images(rows)
-
-    def _ask(self, match: TermMatch) -> Q:
-        return self.filters[match.vocabulary].condition([term.id for term in match.terms])
-
-    def _count_images(self, rows: ImageProfileQuerySet) -> ImageProfileQuerySet:
-        if self.image_condition is None:
-            return rows.annotate(n=F("num_images"))
-        matching = Image.objects.filter(self.image_condition)
-        counts = (
-            matching.filter(profile=OuterRef("pk"))
-            .order_by()
-            .values("profile")
-            .annotate(n=Count("pk"))
-            .values("n")
-        )
-        return rows.filter(pk__in=matching.values("profile")).annotate(
-            n=Coalesce(Subquery(counts), 0)
-        )
+    @cached_property
+    def _named_datasets(self) -> dict[int, float]:
+        return rank_datasets(self.parsed_query.search_text)
 
     @cached_property
-    def total(self) -> int:
-        return self.rows().aggregate(total=Sum("n"))["total"] or 0
+    def _named_images(self) -> Q:
+        """Images by their own id, or its first characters."""
+        words = " ".join(self.parsed_query.rest)
+        of_active = Q(dataset__in=self.catalog.datasets.ids.tolist())
+        if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
+            return of_active & Q(source_id=words)
+        return of_active & Q(source_id__startswith=words)
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching profiles, each with the number of its images that match."""
+        rows = self.rows(without=without)
+        if self.image_condition is None:
+            return rows.count()
+        weights = self._matching_images
+        if rows.mask is not None:
+            weights = np.where(rows.mask, weights, 0)
+        places = np.flatnonzero(weights)
+        return Counted(rows.table, places, weights[places])
+
+    @cached_property
+    def _matching_images(self) -> Any:
+        """(profiles,) numbers of images that meet the image condition alone."""
+        table = self.catalog.images
+        if self.cleaned.get("image") or not self.parsed_query.rest:
+            return self._count_by_profile(self.image_condition or Q())
+        # Whole datasets that the words name are known from their profiles.
+        named = table.columns["dataset"].any_of(self._named_datasets)
+        others = self._count_by_profile(self._named_images)
+        return np.where(named, table.weights, others)
+
+    def _count_by_profile(self, condition: Q) -> Any:
+        table = self.catalog.images
+        images = Image.objects.filter(condition, profile__isnull=False).order_by()
+        pairs = list(images.values_list("profile").annotate(n=Count("pk")))
+        ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
+        places = np.searchsorted(table.ids, ids)
+        known = np.isin(ids, table.ids)
+        weights = np.zeros(len(table), dtype=np.int64)
+        weights[places[known]] = np.array([n for _, n in pairs], dtype=np.int64)[known]
+        return weights
 
     def images(self) -> ImageQuerySet:
         """The matching images, in no order."""
-        images = Image.objects.filter(profile__in=self.rows().values("pk"))
+        ids = self.rows().ids().tolist()
+        # One array is read much faster than a list of ten thousand parameters.
+        of_profiles = RawSQL(
+            "catalog_image.profile_id = ANY(%s::bigint[])",
+            ["{" + ",".join(map(str, ids)) + "}"],
+            output_field=BooleanField(),
+        )
+        images = Image.objects.filter(of_profiles)
         return images.filter(self.image_condition) if self.image_condition else images
+
+    def count_files(self) -> tuple[int, int]:
+        """How many of the matching images have a file here, and their bytes."""
+        if self.image_condition is None:
+            table = self.catalog.images
+            local = self.rows().where(table.columns["local"].any_of([1]))
+            places = slice(None) if local.mask is None else local.mask
+            return int(table.weights[places].sum()), int(table.num_bytes[places].sum())
+        sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
+        return sums["files"] or 0, sums["size"] or 0

@@ -78,6 +78,10 @@ class Dataset(models.Model):
     )
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
+    # What an import last wrote here: a field that differs by now was changed by a curator.
+    imported_json = models.JSONField(default=dict, editable=False)
+    # Set by a trigger at every change of the row or its terms: see catalog.stamp.
+    version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -152,8 +156,9 @@ class Image(models.Model):
     remote_url = models.CharField(
         max_length=1000, blank=True, help_text="Where it can be fetched when it is not here."
     )
+    # Terms are found through profiles; an index here would only make imports slower.
     modality = models.ForeignKey(
-        Modality, models.PROTECT, null=True, blank=True, related_name="images"
+        Modality, models.PROTECT, null=True, blank=True, related_name="images", db_index=False
     )
     area = models.ForeignKey(
         AnatomicalArea,
@@ -161,6 +166,7 @@ class Image(models.Model):
         null=True,
         blank=True,
         related_name="images",
+        db_index=False,
         help_text="Only where it differs from the dataset's area.",
     )
     subject_id = models.CharField(max_length=128, blank=True)
@@ -177,6 +183,12 @@ class Image(models.Model):
     crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
     mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
     metadata_json = models.JSONField("metadata", default=dict, blank=True)
+    gone_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When an import no longer found it at its source; kept for collections only.",
+    )
     label_set = models.ManyToManyField(Label, through="ImageLabel", related_name="images")
     profile = models.ForeignKey(
         ImageProfile,
@@ -194,7 +206,12 @@ class Image(models.Model):
     class Meta:
         ordering = ["profile_id", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["dataset", "source_id"], name="image_is_known_once"),
+            # The operator class lets the same index find ids by their first characters.
+            models.UniqueConstraint(
+                fields=["dataset", "source_id"],
+                opclasses=["int8_ops", "varchar_pattern_ops"],
+                name="image_is_known_once",
+            ),
             models.CheckConstraint(condition=~Q(source_id=""), name="image_has_a_source_id"),
             models.CheckConstraint(
                 condition=Q(age_years__isnull=True) | Q(age_years__range=(0, MAX_AGE_YEARS)),
@@ -220,6 +237,10 @@ class Image(models.Model):
                 condition=Q(sex__in=["", *Sex.values]), name="image_sex_is_known"
             ),
             models.CheckConstraint(
+                condition=Q(gone_at__isnull=True) | Q(profile__isnull=True),
+                name="gone_image_counts_nowhere",
+            ),
+            models.CheckConstraint(
                 condition=~Q(file_path__startswith="/") & ~Q(file_path__regex=r"(^|/)\.\.(/|$)"),
                 name="image_path_stays_inside",
             ),
@@ -230,9 +251,6 @@ class Image(models.Model):
                 fields=["dataset", "subject_id"],
                 condition=~Q(subject_id=""),
                 name="image_by_subject",
-            ),
-            models.Index(
-                OpClass(F("source_id"), name="varchar_pattern_ops"), name="image_source_id_prefix"
             ),
         ]
 
@@ -260,7 +278,7 @@ class ImageLabel(models.Model):
     """That a source gives an image a label: found, doubted, or excluded."""
 
     image = models.ForeignKey(Image, models.CASCADE, related_name="image_labels", db_index=False)
-    label = models.ForeignKey(Label, models.PROTECT, related_name="image_labels")
+    label = models.ForeignKey(Label, models.PROTECT, related_name="image_labels", db_index=False)
     finding = models.CharField(max_length=9, choices=Finding, default=Finding.POSITIVE)
     confidence = models.FloatField(
         null=True,

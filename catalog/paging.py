@@ -7,14 +7,16 @@ those of one page are read.
 import re
 from dataclasses import dataclass
 
+import numpy as np
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from catalog.filters import ImageFilterSet
 from catalog.models import Image
 from catalog.querysets import ImageQuerySet
+from catalog.tiles import Tile, fetch_tiles
 
-PAGE_SIZE = 48
+PAGE_SIZE = 50
 _CURSOR = re.compile(r"(after|before)-(\d{1,18})-(\d{1,18})")
 
 
@@ -34,7 +36,7 @@ class Cursor:
 class Page:
     """Images of one page, and the ``page`` parameters of its neighbours, empty at an end."""
 
-    images: list[Image]
+    images: list[Tile]
     previous: str = ""
     next: str = ""
 
@@ -72,38 +74,30 @@ def fetch_page(filters: ImageFilterSet, cursor: Cursor | None, *, size: int = PA
 
 def _fetch(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
-) -> list[Image]:
+) -> list[Tile]:
     profiles = _next_profiles(filters, cursor, limit, backwards=backwards)
     images = Image.objects.filter(profile_id__in=profiles)
     if filters.image_condition is not None:
         images = images.filter(filters.image_condition)
     images = _beyond(images, cursor)
     order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
-    return list(images.order_by(*order).for_tiles()[:limit])
+    return fetch_tiles(filters.catalog, images.order_by(*order)[:limit])
 
 
 def _next_profiles(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
 ) -> list[int]:
     """The profiles, from the cursor on, that hold the next ``limit`` images."""
-    profiles = filters.rows()
+    ids, counts = filters.count().pairs()
+    if backwards:
+        ids, counts = ids[::-1], counts[::-1]
     if cursor:
-        side = "lte" if backwards else "gte"
-        profiles = profiles.filter(**{f"pk__{side}": cursor.profile_id})
-    wanted: list[int] = []
+        beyond = ids <= cursor.profile_id if backwards else ids >= cursor.profile_id
+        ids, counts = ids[beyond], counts[beyond]
     # Some images of the cursor's own profile lie behind it: that one never fills the page.
-    missing = limit
-    for pk, n in (
-        profiles.order_by("-pk" if backwards else "pk")
-        .values_list("pk", "n")
-        .iterator(chunk_size=200)
-    ):
-        wanted.append(pk)
-        if not (cursor and pk == cursor.profile_id):
-            missing -= n
-        if missing <= 0:
-            break
-    return wanted
+    own = 1 if cursor and len(ids) and ids[0] == cursor.profile_id else 0
+    full = int(np.searchsorted(np.cumsum(counts[own:]), limit)) + 1
+    return ids[: own + full].tolist()
 
 
 def _beyond(images: ImageQuerySet, cursor: Cursor | None) -> ImageQuerySet:

@@ -1,25 +1,42 @@
 """Keeping image profiles true: after an import by dataset, after an edit by image.
 
-``ImageProfile`` is derived data. Its one definition is ``_KEYS`` below: what images are filtered
-by. Everything here works on the images of one scope and leaves every profile that the scope
-touches with an exact count; profiles that no image has any more are removed.
+``ImageProfile`` is derived data: what images are filtered by. Its one definition is ``_KEY`` below,
+which imports, edits and the audit share. Whoever changes images leaves every profile they touch
+with an exact count, removes those that no image has any more, and renumbers the datasets
+(``touch_datasets``), by which everybody else learns that something changed. Images that are gone
+from their source have no profile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
-# The lock keeps two edits of one dataset from counting each other's half-done work.
-_LOCK = "SELECT id FROM catalog_dataset WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+_KEY = """
+    dataset.id AS dataset_id,
+    coalesce({row}.area_id, dataset.area_id) AS area_id,
+    {row}.modality_id,
+    coalesce({labels}, '{{}}'::bigint[]) AS label_ids,
+    {row}.sex,
+    (floor({row}.age_years / 10) * 10)::smallint AS age_band,
+    {row}.file_path <> '' AS is_local
+"""
 
-_KEYS = """
-    SELECT image.id AS image_id, image.profile_id AS old_profile_id, image.dataset_id,
-           coalesce(image.area_id, dataset.area_id) AS area_id,
-           image.modality_id,
-           coalesce(found.label_ids, '{{}}') AS label_ids,
-           image.sex,
-           (floor(image.age_years / 10) * 10)::smallint AS age_band,
-           image.file_path <> '' AS is_local
+# Equality of all columns, NULLs included, in a form by which PostgreSQL can hash: no id is 0.
+SAME_KEY = """
+        profile.dataset_id = key.dataset_id
+    AND coalesce(profile.area_id, 0) = coalesce(key.area_id, 0)
+    AND coalesce(profile.modality_id, 0) = coalesce(key.modality_id, 0)
+    AND profile.label_ids = key.label_ids
+    AND profile.sex = key.sex
+    AND coalesce(profile.age_band, -1) = coalesce(key.age_band, -1)
+    AND profile.is_local = key.is_local
+"""
+
+# The keys of images in the catalog, by image; ``{scope}`` selects the ids of the images.
+KEYS_OF_IMAGES = """
+    SELECT image.id AS image_id, image.profile_id AS old_profile_id, image.size_bytes,
+           {key}
       FROM catalog_image image
       JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
       LEFT JOIN (
@@ -28,29 +45,30 @@ _KEYS = """
              WHERE finding = 'positive' AND image_id IN ({scope})
              GROUP BY image_id
            ) found ON found.image_id = image.id
-     WHERE image.id IN ({scope})
+     WHERE image.gone_at IS NULL AND image.id IN ({scope})
+"""
+IMAGES_OF_DATASETS = "SELECT id FROM catalog_image WHERE dataset_id = ANY(%(ids)s)"
+_GIVEN_IMAGES = "SELECT unnest(%(ids)s::bigint[])"
+
+_LOCK = """
+    SELECT pg_advisory_xact_lock(hashtextextended('profiles of dataset ' || id, 0))
+      FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
 """
 
-_ADD_PROFILES = """
+_ADD = """
     INSERT INTO catalog_imageprofile
            (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
             num_images, num_bytes)
-    SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, 0, 0
-      FROM profile_keys
-    ON CONFLICT DO NOTHING
+    SELECT key.*, 0, 0
+      FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
+              FROM {keys}) key
+     WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile WHERE {same})
 """
 
 _POINT_IMAGES = """
     UPDATE catalog_image image SET profile_id = profile.id
       FROM profile_keys key
-      JOIN catalog_imageprofile profile
-        ON profile.dataset_id = key.dataset_id
-       AND profile.area_id IS NOT DISTINCT FROM key.area_id
-       AND profile.modality_id IS NOT DISTINCT FROM key.modality_id
-       AND profile.label_ids = key.label_ids
-       AND profile.sex = key.sex
-       AND profile.age_band IS NOT DISTINCT FROM key.age_band
-       AND profile.is_local = key.is_local
+      JOIN catalog_imageprofile profile ON {same}
      WHERE image.id = key.image_id AND image.profile_id IS DISTINCT FROM profile.id
 """
 
@@ -60,6 +78,7 @@ _TOUCHED = """
     SELECT profile_id FROM catalog_image
      WHERE id IN (SELECT image_id FROM profile_keys)
 """
+_PROFILES_OF_DATASETS = "SELECT id FROM catalog_imageprofile WHERE dataset_id = ANY(%(datasets)s)"
 
 _COUNT = """
     UPDATE catalog_imageprofile profile
@@ -70,22 +89,23 @@ _COUNT = """
               LEFT JOIN catalog_image image ON image.profile_id = touched.id
              GROUP BY touched.id) counted
      WHERE counted.id = profile.id
+       AND (profile.num_images, profile.num_bytes) <> (counted.num_images, counted.num_bytes)
 """
 
 _DROP_EMPTY = """
     DELETE FROM catalog_imageprofile profile
-     WHERE dataset_id = ANY(%s)
+     WHERE dataset_id = ANY(%s) AND num_images = 0
        AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
 """
 
-_OF_DATASETS = "SELECT id FROM catalog_image WHERE dataset_id = ANY(%(ids)s)"
-_OF_IMAGES = "SELECT unnest(%(ids)s::bigint[])"
+# A trigger gives every updated row a number that no row had before.
+_TOUCH = "UPDATE catalog_dataset SET version = 0 WHERE id = ANY(%s)"
 
 
 def rebuild_profiles(*, dataset_ids: Iterable[int]) -> None:
-    """Make the profiles of whole datasets true, as after an import or a change of its area."""
+    """Make the profiles of whole datasets true, as after a change of its area."""
     ids = sorted(dataset_ids)
-    _refresh(_OF_DATASETS, ids, dataset_ids=ids)
+    _refresh(IMAGES_OF_DATASETS, ids, _PROFILES_OF_DATASETS, dataset_ids=ids)
 
 
 def refresh_image_profiles(*, image_ids: Iterable[int]) -> None:
@@ -94,16 +114,59 @@ def refresh_image_profiles(*, image_ids: Iterable[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT dataset_id FROM catalog_image WHERE id = ANY(%s)", [ids])
         dataset_ids = [row[0] for row in cursor.fetchall()]
-    _refresh(_OF_IMAGES, ids, dataset_ids=dataset_ids)
+    _refresh(_GIVEN_IMAGES, ids, _TOUCHED, dataset_ids=dataset_ids)
 
 
-def _refresh(scope: str, ids: list[int], *, dataset_ids: list[int]) -> None:
+def key_of(row: str, *, labels: str) -> str:
+    """SQL for the columns of a row's profile.
+
+    ``row`` is an alias with the columns of catalog_image, joined to its ``dataset``; ``labels`` an
+    expression for the ids of its positive labels, ascending or NULL.
+    """
+    return _KEY.format(row=row, labels=labels)
+
+
+def lock_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
+    """Keep two edits or imports of one dataset from counting each other's half-done work.
+
+    Held to the end of the transaction. Readers never ask for this lock, and the datasets' rows,
+    which they may lock, are only written at the very end.
+    """
+    cursor.execute(_LOCK, [list(dataset_ids)])
+
+
+def add_profiles(cursor: CursorWrapper, keys: str) -> int:
+    """Add the profiles, still without images, that ``keys`` has and the catalog has not.
+
+    ``keys`` is a relation with the columns of ``key_of``: a table or ``(SELECT …) alias``.
+    """
+    cursor.execute(_ADD.format(keys=keys, same=SAME_KEY))
+    return cursor.rowcount
+
+
+def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
+    """Count all profiles of datasets anew and drop the empty; returns how many were not true."""
+    ids = list(dataset_ids)
+    cursor.execute(_COUNT.format(touched=_PROFILES_OF_DATASETS), {"datasets": ids})
+    counted = cursor.rowcount
+    cursor.execute(_DROP_EMPTY, [ids])
+    return counted + cursor.rowcount
+
+
+def touch_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
+    """Tell everybody who keeps something of these datasets that their profiles have changed."""
+    cursor.execute(_TOUCH, [list(dataset_ids)])
+
+
+def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_LOCK, [dataset_ids])
+        lock_datasets(cursor, dataset_ids)
         cursor.execute("DROP TABLE IF EXISTS profile_keys")
-        keys = _KEYS.format(scope=scope)
+        keys = KEYS_OF_IMAGES.format(scope=scope, key=key_of("image", labels="found.label_ids"))
         cursor.execute(f"CREATE TEMP TABLE profile_keys ON COMMIT DROP AS {keys}", {"ids": ids})
-        cursor.execute(_ADD_PROFILES)
-        cursor.execute(_POINT_IMAGES)
-        cursor.execute(_COUNT.format(touched=_TOUCHED))
+        add_profiles(cursor, "profile_keys")
+        cursor.execute(_POINT_IMAGES.format(same=SAME_KEY))
+        cursor.execute(_COUNT.format(touched=touched), {"datasets": dataset_ids})
         cursor.execute(_DROP_EMPTY, [dataset_ids])
+        cursor.execute("DROP TABLE profile_keys")
+        touch_datasets(cursor, dataset_ids)

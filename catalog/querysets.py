@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -19,6 +20,10 @@ class DatasetQuerySet(models.QuerySet):
             "modalities", "task_types", "tags"
         )
 
+    def with_known_size(self) -> Self:
+        """``known_size`` is 0 where no size is stated, so that such ones are not the largest."""
+        return self.annotate(known_size=Coalesce("size_mb", 0))
+
 
 class ImageProfileQuerySet(models.QuerySet):
     def active(self) -> Self:
@@ -30,14 +35,16 @@ class ImageProfileQuerySet(models.QuerySet):
 
 class ImageQuerySet(models.QuerySet):
     def active(self) -> Self:
-        return self.filter(dataset__is_active=True)
+        """What search and pages show; an image that is gone from its source is not."""
+        return self.filter(dataset__is_active=True, gone_at__isnull=True)
 
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
         """What the catalog shows, and what the user's own collections hold."""
         if not user.is_authenticated:
             return self.active()
         held = Q(collection_items__collection__user=user.pk)
-        return self.filter(Q(dataset__is_active=True) | held).distinct()
+        shown = Q(dataset__is_active=True, gone_at__isnull=True)
+        return self.filter(shown | held).distinct()
 
     def local(self) -> Self:
         return self.exclude(file_path="")

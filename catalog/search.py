@@ -9,8 +9,9 @@ from django.contrib.postgres.search import (
     TrigramWordSimilarity,
 )
 from django.db import connection
-from django.db.models import F, Q, Value
+from django.db.models import F, Q
 
+from catalog.models import Dataset
 from catalog.querysets import DatasetQuerySet
 
 CONFIG = "english"
@@ -61,31 +62,38 @@ def refresh_search_vectors(*, dataset_ids: Iterable[int]) -> None:
         cursor.execute(_REFRESH, {"ids": sorted(dataset_ids)})
 
 
-def search_datasets(queryset: DatasetQuerySet, text: str) -> DatasetQuerySet:
-    """The datasets that hold all words of ``text``, best first, with a marked ``snippet``.
+def rank_datasets(text: str) -> dict[int, float]:
+    """The active datasets that hold all words of ``text``, by id, with how well they fit.
 
     Where none does, those whose title is spelt almost like it: a typo should still find.
     ``text`` follows the syntax of search engines: "quoted phrase", or, -not.
     """
-    query = SearchQuery(text, config=CONFIG, search_type="websearch")
-    found = queryset.filter(search_vector=query)
-    # Decided over all datasets: another filter must not switch to another kind of search.
-    if queryset.model._default_manager.active().filter(search_vector=query).exists():
-        return found.annotate(rank=SearchRank(F("search_vector"), query, normalization=2)).annotate(
-            snippet=SearchHeadline(
-                "description",
-                query,
-                config=CONFIG,
-                start_sel="\x02",
-                stop_sel="\x03",
-                max_words=40,
-                min_words=20,
-            )
+    query = _query(text)
+    rank = SearchRank(F("search_vector"), query, normalization=2)
+    found = Dataset.objects.active().filter(search_vector=query).order_by()
+    return dict(found.values_list("pk", rank)) or _rank_similar_titles(text)
+
+
+def _rank_similar_titles(text: str) -> dict[int, float]:
+    similar = Q(title__trigram_word_similar=text) | Q(slug__icontains=text)
+    rank = TrigramWordSimilarity(text, "title")
+    return dict(Dataset.objects.active().filter(similar).order_by().values_list("pk", rank))
+
+
+def add_snippets(datasets: DatasetQuerySet, text: str) -> DatasetQuerySet:
+    """Annotate ``snippet``: the part of the description around the words, which are marked."""
+    return datasets.annotate(
+        snippet=SearchHeadline(
+            "description",
+            _query(text),
+            config=CONFIG,
+            start_sel="\x02",
+            stop_sel="\x03",
+            max_words=40,
+            min_words=20,
         )
-    return _search_similar_titles(queryset, text)
-
-
-def _search_similar_titles(queryset: DatasetQuerySet, text: str) -> DatasetQuerySet:
-    return queryset.filter(Q(title__trigram_word_similar=text) | Q(slug__icontains=text)).annotate(
-        rank=TrigramWordSimilarity(text, "title"), snippet=Value("")
     )
+
+
+def _query(text: str) -> SearchQuery:
+    return SearchQuery(text, config=CONFIG, search_type="websearch")

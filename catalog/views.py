@@ -4,37 +4,34 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q, Subquery, Sum
+from django.db.models import OuterRef, Q, Subquery, Sum
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 from django.views.decorators.http import require_safe
 
+from catalog.columns import Rows
+from catalog.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
 from catalog.facets import (
     canonical_params,
     count_dataset_facets,
     count_image_facets,
     count_labels_within,
+    describe_query,
     toggle_value,
 )
 from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.imaging.files import UnsafePath
 from catalog.imaging.previews import CONTENT_TYPE, CannotRender
 from catalog.local import open_image
+from catalog.memory import Catalog, current_catalog
 from catalog.models import Dataset, Finding, Image, ImageProfile
 from catalog.paging import Page, fetch_page, parse_cursor
 from catalog.preview_cache import PREVIEW_SIZES, cached_preview, preview_etag
-from vocab.models import AnatomicalArea, Modality, Term
+from catalog.widening import suggest_wider
 
 DATASETS_PER_PAGE = 20
-DATASET_SORTS = {
-    "relevance": ("Best match", ("-rank", "title")),
-    "title": ("Title", ("title",)),
-    "images": ("Most images", ("-num_images", "title")),
-    "size": ("Largest", ("-size_mb", "title")),
-    "updated": ("Newest here", ("-created_at", "title")),
-}
 STRIP_IMAGES = 8
 SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
 # Modalities whose objects say little to the eye: test patterns, masks, doses.
@@ -43,18 +40,17 @@ NOT_PICTURES = ("ot", "seg", "rtdose")
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    profiles = ImageProfile.objects.active()
-    images = profiles.aggregate(total=Sum("num_images"), local=Sum(
-        "num_images", filter=Q(is_local=True)))  # fmt: skip
+    catalog = current_catalog()
+    images = Rows(catalog.images).count()
     return render(
         request,
         "catalog/home.html",
         {
-            "num_datasets": Dataset.objects.active().count(),
-            "num_images": images["total"] or 0,
-            "num_local": images["local"] or 0,
-            "modalities": _count_by(Modality),
-            "areas": _count_by(AnatomicalArea),
+            "num_datasets": len(catalog.datasets),
+            "num_images": images.total,
+            "num_local": images.sums("local").get(1, 0),
+            "modalities": _count_by(catalog, "modality"),
+            "areas": _count_by(catalog, "area"),
             "samples": _sample_images(),
         },
     )
@@ -77,22 +73,19 @@ def _sample_images() -> list[Image]:
     return list(of_modality.values())[:SAMPLE_IMAGES]
 
 
-def _count_by(model: type[Term]) -> list[dict[str, Any]]:
+def _count_by(catalog: Catalog, name: str) -> list[dict[str, Any]]:
     """Active terms in use with their numbers of images and datasets, the most used first."""
-    terms: Any = model._default_manager
-    of_active = Q(profiles__dataset__is_active=True)
-    images = terms.active().annotate(n=Sum("profiles__num_images", filter=of_active))
-    in_active = terms.filter(datasets__is_active=True)
-    datasets = dict(in_active.annotate(n=Count("datasets")).values_list("pk", "n"))
+    images = Rows(catalog.images).count().sums(name)
+    datasets = Rows(catalog.datasets).count().sums(name)
     counted = [
         {
             "code": term.code,
             "name": term.name,
-            "num_images": term.n or 0,
-            "num_datasets": datasets.get(term.pk, 0),
+            "num_images": images.get(term.id, 0),
+            "num_datasets": datasets.get(term.id, 0),
         }
-        for term in images
-        if term.n or term.pk in datasets
+        for term in catalog.vocabularies.terms[name].values()
+        if term.id in images or term.id in datasets
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))
 
@@ -101,28 +94,30 @@ def _count_by(model: type[Term]) -> list[dict[str, Any]]:
 def dataset_list(request: HttpRequest) -> HttpResponse:
     filters = DatasetFilterSet(request.GET)
     sorts = _dataset_sorts(filters)
-    sort = request.GET.get("sort") or next(iter(sorts))
+    sort = request.GET.get("sort") or sorts[0]
     problems = list(filters.problems)
     if sort == "relevance" and sort not in sorts:
         # An order that needs a query, in a link whose query has been taken away.
-        sort = next(iter(sorts))
+        sort = sorts[0]
     if sort not in sorts:
         problems.append(f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below.")
-    rows = Dataset.objects.none() if problems else filters.rows().order_by(*sorts[sort][1])
-    paginator = Paginator(rows.with_terms(), DATASETS_PER_PAGE)
+    ids = [] if problems else sort_datasets(filters, sort)
+    paginator = Paginator(ids, DATASETS_PER_PAGE)
+    page = paginator.get_page(request.GET.get("page"))
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
-        "page": paginator.get_page(request.GET.get("page")),
+        "page": page,
+        "datasets": fetch_datasets(filters, list(page.object_list)),
         "total": paginator.count,
-        "sorts": [(code, name) for code, (name, _) in sorts.items()],
+        "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
     }
     return _page_or_fragment(request, "dataset", context, bool(problems))
 
 
-def _dataset_sorts(filters: DatasetFilterSet) -> dict[str, Any]:
+def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
     has_rank = bool(filters.cleaned.get("q"))
-    return {code: sort for code, sort in DATASET_SORTS.items() if has_rank or code != "relevance"}
+    return [code for code in DATASET_SORTS if has_rank or code != "relevance"]
 
 
 @require_safe
@@ -178,7 +173,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "facets": [] if problems else count_image_facets(filters),
         "page": page,
         "total": 0 if problems else filters.total,
-        "matches": filters.parsed_query.matches,
+        "understood": describe_query(filters),
         "other_words": " ".join(filters.parsed_query.rest),
         "label_mode": filters.cleaned.get("label_mode") or "any",
     }
@@ -198,6 +193,7 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
         "params": params,
         "query_string": params.urlencode(),
         "query_text": filters.data.get("q", ""),
+        "wider": [] if problems or filters.total else suggest_wider(filters),
     }
 
 

@@ -6,12 +6,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Count
 
 from catalog.facets import Counted, count_labels_within
 from catalog.filters import ImageFilterSet
 from catalog.models import Dataset, Image
 from collections_app.models import Collection
+
+
+class CatalogMoved(Exception):
+    """The catalog was changed while a selection was frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class SelectionSummary:
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count what the filters select, by dataset and label, and hold it against the limits."""
-    num_files, num_bytes = _count_files(filters)
-    counts = dict(filters.rows().order_by().values_list("dataset").annotate(total=Sum("n")))
+    num_files, num_bytes = filters.count_files()
+    counts = filters.count().sums("dataset")
     datasets = Dataset.objects.filter(pk__in=counts).select_related("license", "area")
     shares = [DatasetShare(dataset, counts[dataset.pk]) for dataset in datasets]
     return SelectionSummary(
@@ -78,17 +82,6 @@ def explain_limits(*, num_images: int, num_bytes: int) -> list[str]:
             f"this selection has {num_bytes / 1e9:,.1f} GB. Add filters until it fits."
         )
     return problems
-
-
-def _count_files(filters: ImageFilterSet) -> tuple[int, int]:
-    """Local files and their bytes; over profiles where they decide, else over single images."""
-    if filters.image_condition is None:
-        profiles = filters.rows().filter(is_local=True)
-        sums = profiles.aggregate(files=Sum("n"), size=Sum("num_bytes"))
-    else:
-        images = filters.images().local()
-        sums = images.aggregate(files=Count("pk"), size=Sum("size_bytes"))
-    return sums["files"] or 0, sums["size"] or 0
 
 
 # Everything that the archive says about an image is frozen with it, so that later edits of the
@@ -123,11 +116,19 @@ _FREEZE = """
 
 
 def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
-    """Copy the selected images into the collection's items; returns how many there are."""
+    """Copy the selected images into the collection's items; returns how many there are.
+
+    Raises:
+        CatalogMoved: one of the datasets was changed meanwhile, so the selection is out of date.
+    """
     images, params = filters.images().order_by().values("id").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(_FREEZE.replace("{images}", images), [collection.pk, *params])
-        return cursor.rowcount
+        frozen = cursor.rowcount
+    # Nothing was locked: that nothing has changed until now proves that it was one state.
+    if not filters.catalog.still_holds(filters.count().sums("dataset")):
+        raise CatalogMoved
+    return frozen
 
 
 def describe_provenance(collection: Collection) -> dict[str, Any]:

@@ -16,8 +16,14 @@ from collections_app.archive_files import remove_archive
 from collections_app.entries import find_bad_files
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_build
-from collections_app.selection import describe_provenance, explain_limits, freeze_items
+from collections_app.selection import (
+    CatalogMoved,
+    describe_provenance,
+    explain_limits,
+    freeze_items,
+)
 
+FREEZE_TRIES = 5
 NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None}
 NO_CLAIM: dict[str, Any] = {"attempt_token": None, "lease_expires_at": None}
 
@@ -51,7 +57,7 @@ def create_collection(
             query_text=filters.cleaned.get("q", ""),
             filter_snapshot=filters.snapshot(),
         )
-        frozen = freeze_items(collection=collection, filters=filters)
+        frozen = _freeze(collection, filters)
         _check_frozen(frozen, expected_images)
         _count_items(collection)
         collection.provenance = describe_provenance(collection)
@@ -62,6 +68,17 @@ def create_collection(
         collection.save()
         transaction.on_commit(lambda: announce_build(collection.pk))
     return collection
+
+
+def _freeze(collection: Collection, filters: ImageFilterSet) -> int:
+    """Freeze one state of the catalog, however busily it is being imported into."""
+    for _ in range(FREEZE_TRIES):
+        try:
+            with transaction.atomic():
+                return freeze_items(collection=collection, filters=filters)
+        except CatalogMoved:
+            filters = ImageFilterSet(filters.data)
+    raise NotBuildable("The catalog is being changed just now. Try again in a minute.")
 
 
 def _name_folder(title: str) -> str:

@@ -1,9 +1,19 @@
 """From what people type to terms: by code, by name, by alias."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType, Term
+from vocab.models import (
+    AnatomicalArea,
+    Label,
+    License,
+    Modality,
+    Tag,
+    TaskType,
+    Term,
+    VocabularyVersion,
+)
 from vocab.text import TermRef, normalize
 
 # The names that the vocabularies go by in URLs, snapshots and archives.
@@ -17,42 +27,79 @@ VOCABULARIES: Mapping[str, type[Term]] = {
 }
 
 
-def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
-    """For each word the active terms that it means in one vocabulary; none: an empty list.
+@dataclass(frozen=True, slots=True)
+class Vocabularies:
+    """All active terms and their spellings, as they were at one version; never written to.
 
-    A code wins over a name, a name over an alias.
+    ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
+    ``commercial`` are the licences that permit commercial use.
     """
-    wanted = list(words)
-    spellings = _load_spellings(vocabulary) if wanted else {}
-    codes = {ref.code: ref for refs in spellings.values() for ref in refs}
-    return {
-        word: [codes[word]] if word in codes else spellings.get(normalize(word), [])
-        for word in wanted
-    }
+
+    version: int
+    terms: Mapping[str, Mapping[int, TermRef]]
+    spellings: Mapping[str, Mapping[str, list[TermRef]]]
+    commercial: tuple[TermRef, ...]
+
+    def find(self, vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
+        """For each word the terms that it means in one vocabulary; none: an empty list.
+
+        A code wins over a name, a name over an alias.
+        """
+        spellings = self.spellings[vocabulary]
+        codes = {ref.code: ref for ref in self.terms[vocabulary].values()}
+        return {
+            word: [codes[word]] if word in codes else spellings.get(normalize(word), [])
+            for word in words
+        }
+
+    def all_spellings(self) -> dict[str, list[TermRef]]:
+        """Every normal form over all vocabularies, in their order."""
+        merged: dict[str, list[TermRef]] = {}
+        for spellings in self.spellings.values():
+            for key, refs in spellings.items():
+                merged.setdefault(key, []).extend(refs)
+        return merged
 
 
-def load_spellings() -> dict[str, list[TermRef]]:
-    """Every normal form of every active term, over all vocabularies, in their order above."""
-    merged: dict[str, list[TermRef]] = {}
-    for vocabulary in VOCABULARIES:
-        for key, refs in _load_spellings(vocabulary).items():
-            merged.setdefault(key, []).extend(refs)
-    return merged
+def read_version() -> int:
+    """The number that rises with every change that anybody can see in a vocabulary."""
+    return VocabularyVersion.objects.values_list("version", flat=True).first() or 0
 
 
-def _load_spellings(vocabulary: str) -> dict[str, list[TermRef]]:
+def load_vocabularies() -> Vocabularies:
+    """All vocabularies, read anew from the database."""
+    # The version first: what changes after it has been read gives a higher one.
+    version = read_version()
+    terms = {name: _load_terms(name) for name in VOCABULARIES}
+    spellings = {name: _load_spellings(name, terms[name]) for name in VOCABULARIES}
+    allowing = License.objects.active().filter(allows_commercial_use=True)
+    ids = set(allowing.values_list("pk", flat=True))
+    commercial = tuple(ref for pk, ref in terms["license"].items() if pk in ids)
+    return Vocabularies(version, terms, spellings, commercial)
+
+
+def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
+    """As ``Vocabularies.find``, for a single look into the database."""
+    terms = _load_terms(vocabulary)
+    spellings = {vocabulary: _load_spellings(vocabulary, terms)}
+    return Vocabularies(0, {vocabulary: terms}, spellings, ()).find(vocabulary, words)
+
+
+def _load_terms(vocabulary: str) -> dict[int, TermRef]:
     model: Any = VOCABULARIES[vocabulary]
-    refs = {
-        row["id"]: TermRef(vocabulary, **row)
-        for row in model._default_manager.filter(is_active=True).values("id", "code", "name")
-    }
+    rows = model._default_manager.filter(is_active=True).values_list("id", "code", "name")
+    return {pk: TermRef(vocabulary, pk, code, name) for pk, code, name in rows}
+
+
+def _load_spellings(vocabulary: str, refs: Mapping[int, TermRef]) -> dict[str, list[TermRef]]:
+    model: Any = VOCABULARIES[vocabulary]
     names: dict[str, list[TermRef]] = {}
     for ref in refs.values():
         for key in {normalize(ref.code), normalize(ref.name)}:
             names.setdefault(key, []).append(ref)
     others: dict[str, list[TermRef]] = {}
     aliases = model._meta.get_field("aliases").related_model._default_manager
-    of_active = aliases.filter(term_id__in=refs).order_by("id")
-    for term_id, key in of_active.values_list("term_id", "key"):
-        others.setdefault(key, []).append(refs[term_id])
+    for term_id, key in aliases.order_by("id").values_list("term_id", "key"):
+        if term_id in refs:
+            others.setdefault(key, []).append(refs[term_id])
     return others | names

@@ -152,3 +152,21 @@ class LicenseAlias(Alias):
 
 class LabelAlias(Alias):
     term = models.ForeignKey(Label, models.CASCADE, related_name="aliases")
+
+
+class VocabularyVersion(models.Model):
+    """One row, whose number triggers raise whenever a visible term or an alias changes.
+
+    What is kept in memory of the vocabularies is good exactly as long as this number stays.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    version = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="vocabularyversion_is_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.version)

@@ -1,16 +1,19 @@
 """Loading the shipped vocabularies without undoing a curator's work, and switching terms off."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 
 from vocab.lookup import VOCABULARIES
+from vocab.models import Alias, ModalityAlias, Term
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
+from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
 from vocab.text import normalize
 
 DATA_DIR = Path(__file__).parent / "data"
@@ -45,6 +48,80 @@ def load_shipped_vocabularies() -> dict[str, LoadReport]:
     return reports
 
 
+def own_fields(vocabulary: str) -> list[str]:
+    """The fields that a file of terms may give besides those that all vocabularies have."""
+    editable = [field.name for field in VOCABULARIES[vocabulary]._meta.fields if field.editable]
+    return [name for name in editable if name not in {"id", *COLUMNS}]
+
+
+def import_terms(
+    *, vocabulary: str, terms: Sequence[FileTerm], dry_run: bool = False
+) -> LoadReport:
+    """Bring an operator's own terms into a vocabulary, all of them or none.
+
+    What the file gives is written, over what was shipped or typed before, and counts from now on
+    as a curator's work, which `load_terms` leaves alone. Aliases are added and none is removed.
+
+    Raises:
+        BadTermFile: a term or an alias is not what it should be; every problem with its line.
+    """
+    report = LoadReport()
+    model = VOCABULARIES[vocabulary]
+    problems: list[str] = []
+    with transaction.atomic():
+        known = {term.code: term for term in model._default_manager.all()}
+        spellings = _Spellings(model)
+        for given in terms:
+            term = known.get(given.fields["code"]) or model(code=given.fields["code"])
+            try:
+                _import_term(term, given.fields, spellings, report)
+            except ValidationError as error:
+                problems += [f"{place(given)}: {text}" for text in _describe(error)]
+        if problems:
+            raise BadTermFile(*problems)
+        spellings.save()
+        if dry_run:
+            transaction.set_rollback(True)
+    if not dry_run and (report.added or report.changed):
+        terms_changed.send(sender=model)
+    return report
+
+
+def _import_term(
+    term: Any, given: Mapping[str, Any], spellings: "_Spellings", report: LoadReport
+) -> None:
+    is_new = term.pk is None
+    changed = False
+    for name in given.keys() - {"code", "aliases"}:
+        value = _to_python(term._meta.get_field(name), given[name])
+        changed |= getattr(term, name) != value
+        setattr(term, name, value)
+    if is_new or changed:
+        term.clean_fields()
+        term.save()
+    changed |= spellings.add(term, given.get("aliases", ()), report)
+    report.added += is_new
+    report.changed += changed and not is_new
+    report.unchanged += not (changed or is_new)
+
+
+def _to_python(field: models.Field, value: Any) -> Any:
+    if isinstance(field, models.BooleanField) and value in ("true", "false"):
+        value = value == "true"  # a cell of a CSV
+    try:
+        return field.to_python(value)
+    except ValidationError as error:
+        raise ValidationError({field.name: error.messages}) from error
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    if not hasattr(error, "error_dict"):
+        yield from error.messages
+        return
+    for name, texts in error.message_dict.items():
+        yield from (f"{name}: {text}" for text in texts)
+
+
 def set_terms_active(*, terms: TermQuerySet, is_active: bool) -> int:
     """Show or hide terms everywhere; returns how many changed."""
     changed = terms.exclude(is_active=is_active).update(is_active=is_active)
@@ -63,21 +140,25 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     report = LoadReport()
     model = VOCABULARIES[vocabulary]
     known = {term.code: term for term in model._default_manager.all()}
+    spellings = _Spellings(model)
     for shipped in terms:
-        term = known.get(shipped["code"])
+        term = known.get(shipped["code"]) or model(code=shipped["code"])
+        is_new = term.pk is None
         aliases = list(shipped.get("aliases", ()))
         fields = {key: value for key, value in shipped.items() if key not in {"code", "aliases"}}
-        if term is None:
-            term = model(code=shipped["code"])
-            report.added += 1
-            is_new = True
-        else:
-            is_new = False
         is_changed = _apply_fields(term, fields, is_new=is_new)
-        is_changed |= _apply_aliases(term, aliases, report)
-        if not is_new:
-            report.changed += is_changed
-            report.unchanged += not is_changed
+        # An alias that was shipped before and is not there was removed, and stays away.
+        before = term.shipped_json.get("aliases", [])
+        is_changed |= spellings.add(term, [text for text in aliases if text not in before], report)
+        shipped_json = {"fields": fields, "aliases": aliases}
+        if is_new or term.shipped_json != shipped_json:
+            term.shipped_json = shipped_json
+            term.clean_fields()
+            term.save()
+        report.added += is_new
+        report.changed += is_changed and not is_new
+        report.unchanged += not (is_changed or is_new)
+    spellings.save()
     return report
 
 
@@ -91,33 +172,45 @@ def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool
         if untouched and getattr(term, name) != value:
             setattr(term, name, value)
             changed = True
-    if is_new or shipped != fields:
-        term.shipped_json = {**term.shipped_json, "fields": dict(fields)}
-        term.full_clean()
-        term.save()
     return changed
 
 
-def _apply_aliases(term: Any, aliases: list[str], report: LoadReport) -> bool:
-    """Add aliases that were never shipped for this term before; one that was removed stays away."""
-    shipped = term.shipped_json.get("aliases", [])
-    own = {normalize(term.code), normalize(term.name)}
-    own |= set(term.aliases.values_list("key", flat=True))
-    added = False
-    for text in aliases:
-        alias = term.aliases.model(term=term, text=text, key=normalize(text))
-        if text in shipped or alias.key in own:
-            continue
-        if clash := alias.find_clash():
-            report.skipped.append(f"“{text}” for {term.code}: it already means {clash.code}")
-            continue
-        alias.save()
-        own.add(alias.key)
-        added = True
-    if shipped != aliases:
-        term.shipped_json = {**term.shipped_json, "aliases": aliases}
-        term.save(update_fields=["shipped_json"])
-    return added
+class _Spellings:
+    """The aliases of one vocabulary, in memory, so that a spelling costs no query."""
+
+    def __init__(self, model: type[Term]) -> None:
+        self._model: Any = model._meta.get_field("aliases").related_model
+        self._new: list[Alias] = []
+        # The codes of the terms that go by an alias; only of modalities there may be several.
+        self._codes: dict[str, list[str]] = {}
+        for key, code in self._model._default_manager.values_list("key", "term__code"):
+            self._codes.setdefault(key, []).append(code)
+
+    def add(self, term: Any, aliases: Iterable[str], report: LoadReport) -> bool:
+        """Give the term the spellings that it has not yet; those of other terms are skipped.
+
+        Raises ValidationError for what is no spelling.
+        """
+        own = {normalize(term.code), normalize(term.name)}
+        count = len(self._new)
+        for text in aliases:
+            alias = self._model(term=term, text=text, key=normalize(text))
+            codes = self._codes.setdefault(alias.key, [])
+            if alias.key in own or term.code in codes:
+                continue
+            if codes and self._model is not ModalityAlias:
+                report.skipped.append(f"“{text}” for {term.code}: it already means {codes[0]}")
+                continue
+            if not alias.key:
+                raise ValidationError({"aliases": f"“{text}” has no letter or digit."})
+            alias.clean_fields(exclude=["term"])
+            codes.append(term.code)
+            self._new.append(alias)
+        return len(self._new) > count
+
+    def save(self) -> None:
+        """Write what was added; the terms must have been saved."""
+        self._model._default_manager.bulk_create(self._new)
 
 
 def _read_terms(path: Path) -> list[dict[str, Any]]:

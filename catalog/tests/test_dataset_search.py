@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 from django.http import QueryDict
 
+from catalog.dataset_paging import fetch_datasets, sort_datasets
 from catalog.facets import count_dataset_facets
 from catalog.filters import DatasetFilterSet
 from catalog.tests.factories import DatasetFactory
@@ -42,9 +45,8 @@ def catalog() -> None:
 def select(query: str) -> str:
     filters = DatasetFilterSet(QueryDict(query))
     assert not filters.problems, filters.problems
-    rows = filters.rows()
-    ordered = rows.order_by("-rank", "title") if "q" in filters.snapshot() else rows
-    return " ".join(ordered.values_list("slug", flat=True))
+    ids = sort_datasets(filters, "relevance" if "q" in filters.snapshot() else "title")
+    return " ".join(dataset.slug for dataset in fetch_datasets(filters, ids))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,8 @@ def test_a_new_alias_is_found_and_a_deactivated_term_is_not() -> None:
 
 
 def test_snippets_mark_the_hit_and_stay_text() -> None:
-    row = DatasetFilterSet(QueryDict("q=mined")).rows().get()
+    filters = DatasetFilterSet(QueryDict("q=mined"))
+    row: Any = fetch_datasets(filters, sort_datasets(filters, "relevance"))[0]
     assert "\x02Mined\x03" in row.snippet
 
 

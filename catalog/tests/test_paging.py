@@ -27,17 +27,17 @@ def images() -> None:
 @pytest.mark.parametrize("query", ["", "sex=F", "q=t", "sex=M&q=s"])
 def test_pages_show_every_image_once_there_and_back(query: str, size: int) -> None:
     filters = ImageFilterSet(QueryDict(query))
-    expected = list(filters.images().order_by("profile_id", "id"))
+    expected = list(filters.images().order_by("profile_id", "id").values_list("pk", flat=True))
     pages = [fetch_page(filters, None, size=size)]
     while pages[-1].next:
         pages.append(fetch_page(filters, parse_cursor(pages[-1].next), size=size))
-    assert [image for page in pages for image in page.images] == expected
+    assert [image.pk for page in pages for image in page.images] == expected
     assert all(len(page.images) == size for page in pages[:-1])
 
     back = [pages[-1]]
     while back[0].previous:
         back.insert(0, fetch_page(filters, parse_cursor(back[0].previous), size=size))
-    assert [image for page in back for image in page.images] == expected
+    assert [image.pk for page in back for image in page.images] == expected
 
 
 def test_no_images_make_an_empty_page() -> None:

@@ -28,7 +28,7 @@ TERMS = ("License", "Tag", "TaskType", "Modality", "AnatomicalArea", "Label")
 ALIASES = Column("Aliases", 180, tuple(f"{term}Alias" for term in TERMS))
 COLUMNS = (
     ALIASES,
-    Column("Vocabularies", 254, TERMS, start=54, gap=56),
+    Column("Vocabularies", 254, (*TERMS, "VocabularyVersion"), start=54, gap=56),
     Column("Catalog", 240, ("Dataset", "ImageProfile", "Image", "ImageLabel")),
     Column("Collections", 256, ("User", "Collection", "CollectionItem")),
 )

@@ -52,7 +52,6 @@
 
   const findInFacet = (list, text) => {
     const wanted = text.trim().toLocaleLowerCase();
-    list.closest(".facet").classList.toggle("is-searched", wanted !== "");
     for (const item of list.children) {
       const name = item.querySelector(".facet-name").textContent.toLocaleLowerCase();
       item.classList.toggle("is-filtered-out", !name.includes(wanted));

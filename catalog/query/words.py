@@ -1,0 +1,153 @@
+"""What English queries say besides terms: fixed phrases, ages, and words that mean nothing. Pure.
+
+The codes are those of the filters in the URL; ``parse_query`` tells how the phrases
+are used. A spelling in a vocabulary wins over a phrase here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+# Words that may stand between the words of a spelling: "cancer of the lung", "chest and abdomen".
+LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
+# Words that carry no meaning in a query for images.
+STOP_WORDS = LINK_WORDS | {
+    "all", "any", "archive", "are", "by", "case", "cases", "collection", "collections",
+    "containing", "data", "dataset", "datasets", "exam", "examination", "examinations", "exams",
+    "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
+    "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
+    "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
+    "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
+    "taken", "that", "this", "to", "using", "want", "where", "which", "with",
+}  # fmt: skip
+# Spellings that importers need and that in a query nearly always mean something else: "multiple
+# myeloma", "la", "back pain". On their own they stay text.
+TOO_COMMON = frozenset({
+    "back", "custom", "et", "exclude", "excluded", "la", "mixed", "multiple",
+    "nor", "not specified", "other", "unknown", "unspecified", "various",
+})  # fmt: skip
+# Ordinary words that are one or two letters away from a spelling and are not slips of the hand;
+# their plurals are meant too.
+ORDINARY_WORDS = frozenset({
+    "accounting", "acquisition", "affection", "aggression", "agreeing", "ahead", "arrow",
+    "aspect", "assignment", "attacking", "author", "aviation", "batteries", "battery", "bloom",
+    "bond", "bonus", "booth", "borne", "boxer", "branch", "branding", "calories", "cancel",
+    "capacity", "cares", "carrier", "carry", "catch", "center", "challenger", "chip", "classic",
+    "climb", "colonial", "competitive", "competitor", "composition", "construction", "contour",
+    "coral", "corner", "costs", "denial", "depression", "detective", "detector", "detention",
+    "device", "direction", "election", "emotion", "equality", "exchanged", "faced", "fatal",
+    "feature", "featured", "federation", "fleet", "flood", "formal", "funds", "generate",
+    "generating", "geometry", "grabbing", "grain", "handy", "hang", "hospital", "humor",
+    "impaired", "imported", "induction", "infected", "inflation", "informal", "injection",
+    "inspection", "instrumental", "intention", "investing", "invitation", "kinds", "label",
+    "ladder", "land", "last", "legion", "lesson", "liner", "lives", "lover", "loyal", "makes",
+    "mammal", "marginal", "mark", "matches", "mate", "medal", "memorial", "mental", "miles",
+    "military", "minus", "miss", "model", "module", "month", "moral", "mount", "mounting",
+    "muscular", "navigation", "neuron", "numerous", "paper", "passes", "penetration",
+    "perimeter", "petition", "politics", "profession", "progressive", "qualification", "racial",
+    "railway", "random", "rational", "recession", "regional", "rejection", "remarkable",
+    "republic", "resolution", "resort", "restrict", "retaining", "retention", "river", "roman",
+    "sales", "sampling", "sand", "screaming", "sequence", "series", "serve", "service",
+    "session", "shine", "ships", "sing", "situated", "skill", "skills", "slice", "slices",
+    "south", "species", "spent", "spice", "spike", "spiral", "spite", "splendid", "split",
+    "starting", "stating", "staying", "stealing", "stiff", "stimulate", "strike", "survive",
+    "suspicion", "tale", "tangible", "task", "taste", "teaching", "tension", "tenth", "test",
+    "testing", "threat", "tire", "title", "towel", "trading", "train", "training", "trial",
+    "triangle", "truck", "tutor", "unhealthy", "valid", "validation", "vendor", "version",
+    "vertical", "vocal", "volume", "waist", "watch", "wealthy", "weighted", "youth", "zone",
+})  # fmt: skip
+
+# Longest first: "no evidence of pneumonia" must not be read as "no" and a rest.
+NEGATIONS = (
+    ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
+    ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
+    ("except",), ("excluding",), ("never",), ("no",), ("non",), ("not",), ("without",),
+)  # fmt: skip
+# Within a few words before "commercial use" these turn it round.
+REFUSALS = frozenset({
+    "cannot", "except", "forbids", "never", "no", "non", "not", "prohibits", "without",
+})  # fmt: skip
+
+# Filter and code, and the phrases that stand for them.
+PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("sex", "F"): (
+        "female", "females", "woman", "women", "women s", "woman s", "female sex", "sex female",
+        "sex f", "gender female", "gender f",
+    ),
+    ("sex", "M"): (
+        "male", "males", "man", "men", "men s", "man s", "male sex", "sex male", "sex m",
+        "gender male", "gender m",
+    ),
+    ("sex", "O"): ("other sex", "sex other", "sex o", "gender other"),
+    ("sex", "unknown"): ("unknown sex", "sex unknown", "gender unknown", "sex not stated"),
+    ("age", "unknown"): ("unknown age", "age unknown", "age not stated"),
+    ("local", "1"): (
+        "local", "locally available", "stored locally", "local copy", "local copies", "local file",
+        "local files", "on this server", "stored here", "available here", "downloadable here",
+        "downloadable from here", "files here",
+    ),
+    ("local", "0"): (
+        "not local", "not locally available", "not on this server", "not stored here",
+        "not available here", "remote only",
+    ),
+}  # fmt: skip
+# Inclusive years; used where the bands fit and no vocabulary knows the word.
+AGE_WORDS: Mapping[str, tuple[int, int]] = {
+    **dict.fromkeys(("children", "child", "pediatric", "paediatric", "kids"), (0, 19)),
+    **dict.fromkeys(("teenagers", "teenager", "teens", "adolescents", "adolescent"), (10, 19)),
+}
+COMMERCIAL_PHRASES = (
+    "commercial use", "for commercial use", "commercially usable", "commercial use allowed",
+    "commercial use permitted", "commercial use ok", "commercial usage", "commercial license",
+    "commercial licence", "free for commercial use", "allows commercial use", "usable commercially",
+    "allowing commercial use", "permits commercial use", "can be used commercially",
+)  # fmt: skip
+# They hold a phrase of the list above and mean the opposite: left to the text search.
+PLAIN_PHRASES = (
+    "noncommercial", "noncommercial use", "non commercial", "non commercial use", "uncommercial",
+    "commercial use not allowed", "commercial use not permitted", "commercial use prohibited",
+    "commercial use forbidden", "commercial use excluded", "no commercial use",
+)  # fmt: skip
+
+_YEARS = r"\s*-?\s*(?:years?|yrs?|y/?o|y)\b(?:[\s-]+(?:olds?|of\s+age)\b)?"
+_ABOUT = r"(?:(?P<about>ages?|aged)\s*:?\s+)?"
+# "over 60 GB" and "over 60 patients" are no ages.
+_END = (
+    r"(?!\w)(?!\s*(?:%|percent|[kmgt]i?b\b|[mc]?m\b|k?v?p?\b(?<=[kv])|hz\b|images?\b|patients?\b"
+    r"|cases?\b|scans?\b|studies\b|subjects?\b|series\b|slices?\b|datasets?\b|files?\b|people\b))"
+)
+_N = r"\d{1,3}"
+_AGES = tuple(
+    re.compile(pattern + _END, re.IGNORECASE)
+    for pattern in (
+        rf"{_ABOUT}between\s+(?P<low>{_N})\s+and\s+(?P<high>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<low>{_N})(?:\s*[-‐‑–—]\s*|\s+to\s+)(?P<high>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<over>over|above|older\s+than)\s+(?P<low>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<loose>at\s+least|from)\s+(?P<low>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<low>{_N})(?P<years>{_YEARS})?(?:\s*\+|\s+(?:and|or)\s+(?:over|older|above))"
+        rf"(?:{_YEARS})?",
+        rf"{_ABOUT}(?:under|below|younger\s+than)\s+(?P<below>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<loose>up\s+to|at\s+most)\s+(?P<high>{_N})(?P<years>{_YEARS})?",
+        rf"{_ABOUT}(?P<loose>less\s+than)\s+(?P<below>{_N})(?P<years>{_YEARS})?",
+    )
+)
+
+
+def read_ages(text: str, at: int) -> Iterator[tuple[int, int | None, int | None]]:
+    """The readings of an age phrase at ``text[at:]``: its end, first and last year, inclusive.
+
+    None is an open end. "Over 60" is read as 60 and more, as people mean it, and also as 61 and
+    more: the caller takes the first that fits whole bands.
+    """
+    for pattern in _AGES:
+        found = pattern.match(text, at)
+        if not found:
+            continue
+        parts = found.groupdict()
+        if parts.get("loose") and not (parts["about"] or parts["years"]):
+            continue
+        low, high = (int(parts[name]) if parts.get(name) else None for name in ("low", "high"))
+        if parts.get("below"):
+            high = int(parts["below"]) - 1
+        yield found.end(), low, high
+        if parts.get("over") and low is not None:
+            yield found.end(), low + 1, None

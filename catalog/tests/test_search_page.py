@@ -1,0 +1,103 @@
+"""What the images page makes of a query, of too many filters, and of long lists of values."""
+
+import html
+import re
+from urllib.parse import parse_qs
+
+import pytest
+from django.test import Client
+
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def catalog() -> None:
+    mammography = ModalityFactory(code="mg", name="Mammography")
+    ct = ModalityFactory(code="ct", name="Computed tomography")
+    add_alias(ct, "CT scan")
+    breast = AreaFactory(code="breast", name="Breast")
+    first = DatasetFactory(slug="first", title="Screening of many", area=breast)
+    for number in range(3):
+        ImageFactory(dataset=first, modality=mammography, sex="F", labels=["mass"],
+                     source_id=f"m-{number}")  # fmt: skip
+    ImageFactory(dataset=first, modality=ct, sex="M", source_id="c-0")
+    make_searchable()
+
+
+def get(client: Client, address: str) -> str:
+    response = client.get(address)
+    assert response.status_code == 200, response.content
+    return html.unescape(response.content.decode())
+
+
+def total(page: str) -> int:
+    found = re.search(r'id="results-title"[^>]*><span data-total="(\d+)"', page)
+    assert found, page
+    return int(found[1])
+
+
+def follow(client: Client, page: str, label: str) -> str:
+    """The page behind the link with this label (its text or its aria-label)."""
+    for link in re.findall(r"<a [^>]*>.*?</a>", page, re.DOTALL):
+        text = re.sub(r"<[^>]*>", "", link).strip()
+        if label in (text, *re.findall(r'aria-label="([^"]*)"', link)):
+            return get(client, re.findall(r' href="([^"]*)"', link)[0])
+    raise AssertionError(f"no link {label!r}")
+
+
+def test_words_that_name_terms_become_chips_that_can_be_taken_back(client: Client) -> None:
+    page = get(client, "/images/?q=breast+mamografy")
+    assert total(page) == 3
+    assert "Breast" in page
+    assert "for “mamografy”" in page
+    less = follow(client, page, "Remove “mamografy” from the search")
+    assert total(less) == 4
+    plain = follow(client, page, "Search for “mamografy” as plain words instead")
+    assert total(plain) == 0
+    assert 'value="breast "mamografy""' in plain
+
+
+def test_taking_words_back_keeps_the_other_filters(client: Client) -> None:
+    page = get(client, "/images/?q=breast+ct+scan&sex=M&label=")
+    links = re.findall(r'class="chip-remove" href="/images/\?([^"]*)"', page)
+    assert {"q": ["breast"], "sex": ["M"]} in [parse_qs(link) for link in links]
+
+
+def test_no_results_say_what_to_take_away_and_what_that_gives(client: Client) -> None:
+    page = get(client, "/images/?modality=ct&sex=F&label=mass")
+    assert total(page) == 0
+    assert "Take one away" in page
+    ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    assert ways == [("Modality: Computed tomography", "3")]
+    assert total(follow(client, page, "without Modality: Computed tomography")) == 3
+
+
+def test_words_of_the_query_can_be_what_is_in_the_way(client: Client) -> None:
+    page = get(client, "/images/?q=ct+mass+unheardof")
+    assert total(page) == 0
+    assert "several of them are" in page
+    page = get(client, "/images/?q=mammography+unheardof")
+    ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    assert ways == [("“unheardof”", "3")]
+    assert total(follow(client, page, "without “unheardof”")) == 3
+
+
+def test_a_long_list_of_values_comes_whole_when_it_is_asked_for(client: Client) -> None:
+    dataset = DatasetFactory(slug="more")
+    for number in range(20):
+        LabelFactory(code=f"label-{number:02}")
+        ImageFactory(dataset=dataset, labels=[f"label-{number:02}"])
+    make_searchable()
+    page = get(client, "/images/?label=label-19")
+    shown = re.findall(r'data-facet="label" data-value="([^"]*)"', page)
+    assert len(shown) == 9
+    assert "label-19" in shown
+    assert "All 21…" in page
+    whole = get(client, "/images/?label=label-19&all=label")
+    assert len(re.findall(r'data-facet="label"', whole)) == 21
+    assert '<input type="hidden" name="all" value="label">' in whole
+    fewer = get(client, "/images/?label=label-19&all=label&fewer=label")
+    assert len(re.findall(r'data-facet="label"', fewer)) == 9

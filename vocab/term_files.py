@@ -1,0 +1,136 @@
+"""Terms from a file: TOML in the shape of ``vocab/data``, or CSV. Pure."""
+
+import csv
+import io
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ("code", "name", "description", "aliases")
+ALIAS_SEPARATOR = "|"
+_TABLE = re.compile(r"^\s*\[\[\s*term\s*\]\]", re.MULTILINE)
+
+
+class BadTermFile(Exception):
+    """A file of terms that cannot be used; each of ``problems`` names a line and what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class FileTerm:
+    """One term of a file: the line on which it begins, and its fields; ``aliases`` is a list."""
+
+    line: int
+    fields: dict[str, Any]
+
+
+def read_terms(path: Path, *, extra: Sequence[str] = ()) -> list[FileTerm]:
+    """The terms of a ``.toml`` or ``.csv`` file, in its order.
+
+    ``extra`` are the vocabulary's own fields besides ``COLUMNS``. In CSV, aliases are parted by
+    ``|`` and an empty cell leaves a field as it is.
+
+    Raises:
+        BadTermFile: what is wrong, line by line.
+        OSError: the file cannot be read.
+    """
+    text = _read_text(path)
+    kind = path.suffix.lower()
+    if kind not in (".toml", ".csv"):
+        raise BadTermFile(f"{path.name} is neither .toml nor .csv; its ending says how to read it.")
+    terms = list(_iter_toml(text) if kind == ".toml" else _iter_csv(text))
+    problems = [problem for term in terms for problem in _check(term, {*COLUMNS, *extra})]
+    problems += _find_repeated(terms)
+    if not terms:
+        problems.append(f"{path.name} holds no terms.")
+    if problems:
+        raise BadTermFile(*problems)
+    return terms
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise BadTermFile(f"line {line}: this is not UTF-8. Save the file as UTF-8.") from error
+
+
+def _iter_toml(text: str) -> Iterator[FileTerm]:
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadTermFile(f"This is not TOML: {error}") from error
+    tables = found.get("term", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise BadTermFile("Write each term as a table of its own under [[term]].")
+    starts = [text.count("\n", 0, match.end()) + 1 for match in _TABLE.finditer(text)]
+    # Terms may be written in another way than one header each; then their lines are not known.
+    lines = starts if len(starts) == len(tables) else [0] * len(tables)
+    for line, table in zip(lines, tables, strict=True):
+        yield FileTerm(line, table)
+
+
+def _iter_csv(text: str) -> Iterator[FileTerm]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if "code" not in header:
+            raise BadTermFile(f"line 1: name the columns in it: {','.join(COLUMNS)}")
+        line = reader.line_num + 1
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield FileTerm(line, _read_cells(line, header, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BadTermFile(f"line {line}: {error}. A quote inside quotes is doubled.") from error
+
+
+def _read_cells(line: int, header: list[str], cells: list[str]) -> dict[str, Any]:
+    if len(cells) > len(header):
+        raise BadTermFile(
+            f"line {line}: {len(cells)} cells under {len(header)} columns. Put text with commas "
+            "into double quotes."
+        )
+    pairs = zip(header, (cell.strip() for cell in cells), strict=False)
+    given: dict[str, Any] = {name: cell for name, cell in pairs if cell}
+    if "aliases" in given:
+        words = (word.strip() for word in given["aliases"].split(ALIAS_SEPARATOR))
+        given["aliases"] = [word for word in words if word]
+    return given
+
+
+def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
+    for name in term.fields.keys() - known:
+        yield f"{place(term)}: there is no field “{name}”; there are {', '.join(sorted(known))}."
+    for name in ("code", "name", "description"):
+        if not isinstance(term.fields.get(name, ""), str):
+            yield f"{place(term)}: {name} is no text. Put it into quotes."
+    if not term.fields.get("code"):
+        yield f"{place(term)}: a term needs a code, such as “pleural-effusion”."
+    aliases = term.fields.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        yield f'{place(term)}: aliases is no list of texts. Write ["one", "two"].'
+
+
+def _find_repeated(terms: Sequence[FileTerm]) -> list[str]:
+    seen: dict[str, FileTerm] = {}
+    problems = []
+    for term in terms:
+        code = str(term.fields.get("code", ""))
+        if code and code in seen:
+            problems.append(f"{place(term)}: {code} stands at {place(seen[code])} already.")
+        seen.setdefault(code, term)
+    return problems
+
+
+def place(term: FileTerm) -> str:
+    """Where a person finds the term in the file."""
+    return f"line {term.line}" if term.line else f"term {term.fields.get('code', '?')}"
