@@ -176,7 +176,7 @@ class Understood:
     as_words: str
 
 
-def describe_query(filters: ImageFilterSet) -> list[Understood]:
+def describe_query(filters: CatalogFilterSet) -> list[Understood]:
     """The terms that the search box named, as chips that can be undone."""
     query = filters.parsed_query
     params = canonical_params(filters)
@@ -194,7 +194,7 @@ def describe_query(filters: ImageFilterSet) -> list[Understood]:
     ]
 
 
-def _name_values(match: Match, filters: ImageFilterSet) -> str:
+def _name_values(match: Match, filters: CatalogFilterSet) -> str:
     if len(match.values) > 1 and set(match.values) == set(filters.catalog.vocabularies.commercial):
         return "commercial use allowed"
     return " or ".join(match.names)

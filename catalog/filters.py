@@ -44,7 +44,7 @@ from catalog.memory import Catalog, current_catalog
 from catalog.models import Dataset, Image
 from catalog.query import Match, ParsedQuery, parse_query
 from catalog.querysets import ImageQuerySet
-from catalog.search import rank_datasets
+from catalog.search import rank_datasets, rank_similar_titles
 from vocab.text import TermRef
 
 # Shorter beginnings of an id would match half of the catalog.
@@ -123,6 +123,16 @@ class CatalogFilterSet(filters.FilterSet):
         """How many images or datasets match."""
         return self.count().total
 
+    @cached_property
+    def parsed_query(self) -> ParsedQuery:
+        """The terms that the search box names, as far as they are filters of this set."""
+        text = self.cleaned.get("q") or ""
+        return parse_query(text, self.catalog.spellings).only(self.filters)
+
+    def _ask(self, match: Match) -> Mask:
+        rows = self.filters[match.name].filter(self.all_rows, match.values)
+        return rows.mask
+
     def active_filters(self) -> Iterator[ActiveFilter]:
         """Every value in force, in the order of the filters."""
         for name, value in self.cleaned.items():
@@ -187,9 +197,37 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @cached_property
     def ranks(self) -> dict[int, float] | None:
-        """How well each dataset that holds the words fits them; None where there are no words."""
+        """How well each dataset that the query finds fits it; None where there is no query.
+
+        First by its words as they are, then by the terms that they name, then by similar titles.
+        """
         text = self.cleaned.get("q")
-        return rank_datasets(text) if text else None
+        if not text:
+            return None
+        return self._by_words or self._by_terms or rank_similar_titles(text)
+
+    @cached_property
+    def _by_words(self) -> dict[int, float]:
+        return rank_datasets(self.cleaned["q"])
+
+    @cached_property
+    def _by_terms(self) -> dict[int, float]:
+        """Datasets that have every term that the query names and hold its other words."""
+        if not self.parsed_query.groups:
+            return {}
+        rows = self.all_rows
+        for group in self.parsed_query.groups:
+            rows = rows.where(np.logical_or.reduce([self._ask(match) for match in group]))
+        words = self.parsed_query.search_text
+        fitting = rank_datasets(words) if words else None
+        ids = rows.ids().tolist()
+        return {pk: 0.0 if fitting is None else fitting[pk]
+                for pk in ids if fitting is None or pk in fitting}  # fmt: skip
+
+    @property
+    def is_understood_as_terms(self) -> bool:
+        """Whether the query found by the terms that it names, and not by its words."""
+        return bool(self.cleaned.get("q")) and not self._by_words and bool(self._by_terms)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
@@ -240,10 +278,6 @@ class ImageFilterSet(CatalogFilterSet):
         return catalog.images
 
     @cached_property
-    def parsed_query(self) -> ParsedQuery:
-        return parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
-
-    @cached_property
     def masks(self) -> dict[str, Mask]:
         """As for every set, and one for each group of the query's terms."""
         masks = super().masks
@@ -255,10 +289,6 @@ class ImageFilterSet(CatalogFilterSet):
         for number, group in enumerate(self.parsed_query.groups):
             masks[f"q{number}"] = np.logical_or.reduce([self._ask(match) for match in group])
         return masks
-
-    def _ask(self, match: Match) -> Mask:
-        rows = self.filters[match.name].filter(self.all_rows, match.values)
-        return rows.mask
 
     @cached_property
     def image_condition(self) -> Q | None:
@@ -272,7 +302,8 @@ class ImageFilterSet(CatalogFilterSet):
 
     @cached_property
     def _named_datasets(self) -> dict[int, float]:
-        return rank_datasets(self.parsed_query.search_text)
+        text = self.parsed_query.search_text
+        return rank_datasets(text) or rank_similar_titles(text)
 
     @cached_property
     def _named_images(self) -> Q:

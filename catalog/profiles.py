@@ -2,9 +2,9 @@
 
 ``ImageProfile`` is derived data: what images are filtered by. Its one definition is ``_KEY`` below,
 which imports, edits and the audit share. Whoever changes images leaves every profile they touch
-with an exact count, removes those that no image has any more, and renumbers the datasets
-(``touch_datasets``), by which everybody else learns that something changed. Images that are gone
-from their source have no profile.
+with an exact count, removes those that no image has any more, and then calls ``touch_datasets``, by
+which everybody else learns that something changed. Images that are gone from their source have no
+profile.
 """
 
 from collections.abc import Collection, Iterable
@@ -94,12 +94,25 @@ _COUNT = """
 
 _DROP_EMPTY = """
     DELETE FROM catalog_imageprofile profile
-     WHERE dataset_id = ANY(%s) AND num_images = 0
+     WHERE dataset_id = ANY(%s)
        AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
 """
 
-# A trigger gives every updated row a number that no row had before.
-_TOUCH = "UPDATE catalog_dataset SET version = 0 WHERE id = ANY(%s)"
+# A trigger gives every updated row a number that no row had before. What a publisher states of
+# size and number stands until there are images to count.
+_TOUCH = """
+    UPDATE catalog_dataset dataset
+       SET version = 0, updated_at = now(),
+           num_images = coalesce(counted.num_images, dataset.num_images),
+           size_mb = CASE WHEN counted.num_bytes > 0
+                          THEN greatest(1, round(counted.num_bytes / 1e6))
+                          ELSE dataset.size_mb END
+      FROM unnest(%(ids)s::bigint[]) touched (id)
+      LEFT JOIN (SELECT dataset_id, sum(num_images) AS num_images, sum(num_bytes) AS num_bytes
+                   FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s)
+                  GROUP BY dataset_id) counted ON counted.dataset_id = touched.id
+     WHERE dataset.id = touched.id
+"""
 
 
 def rebuild_profiles(*, dataset_ids: Iterable[int]) -> None:
@@ -154,8 +167,11 @@ def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
 
 
 def touch_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
-    """Tell everybody who keeps something of these datasets that their profiles have changed."""
-    cursor.execute(_TOUCH, [list(dataset_ids)])
+    """Let datasets follow their profiles: number and size, and a new version for whoever asks.
+
+    It locks the datasets' rows, so it comes last in its transaction.
+    """
+    cursor.execute(_TOUCH, {"ids": list(dataset_ids)})
 
 
 def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]) -> None:

@@ -65,16 +65,16 @@ def refresh_search_vectors(*, dataset_ids: Iterable[int]) -> None:
 def rank_datasets(text: str) -> dict[int, float]:
     """The active datasets that hold all words of ``text``, by id, with how well they fit.
 
-    Where none does, those whose title is spelt almost like it: a typo should still find.
     ``text`` follows the syntax of search engines: "quoted phrase", or, -not.
     """
     query = _query(text)
     rank = SearchRank(F("search_vector"), query, normalization=2)
     found = Dataset.objects.active().filter(search_vector=query).order_by()
-    return dict(found.values_list("pk", rank)) or _rank_similar_titles(text)
+    return dict(found.values_list("pk", rank))
 
 
-def _rank_similar_titles(text: str) -> dict[int, float]:
+def rank_similar_titles(text: str) -> dict[int, float]:
+    """Datasets whose title is spelt almost like ``text``: a typo should still find."""
     similar = Q(title__trigram_word_similar=text) | Q(slug__icontains=text)
     rank = TrigramWordSimilarity(text, "title")
     return dict(Dataset.objects.active().filter(similar).order_by().values_list("pk", rank))

@@ -109,6 +109,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "datasets": fetch_datasets(filters, list(page.object_list)),
         "total": paginator.count,
+        "understood": describe_query(filters) if filters.is_understood_as_terms else [],
+        "other_words": " ".join(filters.parsed_query.rest),
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
     }

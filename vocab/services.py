@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from vocab.lookup import VOCABULARIES
-from vocab.models import Alias, ModalityAlias, Term
+from vocab.models import Alias, ModalityAlias
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
@@ -178,7 +178,7 @@ def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool
 class _Spellings:
     """The aliases of one vocabulary, in memory, so that a spelling costs no query."""
 
-    def __init__(self, model: type[Term]) -> None:
+    def __init__(self, model: Any) -> None:
         self._model: Any = model._meta.get_field("aliases").related_model
         self._new: list[Alias] = []
         # The codes of the terms that go by an alias; only of modalities there may be several.

@@ -1,9 +1,176 @@
-"""Putting generated or copied files into a dataset's folder, and learning their facts."""
+"""The files of a dataset's folder: writing them, and learning their facts, many at a time."""
 
 import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from threading import Event
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
-from catalog.imaging.files import FileFacts, open_beneath, read_facts
+from catalog.imaging.files import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
+from catalog.importers.rows import BadRow, ImageRow
+
+BATCH = 1024
+# Threads share a block: a future for each small file would cost more than to read it.
+BLOCK = 64
+BLOCKS_AHEAD = 8
+# hashlib and zlib let go of the interpreter, so threads read and hash beside one another; a few
+# more than there are processors keep a slow disk or a network share busy.
+WORKERS = min(16, 2 * (os.cpu_count() or 1))
+
+Row = ImageRow | BadRow
+Item = TypeVar("Item")
+
+
+class KnownFile(NamedTuple):
+    """What the catalog has of an image's file: its path below the dataset's folder, its facts."""
+
+    file_path: str
+    facts: FileFacts
+
+
+KnownFiles = Callable[[Sequence[str]], Mapping[str, KnownFile]]
+
+
+def with_facts(
+    rows: Iterable[Row],
+    *,
+    root: Path,
+    known: KnownFiles = lambda source_ids: {},
+    on_missing: Callable[[str], None] = lambda source_id: None,
+    workers: int = WORKERS,
+) -> Iterator[Row]:
+    """Hand the rows on in their order, those that name a file below ``root`` with its facts.
+
+    ``known`` gets batches of source ids and gives the files of those that the catalog has: a file
+    whose path, size and time are still the same is not read again. A row whose file is not there
+    comes without its path, so that it counts as lying elsewhere, and ``on_missing`` gets its id. A
+    path that is unsafe and a file that cannot be read become a BadRow. Rows that bring facts, or
+    name no file, pass as they are. ``rows``, ``known`` and ``on_missing`` are only ever called in
+    the caller's thread. Memory holds a batch of rows and what is read ahead, under 2,000 in all.
+    """
+    stop = Event()
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="facts")
+    try:
+        with closing(_start_blocks(rows, root, known, stop)) as blocks:
+            begun = ((block, block.start(pool, workers)) for block in blocks)
+            for block, readers in _look_ahead(begun, BLOCKS_AHEAD):
+                for reader in readers:
+                    reader.result()
+                for source_id in block.missing:
+                    on_missing(source_id)
+                yield from block.rows
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(slots=True)
+class _Block:
+    """A few rows that several threads make complete, each taking the next that nobody has."""
+
+    rows: list[Row]
+    waiting: deque[int]
+    files: Mapping[str, KnownFile]
+    root: Path
+    stop: Event
+    missing: list[str]
+
+    def start(self, pool: ThreadPoolExecutor, workers: int) -> list[Future[None]]:
+        count = min(workers, len(self.waiting))
+        return [pool.submit(self.read) for _ in range(count)]
+
+    def read(self) -> None:
+        while not self.stop.is_set():
+            try:
+                index = self.waiting.popleft()
+            except IndexError:
+                return
+            row = self.rows[index]
+            if isinstance(row, ImageRow):
+                self.rows[index] = self._complete(row)
+
+    def _complete(self, row: ImageRow) -> Row:
+        try:
+            return _read_row(self.root, row, self.files.get(row.source_id), self.stop)
+        except FileNotFoundError:
+            self.missing.append(row.source_id)
+            return replace(row, file_path="")
+
+
+def _start_blocks(
+    rows: Iterable[Row], root: Path, known: KnownFiles, stop: Event
+) -> Generator[_Block, None, None]:
+    source = iter(rows)
+    while batch := list(islice(source, BATCH)):
+        wanted = [row.source_id for row in batch if _needs_facts(row)]
+        files = known(wanted) if wanted else {}
+        for start in range(0, len(batch), BLOCK):
+            part = batch[start : start + BLOCK]
+            waiting = deque(index for index, row in enumerate(part) if _needs_facts(row))
+            yield _Block(part, waiting, files, root, stop, missing=[])
+
+
+def _needs_facts(row: Row) -> bool:
+    return isinstance(row, ImageRow) and bool(row.file_path) and row.facts is None
+
+
+def _look_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """The same items, with the next ``count`` taken (and so begun) before one is handed out."""
+    ahead = deque(islice(items, count))
+    while ahead:
+        yield ahead.popleft()
+        ahead.extend(islice(items, 1))
+
+
+class _Stopped(Exception):
+    """Nobody waits for the facts any more."""
+
+
+class _Stoppable:
+    """What ``read_facts`` needs of a file, for Ctrl-C not to wait for a large one."""
+
+    def __init__(self, file: BinaryIO, stop: Event) -> None:
+        self.fileno, self.seek, self._file, self._stop = file.fileno, file.seek, file, stop
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self._stop.is_set():
+            raise _Stopped
+        return self._file.readinto(buffer)  # type: ignore[attr-defined]
+
+
+def _read_row(root: Path, row: ImageRow, known: KnownFile | None, stop: Event) -> Row:
+    """The row with its facts, or why there are none; raises FileNotFoundError."""
+    try:
+        with open_beneath(root, row.file_path) as file:
+            facts = _unchanged(os.fstat(file.fileno()), row, known)
+            facts = facts or read_facts(cast("BinaryIO", _Stoppable(file, stop)))
+    except FileNotFoundError:
+        raise
+    except (UnsafePath, FileChanged) as error:
+        return _reject(row, str(error))
+    except OSError as error:
+        reason = f"The file cannot be read ({error.strerror or error}). Mend that and import again."
+        return _reject(row, reason)
+    return replace(row, facts=facts)
+
+
+def _unchanged(now: os.stat_result, row: ImageRow, known: KnownFile | None) -> FileFacts | None:
+    if known is None or known.file_path != row.file_path:
+        return None
+    facts = known.facts
+    is_same = (now.st_size, now.st_mtime_ns) == (facts.size_bytes, facts.mtime_ns)
+    return facts if is_same else None
+
+
+def _reject(row: ImageRow, reason: str) -> BadRow:
+    # A name that is no valid text could be neither stored nor printed.
+    shown = row.file_path.encode("utf-8", "backslashreplace").decode()
+    return BadRow(row.line, "file", shown, reason, source_id=row.source_id)
 
 
 def write_if_changed(path: Path, data: bytes) -> None:

@@ -1,19 +1,41 @@
-"""Catalog entries for datasets as their publishers describe them, from a TOML file."""
+"""Catalog entries: what a publisher states about a dataset, from TOML files and from sources."""
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from catalog.local import resolve_dataset_root
 from catalog.models import Dataset
-from catalog.search import refresh_search_vectors
-from vocab.models import AnatomicalArea, License, Modality, Tag, TaskType, Term
+from catalog.services import refresh_dataset
+from vocab.lookup import find_terms
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
-_PLAIN = ("title", "description", "source_url", "citation", "doi", "num_images", "size_mb",
-          "local_path", "is_synthetic")  # fmt: skip
+PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images", "size_mb",
+                "local_path", "is_synthetic")  # fmt: skip
+# The vocabulary in which the words of a field are looked up.
+ONE_TERM = {"area": "area", "license": "license"}
+MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
+FIELDS = ("slug", "formerly", *PLAIN_FIELDS, *ONE_TERM, *MANY_TERMS)
+# They follow from the images as soon as there are any.
+_COUNTED = ("num_images", "size_mb")
+
+
+class Change(StrEnum):
+    """What saving an entry did to its dataset."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+class BadEntry(LookupError):
+    """An entry names a field or a term that there is not; the message says what to do."""
 
 
 def read_datasets(path: Path) -> list[dict[str, Any]]:
@@ -22,45 +44,163 @@ def read_datasets(path: Path) -> list[dict[str, Any]]:
         return tomllib.load(file)["dataset"]
 
 
-def add_missing_datasets(*, entries: list[dict[str, Any]]) -> tuple[int, int]:
-    """Add the entries whose slug is new and leave the others as they are: (added, kept)."""
+def add_missing_datasets(*, entries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Add the entries whose slug is new and leave the others as they are: (added, kept).
+
+    A dataset that goes by one of its entry's former slugs takes the present one.
+    """
     known = set(Dataset.objects.values_list("slug", flat=True))
-    new = [entry for entry in entries if entry["slug"] not in known]
     with transaction.atomic():
-        datasets = [add_dataset(entry=entry) for entry in new]
-    return len(datasets), len(entries) - len(datasets)
+        changes = [save_dataset(entry=each)[1] for each in entries if each["slug"] not in known]
+    added = changes.count(Change.ADDED)
+    return added, len(entries) - added
 
 
-def add_dataset(*, entry: Mapping[str, Any]) -> Dataset:
-    """Create one dataset with its terms and make it findable.
+def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
+    """Create or update the dataset of an entry, its terms included, and make it findable.
+
+    ``entry`` has the keys of ``FIELDS``; all but ``slug`` and, at first, ``title`` may be missing
+    and then stay as they are. Terms are given by code or in any spelling. A field that a curator
+    changed since the last import is left alone, and so are numbers that are counted from images.
+    An entry that brings nothing new writes nothing.
 
     Raises:
-        LookupError: the entry names a term that is in no vocabulary.
+        BadEntry: a LookupError; a field or a term is unknown, or a word means several terms.
+        UnsafePath: ``local_path`` lies outside the dataset folders.
         ValidationError: a field does not hold what it should.
     """
-    dataset = Dataset(slug=entry["slug"], **{k: entry[k] for k in _PLAIN if k in entry})
-    dataset.area = _find(AnatomicalArea, entry.get("area"))
-    dataset.license = _find(License, entry.get("license"))
-    dataset.full_clean()
+    wanted = _read_entry(entry)
     with transaction.atomic():
-        dataset.save()
-        dataset.modalities.set(_find_all(Modality, entry.get("modalities", ())))
-        dataset.task_types.set(_find_all(TaskType, entry.get("task_types", ())))
-        dataset.tags.set(_find_all(Tag, entry.get("tags", ())))
-        refresh_search_vectors(dataset_ids=[dataset.pk])
-    return dataset
+        dataset = _find_dataset(entry)
+        if dataset is None:
+            dataset = Dataset(slug=entry["slug"], imported_json=wanted)
+            _write(dataset, wanted)
+            return dataset, Change.ADDED
+        return dataset, _update(dataset, entry["slug"], wanted)
 
 
-def _find(model: type[Term], code: str | None) -> Any:
-    if not code:
-        return None
+def _update(dataset: Dataset, slug: str, wanted: dict[str, Any]) -> Change:
+    if dataset.images.exists():
+        wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
+    changes = _find_changes(dataset, wanted)
+    remembered = {**dataset.imported_json, **wanted}
+    if not changes and dataset.slug == slug:
+        if remembered != dataset.imported_json:
+            # Nobody sees it, so it is no change of the dataset.
+            Dataset.objects.filter(pk=dataset.pk).update(imported_json=remembered)
+        return Change.UNCHANGED
+    dataset.slug, dataset.imported_json = slug, remembered
+    _write(dataset, changes)
+    return Change.CHANGED
+
+
+def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry's fields but the slug, checked, as they are remembered: terms by code."""
+    _check_names(entry)
+    given = {name: value for name, value in entry.items() if value is not None}
+    where = f"dataset “{entry['slug']}”"
+    wanted = {name: _read_plain(name, given[name]) for name in PLAIN_FIELDS if name in given}
+    if wanted.get("local_path"):
+        resolve_dataset_root(wanted["local_path"])
+    for name in ONE_TERM.keys() & given.keys():
+        codes = _find_codes(where, name, ONE_TERM[name], [given[name]] if given[name] else [])
+        wanted[name] = codes[0] if codes else ""
+    for name in MANY_TERMS.keys() & given.keys():
+        if isinstance(given[name], str):
+            raise BadEntry(f'The {where}: write {name} as a list: ["{given[name]}"].')
+        wanted[name] = sorted(set(_find_codes(where, name, MANY_TERMS[name], given[name])))
+    return wanted
+
+
+def _check_names(entry: Mapping[str, Any]) -> None:
+    if not entry.get("slug"):
+        raise BadEntry("The dataset needs a slug: a short name for URLs, such as “my-dataset”.")
+    for name in entry:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            meant = f"Is “{near[0]}” meant?" if near else f"There are: {', '.join(FIELDS)}."
+            raise BadEntry(f"The dataset “{entry['slug']}” has no field “{name}”. {meant}")
+
+
+def _read_plain(name: str, value: Any) -> Any:
+    field: Any = Dataset._meta.get_field(name)
     try:
-        return model._default_manager.get(code=code)
-    except model.DoesNotExist:
-        raise LookupError(
-            f"There is no {model._meta.verbose_name} with the code “{code}”."
-        ) from None
+        value = field.to_python(value)
+    except ValidationError as error:
+        raise ValidationError({name: error.messages}) from error
+    return value.strip() if isinstance(value, str) else value
 
 
-def _find_all(model: type[Term], codes: Any) -> list[Any]:
-    return [_find(model, code) for code in codes]
+def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -> list[str]:
+    """The code of the one active term that each word means; raises BadEntry."""
+    found = find_terms(vocabulary, [str(word) for word in words])
+    for word, terms in found.items():
+        if not terms:
+            raise BadEntry(
+                f"The {where} has {field} “{word}”, which the vocabulary “{vocabulary}” does not "
+                "know. Correct the word, or add it there in the admin, as a term or as an alias "
+                "(manage.py load_vocab loads the shipped terms)."
+            )
+        if len(terms) > 1:
+            codes = ", ".join(term.code for term in terms)
+            raise BadEntry(
+                f"The {where} has {field} “{word}”, which means several terms of the vocabulary "
+                f"“{vocabulary}”. Write one of the codes: {codes}."
+            )
+    return [terms[0].code for terms in found.values()]
+
+
+def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:
+    """The entry's dataset, locked, by its slug or else by a former one."""
+    locked = Dataset.objects.select_for_update()
+    for slug in (entry["slug"], *entry.get("formerly", ())):
+        if dataset := locked.filter(slug=slug).first():
+            return dataset
+    return None
+
+
+def _find_changes(dataset: Dataset, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``wanted`` is new to the dataset and not in a field that a curator changed."""
+    changes = {}
+    for name, value in wanted.items():
+        current = _read_field(dataset, name)
+        # A field that is imported for the first time is untouched while it has its default.
+        before = dataset.imported_json.get(name, _read_default(name))
+        if current != value and current == before:
+            changes[name] = value
+    return changes
+
+
+def _read_field(dataset: Dataset, name: str) -> Any:
+    if name in ONE_TERM:
+        term = getattr(dataset, name)
+        return term.code if term else ""
+    if name in MANY_TERMS:
+        return sorted(getattr(dataset, name).values_list("code", flat=True))
+    return getattr(dataset, name)
+
+
+def _read_default(name: str) -> Any:
+    if name in ONE_TERM:
+        return ""
+    field: Any = Dataset._meta.get_field(name)
+    return [] if name in MANY_TERMS else field.get_default()
+
+
+def _write(dataset: Dataset, changes: Mapping[str, Any]) -> None:
+    for name in changes.keys() - MANY_TERMS.keys():
+        value = changes[name]
+        if name in ONE_TERM:
+            value = _terms_of(name).filter(code=value).first()
+        setattr(dataset, name, value)
+    is_new = dataset.pk is None
+    dataset.full_clean()
+    dataset.save()
+    for name in changes.keys() & MANY_TERMS.keys():
+        getattr(dataset, name).set(_terms_of(name).filter(code__in=changes[name]))
+    refresh_dataset(dataset=dataset, area_changed="area" in changes and not is_new)
+
+
+def _terms_of(field: str) -> Any:
+    model: Any = Dataset._meta.get_field(field).related_model
+    return model._default_manager

@@ -6,11 +6,10 @@ from typing import Any
 
 import pydicom
 
-from catalog.imaging.dicom import DicomHeader, NotReadable, read_header
+from catalog.imaging.dicom import NotReadable, read_header
 from catalog.imaging.files import check_relative_path, iter_files, open_beneath
 from catalog.importers.local_files import read_local_facts, write_if_changed
-from catalog.importers.rows import ImageRow, ImportReport
-from vocab.lookup import find_terms
+from catalog.importers.rows import BadRow, ImageRow
 
 SLUG = "pydicom-samples"
 SOURCE = Path(pydicom.__file__).parent / "data"
@@ -35,19 +34,20 @@ ENTRY: dict[str, Any] = {
 }
 
 
-def copy_samples(folder: Path, report: ImportReport) -> Iterator[ImageRow]:
+def copy_samples(folder: Path) -> Iterator[ImageRow | BadRow]:
     """Copy pydicom's readable images into ``folder`` and hand out their rows.
 
-    Files that hold no readable image go into ``report.rejected`` with the reason.
+    Files that hold no readable image are bad rows, which say why.
     """
     for part in FOLDERS:
         for name in iter_files(SOURCE / part):
             if name.endswith(OTHER_FILES):
                 continue
+            path = f"{part}/{name}"
             try:
-                yield _copy_one(SOURCE / part, name, folder, f"{part}/{name}")
+                yield _copy_one(SOURCE / part, name, folder, path)
             except NotReadable as error:
-                report.rejected.append((f"{part}/{name}", error.reason))
+                yield BadRow(0, "file", path, error.reason, source_id=path)
 
 
 def _copy_one(source: Path, name: str, folder: Path, path: str) -> ImageRow:
@@ -57,19 +57,12 @@ def _copy_one(source: Path, name: str, folder: Path, path: str) -> ImageRow:
             raise NotReadable("It is a DICOM object without an image.")
         file.seek(0)
         write_if_changed(folder / check_relative_path(path), file.read())
-    return _row(folder, path, header)
-
-
-def _row(folder: Path, path: str, header: DicomHeader) -> ImageRow:
-    words = [header.modality.lower(), header.body_part]
-    modality = find_terms("modality", words[:1])[words[0]]
-    area = find_terms("area", words[1:])[words[1]]
     return ImageRow(
         source_id=path,
         file_path=path,
         facts=read_local_facts(folder, path),
-        modality=modality[0].code if modality else "",
-        area=area[0].code if area else "",
+        modality=header.modality,
+        area=header.body_part,
         subject_id=header.subject_id,
         sex=header.sex,
         age_years=header.age_years,

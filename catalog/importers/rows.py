@@ -8,6 +8,10 @@ from typing import Any, NamedTuple, Protocol
 from catalog.imaging.files import FileFacts
 
 
+class SourceError(Exception):
+    """A source that cannot be read at all. The message names the file and says what to do."""
+
+
 class LabelRow(NamedTuple):
     """A label in the source's own word (or by code).
 

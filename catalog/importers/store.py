@@ -1,160 +1,180 @@
-"""Writing a source's rows: one transaction a dataset, keyed by (dataset, source id)."""
+"""Writing a source's rows: keyed by (dataset, source id), all of them or none."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from catalog.importers.rows import ImageRow, ImportReport
-from catalog.models import BYTES_PER_MB, Dataset, Image, ImageLabel
-from catalog.profiles import rebuild_profiles
-from catalog.search import refresh_search_vectors
-from vocab.models import AnatomicalArea, Label, Modality, Term
+from catalog.importers.encoding import RowEncoder
+from catalog.importers.merge import BY_TABLE, merge_staged
+from catalog.importers.rows import BadRow, ImageRow, ImportReport
+from catalog.importers.staging import Staging, open_staging
+from catalog.importers.terms import ManyNewLabels, load_words
+from catalog.models import Dataset
+from catalog.profiles import lock_datasets, touch_datasets
 
-BATCH = 2000
-_FIELDS = (
-    "file_path",
-    "remote_url",
-    "modality_id",
-    "area_id",
-    "subject_id",
-    "sex",
-    "age_years",
-    "width",
-    "height",
-    "size_bytes",
-    "sha256",
-    "crc32",
-    "mtime_ns",
-    "metadata_json",
-)
-
-
-class UnknownTerm(Exception):
-    """A row names a term by a code that the vocabulary does not have."""
+ROWS_BETWEEN_NEWS = 2_000
+MAX_SHARE_REJECTED = 0.01
+# A share of a small table says little.
+ALWAYS_BEARABLE = 100
+SHOWN_REJECTS = 5
+_FIND_DUPLICATES = """
+    DROP TABLE IF EXISTS staged_duplicate;
+    CREATE TEMP TABLE staged_duplicate ON COMMIT DROP AS
+    SELECT staged.n, staged.line, staged.source_id, first.line AS first_line
+      FROM (SELECT source_id, min(n) AS n FROM staged_image
+             GROUP BY source_id HAVING count(*) > 1) kept
+      JOIN staged_image first ON first.n = kept.n
+      JOIN staged_image staged ON staged.source_id = kept.source_id AND staged.n > kept.n;
+"""
+_DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_duplicate)"
 
 
-def store_images(*, dataset: Dataset, rows: Iterable[ImageRow]) -> ImportReport:
-    """Make the dataset's images exactly ``rows``; a killed or failed import changes nothing.
+class ImportStopped(Exception):
+    """An import gave up and changed nothing; the message says why and what to do."""
 
-    Images that are gone from the source are deleted, except those that a collection holds.
+
+def ignore(news: object) -> None:
+    """What happens with news that nobody asked for."""
+
+
+def store_images(
+    *,
+    dataset: Dataset,
+    rows: Iterable[ImageRow | BadRow],
+    num_rows: int | None = None,
+    max_rejected: int | None = None,
+    max_share: float = MAX_SHARE_REJECTED,
+    on_reject: Callable[[BadRow], None] = ignore,
+    on_rows: Callable[[int], None] = ignore,
+    report: ImportReport | None = None,
+) -> ImportReport:
+    """Make the dataset's images, their labels and profiles exactly ``rows``.
+
+    Rows are read once and never held; of rows with one source id the first wins. Images that are
+    not among them are deleted, or marked as gone where a collection holds them; those of bad rows
+    stay as they are. Files must have been read: see ``catalog.importers.local_files``. At most
+    ``max_rejected`` bad rows are borne or, when that is None, a share of ``max_share`` and always
+    ``ALWAYS_BEARABLE``; ``num_rows``, where it is known, lets that be judged before the end.
+    ``on_rows`` gets the number of rows read so far. ``report`` may be one that was begun.
 
     Raises:
-        UnknownTerm: a row names a code that is in no vocabulary.
+        ImportStopped: too many bad rows, no good one, or labels that are none. Nothing changed.
     """
-    report = ImportReport()
+    report = report or ImportReport()
+    report.slug = dataset.slug
+    rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
     with transaction.atomic():
-        codes = _Codes()
-        known = {image.source_id: image for image in dataset.images.all()}
-        labels: dict[str, tuple] = {}
-        seen: set[str] = set()
-        added, changed = [], []
-        for row in rows:
-            seen.add(row.source_id)
-            labels[row.source_id] = row.labels
-            values = _values(row, codes)
-            image = known.get(row.source_id)
-            if image is None:
-                added.append(Image(dataset=dataset, source_id=row.source_id, **values))
-            elif any(getattr(image, name) != value for name, value in values.items()):
-                for name, value in values.items():
-                    setattr(image, name, value)
-                changed.append(image)
-        Image.objects.bulk_create(added, batch_size=BATCH)
-        Image.objects.bulk_update(changed, _FIELDS_TO_UPDATE, batch_size=BATCH)
-        relabeled = _store_labels(dataset, labels, codes)
-        report.added = len(added)
-        report.changed = len({image.source_id for image in changed} | relabeled - _ids(added))
-        report.unchanged = len(seen) - report.added - report.changed
-        report.gone = _remove_gone(known.keys() - seen, dataset)
-        _derive(dataset)
+        good = _stage(dataset, rows, rejects, on_rows)
+        if not good:
+            raise ImportStopped(_explain_nothing(dataset, rejects))
+        _merge(dataset, report)
     return report
 
 
-_FIELDS_TO_UPDATE = [name.removesuffix("_id") if name != "subject_id" else name for name in _FIELDS]
+@dataclass
+class _Rejects:
+    """Bad rows: counted, handed on, and judged."""
+
+    report: ImportReport
+    max_rejected: int | None
+    max_share: float
+    num_rows: int | None
+    on_reject: Callable[[BadRow], None]
+    first: list[BadRow] = field(default_factory=list)
+
+    def add(self, row: BadRow) -> None:
+        self.report.rejected += 1
+        if len(self.first) < SHOWN_REJECTS:
+            self.first.append(row)
+        self.on_reject(row)
+        if self.max_rejected is not None or self.num_rows is not None:
+            self.judge(self.num_rows or 0)
+
+    def judge(self, num_rows: int) -> None:
+        """Raises ImportStopped when there are too many of them in so many rows."""
+        allowed = self.max_rejected
+        if allowed is None:
+            allowed = max(ALWAYS_BEARABLE, int(self.max_share * num_rows))
+        if self.report.rejected > allowed:
+            raise ImportStopped(
+                f"{self.report.rejected:,} rows cannot be read, more than the {allowed:,} that are "
+                f"allowed, so nothing was changed. {self.describe()} Correct them or how they are "
+                "read, or allow more."
+            )
+
+    def describe(self) -> str:
+        """The first of them, in words."""
+        shown = [f"line {row.line}, {row.column} “{row.value}”: {row.reason}" for row in self.first]
+        return f"The first: {' | '.join(shown)}" if shown else ""
 
 
-class _Codes:
-    """Ids of terms by code."""
-
-    def __init__(self) -> None:
-        self.modality = self._load(Modality)
-        self.area = self._load(AnatomicalArea)
-        self.label = self._load(Label)
-
-    @staticmethod
-    def _load(model: type[Term]) -> dict[str, int]:
-        return dict(model._default_manager.values_list("code", "pk"))
-
-    def find(self, vocabulary: str, code: str) -> Any:
-        if not code:
-            return None
-        try:
-            return getattr(self, vocabulary)[code]
-        except KeyError:
-            raise UnknownTerm(f"There is no {vocabulary} with the code “{code}”.") from None
-
-
-def _ids(images: list[Image]) -> set[str]:
-    return {image.source_id for image in images}
-
-
-def _values(row: ImageRow, codes: _Codes) -> dict[str, Any]:
-    facts = row.facts
-    return {
-        "file_path": row.file_path,
-        "remote_url": row.remote_url,
-        "modality_id": codes.find("modality", row.modality),
-        "area_id": codes.find("area", row.area),
-        "subject_id": row.subject_id,
-        "sex": row.sex,
-        "age_years": row.age_years,
-        "width": row.width,
-        "height": row.height,
-        "size_bytes": facts.size_bytes if facts else None,
-        "sha256": facts.sha256 if facts else "",
-        "crc32": facts.crc32 if facts else None,
-        "mtime_ns": facts.mtime_ns if facts else None,
-        "metadata_json": dict(row.metadata),
-    }
+def _stage(
+    dataset: Dataset,
+    rows: Iterable[ImageRow | BadRow],
+    rejects: _Rejects,
+    on_rows: Callable[[int], None],
+) -> int:
+    """Check all rows and send the good ones to the staging table: the number of those."""
+    encoder = RowEncoder(load_words(), area_id=dataset.area_id, report=rejects.report)
+    number = 0
+    with open_staging() as staging:
+        for number, row in enumerate(rows, 1):
+            line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
+            if isinstance(line, str):
+                staging.add_line(line)
+            else:
+                _reject(line, staging, rejects)
+            if not number % ROWS_BETWEEN_NEWS:
+                on_rows(number)
+        staging.finish()
+        on_rows(number)
+        rejected = rejects.report.rejected
+        _reject_duplicates(rejects)
+        rejects.judge(number)
+    return number - rejected
 
 
-def _store_labels(dataset: Dataset, labels: dict[str, tuple], codes: _Codes) -> set[str]:
-    """Make the images' labels those of the rows; returns the source ids whose labels changed."""
-    images = dict(dataset.images.values_list("source_id", "id"))
-    known: dict[int, set[tuple]] = {}
-    stored = ImageLabel.objects.filter(image__dataset=dataset)
-    for image_id, *label in stored.values_list("image_id", "label_id", "finding", "confidence"):
-        known.setdefault(image_id, set()).add(tuple(label))
-    changed, new = set(), []
-    for source_id, rows in labels.items():
-        image_id = images[source_id]
-        wanted = {(codes.find("label", row.code), row.finding, row.confidence) for row in rows}
-        if wanted != known.get(image_id, set()):
-            changed.add(source_id)
-            new += [
-                ImageLabel(image_id=image_id, label_id=label, finding=finding, confidence=share)
-                for label, finding, share in sorted(wanted, key=str)
-            ]
-    stored.filter(image_id__in=[images[source_id] for source_id in changed]).delete()
-    ImageLabel.objects.bulk_create(new, batch_size=BATCH)
-    return changed
+def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:
+    try:
+        return encoder.encode(row, number)
+    except ManyNewLabels as error:
+        raise ImportStopped(f"{error} Nothing was changed.") from error
 
 
-def _remove_gone(source_ids: set[str], dataset: Dataset) -> int:
-    gone = dataset.images.filter(source_id__in=source_ids)
-    gone.filter(collection_items__isnull=True).delete()
-    return len(source_ids)
+def _reject(row: BadRow, staging: Staging, rejects: _Rejects) -> None:
+    if row.source_id:
+        staging.add_rejected(row.source_id)
+    rejects.add(row)
 
 
-def _derive(dataset: Dataset) -> None:
-    """What follows from the images: profiles, counts, the search vector."""
-    rebuild_profiles(dataset_ids=[dataset.pk])
-    sizes = list(dataset.images.values_list("size_bytes", flat=True))
-    if sizes:
-        dataset.num_images = len(sizes)
-        if any(size is not None for size in sizes):
-            total = sum(size or 0 for size in sizes)
-            dataset.size_mb = max(1, round(total / BYTES_PER_MB))
-        dataset.save(update_fields=["num_images", "size_mb", "updated_at"])
-    refresh_search_vectors(dataset_ids=[dataset.pk])
+def _reject_duplicates(rejects: _Rejects) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(BY_TABLE)
+        cursor.execute(_FIND_DUPLICATES)
+        cursor.execute(_DROP_DUPLICATES)
+    with connection.chunked_cursor() as duplicates:
+        duplicates.execute("SELECT line, source_id, first_line FROM staged_duplicate ORDER BY n")
+        for line, source_id, first_line in duplicates:
+            where = f"line {first_line}" if first_line else "an earlier row"
+            reason = f"This id was given to {where} already, which was kept. Make ids unique."
+            rejects.add(BadRow(line, "source_id", source_id, reason, source_id=source_id))
+
+
+def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
+    if rejects.first:
+        return f"No row of “{dataset.slug}” can be read; nothing was changed. {rejects.describe()}"
+    return (
+        f"The source of “{dataset.slug}” has no rows; nothing was changed. Check that it is the "
+        "right file or folder."
+    )
+
+
+def _merge(dataset: Dataset, report: ImportReport) -> None:
+    with connection.cursor() as cursor:
+        lock_datasets(cursor, [dataset.pk])
+        merged = merge_staged(cursor, dataset.pk)
+        if merged.is_written:
+            touch_datasets(cursor, [dataset.pk])
+    report.added, report.changed = merged.added, merged.changed
+    report.unchanged, report.gone = merged.unchanged, merged.gone

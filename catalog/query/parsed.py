@@ -1,6 +1,7 @@
 """What a query means: filters, other words, and how to take a filter back."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from catalog.query.spellings import Value
@@ -96,7 +97,17 @@ class ParsedQuery:
                 groups.append([match])
         return tuple(tuple(group) for group in groups)
 
-    def without(self, match: Match) -> str:
+    def only(self, names: Container[str]) -> "ParsedQuery":
+        """The same query where only these filters exist; what names another is plain words."""
+        others = [match for match in self.matches if match.name not in names]
+        words = [Word(match.words, match.start, match.end) for match in others]
+        return ParsedQuery(
+            self.text,
+            tuple(match for match in self.matches if match.name in names),
+            tuple(sorted((*self.words, *words), key=lambda word: word.start)),
+        )
+
+    def without(self, match: Match | Word) -> str:
         """The query without the words of ``match``."""
         return _LOOSE_ENDS.sub("", self._replace(match, ""))
 
@@ -104,7 +115,7 @@ class ParsedQuery:
         """The query with the words of ``match`` in quotes, which makes them plain words."""
         return self._replace(match, f'"{match.words}"')
 
-    def _replace(self, match: Match, words: str) -> str:
+    def _replace(self, match: Match | Word, words: str) -> str:
         # A dash that is left over would exclude what follows it.
         before = _GLUED_BEFORE.sub("", self.text[: match.start]).rstrip()
         after = _GLUED_AFTER.sub("", self.text[match.end :]).lstrip()

@@ -17,7 +17,10 @@ rows_of_values = st.lists(
 def make_table(rows: list[tuple[int, frozenset[int], int]]) -> Table:
     weights = np.array([weight for _, _, weight in rows], dtype=np.int64)
     one = np.array([value for value, _, _ in rows], dtype=np.int64)
-    columns = {"one": Column.of(one), "many": SetColumn.of([sorted(v) for _, v, _ in rows])}
+    columns: dict[str, Column | SetColumn] = {
+        "one": Column.of(one),
+        "many": SetColumn.of([sorted(v) for _, v, _ in rows]),
+    }
     return Table(np.arange(100, 100 + len(rows)), columns, weights, weights)
 
 

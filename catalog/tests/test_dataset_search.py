@@ -93,6 +93,23 @@ def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
     assert select("q=zero") == ""
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("q=radiografy", "both chestx-ray14"),
+        ("q=CT+of+the+chest,+commercial+use", ""),
+        ("q=x-ray+of+the+chest,+commercial+use", "chestx-ray14"),
+        ("q=radiografy+nowhere", ""),
+    ],
+)
+def test_where_no_dataset_has_the_words_the_terms_that_they_name_are_searched_for(
+    query: str, expected: str
+) -> None:
+    License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
+    Modality.objects.filter(code="dx").update(name="Radiography")
+    assert select(query) == expected
+
+
 def test_a_hit_in_the_title_comes_first() -> None:
     DatasetFactory(slug="a-passing-word", title="A passing word", description="like nodules do")
     assert select("q=nodules") == "lung-ct a-passing-word"

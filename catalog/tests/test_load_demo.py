@@ -9,12 +9,9 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
-from catalog.importers.rows import ImageRow, LabelRow
-from catalog.importers.store import UnknownTerm, store_images
 from catalog.models import Dataset, Image
-from catalog.tests.factories import DatasetFactory, dataset_folder, make_searchable
+from catalog.tests.factories import dataset_folder
 from catalog.tests.test_profiles import assert_profiles_are_true
-from vocab.tests.factories import LabelFactory, ModalityFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -109,40 +106,3 @@ def test_a_folder_that_cannot_be_written_is_named(
     with pytest.raises(CommandError, match="MEDAGG_DATASET_ROOTS"):
         load_demo()
     assert not Dataset.objects.exists()
-
-
-# --- The store behind it ---
-
-
-def row(source_id: str, **values: object) -> ImageRow:
-    return ImageRow(source_id=source_id, **values)  # type: ignore[arg-type]
-
-
-def test_a_second_import_writes_only_the_difference() -> None:
-    dataset = DatasetFactory()
-    for code in ("nodule", "mass"):
-        LabelFactory(code=code)
-    nodule, mass = LabelRow("nodule"), LabelRow("mass", "uncertain", 0.5)
-    store_images(dataset=dataset, rows=[row("a", labels=(nodule,)), row("b", sex="F"), row("c")])
-    report = store_images(
-        dataset=dataset,
-        rows=[row("a", labels=(mass,)), row("b", sex="M"), row("d", labels=(nodule, mass))],
-    )
-    assert (report.added, report.changed, report.unchanged, report.gone) == (1, 2, 0, 1)
-    assert sorted(dataset.images.values_list("source_id", flat=True)) == ["a", "b", "d"]
-    (given,) = Image.objects.get(source_id="a").image_labels.all()
-    assert (given.label.code, given.finding, given.confidence) == ("mass", "uncertain", 0.5)
-    dataset.refresh_from_db()
-    assert dataset.num_images == 3
-    assert_profiles_are_true()
-
-
-def test_an_import_that_fails_changes_nothing() -> None:
-    dataset = DatasetFactory()
-    ModalityFactory(code="ct")
-    store_images(dataset=dataset, rows=[row("a", modality="ct")])
-    with pytest.raises(UnknownTerm, match="no modality with the code “xx”"):
-        store_images(dataset=dataset, rows=[row("b", modality="ct"), row("c", modality="xx")])
-    assert list(dataset.images.values_list("source_id", flat=True)) == ["a"]
-    make_searchable()
-    assert_profiles_are_true()

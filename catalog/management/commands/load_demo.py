@@ -7,7 +7,7 @@ from django.db import transaction
 from catalog.importers import phantom_images, pydicom_samples
 from catalog.importers.local_files import require_writable
 from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
-from catalog.importers.rows import ImportReport
+from catalog.importers.rows import BadRow, ImportReport
 from catalog.importers.store import store_images
 from catalog.models import Dataset
 
@@ -37,24 +37,27 @@ class Command(BaseCommand):
         self._load_pydicom()
 
     def _load_pydicom(self) -> None:
-        folder = settings.DATASET_ROOTS[0] / pydicom_samples.SLUG
-        found = ImportReport()
-        rows = pydicom_samples.copy_samples(folder, found)
-        report = store_images(dataset=Dataset.objects.get(slug=pydicom_samples.SLUG), rows=rows)
-        self._say(pydicom_samples.SLUG, report)
-        for path, reason in found.rejected:
-            self.stdout.write(f"  left out: {path}: {reason}")
+        left_out: list[BadRow] = []
+        report = store_images(
+            dataset=Dataset.objects.get(slug=pydicom_samples.SLUG),
+            rows=pydicom_samples.copy_samples(settings.DATASET_ROOTS[0] / pydicom_samples.SLUG),
+            # Many of pydicom's samples are made to be unreadable.
+            max_share=1.0,
+            on_reject=left_out.append,
+        )
+        self._say(report)
+        for row in left_out:
+            self.stdout.write(f"  left out: {row.value}: {row.reason}")
 
     def _load_phantoms(self) -> None:
         folder = settings.DATASET_ROOTS[0] / phantom_images.SLUG
         dataset = Dataset.objects.get(slug=phantom_images.SLUG)
         known = phantom_images.known_phantoms(dataset.images.all())
         rows = phantom_images.write_phantoms(folder, known=known)
-        report = store_images(dataset=dataset, rows=rows)
-        self._say(phantom_images.SLUG, report)
+        self._say(store_images(dataset=dataset, rows=rows))
 
-    def _say(self, name: str, report: ImportReport) -> None:
+    def _say(self, report: ImportReport) -> None:
         self.stdout.write(
-            f"{name}: {report.added} added, {report.changed} changed, "
+            f"{report.slug}: {report.added} added, {report.changed} changed, "
             f"{report.unchanged} unchanged, {report.gone} gone"
         )

@@ -1,0 +1,99 @@
+"""What the loaded catalog holds, read straight from its tables."""
+
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from benchmarks.figures import Figures
+from benchmarks.filter_sets import Profile
+
+# Each profile that pages show, with the codes of what it is filtered by; inactive terms are left
+# out there, too. The order does not depend on numbers that differ from one load to the next.
+_PROFILES = """
+    WITH label_sets AS (
+        SELECT sets.label_ids,
+               (SELECT array_agg(code ORDER BY code) FROM vocab_label
+                 WHERE id = ANY(sets.label_ids) AND is_active) AS codes
+          FROM (SELECT DISTINCT label_ids FROM catalog_imageprofile) sets
+    ), told AS (
+        SELECT dataset.id, dataset.slug,
+               (SELECT code FROM vocab_license
+                 WHERE id = dataset.license_id AND is_active) AS license,
+               (SELECT array_agg(code ORDER BY code) FROM catalog_dataset_task_types many
+                  JOIN vocab_tasktype term ON term.id = many.tasktype_id AND term.is_active
+                 WHERE many.dataset_id = dataset.id) AS tasks,
+               (SELECT array_agg(code ORDER BY code) FROM catalog_dataset_tags many
+                  JOIN vocab_tag term ON term.id = many.tag_id AND term.is_active
+                 WHERE many.dataset_id = dataset.id) AS tags
+          FROM catalog_dataset dataset WHERE dataset.is_active
+    )
+    SELECT profile.id AS profile_id, profile.num_images, told.slug AS dataset,
+           area.code AS area, modality.code AS modality, told.license,
+           coalesce(nullif(profile.sex, ''), 'unknown') AS sex,
+           coalesce(profile.age_band || '-' || profile.age_band + 9, 'unknown') AS age,
+           profile.is_local::int::text AS local,
+           coalesce(label_sets.codes, '{}') AS labels,
+           coalesce(told.tasks, '{}') AS tasks, coalesce(told.tags, '{}') AS tags
+      FROM catalog_imageprofile profile
+      JOIN told ON told.id = profile.dataset_id
+      JOIN label_sets ON label_sets.label_ids = profile.label_ids
+      LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id AND area.is_active
+      LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id AND modality.is_active
+     WHERE profile.num_images > 0
+"""
+_ORDER = "dataset, area, modality, sex, age, local, labels"
+_FLAT = f"""
+    COPY (SELECT image.id, image.source_id, told.dataset, told.area, told.modality, told.license,
+                 told.sex, told.age, told.local, to_json(told.labels), to_json(told.tasks),
+                 to_json(told.tags), image.subject_id, image.file_path, image.remote_url,
+                 image.width, image.height, image.size_bytes
+            FROM catalog_image image JOIN ({_PROFILES}) told ON told.profile_id = image.profile_id
+           ORDER BY image.id)
+      TO STDOUT (FORMAT csv)
+"""  # noqa: S608 - both parts stand above
+# One row an image; lists are JSON arrays. The peers get exactly these columns.
+FLAT_COLUMNS = ("id", "source_id", "dataset", "area", "modality", "license", "sex", "age", "local",
+                "labels", "tasks", "tags", "subject_id", "file_path", "remote_url", "width",
+                "height", "size_bytes")  # fmt: skip
+_COUNTS = """
+    SELECT (SELECT count(*) FROM catalog_image), (SELECT count(*) FROM catalog_dataset),
+           (SELECT count(DISTINCT dataset_id) FROM catalog_image),
+           (SELECT count(*) FROM catalog_imageprofile), (SELECT count(*) FROM catalog_imagelabel),
+           pg_database_size(current_database())
+"""
+_COUNTED = ("images", "datasets", "datasets_with_images", "profiles", "labels", "bytes")
+
+
+def read_profiles(connection: Connection) -> list[Profile]:
+    """All profiles with images, in an order that is the same after every load."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_PROFILES} ORDER BY {_ORDER}")
+        names = [column.name for column in cursor.description]
+        return [_make_profile(dict(zip(names, row, strict=True))) for row in cursor]
+
+
+def _make_profile(row: dict[str, Any]) -> Profile:
+    one = ("dataset", "area", "modality", "license", "sex", "age", "local")
+    values = {name: (row[name],) for name in one if row[name]}
+    many = {"label": row["labels"], "task": row["tasks"], "tag": row["tags"]}
+    return Profile(values | {name: tuple(codes) for name, codes in many.items()}, row["num_images"])
+
+
+def write_flat_rows(connection: Connection, path: Path) -> None:
+    """Writes ``FLAT_COLUMNS`` of every image that pages show as CSV without a head."""
+    with path.open("wb") as file, connection.cursor() as cursor:
+        cursor.copy_expert(_FLAT, file)
+
+
+def count_rows(connection: Connection) -> Figures:
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS)
+        return dict(zip(_COUNTED, cursor.fetchone(), strict=True))
+
+
+def tidy(connection: Connection) -> None:
+    """What autovacuum does within minutes of an import, so that it does not do it meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE)")
+        cursor.execute("CHECKPOINT")

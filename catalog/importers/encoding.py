@@ -1,0 +1,278 @@
+"""An image row as a line of COPY's text format, checked on the way.
+
+Every row of an import passes here, a million of them: good rows take one straight way without an
+exception; what is wrong with a bad one is found by looking at it again.
+
+The format: https://www.postgresql.org/docs/18/sql-copy.html, "Text Format".
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from catalog.imaging.files import UnsafePath, check_relative_path
+from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
+from catalog.importers.terms import (
+    BadWord,
+    GivenLabel,
+    LabelSet,
+    LabelWords,
+    Words,
+    is_storable,
+    is_text,
+    metadata_of_label,
+)
+from catalog.models import MAX_AGE_YEARS, Finding, Image, Sex
+
+# The columns of a line, in their order, with their types.
+LINE: Mapping[str, str] = {
+    "source_id": "text",
+    "file_path": "text",
+    "remote_url": "text",
+    "subject_id": "text",
+    "metadata_json": "jsonb",
+    "modality_id": "bigint",
+    "area_id": "bigint",
+    "sex": "text",
+    "age_years": "double precision",
+    "width": "integer",
+    "height": "integer",
+    "size_bytes": "bigint",
+    "sha256": "text",
+    "crc32": "bigint",
+    "mtime_ns": "bigint",
+    # The labels, ascending by id, and those that are positive.
+    "label_ids": "bigint[]",
+    "findings": "text[]",
+    "confidences": "double precision[]",
+    "label_metadata": "jsonb[]",
+    "positive_ids": "bigint[]",
+    "n": "bigint",
+    "line": "bigint",
+}
+URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
+MAX_INTEGER = 2**31 - 1
+MAX_BIGINT = 2**63 - 1
+_SEXES = frozenset({"", *Sex.values})
+_NO_FILE = "\\N\t\t\\N\t\\N"
+# JSON may hold an escaped NUL, which PostgreSQL cannot store; the backslash may be escaped itself.
+_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+MAX_KNOWN_SETS = 50_000
+_dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _max_length(name: str) -> int:
+    field: Any = Image._meta.get_field(name)
+    length: int = field.max_length
+    return length
+
+
+MAX_SOURCE_ID, MAX_URL = _max_length("source_id"), _max_length("remote_url")
+MAX_SUBJECT_ID, MAX_PATH = _max_length("subject_id"), _max_length("file_path")
+
+
+class EncodedLabels(NamedTuple):
+    """The label columns of a line, and the names of labels that are new to the vocabulary."""
+
+    text: str
+    new_names: tuple[str, ...]
+
+
+NO_LABELS = EncodedLabels("\t".join([r"\N"] * 5), ())
+
+
+class RowEncoder:
+    """Turns rows into lines, their words into ids, and counts words that mean nothing.
+
+    ``area_id`` is the dataset's: an image keeps an area only where it differs.
+    """
+
+    def __init__(
+        self,
+        words: tuple[Words, Words, LabelWords],
+        *,
+        area_id: int | None,
+        report: ImportReport,
+    ) -> None:
+        self._modalities, self._areas, self._labels = words
+        self._area_id = area_id
+        self._report = report
+        self._label_texts = _LabelTexts()
+        self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
+
+    def encode(self, row: ImageRow, number: int) -> str | BadRow:
+        """The row's line, or what is wrong with it; ``number`` counts the rows of the source.
+
+        Raises:
+            ManyNewLabels: see ``LabelWords``.
+        """
+        if problem := find_problem(row):
+            return _reject(row, *problem)
+        modality, area = self._modalities[row.modality], self._areas[row.area]
+        if isinstance(modality, BadWord):
+            return _reject(row, "modality", *modality)
+        if isinstance(area, BadWord):
+            return _reject(row, "area", *area)
+        labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
+        if isinstance(labels, BadWord):
+            return _reject(row, "labels", *labels)
+        metadata = self._with_unknown_words(row, modality, area)
+        text = encode_text(row, metadata)
+        if isinstance(text, BadRow):
+            return text
+        self._count_words(row, modality, area, labels)
+        return (
+            f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
+            f"{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
+            f"{_encode_facts(row)}\t{labels.text}\t{number}\t{row.line}\n"
+        )
+
+    def _with_unknown_words(
+        self, row: ImageRow, modality: int | None, area: int | None
+    ) -> Mapping[str, Any]:
+        metadata = row.metadata
+        if modality is None and row.modality:
+            metadata = {"modality": row.modality, **metadata}
+        if area is None and row.area:
+            metadata = {"area": row.area, **metadata}
+        return metadata
+
+    def _count_words(
+        self, row: ImageRow, modality: int | None, area: int | None, labels: EncodedLabels
+    ) -> None:
+        if modality is None and row.modality:
+            self._report.unknown_words["modality", row.modality] += 1
+        if area is None and row.area:
+            self._report.unknown_words["area", row.area] += 1
+        if labels.new_names:
+            self._report.new_labels.update(labels.new_names)
+
+    def _encode_labels(self, rows: tuple[LabelRow, ...]) -> EncodedLabels | BadWord:
+        """Sets of labels recur from image to image, unless each has its own confidence."""
+        known = self._sets.get(rows)
+        if known is None:
+            if len(self._sets) >= MAX_KNOWN_SETS:
+                self._sets.clear()
+            found = self._labels.resolve(rows)
+            if isinstance(found, LabelSet):
+                known = EncodedLabels(
+                    encode_labels(found.labels, self._label_texts), found.new_names
+                )
+            else:
+                known = found
+            self._sets[rows] = known
+        return known
+
+
+def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
+    """The column, value and reason of what a row holds that the catalog cannot: the first."""
+    if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
+        return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
+    if row.sex not in _SEXES:
+        return "sex", row.sex, "Sex is F, M, O or empty."
+    age = row.age_years
+    if age is not None and not (isinstance(age, float | int) and 0 <= age <= MAX_AGE_YEARS):
+        return "age_years", age, f"An age is a number of years from 0 to {MAX_AGE_YEARS}."
+    if not (_fits(row.width, 1, MAX_INTEGER) and _fits(row.height, 1, MAX_INTEGER)):
+        size = f"{row.width} x {row.height}"
+        return "width, height", size, "Width and height are whole numbers of pixels from 1."
+    if len(row.subject_id) > MAX_SUBJECT_ID:
+        return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
+    url = row.remote_url
+    if url and (len(url) > MAX_URL or not url.startswith(URL_SCHEMES)):
+        schemes = ", ".join(URL_SCHEMES)
+        return "remote_url", url, f"A URL has at most {MAX_URL} characters, and one of: {schemes}."
+    if not _fits(row.size_bytes, 0, MAX_BIGINT):
+        return "size_bytes", row.size_bytes, "A size is a whole number of bytes from 0."
+    return _find_problem_of_file(row) if row.file_path else None
+
+
+def _find_problem_of_file(row: ImageRow) -> tuple[str, object, str] | None:
+    path = row.file_path
+    if len(path) > MAX_PATH:
+        return "file_path", path, f"It has more than {MAX_PATH} characters."
+    try:
+        check_relative_path(path)
+    except UnsafePath as error:
+        return "file_path", path, str(error)
+    if row.facts is None:
+        return "file_path", path, "The file has not been read, so that nothing proves its content."
+    return None
+
+
+def _fits(value: int | None, least: int, most: int) -> bool:
+    return value is None or (isinstance(value, int) and least <= value <= most)
+
+
+def encode_text(row: ImageRow, metadata: Mapping[str, Any]) -> str | BadRow:
+    """The text columns of a line."""
+    try:
+        dumped = _dump_json(metadata if isinstance(metadata, dict) else dict(metadata))
+    except (TypeError, ValueError, RecursionError) as error:
+        return _reject(row, "metadata", "", f"It cannot be stored as JSON: {error}.")
+    fields = (row.source_id, row.file_path, row.remote_url, row.subject_id, dumped)
+    text = "\t".join(fields)
+    # Looking once over everything is faster than escaping each column of each row.
+    has_nul = "\0" in text
+    if "\\" in text or "\n" in text or "\r" in text or text.count("\t") != 4:
+        has_nul = has_nul or _JSON_NUL.search(dumped) is not None
+        text = "\t".join([_escape(value) for value in fields])
+    if has_nul or not (text.isascii() or is_text(text)):
+        return _reject(row, *_find_bad_text(row, dumped))
+    return text
+
+
+def _escape(value: str) -> str:
+    value = value.replace("\\", "\\\\").replace("\t", "\\t")
+    return value.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:
+    for column in ("source_id", "file_path", "remote_url", "subject_id"):
+        value = getattr(row, column)
+        if not is_storable(value):
+            return column, value, "It holds a NUL or half a character. Check the encoding."
+    return "metadata", dumped, "It holds a NUL or half a character. Check the encoding."
+
+
+def _encode_facts(row: ImageRow) -> str:
+    facts = row.facts
+    if facts is None or not row.file_path:
+        return _NO_FILE if row.size_bytes is None else f"{row.size_bytes}\t\t\\N\t\\N"
+    return f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
+
+
+class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
+    """A label's element in each of the arrays of a line, but for that of the positive ones."""
+
+    def __missing__(self, label: GivenLabel) -> tuple[str, ...]:
+        confidence = "NULL" if label.confidence is None else str(label.confidence)
+        metadata = _escape(_quote(_dump_json(metadata_of_label(label))))
+        texts = (str(label.label_id), label.finding, confidence, metadata)
+        if label.confidence is None:  # else there may be as many as there are images
+            self[label] = texts
+        return texts
+
+
+def encode_labels(labels: tuple[GivenLabel, ...], texts: _LabelTexts) -> str:
+    """The label columns of a line: arrays in step."""
+    elements = [texts[label] for label in labels]
+    positive = [each[0] for each in elements if each[1] == Finding.POSITIVE]
+    return "\t".join(
+        [f"{{{','.join(column)}}}" for column in (*zip(*elements, strict=True), positive)]
+    )
+
+
+def _quote(element: str) -> str:
+    escaped = element.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _null(value: float | None) -> str:
+    return r"\N" if value is None else str(value)
+
+
+def _reject(row: ImageRow, column: str, value: object, reason: str) -> BadRow:
+    shown = str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return BadRow(row.line, column, shown[:200], reason, source_id=row.source_id)

@@ -1,0 +1,79 @@
+"""A tree of DICOM files, of any names: each file that holds an image is an image.
+
+What is kept of a header is the fixed list of ``catalog.imaging.dicom``: no names, dates, places,
+UIDs or free text. PatientID, which keeps a subject's images together, is kept as it is where the
+file says that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES); elsewhere it
+may be a hospital's own number, so a pseudonym takes its place. File and folder names are kept as
+they are: where they hold names of people, rename them before the import.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from catalog.imaging.dicom import DicomHeader, NotReadable, read_header
+from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
+from catalog.importers.rows import ImageRow
+
+_DIRECTORY = "DICOMDIR"
+# What the names of all SOP classes of images have in common (PS3.4 B.5); others, such as reports
+# and plans, are sound without pixels.
+_IMAGE_CLASS = "Image Storage"
+
+
+class DicomFolder(FolderSource):
+    """The DICOM files of a folder that hold an image."""
+
+    kind = Kind.DICOM
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        entry: Mapping[str, Any],
+        pseudonym: Callable[[str], str],
+        num_rows: int | None = None,
+        modality: str = "",
+    ) -> None:
+        """``pseudonym`` turns a PatientID into what may be stored and shown, always the same."""
+        super().__init__(root, entry=entry, num_rows=num_rows, modality=modality)
+        self.pseudonym = pseudonym
+
+    def read_image(self, path: str, file: BinaryIO) -> ImageRow:
+        if path.rpartition("/")[2].upper() == _DIRECTORY:
+            raise NoImage("DICOM directories")
+        header = _read_header(file)
+        return ImageRow(
+            source_id=make_source_id(path),
+            file_path=path,
+            modality=header.modality or self.modality,
+            area=header.body_part,
+            subject_id=self._subject(header),
+            sex=header.sex,
+            age_years=header.age_years,
+            width=header.width,
+            height=header.height,
+            metadata=header.metadata,
+        )
+
+    def _subject(self, header: DicomHeader) -> str:
+        is_removed = str(header.metadata.get("PatientIdentityRemoved", "")).upper() == "YES"
+        if is_removed or not header.subject_id:
+            return header.subject_id
+        return self.pseudonym(header.subject_id)
+
+
+def _read_header(file: BinaryIO) -> DicomHeader:
+    try:
+        with warnings.catch_warnings():
+            # pydicom's warnings quote values, and one for each file would drown the report.
+            warnings.simplefilter("ignore")
+            header = read_header(file)
+    except NotReadable as error:
+        raise Unreadable(f"{error.reason} Get the file again, or remove it.") from error
+    if header.has_pixels:
+        return header
+    if _IMAGE_CLASS in str(header.metadata.get("SOPClassUID", "")):
+        raise Unreadable("The image has no pixels, as if cut short. Get it again, or remove it.")
+    raise NoImage("DICOM objects without an image")

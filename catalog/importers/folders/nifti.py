@@ -1,0 +1,63 @@
+"""A tree of NIfTI files, named after BIDS or in any other way: each volume is an image."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from catalog.importers.folders.bids import (
+    MASKS,
+    BidsName,
+    Participant,
+    describe_entities,
+    parse_name,
+    read_participants,
+)
+from catalog.importers.folders.nifti_header import NiftiHeader, read_nifti_header
+from catalog.importers.folders.source import FolderSource, Kind, make_source_id
+from catalog.importers.rows import BadRow, ImageRow
+
+MAX_SUBJECT = 128
+_NOBODY = Participant("", None, {})
+
+
+class NiftiFolder(FolderSource):
+    """The NIfTI volumes of a folder; sex and age come from ``participants.tsv`` at its top.
+
+    Width and height are the first two edges of a volume, in voxels; all edges are in the metadata.
+    """
+
+    kind = Kind.NIFTI
+    participants: dict[str, Participant]
+
+    def rows(self) -> Iterator[ImageRow | BadRow]:
+        self.participants = read_participants(self.root)
+        yield from super().rows()
+
+    def read_image(self, path: str, file: BinaryIO) -> ImageRow:
+        header = read_nifti_header(file)
+        name = parse_name(path)
+        person = self.participants.get(name.subject, _NOBODY)
+        width, height = (*header.dimensions, None)[:2]
+        return ImageRow(
+            source_id=make_source_id(path),
+            file_path=path,
+            modality=name.modality or self._default_modality(name),
+            subject_id=name.subject[:MAX_SUBJECT],
+            sex=person.sex,
+            age_years=person.age_years,
+            width=width,
+            height=height,
+            metadata=describe_entities(name) | _describe_volume(header) | person.raw,
+        )
+
+    def _default_modality(self, name: BidsName) -> str:
+        return "" if name.suffix in MASKS else self.modality
+
+
+def _describe_volume(header: NiftiHeader) -> dict[str, Any]:
+    found = {
+        "dimensions": list(header.dimensions),
+        "voxel_size": list(header.voxel_size),
+        "voxel_unit": header.unit,
+        "datatype": header.datatype,
+    }
+    return {key: value for key, value in found.items() if value not in ("", [])}

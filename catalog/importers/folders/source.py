@@ -1,0 +1,146 @@
+"""What all folders without a table have in common: files become rows, one after the other. Pure."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, ClassVar
+
+from catalog.imaging.files import UnsafePath, iter_files, open_beneath
+from catalog.importers.rows import BadRow, ImageRow
+
+MAX_SOURCE_ID = 255
+# fmt: off
+PICTURE_SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp",
+    ".avif", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
+})
+# fmt: on
+_DICOM_SUFFIXES = (".dcm", ".dicom")
+_NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_HEAD = 132
+
+
+class Kind(StrEnum):
+    """What a file is to an import without a table."""
+
+    PICTURES = "pictures"
+    DICOM = "dicom"
+    NIFTI = "nifti"
+    OTHER = "other"
+
+    @property
+    def plural(self) -> str:
+        """What its files are called in a message."""
+        return {"dicom": "DICOM files", "nifti": "NIfTI files"}.get(self, str(self))
+
+
+class Unreadable(Exception):
+    """A file that claims to be an image and is none; ``reason`` says why and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NoImage(Exception):
+    """A sound file without an image, which is left out; its text names what it is."""
+
+
+class FolderSource(ABC):
+    """One dataset from a folder's files of one kind, in the order of their paths.
+
+    ``left_out`` counts, after ``rows``, the files that are no images, by what they are. Files whose
+    names begin with a dot and folders that are links are not looked at.
+    """
+
+    kind: ClassVar[Kind]
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        entry: Mapping[str, Any],
+        num_rows: int | None = None,
+        modality: str = "",
+    ) -> None:
+        """``modality`` is for images whose own files do not tell theirs."""
+        self.root = root
+        self.entry = entry
+        self.num_rows = num_rows
+        self.modality = modality
+        self.left_out: Counter[str] = Counter()
+
+    @abstractmethod
+    def read_image(self, path: str, file: BinaryIO) -> ImageRow:
+        """The row of one file, opened at its start; raises Unreadable, NoImage, OSError."""
+
+    def rows(self) -> Iterator[ImageRow | BadRow]:
+        """Every image, and every file that should be one; OSError: a folder cannot be listed."""
+        self.left_out.clear()
+        for path in iter_files(self.root):
+            row = self._read(path)
+            if row is not None:
+                yield row
+
+    def _read(self, path: str) -> ImageRow | BadRow | None:
+        try:
+            with open_beneath(self.root, path) as file:
+                self._require_kind(path, file)
+                return self.read_image(path, file)
+        except NoImage as error:
+            self.left_out[str(error)] += 1
+            return None
+        except Unreadable as error:
+            return reject(path, error.reason)
+        except UnsafePath as error:
+            return reject(path, str(error))
+        except OSError as error:
+            reason = (
+                f"The file cannot be read ({error.strerror or error}). Mend that, or remove it."
+            )
+            return reject(path, reason)
+
+    def _require_kind(self, path: str, file: BinaryIO) -> None:
+        kind = find_kind(path, file)
+        if kind is not self.kind:
+            raise NoImage(describe_other(path) if kind is Kind.OTHER else kind.plural)
+
+
+def find_kind(path: str, file: BinaryIO) -> Kind:
+    """What a file is: DICOM by its content (PS3.10 7.1: ``DICM`` at byte 128), others by name.
+
+    A file that only its name calls DICOM counts as DICOM, so that it is reported when it is none.
+    The file is left at its start.
+    """
+    head = file.read(_HEAD)
+    file.seek(0)
+    name = path.lower()
+    if head[128:] == b"DICM" or name.endswith(_DICOM_SUFFIXES):
+        return Kind.DICOM
+    if name.endswith(_NIFTI_SUFFIXES):
+        return Kind.NIFTI
+    return Kind.PICTURES if PurePosixPath(name).suffix in PICTURE_SUFFIXES else Kind.OTHER
+
+
+def describe_other(path: str) -> str:
+    """What a file of no kind is called in a message: by the end of its name."""
+    suffix = PurePosixPath(path).suffix.lower()
+    is_plain = suffix[1:].isalnum() and len(suffix) <= 12
+    return f"{suffix} files" if is_plain else "files without a known ending"
+
+
+def make_source_id(path: str) -> str:
+    """The path itself; one that is too long keeps its end, with a hash of all of it before."""
+    if len(path) <= MAX_SOURCE_ID:
+        return path
+    mark = f"{sha256(path.encode()).hexdigest()[:16]}…"
+    return mark + path[len(mark) - MAX_SOURCE_ID :]
+
+
+def reject(path: str, reason: str) -> BadRow:
+    """The BadRow of a file; a name that is no valid text is written with escapes."""
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    return BadRow(0, "file", shown, reason, source_id=make_source_id(shown))

@@ -1,0 +1,230 @@
+"""From the staged rows to the catalog: a few statements over whole tables.
+
+``staged_image`` is compared with the dataset's images, and only what differs is written: a row that
+says what the catalog has is not touched. New images get their profile as they are written, and
+those of one profile lie together on the disk, where a page of them is read.
+"""
+
+from dataclasses import dataclass
+
+from django.db.backends.utils import CursorWrapper
+
+from catalog.models import Image
+from catalog.profiles import SAME_KEY, add_profiles, count_profiles, key_of
+
+# All that a source says of an image; its labels apart.
+COLUMNS = (
+    "file_path", "remote_url", "modality_id", "area_id", "subject_id", "sex", "age_years", "width",
+    "height", "size_bytes", "sha256", "crc32", "mtime_ns", "metadata_json",
+)  # fmt: skip
+
+# How to join is told to the planner: the statistics of the catalog are those of before the import.
+# First whole tables are compared, with room to sort and hash them; then single rows are fetched.
+BY_TABLE = """
+    SET LOCAL work_mem = '128MB';
+    SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on
+"""
+BY_ROW = """
+    SET LOCAL enable_nestloop = on; SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off
+"""
+AS_USUAL = """
+    SET LOCAL work_mem TO DEFAULT; SET LOCAL enable_nestloop TO DEFAULT;
+    SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT
+"""
+
+# One row for each image that the catalog has; ``n`` is NULL where the source has it no more.
+_MATCH = """
+    CREATE TEMP TABLE staged_match ON COMMIT DROP AS
+    SELECT image.id, staged.n, image.source_id, image.profile_id,
+           image.gone_at IS NOT NULL AS was_gone,
+           image.gone_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed,
+           (given.label_ids, given.findings, given.confidences, given.label_metadata)
+           IS DISTINCT FROM
+           (staged.label_ids, staged.findings, staged.confidences, staged.label_metadata)
+           AS is_relabeled
+      FROM catalog_image image
+      LEFT JOIN staged_image staged ON staged.source_id = image.source_id
+      LEFT JOIN (
+            SELECT given.image_id,
+                   array_agg(given.label_id ORDER BY given.label_id) AS label_ids,
+                   array_agg(given.finding::text ORDER BY given.label_id) AS findings,
+                   array_agg(given.confidence ORDER BY given.label_id) AS confidences,
+                   array_agg(given.metadata_json ORDER BY given.label_id) AS label_metadata
+              FROM catalog_imagelabel given
+              JOIN catalog_image image ON image.id = given.image_id
+             WHERE image.dataset_id = {dataset}
+             GROUP BY given.image_id
+           ) given ON given.image_id = image.id
+     WHERE image.dataset_id = {dataset}
+"""
+_COUNT_MATCHED = """
+    SELECT count(*) FILTER (WHERE is_changed OR is_relabeled), count(*)
+      FROM staged_match WHERE n IS NOT NULL
+"""
+
+# ``staged`` beside the ``key`` of its profile; an image's own area is empty where the key has one.
+_STAGED = """
+    staged_image staged
+    JOIN catalog_dataset dataset ON dataset.id = {dataset}
+    CROSS JOIN LATERAL (SELECT {key}) key
+"""
+_KEYS = "(SELECT key.* FROM {staged}) staged"
+
+# Where each row goes: the id of its image, a new one if need be, and its profile. Only these few
+# columns are sorted, and the rows fetched in that order: sorting them whole takes longer than
+# writing them.
+_PLACE = """
+    CREATE TEMP TABLE staged_place ON COMMIT DROP AS
+    SELECT staged.ctid AS row, profile.id AS profile_id,
+           coalesce(known.id, nextval('{sequence}')) AS image_id,
+           known.id IS NULL AS is_new,
+           known.is_changed OR known.is_relabeled OR known.profile_id IS DISTINCT FROM profile.id
+           AS is_changed,
+           known.is_relabeled, staged.label_ids IS NOT NULL AS has_labels
+      FROM {staged}
+      JOIN catalog_imageprofile profile ON {same}
+      LEFT JOIN staged_match known ON known.n = staged.n
+     ORDER BY profile.id, staged.n
+"""
+
+_UPDATE = """
+    UPDATE catalog_image image
+       SET {assignments}, profile_id = place.profile_id, gone_at = NULL, updated_at = now()
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE image.id = place.image_id AND place.is_changed AND NOT place.is_new
+"""
+_INSERT = """
+    INSERT INTO catalog_image
+           (id, dataset_id, source_id, {columns}, profile_id, created_at, updated_at)
+    SELECT place.image_id, {dataset}, staged.source_id, {values}, place.profile_id, now(), now()
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE place.is_new
+"""
+_DROP_LABELS = """
+    DELETE FROM catalog_imagelabel
+     WHERE image_id IN (SELECT image_id FROM staged_place WHERE is_relabeled)
+"""
+_ADD_LABELS = """
+    INSERT INTO catalog_imagelabel (image_id, label_id, finding, confidence, metadata_json)
+    SELECT place.image_id, unnest(staged.label_ids), unnest(staged.findings),
+           unnest(staged.confidences), unnest(staged.label_metadata)
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE (place.is_new OR place.is_relabeled) AND place.has_labels
+"""
+
+_FIND_GONE = """
+    CREATE TEMP TABLE staged_gone ON COMMIT DROP AS
+    SELECT id, was_gone FROM staged_match known
+     WHERE n IS NULL
+       AND NOT EXISTS (SELECT FROM staged_reject bad WHERE bad.source_id = known.source_id)
+"""
+# A collection that takes one of them just now has either been seen by the next statement, or
+# waits for us and then finds it deleted.
+_LOCK_GONE = """
+    SELECT count(*) FROM (SELECT FROM catalog_image
+                           WHERE id IN (SELECT id FROM staged_gone) ORDER BY id FOR UPDATE) locked
+"""
+_RELEASED = """
+    (SELECT id FROM staged_gone gone
+      WHERE NOT EXISTS (SELECT FROM {holders} held WHERE held.{column} = gone.id))
+"""
+_REMOVE_GONE = (
+    "DELETE FROM catalog_imagelabel WHERE image_id IN {released}",
+    "DELETE FROM catalog_image WHERE id IN {released}",
+    "UPDATE catalog_image SET gone_at = now(), profile_id = NULL, updated_at = now()"
+    " WHERE gone_at IS NULL AND id IN (SELECT id FROM staged_gone)",
+)
+_DROP_TABLES = "DROP TABLE IF EXISTS staged_match, staged_place, staged_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of a dataset's images; ``is_written`` when any row of the catalog changed."""
+
+    added: int
+    changed: int
+    unchanged: int
+    gone: int
+    is_written: bool
+
+
+def merge_staged(cursor: CursorWrapper, dataset_id: int) -> Merged:
+    """Make the dataset's images and their profiles what is staged, and write nothing twice."""
+    cursor.execute(_DROP_TABLES)
+    cursor.execute(BY_TABLE)
+    changed, known = _match(cursor, dataset_id)
+    _place(cursor, dataset_id)
+    cursor.execute(_FIND_GONE)
+    cursor.execute("ANALYZE staged_gone")
+    cursor.execute(BY_ROW)
+    added, updated = _write_images(cursor, dataset_id)
+    gone, removed = _remove_gone(cursor)
+    is_written = bool(added or updated or removed)
+    if is_written:
+        count_profiles(cursor, [dataset_id])
+    cursor.execute(AS_USUAL)
+    return Merged(added, changed, known - changed, gone, is_written)
+
+
+def _match(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
+    """Find the images that the catalog has: (those that changed, those that are in the source)."""
+    image, staged = _columns("image"), _columns("staged")
+    cursor.execute(_MATCH.format(image=image, staged=staged, dataset=dataset_id))
+    cursor.execute("ANALYZE staged_match")
+    cursor.execute(_COUNT_MATCHED)
+    changed, known = cursor.fetchone()
+    return changed, known
+
+
+def _place(cursor: CursorWrapper, dataset_id: int) -> None:
+    """Find each row's profile and its image, or give it new ones."""
+    key = key_of("staged", labels="staged.positive_ids")
+    staged = _STAGED.format(key=key, dataset=dataset_id)
+    add_profiles(cursor, _KEYS.format(staged=staged))
+    cursor.execute("SELECT pg_get_serial_sequence('catalog_image', 'id')")
+    (sequence,) = cursor.fetchone()
+    cursor.execute(_PLACE.format(staged=staged, same=SAME_KEY, sequence=sequence))
+    cursor.execute("ANALYZE staged_place (is_new, is_changed, is_relabeled, has_labels)")
+
+
+def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
+    """Write the new and the changed images with their labels: (inserted, updated)."""
+    columns, values = ", ".join(COLUMNS), _columns("staged")
+    cursor.execute(_INSERT.format(columns=columns, values=values, dataset=dataset_id))
+    added = cursor.rowcount
+    assignments = ", ".join(f"{name} = staged.{name}" for name in COLUMNS)
+    cursor.execute(_UPDATE.format(assignments=assignments))
+    updated = cursor.rowcount
+    if updated:
+        cursor.execute(_DROP_LABELS)
+    if added or updated:
+        cursor.execute(_ADD_LABELS)
+    return added, updated
+
+
+def _remove_gone(cursor: CursorWrapper) -> tuple[int, int]:
+    """Delete what the source has no more, or mark it: (newly gone, rows written)."""
+    cursor.execute("SELECT count(*) FILTER (WHERE NOT was_gone), count(*) FROM staged_gone")
+    gone, candidates = cursor.fetchone()
+    written = 0
+    if candidates:
+        cursor.execute(_LOCK_GONE)
+        for statement in _REMOVE_GONE:
+            cursor.execute(statement.format(released=_released()))
+            written += cursor.rowcount
+    return gone, written
+
+
+def _released() -> str:
+    """SQL for the gone images that no collection holds; collections are an app above this one."""
+    held_by = Image._meta.get_field("collection_items")
+    holders = held_by.related_model._meta.db_table
+    return _RELEASED.format(holders=holders, column=held_by.field.column)
+
+
+def _columns(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in COLUMNS)

@@ -1,0 +1,104 @@
+"""From a source to the catalog: its entry, its rows, their files, in one transaction."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from django.db import connection, transaction
+
+from catalog.imaging.files import FileFacts
+from catalog.importers.local_files import KnownFile, with_facts
+from catalog.importers.published import save_dataset
+from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
+from catalog.importers.store import MAX_SHARE_REJECTED, ImportStopped, ignore, store_images
+from catalog.local import dataset_root
+from catalog.models import Dataset
+
+__all__ = ["ImportStopped", "import_source"]
+
+_CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
+
+
+def import_source(
+    *,
+    source: Source,
+    dry_run: bool = False,
+    max_rejected: int | None = None,
+    max_share: float = MAX_SHARE_REJECTED,
+    on_reject: Callable[[BadRow], None] = ignore,
+    on_rows: Callable[[int], None] = ignore,
+) -> ImportReport:
+    """Make a dataset what its source says: its own fields, its images, and what follows from them.
+
+    All of it or nothing happens, and nothing in a ``dry_run``, whose report is that of a real one.
+    ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``.
+
+    Raises:
+        BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
+        ImportStopped: as ``store_images``; or another import of this dataset is under way.
+        OSError: what the source raises while it is read.
+    """
+    report = ImportReport()
+    with transaction.atomic():
+        _claim(source.entry["slug"])
+        dataset, _ = save_dataset(entry=source.entry)
+        store_images(
+            dataset=dataset,
+            rows=_read_files(source.rows(), dataset, report),
+            num_rows=source.num_rows,
+            max_rejected=max_rejected,
+            max_share=max_share,
+            on_reject=on_reject,
+            on_rows=on_rows,
+            report=report,
+        )
+        if dry_run:
+            transaction.set_rollback(True)
+    return report
+
+
+def _claim(slug: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [slug])
+        if not cursor.fetchone()[0]:
+            raise ImportStopped(
+                f"Another import of “{slug}” is under way. Wait for its end and import again."
+            )
+
+
+def _read_files(
+    rows: Iterable[ImageRow | BadRow], dataset: Dataset, report: ImportReport
+) -> Iterator[ImageRow | BadRow]:
+    """The rows with the facts of their files; those whose file is not here without its path."""
+
+    def count_missing(source_id: str) -> None:
+        report.missing_files += 1
+
+    if not dataset.local_path:
+        return _without_files(rows, count_missing)
+    known = _make_lookup(dataset)
+    return with_facts(rows, root=dataset_root(dataset), known=known, on_missing=count_missing)
+
+
+def _without_files(
+    rows: Iterable[ImageRow | BadRow], on_missing: Callable[[str], None]
+) -> Iterator[ImageRow | BadRow]:
+    for row in rows:
+        if isinstance(row, ImageRow) and row.file_path:
+            on_missing(row.source_id)
+            row = replace(row, file_path="", facts=None)
+        yield row
+
+
+def _make_lookup(dataset: Dataset) -> Callable[[Sequence[str]], dict[str, KnownFile]]:
+    """What the catalog knows of files, so that those that are unchanged need not be read."""
+    local = dataset.images.local()
+    if not local.exists():
+        return lambda source_ids: {}
+
+    def find_known(source_ids: Sequence[str]) -> dict[str, KnownFile]:
+        names = ("source_id", "file_path", "size_bytes", "sha256", "crc32", "mtime_ns")
+        rows: Iterable[tuple[Any, ...]] = local.filter(source_id__in=source_ids).values_list(*names)
+        return {each[0]: KnownFile(each[1], FileFacts(*each[2:])) for each in rows}
+
+    return find_known

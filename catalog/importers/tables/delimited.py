@@ -1,0 +1,117 @@
+"""CSV and TSV after RFC 4180, as people really write them: ragged, torn, with open quotes. Pure."""
+
+import csv
+from collections.abc import Iterator
+
+from catalog.importers.rows import BadRow
+from catalog.importers.tables.lines import Lines, TableRow, find_flaw, show
+
+MAX_CELL = 1 << 20
+_OPEN_QUOTE = 'Close the quote, or double a quote that belongs to the text: "".'
+
+
+def read_cells(lines: Lines, delimiter: str) -> list[str] | None:
+    """The first row that has text, None when there is none. Raises `csv.Error` for a torn one."""
+    for cells in _reader(lines, delimiter):
+        if any(cell.strip() for cell in cells):
+            lines.held.clear()
+            return cells
+        lines.forget()
+    return None
+
+
+def iter_delimited(lines: Lines, width: int, delimiter: str) -> Iterator[TableRow | BadRow]:
+    """The rows of `width` cells; empty lines and empty cells beyond the last column are left out.
+
+    When a quote that is never closed swallows lines, only the line on which it stands is bad: the
+    others are read again, each by itself.
+    """
+    reader, held = _reader(lines, delimiter), lines.held
+    while True:
+        try:
+            for cells in reader:
+                if len(cells) == width and len(held) == 1 and not lines.flaw:
+                    yield TableRow(lines.number, cells)
+                    held.clear()
+                else:
+                    yield from _settle(lines, cells, width, delimiter)
+                    lines.forget()
+        except csv.Error as error:
+            yield from _read_apart(lines, f"The row cannot be read ({error})", width, delimiter)
+            lines.forget()
+        else:
+            return
+
+
+def _reader(lines: Lines, delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(MAX_CELL)
+    return csv.reader(iter(lines), delimiter=delimiter, skipinitialspace=True)
+
+
+def _settle(
+    lines: Lines, cells: list[str], width: int, delimiter: str
+) -> Iterator[TableRow | BadRow]:
+    """What is not one plain line of `width` cells."""
+    start = lines.number - len(lines.held) + 1
+    fitting = _fit(start, cells, width)
+    if lines.ended or (len(lines.held) > 1 and _is_torn(lines.held, fitting, delimiter)):
+        reason = f"Lines {start} to {lines.number} were read as one row"
+        yield from _read_apart(lines, reason, width, delimiter)
+    elif lines.flaw:
+        yield BadRow(start, "", show(lines.held[0]), f"The row has {lines.flaw}.")
+    elif fitting:
+        yield fitting
+
+
+def _is_torn(held: list[str], fitting: TableRow | BadRow | None, delimiter: str) -> bool:
+    """Whether lines look like one row only because a quote in one met another's by chance.
+
+    Then what follows the second quote is text, which the lenient reader takes for more of the cell.
+    """
+    if isinstance(fitting, BadRow):
+        return True
+    try:
+        next(csv.reader(held, delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error:
+        return True
+    return False
+
+
+def _read_apart(
+    lines: Lines, reason: str, width: int, delimiter: str
+) -> Iterator[TableRow | BadRow]:
+    start = lines.number - len(lines.held) + 1
+    first, *others = lines.held
+    yield BadRow(start, "", show(first), f"{reason}. {_OPEN_QUOTE}")
+    for number, line in enumerate(others, start=start + 1):
+        if row := _read_one(number, line, width, delimiter):
+            yield row
+
+
+def _read_one(number: int, line: str, width: int, delimiter: str) -> TableRow | BadRow | None:
+    if flaw := find_flaw(line):
+        return BadRow(number, "", show(line), f"The row has {flaw}.")
+    if line.count('"') % 2:
+        return BadRow(number, "", show(line), f"A quote stands alone. {_OPEN_QUOTE}")
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error as error:
+        return BadRow(number, "", show(line), f"The row cannot be read ({error}). {_OPEN_QUOTE}")
+    return _fit(number, cells, width)
+
+
+def _fit(line: int, cells: list[str], width: int) -> TableRow | BadRow | None:
+    """The row when it has the right number of cells; None for an empty one."""
+    if not any(cell.strip() for cell in cells):
+        return None
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        cells = cells[:width]
+    if len(cells) == width:
+        return TableRow(line, cells)
+    return BadRow(
+        line,
+        "",
+        show(" | ".join(cells)),
+        f"The row has {len(cells)} cells where the header has {width}. Put a cell that holds the "
+        "delimiter into quotes, and add what is missing.",
+    )

@@ -1,0 +1,123 @@
+"""Tables found by their names, and rows made wider by those of a second table. Pure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.reading import Table, TableRow
+from catalog.importers.tables.specs import TableSpec
+from catalog.importers.tables.templates import Cells, Getter, Header, compile_value
+
+_WILD = frozenset("*?[")
+
+
+def find_tables(home: Path, spec: TableSpec) -> list[Table]:
+    """The tables that the first fitting pattern finds below `home`, in the order of their names.
+
+    Raises `SourceError` when there is none, unless it is optional.
+    """
+    for pattern in spec.patterns:
+        if paths := _find_paths(home, pattern):
+            return [Table(home, path, spec.how) for path in paths]
+    if spec.optional:
+        return []
+    names = " or ".join(spec.patterns)
+    raise SourceError(
+        f"There is no {names} in {home}. Put the table there, or correct its path in the "
+        "description."
+    )
+
+
+def _find_paths(home: Path, pattern: str) -> list[str]:
+    if (home / pattern).is_file():
+        return [pattern]
+    if not _WILD & set(pattern):
+        return []
+    return sorted(found.relative_to(home).as_posix() for found in home.glob(pattern)
+                  if found.is_file())  # fmt: skip
+
+
+class Join:
+    """A second table, held in memory by key; of rows with the same key the first counts.
+
+    Raises `SourceError` when its file is missing, unless it is optional.
+    """
+
+    def __init__(self, home: Path, spec: TableSpec) -> None:
+        self.spec = spec
+        self._tables = find_tables(home, spec)
+        self.header = self._tables[0].header if self._tables else ()
+        self._rows: dict[str, Cells] = {}
+        for table in self._tables:
+            if table.header != self.header:
+                raise SourceError(f"{table.path} has other columns than {self._tables[0].path}.")
+            _make_get_key(table, spec)
+
+    @property
+    def is_there(self) -> bool:
+        return bool(self._tables)
+
+    def load(self) -> Iterator[tuple[str, BadRow]]:
+        """Read it all; hands out the rows that cannot be read, each with its table's path."""
+        self._rows.clear()
+        for table in self._tables:
+            get_key = _make_get_key(table, self.spec)
+            for row in table.rows():
+                if isinstance(row, BadRow):
+                    yield table.path, row
+                elif key := get_key(row.cells):
+                    self._rows.setdefault(key, row.cells)
+
+    def find(self, key: str) -> Cells:
+        """The row of a key; empty cells when there is none."""
+        return self._rows.get(key) or [""] * len(self.header)
+
+
+def _make_get_key(table: Table, spec: TableSpec) -> Getter:
+    index = {name: place for place, name in enumerate(table.header) if name}
+    return compile_value(spec.key, Header(table.path, index))
+
+
+class WideTable:
+    """A table whose rows are continued by those of the joins.
+
+    Raises `SourceError` when a joined column has the name of another. Its key may: it says the
+    same. Where an optional join is missing, its columns are empty.
+    """
+
+    def __init__(self, table: Table, joins: list[Join]) -> None:
+        self.path = table.path
+        self._table = table
+        self._joins = [join for join in joins if join.is_there]
+        is_open = len(self._joins) < len(joins)
+        index = {name: place for place, name in enumerate(table.header) if name}
+        width = len(table.header)
+        for join in self._joins:
+            keys = {template.whole for template in join.spec.key}
+            for place, name in enumerate(join.header, start=width):
+                if name in index and name not in keys:
+                    raise SourceError(
+                        f"{table.path} and the table joined to it both have a column “{name}”. "
+                        "Name the joined table's columns anew: header = […] with skip = 1."
+                    )
+                if name:
+                    index.setdefault(name, place)
+            width += len(join.header)
+        self.header = Header(table.path, index, is_open)
+        self._get_keys = [compile_value(join.spec.to, self.header) for join in self._joins]
+
+    @property
+    def num_rows(self) -> int | None:
+        return self._table.num_rows
+
+    def rows(self) -> Iterator[TableRow | BadRow]:
+        rows = self._table.rows()
+        return map(self._widen, rows) if self._joins else rows
+
+    def _widen(self, row: TableRow | BadRow) -> TableRow | BadRow:
+        if isinstance(row, BadRow):
+            return row
+        cells = row.cells
+        for join, get_key in zip(self._joins, self._get_keys, strict=True):
+            cells = cells + join.find(get_key(cells))
+        return TableRow(row.line, cells)

@@ -1,0 +1,200 @@
+"""Labels in the notations of published tables: separated words, lists, one column a label. Pure."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Generic, TypeVar
+
+from catalog.importers.rows import LabelRow
+from catalog.importers.tables.templates import Cells, Header, Template, compile_raw
+from catalog.importers.values import NotAList, clean, parse_list, parse_number, parse_share
+
+MAX_WORD = 120  # what a term's name holds
+FINDINGS = ("positive", "uncertain", "negative")  # the stronger first
+Labels = tuple[LabelRow, ...]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class CellError(Exception):
+    """A cell without which the row cannot be taken: its column, its text, and why."""
+
+    def __init__(self, column: str, value: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column, self.value, self.reason = column, value, reason
+
+
+class Remembered(dict[K, V], Generic[K, V]):
+    """What `read` makes of a key, remembered: tables say the same few things again and again.
+
+    It stops to grow at `MOST` keys, and long keys are not kept, so that memory stays flat.
+    """
+
+    MOST = 1 << 15
+    LONGEST = 1000
+
+    def __init__(self, read: Callable[[K], V]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, key: K) -> V:
+        value = self._read(key)
+        if len(self) < self.MOST and _measure(key) <= self.LONGEST:
+            self[key] = value
+        return value
+
+
+def _measure(key: object) -> int:
+    return sum(map(len, key)) if isinstance(key, tuple) else len(str(key))
+
+
+def fold(text: str) -> str:
+    """What a cell of a label's column says: `1`, `1.0`, `01` are one, and so are `Yes`, `yes`."""
+    number = parse_number(text).value
+    return clean(text).casefold() if number is None else repr(number + 0.0)
+
+
+def _fold_all(*texts: str) -> frozenset[str]:
+    return frozenset(map(fold, texts))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpec:
+    """One notation of labels. Either `words` or `columns` is given.
+
+    `words`: the cell, or text, that holds the words, parted by `separator`, or as a list.
+    `columns`: pairs of a column and its label; `values` says by a finding which cells mean it, and
+    `others` what every other cell means that is not empty ('': it cannot be read).
+    """
+
+    words: tuple[Template, ...] = ()
+    separator: str = ""
+    is_list: bool = False
+    finding: str = "positive"
+    confidence: tuple[Template, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    positive: frozenset[str] = _fold_all("1", "true", "t", "yes", "y", "positive", "pos", "x")
+    negative: frozenset[str] = _fold_all("0", "false", "f", "no", "n", "negative", "neg")
+    uncertain: frozenset[str] = _fold_all("-1", "uncertain", "maybe", "possible")
+    others: str = ""
+    ignore: frozenset[str] = frozenset()
+    rename: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole_columns(self) -> list[str]:
+        """The columns that say nothing beside the labels."""
+        return [t.whole for t in self.words if t.whole] + [column for column, _ in self.columns]
+
+    def read_word(self, word: str) -> str:
+        """The word as it is to be stored; '' for one to be left out. Raises `CellError`."""
+        word = clean(word)
+        if word.casefold() in self.ignore:
+            return ""
+        if len(word) > MAX_WORD:
+            raise CellError("", word, f"A label is longer than {MAX_WORD} characters; is it one?")
+        return self.rename.get(word, word)
+
+    def read_finding(self, text: str) -> str:
+        """What a cell of a label's column says; '' for nothing. Raises `CellError`."""
+        value = fold(text)
+        for finding in FINDINGS:
+            if value in getattr(self, finding):
+                return finding
+        if value and not self.others:
+            raise CellError(
+                "",
+                text,
+                "The cell says neither positive, uncertain nor negative. Correct it, or add it to "
+                "one of these lists in the description.",
+            )
+        return self.others if value else ""
+
+
+def compile_labels(specs: Iterable[LabelSpec], header: Header) -> Callable[[Cells], Labels]:
+    """A function that reads a row's labels; it raises `CellError` where they cannot be read.
+
+    Raises `SourceError` for columns that the table does not have.
+    """
+    readers = [
+        _compile_columns(spec, header) if spec.columns else _compile_words(spec, header)
+        for spec in specs
+    ]
+    if len(readers) == 1:
+        return readers[0]
+    return lambda cells: merge_labels(label for read in readers for label in read(cells))
+
+
+def merge_labels(labels: Iterable[LabelRow]) -> Labels:
+    """Each word once: with the stronger finding, and of equal ones the surer or the first."""
+    found: dict[str, LabelRow] = {}
+    for label in labels:
+        known = found.get(label.word)
+        if known is None or _strength(label) > _strength(known):
+            found[label.word] = label
+    return tuple(found.values())
+
+
+def _strength(label: LabelRow) -> tuple[int, float]:
+    return -FINDINGS.index(label.finding), label.confidence or 0.0
+
+
+# --- One column a label ---
+def _compile_columns(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]:
+    places = [(column, word, header.find(column)) for column, word in spec.columns]
+    present = [(column, word, index) for column, word, index in places if index is not None]
+    if not present:
+        return lambda cells: ()
+
+    findings = Remembered(spec.read_finding)
+
+    def read(texts: tuple[str, ...]) -> Labels:
+        found = []
+        for (column, word, _), text in zip(present, texts, strict=True):
+            try:
+                finding = findings[text]
+            except CellError as error:
+                raise CellError(column, text, error.reason) from error
+            if finding:
+                found.append(LabelRow(word, finding))
+        return merge_labels(found)
+
+    remembered = Remembered(read)
+    if len(present) == 1:
+        only = present[0][2]
+        return lambda cells: remembered[(cells[only],)]
+    take = itemgetter(*(index for _, _, index in present))
+    return lambda cells: remembered[take(cells)]
+
+
+# --- Words in a cell ---
+def _compile_words(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]:
+    get_text = compile_raw(spec.words, header)
+    column = next((name for template in spec.words for name in template.columns), "")
+
+    def read(text: str) -> Labels:
+        try:
+            words = [spec.read_word(word) for word in _split(spec, text)]
+        except NotAList as error:
+            raise CellError(column, text, str(error)) from error
+        except CellError as error:
+            raise CellError(column, text, error.reason) from error
+        return tuple(LabelRow(word, spec.finding) for word in dict.fromkeys(words) if word)
+
+    remembered = Remembered(read)
+    if not spec.confidence:
+        return lambda cells: remembered[get_text(cells)]
+    get_share = compile_raw(spec.confidence, header)
+    shares: Remembered[str, float | None] = Remembered(lambda text: parse_share(text).value)
+
+    def read_with_share(cells: Cells) -> Labels:
+        share = shares[get_share(cells)]
+        return tuple(label._replace(confidence=share) for label in remembered[get_text(cells)])
+
+    return read_with_share
+
+
+def _split(spec: LabelSpec, text: str) -> list[str]:
+    if spec.is_list:
+        return parse_list(text)
+    return text.split(spec.separator) if spec.separator else [text]

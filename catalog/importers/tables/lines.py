@@ -1,0 +1,88 @@
+"""The lines of a text table, decoded one by one: what is wrong with one costs that one. Pure."""
+
+from collections.abc import Iterator
+from functools import partial
+from io import TextIOWrapper
+from typing import NamedTuple
+
+from catalog.importers.rows import SourceError
+
+MAX_LINE = 1 << 24  # characters; a picture in one line of JSON is longer than any row
+MAX_LINES_OF_A_ROW = 20_000
+_SHOWN = 200
+
+
+class TableRow(NamedTuple):
+    """One row: the line on which it begins, from 1 (in Parquet the row), and a text a column."""
+
+    line: int
+    cells: list[str]
+
+
+class Lines:
+    """The lines of `text`, which decodes with "surrogateescape" and `newline=""`.
+
+    While a reader takes a row, `held` are its lines so far, `number` is the last one's, from 1, and
+    `flaw` what is wrong with them, or ''; `forget` starts the next row. A line that is not in
+    `encoding` is read in `second`, where that is given.
+    """
+
+    def __init__(self, text: TextIOWrapper, *, name: str, encoding: str, second: str) -> None:
+        self.number = 0
+        self.flaw = ""
+        self.held: list[str] = []
+        self.ended = False
+        self._name, self._encoding, self._second = name, encoding, second
+        self._feed = self._read(text)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._feed
+
+    def forget(self) -> None:
+        self.held.clear()
+        self.flaw = ""
+
+    def _read(self, text: TextIOWrapper) -> Iterator[str]:
+        for line in iter(partial(text.readline, MAX_LINE), ""):
+            self.number += 1
+            if len(line) == MAX_LINE or len(self.held) == MAX_LINES_OF_A_ROW:
+                raise SourceError(
+                    f"{self._name}, line {self.number}: a row does not end. Is this a table, and "
+                    "is every quote closed?"
+                )
+            if not line.isascii() or "\0" in line:
+                line = self._mend(line)
+            self.held.append(line)
+            yield line
+        self.ended = True
+
+    def _mend(self, line: str) -> str:
+        if self._second and not _is_text(line):
+            raw = line.encode(self._encoding, "surrogateescape")
+            line = raw.decode(self._second, "surrogateescape")
+        self.flaw = self.flaw or find_flaw(line)
+        return line
+
+
+def find_flaw(line: str) -> str:
+    """What keeps a line from being stored, with what to do; '' when nothing does."""
+    if not _is_text(line):
+        return (
+            "bytes that are not in the table's encoding. Name it in the description, as in "
+            'encoding = ["utf-8", "latin-1"]'
+        )
+    return "NUL characters. Save the table again as plain text" if "\0" in line else ""
+
+
+def _is_text(line: str) -> bool:
+    """Whether all of it was decoded: bytes that were not stand as surrogates."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def show(text: str) -> str:
+    """The start of a text, fit to be written anywhere."""
+    return text[:_SHOWN].strip().replace("\0", "\\0").encode(errors="replace").decode()

@@ -1,0 +1,177 @@
+"""From a row of a table to an image, compiled once a table so that a row costs microseconds. Pure.
+
+An optional value that cannot be read, or says more than its field holds, leaves its text in the
+metadata under its column's own name. Columns that tell who somebody is never get there.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from catalog.imaging.files import UnsafePath
+from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
+from catalog.importers.tables.lines import show
+from catalog.importers.tables.metadata import MetadataReader
+from catalog.importers.tables.specs import Description, ImageSpec, Value
+from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
+from catalog.importers.values import (
+    MAX_BYTES,
+    Reading,
+    clean,
+    is_identifying,
+    parse_age,
+    parse_age_between,
+    parse_count,
+    parse_sex,
+)
+
+MAX_SOURCE_ID = 255
+MAX_SUBJECT = 128
+MAX_URL = 1000
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_URL = re.compile(r"(?:https?|s3|gs)://[^\s<>\"\\^`{|}]+")
+
+
+class Field(NamedTuple):
+    """One optional field: its text, what it reads as, and the columns that keep it when unclear."""
+
+    get: Callable[[Cells], Any]
+    read: Callable[[Any], Reading]
+    raw: tuple[tuple[str, int], ...]
+
+
+class RowReader:
+    """Reads the rows of one table. Raises `SourceError` for columns that it does not have."""
+
+    def __init__(
+        self, description: Description, header: Header, finder: FileFinder | None = None
+    ) -> None:
+        image, files = description.image, description.files
+        self._id_column = _name_column(image.id)
+        self._path_column = _name_column(files.path or image.id)
+        self._get_id = compile_value(image.id, header)
+        self._get_path = compile_value(files.path or image.id, header)
+        self._finder = finder
+        self._get_modality = compile_value(image.modality, header)
+        self._get_area = compile_value(image.area, header)
+        self._fields = tuple(_compile_fields(image, header).items())
+        self._labels = compile_labels(description.labels, header)
+        self._metadata = MetadataReader(description, header)
+
+    def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
+        """The image of a row; None for a row without any text."""
+        source_id = self._get_id(cells)
+        if not source_id.isprintable() or not 0 < len(source_id) <= MAX_SOURCE_ID:
+            if not any(map(str.strip, cells)):
+                return None
+            if problem := _check_id(source_id):
+                return BadRow(line, self._id_column, show(source_id), problem)
+        try:
+            row = ImageRow(source_id, line, labels=self._labels(cells))
+            if self._finder:
+                row.file_path = self._find_file(self._finder, cells)
+        except CellError as error:
+            return BadRow(line, error.column, show(error.value), error.reason, source_id)
+        row.modality = self._get_modality(cells)
+        row.area = self._get_area(cells)
+        row.metadata = metadata = self._metadata.read(cells)
+        for name, (get, read, raw) in self._fields:
+            value, exact = read(get(cells))
+            setattr(row, name, value)
+            if not exact:
+                metadata.update({column: cells[index] for column, index in raw})
+        return row
+
+    def _find_file(self, finder: FileFinder, cells: Cells) -> str:
+        name = self._get_path(cells)
+        try:
+            return finder.find(name)
+        except UnsafePath as error:
+            raise CellError(self._path_column, name, str(error)) from error
+
+
+def _name_column(value: Value) -> str:
+    return next((name for template in value for name in template.columns), "")
+
+
+def _check_id(source_id: str) -> str:
+    if not source_id:
+        return "The image has no id. Fill the cell, or take the row out."
+    if len(source_id) > MAX_SOURCE_ID:
+        return f"The id is longer than {MAX_SOURCE_ID} characters. Choose a shorter column."
+    if _CONTROL.search(source_id):
+        return "The id has control characters. Write it as plain text."
+    return ""
+
+
+# --- Fields ---
+def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
+    def read_sex(text: str) -> Reading:
+        word = fold(text)
+        return Reading(image.sex_words[word]) if word in image.sex_words else parse_sex(text)
+
+    def read_bytes(text: str) -> Reading:
+        return parse_count(text, most=MAX_BYTES)
+
+    values: dict[str, tuple[Value, Callable[[str], Reading]]] = {
+        "subject_id": (image.subject, _read_subject),
+        "sex": (image.sex, Remembered(read_sex).__getitem__),
+        "width": (image.width, Remembered(parse_count).__getitem__),
+        "height": (image.height, Remembered(parse_count).__getitem__),
+        "size_bytes": (image.size, read_bytes),
+        "remote_url": (image.url, _read_url),
+    }
+    fields = {
+        name: Field(compile_raw(value, header), read, _find_raw(value, header))
+        for name, (value, read) in values.items()
+        if value
+    }
+    if image.age or image.born:
+        fields["age_years"] = _compile_age(image, header)
+    return fields
+
+
+def _compile_age(image: ImageSpec, header: Header) -> Field:
+    """The age as it is given, and where it is not, from the dates."""
+    get_age, get_born, get_studied = (
+        compile_raw(value, header) for value in (image.age, image.born, image.studied)
+    )
+
+    def read_age(text: str) -> Reading[float | None]:
+        return parse_age(text, unit=image.age_unit)
+
+    def read_all(texts: tuple[str, str, str]) -> Reading[float | None]:
+        given, exact = read_age(texts[0])
+        if given is not None:
+            return Reading(given, exact)
+        found, also_exact = parse_age_between(*texts[1:])
+        return Reading(found, exact and also_exact)
+
+    if not image.born:
+        return Field(get_age, Remembered(read_age).__getitem__, _find_raw(image.age, header))
+    return Field(
+        lambda cells: (get_age(cells), get_born(cells), get_studied(cells)),
+        Remembered(read_all).__getitem__,
+        _find_raw((*image.age, *image.born, *image.studied), header),
+    )
+
+
+def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
+    """The columns whose text is kept when it was not understood."""
+    columns = dict.fromkeys(name for template in value for name in template.columns)
+    places = ((name, header.find(name)) for name in columns if not is_identifying(name))
+    return tuple((name, index) for name, index in places if index is not None)
+
+
+def _read_subject(text: str) -> Reading[str]:
+    text = clean(text)
+    is_good = len(text) <= MAX_SUBJECT and not _CONTROL.search(text)
+    return Reading(text) if is_good else Reading("", exact=False)
+
+
+def _read_url(text: str) -> Reading[str]:
+    text = clean(text)
+    is_good = not text or (len(text) <= MAX_URL and _URL.fullmatch(text))
+    return Reading(text) if is_good else Reading("", exact=False)

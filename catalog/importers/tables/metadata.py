@@ -1,0 +1,116 @@
+"""What is kept of a row beside the fields of an image, for `metadata_json`. Pure."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from catalog.importers.tables.labels import Remembered
+from catalog.importers.tables.specs import Description, MetadataSpec, Value
+from catalog.importers.tables.templates import Cells, Header, compile_value
+from catalog.importers.values import NotAList, clean, is_identifying, parse_list, parse_number
+
+_LARGEST_INTEGER = 2**53
+# The words that mean nothing are short: longer texts need no look.
+_LONG = 6
+_NOTHING: tuple[object, ...] = ("", [])
+
+Convert = Callable[[str], Any]
+
+
+class MetadataReader:
+    """Reads the metadata of one table's rows. Raises `SourceError` for columns that it lacks."""
+
+    def __init__(self, description: Description, header: Header) -> None:
+        spec, view = description.metadata, description.image.view
+        for name in (*spec.only, *spec.leave_out, *spec.numbers, *spec.lists):
+            header.find(name)
+        names = spec.only or _find_others(description, header)
+        places = [(name, header.index[name]) for name in names if name in header.index]
+        converts = {name: _find_converter(spec, name) for name in names}
+        self._kept = [(name, index) for name, index in places if not converts[name]]
+        self._converted = [
+            (name, index, Remembered(convert))
+            for name, index in places
+            if (convert := converts[name])
+        ]
+        added: dict[str, Value] = {name: (template,) for name, template in spec.add}
+        if view:
+            added["view"] = view
+        self._is_told = Remembered(_is_told)
+        self._added = [(name, compile_value(value, header)) for name, value in added.items()]
+
+    def read(self, cells: Cells) -> dict[str, Any]:
+        metadata: dict[str, Any] = {}
+        is_told = self._is_told
+        for name, index in self._kept:
+            text = cells[index]
+            if text and (len(text) > _LONG or is_told[text]):
+                metadata[name] = text
+        for name, index, convert in self._converted:
+            if (value := convert[cells[index]]) not in _NOTHING:
+                metadata[name] = value
+        for name, get in self._added:
+            if text := get(cells):
+                metadata[name] = text
+        return metadata
+
+
+class Gatherer:
+    """Takes out of a row what `[many]` gathers: a mapping by column, empty for nothing."""
+
+    def __init__(self, description: Description, header: Header) -> None:
+        many = description.many
+        self._columns: list[tuple[str, int, Convert | None]] = []
+        self._unless = header.find(many.unless) if many and many.unless else None
+        for name in many.columns if many else ():
+            if (index := header.find(name)) is not None:
+                convert = _find_converter(description.metadata, name)
+                self._columns.append((name, index, convert))
+
+    def read(self, cells: Cells) -> dict[str, Any]:
+        if self._unless is not None and not clean(cells[self._unless]):
+            return {}
+        texts = ((name, clean(cells[index]), convert) for name, index, convert in self._columns)
+        return {name: convert(text) if convert else text for name, text, convert in texts if text}
+
+
+def _is_told(text: str) -> bool:
+    return clean(text) != ""
+
+
+def _find_others(description: Description, header: Header) -> Iterable[str]:
+    """All columns but those that identify, are left out, or are told whole by a field.
+
+    (The store keeps the words of modality and area that no vocabulary knows.)
+    """
+    image = description.image
+    told = {name for spec in description.labels for name in spec.whole_columns}
+    for value in (image.id, image.subject, image.sex, image.age, image.modality, image.area,
+                  image.view, image.width, image.height, image.size, image.url):  # fmt: skip
+        if len(value) == 1:
+            told.add(value[0].whole)
+    if description.many:
+        told.update(description.many.columns)
+    told |= description.metadata.leave_out
+    return [name for name in header.index if name not in told and not is_identifying(name)]
+
+
+def _find_converter(spec: MetadataSpec, name: str) -> Convert | None:
+    if name in spec.numbers:
+        return read_number
+    return read_list if name in spec.lists else None
+
+
+def read_number(text: str) -> int | float | str:
+    """The number of a cell for JSON, whole where it is; the text where there is none."""
+    number = parse_number(text).value
+    if number is None:
+        return clean(text)
+    return int(number) if number.is_integer() and abs(number) < _LARGEST_INTEGER else number
+
+
+def read_list(text: str) -> list[str] | str:
+    """The items of a cell; the text where it is no list."""
+    try:
+        return parse_list(text)
+    except NotAList:
+        return text

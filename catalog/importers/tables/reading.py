@@ -1,0 +1,260 @@
+"""Tables as rows of text with line numbers: CSV, TSV, JSON Lines, Parquet, plain or packed.
+
+CSV, TSV and JSON Lines may be packed with gzip or stand alone in a ZIP; what a file is packed with
+is read from its first bytes, not from its name. Everything streams: memory stays flat. Pure.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+
+from catalog.imaging.files import UnsafePath, open_beneath
+from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.delimited import iter_delimited, read_cells
+from catalog.importers.tables.lines import Lines, TableRow, find_flaw, show
+
+__all__ = ["FORMATS", "SourceError", "Table", "TableFormat", "TableRow"]
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet")
+_ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl",
+            "parquet": "parquet", "pq": "parquet", "txt": "csv"}  # fmt: skip
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """How a table is to be read; what is empty is found out.
+
+    `encodings`: a line that is not in the first is read in the second. `header` names the columns
+    of a table that has no such line; `skip` lines stand before the header.
+    """
+
+    format: str = ""
+    encodings: tuple[str, ...] = ("utf-8",)
+    delimiter: str = ""
+    header: tuple[str, ...] = ()
+    skip: int = 0
+    member: str = ""
+
+
+class Table:
+    """A table below `folder`. Raises `SourceError` when it cannot be read, at any time."""
+
+    def __init__(self, folder: Path, path: str, how: TableFormat) -> None:
+        self.path = path
+        self._folder, self._how = folder, how
+        self._format = how.format or _guess_format(path)
+        with self._watching(), ExitStack() as stack:
+            self.header = self._check_header(self._read_header(stack))
+
+    def rows(self) -> Iterator[TableRow | BadRow]:
+        """The rows after the header, each as long as it; rows without any text are left out."""
+        with self._watching(), ExitStack() as stack:
+            if self._format == "parquet":
+                yield from _iter_parquet(self._open_parquet(stack))
+            elif self._format == "jsonl":
+                yield from _iter_json_lines(self._open_lines(stack), self.header)
+            else:
+                lines = self._open_lines(stack)
+                if not self._how.header:
+                    read_cells(lines, self._delimiter)
+                yield from iter_delimited(lines, len(self.header), self._delimiter)
+
+    @property
+    def _delimiter(self) -> str:
+        return self._how.delimiter or ("\t" if self._format == "tsv" else ",")
+
+    @property
+    def num_rows(self) -> int | None:
+        """The number of rows where the file says it (Parquet)."""
+        if self._format != "parquet":
+            return None
+        with self._watching(), ExitStack() as stack:
+            return self._open_parquet(stack).metadata.num_rows
+
+    # --- The header ---
+    def _read_header(self, stack: ExitStack) -> list[str]:
+        if self._format == "parquet":
+            return list(self._open_parquet(stack).schema_arrow.names)
+        lines = self._open_lines(stack)
+        if self._format == "jsonl":
+            return _find_keys(lines)
+        if self._how.header:
+            return list(self._how.header)
+        cells = read_cells(lines, self._delimiter)
+        if cells is None:
+            raise SourceError(f"{self.path} is empty: not even a line with the columns' names.")
+        if lines.flaw:
+            raise SourceError(f"{self.path}, line {lines.number}: the header has {lines.flaw}.")
+        return cells
+
+    def _check_header(self, names: list[str]) -> tuple[str, ...]:
+        stripped = [name.strip() for name in names]
+        named = [name for name in stripped if name]
+        if not named:
+            raise SourceError(
+                f"{self.path} names no column. If it has no header line, name the columns in the "
+                'description: header = ["id", "label"].'
+            )
+        for name in named:
+            if (count := named.count(name)) > 1:
+                raise SourceError(
+                    f"{self.path}: {count} columns are named “{name}”. Rename them in the table, "
+                    "or give it new names in the description: header = […] with skip = 1."
+                )
+        return tuple(stripped)
+
+    # --- The file ---
+    def _open_lines(self, stack: ExitStack) -> Lines:
+        raw = stack.enter_context(open_beneath(self._folder, self.path))
+        start = raw.read(4)
+        raw.seek(0)
+        file: BinaryIO = raw
+        if start.startswith(b"\x1f\x8b"):
+            file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
+        elif start.startswith(b"PK\x03\x04"):
+            file = self._open_member(stack.enter_context(zipfile.ZipFile(raw)), stack)
+        encoding, *others = self._how.encodings
+        buffered = stack.enter_context(io.BufferedReader(cast("io.RawIOBase", file), 1 << 16))
+        text = self._decode(buffered, encoding)
+        lines = Lines(
+            stack.enter_context(text),
+            name=self.path,
+            encoding=encoding,
+            second=others[0] if others else "",
+        )
+        for _ in range(self._how.skip):
+            next(iter(lines), None)
+        lines.forget()
+        return lines
+
+    def _decode(self, file: Any, encoding: str) -> io.TextIOWrapper:
+        mark = file.peek(2)[:2]
+        if mark in _UTF16_MARKS:
+            encoding = "utf-16"
+        elif encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+            encoding = "utf-8-sig"
+        # What cannot be decoded is kept apart, so that it costs one row and not the whole table.
+        return io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
+
+    def _open_member(self, archive: zipfile.ZipFile, stack: ExitStack) -> BinaryIO:
+        names = [
+            name
+            for name in archive.namelist()
+            if not name.endswith("/") and not name.startswith("__MACOSX/")
+        ]
+        wanted = [self._how.member] if self._how.member else names
+        if len(wanted) != 1 or wanted[0] not in names:
+            raise SourceError(
+                f"{self.path} holds {len(names)} files ({', '.join(names[:5])}). Name the one that "
+                'is the table in the description: member = "train.csv".'
+            )
+        return cast("BinaryIO", stack.enter_context(archive.open(wanted[0])))
+
+    def _open_parquet(self, stack: ExitStack) -> Any:
+        raw = stack.enter_context(open_beneath(self._folder, self.path))
+        return pq.ParquetFile(raw)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Turn what the many readers raise into one sentence that names the file."""
+        try:
+            yield
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise SourceError(
+                f"{self.path} is cut short or damaged ({error}). Download or copy it again."
+            ) from error
+        except FileNotFoundError as error:
+            raise SourceError(f"{self.path} is not in {self._folder}.") from error
+        except (UnsafePath, LookupError, UnicodeError, NotImplementedError, RuntimeError) as error:
+            raise SourceError(f"{self.path} cannot be read: {error}") from error
+        except csv.Error as error:
+            raise SourceError(f"{self.path}: the header cannot be read ({error}).") from error
+        except pa.ArrowException as error:
+            raise SourceError(f"{self.path} is no readable Parquet file: {error}") from error
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+
+
+def _guess_format(path: str) -> str:
+    for ending in reversed(path.lower().rsplit("/", 1)[-1].split(".")[1:]):
+        if ending in _ENDINGS:
+            return _ENDINGS[ending]
+    raise SourceError(
+        f"The name {path} does not say what kind of table it is. Give the format in the "
+        f"description: {', '.join(FORMATS)}."
+    )
+
+
+# --- JSON Lines ---
+def _find_keys(lines: Lines) -> list[str]:
+    """All keys of all objects, in the order in which they come: keys may be missing in some."""
+    keys: dict[str, None] = {}
+    for line in lines:
+        lines.forget()
+        found = _load_object(line)
+        if isinstance(found, dict):
+            keys.update(dict.fromkeys(found))
+    return list(keys)
+
+
+def _iter_json_lines(lines: Lines, header: tuple[str, ...]) -> Iterator[TableRow | BadRow]:
+    for line in lines:
+        found = f"The line has {lines.flaw}." if lines.flaw else _load_object(line)
+        lines.forget()
+        if isinstance(found, dict):
+            texts = {key.strip(): _write_text(value) for key, value in found.items()}
+            yield _check_texts(lines.number, [texts.get(key, "") for key in header])
+        elif line.strip():
+            yield BadRow(lines.number, "", show(line), found)
+
+
+def _check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
+    """JSON can spell out, and Parquet can hold, characters that no database stores."""
+    if flaw := find_flaw("".join(cells)):
+        return BadRow(line, "", show(" | ".join(cells)), f"The row has {flaw}.")
+    return TableRow(line, cells)
+
+
+def _load_object(line: str) -> dict[str, Any] | str:
+    """The object of a line, or what is wrong with it."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"The line is no JSON: {error}."
+    return found if isinstance(found, dict) else "The line is no JSON object {…}."
+
+
+def _write_text(value: Any) -> str:
+    """A value as a CSV would have it; lists and objects as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return str(value)
+
+
+# --- Parquet ---
+def _iter_parquet(file: Any) -> Iterator[TableRow | BadRow]:
+    line = 0
+    for batch in file.iter_batches(batch_size=_BATCH):
+        columns = [[_write_text(value) for value in column.to_pylist()] for column in batch.columns]
+        for cells in zip(*columns, strict=True):
+            line += 1
+            yield _check_texts(line, list(cells))

@@ -1,0 +1,206 @@
+"""The source that a `dataset.toml` describes: its tables, row by row, as images."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.importers.rows import BadRow, ImageRow, SourceError
+from catalog.importers.tables.description import read_description
+from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.join import Join, WideTable, find_tables
+from catalog.importers.tables.labels import merge_labels
+from catalog.importers.tables.mapping import RowReader
+from catalog.importers.tables.metadata import Gatherer
+from catalog.importers.tables.specs import Description
+
+SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
+_FILLED = tuple(
+    each.name for each in fields(ImageRow) if each.name not in ("labels", "metadata", "line")
+)
+
+
+def open_dataset_toml(
+    path: Path, *, tables: Path | None = None, files: Path | None = None
+) -> "TableSource":
+    """The source that the file `path` describes, with its tables found and their columns checked.
+
+    `tables` is where the tables lie when not beside `path`; `files` is where the images' files lie,
+    in place of the folder in the description. Raises `SourceError`, as `rows` does later.
+    """
+    description = read_description(path)
+    folder = files or description.files.folder
+    if folder is not None and not folder.is_dir():
+        raise SourceError(
+            f"The folder {folder} is not there. Put the files there, name another one, or take "
+            "folder out of [files] to catalog the table alone."
+        )
+    return TableSource(description, tables or path.parent, folder)
+
+
+@dataclass(slots=True)
+class _Compiled:
+    table: WideTable
+    reader: RowReader
+    gatherer: Gatherer
+
+
+class TableSource:
+    """One dataset from its tables; images come in the order of their first rows.
+
+    Memory is flat but for joined tables, for files that are sought anywhere, and for several rows
+    an image that do not follow one another: then all images are held (2 KB each) until the end.
+    """
+
+    def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
+        self.entry: Mapping[str, Any] = _complete(description.entry, folder)
+        self._description = description
+        self._joins = [Join(home, spec) for spec in description.joins]
+        finder = FileFinder(folder, description.files) if folder else None
+        self._tables = [
+            self._compile(WideTable(table, self._joins), finder)
+            for spec in description.tables
+            for table in find_tables(home, spec)
+        ]
+        if not self._tables:
+            raise SourceError(f"None of the tables that the description names is in {home}.")
+        self.num_rows = self._count_rows()
+
+    def rows(self) -> Iterator[ImageRow | BadRow]:
+        """Raises `SourceError` for a table that turns out to be damaged."""
+        for join in self._joins:
+            for path, row in join.load():
+                yield self._name_table(row, path)
+        many = self._description.many
+        if many is None:
+            for compiled in self._tables:
+                yield from self._read_single(compiled)
+        elif many.adjacent:
+            for compiled in self._tables:
+                yield from _join_adjacent(self._read_many(compiled), many.gather)
+        else:
+            every = (pair for compiled in self._tables for pair in self._read_many(compiled))
+            yield from _join_all(every, many.gather)
+
+    def _compile(self, table: WideTable, finder: FileFinder | None) -> _Compiled:
+        return _Compiled(
+            table,
+            RowReader(self._description, table.header, finder),
+            Gatherer(self._description, table.header),
+        )
+
+    def _count_rows(self) -> int | None:
+        counts = [compiled.table.num_rows for compiled in self._tables]
+        if self._description.many or None in counts:
+            return None
+        return sum(count or 0 for count in counts)
+
+    def _read_single(self, compiled: _Compiled) -> Iterator[ImageRow | BadRow]:
+        read = compiled.reader.read
+        for row in compiled.table.rows():
+            image = row if isinstance(row, BadRow) else read(*row)
+            if isinstance(image, BadRow):
+                yield self._name_table(image, compiled.table.path)
+            elif image:
+                yield image
+
+    def _read_many(self, compiled: _Compiled) -> Iterator["_Piece"]:
+        for row in compiled.table.rows():
+            if isinstance(row, BadRow):
+                yield self._name_table(row, compiled.table.path), {}
+                continue
+            image = compiled.reader.read(*row)
+            if isinstance(image, BadRow):
+                yield self._name_table(image, compiled.table.path), {}
+            elif image:
+                yield image, compiled.gatherer.read(row.cells)
+
+    def _name_table(self, row: BadRow, path: str) -> BadRow:
+        """Of several tables, the line alone does not say where."""
+        is_clear = len(self._tables) == 1 and not self._joins
+        return row if is_clear else replace(row, reason=f"{path}: {row.reason}")
+
+
+def _complete(entry: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The entry over the shipped one of the same slug, with the place of its files."""
+    shipped = {each["slug"]: each for each in read_datasets(SHIPPED_DATASETS)}
+    complete = {**shipped.get(entry["slug"], {}), **entry}
+    if folder is not None:
+        place, home = folder.resolve(), Path(settings.DATASET_ROOTS[0])
+        inside = place.is_relative_to(home)
+        complete["local_path"] = str(place.relative_to(home) if inside else place)
+    return complete
+
+
+# --- Several rows an image ---
+_Piece = tuple[ImageRow | BadRow, dict[str, Any]]
+
+
+class _Whole:
+    """An image that is put together from its rows; with one bad row it is not given out."""
+
+    def __init__(self, piece: _Piece, gather: str) -> None:
+        self._row, gathered = piece
+        self._gather = gather
+        self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
+        self._gathered = [gathered] if gathered else []
+
+    @property
+    def source_id(self) -> str:
+        return self._row.source_id
+
+    def add(self, piece: _Piece) -> None:
+        row, gathered = piece
+        if isinstance(self._row, BadRow) or isinstance(row, BadRow):
+            self._row = row if isinstance(row, BadRow) else self._row
+            return
+        self._labels += row.labels
+        self._gathered += [gathered] if gathered else []
+        self._row.metadata = {**row.metadata, **self._row.metadata}
+        for name in _FILLED:
+            if getattr(self._row, name) in ("", None):
+                setattr(self._row, name, getattr(row, name))
+
+    def finish(self) -> Iterator[ImageRow]:
+        if isinstance(self._row, ImageRow):
+            self._row.labels = merge_labels(self._labels)
+            if self._gathered:
+                self._row.metadata = {**self._row.metadata, self._gather: self._gathered}
+            yield self._row
+
+
+def _join_adjacent(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
+    whole: _Whole | None = None
+    for piece in pieces:
+        row = piece[0]
+        if isinstance(row, BadRow):
+            yield row
+        if not row.source_id:
+            continue
+        if whole and row.source_id == whole.source_id:
+            whole.add(piece)
+        else:
+            if whole:
+                yield from whole.finish()
+            whole = _Whole(piece, gather)
+    if whole:
+        yield from whole.finish()
+
+
+def _join_all(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
+    wholes: dict[str, _Whole] = {}
+    for piece in pieces:
+        row = piece[0]
+        if isinstance(row, BadRow):
+            yield row
+        if not row.source_id:
+            continue
+        if row.source_id in wholes:
+            wholes[row.source_id].add(piece)
+        else:
+            wholes[row.source_id] = _Whole(piece, gather)
+    for whole in wholes.values():
+        yield from whole.finish()

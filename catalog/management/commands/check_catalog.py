@@ -1,0 +1,58 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from catalog.audit import DatasetAudit, audit_datasets, repair_datasets
+
+
+class Command(BaseCommand):
+    help = (
+        "Prove that the counts of datasets and filters agree with the images. Exit code 1 where "
+        "they do not; --repair derives them anew."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--repair", action="store_true", help="count those datasets anew that are wrong"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        wrong = self._audit()
+        if wrong and options["repair"]:
+            repair_datasets(dataset_ids=[each.dataset_id for each in wrong])
+            self.stdout.write(f"Counted anew: {_join(wrong)}. Once more:")
+            wrong = self._audit()
+        if wrong:
+            advice = (
+                "Images were changed past medagg meanwhile; try again."
+                if options["repair"]
+                else "Run manage.py check_catalog --repair."
+            )
+            raise CommandError(f"The counts of {_join(wrong)} are wrong. {advice}")
+
+    def _audit(self) -> list[DatasetAudit]:
+        wrong, datasets, images = [], 0, 0
+        for audited in audit_datasets():
+            datasets, images = datasets + 1, images + audited.counted
+            if not audited.is_true:
+                wrong.append(audited)
+                self.stdout.write(f"{audited.slug}: {_describe(audited)}")
+        true = datasets - len(wrong)
+        self.stdout.write(f"{true:,} of {datasets:,} datasets are right ({images:,} images)")
+        return wrong
+
+
+def _describe(audited: DatasetAudit) -> str:
+    found = [
+        (audited.wrong_profiles, "wrong profiles"),
+        (audited.wrong_images, "images in a wrong profile or in none"),
+        (audited.gone_images, "gone images that are counted"),
+    ]
+    parts = [f"{count:,} {what}" for count, what in found if count]
+    if audited.has_wrong_count:
+        parts.append(f"states {audited.num_images:,} images and has {audited.counted:,}")
+    return ", ".join(parts)
+
+
+def _join(audits: list[DatasetAudit]) -> str:
+    return ", ".join(audited.slug for audited in audits)

@@ -1,0 +1,166 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.utils.crypto import salted_hmac
+
+from catalog.importers.folders.entry import make_entry
+from catalog.importers.folders.source import FolderSource
+from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
+from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.importers.rows import ImportReport, Source, SourceError
+from catalog.importers.tables.source import open_dataset_toml
+from catalog.management.importing import ImportCommand, format_refusal
+
+DESCRIPTION = "dataset.toml"
+SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
+OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
+OF_TABLES = ("tables", "files")
+
+
+class Command(ImportCommand):
+    help = (
+        "Import a dataset: from a dataset.toml, which says how to read a table, or from a folder "
+        "of pictures in class folders, of DICOM files or of NIfTI files. Import it again after a "
+        "change, and only the difference is written."
+    )
+    refusals = (SourceError,)
+    source: Source | None = None
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(rejects=None)
+        parser.add_argument(
+            "path",
+            nargs="?",
+            metavar="PATH",
+            help="a dataset.toml, a folder, or the name of a shipped description (see --list)",
+        )
+        parser.add_argument("--list", action="store_true", help="name the shipped descriptions")
+        tables = parser.add_argument_group("with a dataset.toml")
+        tables.add_argument("--tables", type=Path, metavar="DIR", help="where its tables are")
+        tables.add_argument("--files", type=Path, metavar="DIR", help="where its images are")
+        folders = parser.add_argument_group("with a folder")
+        folders.add_argument("--slug", default="", help="default: from the folder's name")
+        folders.add_argument("--title", default="", help="default: the folder's name, at first")
+        folders.add_argument("--area", default="", help="anatomical area, by code or name")
+        folders.add_argument(
+            "--modality",
+            action="append",
+            default=[],
+            help="by code or name; may be repeated. A single one is also that of each image "
+            "whose file does not tell its own",
+        )
+        folders.add_argument("--license", default="", help="by code or name")
+        folders.add_argument(
+            "--kind",
+            choices=[str(kind) for kind in IMAGE_KINDS],
+            default="",
+            help="which files to take, where a folder holds several kinds",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["list"]:
+            self._list_shipped()
+            return
+        super().handle(*args, **options)
+
+    def _list_shipped(self) -> None:
+        titles = {entry["slug"]: entry["title"] for entry in read_datasets(SHIPPED_DATASETS)}
+        for name in list_shipped():
+            self.stdout.write(f"{name:<24} {titles.get(name, '')}".rstrip())
+
+    def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
+        if not options["path"]:
+            raise CommandError(f"Name a {DESCRIPTION} or a folder. --help tells more.")
+        path = Path(options["path"])
+        try:
+            description = find_description(path)
+            if description is None:
+                _refuse(options, OF_TABLES, f"for a {DESCRIPTION}, and {path} has none")
+                self.source = self._open_folder(path.resolve(), options)
+            else:
+                _refuse(options, OF_FOLDERS, f"for folders without a table: edit {description}")
+                given = {name: options[name] for name in OF_TABLES}
+                if description.parent == SHIPPED_TABLES and not given["tables"]:
+                    raise CommandError(f"Say where the tables of {path} are: --tables DIR.")
+                self.source = open_dataset_toml(description, **given)
+        except (UnknownFolder, SourceError, OSError) as error:
+            raise CommandError(format_refusal(error)) from error
+        if options["rejects"] is None:
+            options["rejects"] = choose_rejects(description, path.resolve())
+        return [self.source]
+
+    def _open_folder(self, folder: Path, options: dict[str, Any]) -> FolderSource:
+        modalities: list[str] = options["modality"]
+        fields = {
+            "area": options["area"],
+            "license": options["license"],
+            "modalities": modalities,
+        }
+        entry = make_entry(folder, slug=options["slug"], title=options["title"], fields=fields)
+        self.stderr.write(f"Looking through {folder} …", style_func=str)
+        return open_folder(
+            folder,
+            entry=entry,
+            pseudonym=make_pseudonym,
+            kind=options["kind"],
+            modality=modalities[0] if len(modalities) == 1 else "",
+        )
+
+    def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
+        super().say_report(report, dry_run=dry_run)
+        if isinstance(self.source, FolderSource) and self.source.left_out:
+            found = self.source.left_out.most_common()
+            named = ", ".join(f"{what} ({count:,})" for what, count in found)
+            self.stdout.write(f"  left out: {named}")
+
+
+def find_description(path: Path) -> Path | None:
+    """The description that PATH means, None for a folder without one; raises CommandError."""
+    if path.is_dir():
+        described = path / DESCRIPTION
+        return described if described.is_file() else None
+    if path.is_file():
+        if path.suffix.lower() == ".toml":
+            return path
+        raise CommandError(
+            f"{path} is no {DESCRIPTION}. Describe this file in one (--list names examples), or "
+            "name the folder that holds the images."
+        )
+    if (name := str(path)) in list_shipped():
+        return SHIPPED_TABLES / f"{name}.toml"
+    raise CommandError(
+        f"There is no file or folder {path.absolute()}, and no shipped description of that name "
+        f"(there are: {', '.join(list_shipped())})."
+    )
+
+
+def list_shipped() -> list[str]:
+    """The names of the table descriptions that come with the product."""
+    return sorted(each.stem for each in SHIPPED_TABLES.glob("*.toml"))
+
+
+def choose_rejects(description: Path | None, folder: Path) -> Path:
+    """Where bad rows are listed: beside the description or the folder, else in the var folder."""
+    name = f"{folder.name}.rejects.csv" if description is None else "rejects.csv"
+    beside = (description or folder).absolute().parent
+    if beside != SHIPPED_TABLES and os.access(beside, os.W_OK):
+        return beside / name
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    return Path(settings.VAR_DIR, name)
+
+
+def make_pseudonym(patient_id: str) -> str:
+    """Always the same for a PatientID on one installation, and of no use without its secret key."""
+    digest = salted_hmac("catalog.dicom-subject", patient_id, algorithm="sha256").hexdigest()
+    return f"anon-{digest[:16]}"
+
+
+def _refuse(options: dict[str, Any], names: Sequence[str], why: str) -> None:
+    for name in names:
+        if options[name]:
+            raise CommandError(f"--{name} is only {why}.")

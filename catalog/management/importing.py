@@ -1,0 +1,249 @@
+"""The base of the import commands: their options, their progress, rejects.csv and the report."""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.urls import reverse
+
+from catalog.imaging.files import UnsafePath
+from catalog.importers.pipeline import ImportStopped, import_source
+from catalog.importers.published import BadEntry
+from catalog.importers.rows import ImportReport, Source, SourceError
+from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
+from catalog.management.progress import Progress, format_seconds
+from catalog.management.rejects import RejectsFile
+
+SHOWN_WORDS = 20
+EXIT_INTERRUPTED = 130
+# What an import says of its own accord; anything else is a fault of ours and shows its traceback.
+REFUSALS: tuple[type[Exception], ...] = (
+    ImportStopped,
+    SourceError,
+    BadEntry,
+    ValidationError,
+    UnsafePath,
+    OSError,
+    DatabaseError,
+)
+
+
+class Limit(NamedTuple):
+    """How many bad rows are bearable, as ``import_source`` takes it."""
+
+    max_rejected: int | None = None
+    max_share: float = MAX_SHARE_REJECTED
+
+
+def parse_limit(text: str) -> Limit:
+    """``"25"`` or ``"2.5%"``; raises ArgumentTypeError."""
+    share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text)
+    if share and float(share[1]) <= 100:
+        # None at all is a number: a share leaves small tables some room.
+        return Limit(max_share=float(share[1]) / 100) if float(share[1]) else Limit(0)
+    if re.fullmatch("[0-9]{1,18}", text):
+        return Limit(int(text))
+    raise ArgumentTypeError(f"{text!r} is neither a number of rows nor a share such as 5%")
+
+
+class ImportCommand(BaseCommand):
+    """Imports what ``open_sources`` finds, one transaction a dataset.
+
+    A dataset that cannot be imported is reported and the others go on; the exit code is then 1.
+    """
+
+    default_rejects = "rejects.csv"
+    # What the command's own sources raise to tell a person something.
+    refusals: tuple[type[Exception], ...] = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="do everything, report it and take it back"
+        )
+        parser.add_argument(
+            "--max-rejected",
+            type=parse_limit,
+            default=Limit(),
+            metavar="N|N%",
+            help="import no dataset with more bad rows than this; of a small one, a share counts "
+            f"only beyond {ALWAYS_BEARABLE} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
+        )
+        parser.add_argument(
+            "--rejects",
+            type=Path,
+            default=Path(self.default_rejects),
+            metavar="PATH",
+            help="the table of bad rows, if there are any (default: %(default)s)",
+        )
+
+    def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
+        """What is to be imported, in order; raises CommandError where that cannot be said."""
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            try:
+                sources = self.open_sources(options)
+            except (*REFUSALS, *self.refusals) as error:
+                raise CommandError(format_refusal(error)) from error
+            self.run_imports(sources, options)
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped. What was not finished is as it was before.")
+            raise SystemExit(EXIT_INTERRUPTED) from None
+
+    def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
+        """Import one source after another and report; returns the sum.
+
+        Raises:
+            CommandError: at least one was not imported.
+        """
+        try:
+            rejects = RejectsFile(Path(options["rejects"]))
+        except OSError as error:
+            raise CommandError(str(error)) from error
+        totals = [source.num_rows for source in sources]
+        total = None if None in totals else sum(filter(None, totals))
+        run = _Run(self, Progress(self.stderr, total=total), rejects, options)
+        try:
+            for source in sources:
+                run.import_one(source)
+        finally:
+            run.progress.clear()
+            rejects.close()
+            if rejects.count:
+                self.stdout.write(f"{rejects.count:,} bad rows are listed in {rejects.path}")
+        return run.finish(len(sources))
+
+    def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
+        """One line of numbers, and lines on what asks for somebody's attention."""
+        self.stdout.write(f"{report.slug}: {format_counts(report)}{DRY if dry_run else ''}")
+        for line in format_findings(report):
+            self.stdout.write(f"  {line}")
+
+
+DRY = " (dry run: nothing was changed)"
+
+
+class _Run:
+    """One call of an import command."""
+
+    def __init__(
+        self,
+        command: ImportCommand,
+        progress: Progress,
+        rejects: RejectsFile,
+        options: dict[str, Any],
+    ) -> None:
+        self.command = command
+        self.progress = progress
+        self.rejects = rejects
+        self.dry_run: bool = options["dry_run"]
+        self.traceback: bool = options.get("traceback", False)
+        limit = options["max_rejected"]
+        self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
+        self.failures: list[tuple[str, str]] = []
+        self.sum = ImportReport()
+
+    def import_one(self, source: Source) -> None:
+        slug = str(source.entry.get("slug", ""))
+        self.progress.start_dataset(slug, rows=source.num_rows)
+        try:
+            report = self._import(source, slug)
+        except (*REFUSALS, *self.command.refusals) as error:
+            self.progress.clear()
+            if self.traceback:
+                raise
+            self.failures.append((slug, format_refusal(error)))
+            return
+        except KeyboardInterrupt:
+            self.progress.clear()
+            self.command.stderr.write(f"{slug}: nothing was changed.")
+            raise
+        self.progress.clear()
+        self.command.say_report(report, dry_run=self.dry_run)
+        _add(self.sum, report)
+
+    def _import(self, source: Source, slug: str) -> ImportReport:
+        return import_source(
+            source=source,
+            dry_run=self.dry_run,
+            max_rejected=self.limit.max_rejected,
+            max_share=self.limit.max_share,
+            on_reject=partial(self.rejects.write, slug),
+            on_rows=self.progress.update,
+        )
+
+    def finish(self, sources: int) -> ImportReport:
+        out, seconds = self.command.stdout, self.progress.seconds
+        if sources > 1:
+            dry = DRY if self.dry_run else ""
+            out.write(f"{sources - len(self.failures):,} datasets: {format_counts(self.sum)}{dry}")
+        rows = self.sum.added + self.sum.changed + self.sum.unchanged + self.sum.rejected
+        speed = rows / seconds if seconds else 0
+        out.write(f"{rows:,} rows in {format_seconds(seconds)}, {speed:,.0f} rows/s")
+        if self.failures and sources == 1:
+            raise CommandError(self.failures[0][1])
+        for slug, reason in self.failures:
+            self.command.stderr.write(f"{slug} was not imported: {reason}")
+        if self.failures:
+            names = ", ".join(slug for slug, _ in self.failures[:SHOWN_WORDS])
+            raise CommandError(
+                f"{len(self.failures)} of {sources} datasets were not imported: {names}"
+            )
+        return self.sum
+
+
+def format_counts(report: ImportReport) -> str:
+    counts = [
+        f"{report.added:,} added",
+        f"{report.changed:,} changed",
+        f"{report.unchanged:,} unchanged",
+        f"{report.gone:,} gone",
+    ]
+    counts += [f"{report.rejected:,} rejected"] if report.rejected else []
+    return ", ".join(counts)
+
+
+def format_findings(report: ImportReport) -> Iterator[str]:
+    """Lines on missing files, words without a term, and what curators can do about them."""
+    if report.missing_files:
+        yield f"{report.missing_files:,} files are missing: their images have no file here"
+    if report.new_labels:
+        address = f"{reverse('admin:vocab_label_changelist')}?is_active__exact=0"
+        yield f"{len(report.new_labels):,} new label words, hidden until a curator looks: {address}"
+        yield from _format_words(report.new_labels.most_common())
+    if report.unknown_words:
+        yield "words that no vocabulary knows (add them as terms or aliases, and import again):"
+        found = report.unknown_words.most_common()
+        yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
+
+
+def format_refusal(error: Exception) -> str:
+    """What a person needs of an exception."""
+    if isinstance(error, ValidationError):
+        if hasattr(error, "error_dict"):
+            return " ".join(f"{k}: {' '.join(v)}" for k, v in error.message_dict.items())
+        return " ".join(error.messages)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror or error}"
+    return " ".join(str(error).split())
+
+
+def _format_words(words: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for word, count in words[:SHOWN_WORDS]:
+        yield f"  {word} ({count:,})"
+    if len(words) > SHOWN_WORDS:
+        yield f"  and {len(words) - SHOWN_WORDS:,} more"
+
+
+def _add(total: ImportReport, report: ImportReport) -> None:
+    for name in ("added", "changed", "unchanged", "gone", "rejected", "missing_files"):
+        setattr(total, name, getattr(total, name) + getattr(report, name))
+    total.new_labels += report.new_labels
+    total.unknown_words += report.unknown_words

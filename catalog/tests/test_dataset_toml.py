@@ -1,0 +1,221 @@
+"""What a dataset.toml may say, and what it is told when it says something else; no database."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.importers.rows import SourceError
+from catalog.importers.tables.description import parse_description, read_description
+from catalog.importers.tables.specs import Description
+from catalog.importers.tables.templates import Header, compile_value, parse_template
+
+LEAST = """
+[dataset]
+slug = "mine"
+[[table]]
+path = "labels.csv"
+[image]
+id = "{file}"
+"""
+
+
+def parse(text: str) -> Description:
+    return parse_description(tomllib.loads(text), file="dataset.toml", home=Path("/srv/data"))
+
+
+def test_a_table_and_an_id_are_enough() -> None:
+    description = parse(LEAST)
+
+    assert description.entry == {"slug": "mine"}
+    assert description.tables[0].patterns == ("labels.csv",)
+    assert [template.text for template in description.image.id] == ["{file}"]
+    assert (description.files.folder, description.many, description.labels) == (None, None, ())
+
+
+def test_the_entry_holds_only_what_is_said() -> None:
+    text = LEAST.replace(
+        'slug = "mine"',
+        'slug = "mine"\ntitle = "Mine"\nmodalities = ["MRI"]\ntags = []\nnum_images = 3\n'
+        "is_synthetic = true",
+    )
+
+    assert parse(text).entry == {
+        "slug": "mine",
+        "title": "Mine",
+        "modalities": ["MRI"],
+        "tags": [],
+        "num_images": 3,
+        "is_synthetic": True,
+    }
+
+
+def test_folders_start_at_the_description() -> None:
+    assert parse(LEAST + '[files]\nfolder = "."').files.folder == Path("/srv/data")
+    assert parse(LEAST + '[files]\nfolder = "a/b"').files.folder == Path("/srv/data/a/b")
+    assert parse(LEAST + '[files]\nfolder = "/mnt/x"').files.folder == Path("/mnt/x")
+
+
+def test_what_cells_mean_can_be_told_in_part() -> None:
+    (labels,) = parse(LEAST + '[[labels]]\ncolumns = ["A"]\nnegative = ["-1"]').labels
+
+    assert labels.read_finding("-1.0") == "negative"
+    assert labels.read_finding("1") == labels.read_finding("yes") == "positive"
+    assert labels.read_finding("maybe") == "uncertain"
+
+
+def with_line(section: str, line: str) -> str:
+    if f"[{section}]\n" in LEAST:
+        return LEAST.replace(f"[{section}]\n", f"[{section}]\n{line}\n")
+    return f"{LEAST}[{section}]\n{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"there is no \[\[table\]\]"),
+        (LEAST.replace("[[table]]", "[table]"), r"write \[\[table\]\] with two brackets"),
+        (LEAST.replace('"{file}"', '"file"'), r"\[image\]: say which column tells images apart"),
+        (LEAST.replace('slug = "mine"', ""), r"\[dataset\]: give the dataset's short name"),
+        (LEAST + "[imge]\nx = 1", "imge: there is no such key; did you mean image"),
+        (with_line("image", 'sexx = "{s}"'), r"\[image\] sexx: .* did you mean sex\?"),
+        (with_line("image", 'id2 = "{s}"\nzzzz = 1'), "there is no such key"),
+        (with_line("image", "sex = 3"), r"\[image\] sex: give a list of texts"),
+        (with_line("image", 'sex = "{s"'), "sex: A brace has no partner"),
+        (with_line("image", 'sex = "{}"'), "Braces need a column's name"),
+        (with_line("image", 'sex = "{s|shout}"'), "“shout” is no filter; there are lower,"),
+        (with_line("image", 'sex = "{s|part x}"'), "“part x” is no filter"),
+        (with_line("image", 'sex = "{s.__class__|part 1000}"'), "is no filter"),
+        (with_line("image", 'sex_words = { 1 = "female" }'), 'give F, M, O or "" for each word'),
+        (with_line("image", 'born = "{b}"'), "born and studied make an age only together"),
+        (with_line("image", 'age_unit = "hours"'), "“hours” is none of years, months"),
+        (with_line("dataset", "num_images = -1"), "num_images: give a whole number"),
+        (with_line("dataset", "is_synthetic = 1"), "is_synthetic: say true or false"),
+        (with_line("dataset", "title = 1"), "title: give a text"),
+        (with_line("[table]", 'format = "xlsx"'), "“xlsx” is none of csv, tsv, jsonl, parquet"),
+        (with_line("[table]", 'encoding = "klingon"'), "no text encoding “klingon”"),
+        (with_line("[table]", 'encoding = "base64"'), "no text encoding “base64”"),
+        (with_line("[table]", 'encoding = ["a", "b", "c"]'), "give one encoding, or two"),
+        (with_line("[table]", 'delimiter = ";;"'), "delimiter: give one character"),
+        (LEAST.replace("labels.csv", "../x.csv"), "“../x.csv” may lead elsewhere"),
+        (LEAST.replace("labels.csv", "/etc/x.csv"), "“/etc/x.csv” may lead elsewhere"),
+        (LEAST.replace('path = "labels.csv"', ""), "name the file"),
+        (with_line("[join]", 'path = "b.csv"'), "say how rows meet"),
+        (with_line("files", 'extensions = ["png"]'), "extensions with their dot"),
+        (with_line("[labels]", 'separator = "|"'), "give either words or columns"),
+        (with_line("[labels]", 'words = "{a}"\ncolumns = ["b"]'), "give either words or columns"),
+        (with_line("[labels]", "columns = 3"), "columns: give pairs"),
+        (with_line("[labels]", 'words = "{a}"\nlist = true\nseparator = "|"'), "either separator"),
+        (with_line("[labels]", 'words = "{a}"\nfinding = "yes"'), "“yes” is none of positive"),
+        (with_line("[labels]", 'columns = ["a"]\npositive = ["1"]\nnegative = ["1.0"]'),
+         "1.0 cannot mean both positive and negative"),
+        (with_line("many", 'gather = "boxes"'), "gather is the name of the list"),
+        (with_line("metadata", 'add = { a = "{b" }'), "A brace has no partner"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message) as caught:
+        parse(text)
+    assert str(caught.value).startswith("dataset.toml, ")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("image", 'subject = "{Patient Name}"'),
+        ("image", 'url = "https://x.org/{MRN}"'),
+        ("image", 'studied = "{BirthDate}"\nborn = "{y}"'),
+        ("[labels]", 'words = "{Address}"'),
+        ("[labels]", 'columns = ["Surname"]'),
+        ("many", 'gather = "x"\ncolumns = ["Phone"]'),
+        ("metadata", 'only = ["Patient\'s Birth Date"]'),
+        ("metadata", 'add = { who = "{first_name}" }'),
+    ],
+)
+def test_columns_that_tell_who_somebody_is_are_refused(section: str, line: str) -> None:
+    with pytest.raises(SourceError, match=r"tells who somebody is|can be no label"):
+        parse(with_line(section, line))
+
+
+def test_only_the_age_may_come_from_a_date_of_birth() -> None:
+    image = parse(with_line("image", 'born = "{Birth Date}"\nstudied = "{StudyDate}"')).image
+
+    assert image.born[0].columns == ["Birth Date"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"[dataset", "is no TOML"),
+        ("slug = 'größe'".encode("latin-1"), "is no TOML"),
+        (b"x = 1\n" * 200_000, "too large for a description"),
+        (b"x = " + b"[" * 100_000, "is no TOML"),
+    ],
+)
+def test_a_file_that_is_no_description_is_refused(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
+    (tmp_path / "dataset.toml").write_bytes(data)
+
+    with pytest.raises(SourceError, match=message):
+        read_description(tmp_path / "dataset.toml")
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        read_description(tmp_path / "dataset.toml")
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "dataset.toml").write_text("\ufeff" + LEAST)
+
+    assert read_description(tmp_path / "dataset.toml").entry == {"slug": "mine"}
+
+
+# --- Templates ---
+CELLS: dict[str, Any] = {
+    "Path": "CheXpert-v1.0-small/train/patient00001/study1/view1.jpg",
+    "win": r"a\b.png",
+    "dots": "./1000_IM.dcm",
+    "scan": "sub-01/anat/T1w.nii.gz",
+    "no": " 7 ",
+    "none": "nan",
+    "a|b": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("cr", "cr"),
+        ("{no}", "7"),
+        ("{none}", ""),
+        ("images/{no}.png", "images/7.png"),
+        ("images/{none}.png", ""),
+        ("{no|pad 3}_{no}", "007_7"),
+        ("{Path|from 2}", "train/patient00001/study1/view1.jpg"),
+        ("{Path|part -3}", "patient00001"),
+        ("{Path|part 1|upper}", "CHEXPERT-V1.0-SMALL"),
+        ("{Path|part 9}", ""),
+        ("{Path|basename}", "view1.jpg"),
+        ("{Path|stem}", "view1"),
+        ("{scan|stem}", "T1w"),
+        ("{dots|from 1}", "1000_IM.dcm"),
+        ("{win|slash|basename}", "b.png"),
+        ("{{{no}}}", "{7}"),
+    ],
+)
+def test_templates_put_columns_together(template: str, value: str) -> None:
+    header = Header("t.csv", {name: place for place, name in enumerate(CELLS)})
+
+    get = compile_value((parse_template(template),), header)
+
+    assert get(list(CELLS.values())) == value
+
+
+def test_of_several_templates_the_first_that_is_not_empty_counts() -> None:
+    header = Header("t.csv", {"a": 0, "b": 1})
+    get = compile_value(tuple(map(parse_template, ("{a}", "{b}", "neither"))), header)
+
+    assert [get(["1", "2"]), get(["", "2"]), get(["nan", " "])] == ["1", "2", "neither"]

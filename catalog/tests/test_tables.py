@@ -1,0 +1,343 @@
+"""Reading tables: every format, and every way in which one can be broken."""
+
+import csv
+import gzip
+import io
+import json
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+import pytest
+
+from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.delimited import MAX_CELL
+from catalog.importers.tables.lines import MAX_LINE
+from catalog.importers.tables.reading import Table, TableFormat, TableRow
+
+Row = tuple[int, list[str]]
+
+
+def open_table(folder: Path, name: str, data: bytes | str, **how: object) -> Table:
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return Table(folder, name, TableFormat(**how))  # type: ignore[arg-type]
+
+
+def read(table: Table) -> tuple[list[Row], list[BadRow]]:
+    rows = list(table.rows())
+    good = [(row.line, row.cells) for row in rows if isinstance(row, TableRow)]
+    return good, [row for row in rows if isinstance(row, BadRow)]
+
+
+def zip_of(files: dict[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+PLAIN = "id,label\na,x\nb,y\n"
+ROWS = [(2, ["a", "x"]), (3, ["b", "y"])]
+
+
+# --- Formats and packings ---
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("t.csv", PLAIN),
+        ("T.CSV", PLAIN),
+        ("t.txt", PLAIN),
+        ("t.csv", PLAIN.replace("\n", "\r\n")),
+        ("t.csv", PLAIN.replace("\n", "\r")),
+        ("t.csv", PLAIN.removesuffix("\n")),
+        ("t.csv", "\ufeff" + PLAIN),
+        ("t.csv", PLAIN.encode("utf-16")),
+        ("t.tsv", PLAIN.replace(",", "\t")),
+        ("t.csv.gz", gzip.compress(PLAIN.encode())),
+        ("t.csv", gzip.compress(PLAIN.encode())),
+        ("t.csv.zip", zip_of({"t.csv": PLAIN})),
+        ("t.csv.zip", zip_of({"t.csv": PLAIN, "__MACOSX/._t.csv": "junk"})),
+    ],
+)
+def test_a_table_is_read_however_it_is_written_and_packed(
+    tmp_path: Path, name: str, data: bytes | str
+) -> None:
+    table = open_table(tmp_path, name, data)
+
+    assert table.header == ("id", "label")
+    assert read(table) == (ROWS, [])
+    assert read(table) == (ROWS, [])  # and again
+
+
+def test_json_lines_have_the_columns_of_all_their_objects(tmp_path: Path) -> None:
+    lines = [{"id": 1, "label": "x"}, {"id": 2, "tags": ["a", "é"], "ok": True, "no": None}]
+    text = "\n\n".join(json.dumps(line) for line in lines)
+
+    table = open_table(tmp_path, "t.jsonl", text)
+
+    assert table.header == ("id", "label", "tags", "ok", "no")
+    assert read(table) == (
+        [(1, ["1", "x", "", "", ""]), (3, ["2", "", '["a", "é"]', "True", ""])],
+        [],
+    )
+
+
+def test_parquet_is_read_as_text_with_the_numbers_of_its_rows(tmp_path: Path) -> None:
+    columns = {"id": ["a", "b"], "age": [57, None], "labels": [["x", "it's"], []], "s": [0.5, 1.0]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+
+    table = Table(tmp_path, "t.parquet", TableFormat())
+
+    assert table.num_rows == 2
+    assert table.header == ("id", "age", "labels", "s")
+    assert read(table)[0] == [
+        (1, ["a", "57", '["x", "it\'s"]', "0.5"]),
+        (2, ["b", "", "[]", "1.0"]),
+    ]
+
+
+def test_the_format_may_be_told_where_the_name_does_not(tmp_path: Path) -> None:
+    assert read(open_table(tmp_path, "labels", PLAIN, format="csv"))[0] == ROWS
+    with pytest.raises(SourceError, match=r"labels does not say .* csv, tsv, jsonl, parquet"):
+        open_table(tmp_path, "labels", PLAIN)
+
+
+def test_names_for_columns_have_to_be_names(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="names no column"):
+        open_table(tmp_path, "t.csv", PLAIN, header=("", " "))
+
+
+def test_delimiter_header_and_lines_before_it_may_be_told(tmp_path: Path) -> None:
+    table = open_table(
+        tmp_path, "t.csv", "made by x\n\na;b,c\n", delimiter=";", header=("id", "label"), skip=1
+    )
+
+    assert table.header == ("id", "label")
+    assert read(table)[0] == [(3, ["a", "b,c"])]
+
+
+def test_the_member_of_a_zip_with_several_files_has_to_be_told(tmp_path: Path) -> None:
+    packed = zip_of({"a.csv": "x\n1\n", "b.csv": PLAIN})
+
+    with pytest.raises(SourceError, match=r"2 files \(a.csv, b.csv\).* member ="):
+        open_table(tmp_path, "t.zip", packed, format="csv")
+    assert read(open_table(tmp_path, "t.zip", packed, format="csv", member="b.csv"))[0] == ROWS
+
+
+# --- Encodings ---
+def test_a_second_encoding_reads_the_lines_that_are_not_in_the_first(tmp_path: Path) -> None:
+    data = b"id,label\n1,caf\xc3\xa9\n2,caf\xe9\n"
+
+    good, bad = read(open_table(tmp_path, "t.csv", data, encodings=("utf-8", "latin-1")))
+
+    assert (good, bad) == ([(2, ["1", "café"]), (3, ["2", "café"])], [])
+
+
+def test_a_line_in_another_encoding_costs_that_line_alone(tmp_path: Path) -> None:
+    good, bad = read(open_table(tmp_path, "t.csv", b"id,label\n1,x\n2,caf\xe9\n3,y\n"))
+
+    assert good == [(2, ["1", "x"]), (4, ["3", "y"])]
+    assert (bad[0].line, bad[0].value) == (3, "2,caf?")
+    assert 'encoding = ["utf-8", "latin-1"]' in bad[0].reason
+
+
+def test_a_header_in_another_encoding_stops(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"t\.csv, line 1: the header has bytes"):
+        open_table(tmp_path, "t.csv", "id,größe\n1,2\n".encode("latin-1"))
+
+
+# --- Rows ---
+def test_empty_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    assert read(open_table(tmp_path, "t.csv", "\nid,label\n\na,x\n  \n,,,\n\nb,y\n\n"))[0] == [
+        (4, ["a", "x"]),
+        (8, ["b", "y"]),
+    ]
+
+
+def test_quotes_hold_delimiters_quotes_and_lines(tmp_path: Path) -> None:
+    text = 'id,label\n1,"a, ""b"""\n2, "two\nlines"\n3,5" wide\n'
+
+    good, bad = read(open_table(tmp_path, "t.csv", text))
+
+    assert good == [(2, ["1", 'a, "b"']), (3, ["2", "two\nlines"]), (5, ["3", '5" wide'])]
+    assert bad == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1", "The row has 1 cells where the header has 2"),
+        ("1,a,b", "The row has 3 cells where the header has 2"),
+        ("1,a\0b", "NUL characters"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_bad_with_its_line(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    good, bad = read(open_table(tmp_path, "t.csv", f"id,label\na,x\n{line}\nb,y\n"))
+
+    assert good == [(2, ["a", "x"]), (4, ["b", "y"])]
+    assert [row.line for row in bad] == [3]
+    assert reason in bad[0].reason
+    assert "\0" not in bad[0].value
+
+
+def test_empty_cells_beyond_the_last_column_do_not_matter(tmp_path: Path) -> None:
+    assert read(open_table(tmp_path, "t.csv", "id,label\na,x,,\nb,y, \n")) == (ROWS, [])
+
+
+@pytest.mark.parametrize("ending", ["", 'e,"5 ""\nf,6\n'])
+def test_an_open_quote_costs_its_own_line_and_not_those_behind(tmp_path: Path, ending: str) -> None:
+    lines = "".join(f"{number},x\n" for number in range(1000))
+
+    good, bad = read(open_table(tmp_path, "t.csv", f'id,label\na,1\nb,"2\nc,3\n{lines}{ending}'))
+
+    assert good[:2] == [(2, ["a", "1"]), (4, ["c", "3"])]
+    assert len(good) >= 1002
+    assert bad[0].line == 3
+    assert "read as one row. Close the quote" in bad[0].reason
+
+
+def test_an_open_quote_before_a_megabyte_of_text_costs_its_own_line(tmp_path: Path) -> None:
+    lines = f"0,{'x' * 1000}\n" * (MAX_CELL // 500)
+
+    good, bad = read(open_table(tmp_path, "t.csv", f'id,label\na,"1\n{lines}'))
+
+    assert len(good) == MAX_CELL // 500
+    assert [row.line for row in bad] == [2]
+
+
+def test_a_large_cell_is_read_and_a_huge_one_is_bad(tmp_path: Path) -> None:
+    text = f"id,label\n1,{'x' * 500_000}\n2,{'x' * (MAX_CELL + 1)}\n3,y\n"
+
+    good, bad = read(open_table(tmp_path, "t.csv", text))
+
+    assert [row[0] for row in good] == [2, 4]
+    assert bad[0].line == 3
+    assert len(bad[0].value) <= 200
+
+
+def test_a_file_that_is_no_table_does_not_fill_the_memory(tmp_path: Path) -> None:
+    packed = gzip.compress(b"id,label\n" + b"x" * (4 * MAX_LINE))
+
+    tracemalloc.start()
+    with pytest.raises(SourceError, match=r"t\.csv\.gz, line 2: a row does not end"):
+        read(open_table(tmp_path, "t.csv.gz", packed))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 5 * MAX_LINE
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[1]", "no JSON object"),
+        ("{'id': 1}", "no JSON: "),
+        ('{"id": "\\ud800"}', "encoding"),
+        ('{"id": "\\u0000"}', "NUL"),
+        ("[" * 100_000, "no JSON"),
+        (f'{{"id": {"9" * 5000}}}', "no JSON"),
+    ],
+)
+def test_a_line_that_is_no_object_is_bad(tmp_path: Path, line: str, reason: str) -> None:
+    good, bad = read(open_table(tmp_path, "t.jsonl", f'{{"id": 1}}\n{line}\n{{"id": 2}}\n'))
+
+    assert good == [(1, ["1"]), (3, ["2"])]
+    assert bad[0].line == 2
+    assert reason in bad[0].reason
+
+
+# --- Tables that cannot be read at all ---
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("t.csv", "", "t.csv is empty"),
+        ("t.csv", "\n\n", "t.csv is empty"),
+        ("t.csv", ",,\n", "t.csv is empty"),
+        ("t.csv", "id,a,a\n1,2,3\n", "2 columns are named “a”"),
+        ("t.csv", "id,a, a \n1,2,3\n", "2 columns are named “a”"),
+        ("t.csv.zip", b"PK\x03\x04 and no more", "cut short or damaged"),
+        ("t.parquet", b"PAR1 and no more", "no readable Parquet"),
+        ("t.csv.gz", b"\x1f\x8b\x08", "cut short or damaged"),
+    ],
+)
+def test_a_broken_table_is_refused_by_its_name(
+    tmp_path: Path, name: str, data: bytes | str, message: str
+) -> None:
+    with pytest.raises(SourceError, match=message) as caught:
+        open_table(tmp_path, name, data)
+    assert str(caught.value).startswith(name)
+
+
+@pytest.mark.parametrize("name", ["../t.csv", "/etc/passwd.csv", "gone.csv", "folder.csv"])
+def test_nothing_but_a_file_below_the_folder_is_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / "home" / "folder.csv").mkdir(parents=True)
+    (tmp_path / "t.csv").write_text(PLAIN)
+
+    with pytest.raises(SourceError):
+        Table(tmp_path / "home", name, TableFormat())
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text(PLAIN)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "t.csv").symlink_to(tmp_path / "secret.csv")
+
+    with pytest.raises(SourceError, match="leads out"):
+        Table(tmp_path / "home", "t.csv", TableFormat())
+
+
+def test_a_truncated_gzip_gives_its_rows_and_then_says_so(tmp_path: Path) -> None:
+    rows = "".join(f"{number},{number * 7919 % 10007}\n" for number in range(50_000))
+    packed = gzip.compress(("id,label\n" + rows).encode())
+    table = open_table(tmp_path, "t.csv.gz", packed[: len(packed) // 2])
+
+    found = table.rows()
+    assert next(found) == (2, ["0", "0"])
+    with pytest.raises(SourceError, match=r"t\.csv\.gz is cut short or damaged .* again"):
+        list(found)
+
+
+def test_a_damaged_gzip_is_found_out(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(PLAIN.encode() * 10))
+    packed[-6] ^= 0xFF  # a bit of the checksum
+
+    with pytest.raises(SourceError, match="cut short or damaged"):
+        read(open_table(tmp_path, "t.csv.gz", bytes(packed)))
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(zip_of({"t.csv": PLAIN}))
+    for place in (6, packed.rfind(b"PK\x01\x02") + 8):
+        packed[place] |= 1  # the flag that says so, in both headers
+
+    with pytest.raises(SourceError, match=r"t\.csv\.zip cannot be read: .*encrypted"):
+        open_table(tmp_path, "t.csv.zip", bytes(packed))
+
+
+def test_memory_stays_flat_however_long_the_table(tmp_path: Path) -> None:
+    line = "x" * 200
+    packed = gzip.compress(("id,label\n" + f"1,{line}\n" * 100_000).encode())
+    table = open_table(tmp_path, "t.csv.gz", packed)
+
+    tracemalloc.start()
+    assert sum(1 for _ in table.rows()) == 100_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2_000_000
+
+
+def test_what_python_writes_is_read_back(tmp_path: Path) -> None:
+    wanted = [["1", 'a "quoted", word'], ["2", "two\r\nlines"], ["3", "ünïcode"], ["4", '""']]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "label"], *wanted])
+
+    good, bad = read(open_table(tmp_path, "t.csv", text.getvalue()))
+
+    assert [cells for _, cells in good] == wanted
+    assert bad == []
