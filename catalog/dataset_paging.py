@@ -37,7 +37,7 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
     """These datasets in this order, with their terms and what is found in their descriptions."""
     datasets = Dataset.objects.with_terms()
-    if text := filters.cleaned.get("q"):
-        datasets = add_snippets(datasets, text)
+    if filters.found_by_words:
+        datasets = add_snippets(datasets, filters.cleaned["q"])
     found = datasets.in_bulk(list(ids))
     return [found[pk] for pk in ids if pk in found]

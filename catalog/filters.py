@@ -58,6 +58,8 @@ class CatalogFilterSet(filters.FilterSet):
     """
 
     model: type[Model]
+    # What a query may name and this set cannot know.
+    not_asked_here: Collection[str] = ()
 
     def __init__(self, data: QueryDict, *, catalog: Catalog | None = None) -> None:
         self.catalog = catalog or current_catalog()
@@ -126,8 +128,8 @@ class CatalogFilterSet(filters.FilterSet):
     @cached_property
     def parsed_query(self) -> ParsedQuery:
         """The terms that the search box names, as far as they are filters of this set."""
-        text = self.cleaned.get("q") or ""
-        return parse_query(text, self.catalog.spellings).only(self.filters)
+        parsed = parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
+        return parsed.only(self.filters, dropping=self.not_asked_here)
 
     def _ask(self, match: Match) -> Mask:
         rows = self.filters[match.name].filter(self.all_rows, match.values)
@@ -170,6 +172,7 @@ class DatasetFilterSet(CatalogFilterSet):
     """Filters of ``/datasets/``."""
 
     model = Dataset
+    not_asked_here = ("sex", "age")
     q = QueryFilter(label="Search")
     area = TermFilter("area", label="Area")
     modality = TermFilter("modality", label="Modality")
@@ -225,9 +228,14 @@ class DatasetFilterSet(CatalogFilterSet):
                 for pk in ids if fitting is None or pk in fitting}  # fmt: skip
 
     @property
-    def is_understood_as_terms(self) -> bool:
+    def found_by_words(self) -> bool:
+        """Whether there is a query, and datasets hold its very words."""
+        return bool(self.cleaned.get("q")) and bool(self._by_words)
+
+    @property
+    def found_by_terms(self) -> bool:
         """Whether the query found by the terms that it names, and not by its words."""
-        return bool(self.cleaned.get("q")) and not self._by_words and bool(self._by_terms)
+        return self.ranks is not None and not self._by_words and bool(self._by_terms)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

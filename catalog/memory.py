@@ -29,7 +29,7 @@ from catalog.filter_choices import (
 )
 from catalog.models import Dataset
 from catalog.query import Spellings
-from vocab.lookup import Vocabularies, load_vocabularies
+from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import TermRef, normalize
 
 _WORD = re.compile(r"\w+")
@@ -110,11 +110,11 @@ def current_catalog() -> Catalog:
     stamp = read_stamp()
     with _lock:
         if _kept.catalog is None or _kept.catalog.stamp != stamp:
-            _kept.catalog = _load(stamp, _kept.catalog)
+            _kept.catalog = _load(stamp)
         return _kept.catalog
 
 
-def _load(stamp: Stamp, old: Catalog | None) -> Catalog:
+def _load(stamp: Stamp) -> Catalog:
     try:
         _load_blocks(_load_datasets())
     except BaseException:
@@ -122,10 +122,7 @@ def _load(stamp: Stamp, old: Catalog | None) -> Catalog:
         _kept.datasets.clear()
         _kept.blocks.clear()
         raise
-    if old is None or old.vocabularies.version != stamp.vocabularies:
-        vocabularies = load_vocabularies()
-    else:
-        vocabularies = old.vocabularies
+    vocabularies = current_vocabularies()
     rows = [_kept.datasets[pk] for pk in sorted(_kept.datasets)]
     datasets = _make_datasets(rows)
     return Catalog(

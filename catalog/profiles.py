@@ -105,7 +105,7 @@ _TOUCH = """
        SET version = 0, updated_at = now(),
            num_images = coalesce(counted.num_images, dataset.num_images),
            size_mb = CASE WHEN counted.num_bytes > 0
-                          THEN greatest(1, round(counted.num_bytes / 1e6))
+                          THEN least(greatest(1, round(counted.num_bytes / 1e6)), 2147483647)
                           ELSE dataset.size_mb END
       FROM unnest(%(ids)s::bigint[]) touched (id)
       LEFT JOIN (SELECT dataset_id, sum(num_images) AS num_images, sum(num_bytes) AS num_bytes

@@ -5,7 +5,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, Q, Subquery, Sum
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    QueryDict,
+)
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
@@ -109,12 +115,23 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "datasets": fetch_datasets(filters, list(page.object_list)),
         "total": paginator.count,
-        "understood": describe_query(filters) if filters.is_understood_as_terms else [],
+        "understood": describe_query(filters) if filters.found_by_terms else [],
         "other_words": " ".join(filters.parsed_query.rest),
+        "images_instead": 0 if problems or paginator.count else _count_images(filters),
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
     }
     return _page_or_fragment(request, "dataset", context, bool(problems))
+
+
+def _count_images(filters: DatasetFilterSet) -> int:
+    """How many images the words find where no dataset does."""
+    text = filters.cleaned.get("q")
+    if not text:
+        return 0
+    params = QueryDict(mutable=True)
+    params["q"] = text
+    return ImageFilterSet(params, catalog=filters.catalog).total
 
 
 def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:

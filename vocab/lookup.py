@@ -66,10 +66,21 @@ def read_version() -> int:
     return VocabularyVersion.objects.values_list("version", flat=True).first() or 0
 
 
-def load_vocabularies() -> Vocabularies:
-    """All vocabularies, read anew from the database."""
-    # The version first: what changes after it has been read gives a higher one.
+def current_vocabularies() -> Vocabularies:
+    """All vocabularies as they are now; one small query where nothing has changed."""
     version = read_version()
+    kept = _kept.get("vocabularies")
+    if kept is None or kept.version != version:
+        kept = _kept["vocabularies"] = _load(version)
+    return kept
+
+
+# Whoever replaces it puts a whole one in its place: threads need no lock.
+_kept: dict[str, Vocabularies] = {}
+
+
+def _load(version: int) -> Vocabularies:
+    # The version was read first: what changes after it gives a higher one.
     terms = {name: _load_terms(name) for name in VOCABULARIES}
     spellings = {name: _load_spellings(name, terms[name]) for name in VOCABULARIES}
     allowing = License.objects.active().filter(allows_commercial_use=True)
@@ -79,10 +90,8 @@ def load_vocabularies() -> Vocabularies:
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
-    """As ``Vocabularies.find``, for a single look into the database."""
-    terms = _load_terms(vocabulary)
-    spellings = {vocabulary: _load_spellings(vocabulary, terms)}
-    return Vocabularies(0, {vocabulary: terms}, spellings, ()).find(vocabulary, words)
+    """As ``Vocabularies.find``, in the vocabularies as they are now."""
+    return current_vocabularies().find(vocabulary, words)
 
 
 def _load_terms(vocabulary: str) -> dict[int, TermRef]:

@@ -53,7 +53,8 @@ LINE: Mapping[str, str] = {
 }
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
 MAX_INTEGER = 2**31 - 1
-MAX_BIGINT = 2**63 - 1
+# A terabyte: far above any image, and the sum of a million of them still fits into a bigint.
+MAX_BYTES = 10**12
 _SEXES = frozenset({"", *Sex.values})
 _NO_FILE = "\\N\t\t\\N\t\\N"
 # JSON may hold an escaped NUL, which PostgreSQL cannot store; the backslash may be escaped itself.
@@ -183,8 +184,8 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     if url and (len(url) > MAX_URL or not url.startswith(URL_SCHEMES)):
         schemes = ", ".join(URL_SCHEMES)
         return "remote_url", url, f"A URL has at most {MAX_URL} characters, and one of: {schemes}."
-    if not _fits(row.size_bytes, 0, MAX_BIGINT):
-        return "size_bytes", row.size_bytes, "A size is a whole number of bytes from 0."
+    if not _fits(row.size_bytes, 0, MAX_BYTES):
+        return "size_bytes", row.size_bytes, f"A size is 0 to {MAX_BYTES:,} bytes, in whole bytes."
     return _find_problem_of_file(row) if row.file_path else None
 
 

@@ -10,7 +10,13 @@ from catalog.imaging.files import FileFacts
 from catalog.importers.local_files import KnownFile, with_facts
 from catalog.importers.published import save_dataset
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
-from catalog.importers.store import MAX_SHARE_REJECTED, ImportStopped, ignore, store_images
+from catalog.importers.store import (
+    MAX_SHARE_REJECTED,
+    ImportStopped,
+    ignore,
+    ignore_end,
+    store_images,
+)
 from catalog.local import dataset_root
 from catalog.models import Dataset
 
@@ -27,6 +33,7 @@ def import_source(
     max_share: float = MAX_SHARE_REJECTED,
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
+    on_read: Callable[[], None] = ignore_end,
 ) -> ImportReport:
     """Make a dataset what its source says: its own fields, its images, and what follows from them.
 
@@ -50,6 +57,7 @@ def import_source(
             max_share=max_share,
             on_reject=on_reject,
             on_rows=on_rows,
+            on_read=on_read,
             report=report,
         )
         if dry_run:

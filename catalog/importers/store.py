@@ -9,7 +9,7 @@ from catalog.importers.encoding import RowEncoder
 from catalog.importers.merge import BY_TABLE, merge_staged
 from catalog.importers.rows import BadRow, ImageRow, ImportReport
 from catalog.importers.staging import Staging, open_staging
-from catalog.importers.terms import ManyNewLabels, load_words
+from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
 from catalog.profiles import lock_datasets, touch_datasets
 
@@ -38,6 +38,10 @@ def ignore(news: object) -> None:
     """What happens with news that nobody asked for."""
 
 
+def ignore_end() -> None:
+    """What happens when nobody waits for the end of reading."""
+
+
 def store_images(
     *,
     dataset: Dataset,
@@ -47,6 +51,7 @@ def store_images(
     max_share: float = MAX_SHARE_REJECTED,
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
+    on_read: Callable[[], None] = ignore_end,
     report: ImportReport | None = None,
 ) -> ImportReport:
     """Make the dataset's images, their labels and profiles exactly ``rows``.
@@ -56,7 +61,8 @@ def store_images(
     stay as they are. Files must have been read: see ``catalog.importers.local_files``. At most
     ``max_rejected`` bad rows are borne or, when that is None, a share of ``max_share`` and always
     ``ALWAYS_BEARABLE``; ``num_rows``, where it is known, lets that be judged before the end.
-    ``on_rows`` gets the number of rows read so far. ``report`` may be one that was begun.
+    ``on_rows`` gets the number of rows read so far, and ``on_read`` is called when all are: nothing
+    else is called after it. ``report`` may be one that was begun.
 
     Raises:
         ImportStopped: too many bad rows, no good one, or labels that are none. Nothing changed.
@@ -66,6 +72,7 @@ def store_images(
     rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
     with transaction.atomic():
         good = _stage(dataset, rows, rejects, on_rows)
+        on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
         _merge(dataset, report)
@@ -143,7 +150,7 @@ def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:
 
 
 def _reject(row: BadRow, staging: Staging, rejects: _Rejects) -> None:
-    if row.source_id:
+    if is_storable(row.source_id):
         staging.add_rejected(row.source_id)
     rejects.add(row)
 

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from catalog.importers.rows import LabelRow
 from catalog.models import Finding
-from vocab.lookup import Vocabularies, load_vocabularies
+from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Label, LabelAlias
 from vocab.text import TermRef, normalize
 
@@ -196,7 +196,7 @@ def is_storable(value: str) -> bool:
 
 def load_words() -> tuple[Words, Words, LabelWords]:
     """Modalities, areas and labels as they are now."""
-    vocabularies = load_vocabularies()
+    vocabularies = current_vocabularies()
     return Words(vocabularies, "modality"), Words(vocabularies, "area"), LabelWords(vocabularies)
 
 

@@ -2,14 +2,14 @@
 
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.urls import reverse
 
 from catalog.imaging.files import UnsafePath
@@ -17,6 +17,7 @@ from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.published import BadEntry
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
+from catalog.management.overlap import Overlap, Turns, has_succeeded
 from catalog.management.progress import Progress, format_seconds
 from catalog.management.rejects import RejectsFile
 
@@ -111,8 +112,7 @@ class ImportCommand(BaseCommand):
         total = None if None in totals else sum(filter(None, totals))
         run = _Run(self, Progress(self.stderr, total=total), rejects, options)
         try:
-            for source in sources:
-                run.import_one(source)
+            run.import_all(sources)
         finally:
             run.progress.clear()
             rejects.close()
@@ -147,37 +147,78 @@ class _Run:
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
         self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
+        self.turns = Turns()
+        self.begun = 0
         self.failures: list[tuple[str, str]] = []
         self.sum = ImportReport()
 
-    def import_one(self, source: Source) -> None:
-        slug = str(source.entry.get("slug", ""))
-        self.progress.start_dataset(slug, rows=source.num_rows)
+    def import_all(self, sources: Sequence[Source]) -> None:
+        """Import and report, in order.
+
+        Several are overlapped, but not within a transaction, which is one connection's.
+        """
+        tasks = [partial(self._import, number, source) for number, source in enumerate(sources)]
+        if len(sources) > 1 and not connection.in_atomic_block:
+            self._overlap(sources, tasks)
+            return
+        for source, task in zip(sources, tasks, strict=True):
+            try:
+                self._report(source, task)
+            except KeyboardInterrupt:
+                self._say_unchanged(source)
+                raise
+
+    def _overlap(self, sources: Sequence[Source], tasks: Sequence[Callable[[], Any]]) -> None:
+        reported = 0
+        overlap = Overlap(tasks, self.turns)
         try:
-            report = self._import(source, slug)
+            with overlap:
+                for source, future in zip(sources, overlap, strict=True):
+                    self._report(source, future.result)
+                    reported += 1
+        except KeyboardInterrupt:
+            under_way = slice(reported, self.begun)
+            for source, future in zip(sources[under_way], overlap.futures[under_way], strict=True):
+                if has_succeeded(future):
+                    self._report(source, future.result)
+                else:
+                    self._say_unchanged(source)
+            raise
+
+    def _say_unchanged(self, source: Source) -> None:
+        self.progress.clear()
+        self.command.stderr.write(f"{_slug_of(source)}: nothing was changed.")
+
+    def _report(self, source: Source, get_report: Callable[[], ImportReport]) -> None:
+        try:
+            report = get_report()
         except (*REFUSALS, *self.command.refusals) as error:
             self.progress.clear()
             if self.traceback:
                 raise
-            self.failures.append((slug, format_refusal(error)))
+            self.failures.append((_slug_of(source), format_refusal(error)))
             return
-        except KeyboardInterrupt:
-            self.progress.clear()
-            self.command.stderr.write(f"{slug}: nothing was changed.")
-            raise
         self.progress.clear()
         self.command.say_report(report, dry_run=self.dry_run)
         _add(self.sum, report)
 
-    def _import(self, source: Source, slug: str) -> ImportReport:
-        return import_source(
-            source=source,
-            dry_run=self.dry_run,
-            max_rejected=self.limit.max_rejected,
-            max_share=self.limit.max_share,
-            on_reject=partial(self.rejects.write, slug),
-            on_rows=self.progress.update,
-        )
+    def _import(self, number: int, source: Source) -> ImportReport:
+        with self.turns.take(number) as pass_on:
+            self.begun = number + 1
+            self.progress.start_dataset(_slug_of(source), rows=source.num_rows)
+            return import_source(
+                source=source,
+                dry_run=self.dry_run,
+                max_rejected=self.limit.max_rejected,
+                max_share=self.limit.max_share,
+                on_reject=partial(self.rejects.write, _slug_of(source)),
+                on_rows=self._count_rows,
+                on_read=pass_on,
+            )
+
+    def _count_rows(self, rows: int) -> None:
+        self.turns.check()
+        self.progress.update(rows)
 
     def finish(self, sources: int) -> ImportReport:
         out, seconds = self.command.stdout, self.progress.seconds
@@ -197,6 +238,10 @@ class _Run:
                 f"{len(self.failures)} of {sources} datasets were not imported: {names}"
             )
         return self.sum
+
+
+def _slug_of(source: Source) -> str:
+    return str(source.entry.get("slug", ""))
 
 
 def format_counts(report: ImportReport) -> str:

@@ -97,9 +97,12 @@ class ParsedQuery:
                 groups.append([match])
         return tuple(tuple(group) for group in groups)
 
-    def only(self, names: Container[str]) -> "ParsedQuery":
-        """The same query where only these filters exist; what names another is plain words."""
-        others = [match for match in self.matches if match.name not in names]
+    def only(self, names: Container[str], *, dropping: Container[str] = ()) -> "ParsedQuery":
+        """The same query where only the filters ``names`` exist.
+
+        What names another filter is plain words, or nothing where the filter is in ``dropping``.
+        """
+        others = [m for m in self.matches if m.name not in names and m.name not in dropping]
         words = [Word(match.words, match.start, match.end) for match in others]
         return ParsedQuery(
             self.text,

@@ -1,8 +1,10 @@
 """Profiles agree with the images after every kind of edit."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.profiles import rebuild_profiles, refresh_image_profiles
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def truth() -> Counter:
     """Profiles as the images themselves give them, in plain Python."""
     counted: Counter = Counter()
-    for image in Image.objects.select_related("dataset"):
+    for image in Image.objects.filter(gone_at=None).select_related("dataset"):
         labels = image.image_labels.filter(finding="positive").values_list("label_id", flat=True)
         band = None if image.age_years is None else int(image.age_years // 10 * 10)
         counted[(
@@ -41,7 +43,8 @@ def assert_profiles_are_true() -> None:
     sizes = Image.objects.filter(size_bytes__gt=0).values_list("profile_id", "size_bytes")
     for profile in ImageProfile.objects.all():
         assert profile.num_bytes == sum(size or 0 for pk, size in sizes if pk == profile.pk)
-    assert not Image.objects.filter(profile=None).exists()
+    assert not Image.objects.filter(profile=None, gone_at=None).exists()
+    assert not Image.objects.exclude(profile=None).exclude(gone_at=None).exists()
 
 
 @pytest.fixture
@@ -92,6 +95,50 @@ def test_deleted_images_are_no_longer_counted(images: list[Image]) -> None:
     delete_images(image_ids=[images[0].pk, images[3].pk])
     assert_profiles_are_true()
     assert ImageProfile.objects.total_images() == 4
+
+
+def test_gone_images_have_no_profile_and_get_none(images: list[Image]) -> None:
+    Image.objects.filter(pk=images[0].pk).update(gone_at=timezone.now(), profile=None)
+    rebuild_profiles(dataset_ids=[images[0].dataset_id])
+    assert_profiles_are_true()
+    assert ImageProfile.objects.total_images() == 5
+    refresh_image_profiles(image_ids=[image.pk for image in images])
+    assert_profiles_are_true()
+    assert ImageProfile.objects.total_images() == 5
+
+
+def test_datasets_follow_their_profiles(images: list[Image]) -> None:
+    dataset = images[0].dataset
+    Image.objects.update(size_bytes=1_000_000)
+    Dataset.objects.update(num_images=99)
+    rebuild_profiles(dataset_ids=[dataset.pk])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (6, 6)
+    delete_images(image_ids=[image.pk for image in images[:5]])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (1, 1)
+
+
+def test_a_dataset_without_images_states_what_its_publisher_does() -> None:
+    dataset = DatasetFactory(num_images=112_120, size_mb=42_000)
+    rebuild_profiles(dataset_ids=[dataset.pk])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (112_120, 42_000)
+
+
+def test_every_change_gives_its_dataset_a_new_version(images: list[Image]) -> None:
+    other = DatasetFactory()
+    edits: list[Callable[[], None]] = [
+        lambda: rebuild_profiles(dataset_ids=[images[0].dataset_id]),
+        lambda: refresh_image_profiles(image_ids=[images[0].pk]),
+        lambda: delete_images(image_ids=[images[1].pk]),
+    ]
+    for edit in edits:
+        before = dict(Dataset.objects.values_list("pk", "version"))
+        edit()
+        after = dict(Dataset.objects.values_list("pk", "version"))
+        assert after[images[0].dataset_id] > before[images[0].dataset_id]
+        assert after[other.pk] == before[other.pk]
 
 
 def test_a_deleted_dataset_leaves_nothing_behind(images: list[Image]) -> None:

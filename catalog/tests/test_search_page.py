@@ -85,6 +85,17 @@ def test_words_of_the_query_can_be_what_is_in_the_way(client: Client) -> None:
     assert total(follow(client, page, "without “unheardof”")) == 3
 
 
+def test_where_no_dataset_is_found_images_may_be(client: Client) -> None:
+    page = get(client, "/datasets/?q=c-0")
+    assert total(page) == 0
+    assert total(follow(client, page, "1 single image matches these words")) == 1
+
+
+def test_datasets_are_found_whatever_else_is_asked_of_images(client: Client) -> None:
+    page = get(client, "/datasets/?q=breast+female+screening")
+    assert total(page) == 1
+
+
 def test_a_long_list_of_values_comes_whole_when_it_is_asked_for(client: Client) -> None:
     dataset = DatasetFactory(slug="more")
     for number in range(20):

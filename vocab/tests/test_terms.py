@@ -2,7 +2,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from vocab.lookup import find_terms, load_vocabularies
+from vocab.lookup import find_terms, current_vocabularies
 from vocab.models import LabelAlias, Modality
 from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
 from vocab.text import normalize
@@ -76,4 +76,4 @@ def test_a_name_wins_over_an_alias() -> None:
 def test_inactive_terms_are_not_found() -> None:
     add_alias(ModalityFactory(code="mr", is_active=False), "MRI")
     assert find_terms("modality", ["mr", "mri"]) == {"mr": [], "mri": []}
-    assert "mri" not in load_vocabularies().all_spellings()
+    assert "mri" not in current_vocabularies().all_spellings()
