@@ -62,7 +62,8 @@ _ADD = """
     SELECT key.*, 0, 0
       FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
               FROM {keys}) key
-     WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile WHERE {same})
+     WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
+                        WHERE profile.dataset_id = ANY(%s) AND {same})
 """
 
 _POINT_IMAGES = """
@@ -148,13 +149,13 @@ def lock_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
     cursor.execute(_LOCK, [list(dataset_ids)])
 
 
-def add_profiles(cursor: CursorWrapper, keys: str) -> int:
+def add_profiles(cursor: CursorWrapper, keys: str, dataset_ids: Collection[int]) -> None:
     """Add the profiles, still without images, that ``keys`` has and the catalog has not.
 
-    ``keys`` is a relation with the columns of ``key_of``: a table or ``(SELECT …) alias``.
+    ``keys`` is a relation with the columns of ``key_of``, a table or ``(SELECT …) alias``, and
+    speaks of these datasets alone.
     """
-    cursor.execute(_ADD.format(keys=keys, same=SAME_KEY))
-    return cursor.rowcount
+    cursor.execute(_ADD.format(keys=keys, same=SAME_KEY), [list(dataset_ids)])
 
 
 def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
@@ -180,7 +181,7 @@ def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]
         cursor.execute("DROP TABLE IF EXISTS profile_keys")
         keys = KEYS_OF_IMAGES.format(scope=scope, key=key_of("image", labels="found.label_ids"))
         cursor.execute(f"CREATE TEMP TABLE profile_keys ON COMMIT DROP AS {keys}", {"ids": ids})
-        add_profiles(cursor, "profile_keys")
+        add_profiles(cursor, "profile_keys", dataset_ids)
         cursor.execute(_POINT_IMAGES.format(same=SAME_KEY))
         cursor.execute(_COUNT.format(touched=touched), {"datasets": dataset_ids})
         cursor.execute(_DROP_EMPTY, [dataset_ids])

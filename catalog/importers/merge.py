@@ -5,8 +5,11 @@ says what the catalog has is not touched. New images get their profile as they a
 those of one profile lie together on the disk, where a page of them is read.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.db import IntegrityError
 from django.db.backends.utils import CursorWrapper
 
 from catalog.models import Image
@@ -38,29 +41,23 @@ _MATCH = """
     CREATE TEMP TABLE staged_match ON COMMIT DROP AS
     SELECT image.id, staged.n, image.source_id, image.profile_id,
            image.gone_at IS NOT NULL AS was_gone,
-           image.gone_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed,
-           (given.label_ids, given.findings, given.confidences, given.label_metadata)
-           IS DISTINCT FROM
-           (staged.label_ids, staged.findings, staged.confidences, staged.label_metadata)
-           AS is_relabeled
+           image.gone_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed
       FROM catalog_image image
       LEFT JOIN staged_image staged ON staged.source_id = image.source_id
-      LEFT JOIN (
-            SELECT given.image_id,
-                   array_agg(given.label_id ORDER BY given.label_id) AS label_ids,
-                   array_agg(given.finding::text ORDER BY given.label_id) AS findings,
-                   array_agg(given.confidence ORDER BY given.label_id) AS confidences,
-                   array_agg(given.metadata_json ORDER BY given.label_id) AS label_metadata
-              FROM catalog_imagelabel given
-              JOIN catalog_image image ON image.id = given.image_id
-             WHERE image.dataset_id = {dataset}
-             GROUP BY given.image_id
-           ) given ON given.image_id = image.id
      WHERE image.dataset_id = {dataset}
 """
-_COUNT_MATCHED = """
-    SELECT count(*) FILTER (WHERE is_changed OR is_relabeled), count(*)
-      FROM staged_match WHERE n IS NOT NULL
+# Their labels, in the form in which they are staged. A dataset's images came one after the other:
+# between the first and the last lie few labels of others.
+_GIVEN = """
+    CREATE TEMP TABLE staged_given ON COMMIT DROP AS
+    SELECT image_id,
+           array_agg(label_id ORDER BY label_id) AS label_ids,
+           array_agg(finding::text ORDER BY label_id) AS findings,
+           array_agg(confidence ORDER BY label_id) AS confidences,
+           array_agg(metadata_json ORDER BY label_id) AS label_metadata
+      FROM catalog_imagelabel
+     WHERE image_id BETWEEN %s AND %s AND image_id IN (SELECT id FROM staged_match)
+     GROUP BY image_id
 """
 
 # ``staged`` beside the ``key`` of its profile; an image's own area is empty where the key has one.
@@ -79,13 +76,24 @@ _PLACE = """
     SELECT staged.ctid AS row, profile.id AS profile_id,
            coalesce(known.id, nextval('{sequence}')) AS image_id,
            known.id IS NULL AS is_new,
-           known.is_changed OR known.is_relabeled OR known.profile_id IS DISTINCT FROM profile.id
-           AS is_changed,
-           known.is_relabeled, staged.label_ids IS NOT NULL AS has_labels
+           known.is_changed,
+           known.profile_id IS DISTINCT FROM profile.id AS is_moved,
+           known.id IS NOT NULL AND
+           (given.label_ids, given.findings, given.confidences, given.label_metadata)
+           IS DISTINCT FROM
+           (staged.label_ids, staged.findings, staged.confidences, staged.label_metadata)
+           AS is_relabeled,
+           staged.label_ids IS NOT NULL AS has_labels
       FROM {staged}
-      JOIN catalog_imageprofile profile ON {same}
+      JOIN (SELECT * FROM catalog_imageprofile WHERE dataset_id = {dataset}) profile ON {same}
       LEFT JOIN staged_match known ON known.n = staged.n
+      LEFT JOIN staged_given given ON given.image_id = known.id
      ORDER BY profile.id, staged.n
+"""
+_COUNT_PLACED = """
+    SELECT count(*) FILTER (WHERE is_changed OR is_relabeled),
+           count(*) FILTER (WHERE NOT is_changed AND NOT is_relabeled)
+      FROM staged_place WHERE NOT is_new
 """
 
 _UPDATE = """
@@ -93,7 +101,8 @@ _UPDATE = """
        SET {assignments}, profile_id = place.profile_id, gone_at = NULL, updated_at = now()
       FROM staged_place place
       JOIN staged_image staged ON staged.ctid = place.row
-     WHERE image.id = place.image_id AND place.is_changed AND NOT place.is_new
+     WHERE image.id = place.image_id AND NOT place.is_new
+       AND (place.is_changed OR place.is_relabeled OR place.is_moved)
 """
 _INSERT = """
     INSERT INTO catalog_image
@@ -113,8 +122,35 @@ _ADD_LABELS = """
            unnest(staged.confidences), unnest(staged.label_metadata)
       FROM staged_place place
       JOIN staged_image staged ON staged.ctid = place.row
-     WHERE (place.is_new OR place.is_relabeled) AND place.has_labels
+     WHERE {whose} AND place.has_labels
 """
+
+# What new images and their labels point at. The rows stay locked against deletion until the end, as
+# the checks of foreign keys lock them one by one: here it is done once for all.
+_LOCK_TARGETS = (
+    "SELECT id FROM catalog_dataset WHERE id = {dataset} FOR KEY SHARE",
+    "SELECT id FROM catalog_imageprofile WHERE dataset_id = {dataset} FOR KEY SHARE",
+    "SELECT id FROM vocab_modality WHERE id IN (SELECT modality_id FROM staged_image)"
+    " FOR KEY SHARE",
+    "SELECT id FROM vocab_anatomicalarea WHERE id IN (SELECT area_id FROM staged_image)"
+    " FOR KEY SHARE",
+    "SELECT id FROM vocab_label WHERE id IN (SELECT unnest(label_ids) FROM staged_image)"
+    " FOR KEY SHARE",
+)
+_COUNT_DANGLING = """
+    SELECT count(*) FILTER (
+        WHERE NOT EXISTS (SELECT FROM catalog_dataset WHERE id = {dataset})
+           OR modality_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_modality WHERE id = modality_id)
+           OR area_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_anatomicalarea WHERE id = area_id))
+      FROM (SELECT DISTINCT modality_id, area_id FROM staged_image) used
+"""
+_COUNT_DANGLING_LABELS = """
+    SELECT count(*) FROM (SELECT DISTINCT unnest(label_ids) AS id FROM staged_image) used
+     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = used.id)
+"""
+_MAY_SKIP_CHECKS = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 _FIND_GONE = """
     CREATE TEMP TABLE staged_gone ON COMMIT DROP AS
@@ -138,7 +174,7 @@ _REMOVE_GONE = (
     "UPDATE catalog_image SET gone_at = now(), profile_id = NULL, updated_at = now()"
     " WHERE gone_at IS NULL AND id IN (SELECT id FROM staged_gone)",
 )
-_DROP_TABLES = "DROP TABLE IF EXISTS staged_match, staged_place, staged_gone"
+_DROP_TABLES = "DROP TABLE IF EXISTS staged_given, staged_match, staged_place, staged_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +192,10 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int) -> Merged:
     """Make the dataset's images and their profiles what is staged, and write nothing twice."""
     cursor.execute(_DROP_TABLES)
     cursor.execute(BY_TABLE)
-    changed, known = _match(cursor, dataset_id)
+    _match(cursor, dataset_id)
     _place(cursor, dataset_id)
+    cursor.execute(_COUNT_PLACED)
+    changed, unchanged = cursor.fetchone()
     cursor.execute(_FIND_GONE)
     cursor.execute("ANALYZE staged_gone")
     cursor.execute(BY_ROW)
@@ -167,43 +205,71 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int) -> Merged:
     if is_written:
         count_profiles(cursor, [dataset_id])
     cursor.execute(AS_USUAL)
-    return Merged(added, changed, known - changed, gone, is_written)
+    return Merged(added, changed, unchanged, gone, is_written)
 
 
-def _match(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
-    """Find the images that the catalog has: (those that changed, those that are in the source)."""
+def _match(cursor: CursorWrapper, dataset_id: int) -> None:
+    """Find the images that the catalog has, and their labels."""
     image, staged = _columns("image"), _columns("staged")
     cursor.execute(_MATCH.format(image=image, staged=staged, dataset=dataset_id))
     cursor.execute("ANALYZE staged_match")
-    cursor.execute(_COUNT_MATCHED)
-    changed, known = cursor.fetchone()
-    return changed, known
+    cursor.execute("SELECT min(id), max(id) FROM staged_match")
+    cursor.execute(_GIVEN, cursor.fetchone())
+    cursor.execute("ANALYZE staged_given (image_id)")
 
 
 def _place(cursor: CursorWrapper, dataset_id: int) -> None:
     """Find each row's profile and its image, or give it new ones."""
     key = key_of("staged", labels="staged.positive_ids")
     staged = _STAGED.format(key=key, dataset=dataset_id)
-    add_profiles(cursor, _KEYS.format(staged=staged))
+    add_profiles(cursor, _KEYS.format(staged=staged), [dataset_id])
     cursor.execute("SELECT pg_get_serial_sequence('catalog_image', 'id')")
     (sequence,) = cursor.fetchone()
-    cursor.execute(_PLACE.format(staged=staged, same=SAME_KEY, sequence=sequence))
-    cursor.execute("ANALYZE staged_place (is_new, is_changed, is_relabeled, has_labels)")
+    place = _PLACE.format(staged=staged, same=SAME_KEY, sequence=sequence, dataset=dataset_id)
+    cursor.execute(place)
+    cursor.execute("ANALYZE staged_place (is_new, is_changed, is_moved, is_relabeled, has_labels)")
 
 
 def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
     """Write the new and the changed images with their labels: (inserted, updated)."""
     columns, values = ", ".join(COLUMNS), _columns("staged")
-    cursor.execute(_INSERT.format(columns=columns, values=values, dataset=dataset_id))
-    added = cursor.rowcount
+    with _checked_once(cursor, dataset_id):
+        cursor.execute(_INSERT.format(columns=columns, values=values, dataset=dataset_id))
+        added = cursor.rowcount
+        if added:
+            cursor.execute(_ADD_LABELS.format(whose="place.is_new"))
     assignments = ", ".join(f"{name} = staged.{name}" for name in COLUMNS)
     cursor.execute(_UPDATE.format(assignments=assignments))
     updated = cursor.rowcount
     if updated:
         cursor.execute(_DROP_LABELS)
-    if added or updated:
-        cursor.execute(_ADD_LABELS)
+        cursor.execute(_ADD_LABELS.format(whose="place.is_relabeled AND NOT place.is_new"))
     return added, updated
+
+
+@contextmanager
+def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
+    """Check foreign keys for all rows at once instead of for each of them.
+
+    PostgreSQL checks them row by row, which takes as long as the rest of an import. Where the role
+    may switch that off, all that the rows point at is locked and counted here first, to the same
+    effect; elsewhere the usual checks stay.
+    """
+    cursor.execute(_MAY_SKIP_CHECKS)
+    if not cursor.fetchone()[0]:
+        yield
+        return
+    for statement in _LOCK_TARGETS:
+        cursor.execute(statement.format(dataset=dataset_id))
+    for count in (_COUNT_DANGLING, _COUNT_DANGLING_LABELS):
+        cursor.execute(count.format(dataset=dataset_id))
+        if cursor.fetchone()[0]:
+            raise IntegrityError(
+                "A term or the dataset was deleted during the import. Import again."
+            )
+    cursor.execute("SET LOCAL session_replication_role = replica")
+    yield
+    cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 def _remove_gone(cursor: CursorWrapper) -> tuple[int, int]:

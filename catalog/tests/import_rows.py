@@ -1,6 +1,6 @@
 """Rows and sources for the tests of imports, and what an import left behind."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -20,22 +20,25 @@ def row(source_id: str, **values: Any) -> ImageRow:
     return ImageRow(source_id=source_id, **values)
 
 
+Row = ImageRow | BadRow
+
+
 class ListSource:
     """A source of given rows, or of what a function yields."""
 
     def __init__(
         self,
-        rows: Iterable[ImageRow | BadRow] | Callable[[], Iterator[ImageRow | BadRow]],
+        rows: Sequence[Row] | Callable[[], Iterator[ImageRow]],
         *,
         num_rows: int | None = None,
         **entry: Any,
     ) -> None:
-        self.entry = {"slug": "rays", "title": "Rays", **entry}
+        self.entry: Mapping[str, Any] = {"slug": "rays", "title": "Rays", **entry}
         self.num_rows = num_rows
         self._rows = rows
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
-        return self._rows() if callable(self._rows) else iter(self._rows)
+        yield from self._rows() if callable(self._rows) else self._rows
 
 
 def row_versions() -> dict[str, list[tuple]]:
