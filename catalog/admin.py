@@ -98,6 +98,11 @@ class DatasetAdmin(admin.ModelAdmin):
     actions = ("activate", "deactivate")
     list_per_page = 50
 
+    def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
+        if change:
+            services.claim_dataset(dataset=obj)
+        super().save_model(request, obj, form, change)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         services.refresh_dataset(dataset=form.instance, area_changed="area" in form.changed_data)

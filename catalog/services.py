@@ -2,16 +2,26 @@
 
 from collections.abc import Iterable
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
-from catalog.profiles import rebuild_profiles, refresh_image_profiles
+from catalog.profiles import lock_datasets, rebuild_profiles, refresh_image_profiles
 from catalog.querysets import DatasetQuerySet
 from catalog.search import refresh_search_vectors
 
 
 class StillInUse(Exception):
     """Collections hold images of what is to be deleted; the message says what to do instead."""
+
+
+def claim_dataset(*, dataset: Dataset) -> None:
+    """Before a dataset's row is written: wait for an import of it.
+
+    An import asks for this lock first and for the row last; who does it the other way round and
+    needs both would stand in its way, and it in theirs.
+    """
+    with connection.cursor() as cursor:
+        lock_datasets(cursor, [dataset.pk])
 
 
 def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import Count
 
 from catalog.facets import Counted, count_labels_within
@@ -114,6 +114,8 @@ _FREEZE = """
       LEFT JOIN vocab_anatomicalarea dataset_area ON dataset_area.id = dataset.area_id
 """
 
+_CHECK_IMAGES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+
 
 def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
     """Copy the selected images into the collection's items; returns how many there are.
@@ -125,6 +127,11 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_FREEZE.replace("{images}", images), [collection.pk, *params])
         frozen = cursor.rowcount
+        try:
+            # Now rather than at the end: an image that is being deleted must not be held.
+            cursor.execute(_CHECK_IMAGES)
+        except IntegrityError as error:
+            raise CatalogMoved from error
     # Nothing was locked: that nothing has changed until now proves that it was one state.
     if not filters.catalog.still_holds(filters.count().sums("dataset")):
         raise CatalogMoved

@@ -233,10 +233,11 @@ def _place(cursor: CursorWrapper, dataset_id: int) -> None:
 def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
     """Write the new and the changed images with their labels: (inserted, updated)."""
     columns, values = ", ".join(COLUMNS), _columns("staged")
-    with _checked_once(cursor, dataset_id):
-        cursor.execute(_INSERT.format(columns=columns, values=values, dataset=dataset_id))
-        added = cursor.rowcount
-        if added:
+    cursor.execute("SELECT count(*) FROM staged_place WHERE is_new")
+    (added,) = cursor.fetchone()
+    if added:
+        with _checked_once(cursor, dataset_id):
+            cursor.execute(_INSERT.format(columns=columns, values=values, dataset=dataset_id))
             cursor.execute(_ADD_LABELS.format(whose="place.is_new"))
     assignments = ", ".join(f"{name} = staged.{name}" for name in COLUMNS)
     cursor.execute(_UPDATE.format(assignments=assignments))

@@ -152,7 +152,7 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
 
 def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:
     """The entry's dataset, locked, by its slug or else by a former one."""
-    locked = Dataset.objects.select_for_update()
+    locked = Dataset.objects.select_for_update(no_key=True)
     for slug in (entry["slug"], *entry.get("formerly", ())):
         if dataset := locked.filter(slug=slug).first():
             return dataset

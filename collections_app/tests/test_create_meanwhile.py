@@ -1,0 +1,106 @@
+"""Freezing while others write to the catalog: one state of it, or a clear word."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+
+from catalog.importers.rows import ImageRow
+from catalog.importers.store import store_images
+from catalog.models import Dataset, Image
+from catalog.profiles import lock_datasets, touch_datasets
+from catalog.services import delete_images
+from collections_app.models import Collection
+from collections_app.services import NotBuildable
+from collections_app.tests.factories import make_collection, make_dataset
+from vocab.tests.factories import AreaFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Elsewhere:
+    """Something done in a transaction of its own, on another connection, until it may end."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.is_done, self.may_end = threading.Event(), threading.Event()
+        self.errors: list[BaseException] = []
+        self._work = work
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Elsewhere":
+        self._thread.start()
+        assert self.is_done.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.may_end.set()
+        self._thread.join(20)
+        assert not self.errors, self.errors
+
+    def _run(self) -> None:
+        try:
+            with transaction.atomic():
+                self._work()
+                self.is_done.set()
+                self.may_end.wait(10)
+        except BaseException as error:  # noqa: BLE001 - told at the end of the test
+            self.errors.append(error)
+        finally:
+            self.is_done.set()
+            connection.close()
+
+
+def test_an_image_that_is_deleted_meanwhile_is_not_held() -> None:
+    make_dataset("rays", files=3)
+    image = Image.objects.order_by("pk")[0]
+    with Elsewhere(lambda: delete_images(image_ids=[image.pk])) as deleting:
+        # The freeze waits for the other's end, which comes while it waits.
+        threading.Timer(0.5, deleting.may_end.set).start()
+        with pytest.raises(NotBuildable, match="2 images match now, not 3"):
+            make_collection("")
+    assert not Collection.objects.exists()
+    assert make_collection("").num_images == 2
+
+
+def test_an_import_that_is_under_way_does_not_hold_a_freeze_up() -> None:
+    dataset = make_dataset("rays", files=3)
+    known = list(Image.objects.values_list("source_id", flat=True))
+    rows = [ImageRow(source_id, sex="O") for source_id in [*known, "new"]]
+    with Elsewhere(lambda: store_images(dataset=dataset, rows=rows)):
+        assert make_collection("").num_files == 3
+    assert make_collection("sex=O").num_images == 4
+
+
+def test_a_dataset_that_is_edited_during_its_import_waits_for_it(admin_client: Client) -> None:
+    dataset = make_dataset("rays", files=1)
+    heart = AreaFactory(code="heart")
+    path = f"/admin/catalog/dataset/{dataset.pk}/change/"
+    form = admin_client.get(path).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    given = {name: value for name, value in values.items() if value not in (None, [])}
+
+    def claim() -> None:
+        with connection.cursor() as cursor:
+            lock_datasets(cursor, [dataset.pk])
+
+    answers: list[int] = []
+
+    def save() -> None:
+        answers.append(admin_client.post(path, {**given, "area": heart.pk}).status_code)
+        connection.close()
+
+    importing = Elsewhere(claim)
+    with importing:
+        saving = threading.Thread(target=save)
+        saving.start()
+        saving.join(1)
+        assert saving.is_alive()
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+            # What an import writes last is still free to be written.
+            touch_datasets(cursor, [dataset.pk])
+    saving.join(10)
+    assert answers == [302]
+    assert Dataset.objects.get(pk=dataset.pk).area == heart
