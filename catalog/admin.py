@@ -99,9 +99,13 @@ class DatasetAdmin(admin.ModelAdmin):
     list_per_page = 50
 
     def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
-        if change:
-            services.claim_dataset(dataset=obj)
-        super().save_model(request, obj, form, change)
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        services.claim_dataset(dataset=obj)
+        # An import may have written the others since the form was opened.
+        columns = {field.name for field in Dataset._meta.concrete_fields}
+        obj.save(update_fields=[*columns.intersection(form.changed_data), "updated_at"])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -171,7 +175,7 @@ class ImageAdmin(BigModelAdmin):
     autocomplete_fields = ("dataset", "modality", "area")
     # What importers learn from the file itself is not typed in.
     readonly_fields = (
-        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height",
+        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "gone_at",
         "created_at", "updated_at",
     )  # fmt: skip
     inlines = (ImageLabelInline,)
@@ -179,6 +183,10 @@ class ImageAdmin(BigModelAdmin):
     @admin.display(boolean=True, description="file here")
     def is_here(self, image: Image) -> bool:
         return image.is_local
+
+    def save_model(self, request: HttpRequest, obj: Image, form: Any, change: bool) -> None:
+        services.claim_dataset(dataset=obj.dataset)
+        super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

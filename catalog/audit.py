@@ -35,7 +35,11 @@ _PROFILES = """
            (SELECT count(*) FROM catalog_image
              WHERE dataset_id = ANY(%(ids)s) AND gone_at IS NOT NULL AND profile_id IS NOT NULL),
            dataset.num_images,
-           (SELECT count(*) FROM image_key)
+           (SELECT count(*) FROM image_key),
+           dataset.size_mb,
+           (SELECT CASE WHEN sum(size_bytes) > 0
+                        THEN greatest(1, round(sum(size_bytes) / 1e6))::int END
+              FROM image_key)
       FROM catalog_dataset dataset
      WHERE dataset.id = ANY(%(ids)s)
 """
@@ -47,7 +51,8 @@ class DatasetAudit:
 
     ``wrong_profiles`` differ from the images, ``wrong_images`` are without a profile or in another
     than theirs, ``gone_images`` are gone and counted all the same; ``num_images`` is what the
-    dataset states and ``counted`` what it has, gone images left out.
+    dataset states and ``counted`` what it has, gone images left out; ``size_mb`` and ``summed_mb``
+    likewise, the latter None where no sizes are known.
     """
 
     dataset_id: int
@@ -57,6 +62,8 @@ class DatasetAudit:
     gone_images: int
     num_images: int
     counted: int
+    size_mb: int | None
+    summed_mb: int | None
 
     @property
     def has_wrong_count(self) -> bool:
@@ -64,9 +71,13 @@ class DatasetAudit:
         return self.counted > 0 and self.num_images != self.counted
 
     @property
+    def has_wrong_size(self) -> bool:
+        return self.summed_mb is not None and self.size_mb != self.summed_mb
+
+    @property
     def is_true(self) -> bool:
         wrong = self.wrong_profiles + self.wrong_images + self.gone_images
-        return not wrong and not self.has_wrong_count
+        return not (wrong or self.has_wrong_count or self.has_wrong_size)
 
 
 def audit_datasets() -> Iterator[DatasetAudit]:

@@ -104,12 +104,16 @@ def _by_value(values: Ints, sums: Ints) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in ascending order of ``ids``; ``weights`` say how many things each row stands for."""
+    """Rows in ascending order of ``ids``.
+
+    ``weights`` say how many things each row stands for and, where they have a size, ``num_bytes``
+    how large they are together.
+    """
 
     ids: Ints
     columns: Mapping[str, Column | SetColumn]
     weights: Ints
-    num_bytes: Ints
+    num_bytes: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -14,11 +14,11 @@ class Sort(NamedTuple):
 
 
 DATASET_SORTS = {
-    "relevance": Sort("Best match", ("title",)),
-    "title": Sort("Title", ("title",)),
-    "images": Sort("Most images", ("-num_images", "title")),
-    "size": Sort("Largest", ("-known_size", "title")),
-    "updated": Sort("Newest here", ("-created_at", "title")),
+    "relevance": Sort("Best match", ("title", "pk")),
+    "title": Sort("Title", ("title", "pk")),
+    "images": Sort("Most images", ("-num_images", "title", "pk")),
+    "size": Sort("Largest", ("-known_size", "title", "pk")),
+    "updated": Sort("Newest here", ("-created_at", "title", "pk")),
 }
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from catalog.memory import Catalog
 from vocab.lookup import VOCABULARIES
-from vocab.text import TermRef
+from vocab.text import TermRef, normalize
 
 MAX_VALUES = 200
 MAX_QUERY_LENGTH = 300
@@ -136,4 +136,6 @@ class QueryField(RepeatedField):
             )
         if "\x00" in text:
             raise ValidationError("The search holds a character that cannot be searched for.")
+        if text and not normalize(text):
+            raise ValidationError("The search holds no word and no number.")
         return text

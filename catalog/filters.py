@@ -128,8 +128,16 @@ class CatalogFilterSet(filters.FilterSet):
     @cached_property
     def parsed_query(self) -> ParsedQuery:
         """The terms that the search box names, as far as they are filters of this set."""
-        parsed = parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
-        return parsed.only(self.filters, dropping=self.not_asked_here)
+        return self._whole_query.only(self.filters, dropping=self.not_asked_here)
+
+    @cached_property
+    def _whole_query(self) -> ParsedQuery:
+        return parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
+
+    @property
+    def ignored_words(self) -> list[str]:
+        """Words of the query that this set cannot act on."""
+        return [m.words for m in self._whole_query.matches if m.name in self.not_asked_here]
 
     def _ask(self, match: Match) -> Mask:
         rows = self.filters[match.name].filter(self.all_rows, match.values)
@@ -316,7 +324,7 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def _named_images(self) -> Q:
         """Images by their own id, or its first characters."""
-        words = " ".join(self.parsed_query.rest)
+        words = " ".join(word.text for word in self.parsed_query.words if not word.is_excluded)
         of_active = Q(dataset__in=self.catalog.datasets.ids.tolist())
         if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
             return of_active & Q(source_id=words)
@@ -371,8 +379,9 @@ class ImageFilterSet(CatalogFilterSet):
         """How many of the matching images have a file here, and their bytes."""
         if self.image_condition is None:
             table = self.catalog.images
-            local = self.rows().where(table.columns["local"].any_of([1]))
-            places = slice(None) if local.mask is None else local.mask
-            return int(table.weights[places].sum()), int(table.num_bytes[places].sum())
+            local = self.rows().where(table.columns["local"].any_of([1])).positions()
+            assert local is not None  # noqa: S101 - tells the type checker
+            assert table.num_bytes is not None  # noqa: S101
+            return int(table.weights[local].sum()), int(table.num_bytes[local].sum())
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0

@@ -144,8 +144,8 @@ def _load(stamp: Stamp) -> Catalog:
     )  # fmt: skip
 
 
-_PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "num_images",
-          "size_mb", "local_path", "created_at")  # fmt: skip
+_PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
+          "local_path")  # fmt: skip
 
 
 def _load_datasets() -> set[int]:
@@ -230,8 +230,7 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
     }
     columns |= {name: SetColumn.of([row[key] for row in rows]) for name, key in _MANY.items()}
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
-    size = np.array([row["size_mb"] or 0 for row in rows], dtype=np.int64) * 1_000_000
-    return Table(ids, columns, np.ones(len(rows), dtype=np.int64), size)
+    return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
 
 
 def _make_images(datasets: Table) -> Table:

@@ -80,7 +80,7 @@ class Dataset(models.Model):
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote here: a field that differs by now was changed by a curator.
     imported_json = models.JSONField(default=dict, editable=False)
-    # Set by a trigger at every change of the row or its terms: see catalog.stamp.
+    # Set by a trigger at every change of the row or its terms: see catalog.memory.
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
-from catalog.profiles import lock_datasets, rebuild_profiles, refresh_image_profiles
+from catalog.profiles import (
+    lock_datasets,
+    rebuild_profiles,
+    refresh_image_profiles,
+    touch_datasets,
+)
 from catalog.querysets import DatasetQuerySet
 from catalog.search import refresh_search_vectors
 
@@ -15,10 +20,10 @@ class StillInUse(Exception):
 
 
 def claim_dataset(*, dataset: Dataset) -> None:
-    """Before a dataset's row is written: wait for an import of it.
+    """Before a dataset or one of its images is written: wait for an import that writes them.
 
-    An import asks for this lock first and for the row last; who does it the other way round and
-    needs both would stand in its way, and it in theirs.
+    An import asks for this lock before it writes any row; who does it the other way round would
+    stand in its way, and it in theirs.
     """
     with connection.cursor() as cursor:
         lock_datasets(cursor, [dataset.pk])
@@ -29,6 +34,9 @@ def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:
     refresh_search_vectors(dataset_ids=[dataset.pk])
     if area_changed:
         rebuild_profiles(dataset_ids=[dataset.pk])
+    else:
+        with connection.cursor() as cursor:
+            touch_datasets(cursor, [dataset.pk])
 
 
 def refresh_images(*, image_ids: Iterable[int]) -> None:
@@ -71,8 +79,19 @@ def delete_images(*, image_ids: Iterable[int]) -> None:
         raise StillInUse(f"A collection holds the image “{held.source_id}”; it must stay.")
     with transaction.atomic():
         dataset_ids = set(images.values_list("dataset_id", flat=True))
+        with connection.cursor() as cursor:
+            lock_datasets(cursor, sorted(dataset_ids))
         images.delete()
         rebuild_profiles(dataset_ids=dataset_ids)
+        _state_what_publishers_do(dataset_ids)
+
+
+def _state_what_publishers_do(dataset_ids: Iterable[int]) -> None:
+    """Datasets that have just lost their last image no longer have a number that was counted."""
+    for dataset in Dataset.objects.filter(pk__in=dataset_ids, profiles__isnull=True):
+        dataset.num_images = dataset.imported_json.get("num_images", 0)
+        dataset.size_mb = dataset.imported_json.get("size_mb")
+        dataset.save(update_fields=["num_images", "size_mb", "updated_at"])
 
 
 def _delete_unseen(rows: object) -> None:

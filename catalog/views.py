@@ -74,8 +74,9 @@ def _sample_images() -> list[Image]:
     found = Image.objects.select_related("modality").in_bulk(ids)
     of_modality: dict[int | None, Image] = {}
     for pk in ids:
-        if min(found[pk].width or 0, found[pk].height or 0) >= SAMPLE_PIXELS:
-            of_modality.setdefault(found[pk].modality_id, found[pk])
+        image = found.get(pk)
+        if image and min(image.width or 0, image.height or 0) >= SAMPLE_PIXELS:
+            of_modality.setdefault(image.modality_id, image)
     return list(of_modality.values())[:SAMPLE_IMAGES]
 
 
@@ -116,7 +117,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "datasets": fetch_datasets(filters, list(page.object_list)),
         "total": paginator.count,
         "understood": describe_query(filters) if filters.found_by_terms else [],
-        "other_words": " ".join(filters.parsed_query.rest),
+        "other_words": filters.parsed_query.search_text,
+        "ignored_words": filters.ignored_words if filters.found_by_terms else [],
         "images_instead": 0 if problems or paginator.count else _count_images(filters),
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
@@ -193,7 +195,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "total": 0 if problems else filters.total,
         "understood": describe_query(filters),
-        "other_words": " ".join(filters.parsed_query.rest),
+        "other_words": filters.parsed_query.search_text,
         "label_mode": filters.cleaned.get("label_mode") or "any",
     }
     return _page_or_fragment(request, "image", context, bool(problems))
@@ -211,7 +213,7 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
         "chips": chips,
         "params": params,
         "query_string": params.urlencode(),
-        "query_text": filters.data.get("q", ""),
+        "query_text": filters.cleaned.get("q") or filters.data.get("q", ""),
         "wider": [] if problems or filters.total else suggest_wider(filters),
     }
 
@@ -249,7 +251,8 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
 def _count_of_subject(image: Image) -> int:
     if not image.subject_id:
         return 0
-    return Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id).count()
+    same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
+    return same.filter(gone_at__isnull=True).count()
 
 
 @require_safe

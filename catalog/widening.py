@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from catalog.facets import canonical_params
 from catalog.filters import CatalogFilterSet, ImageFilterSet
-from catalog.query import Match, ParsedQuery, Word
+from catalog.query import Match, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,8 @@ def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
         (" or ".join(f"“{match.words}”" for match in group), group) for group in query.groups
     ]
     if query.words:
-        parts.append((f"“{' '.join(query.rest)}”", query.words))
+        parts.append((f"“{query.search_text}”", query.words))
     for text, words in parts:
         params = canonical_params(filters)
-        params["q"] = _take_away(query, words)
+        params["q"] = query.without(*words)
         yield text, params
-
-
-def _take_away(query: ParsedQuery, words: Sequence[Match | Word]) -> str:
-    text = query.text
-    # From the end, so that the places of those before stay true.
-    for part in sorted(words, key=lambda part: -part.start):
-        text = ParsedQuery(text).without(part)
-    return text

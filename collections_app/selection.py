@@ -123,6 +123,8 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
     Raises:
         CatalogMoved: one of the datasets was changed meanwhile, so the selection is out of date.
     """
+    if not filters.total:
+        return 0
     images, params = filters.images().order_by().values("id").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(_FREEZE.replace("{images}", images), [collection.pk, *params])

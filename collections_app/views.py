@@ -85,7 +85,8 @@ def _create(request: HttpRequest) -> HttpResponse:
         )
     except services.NotBuildable as error:
         messages.error(request, str(error))
-        return _show_selection(request, filters, form=None)
+        # Counted anew: what the catalog was when the form was sent may be why it was refused.
+        return _show_selection(request, ImageFilterSet(filters.data), form=None)
     if filters.cleaned.get("image"):
         clear_picked(request.session)
     return redirect(collection)

@@ -23,6 +23,7 @@ from catalog.importers.terms import (
     is_text,
     metadata_of_label,
 )
+from catalog.importers.values import MAX_BYTES
 from catalog.models import MAX_AGE_YEARS, Finding, Image, Sex
 
 # The columns of a line, in their order, with their types.
@@ -53,8 +54,6 @@ LINE: Mapping[str, str] = {
 }
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
 MAX_INTEGER = 2**31 - 1
-# A terabyte: far above any image, and the sum of a million of them still fits into a bigint.
-MAX_BYTES = 10**12
 _SEXES = frozenset({"", *Sex.values})
 _NO_FILE = "\\N\t\t\\N\t\\N"
 # JSON may hold an escaped NUL, which PostgreSQL cannot store; the backslash may be escaped itself.

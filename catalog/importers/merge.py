@@ -188,8 +188,11 @@ class Merged:
     is_written: bool
 
 
-def merge_staged(cursor: CursorWrapper, dataset_id: int) -> Merged:
-    """Make the dataset's images and their profiles what is staged, and write nothing twice."""
+def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool) -> Merged:
+    """Make the dataset's images and their profiles what is staged, and write nothing twice.
+
+    With ``keeps_missing`` images that are not staged stay as they are.
+    """
     cursor.execute(_DROP_TABLES)
     cursor.execute(BY_TABLE)
     _match(cursor, dataset_id)
@@ -200,7 +203,7 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int) -> Merged:
     cursor.execute("ANALYZE staged_gone")
     cursor.execute(BY_ROW)
     added, updated = _write_images(cursor, dataset_id)
-    gone, removed = _remove_gone(cursor)
+    gone, removed = (0, 0) if keeps_missing else _remove_gone(cursor)
     is_written = bool(added or updated or removed)
     if is_written:
         count_profiles(cursor, [dataset_id])

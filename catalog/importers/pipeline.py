@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
 
 from catalog.imaging.files import FileFacts
 from catalog.importers.local_files import KnownFile, with_facts
-from catalog.importers.published import save_dataset
+from catalog.importers.published import Change, save_dataset
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
 from catalog.importers.store import (
     MAX_SHARE_REJECTED,
@@ -23,6 +24,10 @@ from catalog.models import Dataset
 __all__ = ["ImportStopped", "import_source"]
 
 _CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
+
+
+# What of a dataset decides how its rows are read.
+_READ_BY = ("pk", "area_id", "local_path")
 
 
 def import_source(
@@ -42,13 +47,14 @@ def import_source(
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
-        ImportStopped: as ``store_images``; or another import of this dataset is under way.
+        ImportStopped: as ``store_images``; or another import of this dataset is under way, or it
+            was edited meanwhile.
         OSError: what the source raises while it is read.
     """
     report = ImportReport()
     with transaction.atomic():
         _claim(source.entry["slug"])
-        dataset, _ = save_dataset(entry=source.entry)
+        dataset, is_new = _read_entry(source)
         store_images(
             dataset=dataset,
             rows=_read_files(source.rows(), dataset, report),
@@ -58,6 +64,7 @@ def import_source(
             on_reject=on_reject,
             on_rows=on_rows,
             on_read=on_read,
+            before_merge=ignore_end if is_new else partial(_save_entry, source, dataset),
             report=report,
         )
         if dry_run:
@@ -72,6 +79,28 @@ def _claim(slug: str) -> None:
             raise ImportStopped(
                 f"Another import of “{slug}” is under way. Wait for its end and import again."
             )
+
+
+def _read_entry(source: Source) -> tuple[Dataset, bool]:
+    """The source's dataset as it will be, and whether it is new.
+
+    One that is there is written, and its row locked, only when all is read: reading may take
+    hours, and a curator must not wait for it.
+    """
+    with transaction.atomic():
+        dataset, change = save_dataset(entry=source.entry)
+        if change is not Change.ADDED:
+            transaction.set_rollback(True)
+    return dataset, change is Change.ADDED
+
+
+def _save_entry(source: Source, planned: Dataset) -> None:
+    dataset, _ = save_dataset(entry=source.entry)
+    if any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY):
+        raise ImportStopped(
+            f"The dataset “{dataset.slug}” was edited while it was imported, so nothing was "
+            "changed. Import it again."
+        )
 
 
 def _read_files(

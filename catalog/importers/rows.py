@@ -82,8 +82,10 @@ class Source(Protocol):
 class ImportReport:
     """What an import did, in numbers of images.
 
-    ``new_labels`` are words without a term, which were added inactive, with their numbers of
-    images; ``unknown_words`` are (vocabulary, word) pairs that were left empty.
+    ``nameless`` counts the rejected rows that do not say which image they are of: because of them
+    no image was taken for gone. ``new_labels`` are words without a term, which were added inactive,
+    with their numbers of images; ``unknown_words`` are (vocabulary, word) pairs that were left
+    empty.
     """
 
     slug: str = ""
@@ -92,6 +94,7 @@ class ImportReport:
     unchanged: int = 0
     gone: int = 0
     rejected: int = 0
+    nameless: int = 0
     missing_files: int = 0
     new_labels: Counter[str] = field(default_factory=Counter)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from catalog.importers.encoding import RowEncoder
 from catalog.importers.merge import BY_TABLE, merge_staged
@@ -52,17 +53,19 @@ def store_images(
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
+    before_merge: Callable[[], None] = ignore_end,
     report: ImportReport | None = None,
 ) -> ImportReport:
     """Make the dataset's images, their labels and profiles exactly ``rows``.
 
     Rows are read once and never held; of rows with one source id the first wins. Images that are
     not among them are deleted, or marked as gone where a collection holds them; those of bad rows
-    stay as they are. Files must have been read: see ``catalog.importers.local_files``. At most
-    ``max_rejected`` bad rows are borne or, when that is None, a share of ``max_share`` and always
-    ``ALWAYS_BEARABLE``; ``num_rows``, where it is known, lets that be judged before the end.
-    ``on_rows`` gets the number of rows read so far, and ``on_read`` is called when all are: nothing
-    else is called after it. ``report`` may be one that was begun.
+    stay as they are, and all of them where a bad row does not say which image it is of. Files must
+    have been read: see ``catalog.importers.local_files``. At most ``max_rejected`` bad rows are
+    borne or, when that is None, a share of ``max_share`` and always ``ALWAYS_BEARABLE``;
+    ``num_rows``, where it is known, lets that be judged before the end. ``on_rows`` gets the number
+    of rows read so far, and ``on_read`` is called when all are: nothing else is called after it but
+    ``before_merge``, under the dataset's lock. ``report`` may be one that was begun.
 
     Raises:
         ImportStopped: too many bad rows, no good one, or labels that are none. Nothing changed.
@@ -75,7 +78,10 @@ def store_images(
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
-        _merge(dataset, report)
+        with connection.cursor() as cursor:
+            lock_datasets(cursor, [dataset.pk])
+            before_merge()
+            _merge(cursor, dataset, report)
     return report
 
 
@@ -150,8 +156,10 @@ def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:
 
 
 def _reject(row: BadRow, staging: Staging, rejects: _Rejects) -> None:
-    if is_storable(row.source_id):
+    if row.source_id and is_storable(row.source_id):
         staging.add_rejected(row.source_id)
+    else:
+        rejects.report.nameless += 1
     rejects.add(row)
 
 
@@ -177,11 +185,10 @@ def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
     )
 
 
-def _merge(dataset: Dataset, report: ImportReport) -> None:
-    with connection.cursor() as cursor:
-        lock_datasets(cursor, [dataset.pk])
-        merged = merge_staged(cursor, dataset.pk)
-        if merged.is_written:
-            touch_datasets(cursor, [dataset.pk])
+def _merge(cursor: CursorWrapper, dataset: Dataset, report: ImportReport) -> None:
+    # A bad row that does not say which image it is of may be of any: then none is taken for gone.
+    merged = merge_staged(cursor, dataset.pk, keeps_missing=bool(report.nameless))
+    if merged.is_written:
+        touch_datasets(cursor, [dataset.pk])
     report.added, report.changed = merged.added, merged.changed
     report.unchanged, report.gone = merged.unchanged, merged.gone

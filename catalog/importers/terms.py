@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -148,6 +149,8 @@ class LabelWords:
         key = normalize(word)
         if not is_storable(word):
             return BadWord(word, "It holds a NUL or half a character. Check the encoding.")
+        if not _is_readable(word.strip()):
+            return BadWord(word, "It holds control characters. Write the label as plain text.")
         if not key:
             return BadWord(word, "A label needs a letter or a digit. Correct or empty the cell.")
         if len(word.strip()) > _NAME_LENGTH:
@@ -192,6 +195,13 @@ def is_text(value: str) -> bool:
 def is_storable(value: str) -> bool:
     """Whether PostgreSQL can store it: Unicode without NUL."""
     return "\0" not in value and is_text(value)
+
+
+def _is_readable(value: str) -> bool:
+    """Whether nothing in it steers a terminal or stays unseen; blanks of any width may be there."""
+    return value.isprintable() or all(
+        each.isprintable() or unicodedata.category(each) == "Zs" for each in value
+    )
 
 
 def load_words() -> tuple[Words, Words, LabelWords]:

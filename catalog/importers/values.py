@@ -9,11 +9,10 @@ import re
 from datetime import date
 from typing import Generic, NamedTuple, TypeVar
 
-from vocab.text import normalize
-
 MAX_AGE_YEARS = 129
 MAX_PIXELS = 2**31 - 1
-MAX_BYTES = 2**63 - 1
+# A terabyte: far above any image, and the sum of a million of them still fits into a bigint.
+MAX_BYTES = 10**12
 MAX_LIST_TEXT = 1 << 18
 
 # In lower case. Spreadsheets, pandas, R and SQL each have their own word for nothing.
@@ -249,30 +248,3 @@ def _unescape_one(found: re.Match[str]) -> str:
     character = chr(int(found[1], 16))
     # Half a pair and NUL can be stored in no database.
     return "\ufffd" if "\ud800" <= character <= "\udfff" or character == "\0" else character
-
-
-# --- What tells who somebody is ---
-# After the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
-_IDENTIFYING = re.compile(
-    r"""
-    (?:patients?|subjects?)?(?:
-        (?:first|middle|last|given|family|full|maiden|birth|mothersmaiden|mothersbirth)names?
-        | surname | birth(?:date|day|time|year)? | (?:date|year)ofbirth | dob
-        | (?:home|email)?address | e?mail | street | zip(?:code)? | post(?:al)?code
-        | (?:home|mobile|cell|tele)?phone(?:numbers?)? | mobile | fax(?:number)?
-        | ssn | socialsecurity(?:number)? | nationalid | passport(?:number)? | driverslicense
-        | insurance(?:id|number) | mrn | medicalrecord(?:number|locator) | religiouspreference
-    )
-    | (?:other)?(?:patients?|subjects?)names? | otherpatientids? | patientcomments
-    | accession(?:number)? | occupation | responsibleperson | institutionaddress
-    | (?:referring|requesting|performing|scheduledperforming)?physicians?(?:name|address)?
-    | physiciansofrecord | nameofphysicians.* | operators?(?:name)? | radiologist(?:s?name)
-    """,
-    re.VERBOSE,
-)
-
-
-def is_identifying(column: str) -> bool:
-    """Whether a column's name says that it identifies people, in any spelling of the name."""
-    name = normalize(column).replace(" ", "").removesuffix("dicom")
-    return bool(_IDENTIFYING.fullmatch(name))

@@ -17,9 +17,13 @@ from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.published import BadEntry
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
+from catalog.importers.tables.description import read_description
+from catalog.importers.tables.lines import show
+from catalog.local import dataset_root
 from catalog.management.overlap import Overlap, Turns, has_succeeded
 from catalog.management.progress import Progress, format_seconds
 from catalog.management.rejects import RejectsFile
+from catalog.models import Dataset
 
 SHOWN_WORDS = 20
 EXIT_INTERRUPTED = 130
@@ -244,6 +248,25 @@ def _slug_of(source: Source) -> str:
     return str(source.entry.get("slug", ""))
 
 
+def find_known_folder(description: Path) -> Path | None:
+    """Where the catalog has the files of the dataset that a dataset.toml describes.
+
+    None where it has none, or where the description itself names a folder. Without this a second
+    import would take their files from all images.
+
+    Raises:
+        SourceError: the description cannot be read.
+    """
+    described = read_description(description)
+    if described.files.folder is not None:
+        return None
+    dataset = Dataset.objects.filter(slug=described.entry["slug"]).exclude(local_path="").first()
+    if dataset is None:
+        return None
+    folder = dataset_root(dataset)
+    return folder if folder.is_dir() else None
+
+
 def format_counts(report: ImportReport) -> str:
     counts = [
         f"{report.added:,} added",
@@ -259,6 +282,11 @@ def format_findings(report: ImportReport) -> Iterator[str]:
     """Lines on missing files, words without a term, and what curators can do about them."""
     if report.missing_files:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
+    if report.nameless:
+        yield (
+            f"{report.nameless:,} bad rows do not say which image they are of: so no image was "
+            "taken for gone"
+        )
     if report.new_labels:
         address = f"{reverse('admin:vocab_label_changelist')}?is_active__exact=0"
         yield f"{len(report.new_labels):,} new label words, hidden until a curator looks: {address}"
@@ -282,13 +310,21 @@ def format_refusal(error: Exception) -> str:
 
 def _format_words(words: Sequence[tuple[str, int]]) -> Iterator[str]:
     for word, count in words[:SHOWN_WORDS]:
-        yield f"  {word} ({count:,})"
+        yield f"  {show(word)} ({count:,})"
     if len(words) > SHOWN_WORDS:
         yield f"  and {len(words) - SHOWN_WORDS:,} more"
 
 
 def _add(total: ImportReport, report: ImportReport) -> None:
-    for name in ("added", "changed", "unchanged", "gone", "rejected", "missing_files"):
+    for name in (
+        "added",
+        "changed",
+        "unchanged",
+        "gone",
+        "rejected",
+        "nameless",
+        "missing_files",
+    ):
         setattr(total, name, getattr(total, name) + getattr(report, name))
     total.new_labels += report.new_labels
     total.unknown_words += report.unknown_words

@@ -14,6 +14,8 @@ COLUMNS = ("dataset", "line", "column", "value", "reason")
 class RejectsFile:
     """Written beside its place and moved there at the end; no bad row, no file.
 
+    The list of an earlier import is then taken away, and nothing else that may lie there.
+
     Raises OSError where it cannot be written.
     """
 
@@ -43,6 +45,17 @@ class RejectsFile:
             self._stack.close()
             self._partial.replace(self.path)
             self._writer = None
+        elif self.count == 0 and _is_rejects_file(self.path):
+            self.path.unlink()
+
+
+def _is_rejects_file(path: Path) -> bool:
+    """Whether it begins with our header: a person may have named any file."""
+    if not path.is_file():
+        return False
+    header = ",".join(COLUMNS).encode()
+    with path.open("rb") as file:
+        return file.read(len(header) + 1) in (header + b"\r", header + b"\n")
 
 
 def _guard(cell: Any) -> Any:

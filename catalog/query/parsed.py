@@ -1,7 +1,7 @@
 """What a query means: filters, other words, and how to take a filter back."""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from catalog.query.spellings import Value
@@ -36,6 +36,15 @@ class Match:
     meant: str = ""
     others: tuple[TermRef, ...] = ()
     is_alternative: bool = False
+
+    def as_words(self) -> list["Word"]:
+        """The same as plain words; what shall not be there as excluded ones, by its names."""
+        if self.name != "not_label":
+            return [Word(self.words, self.start, self.end)]
+        return [
+            Word(name, self.start, self.end, is_quoted=" " in name, is_excluded=True)
+            for name in self.names
+        ]
 
     @property
     def codes(self) -> list[str]:
@@ -103,23 +112,27 @@ class ParsedQuery:
         What names another filter is plain words, or nothing where the filter is in ``dropping``.
         """
         others = [m for m in self.matches if m.name not in names and m.name not in dropping]
-        words = [Word(match.words, match.start, match.end) for match in others]
+        words = [word for match in others for word in match.as_words()]
         return ParsedQuery(
             self.text,
             tuple(match for match in self.matches if match.name in names),
             tuple(sorted((*self.words, *words), key=lambda word: word.start)),
         )
 
-    def without(self, match: Match | Word) -> str:
-        """The query without the words of ``match``."""
-        return _LOOSE_ENDS.sub("", self._replace(match, ""))
+    def without(self, *parts: Match | Word) -> str:
+        """The query without the words of ``parts``."""
+        return _LOOSE_ENDS.sub("", self._replace(dict.fromkeys(parts, "")))
 
     def as_text(self, match: Match) -> str:
         """The query with the words of ``match`` in quotes, which makes them plain words."""
-        return self._replace(match, f'"{match.words}"')
+        return self._replace({match: f'"{match.words}"'})
 
-    def _replace(self, match: Match | Word, words: str) -> str:
-        # A dash that is left over would exclude what follows it.
-        before = _GLUED_BEFORE.sub("", self.text[: match.start]).rstrip()
-        after = _GLUED_AFTER.sub("", self.text[match.end :]).lstrip()
-        return _NEEDLESS.sub("", " ".join(part for part in (before, words, after) if part))
+    def _replace(self, words: Mapping[Match | Word, str]) -> str:
+        """Other words in place of parts: from the end, so that places before them stay true."""
+        text = self.text
+        for part in sorted(words, key=lambda part: -part.start):
+            # A dash that is left over would exclude what follows it.
+            before = _GLUED_BEFORE.sub("", text[: part.start])
+            after = _GLUED_AFTER.sub("", text[part.end :])
+            text = f"{before} {words[part]} {after}"
+        return _NEEDLESS.sub("", " ".join(text.split()))

@@ -83,7 +83,7 @@ class _Stretch:
         if not reading or (begin == at and not self.pieces[at].is_excluded):
             return 0
         if not reading.labels:
-            return self._leave(at, stop)
+            return self._leave_excluded(at, begin, stop)
         readings = [reading]
         while self._says_or(stop):
             further, reading = self._find(stop + 1)
@@ -92,6 +92,13 @@ class _Stretch:
             readings.append(reading)
             stop = further
         return self._take(at, stop, _negate(readings))
+
+    def _leave_excluded(self, at: int, begin: int, stop: int) -> int:
+        """What is negated and no label: words that texts shall not hold."""
+        start, end = self.pieces[at].start, self.pieces[stop - 1].end
+        words = self.text[self.pieces[begin].start : end]
+        self.words.append(Word(words, start, end, is_quoted=" " in words, is_excluded=True))
+        return stop
 
     def _says_or(self, at: int) -> bool:
         return at < len(self.pieces) - 1 and self.pieces[at].word in ("or", "nor")

@@ -96,6 +96,11 @@ def test_a_wrong_number_of_images_is_found(dataset: Dataset) -> None:
     expect_wrong("states 7 images and has 6")
 
 
+def test_a_wrong_size_is_found(dataset: Dataset) -> None:
+    Dataset.objects.filter(pk=dataset.pk).update(size_mb=7)
+    expect_wrong("states 7 MB and has 1")
+
+
 def test_gone_images_count_nowhere(dataset: Dataset) -> None:
     image = Image.objects.get(sex="O")
     Image.objects.filter(pk=image.pk).update(gone_at=timezone.now(), profile=None)

@@ -71,7 +71,6 @@ def select(query: str) -> str:
         ("q=chestxray14", "chestx-ray14"),
         ("q=nodulse", "lung-ct"),
         ("q=%27%3B+drop+table", ""),
-        ("q=%25", ""),
     ],
 )
 def test_datasets_are_found(query: str, expected: str) -> None:

@@ -131,6 +131,8 @@ def test_filters_select_exactly(query: str, expected: str) -> None:
         ("modalty=ct", "There is no filter called “modalty”"),
         (f"q={'x' * 301}", "301 characters; 300 are allowed"),
         ("q=%00", "cannot be searched"),
+        ("q=%25", "holds no word and no number"),
+        ("q=%F0%9F%AB%81", "holds no word and no number"),
         ("sex=F%00", "not allowed"),
     ],
 )

@@ -103,6 +103,14 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
 
 
 @pytest.mark.django_db
+def test_a_word_of_a_table_does_not_steer_the_terminal(rejects: Path) -> None:
+    report = run(rejects, ListSource("mine", [ImageRow("a", modality="\x1b[2Jholo\u202egram")]))
+
+    assert r"modality: \x1b[2Jholo\u202egram (1)" in report
+    assert "\x1b" not in report
+
+
+@pytest.mark.django_db
 def test_several_datasets_are_summed_up_and_a_bad_one_is_told_at_the_end(rejects: Path) -> None:
     out = StringIO()
     broken = ListSource("broken", [*images(2), SourceError("The table is torn. Get it again.")])
@@ -183,6 +191,25 @@ def test_without_bad_rows_there_is_no_such_file(rejects: Path) -> None:
     run(rejects, ListSource("mine", images(1)))
 
     assert not rejects.exists()
+
+
+@pytest.mark.django_db
+def test_the_list_of_an_earlier_import_is_taken_away_by_a_clean_one(rejects: Path) -> None:
+    run(rejects, ListSource("mine", [*images(1), bad(2)]))
+    assert rejects.exists()
+
+    assert "bad rows" not in run(rejects, ListSource("mine", images(1)))
+    assert not rejects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["", "dataset,line\n", "dataset,line,column,value,reasons\n"])
+def test_a_file_that_is_no_such_list_is_not_taken_away(rejects: Path, text: str) -> None:
+    rejects.write_text(text)
+
+    run(rejects, ListSource("mine", images(1)))
+
+    assert rejects.read_text() == text
 
 
 @pytest.mark.django_db

@@ -508,6 +508,10 @@ def test_a_shipped_description_goes_by_its_name(
     (rejected,) = read_rejects(tmp_path / "var" / "rejects.csv")
     assert rejected["line"] == "3", "listed in var: the product's own folder is not written to"
 
+    # Again without saying where the files are: the catalog knows, and keeps them.
+    again = run("nih-chestxray14", "--tables", str(tmp_path / "tables"), "--max-rejected", "1")
+    assert "0 added, 0 changed, 1 unchanged, 0 gone" in again
+
 
 # --- As a process ---
 

@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.importers import terms
-from catalog.importers.rows import ImageRow, LabelRow
+from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.store import ImportStopped, store_images
 from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory
@@ -106,6 +106,18 @@ def test_words_without_a_term_become_inactive_terms_and_are_listed(dataset: Data
         label.full_clean()
     assert store_images(dataset=dataset, rows=rows).new_labels == {}, "they are terms by now"
     assert Label.objects.count() == 3
+
+
+@pytest.mark.parametrize(
+    "word", ["ma\x1b[2Jss", "mass\nedema", "ma\u202ess", "ma\x9bss", "a\u200bb"]
+)
+def test_a_word_with_control_characters_is_no_label(dataset: Dataset, word: str) -> None:
+    rejected: list[BadRow] = []
+    rows = [row("a", labels=(LabelRow(word),)), row("b", labels=(LabelRow("left\u00a0mass"),))]
+    store_images(dataset=dataset, rows=rows, on_reject=rejected.append)
+    assert [(bad.source_id, bad.column) for bad in rejected] == [("a", "labels")]
+    assert "It holds control characters" in rejected[0].reason
+    assert Label.objects.get().name == "left\u00a0mass"
 
 
 def test_a_term_that_curators_switched_off_is_used_and_stays_off(dataset: Dataset) -> None:

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from catalog.importers.tables.source import SHIPPED_TABLES
 from catalog.management.commands import load_catalog
-from catalog.management.commands.import_dataset import SHIPPED_TABLES
 from catalog.management.commands.load_catalog import find_tables, open_tables
 from catalog.models import Dataset, Image
 from catalog.tests.idc_files import LUNG, series, write_index

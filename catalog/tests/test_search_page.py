@@ -6,7 +6,9 @@ from urllib.parse import parse_qs
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from catalog.models import Image
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
 
@@ -83,6 +85,48 @@ def test_words_of_the_query_can_be_what_is_in_the_way(client: Client) -> None:
     ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
     assert ways == [("“unheardof”", "3")]
     assert total(follow(client, page, "without “unheardof”")) == 3
+
+
+def test_more_words_of_the_query_are_taken_away_whole(client: Client) -> None:
+    page = get(client, "/images/?q=mammography+%2C+unheardof+bar&sex=F")
+    ways = re.findall(r'href="/images/\?([^"]*)"[^>]*>without “unheardof bar”', page)
+    assert parse_qs(ways[0]) == {"q": ["mammography"], "sex": ["F"]}
+
+
+def test_a_search_without_a_word_is_no_search(client: Client) -> None:
+    for path in ("/images/", "/datasets/"):
+        response = client.get(path, {"q": "🫁 ???"})
+        assert response.status_code == 400
+        assert "holds no word and no number" in response.content.decode()
+
+
+def test_a_repeated_search_is_one(client: Client) -> None:
+    page = get(client, "/images/?q=breast&q=mammography")
+    assert total(page) == 3
+    assert 'value="breast mammography"' in page
+
+
+def test_excluded_words_are_shown_as_such(client: Client) -> None:
+    page = get(client, "/images/?q=breast+not+MRI+-nothing")
+    assert "-MRI" in page or "-nothing" in page
+
+
+def test_words_that_datasets_cannot_be_asked_for_are_named(client: Client) -> None:
+    page = get(client, "/datasets/?q=brest+female")
+    assert total(page) == 1
+    assert "Datasets as a whole do not have “female”" in page
+
+
+def test_gone_images_of_a_subject_are_not_counted(client: Client) -> None:
+    dataset = DatasetFactory(slug="third")
+    for number in range(3):
+        ImageFactory(dataset=dataset, subject_id="P1", source_id=f"s-{number}")
+    Image.objects.filter(source_id="s-0").update(gone_at=timezone.now())
+    make_searchable()
+    image = Image.objects.get(source_id="s-1")
+    assert "one of 2" in get(client, image.get_absolute_url()) or "2 images" in get(
+        client, image.get_absolute_url()
+    )
 
 
 def test_where_no_dataset_is_found_images_may_be(client: Client) -> None:

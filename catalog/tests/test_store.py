@@ -266,6 +266,15 @@ def test_an_image_whose_row_is_bad_is_not_gone(dataset: Dataset) -> None:
 
 
 # --- Bad rows ---
+def test_a_bad_row_that_names_no_image_may_be_of_any(dataset: Dataset) -> None:
+    store_images(dataset=dataset, rows=[row("a"), row("b"), row("c")])
+    nameless = BadRow(3, "", "", "It is not in UTF-8. Save it as such.")
+    report = store_images(dataset=dataset, rows=[row("a", sex="F"), nameless])
+    assert (report.changed, report.gone, report.rejected, report.nameless) == (1, 0, 1, 1)
+    assert source_ids(dataset) == ["a", "b", "c"]
+    assert store_images(dataset=dataset, rows=[row("a", sex="F")]).gone == 2
+
+
 def test_of_rows_with_one_id_the_first_wins(dataset: Dataset) -> None:
     rejected: list[BadRow] = []
     rows = [

@@ -45,7 +45,7 @@ def test_every_field_is_taken_from_its_column(tmp_path: Path) -> None:
     )
     table = (
         "id,who,sex,age,mod,view,w,h,bytes,label,note\n"
-        'a,p1,Female,058Y,CR,PA,"2,682",1024.0,9007199254740993,Mass,hello\n'
+        'a,p1,Female,058Y,CR,PA,"2,682",1024.0,123456789012,Mass,hello\n'
     )
 
     (image,) = read_images(tmp_path, description, table)
@@ -53,7 +53,7 @@ def test_every_field_is_taken_from_its_column(tmp_path: Path) -> None:
     assert image == ImageRow(
         source_id="a",
         line=2,
-        size_bytes=9007199254740993,
+        size_bytes=123456789012,
         remote_url="https://example.org/a.png",
         modality="CR",
         area="chest",
@@ -86,6 +86,15 @@ def test_what_cannot_be_read_is_unknown_and_stays_as_it_was_written(tmp_path: Pa
     assert second.metadata == {"age": "50+", "w": "0", "url": "https://x.org/a b"}
     assert (third.subject_id, third.sex, third.age_years) == ("", "M", None)
     assert third.metadata == {"who": "x" * 200, "age": "-5"}
+
+
+def test_a_size_beyond_what_the_catalog_stores_is_unknown_and_costs_no_row(tmp_path: Path) -> None:
+    table = f"id,bytes\na,{10**12}\nb,{10**12 + 1}\n"
+
+    first, second = read_images(tmp_path, PLAIN + 'size = "{bytes}"\n', table)
+
+    assert (first.size_bytes, second.size_bytes) == (10**12, None)
+    assert second.metadata == {"bytes": "1000000000001"}
 
 
 def test_an_age_comes_from_dates_where_none_is_given(tmp_path: Path) -> None:
@@ -121,6 +130,35 @@ def test_other_columns_become_metadata_but_what_identifies_never_does(tmp_path: 
     (image,) = read_images(tmp_path, PLAIN, table)
 
     assert image.metadata == {"note": "as it is "}
+
+
+@pytest.mark.parametrize("name", ["Name", "names", "Pt Name", "name_last", "NHS Number"])
+def test_a_name_is_not_kept_where_nothing_says_that_it_is_a_things(
+    tmp_path: Path, name: str
+) -> None:
+    table = f"id,{name},file name,finding name\na,Jane Doe,a.png,Mass\n"
+
+    (image,) = read_images(tmp_path, PLAIN, table)
+
+    assert image.metadata == {"file name": "a.png", "finding name": "Mass"}
+
+
+@pytest.mark.parametrize(
+    ("description", "metadata"),
+    [
+        (PLAIN.replace("{id}", "{Name}"), {"id": "a"}),
+        (PLAIN.replace("{id}", "{Name|stem}"), {"id": "a", "Name": "x.png"}),
+        (PLAIN + '[metadata]\nonly = ["Name"]\n', {"Name": "x.png"}),
+        (PLAIN + '[files]\npath = "{Name|lower}"\n', {"Name": "x.png"}),
+        (PLAIN + '[metadata]\nadd = { file = "{Name}" }\n', {"Name": "x.png", "file": "x.png"}),
+    ],
+)
+def test_a_name_that_the_description_uses_is_a_things(
+    tmp_path: Path, description: str, metadata: dict[str, str]
+) -> None:
+    (image,) = read_images(tmp_path, description, "id,Name\na,x.png\n")
+
+    assert image.metadata == metadata
 
 
 def test_metadata_can_be_chosen_and_given_kinds(tmp_path: Path) -> None:
@@ -291,6 +329,38 @@ def test_the_ending_of_a_file_is_found(tmp_path: Path) -> None:
     assert [image.file_path for image in read(source)[0]] == ["a.png", "b.dcm", "c.png", "d.dcm"]
 
 
+def test_a_single_ending_is_added(tmp_path: Path) -> None:
+    source = with_files(tmp_path, 'extensions = [".png"]', "id\na\nb.png\n", "a.png", "b.png")
+
+    assert [image.file_path for image in read(source)[0]] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("more", ["", "anywhere = true\n"])
+def test_a_name_too_long_for_a_file_makes_the_row_bad(tmp_path: Path, more: str) -> None:
+    files = f'extensions = [".png", ".dcm"]\n{more}'
+
+    images, (bad,) = read(with_files(tmp_path, files, f"id\n{'x' * 252}\na\n", "a.dcm"))
+
+    assert [image.file_path for image in images] == ["a.dcm"]
+    assert (bad.line, bad.column) == (2, "id")
+    assert "has a part over 255 bytes; shorten that name" in bad.reason
+
+
+def test_a_file_that_cannot_be_looked_for_makes_the_row_bad(tmp_path: Path) -> None:
+    """Here its whole path is longer than the system takes."""
+    deep = tmp_path / "images" / "/".join(["d" * 240] * 15)
+    deep.mkdir(parents=True)
+    (deep / "a.png").touch()
+    files = f'[files]\nfolder = "{deep}"\npath = "{{path}}"\nextensions = [".png", ".dcm"]\n'
+    long = "/".join(["x" * 240] * 3)
+
+    images, (bad,) = read(open_source(tmp_path, PLAIN + files, f"id,path\n1,{long}\n2,a\n"))
+
+    assert [image.file_path for image in images] == ["a.png"]
+    assert (bad.line, bad.column, bad.source_id) == (2, "path", "1")
+    assert "cannot be looked for (File name too long)" in bad.reason
+
+
 def test_a_file_is_found_anywhere_below_the_folder(tmp_path: Path) -> None:
     source = with_files(
         tmp_path,
@@ -345,6 +415,18 @@ def test_of_alternative_names_the_first_counts_and_of_a_pattern_all(tmp_path: Pa
     assert [(image.source_id, image.metadata) for image in images] == [("a", {}), ("b", {"x": "1"})]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("**.csv", r"“\*\*\.csv” is no pattern for a table's path .* \*\*/\*\.csv"),
+        ("x" * 300, "cannot be sought in .*File name too long"),
+    ],
+)
+def test_a_pattern_that_is_none_is_said(tmp_path: Path, pattern: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        open_source(tmp_path, PLAIN.replace("t.csv", pattern), "id\na\n")
+
+
 def test_of_several_tables_a_bad_row_names_its_own(tmp_path: Path) -> None:
     description = PLAIN.replace("[image]", '[[table]]\npath = "u.csv"\n[image]')
 
@@ -367,6 +449,7 @@ def test_a_table_may_be_optional_and_else_is_missed(tmp_path: Path) -> None:
         ("ID,x\n1,2\n", "Did you mean “ID”"),
         ("id;x\n1;2\n", r'delimiter = ";"'),
         ("1,2\n3,4\n", r"If these are no names, .* header ="),
+        ("i\x1bd,x\n1,2\n", r"It has “i\\x1bd”"),
     ],
 )
 def test_a_missing_column_is_said_with_what_may_be_meant(

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.delimited import MAX_CELL
-from catalog.importers.tables.lines import MAX_LINE
+from catalog.importers.tables.json_lines import MAX_COLUMNS
+from catalog.importers.tables.lines import MAX_LINE, show
 from catalog.importers.tables.reading import Table, TableFormat, TableRow
 
 Row = tuple[int, list[str]]
@@ -97,6 +99,51 @@ def test_parquet_is_read_as_text_with_the_numbers_of_its_rows(tmp_path: Path) ->
         (1, ["a", "57", '["x", "it\'s"]', "0.5"]),
         (2, ["b", "", "[]", "1.0"]),
     ]
+
+
+def test_times_that_python_cannot_hold_are_read_all_the_same(tmp_path: Path) -> None:
+    fine = pa.array([1, None], pa.timestamp("ns"))
+    far = pa.array([4_000_000, 0], pa.date32())
+    pq.write_table(pa.table({"fine": fine, "far": far}), tmp_path / "t.parquet")
+
+    assert read(Table(tmp_path, "t.parquet", TableFormat()))[0] == [
+        (1, ["1970-01-01 00:00:00.000000001", "12921-08-18"]),
+        (2, ["", "1970-01-01"]),
+    ]
+
+
+def test_times_within_lists_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    columns = {"id": ["a"], "when": pa.array([[1]], pa.list_(pa.timestamp("ns")))}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+
+    with pytest.raises(SourceError, match=r"t\.parquet cannot be read: .*timestamp"):
+        read(Table(tmp_path, "t.parquet", TableFormat()))
+
+
+# --- What tells who somebody is ---
+JANE = {
+    "name": "Jane Doe", "birthDate": "1955-08-20", "sex": "F",
+    "kin": [{"pt name": "Joe", "tie": "son"}],
+}  # fmt: skip
+KEPT = '{"sex": "F", "kin": [{"tie": "son"}]}'
+
+
+def test_what_identifies_is_dropped_from_objects_within_a_line(tmp_path: Path) -> None:
+    line = {"id": 1, "patient": JANE, "who": {"name": "x"}, "findings": [{"name": "Mass"}], "e": {}}
+
+    good, _ = read(open_table(tmp_path, "t.jsonl", json.dumps(line)))
+
+    assert good == [(1, ["1", KEPT, "", '[{"name": "Mass"}]', "{}"])]
+
+
+def test_what_identifies_is_dropped_from_structs_and_maps(tmp_path: Path) -> None:
+    pairs = pa.array([[("Name", "Jane"), ("site", "A")]], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"patient": [JANE], "more": pairs}), tmp_path / "t.parquet")
+
+    good, _ = read(Table(tmp_path, "t.parquet", TableFormat()))
+
+    assert json.loads(good[0][1][0]) == json.loads(KEPT)
+    assert good[0][1][1] == '[["site", "A"]]'
 
 
 def test_the_format_may_be_told_where_the_name_does_not(tmp_path: Path) -> None:
@@ -232,10 +279,48 @@ def test_a_file_that_is_no_table_does_not_fill_the_memory(tmp_path: Path) -> Non
     assert peak < 5 * MAX_LINE
 
 
+def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """The cells stay small: they are many, on lines that are held because a quote is open."""
+    line = f'{"x" * 1_000_000}","\n'
+    table = open_table(tmp_path, "t.csv", f'id\na,"\n{line * (2 * MAX_LINE // len(line))}')
+
+    with pytest.raises(SourceError, match=r"t\.csv, line \d+: a row does not end"):
+        read(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", ",".join(f"c{n}" for n in range(MAX_COLUMNS + 1))),
+        ("t.jsonl", "\n".join(f'{{"c{n}": 1}}' for n in range(MAX_COLUMNS + 1))),
+        ("t.jsonl", "\n".join(f'{{"{n}{"x" * (MAX_LINE // 3)}": 1}}' for n in range(4))),
+    ],
+)
+def test_a_table_of_endless_columns_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(SourceError, match=rf"{re.escape(name)} has more than 10,000 columns"):
+        open_table(tmp_path, name, text)
+
+
+def test_a_table_of_many_columns_is_read(tmp_path: Path) -> None:
+    table = open_table(tmp_path, "t.csv", ",".join(f"c{n}" for n in range(MAX_COLUMNS)))
+
+    assert len(table.header) == MAX_COLUMNS
+
+
+def test_what_is_shown_does_not_steer_a_terminal(tmp_path: Path) -> None:
+    _, (bad,) = read(open_table(tmp_path, "t.csv", "id,x\n1,\x1b[31mred\x07\u202e\u00e9,\t\0\n"))
+
+    assert bad.value == r"1,\x1b[31mred\x07\u202eé,\t\0"
+    assert len(show("\x1b" * 500)) == 200
+    with pytest.raises(SourceError, match=r"2 columns are named “a\\x1b”"):
+        open_table(tmp_path, "t.csv", "a\x1b,a\x1b\n")
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("[1]", "no JSON object"),
+        (f'{{"id": {"[" * 600}{"]" * 600}}}', "objects within objects"),
         ("{'id': 1}", "no JSON: "),
         ('{"id": "\\ud800"}', "encoding"),
         ('{"id": "\\u0000"}', "NUL"),

@@ -4,11 +4,15 @@ import pytest
 
 from catalog import models
 from catalog.importers import values
+from catalog.importers.tables.identifying import (
+    is_bare_name,
+    is_identifying,
+    is_identifying_within,
+)
 from catalog.importers.values import (
     NotAList,
     Reading,
     clean,
-    is_identifying,
     parse_age,
     parse_age_between,
     parse_count,
@@ -196,7 +200,7 @@ def test_other_texts_are_no_counts(text: str) -> None:
 
 
 def test_large_counts_are_exact_to_the_last_digit() -> None:
-    assert parse_count("9007199254740993", most=values.MAX_BYTES) == Reading(9007199254740993)
+    assert parse_count("9007199254740993", most=2**63) == Reading(9007199254740993)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +272,9 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "Patient's Birth Date", "PatientBirth", "PatientBirth_DICOM", "date of birth", "DOB",
      "birth_year", "Address", "Patient Address", "zip code", "Phone", "telephone_number", "E-mail",
      "SSN", "MRN", "medical record number", "Accession Number", "AccessionNumber",
-     "Referring Physician's Name", "Operators' Name", "OtherPatientIDs"],
+     "Referring Physician's Name", "Operators' Name", "OtherPatientIDs", "Pt Name", "pat_name",
+     "name_last", "Name of patient", "Phone No", "Phone Nr.", "NHS Number", "nhs_no",
+     "Hospital Number"],
 )  # fmt: skip
 def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
     assert is_identifying(column)
@@ -277,7 +283,28 @@ def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
 @pytest.mark.parametrize(
     "column",
     ["Patient ID", "PatientAge", "PatientSex", "class_name", "name", "file name", "StudyDate",
-     "Image Index", "View Position", "Series Number", "Manufacturer", "Institution", "birthmark"],
+     "Image Index", "View Position", "Series Number", "Manufacturer", "Institution", "birthmark",
+     "image name", "dataset name", "study name", "series name", "finding name", "pattern", "NHS",
+     "Hospital", "Hospital ID", "Instance Number"],
 )  # fmt: skip
 def test_other_columns_may_be_kept(column: str) -> None:
     assert not is_identifying(column)
+
+
+@pytest.mark.parametrize("column", ["Name", "name", " NAMES "])
+def test_a_name_alone_may_be_anybodys(column: str) -> None:
+    assert is_bare_name(column)
+    assert not is_bare_name(f"file {column}")
+
+
+@pytest.mark.parametrize(
+    ("parent", "key", "tells"),
+    [("patient", "name", True), ("owner", "Name", True), ("patient", "birthDate", True),
+     ("phone", "number", True), ("findings", "name", False), ("body part", "name", False),
+     ("DataSet", "name", False), ("categories", "name", False), ("profile", "name", True),
+     ("patient", "id", False), ("series", "number", False)],
+)  # fmt: skip
+def test_within_an_object_a_name_is_a_persons_unless_it_is_a_things(
+    parent: str, key: str, tells: bool
+) -> None:
+    assert is_identifying_within(parent, key) is tells

@@ -103,6 +103,25 @@ def test_from_the_search_box_to_a_proven_folder(
         assert pydicom.dcmread(path).SOPClassUID
 
 
+def test_filters_are_added_one_by_one_and_words_taken_back(
+    page: Page, live_server: object, demo: None
+) -> None:
+    page.goto(f"{live_server}/images/")
+    for label in ("nodule", "pneumothorax"):
+        before = total(page)
+        page.locator(f'button[name="not_label"][value="{label}"]').click()
+        expect(page.locator(f'input[name="not_label"][value="{label}"]')).to_be_checked()
+        assert total(page) < before
+    page.locator('button[name="all"]').first.click()
+    expect(page.get_by_role("button", name="Fewer").first).to_be_visible()
+    assert page.url.count("not_label=") == 2
+
+    page.goto(f"{live_server}/images/?q=chest+radiografy")
+    assert total(page) >= 600
+    page.get_by_label("Remove “chest” from the search").click()
+    expect(page.get_by_role("searchbox")).to_have_value("radiografy")
+
+
 def test_a_visitor_keeps_picked_images_through_sign_up(
     page: Page, live_server: object, celery_worker_process: WorkerProcess
 ) -> None:

@@ -19,7 +19,14 @@
   // An empty field says nothing: it stays out of the address.
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.target.id !== "filters") return;
-    const { formData } = event.detail;
+    const { formData, triggeringEvent } = event.detail;
+    // The button that was pressed adds its value to those that the form has; htmx replaces them.
+    const button = triggeringEvent?.submitter;
+    if (button?.name) {
+      const values = new Set([...new FormData(event.target).getAll(button.name), button.value]);
+      formData.delete(button.name);
+      values.forEach((value) => formData.append(button.name, value));
+    }
     for (const name of new Set(formData.keys())) {
       const values = formData.getAll(name).filter((value) => value !== "");
       formData.delete(name);

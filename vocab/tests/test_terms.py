@@ -2,7 +2,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from vocab.lookup import find_terms, current_vocabularies
+from vocab.lookup import current_vocabularies, find_terms
 from vocab.models import LabelAlias, Modality
 from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
 from vocab.text import normalize

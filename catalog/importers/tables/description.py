@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.importers.rows import SourceError
+from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.labels import FINDINGS, LabelSpec, fold
 from catalog.importers.tables.reading import FORMATS, TableFormat
 from catalog.importers.tables.specs import (
@@ -33,7 +34,7 @@ from catalog.importers.tables.specs import (
     TableSpec,
 )
 from catalog.importers.tables.toml_section import Section
-from catalog.importers.values import AGE_UNITS, is_identifying
+from catalog.importers.values import AGE_UNITS
 
 MAX_TOML_BYTES = 1 << 20
 _TEXTS = ("title", "description", "source_url", "area", "license", "citation", "doi")

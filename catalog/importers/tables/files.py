@@ -19,20 +19,29 @@ class FileFinder:
     def find(self, name: str) -> str:
         """The path of the file `name`; where there is none, the path at which it should be.
 
-        Raises `UnsafePath` for a name that leads elsewhere or fits several files, `OSError` for
-        folders that cannot be listed.
+        Raises `UnsafePath` for a name that leads elsewhere, fits several files or cannot be looked
+        for, `OSError` for folders that cannot be listed.
         """
         check_relative_path(name)
         candidates = [name]
         if self._extensions and not name.endswith(self._extensions):
-            candidates = [name + extension for extension in self._extensions]
+            candidates = [check_relative_path(name + each) for each in self._extensions]
         if self._anywhere:
             found = self._search([take_basename(candidate) for candidate in candidates])
         elif len(candidates) > 1:
-            found = next((path for path in candidates if (self._folder / path).is_file()), "")
+            found = next(filter(self._is_file, candidates), "")
         else:
-            found = name
+            found = ""  # there is no choice
         return found or candidates[0]
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return (self._folder / path).is_file()
+        except OSError as error:
+            raise UnsafePath(
+                f"The file cannot be looked for ({error.strerror or error}). Mend that and import "
+                "again."
+            ) from error
 
     def _search(self, names: list[str]) -> str:
         places = self._places or self._list_places()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import TableSpec
 from catalog.importers.tables.templates import Cells, Getter, Header, compile_value
@@ -29,12 +30,24 @@ def find_tables(home: Path, spec: TableSpec) -> list[Table]:
 
 
 def _find_paths(home: Path, pattern: str) -> list[str]:
-    if (home / pattern).is_file():
-        return [pattern]
-    if not _WILD & set(pattern):
-        return []
-    return sorted(found.relative_to(home).as_posix() for found in home.glob(pattern)
-                  if found.is_file())  # fmt: skip
+    """Raises `SourceError` for what is no pattern, and for folders that cannot be looked into."""
+    try:
+        if (home / pattern).is_file():
+            return [pattern]
+        if not _WILD & set(pattern):
+            return []
+        return sorted(found.relative_to(home).as_posix() for found in home.glob(pattern)
+                      if found.is_file())  # fmt: skip
+    except ValueError as error:
+        raise SourceError(
+            f"“{pattern}” is no pattern for a table's path ({error}). Write * for a part of a "
+            "name, and ** only between slashes: **/*.csv."
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"“{pattern}” cannot be sought in {home}: {error.strerror or error}. Correct the "
+            "table's path in the description."
+        ) from error
 
 
 class Join:
@@ -97,8 +110,9 @@ class WideTable:
             for place, name in enumerate(join.header, start=width):
                 if name in index and name not in keys:
                     raise SourceError(
-                        f"{table.path} and the table joined to it both have a column “{name}”. "
-                        "Name the joined table's columns anew: header = […] with skip = 1."
+                        f"{table.path} and the table joined to it both have a column "
+                        f"“{show(name)}”. Name the joined table's columns anew: header = […] with "
+                        "skip = 1."
                     )
                 if name:
                     index.setdefault(name, place)

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from catalog.importers.rows import SourceError
 
-MAX_LINE = 1 << 24  # characters; a picture in one line of JSON is longer than any row
+# Characters of a line, and of a row's lines together. A picture in one line of JSON is longer than
+# any row.
+MAX_LINE = 1 << 24
 MAX_LINES_OF_A_ROW = 20_000
 _SHOWN = 200
 
@@ -43,9 +45,11 @@ class Lines:
         self.flaw = ""
 
     def _read(self, text: TextIOWrapper) -> Iterator[str]:
+        size = 0
         for line in iter(partial(text.readline, MAX_LINE), ""):
             self.number += 1
-            if len(line) == MAX_LINE or len(self.held) == MAX_LINES_OF_A_ROW:
+            size = len(line) + (size if self.held else 0)
+            if size >= MAX_LINE or len(self.held) == MAX_LINES_OF_A_ROW:
                 raise SourceError(
                     f"{self._name}, line {self.number}: a row does not end. Is this a table, and "
                     "is every quote closed?"
@@ -84,5 +88,12 @@ def _is_text(line: str) -> bool:
 
 
 def show(text: str) -> str:
-    """The start of a text, fit to be written anywhere."""
-    return text[:_SHOWN].strip().replace("\0", "\\0").encode(errors="replace").decode()
+    """The start of a text, fit to be written anywhere: no character of it steers a terminal."""
+    shown = text[:_SHOWN].strip().encode(errors="replace").decode()
+    if shown.isprintable():
+        return shown
+    return "".join(each if each.isprintable() else _escape(each) for each in shown)[:_SHOWN]
+
+
+def _escape(character: str) -> str:
+    return "\\0" if character == "\0" else character.encode("unicode_escape").decode()

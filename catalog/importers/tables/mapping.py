@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from catalog.imaging.files import UnsafePath
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
@@ -20,7 +21,6 @@ from catalog.importers.values import (
     MAX_BYTES,
     Reading,
     clean,
-    is_identifying,
     parse_age,
     parse_age_between,
     parse_count,

@@ -1,12 +1,19 @@
 """What is kept of a row beside the fields of an image, for `metadata_json`. Pure."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
+from catalog.importers.tables.identifying import is_bare_name, is_identifying
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, MetadataSpec, Value
 from catalog.importers.tables.templates import Cells, Header, compile_value
-from catalog.importers.values import NotAList, clean, is_identifying, parse_list, parse_number
+from catalog.importers.values import (
+    NotAList,
+    clean,
+    parse_list,
+    parse_number,
+)
 
 _LARGEST_INTEGER = 2**53
 # The words that mean nothing are short: longer texts need no look.
@@ -80,6 +87,7 @@ def _is_told(text: str) -> bool:
 def _find_others(description: Description, header: Header) -> Iterable[str]:
     """All columns but those that identify, are left out, or are told whole by a field.
 
+    A column that is just named `Name` may hold people: it is kept where the description uses it.
     (The store keeps the words of modality and area that no vocabulary knows.)
     """
     image = description.image
@@ -91,7 +99,22 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
     if description.many:
         told.update(description.many.columns)
     told |= description.metadata.leave_out
+    used = _find_used(description)
+    told |= {name for name in header.index if is_bare_name(name) and name not in used}
     return [name for name in header.index if name not in told and not is_identifying(name)]
+
+
+def _find_used(description: Description) -> set[str]:
+    """The columns that the description names where it does not leave them out."""
+    image, kept = description.image, description.metadata
+    given = (getattr(image, each.name) for each in fields(image))
+    values: list[Value] = [value for value in given if isinstance(value, tuple)]
+    values.append(description.files.path)
+    values += [value for spec in description.labels for value in (spec.words, spec.confidence)]
+    values += [value for spec in description.joins for value in (spec.key, spec.to)]
+    values.append(tuple(template for _, template in kept.add))
+    used = {name for value in values for template in value for name in template.columns}
+    return used | kept.numbers | kept.lists
 
 
 def _find_converter(spec: MetadataSpec, name: str) -> Convert | None:

@@ -7,9 +7,9 @@ is read from its first bytes, not from its name. Everything streams: memory stay
 import csv
 import gzip
 import io
-import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,15 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 from catalog.imaging.files import UnsafePath, open_beneath
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.delimited import iter_delimited, read_cells
-from catalog.importers.tables.lines import Lines, TableRow, find_flaw, show
+from catalog.importers.tables.json_lines import (
+    MAX_COLUMNS,
+    check_texts,
+    find_keys,
+    iter_json_lines,
+    too_many_columns,
+    write_text,
+)
+from catalog.importers.tables.lines import Lines, TableRow, show
 
 __all__ = ["FORMATS", "SourceError", "Table", "TableFormat", "TableRow"]
 
@@ -65,7 +73,7 @@ class Table:
             if self._format == "parquet":
                 yield from _iter_parquet(self._open_parquet(stack))
             elif self._format == "jsonl":
-                yield from _iter_json_lines(self._open_lines(stack), self.header)
+                yield from iter_json_lines(self._open_lines(stack), self.header)
             else:
                 lines = self._open_lines(stack)
                 if not self._how.header:
@@ -90,7 +98,7 @@ class Table:
             return list(self._open_parquet(stack).schema_arrow.names)
         lines = self._open_lines(stack)
         if self._format == "jsonl":
-            return _find_keys(lines)
+            return find_keys(lines, self.path)
         if self._how.header:
             return list(self._how.header)
         cells = read_cells(lines, self._delimiter)
@@ -108,11 +116,13 @@ class Table:
                 f"{self.path} names no column. If it has no header line, name the columns in the "
                 'description: header = ["id", "label"].'
             )
-        for name in named:
-            if (count := named.count(name)) > 1:
+        if len(names) > MAX_COLUMNS:
+            raise too_many_columns(self.path)
+        for name, count in Counter(named).items():
+            if count > 1:
                 raise SourceError(
-                    f"{self.path}: {count} columns are named “{name}”. Rename them in the table, "
-                    "or give it new names in the description: header = […] with skip = 1."
+                    f"{self.path}: {count} columns are named “{show(name)}”. Rename them in the "
+                    "table, or give it new names in the description: header = […] with skip = 1."
                 )
         return tuple(stripped)
 
@@ -137,7 +147,7 @@ class Table:
         )
         for _ in range(self._how.skip):
             next(iter(lines), None)
-        lines.forget()
+            lines.forget()
         return lines
 
     def _decode(self, file: Any, encoding: str) -> io.TextIOWrapper:
@@ -158,8 +168,8 @@ class Table:
         wanted = [self._how.member] if self._how.member else names
         if len(wanted) != 1 or wanted[0] not in names:
             raise SourceError(
-                f"{self.path} holds {len(names)} files ({', '.join(names[:5])}). Name the one that "
-                'is the table in the description: member = "train.csv".'
+                f"{self.path} holds {len(names)} files ({show(', '.join(names[:5]))}). Name the "
+                'one that is the table in the description: member = "train.csv".'
             )
         return cast("BinaryIO", stack.enter_context(archive.open(wanted[0])))
 
@@ -186,6 +196,11 @@ class Table:
             raise SourceError(f"{self.path} is no readable Parquet file: {error}") from error
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        except (ValueError, OverflowError) as error:
+            raise SourceError(
+                f"{self.path} holds a value that cannot be read ({error}). Write that column as "
+                "text, and import again."
+            ) from error
 
 
 def _guess_format(path: str) -> str:
@@ -198,63 +213,22 @@ def _guess_format(path: str) -> str:
     )
 
 
-# --- JSON Lines ---
-def _find_keys(lines: Lines) -> list[str]:
-    """All keys of all objects, in the order in which they come: keys may be missing in some."""
-    keys: dict[str, None] = {}
-    for line in lines:
-        lines.forget()
-        found = _load_object(line)
-        if isinstance(found, dict):
-            keys.update(dict.fromkeys(found))
-    return list(keys)
-
-
-def _iter_json_lines(lines: Lines, header: tuple[str, ...]) -> Iterator[TableRow | BadRow]:
-    for line in lines:
-        found = f"The line has {lines.flaw}." if lines.flaw else _load_object(line)
-        lines.forget()
-        if isinstance(found, dict):
-            texts = {key.strip(): _write_text(value) for key, value in found.items()}
-            yield _check_texts(lines.number, [texts.get(key, "") for key in header])
-        elif line.strip():
-            yield BadRow(lines.number, "", show(line), found)
-
-
-def _check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
-    """JSON can spell out, and Parquet can hold, characters that no database stores."""
-    if flaw := find_flaw("".join(cells)):
-        return BadRow(line, "", show(" | ".join(cells)), f"The row has {flaw}.")
-    return TableRow(line, cells)
-
-
-def _load_object(line: str) -> dict[str, Any] | str:
-    """The object of a line, or what is wrong with it."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return f"The line is no JSON: {error}."
-    return found if isinstance(found, dict) else "The line is no JSON object {…}."
-
-
-def _write_text(value: Any) -> str:
-    """A value as a CSV would have it; lists and objects as JSON."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return str(value)
-
-
 # --- Parquet ---
 def _iter_parquet(file: Any) -> Iterator[TableRow | BadRow]:
     line = 0
     for batch in file.iter_batches(batch_size=_BATCH):
-        columns = [[_write_text(value) for value in column.to_pylist()] for column in batch.columns]
+        columns = [
+            [write_text(value, name) for value in _read_column(column)]
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
         for cells in zip(*columns, strict=True):
             line += 1
-            yield _check_texts(line, list(cells))
+            yield check_texts(line, list(cells))
+
+
+def _read_column(column: Any) -> list[Any]:
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except (ValueError, OverflowError):
+        # Python's times have no nanoseconds, and its years end with 9999; Arrow can write both.
+        return cast("list[Any]", column.cast(pa.string()).to_pylist())

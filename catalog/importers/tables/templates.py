@@ -12,6 +12,7 @@ from functools import partial
 from operator import itemgetter
 
 from catalog.importers.rows import SourceError
+from catalog.importers.tables.lines import show
 from catalog.importers.values import clean
 
 Cells = list[str]
@@ -154,10 +155,10 @@ class Header:
             return self.index.get(column)
         folded = {name.casefold(): name for name in self.index}
         near = get_close_matches(column.casefold(), folded, n=1)
-        hint = f" Did you mean “{folded[near[0]]}”?" if near else ""
+        hint = f" Did you mean “{show(folded[near[0]])}”?" if near else ""
         if len(self.index) == 1:
             hint += ' If it holds several, give the delimiter: delimiter = ";".'
-        names = ", ".join(f"“{name}”" for name in [*self.index][:12])
+        names = ", ".join(f"“{show(name)}”" for name in [*self.index][:12])
         more = " …" if len(self.index) > 12 else ""
         raise SourceError(
             f"{self.name} has no column “{column}”.{hint} It has {names}{more}. If these are no "

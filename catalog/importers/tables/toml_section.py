@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from catalog.importers.rows import SourceError
+from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.templates import BadTemplate, Template, parse_template
-from catalog.importers.values import is_identifying
 
 
 class Section:

@@ -51,6 +51,8 @@ def _describe(audited: DatasetAudit) -> str:
     parts = [f"{count:,} {what}" for count, what in found if count]
     if audited.has_wrong_count:
         parts.append(f"states {audited.num_images:,} images and has {audited.counted:,}")
+    if audited.has_wrong_size:
+        parts.append(f"states {audited.size_mb} MB and has {audited.summed_mb}")
     return ", ".join(parts)
 
 

@@ -12,11 +12,10 @@ from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.published import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import ImportReport, Source, SourceError
-from catalog.importers.tables.source import open_dataset_toml
-from catalog.management.importing import ImportCommand, format_refusal
+from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
+from catalog.management.importing import ImportCommand, find_known_folder, format_refusal
 
 DESCRIPTION = "dataset.toml"
-SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
 OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
 OF_TABLES = ("tables", "files")
 
@@ -87,6 +86,7 @@ class Command(ImportCommand):
                 given = {name: options[name] for name in OF_TABLES}
                 if description.parent == SHIPPED_TABLES and not given["tables"]:
                     raise CommandError(f"Say where the tables of {path} are: --tables DIR.")
+                given["files"] = given["files"] or find_known_folder(description)
                 self.source = open_dataset_toml(description, **given)
         except (UnknownFolder, SourceError, OSError) as error:
             raise CommandError(format_refusal(error)) from error

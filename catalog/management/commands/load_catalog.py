@@ -10,10 +10,9 @@ from django.db.models import Sum
 
 from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source, SourceError
-from catalog.importers.tables.source import open_dataset_toml
-from catalog.management.commands.import_dataset import SHIPPED_TABLES
+from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.commands.import_idc import open_idc
-from catalog.management.importing import ImportCommand
+from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.models import Dataset, ImageProfile
 from vocab.services import load_shipped_vocabularies
 
@@ -90,7 +89,8 @@ def open_tables(folder: Path) -> Iterator[Source]:
     """The shipped descriptions, in order of their names, over the tables in ``folder``."""
     for description in sorted(SHIPPED_TABLES.glob("*.toml")):
         try:
-            yield open_dataset_toml(description, tables=folder)
+            files = find_known_folder(description)
+            yield open_dataset_toml(description, tables=folder, files=files)
         except SourceError as error:
             # One table that is missing must not hold up the others.
             yield UnreadableTables(description.stem, str(error))

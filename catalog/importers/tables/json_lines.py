@@ -1,0 +1,106 @@
+"""JSON Lines as rows of text, and values of any kind as the text that a CSV would have. Pure."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.identifying import is_identifying_within
+from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw, show
+
+MAX_COLUMNS = 10_000
+
+
+def find_keys(lines: Lines, path: str) -> list[str]:
+    """All keys of all objects, in the order in which they come: keys may be missing in some."""
+    keys: dict[str, None] = {}
+    characters = 0
+    for line in lines:
+        lines.forget()
+        found = _load_object(line)
+        if isinstance(found, dict) and not found.keys() <= keys.keys():
+            characters += sum(len(key) for key in found if key not in keys)
+            keys.update(dict.fromkeys(found))
+            if len(keys) > MAX_COLUMNS or characters > MAX_LINE:
+                raise too_many_columns(path)
+    return list(keys)
+
+
+def too_many_columns(path: str) -> SourceError:
+    return SourceError(
+        f"{path} has more than {MAX_COLUMNS:,} columns, or names as long. Is it a table with a row "
+        "an image? Give it one that has only the columns that are needed."
+    )
+
+
+def iter_json_lines(lines: Lines, header: tuple[str, ...]) -> Iterator[TableRow | BadRow]:
+    for line in lines:
+        found = f"The line has {lines.flaw}." if lines.flaw else _load_texts(line)
+        lines.forget()
+        if isinstance(found, dict):
+            yield check_texts(lines.number, [found.get(key, "") for key in header])
+        elif line.strip():
+            yield BadRow(lines.number, "", show(line), found)
+
+
+def check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
+    """JSON can spell out, and Parquet can hold, characters that no database stores."""
+    if flaw := find_flaw("".join(cells)):
+        return BadRow(line, "", show(" | ".join(cells)), f"The row has {flaw}.")
+    return TableRow(line, cells)
+
+
+def _load_object(line: str) -> dict[str, Any] | str:
+    """The object of a line, or what is wrong with it."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"The line is no JSON: {error}."
+    return found if isinstance(found, dict) else "The line is no JSON object {…}."
+
+
+def _load_texts(line: str) -> dict[str, str] | str:
+    """The texts of a line's object by its columns, or what is wrong with the line."""
+    found = _load_object(line)
+    if isinstance(found, str):
+        return found
+    try:
+        return {key.strip(): write_text(value, key) for key, value in found.items()}
+    except RecursionError:
+        return "The line holds objects within objects that are too many to read. Make it flatter."
+
+
+def write_text(value: Any, column: str) -> str:
+    """A value as a CSV would have it; lists and objects as JSON, without what identifies people."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        kept = _drop_identifying(value, column)
+        return json.dumps(kept, ensure_ascii=False, default=str) if kept or not value else ""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return str(value)
+
+
+def _drop_identifying(value: Any, parent: str) -> Any:
+    """The value without the keys, at any depth, that tell who somebody is.
+
+    Of lists, `parent` is the key that holds them. Pairs are what Parquet's maps are read as.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _drop_identifying(each, key)
+            for key, each in value.items()
+            if not is_identifying_within(parent, key)
+        }
+    if not isinstance(value, list):
+        return value
+    return [
+        (each[0], _drop_identifying(each[1], str(each[0])))
+        if isinstance(each, tuple)
+        else _drop_identifying(each, parent)
+        for each in value
+        if not (isinstance(each, tuple) and is_identifying_within(parent, str(each[0])))
+    ]

@@ -1,0 +1,86 @@
+"""Two imports at once: in order, and whatever happens to one of them."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from catalog.management.overlap import Overlap, Stopped, Turns, has_succeeded
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def read_in_turn(turns: Turns, order: list[int], number: int) -> int:
+    with turns.take(number) as pass_on:
+        order.append(number)
+        pass_on()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.05)")
+    return number
+
+
+def make_tasks(turns: Turns, order: list[int], count: int) -> list[Callable[[], object]]:
+    return [partial(read_in_turn, turns, order, number) for number in range(count)]
+
+
+def test_sources_are_read_in_order_and_reported_in_order() -> None:
+    turns, order = Turns(), list[int]()
+    with Overlap(make_tasks(turns, order, 6), turns) as overlap:
+        assert [future.result() for future in overlap] == list(range(6))
+    assert order == list(range(6))
+
+
+def test_one_that_fails_passes_its_turn_on() -> None:
+    turns, order = Turns(), list[int]()
+
+    def fail() -> None:
+        with turns.take(1):
+            raise ValueError("a bad table")
+
+    tasks = make_tasks(turns, order, 4)
+    tasks[1] = fail
+    with Overlap(tasks, turns) as overlap:
+        failures = [future.exception() is not None for future in overlap]
+    assert failures == [False, True, False, False]
+
+
+def test_one_that_cannot_connect_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns, order = Turns(), list[int]()
+    connect = type(connection._connections[connection._alias]).connect  # type: ignore[attr-defined]
+    refused: list[int] = []
+
+    def refuse_once(self: object) -> None:
+        if threading.current_thread() is not threading.main_thread() and not refused:
+            refused.append(1)
+            raise ConnectionError("too many clients")
+        connect(self)
+
+    monkeypatch.setattr(type(connection._connections[connection._alias]), "connect", refuse_once)  # type: ignore[attr-defined]
+    with Overlap(make_tasks(turns, order, 4), turns) as overlap:
+        failed = [future.exception() is not None for future in overlap]
+    assert failed.count(True) == 1
+
+
+def test_leaving_early_stops_what_is_under_way() -> None:
+    turns = Turns()
+
+    def sleep(number: int) -> None:
+        with turns.take(number) as pass_on, connection.cursor() as cursor:
+            pass_on()
+            cursor.execute("SELECT pg_sleep(60)")
+
+    with pytest.raises(KeyboardInterrupt), Overlap([partial(sleep, n) for n in range(3)], turns):
+        raise KeyboardInterrupt
+    with pytest.raises(Stopped):
+        turns.check()
+
+
+def test_what_was_finished_is_told_from_what_was_not() -> None:
+    turns, order = Turns(), list[int]()
+    with Overlap(make_tasks(turns, order, 2), turns) as overlap:
+        list(overlap)
+    assert [has_succeeded(future) for future in overlap.futures] == [True, True]
