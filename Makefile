@@ -26,7 +26,7 @@ define install
 [ -n "$(PYTHON)" ] || \
 	{ echo "medagg: needs Python 3.11 or newer; name it if it is not on PATH: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
 name="$(subst /,-,$(1))"; \
-stamp=".venv/installed-$$name-$$(cat requirements*.txt benchmarks/requirements.txt | cksum | tr ' ' -)"; \
+stamp=".venv/installed-$$name-$$(cat requirements*.txt $(1) | cksum | tr ' ' -)"; \
 if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
 	[ -w . ] || { echo "medagg: cannot write to $$PWD" >&2; exit 1; }; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
