@@ -49,8 +49,8 @@ class ImageQuerySet(models.QuerySet):
     def local(self) -> Self:
         return self.exclude(file_path="")
 
-    def for_tiles(self) -> Self:
-        """Everything that a tile of the grid shows, in a fixed number of queries."""
+    def with_terms(self) -> Self:
+        """Everything that an image's page shows, in a fixed number of queries."""
         return self.select_related("dataset", "modality", "area").prefetch_related(
             "image_labels__label"
         )

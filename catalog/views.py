@@ -232,7 +232,7 @@ def _page_or_fragment(
 
 @require_safe
 def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    image = get_object_or_404(Image.objects.visible_to(request.user).for_tiles(), pk=pk)
+    image = get_object_or_404(Image.objects.visible_to(request.user).with_terms(), pk=pk)
     labels = [given for given in image.image_labels.all() if given.label.is_active]
     rank = list(Finding)
     return render(

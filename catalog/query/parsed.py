@@ -23,8 +23,7 @@ class Match:
     ``name`` is the parameter in the URL and ``values`` what it takes: terms, or codes for sex, age
     and local; any of them will do (for ``not_label``: none). ``names`` are the values for people.
     ``words`` are ``text[start:end]`` of the parsed query. ``meant`` is the spelling that a typo
-    stood for, or empty. ``others`` are terms of other vocabularies that go by the same words.
-    ``is_alternative``: an "or" or a slash joins it to the match before.
+    stood for, or empty. ``is_alternative``: an "or" or a slash joins it to the match before.
     """
 
     words: str
@@ -34,7 +33,6 @@ class Match:
     start: int
     end: int
     meant: str = ""
-    others: tuple[TermRef, ...] = ()
     is_alternative: bool = False
 
     def as_words(self) -> list["Word"]:

@@ -148,7 +148,6 @@ class _Stretch:
                 start,
                 end,
                 reading.meant,
-                reading.others,
             )
         )
         return stop

@@ -130,11 +130,9 @@ def test_the_longest_spelling_wins() -> None:
     check("pneumonia viral load", "label=viral-pneumonia", "load")
 
 
-def test_a_spelling_of_several_vocabularies_means_the_first_and_the_others_are_told() -> None:
+def test_a_spelling_of_several_vocabularies_means_the_first() -> None:
     (match,) = read("pneumonia").matches
-
     assert match.name == "label"
-    assert [(ref.vocabulary, ref.code) for ref in match.others] == [("tag", "pneumonia")]
 
 
 def test_the_own_name_of_a_tag_wins_over_another_word_for_a_label() -> None:
