@@ -147,7 +147,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     counts = dataset.profiles.aggregate(
         here=Sum("num_images"), local=Sum("num_images", filter=Q(is_local=True))
     )
-    strip = ImageFilterSet.of_dataset(dataset.slug, local="1" if counts["local"] else "0")
+    strip = ImageFilterSet.of_dataset(dataset.slug, local="1")
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -159,7 +159,8 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "num_here": counts["here"] or 0,
             "num_local": counts["local"] or 0,
             "labels": _label_distribution(dataset),
-            "images": fetch_page(strip, None, size=STRIP_IMAGES).images,
+            # Images that lie elsewhere have nothing to look at.
+            "images": fetch_page(strip, None, size=STRIP_IMAGES).images if counts["local"] else [],
         },
     )
 
