@@ -10,6 +10,7 @@ from catalog.profiles import (
     IMAGES_OF_DATASETS,
     KEYS_OF_IMAGES,
     SAME_KEY,
+    SIZE_MB,
     key_of,
     rebuild_profiles,
 )
@@ -37,9 +38,7 @@ _PROFILES = """
            dataset.num_images,
            (SELECT count(*) FROM image_key),
            dataset.size_mb,
-           (SELECT CASE WHEN sum(size_bytes) > 0
-                        THEN greatest(1, round(sum(size_bytes) / 1e6))::int END
-              FROM image_key)
+           (SELECT {size_mb} FROM image_key)
       FROM catalog_dataset dataset
      WHERE dataset.id = ANY(%(ids)s)
 """
@@ -85,7 +84,9 @@ def audit_datasets() -> Iterator[DatasetAudit]:
     keys = KEYS_OF_IMAGES.format(
         scope=IMAGES_OF_DATASETS, key=key_of("image", labels="found.label_ids")
     )
-    query = _PROFILES.format(keys=keys, same=SAME_KEY)
+    query = _PROFILES.format(
+        keys=keys, same=SAME_KEY, size_mb=SIZE_MB.format(num_bytes="sum(size_bytes)")
+    )
     with connection.cursor() as cursor:
         for pk in list(Dataset.objects.order_by("slug").values_list("pk", flat=True)):
             cursor.execute(query, {"ids": [pk]})

@@ -11,15 +11,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from catalog.filter_choices import (
-    AGE_BANDS,
-    AGE_CHOICES,
-    LOCAL_CHOICES,
-    SEX_CHOICES,
-    SEX_CODES,
-    SIZE_CHOICES,
-    UNKNOWN,
-)
+from catalog.filter_kinds import ChoiceFilter
 from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.query import Match
 from vocab.lookup import VOCABULARIES
@@ -30,13 +22,6 @@ WHOLE, NOT_WHOLE = "all", "fewer"
 IMAGE_FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag",
                 "license")  # fmt: skip
 DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
-# The values of fixed lists: code, name, and number in the column.
-_CHOICES: Mapping[str, list[tuple[str, str, int]]] = {
-    "sex": [(code, name, SEX_CODES["" if code == UNKNOWN else code]) for code, name in SEX_CHOICES],
-    "age": [(code, name, AGE_BANDS[code]) for code, name in AGE_CHOICES],
-    "size": [(code, name, number) for number, (code, name) in enumerate(SIZE_CHOICES)],
-    "local": [(code, name, int(code)) for code, name in LOCAL_CHOICES],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +82,10 @@ def toggle_value(params: QueryDict, name: str, value: str) -> str:
 
 def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     """All facets of the images page, in the order in which they are shown."""
-    everything = filters.count()
     facets = []
     for name in IMAGE_FACETS:
         is_narrowed = name in filters.masks and not _must_have_all(filters, name)
-        counted = filters.count(without={name}) if is_narrowed else everything
+        counted = filters.count(without={name}) if is_narrowed else filters.counted
         facets.append(_facet(filters, name, _name_sums(filters, name, counted.sums(name))))
     return facets
 
@@ -112,7 +96,7 @@ def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
 
 def count_labels_within(filters: ImageFilterSet) -> list[Counted]:
     """The positive labels of exactly the images that match, the most frequent first."""
-    return _name_sums(filters, "label", filters.count().sums("label"))
+    return _name_sums(filters, "label", filters.counted.sums("label"))
 
 
 def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
@@ -129,8 +113,10 @@ def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
 
 def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) -> list[Counted]:
     """Give sums by number their codes and names; terms that are not active are left out."""
-    if name in _CHOICES:
-        return [Counted(code, text, sums[n]) for code, text, n in _CHOICES[name] if n in sums]
+    chosen = filters.filters[name]
+    if isinstance(chosen, ChoiceFilter):
+        numbered = [(code, text, chosen.codes[code]) for code, text in chosen.field.names.items()]
+        return [Counted(code, text, sums[n]) for code, text, n in numbered if n in sums]
     if name in VOCABULARIES:
         refs: Iterable[Any] = filters.catalog.vocabularies.terms[name].values()
     else:

@@ -121,9 +121,14 @@ class CatalogFilterSet(filters.FilterSet):
         return self.rows(without=without).count()
 
     @cached_property
+    def counted(self) -> Counted:
+        """``count`` with nothing left aside: the total, the page and the facets all start here."""
+        return self.count()
+
+    @property
     def total(self) -> int:
         """How many images or datasets match."""
-        return self.count().total
+        return self.counted.total
 
     @cached_property
     def parsed_query(self) -> ParsedQuery:
@@ -138,6 +143,11 @@ class CatalogFilterSet(filters.FilterSet):
     def ignored_words(self) -> list[str]:
         """Words of the query that this set cannot act on."""
         return [m.words for m in self._whole_query.matches if m.name in self.not_asked_here]
+
+    def _ask_query(self) -> Iterator[Mask]:
+        """A mask for each group of the query's terms, any of which will do."""
+        for group in self.parsed_query.groups:
+            yield np.logical_or.reduce([self._ask(match) for match in group])
 
     def _ask(self, match: Match) -> Mask:
         rows = self.filters[match.name].filter(self.all_rows, match.values)
@@ -227,8 +237,8 @@ class DatasetFilterSet(CatalogFilterSet):
         if not self.parsed_query.groups:
             return {}
         rows = self.all_rows
-        for group in self.parsed_query.groups:
-            rows = rows.where(np.logical_or.reduce([self._ask(match) for match in group]))
+        for mask in self._ask_query():
+            rows = rows.where(mask)
         words = self.parsed_query.search_text
         fitting = rank_datasets(words) if words else None
         ids = rows.ids().tolist()
@@ -285,9 +295,9 @@ class ImageFilterSet(CatalogFilterSet):
     image = PickedFilter(max_images=settings.COLLECTION_MAX_PICKED, label="Picked images")
 
     @classmethod
-    def of_dataset(cls, slug: str, **more: str) -> Self:
+    def of_dataset(cls, slug: str, *, catalog: Catalog | None = None, **more: str) -> Self:
         """The images of one dataset, narrowed by ``more`` filters."""
-        return cls(QueryDict(urlencode({"dataset": slug, **more})))
+        return cls(QueryDict(urlencode({"dataset": slug, **more})), catalog=catalog)
 
     @staticmethod
     def table_of(catalog: Catalog) -> Table:
@@ -302,8 +312,7 @@ class ImageFilterSet(CatalogFilterSet):
             column = self.catalog.images.columns["label"]
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
-        for number, group in enumerate(self.parsed_query.groups):
-            masks[f"q{number}"] = np.logical_or.reduce([self._ask(match) for match in group])
+        masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
         return masks
 
     @cached_property

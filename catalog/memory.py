@@ -157,7 +157,7 @@ def _load_datasets() -> set[int]:
         del kept[pk]
         _kept.blocks.pop(pk, None)
     rows = Dataset.objects.active().filter(pk__in=changed).order_by()
-    for row in rows.values(*_PLAIN, **{name: _ids_of(name) for name in _MANY.values()}):
+    for row in rows.values(*_PLAIN, **{_ids(name): _select_ids(name) for name in _MANY}):
         row["named"] = _words_of(f"{row['title']} {row['slug']}")
         row["described"] = _words_of(row.pop("description"))
         kept[row["id"]] = row
@@ -175,16 +175,20 @@ def _known_words(rows: Iterable[dict[str, Any]]) -> set[str]:
     return common.union(*(row["named"] for row in rows))
 
 
-_MANY = {"modality": "modality_ids", "task": "task_ids", "tag": "tag_ids"}
-_THROUGH: Mapping[str, tuple[Any, str]] = {
-    "modality_ids": (Dataset.modalities.through, "modality_id"),
-    "task_ids": (Dataset.task_types.through, "tasktype_id"),
-    "tag_ids": (Dataset.tags.through, "tag_id"),
+# What a dataset has several of: the table that says so, and its column.
+_MANY: Mapping[str, tuple[Any, str]] = {
+    "modality": (Dataset.modalities.through, "modality_id"),
+    "task": (Dataset.task_types.through, "tasktype_id"),
+    "tag": (Dataset.tags.through, "tag_id"),
 }
 
 
-def _ids_of(name: str) -> ArraySubquery:
-    through, column = _THROUGH[name]
+def _ids(name: str) -> str:
+    return f"{name}_ids"
+
+
+def _select_ids(name: str) -> ArraySubquery:
+    through, column = _MANY[name]
     return ArraySubquery(through.objects.filter(dataset_id=OuterRef("pk")).values(column))
 
 
@@ -228,7 +232,7 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
         "size": column(size_code(row["size_mb"]) for row in rows),
         "local": column(int(row["local_path"] != "") for row in rows),
     }
-    columns |= {name: SetColumn.of([row[key] for row in rows]) for name, key in _MANY.items()}
+    columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
 

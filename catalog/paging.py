@@ -88,7 +88,7 @@ def _next_profiles(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
 ) -> list[int]:
     """The profiles, from the cursor on, that hold the next ``limit`` images."""
-    ids, counts = filters.count().pairs()
+    ids, counts = filters.counted.pairs()
     if backwards:
         ids, counts = ids[::-1], counts[::-1]
     if cursor:

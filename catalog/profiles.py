@@ -99,15 +99,19 @@ _DROP_EMPTY = """
        AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
 """
 
+# What a dataset of so many bytes states as its size; NULL where no size is known.
+SIZE_MB = """
+    CASE WHEN {num_bytes} > 0
+         THEN least(greatest(1, round({num_bytes} / 1e6)), 2147483647)::int END
+"""
+
 # A trigger gives every updated row a number that no row had before. What a publisher states of
 # size and number stands until there are images to count.
 _TOUCH = """
     UPDATE catalog_dataset dataset
        SET version = 0, updated_at = now(),
            num_images = coalesce(counted.num_images, dataset.num_images),
-           size_mb = CASE WHEN counted.num_bytes > 0
-                          THEN least(greatest(1, round(counted.num_bytes / 1e6)), 2147483647)
-                          ELSE dataset.size_mb END
+           size_mb = coalesce({size_mb}, dataset.size_mb)
       FROM unnest(%(ids)s::bigint[]) touched (id)
       LEFT JOIN (SELECT dataset_id, sum(num_images) AS num_images, sum(num_bytes) AS num_bytes
                    FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s)
@@ -172,7 +176,8 @@ def touch_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
 
     It locks the datasets' rows, so it comes last in its transaction.
     """
-    cursor.execute(_TOUCH, {"ids": list(dataset_ids)})
+    touch = _TOUCH.format(size_mb=SIZE_MB.format(num_bytes="counted.num_bytes"))
+    cursor.execute(touch, {"ids": list(dataset_ids)})
 
 
 def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]) -> None:

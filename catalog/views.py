@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, Q, Subquery, Sum
+from django.db.models import OuterRef, Subquery
 from django.http import (
     FileResponse,
     HttpRequest,
@@ -35,6 +35,7 @@ from catalog.memory import Catalog, current_catalog
 from catalog.models import Dataset, Finding, Image, ImageProfile
 from catalog.paging import Page, fetch_page, parse_cursor
 from catalog.preview_cache import PREVIEW_SIZES, cached_preview, preview_etag
+from catalog.tiles import Tile
 from catalog.widening import suggest_wider
 
 DATASETS_PER_PAGE = 20
@@ -144,10 +145,8 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 @require_safe
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
-    counts = dataset.profiles.aggregate(
-        here=Sum("num_images"), local=Sum("num_images", filter=Q(is_local=True))
-    )
-    strip = ImageFilterSet.of_dataset(dataset.slug, local="1")
+    filters = ImageFilterSet.of_dataset(dataset.slug)
+    num_local = filters.counted.sums("local").get(1, 0)
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -156,18 +155,23 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "modalities": [term for term in dataset.modalities.all() if term.is_active],
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
-            "num_here": counts["here"] or 0,
-            "num_local": counts["local"] or 0,
-            "labels": _label_distribution(dataset),
-            # Images that lie elsewhere have nothing to look at.
-            "images": fetch_page(strip, None, size=STRIP_IMAGES).images if counts["local"] else [],
+            "num_here": filters.total,
+            "num_local": num_local,
+            "labels": _label_distribution(filters),
+            "images": _fetch_strip(dataset, filters.catalog) if num_local else [],
         },
     )
 
 
-def _label_distribution(dataset: Dataset) -> list[dict[str, Any]]:
+def _fetch_strip(dataset: Dataset, catalog: Catalog) -> list[Tile]:
+    """Some images that are here: those that lie elsewhere have nothing to look at."""
+    local = ImageFilterSet.of_dataset(dataset.slug, catalog=catalog, local="1")
+    return fetch_page(local, None, size=STRIP_IMAGES).images
+
+
+def _label_distribution(filters: ImageFilterSet) -> list[dict[str, Any]]:
     """Positive labels with their numbers of images and their share of the largest, in percent."""
-    labels = count_labels_within(ImageFilterSet.of_dataset(dataset.slug))
+    labels = count_labels_within(filters)
     most = max((label.count for label in labels), default=1)
     return [
         {

@@ -55,7 +55,7 @@ class SelectionSummary:
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count what the filters select, by dataset and label, and hold it against the limits."""
     num_files, num_bytes = filters.count_files()
-    counts = filters.count().sums("dataset")
+    counts = filters.counted.sums("dataset")
     datasets = Dataset.objects.filter(pk__in=counts).select_related("license", "area")
     shares = [DatasetShare(dataset, counts[dataset.pk]) for dataset in datasets]
     return SelectionSummary(
@@ -135,7 +135,7 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
         except IntegrityError as error:
             raise CatalogMoved from error
     # Nothing was locked: that nothing has changed until now proves that it was one state.
-    if not filters.catalog.still_holds(filters.count().sums("dataset")):
+    if not filters.catalog.still_holds(filters.counted.sums("dataset")):
         raise CatalogMoved
     return frozen
 
