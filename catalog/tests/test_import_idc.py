@@ -78,7 +78,9 @@ def test_the_licence_is_that_of_the_images_not_of_what_others_made_of_them(index
     dataset = Dataset.objects.get(slug="tiny_lung")
     assert dataset.license
     assert dataset.license.code == "cc-by-nc-3.0"
-    scan, outline = Image.objects.filter(source_id__in=["1.2.826.1", "1.2.826.5"]).order_by("pk")
+    scan, outline = Image.objects.filter(source_id__in=["1.2.826.1", "1.2.826.5"]).order_by(
+        "source_id"
+    )
     assert "license" not in scan.metadata_json, "it goes without saying"
     assert outline.metadata_json["license"] == "CC BY 4.0"
     assert outline.metadata_json["source_doi"] == SEG_DOI
