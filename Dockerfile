@@ -46,11 +46,12 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s \
     CMD ["python", "medagg/deploy/healthcheck.py"]
+# Large files are sent by further threads than the eight for pages: medagg/web_worker.py.
 # 8190 is the longest request line that gunicorn allows: a collection's filters stand in the URL,
 # and htmx repeats that URL, with the host's name, in a header.
 CMD ["gunicorn", "medagg.wsgi", \
      "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", \
+     "--worker-class", "medagg.web_worker.PageWorker", \
      "--threads", "8", \
      "--timeout", "120", \
      "--graceful-timeout", "30", \

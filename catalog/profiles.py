@@ -54,6 +54,11 @@ _LOCK = """
     SELECT pg_advisory_xact_lock(hashtextextended('profiles of dataset ' || id, 0))
       FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
 """
+_SHARE = """
+    SELECT coalesce(bool_and(pg_try_advisory_xact_lock_shared(
+               hashtextextended('profiles of dataset ' || id, 0))), true)
+      FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
+"""
 
 _ADD = """
     INSERT INTO catalog_imageprofile
@@ -151,6 +156,15 @@ def lock_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
     which they may lock, are only written at the very end.
     """
     cursor.execute(_LOCK, [list(dataset_ids)])
+
+
+def share_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> bool:
+    """Keep everybody from changing the datasets' images until the end, if nobody does just now.
+
+    Never waits: False while one of them is being imported or edited.
+    """
+    cursor.execute(_SHARE, [list(dataset_ids)])
+    return bool(cursor.fetchone()[0])
 
 
 def add_profiles(cursor: CursorWrapper, keys: str, dataset_ids: Collection[int]) -> None:

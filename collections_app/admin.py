@@ -8,10 +8,11 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
-from catalog.admin import BigModelAdmin, ReadOnlyAdmin
+from catalog.admin import COUNT_LIMIT, BigModelAdmin, BoundedPaginator, ReadOnlyAdmin
 from collections_app import services
 from collections_app.models import Collection, CollectionItem, Status
 
@@ -24,16 +25,36 @@ class CollectionForm(forms.ModelForm):
         return expires_at
 
 
+class CollectionPaginator(BoundedPaginator):
+    @cached_property
+    def count(self) -> int:
+        """Counts rows, without asking of each what its column asks."""
+        rows: Any = self.object_list
+        return rows.values("pk")[:COUNT_LIMIT].count()
+
+
 @admin.register(Collection)
 class CollectionAdmin(BigModelAdmin):
     form = CollectionForm
-    list_display = ("title", "user", "status", "num_images", "num_bytes", "created_at",
-                    "expires_at")  # fmt: skip
+    paginator = CollectionPaginator
+    list_display = ("title", "user", "status", "num_images", "num_bytes", "short_fingerprint",
+                    "num_sharing", "created_at", "expires_at")  # fmt: skip
     list_filter = ("status",)
     list_select_related = ("user",)
-    search_fields = ("title", "uuid__exact", "user__username", "query_text")
+    search_fields = ("title", "uuid__exact", "user__username", "query_text", "fingerprint__exact")
     date_hierarchy = "created_at"
-    actions = ("rebuild", "expire")
+    actions = ("rebuild", "cancel", "extend", "expire")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(sharing=_count_sharing())
+
+    @admin.display(description="fingerprint")
+    def short_fingerprint(self, obj: Collection) -> str:
+        return obj.fingerprint[:12]
+
+    @admin.display(description="ready with the same file")
+    def num_sharing(self, obj: Any) -> int | None:
+        return obj.sharing if obj.status == Status.READY else None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """All but the time until which a ready archive is kept: the rest is frozen or derived."""
@@ -74,19 +95,38 @@ class CollectionAdmin(BigModelAdmin):
     def rebuild(self, request: HttpRequest, collections: QuerySet) -> None:
         self._each(request, collections, services.rebuild_collection, "queued")
 
-    @admin.action(description="Expire: delete the archive, keep the items", permissions=["change"])
+    @admin.action(description="Cancel the build", permissions=["change"])
+    def cancel(self, request: HttpRequest, collections: QuerySet) -> None:
+        self._each(request, collections, services.cancel_build, "canceled")
+
+    @admin.action(description="Keep the archive for longer, from now on", permissions=["change"])
+    def extend(self, request: HttpRequest, collections: QuerySet) -> None:
+        self._each(request, collections, services.extend_collection, "extended")
+
+    @admin.action(description="Expire: remove the archive, keep the items", permissions=["change"])
     def expire(self, request: HttpRequest, collections: QuerySet) -> None:
         self._each(request, collections, services.expire_collection, "expired")
 
     def _each(self, request: HttpRequest, collections: QuerySet, service: Any, done: str) -> None:
+        """Move each one as its owner would; what is refused does not stop the others."""
         count = 0
         for collection in collections:
             try:
+                if not self.has_change_permission(request, collection):
+                    raise services.NotPossibleNow("You may not change this one.")
                 service(collection=collection)
                 count += 1
-            except services.NotPossibleNow as error:
+            except (services.NotPossibleNow, services.NotBuildable) as error:
                 self.message_user(request, f"{collection}: {error}", messages.WARNING)
         self.message_user(request, f"{count} {done}.")
+
+
+def _count_sharing() -> Any:
+    """Ready collections with the same bytes, hence the same file, by the index on fingerprints."""
+    same = Collection.objects.filter(status=Status.READY, fingerprint=OuterRef("fingerprint"))
+    total = Func("pk", function="count", output_field=IntegerField())
+    # The index leaves out collections without a fingerprint, so this has to be said.
+    return Subquery(same.exclude(fingerprint="").order_by().annotate(n=total).values("n"))
 
 
 @admin.register(CollectionItem)

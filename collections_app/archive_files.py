@@ -1,6 +1,8 @@
-"""Where archives lie: below ARCHIVE_ROOT, one file a finished build, named by its token."""
+"""Where archives lie: below ARCHIVE_ROOT, one file for each finished build."""
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 
 PARTIAL = ".part"
+_EPOCH = 315_532_800  # 1980-01-01, the time of every entry inside
 
 
 def archive_file(relative: str) -> Path:
@@ -18,26 +21,66 @@ def archive_file(relative: str) -> Path:
     return settings.ARCHIVE_ROOT / relative
 
 
-def archive_name(collection_uuid: UUID, token: UUID) -> str:
+def archive_name(fingerprint: str, token: UUID) -> str:
     """A path that no other attempt uses, so that the loser of a race deletes only its own file."""
-    return f"{collection_uuid}.{token}.zip"
+    return f"{fingerprint}.{token}.zip"
+
+
+def partial_name(collection_uuid: UUID, token: UUID) -> str:
+    """Where an attempt writes; nobody is ever sent such a file."""
+    return f"{collection_uuid}.{token}{PARTIAL}"
 
 
 @contextmanager
-def new_archive(relative: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when the block ends well; else nothing stays."""
-    target = archive_file(relative)
-    partial = target.with_name(target.name + PARTIAL)
-    target.parent.mkdir(parents=True, exist_ok=True)
+def new_archive(partial: str, relative: str, *, fingerprint: str) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when the block ends well; else nothing stays.
+
+    It is not yet on the disk then: whoever proves the archive sees to that too.
+    """
+    path = archive_file(partial)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with partial.open("w+b") as file:
+        with path.open("w+b") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        mark_time(path, fingerprint)
+        path.replace(archive_file(relative))
     except BaseException:
-        partial.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
+
+
+def mark_time(path: Path, fingerprint: str) -> None:
+    """Give a file the modification time that belongs to its bytes: seconds after 1980.
+
+    Web servers make ETag and Last-Modified of it. A download that was interrupted goes on after a
+    rebuild, because both are as they were.
+    """
+    seconds = _EPOCH + int(fingerprint[:7], 16)
+    os.utime(path, (seconds, seconds))
+
+
+@contextmanager
+def spool_file() -> Iterator[BinaryIO]:
+    """A file without a name, beside the archives: it is gone with the process."""
+    root: Path = settings.ARCHIVE_ROOT
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root) as file:
+        yield file
+
+
+def free_bytes() -> int:
+    """What may still be written to the archives' disk, without the reserve."""
+    root: Path = settings.ARCHIVE_ROOT
+    root.mkdir(parents=True, exist_ok=True)
+    return max(0, shutil.disk_usage(root).free - settings.ARCHIVE_RESERVE_BYTES)
+
+
+def has_archive(relative: str, size: int | None) -> bool:
+    """Whether the file is there, whole as far as its size tells."""
+    try:
+        return archive_file(relative).stat().st_size == size
+    except FileNotFoundError:
+        return False
 
 
 def remove_archive(relative: str) -> None:
@@ -45,9 +88,19 @@ def remove_archive(relative: str) -> None:
     archive_file(relative).unlink(missing_ok=True)
 
 
+def remove_partials(collection_uuid: UUID) -> None:
+    """Delete what earlier attempts of a collection have left, whose workers are gone."""
+    for path in settings.ARCHIVE_ROOT.glob(f"{collection_uuid}.*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
 def iter_old_files(*, older_than: float) -> Iterator[str]:
-    """Relative paths of all files that nobody has written to for ``older_than`` seconds."""
-    limit = time.time() - older_than
+    """Relative paths of all files that nobody has touched for ``older_than`` seconds.
+
+    A clock that was set back makes files of the future; those are old, too.
+    """
+    now = time.time()
     for file in settings.ARCHIVE_ROOT.glob("*"):
-        if file.is_file() and file.stat().st_mtime < limit:
+        # Not the time of modification, which `mark_time` sets.
+        if file.is_file() and abs(now - file.stat().st_ctime) > older_than:
             yield file.name

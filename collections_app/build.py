@@ -7,40 +7,68 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 import errno
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_result
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
+from itertools import chain, islice
 from typing import NoReturn
 from uuid import UUID, uuid4
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db.models import F
+from django.db import connection, transaction
+from django.db.models import F, Sum
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from collections_app.archive import BadEntry, write_archive
-from collections_app.archive_files import archive_name, new_archive, remove_archive
-from collections_app.contents import compute_fingerprint, iter_items
-from collections_app.entries import count_texts, find_bad_files, find_position, iter_entries
-from collections_app.models import Collection, CollectionItem, Status
-from collections_app.queue import announce_checksum
-from collections_app.services import NO_ARCHIVE, NO_CLAIM, lifetime
+from catalog.formats import file_size
+from collections_app.archive import BadEntry, Entry, PackedEntry, TextEntry, write_archive
+from collections_app.archive_files import (
+    archive_name,
+    free_bytes,
+    new_archive,
+    partial_name,
+    remove_archive,
+    remove_partials,
+    spool_file,
+)
+from collections_app.background import in_background
+from collections_app.contents import short_texts
+from collections_app.entries import find_bad_files, iter_files
+from collections_app.frozen import compute_fingerprint, settle_items
+from collections_app.models import Collection, Status
+from collections_app.queue import announce_mails, announce_proof
+from collections_app.sharing import (
+    NO_ARCHIVE,
+    NO_CLAIM,
+    Archive,
+    LeaseLost,
+    adopt_archive,
+    announce_waiting,
+    finish_waiting,
+    ready_values,
+    reserve_build,
+    wait_for_other,
+)
+from collections_app.tables import pack_tables
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
-# A step over so many bytes may outlast the lease on a disk as slow as this.
-LARGE_BYTES = 64 * 1024**2
-SLOW_BYTES_PER_SECOND = 10 * 1024**2
+PROBLEMS_AT_ONCE = 1000
+# What an image adds beside its file, at most: names, a row in two tables, records of the ZIP.
+BYTES_BESIDE_A_FILE = 1500
+BYTES_OF_TEXTS = 1 << 20
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class BuildFailed(Exception):
     """The archive cannot be written; the message is for the collection's page."""
-
-
-class LeaseLost(Exception):
-    """Another worker, or the user, has taken the collection over; nothing is left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,67 +101,146 @@ def build_collection(*, collection_id: int) -> None:
 
 def claim_collection(*, collection_id: int) -> Claim | None:
     """Take a pending collection that no live worker holds; None when there is nothing to take."""
-    now, token = timezone.now(), uuid4()
+    token = uuid4()
     claimed = (
-        Collection.objects.claimable(now)
+        Collection.objects.claimable()
         .filter(pk=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS)
         .update(
             attempt_token=token,
             lease_expires_at=_lease_end(),
             attempts=F("attempts") + 1,
-            started_at=now,
+            started_at=timezone.now(),
             progress_images=0,
             progress_bytes=0,
-            updated_at=now,
+            # Known again in a moment; until then it keeps nobody from building the same.
+            fingerprint="",
+            updated_at=timezone.now(),
         )
     )
-    return Claim(Collection.objects.get(pk=collection_id), token) if claimed else None
+    if not claimed:
+        return None
+    collection = Collection.objects.get(pk=collection_id)
+    remove_partials(collection.uuid)
+    return Claim(collection, token)
 
 
 def build_claimed(claim: Claim) -> None:
-    """Write the archive of a claimed collection and finish it.
+    """Write the archive of a claimed collection and finish it, or share the one that is there.
 
     Raises:
         BuildFailed: it cannot be written; the reason is for the page.
         LeaseLost: the collection is no longer this worker's; nothing of it stays.
     """
     collection = claim.collection
-    heartbeat = Heartbeat(claim)
+    _settle(collection)
+    fingerprint = compute_fingerprint(collection)
+    if adopt_archive(token=claim.token, fingerprint=fingerprint):
+        _announce_end(collection)
+        return
+    if not reserve_build(token=claim.token, fingerprint=fingerprint):
+        wait_for_other(token=claim.token, fingerprint=fingerprint)
+        return
+    _check_space(claim)
     _forget_problems(collection)
-    fingerprint = compute_fingerprint(collection, lambda: iter_items(collection))
-    relative = archive_name(collection.uuid, claim.token)
-    try:
-        with new_archive(relative) as file:
-            entries = iter_entries(collection, fingerprint)
-            size = write_archive(file, entries, on_progress=heartbeat.beat).size
-            # What the kernel still holds is written out when the block ends, without any news.
-            heartbeat.allow_for(size)
-    except BadEntry as error:
-        # One file is bad: look at all of them, so that the page names every one.
-        bad = {find_position(collection, error.name): error.reason}
-        bad |= find_bad_files(collection, on_next=heartbeat.allow_for)
-        _fail_for_files(collection, bad)
-    except OSError as error:
-        raise _explain_os_error(error) from error
-    if not _finish(claim, relative, size, fingerprint):
-        remove_archive(relative)
+    path = archive_name(fingerprint, claim.token)
+    size = _write(claim, fingerprint, path)
+    if not _finish(claim, path, size, fingerprint):
+        remove_archive(path)
         raise LeaseLost
-    announce_checksum(collection.pk)
+
+
+def _settle(collection: Collection) -> None:
+    """Collections that were frozen by an earlier version have neither names nor digest yet."""
+    if not collection.items_sha256:
+        with transaction.atomic():
+            settle_items(collection)
+            collection.save(update_fields=["items_sha256"])
+
+
+def _check_space(claim: Claim) -> None:
+    """Better now than in the middle: what it takes must fit beside what others are writing."""
+    collection = claim.collection
+    others = Collection.objects.pending().leased().exclude(pk=collection.pk)
+    left = others.aggregate(left=Sum(F("num_bytes") - F("progress_bytes")))["left"] or 0
+    beside = BYTES_OF_TEXTS + BYTES_BESIDE_A_FILE * collection.num_images
+    needed, free = collection.num_bytes + beside, max(0, free_bytes() - left)
+    if needed > free:
+        raise BuildFailed(
+            f"The server has no room for this archive: it needs about {file_size(needed)}, and "
+            f"{file_size(free)} are free. Nothing is lost: try again when archives of others have "
+            "expired, build a smaller collection, or ask the operator for more room."
+        )
 
 
 def _forget_problems(collection: Collection) -> None:
     """What the last build found wrong may be right by now; what was left out stays left out."""
-    CollectionItem.objects.filter(collection=collection, is_left_out=False).exclude(
-        problem=""
-    ).update(problem="")
+    collection.items.filter(is_left_out=False).with_problems().update(problem="")
 
 
-def _fail_for_files(collection: Collection, bad: Mapping[int, str]) -> NoReturn:
-    items = CollectionItem.objects.filter(collection=collection)
-    for position, reason in bad.items():
-        items.filter(position=position).update(problem=reason[:300])
-    files = "1 file is" if len(bad) == 1 else f"{len(bad):,} files are"
+def _write(claim: Claim, fingerprint: str, path: str) -> int:
+    """Write the archive to ``path`` and return its size in bytes."""
+    collection, heartbeat = claim.collection, Heartbeat(claim)
+    texts = short_texts(collection, fingerprint)
+    partial_path = partial_name(collection.uuid, claim.token)
+    try:
+        with (
+            spool_file() as spool,
+            in_background(partial(pack_tables, collection, texts, spool)) as tables,
+            new_archive(partial_path, path, fingerprint=fingerprint) as file,
+            closing(_iter_entries(collection, texts, tables, heartbeat)) as entries,
+        ):
+            return write_archive(file, entries, on_progress=heartbeat.beat).size
+    except BadEntry as error:
+        _fail_for_files(collection, error, heartbeat)
+    except OSError as error:
+        raise _explain_os_error(error) from error
+
+
+def _iter_entries(
+    collection: Collection,
+    texts: dict[str, bytes],
+    tables: Future[list[PackedEntry]],
+    heartbeat: "Heartbeat",
+) -> Generator[Entry, None, None]:
+    for name, text in texts.items():
+        yield TextEntry(f"{collection.slug}/{name}", text)
+    number = 0
+    for number, (_, entry) in enumerate(iter_files(collection), start=1):  # noqa: B007
+        yield entry
+    if number != collection.num_files:
+        raise BuildFailed(
+            f"Only {number:,} of {collection.num_files:,} files are known to the catalog any more. "
+            "Tell the operator."
+        )
+    while not wait_for_result([tables], timeout=RENEW_SECONDS).done:
+        heartbeat.touch()
+    yield from tables.result()
+
+
+def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbeat") -> NoReturn:
+    """One file is bad: look at all of them, so that the page names every one."""
+    name = first.name.removeprefix(f"{collection.slug}/")
+    position = collection.items.values_list("position", flat=True).get(file_name=name)
+    others = find_bad_files(collection, on_step=heartbeat.touch)
+    _keep_problems(collection, chain([(position, first.reason)], others))
+    number = collection.items.filter(is_left_out=False).with_problems().count()
+    files = "1 file is" if number == 1 else f"{number:,} files are"
     raise BuildFailed(f"{files} not as the catalog says; the archive would not have been complete.")
+
+
+_KEEP_PROBLEMS = """
+    UPDATE collections_app_collectionitem item SET problem = left(given.problem, 300)
+      FROM unnest(%s::int[], %s::text[]) given (position, problem)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
+
+
+def _keep_problems(collection: Collection, bad: Iterable[tuple[int, str]]) -> None:
+    bad = iter(bad)
+    while batch := list(islice(bad, PROBLEMS_AT_ONCE)):
+        positions, problems = map(list, zip(*batch, strict=True))
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP_PROBLEMS, [positions, problems, collection.pk])
 
 
 def _explain_os_error(error: OSError) -> BuildFailed:
@@ -146,21 +253,20 @@ def _explain_os_error(error: OSError) -> BuildFailed:
     return BuildFailed(f"The archive could not be written: {error.strerror or error}.")
 
 
-def _finish(claim: Claim, relative: str, size: int, fingerprint: str) -> bool:
-    now = timezone.now()
-    finished = Collection.objects.claimed_by(claim.token).update(
-        status=Status.READY,
-        archive_path=relative,
-        archive_size=size,
-        fingerprint=fingerprint,
-        finished_at=now,
-        expires_at=now + lifetime(),
-        progress_images=F("num_images"),
-        progress_bytes=F("num_bytes"),
-        updated_at=now,
-        **NO_CLAIM,
-    )
-    return bool(finished)
+def _finish(claim: Claim, path: str, size: int, fingerprint: str) -> bool:
+    archive = Archive(path=path, size=size, sha256="", fingerprint=fingerprint)
+    with transaction.atomic():
+        mine = Collection.objects.claimed_by(claim.token)
+        if not mine.update(**ready_values(archive)):
+            return False
+        finish_waiting(archive)
+    _announce_end(claim.collection)
+    return True
+
+
+def _announce_end(collection: Collection) -> None:
+    announce_proof(collection.pk)
+    announce_mails()
 
 
 def fail_collection(*, claim: Claim, reason: str) -> None:
@@ -169,6 +275,7 @@ def fail_collection(*, claim: Claim, reason: str) -> None:
         status=Status.FAILED,
         error_message=reason,
         finished_at=timezone.now(),
+        mail_is_due=F("wants_mail"),
         updated_at=timezone.now(),
         **NO_CLAIM,
         **NO_ARCHIVE,
@@ -176,6 +283,9 @@ def fail_collection(*, claim: Claim, reason: str) -> None:
     logger.warning(
         "collection %s: %s", claim.collection.uuid, f"failed: {reason}" if failed else "lost"
     )
+    if failed:
+        announce_mails()
+        announce_waiting(Collection.objects.get(pk=claim.collection.pk).fingerprint)
 
 
 class Heartbeat:
@@ -187,38 +297,28 @@ class Heartbeat:
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
-        self._texts = count_texts(claim.collection)
         self._next = 0.0
         self._done = (0, 0)
 
     def beat(self, entries: int, size: int) -> None:
         """Progress of the writer: entries and bytes written so far."""
-        self._done = (max(0, entries - self._texts), size)
+        self._done = (entries, size)
         self.touch()
-
-    def allow_for(self, size: int) -> None:
-        """Renew the lease for a step that moves ``size`` bytes and gives no news meanwhile."""
-        if size >= LARGE_BYTES:
-            self._renew(timedelta(seconds=size / SLOW_BYTES_PER_SECOND))
-        else:
-            self.touch()
 
     def touch(self) -> None:
         """Renew the lease when it is time."""
-        if time.monotonic() >= self._next:
-            self._renew()
-
-    def _renew(self, longer: timedelta = timedelta()) -> None:
+        if time.monotonic() < self._next:
+            return
         self._next = time.monotonic() + RENEW_SECONDS
-        images, size = self._done
+        collection, (images, size) = self._claim.collection, self._done
         renewed = Collection.objects.claimed_by(self._claim.token).update(
-            lease_expires_at=_lease_end() + longer,
-            progress_images=images,
-            progress_bytes=min(size, self._claim.collection.num_bytes),
+            lease_expires_at=_lease_end(),
+            progress_images=min(images, collection.num_images),
+            progress_bytes=min(size, collection.num_bytes),
         )
         if not renewed:
             raise LeaseLost
 
 
-def _lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.BUILD_LEASE_SECONDS)
+def _lease_end() -> CombinedExpression:
+    return Now() + timedelta(seconds=settings.BUILD_LEASE_SECONDS)

@@ -1,6 +1,14 @@
 """Handing an archive to its owner: through nginx where there is one, else with ranges by us."""
 
-from typing import Any, BinaryIO
+import contextlib
+import os
+import stat
+import threading
+import weakref
+from collections.abc import Callable
+from enum import StrEnum
+from http import HTTPStatus
+from typing import BinaryIO
 from urllib.parse import quote
 from uuid import UUID
 
@@ -14,9 +22,35 @@ from django.views.decorators.http import require_safe
 
 from collections_app.archive_files import archive_file
 from collections_app.models import Collection, Status
-from collections_app.ranges import ByteRange, NotSatisfiable, parse_range
+from collections_app.ranges import (
+    ByteRange,
+    NotSatisfiable,
+    Version,
+    check_conditions,
+    choose_part,
+)
 
 BLOCK = 1 << 20
+# In each process, where we send archives ourselves. A download costs a thread, a socket and an
+# open file, so the limit is there for clients that never finish.
+MAX_DOWNLOADS = 64
+RETRY_SECONDS = 30
+_slots = threading.BoundedSemaphore(MAX_DOWNLOADS)
+
+
+class Trouble(StrEnum):
+    """What can be wrong with the file of a ready archive."""
+
+    GONE = "gone"
+    DAMAGED = "damaged"
+
+
+class BadArchiveError(Exception):
+    """The file is not what was built; ``trouble`` says in which way."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
 
 
 @require_safe
@@ -26,71 +60,134 @@ def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | File
     collection = get_object_or_404(Collection.objects.visible_to(request.user), uuid=uuid)
     is_over = collection.expires_at and collection.expires_at < timezone.now()
     if collection.status != Status.READY or is_over:
-        return _not_there(request, collection, status=409)
-    try:
-        file = archive_file(collection.archive_path).open("rb")
-    except FileNotFoundError:
-        return _not_there(request, collection, status=410)
-    if settings.X_ACCEL_PREFIX:
-        file.close()
-        return _through_nginx(collection)
-    return _serve(request, collection, file)
+        return _not_there(request, collection, status=HTTPStatus.CONFLICT)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(_open_archive(collection))
+        except BadArchiveError as error:
+            return _not_there(request, collection, status=HTTPStatus.GONE, trouble=error.trouble)
+        if settings.X_ACCEL_PREFIX:
+            return _through_nginx(collection)
+        response = _answer(request, collection, file)
+        if isinstance(response, FileResponse):
+            stack.pop_all()
+        return response
 
 
-def _not_there(request: HttpRequest, collection: Collection, *, status: int) -> HttpResponse:
-    context = {"collection": collection, "is_gone": status == 410}
+def _not_there(
+    request: HttpRequest, collection: Collection, *, status: int, trouble: str = ""
+) -> HttpResponse:
+    context = {"collection": collection, "trouble": trouble}
     return render(request, "collections/no_download.html", context, status=status)
+
+
+def _open_archive(collection: Collection) -> BinaryIO:
+    """Raises BadArchiveError if it is not there, is no file, or has another size than was built."""
+    path = archive_file(collection.archive_path)
+    try:
+        # nginx follows no link either. Nothing that lies there may make us wait (a pipe would).
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadArchiveError(Trouble.GONE) from None
+    except OSError:
+        if path.is_symlink():
+            raise BadArchiveError(Trouble.DAMAGED) from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != collection.archive_size:
+        os.close(descriptor)
+        raise BadArchiveError(Trouble.DAMAGED)
+    return os.fdopen(descriptor, "rb")
 
 
 def _through_nginx(collection: Collection) -> HttpResponse:
     """nginx answers ranges, conditions and HEAD itself, from the file behind this header."""
-    response = HttpResponse()
+    response = HttpResponse(headers=_describe(collection))
     response["X-Accel-Redirect"] = f"{settings.X_ACCEL_PREFIX}{quote(collection.archive_path)}"
-    _describe(response, collection)
     return response
 
 
-def _serve(
+def _answer(
     request: HttpRequest, collection: Collection, file: BinaryIO
 ) -> HttpResponse | FileResponse:
     size = collection.archive_size or 0
-    etag = f'"{collection.fingerprint}"'
-    if etag in request.headers.get("If-None-Match", ""):
-        file.close()
-        return HttpResponseNotModified(headers={"ETag": etag})
+    # Of the open file, as nginx has it: a rebuilt archive is given the same time.
+    modified = int(os.fstat(file.fileno()).st_mtime)
+    version = Version(f'"{collection.fingerprint}"', modified)
+    headers = _describe_version(version)
+    status = check_conditions(request.headers, version)
+    if status == HTTPStatus.NOT_MODIFIED:
+        return HttpResponseNotModified(headers=headers)
+    if status != HTTPStatus.OK:
+        return HttpResponse(status=status, headers=headers)
+    # RFC 9110 defines ranges for GET alone.
+    if request.method == "HEAD":
+        length = {"Content-Length": str(size)}
+        return HttpResponse(headers=headers | _describe(collection) | length)
     try:
-        part = parse_range(request.headers.get("Range", ""), size)
+        part = choose_part(request.headers, version, size)
     except NotSatisfiable:
-        file.close()
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    if request.headers.get("If-Range", etag) != etag:
-        part = None
-    response = FileResponse(Window(file, part or ByteRange(0, size)), status=206 if part else 200)
-    _describe(response, collection)
-    response["ETag"] = etag
-    response["Accept-Ranges"] = "bytes"
+        headers["Content-Range"] = f"bytes */{size}"
+        return HttpResponse(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+    if not _slots.acquire(blocking=False):
+        return _busy(request, collection)
+    window = Window(file, part or ByteRange(0, size), when_closed=_slots.release)
+    return _send(window, part, size, headers | _describe(collection))
+
+
+def _send(
+    window: "Window", part: ByteRange | None, size: int, headers: dict[str, str]
+) -> FileResponse:
+    response = FileResponse(window)
+    # Afterwards, for the response guesses some of them by itself.
+    for name, value in headers.items():
+        response[name] = value
     response["Content-Length"] = str(part.length if part else size)
     if part:
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     return response
 
 
-def _describe(response: HttpResponse | FileResponse, collection: Collection) -> None:
-    response["Content-Type"] = "application/zip"
-    response["Content-Disposition"] = content_disposition_header(
-        as_attachment=True, filename=f"{collection.slug}.zip"
-    ) or "attachment"  # fmt: skip
-    response["Cache-Control"] = "private, no-cache"
-    if collection.finished_at:
-        response["Last-Modified"] = http_date(collection.finished_at.timestamp())
+def _busy(request: HttpRequest, collection: Collection) -> HttpResponse:
+    context = {"collection": collection}
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    response = render(request, "collections/download_busy.html", context, status=status)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _describe(collection: Collection) -> dict[str, str]:
+    disposition = content_disposition_header(as_attachment=True, filename=f"{collection.slug}.zip")
+    return {
+        "Content-Type": "application/zip",
+        "Content-Disposition": disposition or "attachment",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def _describe_version(version: Version) -> dict[str, str]:
+    return {
+        "ETag": version.etag,
+        "Last-Modified": http_date(version.modified),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+    }
 
 
 class Window:
-    """A part of an open file that reads like a file; has a descriptor, for ``sendfile``."""
+    """A part of an open file that reads like a file; has a descriptor, for ``sendfile``.
 
-    def __init__(self, file: BinaryIO, part: ByteRange) -> None:
+    ``when_closed`` is called once, at the latest when nobody holds the window any more: a
+    response that something on its way out has replaced is never closed.
+    """
+
+    def __init__(
+        self, file: BinaryIO, part: ByteRange, *, when_closed: Callable[[], object]
+    ) -> None:
         self._file = file
         self._left = part.length
+        self._end = weakref.finalize(self, _end_window, file, when_closed)
         file.seek(part.start)
 
     def read(self, size: int = BLOCK) -> bytes:
@@ -105,7 +202,9 @@ class Window:
         return self._file.tell()
 
     def close(self) -> None:
-        self._file.close()
+        self._end()
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
+
+def _end_window(file: BinaryIO, when_closed: Callable[[], object]) -> None:
+    file.close()
+    when_closed()

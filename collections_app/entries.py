@@ -1,130 +1,106 @@
-"""From a frozen collection to the entries of its archive, in their fixed order."""
+"""The files of a frozen collection, as its archive and the look for bad ones want them."""
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
-from pathlib import Path
 
-from catalog.imaging.files import UnsafePath, open_beneath
+from catalog.imaging.files import Beneath
 from catalog.local import dataset_root
-from catalog.models import Dataset, Image
-from collections_app.archive import BadEntry, Entry, FileEntry, TextEntry, check_entry
-from collections_app.contents import (
-    FrozenItem,
-    checksums,
-    collection_json,
-    iter_items,
-    licenses_csv,
-    metadata_csv,
-    missing_csv,
-    remote_csv,
-)
-from collections_app.data_card import data_card
+from catalog.models import Dataset
+from collections_app.archive import BadEntry, FileEntry, check_entry
+from collections_app.background import read_ahead
+from collections_app.copying import iter_lines, unescape
 from collections_app.models import Collection
 
-BATCH = 1000
+PIECE = 4000
+# Size and time tell an unchanged file only as long as the catalog means the same file. An image
+# that is not there any more, which foreign keys exclude, would not be passed over in silence.
+_FILES = """
+    SELECT item.position, item.file_name, item.size_bytes, item.sha256,
+           coalesce(image.sha256 = item.sha256, false), coalesce(image.crc32::text, ''),
+           coalesce(image.mtime_ns::text, ''), coalesce(image.dataset_id, 0),
+           coalesce(image.file_path, '')
+      FROM collections_app_collectionitem item
+      LEFT JOIN catalog_image image ON image.id = item.image_id
+     WHERE item.collection_id = {collection} AND item.position BETWEEN {first} AND {last}
+       AND item.file_name <> '' AND NOT item.is_left_out
+     ORDER BY item.position
+"""
 
 
-def count_texts(collection: Collection) -> int:
-    """How many entries come before the first image."""
-    return len(_texts(collection, ""))
+def iter_files(collection: Collection) -> Iterator[tuple[int, FileEntry]]:
+    """(position, entry) of every item that has a file here, in order.
 
-
-def iter_entries(collection: Collection, fingerprint: str) -> Iterator[Entry]:
-    """Texts, then images, then SHA256SUMS over all of them.
-
-    Writing them raises BadEntry when an image's file is not what was frozen.
+    Opening such a file raises BadEntry, ValueError or OSError when it is not what was frozen.
     """
-    texts = _texts(collection, fingerprint)
-    yield from texts
-    for _item, entry in _iter_files(collection):
-        yield entry
-    prefix = f"{collection.slug}/"
-    known = ((text.name.removeprefix(prefix), text.sha256) for text in texts)
-    yield TextEntry(f"{prefix}SHA256SUMS", checksums(lambda: iter_items(collection), known))
+    folders = _Folders()
+    try:
+        for lines in read_ahead(iter_lines(_FILES, collection=collection, piece=PIECE)):
+            for line in lines.split(b"\n")[:-1]:
+                yield _file_entry(collection, line, folders)
+    finally:
+        folders.close()
+
+
+def _file_entry(collection: Collection, line: bytes, folders: "_Folders") -> tuple[int, FileEntry]:
+    position, name, size, sha256, is_same, crc32, mtime_ns, dataset_id, path = line.split(b"\t")
+    full_name = f"{collection.slug}/{name.decode()}"
+    entry = FileEntry(
+        name=full_name,
+        open_fd=folders.opener(dataset_id),
+        path=(unescape(path) if b"\\" in path else path).decode(),
+        size=int(size),
+        crc32=int(crc32) if crc32 else None,
+        sha256=sha256.decode(),
+        mtime_ns=int(mtime_ns) if mtime_ns else None,
+    )
+    if is_same != b"t":
+        entry.open_fd = partial(_refuse, full_name)
+    return int(position), entry
+
+
+def _refuse(name: str, path: str) -> int:
+    if not path:
+        raise BadEntry(name, "missing", "the catalog no longer has a file for this image")
+    raise BadEntry(name, "changed", "the catalog has another file for this image by now")
+
+
+class _Folders:
+    """The folder of the dataset whose files are being opened; items come dataset by dataset."""
+
+    def __init__(self) -> None:
+        self._dataset_id = b""
+        self._folder: Beneath | None = None
+        self._open: Callable[[str], int] = self._open_first
+
+    def opener(self, dataset_id: bytes) -> Callable[[str], int]:
+        if dataset_id != self._dataset_id:
+            self.close()
+            self._dataset_id = dataset_id
+            self._open = self._open_first
+        return self._open
+
+    def _open_first(self, path: str) -> int:
+        """Only an opening may fail: what is wrong with the folder is wrong with each file."""
+        root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
+        self._folder = Beneath(root)
+        self._open = self._folder.open_fd
+        return self._open(path)
+
+    def close(self) -> None:
+        if self._folder:
+            self._folder.close()
+            self._folder = None
 
 
 def find_bad_files(
-    collection: Collection, *, on_next: Callable[[int], None]
+    collection: Collection, *, on_step: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, str]]:
     """Position and reason of every item whose file is not what was frozen.
 
     Looks without copying; only a file whose size is right but whose time differs is read.
+    ``on_step`` is called for each file, and in large ones that are read for each megabyte.
     """
-    for item, entry in _iter_files(collection):
-        on_next(entry.size)
-        if problem := check_entry(entry):
-            yield item.position, problem.reason
-
-
-def find_position(collection: Collection, entry_name: str) -> int:
-    """The position of the item that an entry of the archive belongs to."""
-    name = entry_name.removeprefix(f"{collection.slug}/")
-    return next(item.position for item in iter_items(collection) if item.name == name)
-
-
-def _texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
-    def items() -> Iterator[FrozenItem]:
-        return iter_items(collection)
-
-    texts: dict[str, bytes | Iterator[bytes]] = {
-        "README.md": data_card(collection, fingerprint),
-        "collection.json": collection_json(collection, fingerprint),
-        "licenses.csv": licenses_csv(collection),
-        "metadata.csv": metadata_csv(items),
-    }
-    if collection.num_images > collection.num_files:
-        texts["remote.csv"] = remote_csv(items)
-    if collection.num_left_out:
-        texts["missing.csv"] = missing_csv(items)
-    return [TextEntry(f"{collection.slug}/{name}", data) for name, data in texts.items()]
-
-
-def _iter_files(collection: Collection) -> Iterator[tuple[FrozenItem, FileEntry]]:
-    roots = _Roots()
-    with_file = (item for item in iter_items(collection) if item.has_file)
-    while batch := list(islice(with_file, BATCH)):
-        images = Image.objects.in_bulk([item.image_id for item in batch])
-        for item in batch:
-            yield item, _file_entry(collection, item, images[item.image_id], roots)
-
-
-def _file_entry(
-    collection: Collection, item: FrozenItem, image: Image, roots: "_Roots"
-) -> FileEntry:
-    name = f"{collection.slug}/{item.name}"
-    # Size and time tell an unchanged file only as long as the catalog means the same file.
-    is_same = image.sha256 == item.sha256
-    return FileEntry(
-        name=name,
-        open_fd=partial(_open, name, item, image, roots),
-        size=item.size_bytes or 0,
-        crc32=image.crc32 if is_same else None,
-        sha256=item.sha256,
-        mtime_ns=image.mtime_ns if is_same else None,
-    )
-
-
-def _open(name: str, item: FrozenItem, image: Image, roots: "_Roots") -> int:
-    if not image.file_path:
-        raise BadEntry(name, "missing", "the catalog no longer has a file for this image")
-    if image.sha256 != item.sha256:
-        raise BadEntry(name, "changed", "the catalog has another file for this image by now")
-    try:
-        with open_beneath(roots.of(image.dataset_id), image.file_path) as file:
-            return os.dup(file.fileno())
-    except UnsafePath as error:
-        raise BadEntry(name, "unsafe", str(error)) from error
-
-
-class _Roots:
-    """Folders of the datasets' local copies, each looked up once."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Path] = {}
-
-    def of(self, dataset_id: int) -> Path:
-        if dataset_id not in self._known:
-            self._known[dataset_id] = dataset_root(Dataset.objects.get(pk=dataset_id))
-        return self._known[dataset_id]
+    for position, entry in iter_files(collection):
+        on_step()
+        if problem := check_entry(entry, on_step=on_step):
+            yield position, problem.reason

@@ -1,10 +1,15 @@
 """Forms: they parse and validate; what follows is decided in ``collections_app.services``."""
 
+from typing import Any
+
 from django import forms
 
 
 class NewCollectionForm(forms.Form):
-    """The name of a new collection and what its builder was shown."""
+    """The name of a new collection and what its builder was shown.
+
+    ``email`` is where news of it can be sent; without one, nothing of the kind is offered.
+    """
 
     title = forms.CharField(
         max_length=120,
@@ -12,8 +17,15 @@ class NewCollectionForm(forms.Form):
         help_text="Also names the folder in the ZIP.",
         error_messages={"required": "Give the collection a name."},
     )
+    wants_mail = forms.BooleanField(required=False, label="E-mail me when it is ready")
     expected_images = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     filters = forms.CharField(required=False, widget=forms.HiddenInput, max_length=20_000)
+
+    def __init__(self, *args: Any, email: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.email = email
+        if not email:
+            del self.fields["wants_mail"]
 
     def clean_title(self) -> str:
         return " ".join(self.cleaned_data["title"].split())

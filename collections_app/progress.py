@@ -1,35 +1,115 @@
-"""How far a build is, in words and percent."""
+"""How far a build is: images and bytes done, the time left, the place in the queue."""
 
 from dataclasses import dataclass
 
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from collections_app.models import Collection, Status
 
+# Before so much is done, a guess would jump about.
+GUESS_AFTER_SECONDS = 3
+GUESS_AFTER_SHARE = 0.02
+# (age in seconds, seconds between two questions): whoever waits for long is asked less often.
+REFRESH_STEPS = ((60, 1), (300, 2))
+REFRESH_LATER = 5
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``percent`` is 0 to 100; ``ahead`` is the number of builds that wait before this one."""
+    """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
+
+    ``time_left`` is in words, and empty as long as it cannot be told.
+    """
 
     percent: int
     is_running: bool
-    ahead: int
+    place: int
+    num_images: int
+    num_bytes: int
+    time_left: str
+
+    @property
+    def ahead(self) -> int:
+        """Builds that wait before this one."""
+        return max(0, self.place - 1)
 
 
 def describe_progress(collection: Collection) -> Progress | None:
     """Progress of a pending collection; None in every other state."""
     if collection.status != Status.PENDING:
         return None
-    is_running = bool(collection.lease_expires_at and collection.lease_expires_at > timezone.now())
-    ahead = 0
-    if not is_running:
-        waiting = Collection.objects.claimable(timezone.now())
-        ahead = waiting.filter(pk__lt=collection.pk).count()
-    return Progress(_percent(collection), is_running, ahead)
+    build = _find_build(collection)
+    shown = build or collection
+    share = _share_done(shown)
+    return Progress(
+        percent=int(100 * share),
+        is_running=build is not None,
+        place=0 if build else _find_place(collection),
+        num_images=min(shown.progress_images, collection.num_images),
+        num_bytes=min(shown.progress_bytes, collection.num_bytes),
+        time_left=_guess_time_left(build, share) if build else "",
+    )
 
 
-def _percent(collection: Collection) -> int:
+def _find_build(collection: Collection) -> Collection | None:
+    """The build that runs for it: its own, or another one that writes the same bytes."""
+    is_it = Q(pk=collection.pk)
+    if collection.fingerprint:
+        is_it |= Q(fingerprint=collection.fingerprint)
+    return Collection.objects.pending().leased().filter(is_it).first()
+
+
+def _find_place(collection: Collection) -> int:
+    queued_at = collection.queued_at or collection.created_at
+    waiting = Collection.objects.claimable().annotate(
+        waits_since=Coalesce("queued_at", "created_at")
+    )
+    earlier = Q(waits_since__lt=queued_at) | Q(waits_since=queued_at, pk__lt=collection.pk)
+    return waiting.filter(earlier).count() + 1
+
+
+def _share_done(collection: Collection) -> float:
+    """0 to 1, by bytes where there are any."""
     done, whole = collection.progress_bytes, collection.num_bytes
     if not whole:
         done, whole = collection.progress_images, max(1, collection.num_images)
-    return min(100, round(100 * done / whole))
+    return min(1.0, done / whole)
+
+
+def _guess_time_left(build: Collection, share: float) -> str:
+    if build.started_at is None:
+        return ""
+    seconds = (timezone.now() - build.started_at).total_seconds()
+    if seconds < GUESS_AFTER_SECONDS or share < GUESS_AFTER_SHARE:
+        return ""
+    return describe_seconds(seconds * (1 - share) / share)
+
+
+def describe_seconds(seconds: float) -> str:
+    """A guessed span of time in words, no more exact than the guess."""
+    if seconds < MINUTE:
+        return "less than a minute"
+    if seconds < 90 * MINUTE:
+        return _count(round(seconds / MINUTE), "minute")
+    if seconds < 36 * HOUR:
+        return _count(round(seconds / HOUR), "hour")
+    return _count(round(seconds / DAY), "day")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"about {number} {unit}{'' if number == 1 else 's'}"
+
+
+def refresh_seconds(collection: Collection) -> int:
+    """How often its page asks for news; 0 where none is to come."""
+    if collection.status == Status.PENDING:
+        since = collection.started_at or collection.queued_at
+    elif collection.status == Status.READY and not collection.archive_sha256:
+        since = collection.finished_at
+    else:
+        return 0
+    age = (timezone.now() - since).total_seconds() if since else 0
+    return next((pause for until, pause in REFRESH_STEPS if age < until), REFRESH_LATER)

@@ -1,10 +1,15 @@
-"""What can be asked of collections; the one rule of who sees which."""
+"""What can be asked of collections; the one rule of who sees which.
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Self
+Leases are written and compared by the database's clock: the workers' clocks may differ.
+"""
 
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self, cast
+
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -18,15 +23,42 @@ class CollectionQuerySet(models.QuerySet):
     def pending(self) -> Self:
         return self.filter(status="pending")
 
-    def claimable(self, now: datetime) -> Self:
-        """Pending, and no live worker holds it."""
-        return self.pending().filter(Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now))
+    def leased(self) -> Self:
+        """A worker that lives is building them."""
+        return self.filter(
+            lease_expires_at__gte=Now(), lease_expires_at__lte=Now() + _longest_lease()
+        )
+
+    def lapsed(self) -> Self:
+        """Their worker gave no sign of life in time. No lease reaches far into the future either:
+
+        such a one was written before the clock was set back.
+        """
+        too_late = Q(lease_expires_at__gt=Now() + _longest_lease())
+        return self.filter(Q(lease_expires_at__lt=Now()) | too_late)
+
+    def claimable(self) -> Self:
+        """Pending, and no worker that lives builds them, nor an archive with the same bytes."""
+        same = cast("Self", self.model._default_manager.all())
+        same = same.filter(fingerprint=OuterRef("fingerprint"))
+        being_built = Exists(same.pending().leased().exclude(fingerprint=""))
+        free = Q(attempt_token__isnull=True) & ~being_built
+        too_late = Q(lease_expires_at__gt=Now() + _longest_lease())
+        return self.pending().filter(free | Q(lease_expires_at__lt=Now()) | too_late)
+
+    def waiting_for(self, fingerprint: str) -> Self:
+        """Pending, and held up only because another build makes the same bytes."""
+        return self.pending().filter(fingerprint=fingerprint, attempt_token__isnull=True)
 
     def claimed_by(self, token: object) -> Self:
         return self.pending().filter(attempt_token=token)
 
     def past_their_time(self, now: datetime) -> Self:
         return self.filter(status="ready", expires_at__lt=now)
+
+
+def _longest_lease() -> timedelta:
+    return timedelta(seconds=2 * settings.BUILD_LEASE_SECONDS)
 
 
 class CollectionItemQuerySet(models.QuerySet):

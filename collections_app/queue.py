@@ -3,12 +3,14 @@
 import logging
 
 from celery import current_app
+from django.conf import settings
 from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
 BUILD_TASK = "collections_app.tasks.build_collection_task"
-CHECKSUM_TASK = "collections_app.tasks.checksum_archive_task"
+PROOF_TASK = "collections_app.tasks.prove_archive_task"
+MAIL_TASK = "collections_app.tasks.tell_owners_task"
 
 
 def announce_build(collection_id: int) -> None:
@@ -16,13 +18,19 @@ def announce_build(collection_id: int) -> None:
     _announce(BUILD_TASK, collection_id)
 
 
-def announce_checksum(collection_id: int) -> None:
-    """Have the finished archive's own SHA-256 computed."""
-    _announce(CHECKSUM_TASK, collection_id)
+def announce_proof(collection_id: int) -> None:
+    """Have a finished archive proven, and its own SHA-256 computed."""
+    _announce(PROOF_TASK, collection_id)
 
 
-def _announce(task: str, collection_id: int) -> None:
+def announce_mails() -> None:
+    """Have the owners told by mail whose collections are done, as far as they want it."""
+    if settings.EMAIL_IS_CONFIGURED:
+        _announce(MAIL_TASK)
+
+
+def _announce(task: str, *args: int) -> None:
     try:
-        current_app.send_task(task, args=[collection_id])
+        current_app.send_task(task, args=args)
     except OperationalError:
-        logger.warning("The broker does not answer; the sweep will announce %s.", collection_id)
+        logger.warning("The broker does not answer; the sweep will announce %s %s.", task, args)

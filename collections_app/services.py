@@ -1,9 +1,7 @@
 """Every way in which a user moves a collection: create, retry, rebuild, expire, delete."""
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, Q, Sum
@@ -12,20 +10,27 @@ from django.utils.text import slugify
 
 from catalog.filters import ImageFilterSet
 from collections_app.archive import safe_name
-from collections_app.archive_files import remove_archive
 from collections_app.entries import find_bad_files
+from collections_app.frozen import settle_items
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_build
+from collections_app.quotas import explain_quota, lock_quota
 from collections_app.selection import (
     CatalogMoved,
     describe_provenance,
     explain_limits,
     freeze_items,
 )
+from collections_app.sharing import (
+    NO_ARCHIVE,
+    NO_CLAIM,
+    announce_waiting,
+    lifetime,
+    remove_if_unused,
+)
 
 FREEZE_TRIES = 5
-NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None}
-NO_CLAIM: dict[str, Any] = {"attempt_token": None, "lease_expires_at": None}
+CANCELLED = "You cancelled this build."
 
 
 class NotBuildable(Exception):
@@ -37,45 +42,66 @@ class NotPossibleNow(Exception):
 
 
 def create_collection(
-    *, user: User, title: str, filters: ImageFilterSet, expected_images: int
+    *,
+    user: User,
+    title: str,
+    filters: ImageFilterSet,
+    expected_images: int,
+    wants_mail: bool = False,
+    announce: bool = True,
 ) -> Collection:
     """Freeze what the filters select into a pending collection and have it built.
 
     ``expected_images`` is the number the user was shown; the freeze is refused when the catalog
-    has changed since.
+    has changed since. ``wants_mail``: the owner is told by mail when it is done. Without
+    ``announce`` the caller builds it at once.
 
     Raises:
         NotBuildable: the filters are not understood, match nothing, or exceed a limit.
     """
-    if filters.problems:
-        raise NotBuildable(" ".join(filters.problems))
+    _refuse_if(filters.problems)
+    _refuse_if(explain_limits(num_images=filters.total, num_bytes=0))
     with transaction.atomic():
+        lock_quota(user)
         collection = Collection.objects.create(
             user=user,
             title=title,
             slug=_name_folder(title),
             query_text=filters.cleaned.get("q", ""),
             filter_snapshot=filters.snapshot(),
+            wants_mail=wants_mail,
         )
-        frozen = _freeze(collection, filters)
-        _check_frozen(frozen, expected_images)
+        filters = _freeze(collection, filters)
+        _check_frozen(filters.total, expected_images)
         _count_items(collection)
-        collection.provenance = describe_provenance(collection)
+        _check_quota(collection)
+        collection.provenance = describe_provenance(filters)
         collection.provenance["words"] = [
             {"filter": item.title, "value": item.text} for item in filters.active_filters()
         ]
+        settle_items(collection)
         collection.queued_at = timezone.now()
         collection.save()
-        transaction.on_commit(lambda: announce_build(collection.pk))
+        if announce:
+            transaction.on_commit(lambda: announce_build(collection.pk))
     return collection
 
 
-def _freeze(collection: Collection, filters: ImageFilterSet) -> int:
-    """Freeze one state of the catalog, however busily it is being imported into."""
+def _refuse_if(problems: list[str]) -> None:
+    if problems:
+        raise NotBuildable(" ".join(problems))
+
+
+def _freeze(collection: Collection, filters: ImageFilterSet) -> ImageFilterSet:
+    """Freeze one state of the catalog, however busily it is being imported into.
+
+    Returns the filters over that state.
+    """
     for _ in range(FREEZE_TRIES):
         try:
             with transaction.atomic():
-                return freeze_items(collection=collection, filters=filters)
+                freeze_items(collection=collection, filters=filters)
+            return filters
         except CatalogMoved:
             filters = ImageFilterSet(filters.data)
     raise NotBuildable("The catalog is being changed just now. Try again in a minute.")
@@ -107,43 +133,70 @@ def _count_items(collection: Collection) -> None:
     collection.num_images = sums["images"]
     collection.num_files = sums["files"]
     collection.num_bytes = sums["size"] or 0
-    problems = explain_limits(num_images=sums["images"], num_bytes=collection.num_bytes)
-    if problems:
-        raise NotBuildable(" ".join(problems))
+    _refuse_if(explain_limits(num_images=sums["images"], num_bytes=collection.num_bytes))
+
+
+def _check_quota(collection: Collection) -> None:
+    """Whether the owner may have this collection built; ``lock_quota`` comes before."""
+    _refuse_if(
+        explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection)
+    )
 
 
 def retry_collection(*, collection: Collection) -> None:
-    """Have a failed or expired collection built (again)."""
-    _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED))
+    """Have a failed or expired collection built (again).
+
+    Raises:
+        NotPossibleNow: it is in another state.
+        NotBuildable: the owner's quota has no room for it.
+    """
+    with transaction.atomic():
+        lock_quota(collection.user)
+        _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED))
 
 
 def rebuild_collection(*, collection: Collection) -> None:
     """Have the archive written anew, from whatever state but pending; the bytes are the same.
 
+    Where others have the same archive it is proven again instead, and written anew if it is bad.
+
     Raises:
         NotPossibleNow: it is pending, or the archive that is there could not be replaced.
+        NotBuildable: the owner's quota has no room for it.
     """
     old_path = collection.archive_path
-    if collection.status == Status.READY and _count_bad_files(collection):
+    if collection.status == Status.READY and _has_bad_files(collection):
         raise NotPossibleNow(
             "Some files are no longer as they were frozen, so the archive could not be written "
             "again. The one that is there is kept."
         )
-    _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED, Status.READY))
-    if old_path:
-        transaction.on_commit(lambda: remove_archive(old_path))
+    with transaction.atomic():
+        lock_quota(collection.user)
+        Collection.objects.filter(status=Status.READY, archive_path=old_path).update(
+            archive_sha256=""
+        )
+        _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED, Status.READY))
+        transaction.on_commit(lambda: remove_if_unused(old_path))
 
 
-def _count_bad_files(collection: Collection) -> int:
-    return sum(1 for _ in find_bad_files(collection, on_next=lambda size: None))
+def _has_bad_files(collection: Collection) -> bool:
+    return any(True for _ in find_bad_files(collection))
 
 
 def build_without_problems(*, collection: Collection) -> int:
-    """Leave the items that failed the last build out, and build; returns how many those are."""
+    """Leave the items that failed the last build out, and build; returns how many those are.
+
+    Raises:
+        NotPossibleNow: the collection has not failed.
+        NotBuildable: nothing would be left, or the owner's quota has no room for it.
+    """
     with transaction.atomic():
+        lock_quota(collection.user)
         bad = CollectionItem.objects.filter(collection=collection, is_left_out=False)
         left_out = bad.with_problems().update(is_left_out=True)
         _count_items(collection)
+        if not collection.num_images:
+            raise NotBuildable("No image would be left in the archive.")
         _count_left_out(collection)
         collection.save(
             update_fields=["num_images", "num_files", "num_bytes", "provenance", "updated_at"]
@@ -161,6 +214,7 @@ def _count_left_out(collection: Collection) -> None:
 
 
 def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> None:
+    _check_quota(collection)
     queued = Collection.objects.filter(pk=collection.pk, status__in=from_states).update(
         status=Status.PENDING,
         error_message="",
@@ -171,7 +225,9 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
         started_at=None,
         finished_at=None,
         expires_at=None,
-        archive_sha256="",
+        # The build tells it anew: another version of the program may give other bytes.
+        fingerprint="",
+        mail_is_due=False,
         updated_at=timezone.now(),
         **NO_ARCHIVE,
         **NO_CLAIM,
@@ -182,31 +238,68 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     transaction.on_commit(lambda: announce_build(collection.pk))
 
 
+def cancel_build(*, collection: Collection) -> None:
+    """Stop a build that waits or runs; the choice is kept and can be built later.
+
+    Raises:
+        NotPossibleNow: it is not pending.
+    """
+    now = timezone.now()
+    cancelled = (
+        Collection.objects.pending()
+        .filter(pk=collection.pk)
+        .update(
+            status=Status.FAILED,
+            error_message=CANCELLED,
+            finished_at=now,
+            updated_at=now,
+            **NO_CLAIM,
+        )
+    )
+    if not cancelled:
+        raise NotPossibleNow("The collection is not being built; there is nothing to cancel.")
+    collection.refresh_from_db()
+    announce_waiting(collection.fingerprint)
+
+
+def extend_collection(*, collection: Collection) -> None:
+    """Keep a ready archive for its whole lifetime from now on, if not longer already.
+
+    Raises:
+        NotPossibleNow: there is no archive to keep.
+    """
+    until = timezone.now() + lifetime()
+    set_expiry(collection=collection, expires_at=max(until, collection.expires_at or until))
+
+
 def expire_collection(*, collection: Collection) -> None:
-    """Give up the archive; the items stay, so that the same bytes can be built again."""
+    """Give up the archive; the items stay, so that the same bytes can be built again.
+
+    Raises:
+        NotPossibleNow: there is none, or it was replaced or extended meanwhile.
+    """
     path = collection.archive_path
     with transaction.atomic():
         expired = Collection.objects.filter(
-            pk=collection.pk, status=Status.READY, archive_path=path
+            pk=collection.pk,
+            status=Status.READY,
+            archive_path=path,
+            expires_at=collection.expires_at,
         ).update(status=Status.EXPIRED, updated_at=timezone.now(), **NO_ARCHIVE)
         if not expired:
-            raise NotPossibleNow("Only a ready collection can expire.")
-        transaction.on_commit(lambda: remove_archive(path))
+            raise NotPossibleNow("The collection has no archive now, or it was kept longer.")
+        transaction.on_commit(lambda: remove_if_unused(path))
 
 
 def delete_collection(*, collection: Collection) -> None:
     """Delete a collection, its items and its archive; a build that runs finds nothing to finish."""
     with transaction.atomic():
-        path = (
-            Collection.objects.select_for_update()
-            .filter(pk=collection.pk)
-            .values_list("archive_path", flat=True)
-            .first()
-        )
+        mine = Collection.objects.select_for_update().filter(pk=collection.pk)
+        path, fingerprint = mine.values_list("archive_path", "fingerprint").first() or ("", "")
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
-        Collection.objects.filter(pk=collection.pk).delete()
-        if path:
-            transaction.on_commit(lambda: remove_archive(path))
+        mine.delete()
+        transaction.on_commit(lambda: remove_if_unused(path))
+        transaction.on_commit(lambda: announce_waiting(fingerprint))
 
 
 def delete_account(*, user: User) -> None:
@@ -223,8 +316,3 @@ def set_expiry(*, collection: Collection, expires_at: datetime) -> None:
     )
     if not changed:
         raise NotPossibleNow("Only a ready collection has a time to be kept until.")
-
-
-def lifetime() -> timedelta:
-    """How long an archive is kept after it became ready."""
-    return timedelta(days=settings.COLLECTION_LIFETIME_DAYS)

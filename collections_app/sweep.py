@@ -4,20 +4,20 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
-from collections_app.archive_files import iter_old_files, remove_archive
+from collections_app.archive_files import has_archive, iter_old_files, remove_archive
 from collections_app.models import Collection, Status
-from collections_app.queue import announce_build, announce_checksum
-from collections_app.services import (
-    NO_ARCHIVE,
-    NO_CLAIM,
-    NotPossibleNow,
-    expire_collection,
-)
+from collections_app.notices import find_due_mails
+from collections_app.proof import VANISHED
+from collections_app.queue import announce_build, announce_mails, announce_proof
+from collections_app.services import NotPossibleNow, expire_collection
+from collections_app.sharing import NO_ARCHIVE, NO_CLAIM, remove_if_unused
 
 logger = logging.getLogger(__name__)
+
+PROOF_LEASES = 10
 
 
 def sweep_collections() -> dict[str, int]:
@@ -26,7 +26,9 @@ def sweep_collections() -> dict[str, int]:
         "failed": _fail_hopeless(),
         "queued": _queue_forgotten(),
         "expired": _expire_old(),
-        "checksums": _checksum_forgotten(),
+        "vanished": _fail_vanished(),
+        "proofs": _prove_forgotten(),
+        "mails": _tell_forgotten(),
         "files_removed": _remove_stray_files(),
     }
 
@@ -35,10 +37,11 @@ def _fail_hopeless() -> int:
     """Pending collections whose workers died once too often."""
     now = timezone.now()
     return (
-        Collection.objects.claimable(now)
+        Collection.objects.claimable()
         .filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
         .update(
             status=Status.FAILED,
+            mail_is_due=F("wants_mail"),
             error_message=f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its "
             "worker stopped before the end. Try again; if it happens again, tell the operator.",
             finished_at=now,
@@ -50,12 +53,15 @@ def _fail_hopeless() -> int:
 
 
 def _queue_forgotten() -> int:
-    """Pending collections whose worker is gone, or whose news never arrived."""
+    """Pending collections whose worker is gone, or whose news never arrived.
+
+    News of the future were written before the clock was set back.
+    """
     now = timezone.now()
     silent_since = now - timedelta(seconds=settings.BUILD_LEASE_SECONDS)
-    never_taken = Q(attempt_token__isnull=True, queued_at__lt=silent_since)
-    left_behind = Q(lease_expires_at__lt=now)
-    forgotten = Collection.objects.claimable(now).filter(never_taken | left_behind)
+    silent_until = now + timedelta(seconds=settings.BUILD_LEASE_SECONDS)
+    untold = Q(queued_at__lt=silent_since) | Q(queued_at__gt=silent_until)
+    forgotten = Collection.objects.claimable().filter(Q(attempt_token__isnull=False) | untold)
     ids = list(forgotten.values_list("pk", flat=True))
     Collection.objects.filter(pk__in=ids).update(queued_at=now)
     for pk in ids:
@@ -63,14 +69,47 @@ def _queue_forgotten() -> int:
     return len(ids)
 
 
-def _checksum_forgotten() -> int:
-    """Ready archives whose SHA-256 is still not known: that news got lost too."""
-    silent_since = timezone.now() - timedelta(seconds=settings.BUILD_LEASE_SECONDS)
+def _fail_vanished() -> int:
+    """Ready collections whose file somebody has taken away or cut off behind our back."""
+    archives = Collection.objects.filter(status=Status.READY).order_by()
+    gone = [
+        path
+        for path, size in archives.values_list("archive_path", "archive_size").distinct()
+        if not has_archive(path, size)
+    ]
+    now = timezone.now()
+    failed = archives.filter(archive_path__in=gone).update(
+        status=Status.FAILED,
+        error_message=VANISHED,
+        finished_at=now,
+        expires_at=None,
+        updated_at=now,
+        **NO_ARCHIVE,
+    )
+    for path in gone:
+        logger.error("the archive %s has vanished, or is cut off", path)
+        remove_if_unused(path)
+    return failed
+
+
+def _prove_forgotten() -> int:
+    """Ready archives that are still not proven: that news got lost, or its worker died."""
+    # A large archive takes minutes: it must not be announced again and again meanwhile.
+    silent_since = timezone.now() - timedelta(seconds=PROOF_LEASES * settings.BUILD_LEASE_SECONDS)
     ready = Collection.objects.filter(status=Status.READY, archive_sha256="")
-    ids = list(ready.filter(finished_at__lt=silent_since).values_list("pk", flat=True))
+    ids = list(ready.filter(queued_at__lt=silent_since).values_list("pk", flat=True))
+    Collection.objects.filter(pk__in=ids).update(queued_at=timezone.now())
     for pk in ids:
-        announce_checksum(pk)
+        announce_proof(pk)
     return len(ids)
+
+
+def _tell_forgotten() -> int:
+    """Owners whom a mail about a collection has not reached yet."""
+    due = find_due_mails()
+    if due:
+        announce_mails()
+    return len(due)
 
 
 def _expire_old() -> int:

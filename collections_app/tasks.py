@@ -4,7 +4,8 @@ from celery import shared_task
 from django.conf import settings
 
 from collections_app.build import build_collection
-from collections_app.checksum import checksum_archive
+from collections_app.notices import tell_due_owners
+from collections_app.proof import prove_archive
 from collections_app.sweep import sweep_collections
 
 
@@ -14,8 +15,13 @@ def build_collection_task(collection_id: int) -> None:
 
 
 @shared_task(soft_time_limit=settings.BUILD_SOFT_LIMIT, time_limit=settings.BUILD_HARD_LIMIT)
-def checksum_archive_task(collection_id: int) -> None:
-    checksum_archive(collection_id=collection_id)
+def prove_archive_task(collection_id: int) -> None:
+    prove_archive(collection_id=collection_id)
+
+
+@shared_task(soft_time_limit=300, time_limit=330)
+def tell_owners_task() -> None:
+    tell_due_owners()
 
 
 @shared_task(soft_time_limit=300, time_limit=330)

@@ -1,21 +1,43 @@
 from django.urls import path
 
-from collections_app import views
 from collections_app.download import collection_download
+from collections_app.views import actions, create, pages
+
+LEFT_OUT = {"is_left_out": True}
+IN_THE_WAY = {"is_left_out": False}
 
 urlpatterns = [
-    path("", views.collection_list, name="collection-list"),
-    path("new/", views.collection_new, name="collection-new"),
-    path("picked/", views.picked, name="picked"),
-    path("<uuid:uuid>/", views.collection_detail, name="collection-detail"),
-    path("<uuid:uuid>/status/", views.collection_status, name="collection-status"),
+    path("", pages.collection_list, name="collection-list"),
+    path("new/", create.collection_new, name="collection-new"),
+    path("picked/", create.picked, name="picked"),
+    path("<uuid:uuid>/", pages.collection_detail, name="collection-detail"),
+    path("<uuid:uuid>/status/", pages.collection_status, name="collection-status"),
     path("<uuid:uuid>/download/", collection_download, name="collection-download"),
-    path("<uuid:uuid>/retry/", views.collection_retry, name="collection-retry"),
-    path("<uuid:uuid>/rebuild/", views.collection_rebuild, name="collection-rebuild"),
+    path(
+        "<uuid:uuid>/problems/", pages.collection_problems, IN_THE_WAY, name="collection-problems"
+    ),
+    path(
+        "<uuid:uuid>/problems.csv",
+        pages.collection_problems_csv,
+        IN_THE_WAY,
+        name="collection-problems-csv",
+    ),
+    path("<uuid:uuid>/left-out/", pages.collection_problems, LEFT_OUT, name="collection-left-out"),
+    path(
+        "<uuid:uuid>/left-out.csv",
+        pages.collection_problems_csv,
+        LEFT_OUT,
+        name="collection-left-out-csv",
+    ),
+    path("<uuid:uuid>/retry/", actions.collection_retry, name="collection-retry"),
+    path("<uuid:uuid>/rebuild/", actions.collection_rebuild, name="collection-rebuild"),
     path(
         "<uuid:uuid>/build-without/",
-        views.collection_build_without,
+        actions.collection_build_without,
         name="collection-build-without",
     ),
-    path("<uuid:uuid>/delete/", views.collection_delete, name="collection-delete"),
+    path("<uuid:uuid>/cancel/", actions.collection_cancel, name="collection-cancel"),
+    path("<uuid:uuid>/extend/", actions.collection_extend, name="collection-extend"),
+    path("<uuid:uuid>/expire/", actions.collection_expire, name="collection-expire"),
+    path("<uuid:uuid>/delete/", actions.collection_delete, name="collection-delete"),
 ]

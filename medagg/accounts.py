@@ -17,7 +17,8 @@ class SignUpForm(BaseUserCreationForm):
     email = forms.EmailField(
         required=False,
         label="E-mail (optional)",
-        help_text="Only used to reset a forgotten password.",
+        help_text="Used to reset a forgotten password, and to tell you that a collection is ready "
+        "when you ask for it.",
     )
 
     class Meta(BaseUserCreationForm.Meta):

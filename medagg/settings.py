@@ -101,6 +101,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "collections_app.context_processors.picked_images",
+                "collections_app.context_processors.news",
             ],
             "builtins": ["catalog.templatetags.catalog_format"],
         },
@@ -132,14 +133,16 @@ REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
 
 # --- Celery -----------------------------------------------------------------------------------
 # The limits follow from one another: a build stops itself before Celery kills it, Celery kills it
-# before its lease lapses, and the broker hands a task out again only after that.
+# before its last lease lapses, and the broker hands a task out again only after that.
 BUILD_SOFT_LIMIT = env.int("BUILD_SOFT_LIMIT", default=3 * 3600)
 BUILD_HARD_LIMIT = BUILD_SOFT_LIMIT + 60
 # A live worker renews its lease every few seconds; a lease that lapses means a dead worker.
 BUILD_LEASE_SECONDS = env.int("BUILD_LEASE_SECONDS", default=60)
 BUILD_MAX_ATTEMPTS = env.int("BUILD_MAX_ATTEMPTS", default=3)
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_HARD_LIMIT + 600}
+# No lease ends later than that: a heartbeat renews it, and the hard limit ends the heartbeat.
+BUILD_LAST_LEASE = BUILD_HARD_LIMIT + BUILD_LEASE_SECONDS
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_LAST_LEASE + 600}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -161,7 +164,12 @@ CELERY_BEAT_SCHEDULE = {
 COLLECTION_MAX_IMAGES = env.int("COLLECTION_MAX_IMAGES", default=200_000)
 COLLECTION_MAX_BYTES = env.int("COLLECTION_MAX_BYTES", default=50 * 1024**3)
 COLLECTION_MAX_PICKED = 500
+# What one user may have at a time: builds that wait or run, and bytes of archives.
+COLLECTION_MAX_PENDING = env.int("COLLECTION_MAX_PENDING", default=5)
+COLLECTION_MAX_KEPT_BYTES = env.int("COLLECTION_MAX_KEPT_BYTES", default=200 * 1024**3)
 COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
+# A build that would leave less than this on the disk of the archives does not begin.
+ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)
 # The prefix that nginx maps to ARCHIVE_ROOT as an internal location; empty: Django serves.
 X_ACCEL_PREFIX = env.str("X_ACCEL_PREFIX", default="")
 
@@ -180,6 +188,10 @@ if EMAIL_IS_CONFIGURED:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+# What links in mails begin with: a worker sees no request from which to learn it.
+SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
+    f"{'https' if HTTPS else 'http'}://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('.*')}"
+)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -200,10 +200,13 @@ class Supervisor:
 def web_process(
     *, listener: int, workers: int, log: LogFile, environment: Mapping[str, str] | None = None
 ) -> Process:
-    """gunicorn on the listening socket `listener`, a descriptor, with 8 threads a worker."""
+    """gunicorn on the listening socket `listener`, a descriptor, with 8 threads a worker for pages.
+
+    What sends a large file has a further thread, see medagg.web_worker.
+    """
     options = {
         "--bind": f"fd://{listener}",
-        "--worker-class": "gthread",
+        "--worker-class": "medagg.web_worker.PageWorker",
         "--workers": str(workers),
         "--threads": "8",
         # A collection's filters stand in the URL; this is the most that gunicorn allows.

@@ -74,7 +74,7 @@ def check_relative_path(path: str) -> str:
 
 
 def _check_part(path: str, part: str) -> None:
-    if len(part) < 64 and _PLAIN_ASCII.fullmatch(part):
+    if len(part) <= MAX_SEGMENT_BYTES and _PLAIN_ASCII.fullmatch(part):
         return  # nearly every name; spares the slower looks below
     if part in ("", ".", ".."):
         raise _unsafe(path, f"has the part {part!r}", "write it without empty, '.' and '..' parts")
@@ -98,30 +98,97 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
     Raises `UnsafePath` for a path that leaves `root` or that is no regular file,
     `FileNotFoundError` for one that is not there, and other `OSError`s as the system gives them.
     """
-    check_relative_path(relative)
-    try:
-        return _open_parts(root, relative.split("/"), relative)
-    except OSError as error:
-        if error.errno not in _MAYBE_A_LINK:
-            raise
-    return _open_linked(root, relative)
+    with Beneath(root) as files:
+        return os.fdopen(files.open_fd(relative), "rb")
 
 
-def _open_parts(root: Path, parts: list[str], relative: str) -> BinaryIO:
-    """Walk `parts` from `root` without following any link. Raises ELOOP or ENOTDIR at a link."""
-    folder = os.open(root, _FOLDER_FLAGS)
+class Beneath:
+    """Opens many files below one root, as safely as `open_beneath` and with less work for each.
+
+    Files mostly come folder by folder, so the folder of the last one is kept open, and the next
+    one in it costs a single system call. It was reached from the root without following a link.
+    `root` is opened with the first file, and need not exist before. Not for several threads at
+    once. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._home: int | None = None
+        self._folder: int | None = None
+        self._prefix: str | None = None
+
+    def __enter__(self) -> "Beneath":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is held open. The next `open_fd` starts anew."""
+        self._leave_folder()
+        home, self._home = self._home, None
+        if home is not None:
+            os.close(home)
+
+    def open_fd(self, relative: str) -> int:
+        """A new descriptor of the file `relative`, which the caller closes.
+
+        Raises what `open_beneath` raises, with one difference: in a folder that is open already,
+        anything but a link is opened, without waiting for it. The caller looks with `fstat`
+        whether it is a regular file, and uses nothing else.
+        """
+        prefix, _, name = relative.rpartition("/")
+        if (
+            prefix == self._prefix
+            and len(name) <= MAX_SEGMENT_BYTES
+            and _PLAIN_ASCII.fullmatch(name)
+        ):
+            try:
+                return os.open(name, _FILE_FLAGS, dir_fd=self._folder)
+            except OSError:
+                # Perhaps another folder has the name by now: walk there again to see.
+                self.close()
+        check_relative_path(relative)
+        try:
+            return _open_last(self._enter_folder(prefix), name, relative)
+        except OSError as error:
+            if error.errno not in _MAYBE_A_LINK:
+                raise
+        return _open_linked(self._root, relative)
+
+    def _enter_folder(self, prefix: str) -> int:
+        if self._folder is not None and prefix == self._prefix:
+            return self._folder
+        self._leave_folder()
+        if self._home is None:
+            self._home = os.open(self._root, _FOLDER_FLAGS)
+        self._folder = _walk(self._home, prefix.split("/") if prefix else [])
+        # Only if no name of a legal length can make the path too long: `open_fd` relies on it.
+        if len(os.fsencode(prefix)) + 1 + MAX_SEGMENT_BYTES <= MAX_PATH_BYTES:
+            self._prefix = prefix
+        return self._folder
+
+    def _leave_folder(self) -> None:
+        folder, self._folder, self._prefix = self._folder, None, None
+        if folder is not None:
+            os.close(folder)
+
+
+def _walk(home: int, parts: list[str]) -> int:
+    """A new descriptor of the folder below `home`. Raises ELOOP or ENOTDIR at any link."""
+    folder = os.dup(home)
     try:
-        for part in parts[:-1]:
+        for part in parts:
             inner = os.open(part, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        file = _open_last(folder, parts[-1], relative)
-    finally:
+    except BaseException:
         os.close(folder)
-    return file
+        raise
+    return folder
 
 
-def _open_last(folder: int, name: str, relative: str) -> BinaryIO:
+def _open_last(folder: int, name: str, relative: str) -> int:
     try:
         descriptor = os.open(name, _FILE_FLAGS, dir_fd=folder)
     except OSError as error:
@@ -131,17 +198,17 @@ def _open_last(folder: int, name: str, relative: str) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise _not_a_file(relative)
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
 
 
 def _not_a_file(relative: str) -> UnsafePath:
     return _unsafe(relative, "is not a regular file", "name a file, or take it off the list")
 
 
-def _open_linked(root: Path, relative: str) -> BinaryIO:
+def _open_linked(root: Path, relative: str) -> int:
     """Open a path that has a link in it, when all of it resolves to a place inside `root`.
 
     The resolved path is walked again without following links: one that is swapped in meanwhile
@@ -152,8 +219,10 @@ def _open_linked(root: Path, relative: str) -> BinaryIO:
     if not target.startswith(home.rstrip("/") + "/"):
         what = "is a link that leads out of the dataset's folder"
         raise _unsafe(relative, what, "copy the file into the folder")
+    prefix, _, name = os.path.relpath(target, home).rpartition("/")
     try:
-        return _open_parts(Path(home), os.path.relpath(target, home).split("/"), relative)
+        with Beneath(Path(home)) as files:
+            return _open_last(files._enter_folder(prefix), name, relative)
     except OSError as error:
         if error.errno in _MAYBE_A_LINK:
             raise _swapped(relative) from error

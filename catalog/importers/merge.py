@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError
 from django.db.backends.utils import CursorWrapper
 
+from catalog.foreign_keys import may_skip_checks, unchecked
 from catalog.models import Image
 from catalog.profiles import SAME_KEY, add_profiles, count_profiles, key_of
 
@@ -150,7 +151,6 @@ _COUNT_DANGLING_LABELS = """
     SELECT count(*) FROM (SELECT DISTINCT unnest(label_ids) AS id FROM staged_image) used
      WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = used.id)
 """
-_MAY_SKIP_CHECKS = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 _FIND_GONE = """
     CREATE TEMP TABLE staged_gone ON COMMIT DROP AS
@@ -253,14 +253,11 @@ def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
 
 @contextmanager
 def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
-    """Check foreign keys for all rows at once instead of for each of them.
+    """Check foreign keys for all rows at once where the role may; elsewhere the usual checks stay.
 
-    PostgreSQL checks them row by row, which takes as long as the rest of an import. Where the role
-    may switch that off, all that the rows point at is locked and counted here first, to the same
-    effect; elsewhere the usual checks stay.
+    Raises IntegrityError if what the rows point at has been deleted.
     """
-    cursor.execute(_MAY_SKIP_CHECKS)
-    if not cursor.fetchone()[0]:
+    if not may_skip_checks(cursor):
         yield
         return
     for statement in _LOCK_TARGETS:
@@ -271,9 +268,8 @@ def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
             raise IntegrityError(
                 "A term or the dataset was deleted during the import. Import again."
             )
-    cursor.execute("SET LOCAL session_replication_role = replica")
-    yield
-    cursor.execute("SET LOCAL session_replication_role = origin")
+    with unchecked(cursor):
+        yield
 
 
 def _remove_gone(cursor: CursorWrapper) -> tuple[int, int]:

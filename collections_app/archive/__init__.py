@@ -13,9 +13,11 @@ from collections_app.archive.entries import (
     BadKind,
     Entry,
     FileEntry,
+    PackedEntry,
     TextEntry,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
+from collections_app.archive.packing import pack_text
 from collections_app.archive.source import check_entry
 from collections_app.archive.writer import WRITER_VERSION, write_archive
 
@@ -26,10 +28,12 @@ __all__ = [
     "BadKind",
     "Entry",
     "FileEntry",
+    "PackedEntry",
     "TextEntry",
     "UniqueNames",
     "check_entry",
     "checksum_line",
+    "pack_text",
     "safe_name",
     "write_archive",
 ]

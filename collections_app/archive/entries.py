@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
 
@@ -28,24 +28,43 @@ class TextEntry:
 class FileEntry:
     """A file of the catalog with what the catalog knows of it; written stored.
 
-    `open_fd` opens the file for reading and returns a new file descriptor, which the writer
-    closes. It decides what may be opened: it must not follow links out of the dataset's folder
-    (ELOOP or EXDEV are reported as "unsafe") nor wait for a FIFO (O_NONBLOCK). It may raise
-    `BadEntry` itself.
+    `open_fd(path)` opens the file for reading and returns a new file descriptor, which the writer
+    closes; it may be called again for a closer look. It decides what may be opened: it must not
+    follow links out of the dataset's folder (ELOOP, EXDEV and ValueError are reported as
+    "unsafe") nor wait for a FIFO (O_NONBLOCK). It may raise `BadEntry` itself.
 
     `size` in bytes, `sha256` in lower-case hex. `mtime_ns` (nanoseconds since 1970, as in
     `os.stat_result.st_mtime_ns`) and `crc32` may be None: the file is then read and hashed.
     """
 
     name: str
-    open_fd: Callable[[], int]
+    open_fd: Callable[[str], int]
+    path: str
     size: int
     crc32: int | None
     sha256: str
     mtime_ns: int | None
 
 
-Entry = TextEntry | FileEntry
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedEntry:
+    """A text that `pack_text` has deflated already; the writer only copies it.
+
+    The archive gets the same bytes as from a `TextEntry` of the same text. The packed text is
+    the `packed_size` bytes of `spool` from `offset` on; `spool` stays open until they are
+    written. `size` in bytes, `crc32` and `sha256` (lower-case hex) are those of the text itself.
+    """
+
+    name: str
+    spool: BinaryIO
+    offset: int
+    size: int
+    packed_size: int
+    crc32: int
+    sha256: str
+
+
+Entry = TextEntry | FileEntry | PackedEntry
 
 
 class BadEntry(Exception):

@@ -39,10 +39,11 @@ class Sink:
 
     def room(self, size: int) -> memoryview:
         """A part of the buffer, of `size` bytes if it holds so many, to be filled by the caller."""
-        size = min(size, _BUFFER)
-        if self._used + size > _BUFFER:
+        end = self._used + size
+        if end > _BUFFER:
             self.flush()
-        return self._view[self._used : self._used + size]
+            end = min(size, _BUFFER)
+        return self._view[self._used : end]
 
     def advance(self, size: int) -> None:
         """Append the first `size` bytes of what `room` gave."""
@@ -66,13 +67,13 @@ class Sink:
         os.lseek(self._fd, size, os.SEEK_CUR)
         self._flushed += size
 
-    def copy_from(self, source_fd: int, size: int) -> int:
-        """Let the kernel append up to `size` bytes from the source's current offset.
+    def copy_from(self, source_fd: int, offset: int, size: int) -> int:
+        """Let the kernel append up to `size` bytes of the source from `offset` on.
 
         Returns how many it copied; 0 if it cannot, or the source ends: then read it to learn why.
         """
         self.flush()
-        copied = copy_in_kernel(source_fd, self._fd, size)
+        copied = copy_in_kernel(source_fd, self._fd, offset, size)
         self._flushed += copied
         return copied
 
@@ -88,16 +89,17 @@ class Sink:
             view = view[written:]
 
 
-def copy_in_kernel(source_fd: int, target_fd: int, size: int) -> int:
+def copy_in_kernel(source_fd: int, target_fd: int, offset: int, size: int) -> int:
     """Copy up to `size` bytes between two files without passing through this process.
 
-    Returns the number of bytes copied, 0 if neither system call can do it here: other file
-    systems (EXDEV), no such call (ENOSYS, macOS), special files (EINVAL), or a read error, which
-    these calls do not tell from a write error. Raises OSError if the target's disk is full.
+    From `offset` of the source, whose own position is neither used nor moved, to the target's
+    position. Returns the number of bytes copied, 0 if neither system call can do it here: other
+    file systems (EXDEV), no such call (ENOSYS, macOS), special files (EINVAL), or a read error,
+    which these calls do not tell from a write error. Raises OSError if the target's disk is full.
     """
     for call in (_copy_file_range, _sendfile):
         try:
-            copied = call(source_fd, target_fd, size)
+            copied = call(source_fd, target_fd, offset, size)
         except OSError as error:
             if error.errno in _DISK_FULL:
                 raise
@@ -107,17 +109,13 @@ def copy_in_kernel(source_fd: int, target_fd: int, size: int) -> int:
     return 0
 
 
-def _copy_file_range(source_fd: int, target_fd: int, size: int) -> int:
+def _copy_file_range(source_fd: int, target_fd: int, offset: int, size: int) -> int:
     if not hasattr(os, "copy_file_range"):
         return 0
-    return os.copy_file_range(source_fd, target_fd, size)
+    return os.copy_file_range(source_fd, target_fd, size, offset)
 
 
-def _sendfile(source_fd: int, target_fd: int, size: int) -> int:
+def _sendfile(source_fd: int, target_fd: int, offset: int, size: int) -> int:
     if not hasattr(os, "sendfile"):
         return 0
-    # macOS has the call for sockets only, and no None here: an explicit offset serves both.
-    offset = os.lseek(source_fd, 0, os.SEEK_CUR)
-    copied = os.sendfile(target_fd, source_fd, offset, size)
-    os.lseek(source_fd, offset + copied, os.SEEK_SET)
-    return copied
+    return os.sendfile(target_fd, source_fd, offset, size)

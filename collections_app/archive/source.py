@@ -4,13 +4,12 @@ Every failure here is a `BadEntry`, except when the process itself is out of des
 """
 
 import errno
-import hashlib
 import os
 import stat
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from collections_app.archive.digest import Digest
 from collections_app.archive.entries import BadEntry, BadKind, FileEntry
 
 _CHUNK = 1 << 20
@@ -40,9 +39,11 @@ class Source:
     def __init__(self, entry: FileEntry) -> None:
         self.entry = entry
         try:
-            self.fd = entry.open_fd()
+            self.fd = entry.open_fd(entry.path)
         except OSError as error:
             self.fail(error)
+        except ValueError as error:
+            raise BadEntry(entry.name, "unsafe", str(error)) from error
         try:
             self._stat = self._fstat()
             self._refuse_other_file()
@@ -73,10 +74,10 @@ class Source:
         entry = self.entry
         return entry.crc32 is not None and self._stat.st_mtime_ns == entry.mtime_ns
 
-    def read_into(self, room: memoryview) -> int:
-        """Fill `room` from the current offset; returns the number of bytes, never 0."""
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` from `offset` of the file; returns the number of bytes, never 0."""
         try:
-            size = os.readv(self.fd, [room])
+            size = os.preadv(self.fd, [room], offset)
         except OSError as error:
             self.fail(error)
         if not size:
@@ -113,6 +114,11 @@ class Source:
         if now.st_mtime_ns != self._stat.st_mtime_ns or now.st_size != self._stat.st_size:
             raise self.changed("the file changed while it was read")
 
+    def confirm_digest(self, digest: Digest) -> None:
+        """Raise BadEntry if what was read are not the bytes that the catalog knows."""
+        if digest.sha256 != self.entry.sha256:
+            raise self.changed("the contents differ from the catalog's (SHA-256)")
+
     def changed(self, reason: str) -> BadEntry:
         """The error to raise for contents that differ."""
         return BadEntry(self.entry.name, "changed", reason)
@@ -126,37 +132,11 @@ class Source:
         raise BadEntry(self.entry.name, kind, reason) from error
 
 
-class Digest:
-    """CRC-32 and SHA-256 of bytes as they pass."""
-
-    __slots__ = ("_sha256", "crc32", "size")
-
-    def __init__(self) -> None:
-        self.crc32 = 0
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-
-    def update(self, data: bytes | memoryview) -> None:
-        """Add the next bytes."""
-        self.crc32 = zlib.crc32(data, self.crc32)
-        self.size += len(data)
-        self._sha256.update(data)
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 so far, in lower-case hex."""
-        return self._sha256.hexdigest()
-
-    def confirm(self, source: Source) -> None:
-        """Raise BadEntry if these are not the bytes that the catalog knows."""
-        if self.sha256 != source.entry.sha256:
-            raise source.changed("the contents differ from the catalog's (SHA-256)")
-
-
-def check_entry(entry: FileEntry) -> BadEntry | None:
+def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None) -> BadEntry | None:
     """What is wrong with this file now, or None.
 
-    Reads the file only when its size is right and its mtime is not the catalog's.
+    Reads the file only when its size is right and its mtime is not the catalog's. `on_step` is
+    called for each megabyte that is read; it may raise to stop the reading.
     """
     try:
         source = Source(entry)
@@ -164,7 +144,7 @@ def check_entry(entry: FileEntry) -> BadEntry | None:
         return bad
     try:
         if not source.is_known:
-            _read_and_confirm(source)
+            _read_and_confirm(source, on_step)
     except BadEntry as bad:
         return bad
     finally:
@@ -172,9 +152,11 @@ def check_entry(entry: FileEntry) -> BadEntry | None:
     return None
 
 
-def _read_and_confirm(source: Source) -> None:
+def _read_and_confirm(source: Source, on_step: Callable[[], None]) -> None:
     digest, room = Digest(), memoryview(bytearray(min(_CHUNK, source.entry.size)))
     while digest.size < source.entry.size:
-        digest.update(room[: source.read_into(room[: source.entry.size - digest.size])])
+        part = room[: source.entry.size - digest.size]
+        digest.update(part[: source.read_into(part, digest.size)])
+        on_step()
     source.confirm_untouched()
-    digest.confirm(source)
+    source.confirm_digest(digest)

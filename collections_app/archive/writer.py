@@ -1,15 +1,23 @@
 """Writes an archive: entries in their order, each checked against what the catalog knows of it."""
 
 import os
+import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from collections_app.archive import records
-from collections_app.archive.deflate import END, deflate_block, split_blocks
-from collections_app.archive.entries import ArchiveSummary, Entry, FileEntry, TextEntry
+from collections_app.archive.digest import Digest
+from collections_app.archive.entries import (
+    ArchiveSummary,
+    Entry,
+    FileEntry,
+    PackedEntry,
+    TextEntry,
+)
+from collections_app.archive.packing import SpooledText, deflate_text
 from collections_app.archive.sink import Sink
-from collections_app.archive.source import Digest, Source
+from collections_app.archive.source import Source
 
 WRITER_VERSION = "medagg-zip/1"
 """Part of every fingerprint. Whoever changes one byte of what equal entries give, raises it."""
@@ -19,6 +27,7 @@ ProgressCallback = Callable[[int, int], None]
 _KERNEL_FROM = 128 << 10  # smaller files share a write, which saves more than a kernel copy
 _CHUNK = 16 << 20
 _PROGRESS_SECONDS = 0.2
+_SLASH = ord("/")
 
 
 def write_archive(
@@ -60,10 +69,48 @@ class _Writer:
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, FileEntry):
+            if self._add_small(entry):
+                return
             self._add_file(entry)
+        elif isinstance(entry, PackedEntry):
+            self._add_packed(entry)
         else:
             self._add_text(entry)
-        self._progress.entry_done()
+        self._progress.entry_done(0)
+
+    def _add_small(self, entry: FileEntry) -> bool:
+        """Add a small file that is as the catalog knows it; False if it may be anything else.
+
+        One read into the buffer and one look afterwards: if its size and mtime are the catalog's
+        by then, so were the bytes. Any trouble is left to the closer look of `_add_file`.
+        """
+        size, crc = entry.size, entry.crc32
+        if size >= _KERNEL_FROM or crc is None or entry.mtime_ns is None:
+            return False
+        sink, name = self._sink, _encode_name(entry.name)
+        header, record = records.stored_records(name, crc, size, sink.position)
+        start = len(header)
+        room = sink.room(start + size)
+        try:
+            fd = entry.open_fd(entry.path)
+            try:
+                count = os.readv(fd, (room[start:],))
+                status = os.fstat(fd)
+            finally:
+                os.close(fd)
+        except (OSError, ValueError):
+            return False  # `_add_file` meets it again and says what it means
+        if not (
+            count == size == status.st_size
+            and status.st_mtime_ns == entry.mtime_ns
+            and stat.S_ISREG(status.st_mode)
+        ):
+            return False
+        room[:start] = header
+        sink.advance(start + size)
+        self._directory.add(record)
+        self._progress.entry_done(size)
+        return True
 
     def _add_file(self, entry: FileEntry) -> None:
         name, offset, size = _encode_name(entry.name), self._sink.position, entry.size
@@ -81,67 +128,63 @@ class _Writer:
 
     def _copy_known(self, source: Source) -> int:
         """Copy the body and return the catalog's CRC-32, which size and mtime vouch for."""
-        size = source.entry.size
-        if size < _KERNEL_FROM:
-            self._read(source, size)
-        else:
-            self._copy_extents(source, size)
-        return source.entry.crc32 or 0
-
-    def _copy_extents(self, source: Source, size: int) -> None:
         done = 0
         for start, end in source.extents():
             self._sink.skip(start - done)
-            os.lseek(source.fd, start, os.SEEK_SET)
-            self._copy(source, end - start)
+            for count in self._copy(source, start, end):
+                self._progress.bytes_done(count)
             done = end
-        self._sink.skip(size - done)
+        self._sink.skip(source.entry.size - done)
+        return source.entry.crc32 or 0
 
-    def _copy(self, source: Source, size: int) -> None:
-        while size:
-            part = min(size, _CHUNK)
-            copied = self._sink.copy_from(source.fd, part)
-            self._progress.bytes_done(copied)
-            size -= copied or self._read(source, part)
+    def _copy(self, source: Source | SpooledText, start: int, end: int) -> Iterator[int]:
+        """Append these bytes of a file; yields the number of bytes of each step."""
+        while start < end:
+            count = self._sink.copy_from(source.fd, start, min(end - start, _CHUNK))
+            count = count or self._read(source, start, end - start)
+            yield count
+            start += count
+
+    def _read(self, source: Source | SpooledText, offset: int, size: int) -> int:
+        room = self._sink.room(size)
+        count = source.read_into(room, offset)
+        self._sink.advance(count)
+        return count
 
     def _copy_hashed(self, source: Source) -> int:
         """Copy the body through this process and return the CRC-32 that it really has."""
-        digest = Digest()
-        self._read(source, source.entry.size, digest)
-        digest.confirm(source)
-        return digest.crc32
-
-    def _read(self, source: Source, size: int, digest: Digest | None = None) -> int:
-        left = size
-        while left:
-            room = self._sink.room(left)
-            count = source.read_into(room)
-            if digest:
-                digest.update(room[:count])
+        size, digest = source.entry.size, Digest()
+        while digest.size < size:
+            room = self._sink.room(size - digest.size)
+            count = source.read_into(room, digest.size)
+            digest.update(room[:count])
             self._sink.advance(count)
             self._progress.bytes_done(count)
-            left -= count
-        return size
+        source.confirm_digest(digest)
+        return digest.crc32
+
+    def _add_packed(self, entry: PackedEntry) -> None:
+        name, offset = _encode_name(entry.name), self._sink.position
+        sizes = entry.crc32, entry.packed_size, entry.size
+        self._sink.write(records.local_header(name, records.DEFLATED, *sizes))
+        for _ in self._copy(SpooledText(entry), entry.offset, entry.offset + entry.packed_size):
+            self._progress.bytes_done(0)
+        self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
+        self._progress.bytes_done(entry.size)
 
     def _add_text(self, entry: TextEntry) -> None:
         name, offset, digest = _encode_name(entry.name), self._sink.position, Digest()
         self._sink.write(records.local_header(name, records.DEFLATED, 0, 0, 0))
-        start = self._sink.position
+        start, done = self._sink.position, 0
         chunks = (entry.data,) if isinstance(entry.data, bytes) else entry.data
-        for block in split_blocks(chunks):
-            digest.update(block)
-            self._sink.write(deflate_block(block))
-            self._progress.bytes_done(len(block))
-        self._sink.write(END)
-        crc, packed, size = digest.crc32, self._sink.position - start, digest.size
-        if max(packed, size) >= records.MAX_32:
-            raise ValueError(f"{entry.name}: a text of 4 GiB or more cannot be written")
-        sizes = records.local_sizes(crc, packed, size)
-        self._sink.patch(offset + records.LOCAL_CRC_OFFSET, sizes)
-        self._directory.add(
-            records.central_record(name, records.DEFLATED, crc, packed, size, offset)
-        )
-        entry.size, entry.sha256 = size, digest.sha256
+        for piece in deflate_text(entry.name, chunks, digest):
+            self._sink.write(piece)
+            self._progress.bytes_done(digest.size - done)
+            done = digest.size
+        sizes = digest.crc32, self._sink.position - start, digest.size
+        self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.local_sizes(*sizes))
+        self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
+        entry.size, entry.sha256 = digest.size, digest.sha256
 
     def finish(self) -> ArchiveSummary:
         offset, directory = self._sink.position, self._directory
@@ -158,13 +201,26 @@ def _encode_name(name: str) -> bytes:
 
     Only a last line of defence: making good names is the work of `safe_name`.
     """
-    probe = f"/{name}/"
-    if "//" in probe or "/./" in probe or "/../" in probe or "\\" in name or "\0" in name:
-        raise ValueError(f"not a name for an archive: {name!r}")
     encoded = name.encode()
+    # One quick look tells nearly every name; what it suspects is looked at part by part.
+    if (
+        not encoded
+        or encoded[0] in b"/."
+        or encoded[-1] == _SLASH
+        or "/." in name
+        or "//" in name
+        or "\\" in name
+        or "\0" in name
+    ):
+        _refuse_bad_parts(name)
     if len(encoded) > records.MAX_16:
         raise ValueError(f"the name is too long: {name[:80]!r}…")
     return encoded
+
+
+def _refuse_bad_parts(name: str) -> None:
+    if not {"", ".", ".."}.isdisjoint(name.split("/")) or "\\" in name or "\0" in name:
+        raise ValueError(f"not a name for an archive: {name!r}")
 
 
 class _Progress:
@@ -181,8 +237,11 @@ class _Progress:
         if time.monotonic() >= self._due:
             self.report()
 
-    def entry_done(self) -> None:
+    def entry_done(self, size: int) -> None:
         self._entries += 1
+        self._bytes += size
+        if time.monotonic() >= self._due:
+            self.report()
 
     def report(self) -> None:
         self._due = time.monotonic() + _PROGRESS_SECONDS

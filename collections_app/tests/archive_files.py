@@ -5,7 +5,6 @@ import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,18 @@ from collections_app.archive import ArchiveSummary, Entry, FileEntry, write_arch
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+def open_plainly(path: str) -> int:
+    """Open one file anywhere; what may be opened is the affair of `Beneath`."""
+    return os.open(path, OPEN_FLAGS)
+
+
 def catalog_file(path: Path, name: str = "", **known: Any) -> FileEntry:
     """An entry that knows of the file what an import learns; `known` overrides single facts."""
     data = path.read_bytes()
     entry = FileEntry(
         name=name or path.name,
-        open_fd=partial(os.open, path, OPEN_FLAGS),
+        open_fd=open_plainly,
+        path=str(path),
         size=len(data),
         crc32=zlib.crc32(data),
         sha256=hashlib.sha256(data).hexdigest(),

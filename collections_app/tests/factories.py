@@ -9,7 +9,13 @@ from factory.django import DjangoModelFactory
 
 from catalog.filters import ImageFilterSet
 from catalog.models import Dataset
-from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
+from catalog.tests.factories import (
+    DatasetFactory,
+    ImageFactory,
+    add_file,
+    dataset_folder,
+    make_searchable,
+)
 from collections_app.archive_files import archive_file
 from collections_app.models import Collection
 from collections_app.services import create_collection
@@ -57,6 +63,11 @@ def make_collection(query: str = "", **kwargs: object) -> Collection:
     filters = ImageFilterSet(QueryDict(query))
     values = {"user": UserFactory(), "title": "My rays", "expected_images": filters.total}
     return create_collection(filters=filters, **{**values, **kwargs})  # type: ignore[arg-type]
+
+
+def image_file(number: int, slug: str = "rays") -> Path:
+    """The file of an image of ``make_dataset``."""
+    return dataset_folder(Dataset.objects.get(slug=slug)) / f"deep/{number:03}.png"
 
 
 def read_archive(collection: Collection) -> dict[str, bytes]:

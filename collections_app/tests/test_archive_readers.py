@@ -6,7 +6,6 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from collections_app.archive import (
     checksum_line,
     safe_name,
 )
-from collections_app.tests.archive_files import OPEN_FLAGS, build, catalog_file, make_file
+from collections_app.tests.archive_files import build, catalog_file, make_file, open_plainly
 from medagg.testing.programs import require_program
 
 GIB = 1 << 30
@@ -178,10 +177,7 @@ def test_any_names_and_sizes_come_back(
 def test_any_number_of_entries_is_counted(tmp_path: Path, count: int) -> None:
     path = make_file(tmp_path / "one.png", b"x")
     entry = catalog_file(path)
-    entries = (
-        FileEntry(f"i/{n}.png", entry.open_fd, 1, entry.crc32, entry.sha256, entry.mtime_ns)
-        for n in range(count)
-    )
+    entries = (replace(entry, name=f"i/{n}.png") for n in range(count))
     assert build(tmp_path / "a.zip", entries).num_entries == count
     raw = (tmp_path / "a.zip").read_bytes()
     assert (b"PK\6\6" in raw[-200:]) == (count >= 65_535)
@@ -210,7 +206,8 @@ def huge_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write(b"island")
     huge = FileEntry(
         "huge/sparse.raw",
-        partial(os.open, sparse, OPEN_FLAGS),
+        open_plainly,
+        str(sparse),
         5 * GIB,
         CRC_OF_THE_SPARSE_FILE,
         "",

@@ -163,7 +163,7 @@ def test_a_known_file_is_not_read_again(path: Path, target: Path) -> None:
     assert zipfile.ZipFile(target).getinfo("scan.png").CRC == 7
 
 
-def open_then(path: Path, change: Callable[[], object]) -> int:
+def open_then(change: Callable[[], object], path: str) -> int:
     fd = os.open(path, OPEN_FLAGS)
     change()
     return fd
@@ -174,7 +174,7 @@ def test_a_file_that_is_removed_while_it_is_read_is_complete(
     path: Path, target: Path, mtime: Known
 ) -> None:
     data, entry = path.read_bytes(), catalog_file(path, **mtime)
-    entry.open_fd = partial(open_then, path, path.unlink)
+    entry.open_fd = partial(open_then, path.unlink)
     build(target, [entry])
     assert zipfile.ZipFile(target).read("scan.png") == data
 
@@ -210,7 +210,7 @@ def test_a_file_that_is_rewritten_in_the_middle_of_its_copy_is_refused(
 
 def test_a_file_that_cannot_be_read_is_named(path: Path, target: Path) -> None:
     entry = catalog_file(path)
-    entry.open_fd = partial(os.open, path, os.O_WRONLY)  # a read fails with EBADF
+    entry.open_fd = partial(os.open, flags=os.O_WRONLY)  # a read fails with EBADF
     bad = check_entry(catalog_file(path, open_fd=entry.open_fd, mtime_ns=None))
     assert bad is not None
     assert bad.kind == "unreadable"
@@ -228,11 +228,67 @@ def test_a_file_that_may_not_be_opened_is_named(path: Path) -> None:
 
 
 def test_the_opener_may_refuse_a_path_itself(path: Path, target: Path) -> None:
-    def refuse() -> int:
+    def refuse(path: str) -> int:
         raise BadEntry("scan.png", "unsafe", "outside of the dataset")
 
     with pytest.raises(BadEntry, match="outside of the dataset"):
         build(target, [catalog_file(path, open_fd=refuse)])
+
+
+def test_an_opener_that_refuses_the_path_makes_the_entry_unsafe(path: Path, target: Path) -> None:
+    def refuse(path: str) -> int:
+        raise ValueError("The path leads out of the dataset's folder.")
+
+    entry = catalog_file(path, "x/scan.png", open_fd=refuse)
+    assert check_entry(entry) is not None
+    with pytest.raises(BadEntry, match="leads out of the dataset's folder") as caught:
+        build(target, [entry])
+    assert (caught.value.name, caught.value.kind) == ("x/scan.png", "unsafe")
+
+
+def shorten(path: Path) -> None:
+    os.truncate(path, 10)
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"!")
+
+
+@pytest.mark.parametrize("accident", [shorten, lengthen, rewrite])
+@pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
+def test_a_file_that_changes_just_after_it_was_opened_is_refused(
+    path: Path, target: Path, known: Known, accident: Callable[[Path], None]
+) -> None:
+    entry = catalog_file(path, **known)
+    entry.open_fd = partial(open_then, partial(accident, path))
+    with pytest.raises(BadEntry) as caught:
+        build(target, [entry])
+    assert (caught.value.name, caught.value.kind) == ("scan.png", "changed")
+
+
+@pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
+def test_a_good_file_is_opened_once(path: Path, target: Path, known: Known) -> None:
+    opened: list[str] = []
+    entry = catalog_file(path, **known)
+    entry.open_fd = lambda path: open_then(lambda: opened.append(path), path)
+    build(target, [entry])
+    assert opened == [str(path)]
+
+
+def test_small_files_that_need_a_closer_look_stand_once_in_the_archive(
+    tmp_path: Path, target: Path
+) -> None:
+    """What was read of a file that then needs a closer look must not stay in the archive."""
+    good = [make_file(tmp_path / f"{n}.png", bytes([n]) * (1000 + n)) for n in range(50)]
+    entries = [catalog_file(path) for path in good]
+    for path in good[10:40:3]:
+        os.utime(path, (1, 1))
+    build(target, entries)
+    with zipfile.ZipFile(target) as archive:
+        assert {path.name: archive.read(path.name) for path in good} == {
+            path.name: path.read_bytes() for path in good
+        }
 
 
 def test_too_many_open_files_are_not_blamed_on_an_entry(path: Path, target: Path) -> None:
@@ -252,3 +308,12 @@ def test_a_bad_entry_survives_the_way_between_processes() -> None:
     bad = pickle.loads(pickle.dumps(BadEntry("a.png", "missing", "the file is not there")))  # noqa: S301
     assert (bad.name, bad.kind, bad.reason) == ("a.png", "missing", "the file is not there")
     assert str(bad) == "a.png: the file is not there"
+
+
+def test_reading_a_large_file_gives_a_sign_of_life_for_each_megabyte(tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(3 << 20))
+    steps: list[None] = []
+    entry = catalog_file(path, mtime_ns=None)
+    assert check_entry(entry, on_step=lambda: steps.append(None)) is None
+    assert len(steps) == 3

@@ -84,16 +84,17 @@ def test_files_are_copied_from_another_file_system(target: Path, other_file_syst
     assert target.read_bytes().count(LARGE) == 3
 
 
-def test_the_kernel_copies_from_where_the_source_stands(
+def test_the_kernel_copies_from_where_it_is_told_and_moves_nothing(
     tmp_path: Path, other_file_system: Path
 ) -> None:
     for folder in (tmp_path, other_file_system):
         path = make_file(folder / "data.bin", b"0123456789")
         with path.open("rb", buffering=0) as source, (tmp_path / "out").open("w+b") as out:
-            source.seek(2)
-            assert copy_in_kernel(source.fileno(), out.fileno(), 5) == 5
-            assert copy_in_kernel(source.fileno(), out.fileno(), 99) == 3
-            assert copy_in_kernel(source.fileno(), out.fileno(), 99) == 0
+            source.seek(1)
+            assert copy_in_kernel(source.fileno(), out.fileno(), 2, 5) == 5
+            assert copy_in_kernel(source.fileno(), out.fileno(), 7, 99) == 3
+            assert copy_in_kernel(source.fileno(), out.fileno(), 10, 99) == 0
+            assert source.tell() == 1
             assert out.read() == b""
             assert (tmp_path / "out").read_bytes() == b"23456789"
 
@@ -102,7 +103,7 @@ def test_the_file_is_read_when_the_kernel_does_not_copy(tmp_path: Path, target: 
     """Linux copies to no file that is open for appending, which is why it serves here."""
     path = make_file(tmp_path / "scan.png", LARGE)
     with target.open("ab") as out, path.open("rb") as source:
-        assert copy_in_kernel(source.fileno(), out.fileno(), MIB) == 0
+        assert copy_in_kernel(source.fileno(), out.fileno(), 0, MIB) == 0
         write_archive(out, [catalog_file(path)] * 2)
     assert zipfile.ZipFile(target).testzip() is None
 
@@ -216,6 +217,12 @@ def test_a_name_that_leaves_the_folder_or_misleads_is_refused(
     for entry in (TextEntry(name, b"x"), dataclasses.replace(catalog_file(path), name=name)):
         with pytest.raises(ValueError, match="name"):
             build(target, [entry])
+
+
+@pytest.mark.parametrize("name", [".hidden", "...", "a/.b/..c", "a../b.", "é/.é", "~", " "])
+def test_a_name_with_dots_that_lead_nowhere_is_taken(path: Path, target: Path, name: str) -> None:
+    build(target, [catalog_file(path, name), TextEntry(f"{name}/text", b"x")])
+    assert zipfile.ZipFile(target).namelist() == [name, f"{name}/text"]
 
 
 def test_entries_keep_their_order(path: Path, target: Path) -> None:

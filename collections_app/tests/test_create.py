@@ -13,6 +13,7 @@ from collections_app.selection import summarize_selection
 from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.models import Label
+from vocab.tests.factories import LabelFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -39,10 +40,25 @@ def test_each_item_keeps_what_the_catalog_said_of_it() -> None:
     assert item.sha256 == image.sha256
     assert item.size_bytes == image.size_bytes
     assert item.metadata_json == {
-        "dataset": "rays", "source_id": "rays-001", "file_path": "deep/001.png", "remote_url": "",
-        "modality": "dx", "area": None, "subject_id": "subject-0", "sex": "M", "age_years": 41,
-        "width": 192, "height": 200, "labels": [["nodule", "positive", None]],
+        "dataset": "rays", "source_id": "rays-001", "file_path": "deep/001.png", "modality": "dx",
+        "subject_id": "subject-0", "sex": "M", "age_years": 41, "width": 192, "height": 200,
+        "labels": "nodule",
     }  # fmt: skip
+
+
+def test_findings_are_frozen_as_the_table_will_show_them() -> None:
+    make_dataset(files=1)
+    image = Image.objects.get()
+    for code, finding, confidence in (
+        ("zoster", "positive", 0.25), ("edema", "uncertain", 1), ("cyst", "negative", None),
+    ):  # fmt: skip
+        image.image_labels.create(
+            label=LabelFactory(code=code), finding=finding, confidence=confidence
+        )
+    frozen = make_collection("").items.get().metadata_json
+    assert frozen["labels"] == "normal|zoster"
+    assert (frozen["uncertain_labels"], frozen["negative_labels"]) == ("edema", "cyst")
+    assert frozen["label_confidence"] == "edema=1|zoster=0.25"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +151,7 @@ def test_an_image_that_a_collection_holds_stays_in_the_catalog() -> None:
 def test_a_hidden_label_is_not_frozen() -> None:
     make_dataset(files=1)
     Label.objects.filter(code="normal").update(is_active=False)
-    assert make_collection("").items.get().metadata_json["labels"] == []
+    assert make_collection("").items.get().metadata_json.get("labels") is None
 
 
 @pytest.mark.parametrize(

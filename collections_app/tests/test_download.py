@@ -7,10 +7,9 @@ from django.conf import LazySettings
 from django.test import Client
 
 from collections_app.archive_files import archive_file
-from collections_app.build import build_collection
 from collections_app.models import Collection
 from collections_app.ranges import ByteRange, NotSatisfiable, parse_range
-from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.ready_archives import make_ready_collection
 
 
 @pytest.mark.parametrize(
@@ -47,12 +46,8 @@ def test_a_range_behind_the_end_cannot_be_satisfied(header: str) -> None:
 
 @pytest.fixture
 def collection(db: None, client: Client) -> Collection:
-    make_dataset()
-    owner = UserFactory(username="owner")
-    client.force_login(owner)
-    made = make_collection("", user=owner, title="My Rays")
-    build_collection(collection_id=made.pk)
-    made.refresh_from_db()
+    made = make_ready_collection(bytes(range(256)) * 20)
+    client.force_login(made.user)
     return made
 
 

@@ -56,8 +56,8 @@ def test_a_checksum_whose_news_got_lost_is_computed_in_the_end(
     collection = make_collection("")
     wait_for(collection, lambda c: c.archive_sha256)
     long_ago = timezone.now() - timedelta(hours=1)
-    Collection.objects.update(archive_sha256="", finished_at=long_ago)
-    assert sweep_collections()["checksums"] == 1
+    Collection.objects.update(archive_sha256="", queued_at=long_ago)
+    assert sweep_collections()["proofs"] == 1
     wait_for(collection, lambda c: c.archive_sha256)
 
 

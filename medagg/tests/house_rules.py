@@ -13,6 +13,7 @@ PURE = (
     "catalog.imaging",
     "catalog.query",
     "collections_app.archive",
+    "collections_app.name_check",
     "collections_app.ranges",
     "medagg.schema_diagram.layout",
     "medagg.schema_diagram.style",

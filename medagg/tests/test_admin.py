@@ -214,17 +214,15 @@ def test_an_image_in_use_is_not_deleted(curator: Client) -> None:
     assert ImageProfile.objects.total_images() == 1
 
 
-def test_collections_are_rebuilt_and_expired_through_the_services(
-    curator: Client, django_capture_on_commit_callbacks: Any
-) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_collections_are_rebuilt_and_expired_through_the_services(curator: Client) -> None:
     make_dataset(files=2)
     collection = make_collection("")
     build_collection(collection_id=collection.pk)
 
     def act(action: str) -> str:
         data = {"action": action, "_selected_action": [collection.pk]}
-        with django_capture_on_commit_callbacks(execute=True):
-            html = curator.post("/admin/collections_app/collection/", data, follow=True)
+        html = curator.post("/admin/collections_app/collection/", data, follow=True)
         collection.refresh_from_db()
         return html.content.decode()
 
@@ -235,6 +233,7 @@ def test_collections_are_rebuilt_and_expired_through_the_services(
     assert "0 expired" in act("expire"), "a pending one cannot expire"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_only_the_expiry_of_a_ready_collection_is_edited(curator: Client) -> None:
     make_dataset(files=1)
     collection = make_collection("")

@@ -18,6 +18,7 @@ from medagg.testing.nginx import (
     render_template,
     run_nginx,
 )
+from medagg.testing.programs import require_program
 from medagg.tests.nginx_client import ROOT, Answer, fetch, serve_with_gunicorn
 
 # The longest request line that gunicorn takes is 8190 bytes, "GET " and " HTTP/1.1" included.
@@ -201,7 +202,10 @@ def test_nginx_is_gone_after_its_use(upstream: int, tmp_path: Path) -> None:
     server_folder = tmp_path / "nginx"
     server_folder.mkdir()
     with run_nginx(
-        upstream=f"127.0.0.1:{upstream}", archive_root=tmp_path, folder=server_folder
+        program=require_program("nginx", package="nginx-light"),
+        upstream=f"127.0.0.1:{upstream}",
+        archive_root=tmp_path,
+        folder=server_folder,
     ) as server:
         assert fetch(server.port, "/").status == 200
     with pytest.raises(ConnectionRefusedError):

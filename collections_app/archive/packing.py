@@ -1,0 +1,68 @@
+"""Texts deflated in one pass: into the archive, or into a spool file before their turn has come."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from collections_app.archive.deflate import END, deflate_block, split_blocks
+from collections_app.archive.digest import Digest
+from collections_app.archive.entries import PackedEntry
+from collections_app.archive.records import MAX_32
+
+
+def pack_text(name: str, chunks: Iterable[bytes], spool: BinaryIO) -> PackedEntry:
+    """Deflate a text to the end of `spool`, and return the entry that stands for it.
+
+    Chunks of any sizes are consumed once and never held together. `spool` is a real file, open
+    for reading and writing; several texts may be packed into it one after another, also while
+    the writer copies earlier ones from it in another thread. Nothing hangs on its position.
+
+    Raises ValueError for a text of 4 GiB or more, and OSError when `spool` cannot be written.
+    """
+    spool.flush()
+    fd = spool.fileno()
+    offset = end = os.fstat(fd).st_size
+    digest = Digest()
+    for piece in deflate_text(name, chunks, digest):
+        end = _write_at(fd, piece, end)
+    return PackedEntry(name, spool, offset, digest.size, end - offset, digest.crc32, digest.sha256)
+
+
+def deflate_text(name: str, chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
+    """The pieces of the deflated text; `digest` learns the text behind each before it is yielded.
+
+    Raises ValueError for a text of 4 GiB or more, packed or not.
+    """
+    packed = len(END)
+    for block in split_blocks(chunks):
+        digest.update(block)
+        piece = deflate_block(block)
+        packed += len(piece)
+        if max(packed, digest.size) >= MAX_32:
+            raise ValueError(f"{name}: a text of 4 GiB or more cannot be written")
+        yield piece
+    yield END
+
+
+class SpooledText:
+    """A packed text as the writer copies it."""
+
+    def __init__(self, entry: PackedEntry) -> None:
+        self._name = entry.name
+        self.fd = entry.spool.fileno()
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` from `offset` of the spool; returns the number of bytes, never 0."""
+        size = os.preadv(self.fd, [room], offset)
+        if not size:
+            raise OSError(f"{self._name}: its packed text is no longer in the spool")
+        return size
+
+
+def _write_at(fd: int, data: bytes, offset: int) -> int:
+    """Write all of `data` at `offset`; returns where it ends."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        offset, view = offset + written, view[written:]
+    return offset

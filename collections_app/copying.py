@@ -1,0 +1,55 @@
+"""Rows out of PostgreSQL as text, by COPY: several times as fast as one Python object each.
+
+Format: https://www.postgresql.org/docs/current/sql-copy.html, "Text Format": a line a row, tabs
+between fields; control characters and backslashes in them are written with a backslash.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from django.db import connection
+
+from collections_app.models import Collection
+
+PIECE = 10_000
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+class Taker(Protocol):
+    """Whatever takes one line after another."""
+
+    def write(self, line: bytes, /) -> object: ...
+
+
+def copy_lines(query: str, target: Taker) -> None:
+    """Run a query without parameters and hand each row to ``target.write`` as one line.
+
+    The rows come as they are read: nothing holds all of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT", target)
+
+
+def iter_lines(query: str, *, collection: Collection, piece: int | None = None) -> Iterator[bytes]:
+    """The rows of a collection's items, ``piece`` positions at a time, as whole lines.
+
+    ``query`` asks for ``{collection}`` and for positions ``BETWEEN {first} AND {last}``, in their
+    order. Short queries let nothing wait for the reader, who may take minutes between them.
+    """
+    piece = piece or PIECE
+    whole = collection.num_images + collection.num_left_out
+    for first in range(1, whole + 1, piece):
+        lines = io.BytesIO()
+        last = min(first + piece - 1, whole)
+        copy_lines(query.format(collection=int(collection.pk), first=first, last=last), lines)
+        yield lines.getvalue()
+
+
+def unescape(field: bytes) -> bytes:
+    """The bytes that a field of such a line stands for; NULL is not told from text."""
+    if b"\\" not in field:
+        return field
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), field)

@@ -1,0 +1,108 @@
+"""What is settled once, when a collection is frozen: names in the archive, digest, fingerprint.
+
+An archive's bytes follow from the versions of the program, the frozen head of the collection and
+its items. The items are digested at the freeze, so that a fingerprint costs nothing later, however
+many there are.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.db import connection
+
+from collections_app.archive import WRITER_VERSION, UniqueNames, safe_name
+from collections_app.copying import iter_lines
+from collections_app.models import Collection, CollectionItem
+from collections_app.name_check import NameCheck
+
+# Raise it whenever the same collection would give other texts than before.
+CONTENTS_VERSION = "2"
+BATCH = 2000
+
+_NAMES = """
+    SELECT file_name FROM collections_app_collectionitem
+     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} ORDER BY position
+"""
+_ITEMS = """
+    SELECT sha256, size_bytes, metadata_json FROM collections_app_collectionitem
+     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} ORDER BY position
+"""
+_RENAME = """
+    UPDATE collections_app_collectionitem item SET file_name = given.name
+      FROM unnest(%s::int[], %s::text[]) given (position, name)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
+
+
+def settle_items(collection: Collection) -> None:
+    """Give every file its name in the archive and set the collection's ``items_sha256``.
+
+    The freeze has proposed the paths of the catalog as names. Nearly always these are safe and
+    unique as they are, which one look at all of them shows; else they are made so one by one.
+    """
+    names = NameCheck()
+    collection.items_sha256 = _digest(collection, names)
+    if names.must_change:
+        _name_files(collection)
+        collection.items_sha256 = _digest(collection, NameCheck())
+
+
+def _digest(collection: Collection, names: NameCheck) -> str:
+    digest = hashlib.sha256()
+    for lines in iter_lines(_NAMES, collection=collection):
+        names.look_at(lines)
+        digest.update(lines)
+    for lines in iter_lines(_ITEMS, collection=collection):
+        digest.update(lines)
+    return digest.hexdigest()
+
+
+def _name_files(collection: Collection) -> None:
+    renamed = _renamed(collection)
+    with connection.cursor() as cursor:
+        while batch := list(islice(renamed, BATCH)):
+            positions, names = zip(*batch, strict=True)
+            cursor.execute(_RENAME, [list(positions), list(names), collection.pk])
+
+
+def _renamed(collection: Collection) -> Iterator[tuple[int, str]]:
+    """(position, name) of each file that cannot have the name which it has."""
+    names = UniqueNames()
+    files = collection.items.exclude(sha256="").order_by("position")
+    rows = files.values_list("position", "file_name", "metadata_json")
+    for position, given, metadata in rows.iterator(chunk_size=BATCH):
+        wanted = f"images/{metadata['dataset']}/{metadata['file_path']}"
+        name = names.take(safe_name(wanted))
+        if name != given:
+            yield position, name
+
+
+def compute_fingerprint(collection: Collection) -> str:
+    """SHA-256 (hex) over all that determines the archive's bytes; the items must be settled."""
+    digest = hashlib.sha256()
+    for part in (CONTENTS_VERSION, WRITER_VERSION, frozen_head(collection)):
+        digest.update(_canonical(part) + b"\n")
+    digest.update(collection.items_sha256.encode() + b"\n")
+    left_out = CollectionItem.objects.filter(collection=collection, is_left_out=True)
+    for row in left_out.order_by("position").values_list("position", "problem").iterator():
+        digest.update(_canonical(row) + b"\n")
+    return digest.hexdigest()
+
+
+def frozen_head(collection: Collection) -> dict[str, Any]:
+    """Of the collection itself what its archive tells, and what therefore tells archives apart."""
+    return {
+        "title": collection.title,
+        "slug": collection.slug,
+        "query": collection.query_text,
+        "filters": collection.filter_snapshot,
+        "options": collection.options,
+        "provenance": collection.provenance,
+    }
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,250 @@
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.http import QueryDict
+
+from catalog.filters import ImageFilterSet
+from catalog.formats import file_size
+from collections_app.archive_files import archive_file
+from collections_app.background import in_background
+from collections_app.build import build_collection
+from collections_app.management.output import OutputError, check_output, copy_file
+from collections_app.management.progress import BytesProgress
+from collections_app.models import MAX_TITLE, Collection, Status
+from collections_app.problems import list_problems
+from collections_app.proof import prove_archive
+from collections_app.selection import suggest_title
+from collections_app.services import (
+    NotBuildable,
+    NotPossibleNow,
+    build_without_problems,
+    cancel_build,
+    create_collection,
+)
+from collections_app.verification import escape
+
+EXIT_INTERRUPTED = 130
+WAIT_SECONDS = 0.5
+PROBLEMS_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = (
+        "Build a collection of all images that a query finds, prove it, and put the archive where "
+        "you want it. Exits with 1 and says why, if that cannot be done."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "query",
+            metavar="QUERY",
+            help="the filters as in the address of the images page, such as "
+            "'modality=dx&label=nodule', or that whole address; '' for all images",
+        )
+        parser.add_argument("--user", required=True, metavar="NAME", help="whose it will be")
+        parser.add_argument("--title", default="", help="default: the filters in words")
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", help="where to put a copy of the archive"
+        )
+        parser.add_argument("--force", action="store_true", help="overwrite the output file")
+        parser.add_argument(
+            "--without-bad",
+            action="store_true",
+            help="leave files out that are not as the catalog says; missing.csv lists them",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        output: Path | None = options["output"] and Path(options["output"])
+        user = find_user(options["user"])
+        filters = ImageFilterSet(QueryDict(read_query(options["query"])))
+        try:
+            if output:
+                check_output(output, force=options["force"])
+            with _stop_on_sigterm():
+                collection = _create(user, filters, options["title"])
+                self._bring_to_an_end(collection, without_bad=options["without_bad"])
+                if output:
+                    self._put(collection, output, force=options["force"])
+        except (OutputError, DatabaseError, OSError) as error:
+            raise CommandError(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped.")
+            raise SystemExit(EXIT_INTERRUPTED) from None
+        self._report(collection, output)
+
+    # --- Building ---
+    def _bring_to_an_end(self, collection: Collection, *, without_bad: bool) -> None:
+        """Have it ready and proven; raises CommandError if that fails."""
+        try:
+            self._build(collection)
+            while collection.status == Status.FAILED and without_bad and _has_problems(collection):
+                left_out = _leave_out(collection)
+                self.stderr.write(
+                    f"Bad files: {left_out:,}. Building without them.", style_func=str
+                )
+                self._build(collection)
+        except KeyboardInterrupt:
+            self._cancel(collection)
+            raise
+        if collection.status != Status.READY:
+            self._explain_failure(collection)
+
+    def _build(self, collection: Collection) -> None:
+        """Build and prove it, here or by waiting for the worker who was quicker."""
+        progress = BytesProgress(self.stderr, "building", collection.num_bytes)
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(WAIT_SECONDS):
+                row = Collection.objects.filter(pk=collection.pk)
+                progress.update(row.values_list("progress_bytes", flat=True).first() or 0)
+
+        with in_background(watch):
+            try:
+                _work_until_proven(collection)
+            finally:
+                ended.set()
+        progress.clear()
+
+    def _cancel(self, collection: Collection) -> None:
+        try:
+            cancel_build(collection=collection)
+            self.stderr.write("The build is cancelled; nothing of it was left behind.")
+        except NotPossibleNow:
+            self.stderr.write(f"The archive is ready, but not proven yet: {page_of(collection)}")
+
+    def _explain_failure(self, collection: Collection) -> None:
+        problems = list_problems(collection, is_left_out=False).select_related("image__dataset")
+        for item in problems[:PROBLEMS_SHOWN]:
+            whose = f"{item.image.dataset.slug}: {item.image.source_id}"
+            self.stderr.write(escape(f"{whose}: {item.problem}"))
+        more = problems.count() - PROBLEMS_SHOWN
+        if more > 0:
+            self.stderr.write(f"and {more:,} more; they are listed on {page_of(collection)}")
+        advice = " --without-bad leaves them out." if more > -PROBLEMS_SHOWN else ""
+        raise CommandError(f"{collection.error_message}{advice}")
+
+    # --- The output ---
+    def _put(self, collection: Collection, output: Path, *, force: bool) -> None:
+        progress = BytesProgress(self.stderr, "copying", collection.archive_size or 0)
+        source = archive_file(collection.archive_path)
+        try:
+            copy_file(source, output, force=force, on_bytes=progress.update)
+        except OutputError as error:
+            raise OutputError(f"{error} The archive is ready on {page_of(collection)}") from error
+        finally:
+            progress.clear()
+
+    def _report(self, collection: Collection, output: Path | None) -> None:
+        self.stdout.write(
+            f"{collection.num_images:,} images, {collection.num_files:,} files, "
+            f"{file_size(collection.archive_size)}: proven."
+        )
+        if collection.num_left_out:
+            self.stdout.write(f"Bad files left out: {collection.num_left_out:,}.")
+        self.stdout.write(f"SHA-256: {collection.archive_sha256}")
+        self.stdout.write(f"Fingerprint: {collection.fingerprint}")
+        self.stdout.write(f"Page: {page_of(collection)}")
+        if output:
+            self.stdout.write(f"Archive: {output}")
+
+
+def find_user(name: str) -> User:
+    """The account of that name; raises CommandError if it is unknown or closed."""
+    user = get_user_model()._default_manager.filter(username=name).first()
+    if user is None:
+        raise CommandError(f"There is no user {name!r}. Name one that exists.")
+    if not user.is_active:
+        raise CommandError(f"The account of {name!r} is closed. Name another user.")
+    return user
+
+
+def read_query(text: str) -> str:
+    """The query string of an address, or of what is only the end of one."""
+    text = text.strip()
+    if "://" in text or text.startswith("/"):
+        try:
+            return urlsplit(text).query
+        except ValueError as error:
+            raise CommandError(f"{text!r} is not an address: {error}.") from error
+    return text.removeprefix("?")
+
+
+def page_of(collection: Collection) -> str:
+    """The address of the collection's page."""
+    return f"{settings.SITE_URL}{collection.get_absolute_url()}"
+
+
+def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
+    if not filters.problems and not filters.total:
+        raise CommandError("No image matches this query.")
+    try:
+        return create_collection(
+            user=user,
+            title=_make_title(title, filters),
+            filters=filters,
+            expected_images=filters.total,
+            announce=False,
+        )
+    except NotBuildable as error:
+        raise CommandError(str(error)) from error
+
+
+def _make_title(title: str, filters: ImageFilterSet) -> str:
+    given = " ".join(title.split())
+    if len(given) > MAX_TITLE or not given.isprintable():
+        raise CommandError(f"A title is plain text of at most {MAX_TITLE} characters.")
+    return given or suggest_title(filters)
+
+
+def _work_until_proven(collection: Collection) -> None:
+    """The worker's own steps, until the collection is ready and proven, or failed."""
+    while True:
+        build_collection(collection_id=collection.pk)
+        prove_archive(collection_id=collection.pk)
+        try:
+            collection.refresh_from_db()
+        except Collection.DoesNotExist as error:
+            raise CommandError("The collection was deleted while it was built.") from error
+        if collection.status != Status.PENDING and (
+            collection.status != Status.READY or collection.archive_sha256
+        ):
+            return
+        time.sleep(WAIT_SECONDS)
+
+
+def _has_problems(collection: Collection) -> bool:
+    return list_problems(collection, is_left_out=False).exists()
+
+
+def _leave_out(collection: Collection) -> int:
+    try:
+        return build_without_problems(collection=collection)
+    except (NotPossibleNow, NotBuildable) as error:
+        raise CommandError(str(error)) from error
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

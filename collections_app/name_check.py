@@ -1,0 +1,60 @@
+"""Whether proposed names can stay as they are: one look at many, instead of a rule for each. Pure.
+
+What passes here would come back unchanged from ``safe_name`` and from ``UniqueNames``. What does
+not pass is left to those two.
+"""
+
+import string
+from array import array
+
+import numpy as np
+
+from collections_app.archive import safe_name
+
+_PLAIN = (string.ascii_letters + string.digits + "_./-\n").encode()
+# Names of devices on Windows begin like these; the folder "images" comes before every name.
+_RISKY = (b"//", b"/.", b"./", b".\n", b"-\n", b"/\n", b"/con", b"/prn", b"/aux", b"/nul",
+          b"/clock", b"/com", b"/lpt")  # fmt: skip
+_SHORT = 120
+
+
+class NameCheck:
+    """Takes lines with a name each, or none, and tells whether names must change.
+
+    Holds eight bytes a name. Hashes that are equal by chance only cost the careful way.
+    """
+
+    def __init__(self) -> None:
+        self._files = array("q")
+        self._folders: set[bytes] = set()
+        self._is_unsafe = False
+
+    def look_at(self, lines: bytes) -> None:
+        """The next names, each with a line feed behind it."""
+        folded = lines.lower()
+        names = [name for name in folded.split(b"\n") if name]
+        self._files.extend(map(hash, names))
+        self._folders.update(name.rpartition(b"/")[0] for name in names)
+        if not self._is_unsafe and not _is_plain(folded, names):
+            given = lines.decode().split("\n")
+            self._is_unsafe = any(safe_name(name) != name for name in given if name)
+
+    @property
+    def must_change(self) -> bool:
+        """Whether one is unsafe, taken twice, or also the name of a folder."""
+        files = np.frombuffer(self._files, np.int64)
+        if self._is_unsafe or len(np.unique(files)) < len(files):
+            return True
+        folders = {hash(folder) for each in self._folders for folder in _with_parents(each)}
+        return bool(np.isin(np.array(list(folders), np.int64), files).any())
+
+
+def _is_plain(folded: bytes, names: list[bytes]) -> bool:
+    if folded.translate(None, _PLAIN) or any(risk in folded for risk in _RISKY):
+        return False
+    return max(map(len, names), default=0) <= _SHORT
+
+
+def _with_parents(folder: bytes) -> list[bytes]:
+    parts = folder.split(b"/")
+    return [b"/".join(parts[:length]) for length in range(1, len(parts) + 1)]

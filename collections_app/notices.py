@@ -1,0 +1,87 @@
+"""The mail that tells an owner how a build ended, for those who asked for it."""
+
+import logging
+import smtplib
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from collections_app import services
+from collections_app.models import Collection, Status
+
+logger = logging.getLogger(__name__)
+
+SMTP_SECONDS = 20
+# Later than that the mail would surprise more than help; the page says it all.
+GIVE_UP_AFTER = timedelta(days=1)
+
+
+def find_due_mails() -> list[int]:
+    """Ids of the collections whose owners are still to be told; none while a build runs."""
+    due = Collection.objects.filter(mail_is_due=True, status__in=(Status.READY, Status.FAILED))
+    return list(due.order_by("finished_at").values_list("pk", flat=True))
+
+
+def tell_due_owners() -> None:
+    """Send all mails that are due."""
+    for collection_id in find_due_mails():
+        tell_owner(collection_id=collection_id)
+
+
+def tell_owner(*, collection_id: int) -> None:
+    """Send the mail that is due, once, however often and by whomever this is called.
+
+    When the mail server does not take it, it stays due, and the next sweep tries again; a day
+    after the build ended it is given up.
+    """
+    claimed = Collection.objects.filter(
+        pk=collection_id, mail_is_due=True, status__in=(Status.READY, Status.FAILED)
+    ).update(mail_is_due=False)
+    if not claimed:
+        return
+    collection = Collection.objects.select_related("user").filter(pk=collection_id).first()
+    if collection is None or not _is_wanted(collection):
+        return
+    try:
+        _write_mail(collection).send()
+    except (smtplib.SMTPException, OSError) as error:
+        # Whoever has queued it again meanwhile will be told of that end.
+        Collection.objects.filter(pk=collection.pk, finished_at=collection.finished_at).update(
+            mail_is_due=True
+        )
+        logger.warning("collection %s: the mail was not sent: %s", collection.uuid, error)
+    except ValueError as error:
+        # Such an address is no better tomorrow.
+        logger.error("collection %s: the mail cannot be written: %s", collection.uuid, error)
+
+
+def _is_wanted(collection: Collection) -> bool:
+    """Whether the mail still has a reader to whom it says something new."""
+    user, ended_at = collection.user, collection.finished_at
+    if not (user.is_active and user.email) or collection.error_message == services.CANCELLED:
+        return False
+    if ended_at is None or ended_at < timezone.now() - GIVE_UP_AFTER:
+        logger.error("collection %s: the mail was given up after a day", collection.uuid)
+        return False
+    return collection.status in (Status.READY, Status.FAILED)
+
+
+def _write_mail(collection: Collection) -> EmailMessage:
+    context = {
+        "collection": collection,
+        "url": f"{settings.SITE_URL}{collection.get_absolute_url()}",
+    }
+    # The form lets no line break into a title; a subject with one would be another header.
+    title = " ".join(collection.title.split())
+    ending = "is ready" if collection.status == Status.READY else "could not be built"
+    return EmailMessage(
+        subject=f"“{title}” {ending}",
+        body=render_to_string(f"collections/mail/{collection.status}.txt", context),
+        to=[collection.user.email],
+        # RFC 3834: nobody's absence is to be answered to us.
+        headers={"Auto-Submitted": "auto-generated"},
+        connection=get_connection(timeout=SMTP_SECONDS),
+    )

@@ -1,0 +1,86 @@
+"""The items whose files were not as the catalog says: counted, page by page, and as a table.
+
+They are found by the partial index over items with a problem, so that a collection of a million
+sound images costs nothing here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models.fields.json import KT
+
+from collections_app.csv_text import csv_text
+from collections_app.models import Collection, CollectionItem
+from collections_app.querysets import CollectionItemQuerySet
+
+PROBLEMS_PER_PAGE = 100
+ROWS_PER_CHUNK = 1000
+COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
+_CURSOR = re.compile(r"(after|before)-(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemPage:
+    """Items of one page in their order, and the ``page`` parameters of its neighbors."""
+
+    items: list[CollectionItem]
+    previous: str = ""
+    next: str = ""
+
+
+def count_problems(collection: Collection) -> int:
+    """Items that the last build found bad, without those that were left out before."""
+    # An item that is left out always has a problem, and the collection knows how many those are:
+    # the index alone gives the rest.
+    return collection.items.with_problems().order_by().count() - collection.num_left_out
+
+
+def list_problems(collection: Collection, *, is_left_out: bool) -> CollectionItemQuerySet:
+    """Bad items in order: those that the archive leaves out, or those that stand in its way."""
+    problems = collection.items.with_problems().filter(is_left_out=is_left_out)
+    found: CollectionItemQuerySet = problems.order_by("position")
+    return found
+
+
+def fetch_problem_page(collection: Collection, *, is_left_out: bool, cursor: str) -> ProblemPage:
+    """The page at ``cursor``, which a neighboring page gave out; the first for any other text."""
+    match = _CURSOR.fullmatch(cursor)
+    direction, place = (match[1], int(match[2])) if match else ("after", 0)
+    problems = list_problems(collection, is_left_out=is_left_out)
+    if direction == "before":
+        behind = problems.filter(position__lt=place).order_by("-position")
+        found = list(behind[: PROBLEMS_PER_PAGE + 1])
+    else:
+        found = list(problems.filter(position__gt=place)[: PROBLEMS_PER_PAGE + 1])
+    return _cut(found, is_backwards=direction == "before", is_first=place == 0)
+
+
+def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> ProblemPage:
+    """The page, of a list that is one longer where more follow."""
+    has_more = len(found) > PROBLEMS_PER_PAGE
+    items = found[:PROBLEMS_PER_PAGE]
+    if not items:
+        return ProblemPage([])
+    if is_backwards:
+        items.reverse()
+    has_previous = has_more if is_backwards else not is_first
+    has_next = is_backwards or has_more
+    return ProblemPage(
+        items,
+        f"before-{items[0].position}" if has_previous else "",
+        f"after-{items[-1].position}" if has_next else "",
+    )
+
+
+def write_problems(collection: Collection, *, is_left_out: bool) -> Iterator[bytes]:
+    """The bad items as CSV (RFC 4180, UTF-8), columns as in the archive's missing.csv."""
+    yield csv_text([COLUMNS])
+    frozen = [KT(f"metadata_json__{name}") for name in COLUMNS[:3]]
+    problems = list_problems(collection, is_left_out=is_left_out)
+    rows = problems.values_list("position", *frozen, "sha256", "problem")
+    last = 0
+    # By position, a chunk a query: a reader that is slow or goes away holds nothing open.
+    while found := list(rows.filter(position__gt=last)[:ROWS_PER_CHUNK]):
+        yield csv_text(cells for _, *cells in found)
+        last = found[-1][0]

@@ -1,0 +1,118 @@
+"""What one user may have at a time: builds that wait or run, and bytes of archives."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.db.models import Count, F, Min, Q, Sum
+
+from catalog.formats import file_size
+from collections_app.models import Collection, Status
+from collections_app.querysets import CollectionQuerySet
+
+TITLE_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Pending builds, and bytes of archives: those that are there and those to be built."""
+
+    num_pending: int
+    max_pending: int
+    kept_bytes: int
+    max_kept_bytes: int
+    next_expiry: datetime | None = None
+
+    @property
+    def high_bytes(self) -> int:
+        """From here on it is getting tight."""
+        return self.max_kept_bytes * 9 // 10
+
+
+def describe_usage(user: User, *, without: Collection | None = None) -> Usage:
+    """What a user's collections take, those of ``without`` not counted; one query."""
+    pending, ready = Q(status=Status.PENDING), Q(status=Status.READY)
+    sums = _collections_of(user, without).aggregate(
+        num_pending=Count("pk", filter=pending),
+        to_build=Sum("num_bytes", filter=pending),
+        kept=Sum("archive_size", filter=ready),
+        next_expiry=Min("expires_at", filter=ready),
+    )
+    return Usage(
+        num_pending=sums["num_pending"],
+        max_pending=settings.COLLECTION_MAX_PENDING,
+        kept_bytes=(sums["kept"] or 0) + (sums["to_build"] or 0),
+        max_kept_bytes=settings.COLLECTION_MAX_KEPT_BYTES,
+        next_expiry=sums["next_expiry"],
+    )
+
+
+def explain_quota(*, user: User, num_bytes: int, without: Collection | None = None) -> list[str]:
+    """A sentence for each quota that a build of ``num_bytes`` would exceed, with what to do.
+
+    ``without`` is the collection that is to be built again: what it has now does not count.
+    Whoever relies on the answer calls ``lock_quota`` before, in the same transaction.
+    """
+    usage = describe_usage(user, without=without)
+    problems = []
+    if usage.num_pending >= usage.max_pending:
+        problems.append(_explain_pending(usage))
+    if usage.kept_bytes + num_bytes > usage.max_kept_bytes:
+        problems.append(_explain_bytes(user, usage, num_bytes, without))
+    return problems
+
+
+def lock_quota(user: User) -> None:
+    """Let nobody else build for this user until the transaction ends.
+
+    It comes before any lock on a collection, always, so that no two wait for each other.
+    """
+    # No key: rows that refer to the user are written meanwhile as before.
+    users = get_user_model()._default_manager.select_for_update(no_key=True)
+    users.filter(pk=user.pk).values_list("pk").first()
+
+
+def _collections_of(user: User, without: Collection | None) -> CollectionQuerySet:
+    mine: CollectionQuerySet = Collection.objects.filter(user=user).order_by()
+    return mine.exclude(pk=without.pk) if without else mine
+
+
+def _explain_pending(usage: Usage) -> str:
+    are = "of your builds waits or runs" if usage.num_pending == 1 else "of your builds wait or run"
+    return (
+        f"{usage.num_pending:,} {are}, and {usage.max_pending:,} at a time is the most. "
+        "Wait until one is ready, or cancel one."
+    )
+
+
+def _explain_bytes(user: User, usage: Usage, num_bytes: int, without: Collection | None) -> str:
+    most = file_size(usage.max_kept_bytes)
+    if num_bytes > usage.max_kept_bytes:
+        return (
+            f"Your archives may take {most} together, and this one alone needs about "
+            f"{file_size(num_bytes)}. Make it smaller, with more filters."
+        )
+    return (
+        f"Your archives and builds take {file_size(usage.kept_bytes)} of the {most} that are "
+        f"possible; this one needs about {file_size(num_bytes)} more. "
+        + _advise(user, usage, num_bytes, without)
+    )
+
+
+def _advise(user: User, usage: Usage, num_bytes: int, without: Collection | None) -> str:
+    """What makes room: the smallest archive that does it alone, else the largest of all."""
+    ready = _collections_of(user, without).filter(status=Status.READY)
+    missing = usage.kept_bytes + num_bytes - usage.max_kept_bytes
+    enough = ready.filter(archive_size__gte=missing).order_by("archive_size", "pk").first()
+    largest = enough or ready.order_by(F("archive_size").desc(), "pk").first()
+    if largest is None:
+        return "Wait until a build is done and remove its archive, or cancel one."
+    title = largest.title[:TITLE_SHOWN]
+    others = "" if enough else " and others"
+    when = f"{usage.next_expiry:%-d %B %Y}" if usage.next_expiry else ""
+    return (
+        f"Remove the archive of “{title}” ({file_size(largest.archive_size)}){others}, or delete "
+        f"collections, or wait: the next archive goes by itself on {when}."
+    )

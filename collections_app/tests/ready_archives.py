@@ -1,0 +1,61 @@
+"""Ready collections without a build: the download asks only what the database and the disk say."""
+
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.test import Client
+from django.utils import timezone
+
+from collections_app.archive_files import archive_file
+from collections_app.models import Collection, Status
+from collections_app.tests.factories import UserFactory
+
+BLOCK = 1 << 20
+
+
+def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any) -> Collection:
+    """A ready collection with ``content``, or the file ``name`` that lies there, as its archive."""
+    path = archive_file(name or f"{uuid4()}.zip")
+    if not name:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    now = timezone.now()
+    return Collection.objects.create(
+        **{
+            "user": values.pop("user", None) or UserFactory(username="owner"),
+            "title": "My rays",
+            "slug": "my-rays",
+            "status": Status.READY,
+            "archive_path": path.name,
+            "archive_size": path.stat().st_size,
+            "fingerprint": hashlib.sha256(path.name.encode()).hexdigest(),
+            "finished_at": now - timedelta(days=1),
+            "expires_at": now + timedelta(days=1),
+            **values,
+        }
+    )
+
+
+def write_large_file(path: Path, size: int) -> str:
+    """``size`` bytes that repeat nowhere, quickly; returns their SHA-256."""
+    noise, digest = os.urandom(BLOCK), hashlib.sha256()
+    with path.open("wb") as file:
+        for number in range(-(-size // BLOCK)):
+            block = number.to_bytes(8, "big") + noise[8:]
+            block = block[: size - number * BLOCK]
+            file.write(block)
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sign_in(user: AbstractBaseUser) -> str:
+    """The Cookie header of a browser in which this user has signed in."""
+    client = Client()
+    client.force_login(user)  # type: ignore[arg-type]
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"

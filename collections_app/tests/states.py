@@ -1,0 +1,92 @@
+"""Collections in each of their states, for pages, which do not ask how they got there."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from catalog.models import Image
+from collections_app.archive_files import archive_file
+from collections_app.models import Collection, CollectionItem, Status
+from collections_app.tests.factories import make_collection
+
+SHA256 = hashlib.sha256(b"an archive").hexdigest()
+
+
+def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 60) -> Collection:
+    """Claimed by a worker that lives, so many seconds ago, and so far done."""
+    now = timezone.now()
+    return change(
+        collection,
+        attempt_token=uuid4(),
+        lease_expires_at=now + timedelta(seconds=30),
+        started_at=now - timedelta(seconds=seconds),
+        progress_images=int(share * collection.num_images),
+        progress_bytes=int(share * collection.num_bytes),
+    )
+
+
+def as_ready(collection: Collection, **values: Any) -> Collection:
+    """With a file where its archive should be."""
+    now = timezone.now()
+    path = archive_file(f"{uuid4()}.zip")
+    path.write_bytes(b"an archive")
+    return change(
+        collection,
+        **{
+            "status": Status.READY,
+            "archive_path": path.name,
+            "archive_size": 10,
+            "archive_sha256": SHA256,
+            "fingerprint": hashlib.sha256(str(collection.uuid).encode()).hexdigest(),
+            "started_at": now,
+            "finished_at": now,
+            "expires_at": now + timedelta(days=14),
+            **values,
+        },
+    )
+
+
+def as_failed(collection: Collection, *, num_bad: int = 0, **values: Any) -> Collection:
+    """The first ``num_bad`` items have a problem."""
+    bad = collection.items.filter(position__lte=num_bad)
+    bad.update(problem="the file is not there")
+    return change(
+        collection,
+        **{
+            "status": Status.FAILED,
+            "error_message": f"{num_bad} files are not as the catalog says.",
+            "finished_at": timezone.now(),
+            **values,
+        },
+    )
+
+
+def change(collection: Collection, **values: Any) -> Collection:
+    Collection.objects.filter(pk=collection.pk).update(**values)
+    collection.refresh_from_db()
+    return collection
+
+
+def make_large(owner: User, number: int) -> Collection:
+    """A collection of ``number`` items; only the first of its images has a file."""
+    collection = make_collection("", user=owner)
+    first = Image.objects.earliest("pk")
+    collection.items.all().delete()
+    images = Image.objects.bulk_create(
+        Image(dataset=first.dataset, source_id=f"large-{n:06}", modality=first.modality)
+        for n in range(1, number + 1)
+    )
+    CollectionItem.objects.bulk_create(
+        CollectionItem(
+            collection=collection,
+            image=image,
+            position=n,
+            metadata_json={"dataset": "rays", "source_id": image.source_id},
+        )
+        for n, image in enumerate(images, start=1)
+    )
+    return change(collection, num_images=number, num_files=0, num_bytes=0)

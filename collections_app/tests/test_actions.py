@@ -1,0 +1,227 @@
+"""What an owner does with a collection: asked first, refused when it is too late, theirs alone."""
+
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from collections_app import services
+from collections_app.models import Collection
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.states import as_failed, as_ready, as_running, change
+
+pytestmark = pytest.mark.django_db
+
+POST_ONLY = ("retry/", "rebuild/", "extend/")
+ASK_FIRST = ("build-without/", "cancel/", "expire/", "delete/")
+READ_ONLY = (
+    "", "status/", "download/", "problems/", "problems.csv", "left-out/", "left-out.csv",
+)  # fmt: skip
+STATES: dict[str, Any] = {
+    "pending": lambda collection: collection,
+    "running": as_running,
+    "ready": as_ready,
+    "failed": lambda collection: as_failed(collection, num_bad=2),
+    "cancelled": lambda collection: as_failed(collection, error_message=services.CANCELLED),
+    "expired": lambda collection: change(collection, status="expired"),
+}
+
+
+@pytest.fixture
+def owner(client: Client) -> Any:
+    user = UserFactory(username="owner")
+    client.force_login(user)
+    make_dataset(files=4)
+    return user
+
+
+def read(response: Any, status: int = 200) -> str:
+    assert response.status_code == status
+    text: str = response.content.decode()
+    return text
+
+
+def snapshot(collection: Collection) -> dict[str, Any]:
+    return dict(Collection.objects.values().get(pk=collection.pk))
+
+
+# --- Whose it is, and how it is asked for ---
+@pytest.mark.parametrize("state", ["running", "ready", "failed"])
+@pytest.mark.parametrize("tail", [*READ_ONLY, *ASK_FIRST, *POST_ONLY])
+def test_anothers_collection_is_not_there(
+    client: Client, owner: Any, tail: str, state: str
+) -> None:
+    collection = STATES[state](make_collection("", user=UserFactory(username="somebody-else")))
+    before = snapshot(collection)
+    path = f"/collections/{collection.uuid}/{tail}"
+    assert client.get(path).status_code == (405 if tail in POST_ONLY else 404)
+    assert client.post(path).status_code == (405 if tail in READ_ONLY else 404)
+    staff = Client()
+    staff.force_login(UserFactory(username="staff", is_staff=True, is_superuser=True))
+    assert staff.post(path).status_code in {404, 405}, "staff have the admin for that"
+    visitor = Client()
+    for response in (visitor.get(path), visitor.post(path)):
+        is_sent = response.headers.get("Location", "").startswith("/accounts/login/")
+        assert is_sent or response.status_code == 405
+    assert snapshot(collection) == before
+
+
+@pytest.mark.parametrize("tail", POST_ONLY)
+def test_what_asks_nothing_is_not_reached_by_a_link(client: Client, owner: Any, tail: str) -> None:
+    collection = make_collection("", user=owner)
+    assert client.get(f"/collections/{collection.uuid}/{tail}").status_code == 405
+
+
+@pytest.mark.parametrize("tail", [*ASK_FIRST, *POST_ONLY])
+def test_nothing_is_done_for_a_form_of_another_site(owner: Any, tail: str) -> None:
+    collection = as_ready(make_collection("", user=owner))
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    before = snapshot(collection)
+    assert browser.post(f"/collections/{collection.uuid}/{tail}").status_code == 403
+    assert snapshot(collection) == before
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("tail", ASK_FIRST)
+def test_a_question_changes_nothing(client: Client, owner: Any, tail: str, state: str) -> None:
+    collection = STATES[state](make_collection("", user=owner))
+    before = snapshot(collection)
+    client.get(f"/collections/{collection.uuid}/{tail}")
+    client.head(f"/collections/{collection.uuid}/{tail}")
+    assert snapshot(collection) == before
+
+
+@pytest.mark.parametrize(
+    ("tail", "states"),
+    [
+        ("retry/", "pending running ready"),
+        ("rebuild/", "pending running"),
+        ("extend/", "pending running failed expired cancelled"),
+        ("expire/", "pending running failed expired cancelled"),
+        ("cancel/", "ready failed expired cancelled"),
+        ("build-without/", "pending running ready expired cancelled"),
+    ],
+)
+def test_an_action_whose_time_has_passed_says_so(
+    client: Client, owner: Any, tail: str, states: str
+) -> None:
+    for state in states.split():
+        collection = STATES[state](make_collection("", user=owner))
+        before = snapshot(collection)
+        response = client.post(f"/collections/{collection.uuid}/{tail}", follow=True)
+        assert "notice-error" in read(response), state
+        assert snapshot(collection) == before, state
+        if tail in ASK_FIRST:
+            response = client.get(f"/collections/{collection.uuid}/{tail}", follow=True)
+            assert "notice-error" in read(response), state
+        collection.delete()
+
+
+def test_what_was_deleted_in_another_tab_is_not_there(client: Client, owner: Any) -> None:
+    collection = make_collection("", user=owner)
+    services.delete_collection(collection=collection)
+    for tail in (*ASK_FIRST, *POST_ONLY):
+        assert client.post(f"/collections/{collection.uuid}/{tail}").status_code == 404
+
+
+# --- Cancel ---
+def test_a_build_is_cancelled_after_a_question_and_can_be_built_later(
+    client: Client, owner: Any
+) -> None:
+    collection = as_running(make_collection("", user=owner), share=0.5, seconds=600)
+    path = f"/collections/{collection.uuid}/"
+    assert f"{path}cancel/" in read(client.get(path))
+    question = read(client.get(f"{path}cancel/"))
+    assert "50 % done, with about 10 minutes left" in question
+    assert "The collection stays as you chose it" in question
+    html = read(client.post(f"{path}cancel/", follow=True))
+    assert "The build is cancelled." in html
+    assert "You cancelled this build." in html
+    assert "Build it" in html
+    assert "Try again" not in html
+    assert "could not" not in html
+    assert "Cancelled" in read(client.get("/collections/"))
+    html = read(client.post(f"{path}retry/", follow=True))
+    assert 'data-status="pending"' in html
+
+
+def test_a_build_that_waits_is_cancelled_too(client: Client, owner: Any) -> None:
+    collection = make_collection("", user=owner)
+    path = f"/collections/{collection.uuid}/cancel/"
+    assert "gives up its place in the queue" in read(client.get(path))
+    client.post(path)
+    collection.refresh_from_db()
+    assert (collection.status, collection.error_message) == ("failed", services.CANCELLED)
+
+
+# --- Build without ---
+def test_leaving_files_out_says_what_that_means_first(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=1)
+    path = f"/collections/{collection.uuid}/build-without/"
+    assert path in read(client.get(collection.get_absolute_url()))
+    question = read(client.get(path))
+    for fact in ("will hold 3 of 4 images", "missing.csv", "part of the fingerprint", "for good"):
+        assert fact in question, fact
+    client.post(path, {"expected": "1"})
+    collection.refresh_from_db()
+    assert (collection.status, collection.num_images, collection.num_left_out) == ("pending", 3, 1)
+
+
+@pytest.mark.parametrize("sent", [{}, {"expected": "1"}, {"expected": "x"}])
+def test_other_files_than_were_shown_are_not_left_out(
+    client: Client, owner: Any, sent: dict[str, str]
+) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    response = client.post(f"/collections/{collection.uuid}/build-without/", sent, follow=True)
+    assert "Other files are bad by now: 2." in read(response)
+    collection.refresh_from_db()
+    assert (collection.status, collection.num_left_out) == ("failed", 0)
+
+
+def test_an_archive_without_any_image_is_not_built(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=4)
+    path = f"/collections/{collection.uuid}/build-without/"
+    question = read(client.get(path))
+    assert "no image would be left" in question
+    assert "<button class" not in question.split("<main")[1].split("</main")[0]
+    assert "No image would be left" in read(client.post(path, {"expected": "4"}, follow=True))
+    collection.refresh_from_db()
+    assert collection.status == "failed"
+
+
+# --- Delete ---
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("running", "It is being built, 50 % done"),
+        ("pending", "It is being built:"),
+        ("ready", "Its archive is ready and would be kept for another 14 days"),
+        ("failed", "the same archive cannot be built again"),
+        ("expired", "the same archive cannot be built again"),
+    ],
+)
+def test_deleting_says_what_is_lost(client: Client, owner: Any, state: str, words: str) -> None:
+    collection = STATES[state](make_collection("", user=owner))
+    path = f"/collections/{collection.uuid}/delete/"
+    assert words in read(client.get(path))
+    assert "is deleted" in read(client.post(path, follow=True))
+    assert not Collection.objects.exists()
+
+
+# --- Quotas stand in the way of every build ---
+@pytest.mark.parametrize(
+    ("tail", "state"),
+    [("retry/", "failed"), ("rebuild/", "expired"), ("build-without/", "failed")],
+)
+def test_a_quota_that_is_used_up_is_told_at_every_door(
+    client: Client, owner: Any, settings: LazySettings, tail: str, state: str
+) -> None:
+    collection = STATES[state](make_collection("", user=owner))
+    make_collection("", user=owner)
+    settings.COLLECTION_MAX_PENDING = 1
+    before = snapshot(collection)
+    response = client.post(f"/collections/{collection.uuid}/{tail}", {"expected": "2"}, follow=True)
+    assert "Wait until one is ready, or cancel one." in read(response)
+    assert snapshot(collection) == before

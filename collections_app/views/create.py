@@ -1,0 +1,127 @@
+"""From a selection to a collection: what will be frozen, the button, and picking single images."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from catalog.facets import canonical_params
+from catalog.filters import ImageFilterSet
+from collections_app import services
+from collections_app.forms import NewCollectionForm
+from collections_app.news import expect_news
+from collections_app.picked import TooManyPicked, clear_picked, update_picked
+from collections_app.quotas import explain_quota
+from collections_app.selection import SelectionSummary, suggest_title, summarize_selection
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def collection_new(request: HttpRequest) -> HttpResponse:
+    """What will be frozen, before the button; a POST freezes it."""
+    if request.method == "POST":
+        return _create(request)
+    filters = ImageFilterSet(request.GET)
+    return _show_selection(request, filters, form=None)
+
+
+def _show_selection(
+    request: HttpRequest, filters: ImageFilterSet, *, form: NewCollectionForm | None
+) -> HttpResponse:
+    summary = None if filters.problems else summarize_selection(filters)
+    query_string = canonical_params(filters).urlencode()
+    total = summary.num_images if summary else 0
+    initial = {"expected_images": total, "filters": query_string, "title": suggest_title(filters)}
+    over_quota = _explain_quota(request, summary)
+    context = {
+        "problems": filters.problems,
+        "summary": summary,
+        "over_quota": over_quota,
+        "can_be_built": bool(summary and summary.can_be_built and not over_quota),
+        "total": total,
+        "active_filters": list(filters.active_filters()),
+        "query_string": query_string,
+        "form": form or NewCollectionForm(initial=initial, email=_mail_address(request)),
+        "here": f"{reverse('collection-new')}?{query_string}",
+    }
+    is_bad = bool(filters.problems or (form and form.errors))
+    return render(request, "collections/new.html", context, status=400 if is_bad else 200)
+
+
+def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> list[str]:
+    """Why this user cannot build just now; a visitor has no quota before signing in."""
+    if summary is None or not request.user.is_authenticated:
+        return []
+    return explain_quota(user=request.user, num_bytes=summary.num_bytes)
+
+
+def _mail_address(request: HttpRequest) -> str:
+    """Where the news can be sent; empty where mail does not leave the server."""
+    user: Any = request.user
+    return user.email if settings.EMAIL_IS_CONFIGURED and user.is_authenticated else ""
+
+
+def _create(request: HttpRequest) -> HttpResponse:
+    filters = ImageFilterSet(QueryDict(request.POST.get("filters", "")))
+    form = NewCollectionForm(request.POST, email=_mail_address(request))
+    if not request.user.is_authenticated:
+        here = f"{reverse('collection-new')}?{canonical_params(filters).urlencode()}"
+        return redirect_to_login(here)
+    if not form.is_valid():
+        return _show_selection(request, filters, form=form)
+    expect_news(request.session)
+    try:
+        collection = services.create_collection(
+            user=request.user,
+            title=form.cleaned_data["title"],
+            filters=filters,
+            expected_images=form.cleaned_data["expected_images"],
+            wants_mail=form.cleaned_data.get("wants_mail", False),
+        )
+    except services.NotBuildable as error:
+        messages.error(request, str(error))
+        # Counted anew: what the catalog was when the form was sent may be why it was refused.
+        return _show_selection(request, ImageFilterSet(filters.data), form=None)
+    if filters.cleaned.get("image"):
+        clear_picked(request.session)
+    return redirect(collection)
+
+
+@require_POST
+def picked(request: HttpRequest) -> HttpResponse:
+    """Keep the ticks of one page of the grid, or clear all; works for visitors too."""
+    status = 200
+    if "clear" in request.POST:
+        clear_picked(request.session)
+    else:
+        try:
+            update_picked(
+                request.session,
+                shown=_ids(request.POST.getlist("shown")),
+                ticked=_ids(request.POST.getlist("image")),
+            )
+        except TooManyPicked as error:
+            messages.error(request, str(error))
+            status = 400
+    if getattr(request, "htmx", False):
+        return render(request, "collections/_tray.html", {"is_swap": True}, status=status)
+    return HttpResponseRedirect(_safe_next(request))
+
+
+def _ids(values: list[str]) -> list[int]:
+    return [
+        int(value) for value in values if value.isascii() and value.isdigit() and len(value) < 19
+    ]
+
+
+def _safe_next(request: HttpRequest) -> str:
+    target = request.POST.get("next", "")
+    is_safe = url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()})
+    return target if is_safe else reverse("image-list")

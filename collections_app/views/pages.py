@@ -1,0 +1,127 @@
+"""My collections, one collection, how its build goes on, and what was wrong with its files."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils.http import content_disposition_header
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from catalog.facets import snapshot_params
+from catalog.models import Dataset
+from collections_app import services
+from collections_app.expiry import describe_expiry
+from collections_app.item_pages import paginate_items
+from collections_app.models import Collection, Status
+from collections_app.news import mark_told
+from collections_app.problems import (
+    PROBLEMS_PER_PAGE,
+    count_problems,
+    fetch_problem_page,
+    list_problems,
+    write_problems,
+)
+from collections_app.progress import describe_progress, refresh_seconds
+from collections_app.quotas import describe_usage
+from collections_app.views.common import get_collection
+
+COLLECTIONS_PER_PAGE = 20
+
+
+@require_safe
+@login_required
+@never_cache
+def collection_list(request: HttpRequest) -> HttpResponse:
+    mine = Collection.objects.visible_to(request.user).order_by("-created_at")
+    page = Paginator(mine, COLLECTIONS_PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": [(collection, describe_expiry(collection)) for collection in page.object_list],
+        "total": page.paginator.count,
+        "cancelled": services.CANCELLED,
+        "usage": describe_usage(request.user),  # type: ignore[arg-type]
+    }
+    return render(request, "collections/list.html", context)
+
+
+@require_safe
+@login_required
+@never_cache
+def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    collection = get_collection(request, uuid)
+    mark_told(request.session, collection)
+    page = paginate_items(collection, request.GET.get("page"))
+    context = _status_context(collection) | {
+        "page": page,
+        "active_slugs": _active_slugs(collection),
+        "search_again": snapshot_params(collection.filter_snapshot).urlencode(),
+    }
+    return render(request, "collections/detail.html", context)
+
+
+def _active_slugs(collection: Collection) -> set[str]:
+    """The collection's datasets that still have a page."""
+    slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
+    active = Dataset.objects.active().filter(slug__in=slugs)
+    return set(active.values_list("slug", flat=True))
+
+
+@require_safe
+@login_required
+@never_cache
+def collection_status(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The part of the page that changes while the archive is built."""
+    collection = get_collection(request, uuid)
+    mark_told(request.session, collection)
+    return render(request, "collections/_status.html", _status_context(collection))
+
+
+def _status_context(collection: Collection) -> dict[str, Any]:
+    has_failed = collection.status == Status.FAILED
+    bad = list_problems(collection, is_left_out=False)[:PROBLEMS_PER_PAGE] if has_failed else []
+    return {
+        "collection": collection,
+        "progress": describe_progress(collection),
+        "refresh_seconds": refresh_seconds(collection),
+        "expiry": describe_expiry(collection),
+        "is_cancelled": has_failed and collection.error_message == services.CANCELLED,
+        "problems": bad,
+        "num_problems": count_problems(collection) if has_failed else 0,
+        "num_left_out": collection.num_left_out,
+    }
+
+
+@require_safe
+@login_required
+@never_cache
+def collection_problems(request: HttpRequest, uuid: UUID, *, is_left_out: bool) -> HttpResponse:
+    """All items whose files stood in the way, or those that the archive leaves out, by page."""
+    collection = get_collection(request, uuid)
+    cursor = request.GET.get("page", "")
+    context = {
+        "collection": collection,
+        "page": fetch_problem_page(collection, is_left_out=is_left_out, cursor=cursor),
+        "total": collection.num_left_out if is_left_out else count_problems(collection),
+        "is_left_out": is_left_out,
+    }
+    return render(request, "collections/problems.html", context)
+
+
+@require_safe
+@login_required
+@never_cache
+def collection_problems_csv(
+    request: HttpRequest, uuid: UUID, *, is_left_out: bool
+) -> StreamingHttpResponse:
+    """The same as a table, streamed: there may be a million of them."""
+    collection = get_collection(request, uuid)
+    rows = write_problems(collection, is_left_out=is_left_out)
+    response = StreamingHttpResponse(rows, content_type="text/csv; charset=utf-8")
+    name = f"{collection.slug}-{'missing' if is_left_out else 'problems'}.csv"
+    disposition = content_disposition_header(as_attachment=True, filename=name)
+    response["Content-Disposition"] = disposition or "attachment"
+    return response

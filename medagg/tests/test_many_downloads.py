@@ -1,0 +1,174 @@
+"""As many slow downloads as the site takes, one more, and the pages meanwhile. Without nginx."""
+
+import contextlib
+import http.client
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from collections_app.download import MAX_DOWNLOADS
+from collections_app.models import Collection
+from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
+from collections_app.tests.ready_archives import make_ready_collection, sign_in
+from medagg.tests.nginx_client import fetch
+from medagg.tests.processes import wait_until
+from medagg.tests.web_site import WebSite, run_site
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Far more than the buffers between the server and a client with a small one of its own.
+CONTENT = bytes(range(256)) * 25_000
+THREADS = 8
+
+
+@pytest.fixture(scope="module")
+def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebSite]:
+    """One process, so that its limits are the site's."""
+    with run_site(tmp_path_factory.mktemp("many"), workers=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def usual_threads(site: WebSite) -> int:
+    """As many as there are when no file is sent."""
+    return count_threads(site)
+
+
+@pytest.fixture
+def collection(transactional_db: None, clean_folders: None) -> Collection:  # noqa: F811
+    return make_ready_collection(CONTENT)
+
+
+@dataclass
+class SlowClient:
+    """Has asked, and reads no more than the head of the answer until it is told to."""
+
+    socket: socket.socket
+    response: http.client.HTTPResponse
+
+    def read(self) -> bytes:
+        return self.response.read()
+
+    def close(self) -> None:
+        self.response.close()
+        self.socket.close()
+
+
+def ask_slowly(port: int, path: str, cookie: str = "") -> SlowClient:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", port))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode())
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return SlowClient(client, response)
+
+
+@contextlib.contextmanager
+def held_open(port: int, path: str, cookie: str, count: int) -> Iterator[list[SlowClient]]:
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            clients.append(ask_slowly(port, path, cookie))
+            stack.callback(clients[-1].close)
+        yield clients
+
+
+def download_path(collection: Collection) -> str:
+    return f"/collections/{collection.uuid}/download/"
+
+
+def check_pages(port: int, cookie: str) -> None:
+    """Pages with and without the database, several at a time."""
+    paths = ["/images/", "/collections/", "/datasets/", "/healthz/"] * 5
+    headers = {"Cookie": cookie}
+    with ThreadPoolExecutor(THREADS) as visitors:
+        answers = list(visitors.map(lambda path: fetch(port, path, headers), paths))
+    assert [answer.status for answer in answers] == [200] * len(paths)
+
+
+def count_database_connections() -> int:
+    """Those of the web process: no other program uses the test's database but the test itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def count_threads(site: WebSite) -> int:
+    """Of the process that answers, those of its libraries included."""
+    children = Path(f"/proc/{site.process.pid}/task/{site.process.pid}/children").read_text()
+    (worker,) = children.split()
+    return len(list(Path(f"/proc/{worker}/task").iterdir()))
+
+
+def test_clients_that_vanish_leave_their_places(
+    site: WebSite, usual_threads: int, collection: Collection
+) -> None:
+    cookie, path = sign_in(collection.user), download_path(collection)
+    for _ in range(3):
+        with held_open(site.port, path, cookie, MAX_DOWNLOADS) as clients:
+            assert {client.response.status for client in clients} == {200}
+
+        def is_free() -> bool:
+            return fetch(site.port, path, {"Cookie": cookie}).status == 200
+
+        wait_until(is_free, what="a place for a download")
+        wait_until(lambda: count_threads(site) <= usual_threads, what="the end of all downloads")
+    check_pages(site.port, cookie)
+
+
+def test_pages_are_answered_beside_as_many_downloads_as_there_may_be(
+    site: WebSite, collection: Collection
+) -> None:
+    cookie, path = sign_in(collection.user), download_path(collection)
+    with held_open(site.port, path, cookie, MAX_DOWNLOADS) as clients:
+        assert {client.response.status for client in clients} == {200}
+        check_pages(site.port, cookie)
+        # The downloads hold none; else a hundred of them would use up all that PostgreSQL has.
+        assert count_database_connections() <= THREADS
+        refused = fetch(site.port, path, {"Cookie": cookie})
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
+        assert b"Too many downloads run just now" in refused.body
+        assert fetch(site.port, path, {"Cookie": cookie}, method="HEAD").status == 200
+        # They come to their end nevertheless, the first and the last.
+        for client in (clients[0], clients[-1]):
+            assert client.read() == CONTENT
+    assert fetch(site.port, path, {"Cookie": cookie}).body == CONTENT
+
+
+def test_files_of_images_hold_up_no_page_either(
+    site: WebSite,
+    transactional_db: None,
+    clean_folders: None,  # noqa: F811
+) -> None:
+    image = ImageFactory(modality=None)
+    add_file(image, CONTENT, "large.dcm")
+    make_searchable()
+    with held_open(site.port, f"/images/{image.pk}/file/", "", 2 * THREADS) as clients:
+        assert {client.response.status for client in clients} == {200}
+        check_pages(site.port, sign_in(make_ready_collection(b"small").user))
+        assert count_database_connections() <= THREADS
+        assert clients[0].read() == CONTENT
+
+
+def test_a_connection_serves_on_after_a_download(site: WebSite, collection: Collection) -> None:
+    headers = {"Cookie": sign_in(collection.user)}
+    visitor = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    with contextlib.closing(visitor):
+        for _ in range(3):
+            visitor.request("GET", download_path(collection), headers=headers)
+            assert visitor.getresponse().read() == CONTENT
+            visitor.request("GET", "/collections/", headers=headers)
+            response = visitor.getresponse()
+            assert (response.status, b"My rays" in response.read()) == (200, True)

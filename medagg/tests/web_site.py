@@ -1,0 +1,75 @@
+"""The site as `up` serves it, gunicorn and all, on the database of the test."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from medagg.embedded import database_url
+from medagg.embedded.logs import LogFile
+from medagg.serving import BACKLOG
+from medagg.supervisor import Process, web_process
+from medagg.testing.environment import BASE_VARIABLE
+from medagg.tests.nginx_client import fetch
+
+PREFIX = "/protected/"
+
+
+@dataclass(frozen=True)
+class WebSite:
+    """gunicorn at ``port`` of 127.0.0.1."""
+
+    port: int
+    process: Process
+    log: Path
+
+
+def collect_static_files(root: Path) -> None:
+    """What pages of a real process need; the tests' own settings do without."""
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "STATIC_ROOT": str(root)},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+@contextlib.contextmanager
+def run_site(
+    folder: Path, *, workers: int = 2, behind_nginx: bool = False, **environment: str
+) -> Iterator[WebSite]:
+    """Needs the database of the test; writes its log to ``folder`` and finds static files there."""
+    static = folder / "static"
+    if not static.exists():
+        collect_static_files(static)
+    log = folder / f"web-{'nginx' if behind_nginx else 'alone'}.log"
+    variables = {
+        "DATABASE_URL": database_url(
+            Path(os.environ[BASE_VARIABLE]), connection.settings_dict["NAME"]
+        ),
+        "STATIC_ROOT": str(static),
+        "X_ACCEL_PREFIX": PREFIX if behind_nginx else "",
+        **environment,
+    }
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+        process = web_process(
+            listener=listener.fileno(), workers=workers, log=LogFile(log), environment=variables
+        )
+        process.start(Path(settings.BASE_DIR))
+        port = listener.getsockname()[1]
+    try:
+        # Until a worker is there, the connection waits in the socket's queue.
+        answer = fetch(port, "/healthz/")
+        assert answer.status == 200, answer.body
+        yield WebSite(port, process, log)
+    finally:
+        process.stop(lambda: True)
