@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import breakdown, growth, load, pages, search
+from benchmarks import archives, breakdown, downloads, growth, load, million, pages, search
 from benchmarks.document import Section, write_document
 from benchmarks.figures import Figures, Goal
 from benchmarks.folder import REPOSITORY, Folder, MissingResultError, say
@@ -44,6 +44,9 @@ STEPS = {
     "breakdown": Step(
         breakdown.TITLE, breakdown.measure, breakdown.goals, breakdown.describe
     ),
+    "archives": Step(archives.TITLE, archives.measure, archives.goals, archives.describe),
+    "million": Step(million.TITLE, million.measure, million.goals, million.describe),
+    "downloads": Step(downloads.TITLE, downloads.measure, downloads.goals, downloads.describe),
 }  # fmt: skip
 
 
@@ -77,6 +80,10 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument("--sets", type=_count, default=200, help="random filter sets")
     parser.add_argument("--rounds", type=_count, default=3, help="how often each set is asked")
     parser.add_argument("--sample", type=int, default=20, help="filter sets for the peers")
+    parser.add_argument("--archive-rounds", type=_count, default=5, metavar="ROUNDS",
+                        help="how often each program writes each archive")  # fmt: skip
+    parser.add_argument("--archive-percent", type=_count, default=100, metavar="PERCENT",
+                        help="of the files of archives, to try the steps out")  # fmt: skip
     parser.add_argument("--index", type=Path, metavar="DIR", help="as of load_catalog")
     parser.add_argument("--tables", type=Path, metavar="DIR", help="as of load_catalog")
     return parser.parse_args(arguments)

@@ -1,0 +1,139 @@
+"""Runs within medagg: what a user and a worker do with a collection, each step timed."""
+
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import psutil  # type: ignore[import-untyped,import-not-found,unused-ignore]
+from django.contrib.auth.models import User
+from django.http import QueryDict
+from django.test import Client
+
+from benchmarks.figures import Figures, spread
+from catalog.filters import ImageFilterSet
+from collections_app.archive_files import archive_file
+from collections_app.build import build_collection
+from collections_app.models import Collection, Status
+from collections_app.proof import prove_archive
+from collections_app.services import create_collection, delete_collection, expire_collection
+
+USER = "bench"
+# A few images that nothing else uses: with them a process does all that it does only once.
+WARM_QUERY = "dataset=bench-warm"
+WARM_PAGES, PAGES = 3, 15
+# Behind every last page; the paginator gives the last one then.
+BEHIND = 10**9
+_IMAGE_LINK = re.compile(r"/images/(\d+)/")
+
+
+class StepFailed(Exception):
+    """A collection did not do what the benchmark is to time; the message says what it did."""
+
+
+def run_step(name: str, *words: str) -> Figures:
+    """The figures of a step, with what the process held in memory before it, in bytes."""
+    warm_up()
+    before = psutil.Process().memory_info().rss
+    return STEPS[name](*words) | {"baseline_bytes": before}
+
+
+def warm_up() -> None:
+    """Take a small collection all the way; its title is its own, so that it is really built."""
+    frozen = freeze(WARM_QUERY, f"Warm {uuid4()}")
+    build(str(frozen["id"]))
+    delete(str(frozen["id"]))
+
+
+def freeze(query: str, title: str) -> Figures:
+    """What the button does: ``seconds`` from the filters to the pending collection."""
+    user, _ = User.objects.get_or_create(username=USER)
+    expected = ImageFilterSet(QueryDict(query)).total
+    start = time.perf_counter()
+    filters = ImageFilterSet(QueryDict(query))
+    collection = create_collection(
+        user=user, title=title, filters=filters, expected_images=expected
+    )
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "id": collection.pk, "images": collection.num_images}
+
+
+def build(key: str) -> Figures:
+    """What a worker does with the task: ``seconds`` from before the claim to after ready.
+
+    Raises StepFailed when the collection is not ready then.
+    """
+    start = time.perf_counter()
+    build_collection(collection_id=int(key))
+    seconds = time.perf_counter() - start
+    collection = _find(key)
+    if collection.status != Status.READY:
+        raise StepFailed(f"the build ended as {collection.status}: {collection.error_message}")
+    path = archive_file(collection.archive_path)
+    return {
+        "seconds": seconds,
+        "path": str(path),
+        "archive_bytes": path.stat().st_size,
+        "images_below": f"{collection.slug}/images/",
+    }
+
+
+def prove(key: str) -> Figures:
+    """What a worker does after ready. Raises StepFailed when the archive is not proven then."""
+    figures = _timed(lambda: prove_archive(collection_id=int(key)))
+    collection = _find(key)
+    if not collection.archive_sha256:
+        raise StepFailed(f"the archive is not proven: {collection.error_message}")
+    return figures
+
+
+def show(key: str) -> Figures:
+    """The collection's page for its owner, with its first images and with its last ones."""
+    collection = _find(key)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(collection.user)
+    address = collection.get_absolute_url()
+    first, last = (_ask(client, path) for path in (address, f"{address}?page={BEHIND}"))
+    if first["images"] == last["images"]:
+        raise StepFailed("the first and the last page of a collection show the same images")
+    return {"first": first["times"], "last": last["times"]}
+
+
+def _ask(client: Client, path: str) -> Figures:
+    seconds = []
+    for _ in range(WARM_PAGES + PAGES):
+        start = time.perf_counter()
+        response = client.get(path)
+        seconds.append(time.perf_counter() - start)
+        if response.status_code != 200:
+            raise StepFailed(f"{path} answers {response.status_code}")
+    images = _IMAGE_LINK.findall(response.content.decode())
+    return {"times": spread(seconds[WARM_PAGES:]), "images": sorted(set(images))}
+
+
+def expire(key: str) -> Figures:
+    return _timed(lambda: expire_collection(collection=_find(key)))
+
+
+def delete(key: str) -> Figures:
+    return _timed(lambda: delete_collection(collection=_find(key)))
+
+
+def _timed(call: Callable[[], None]) -> Figures:
+    start = time.perf_counter()
+    call()
+    return {"seconds": time.perf_counter() - start}
+
+
+def _find(key: str) -> Collection:
+    return Collection.objects.get(pk=int(key))
+
+
+STEPS: dict[str, Callable[..., Figures]] = {
+    "freeze": freeze,
+    "build": build,
+    "prove": prove,
+    "show": show,
+    "expire": expire,
+    "delete": delete,
+}

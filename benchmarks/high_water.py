@@ -1,0 +1,67 @@
+"""The most memory that a program held, as the kernel counts it for that program alone."""
+
+import re
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import psutil  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+SAMPLE_SECONDS = 0.02
+KILOBYTE = 1024
+_HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class HighWater(threading.Thread):
+    """While the block runs, looks at the one program that this process starts in it.
+
+    ``peak`` is in bytes, 0 if nothing was seen. The kernel's figure after a program's end
+    (``ru_maxrss``) is of no use for small ones: it counts what the process held before it became
+    that program, which is all that its parent ever held. The mark that is read here begins anew
+    with the program, and never falls; only what is taken in the last moment can be missed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+        self._over = threading.Event()
+        self._parent = psutil.Process()
+        self._command = self._parent.cmdline()
+        self._others = {child.pid for child in self._parent.children()}
+
+    def __enter__(self) -> "HighWater":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        program: psutil.Process | None = None
+        while not self._over.wait(SAMPLE_SECONDS):
+            try:
+                program = program or self._find()
+                if program:
+                    self.peak = max(self.peak, high_water(program))
+            except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+                program = None
+
+    def _find(self) -> psutil.Process | None:
+        """The child, once it is the program and no longer a copy of this process."""
+        started = (each for each in self._parent.children() if each.pid not in self._others)
+        return next((child for child in started if child.cmdline() != self._command), None)
+
+
+def high_water(process: psutil.Process) -> int:
+    """The most resident bytes so far; what is resident now where the kernel does not tell."""
+    status = Path(f"/proc/{process.pid}/status")
+    if status.exists() and (found := _HIGH_WATER.search(status.read_text())):
+        return int(found[1]) * KILOBYTE
+    size: int = process.memory_info().rss
+    return size

@@ -1,0 +1,103 @@
+"""The made datasets: complete, the same in each run, and importable as they are."""
+
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import call_command
+
+from benchmarks.archive_files import FILES_IN_FOLDER, FileSet, file_name, make_dataset, warm_up
+from catalog.models import Image
+
+SOME = FileSet("bench-some", count=FILES_IN_FOLDER + 3, size=70)
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def test_a_set_is_as_large_as_it_says_and_in_folders(tmp_path: Path) -> None:
+    held = read_all(make_dataset(tmp_path / "set", SOME))
+
+    assert len(held) == SOME.count
+    assert sum(map(len, held.values())) == SOME.num_bytes
+    assert len(set(held.values())) == SOME.count
+    assert sorted(held) == [file_name(number) for number in range(SOME.count)]
+    assert {name.split("/")[0] for name in held} == {"0000", "0001"}
+
+
+def test_the_contents_do_not_compress(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", FileSet("bench-one", count=1, size=3_000_000))
+
+    (data,) = read_all(folder).values()
+
+    assert len(data) == 3_000_000
+    assert len(zlib.compress(data)) >= len(data)
+
+
+def test_names_may_share_contents(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", FileSet("bench-links", 30, size=9, contents=4))
+
+    inodes = {path.stat().st_ino for path in folder.rglob("*.png")}
+
+    assert len(read_all(folder)) == 30
+    assert len(inodes) == 4
+
+
+def test_the_same_set_has_the_same_bytes_wherever_it_is_made(tmp_path: Path) -> None:
+    first, second = (read_all(make_dataset(tmp_path / name, SOME)) for name in "ab")
+
+    assert first == second
+    assert first != read_all(make_dataset(tmp_path / "c", FileSet("bench-else", SOME.count, 70)))
+
+
+def test_a_finished_set_is_kept_and_any_other_made_anew(tmp_path: Path) -> None:
+    home = tmp_path / "set"
+    kept = make_dataset(home, SOME) / file_name(0)
+    os.utime(kept, ns=(1, 1))
+
+    make_dataset(home, SOME)
+    assert kept.stat().st_mtime_ns == 1
+
+    make_dataset(home, SOME.part(50))
+    assert kept.stat().st_mtime_ns > 1
+    assert len(read_all(home / "files")) == SOME.part(50).count
+
+    (home / "made.json").unlink()
+    os.utime(kept, ns=(1, 1))
+    make_dataset(home, SOME.part(50))
+    assert kept.stat().st_mtime_ns > 1
+
+
+@pytest.mark.parametrize(("percent", "count"), [(100, 403), (50, 201), (0.001, 1)])
+def test_a_part_has_at_least_one_file(percent: float, count: int) -> None:
+    assert SOME.part(percent) == FileSet(SOME.slug, count, SOME.size)
+
+
+def test_warming_up_changes_nothing(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", SOME)
+    before = read_all(folder)
+
+    warm_up(folder)
+
+    assert read_all(folder) == before
+
+
+@pytest.mark.django_db
+def test_the_command_imports_a_set_with_facts_and_labels(
+    tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.DATASET_ROOTS = [tmp_path]
+    make_dataset(tmp_path / "set", SOME)
+    call_command("load_vocab", verbosity=0)
+
+    call_command("import_dataset", str(tmp_path / "set"), verbosity=0)
+
+    images = Image.objects.filter(dataset__slug=SOME.slug)
+    assert images.count() == SOME.count
+    assert not images.filter(sha256="").exists()
+    assert images.exclude(image_labels=None).distinct().count() == SOME.count
+    one = images.get(source_id=file_name(2))
+    assert (one.sex, one.age_years, one.subject_id, one.size_bytes) == ("F", 22, "P0", 70)
