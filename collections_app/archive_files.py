@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -55,8 +56,12 @@ def mark_time(path: Path, fingerprint: str) -> None:
     Web servers make ETag and Last-Modified of it. A download that was interrupted goes on after a
     rebuild, because both are as they were.
     """
-    seconds = _EPOCH + int(fingerprint[:7], 16)
+    seconds = _time_of(fingerprint)
     os.utime(path, (seconds, seconds))
+
+
+def _time_of(fingerprint: str) -> int:
+    return _EPOCH + int(fingerprint[:7], 16)
 
 
 @contextmanager
@@ -76,11 +81,17 @@ def free_bytes() -> int:
 
 
 def has_archive(relative: str, size: int | None) -> bool:
-    """Whether the file is there, whole as far as its size tells."""
+    """Whether the file is there, whole as far as its size tells, and no link to another one."""
     try:
-        return archive_file(relative).stat().st_size == size
-    except FileNotFoundError:
+        status = archive_file(relative).lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
+
+
+def has_its_time(relative: str, fingerprint: str) -> bool:
+    """Whether nobody has written to the archive since ``mark_time``, as far as its time tells."""
+    return int(archive_file(relative).lstat().st_mtime) == _time_of(fingerprint)
 
 
 def remove_archive(relative: str) -> None:

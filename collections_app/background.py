@@ -1,18 +1,25 @@
-"""Work beside the main thread of a build; each thread has a database connection of its own."""
+"""Work beside the main thread of a build; each has a database connection of its own."""
 
+import os
+import pickle
+import select
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import Generic, NoReturn, TypeVar
 
-from django.db import connection
+from django.db import connection, connections
 
 T = TypeVar("T")
 
+_WAIT_SECONDS = 1.0
 
+
+# --- Threads: for work that waits ---
 @contextmanager
 def in_background(work: Callable[[], T]) -> Iterator[Future[T]]:
-    """Do ``work`` beside the block, which ends no earlier than the work."""
+    """Do ``work`` in a thread beside the block, which ends no earlier than the work."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(_then_disconnect, work)
 
@@ -49,3 +56,85 @@ def _take(iterator: Iterator[T]) -> tuple[T] | None:
     for item in iterator:
         return (item,)
     return None
+
+
+# --- A process: for work that computes ---
+class Answer(Generic[T]):
+    """What a child process will have to say."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def result(self, *, on_wait: Callable[[], None] = lambda: None) -> T:
+        """Wait for it; ``on_wait`` is called about once a second meanwhile, and may raise.
+
+        Raises:
+            ChildProcessError: the child has ended without an answer.
+            Exception: the work has ended with it.
+        """
+        answer = b"".join(self._read(on_wait))
+        if not answer:
+            raise ChildProcessError("a process of the build has died")
+        is_done, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        if not is_done:
+            raise value
+        result: T = value
+        return result
+
+    def _read(self, on_wait: Callable[[], None]) -> Iterator[bytes]:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        while True:
+            if not poll.poll(_WAIT_SECONDS * 1000):
+                on_wait()
+                continue
+            block = os.read(self._fd, 1 << 16)
+            if not block:
+                return
+            yield block
+
+
+@contextmanager
+def in_child(work: Callable[[], T]) -> Iterator[Answer[T]]:
+    """Do ``work`` in a child process beside the block; it does not outlive the block.
+
+    A thread would hinder the other one: whoever reads many small files gives up Python's lock with
+    each system call, and waits for it behind the thread that computes. What the work returns or
+    raises is pickled. The child shares the open files, and nothing else that it changes.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _work_and_exit(work, writing)
+    os.close(writing)
+    try:
+        yield Answer(reading)
+    finally:
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _work_and_exit(work: Callable[[], object], fd: int) -> NoReturn:
+    """Never returns into the code of the parent, nor runs what that does at its end."""
+    try:
+        # The parent's session must be neither used nor closed: psycopg leaves it alone.
+        connections[connection.alias] = connection.copy()
+        try:
+            answer = pickle.dumps((True, work()))
+        except BaseException as error:  # noqa: BLE001 - the parent raises it
+            answer = _pickle_error(error)
+        with open(fd, "wb") as pipe:
+            pipe.write(answer)
+    finally:
+        os._exit(0)
+
+
+def _pickle_error(error: BaseException) -> bytes:
+    try:
+        answer = pickle.dumps((False, error))
+        pickle.loads(answer)  # noqa: S301 - some errors can be written but not read
+    except Exception:  # noqa: BLE001 - whatever it was, its words can be told
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    return answer

@@ -8,8 +8,6 @@ import errno
 import logging
 import time
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for_result
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +35,7 @@ from collections_app.archive_files import (
     remove_partials,
     spool_file,
 )
-from collections_app.background import in_background
+from collections_app.background import Answer, in_child
 from collections_app.contents import short_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_items
@@ -185,7 +183,7 @@ def _write(claim: Claim, fingerprint: str, path: str) -> int:
     try:
         with (
             spool_file() as spool,
-            in_background(partial(pack_tables, collection, texts, spool)) as tables,
+            in_child(partial(pack_tables, collection, texts, spool)) as tables,
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
             closing(_iter_entries(collection, texts, tables, heartbeat)) as entries,
         ):
@@ -199,7 +197,7 @@ def _write(claim: Claim, fingerprint: str, path: str) -> int:
 def _iter_entries(
     collection: Collection,
     texts: dict[str, bytes],
-    tables: Future[list[PackedEntry]],
+    tables: Answer[list[PackedEntry]],
     heartbeat: "Heartbeat",
 ) -> Generator[Entry, None, None]:
     for name, text in texts.items():
@@ -212,15 +210,15 @@ def _iter_entries(
             f"Only {number:,} of {collection.num_files:,} files are known to the catalog any more. "
             "Tell the operator."
         )
-    while not wait_for_result([tables], timeout=RENEW_SECONDS).done:
-        heartbeat.touch()
-    yield from tables.result()
+    yield from tables.result(on_wait=heartbeat.touch)
 
 
 def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbeat") -> NoReturn:
     """One file is bad: look at all of them, so that the page names every one."""
     name = first.name.removeprefix(f"{collection.slug}/")
-    position = collection.items.values_list("position", flat=True).get(file_name=name)
+    position = collection.items.values_list("position", flat=True).filter(file_name=name).first()
+    if position is None:
+        raise LeaseLost  # deleted meanwhile, with its items
     others = find_bad_files(collection, on_step=heartbeat.touch)
     _keep_problems(collection, chain([(position, first.reason)], others))
     number = collection.items.filter(is_left_out=False).with_problems().count()

@@ -13,7 +13,7 @@ from django.db import connection
 
 from collections_app.models import Collection
 
-PIECE = 10_000
+PIECE, FIRST_PIECE = 10_000, 500
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -41,9 +41,11 @@ def iter_lines(query: str, *, collection: Collection, piece: int | None = None) 
     """
     piece = piece or PIECE
     whole = collection.num_images + collection.num_left_out
-    for first in range(1, whole + 1, piece):
+    # A short piece first: whoever reads ahead has something to do while the next one is made.
+    starts = [1, *range(1 + min(piece, FIRST_PIECE), whole + 1, piece)]
+    for first, after in zip(starts, [*starts[1:], whole + 1], strict=True):
         lines = io.BytesIO()
-        last = min(first + piece - 1, whole)
+        last = after - 1
         copy_lines(query.format(collection=int(collection.pk), first=first, last=last), lines)
         yield lines.getvalue()
 

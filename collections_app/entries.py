@@ -32,30 +32,25 @@ def iter_files(collection: Collection) -> Iterator[tuple[int, FileEntry]]:
 
     Opening such a file raises BadEntry, ValueError or OSError when it is not what was frozen.
     """
-    folders = _Folders()
+    folders, prefix = _Folders(), f"{collection.slug}/"
+    pieces = iter_lines(_FILES, collection=collection, piece=PIECE)
     try:
-        for lines in read_ahead(iter_lines(_FILES, collection=collection, piece=PIECE)):
-            for line in lines.split(b"\n")[:-1]:
-                yield _file_entry(collection, line, folders)
+        for lines in read_ahead(pieces):
+            # Fields one by one, and no function for each row: there may be a million.
+            for line in lines.decode().split("\n")[:-1]:
+                position, name, size, sha256, is_same, crc32, mtime_ns, dataset, path = line.split(
+                    "\t"
+                )
+                if "\\" in path:
+                    path = unescape(path.encode()).decode()
+                name = prefix + name
+                opener = folders.opener(dataset) if is_same == "t" else partial(_refuse, name)
+                yield int(position), FileEntry(
+                    name, opener, path, int(size), int(crc32) if crc32 else None, sha256,
+                    int(mtime_ns) if mtime_ns else None,
+                )  # fmt: skip
     finally:
         folders.close()
-
-
-def _file_entry(collection: Collection, line: bytes, folders: "_Folders") -> tuple[int, FileEntry]:
-    position, name, size, sha256, is_same, crc32, mtime_ns, dataset_id, path = line.split(b"\t")
-    full_name = f"{collection.slug}/{name.decode()}"
-    entry = FileEntry(
-        name=full_name,
-        open_fd=folders.opener(dataset_id),
-        path=(unescape(path) if b"\\" in path else path).decode(),
-        size=int(size),
-        crc32=int(crc32) if crc32 else None,
-        sha256=sha256.decode(),
-        mtime_ns=int(mtime_ns) if mtime_ns else None,
-    )
-    if is_same != b"t":
-        entry.open_fd = partial(_refuse, full_name)
-    return int(position), entry
 
 
 def _refuse(name: str, path: str) -> int:
@@ -68,11 +63,11 @@ class _Folders:
     """The folder of the dataset whose files are being opened; items come dataset by dataset."""
 
     def __init__(self) -> None:
-        self._dataset_id = b""
+        self._dataset_id = ""
         self._folder: Beneath | None = None
         self._open: Callable[[str], int] = self._open_first
 
-    def opener(self, dataset_id: bytes) -> Callable[[str], int]:
+    def opener(self, dataset_id: str) -> Callable[[str], int]:
         if dataset_id != self._dataset_id:
             self.close()
             self._dataset_id = dataset_id

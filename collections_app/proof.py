@@ -12,7 +12,7 @@ import os
 import stat
 from array import array
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +24,7 @@ from django.utils import timezone
 from catalog.imaging.files import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.local import dataset_root
 from collections_app.archive.verify import ArchiveReader, CheckedEntry
-from collections_app.archive_files import archive_file
+from collections_app.archive_files import archive_file, mark_time
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_mails
 from collections_app.sharing import NO_ARCHIVE, remove_if_unused
@@ -39,7 +39,7 @@ IMAGES = "images/"
 CHANGED = "the contents differ from the catalog's (SHA-256), although size and time are the same"
 WRONG_CRC = "the catalog has a wrong CRC-32 for this file; import its dataset again"
 TRY_AGAIN = "Nothing is lost: try again builds the same bytes."
-VANISHED = f"The archive's file has vanished from the server. {TRY_AGAIN}"
+VANISHED = f"The archive's file has vanished from the server or is damaged. {TRY_AGAIN}"
 REPLACED = f"The archive's file was changed on the server. {TRY_AGAIN}"
 NOT_ON_DISK = f"The server's disk could not keep the archive. {TRY_AGAIN}"
 
@@ -230,6 +230,9 @@ def _confirm(collection: Collection, sha256: str) -> None:
         archive_path=collection.archive_path,
         archive_size=collection.archive_size,
     )
+    # A copy from a backup, or one that somebody touched, is proven once and not again and again.
+    with suppress(FileNotFoundError):
+        mark_time(archive_file(collection.archive_path), collection.fingerprint)
     shared.update(archive_sha256=sha256, updated_at=timezone.now())
 
 

@@ -7,7 +7,12 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from collections_app.archive_files import has_archive, iter_old_files, remove_archive
+from collections_app.archive_files import (
+    has_archive,
+    has_its_time,
+    iter_old_files,
+    remove_archive,
+)
 from collections_app.models import Collection, Status
 from collections_app.notices import find_due_mails
 from collections_app.proof import VANISHED
@@ -27,6 +32,7 @@ def sweep_collections() -> dict[str, int]:
         "queued": _queue_forgotten(),
         "expired": _expire_old(),
         "vanished": _fail_vanished(),
+        "doubted": _doubt_touched(),
         "proofs": _prove_forgotten(),
         "mails": _tell_forgotten(),
         "files_removed": _remove_stray_files(),
@@ -92,12 +98,28 @@ def _fail_vanished() -> int:
     return failed
 
 
+def _doubt_touched() -> int:
+    """Archives that somebody has written to since their proof, or that came from a backup."""
+    proven = Collection.objects.filter(status=Status.READY).exclude(archive_sha256="").order_by()
+    touched = [
+        path
+        for path, size, fingerprint in proven.values_list(
+            "archive_path", "archive_size", "fingerprint"
+        ).distinct()
+        if has_archive(path, size) and not has_its_time(path, fingerprint)
+    ]
+    for path in touched:
+        logger.warning("the archive %s was written to since its proof; it is proven again", path)
+    return proven.filter(archive_path__in=touched).update(archive_sha256="", queued_at=None)
+
+
 def _prove_forgotten() -> int:
     """Ready archives that are still not proven: that news got lost, or its worker died."""
     # A large archive takes minutes: it must not be announced again and again meanwhile.
     silent_since = timezone.now() - timedelta(seconds=PROOF_LEASES * settings.BUILD_LEASE_SECONDS)
+    silent = Q(queued_at__lt=silent_since) | Q(queued_at__isnull=True)
     ready = Collection.objects.filter(status=Status.READY, archive_sha256="")
-    ids = list(ready.filter(queued_at__lt=silent_since).values_list("pk", flat=True))
+    ids = list(ready.filter(silent).values_list("pk", flat=True))
     Collection.objects.filter(pk__in=ids).update(queued_at=timezone.now())
     for pk in ids:
         announce_proof(pk)
@@ -126,10 +148,18 @@ def _expire_old() -> int:
 def _remove_stray_files() -> int:
     """Files that belong to no collection and that no worker has touched for a while."""
     old = list(iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
+    # Every name holds the token of its attempt. These are asked for first: an attempt that ends
+    # meanwhile is known by its path then.
+    tokens = {
+        str(token)
+        for token in Collection.objects.filter(attempt_token__isnull=False).values_list(
+            "attempt_token", flat=True
+        )
+    }
     known = set(
         Collection.objects.filter(archive_path__in=old).values_list("archive_path", flat=True)
     )
-    stray = [path for path in old if path not in known]
+    stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
     for path in stray:
         remove_archive(path)
     return len(stray)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
 
@@ -51,12 +51,13 @@ class PackedEntry:
     """A text that `pack_text` has deflated already; the writer only copies it.
 
     The archive gets the same bytes as from a `TextEntry` of the same text. The packed text is
-    the `packed_size` bytes of `spool` from `offset` on; `spool` stays open until they are
-    written. `size` in bytes, `crc32` and `sha256` (lower-case hex) are those of the text itself.
+    the `packed_size` bytes of the file behind the descriptor `spool_fd` from `offset` on, which
+    stays open until they are written. `size` in bytes, `crc32` and `sha256` (lower-case hex) are
+    those of the text itself.
     """
 
     name: str
-    spool: BinaryIO
+    spool_fd: int
     offset: int
     size: int
     packed_size: int

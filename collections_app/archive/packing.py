@@ -25,7 +25,7 @@ def pack_text(name: str, chunks: Iterable[bytes], spool: BinaryIO) -> PackedEntr
     digest = Digest()
     for piece in deflate_text(name, chunks, digest):
         end = _write_at(fd, piece, end)
-    return PackedEntry(name, spool, offset, digest.size, end - offset, digest.crc32, digest.sha256)
+    return PackedEntry(name, fd, offset, digest.size, end - offset, digest.crc32, digest.sha256)
 
 
 def deflate_text(name: str, chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ class SpooledText:
 
     def __init__(self, entry: PackedEntry) -> None:
         self._name = entry.name
-        self.fd = entry.spool.fileno()
+        self.fd = entry.spool_fd
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` from `offset` of the spool; returns the number of bytes, never 0."""

@@ -103,7 +103,7 @@ class _Writer:
         if not (
             count == size == status.st_size
             and status.st_mtime_ns == entry.mtime_ns
-            and stat.S_ISREG(status.st_mode)
+            and stat.S_IFMT(status.st_mode) == stat.S_IFREG
         ):
             return False
         room[:start] = header
@@ -240,7 +240,8 @@ class _Progress:
     def entry_done(self, size: int) -> None:
         self._entries += 1
         self._bytes += size
-        if time.monotonic() >= self._due:
+        # Small files take microseconds each: looking at the clock would show among them.
+        if (not self._entries & 31 or size >= _KERNEL_FROM) and time.monotonic() >= self._due:
             self.report()
 
     def report(self) -> None:

@@ -1,11 +1,17 @@
-"""Threads beside a build: what they make arrives in order, and they leave nothing behind."""
+"""Work beside a build: what it makes arrives, in order, and it leaves nothing behind."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from django.db import connection
 
-from collections_app.background import in_background, read_ahead
+from collections_app.archive import BadEntry
+from collections_app.background import in_background, in_child, read_ahead
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,3 +73,77 @@ def test_the_error_of_such_work_is_its_result() -> None:
         pass
     with pytest.raises(ZeroDivisionError):
         answer.result()
+
+
+def test_a_child_computes_beside_the_block_with_a_session_of_its_own() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ours = cursor.fetchone()[0]
+
+        def find_session() -> tuple[int, int]:
+            with connection.cursor() as other:
+                other.execute("SELECT pg_backend_pid()")
+                return os.getpid(), other.fetchone()[0]
+
+        with in_child(find_session) as answer:
+            assert ask(8) == 8
+            process, session = answer.result()
+    assert process != os.getpid()
+    assert session != ours
+    assert ask(9) == 9, "the session of the parent goes on"
+
+
+def test_the_error_of_a_child_is_raised_here() -> None:
+    def work() -> None:
+        raise BadEntry("x.png", "missing", "the file is not there")
+
+    with in_child(work) as answer, pytest.raises(BadEntry, match="is not there"):
+        answer.result()
+
+
+def test_an_error_that_cannot_travel_keeps_its_words() -> None:
+    class Local(Exception):
+        pass
+
+    def work() -> None:
+        raise Local("so it was")
+
+    with in_child(work) as answer, pytest.raises(RuntimeError, match="Local: so it was"):
+        answer.result()
+
+
+def test_a_child_that_is_killed_has_no_answer() -> None:
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with in_child(work) as answer, pytest.raises(ChildProcessError, match="has died"):
+        answer.result()
+
+
+def test_a_child_does_not_outlive_the_block_and_is_waited_for() -> None:
+    pid_of: list[int] = []
+
+    def work() -> None:
+        time.sleep(600)
+
+    with suppress(KeyError), in_child(work) as answer:
+
+        def give_up() -> None:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+            pid_of.extend(map(int, children.read_text().split()))
+            raise KeyError
+
+        answer.result(on_wait=give_up)
+    assert pid_of
+    assert not [pid for pid in pid_of if Path(f"/proc/{pid}").exists() and is_ours(pid)]
+
+
+def is_ours(pid: int) -> bool:
+    """Whether it is one that ``in_child`` began: those run the program of their parent."""
+    mine, other = (Path(f"/proc/{each}/cmdline").read_bytes() for each in (os.getpid(), pid))
+    return mine == other
+
+
+def test_a_large_answer_arrives_whole() -> None:
+    with in_child(lambda: bytes(3_000_000)) as answer:
+        assert answer.result() == bytes(3_000_000)
