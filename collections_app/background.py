@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from django.db import connection, connections
 
@@ -64,6 +64,7 @@ class Answer(Generic[T]):
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._answer: tuple[bool, Any] | None = None
 
     def result(self, *, on_wait: Callable[[], None] = lambda: None) -> T:
         """Wait for it; ``on_wait`` is called about once a second meanwhile, and may raise.
@@ -72,14 +73,20 @@ class Answer(Generic[T]):
             ChildProcessError: the child has ended without an answer.
             Exception: the work has ended with it.
         """
-        answer = b"".join(self._read(on_wait))
-        if not answer:
-            raise ChildProcessError("a process of the build has died")
-        is_done, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        if self._answer is None:
+            self._answer = self._wait(on_wait)
+        is_done, value = self._answer
         if not is_done:
             raise value
         result: T = value
         return result
+
+    def _wait(self, on_wait: Callable[[], None]) -> tuple[bool, Any]:
+        answer = b"".join(self._read(on_wait))
+        if not answer:
+            raise ChildProcessError("a process of the build has died")
+        found: tuple[bool, Any] = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        return found
 
     def _read(self, on_wait: Callable[[], None]) -> Iterator[bytes]:
         poll = select.poll()

@@ -7,12 +7,13 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 import errno
 import logging
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import chain, islice
+from operator import itemgetter
 from typing import NoReturn
 from uuid import UUID, uuid4
 
@@ -25,7 +26,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from catalog.formats import file_size
-from collections_app.archive import BadEntry, Entry, PackedEntry, TextEntry, write_archive
+from collections_app.archive import ArchiveSummary, BadEntry, PackedEntry, TextEntry, write_archive
 from collections_app.archive_files import (
     archive_name,
     free_bytes,
@@ -36,7 +37,7 @@ from collections_app.archive_files import (
     spool_file,
 )
 from collections_app.background import Answer, in_child
-from collections_app.contents import short_texts
+from collections_app.contents import NUM_TEXTS, short_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_items
 from collections_app.models import Collection, Status
@@ -185,32 +186,36 @@ def _write(claim: Claim, fingerprint: str, path: str) -> int:
             spool_file() as spool,
             in_child(partial(pack_tables, collection, texts, spool)) as tables,
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
-            closing(_iter_entries(collection, texts, tables, heartbeat)) as entries,
+            closing(iter_files(collection)) as files,
         ):
-            return write_archive(file, entries, on_progress=heartbeat.beat).size
+            entries = chain(
+                (TextEntry(f"{collection.slug}/{name}", text) for name, text in texts.items()),
+                map(itemgetter(1), files),
+                _await_tables(tables, heartbeat),
+            )
+            summary = write_archive(file, entries, on_progress=heartbeat.beat)
+            _check_complete(collection, summary, num_tables=len(tables.result()))
+            return summary.size
     except BadEntry as error:
         _fail_for_files(collection, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
 
 
-def _iter_entries(
-    collection: Collection,
-    texts: dict[str, bytes],
-    tables: Answer[list[PackedEntry]],
-    heartbeat: "Heartbeat",
-) -> Generator[Entry, None, None]:
-    for name, text in texts.items():
-        yield TextEntry(f"{collection.slug}/{name}", text)
-    number = 0
-    for number, (_, entry) in enumerate(iter_files(collection), start=1):  # noqa: B007
-        yield entry
+def _await_tables(
+    tables: Answer[list[PackedEntry]], heartbeat: "Heartbeat"
+) -> Iterator[PackedEntry]:
+    yield from tables.result(on_wait=heartbeat.touch)
+
+
+def _check_complete(collection: Collection, summary: ArchiveSummary, *, num_tables: int) -> None:
+    """Never silently partial, whatever the reason might be."""
+    number = summary.num_entries - NUM_TEXTS - num_tables
     if number != collection.num_files:
         raise BuildFailed(
             f"Only {number:,} of {collection.num_files:,} files are known to the catalog any more. "
             "Tell the operator."
         )
-    yield from tables.result(on_wait=heartbeat.touch)
 
 
 def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbeat") -> NoReturn:

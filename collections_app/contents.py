@@ -17,8 +17,11 @@ LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", 
                    "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
 
 
+NUM_TEXTS = 3
+
+
 def short_texts(collection: Collection, fingerprint: str) -> dict[str, bytes]:
-    """The texts that stand before the images, by their names below the slug."""
+    """The ``NUM_TEXTS`` texts that stand before the images, by their names below the slug."""
     return {
         "README.md": data_card(collection, fingerprint),
         "collection.json": collection_json(collection, fingerprint),

@@ -1,6 +1,6 @@
 """The files of a frozen collection, as its archive and the look for bad ones want them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
 from catalog.imaging.files import Beneath
@@ -27,7 +27,7 @@ _FILES = """
 """
 
 
-def iter_files(collection: Collection) -> Iterator[tuple[int, FileEntry]]:
+def iter_files(collection: Collection) -> Generator[tuple[str, FileEntry], None, None]:
     """(position, entry) of every item that has a file here, in order.
 
     Opening such a file raises BadEntry, ValueError or OSError when it is not what was frozen.
@@ -45,7 +45,7 @@ def iter_files(collection: Collection) -> Iterator[tuple[int, FileEntry]]:
                     path = unescape(path.encode()).decode()
                 name = prefix + name
                 opener = folders.opener(dataset) if is_same == "t" else partial(_refuse, name)
-                yield int(position), FileEntry(
+                yield position, FileEntry(
                     name, opener, path, int(size), int(crc32) if crc32 else None, sha256,
                     int(mtime_ns) if mtime_ns else None,
                 )  # fmt: skip
@@ -98,4 +98,4 @@ def find_bad_files(
     for position, entry in iter_files(collection):
         on_step()
         if problem := check_entry(entry, on_step=on_step):
-            yield position, problem.reason
+            yield int(position), problem.reason

@@ -41,6 +41,7 @@ _CENTRAL_MIDDLE = struct.pack("<3HI", 0, 0, 0, _ATTRIBUTES)  # no comment, disk 
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
+LOCAL_SIZE = _LOCAL.size
 _CRC = struct.Struct("<I")
 _SIZES = struct.Struct("<3I")
 
@@ -78,16 +79,17 @@ def central_record(name: bytes, method: int, crc: int, packed: int, size: int, a
     return fixed + name + extra
 
 
-def stored_records(name: bytes, crc: int, size: int, at: int) -> tuple[bytes, bytes]:
-    """The local header and the central record of a stored file, made together: that is faster."""
-    if size >= MAX_32 or at >= MAX_32:
-        central = central_record(name, STORED, crc, size, size, at)
-        return local_header(name, STORED, crc, size, size), central
+def pack_stored(view: memoryview, start: int, name: bytes, crc: int, size: int, at: int) -> bytes:
+    """Put the local header of a stored file under 4 GiB into `view`, from `start` on.
+
+    Returns its central record; `at` is the offset of the header in the archive.
+    """
     length = len(name)
-    return (
-        _LOCAL.pack(_PLAIN_LOCAL, crc, size, size, length, 0) + name,
-        _CENTRAL.pack(_PLAIN_CENTRAL, crc, size, size, length, 0, _CENTRAL_MIDDLE, at) + name,
-    )
+    _LOCAL.pack_into(view, start, _PLAIN_LOCAL, crc, size, size, length, 0)
+    view[start + LOCAL_SIZE : start + LOCAL_SIZE + length] = name
+    if at >= MAX_32:
+        return central_record(name, STORED, crc, size, size, at)
+    return _CENTRAL.pack(_PLAIN_CENTRAL, crc, size, size, length, 0, _CENTRAL_MIDDLE, at) + name
 
 
 def end_records(count: int, size: int, at: int) -> bytes:

@@ -9,51 +9,54 @@ import os
 
 # Measured on ext4, Linux 6: larger writes make the page cache look for larger pieces of memory,
 # which takes twice as long.
-_BUFFER = 256 << 10
+BUFFER = 256 << 10
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink:
-    """Appends to a file descriptor from offset 0 on. Nothing else may write to it meanwhile."""
+    """Appends to a file descriptor from offset 0 on. Nothing else may write to it meanwhile.
+
+    The first `used` bytes of `view` are still to be written, behind the `flushed` ones.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._view = memoryview(bytearray(_BUFFER))
-        self._used = 0
-        self._flushed = 0
+        self.view = memoryview(bytearray(BUFFER))
+        self.used = 0
+        self.flushed = 0
 
     @property
     def position(self) -> int:
         """Bytes written so far, those still in the buffer included."""
-        return self._flushed + self._used
+        return self.flushed + self.used
 
     def write(self, data: bytes) -> None:
         """Append `data`."""
-        if self._used + len(data) > _BUFFER:
+        if self.used + len(data) > BUFFER:
             self.flush()
-        if len(data) > _BUFFER:
+        if len(data) > BUFFER:
             self._write_out(memoryview(data))
             return
-        self._view[self._used : self._used + len(data)] = data
-        self._used += len(data)
+        self.view[self.used : self.used + len(data)] = data
+        self.used += len(data)
 
     def room(self, size: int) -> memoryview:
         """A part of the buffer, of `size` bytes if it holds so many, to be filled by the caller."""
-        end = self._used + size
-        if end > _BUFFER:
+        end = self.used + size
+        if end > BUFFER:
             self.flush()
-            end = min(size, _BUFFER)
-        return self._view[self._used : end]
+            end = min(size, BUFFER)
+        return self.view[self.used : end]
 
     def advance(self, size: int) -> None:
         """Append the first `size` bytes of what `room` gave."""
-        self._used += size
+        self.used += size
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite bytes that were appended before."""
-        if offset >= self._flushed:
-            start = offset - self._flushed
-            self._view[start : start + len(data)] = data
+        if offset >= self.flushed:
+            start = offset - self.flushed
+            self.view[start : start + len(data)] = data
             return
         self.flush()
         # A few bytes inside the file need no new space: the kernel takes all of them or fails.
@@ -65,7 +68,7 @@ class Sink:
             return
         self.flush()
         os.lseek(self._fd, size, os.SEEK_CUR)
-        self._flushed += size
+        self.flushed += size
 
     def copy_from(self, source_fd: int, offset: int, size: int) -> int:
         """Let the kernel append up to `size` bytes of the source from `offset` on.
@@ -74,18 +77,18 @@ class Sink:
         """
         self.flush()
         copied = copy_in_kernel(source_fd, self._fd, offset, size)
-        self._flushed += copied
+        self.flushed += copied
         return copied
 
     def flush(self) -> None:
         """Hand the buffer to the operating system."""
-        used, self._used = self._used, 0
-        self._write_out(self._view[:used])
+        used, self.used = self.used, 0
+        self._write_out(self.view[:used])
 
     def _write_out(self, view: memoryview) -> None:
         while view:
             written = os.write(self._fd, view)
-            self._flushed += written
+            self.flushed += written
             view = view[written:]
 
 
