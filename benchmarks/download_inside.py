@@ -16,8 +16,11 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
+from collections_app.archive_files import mark_time
+
 BLOCK = 1 << 20
 NAME = "benchmark.zip"
+FINGERPRINT = "0" * 64
 
 
 def write_archive(path: Path, size: int) -> None:
@@ -28,6 +31,7 @@ def write_archive(path: Path, size: int) -> None:
         for number in range(-(-size // BLOCK)):
             block = number.to_bytes(8, "big") + noise[8:]
             file.write(block[: size - number * BLOCK])
+    mark_time(path, FINGERPRINT)
 
 
 def prepare(size: int) -> dict[str, str]:
@@ -42,7 +46,7 @@ def prepare(size: int) -> dict[str, str]:
             "slug": "large",
             "status": "ready",
             "archive_size": size,
-            "fingerprint": "0" * 64,
+            "fingerprint": FINGERPRINT,
             # As if it were proven: nobody shall read it meanwhile.
             "archive_sha256": "0" * 64,
             "finished_at": now,

@@ -66,12 +66,17 @@ def measure(folder: Folder, options: Namespace) -> Figures:
     folder.make_database(DATABASE)
     program = find_nginx()
     figures: Figures = {"downloads": DOWNLOADS, "rate": RATE, "workers": WORKERS, "ways": {}}
-    with _served(folder, prefix="") as way:
-        figures["ways"]["gunicorn alone"] = _measure_way(way, options.rounds)
-    if program:
-        with _served(folder, prefix="/protected/") as way, _behind(folder, program, way) as front:
-            figures["ways"]["behind nginx"] = _measure_way(front, options.rounds)
-    archive_root(folder).joinpath("benchmark.zip").unlink()
+    try:
+        with _served(folder, prefix="") as way:
+            figures["ways"]["gunicorn alone"] = _measure_way(way, options.rounds)
+        if program:
+            with (
+                _served(folder, prefix="/protected/") as way,
+                _behind(folder, program, way) as front,
+            ):
+                figures["ways"]["behind nginx"] = _measure_way(front, options.rounds)
+    finally:
+        archive_root(folder).joinpath("benchmark.zip").unlink(missing_ok=True)
     return figures
 
 

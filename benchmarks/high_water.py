@@ -2,6 +2,7 @@
 
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,8 @@ _HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 class HighWater(threading.Thread):
     """While the block runs, looks at the one program that this process starts in it.
+
+    What that program forks counts with the memory that it does not share.
 
     ``peak`` is in bytes, 0 if nothing was seen. The kernel's figure after a program's end
     (``ru_maxrss``) is of no use for small ones: it counts what the process held before it became
@@ -48,7 +51,7 @@ class HighWater(threading.Thread):
             try:
                 program = program or self._find()
                 if program:
-                    self.peak = max(self.peak, high_water(program))
+                    self.peak = max(self.peak, high_water(program) + _of_helpers(program))
             except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
                 program = None
 
@@ -56,6 +59,15 @@ class HighWater(threading.Thread):
         """The child, once it is the program and no longer a copy of this process."""
         started = (each for each in self._parent.children() if each.pid not in self._others)
         return next((child for child in started if child.cmdline() != self._command), None)
+
+
+def _of_helpers(program: psutil.Process) -> int:
+    """What the processes that it has forked hold for themselves alone, in bytes."""
+    total = 0
+    for child in program.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += child.memory_full_info().uss
+    return total
 
 
 def high_water(process: psutil.Process) -> int:

@@ -55,12 +55,14 @@ def delete_dataset(*, dataset: Dataset) -> None:
     Raises:
         StillInUse: a collection holds at least one of its images.
     """
-    if dataset.images.filter(collection_items__isnull=False).exists():
-        raise StillInUse(
-            f"Collections hold images of “{dataset.title}”. Deactivate it instead: it then "
-            "disappears from search, and the collections stay whole."
-        )
     with transaction.atomic():
+        # First: nobody freezes these images between the question and the end.
+        claim_dataset(dataset=dataset)
+        if dataset.images.filter(collection_items__isnull=False).exists():
+            raise StillInUse(
+                f"Collections hold images of “{dataset.title}”. Deactivate it instead: it then "
+                "disappears from search, and the collections stay whole."
+            )
         images = Image.objects.filter(dataset=dataset)
         _delete_unseen(ImageLabel.objects.filter(image__in=images))
         _delete_unseen(images)
@@ -75,12 +77,12 @@ def delete_images(*, image_ids: Iterable[int]) -> None:
         StillInUse: a collection holds one of them.
     """
     images = Image.objects.filter(pk__in=list(image_ids))
-    if held := images.filter(collection_items__isnull=False).first():
-        raise StillInUse(f"A collection holds the image “{held.source_id}”; it must stay.")
     with transaction.atomic():
         dataset_ids = set(images.values_list("dataset_id", flat=True))
         with connection.cursor() as cursor:
             lock_datasets(cursor, sorted(dataset_ids))
+        if held := images.filter(collection_items__isnull=False).first():
+            raise StillInUse(f"A collection holds the image “{held.source_id}”; it must stay.")
         images.delete()
         rebuild_profiles(dataset_ids=dataset_ids)
         _state_what_publishers_do(dataset_ids)

@@ -1,6 +1,7 @@
 """Looking after collections: mostly to read, with actions that call the services."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -97,7 +98,9 @@ class CollectionAdmin(BigModelAdmin):
 
     @admin.action(description="Cancel the build", permissions=["change"])
     def cancel(self, request: HttpRequest, collections: QuerySet) -> None:
-        self._each(request, collections, services.cancel_build, "canceled")
+        # Whoever acts here, it is the operator: the owner has to be told.
+        cancel = partial(services.cancel_build, by_owner=False)
+        self._each(request, collections, cancel, "canceled")
 
     @admin.action(description="Keep the archive for longer, from now on", permissions=["change"])
     def extend(self, request: HttpRequest, collections: QuerySet) -> None:

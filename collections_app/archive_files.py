@@ -6,7 +6,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -61,7 +61,8 @@ def mark_time(path: Path, fingerprint: str) -> None:
 
 
 def _time_of(fingerprint: str) -> int:
-    return _EPOCH + int(fingerprint[:7], 16)
+    # Even: some file systems count in steps of two seconds.
+    return _EPOCH + (int(fingerprint[:7], 16) & ~1)
 
 
 @contextmanager
@@ -90,8 +91,18 @@ def has_archive(relative: str, size: int | None) -> bool:
 
 
 def has_its_time(relative: str, fingerprint: str) -> bool:
-    """Whether nobody has written to the archive since ``mark_time``, as far as its time tells."""
-    return int(archive_file(relative).lstat().st_mtime) == _time_of(fingerprint)
+    """Whether nobody has written to the archive since ``mark_time``, as far as its time tells.
+
+    Of a file whose time we may not set, nothing can be told.
+    """
+    status = archive_file(relative).lstat()
+    is_ours = os.geteuid() in (0, status.st_uid)
+    return not is_ours or int(status.st_mtime) == _time_of(fingerprint)
+
+
+def is_empty() -> bool:
+    """Whether there is nothing at all where archives lie."""
+    return not any(settings.ARCHIVE_ROOT.glob("*"))
 
 
 def remove_archive(relative: str) -> None:
@@ -112,6 +123,8 @@ def iter_old_files(*, older_than: float) -> Iterator[str]:
     """
     now = time.time()
     for file in settings.ARCHIVE_ROOT.glob("*"):
-        # Not the time of modification, which `mark_time` sets.
-        if file.is_file() and abs(now - file.stat().st_ctime) > older_than:
-            yield file.name
+        with suppress(FileNotFoundError):  # a worker has just renamed it
+            status = file.lstat()
+            # Not the time of modification, which `mark_time` sets.
+            if not stat.S_ISDIR(status.st_mode) and abs(now - status.st_ctime) > older_than:
+                yield file.name

@@ -4,8 +4,10 @@ import os
 import pickle
 import select
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -16,21 +18,7 @@ T = TypeVar("T")
 _WAIT_SECONDS = 1.0
 
 
-# --- Threads: for work that waits ---
-@contextmanager
-def in_background(work: Callable[[], T]) -> Iterator[Future[T]]:
-    """Do ``work`` in a thread beside the block, which ends no earlier than the work."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(_then_disconnect, work)
-
-
-def _then_disconnect(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    finally:
-        _disconnect()
-
-
+# --- A thread: for work that waits ---
 def _disconnect() -> None:
     """Of the thread that calls it: each has its own."""
     connection.close()
@@ -103,16 +91,17 @@ class Answer(Generic[T]):
 
 @contextmanager
 def in_child(work: Callable[[], T]) -> Iterator[Answer[T]]:
-    """Do ``work`` in a child process beside the block; it does not outlive the block.
+    """Do ``work`` in a child process beside the block; it outlives neither block nor parent.
 
     A thread would hinder the other one: whoever reads many small files gives up Python's lock with
     each system call, and waits for it behind the thread that computes. What the work returns or
     raises is pickled. The child shares the open files, and nothing else that it changes.
     """
     reading, writing = os.pipe()
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid == 0:
-        _work_and_exit(work, writing)
+        os.close(reading)
+        _work_and_exit(work, writing, parent)
     os.close(writing)
     try:
         yield Answer(reading)
@@ -123,9 +112,10 @@ def in_child(work: Callable[[], T]) -> Iterator[Answer[T]]:
         os.waitpid(pid, 0)
 
 
-def _work_and_exit(work: Callable[[], object], fd: int) -> NoReturn:
+def _work_and_exit(work: Callable[[], object], fd: int, parent: int) -> NoReturn:
     """Never returns into the code of the parent, nor runs what that does at its end."""
     try:
+        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
         # The parent's session must be neither used nor closed: psycopg leaves it alone.
         connections[connection.alias] = connection.copy()
         try:
@@ -136,6 +126,13 @@ def _work_and_exit(work: Callable[[], object], fd: int) -> NoReturn:
             pipe.write(answer)
     finally:
         os._exit(0)
+
+
+def _end_with(parent: int) -> None:
+    """Nobody waits for the work of a parent that was killed."""
+    while os.getppid() == parent:
+        time.sleep(_WAIT_SECONDS)
+    os._exit(1)
 
 
 def _pickle_error(error: BaseException) -> bytes:

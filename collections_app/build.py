@@ -7,7 +7,7 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 import errno
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,9 +39,9 @@ from collections_app.archive_files import (
 from collections_app.background import Answer, in_child
 from collections_app.contents import NUM_TEXTS, short_texts
 from collections_app.entries import find_bad_files, iter_files
-from collections_app.frozen import compute_fingerprint, settle_items
+from collections_app.frozen import compute_fingerprint, settle_if_needed
 from collections_app.models import Collection, Status
-from collections_app.queue import announce_mails, announce_proof
+from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.sharing import (
     NO_ARCHIVE,
     NO_CLAIM,
@@ -66,6 +66,9 @@ BYTES_OF_TEXTS = 1 << 20
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+OnProgress = Callable[[int], None]
+
+
 class BuildFailed(Exception):
     """The archive cannot be written; the message is for the collection's page."""
 
@@ -78,13 +81,16 @@ class Claim:
     token: UUID
 
 
-def build_collection(*, collection_id: int) -> None:
-    """Build a pending collection that nobody else is building; do nothing otherwise."""
+def build_collection(*, collection_id: int, on_progress: OnProgress = lambda done: None) -> None:
+    """Build a pending collection that nobody else is building; do nothing otherwise.
+
+    ``on_progress`` is called with the bytes written so far, about once a second.
+    """
     claim = claim_collection(collection_id=collection_id)
     if claim is None:
         return
     try:
-        build_claimed(claim)
+        build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
         logger.info("collection %s: taken over while it was built", claim.collection.uuid)
     except BuildFailed as error:
@@ -123,7 +129,7 @@ def claim_collection(*, collection_id: int) -> Claim | None:
     return Claim(collection, token)
 
 
-def build_claimed(claim: Claim) -> None:
+def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
     """Write the archive of a claimed collection and finish it, or share the one that is there.
 
     Raises:
@@ -131,29 +137,24 @@ def build_claimed(claim: Claim) -> None:
         LeaseLost: the collection is no longer this worker's; nothing of it stays.
     """
     collection = claim.collection
-    _settle(collection)
+    _forget_problems(collection)
+    settle_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
+    # Reserved before looking for an archive: nobody else finishes one in between.
+    if not reserve_build(token=claim.token, fingerprint=fingerprint):
+        wait_for_other(token=claim.token, fingerprint=fingerprint)
+        if Collection.objects.claimable().filter(pk=collection.pk).exists():
+            announce_build(collection.pk)  # the other one has ended meanwhile
+        return
     if adopt_archive(token=claim.token, fingerprint=fingerprint):
         _announce_end(collection)
         return
-    if not reserve_build(token=claim.token, fingerprint=fingerprint):
-        wait_for_other(token=claim.token, fingerprint=fingerprint)
-        return
     _check_space(claim)
-    _forget_problems(collection)
     path = archive_name(fingerprint, claim.token)
-    size = _write(claim, fingerprint, path)
+    size = _write(claim, fingerprint, path, Heartbeat(claim, on_progress))
     if not _finish(claim, path, size, fingerprint):
         remove_archive(path)
         raise LeaseLost
-
-
-def _settle(collection: Collection) -> None:
-    """Collections that were frozen by an earlier version have neither names nor digest yet."""
-    if not collection.items_sha256:
-        with transaction.atomic():
-            settle_items(collection)
-            collection.save(update_fields=["items_sha256"])
 
 
 def _check_space(claim: Claim) -> None:
@@ -176,9 +177,9 @@ def _forget_problems(collection: Collection) -> None:
     collection.items.filter(is_left_out=False).with_problems().update(problem="")
 
 
-def _write(claim: Claim, fingerprint: str, path: str) -> int:
+def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") -> int:
     """Write the archive to ``path`` and return its size in bytes."""
-    collection, heartbeat = claim.collection, Heartbeat(claim)
+    collection = claim.collection
     texts = short_texts(collection, fingerprint)
     partial_path = partial_name(collection.uuid, claim.token)
     try:
@@ -259,6 +260,9 @@ def _explain_os_error(error: OSError) -> BuildFailed:
 def _finish(claim: Claim, path: str, size: int, fingerprint: str) -> bool:
     archive = Archive(path=path, size=size, sha256="", fingerprint=fingerprint)
     with transaction.atomic():
+        # In the order of their keys, as everybody locks several: no two wait for each other.
+        same = Collection.objects.pending().filter(fingerprint=fingerprint)
+        list(same.select_for_update().order_by("pk").values_list("pk"))
         mine = Collection.objects.claimed_by(claim.token)
         if not mine.update(**ready_values(archive)):
             return False
@@ -298,8 +302,9 @@ class Heartbeat:
         LeaseLost: the collection is no longer this worker's.
     """
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
         self._claim = claim
+        self._on_progress = on_progress
         self._next = 0.0
         self._done = (0, 0)
 
@@ -321,6 +326,7 @@ class Heartbeat:
         )
         if not renewed:
             raise LeaseLost
+        self._on_progress(size)
 
 
 def _lease_end() -> CombinedExpression:

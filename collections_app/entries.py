@@ -76,10 +76,11 @@ class _Folders:
 
     def _open_first(self, path: str) -> int:
         """Only an opening may fail: what is wrong with the folder is wrong with each file."""
-        root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
-        self._folder = Beneath(root)
-        self._open = self._folder.open_fd
-        return self._open(path)
+        if self._folder is None:
+            root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
+            self._folder = Beneath(root)
+            self._open = self._folder.open_fd
+        return self._folder.open_fd(path)
 
     def close(self) -> None:
         if self._folder:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from collections_app.archive import WRITER_VERSION, UniqueNames, safe_name
 from collections_app.copying import iter_lines
@@ -48,6 +48,14 @@ def settle_items(collection: Collection) -> None:
     if names.must_change:
         _name_files(collection)
         collection.items_sha256 = _digest(collection, NameCheck())
+
+
+def settle_if_needed(collection: Collection) -> None:
+    """Collections that were frozen by an earlier version have neither names nor digest yet."""
+    if not collection.items_sha256:
+        with transaction.atomic():
+            settle_items(collection)
+            collection.save(update_fields=["items_sha256"])
 
 
 def _digest(collection: Collection, names: NameCheck) -> str:

@@ -37,7 +37,10 @@ class NameCheck:
         self._folders.update(name.rpartition(b"/")[0] for name in names)
         if not self._is_unsafe and not _is_plain(folded, names):
             given = lines.decode().split("\n")
-            self._is_unsafe = any(safe_name(name) != name for name in given if name)
+            # How systems fold letters beyond ASCII is known to the careful way alone.
+            self._is_unsafe = not lines.isascii() or any(
+                safe_name(name) != name for name in given if name
+            )
 
     @property
     def must_change(self) -> bool:

@@ -1,7 +1,7 @@
 """News for the next page: collections that became ready, or failed, while their owner was away.
 
-The session holds since when there may be news; it is set when something is queued and taken away
-when nothing is to come any more. Without it no page asks the database.
+The session holds since when there may be news; it is set when something is queued, or seen to be
+pending, and taken away when nothing is to come any more. Without it no page asks the database.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,10 @@ class News:
 
 
 def expect_news(session: SessionBase) -> None:
-    """From now on the user's pages ask for news; to be called before a build is queued."""
+    """From now on the pages of this session ask for news; called again, it changes nothing.
+
+    To be called before a build is queued, and by a page that promises news of one.
+    """
     if SEEN_KEY not in session:
         session[SEEN_KEY] = timezone.now().isoformat()
 

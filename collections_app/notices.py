@@ -4,6 +4,7 @@ import logging
 import smtplib
 from datetime import timedelta
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
@@ -15,6 +16,7 @@ from collections_app.models import Collection, Status
 logger = logging.getLogger(__name__)
 
 SMTP_SECONDS = 20
+PERMANENT = 500
 # Later than that the mail would surprise more than help; the page says it all.
 GIVE_UP_AFTER = timedelta(days=1)
 
@@ -26,36 +28,56 @@ def find_due_mails() -> list[int]:
 
 
 def tell_due_owners() -> None:
-    """Send all mails that are due."""
+    """Send all mails that are due, until the mail server does not answer."""
     for collection_id in find_due_mails():
-        tell_owner(collection_id=collection_id)
+        if not tell_owner(collection_id=collection_id):
+            return
 
 
-def tell_owner(*, collection_id: int) -> None:
+def tell_owner(*, collection_id: int) -> bool:
     """Send the mail that is due, once, however often and by whomever this is called.
 
     When the mail server does not take it, it stays due, and the next sweep tries again; a day
-    after the build ended it is given up.
+    after the build ended it is given up. Returns False when the server does not answer at all.
     """
     claimed = Collection.objects.filter(
         pk=collection_id, mail_is_due=True, status__in=(Status.READY, Status.FAILED)
     ).update(mail_is_due=False)
     if not claimed:
-        return
+        return True
     collection = Collection.objects.select_related("user").filter(pk=collection_id).first()
     if collection is None or not _is_wanted(collection):
-        return
+        return True
+    return _send(collection)
+
+
+def _send(collection: Collection) -> bool:
     try:
         _write_mail(collection).send()
-    except (smtplib.SMTPException, OSError) as error:
-        # Whoever has queued it again meanwhile will be told of that end.
-        Collection.objects.filter(pk=collection.pk, finished_at=collection.finished_at).update(
-            mail_is_due=True
-        )
-        logger.warning("collection %s: the mail was not sent: %s", collection.uuid, error)
+    except smtplib.SMTPRecipientsRefused as error:
+        # 4xx: later perhaps. 5xx: an address that is wrong, and no better tomorrow (RFC 5321).
+        if all(code < PERMANENT for code, _ in error.recipients.values()):
+            _keep_due(collection)
+        logger.error("collection %s: the address is refused: %s", collection.uuid, error)
     except ValueError as error:
-        # Such an address is no better tomorrow.
         logger.error("collection %s: the mail cannot be written: %s", collection.uuid, error)
+    except smtplib.SMTPResponseException as error:
+        _keep_due(collection)
+        logger.warning("collection %s: the mail was not taken: %s", collection.uuid, error)
+    except (smtplib.SMTPException, OSError) as error:
+        _keep_due(collection)
+        logger.warning("collection %s: the mail was not sent: %s", collection.uuid, error)
+        return False
+    except SoftTimeLimitExceeded:
+        _keep_due(collection)
+        raise
+    return True
+
+
+def _keep_due(collection: Collection) -> None:
+    """Whoever has queued it again meanwhile will be told of that end."""
+    same = Collection.objects.filter(pk=collection.pk, finished_at=collection.finished_at)
+    same.update(mail_is_due=True)
 
 
 def _is_wanted(collection: Collection) -> bool:

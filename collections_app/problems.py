@@ -5,9 +5,13 @@ sound images costs nothing here.
 """
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
+from django.conf import settings
 from django.db.models.fields.json import KT
 
 from collections_app.csv_text import csv_text
@@ -73,14 +77,35 @@ def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> 
     )
 
 
-def write_problems(collection: Collection, *, is_left_out: bool) -> Iterator[bytes]:
-    """The bad items as CSV (RFC 4180, UTF-8), columns as in the archive's missing.csv."""
+def spool_problems(collection: Collection, *, is_left_out: bool) -> BinaryIO:
+    """The bad items as CSV (UTF-8), with the columns of the archive's missing.csv.
+
+    They stand in a file without a name beside the archives, at its beginning; whoever asks closes
+    it. It is whole before the first byte is sent: only a file leaves the threads for pages, and
+    its reader, however slow, holds no connection to the database.
+
+    Raises:
+        OSError: the archives' disk takes no more.
+    """
+    root: Path = settings.ARCHIVE_ROOT
+    root.mkdir(parents=True, exist_ok=True)
+    file = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - the answer closes it
+    try:
+        file.writelines(_write_problems(collection, is_left_out=is_left_out))
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _write_problems(collection: Collection, *, is_left_out: bool) -> Iterator[bytes]:
     yield csv_text([COLUMNS])
     frozen = [KT(f"metadata_json__{name}") for name in COLUMNS[:3]]
     problems = list_problems(collection, is_left_out=is_left_out)
     rows = problems.values_list("position", *frozen, "sha256", "problem")
     last = 0
-    # By position, a chunk a query: a reader that is slow or goes away holds nothing open.
+    # By position, a chunk a query: a million of them are never in memory at once.
     while found := list(rows.filter(position__gt=last)[:ROWS_PER_CHUNK]):
         yield csv_text(cells for _, *cells in found)
         last = found[-1][0]

@@ -25,6 +25,7 @@ from catalog.imaging.files import FileChanged, UnsafePath, open_beneath, read_fa
 from catalog.local import dataset_root
 from collections_app.archive.verify import ArchiveReader, CheckedEntry
 from collections_app.archive_files import archive_file, mark_time
+from collections_app.frozen import settle_if_needed
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_mails
 from collections_app.sharing import NO_ARCHIVE, remove_if_unused
@@ -90,6 +91,7 @@ def prove_archive(*, collection_id: int) -> None:
     collection = unproven.filter(pk=collection_id).first()
     if collection is None:
         return
+    settle_if_needed(collection)
     try:
         verdict = _judge(collection)
         if verdict.reason:
@@ -231,14 +233,14 @@ def _confirm(collection: Collection, sha256: str) -> None:
         archive_size=collection.archive_size,
     )
     # A copy from a backup, or one that somebody touched, is proven once and not again and again.
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, PermissionError):
         mark_time(archive_file(collection.archive_path), collection.fingerprint)
     shared.update(archive_sha256=sha256, updated_at=timezone.now())
 
 
 def _withdraw(collection: Collection, verdict: _Verdict) -> None:
     """Fail all collections of the archive, name the bad items in each, and remove the file."""
-    path, now = collection.archive_path, timezone.now()
+    path = collection.archive_path
     with transaction.atomic():
         ready = Collection.objects.filter(status=Status.READY, archive_path=path)
         shared = list(ready.select_for_update().order_by("pk").values_list("pk", flat=True))
@@ -250,10 +252,11 @@ def _withdraw(collection: Collection, verdict: _Verdict) -> None:
         Collection.objects.filter(pk__in=shared).update(
             status=Status.FAILED,
             error_message=verdict.reason,
-            finished_at=now,
+            # Not earlier: what of this user ends meanwhile is told first.
+            finished_at=timezone.now(),
             expires_at=None,
             mail_is_due=F("wants_mail"),
-            updated_at=now,
+            updated_at=timezone.now(),
             **NO_ARCHIVE,
         )
     logger.error("archive %s withdrawn: %s", path, verdict.reason)

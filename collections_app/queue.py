@@ -26,11 +26,12 @@ def announce_proof(collection_id: int) -> None:
 def announce_mails() -> None:
     """Have the owners told by mail whose collections are done, as far as they want it."""
     if settings.EMAIL_IS_CONFIGURED:
-        _announce(MAIL_TASK)
+        # One that nobody took in time is worth nothing: the sweep sends the next.
+        _announce(MAIL_TASK, expires=settings.SWEEP_SECONDS)
 
 
-def _announce(task: str, *args: int) -> None:
+def _announce(task: str, *args: int, expires: float | None = None) -> None:
     try:
-        current_app.send_task(task, args=args)
+        current_app.send_task(task, args=args, expires=expires)
     except OperationalError:
         logger.warning("The broker does not answer; the sweep will announce %s %s.", task, args)

@@ -1,10 +1,11 @@
 """Every way in which a user moves a collection: create, retry, rebuild, expire, delete."""
 
+import time
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum, Value
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -31,6 +32,9 @@ from collections_app.sharing import (
 
 FREEZE_TRIES = 5
 CANCELLED = "You cancelled this build."
+CANCELLED_BY_OPERATOR = "The operator cancelled this build. It can be built again."
+# So long a page may look at files before it says that there are too many.
+LOOK_SECONDS = 20
 
 
 class NotBuildable(Exception):
@@ -180,7 +184,16 @@ def rebuild_collection(*, collection: Collection) -> None:
 
 
 def _has_bad_files(collection: Collection) -> bool:
-    return any(True for _ in find_bad_files(collection))
+    until = time.monotonic() + LOOK_SECONDS
+
+    def stop_in_time() -> None:
+        if time.monotonic() > until:
+            raise NotPossibleNow(
+                "There are too many files to look at now. Remove the archive; then it can be "
+                "built again."
+            )
+
+    return any(True for _ in find_bad_files(collection, on_step=stop_in_time))
 
 
 def build_without_problems(*, collection: Collection) -> int:
@@ -238,8 +251,10 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     transaction.on_commit(lambda: announce_build(collection.pk))
 
 
-def cancel_build(*, collection: Collection) -> None:
+def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
     """Stop a build that waits or runs; the choice is kept and can be built later.
+
+    The owner is told unless it was they.
 
     Raises:
         NotPossibleNow: it is not pending.
@@ -250,7 +265,8 @@ def cancel_build(*, collection: Collection) -> None:
         .filter(pk=collection.pk)
         .update(
             status=Status.FAILED,
-            error_message=CANCELLED,
+            error_message=CANCELLED if by_owner else CANCELLED_BY_OPERATOR,
+            mail_is_due=Value(False) if by_owner else F("wants_mail"),
             finished_at=now,
             updated_at=now,
             **NO_CLAIM,
@@ -304,9 +320,11 @@ def delete_collection(*, collection: Collection) -> None:
 
 def delete_account(*, user: User) -> None:
     """Delete a user with all collections and their archives."""
-    for collection in Collection.objects.filter(user=user):
-        delete_collection(collection=collection)
-    user.delete()
+    with transaction.atomic():
+        lock_quota(user)
+        for collection in Collection.objects.filter(user=user):
+            delete_collection(collection=collection)
+        user.delete()
 
 
 def set_expiry(*, collection: Collection, expires_at: datetime) -> None:

@@ -1,6 +1,7 @@
 """What beat does every half minute: nothing stays stuck, nothing stays behind."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils import timezone
 from collections_app.archive_files import (
     has_archive,
     has_its_time,
+    is_empty,
     iter_old_files,
     remove_archive,
 )
@@ -23,20 +25,32 @@ from collections_app.sharing import NO_ARCHIVE, NO_CLAIM, remove_if_unused
 logger = logging.getLogger(__name__)
 
 PROOF_LEASES = 10
+# So many archives do not vanish one by one.
+MANY = 3
 
 
 def sweep_collections() -> dict[str, int]:
     """Fail the hopeless, queue the forgotten, expire the old, remove stray files."""
-    return {
-        "failed": _fail_hopeless(),
-        "queued": _queue_forgotten(),
-        "expired": _expire_old(),
-        "vanished": _fail_vanished(),
-        "doubted": _doubt_touched(),
-        "proofs": _prove_forgotten(),
-        "mails": _tell_forgotten(),
-        "files_removed": _remove_stray_files(),
+    steps = {
+        "failed": _fail_hopeless,
+        "queued": _queue_forgotten,
+        "expired": _expire_old,
+        "vanished": _fail_vanished,
+        "doubted": _doubt_touched,
+        "proofs": _prove_forgotten,
+        "mails": _tell_forgotten,
+        "files_removed": _remove_stray_files,
     }
+    return {name: _try(step) for name, step in steps.items()}
+
+
+def _try(step: Callable[[], int]) -> int:
+    """One file that cannot be looked at must not keep the other steps from being done."""
+    try:
+        return step()
+    except OSError:
+        logger.exception("a step of the sweep could not be done")
+        return 0
 
 
 def _fail_hopeless() -> int:
@@ -67,10 +81,13 @@ def _queue_forgotten() -> int:
     silent_since = now - timedelta(seconds=settings.BUILD_LEASE_SECONDS)
     silent_until = now + timedelta(seconds=settings.BUILD_LEASE_SECONDS)
     untold = Q(queued_at__lt=silent_since) | Q(queued_at__gt=silent_until)
-    forgotten = Collection.objects.claimable().filter(Q(attempt_token__isnull=False) | untold)
+    # Its worker is gone, and nobody was told since it began.
+    left_behind = Q(attempt_token__isnull=False, queued_at__lte=F("started_at"))
+    forgotten = Collection.objects.claimable().filter(untold | left_behind)
     ids = list(forgotten.values_list("pk", flat=True))
-    Collection.objects.filter(pk__in=ids).update(queued_at=now)
     for pk in ids:
+        # One by one: workers lock several rows in an order of their own.
+        Collection.objects.pending().filter(pk=pk).update(queued_at=now)
         announce_build(pk)
     return len(ids)
 
@@ -78,15 +95,16 @@ def _queue_forgotten() -> int:
 def _fail_vanished() -> int:
     """Ready collections whose file somebody has taken away or cut off behind our back."""
     archives = Collection.objects.filter(status=Status.READY).order_by()
-    gone = [
-        path
-        for path, size in archives.values_list("archive_path", "archive_size").distinct()
-        if not has_archive(path, size)
-    ]
+    known = list(archives.values_list("archive_path", "archive_size").distinct())
+    gone = [path for path, size in known if not has_archive(path, size)]
+    if len(gone) == len(known) >= MANY and is_empty():
+        logger.error("no archive is there at all: is the disk of the archives mounted?")
+        return 0
     now = timezone.now()
     failed = archives.filter(archive_path__in=gone).update(
         status=Status.FAILED,
         error_message=VANISHED,
+        mail_is_due=F("wants_mail"),
         finished_at=now,
         expires_at=None,
         updated_at=now,
@@ -160,6 +178,13 @@ def _remove_stray_files() -> int:
         Collection.objects.filter(archive_path__in=old).values_list("archive_path", flat=True)
     )
     stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
-    for path in stray:
+    return sum(map(_remove, stray))
+
+
+def _remove(path: str) -> bool:
+    try:
         remove_archive(path)
-    return len(stray)
+    except OSError as error:
+        logger.error("the stray file %s cannot be removed: %s", path, error)
+        return False
+    return True

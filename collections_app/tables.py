@@ -1,7 +1,7 @@
 """The long texts of an archive: a row an image, read from the frozen items in pieces.
 
 The database writes the rows and Python only turns tabs into commas. That is quick enough to be
-done beside the copying of the images, in a thread of its own.
+done beside the copying of the images, in a process of its own.
 """
 
 import hashlib

@@ -18,14 +18,24 @@ from typing import Any
 
 from catalog.models import Image
 from collections_app.archive.directory import BadArchive, find_directory, iter_records
-from collections_app.archive.facts import Facts, Flags, iter_lines
-from collections_app.archive.verify import ArchiveReader, CheckedEntry, iter_contents
+from collections_app.archive.facts import Facts, Flags, RowLines, iter_lines
+from collections_app.archive.verify import (
+    MAX_PROBLEMS,
+    ArchiveReader,
+    CheckedEntry,
+    iter_contents,
+)
 from collections_app.models import Collection
 
 BATCH = 2000
-MAX_PROBLEMS = 100
 MAX_LINE = 1 << 16
-MAX_RECORD = 64 << 20
+MAX_ROW = 1 << 18
+"""Characters of a row of metadata.csv, however many lines it takes."""
+MAX_CELL = 1 << 10
+"""Characters of a cell that is looked up, and bytes of a line of SHA256SUMS: a whole batch of them
+is held at once. The longest name that an archive may have is less than half of it."""
+MAX_RECORD = 8 << 20
+"""Bytes of collection.json; parsed it may take thirty times as many."""
 SUMS, METADATA, RECORD = "SHA256SUMS", "metadata.csv", "collection.json"
 IMAGES = "images/"
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)\n", re.DOTALL)
@@ -106,6 +116,7 @@ class _Verification:
         findings.num_entries = reader.num_entries
         for problem in reader.problems:
             findings.add(problem)
+        findings.num_problems += reader.num_problems - len(reader.problems)
         if reader.sha256:
             self._facts.sort()
             self._read_list(SUMS, self._check_sums)
@@ -141,14 +152,14 @@ class _Verification:
         except (ValueError, csv.Error, RecursionError, BadArchive) as error:
             self.findings.add(f"{name}: it cannot be understood: {error}")
 
-    def _lines(self, entry: CheckedEntry) -> Iterator[str]:
-        for line in iter_lines(iter_contents(self._fd, entry), limit=MAX_LINE):
+    def _lines(self, entry: CheckedEntry, limit: int) -> Iterator[str]:
+        for line in iter_lines(iter_contents(self._fd, entry), limit=limit):
             yield line.decode()
 
     # --- SHA256SUMS ---
     def _check_sums(self, entry: CheckedEntry) -> None:
         listed = self._facts.flags()
-        for batch in _batches(map(_parse_sum, self._lines(entry))):
+        for batch in _batches(map(_parse_sum, self._lines(entry, MAX_CELL))):
             numbers = self._facts.find([name for _, name in batch])
             for (sha256, name), number in zip(batch, numbers, strict=True):
                 self._tick(SUMS, name, number, listed)
@@ -197,7 +208,7 @@ class _Verification:
     def _check_metadata(self, entry: CheckedEntry) -> None:
         # What is no image needs no row.
         listed = self._facts.flags()
-        for batch in _batches(_iter_rows(self._lines(entry))):
+        for batch in _batches(_iter_rows(self._lines(entry, MAX_LINE))):
             numbers = self._facts.find([row["file_name"] for row in batch])
             for row, number in zip(batch, numbers, strict=True):
                 self._tick(METADATA, row["file_name"], number, listed)
@@ -254,16 +265,23 @@ def _parse_sum(line: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _iter_rows(lines: Iterator[str]) -> Iterator[Row]:
+def _iter_rows(text: Iterator[str]) -> Iterator[Row]:
+    lines = RowLines(text, limit=MAX_ROW)
     rows = csv.reader(lines, strict=True)
     columns = next(rows, [])
     places = {name: columns.index(name) for name in _COLUMNS if name in columns}
     if missing := [name for name in _COLUMNS if name not in places]:
         raise ValueError(f"it has no column {', '.join(missing)}")
+    lines.begin_row()
     for row in rows:
         if len(row) != len(columns):
             raise ValueError(f"row {rows.line_num:,} has {len(row)} cells, not {len(columns)}")
-        yield {name: row[place] for name, place in places.items()}
+        wanted = {name: row[place] for name, place in places.items()}
+        if max(map(len, wanted.values())) > MAX_CELL:
+            name = max(wanted, key=lambda name: len(wanted[name]))
+            raise ValueError(f"row {rows.line_num:,} has a {name} that is too long")
+        yield wanted
+        lines.begin_row()
 
 
 def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:

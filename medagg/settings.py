@@ -190,7 +190,7 @@ else:
     EMAIL_FILE_PATH = str(VAR_DIR / "mail")
 # What links in mails begin with: a worker sees no request from which to learn it.
 SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
-    f"{'https' if HTTPS else 'http'}://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('.*')}"
+    f"{'https' if HTTPS else 'http'}://{(ALLOWED_HOSTS or [''])[0].lstrip('.*') or 'localhost'}"
 )
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
 AUTH_PASSWORD_VALIDATORS = [

@@ -83,3 +83,30 @@ def iter_lines(chunks: Iterator[bytes], *, limit: int) -> Iterator[bytes]:
             yield line + b"\n"
     if rest:
         yield rest
+
+
+class RowLines:
+    """Lines for a CSV reader, which by itself gathers cells until the quotes of a row close.
+
+    Call `begin_row` after each row. Raises ValueError for one over `limit` characters.
+    """
+
+    def __init__(self, lines: Iterator[str], *, limit: int) -> None:
+        self._lines = lines
+        self._limit = self._room = limit
+
+    def begin_row(self) -> None:
+        """What comes now belongs to another row."""
+        self._room = self._limit
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._room -= len(line)
+        if self._room < 0:
+            raise ValueError(
+                f"a row is too long: {self._limit:,} characters, and it goes on with {line[:80]!r}"
+            )
+        return line

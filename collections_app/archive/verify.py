@@ -30,6 +30,8 @@ from collections_app.archive.stream import BUFFER, BytesCallback, Stream
 
 MAX_PATH = 400
 """Bytes of UTF-8 in an entry's name: the slug, `names.MAX_NAME` and some room for a number."""
+MAX_PROBLEMS = 100
+"""How many problems are told; all are counted."""
 
 _INFLATED = 1 << 20
 _STORED, _DEFLATED = 0, 8
@@ -66,8 +68,9 @@ class ArchiveReader:
     `fd` is a regular file, open for reading; its position is not used. Iterate over `entries()`
     to the end; then `sha256` is the whole file's (empty if it could not be read to its end),
     `size` its bytes, `num_entries` how many entries it has, and `problems` lists what is wrong
-    with the archive as a whole. `on_bytes(done)` hears how many bytes have been read, every MiB;
-    it may raise to stop.
+    with the archive as a whole: why the reading stopped, if it did, and the first MAX_PROBLEMS
+    of all others, which `num_problems` counts. `on_bytes(done)` hears how many bytes have been
+    read, every MiB; it may raise to stop.
     """
 
     def __init__(self, fd: int, *, on_bytes: BytesCallback | None = None) -> None:
@@ -79,13 +82,15 @@ class ArchiveReader:
         self.size = os.fstat(fd).st_size
         self.sha256 = ""
         self.num_entries = 0
+        self.num_problems = 0
         self.problems: list[str] = []
 
     def entries(self) -> Generator[CheckedEntry, None, None]:
         """Each entry of the directory, in its order, when it has been read."""
         try:
             directory = find_directory(self._fd)
-            self.problems += directory.problems
+            for problem in directory.problems:
+                self._add(problem)
             with ThreadPoolExecutor(1) as pool:
                 stream = Stream(self._fd, self.size, pool, self._on_bytes)
                 for record in iter_records(self._fd, directory):
@@ -95,7 +100,15 @@ class ArchiveReader:
                 stream.skip(self.size - stream.position)
                 self.sha256 = stream.finish()
         except BadArchive as error:
-            self.problems.append(f"the archive {error}")
+            # First, because what shows problems may show only some of them.
+            self.num_problems += 1
+            self.problems.insert(0, f"the archive {error}")
+
+    def _add(self, problem: str) -> None:
+        # An archive of tiny entries can have millions of gaps.
+        self.num_problems += 1
+        if self.num_problems <= MAX_PROBLEMS:
+            self.problems.append(problem)
 
     def _check(self, record: Record, directory: Directory, stream: Stream) -> CheckedEntry:
         name, problem = _decode(record.header)
@@ -115,7 +128,7 @@ class ArchiveReader:
     def _skip_gap(self, stream: Stream, until: int, before: str) -> None:
         gap = until - stream.position
         if gap and not self._is_lost:
-            self.problems.append(f"{gap:,} bytes before {before} belong to no entry")
+            self._add(f"{gap:,} bytes before {before} belong to no entry")
         stream.skip(gap)
         self._is_lost = False
 
@@ -211,6 +224,9 @@ class _Contents:
             return
         if self._inflate is None:
             self._hash(packed)
+            return
+        if self._inflate.eof:  # zlib would gather all that follows
+            self._problem = "bytes follow after its packed data"
             return
         try:
             for part in _inflate(self._inflate, packed):

@@ -3,15 +3,16 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from collections_app.archive import BadEntry
-from collections_app.background import in_background, in_child, read_ahead
+from collections_app.background import in_child, read_ahead
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,19 +61,6 @@ def test_an_error_comes_in_its_turn() -> None:
     assert [next(ahead), next(ahead)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(ahead)
-
-
-def test_work_is_done_beside_the_block() -> None:
-    with in_background(lambda: ask(7)) as answer:
-        assert ask(8) == 8
-    assert answer.result() == 7
-
-
-def test_the_error_of_such_work_is_its_result() -> None:
-    with in_background(lambda: 1 // 0) as answer:
-        pass
-    with pytest.raises(ZeroDivisionError):
-        answer.result()
 
 
 def test_a_child_computes_beside_the_block_with_a_session_of_its_own() -> None:
@@ -147,3 +135,35 @@ def is_ours(pid: int) -> bool:
 def test_a_large_answer_arrives_whole() -> None:
     with in_child(lambda: bytes(3_000_000)) as answer:
         assert answer.result() == bytes(3_000_000)
+
+
+def test_a_child_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "child"
+
+    def work() -> None:
+        mark.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    parent = os.fork()
+    if parent == 0:
+        with in_child(work):
+            time.sleep(600)
+    try:
+        wait_until(mark.exists)
+        child = int(wait_until(mark.read_text))
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child))
+
+
+def is_zombie(pid: int) -> bool:
+    return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found

@@ -7,11 +7,9 @@ import json
 import os
 import resource
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -20,8 +18,10 @@ from django.utils import timezone
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
+from collections_app import services
 from collections_app.archive_files import archive_file
 from collections_app.build import (
+    RENEW_SECONDS,
     build_claimed,
     build_collection,
     claim_collection,
@@ -31,6 +31,7 @@ from collections_app.proof import prove_archive
 from collections_app.services import (
     NotPossibleNow,
     build_without_problems,
+    cancel_build,
     delete_account,
     delete_collection,
     expire_collection,
@@ -38,7 +39,7 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.sharing import LeaseLost
-from collections_app.sweep import sweep_collections
+from collections_app.tasks import build_collection_task, prove_archive_task
 from collections_app.tests.factories import (
     files_in_archive_root,
     image_file,
@@ -288,6 +289,66 @@ def test_a_rebuild_that_could_not_succeed_keeps_the_archive_that_is_there() -> N
     assert files_in_archive_root() == [collection.archive_path]
 
 
+def test_a_rebuild_that_would_look_at_files_for_minutes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    monkeypatch.setattr(services, "LOOK_SECONDS", -1)
+    with pytest.raises(NotPossibleNow, match="too many files to look at"):
+        rebuild_collection(collection=collection)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+
+
+def test_cancelling_says_who_it_was() -> None:
+    make_dataset(files=1)
+    mine, theirs = make_collection("", wants_mail=True), make_collection("", wants_mail=True)
+    cancel_build(collection=mine)
+    cancel_build(collection=theirs, by_owner=False)
+    assert (mine.status, mine.error_message) == ("failed", "You cancelled this build.")
+    assert not mine.mail_is_due
+    assert "operator cancelled" in theirs.error_message
+    assert theirs.mail_is_due
+    assert build(mine).status == "failed", "nobody builds what was cancelled"
+    with pytest.raises(NotPossibleNow, match="nothing to cancel"):
+        cancel_build(collection=mine)
+
+
+def test_a_build_that_does_not_fit_on_the_disk_does_not_begin(settings: LazySettings) -> None:
+    make_dataset(files=2)
+    settings.ARCHIVE_RESERVE_BYTES = 10**18
+    collection = build(make_collection(""))
+    assert collection.status == "failed"
+    assert "has no room for this archive: it needs about" in collection.error_message
+    assert "0 bytes are free" in collection.error_message
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    retry_collection(collection=collection)
+    assert build(collection).status == "ready"
+
+
+def test_what_others_are_writing_counts_as_taken(settings: LazySettings) -> None:
+    make_dataset(files=2)
+    large, small = make_collection("", title="Large"), make_collection("")
+    assert claim_collection(collection_id=large.pk)
+    Collection.objects.filter(pk=large.pk).update(num_bytes=10**18)
+    assert "has no room" in build(small).error_message
+    Collection.objects.filter(pk=large.pk).update(progress_bytes=10**18)
+    retry_collection(collection=small)
+    assert build(small).status == "ready"
+
+
+def test_limits_follow_from_one_another() -> None:
+    broker = conf.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
+    assert conf.BUILD_SOFT_LIMIT < conf.BUILD_HARD_LIMIT < conf.BUILD_LAST_LEASE < broker
+    assert conf.BUILD_LEASE_SECONDS > 10 * RENEW_SECONDS
+    for task in (build_collection_task, prove_archive_task):
+        assert (task.soft_time_limit, task.time_limit) == (
+            conf.BUILD_SOFT_LIMIT,
+            conf.BUILD_HARD_LIMIT,
+        )
+
+
 def test_deleting_an_account_takes_its_archives_along() -> None:
     make_dataset(files=1)
     collection = build(make_collection(""))
@@ -304,48 +365,6 @@ def test_the_checksum_is_that_of_the_file() -> None:
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
     assert collection.archive_size == len(content)
-
-
-def test_the_sweep_expires_what_is_past_its_time(settings: LazySettings) -> None:
-    make_dataset(files=1)
-    old, new = build(make_collection("")), build(make_collection(""))
-    past = timezone.now() - timedelta(seconds=1)
-    Collection.objects.filter(pk=old.pk).update(expires_at=past)
-    assert sweep_collections()["expired"] == 1
-    old.refresh_from_db()
-    assert (old.status, old.archive_path) == ("expired", "")
-    assert old.items.count() == 1
-    assert files_in_archive_root() == [new.archive_path]
-
-
-def test_the_sweep_queues_again_what_was_forgotten_and_gives_up_in_the_end() -> None:
-    make_dataset(files=1)
-    collection = make_collection("")
-    assert sweep_collections()["queued"] == 0, "it has only just been queued"
-    long_ago = timezone.now() - timedelta(hours=1)
-    Collection.objects.filter(pk=collection.pk).update(queued_at=long_ago)
-    assert sweep_collections()["queued"] == 1
-    for _ in range(3):
-        assert claim_collection(collection_id=collection.pk)
-        Collection.objects.filter(pk=collection.pk).update(lease_expires_at=long_ago)
-    assert claim_collection(collection_id=collection.pk) is None
-    assert sweep_collections()["failed"] == 1
-    collection.refresh_from_db()
-    assert collection.status == "failed"
-    assert "interrupted 3 times" in collection.error_message
-
-
-def test_the_sweep_removes_files_that_belong_to_nobody(settings: LazySettings) -> None:
-    make_dataset(files=1)
-    collection = build(make_collection(""))
-    for name in (f"{'0' * 64}.{uuid4()}.zip", f"{uuid4()}.{uuid4()}.part"):
-        (conf.ARCHIVE_ROOT / name).write_bytes(b"stray")
-    settings.BUILD_LEASE_SECONDS = 0.02
-    time.sleep(0.3)
-    young = conf.ARCHIVE_ROOT / f"{uuid4()}.{uuid4()}.part"
-    young.write_bytes(b"still being written")
-    assert sweep_collections()["files_removed"] == 2
-    assert files_in_archive_root() == sorted([collection.archive_path, young.name])
 
 
 @pytest.mark.parametrize(

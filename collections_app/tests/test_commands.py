@@ -26,6 +26,7 @@ from django.db import connection
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.archive.deflate import END, deflate_block
+from collections_app.archive.verify import MAX_PROBLEMS
 from collections_app.archive_files import archive_file
 from collections_app.build import build_collection, claim_collection
 from collections_app.management.output import OutputError, check_output, copy_file
@@ -38,7 +39,7 @@ from collections_app.tests.factories import (
     make_collection,
     make_dataset,
 )
-from collections_app.verification import MAX_PROBLEMS, escape
+from collections_app.verification import escape
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_SECONDS = 60

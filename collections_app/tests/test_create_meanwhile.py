@@ -11,7 +11,8 @@ from catalog.importers.rows import ImageRow
 from catalog.importers.store import store_images
 from catalog.models import Dataset, Image
 from catalog.profiles import lock_datasets, touch_datasets
-from catalog.services import delete_images
+from catalog.services import StillInUse, delete_dataset, delete_images
+from collections_app.build import build_collection
 from collections_app.models import Collection
 from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
@@ -62,6 +63,26 @@ def test_an_image_that_is_deleted_meanwhile_is_not_held() -> None:
             make_collection("")
     assert not Collection.objects.exists()
     assert make_collection("").num_images == 2
+
+
+def test_a_dataset_that_is_deleted_meanwhile_is_not_held() -> None:
+    make_dataset("other", files=1)
+    dataset = make_dataset("rays", files=3)
+    with Elsewhere(lambda: delete_dataset(dataset=dataset)) as deleting:
+        threading.Timer(0.5, deleting.may_end.set).start()
+        with pytest.raises(NotBuildable, match="1 images match now, not 4"):
+            make_collection("")
+    assert make_collection("").num_images == 1
+
+
+def test_a_dataset_is_not_deleted_while_its_images_are_being_frozen() -> None:
+    dataset = make_dataset("rays", files=3)
+    with Elsewhere(lambda: make_collection("")) as freezing:
+        threading.Timer(0.5, freezing.may_end.set).start()
+        with pytest.raises(StillInUse):
+            delete_dataset(dataset=dataset)
+    build_collection(collection_id=Collection.objects.get().pk)
+    assert Collection.objects.get().status == "ready"
 
 
 def test_an_import_that_is_under_way_does_not_hold_a_freeze_up() -> None:

@@ -12,6 +12,7 @@ from collections_app import copying, entries, frozen
 from collections_app.build import build_collection
 from collections_app.frozen import compute_fingerprint
 from collections_app.models import Collection, CollectionItem
+from collections_app.proof import prove_archive
 from collections_app.services import expire_collection, retry_collection
 from collections_app.tests.factories import make_collection, make_dataset, read_archive
 
@@ -37,13 +38,14 @@ def test_files_have_the_paths_of_the_catalog_as_names_and_others_have_none() -> 
 
 def test_names_that_another_system_cannot_hold_are_made_safe_and_unique() -> None:
     dataset = make_dataset(files=1)
-    paths = ["a/x.png", "a/X.png", "con.png", "b" * 200 + ".png", "ü\u0308.png", "a b/c,d.png"]
+    paths = ["a/x.png", "a/X.png", "con.png", "b" * 200 + ".png", "ü\u0308.png", "a b/c,d.png",
+             "É/x.png", "é/x.png", "straße.png", "strasse.png"]  # fmt: skip
     for number, path in enumerate(paths):
         add_file(ImageFactory(dataset=dataset, source_id=f"s{number}"), path.encode(), path)
     make_searchable()
     collection = build(make_collection(""))
     names = names_of(collection)
-    assert len({name.lower() for name in names}) == 7
+    assert len({name.casefold() for name in names}) == 11
     assert "images/rays/a/x.png" in names
     assert "images/rays/a/X-2.png" in names
     assert not [name for name in names if "/con.png" in name or len(name) > 250]
@@ -54,6 +56,9 @@ def test_names_that_another_system_cannot_hold_are_made_safe_and_unique() -> Non
     assert all(name in sums for name in names)
     assert '"images/rays/a b/c,d.png"' in metadata
     assert content["images/rays/a/X-2.png"] == b"a/X.png"
+    prove_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.archive_sha256, collection.error_message
 
 
 def test_an_item_that_differs_shows_in_the_digest() -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from collections_app import services
 from collections_app.models import Collection
+from collections_app.news import SEEN_KEY
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready
 
@@ -118,6 +119,13 @@ def test_who_cancels_is_not_told(client: Client, owner: Any) -> None:
     assert Collection.objects.get().error_message == services.CANCELLED
 
 
+def test_whom_the_operator_cancels_is_told_why(client: Client, owner: Any) -> None:
+    collection = build(client)
+    services.cancel_build(collection=collection, by_owner=False)
+    (text,) = news(client)
+    assert "“My rays” could not be built." in text
+
+
 def test_an_archive_that_proves_bad_is_told_even_after_it_was_ready(
     client: Client, owner: Any
 ) -> None:
@@ -129,6 +137,78 @@ def test_an_archive_that_proves_bad_is_told_even_after_it_was_ready(
     )  # fmt: skip
     (text,) = news(client)
     assert "could not be built" in text
+
+
+UNSEEN: dict[str, tuple[str, str, dict[str, str]]] = {
+    "an icon that is not there": ("GET", "/favicon.ico", {}),
+    "an icon, as browsers ask": ("GET", "/apple-touch-icon.png", {"Sec-Fetch-Dest": "image"}),
+    "a page behind an image": ("GET", "/datasets/", {"Sec-Fetch-Dest": "image"}),
+    "a script": ("GET", "/datasets/", {"Sec-Fetch-Dest": "empty"}),
+    "a page fetched in advance": ("GET", "/datasets/", {"Sec-Purpose": "prefetch;prerender"}),
+    "the head of a page": ("HEAD", "/datasets/", {}),
+    "the head of nothing": ("HEAD", "/nothing-here/", {}),
+    "an address that is mistyped": ("GET", "/collections/nothing-here/", {}),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_nobody_sees_takes_no_news_away(client: Client, owner: Any, name: str) -> None:
+    method, path, headers = UNSEEN[name]
+    as_ready(build(client))
+    response = client.generic(method, path, headers=headers)
+    assert response.status_code in {200, 404}
+    assert "is ready." not in response.content.decode()
+    assert len(news(client)) == 1
+
+
+def test_a_download_that_is_refused_takes_no_news_away(client: Client, owner: Any) -> None:
+    one, two = build(client), build(client)
+    as_ready(one)
+    response = client.get(f"/collections/{two.uuid}/download/")
+    assert response.status_code == 409
+    assert "is ready." not in response.content.decode()
+    assert len(news(client)) == 1
+
+
+def test_a_form_from_another_session_takes_no_news_away(owner: Any) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    collection = make_collection("", user=owner)
+    browser.get(collection.get_absolute_url())
+    as_ready(collection)
+    assert browser.post("/datasets/").status_code in {403, 405}
+    assert browser.post(f"{collection.get_absolute_url()}retry/").status_code == 403
+    assert len(news(browser)) == 1
+
+
+def test_a_browser_that_names_a_page_as_its_target_is_told(client: Client, owner: Any) -> None:
+    as_ready(build(client))
+    html = client.get("/datasets/", headers={"Sec-Fetch-Dest": "document"}).content.decode()
+    assert "“My rays” is ready." in html
+
+
+@pytest.mark.parametrize("end", [as_ready, as_failed])
+def test_another_session_that_has_read_the_promise_is_told_too(
+    client: Client, owner: Any, end: Any
+) -> None:
+    collection = build(client)
+    telephone, tablet = Client(), Client()
+    for other in (telephone, tablet):
+        other.force_login(owner)
+    html = telephone.get(collection.get_absolute_url()).content.decode()
+    assert "the next page that you open here tells you" in html
+    telephone.get(collection.get_absolute_url())
+    end(collection)
+    assert len(news(telephone)) == 1
+    assert news(telephone) == []
+    assert len(news(client)) == 1, "each session is told for itself"
+    assert news(tablet) == [], "nothing was promised there"
+
+
+def test_looking_at_what_has_ended_promises_nothing(client: Client, owner: Any) -> None:
+    collection = as_ready(make_collection("", user=owner))
+    client.get(collection.get_absolute_url())
+    assert SEEN_KEY not in client.session
 
 
 def test_nobody_is_told_of_anothers(client: Client, owner: Any) -> None:

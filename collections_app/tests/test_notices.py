@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
 
-from collections_app import services
+from collections_app import notices, services
 from collections_app.models import Collection
 from collections_app.notices import find_due_mails, tell_due_owners, tell_owner
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
@@ -31,6 +32,16 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answer = "250 taken"
+        self.answer_to_address = "250 known"
+        self.asked = 0
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        self.asked += 1
+        if self.answer_to_address.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.answer_to_address
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         if self.answer.startswith("250"):
@@ -144,10 +155,56 @@ def test_a_server_that_refuses_is_asked_again_later(
     mailbox.answer = "451 the disk is full"
     tell_due_owners()
     assert due(collection)
-    assert "the mail was not sent" in caplog.text
+    assert "the mail was not taken" in caplog.text
     mailbox.answer = "250 taken"
     tell_due_owners()
     assert not due(collection)
+    mailbox.read()
+
+
+def test_an_address_that_is_refused_for_good_is_not_tried_again(
+    owner: Any, mailbox: Mailbox
+) -> None:
+    collection = ready(owner)
+    mailbox.answer_to_address = "450 the mailbox is busy"
+    tell_due_owners()
+    assert due(collection)
+    mailbox.answer_to_address = "550 nobody of that name"
+    tell_due_owners()
+    assert not due(collection)
+
+
+def test_a_server_that_does_not_answer_is_not_asked_for_each_mail(
+    owner: Any, mailbox: Mailbox, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that drops packets: each try lasts as long as it is waited for."""
+    collections = [ready(owner) for _ in range(3)]
+    monkeypatch.setattr(notices, "SMTP_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_PORT = silent.getsockname()[1]
+        tell_due_owners()
+        silent.settimeout(1)
+        silent.accept()[0].close()
+        silent.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            silent.accept()
+    assert all(due(collection) for collection in collections)
+
+
+def test_a_time_limit_in_the_middle_loses_no_mail(
+    owner: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = ready(owner)
+
+    def strike(*args: object, **kwargs: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patched:
+        patched.setattr("django.core.mail.EmailMessage.send", strike)
+        with pytest.raises(SoftTimeLimitExceeded):
+            tell_due_owners()
+    assert due(collection)
+    tell_due_owners()
     mailbox.read()
 
 

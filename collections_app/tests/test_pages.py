@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Page, expect
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
@@ -16,6 +17,7 @@ from collections_app.build import build_collection, claim_collection
 from collections_app.models import Collection
 from collections_app.proof import prove_archive
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.states import as_failed, as_ready, as_running, change
 
 # Threads of a build have connections of their own, and see only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -245,6 +247,76 @@ def test_a_collection_still_shows_what_was_hidden_since(client: Client, owner: A
     stranger.force_login(UserFactory(username="stranger"))
     assert stranger.get(f"/images/{image.pk}/").status_code == 404
     assert client.get(f"/collections/{collection.uuid}/download/").status_code == 200
+
+
+# --- What leads to a file, and what is sent from a page that has grown old ---
+
+
+def test_no_link_to_a_file_hides_what_the_answer_says(client: Client, owner: Any) -> None:
+    """A browser shows a refusal, or the sign-in page, only for a link without ``download``."""
+    make_dataset()
+    is_ready = as_ready(make_collection("", user=owner))
+    failed = as_failed(make_collection("", user=owner), num_bad=2)
+    failed.items.filter(position=1).update(is_left_out=True)
+    change(failed, provenance={**failed.provenance, "left_out": 1})
+    pages = [
+        is_ready.get_absolute_url(),
+        *(f"{failed.get_absolute_url()}{tail}" for tail in ("", "problems/", "left-out/")),
+        f"{failed.get_absolute_url()}build-without/",
+    ]
+    links = [link for path in pages for link in FILE_LINK.findall(get(client, path))]
+    assert len(links) == 6
+    assert not [link for link in links if re.search(r"\sdownload\b", link)]
+
+
+FILE_LINK = re.compile(r'<a [^>]*href="[^"]*(?:\.csv|/download/)"[^>]*>')
+
+
+@pytest.mark.parametrize("tail", ["retry/", "rebuild/", "extend/"])
+def test_whose_session_has_ended_comes_back_to_the_page_with_the_button(
+    client: Client, owner: Any, tail: str
+) -> None:
+    make_dataset()
+    collection = as_failed(make_collection("", user=owner))
+    path = collection.get_absolute_url()
+    visitor = Client()
+    response = visitor.post(f"{path}{tail}")
+    assert response.headers["Location"] == f"/accounts/login/?next={path}"
+    owner.set_password("a-Long-pass-9")
+    owner.save()
+    response = visitor.post(
+        response.headers["Location"],
+        {"username": "owner", "password": "a-Long-pass-9"},
+        follow=True,
+    )
+    assert response.redirect_chain == [(path, 302)]
+    assert status_of(response.content.decode()) == "failed", "nothing is done behind their back"
+
+
+@pytest.mark.browser
+def test_a_message_goes_when_the_build_has_ended_and_others_stay(
+    page: Page, live_server: Any, client: Client, owner: Any
+) -> None:
+    make_dataset()
+    collection = as_failed(make_collection("", user=owner))
+    other = make_collection("", user=owner, title="Another")
+    client.get(other.get_absolute_url())
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}]
+    )
+    page.goto(f"{live_server.url}{collection.get_absolute_url()}")
+    as_ready(other)
+    page.get_by_role("button", name="Try again").click()
+    messages = page.locator("#messages")
+    expect(messages).to_contain_text("The archive is being built again.")
+    as_running(collection)
+    expect(page.locator("#status")).to_contain_text("is being written", timeout=10_000)
+    expect(messages).to_contain_text("The archive is being built again.")
+    as_failed(collection, attempt_token=None, lease_expires_at=None)
+    expect(page.locator('[data-status="failed"]')).to_be_visible(timeout=10_000)
+    expect(messages).not_to_contain_text("The archive is being built again.")
+    expect(messages).to_contain_text("“Another” is ready.")
 
 
 # --- Picking single images ---

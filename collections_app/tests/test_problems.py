@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,7 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from collections_app.models import Collection
 from collections_app.problems import ROWS_PER_CHUNK
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.ready_archives import sign_in
 from collections_app.tests.states import as_failed, as_ready, change, make_large
+from medagg.tests.test_many_downloads import check_pages, held_open
+from medagg.tests.web_site import run_site
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +173,54 @@ def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> Non
     assert "No image is known" in get(client, f"{path}problems/")
     assert "Nothing is left out" in get(client, f"{path}left-out/")
     assert read_csv(client, f"{path}problems.csv") == []
+
+
+# --- The tables are whole before the first byte is sent ---
+
+
+def test_reading_a_table_asks_the_database_nothing(client: Client, owner: Any) -> None:
+    number = 2 * ROWS_PER_CHUNK
+    collection = as_failed(make_large(owner, number + 1), num_bad=number)
+    response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
+    with CaptureQueriesContext(connection) as queries:
+        body = response.getvalue()
+    assert len(queries) == 0
+    assert response["Content-Length"] == str(len(body))
+    assert body.count(b"\n") == number + 1
+
+
+def test_a_table_leaves_nothing_behind(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    settings.ARCHIVE_ROOT.rmdir()
+    response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
+    assert list(settings.ARCHIVE_ROOT.iterdir()) == [], "nobody else sees the file"
+    assert count_open_files(settings.ARCHIVE_ROOT) == 1
+    response.close()
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+
+
+def count_open_files(folder: Path) -> int:
+    """Those of this process below the folder, even without a name (Linux)."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(link.readlink().is_relative_to(folder) for link in links)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slow_readers_of_tables_hold_up_no_page(tmp_path: Path) -> None:
+    owner = UserFactory(username="owner")
+    make_dataset(files=1)
+    collection = as_failed(make_large(owner, 20_000), num_bad=20_000)
+    # Far more than the buffers between the server and a client that does not read.
+    collection.items.update(problem="it was cut " * 27)
+    cookie, path = sign_in(owner), f"/collections/{collection.uuid}/problems.csv"
+    with (
+        run_site(tmp_path, workers=1) as site,
+        held_open(site.port, path, cookie, 12) as readers,
+    ):
+        assert {reader.response.status for reader in readers} == {200}
+        check_pages(site.port, cookie)
+        rows = csv.DictReader(io.StringIO(readers[-1].read().decode()))
+        assert len(list(rows)) == 20_000
 
 
 # --- A page of five thousand items costs what one of fifty does ---

@@ -186,3 +186,16 @@ def test_a_rebuild_of_a_shared_archive_has_it_proven_again() -> None:
     assert reload(first, second) == ["failed", "failed"]
     retry_collection(collection=second)
     assert archive_file(build(second).archive_path).read_bytes() == content
+
+
+def test_what_was_wrong_once_is_forgotten_with_a_shared_archive() -> None:
+    make_dataset()
+    first, second = make_collection(""), make_collection("")
+    content = image_file(1).read_bytes()
+    image_file(1).unlink()
+    assert build(first).status == "failed"
+    image_file(1).write_bytes(content)
+    assert build(second).status == "ready"
+    retry_collection(collection=first)
+    assert build(first).archive_path == second.archive_path
+    assert not first.items.with_problems().exists()

@@ -20,7 +20,7 @@ from collections_app.models import Collection, Status
 from collections_app.news import expect_news
 from collections_app.problems import count_problems
 from collections_app.progress import describe_progress
-from collections_app.views.common import get_collection
+from collections_app.views.common import get_collection, sign_in_to_act
 
 IS_QUEUED = "The archive is being built again."
 
@@ -42,7 +42,7 @@ def _refuse(request: HttpRequest, collection: Collection, reason: str) -> HttpRe
 
 
 @require_POST
-@login_required
+@sign_in_to_act
 def collection_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     collection = get_collection(request, uuid)
     expect_news(request.session)
@@ -50,7 +50,7 @@ def collection_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_POST
-@login_required
+@sign_in_to_act
 def collection_rebuild(request: HttpRequest, uuid: UUID) -> HttpResponse:
     collection = get_collection(request, uuid)
     expect_news(request.session)
@@ -58,7 +58,7 @@ def collection_rebuild(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_POST
-@login_required
+@sign_in_to_act
 def collection_extend(request: HttpRequest, uuid: UUID) -> HttpResponse:
     collection = get_collection(request, uuid)
     return _act(request, collection, services.extend_collection, "The archive is kept for longer.")

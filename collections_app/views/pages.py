@@ -5,9 +5,8 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -17,13 +16,13 @@ from collections_app import services
 from collections_app.expiry import describe_expiry
 from collections_app.item_pages import paginate_items
 from collections_app.models import Collection, Status
-from collections_app.news import mark_told
+from collections_app.news import expect_news, mark_told
 from collections_app.problems import (
     PROBLEMS_PER_PAGE,
     count_problems,
     fetch_problem_page,
     list_problems,
-    write_problems,
+    spool_problems,
 )
 from collections_app.progress import describe_progress, refresh_seconds
 from collections_app.quotas import describe_usage
@@ -52,7 +51,12 @@ def collection_list(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The collection and its images, by page."""
     collection = get_collection(request, uuid)
+    if collection.status == Status.PENDING:
+        # The page promises news, whichever session it is read in, and not only in the one that
+        # pressed the button. A reload writes nothing more, and only the reader's session changes.
+        expect_news(request.session)
     mark_told(request.session, collection)
     page = paginate_items(collection, request.GET.get("page"))
     context = _status_context(collection) | {
@@ -89,6 +93,9 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         "refresh_seconds": refresh_seconds(collection),
         "expiry": describe_expiry(collection),
         "is_cancelled": has_failed and collection.error_message == services.CANCELLED,
+        "is_cancelled_by_operator": (
+            has_failed and collection.error_message == services.CANCELLED_BY_OPERATOR
+        ),
         "problems": bad,
         "num_problems": count_problems(collection) if has_failed else 0,
         "num_left_out": collection.num_left_out,
@@ -114,14 +121,12 @@ def collection_problems(request: HttpRequest, uuid: UUID, *, is_left_out: bool) 
 @require_safe
 @login_required
 @never_cache
-def collection_problems_csv(
-    request: HttpRequest, uuid: UUID, *, is_left_out: bool
-) -> StreamingHttpResponse:
-    """The same as a table, streamed: there may be a million of them."""
+def collection_problems_csv(request: HttpRequest, uuid: UUID, *, is_left_out: bool) -> FileResponse:
+    """The same as a table, sent from a file: there may be a million of them."""
     collection = get_collection(request, uuid)
-    rows = write_problems(collection, is_left_out=is_left_out)
-    response = StreamingHttpResponse(rows, content_type="text/csv; charset=utf-8")
-    name = f"{collection.slug}-{'missing' if is_left_out else 'problems'}.csv"
-    disposition = content_disposition_header(as_attachment=True, filename=name)
-    response["Content-Disposition"] = disposition or "attachment"
-    return response
+    return FileResponse(
+        spool_problems(collection, is_left_out=is_left_out),
+        as_attachment=True,
+        filename=f"{collection.slug}-{'missing' if is_left_out else 'problems'}.csv",
+        content_type="text/csv; charset=utf-8",
+    )

@@ -13,6 +13,7 @@ from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app.build import build_collection
 from collections_app.models import Collection
+from collections_app.services import CANCELLED_BY_OPERATOR
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.models import Label, Modality
@@ -231,6 +232,28 @@ def test_collections_are_rebuilt_and_expired_through_the_services(curator: Clien
     assert "1 queued" in act("rebuild")
     assert collection.status == "pending"
     assert "0 expired" in act("expire"), "a pending one cannot expire"
+
+
+def test_a_build_that_the_operator_cancels_is_told_to_its_owner_as_such(curator: Client) -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    Collection.objects.update(wants_mail=True)
+    owner = Client()
+    owner.force_login(collection.user)
+    path = collection.get_absolute_url()
+    assert owner.get(path).status_code == 200
+    data = {"action": "cancel", "_selected_action": [collection.pk]}
+    html = curator.post("/admin/collections_app/collection/", data, follow=True)
+    assert "1 canceled." in html.content.decode()
+    collection.refresh_from_db()
+    assert (collection.status, collection.mail_is_due) == ("failed", True)
+    assert "could not be built" in owner.get("/datasets/").content.decode()
+    page = owner.get(path).content.decode()
+    assert CANCELLED_BY_OPERATOR in page
+    assert "You cancelled" not in page
+    assert ">Build it</button>" in page
+    assert "Try again" not in page
+    assert ">Failed</span>" in owner.get("/collections/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

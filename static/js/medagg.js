@@ -196,6 +196,8 @@
 
   const afterStatus = (panel) => {
     if (panel.dataset.status === kept) return;
+    // What a button had set going is over; news of other collections stay.
+    if (kept === "pending") all("#messages > :not([data-news])").forEach((text) => text.remove());
     announce(`The collection is ${panel.dataset.status}.`);
   };
 

@@ -1,7 +1,6 @@
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +17,6 @@ from django.http import QueryDict
 from catalog.filters import ImageFilterSet
 from catalog.formats import file_size
 from collections_app.archive_files import archive_file
-from collections_app.background import in_background
 from collections_app.build import build_collection
 from collections_app.management.output import OutputError, check_output, copy_file
 from collections_app.management.progress import BytesProgress
@@ -104,18 +102,7 @@ class Command(BaseCommand):
     def _build(self, collection: Collection) -> None:
         """Build and prove it, here or by waiting for the worker who was quicker."""
         progress = BytesProgress(self.stderr, "building", collection.num_bytes)
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(WAIT_SECONDS):
-                row = Collection.objects.filter(pk=collection.pk)
-                progress.update(row.values_list("progress_bytes", flat=True).first() or 0)
-
-        with in_background(watch):
-            try:
-                _work_until_proven(collection)
-            finally:
-                ended.set()
+        _work_until_proven(collection, progress.update)
         progress.clear()
 
     def _cancel(self, collection: Collection) -> None:
@@ -209,10 +196,10 @@ def _make_title(title: str, filters: ImageFilterSet) -> str:
     return given or suggest_title(filters)
 
 
-def _work_until_proven(collection: Collection) -> None:
+def _work_until_proven(collection: Collection, on_progress: Callable[[int], None]) -> None:
     """The worker's own steps, until the collection is ready and proven, or failed."""
     while True:
-        build_collection(collection_id=collection.pk)
+        build_collection(collection_id=collection.pk, on_progress=on_progress)
         prove_archive(collection_id=collection.pk)
         try:
             collection.refresh_from_db()
@@ -222,6 +209,8 @@ def _work_until_proven(collection: Collection) -> None:
             collection.status != Status.READY or collection.archive_sha256
         ):
             return
+        # A worker was quicker, or builds the same archive for somebody else.
+        on_progress(collection.progress_bytes)
         time.sleep(WAIT_SECONDS)
 
 

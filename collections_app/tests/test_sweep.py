@@ -1,0 +1,111 @@
+"""What the sweep heals, and what it leaves alone."""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.conf import LazySettings
+from django.conf import settings as conf
+from django.utils import timezone
+
+from collections_app.archive_files import archive_file
+from collections_app.build import build_collection, claim_collection
+from collections_app.models import Collection
+from collections_app.proof import prove_archive
+from collections_app.sweep import sweep_collections
+from collections_app.tests.factories import files_in_archive_root, make_collection, make_dataset
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def build(collection: Collection) -> Collection:
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def test_the_sweep_expires_what_is_past_its_time(settings: LazySettings) -> None:
+    make_dataset(files=1)
+    old, new = build(make_collection("")), build(make_collection(""))
+    past = timezone.now() - timedelta(seconds=1)
+    Collection.objects.filter(pk=old.pk).update(expires_at=past)
+    assert sweep_collections()["expired"] == 1
+    old.refresh_from_db()
+    assert (old.status, old.archive_path) == ("expired", "")
+    assert old.items.count() == 1
+    assert files_in_archive_root() == [new.archive_path]
+
+
+def test_the_sweep_queues_again_what_was_forgotten_and_gives_up_in_the_end() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    assert sweep_collections()["queued"] == 0, "it has only just been queued"
+    long_ago = timezone.now() - timedelta(hours=1)
+    Collection.objects.filter(pk=collection.pk).update(queued_at=long_ago)
+    assert sweep_collections()["queued"] == 1
+    for _ in range(3):
+        assert claim_collection(collection_id=collection.pk)
+        Collection.objects.filter(pk=collection.pk).update(lease_expires_at=long_ago)
+    assert claim_collection(collection_id=collection.pk) is None
+    assert sweep_collections()["failed"] == 1
+    collection.refresh_from_db()
+    assert collection.status == "failed"
+    assert "interrupted 3 times" in collection.error_message
+
+
+def test_the_sweep_removes_files_that_belong_to_nobody(settings: LazySettings) -> None:
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    for name in (f"{'0' * 64}.{uuid4()}.zip", f"{uuid4()}.{uuid4()}.part"):
+        (conf.ARCHIVE_ROOT / name).write_bytes(b"stray")
+    settings.BUILD_LEASE_SECONDS = 0.02
+    time.sleep(0.3)
+    young = conf.ARCHIVE_ROOT / f"{uuid4()}.{uuid4()}.part"
+    young.write_bytes(b"still being written")
+    assert sweep_collections()["files_removed"] == 2
+    assert files_in_archive_root() == sorted([collection.archive_path, young.name])
+
+
+def test_a_stray_file_that_cannot_be_removed_keeps_no_other_from_it(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (conf.ARCHIVE_ROOT / f"{uuid4()}.{uuid4()}.part" for _ in range(2))
+    for path in (first, second):
+        path.write_bytes(b"stray")
+    settings.BUILD_LEASE_SECONDS = 0.02
+    time.sleep(0.3)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == first:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert sweep_collections()["files_removed"] == 1
+    assert files_in_archive_root() == [first.name]
+    assert "cannot be removed" in caplog.text
+
+
+def test_a_disk_that_is_not_mounted_fails_nothing_and_loses_nothing(
+    settings: LazySettings, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    make_dataset(files=3)
+    collections = [build(make_collection("", title=f"T{n}")) for n in range(3)]
+    for collection in collections:
+        prove_archive(collection_id=collection.pk)
+    elsewhere = tmp_path / "disk"
+    shutil.move(conf.ARCHIVE_ROOT, elsewhere)
+    conf.ARCHIVE_ROOT.mkdir()
+    settings.BUILD_LEASE_SECONDS = 0.02
+    assert sweep_collections()["vanished"] == 0
+    assert "is the disk of the archives mounted?" in caplog.text
+    conf.ARCHIVE_ROOT.rmdir()
+    shutil.move(elsewhere, conf.ARCHIVE_ROOT)
+    time.sleep(0.3)
+    done = sweep_collections()
+    assert (done["vanished"], done["files_removed"]) == (0, 0)
+    assert all(archive_file(collection.archive_path).exists() for collection in collections)
