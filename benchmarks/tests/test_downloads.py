@@ -13,7 +13,6 @@ import pytest
 from benchmarks.download_clients import RefusedError, read_length
 from benchmarks.downloads import DOWNLOADS, describe, goals
 from benchmarks.folder import REPOSITORY
-from benchmarks.run import STEPS
 
 SIZE = 300_000
 COUNT = 3
@@ -131,7 +130,3 @@ def test_the_document_shows_all_three_and_says_what_is_missing() -> None:
     assert "no nginx" in text
     with_nginx = FIGURES | {"ways": {"gunicorn alone": WAY, "behind nginx": WAY}}
     assert "no nginx" not in "\n".join(describe(with_nginx))
-
-
-def test_the_step_is_run() -> None:
-    assert "downloads" in STEPS

@@ -516,6 +516,10 @@ def test_a_shipped_description_goes_by_its_name(
 # --- As a process ---
 
 
+# By this name its sessions are told from those of other tests.
+PROGRAM = f"import of {os.getpid()}"
+
+
 def start(folder: Path, home: Path, *options: str) -> subprocess.Popen[str]:
     """The command as a person runs it, on the database of this test."""
     url = urlsplit(os.environ["DATABASE_URL"])
@@ -525,6 +529,7 @@ def start(folder: Path, home: Path, *options: str) -> subprocess.Popen[str]:
         "DATABASE_URL": url._replace(path=path).geturl(),
         "MEDAGG_DATASET_ROOTS": str(home),
         "PYTHONUNBUFFERED": "1",
+        "PGAPPNAME": PROGRAM,
     }
     return subprocess.Popen(
         [sys.executable, ROOT / "manage.py", "import_dataset", folder, *options],
@@ -545,11 +550,10 @@ def wait_for_reading(process: subprocess.Popen[str]) -> None:
 
 def wait_for_the_database() -> None:
     """Until it has noticed that the process is gone."""
-    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    sessions = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
     for _ in range(300):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            cursor.execute(others, cursor.fetchone())
+            cursor.execute(sessions, [PROGRAM])
             if not cursor.fetchall():
                 return
         time.sleep(0.1)

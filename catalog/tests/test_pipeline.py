@@ -285,12 +285,20 @@ import_source(source=Endless())
 """
 
 
+# By this name its sessions are told from those of other tests.
+PROGRAM = f"killable {os.getpid()}"
+
+
 def start_killable() -> subprocess.Popen[str]:
     """An import as a process of its own, on this test's database."""
     url = urlsplit(os.environ["DATABASE_URL"])
     name = connection.settings_dict["NAME"]
     own = url._replace(path=f"{url.path.rpartition('/')[0]}/{name}").geturl()
-    more = {"DATABASE_URL": own, "DJANGO_SETTINGS_MODULE": "medagg.settings"}
+    more = {
+        "DATABASE_URL": own,
+        "DJANGO_SETTINGS_MODULE": "medagg.settings",
+        "PGAPPNAME": PROGRAM,
+    }
     return subprocess.Popen(
         [sys.executable, "-c", KILLED],
         cwd=ROOT, env=os.environ | more, stdout=subprocess.PIPE, text=True,
@@ -298,12 +306,12 @@ def start_killable() -> subprocess.Popen[str]:
 
 
 def wait_for_sessions_to_end() -> None:
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
     deadline = time.monotonic() + WAIT_SECONDS
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
-            cursor.execute(others)
-            if cursor.fetchone() == (1,):
+            cursor.execute(sessions, [PROGRAM])
+            if cursor.fetchone() == (0,):
                 return
             time.sleep(0.05)
     raise AssertionError("the killed process still has its session")
