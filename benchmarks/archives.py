@@ -87,7 +87,7 @@ def _run_peer(site: CollectionSite, files: FileSet, name: str) -> Figures:
     log = site.folder.logs / "peer.log"
     try:
         with HighWater() as water:
-            run = run_measured(command, environment=passed_on(), log=log)
+            run = run_measured(command, environment=passed_on(), log=log, watched=False)
         _confirm(name, out, files)
         return {
             "seconds": run.seconds,

@@ -51,7 +51,7 @@ class CollectionSite:
 
     def _run(self, command: Sequence[str], name: str) -> Run:
         log = self.folder.logs / f"{self.name}-{name}.log"
-        return run_measured(command, environment=self.environment, log=log)
+        return run_measured(command, environment=self.environment, log=log, watched=False)
 
 
 def prepare_site(folder: Folder, name: str, sets: Sequence[FileSet]) -> CollectionSite:

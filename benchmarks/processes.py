@@ -35,11 +35,15 @@ class Run:
     log: str
 
 
-def run_measured(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> Run:
+def run_measured(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, watched: bool = True
+) -> Run:
     """Runs a program to its end. Raises ProgramFailedError.
 
     Memory is resident memory, sampled over the whole tree of processes, so that pages which they
     share count for each of them; never less than the kernel's own maximum for the largest one.
+    Unless ``watched`` only that is known: to look at the tree goes through all processes of the
+    machine, which a run of less than a second on all cores would feel.
     """
     start = time.perf_counter()
     with log.open("wb") as output:
@@ -47,11 +51,13 @@ def run_measured(command: Sequence[str], *, environment: Mapping[str, str], log:
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=REPOSITORY
         )
     watch = _Watch(process.pid)
-    watch.start()
+    if watched:
+        watch.start()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    watch.stop()
+    if watched:
+        watch.stop()
     text = log.read_text(encoding="utf-8", errors="replace")
     if process.returncode != 0:
         raise ProgramFailedError(f"{' '.join(command)} failed:\n{text[-END_OF_LOG:]}")
