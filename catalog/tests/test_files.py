@@ -233,6 +233,8 @@ def test_a_swapped_folder_never_leads_outside(root: Path) -> None:
             (root / "spare").rename(root / "images")
             (root / "images").rename(root / "spare")
             (root / "aside").rename(root / "images")
+            # The folder is there for a while, too: also a slow machine gets to read it.
+            time.sleep(0.0002)
 
     swapper = threading.Thread(target=swap)
     swapper.start()
