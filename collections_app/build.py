@@ -40,15 +40,15 @@ from collections_app.background import Answer, in_child
 from collections_app.contents import NUM_TEXTS, short_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
-from collections_app.models import Collection, Status
+from collections_app.models import Collection
+from collections_app.problems import say_bad_files
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.sharing import (
-    NO_ARCHIVE,
-    NO_CLAIM,
     Archive,
     LeaseLost,
     adopt_archive,
     announce_waiting,
+    failed_values,
     finish_waiting,
     ready_values,
     reserve_build,
@@ -228,8 +228,7 @@ def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbe
     others = find_bad_files(collection, on_step=heartbeat.touch)
     _keep_problems(collection, chain([(position, first.reason)], others))
     number = collection.items.filter(is_left_out=False).with_problems().count()
-    files = "1 file is" if number == 1 else f"{number:,} files are"
-    raise BuildFailed(f"{files} not as the catalog says; the archive would not have been complete.")
+    raise BuildFailed(f"{say_bad_files(number)}; the archive would not have been complete.")
 
 
 _KEEP_PROBLEMS = """
@@ -278,15 +277,7 @@ def _announce_end(collection: Collection) -> None:
 
 def fail_collection(*, claim: Claim, reason: str) -> None:
     """Move the claimed collection to failed, with a reason for its page."""
-    failed = Collection.objects.claimed_by(claim.token).update(
-        status=Status.FAILED,
-        error_message=reason,
-        finished_at=timezone.now(),
-        mail_is_due=F("wants_mail"),
-        updated_at=timezone.now(),
-        **NO_CLAIM,
-        **NO_ARCHIVE,
-    )
+    failed = Collection.objects.claimed_by(claim.token).update(**failed_values(reason))
     logger.warning(
         "collection %s: %s", claim.collection.uuid, f"failed: {reason}" if failed else "lost"
     )

@@ -7,7 +7,6 @@ between fields; control characters and backslashes in them are written with a ba
 import io
 import re
 from collections.abc import Iterator
-from typing import Protocol
 
 from django.db import connection
 
@@ -18,19 +17,12 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
-class Taker(Protocol):
-    """Whatever takes one line after another."""
-
-    def write(self, line: bytes, /) -> object: ...
-
-
-def copy_lines(query: str, target: Taker) -> None:
-    """Run a query without parameters and hand each row to ``target.write`` as one line.
-
-    The rows come as they are read: nothing holds all of them.
-    """
+def copy_lines(query: str) -> bytes:
+    """The rows of a query without parameters, each as one line."""
+    lines = io.BytesIO()
     with connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT", target)
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT", lines)
+    return lines.getvalue()
 
 
 def iter_lines(query: str, *, collection: Collection, piece: int | None = None) -> Iterator[bytes]:
@@ -44,10 +36,8 @@ def iter_lines(query: str, *, collection: Collection, piece: int | None = None) 
     # A short piece first: whoever reads ahead has something to do while the next one is made.
     starts = [1, *range(1 + min(piece, FIRST_PIECE), whole + 1, piece)]
     for first, after in zip(starts, [*starts[1:], whole + 1], strict=True):
-        lines = io.BytesIO()
         last = after - 1
-        copy_lines(query.format(collection=int(collection.pk), first=first, last=last), lines)
-        yield lines.getvalue()
+        yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))
 
 
 def unescape(field: bytes) -> bytes:

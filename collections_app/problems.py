@@ -40,6 +40,12 @@ def count_problems(collection: Collection) -> int:
     return collection.items.with_problems().order_by().count() - collection.num_left_out
 
 
+def say_bad_files(number: int) -> str:
+    """``"3 files are not as the catalog says"``."""
+    files = "1 file is" if number == 1 else f"{number:,} files are"
+    return f"{files} not as the catalog says"
+
+
 def list_problems(collection: Collection, *, is_left_out: bool) -> CollectionItemQuerySet:
     """Bad items in order: those that the archive leaves out, or those that stand in its way."""
     problems = collection.items.with_problems().filter(is_left_out=is_left_out)

@@ -18,7 +18,6 @@ from itertools import islice
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from catalog.imaging.files import FileChanged, UnsafePath, open_beneath, read_facts
@@ -27,8 +26,9 @@ from collections_app.archive.verify import ArchiveReader, CheckedEntry
 from collections_app.archive_files import archive_file, mark_time
 from collections_app.frozen import settle_if_needed
 from collections_app.models import Collection, CollectionItem, Status
+from collections_app.problems import say_bad_files
 from collections_app.queue import announce_mails
-from collections_app.sharing import NO_ARCHIVE, remove_if_unused
+from collections_app.sharing import failed_values, remove_if_unused
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,8 @@ class _Verdict:
     def reason(self) -> str:
         """Why the archive is withdrawn; empty if it is proven."""
         if self.num_bad:
-            files = "1 file is" if self.num_bad == 1 else f"{self.num_bad:,} files are"
             return (
-                f"{files} not as the catalog says. This was found when the finished archive was "
+                f"{say_bad_files(self.num_bad)}. This was found when the finished archive was "
                 "read once more; it has been withdrawn."
             )
         return self.damage
@@ -249,16 +248,8 @@ def _withdraw(collection: Collection, verdict: _Verdict) -> None:
             logger.info("collection %s: gone while its archive was proven", collection.uuid)
             return
         _name_problems(shared, verdict)
-        Collection.objects.filter(pk__in=shared).update(
-            status=Status.FAILED,
-            error_message=verdict.reason,
-            # Not earlier: what of this user ends meanwhile is told first.
-            finished_at=timezone.now(),
-            expires_at=None,
-            mail_is_due=F("wants_mail"),
-            updated_at=timezone.now(),
-            **NO_ARCHIVE,
-        )
+        # Its time is of now, not earlier: what of this user ends meanwhile is told first.
+        Collection.objects.filter(pk__in=shared).update(**failed_values(verdict.reason))
     logger.error("archive %s withdrawn: %s", path, verdict.reason)
     announce_mails()
     try:

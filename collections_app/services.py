@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, F, Q, Sum, Value
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -26,6 +26,7 @@ from collections_app.sharing import (
     NO_ARCHIVE,
     NO_CLAIM,
     announce_waiting,
+    failed_values,
     lifetime,
     remove_if_unused,
 )
@@ -259,20 +260,10 @@ def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
     Raises:
         NotPossibleNow: it is not pending.
     """
-    now = timezone.now()
-    cancelled = (
-        Collection.objects.pending()
-        .filter(pk=collection.pk)
-        .update(
-            status=Status.FAILED,
-            error_message=CANCELLED if by_owner else CANCELLED_BY_OPERATOR,
-            mail_is_due=Value(False) if by_owner else F("wants_mail"),
-            finished_at=now,
-            updated_at=now,
-            **NO_CLAIM,
-        )
-    )
-    if not cancelled:
+    values = failed_values(CANCELLED if by_owner else CANCELLED_BY_OPERATOR)
+    if by_owner:
+        values["mail_is_due"] = False
+    if not Collection.objects.pending().filter(pk=collection.pk).update(**values):
         raise NotPossibleNow("The collection is not being built; there is nothing to cancel.")
     collection.refresh_from_db()
     announce_waiting(collection.fingerprint)

@@ -61,6 +61,21 @@ def ready_values(archive: Archive) -> dict[str, Any]:
     }
 
 
+def failed_values(reason: str) -> dict[str, Any]:
+    """The columns of a collection whose build, or whose archive, has come to a bad end."""
+    now = timezone.now()
+    return {
+        "status": Status.FAILED,
+        "error_message": reason,
+        "finished_at": now,
+        "expires_at": None,
+        "mail_is_due": F("wants_mail"),
+        "updated_at": now,
+        **NO_CLAIM,
+        **NO_ARCHIVE,
+    }
+
+
 def reserve_build(*, token: UUID, fingerprint: str) -> bool:
     """Make this claim the one build of its fingerprint; False where another one lives.
 

@@ -20,7 +20,7 @@ from collections_app.notices import find_due_mails
 from collections_app.proof import VANISHED
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.sharing import NO_ARCHIVE, NO_CLAIM, remove_if_unused
+from collections_app.sharing import failed_values, remove_if_unused
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +55,12 @@ def _try(step: Callable[[], int]) -> int:
 
 def _fail_hopeless() -> int:
     """Pending collections whose workers died once too often."""
-    now = timezone.now()
-    return (
-        Collection.objects.claimable()
-        .filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
-        .update(
-            status=Status.FAILED,
-            mail_is_due=F("wants_mail"),
-            error_message=f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its "
-            "worker stopped before the end. Try again; if it happens again, tell the operator.",
-            finished_at=now,
-            updated_at=now,
-            **NO_CLAIM,
-            **NO_ARCHIVE,
-        )
+    reason = (
+        f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its worker stopped before "
+        "the end. Try again; if it happens again, tell the operator."
     )
+    hopeless = Collection.objects.claimable().filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
+    return hopeless.update(**failed_values(reason))
 
 
 def _queue_forgotten() -> int:
@@ -100,16 +91,7 @@ def _fail_vanished() -> int:
     if len(gone) == len(known) >= MANY and is_empty():
         logger.error("no archive is there at all: is the disk of the archives mounted?")
         return 0
-    now = timezone.now()
-    failed = archives.filter(archive_path__in=gone).update(
-        status=Status.FAILED,
-        error_message=VANISHED,
-        mail_is_due=F("wants_mail"),
-        finished_at=now,
-        expires_at=None,
-        updated_at=now,
-        **NO_ARCHIVE,
-    )
+    failed = archives.filter(archive_path__in=gone).update(**failed_values(VANISHED))
     for path in gone:
         logger.error("the archive %s has vanished, or is cut off", path)
         remove_if_unused(path)

@@ -10,35 +10,56 @@ LINE_SECONDS = 5.0
 BAR = 24
 
 
-class Progress:
-    """Counts rows over all datasets of a run; ``total`` is None where nobody knows it.
+class Display:
+    """One line that is drawn over and over on a terminal, or plain lines elsewhere.
 
-    ``out`` is a command's stderr, so that what a command reports stays alone on stdout.
+    ``out`` is a command's stderr, so that what a command reports stays alone on stdout. Elsewhere
+    there is a line every ``line_seconds``.
     """
+
+    def __init__(self, out: Any, *, line_seconds: float, clock: Callable[[], float]) -> None:
+        self._out = out
+        self._clock = clock
+        self._is_terminal = bool(out.isatty())
+        self._pause = TERMINAL_SECONDS if self._is_terminal else line_seconds
+        self._shown_at = self.started_at = clock()
+        self._is_drawn = False
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return self._clock() - self.started_at
+
+    def clear(self) -> None:
+        """Take the bar away, before something else is written to the terminal."""
+        if self._is_drawn:
+            self._draw("")
+            self._is_drawn = False
+
+    def _draw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self._out.write(f"\r{text[:width]:<{width}}\r", style_func=str, ending="")
+        self._out.flush()
+        self._is_drawn = True
+
+
+class Progress(Display):
+    """Counts rows over all datasets of a run; ``total`` is None where nobody knows it."""
 
     def __init__(
         self, out: Any, *, total: int | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._out = out
+        super().__init__(out, line_seconds=LINE_SECONDS, clock=clock)
         self._total = total
-        self._clock = clock
-        self._is_terminal = bool(out.isatty())
-        self._pause = TERMINAL_SECONDS if self._is_terminal else LINE_SECONDS
-        self._shown_at = self.started_at = clock()
         self._earlier = 0
         self._rows = 0
         self._name = ""
         self._expected: int | None = None
-        self._is_drawn = False
 
     @property
     def rows(self) -> int:
         """Rows that were read so far, in all datasets."""
         return self._earlier + self._rows
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self.started_at
 
     def start_dataset(self, name: str, *, rows: int | None) -> None:
         """What follows is of this dataset, of so many rows where that is known."""
@@ -60,18 +81,6 @@ class Progress:
         else:
             self._out.write(f"{self._name}: {text}", style_func=str)
 
-    def clear(self) -> None:
-        """Take the bar away, before something else is written to the terminal."""
-        if self._is_drawn:
-            self._draw("")
-            self._is_drawn = False
-
-    def _draw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        self._out.write(f"\r{text[:width]:<{width}}\r", style_func=str, ending="")
-        self._out.flush()
-        self._is_drawn = True
-
 
 def describe(rows: int, total: int | None, seconds: float) -> str:
     """``"1,200 of 4,000 rows, 600 rows/s, 0:05 left"``."""
@@ -92,5 +101,9 @@ def format_seconds(seconds: float) -> str:
 def _bar(rows: int, total: int | None) -> str:
     if not total or total < rows:
         return ""
-    filled = BAR * rows // total
-    return f"[{'#' * filled}{'-' * (BAR - filled)}] {100 * rows // total:3}% "
+    return f"{draw_bar(BAR * rows // total)} {100 * rows // total:3}% "
+
+
+def draw_bar(filled: int) -> str:
+    """``"[####----]"``, with so many of ``BAR`` places filled."""
+    return f"[{'#' * filled}{'-' * (BAR - filled)}]"
