@@ -3,7 +3,6 @@
 import hashlib
 import os
 import socket
-import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from catalog.imaging.files import (
     open_beneath,
     read_facts,
 )
+from catalog.tests.swapping import swapped_all_the_time
 
 
 @pytest.fixture
@@ -225,24 +225,8 @@ def test_a_swapped_folder_never_leads_outside(root: Path) -> None:
     """A folder and a link to another folder change places all the time while it is read."""
     (root / "spare").symlink_to(root.parent / "outside")
     (root.parent / "outside" / "a.png").write_bytes(b"key")
-    stop = threading.Event()
-
-    def swap() -> None:
-        while not stop.is_set():
-            (root / "images").rename(root / "aside")
-            (root / "spare").rename(root / "images")
-            (root / "images").rename(root / "spare")
-            (root / "aside").rename(root / "images")
-            # The folder is there for a while, too: also a slow machine gets to read it.
-            time.sleep(0.0002)
-
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    try:
+    with swapped_all_the_time(root):
         seen = {_try_to_read(root, "images/a.png") for _ in range(3000)}
-    finally:
-        stop.set()
-        swapper.join()
     assert seen <= {b"content of a", b"refused", b"not found"}
     assert b"content of a" in seen
 

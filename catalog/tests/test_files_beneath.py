@@ -4,7 +4,6 @@ import os
 import resource
 import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalog.imaging.files import MAX_PATH_BYTES, Beneath, UnsafePath, open_beneath
+from catalog.tests.swapping import swapped_all_the_time
 
 
 @pytest.fixture
@@ -215,24 +215,8 @@ def test_a_root_that_is_replaced_is_found(root: Path, files: Beneath) -> None:
 def test_folders_that_are_swapped_all_the_time_never_lead_outside(root: Path) -> None:
     """A folder and a link to another folder change places while their files are opened."""
     (root / "spare").symlink_to("../outside")
-    stop = threading.Event()
-
-    def swap() -> None:
-        while not stop.is_set():
-            (root / "images").rename(root / "aside")
-            (root / "spare").rename(root / "images")
-            (root / "images").rename(root / "spare")
-            (root / "aside").rename(root / "images")
-            time.sleep(0.0002)
-
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    try:
-        with Beneath(root) as files:
-            seen = {try_to_read(files, path) for path in ["images/a.png", "e.png"] * 1500}
-    finally:
-        stop.set()
-        swapper.join()
+    with swapped_all_the_time(root), Beneath(root) as files:
+        seen = {try_to_read(files, path) for path in ["images/a.png", "e.png"] * 1500}
     assert seen <= {b"images/a.png", b"e.png", b"refused", b"not found"}
     assert {b"images/a.png", b"e.png"} <= seen
 
