@@ -30,12 +30,14 @@ def read_ahead(items: Iterable[T]) -> Iterator[T]:
     What the making of an item raises is raised here when its turn comes.
     """
     iterator = iter(items)
+    # The first one here: there is nothing to do meanwhile, and the thread has to connect first.
+    found = _take(iterator)
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(_take, iterator)
         try:
-            while found := coming.result():
+            while found:
                 coming = pool.submit(_take, iterator)
                 yield found[0]
+                found = coming.result()
         finally:
             pool.submit(_disconnect)
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
+from pathlib import Path
 from typing import NoReturn
 from uuid import UUID, uuid4
 
@@ -26,7 +27,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from catalog.formats import file_size
-from collections_app.archive import ArchiveSummary, BadEntry, PackedEntry, TextEntry, write_archive
+from collections_app.archive import BadEntry, WrittenRun, write_archive
 from collections_app.archive_files import (
     archive_name,
     free_bytes,
@@ -37,10 +38,12 @@ from collections_app.archive_files import (
     spool_file,
 )
 from collections_app.background import Answer, in_child
-from collections_app.contents import NUM_TEXTS, short_texts
+from collections_app.contents import pack_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
+from collections_app.helping import Help, help_build
 from collections_app.models import Collection
+from collections_app.pieces import SharedPieces
 from collections_app.problems import say_bad_files
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.sharing import (
@@ -54,7 +57,6 @@ from collections_app.sharing import (
     reserve_build,
     wait_for_other,
 )
-from collections_app.tables import pack_tables
 
 logger = logging.getLogger(__name__)
 
@@ -180,22 +182,24 @@ def _forget_problems(collection: Collection) -> None:
 def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") -> int:
     """Write the archive to ``path`` and return its size in bytes."""
     collection = claim.collection
-    texts = short_texts(collection, fingerprint)
     partial_path = partial_name(collection.uuid, claim.token)
     try:
         with (
             spool_file() as spool,
-            in_child(partial(pack_tables, collection, texts, spool)) as tables,
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
-            closing(iter_files(collection)) as files,
         ):
-            entries = chain(
-                (TextEntry(f"{collection.slug}/{name}", text) for name, text in texts.items()),
-                map(itemgetter(1), files),
-                _await_tables(tables, heartbeat),
-            )
-            summary = write_archive(file, entries, on_progress=heartbeat.beat)
-            _check_complete(collection, summary, num_tables=len(tables.result()))
+            texts = pack_texts(collection, fingerprint, spool)
+            pieces = SharedPieces(collection, spool.fileno())
+            heartbeat.count_too(pieces)
+            work = partial(help_build, collection, texts, spool, pieces, Path(file.name))
+            with (
+                in_child(work) as helper,
+                closing(iter_files(collection, pieces.from_front())) as files,
+            ):
+                entries = chain(texts, map(itemgetter(1), files), _await_help(helper, heartbeat))
+                summary = write_archive(file, entries, on_progress=heartbeat.beat)
+                others = len(texts) + helper.result().tables.directory.count
+            _check_complete(collection, num_files=summary.num_entries - others)
             return summary.size
     except BadEntry as error:
         _fail_for_files(collection, error, heartbeat)
@@ -203,19 +207,16 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") ->
         raise _explain_os_error(error) from error
 
 
-def _await_tables(
-    tables: Answer[list[PackedEntry]], heartbeat: "Heartbeat"
-) -> Iterator[PackedEntry]:
-    yield from tables.result(on_wait=heartbeat.touch)
+def _await_help(helper: Answer[Help], heartbeat: "Heartbeat") -> Iterator[WrittenRun]:
+    yield from helper.result(on_wait=heartbeat.touch).runs
 
 
-def _check_complete(collection: Collection, summary: ArchiveSummary, *, num_tables: int) -> None:
+def _check_complete(collection: Collection, *, num_files: int) -> None:
     """Never silently partial, whatever the reason might be."""
-    number = summary.num_entries - NUM_TEXTS - num_tables
-    if number != collection.num_files:
+    if num_files != collection.num_files:
         raise BuildFailed(
-            f"Only {number:,} of {collection.num_files:,} files are known to the catalog any more. "
-            "Tell the operator."
+            f"Only {num_files:,} of {collection.num_files:,} files are known to the catalog "
+            "any more. Tell the operator."
         )
 
 
@@ -298,6 +299,11 @@ class Heartbeat:
         self._on_progress = on_progress
         self._next = 0.0
         self._done = (0, 0)
+        self._pieces: SharedPieces | None = None
+
+    def count_too(self, pieces: SharedPieces) -> None:
+        """Add what the helper of the writer has done."""
+        self._pieces = pieces
 
     def beat(self, entries: int, size: int) -> None:
         """Progress of the writer: entries and bytes written so far."""
@@ -310,6 +316,8 @@ class Heartbeat:
             return
         self._next = time.monotonic() + RENEW_SECONDS
         collection, (images, size) = self._claim.collection, self._done
+        if self._pieces:
+            images, size = images + self._pieces.progress[0], size + self._pieces.progress[1]
         renewed = Collection.objects.claimed_by(self._claim.token).update(
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),

@@ -6,13 +6,13 @@ between fields; control characters and backslashes in them are written with a ba
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.db import connection
 
 from collections_app.models import Collection
+from collections_app.pieces import Piece, cut
 
-PIECE, FIRST_PIECE = 10_000, 500
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -25,18 +25,15 @@ def copy_lines(query: str) -> bytes:
     return lines.getvalue()
 
 
-def iter_lines(query: str, *, collection: Collection, piece: int | None = None) -> Iterator[bytes]:
-    """The rows of a collection's items, ``piece`` positions at a time, as whole lines.
+def iter_lines(
+    query: str, *, collection: Collection, pieces: Iterable[Piece] | None = None
+) -> Iterator[bytes]:
+    """The rows of a collection's items, a piece of positions at a time, as whole lines.
 
     ``query`` asks for ``{collection}`` and for positions ``BETWEEN {first} AND {last}``, in their
     order. Short queries let nothing wait for the reader, who may take minutes between them.
     """
-    piece = piece or PIECE
-    whole = collection.num_images + collection.num_left_out
-    # A short piece first: whoever reads ahead has something to do while the next one is made.
-    starts = [1, *range(1 + min(piece, FIRST_PIECE), whole + 1, piece)]
-    for first, after in zip(starts, [*starts[1:], whole + 1], strict=True):
-        last = after - 1
+    for first, last in cut(collection) if pieces is None else pieces:
         yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))
 
 

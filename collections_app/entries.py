@@ -1,7 +1,8 @@
 """The files of a frozen collection, as its archive and the look for bad ones want them."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from operator import itemgetter
 
 from catalog.imaging.files import Beneath
 from catalog.local import dataset_root
@@ -10,8 +11,8 @@ from collections_app.archive import BadEntry, FileEntry, check_entry
 from collections_app.background import read_ahead
 from collections_app.copying import iter_lines, unescape
 from collections_app.models import Collection
+from collections_app.pieces import Piece
 
-PIECE = 4000
 # Size and time tell an unchanged file only as long as the catalog means the same file. An image
 # that is not there any more, which foreign keys exclude, would not be passed over in silence.
 _FILES = """
@@ -27,30 +28,27 @@ _FILES = """
 """
 
 
-def iter_files(collection: Collection) -> Generator[tuple[str, FileEntry], None, None]:
-    """(position, entry) of every item that has a file here, in order.
+def iter_files(
+    collection: Collection, pieces: Iterable[Piece] | None = None
+) -> Generator[tuple[str, FileEntry], None, None]:
+    """(position, entry) of every item that has a file here, in order; or of those in the pieces.
 
-    Opening such a file raises BadEntry, ValueError or OSError when it is not what was frozen.
+    The next piece is taken, and its rows are read, while the files of one are used. Opening such a
+    file raises BadEntry, ValueError or OSError when it is not what was frozen.
     """
-    folders, prefix = _Folders(), f"{collection.slug}/"
-    pieces = iter_lines(_FILES, collection=collection, piece=PIECE)
-    try:
-        for lines in read_ahead(pieces):
-            # Fields one by one, and no function for each row: there may be a million.
-            for line in lines.decode().split("\n")[:-1]:
-                position, name, size, sha256, is_same, crc32, mtime_ns, dataset, path = line.split(
-                    "\t"
-                )
-                if "\\" in path:
-                    path = unescape(path.encode()).decode()
-                name = prefix + name
-                opener = folders.opener(dataset) if is_same == "t" else partial(_refuse, name)
-                yield position, FileEntry(
-                    name, opener, path, int(size), int(crc32) if crc32 else None, sha256,
-                    int(mtime_ns) if mtime_ns else None,
-                )  # fmt: skip
-    finally:
-        folders.close()
+    with _Maker(collection) as maker:
+        for lines in read_ahead(iter_lines(_FILES, collection=collection, pieces=pieces)):
+            yield from maker.entries(lines)
+
+
+def iter_pieces(
+    collection: Collection, pieces: Iterable[Piece]
+) -> Iterator[tuple[Piece, Iterator[FileEntry]]]:
+    """The entries of each piece; nothing is read ahead."""
+    with _Maker(collection) as maker:
+        for piece in pieces:
+            (lines,) = iter_lines(_FILES, collection=collection, pieces=[piece])
+            yield piece, map(itemgetter(1), maker.entries(lines))
 
 
 def _refuse(name: str, path: str) -> int:
@@ -59,17 +57,41 @@ def _refuse(name: str, path: str) -> int:
     raise BadEntry(name, "changed", "the catalog has another file for this image by now")
 
 
-class _Folders:
-    """The folder of the dataset whose files are being opened; items come dataset by dataset."""
+class _Maker:
+    """Makes entries of rows.
 
-    def __init__(self) -> None:
+    Items come dataset by dataset: the folder of the one whose files are opened is kept open.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self._prefix = f"{collection.slug}/"
         self._dataset_id = ""
         self._folder: Beneath | None = None
         self._open: Callable[[str], int] = self._open_first
 
-    def opener(self, dataset_id: str) -> Callable[[str], int]:
+    def __enter__(self) -> "_Maker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def entries(self, lines: bytes) -> Iterator[tuple[str, FileEntry]]:
+        # Fields one by one, and no function for each row: there may be a million.
+        prefix, opener = self._prefix, self._opener
+        for line in lines.decode().split("\n")[:-1]:
+            position, name, size, sha256, is_same, crc32, mtime_ns, dataset, path = line.split("\t")
+            if "\\" in path:
+                path = unescape(path.encode()).decode()
+            name = prefix + name
+            yield position, FileEntry(
+                name, opener(dataset) if is_same == "t" else partial(_refuse, name), path,
+                int(size), int(crc32) if crc32 else None, sha256,
+                int(mtime_ns) if mtime_ns else None,
+            )  # fmt: skip
+
+    def _opener(self, dataset_id: str) -> Callable[[str], int]:
         if dataset_id != self._dataset_id:
-            self.close()
+            self._close()
             self._dataset_id = dataset_id
             self._open = self._open_first
         return self._open
@@ -82,7 +104,7 @@ class _Folders:
             self._open = self._folder.open_fd
         return self._folder.open_fd(path)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         if self._folder:
             self._folder.close()
             self._folder = None

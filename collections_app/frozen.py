@@ -22,14 +22,13 @@ from collections_app.name_check import NameCheck
 CONTENTS_VERSION = "2"
 BATCH = 2000
 
-_NAMES = """
-    SELECT file_name FROM collections_app_collectionitem
-     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} ORDER BY position
-"""
-_ITEMS = """
-    SELECT sha256, size_bytes, metadata_json FROM collections_app_collectionitem
-     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} ORDER BY position
-"""
+# What an archive says of an image, by its frozen item.
+ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
+_ITEMS = f"""
+    SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
+     WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+     ORDER BY position
+"""  # noqa: S608 - our own words
 _RENAME = """
     UPDATE collections_app_collectionitem item SET file_name = given.name
       FROM unnest(%s::int[], %s::text[]) given (position, name)
@@ -37,17 +36,63 @@ _RENAME = """
 """
 
 
-def settle_items(collection: Collection) -> None:
+class ItemRows:
+    """Takes the rows of all items, in their order and with the ITEM_FIELDS, as COPY writes them.
+
+    A file to write to, as far as COPY needs one.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._digest = hashlib.sha256()
+        self._names = NameCheck()
+        self._waiting: list[bytes] = []
+
+    def write(self, lines: bytes) -> None:
+        """The next rows, whole lines: the database hands them over one by one."""
+        self._waiting.append(lines)
+        if len(self._waiting) == BATCH:
+            self._take()
+
+    def _take(self) -> None:
+        lines = b"".join(self._waiting)
+        self._waiting.clear()
+        self._digest.update(lines)
+        names = [line.partition(b"\t")[0] for line in lines.split(b"\n")[:-1]]
+        self._count += len(names)
+        self._names.look_at(names)
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        self._take()
+        return self._count
+
+    @property
+    def sha256(self) -> str:
+        """Over all rows, in hex."""
+        self._take()
+        return self._digest.hexdigest()
+
+    @property
+    def must_be_renamed(self) -> bool:
+        """Whether some of the names cannot stay as they are."""
+        self._take()
+        return self._names.must_change
+
+
+def settle_items(collection: Collection, rows: ItemRows | None = None) -> None:
     """Give every file its name in the archive and set the collection's ``items_sha256``.
 
     The freeze has proposed the paths of the catalog as names. Nearly always these are safe and
     unique as they are, which one look at all of them shows; else they are made so one by one.
+    ``rows`` are those that the freeze has written; they are read when they are not given.
     """
-    names = NameCheck()
-    collection.items_sha256 = _digest(collection, names)
-    if names.must_change:
+    rows = rows or _read_rows(collection)
+    if rows.must_be_renamed:
         _name_files(collection)
-        collection.items_sha256 = _digest(collection, NameCheck())
+        rows = _read_rows(collection)
+    collection.items_sha256 = rows.sha256
 
 
 def settle_if_needed(collection: Collection) -> None:
@@ -58,14 +103,11 @@ def settle_if_needed(collection: Collection) -> None:
             collection.save(update_fields=["items_sha256"])
 
 
-def _digest(collection: Collection, names: NameCheck) -> str:
-    digest = hashlib.sha256()
-    for lines in iter_lines(_NAMES, collection=collection):
-        names.look_at(lines)
-        digest.update(lines)
+def _read_rows(collection: Collection) -> ItemRows:
+    rows = ItemRows()
     for lines in iter_lines(_ITEMS, collection=collection):
-        digest.update(lines)
-    return digest.hexdigest()
+        rows.write(lines)
+    return rows
 
 
 def _name_files(collection: Collection) -> None:
@@ -95,7 +137,9 @@ def compute_fingerprint(collection: Collection) -> str:
         digest.update(_canonical(part) + b"\n")
     digest.update(collection.items_sha256.encode() + b"\n")
     left_out = CollectionItem.objects.filter(collection=collection, is_left_out=True)
-    for row in left_out.order_by("position").values_list("position", "problem").iterator():
+    # Whatever is left out has a problem, and those have an index.
+    rows = left_out.with_problems().order_by("position").values_list("position", "problem")
+    for row in rows.iterator():
         digest.update(_canonical(row) + b"\n")
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ _SHORT = 120
 
 
 class NameCheck:
-    """Takes lines with a name each, or none, and tells whether names must change.
+    """Takes all names, empty ones for images without a file, and tells whether names must change.
 
     Holds eight bytes a name. Hashes that are equal by chance only cost the careful way.
     """
@@ -29,17 +29,19 @@ class NameCheck:
         self._folders: set[bytes] = set()
         self._is_unsafe = False
 
-    def look_at(self, lines: bytes) -> None:
-        """The next names, each with a line feed behind it."""
+    def look_at(self, names: list[bytes]) -> None:
+        """The next names, in UTF-8."""
+        lines = b"\n".join(filter(None, names)) + b"\n"
         folded = lines.lower()
-        names = [name for name in folded.split(b"\n") if name]
-        self._files.extend(map(hash, names))
-        self._folders.update(name.rpartition(b"/")[0] for name in names)
-        if not self._is_unsafe and not _is_plain(folded, names):
-            given = lines.decode().split("\n")
+        folded_names = folded.split(b"\n")[:-1]
+        if lines == b"\n":
+            return
+        self._files.extend(map(hash, folded_names))
+        self._folders.update(name.rpartition(b"/")[0] for name in folded_names)
+        if not self._is_unsafe and not _is_plain(folded, folded_names):
             # How systems fold letters beyond ASCII is known to the careful way alone.
             self._is_unsafe = not lines.isascii() or any(
-                safe_name(name) != name for name in given if name
+                safe_name(name) != name for name in lines.decode().split("\n")[:-1]
             )
 
     @property

@@ -13,6 +13,7 @@ from catalog.filters import ImageFilterSet
 from catalog.foreign_keys import may_skip_checks, unchecked
 from catalog.models import Dataset
 from catalog.profiles import share_datasets
+from collections_app.frozen import ITEM_FIELDS, ItemRows
 from collections_app.models import Collection
 
 
@@ -96,13 +97,25 @@ def explain_limits(*, num_images: int, num_bytes: int) -> list[str]:
 
 # Everything that the archive says about an image is frozen with it, so that later edits of the
 # catalog change no archive. Labels are written as metadata.csv shows them: at the freeze the
-# database does it for all rows at once, while a build would do it again each time.
+# database does it for all rows at once, while a build would do it again each time. What images
+# share by their profile is put together once for each profile.
 _FREEZE = """
     WITH selected AS MATERIALIZED ({images}),
+         shared AS MATERIALIZED (
+             SELECT profile.id, dataset.slug, modality.code AS modality, area.code AS area,
+                    profile.sex, string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        AS labels,
+                    dense_rank() OVER (ORDER BY dataset.slug COLLATE "C") AS place
+               FROM catalog_imageprofile profile
+               JOIN catalog_dataset dataset ON dataset.id = profile.dataset_id
+               LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id
+               LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id
+               LEFT JOIN unnest(profile.label_ids) found (label_id) ON true
+               LEFT JOIN vocab_label label ON label.id = found.label_id AND label.is_active
+              WHERE profile.id IN (SELECT profile_id FROM selected)
+              GROUP BY profile.id, dataset.slug, modality.code, area.code),
          given AS (
              SELECT given.image_id,
-                    string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
-                        FILTER (WHERE given.finding = 'positive') AS labels,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
                         FILTER (WHERE given.finding = 'uncertain') AS uncertain_labels,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
@@ -111,42 +124,40 @@ _FREEZE = """
                                ORDER BY label.code COLLATE "C") AS label_confidence
                FROM catalog_imagelabel given
                JOIN vocab_label label ON label.id = given.label_id AND label.is_active
-              WHERE given.image_id IN (SELECT id FROM selected)
+              WHERE (given.finding <> 'positive' OR given.confidence IS NOT NULL)
+                AND given.image_id IN (SELECT id FROM selected)
               GROUP BY given.image_id)
     INSERT INTO collections_app_collectionitem
            (collection_id, image_id, position, size_bytes, sha256, file_name, metadata_json,
             problem, is_left_out)
     SELECT %s, image.id,
-           row_number() OVER (ORDER BY dataset.slug COLLATE "C", image.source_id COLLATE "C"),
+           row_number() OVER (ORDER BY shared.place, image.source_id COLLATE "C"),
            image.size_bytes, image.sha256,
            CASE WHEN image.sha256 <> ''
-                THEN left('images/' || dataset.slug || '/' || image.file_path, 255)
+                THEN left('images/' || shared.slug || '/' || image.file_path, 255)
                 ELSE '' END,
            JSON_OBJECT(
-               'dataset' : dataset.slug, 'source_id' : image.source_id,
+               'dataset' : shared.slug, 'source_id' : image.source_id,
                'file_path' : nullif(image.file_path, ''),
                'remote_url' : nullif(image.remote_url, ''),
-               'modality' : modality.code, 'area' : coalesce(area.code, dataset_area.code),
-               'subject_id' : nullif(image.subject_id, ''), 'sex' : nullif(image.sex, ''),
+               'modality' : shared.modality, 'area' : shared.area,
+               'subject_id' : nullif(image.subject_id, ''), 'sex' : nullif(shared.sex, ''),
                'age_years' : image.age_years, 'width' : image.width, 'height' : image.height,
-               'labels' : given.labels, 'uncertain_labels' : given.uncertain_labels,
+               'labels' : shared.labels, 'uncertain_labels' : given.uncertain_labels,
                'negative_labels' : given.negative_labels,
                'label_confidence' : given.label_confidence
                ABSENT ON NULL RETURNING jsonb),
            '', false
       FROM selected image
-      JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
-      LEFT JOIN vocab_modality modality ON modality.id = image.modality_id
-      LEFT JOIN vocab_anatomicalarea area ON area.id = image.area_id
-      LEFT JOIN vocab_anatomicalarea dataset_area ON dataset_area.id = dataset.area_id
+      JOIN shared ON shared.id = image.profile_id
       LEFT JOIN given ON given.image_id = image.id
+     ORDER BY shared.place, image.source_id COLLATE "C"
+    RETURNING {fields}
 """
 
 # All that is needed of an image is read at once: to look each up again would take half the time.
-_COLUMNS = (
-    "id", "dataset_id", "source_id", "file_path", "remote_url", "modality_id", "area_id",
-    "subject_id", "sex", "age_years", "width", "height", "size_bytes", "sha256",
-)  # fmt: skip
+_COLUMNS = ("id", "profile_id", "source_id", "file_path", "remote_url", "subject_id", "age_years",
+            "width", "height", "size_bytes", "sha256")  # fmt: skip
 # In the order of their keys, as an import that takes images away locks them.
 _LOCK_IMAGES = """
     SELECT count(*) FROM (
@@ -160,40 +171,44 @@ _ROOM = "SET LOCAL work_mem = '256MB'"
 _CHECK_IMAGES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
 
-def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> int:
-    """Copy the selected images into the collection's items; returns how many there are.
+def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows:
+    """Copy the selected images into the collection's items, and tell what was written.
 
     Raises:
         CatalogMoved: one of the datasets was changed meanwhile, so the selection is out of date.
     """
+    rows = ItemRows()
     if not filters.total:
-        return 0
+        return rows
     with connection.cursor() as cursor:
         cursor.execute(_ROOM)
-        frozen = _copy_images(cursor, collection, filters)
+        _copy_images(cursor, collection, filters, rows)
     # That nothing has changed until now proves that it was one state.
-    if not filters.catalog.still_holds(filters.counted.sums("dataset")):
+    if rows.count != filters.total or not filters.catalog.still_holds(
+        filters.counted.sums("dataset")
+    ):
         raise CatalogMoved
-    return frozen
+    return rows
 
 
-def _copy_images(cursor: CursorWrapper, collection: Collection, filters: ImageFilterSet) -> int:
+def _copy_images(
+    cursor: CursorWrapper, collection: Collection, filters: ImageFilterSet, rows: ItemRows
+) -> None:
     """An image that is being deleted must not be held: that is found out here, not at the end."""
     images, params = filters.images().order_by().values(*_COLUMNS).query.sql_with_params()
-    statement, values = _FREEZE.replace("{images}", images), [*params, collection.pk]
+    statement = _FREEZE.replace("{images}", images).replace("{fields}", ITEM_FIELDS)
+    # While the database writes the next rows, those before are looked at here.
+    copy = b"COPY (" + cursor.mogrify(statement, [*params, collection.pk]) + b") TO STDOUT"
     if may_skip_checks(cursor):
         with unchecked(cursor):
-            cursor.execute(statement, values)
-            frozen = cursor.rowcount
-        _hold_images(cursor, collection, filters, frozen)
-        return frozen
-    cursor.execute(statement, values)
-    frozen = cursor.rowcount
+            cursor.copy_expert(copy, rows)
+        _hold_images(cursor, collection, filters, rows.count)
+        return
+    cursor.copy_expert(copy, rows)
     try:
         cursor.execute(_CHECK_IMAGES)
     except IntegrityError as error:
         raise CatalogMoved from error
-    return frozen
 
 
 def _hold_images(

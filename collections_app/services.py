@@ -12,7 +12,7 @@ from django.utils.text import slugify
 from catalog.filters import ImageFilterSet
 from collections_app.archive import safe_name
 from collections_app.entries import find_bad_files
-from collections_app.frozen import settle_items
+from collections_app.frozen import ItemRows, settle_items
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.queue import announce_build
 from collections_app.quotas import explain_quota, lock_quota
@@ -76,7 +76,7 @@ def create_collection(
             filter_snapshot=filters.snapshot(),
             wants_mail=wants_mail,
         )
-        filters = _freeze(collection, filters)
+        filters, rows = _freeze(collection, filters)
         _check_frozen(filters.total, expected_images)
         _count_items(collection)
         _check_quota(collection)
@@ -84,7 +84,7 @@ def create_collection(
         collection.provenance["words"] = [
             {"filter": item.title, "value": item.text} for item in filters.active_filters()
         ]
-        settle_items(collection)
+        settle_items(collection, rows)
         collection.queued_at = timezone.now()
         collection.save()
         if announce:
@@ -97,16 +97,15 @@ def _refuse_if(problems: list[str]) -> None:
         raise NotBuildable(" ".join(problems))
 
 
-def _freeze(collection: Collection, filters: ImageFilterSet) -> ImageFilterSet:
+def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilterSet, ItemRows]:
     """Freeze one state of the catalog, however busily it is being imported into.
 
-    Returns the filters over that state.
+    Returns the filters over that state, and what was written.
     """
     for _ in range(FREEZE_TRIES):
         try:
             with transaction.atomic():
-                freeze_items(collection=collection, filters=filters)
-            return filters
+                return filters, freeze_items(collection=collection, filters=filters)
         except CatalogMoved:
             filters = ImageFilterSet(filters.data)
     raise NotBuildable("The catalog is being changed just now. Try again in a minute.")

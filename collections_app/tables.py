@@ -4,8 +4,7 @@ The database writes the rows and Python only turns tabs into commas. That is qui
 done beside the copying of the images, in a process of its own.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 from collections_app.archive import PackedEntry, checksum_line, pack_text
@@ -35,21 +34,19 @@ _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha2
 
 
 def pack_tables(
-    collection: Collection, texts: Mapping[str, bytes], spool: BinaryIO
+    collection: Collection, texts: Iterable[PackedEntry], spool: BinaryIO
 ) -> list[PackedEntry]:
     """metadata.csv, remote.csv and missing.csv where there is something to list, SHA256SUMS.
 
-    ``texts`` are those before the images by their names below the slug: SHA256SUMS has them too.
+    ``texts`` are those before the images: SHA256SUMS has them too.
     """
     prefix = f"{collection.slug}/"
-    tables = {
-        name: pack_text(prefix + name, _table(collection, columns, whose), spool)
+    tables = [
+        pack_text(prefix + name, _table(collection, columns, whose), spool)
         for name, columns, whose in _wanted_tables(collection)
-    }
-    known = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
-    known |= {name: packed.sha256 for name, packed in tables.items()}
-    sums = pack_text(f"{prefix}SHA256SUMS", _checksums(collection, known), spool)
-    return [*tables.values(), sums]
+    ]
+    known = {text.name.removeprefix(prefix): text.sha256 for text in (*texts, *tables)}
+    return [*tables, pack_text(f"{prefix}SHA256SUMS", _checksums(collection, known), spool)]
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:

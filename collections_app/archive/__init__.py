@@ -15,11 +15,13 @@ from collections_app.archive.entries import (
     FileEntry,
     PackedEntry,
     TextEntry,
+    WrittenRun,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
 from collections_app.archive.packing import pack_text
+from collections_app.archive.records import stored_size
 from collections_app.archive.source import check_entry
-from collections_app.archive.writer import WRITER_VERSION, write_archive
+from collections_app.archive.writer import WRITER_VERSION, write_archive, write_run
 
 __all__ = [
     "WRITER_VERSION",
@@ -31,9 +33,12 @@ __all__ = [
     "PackedEntry",
     "TextEntry",
     "UniqueNames",
+    "WrittenRun",
     "check_entry",
     "checksum_line",
     "pack_text",
     "safe_name",
+    "stored_size",
     "write_archive",
+    "write_run",
 ]

@@ -23,10 +23,16 @@ END = b"\x03\x00"  # an empty last block with fixed codes
 _END_OF_BLOCK = 256
 _MAX_BITS = 15
 _MAX_STORED = 0xFFFF
+# Pairs that are coded at once. Larger arrays are given back to the system after each step, and
+# getting them anew takes as long as filling them.
+_SLICE = 16 << 10
+# More bits than a header, the last bytes and the end of a block can take.
+_ROOM_FOR_ENDS = 2048
 _SYNC = b"\x00\x00\xff\xff"
 
 Bits = list[tuple[int, int]]  # (value, number of bits), the lowest bit first
 Words = npt.NDArray[np.uint64]
+Widths = npt.NDArray[np.uint8]
 
 
 def split_blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -60,9 +66,12 @@ def _huffman_block(data: bytes) -> bytes:
     counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
     lengths = code_lengths([*counts.tolist(), 1])
     codes = _canonical_codes(lengths)
+    room = _Bits(int(counts @ np.array(lengths[:256])) + _ROOM_FOR_ENDS)
+    room.add(*_columns(_header(lengths)))
+    _add_data(room, data, codes, lengths)
     # After the block an empty stored one (three zero bits, padding, _SYNC) aligns to a byte.
-    head, tail = _header(lengths), [(codes[_END_OF_BLOCK], lengths[_END_OF_BLOCK]), (0, 3)]
-    return _pack_bits(head, data, codes, lengths, tail) + _SYNC
+    room.add(*_columns([(codes[_END_OF_BLOCK], lengths[_END_OF_BLOCK]), (0, 3)]))
+    return room.padded() + _SYNC
 
 
 def _header(lengths: list[int]) -> Bits:
@@ -116,39 +125,50 @@ def _reverse(value: int, bits: int) -> int:
     return int(f"{value:0{bits}b}"[::-1], 2)
 
 
-def _pack_bits(head: Bits, data: bytes, codes: list[int], lengths: list[int], tail: Bits) -> bytes:
-    """The bits of head, coded data and tail, one after another, padded to a whole byte."""
-    whole = len(data) & ~3
-    tail = [(codes[byte], lengths[byte]) for byte in data[whole:]] + tail
-    front, back = np.array(head, np.uint64), np.array(tail, np.uint64)
-    values, widths = _code_fours(data[:whole], np.array(codes[:256], np.uint64), lengths[:256])
-    return _join_words(
-        np.concatenate([front[:, 0], values, back[:, 0]]),
-        np.concatenate([front[:, 1], widths, back[:, 1]]),
-    )
-
-
-def _code_fours(data: bytes, codes: Words, lengths: list[int]) -> tuple[Words, Words]:
-    """(code, number of bits) of each four bytes: up to 15 bits a byte, 60 fit a 64-bit word."""
-    bits = np.array(lengths, np.uint64)
+def _add_data(room: "_Bits", data: bytes, codes: list[int], lengths: list[int]) -> None:
+    """The codes of all bytes, taken in fours: up to 15 bits a byte, 60 fit a 64-bit word."""
+    bits = np.array(lengths[:256], np.uint8)
+    words = np.array(codes[:256], np.uint32)
     # Codes of all pairs; as a little-endian number the first byte of a pair is the low one.
-    pair_codes = (codes[None, :] | codes[:, None] << bits[None, :]).ravel()
+    pair_codes = (words[None, :] | words[:, None] << bits[None, :]).ravel()
     pair_bits = (bits[None, :] + bits[:, None]).ravel()
-    pairs = np.frombuffer(data, "<u2")
-    values, widths = pair_codes.take(pairs), pair_bits.take(pairs)
-    return values[0::2] | values[1::2] << widths[0::2], widths[0::2] + widths[1::2]
+    whole = len(data) & ~3
+    pairs = np.frombuffer(data[:whole], "<u2")
+    for start in range(0, len(pairs), _SLICE):
+        part = pairs[start : start + _SLICE]
+        values, widths = pair_codes.take(part).astype(np.uint64), pair_bits.take(part)
+        low = widths[0::2]
+        room.add(values[0::2] | values[1::2] << low, low + widths[1::2])
+    if rest := data[whole:]:
+        room.add(*_columns([(codes[byte], lengths[byte]) for byte in rest]))
 
 
-def _join_words(values: Words, widths: Words) -> bytes:
-    """Concatenate values of up to 60 bits."""
-    ends = np.cumsum(widths, dtype=np.uint64)
-    starts = ends - widths
-    word, shift = (starts >> np.uint64(6)).astype(np.intp), starts & np.uint64(63)
-    packed = np.zeros(int(ends[-1]) // 64 + 2, np.uint64)
-    # With less than 64 bits each, some value starts in every word, and only the last of those
-    # reaches into the next word.
-    firsts = np.flatnonzero(np.diff(word, prepend=-1))
-    packed[word[firsts]] = np.bitwise_or.reduceat(values << shift, firsts)
-    lasts = np.append(firsts[1:], len(word)) - 1
-    packed[word[lasts] + 1] |= values[lasts] >> np.uint64(1) >> (np.uint64(63) - shift[lasts])
-    return packed.astype("<u8").tobytes()[: (int(ends[-1]) + 7) // 8]
+def _columns(bits: Bits) -> tuple[Words, Widths]:
+    values, widths = zip(*bits, strict=True)
+    return np.array(values, np.uint64), np.array(widths, np.uint8)
+
+
+class _Bits:
+    """Values of 1 to 60 bits, one behind the other."""
+
+    def __init__(self, most: int) -> None:
+        self._words = np.zeros(most // 64 + 2, np.uint64)
+        self._end = 0
+
+    def add(self, values: Words, widths: Widths) -> None:
+        ends = np.cumsum(widths, dtype=np.int64)
+        ends += self._end
+        starts = ends - widths
+        word, shift = starts >> 6, (starts & 63).astype(np.uint64)
+        # With less than 64 bits each, some value starts in every word, and only the last of those
+        # reaches into the next word.
+        firsts = np.flatnonzero(np.diff(word, prepend=-1))
+        self._words[word[firsts]] |= np.bitwise_or.reduceat(values << shift, firsts)
+        lasts = np.append(firsts[1:], len(word)) - 1
+        over = values[lasts] >> np.uint64(1) >> (np.uint64(63) - shift[lasts])
+        self._words[word[lasts] + 1] |= over
+        self._end = int(ends[-1])
+
+    def padded(self) -> bytes:
+        """All bits, the lowest first, up to a whole byte."""
+        return self._words.astype("<u8", copy=False).tobytes()[: (self._end + 7) // 8]

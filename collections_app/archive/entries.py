@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from collections_app.archive.records import CentralDirectory, stored_size
+
 BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
 
 
@@ -64,8 +66,27 @@ class PackedEntry:
     crc32: int
     sha256: str
 
+    @property
+    def stored_size(self) -> int:
+        """What it takes in the archive, header and name included."""
+        return stored_size(
+            count=1, name_bytes=len(self.name.encode()), size=self.packed_size, num_large=0
+        )
 
-Entry = TextEntry | FileEntry | PackedEntry
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenRun:
+    """Entries that `write_run` has put into their place already; the writer only lists them.
+
+    They take the `size` bytes of the archive from `offset` on; `directory` has their records.
+    """
+
+    offset: int
+    size: int
+    directory: CentralDirectory
+
+
+Entry = TextEntry | FileEntry | PackedEntry | WrittenRun
 
 
 class BadEntry(Exception):

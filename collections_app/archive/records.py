@@ -42,6 +42,7 @@ _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
 LOCAL_SIZE = _LOCAL.size
+_LOCAL_EXTRA_SIZE = struct.calcsize("<2H2Q")
 _CRC = struct.Struct("<I")
 _SIZES = struct.Struct("<3I")
 
@@ -55,6 +56,14 @@ def local_header(name: bytes, method: int, crc: int, packed: int, size: int) -> 
         packed = size = MAX_32
     start = _LOCAL_STARTS[needs, method]
     return _LOCAL.pack(start, crc, packed, size, len(name), len(extra)) + name + extra
+
+
+def stored_size(*, count: int, name_bytes: int, size: int, num_large: int) -> int:
+    """What stored files take before the directory: their headers, names and `size` bytes together.
+
+    `num_large` of them have a size that needs ZIP64: `MAX_32` or more.
+    """
+    return count * LOCAL_SIZE + name_bytes + size + num_large * _LOCAL_EXTRA_SIZE
 
 
 def pack_crc(crc: int) -> bytes:
@@ -119,30 +128,44 @@ class CentralDirectory:
 
     def __init__(self) -> None:
         self._fresh: list[bytes] = []
-        self._pieces: list[bytes] = []
-        self._packed_away = 0
+        self._pieces: list[tuple[bool, bytes]] = []  # whether it is compressed
+        self._num_before = 0
+        self._size_before = 0
 
     @property
     def count(self) -> int:
         """The number of records."""
-        return len(self._pieces) * self.PIECE + len(self._fresh)
+        return self._num_before + len(self._fresh)
 
     @property
     def size(self) -> int:
         """Bytes of all records."""
-        return self._packed_away + sum(map(len, self._fresh))
+        return self._size_before + sum(map(len, self._fresh))
 
     def add(self, record: bytes) -> None:
         """Append one central record."""
         self._fresh.append(record)
         if len(self._fresh) == self.PIECE:
+            self.end_piece(compress=True)
+
+    def extend(self, other: "CentralDirectory") -> None:
+        """Append the records of another one, whose last piece has ended."""
+        self.end_piece(compress=False)  # only once is there anything fresh, and then not much
+        self._pieces += other._pieces
+        self._num_before += other._num_before
+        self._size_before += other._size_before
+
+    def end_piece(self, *, compress: bool) -> None:
+        """Join the records since the last piece to a new one."""
+        if self._fresh:
             piece = b"".join(self._fresh)
-            self._pieces.append(zlib.compress(piece, 1))
-            self._packed_away += len(piece)
+            self._pieces.append((compress, zlib.compress(piece, 1) if compress else piece))
+            self._num_before += len(self._fresh)
+            self._size_before += len(piece)
             self._fresh.clear()
 
     def pieces(self) -> Iterator[bytes]:
         """All records in the order in which they were added."""
-        for piece in self._pieces:
-            yield zlib.decompress(piece)
+        for is_compressed, piece in self._pieces:
+            yield zlib.decompress(piece) if is_compressed else piece
         yield b"".join(self._fresh)

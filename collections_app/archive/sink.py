@@ -14,20 +14,20 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink:
-    """Appends to a file descriptor from offset 0 on. Nothing else may write to it meanwhile.
+    """Appends to a file descriptor from `offset` on. Nothing else may use the descriptor meanwhile.
 
     The first `used` bytes of `view` are still to be written, behind the `flushed` ones.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, offset: int = 0) -> None:
         self._fd = fd
         self.view = memoryview(bytearray(BUFFER))
         self.used = 0
-        self.flushed = 0
+        self.flushed = os.lseek(fd, offset, os.SEEK_SET)
 
     @property
     def position(self) -> int:
-        """Bytes written so far, those still in the buffer included."""
+        """Where in the file the next byte will stand."""
         return self.flushed + self.used
 
     def write(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ class Sink:
         os.pwrite(self._fd, data, offset)
 
     def skip(self, size: int) -> None:
-        """Append `size` zero bytes as a hole, which takes no space on disk."""
+        """Go on `size` bytes further: a hole of zeros, or what another process writes there."""
         if not size:
             return
         self.flush()

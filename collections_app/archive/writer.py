@@ -14,6 +14,7 @@ from collections_app.archive.entries import (
     FileEntry,
     PackedEntry,
     TextEntry,
+    WrittenRun,
 )
 from collections_app.archive.packing import SpooledText, deflate_text
 from collections_app.archive.sink import BUFFER, Sink
@@ -35,10 +36,10 @@ def write_archive(
 ) -> ArchiveSummary:
     """Write a ZIP of `entries` to `out`, in their order, and return its number of entries and size.
 
-    `out` is a real file, open for binary writing but not for appending; what it holds is
-    discarded. Files are stored: copied by the kernel when size and mtime are those of the
-    catalog, else read, hashed and compared. Names must be relative, without `..` and backslashes
-    (`safe_name` makes such), and differ from each other (`UniqueNames`).
+    `out` is a real file, open for binary writing but not for appending, and empty but for what
+    `write_run` has put into it. Files are stored: copied by the kernel when size and mtime are
+    those of the catalog, else read, hashed and compared. Names must be relative, without `..` and
+    backslashes (`safe_name` makes such), and differ from each other (`UniqueNames`).
 
     `on_progress(entries_done, bytes_done)`, in bytes of contents, is called every 0.2 seconds of
     work, inside large files too, and at the end. It may raise to stop the writing.
@@ -47,19 +48,31 @@ def write_archive(
     name that is not allowed or a text over 4 GiB, and OSError when `out` cannot be written. After
     any error `out` is an unfinished archive, to be deleted by the caller. Nothing is synced.
     """
-    if out.seek(0, os.SEEK_END):
-        # Not for an empty file: ext4 writes truncated files to disk at close, and the caller waits.
-        out.seek(0)
-        out.truncate()
     writer = _Writer(Sink(out.fileno()), _Progress(on_progress))
-    rest = iter(entries)
-    while (entry := writer.add_small_files(rest)) is not None:
-        writer.add(entry)
+    writer.add_all(entries)
     summary = writer.finish()
     out.seek(summary.size)
     if os.fstat(out.fileno()).st_size != summary.size:
         raise OSError("the archive's size differs from what was written: is the file shared?")
     return summary
+
+
+def write_run(
+    out: BinaryIO,
+    entries: Iterable[Entry],
+    *,
+    offset: int,
+    on_progress: ProgressCallback | None = None,
+) -> WrittenRun:
+    """Write `entries` from `offset` of an archive on, whose beginning another process writes.
+
+    What is returned stands for them there. `out` is the same file, opened by this process itself:
+    a descriptor from before a fork would share its position. Everything else, errors too, is as
+    in `write_archive`; the progress of these entries is reported here only.
+    """
+    writer = _Writer(Sink(out.fileno(), offset), _Progress(on_progress))
+    writer.add_all(entries)
+    return writer.finish_run(offset)
 
 
 class _Writer:
@@ -68,7 +81,15 @@ class _Writer:
         self._progress = progress
         self._directory = records.CentralDirectory()
 
-    def add(self, entry: Entry) -> None:
+    def add_all(self, entries: Iterable[Entry]) -> None:
+        rest = iter(entries)
+        while (entry := self.add_small_files(rest)) is not None:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        if isinstance(entry, WrittenRun):
+            self._add_run(entry)
+            return
         if isinstance(entry, FileEntry):
             self._add_file(entry)
         elif isinstance(entry, PackedEntry):
@@ -192,6 +213,18 @@ class _Writer:
         self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.local_sizes(*sizes))
         self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
         entry.size, entry.sha256 = digest.size, digest.sha256
+
+    def _add_run(self, run: WrittenRun) -> None:
+        if run.offset != self._sink.position:
+            raise ValueError(f"written at {run.offset:,}, but belongs at {self._sink.position:,}")
+        self._sink.skip(run.size)
+        self._directory.extend(run.directory)
+
+    def finish_run(self, offset: int) -> WrittenRun:
+        self._sink.flush()
+        self._directory.end_piece(compress=True)
+        self._progress.report()
+        return WrittenRun(offset, self._sink.position - offset, self._directory)
 
     def finish(self) -> ArchiveSummary:
         offset, directory = self._sink.position, self._directory

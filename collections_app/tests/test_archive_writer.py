@@ -114,15 +114,16 @@ def test_an_output_that_is_open_for_appending_is_noticed(target: Path) -> None:
         write_archive(out, [text])
 
 
-def test_what_the_output_held_before_is_gone(path: Path, target: Path) -> None:
-    entries = [catalog_file(path)]
-    build(target, entries)
-    fresh = target.read_bytes()
-    target.write_bytes(b"old" * 5 * MIB)
-    with target.open("r+b") as out:
-        write_archive(out, entries)
-        assert out.tell() == len(fresh)
-    assert target.read_bytes() == fresh
+def test_an_output_that_held_more_before_is_noticed(path: Path, target: Path) -> None:
+    target.write_bytes(b"old" * 3 * MIB)
+    with target.open("r+b") as out, pytest.raises(OSError, match="is the file shared"):
+        write_archive(out, [catalog_file(path)])
+
+
+def test_the_output_is_left_at_its_end(path: Path, target: Path) -> None:
+    with target.open("wb") as out:
+        summary = write_archive(out, [catalog_file(path)])
+        assert out.tell() == summary.size
 
 
 def test_holes_of_a_sparse_file_stay_holes(tmp_path: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ from django.http import QueryDict
 
 from catalog.filters import ImageFilterSet
 from catalog.models import Image
+from catalog.profiles import refresh_image_profiles
 from catalog.services import StillInUse, delete_dataset
 from collections_app.models import Collection
 from collections_app.selection import summarize_selection
@@ -55,6 +56,7 @@ def test_findings_are_frozen_as_the_table_will_show_them() -> None:
         image.image_labels.create(
             label=LabelFactory(code=code), finding=finding, confidence=confidence
         )
+    refresh_image_profiles(image_ids=[image.pk])
     frozen = make_collection("").items.get().metadata_json
     assert frozen["labels"] == "normal|zoster"
     assert (frozen["uncertain_labels"], frozen["negative_labels"]) == ("edema", "cyst")

@@ -8,7 +8,7 @@ from django.db import connection
 
 from catalog.models import Image
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from collections_app import copying, entries, frozen
+from collections_app import frozen, pieces
 from collections_app.build import build_collection
 from collections_app.frozen import compute_fingerprint
 from collections_app.models import Collection, CollectionItem
@@ -111,8 +111,8 @@ def test_many_pieces_are_read_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     content = read_archive(whole)
     expire_collection(collection=whole)
     retry_collection(collection=whole)
-    monkeypatch.setattr(copying, "PIECE", 3)
-    monkeypatch.setattr(entries, "PIECE", 2)
+    monkeypatch.setattr(pieces, "ITEMS", 3)
+    monkeypatch.setattr(pieces, "SHARED_ITEMS", 2)
     assert read_archive(build(whole)) == content
 
 

@@ -16,7 +16,7 @@ PATH = st.lists(
 def must_change(*names: str) -> bool:
     check = NameCheck()
     for name in names:
-        check.look_at(f"{name}\n".encode())
+        check.look_at([name.encode()])
     return check.must_change
 
 

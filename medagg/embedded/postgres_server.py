@@ -33,6 +33,7 @@ SETTINGS = {
     "max_connections": "100",
     # A laptop, which the catalog shares with a browser and an editor.
     "shared_buffers": "256MB",
+    "wal_buffers": "64MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
     # SSDs read at random nearly as fast as in sequence.
