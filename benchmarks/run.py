@@ -80,7 +80,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument("--sets", type=_count, default=200, help="random filter sets")
     parser.add_argument("--rounds", type=_count, default=3, help="how often each set is asked")
     parser.add_argument("--sample", type=int, default=20, help="filter sets for the peers")
-    parser.add_argument("--archive-rounds", type=_count, default=5, metavar="ROUNDS",
+    parser.add_argument("--archive-rounds", type=_count, default=7, metavar="ROUNDS",
                         help="how often each program writes each archive")  # fmt: skip
     parser.add_argument("--archive-percent", type=_count, default=100, metavar="PERCENT",
                         help="of the files of archives, to try the steps out")  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medagg.embedded.postgres_server import TUNING
 from medagg.tests.compose import (
     FILE,
     NEEDED,
@@ -172,6 +173,12 @@ def test_data_outlives_the_containers() -> None:
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
     command = SERVICES["redis"]["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
+
+
+def test_the_database_is_set_as_it_was_measured() -> None:
+    program, *options = SERVICES["postgres"]["command"]
+    assert program == "postgres"
+    assert options == [f"--{name}={value}" for name, value in TUNING.items()]
 
 
 def test_datasets_can_be_written_by_commands_only() -> None:

@@ -43,10 +43,11 @@ def test_secrets_of_the_environment_are_not_shown_to_other_users(
 @root_only
 def test_root_hands_over_and_leaves_the_folders_above_closed(var: Path) -> None:
     var.parent.chmod(0o700)
+    of_the_suite = find_descendants(os.getpid())
 
     with EmbeddedServers(var):
         owner = (var / "postgres").stat().st_uid
-        pid = find_by_command("bin/postgres", find_descendants(os.getpid()))
+        pid = find_by_command("bin/postgres", find_descendants(os.getpid()) - of_the_suite)
         assert owner != 0
         assert Path(f"/proc/{pid}").stat().st_uid == owner
         assert query(var, "SELECT 1") == [(1,)]
@@ -61,9 +62,10 @@ def test_a_server_keeps_one_capability_only_where_it_needs_it(
     var: Path, mode: int, capabilities: set[int]
 ) -> None:
     var.parent.chmod(mode)
+    of_the_suite = find_descendants(os.getpid())
 
     with EmbeddedServers(var, postgres=False):
-        pid = find_by_command("redis-server", find_descendants(os.getpid()))
+        pid = find_by_command("redis-server", find_descendants(os.getpid()) - of_the_suite)
         status = Path(f"/proc/{pid}/status").read_text()
 
     assert int(status.partition("CapEff:")[2].split()[0], base=16) in capabilities

@@ -65,9 +65,11 @@ def test_a_server_does_not_outlive_its_keeper(var: Path, name: str) -> None:
 
 @linux_only
 def test_a_user_learns_that_a_server_has_died(var: Path) -> None:
+    of_the_suite = find_descendants(os.getpid())
     with EmbeddedServers(var) as servers:
         servers.check()
-        os.kill(find_by_command("redis-server", find_descendants(os.getpid())), signal.SIGKILL)
+        ours = find_descendants(os.getpid()) - of_the_suite
+        os.kill(find_by_command("redis-server", ours), signal.SIGKILL)
         wait_until(lambda: not servers.servers[1].is_running(), what="the end of Redis")
 
         with pytest.raises(EmbeddedError, match="Redis has ended") as caught:
