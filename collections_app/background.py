@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
 from django.db import connection, connections
@@ -71,6 +71,14 @@ class Answer(Generic[T]):
         result: T = value
         return result
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the child has ended without an answer, as far as the system tells."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        events = dict(poll.poll(0)).get(self._fd, 0)
+        return bool(events & select.POLLHUP) and not events & select.POLLIN
+
     def _wait(self, on_wait: Callable[[], None]) -> tuple[bool, Any]:
         answer = b"".join(self._read(on_wait))
         if not answer:
@@ -100,18 +108,29 @@ def in_child(work: Callable[[], T]) -> Iterator[Answer[T]]:
     raises is pickled. The child shares the open files, and nothing else that it changes.
     """
     reading, writing = os.pipe()
-    parent, pid = os.getpid(), os.fork()
-    if pid == 0:
-        os.close(reading)
-        _work_and_exit(work, writing, parent)
-    os.close(writing)
-    try:
+    parent = os.getpid()
+    with ExitStack() as stack:
+        stack.callback(os.close, reading)
+        # What a handler raises in the middle of a fork is lost: Python ignores it there.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os.close(reading)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                _work_and_exit(work, writing, parent)
+        finally:
+            os.close(writing)
+        stack.callback(_end_child, pid)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # what has come meanwhile is raised here
         yield Answer(reading)
-    finally:
-        os.close(reading)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+
+
+def _end_child(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _work_and_exit(work: Callable[[], object], fd: int, parent: int) -> NoReturn:

@@ -6,25 +6,18 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 
 import errno
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
-from uuid import UUID, uuid4
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Sum
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Now
-from django.utils import timezone
 
 from catalog.formats import file_size
 from collections_app.archive import BadEntry, WrittenRun, write_archive
@@ -34,16 +27,16 @@ from collections_app.archive_files import (
     new_archive,
     partial_name,
     remove_archive,
-    remove_partials,
     spool_file,
 )
 from collections_app.background import Answer, in_child
+from collections_app.claims import Claim, Heartbeat, OnProgress, claim_collection
 from collections_app.contents import pack_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
 from collections_app.helping import Help, help_build
 from collections_app.models import Collection
-from collections_app.pieces import SharedPieces
+from collections_app.pieces import Piece, SharedPieces
 from collections_app.problems import say_bad_files
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.sharing import (
@@ -60,7 +53,6 @@ from collections_app.sharing import (
 
 logger = logging.getLogger(__name__)
 
-RENEW_SECONDS = 1.0
 PROBLEMS_AT_ONCE = 1000
 # What an image adds beside its file, at most: names, a row in two tables, records of the ZIP.
 BYTES_BESIDE_A_FILE = 1500
@@ -68,19 +60,8 @@ BYTES_OF_TEXTS = 1 << 20
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-OnProgress = Callable[[int], None]
-
-
 class BuildFailed(Exception):
     """The archive cannot be written; the message is for the collection's page."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A collection that is this worker's to build, proven by the token."""
-
-    collection: Collection
-    token: UUID
 
 
 def build_collection(*, collection_id: int, on_progress: OnProgress = lambda done: None) -> None:
@@ -104,31 +85,6 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
             reason=f"The build took longer than {hours:g} hours and was stopped. "
             "Build a smaller collection, or ask the operator to raise BUILD_SOFT_LIMIT.",
         )
-
-
-def claim_collection(*, collection_id: int) -> Claim | None:
-    """Take a pending collection that no live worker holds; None when there is nothing to take."""
-    token = uuid4()
-    claimed = (
-        Collection.objects.claimable()
-        .filter(pk=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS)
-        .update(
-            attempt_token=token,
-            lease_expires_at=_lease_end(),
-            attempts=F("attempts") + 1,
-            started_at=timezone.now(),
-            progress_images=0,
-            progress_bytes=0,
-            # Known again in a moment; until then it keeps nobody from building the same.
-            fingerprint="",
-            updated_at=timezone.now(),
-        )
-    )
-    if not claimed:
-        return None
-    collection = Collection.objects.get(pk=collection_id)
-    remove_partials(collection.uuid)
-    return Claim(collection, token)
 
 
 def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
@@ -194,7 +150,7 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") ->
             work = partial(help_build, collection, texts, spool, pieces, Path(file.name))
             with (
                 in_child(work) as helper,
-                closing(iter_files(collection, pieces.from_front())) as files,
+                closing(iter_files(collection, _take_pieces(pieces, helper))) as files,
             ):
                 entries = chain(texts, map(itemgetter(1), files), _await_help(helper, heartbeat))
                 summary = write_archive(file, entries, on_progress=heartbeat.beat)
@@ -205,6 +161,11 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") ->
         _fail_for_files(collection, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
+
+
+def _take_pieces(pieces: SharedPieces, helper: Answer[Help]) -> Iterator[Piece]:
+    """Nothing that is written without the helper's share would be of use."""
+    return takewhile(lambda _: not helper.has_died, pieces.from_front())
 
 
 def _await_help(helper: Answer[Help], heartbeat: "Heartbeat") -> Iterator[WrittenRun]:
@@ -285,48 +246,3 @@ def fail_collection(*, claim: Claim, reason: str) -> None:
     if failed:
         announce_mails()
         announce_waiting(Collection.objects.get(pk=claim.collection.pk).fingerprint)
-
-
-class Heartbeat:
-    """Renews the lease and records the progress, about once a second.
-
-    Raises:
-        LeaseLost: the collection is no longer this worker's.
-    """
-
-    def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
-        self._claim = claim
-        self._on_progress = on_progress
-        self._next = 0.0
-        self._done = (0, 0)
-        self._pieces: SharedPieces | None = None
-
-    def count_too(self, pieces: SharedPieces) -> None:
-        """Add what the helper of the writer has done."""
-        self._pieces = pieces
-
-    def beat(self, entries: int, size: int) -> None:
-        """Progress of the writer: entries and bytes written so far."""
-        self._done = (entries, size)
-        self.touch()
-
-    def touch(self) -> None:
-        """Renew the lease when it is time."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + RENEW_SECONDS
-        collection, (images, size) = self._claim.collection, self._done
-        if self._pieces:
-            images, size = images + self._pieces.progress[0], size + self._pieces.progress[1]
-        renewed = Collection.objects.claimed_by(self._claim.token).update(
-            lease_expires_at=_lease_end(),
-            progress_images=min(images, collection.num_images),
-            progress_bytes=min(size, collection.num_bytes),
-        )
-        if not renewed:
-            raise LeaseLost
-        self._on_progress(size)
-
-
-def _lease_end() -> CombinedExpression:
-    return Now() + timedelta(seconds=settings.BUILD_LEASE_SECONDS)

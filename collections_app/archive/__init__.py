@@ -14,7 +14,6 @@ from collections_app.archive.entries import (
     Entry,
     FileEntry,
     PackedEntry,
-    TextEntry,
     WrittenRun,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
@@ -31,7 +30,6 @@ __all__ = [
     "Entry",
     "FileEntry",
     "PackedEntry",
-    "TextEntry",
     "UniqueNames",
     "WrittenRun",
     "check_entry",

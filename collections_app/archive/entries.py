@@ -1,29 +1,12 @@
 """What goes into an archive, what comes back, and what can be wrong with an entry."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from collections_app.archive.records import CentralDirectory, stored_size
 
 BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
-
-
-@dataclass(slots=True, eq=False)
-class TextEntry:
-    """A text that is made for this archive; written deflated, see `deflate.py`.
-
-    `data` is the whole text, or chunks of it in any sizes: how it is cut does not show in the
-    archive. Chunks are consumed once and never held together. At most 4 GiB.
-
-    `size` (bytes) and `sha256` (lower-case hex) are filled in when the entry has been written, so
-    that a generator of entries can list its earlier texts in a later one.
-    """
-
-    name: str
-    data: bytes | Iterable[bytes]
-    size: int = field(default=0, init=False)
-    sha256: str = field(default="", init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,12 +33,11 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedEntry:
-    """A text that `pack_text` has deflated already; the writer only copies it.
+    """A text made for this archive, which `pack_text` has deflated; the writer only copies it.
 
-    The archive gets the same bytes as from a `TextEntry` of the same text. The packed text is
-    the `packed_size` bytes of the file behind the descriptor `spool_fd` from `offset` on, which
-    stays open until they are written. `size` in bytes, `crc32` and `sha256` (lower-case hex) are
-    those of the text itself.
+    The packed text is the `packed_size` bytes of the file behind the descriptor `spool_fd` from
+    `offset` on, which stays open until they are written. `size` in bytes, `crc32` and `sha256`
+    (lower-case hex) are those of the text itself. Where it was packed does not show in the archive.
     """
 
     name: str
@@ -86,7 +68,7 @@ class WrittenRun:
     directory: CentralDirectory
 
 
-Entry = TextEntry | FileEntry | PackedEntry | WrittenRun
+Entry = FileEntry | PackedEntry | WrittenRun
 
 
 class BadEntry(Exception):

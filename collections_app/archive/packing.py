@@ -1,7 +1,7 @@
-"""Texts deflated in one pass: into the archive, or into a spool file before their turn has come."""
+"""Texts deflated in one pass into a spool file, from which the writer copies them."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from collections_app.archive.deflate import END, deflate_block, split_blocks
@@ -13,35 +13,25 @@ from collections_app.archive.records import MAX_32
 def pack_text(name: str, chunks: Iterable[bytes], spool: BinaryIO) -> PackedEntry:
     """Deflate a text to the end of `spool`, and return the entry that stands for it.
 
-    Chunks of any sizes are consumed once and never held together. `spool` is a real file, open
-    for reading and writing; several texts may be packed into it one after another, also while
-    the writer copies earlier ones from it in another thread. Nothing hangs on its position.
+    Chunks are consumed once and never held together; how the text is cut into them does not show.
+    `spool` is a real file, open for reading and writing; several texts may be packed into it one
+    after another, also while the writer copies earlier ones from it in another thread. Nothing
+    hangs on its position.
 
-    Raises ValueError for a text of 4 GiB or more, and OSError when `spool` cannot be written.
+    Raises ValueError for a text of 4 GiB or more, packed or not, and OSError when `spool` cannot
+    be written.
     """
     spool.flush()
     fd = spool.fileno()
     offset = end = os.fstat(fd).st_size
     digest = Digest()
-    for piece in deflate_text(name, chunks, digest):
-        end = _write_at(fd, piece, end)
-    return PackedEntry(name, fd, offset, digest.size, end - offset, digest.crc32, digest.sha256)
-
-
-def deflate_text(name: str, chunks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
-    """The pieces of the deflated text; `digest` learns the text behind each before it is yielded.
-
-    Raises ValueError for a text of 4 GiB or more, packed or not.
-    """
-    packed = len(END)
     for block in split_blocks(chunks):
         digest.update(block)
-        piece = deflate_block(block)
-        packed += len(piece)
-        if max(packed, digest.size) >= MAX_32:
+        end = _write_at(fd, deflate_block(block), end)
+        if max(digest.size, end + len(END) - offset) >= MAX_32:
             raise ValueError(f"{name}: a text of 4 GiB or more cannot be written")
-        yield piece
-    yield END
+    end = _write_at(fd, END, end)
+    return PackedEntry(name, fd, offset, digest.size, end - offset, digest.crc32, digest.sha256)
 
 
 class SpooledText:

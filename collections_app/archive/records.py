@@ -14,7 +14,7 @@ DEFLATED = 8
 MAX_16 = 0xFFFF
 MAX_32 = 0xFFFFFFFF
 
-LOCAL_CRC_OFFSET = 14  # where CRC-32, packed size and size stand in a local header
+LOCAL_CRC_OFFSET = 14  # where the CRC-32 stands in a local header
 
 _UTF8 = 0x0800
 _TIME, _DATE = 0x0000, 0x0021
@@ -44,7 +44,6 @@ _LOCATOR64 = struct.Struct("<4sIQI")
 LOCAL_SIZE = _LOCAL.size
 _LOCAL_EXTRA_SIZE = struct.calcsize("<2H2Q")
 _CRC = struct.Struct("<I")
-_SIZES = struct.Struct("<3I")
 
 
 def local_header(name: bytes, method: int, crc: int, packed: int, size: int) -> bytes:
@@ -67,13 +66,8 @@ def stored_size(*, count: int, name_bytes: int, size: int, num_large: int) -> in
 
 
 def pack_crc(crc: int) -> bytes:
-    """The CRC-32 as it stands at LOCAL_CRC_OFFSET of a header."""
+    """The CRC-32 as it stands at LOCAL_CRC_OFFSET of a header, for patching it afterwards."""
     return _CRC.pack(crc)
-
-
-def local_sizes(crc: int, packed: int, size: int) -> bytes:
-    """The bytes at LOCAL_CRC_OFFSET of a header without ZIP64, for patching it afterwards."""
-    return _SIZES.pack(crc, packed, size)
 
 
 def central_record(name: bytes, method: int, crc: int, packed: int, size: int, at: int) -> bytes:

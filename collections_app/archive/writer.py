@@ -13,10 +13,9 @@ from collections_app.archive.entries import (
     Entry,
     FileEntry,
     PackedEntry,
-    TextEntry,
     WrittenRun,
 )
-from collections_app.archive.packing import SpooledText, deflate_text
+from collections_app.archive.packing import SpooledText
 from collections_app.archive.sink import BUFFER, Sink
 from collections_app.archive.source import Source
 
@@ -38,15 +37,17 @@ def write_archive(
 
     `out` is a real file, open for binary writing but not for appending, and empty but for what
     `write_run` has put into it. Files are stored: copied by the kernel when size and mtime are
-    those of the catalog, else read, hashed and compared. Names must be relative, without `..` and
-    backslashes (`safe_name` makes such), and differ from each other (`UniqueNames`).
+    those of the catalog, else read, hashed and compared. Texts are copied from their spool. Names
+    must be relative, without `..` and backslashes (`safe_name` makes such), and differ from each
+    other (`UniqueNames`).
 
     `on_progress(entries_done, bytes_done)`, in bytes of contents, is called every 0.2 seconds of
     work, inside large files too, and at the end. It may raise to stop the writing.
 
     Raises BadEntry for the first file that cannot go in as the catalog knows it, ValueError for a
-    name that is not allowed or a text over 4 GiB, and OSError when `out` cannot be written. After
-    any error `out` is an unfinished archive, to be deleted by the caller. Nothing is synced.
+    name that is not allowed or a run that belongs elsewhere, and OSError when `out` cannot be
+    written or a packed text not read. After any error `out` is an unfinished archive, to be
+    deleted by the caller. Nothing is synced.
     """
     writer = _Writer(Sink(out.fileno()), _Progress(on_progress))
     writer.add_all(entries)
@@ -92,10 +93,8 @@ class _Writer:
             return
         if isinstance(entry, FileEntry):
             self._add_file(entry)
-        elif isinstance(entry, PackedEntry):
-            self._add_packed(entry)
         else:
-            self._add_text(entry)
+            self._add_packed(entry)
         self._progress.entry_done()
 
     def add_small_files(self, entries: Iterator[Entry]) -> Entry | None:
@@ -199,20 +198,6 @@ class _Writer:
             self._progress.bytes_done(0)
         self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
         self._progress.bytes_done(entry.size)
-
-    def _add_text(self, entry: TextEntry) -> None:
-        name, offset, digest = _encode_name(entry.name), self._sink.position, Digest()
-        self._sink.write(records.local_header(name, records.DEFLATED, 0, 0, 0))
-        start, done = self._sink.position, 0
-        chunks = (entry.data,) if isinstance(entry.data, bytes) else entry.data
-        for piece in deflate_text(entry.name, chunks, digest):
-            self._sink.write(piece)
-            self._progress.bytes_done(digest.size - done)
-            done = digest.size
-        sizes = digest.crc32, self._sink.position - start, digest.size
-        self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.local_sizes(*sizes))
-        self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
-        entry.size, entry.sha256 = digest.size, digest.sha256
 
     def _add_run(self, run: WrittenRun) -> None:
         if run.offset != self._sink.position:

@@ -2,13 +2,27 @@
 
 import hashlib
 import os
+import resource
+import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collections_app.archive import ArchiveSummary, Entry, FileEntry, write_archive
+from collections_app.archive import (
+    ArchiveSummary,
+    Entry,
+    FileEntry,
+    PackedEntry,
+    pack_text,
+    write_archive,
+)
+
+MIB = 1 << 20
+SMALL, LARGE = b"pixels" * 100, bytes(range(256)) * (3 * MIB // 256)
+"""What fits the writer's buffer, and what the kernel copies."""
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -33,6 +47,15 @@ def catalog_file(path: Path, name: str = "", **known: Any) -> FileEntry:
     return replace(entry, **known)
 
 
+# Open as long as the process, so that no test has to close it or seems to have left it open.
+_SPOOL = tempfile.TemporaryFile()  # noqa: SIM115
+
+
+def text(name: str, *chunks: bytes) -> PackedEntry:
+    """A packed text as an entry; nobody has to care for its spool."""
+    return pack_text(name, chunks, _SPOOL)
+
+
 def make_file(path: Path, data: bytes = b"pixels") -> Path:
     """A file whose folders exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +67,17 @@ def build(target: Path, entries: Iterable[Entry], **options: Any) -> ArchiveSumm
     """Write the archive to a new file."""
     with target.open("wb") as out:
         return write_archive(out, entries, **options)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Files cannot grow beyond `size` bytes here, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def open_descriptors() -> int:

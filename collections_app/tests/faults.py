@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, dataset_folder, make_searchable
-from collections_app.build import RENEW_SECONDS
+from collections_app.claims import RENEW_SECONDS
 from collections_app.models import Collection, Status
 from collections_app.queue import announce_build
 from collections_app.tests.factories import files_in_archive_root, read_archive

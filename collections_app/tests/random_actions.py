@@ -23,14 +23,8 @@ from hypothesis.stateful import (
 
 from collections_app import services
 from collections_app.archive_files import archive_file, has_archive, partial_name
-from collections_app.build import (
-    BuildFailed,
-    Claim,
-    build_claimed,
-    build_collection,
-    claim_collection,
-    fail_collection,
-)
+from collections_app.build import BuildFailed, build_claimed, build_collection, fail_collection
+from collections_app.claims import Claim, claim_collection
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.problems import count_problems
 from collections_app.proof import prove_archive

@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +10,9 @@ import pytest
 
 from catalog.imaging.files import Beneath
 from collections_app.archive import BadEntry, FileEntry, check_entry
-from collections_app.tests.archive_files import build, catalog_file, make_file, open_descriptors
+from collections_app.tests.archive_files import LARGE, SMALL, build, catalog_file, make_file
 
-SMALL, LARGE = b"pixels" * 100, bytes(range(256)) * (3 << 12)
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() <= before
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "target.zip"
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left_open")
 
 
 @pytest.fixture

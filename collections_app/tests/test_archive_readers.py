@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,19 @@ from hypothesis import strategies as st
 from collections_app.archive import (
     Entry,
     FileEntry,
-    TextEntry,
+    PackedEntry,
     UniqueNames,
     checksum_line,
     safe_name,
 )
-from collections_app.tests.archive_files import build, catalog_file, make_file, open_plainly
+from collections_app.tests.archive_files import (
+    MIB,
+    build,
+    catalog_file,
+    make_file,
+    open_plainly,
+    text,
+)
 from medagg.testing.programs import require_program
 
 GIB = 1 << 30
@@ -65,17 +71,17 @@ def run_command(command: list[str], archive: Path, *names: str) -> str:
 @pytest.fixture
 def mixed_archive(tmp_path: Path) -> Path:
     """Every kind of entry: texts, small and large files, known and hashed, empty, other scripts."""
-    large = make_file(tmp_path / "large.bin", os.urandom(1 << 20))
+    large = make_file(tmp_path / "large.bin", os.urandom(MIB))
     small = make_file(tmp_path / "small.png")
     empty = make_file(tmp_path / "empty.png", b"")
     target = tmp_path / "mixed.zip"
     build(
         target,
         [
-            TextEntry("demo/README.md", b"# Demo\n" * 100),
-            TextEntry("demo/empty.csv", b""),
-            TextEntry("demo/noise.json", os.urandom(70_000)),
-            TextEntry("demo/metadata.csv", (f"images/{n}.png,{n}\n".encode() for n in range(9999))),
+            text("demo/README.md", b"# Demo\n" * 100),
+            text("demo/empty.csv", b""),
+            text("demo/noise.json", os.urandom(70_000)),
+            text("demo/metadata.csv", *(f"images/{n}.png,{n}\n".encode() for n in range(9999))),
             catalog_file(small, "demo/images/small.png"),
             catalog_file(small, "demo/images/hashed.png", crc32=None),
             catalog_file(large, "demo/images/large.bin"),
@@ -122,19 +128,14 @@ def test_an_unpacked_archive_passes_sha256sum(tmp_path: Path) -> None:
     unzip = find_reader("unzip")
     paths = [make_file(tmp_path / f"{number}.png", os.urandom(500)) for number in range(20)]
     files = [catalog_file(path, f"images/{path.name}") for path in paths]
-    text = TextEntry("metadata.csv", (f"images/{path.name}\n".encode() for path in paths))
-
-    def entries() -> Iterator[Entry]:
-        yield text
-        yield from files
-        known = [(text.sha256, text.name), *((file.sha256, file.name) for file in files)]
-        yield TextEntry("SHA256SUMS", (checksum_line(*pair).encode() for pair in known))
-
-    build(tmp_path / "a.zip", entries())
+    table = text("metadata.csv", *(f"images/{path.name}\n".encode() for path in paths))
+    listed: list[FileEntry | PackedEntry] = [table, *files]
+    sums = (checksum_line(entry.sha256, entry.name).encode() for entry in listed)
+    build(tmp_path / "a.zip", [*listed, text("SHA256SUMS", *sums)])
     folder = tmp_path / "unpacked"
     subprocess.run([unzip, "-q", tmp_path / "a.zip", "-d", folder], check=True)
     subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], check=True, cwd=folder)
-    assert text.size == (folder / "metadata.csv").stat().st_size
+    assert table.size == (folder / "metadata.csv").stat().st_size
 
 
 contents = st.lists(
@@ -158,9 +159,9 @@ def test_any_names_and_sizes_come_back(
         name = unique.take(safe_name(path))
         expected[name] = data
         if kind == "text":
-            entries.append(TextEntry(name, data))
+            entries.append(text(name, data))
         elif kind == "chunks":
-            entries.append(TextEntry(name, [data[:7], b"", data[7:]]))
+            entries.append(text(name, data[:7], b"", data[7:]))
         else:
             file = catalog_file(make_file(tmp_path / str(number), data), name)
             entries.append(file if kind == "known" else replace(file, mtime_ns=0))
@@ -188,8 +189,8 @@ def test_any_number_of_entries_is_counted(tmp_path: Path, count: int) -> None:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_other_programs_read_70_000_entries(tmp_path: Path, reader: str) -> None:
-    entries = [TextEntry(f"i/{number}.txt", b"") for number in range(70_000)]
-    build(tmp_path / "a.zip", entries)
+    entry = catalog_file(make_file(tmp_path / "one.png", b"x"))
+    build(tmp_path / "a.zip", (replace(entry, name=f"i/{n}.png") for n in range(70_000)))
     listed = run_reader(reader, tmp_path / "a.zip").splitlines()
     if reader in ("bsdtar", "jar"):
         assert len(listed) == 70_000
@@ -219,7 +220,7 @@ def huge_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         huge,
         catalog_file(tail, "huge/behind.png"),
         catalog_file(tail, "huge/hashed.png", mtime_ns=0),
-        TextEntry("huge/text.csv", [b"text"]),
+        text("huge/text.csv", b"text"),
     ]
     assert build(target, entries).size > 5 * GIB
     if target.stat().st_blocks * 512 > GIB:

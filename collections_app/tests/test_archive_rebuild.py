@@ -7,19 +7,18 @@ import sys
 from pathlib import Path
 
 import collections_app
-from collections_app.archive import WRITER_VERSION, TextEntry
-from collections_app.tests.archive_files import build, catalog_file, make_file
+from collections_app.archive import WRITER_VERSION
+from collections_app.tests.archive_files import MIB, build, catalog_file, make_file, text
 
 WRITE_A_FIXED_ARCHIVE = """
 import os, sys
 from pathlib import Path
-from collections_app.archive import TextEntry
-from collections_app.tests.archive_files import build, catalog_file
+from collections_app.tests.archive_files import build, catalog_file, text
 folder, umask = Path(sys.argv[1]), int(sys.argv[3], 8)
 os.umask(umask)
 names = sorted(path.name for path in folder.iterdir())
 files = [catalog_file(folder / name, f"images/{name}") for name in names]
-build(Path(sys.argv[2]), [TextEntry("README.md", b"# Fixed" * 99), *files])
+build(Path(sys.argv[2]), [text("README.md", b"# Fixed" * 99), *files])
 """
 
 
@@ -52,7 +51,7 @@ def test_time_place_and_process_do_not_show(tmp_path: Path) -> None:
 
 
 def test_how_a_file_is_read_does_not_show(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "a.bin", os.urandom(3 << 20))
+    path = make_file(tmp_path / "a.bin", os.urandom(3 * MIB))
     archives = []
     for known in ({}, {"mtime_ns": None}, {"crc32": None}, {"crc32": 1, "mtime_ns": 1}):
         build(tmp_path / "a.zip", [catalog_file(path, **known)])
@@ -67,9 +66,9 @@ def test_the_bytes_of_an_archive_never_change(tmp_path: Path) -> None:
     build(
         tmp_path / "a.zip",
         [
-            TextEntry("x/metadata.csv", table),
+            text("x/metadata.csv", table),
             catalog_file(path, "x/images/ä.png"),
-            TextEntry("x/SHA256SUMS", b""),
+            text("x/SHA256SUMS", b""),
         ],
     )
     digest = hashlib.sha256((tmp_path / "a.zip").read_bytes()).hexdigest()

@@ -1,7 +1,6 @@
 """An archive that several processes write is the one that a single process writes."""
 
 import os
-from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -19,23 +18,13 @@ from collections_app.archive import (
     write_run,
 )
 from collections_app.archive.records import MAX_32, CentralDirectory
-from collections_app.tests.archive_files import build, catalog_file, make_file, open_descriptors
+from collections_app.tests.archive_files import build, catalog_file, make_file
+
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left_open")
 
 GIB = 1 << 30
 LARGE = os.urandom(300_000)
 SIZE = st.integers(0, 40) | st.just(len(LARGE))
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "target.zip"
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() <= before
 
 
 def size_of(files: list[FileEntry]) -> int:
@@ -62,12 +51,7 @@ def write_by_turns(target: Path, runs: list[list[FileEntry]]) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 40) | st.just(len(LARGE)), st.text("aé", max_size=3), st.booleans()
-        ),
-        max_size=12,
-    ),
+    st.lists(st.tuples(SIZE, st.text("aé", max_size=3), st.booleans()), max_size=12),
     st.sets(st.integers(0, 12), max_size=4),
 )
 def test_it_does_not_show_who_wrote_what(

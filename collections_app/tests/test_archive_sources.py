@@ -5,44 +5,27 @@ import pickle
 import resource
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collections_app.archive import BadEntry, TextEntry, check_entry
+from collections_app.archive import BadEntry, check_entry
 from collections_app.tests.archive_files import (
+    LARGE,
+    MIB,
     OPEN_FLAGS,
     build,
     catalog_file,
     make_file,
-    open_descriptors,
+    text,
 )
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left_open")
+
 Known = dict[str, Any]
-
-MIB = 1 << 20
-SMALL, LARGE = b"pixels" * 100, bytes(range(256)) * (3 * MIB // 256)
-
-
-@pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that fits the writer's buffer, and one that the kernel copies."""
-    return make_file(tmp_path / "data" / "scan.png", request.param)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "target.zip"
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() <= before
 
 
 def keep_mtime(path: Path, change: Callable[[], object]) -> None:
@@ -115,7 +98,7 @@ def test_a_file_that_changed_since_the_import_is_named(
     entry = catalog_file(path, "x/images/scan.png")
     accident(path)
     with pytest.raises(BadEntry, match=reason) as caught:
-        build(target, [TextEntry("x/README.md", b"hello"), entry])
+        build(target, [text("x/README.md", b"hello"), entry])
     assert (caught.value.name, caught.value.kind) == ("x/images/scan.png", kind)
     assert not zipfile.is_zipfile(target)
 

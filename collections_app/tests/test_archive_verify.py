@@ -8,6 +8,7 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collections_app.archive import TextEntry
 from collections_app.archive.directory import BadArchive
 from collections_app.archive.verify import ArchiveReader, CheckedEntry, iter_contents
-from collections_app.tests.archive_files import build, catalog_file, make_file
+from collections_app.tests.archive_files import MIB, build, catalog_file, make_file, text
 
 
 class Reading(NamedTuple):
@@ -59,7 +59,7 @@ def sound(tmp_path: Path) -> bytes:
         catalog_file(make_file(tmp_path / f"{n}.png", bytes([n]) * n * 700), f"rays/images/{n}.png")
         for n in range(1, 4)
     ]
-    texts = [TextEntry("rays/README.md", b"# Rays\n" * 50), TextEntry("rays/SHA256SUMS", b"x" * 9)]
+    texts = [text("rays/README.md", b"# Rays\n" * 50), text("rays/SHA256SUMS", b"x" * 9)]
     build(tmp_path / "sound.zip", [texts[0], *files, texts[1]])
     return (tmp_path / "sound.zip").read_bytes()
 
@@ -81,19 +81,20 @@ def test_the_contents_of_an_entry_can_be_read_again(tmp_path: Path, sound: bytes
     path = make_file(tmp_path / "read.zip", sound)
     entries = {entry.name: entry for entry in read(path).entries}
     with path.open("rb") as file:
-        text = b"".join(iter_contents(file.fileno(), entries["rays/README.md"]))
+        words = b"".join(iter_contents(file.fileno(), entries["rays/README.md"]))
         image = b"".join(iter_contents(file.fileno(), entries["rays/images/2.png"]))
-    assert (text, image) == (b"# Rays\n" * 50, b"\2" * 1400)
+    assert (words, image) == (b"# Rays\n" * 50, b"\2" * 1400)
 
 
 def test_a_text_that_was_changed_between_two_readings_is_noticed(
     tmp_path: Path, sound: bytes
 ) -> None:
     path = make_file(tmp_path / "read.zip", sound)
-    text = read(path).entries[0]
-    path.write_bytes(sound[: text.data_at] + b"\xff" * text.packed + sound[text.data_at + 99 :])
+    first = read(path).entries[0]
+    damage = b"\xff" * first.packed
+    path.write_bytes(sound[: first.data_at] + damage + sound[first.data_at + 99 :])
     with path.open("rb") as file, pytest.raises(BadArchive):
-        list(iter_contents(file.fileno(), text))
+        list(iter_contents(file.fileno(), first))
 
 
 def test_an_empty_archive_is_sound(tmp_path: Path) -> None:
@@ -135,11 +136,10 @@ def test_zip64_records_are_read_wherever_they_stand(tmp_path: Path, sound: bytes
 def test_more_entries_than_the_short_count_holds(tmp_path: Path) -> None:
     file = catalog_file(make_file(tmp_path / "x", b"pixels"))
     names = (f"rays/images/{number}.png" for number in range(70_000))
-    build(tmp_path / "many.zip", (TextEntry(name, b"") for name in names))
+    build(tmp_path / "many.zip", (replace(file, name=name) for name in names))
     reading = read(tmp_path / "many.zip")
     assert reading.is_sound, reading.all_words[:500]
     assert len(reading.entries) == 70_000
-    assert file.size == 6
 
 
 def test_a_file_of_over_4_gib_is_proven(tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_a_flipped_bit_in_a_file_is_its_crc(tmp_path: Path, sound: bytes) -> Non
 
 
 def test_a_flipped_bit_in_a_text_is_found(tmp_path: Path, sound: bytes) -> None:
-    text = read_bytes(tmp_path, sound).entries[0]
-    at = text.data_at + text.packed // 2
+    first = read_bytes(tmp_path, sound).entries[0]
+    at = first.data_at + first.packed // 2
     reading = read_bytes(tmp_path, sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
     assert list(reading.faults) == ["rays/README.md"]
 
@@ -349,8 +349,8 @@ def test_a_comment_at_the_end_is_found(tmp_path: Path, sound: bytes) -> None:
 
 def test_a_bomb_is_stopped_where_it_says_that_it_ends(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb.txt", bytes(200 << 20))
-    size, small = struct.pack("<I", 200 << 20), struct.pack("<I", 999)
+        archive.writestr("bomb.txt", bytes(200 * MIB))
+    size, small = struct.pack("<I", 200 * MIB), struct.pack("<I", 999)
     data = (tmp_path / "bomb.zip").read_bytes()
     assert data.count(size) == 2
     tracemalloc.start()
@@ -358,7 +358,7 @@ def test_a_bomb_is_stopped_where_it_says_that_it_ends(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert reading.faults == {"bomb.txt": "it unpacks to more than it says"}
-    assert peak < 16 << 20
+    assert peak < 16 * MIB
 
 
 def test_packed_data_that_ends_early_or_late_is_found(tmp_path: Path) -> None:
@@ -393,8 +393,8 @@ def test_a_file_that_shrinks_while_it_is_read_is_a_message(tmp_path: Path) -> No
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     folder = tmp_path_factory.mktemp("fuzz")
     file = catalog_file(make_file(folder / "x", os.urandom(300)), "rays/images/x.png")
-    text = TextEntry("rays/README.md", b"some words, some words" * 20)
-    build(folder / "a.zip", [text, file])
+    readme = text("rays/README.md", b"some words, some words" * 20)
+    build(folder / "a.zip", [readme, file])
     return folder / "fuzz.zip", (folder / "a.zip").read_bytes()
 
 

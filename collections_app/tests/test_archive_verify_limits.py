@@ -14,10 +14,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from collections_app.archive.verify import MAX_PROBLEMS, ArchiveReader
-from collections_app.tests.archive_files import make_file
+from collections_app.tests.archive_files import MIB, make_file
 from collections_app.verification import MAX_RECORD, Findings, verify_file
 
-MIB = 1 << 20
 FLAT = 32 * MIB
 """More than any reading needs, and less than each of these archives could make it take."""
 

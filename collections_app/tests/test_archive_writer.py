@@ -1,10 +1,8 @@
-"""The writer itself: its output, its texts, its progress, and what stops it."""
+"""The writer itself: its output, its progress, and what stops it."""
 
 import dataclasses
 import hashlib
 import os
-import resource
-import tempfile
 import time
 import tracemalloc
 import zipfile
@@ -14,33 +12,22 @@ from typing import Any
 
 import pytest
 
-from collections_app.archive import Entry, TextEntry, write_archive
+from collections_app.archive import Entry, write_archive
 from collections_app.archive.records import CentralDirectory
 from collections_app.archive.sink import copy_in_kernel
-from collections_app.tests.archive_files import build, catalog_file, make_file, open_descriptors
+from collections_app.tests.archive_files import (
+    LARGE,
+    MIB,
+    build,
+    catalog_file,
+    file_size_limit,
+    make_file,
+    text,
+)
+
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left_open")
 
 Known = dict[str, Any]
-
-MIB = 1 << 20
-SMALL, LARGE = b"pixels" * 100, bytes(range(256)) * (3 * MIB // 256)
-
-
-@pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that fits the writer's buffer, and one that the kernel copies."""
-    return make_file(tmp_path / "data" / "scan.png", request.param)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "target.zip"
-
-
-@pytest.fixture(autouse=True)
-def _no_descriptor_is_left_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
@@ -60,22 +47,8 @@ def test_an_archive_over_the_size_limit_is_an_error_of_the_output(
 ) -> None:
     path = make_file(tmp_path / "scan.png", bytes(entry_size))
     entries = [catalog_file(path, **known)] * (20 * MIB // entry_size)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (12 * MIB, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            build(target, entries)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.fixture
-def other_file_system(tmp_path: Path) -> Iterator[Path]:
-    memory = Path("/dev/shm")  # noqa: S108 - another file system than the temporary folder's
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system to copy from")
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
+    with file_size_limit(12 * MIB), pytest.raises(OSError, match="File too large"):
+        build(target, entries)
 
 
 def test_files_are_copied_from_another_file_system(target: Path, other_file_system: Path) -> None:
@@ -108,10 +81,11 @@ def test_the_file_is_read_when_the_kernel_does_not_copy(tmp_path: Path, target: 
     assert zipfile.ZipFile(target).testzip() is None
 
 
-def test_an_output_that_is_open_for_appending_is_noticed(target: Path) -> None:
-    text = TextEntry("a.csv", (os.urandom(MIB) for _ in range(3)))
+def test_an_output_that_is_open_for_appending_is_noticed(tmp_path: Path, target: Path) -> None:
+    """A CRC-32 that is known late should go to its place, and would land at the end."""
+    entry = catalog_file(make_file(tmp_path / "scan.png", LARGE), crc32=None)
     with target.open("ab") as out, pytest.raises(OSError, match="is the file shared"):
-        write_archive(out, [text])
+        write_archive(out, [entry])
 
 
 def test_an_output_that_held_more_before_is_noticed(path: Path, target: Path) -> None:
@@ -139,41 +113,6 @@ def test_holes_of_a_sparse_file_stay_holes(tmp_path: Path, target: Path) -> None
     build(target, [catalog_file(path)])
     if path.stat().st_blocks * 512 < MIB:
         assert target.stat().st_blocks * 512 < MIB
-
-
-def test_a_text_is_described_once_it_is_written(target: Path) -> None:
-    text = TextEntry("a.csv", [b"one,", b"two\n"])
-    seen = []
-
-    def entries() -> Iterator[Entry]:
-        yield text
-        seen.append((text.size, text.sha256))
-        yield TextEntry("b.csv", b"")
-
-    build(target, entries())
-    assert seen == [(8, hashlib.sha256(b"one,two\n").hexdigest())]
-
-
-def test_how_a_text_is_cut_does_not_show(tmp_path: Path) -> None:
-    data = b"".join(b"%d,%d\n" % (n, n * n) for n in range(100_000))
-    build(tmp_path / "1.zip", [TextEntry("a.csv", data)])
-    build(tmp_path / "2.zip", [TextEntry("a.csv", (line + b"\n" for line in data.splitlines()))])
-    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
-    assert zipfile.ZipFile(tmp_path / "2.zip").read("a.csv") == data
-
-
-def test_a_large_text_is_never_held_whole(target: Path) -> None:
-    rows = (b"%d,some words that repeat,0123456789abcdef\n" % n * 100 for n in range(5000))
-    build(target, [TextEntry("warm-up.csv", b"x")])
-    tracemalloc.start()
-    try:
-        text = TextEntry("a.csv", rows)
-        build(target, [text])
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert text.size > 20 * MIB
-    assert peak < 16 * MIB
 
 
 def test_the_directory_of_a_million_entries_stays_small() -> None:
@@ -215,14 +154,14 @@ def test_the_directory_of_a_million_entries_stays_small() -> None:
 def test_a_name_that_leaves_the_folder_or_misleads_is_refused(
     path: Path, target: Path, name: str
 ) -> None:
-    for entry in (TextEntry(name, b"x"), dataclasses.replace(catalog_file(path), name=name)):
+    for entry in (text(name, b"x"), dataclasses.replace(catalog_file(path), name=name)):
         with pytest.raises(ValueError, match="name"):
             build(target, [entry])
 
 
 @pytest.mark.parametrize("name", [".hidden", "...", "a/.b/..c", "a../b.", "é/.é", "~", " "])
 def test_a_name_with_dots_that_lead_nowhere_is_taken(path: Path, target: Path, name: str) -> None:
-    build(target, [catalog_file(path, name), TextEntry(f"{name}/text", b"x")])
+    build(target, [catalog_file(path, name), text(f"{name}/text", b"x")])
     assert zipfile.ZipFile(target).namelist() == [name, f"{name}/text"]
 
 
@@ -234,8 +173,8 @@ def test_entries_keep_their_order(path: Path, target: Path) -> None:
 
 def test_the_end_is_reported(path: Path, target: Path) -> None:
     calls: list[tuple[int, int]] = []
-    text = TextEntry("a.csv", b"x" * 1000)
-    build(target, [text, *[catalog_file(path)] * 3], on_progress=lambda *done: calls.append(done))
+    entries: list[Entry] = [text("a.csv", b"x" * 1000), *[catalog_file(path)] * 3]
+    build(target, entries, on_progress=lambda *done: calls.append(done))
     assert calls == sorted(calls)
     assert calls[-1] == (4, 1000 + 3 * path.stat().st_size)
 

@@ -126,6 +126,35 @@ def test_a_child_does_not_outlive_the_block_and_is_waited_for() -> None:
     assert not [pid for pid in pid_of if Path(f"/proc/{pid}").exists() and is_ours(pid)]
 
 
+class Interrupted(Exception):
+    pass
+
+
+def test_a_signal_in_the_middle_of_the_fork_is_not_lost() -> None:
+    """Python ignores what a handler raises while the functions for a fork run."""
+    pid_of: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    def send_once() -> None:
+        if not pid_of:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+            pid_of.extend(map(int, children.read_text().split()))
+            os.kill(os.getpid(), signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, interrupt)
+    os.register_at_fork(after_in_parent=send_once)
+    try:
+        with pytest.raises(Interrupted), in_child(lambda: time.sleep(600)):
+            pytest.fail("the block was entered")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert pid_of
+    assert not [pid for pid in pid_of if Path(f"/proc/{pid}").exists() and is_ours(pid)]
+    assert signal.SIGUSR2 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def is_ours(pid: int) -> bool:
     """Whether it is one that ``in_child`` began: those run the program of their parent."""
     mine, other = (Path(f"/proc/{each}/cmdline").read_bytes() for each in (os.getpid(), pid))

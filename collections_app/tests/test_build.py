@@ -20,12 +20,8 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app import services
 from collections_app.archive_files import archive_file
-from collections_app.build import (
-    RENEW_SECONDS,
-    build_claimed,
-    build_collection,
-    claim_collection,
-)
+from collections_app.build import build_claimed, build_collection
+from collections_app.claims import RENEW_SECONDS, claim_collection
 from collections_app.models import Collection
 from collections_app.proof import prove_archive
 from collections_app.services import (

@@ -28,7 +28,8 @@ from catalog.tests.factories import dataset_folder
 from collections_app.archive.deflate import END, deflate_block
 from collections_app.archive.verify import MAX_PROBLEMS
 from collections_app.archive_files import archive_file
-from collections_app.build import build_collection, claim_collection
+from collections_app.build import build_collection
+from collections_app.claims import claim_collection
 from collections_app.management.output import OutputError, check_output, copy_file
 from collections_app.management.progress import BytesProgress
 from collections_app.models import Collection

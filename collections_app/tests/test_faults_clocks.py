@@ -12,7 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from collections_app.archive_files import archive_file
-from collections_app.build import build_claimed, build_collection, claim_collection
+from collections_app.build import build_claimed, build_collection
+from collections_app.claims import claim_collection
 from collections_app.models import Collection
 from collections_app.services import expire_collection, rebuild_collection
 from collections_app.sweep import sweep_collections

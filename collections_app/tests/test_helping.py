@@ -163,6 +163,25 @@ def test_a_build_whose_helper_fails_says_why_and_leaves_nothing(
     assert build(collection).status == "ready"
 
 
+def test_nothing_more_is_written_once_the_helper_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(files=40)
+    taken: list[Piece] = []
+
+    class Slow(SharedPieces):
+        def from_front(self) -> Iterator[Piece]:
+            for piece in super().from_front():
+                time.sleep(0.1)
+                taken.append(piece)
+                yield piece
+
+    monkeypatch.setattr(pieces, "SHARED_ITEMS", 1)
+    monkeypatch.setattr(building, "SharedPieces", Slow)
+    monkeypatch.setattr("collections_app.helping.pack_tables", partial(_die, signal.SIGKILL))
+    collection = build(make_collection(""))
+    assert "a process of the build has died" in collection.error_message
+    assert len(taken) < 30
+
+
 def test_a_file_that_fails_in_the_front_stops_the_helper(monkeypatch: pytest.MonkeyPatch) -> None:
     make_dataset(files=12)
     collection = make_collection("")

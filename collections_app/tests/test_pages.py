@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.archive_files import archive_file
-from collections_app.build import build_collection, claim_collection
+from collections_app.build import build_collection
+from collections_app.claims import claim_collection
 from collections_app.models import Collection
 from collections_app.proof import prove_archive
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset

@@ -12,7 +12,8 @@ from django.conf import settings as conf
 from django.utils import timezone
 
 from collections_app.archive_files import archive_file
-from collections_app.build import build_collection, claim_collection
+from collections_app.build import build_collection
+from collections_app.claims import claim_collection
 from collections_app.models import Collection
 from collections_app.proof import prove_archive
 from collections_app.sweep import sweep_collections
