@@ -83,7 +83,10 @@ class Answer(Generic[T]):
         answer = b"".join(self._read(on_wait))
         if not answer:
             raise ChildProcessError("a process of the build has died")
-        found: tuple[bool, Any] = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        try:
+            found: tuple[bool, Any] = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise ChildProcessError("a process of the build has died in its answer") from error
         return found
 
     def _read(self, on_wait: Callable[[], None]) -> Iterator[bytes]:
@@ -128,9 +131,13 @@ def in_child(work: Callable[[], T]) -> Iterator[Answer[T]]:
 
 
 def _end_child(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _work_and_exit(work: Callable[[], object], fd: int, parent: int) -> NoReturn:

@@ -6,12 +6,13 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 
 import errno
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NoReturn
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -20,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import F, Sum
 
 from catalog.formats import file_size
-from collections_app.archive import BadEntry, WrittenRun, write_archive
+from collections_app.archive import BadEntry, FileEntry, WrittenRun, write_archive
 from collections_app.archive_files import (
     archive_name,
     free_bytes,
@@ -36,7 +37,7 @@ from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
 from collections_app.helping import Help, help_build
 from collections_app.models import Collection
-from collections_app.pieces import Piece, SharedPieces
+from collections_app.pieces import SharedPieces
 from collections_app.problems import say_bad_files
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.sharing import (
@@ -142,15 +143,16 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") ->
     try:
         with (
             spool_file() as spool,
+            TemporaryFile() as lock,
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
         ):
             texts = pack_texts(collection, fingerprint, spool)
-            pieces = SharedPieces(collection, spool.fileno())
+            pieces = SharedPieces(collection, lock.fileno())
             heartbeat.count_too(pieces)
             work = partial(help_build, collection, texts, spool, pieces, Path(file.name))
             with (
                 in_child(work) as helper,
-                closing(iter_files(collection, _take_pieces(pieces, helper))) as files,
+                closing(_files_from_front(collection, pieces, helper, heartbeat)) as files,
             ):
                 entries = chain(texts, map(itemgetter(1), files), _await_help(helper, heartbeat))
                 summary = write_archive(file, entries, on_progress=heartbeat.beat)
@@ -163,13 +165,18 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") ->
         raise _explain_os_error(error) from error
 
 
-def _take_pieces(pieces: SharedPieces, helper: Answer[Help]) -> Iterator[Piece]:
-    """Nothing that is written without the helper's share would be of use."""
-    return takewhile(lambda _: not helper.has_died, pieces.from_front())
+def _files_from_front(
+    collection: Collection, pieces: SharedPieces, helper: Answer[Help], heartbeat: Heartbeat
+) -> Generator[tuple[str, FileEntry], None, None]:
+    # Nothing that is written without the helper's share would be of use.
+    wanted = takewhile(lambda _: not helper.has_died, pieces.from_front())
+    return iter_files(collection, wanted, on_piece=heartbeat.touch)
 
 
 def _await_help(helper: Answer[Help], heartbeat: "Heartbeat") -> Iterator[WrittenRun]:
-    yield from helper.result(on_wait=heartbeat.touch).runs
+    runs = helper.result(on_wait=heartbeat.touch).runs
+    heartbeat.touch(now=True)  # of a collection that was deleted meanwhile they would not fit
+    yield from runs
 
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:

@@ -7,8 +7,10 @@ between fields; control characters and backslashes in them are written with a ba
 import io
 import re
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from collections_app.models import Collection
 from collections_app.pieces import Piece, cut
@@ -17,11 +19,23 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
+class Lines(Protocol):
+    """What takes the rows: whole lines, one or several at a time."""
+
+    def write(self, lines: bytes, /) -> object: ...
+
+
+def copy_rows(cursor: CursorWrapper, statement: bytes, lines: Lines) -> None:
+    """Run a statement that has its values in it, and write the rows that it gives to ``lines``."""
+    with connection.wrap_database_errors:  # Django does that for its own methods only
+        cursor.copy_expert(b"COPY (" + statement + b") TO STDOUT", lines)
+
+
 def copy_lines(query: str) -> bytes:
     """The rows of a query without parameters, each as one line."""
     lines = io.BytesIO()
     with connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT", lines)
+        copy_rows(cursor, query.encode(), lines)
     return lines.getvalue()
 
 

@@ -29,15 +29,20 @@ _FILES = """
 
 
 def iter_files(
-    collection: Collection, pieces: Iterable[Piece] | None = None
+    collection: Collection,
+    pieces: Iterable[Piece] | None = None,
+    *,
+    on_piece: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[str, FileEntry], None, None]:
     """(position, entry) of every item that has a file here, in order; or of those in the pieces.
 
-    The next piece is taken, and its rows are read, while the files of one are used. Opening such a
-    file raises BadEntry, ValueError or OSError when it is not what was frozen.
+    The next piece is taken, and its rows are read, while the files of one are used. ``on_piece`` is
+    called for each, also where none of its items has a file. Opening a file raises BadEntry,
+    ValueError or OSError when it is not what was frozen.
     """
     with _Maker(collection) as maker:
         for lines in read_ahead(iter_lines(_FILES, collection=collection, pieces=pieces)):
+            on_piece()
             yield from maker.entries(lines)
 
 
@@ -118,7 +123,7 @@ def find_bad_files(
     Looks without copying; only a file whose size is right but whose time differs is read.
     ``on_step`` is called for each file, and in large ones that are read for each megabyte.
     """
-    for position, entry in iter_files(collection):
+    for position, entry in iter_files(collection, on_piece=on_step):
         on_step()
         if problem := check_entry(entry, on_step=on_step):
             yield int(position), problem.reason

@@ -35,7 +35,9 @@ class SharedPieces:
     """
 
     def __init__(self, collection: Collection, lock_fd: int) -> None:
-        average = collection.num_bytes // max(1, collection.num_files)
+        # Of all items: many of them may have no file, and nobody needs a piece for each of those.
+        whole = collection.num_images + collection.num_left_out
+        average = collection.num_bytes // max(1, whole)
         self.items = min(SHARED_ITEMS, max(1, SHARED_BYTES // max(1, average)))
         self._pieces = cut(collection, items=self.items)
         self._lock_fd = lock_fd

@@ -13,12 +13,17 @@ from catalog.filters import ImageFilterSet
 from catalog.foreign_keys import may_skip_checks, unchecked
 from catalog.models import Dataset
 from catalog.profiles import share_datasets
+from collections_app.copying import copy_rows
 from collections_app.frozen import ITEM_FIELDS, ItemRows
 from collections_app.models import Collection
 
 
 class CatalogMoved(Exception):
     """The catalog was changed while a selection was frozen."""
+
+
+class CatalogUntrue(Exception):
+    """The catalog's counts differ from its images; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
 
     Raises:
         CatalogMoved: one of the datasets was changed meanwhile, so the selection is out of date.
+        CatalogUntrue: what the catalog counts is not what it has.
     """
     rows = ItemRows()
     if not filters.total:
@@ -184,10 +190,13 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
         cursor.execute(_ROOM)
         _copy_images(cursor, collection, filters, rows)
     # That nothing has changed until now proves that it was one state.
-    if rows.count != filters.total or not filters.catalog.still_holds(
-        filters.counted.sums("dataset")
-    ):
+    if not filters.catalog.still_holds(filters.counted.sums("dataset")):
         raise CatalogMoved
+    if rows.count != filters.total:
+        raise CatalogUntrue(
+            f"The catalog counts {filters.total:,} images, but has {rows.count:,}. Tell the "
+            "operator: `manage.py check_catalog --repair` mends the counts."
+        )
     return rows
 
 
@@ -196,15 +205,15 @@ def _copy_images(
 ) -> None:
     """An image that is being deleted must not be held: that is found out here, not at the end."""
     images, params = filters.images().order_by().values(*_COLUMNS).query.sql_with_params()
-    statement = _FREEZE.replace("{images}", images).replace("{fields}", ITEM_FIELDS)
+    freeze = _FREEZE.replace("{images}", images).replace("{fields}", ITEM_FIELDS)
     # While the database writes the next rows, those before are looked at here.
-    copy = b"COPY (" + cursor.mogrify(statement, [*params, collection.pk]) + b") TO STDOUT"
+    statement = cursor.mogrify(freeze, [*params, collection.pk])
     if may_skip_checks(cursor):
         with unchecked(cursor):
-            cursor.copy_expert(copy, rows)
+            copy_rows(cursor, statement, rows)
         _hold_images(cursor, collection, filters, rows.count)
         return
-    cursor.copy_expert(copy, rows)
+    copy_rows(cursor, statement, rows)
     try:
         cursor.execute(_CHECK_IMAGES)
     except IntegrityError as error:

@@ -1,5 +1,6 @@
 """Every way in which a user moves a collection: create, retry, rebuild, expire, delete."""
 
+import logging
 import time
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from collections_app.queue import announce_build
 from collections_app.quotas import explain_quota, lock_quota
 from collections_app.selection import (
     CatalogMoved,
+    CatalogUntrue,
     describe_provenance,
     explain_limits,
     freeze_items,
@@ -30,6 +32,8 @@ from collections_app.sharing import (
     lifetime,
     remove_if_unused,
 )
+
+logger = logging.getLogger(__name__)
 
 FREEZE_TRIES = 5
 CANCELLED = "You cancelled this build."
@@ -108,6 +112,9 @@ def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilte
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogMoved:
             filters = ImageFilterSet(filters.data)
+        except CatalogUntrue as error:
+            logger.error("a selection could not be frozen: %s", error)
+            raise NotBuildable(str(error)) from error
     raise NotBuildable("The catalog is being changed just now. Try again in a minute.")
 
 

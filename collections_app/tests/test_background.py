@@ -1,6 +1,7 @@
 """Work beside a build: what it makes arrives, in order, and it leaves nothing behind."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,22 @@ def test_a_child_that_is_killed_has_no_answer() -> None:
 
     with in_child(work) as answer, pytest.raises(ChildProcessError, match="has died"):
         answer.result()
+
+
+def test_a_child_that_is_killed_in_the_middle_of_its_answer_has_none() -> None:
+    with in_child(lambda: b"x" * (8 << 20)) as answer:
+        deadline = time.monotonic() + 20
+        while not select.select([answer._fd], [], [], 0)[0]:
+            assert time.monotonic() < deadline
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ChildProcessError, match="has died in its answer"):
+            answer.result()
+
+
+def children() -> list[int]:
+    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [pid for pid in map(int, found) if is_ours(pid)]
 
 
 def test_a_child_does_not_outlive_the_block_and_is_waited_for() -> None:

@@ -4,16 +4,17 @@ import importlib
 import json
 
 import pytest
-from django.db import connection
+from django.db import DataError, ProgrammingError, connection
 
-from catalog.models import Image
+from catalog.models import Dataset, Image, ImageProfile
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from collections_app import frozen, pieces
+from collections_app import frozen, pieces, selection
 from collections_app.build import build_collection
+from collections_app.copying import copy_lines
 from collections_app.frozen import compute_fingerprint
 from collections_app.models import Collection, CollectionItem
 from collections_app.proof import prove_archive
-from collections_app.services import expire_collection, retry_collection
+from collections_app.services import NotBuildable, expire_collection, retry_collection
 from collections_app.tests.factories import make_collection, make_dataset, read_archive
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,6 +97,24 @@ def test_the_fingerprint_follows_from_every_part(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(frozen, "CONTENTS_VERSION", "next")
     note()
     assert len(seen) == 11
+
+
+def test_an_error_of_the_database_is_one_of_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="division by zero"):
+        copy_lines("SELECT 1 / 0")
+    make_dataset(files=2)
+    monkeypatch.setattr(selection, "_COLUMNS", ("id",))
+    with pytest.raises(ProgrammingError, match="profile_id"):
+        make_collection("")
+
+
+def test_counts_that_are_wrong_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(files=3)
+    ImageProfile.objects.filter(sex="F").update(num_images=9)
+    Dataset.objects.update(version=0)
+    with pytest.raises(NotBuildable, match="check_catalog --repair"):
+        make_collection("")
+    assert not Collection.objects.exists()
 
 
 def test_nothing_of_time_user_or_key_is_in_the_fingerprint() -> None:

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from collections_app import build as building
-from collections_app import pieces
+from collections_app import claims, pieces
 from collections_app.build import build_collection
 from collections_app.models import Collection
 from collections_app.pieces import Piece, SharedPieces
@@ -124,6 +124,37 @@ def test_progress_counts_what_the_helper_has_written() -> None:
     collection.refresh_from_db()
     assert collection.status == "ready"
     assert told == sorted(told)
+
+
+def test_a_build_lives_while_images_that_lie_elsewhere_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dataset(files=1, remote=20)
+    collection = make_collection("")
+    monkeypatch.setattr(building, "SharedPieces", Greedy)
+    monkeypatch.setattr(pieces, "SHARED_ITEMS", 1)
+    monkeypatch.setattr(claims, "RENEW_SECONDS", 0.0)
+    told: list[int] = []
+    build_collection(collection_id=collection.pk, on_progress=told.append)
+    assert len(told) > 20
+
+
+def test_a_collection_that_is_deleted_while_two_write_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dataset(files=12)
+    collection = make_collection("")
+
+    class Deleted(Generous):
+        def from_front(self) -> Iterator[Piece]:
+            front = super().from_front()
+            yield next(front)
+            Collection.objects.filter(pk=collection.pk).delete()
+            yield from front
+
+    monkeypatch.setattr(building, "SharedPieces", Deleted)
+    build_collection(collection_id=collection.pk)
+    assert left_behind() == []
 
 
 def _die(number: int, *_: Any, **__: Any) -> None:

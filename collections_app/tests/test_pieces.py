@@ -39,6 +39,11 @@ def test_every_item_is_in_one_piece(images: int, left_out: int, items: int) -> N
     assert all(piece.last - piece.first < items for piece in found)
 
 
+def test_images_without_a_file_need_no_pieces_of_their_own(lock: BinaryIO) -> None:
+    collection = Collection(num_images=200_000, num_files=2, num_bytes=200_000_000)
+    assert SharedPieces(collection, lock.fileno()).count == 200
+
+
 @pytest.mark.parametrize(
     ("size", "items"), [(0, 1000), (12_000, 1000), (300_000, 223), (1 << 40, 1)]
 )
