@@ -42,15 +42,18 @@ def describe_progress(collection: Collection) -> Progress | None:
     if collection.status != Status.PENDING:
         return None
     build = _find_build(collection)
-    shown = build or collection
-    share = _share_done(shown)
+    if build is None:
+        # Of an attempt whose worker is gone nothing is kept.
+        return Progress(percent=0, is_running=False, place=_find_place(collection), num_images=0,
+                        num_bytes=0, time_left="")  # fmt: skip
+    share = _share_done(build)
     return Progress(
         percent=int(100 * share),
-        is_running=build is not None,
-        place=0 if build else _find_place(collection),
-        num_images=min(shown.progress_images, collection.num_images),
-        num_bytes=min(shown.progress_bytes, collection.num_bytes),
-        time_left=_guess_time_left(build, share) if build else "",
+        is_running=True,
+        place=0,
+        num_images=min(build.progress_images, collection.num_images),
+        num_bytes=min(build.progress_bytes, collection.num_bytes),
+        time_left=_guess_time_left(build, share),
     )
 
 

@@ -126,12 +126,19 @@ def test_a_build_without_a_fingerprint_is_nobody_elses(client: Client, owner: An
     assert 'value="0"' in status(client, make_collection("", user=owner))
 
 
-def test_a_worker_that_is_gone_leaves_its_collection_in_the_queue(owner: Any) -> None:
-    collection = as_running(make_collection("", user=owner))
-    change(collection, lease_expires_at=timezone.now() - timedelta(seconds=1))
+def test_a_worker_that_is_gone_leaves_its_collection_in_the_queue(
+    client: Client, owner: Any
+) -> None:
+    collection = as_running(make_collection("", user=owner), share=0.75)
+    change(collection, lease_expires_at=timezone.now() - timedelta(seconds=1), attempts=1)
     progress = describe_progress(collection)
     assert progress is not None
     assert (progress.is_running, progress.place) == (False, 1)
+    assert (progress.percent, progress.num_images, progress.num_bytes) == (0, 0, 0)
+    page = status(client, collection)
+    assert "75" not in page, "nothing is kept of what the worker had written"
+    assert "was interrupted and begins anew" in page
+    assert "was interrupted" not in status(client, make_collection("sex=F", user=owner))
 
 
 def test_only_a_pending_collection_has_progress(client: Client, owner: Any) -> None:
