@@ -6,10 +6,10 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 
 import errno
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain, islice, takewhile
+from itertools import chain, takewhile
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Sum
 
 from catalog.formats import file_size
@@ -36,7 +36,8 @@ from collections_app.contents import pack_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
 from collections_app.helping import Help, help_build
-from collections_app.models import Collection
+from collections_app.item_texts import set_item_texts
+from collections_app.models import MAX_PROBLEM, Collection
 from collections_app.pieces import SharedPieces
 from collections_app.problems import say_bad_files
 from collections_app.queue import announce_build, announce_mails, announce_proof
@@ -54,7 +55,6 @@ from collections_app.sharing import (
 
 logger = logging.getLogger(__name__)
 
-PROBLEMS_AT_ONCE = 1000
 # What an image adds beside its file, at most: names, a row in two tables, records of the ZIP.
 BYTES_BESIDE_A_FILE = 1500
 BYTES_OF_TEXTS = 1 << 20
@@ -195,24 +195,11 @@ def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbe
     if position is None:
         raise LeaseLost  # deleted meanwhile, with its items
     others = find_bad_files(collection, on_step=heartbeat.touch)
-    _keep_problems(collection, chain([(position, first.reason)], others))
+    bad = chain([(position, first.reason)], others)
+    short = ((place, reason[:MAX_PROBLEM]) for place, reason in bad)
+    set_item_texts(collection, "problem", short)
     number = collection.items.filter(is_left_out=False).with_problems().count()
     raise BuildFailed(f"{say_bad_files(number)}; the archive would not have been complete.")
-
-
-_KEEP_PROBLEMS = """
-    UPDATE collections_app_collectionitem item SET problem = left(given.problem, 300)
-      FROM unnest(%s::int[], %s::text[]) given (position, problem)
-     WHERE item.collection_id = %s AND item.position = given.position
-"""
-
-
-def _keep_problems(collection: Collection, bad: Iterable[tuple[int, str]]) -> None:
-    bad = iter(bad)
-    while batch := list(islice(bad, PROBLEMS_AT_ONCE)):
-        positions, problems = map(list, zip(*batch, strict=True))
-        with connection.cursor() as cursor:
-            cursor.execute(_KEEP_PROBLEMS, [positions, problems, collection.pk])
 
 
 def _explain_os_error(error: OSError) -> BuildFailed:

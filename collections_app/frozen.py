@@ -8,13 +8,13 @@ many there are.
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from collections_app.archive import WRITER_VERSION, UniqueNames, safe_name
 from collections_app.copying import iter_lines
+from collections_app.item_texts import set_item_texts
 from collections_app.models import Collection, CollectionItem
 from collections_app.name_check import NameCheck
 
@@ -29,11 +29,6 @@ _ITEMS = f"""
      WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
      ORDER BY position
 """  # noqa: S608 - our own words
-_RENAME = """
-    UPDATE collections_app_collectionitem item SET file_name = given.name
-      FROM unnest(%s::int[], %s::text[]) given (position, name)
-     WHERE item.collection_id = %s AND item.position = given.position
-"""
 
 
 class ItemRows:
@@ -90,7 +85,7 @@ def settle_items(collection: Collection, rows: ItemRows | None = None) -> None:
     """
     rows = rows or _read_rows(collection)
     if rows.must_be_renamed:
-        _name_files(collection)
+        set_item_texts(collection, "file_name", _renamed(collection))
         rows = _read_rows(collection)
     collection.items_sha256 = rows.sha256
 
@@ -108,14 +103,6 @@ def _read_rows(collection: Collection) -> ItemRows:
     for lines in iter_lines(_ITEMS, collection=collection):
         rows.write(lines)
     return rows
-
-
-def _name_files(collection: Collection) -> None:
-    renamed = _renamed(collection)
-    with connection.cursor() as cursor:
-        while batch := list(islice(renamed, BATCH)):
-            positions, names = zip(*batch, strict=True)
-            cursor.execute(_RENAME, [list(positions), list(names), collection.pk])
 
 
 def _renamed(collection: Collection) -> Iterator[tuple[int, str]]:

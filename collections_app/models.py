@@ -30,6 +30,7 @@ HAS_ARCHIVE = (
     & Q(expires_at__isnull=False)
 )
 MAX_TITLE = 120
+MAX_PROBLEM = 300
 IS_HEX = r"^[0-9a-f]{64}$"
 
 
@@ -169,7 +170,7 @@ class CollectionItem(models.Model):
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     file_name = models.CharField(max_length=255, blank=True)
     metadata_json = models.JSONField("frozen metadata", default=dict, blank=True)
-    problem = models.CharField(max_length=300, blank=True)
+    problem = models.CharField(max_length=MAX_PROBLEM, blank=True)
     is_left_out = models.BooleanField(default=False)
 
     objects = CollectionItemQuerySet.as_manager()

@@ -14,12 +14,12 @@ from array import array
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.utils import timezone
 
+from catalog.batches import in_batches
 from catalog.imaging.files import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.local import dataset_root
 from collections_app.archive.verify import ArchiveReader, CheckedEntry
@@ -263,6 +263,5 @@ def _name_problems(shared: list[int], verdict: _Verdict) -> None:
     # The same fingerprint means the same items in the same places.
     items = CollectionItem.objects.filter(collection__in=shared)
     for reason, positions in verdict.bad.items():
-        rest = iter(positions)
-        while batch := list(islice(rest, BATCH)):
+        for batch in in_batches(positions, BATCH):
             items.filter(position__in=batch).update(problem=reason)

@@ -10,12 +10,11 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from catalog.batches import in_batches
 from catalog.models import Image
 from collections_app.archive.directory import BadArchive, find_directory, iter_records
 from collections_app.archive.facts import Facts, Flags, RowLines, iter_lines
@@ -159,7 +158,7 @@ class _Verification:
     # --- SHA256SUMS ---
     def _check_sums(self, entry: CheckedEntry) -> None:
         listed = self._facts.flags()
-        for batch in _batches(map(_parse_sum, self._lines(entry, MAX_CELL))):
+        for batch in in_batches(map(_parse_sum, self._lines(entry, MAX_CELL)), BATCH):
             numbers = self._facts.find([name for _, name in batch])
             for (sha256, name), number in zip(batch, numbers, strict=True):
                 self._tick(SUMS, name, number, listed)
@@ -208,7 +207,7 @@ class _Verification:
     def _check_metadata(self, entry: CheckedEntry) -> None:
         # What is no image needs no row.
         listed = self._facts.flags()
-        for batch in _batches(_iter_rows(self._lines(entry, MAX_LINE))):
+        for batch in in_batches(_iter_rows(self._lines(entry, MAX_LINE)), BATCH):
             numbers = self._facts.find([row["file_name"] for row in batch])
             for row, number in zip(batch, numbers, strict=True):
                 self._tick(METADATA, row["file_name"], number, listed)
@@ -282,9 +281,3 @@ def _iter_rows(text: Iterator[str]) -> Iterator[Row]:
             raise ValueError(f"row {rows.line_num:,} has a {name} that is too long")
         yield wanted
         lines.begin_row()
-
-
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
+from catalog.batches import in_batches
 from catalog.imaging.files import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
 from catalog.importers.rows import BadRow, ImageRow
 
@@ -105,8 +106,7 @@ class _Block:
 def _start_blocks(
     rows: Iterable[Row], root: Path, known: KnownFiles, stop: Event
 ) -> Generator[_Block, None, None]:
-    source = iter(rows)
-    while batch := list(islice(source, BATCH)):
+    for batch in in_batches(rows, BATCH):
         wanted = [row.source_id for row in batch if _needs_facts(row)]
         files = known(wanted) if wanted else {}
         for start in range(0, len(batch), BLOCK):

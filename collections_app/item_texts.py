@@ -1,0 +1,29 @@
+"""A text for each of many items: names in the archive, problems."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from django.db import connection
+
+from catalog.batches import in_batches
+from collections_app.models import Collection
+
+BATCH = 2000
+_SET = """
+    UPDATE collections_app_collectionitem item SET {column} = given.value
+      FROM unnest(%s::int[], %s::text[]) given (position, value)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
+
+
+def set_item_texts(
+    collection: Collection,
+    column: Literal["file_name", "problem"],
+    texts: Iterable[tuple[int, str]],
+) -> None:
+    """Set the column of each item whose position and text are given."""
+    for batch in in_batches(texts, BATCH):
+        positions, values = zip(*batch, strict=True)
+        with connection.cursor() as cursor:
+            statement = _SET.format(column=column)
+            cursor.execute(statement, [list(positions), list(values), collection.pk])
