@@ -23,7 +23,8 @@ _FILES = """
            coalesce(image.mtime_ns::text, ''), coalesce(image.dataset_id, 0),
            coalesce(image.file_path, '')
       FROM collections_app_collectionitem item
-      LEFT JOIN LATERAL (SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
+      LEFT JOIN LATERAL (
+           SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
      WHERE item.collection_id = {collection} AND item.position BETWEEN {first} AND {last}
        AND item.file_name <> '' AND NOT item.is_left_out
      ORDER BY item.position
