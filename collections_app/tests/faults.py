@@ -6,6 +6,7 @@ whatever process it runs, and nothing in the product knows of it.
 
 import hashlib
 import os
+import re
 import signal
 import time
 import zlib
@@ -212,6 +213,11 @@ def pool_of(worker: WorkerProcess) -> int:
     return int(children[-1])
 
 
+# What Celery writes of a task, by its id.
+RECEIVED = re.compile(r"\[([0-9a-f-]{36})\] received")
+ENDED = re.compile(r"\[([0-9a-f-]{36})\] (?:succeeded in|raised unexpected)")
+
+
 class LogSince:
     """What a worker writes into its log from now on."""
 
@@ -220,17 +226,22 @@ class LogSince:
         self._start = len(worker.log)
 
     def count(self, words: str) -> int:
-        return self._worker.log[self._start :].count(words)
+        return self._text.count(words)
 
     @property
     def num_received(self) -> int:
         """Tasks that it has been given."""
-        return self.count("] received")
+        return len(RECEIVED.findall(self._text))
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has ended all of them."""
-        return self.num_received <= self.count(" succeeded in ") + self.count(" raised unexpected")
+        """Whether it has ended all of them; what it was given before does not count."""
+        text = self._text
+        return set(RECEIVED.findall(text)) <= set(ENDED.findall(text))
+
+    @property
+    def _text(self) -> str:
+        return self._worker.log[self._start :]
 
 
 @contextmanager
