@@ -4,7 +4,6 @@ A worker owns a pending collection as long as its lease, which it renews while i
 lapsed. Whoever finishes second finds its token gone and deletes only its own file.
 """
 
-import errno
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -22,6 +21,7 @@ from django.db.models import F, Sum
 
 from catalog.formats import file_size
 from collections_app.archive import BadEntry, FileEntry, WrittenRun, write_archive
+from collections_app.archive.sink import DISK_FULL
 from collections_app.archive_files import (
     archive_name,
     free_bytes,
@@ -58,7 +58,6 @@ logger = logging.getLogger(__name__)
 # What an image adds beside its file, at most: names, a row in two tables, records of the ZIP.
 BYTES_BESIDE_A_FILE = 1500
 BYTES_OF_TEXTS = 1 << 20
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class BuildFailed(Exception):
@@ -136,7 +135,7 @@ def _forget_problems(collection: Collection) -> None:
     collection.items.filter(is_left_out=False).with_problems().update(problem="")
 
 
-def _write(claim: Claim, fingerprint: str, path: str, heartbeat: "Heartbeat") -> int:
+def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> int:
     """Write the archive to ``path`` and return its size in bytes."""
     collection = claim.collection
     partial_path = partial_name(collection.uuid, claim.token)
@@ -173,7 +172,7 @@ def _files_from_front(
     return iter_files(collection, wanted, on_piece=heartbeat.touch)
 
 
-def _await_help(helper: Answer[Help], heartbeat: "Heartbeat") -> Iterator[WrittenRun]:
+def _await_help(helper: Answer[Help], heartbeat: Heartbeat) -> Iterator[WrittenRun]:
     runs = helper.result(on_wait=heartbeat.touch).runs
     heartbeat.touch(now=True)  # of a collection that was deleted meanwhile they would not fit
     yield from runs
@@ -188,7 +187,7 @@ def _check_complete(collection: Collection, *, num_files: int) -> None:
         )
 
 
-def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbeat") -> NoReturn:
+def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
     """One file is bad: look at all of them, so that the page names every one."""
     name = first.name.removeprefix(f"{collection.slug}/")
     position = collection.items.values_list("position", flat=True).filter(file_name=name).first()
@@ -203,7 +202,7 @@ def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: "Heartbe
 
 
 def _explain_os_error(error: OSError) -> BuildFailed:
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return BuildFailed(
             "The server's disk is full. Nothing is lost: try again when there is room, "
             "or ask the operator."

@@ -21,6 +21,7 @@ from collections_app.name_check import NameCheck
 # Raise it whenever the same collection would give other texts than before.
 CONTENTS_VERSION = "2"
 BATCH = 2000
+BYTES_AT_ONCE = 1 << 20
 
 # What an archive says of an image, by its frozen item.
 ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
@@ -42,16 +43,19 @@ class ItemRows:
         self._digest = hashlib.sha256()
         self._names = NameCheck()
         self._waiting: list[bytes] = []
+        self._bytes_waiting = 0
 
     def write(self, lines: bytes) -> None:
-        """The next rows, whole lines: the database hands them over one by one."""
+        """The next rows, whole lines: one as the database hands it over, or many."""
         self._waiting.append(lines)
-        if len(self._waiting) == BATCH:
+        self._bytes_waiting += len(lines)
+        if self._bytes_waiting >= BYTES_AT_ONCE:
             self._take()
 
     def _take(self) -> None:
         lines = b"".join(self._waiting)
         self._waiting.clear()
+        self._bytes_waiting = 0
         self._digest.update(lines)
         names = [line.partition(b"\t")[0] for line in lines.split(b"\n")[:-1]]
         self._count += len(names)

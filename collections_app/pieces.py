@@ -23,8 +23,12 @@ class Piece(NamedTuple):
 def cut(collection: Collection, *, items: int | None = None) -> list[Piece]:
     """All items of the collection, so many to a piece."""
     items = items or ITEMS
-    whole = collection.num_images + collection.num_left_out
+    whole = _num_items(collection)
     return [Piece(start + 1, min(start + items, whole)) for start in range(0, whole, items)]
+
+
+def _num_items(collection: Collection) -> int:
+    return collection.num_images + collection.num_left_out
 
 
 class SharedPieces:
@@ -36,8 +40,7 @@ class SharedPieces:
 
     def __init__(self, collection: Collection, lock_fd: int) -> None:
         # Of all items: many of them may have no file, and nobody needs a piece for each of those.
-        whole = collection.num_images + collection.num_left_out
-        average = collection.num_bytes // max(1, whole)
+        average = collection.num_bytes // max(1, _num_items(collection))
         self.items = min(SHARED_ITEMS, max(1, SHARED_BYTES // max(1, average)))
         self._pieces = cut(collection, items=self.items)
         self._lock_fd = lock_fd
@@ -46,23 +49,23 @@ class SharedPieces:
 
     def from_front(self) -> Iterator[Piece]:
         """Take the first of the pieces that are left, one after another."""
-        while True:
-            with self._locked():
-                front, back = self._ends[:2]
-                if front == back:
-                    return
-                self._ends[0] = front + 1
-            yield self._pieces[front]
+        return self._take(at_front=True)
 
     def from_back(self) -> Iterator[Piece]:
         """Take the last of the pieces that are left, one after another."""
+        return self._take(at_front=False)
+
+    def _take(self, *, at_front: bool) -> Iterator[Piece]:
         while True:
             with self._locked():
                 front, back = self._ends[:2]
                 if front == back:
                     return
-                self._ends[1] = back - 1
-            yield self._pieces[back - 1]
+                if at_front:
+                    self._ends[0] = front + 1
+                else:
+                    self._ends[1] = back - 1
+            yield self._pieces[front if at_front else back - 1]
 
     def stop(self) -> None:
         """Leave nothing to take: the build has failed."""

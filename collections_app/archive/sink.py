@@ -10,7 +10,7 @@ import os
 # Measured on ext4, Linux 6: larger writes make the page cache look for larger pieces of memory,
 # which takes twice as long.
 BUFFER = 256 << 10
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink:
@@ -104,7 +104,7 @@ def copy_in_kernel(source_fd: int, target_fd: int, offset: int, size: int) -> in
         try:
             copied = call(source_fd, target_fd, offset, size)
         except OSError as error:
-            if error.errno in _DISK_FULL:
+            if error.errno in DISK_FULL:
                 raise
             continue
         if copied:

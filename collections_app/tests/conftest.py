@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 
 from collections_app.tests.archive_files import LARGE, SMALL, make_file, open_descriptors
+from medagg.testing.worker import WorkerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,12 @@ def clean_folders() -> Iterator[None]:
     yield
     for folder in folders:
         shutil.rmtree(folder)
+
+
+# --- For the tests of faults ---
+@pytest.fixture
+def worker(celery_worker_process: WorkerProcess) -> WorkerProcess:
+    return celery_worker_process
 
 
 # --- For the tests of the archive writer ---

@@ -27,12 +27,13 @@ from catalog.tests.factories import DatasetFactory, dataset_folder, make_searcha
 from collections_app.claims import RENEW_SECONDS
 from collections_app.models import Collection, Status
 from collections_app.queue import announce_build
-from collections_app.tests.factories import files_in_archive_root, read_archive
+from collections_app.tests.factories import files_in_archive_root, make_collection, read_archive
 from medagg.testing.worker import WorkerProcess
 from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 PATIENCE_SECONDS = 60.0
 # After that a build tells its progress, and renews its lease, with the next image.
+FILES = 300
 UNTIL_PROGRESS_SECONDS = RENEW_SECONDS + 0.1
 FIRST_SIZE = 300_000
 TEXTS = 5  # README.md, collection.json, licenses.csv, metadata.csv, SHA256SUMS
@@ -67,6 +68,12 @@ def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Datas
     Image.objects.bulk_create(images)
     make_searchable()
     return dataset
+
+
+def make_pending() -> Collection:
+    """A collection of ``FILES`` files that no worker has been told of."""
+    make_many_files(files=FILES)
+    return make_collection("", announce=False)
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

@@ -8,11 +8,12 @@ from django.conf import settings as conf
 
 from collections_app.models import Collection, CollectionItem
 from collections_app.tests.deletions import OWNER_GOES, delete_only_it, delete_plainly
-from collections_app.tests.factories import files_in_archive_root, make_collection
+from collections_app.tests.factories import files_in_archive_root
 from collections_app.tests.faults import (
+    FILES,
     LogSince,
     held_build,
-    make_many_files,
+    make_pending,
     partial_files,
     stopped_at_images,
     wait_for,
@@ -20,8 +21,6 @@ from collections_app.tests.faults import (
 from medagg.testing.worker import WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-FILES = 300
 
 
 def assert_worker_gave_up(worker: WorkerProcess, log: LogSince) -> None:
@@ -36,8 +35,7 @@ def assert_worker_gave_up(worker: WorkerProcess, log: LogSince) -> None:
 def test_deleted_while_a_worker_has_just_begun_to_write(
     celery_worker_process: WorkerProcess, delete: Callable[[Collection], None]
 ) -> None:
-    make_many_files(files=FILES)
-    collection, log = make_collection("", announce=False), LogSince(celery_worker_process)
+    collection, log = make_pending(), LogSince(celery_worker_process)
     with held_build(collection):
         delete(collection)
     assert_worker_gave_up(celery_worker_process, log)
@@ -50,8 +48,7 @@ def test_deleted_while_a_worker_writes_the_images(
     delete: Callable[[Collection], None],
     has_bad_file: bool,
 ) -> None:
-    make_many_files(files=FILES)
-    collection, log = make_collection("", announce=False), LogSince(celery_worker_process)
+    collection, log = make_pending(), LogSince(celery_worker_process)
     if has_bad_file:
         image_file_of_many(FILES - 1).unlink()
     with stopped_at_images(collection, celery_worker_process):

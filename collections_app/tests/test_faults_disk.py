@@ -15,29 +15,18 @@ from collections_app.queue import announce_build
 from collections_app.services import retry_collection
 from collections_app.tests.factories import files_in_archive_root, make_collection
 from collections_app.tests.faults import (
+    FILES,
     assert_page_says,
     assert_ready_after,
     held_build,
     make_many_files,
+    make_pending,
     pool_of,
     wait_for_end,
 )
 from medagg.testing.worker import WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-FILES = 300
-
-
-@pytest.fixture
-def worker(celery_worker_process: WorkerProcess) -> WorkerProcess:
-    return celery_worker_process
-
-
-def make_pending() -> Collection:
-    """A collection that no worker has been told of."""
-    make_many_files(files=FILES)
-    return make_collection("", announce=False)
 
 
 @contextmanager

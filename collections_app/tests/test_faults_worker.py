@@ -11,18 +11,18 @@ from django.conf import settings as conf
 from django.db import connection
 
 from collections_app.archive_files import archive_file
-from collections_app.models import Collection
 from collections_app.queue import announce_build
 from collections_app.services import cancel_build, retry_collection
 from collections_app.sweep import sweep_collections
-from collections_app.tests.factories import files_in_archive_root, make_collection
+from collections_app.tests.factories import files_in_archive_root
 from collections_app.tests.faults import (
+    FILES,
     LogSince,
     assert_page_says,
     assert_ready_after,
     held_build,
     let_lease_lapse,
-    make_many_files,
+    make_pending,
     partial_files,
     pool_of,
     stopped_at_images,
@@ -34,19 +34,6 @@ from medagg.testing.environment import BASE_VARIABLE
 from medagg.testing.worker import WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-FILES = 300
-
-
-@pytest.fixture
-def worker(celery_worker_process: WorkerProcess) -> WorkerProcess:
-    return celery_worker_process
-
-
-def make_pending() -> Collection:
-    """A collection that no worker has been told of."""
-    make_many_files(files=FILES)
-    return make_collection("", announce=False)
 
 
 # --- The worker dies ---

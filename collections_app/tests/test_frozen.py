@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import tracemalloc
 
 import pytest
 from django.db import DataError, ProgrammingError, connection
@@ -11,7 +12,7 @@ from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from collections_app import frozen, pieces, selection
 from collections_app.build import build_collection
 from collections_app.copying import copy_lines
-from collections_app.frozen import compute_fingerprint
+from collections_app.frozen import ItemRows, compute_fingerprint
 from collections_app.models import Collection, CollectionItem
 from collections_app.proof import prove_archive
 from collections_app.services import NotBuildable, expire_collection, retry_collection
@@ -115,6 +116,25 @@ def test_counts_that_are_wrong_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(NotBuildable, match="check_catalog --repair"):
         make_collection("")
     assert not Collection.objects.exists()
+
+
+def test_rows_are_digested_as_they_come_however_many_at_once() -> None:
+    """Read again from the table they come in thousands."""
+    one, many = ItemRows(), ItemRows()
+    line = b"images/a.png\t" + b"0" * 64 + b"\t7\t{}\n"
+    for _ in range(2000):
+        one.write(line)
+    many.write(line * 2000)
+    assert (many.sha256, many.count) == (one.sha256, one.count)
+    tracemalloc.start()
+    try:
+        for _ in range(60):
+            many.write(line * 10_000)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 16 << 20
+    assert many.count == 602_000
 
 
 def test_nothing_of_time_user_or_key_is_in_the_fingerprint() -> None:
