@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -158,7 +159,8 @@ def test_a_signal_in_the_middle_of_the_fork_is_not_lost() -> None:
         if not pid_of:
             children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
             pid_of.extend(map(int, children.read_text().split()))
-            os.kill(os.getpid(), signal.SIGUSR2)
+            # To this thread: another one, of the test runner, would take it at once.
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
 
     before = signal.signal(signal.SIGUSR2, interrupt)
     os.register_at_fork(after_in_parent=send_once)
