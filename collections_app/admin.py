@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import Func, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
@@ -39,23 +39,16 @@ class CollectionAdmin(BigModelAdmin):
     form = CollectionForm
     paginator = CollectionPaginator
     list_display = ("title", "user", "status", "num_images", "num_bytes", "short_fingerprint",
-                    "num_sharing", "created_at", "expires_at")  # fmt: skip
+                    "created_at", "expires_at")  # fmt: skip
     list_filter = ("status",)
     list_select_related = ("user",)
     search_fields = ("title", "uuid__exact", "user__username", "query_text", "fingerprint__exact")
     date_hierarchy = "created_at"
     actions = ("rebuild", "cancel", "extend", "expire")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).annotate(sharing=_count_sharing())
-
     @admin.display(description="fingerprint")
     def short_fingerprint(self, obj: Collection) -> str:
         return obj.fingerprint[:12]
-
-    @admin.display(description="ready with the same file")
-    def num_sharing(self, obj: Any) -> int | None:
-        return obj.sharing if obj.status == Status.READY else None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """All but the time until which a ready archive is kept: the rest is frozen or derived."""
@@ -122,14 +115,6 @@ class CollectionAdmin(BigModelAdmin):
             except (services.NotPossibleNow, services.NotBuildable) as error:
                 self.message_user(request, f"{collection}: {error}", messages.WARNING)
         self.message_user(request, f"{count} {done}.")
-
-
-def _count_sharing() -> Any:
-    """Ready collections with the same bytes, hence the same file, by the index on fingerprints."""
-    same = Collection.objects.filter(status=Status.READY, fingerprint=OuterRef("fingerprint"))
-    total = Func("pk", function="count", output_field=IntegerField())
-    # The index leaves out collections without a fingerprint, so this has to be said.
-    return Subquery(same.exclude(fingerprint="").order_by().annotate(n=total).values("n"))
 
 
 @admin.register(CollectionItem)

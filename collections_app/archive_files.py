@@ -1,12 +1,13 @@
 """Where archives lie: below ARCHIVE_ROOT, one file for each finished build."""
 
+import errno
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -65,13 +66,36 @@ def _time_of(fingerprint: str) -> int:
     return _EPOCH + (int(fingerprint[:7], 16) & ~1)
 
 
-@contextmanager
-def spool_file() -> Iterator[BinaryIO]:
-    """A file without a name, beside the archives: it is gone with the process."""
-    root: Path = settings.ARCHIVE_ROOT
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=root) as file:
-        yield file
+class ArchiveTrouble(Exception):
+    """There is no such archive (``is_gone``), or what lies there is not what was built."""
+
+    def __init__(self, *, is_gone: bool) -> None:
+        super().__init__("the archive is gone" if is_gone else "this is not the archive")
+        self.is_gone = is_gone
+
+
+def open_archive(relative: str, size: int | None) -> FileIO:
+    """The archive, open for reading; links are not followed, as in nginx.
+
+    Raises:
+        ArchiveTrouble: it is not there, is no regular file, or has another size than ``size``.
+        OSError: it cannot be opened.
+    """
+    path = archive_file(relative)
+    try:
+        # Nothing that lies there may make us wait, as a pipe would.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArchiveTrouble(is_gone=True) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link, which no build makes
+            raise ArchiveTrouble(is_gone=False) from error
+        raise
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+        os.close(fd)
+        raise ArchiveTrouble(is_gone=False)
+    return FileIO(fd)
 
 
 def free_bytes() -> int:
@@ -106,8 +130,9 @@ def is_empty() -> bool:
 
 
 def remove_archive(relative: str) -> None:
-    """Delete an archive; a download that runs keeps its open file to the end."""
-    archive_file(relative).unlink(missing_ok=True)
+    """Delete an archive; a download that runs keeps its open file to the end. "" names none."""
+    if relative:
+        archive_file(relative).unlink(missing_ok=True)
 
 
 def remove_partials(collection_uuid: UUID) -> None:

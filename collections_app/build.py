@@ -5,22 +5,17 @@ lapsed. Whoever finishes second finds its token gone and deletes only its own fi
 """
 
 import logging
-from collections.abc import Generator, Iterator
 from contextlib import closing
-from functools import partial
-from itertools import chain, takewhile
+from itertools import chain
 from operator import itemgetter
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import NoReturn
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, Sum
 
 from catalog.formats import file_size
-from collections_app.archive import BadEntry, FileEntry, WrittenRun, write_archive
+from collections_app.archive import BadEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.archive_files import (
     archive_name,
@@ -28,30 +23,17 @@ from collections_app.archive_files import (
     new_archive,
     partial_name,
     remove_archive,
-    spool_file,
 )
-from collections_app.background import Answer, in_child
 from collections_app.claims import Claim, Heartbeat, OnProgress, claim_collection
-from collections_app.contents import pack_texts
+from collections_app.contents import make_texts
 from collections_app.entries import find_bad_files, iter_files
 from collections_app.frozen import compute_fingerprint, settle_if_needed
-from collections_app.helping import Help, help_build
 from collections_app.item_texts import set_item_texts
 from collections_app.models import MAX_PROBLEM, Collection
-from collections_app.pieces import SharedPieces
 from collections_app.problems import say_bad_files
-from collections_app.queue import announce_build, announce_mails, announce_proof
-from collections_app.sharing import (
-    Archive,
-    LeaseLost,
-    adopt_archive,
-    announce_waiting,
-    failed_values,
-    finish_waiting,
-    ready_values,
-    reserve_build,
-    wait_for_other,
-)
+from collections_app.queue import announce_mails, announce_proof
+from collections_app.sharing import Archive, LeaseLost, failed_values, ready_values
+from collections_app.tables import make_tables
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +70,7 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
 
 
 def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
-    """Write the archive of a claimed collection and finish it, or share the one that is there.
+    """Write the archive of a claimed collection and finish it.
 
     Raises:
         BuildFailed: it cannot be written; the reason is for the page.
@@ -98,15 +80,6 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     _forget_problems(collection)
     settle_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
-    # Reserved before looking for an archive: nobody else finishes one in between.
-    if not reserve_build(token=claim.token, fingerprint=fingerprint):
-        wait_for_other(token=claim.token, fingerprint=fingerprint)
-        if Collection.objects.claimable().filter(pk=collection.pk).exists():
-            announce_build(collection.pk)  # the other one has ended meanwhile
-        return
-    if adopt_archive(token=claim.token, fingerprint=fingerprint):
-        _announce_end(collection)
-        return
     _check_space(claim)
     path = archive_name(fingerprint, claim.token)
     size = _write(claim, fingerprint, path, Heartbeat(claim, on_progress))
@@ -139,43 +112,21 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
     """Write the archive to ``path`` and return its size in bytes."""
     collection = claim.collection
     partial_path = partial_name(collection.uuid, claim.token)
+    texts = make_texts(collection, fingerprint)
+    tables = make_tables(collection, texts)
     try:
         with (
-            spool_file() as spool,
-            TemporaryFile() as lock,
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
+            closing(iter_files(collection, on_step=heartbeat.touch)) as files,
         ):
-            texts = pack_texts(collection, fingerprint, spool)
-            pieces = SharedPieces(collection, lock.fileno())
-            heartbeat.count_too(pieces)
-            work = partial(help_build, collection, texts, spool, pieces, Path(file.name))
-            with (
-                in_child(work) as helper,
-                closing(_files_from_front(collection, pieces, helper, heartbeat)) as files,
-            ):
-                entries = chain(texts, map(itemgetter(1), files), _await_help(helper, heartbeat))
-                summary = write_archive(file, entries, on_progress=heartbeat.beat)
-                others = len(texts) + helper.result().tables.directory.count
-            _check_complete(collection, num_files=summary.num_entries - others)
+            entries = chain(texts, map(itemgetter(1), files), tables)
+            summary = write_archive(file, entries, on_progress=heartbeat.beat)
+            _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
         _fail_for_files(collection, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
-
-
-def _files_from_front(
-    collection: Collection, pieces: SharedPieces, helper: Answer[Help], heartbeat: Heartbeat
-) -> Generator[tuple[str, FileEntry], None, None]:
-    # Nothing that is written without the helper's share would be of use.
-    wanted = takewhile(lambda _: not helper.has_died, pieces.from_front())
-    return iter_files(collection, wanted, on_piece=heartbeat.touch)
-
-
-def _await_help(helper: Answer[Help], heartbeat: Heartbeat) -> Iterator[WrittenRun]:
-    runs = helper.result(on_wait=heartbeat.touch).runs
-    heartbeat.touch(now=True)  # of a collection that was deleted meanwhile they would not fit
-    yield from runs
 
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:
@@ -212,22 +163,12 @@ def _explain_os_error(error: OSError) -> BuildFailed:
 
 
 def _finish(claim: Claim, path: str, size: int, fingerprint: str) -> bool:
-    archive = Archive(path=path, size=size, sha256="", fingerprint=fingerprint)
-    with transaction.atomic():
-        # In the order of their keys, as everybody locks several: no two wait for each other.
-        same = Collection.objects.pending().filter(fingerprint=fingerprint)
-        list(same.select_for_update().order_by("pk").values_list("pk"))
-        mine = Collection.objects.claimed_by(claim.token)
-        if not mine.update(**ready_values(archive)):
-            return False
-        finish_waiting(archive)
-    _announce_end(claim.collection)
-    return True
-
-
-def _announce_end(collection: Collection) -> None:
-    announce_proof(collection.pk)
+    archive = Archive(path=path, size=size, fingerprint=fingerprint)
+    if not Collection.objects.claimed_by(claim.token).update(**ready_values(archive)):
+        return False
+    announce_proof(claim.collection.pk)
     announce_mails()
+    return True
 
 
 def fail_collection(*, claim: Claim, reason: str) -> None:
@@ -238,4 +179,3 @@ def fail_collection(*, claim: Claim, reason: str) -> None:
     )
     if failed:
         announce_mails()
-        announce_waiting(Collection.objects.get(pk=claim.collection.pk).fingerprint)

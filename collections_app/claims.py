@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from collections_app.archive_files import remove_partials
 from collections_app.models import Collection
-from collections_app.pieces import SharedPieces
 from collections_app.sharing import LeaseLost
 
 RENEW_SECONDS = 1.0
@@ -43,8 +42,6 @@ def claim_collection(*, collection_id: int) -> Claim | None:
             started_at=timezone.now(),
             progress_images=0,
             progress_bytes=0,
-            # Known again in a moment; until then it keeps nobody from building the same.
-            fingerprint="",
             updated_at=timezone.now(),
         )
     )
@@ -67,25 +64,18 @@ class Heartbeat:
         self._on_progress = on_progress
         self._next = 0.0
         self._done = (0, 0)
-        self._pieces: SharedPieces | None = None
-
-    def count_too(self, pieces: SharedPieces) -> None:
-        """Add what the helper of the writer has done."""
-        self._pieces = pieces
 
     def beat(self, entries: int, size: int) -> None:
         """Progress of the writer: entries and bytes written so far."""
         self._done = (entries, size)
         self.touch()
 
-    def touch(self, *, now: bool = False) -> None:
-        """Renew the lease when it is time, or now."""
-        if not now and time.monotonic() < self._next:
+    def touch(self) -> None:
+        """Renew the lease when it is time."""
+        if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + RENEW_SECONDS
         collection, (images, size) = self._claim.collection, self._done
-        if self._pieces:
-            images, size = images + self._pieces.progress[0], size + self._pieces.progress[1]
         renewed = Collection.objects.claimed_by(self._claim.token).update(
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),

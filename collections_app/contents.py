@@ -5,9 +5,9 @@ is today: building again gives the same bytes.
 """
 
 import json
-from typing import Any, BinaryIO
+from typing import Any
 
-from collections_app.archive import WRITER_VERSION, PackedEntry, pack_text
+from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.csv_text import csv_text
 from collections_app.data_card import data_card
 from collections_app.frozen import CONTENTS_VERSION, frozen_head
@@ -17,14 +17,14 @@ LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", 
                    "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
 
 
-def pack_texts(collection: Collection, fingerprint: str, spool: BinaryIO) -> list[PackedEntry]:
+def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
     """The texts that stand before the images."""
     texts = {
         "README.md": data_card(collection, fingerprint),
         "collection.json": collection_json(collection, fingerprint),
         "licenses.csv": licenses_csv(collection),
     }
-    return [pack_text(f"{collection.slug}/{name}", [text], spool) for name, text in texts.items()]
+    return [TextEntry(f"{collection.slug}/{name}", [text]) for name, text in texts.items()]
 
 
 def collection_json(collection: Collection, fingerprint: str) -> bytes:

@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import stat
 import threading
 import weakref
 from collections.abc import Callable
-from enum import StrEnum
 from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import quote
@@ -20,7 +18,7 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from collections_app.archive_files import archive_file
+from collections_app.archive_files import ArchiveTrouble, open_archive
 from collections_app.models import Collection, Status
 from collections_app.ranges import (
     ByteRange,
@@ -38,21 +36,6 @@ RETRY_SECONDS = 30
 _slots = threading.BoundedSemaphore(MAX_DOWNLOADS)
 
 
-class Trouble(StrEnum):
-    """What can be wrong with the file of a ready archive."""
-
-    GONE = "gone"
-    DAMAGED = "damaged"
-
-
-class BadArchiveError(Exception):
-    """The file is not what was built; ``trouble`` says in which way."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
-
-
 @require_safe
 @login_required
 def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | FileResponse:
@@ -63,9 +46,12 @@ def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | File
         return _not_there(request, collection, status=HTTPStatus.CONFLICT)
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(_open_archive(collection))
-        except BadArchiveError as error:
-            return _not_there(request, collection, status=HTTPStatus.GONE, trouble=error.trouble)
+            file = stack.enter_context(
+                open_archive(collection.archive_path, collection.archive_size)
+            )
+        except ArchiveTrouble as trouble:
+            kind = "gone" if trouble.is_gone else "damaged"
+            return _not_there(request, collection, status=HTTPStatus.GONE, trouble=kind)
         if settings.X_ACCEL_PREFIX:
             return _through_nginx(collection)
         response = _answer(request, collection, file)
@@ -79,25 +65,6 @@ def _not_there(
 ) -> HttpResponse:
     context = {"collection": collection, "trouble": trouble}
     return render(request, "collections/no_download.html", context, status=status)
-
-
-def _open_archive(collection: Collection) -> BinaryIO:
-    """Raises BadArchiveError if it is not there, is no file, or has another size than was built."""
-    path = archive_file(collection.archive_path)
-    try:
-        # nginx follows no link either. Nothing that lies there may make us wait (a pipe would).
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadArchiveError(Trouble.GONE) from None
-    except OSError:
-        if path.is_symlink():
-            raise BadArchiveError(Trouble.DAMAGED) from None
-        raise
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size != collection.archive_size:
-        os.close(descriptor)
-        raise BadArchiveError(Trouble.DAMAGED)
-    return os.fdopen(descriptor, "rb")
 
 
 def _through_nginx(collection: Collection) -> HttpResponse:

@@ -1,22 +1,19 @@
 """The files of a frozen collection, as its archive and the look for bad ones want them."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from operator import itemgetter
 
 from catalog.imaging.files import Beneath
 from catalog.local import dataset_root
 from catalog.models import Dataset
 from collections_app.archive import BadEntry, FileEntry, check_entry
-from collections_app.background import read_ahead
 from collections_app.copying import iter_lines, unescape
 from collections_app.models import Collection
-from collections_app.pieces import Piece
 
 # Size and time tell an unchanged file only as long as the catalog means the same file. An image
 # that is not there any more, which foreign keys exclude, would not be passed over in silence. Each
 # is looked up by its key: to plan any other join, PostgreSQL would look for the largest key at each
-# piece, which takes as long as the rest of it where many items were deleted lately.
+# query, which takes as long as the rest of it where many items were deleted lately.
 _FILES = """
     SELECT item.position, item.file_name, item.size_bytes, item.sha256,
            coalesce(image.sha256 = item.sha256, false), coalesce(image.crc32::text, ''),
@@ -32,31 +29,17 @@ _FILES = """
 
 
 def iter_files(
-    collection: Collection,
-    pieces: Iterable[Piece] | None = None,
-    *,
-    on_piece: Callable[[], None] = lambda: None,
+    collection: Collection, *, on_step: Callable[[], None] = lambda: None
 ) -> Generator[tuple[str, FileEntry], None, None]:
-    """(position, entry) of every item that has a file here, in order; or of those in the pieces.
+    """(position, entry) of every item that has a file here, in order.
 
-    The next piece is taken, and its rows are read, while the files of one are used. ``on_piece`` is
-    called for each, also where none of its items has a file. Opening a file raises BadEntry,
-    ValueError or OSError when it is not what was frozen.
+    ``on_step`` is called now and then, also where no item has a file. Opening a file raises
+    BadEntry, ValueError or OSError when it is not what was frozen.
     """
-    with _Maker(collection) as maker:
-        for lines in read_ahead(iter_lines(_FILES, collection=collection, pieces=pieces)):
-            on_piece()
+    with _EntryMaker(collection) as maker:
+        for lines in iter_lines(_FILES, collection=collection):
             yield from maker.entries(lines)
-
-
-def iter_pieces(
-    collection: Collection, pieces: Iterable[Piece]
-) -> Iterator[tuple[Piece, Iterator[FileEntry]]]:
-    """The entries of each piece; nothing is read ahead."""
-    with _Maker(collection) as maker:
-        for piece in pieces:
-            (lines,) = iter_lines(_FILES, collection=collection, pieces=[piece])
-            yield piece, map(itemgetter(1), maker.entries(lines))
+            on_step()
 
 
 def _refuse(name: str, path: str) -> int:
@@ -65,7 +48,7 @@ def _refuse(name: str, path: str) -> int:
     raise BadEntry(name, "changed", "the catalog has another file for this image by now")
 
 
-class _Maker:
+class _EntryMaker:
     """Makes entries of rows.
 
     Items come dataset by dataset: the folder of the one whose files are opened is kept open.
@@ -77,7 +60,7 @@ class _Maker:
         self._folder: Beneath | None = None
         self._open: Callable[[str], int] = self._open_first
 
-    def __enter__(self) -> "_Maker":
+    def __enter__(self) -> "_EntryMaker":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,7 +109,7 @@ def find_bad_files(
     Looks without copying; only a file whose size is right but whose time differs is read.
     ``on_step`` is called for each file, and in large ones that are read for each megabyte.
     """
-    for position, entry in iter_files(collection, on_piece=on_step):
+    for position, entry in iter_files(collection, on_step=on_step):
         on_step()
         if problem := check_entry(entry, on_step=on_step):
             yield int(position), problem.reason

@@ -39,9 +39,9 @@ class Collection(models.Model):
 
     ``provenance`` is frozen with the items: the datasets, licences and terms as they were.
     ``attempt_token`` and ``lease_expires_at`` belong to the worker that is building.
-    ``archive_path`` is relative to ``ARCHIVE_ROOT`` and may be that of other collections with the
-    same ``fingerprint``; sizes are in bytes. ``archive_sha256`` is empty until the file has been
-    proven, after ``ready``. ``items_sha256`` covers all items as they were frozen.
+    ``archive_path`` is relative to ``ARCHIVE_ROOT``; sizes are in bytes. ``archive_sha256`` is
+    empty until the file has been verified, after ``ready``. ``items_sha256`` covers all items as
+    they were frozen.
     """
 
     uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)
@@ -91,9 +91,6 @@ class Collection(models.Model):
         indexes = [
             models.Index(F("user"), F("created_at").desc(), name="collection_by_user"),
             models.Index(fields=["status", "lease_expires_at"], name="collection_by_state"),
-            models.Index(
-                fields=["fingerprint"], condition=~Q(fingerprint=""), name="collection_by_bytes"
-            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="status_is_known"),
@@ -116,11 +113,10 @@ class Collection(models.Model):
                 ),
                 name="only_a_pending_collection_is_leased",
             ),
-            # Equal fingerprints mean equal bytes: whoever comes second waits for the first.
             models.UniqueConstraint(
-                fields=["fingerprint"],
-                condition=Q(attempt_token__isnull=False) & ~Q(fingerprint=""),
-                name="one_build_for_a_fingerprint",
+                fields=["archive_path"],
+                condition=~Q(archive_path=""),
+                name="an_archive_belongs_to_one_collection",
             ),
             models.CheckConstraint(
                 condition=Q(items_sha256="") | Q(items_sha256__regex=IS_HEX),

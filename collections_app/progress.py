@@ -41,28 +41,19 @@ def describe_progress(collection: Collection) -> Progress | None:
     """Progress of a pending collection; None in every other state."""
     if collection.status != Status.PENDING:
         return None
-    build = _find_build(collection)
-    if build is None:
+    if not Collection.objects.leased().filter(pk=collection.pk).exists():
         # Of an attempt whose worker is gone nothing is kept.
         return Progress(percent=0, is_running=False, place=_find_place(collection), num_images=0,
                         num_bytes=0, time_left="")  # fmt: skip
-    share = _share_done(build)
+    share = _share_done(collection)
     return Progress(
         percent=int(100 * share),
         is_running=True,
         place=0,
-        num_images=min(build.progress_images, collection.num_images),
-        num_bytes=min(build.progress_bytes, collection.num_bytes),
-        time_left=_guess_time_left(build, share),
+        num_images=min(collection.progress_images, collection.num_images),
+        num_bytes=min(collection.progress_bytes, collection.num_bytes),
+        time_left=_guess_time_left(collection, share),
     )
-
-
-def _find_build(collection: Collection) -> Collection | None:
-    """The build that runs for it: its own, or another one that writes the same bytes."""
-    is_it = Q(pk=collection.pk)
-    if collection.fingerprint:
-        is_it |= Q(fingerprint=collection.fingerprint)
-    return Collection.objects.pending().leased().filter(is_it).first()
 
 
 def _find_place(collection: Collection) -> int:
@@ -82,10 +73,10 @@ def _share_done(collection: Collection) -> float:
     return min(1.0, done / whole)
 
 
-def _guess_time_left(build: Collection, share: float) -> str:
-    if build.started_at is None:
+def _guess_time_left(collection: Collection, share: float) -> str:
+    if collection.started_at is None:
         return ""
-    seconds = (timezone.now() - build.started_at).total_seconds()
+    seconds = (timezone.now() - collection.started_at).total_seconds()
     if seconds < GUESS_AFTER_SECONDS or share < GUESS_AFTER_SHARE:
         return ""
     return describe_seconds(seconds * (1 - share) / share)

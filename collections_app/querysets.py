@@ -4,11 +4,11 @@ Leases are written and compared by the database's clock: the workers' clocks may
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
@@ -38,17 +38,10 @@ class CollectionQuerySet(models.QuerySet):
         return self.filter(Q(lease_expires_at__lt=Now()) | too_late)
 
     def claimable(self) -> Self:
-        """Pending, and no worker that lives builds them, nor an archive with the same bytes."""
-        same = cast("Self", self.model._default_manager.all())
-        same = same.filter(fingerprint=OuterRef("fingerprint"))
-        being_built = Exists(same.pending().leased().exclude(fingerprint=""))
-        free = Q(attempt_token__isnull=True) & ~being_built
+        """Pending, and no worker that lives builds them."""
+        free = Q(attempt_token__isnull=True)
         too_late = Q(lease_expires_at__gt=Now() + _longest_lease())
         return self.pending().filter(free | Q(lease_expires_at__lt=Now()) | too_late)
-
-    def waiting_for(self, fingerprint: str) -> Self:
-        """Pending, and held up only because another build makes the same bytes."""
-        return self.pending().filter(fingerprint=fingerprint, attempt_token__isnull=True)
 
     def claimed_by(self, token: object) -> Self:
         return self.pending().filter(attempt_token=token)

@@ -12,6 +12,7 @@ from django.utils.text import slugify
 
 from catalog.filters import ImageFilterSet
 from collections_app.archive import safe_name
+from collections_app.archive_files import remove_archive
 from collections_app.entries import find_bad_files
 from collections_app.frozen import ItemRows, settle_items
 from collections_app.models import Collection, CollectionItem, Status
@@ -24,14 +25,7 @@ from collections_app.selection import (
     explain_limits,
     freeze_items,
 )
-from collections_app.sharing import (
-    NO_ARCHIVE,
-    NO_CLAIM,
-    announce_waiting,
-    failed_values,
-    lifetime,
-    remove_if_unused,
-)
+from collections_app.sharing import NO_ARCHIVE, NO_CLAIM, failed_values, lifetime
 
 logger = logging.getLogger(__name__)
 
@@ -169,8 +163,6 @@ def retry_collection(*, collection: Collection) -> None:
 def rebuild_collection(*, collection: Collection) -> None:
     """Have the archive written anew, from whatever state but pending; the bytes are the same.
 
-    Where others have the same archive it is proven again instead, and written anew if it is bad.
-
     Raises:
         NotPossibleNow: it is pending, or the archive that is there could not be replaced.
         NotBuildable: the owner's quota has no room for it.
@@ -183,11 +175,8 @@ def rebuild_collection(*, collection: Collection) -> None:
         )
     with transaction.atomic():
         lock_quota(collection.user)
-        Collection.objects.filter(status=Status.READY, archive_path=old_path).update(
-            archive_sha256=""
-        )
         _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED, Status.READY))
-        transaction.on_commit(lambda: remove_if_unused(old_path))
+        transaction.on_commit(lambda: remove_archive(old_path))
 
 
 def _has_bad_files(collection: Collection) -> bool:
@@ -272,7 +261,6 @@ def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
     if not Collection.objects.pending().filter(pk=collection.pk).update(**values):
         raise NotPossibleNow("The collection is not being built; there is nothing to cancel.")
     collection.refresh_from_db()
-    announce_waiting(collection.fingerprint)
 
 
 def extend_collection(*, collection: Collection) -> None:
@@ -301,18 +289,17 @@ def expire_collection(*, collection: Collection) -> None:
         ).update(status=Status.EXPIRED, updated_at=timezone.now(), **NO_ARCHIVE)
         if not expired:
             raise NotPossibleNow("The collection has no archive now, or it was kept longer.")
-        transaction.on_commit(lambda: remove_if_unused(path))
+        transaction.on_commit(lambda: remove_archive(path))
 
 
 def delete_collection(*, collection: Collection) -> None:
     """Delete a collection, its items and its archive; a build that runs finds nothing to finish."""
     with transaction.atomic():
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
-        path, fingerprint = mine.values_list("archive_path", "fingerprint").first() or ("", "")
+        path = mine.values_list("archive_path", flat=True).first() or ""
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
-        transaction.on_commit(lambda: remove_if_unused(path))
-        transaction.on_commit(lambda: announce_waiting(fingerprint))
+        transaction.on_commit(lambda: remove_archive(path))
 
 
 def delete_account(*, user: User) -> None:

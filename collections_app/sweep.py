@@ -20,7 +20,7 @@ from collections_app.notices import find_due_mails
 from collections_app.proof import VANISHED
 from collections_app.queue import announce_build, announce_mails, announce_proof
 from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.sharing import failed_values, remove_if_unused
+from collections_app.sharing import failed_values
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _queue_forgotten() -> int:
 def _fail_vanished() -> int:
     """Ready collections whose file somebody has taken away or cut off behind our back."""
     archives = Collection.objects.filter(status=Status.READY).order_by()
-    known = list(archives.values_list("archive_path", "archive_size").distinct())
+    known = list(archives.values_list("archive_path", "archive_size"))
     gone = [path for path, size in known if not has_archive(path, size)]
     if len(gone) == len(known) >= MANY and is_empty():
         logger.error("no archive is there at all: is the disk of the archives mounted?")
@@ -94,7 +94,7 @@ def _fail_vanished() -> int:
     failed = archives.filter(archive_path__in=gone).update(**failed_values(VANISHED))
     for path in gone:
         logger.error("the archive %s has vanished, or is cut off", path)
-        remove_if_unused(path)
+        remove_archive(path)
     return failed
 
 
@@ -105,7 +105,7 @@ def _doubt_touched() -> int:
         path
         for path, size, fingerprint in proven.values_list(
             "archive_path", "archive_size", "fingerprint"
-        ).distinct()
+        )
         if has_archive(path, size) and not has_its_time(path, fingerprint)
     ]
     for path in touched:

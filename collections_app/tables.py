@@ -1,13 +1,11 @@
 """The long texts of an archive: a row an image, read from the frozen items in pieces.
 
-The database writes the rows and Python only turns tabs into commas. That is quick enough to be
-done beside the copying of the images, in a process of its own.
+The database writes the rows and Python only turns tabs into commas.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
 
-from collections_app.archive import PackedEntry, checksum_line, pack_text
+from collections_app.archive import TextEntry, checksum_line
 from collections_app.copying import iter_lines
 from collections_app.csv_text import csv_text, lines_to_csv
 from collections_app.models import Collection
@@ -33,20 +31,18 @@ _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha2
            "reason": "problem", "url": "metadata_json ->> 'remote_url'"}  # fmt: skip
 
 
-def pack_tables(
-    collection: Collection, texts: Iterable[PackedEntry], spool: BinaryIO
-) -> list[PackedEntry]:
+def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
     """metadata.csv, remote.csv and missing.csv where there is something to list, SHA256SUMS.
 
-    ``texts`` are those before the images: SHA256SUMS has them too.
+    ``texts`` are those before the images; they are written first, since SHA256SUMS lists them.
     """
     prefix = f"{collection.slug}/"
     tables = [
-        pack_text(prefix + name, _table(collection, columns, whose), spool)
+        TextEntry(prefix + name, _table(collection, columns, whose))
         for name, columns, whose in _wanted_tables(collection)
     ]
-    known = {text.name.removeprefix(prefix): text.sha256 for text in (*texts, *tables)}
-    return [*tables, pack_text(f"{prefix}SHA256SUMS", _checksums(collection, known), spool)]
+    checksums = _checksums(collection, [*texts, *tables])
+    return [*tables, TextEntry(f"{prefix}SHA256SUMS", checksums)]
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
@@ -75,9 +71,11 @@ def _field(column: str) -> str:
     return _FIELDS.get(column, f"metadata_json ->> '{column}'")
 
 
-def _checksums(collection: Collection, known: Mapping[str, str]) -> Iterator[bytes]:
+def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
     """As ``sha256sum -c`` reads them: the texts, then every file."""
-    yield "".join(checksum_line(sha256, name) for name, sha256 in known.items()).encode()
+    prefix = f"{collection.slug}/"
+    for text in texts:
+        yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
     rows = _rows("sha256, file_name", HAS_FILE)
     for lines in iter_lines(rows, collection=collection):
         if b"\\" in lines:

@@ -1,10 +1,11 @@
-"""The archive writer: entries in, the bytes of one ZIP out. Pure Python, no Django, no database.
+"""The archive writer: entries in, the bytes of one ZIP out. No Django, no database.
 
 The bytes are a function of the entries alone: their order, names, contents and `WRITER_VERSION`.
-The clock, the time zone, the user's mask, the locale and the versions of the libraries that
-happen to be installed have no part in them, so the same entries give the same file years later.
+The clock, the time zone, the umask, the locale and the versions of the installed libraries have no
+part in them, so the same entries give the same file years later.
 
-Format: PKWARE APPNOTE.TXT 6.3.10; ZIP64 (section 4.5.3) only where a number needs it.
+Format: PKWARE APPNOTE.TXT 6.3.10; every entry is stored; ZIP64 (section 4.5.3) only where a number
+needs it.
 """
 
 from collections_app.archive.entries import (
@@ -13,30 +14,26 @@ from collections_app.archive.entries import (
     BadKind,
     Entry,
     FileEntry,
-    PackedEntry,
-    WrittenRun,
+    TextEntry,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
-from collections_app.archive.packing import pack_text
-from collections_app.archive.records import stored_size
 from collections_app.archive.source import check_entry
-from collections_app.archive.writer import WRITER_VERSION, write_archive, write_run
+from collections_app.archive.verify import ArchiveDiffers, ArchiveReader
+from collections_app.archive.writer import WRITER_VERSION, write_archive
 
 __all__ = [
     "WRITER_VERSION",
+    "ArchiveDiffers",
+    "ArchiveReader",
     "ArchiveSummary",
     "BadEntry",
     "BadKind",
     "Entry",
     "FileEntry",
-    "PackedEntry",
+    "TextEntry",
     "UniqueNames",
-    "WrittenRun",
     "check_entry",
     "checksum_line",
-    "pack_text",
     "safe_name",
-    "stored_size",
     "write_archive",
-    "write_run",
 ]

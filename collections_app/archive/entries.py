@@ -1,10 +1,8 @@
 """What goes into an archive, what comes back, and what can be wrong with an entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
-
-from collections_app.archive.records import CentralDirectory, stored_size
 
 BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
 
@@ -31,44 +29,20 @@ class FileEntry:
     mtime_ns: int | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedEntry:
-    """A text made for this archive, which `pack_text` has deflated; the writer only copies it.
+@dataclass(slots=True, eq=False)
+class TextEntry:
+    """A text made for this archive; written stored.
 
-    The packed text is the `packed_size` bytes of the file behind the descriptor `spool_fd` from
-    `offset` on, which stays open until they are written. `size` in bytes, `crc32` and `sha256`
-    (lower-case hex) are those of the text itself. Where it was packed does not show in the archive.
+    `chunks` is consumed once, while the text is written. `sha256` (lower-case hex) is empty until
+    then: a later text such as SHA256SUMS can list the earlier ones.
     """
 
     name: str
-    spool_fd: int
-    offset: int
-    size: int
-    packed_size: int
-    crc32: int
-    sha256: str
-
-    @property
-    def stored_size(self) -> int:
-        """What it takes in the archive, header and name included."""
-        return stored_size(
-            count=1, name_bytes=len(self.name.encode()), size=self.packed_size, num_large=0
-        )
+    chunks: Iterable[bytes]
+    sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WrittenRun:
-    """Entries that `write_run` has put into their place already; the writer only lists them.
-
-    They take the `size` bytes of the archive from `offset` on; `directory` has their records.
-    """
-
-    offset: int
-    size: int
-    directory: CentralDirectory
-
-
-Entry = FileEntry | PackedEntry | WrittenRun
+Entry = FileEntry | TextEntry
 
 
 class BadEntry(Exception):

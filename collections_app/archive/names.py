@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import re
 import unicodedata
-from array import array
 from collections.abc import Iterator
 
 MAX_SEGMENT = 120
@@ -111,13 +110,13 @@ class UniqueNames:
     has the name of a folder, nor a folder that of a file. The result depends only on the names
     and their order; a number may make it a few bytes longer than MAX_NAME.
 
-    Holds 63-bit hashes, about 20 bytes a name. Two different names with one hash (a chance of 1 in
-    10^7 among a million) would only cost the second a number that it does not need.
     """
 
     def __init__(self) -> None:
-        self._claims = _Claims()
-        self._next_numbers: dict[int, int] = {}
+        # Names as `fold_name` folds them.
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._next_numbers: dict[str, int] = {}
         self._last_folder = ("", "")
 
     def take(self, name: str) -> str:
@@ -125,18 +124,25 @@ class UniqueNames:
         folder, slash, leaf = name.rpartition("/")
         if slash:
             name = f"{self._resolve_folder(folder)}/{leaf}"
-        key = _fold_key(name)
-        return name if self._claims.claim(key, folder=False) else self._take_numbered(name, key)
+        return name if self._take_file(name) else self._take_numbered(name)
 
-    def _take_numbered(self, name: str, key: int) -> str:
+    def _take_file(self, name: str) -> bool:
+        folded = fold_name(name)
+        if folded in self._files or folded in self._folders:
+            return False
+        self._files.add(folded)
+        return True
+
+    def _take_numbered(self, name: str) -> str:
         # Remembers where the numbers stand: a thousand equal names need no million look-ups.
-        start = self._next_numbers.get(key, 2)
+        folded = fold_name(name)
+        start = self._next_numbers.get(folded, 2)
         number, free = next(
             (number, candidate)
             for number, candidate in _numbered(name, start)
-            if self._claims.claim(_fold_key(candidate), folder=False)
+            if self._take_file(candidate)
         )
-        self._next_numbers[key] = number + 1
+        self._next_numbers[folded] = number + 1
         return free
 
     def _resolve_folder(self, folder: str) -> str:
@@ -145,7 +151,8 @@ class UniqueNames:
         parent, slash, leaf = folder.rpartition("/")
         wanted = f"{self._resolve_folder(parent)}/{leaf}" if slash else leaf
         candidates = itertools.chain([wanted], (name for _, name in _numbered(wanted, 2)))
-        free = next(n for n in candidates if self._claims.claim(_fold_key(n), folder=True))
+        free = next(name for name in candidates if fold_name(name) not in self._files)
+        self._folders.add(fold_name(free))
         self._last_folder = (folder, free)
         return free
 
@@ -154,49 +161,6 @@ def _numbered(name: str, start: int) -> Iterator[tuple[int, str]]:
     folder, slash, leaf = name.rpartition("/")
     for number in itertools.count(start):
         yield number, folder + slash + _add_suffix(leaf, f"-{number}")
-
-
-def _fold_key(name: str) -> int:
-    """A 64-bit hash of the folded name, even and never 0."""
-    digest = hashlib.blake2b(fold_name(name).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") & ~1 or 2
-
-
-class _Claims:
-    """Which keys (even, positive, 64 bits) are taken, by a file or a folder.
-
-    One flat table with open addressing, the lowest bit telling folders: a `set` of ints needs
-    four times as much memory.
-    """
-
-    def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 << 10))
-        self._count = 0
-
-    def claim(self, key: int, *, folder: bool) -> bool:
-        """Take the key if it is free; folders may share one."""
-        slot = self._find(key)
-        if self._slots[slot]:
-            return folder and bool(self._slots[slot] & 1)
-        self._slots[slot] = key | folder
-        self._count += 1
-        if self._count * 3 > len(self._slots) * 2:
-            self._grow()
-        return True
-
-    def _find(self, key: int) -> int:
-        """The slot that holds the key, or the empty one where it belongs."""
-        slots, mask = self._slots, len(self._slots) - 1
-        slot = key >> 1 & mask
-        while (found := slots[slot]) and found | 1 != key | 1:
-            slot = (slot + 1) & mask
-        return slot
-
-    def _grow(self) -> None:
-        old, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
-        for key in old:
-            if key:
-                self._slots[self._find(key)] = key
 
 
 def checksum_line(sha256: str, name: str) -> str:

@@ -14,16 +14,16 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink:
-    """Appends to a file descriptor from `offset` on. Nothing else may use the descriptor meanwhile.
+    """Fills a file from its beginning. Nothing else may use the descriptor meanwhile.
 
     The first `used` bytes of `view` are still to be written, behind the `flushed` ones.
     """
 
-    def __init__(self, fd: int, offset: int = 0) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
         self.view = memoryview(bytearray(BUFFER))
         self.used = 0
-        self.flushed = os.lseek(fd, offset, os.SEEK_SET)
+        self.flushed = os.lseek(fd, 0, os.SEEK_SET)
 
     @property
     def position(self) -> int:
@@ -63,7 +63,7 @@ class Sink:
         os.pwrite(self._fd, data, offset)
 
     def skip(self, size: int) -> None:
-        """Go on `size` bytes further: a hole of zeros, or what another process writes there."""
+        """Leave a hole of `size` bytes, which reads as zeros."""
         if not size:
             return
         self.flush()

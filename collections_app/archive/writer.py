@@ -12,14 +12,12 @@ from collections_app.archive.entries import (
     ArchiveSummary,
     Entry,
     FileEntry,
-    PackedEntry,
-    WrittenRun,
+    TextEntry,
 )
-from collections_app.archive.packing import SpooledText
 from collections_app.archive.sink import BUFFER, Sink
 from collections_app.archive.source import Source
 
-WRITER_VERSION = "medagg-zip/1"
+WRITER_VERSION = "medagg-zip/2"
 """Part of every fingerprint. Whoever changes one byte of what equal entries give, raises it."""
 
 ProgressCallback = Callable[[int, int], None]
@@ -35,9 +33,8 @@ def write_archive(
 ) -> ArchiveSummary:
     """Write a ZIP of `entries` to `out`, in their order, and return its number of entries and size.
 
-    `out` is a real file, open for binary writing but not for appending, and empty but for what
-    `write_run` has put into it. Files are stored: copied by the kernel when size and mtime are
-    those of the catalog, else read, hashed and compared. Texts are copied from their spool. Names
+    `out` is a real, empty file, open for binary writing but not for appending. Files are copied by
+    the kernel when size and mtime are those of the catalog, else read, hashed and compared. Names
     must be relative, without `..` and backslashes (`safe_name` makes such), and differ from each
     other (`UniqueNames`).
 
@@ -45,9 +42,8 @@ def write_archive(
     work, inside large files too, and at the end. It may raise to stop the writing.
 
     Raises BadEntry for the first file that cannot go in as the catalog knows it, ValueError for a
-    name that is not allowed or a run that belongs elsewhere, and OSError when `out` cannot be
-    written or a packed text not read. After any error `out` is an unfinished archive, to be
-    deleted by the caller. Nothing is synced.
+    name that is not allowed or a text of 4 GiB or more, and OSError when `out` cannot be written.
+    After any error `out` is an unfinished archive, to be deleted by the caller. Nothing is synced.
     """
     writer = _Writer(Sink(out.fileno()), _Progress(on_progress))
     writer.add_all(entries)
@@ -56,24 +52,6 @@ def write_archive(
     if os.fstat(out.fileno()).st_size != summary.size:
         raise OSError("the archive's size differs from what was written: is the file shared?")
     return summary
-
-
-def write_run(
-    out: BinaryIO,
-    entries: Iterable[Entry],
-    *,
-    offset: int,
-    on_progress: ProgressCallback | None = None,
-) -> WrittenRun:
-    """Write `entries` from `offset` of an archive on, whose beginning another process writes.
-
-    What is returned stands for them there. `out` is the same file, opened by this process itself:
-    a descriptor from before a fork would share its position. Everything else, errors too, is as
-    in `write_archive`; the progress of these entries is reported here only.
-    """
-    writer = _Writer(Sink(out.fileno(), offset), _Progress(on_progress))
-    writer.add_all(entries)
-    return writer.finish_run(offset)
 
 
 class _Writer:
@@ -88,13 +66,10 @@ class _Writer:
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
-        if isinstance(entry, WrittenRun):
-            self._add_run(entry)
-            return
         if isinstance(entry, FileEntry):
             self._add_file(entry)
         else:
-            self._add_packed(entry)
+            self._add_text(entry)
         self._progress.entry_done()
 
     def add_small_files(self, entries: Iterator[Entry]) -> Entry | None:
@@ -106,7 +81,7 @@ class _Writer:
         A file takes no longer than its four system calls and as much again; each call of a
         function of our own would show in that, so this is one loop.
         """
-        sink, view, pack = self._sink, self._sink.view, records.pack_stored
+        sink, view, pack = self._sink, self._sink.view, records.pack_local_header
         for entry in entries:
             if type(entry) is not FileEntry:
                 return entry
@@ -134,7 +109,8 @@ class _Writer:
                 or stat.S_IFMT(status.st_mode) != stat.S_IFREG
             ):
                 return entry
-            self._directory.add(pack(view, sink.used, name, crc, size, sink.flushed + sink.used))
+            pack(view, sink.used, name, crc, size)
+            self._directory.add(records.central_record(name, crc, size, sink.position))
             sink.used = start + size
             self._progress.small_done(size)
         return None
@@ -143,7 +119,7 @@ class _Writer:
         name, offset, size = _encode_name(entry.name), self._sink.position, entry.size
         source = Source(entry)
         try:
-            header = records.local_header(name, records.STORED, entry.crc32 or 0, size, size)
+            header = records.local_header(name, entry.crc32 or 0, size)
             self._sink.write(header)
             crc = self._copy_known(source) if source.is_known else self._copy_hashed(source)
             source.confirm_untouched()
@@ -151,7 +127,7 @@ class _Writer:
             source.close()
         if crc != entry.crc32:
             self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.pack_crc(crc))
-        self._directory.add(records.central_record(name, records.STORED, crc, size, size, offset))
+        self._directory.add(records.central_record(name, crc, size, offset))
 
     def _copy_known(self, source: Source) -> int:
         """Copy the body and return the catalog's CRC-32, which size and mtime vouch for."""
@@ -164,7 +140,7 @@ class _Writer:
         self._sink.skip(source.entry.size - done)
         return source.entry.crc32 or 0
 
-    def _copy(self, source: Source | SpooledText, start: int, end: int) -> Iterator[int]:
+    def _copy(self, source: Source, start: int, end: int) -> Iterator[int]:
         """Append these bytes of a file; yields the number of bytes of each step."""
         while start < end:
             count = self._sink.copy_from(source.fd, start, min(end - start, _CHUNK))
@@ -172,7 +148,7 @@ class _Writer:
             yield count
             start += count
 
-    def _read(self, source: Source | SpooledText, offset: int, size: int) -> int:
+    def _read(self, source: Source, offset: int, size: int) -> int:
         room = self._sink.room(size)
         count = source.read_into(room, offset)
         self._sink.advance(count)
@@ -190,35 +166,26 @@ class _Writer:
         source.confirm_digest(digest)
         return digest.crc32
 
-    def _add_packed(self, entry: PackedEntry) -> None:
-        name, offset = _encode_name(entry.name), self._sink.position
-        sizes = entry.crc32, entry.packed_size, entry.size
-        self._sink.write(records.local_header(name, records.DEFLATED, *sizes))
-        for _ in self._copy(SpooledText(entry), entry.offset, entry.offset + entry.packed_size):
-            self._progress.bytes_done(0)
-        self._directory.add(records.central_record(name, records.DEFLATED, *sizes, offset))
-        self._progress.bytes_done(entry.size)
-
-    def _add_run(self, run: WrittenRun) -> None:
-        if run.offset != self._sink.position:
-            raise ValueError(f"written at {run.offset:,}, but belongs at {self._sink.position:,}")
-        self._sink.skip(run.size)
-        self._directory.extend(run.directory)
-
-    def finish_run(self, offset: int) -> WrittenRun:
-        self._sink.flush()
-        self._directory.end_piece(compress=True)
-        self._progress.report()
-        return WrittenRun(offset, self._sink.position - offset, self._directory)
+    def _add_text(self, entry: TextEntry) -> None:
+        name, offset, digest = _encode_name(entry.name), self._sink.position, Digest()
+        self._sink.write(records.local_header(name, 0, 0))
+        for chunk in entry.chunks:
+            digest.update(chunk)
+            if digest.size >= records.MAX_32:
+                raise ValueError(f"{entry.name}: a text of 4 GiB or more cannot be written")
+            self._sink.write(chunk)
+            self._progress.bytes_done(len(chunk))
+        sums = records.pack_crc_and_size(digest.crc32, digest.size)
+        self._sink.patch(offset + records.LOCAL_CRC_OFFSET, sums)
+        self._directory.add(records.central_record(name, digest.crc32, digest.size, offset))
+        entry.sha256 = digest.sha256
 
     def finish(self) -> ArchiveSummary:
-        offset, directory = self._sink.position, self._directory
-        for piece in directory.pieces():
-            self._sink.write(piece)
-        self._sink.write(records.end_records(directory.count, directory.size, offset))
+        for block in self._directory.end_of_archive(self._sink.position):
+            self._sink.write(block)
         self._sink.flush()
         self._progress.report()
-        return ArchiveSummary(directory.count, self._sink.position)
+        return ArchiveSummary(self._directory.count, self._sink.position)
 
 
 def _encode_name(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Putting a finished file where a person wants it: whole or not at all."""
+"""What a command gives a person: a finished file, whole or not at all, and lines for a terminal."""
 
 import errno
 import io
@@ -82,3 +82,10 @@ def _copy_by_hand(reading: io.FileIO, writing: io.FileIO, offset: int) -> int:
     while view:
         view = view[writing.write(view) :]
     return len(piece)
+
+
+def escape(text: str) -> str:
+    """The text with nothing in it that steers a terminal or begins a line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

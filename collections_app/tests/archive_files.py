@@ -3,7 +3,6 @@
 import hashlib
 import os
 import resource
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,7 @@ from collections_app.archive import (
     ArchiveSummary,
     Entry,
     FileEntry,
-    PackedEntry,
-    pack_text,
+    TextEntry,
     write_archive,
 )
 
@@ -47,13 +45,9 @@ def catalog_file(path: Path, name: str = "", **known: Any) -> FileEntry:
     return replace(entry, **known)
 
 
-# Open as long as the process, so that no test has to close it or seems to have left it open.
-_SPOOL = tempfile.TemporaryFile()  # noqa: SIM115
-
-
-def text(name: str, *chunks: bytes) -> PackedEntry:
-    """A packed text as an entry; nobody has to care for its spool."""
-    return pack_text(name, chunks, _SPOOL)
+def text(name: str, *chunks: bytes) -> TextEntry:
+    """A text as an entry."""
+    return TextEntry(name, chunks)
 
 
 def make_file(path: Path, data: bytes = b"pixels") -> Path:

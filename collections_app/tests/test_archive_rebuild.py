@@ -73,6 +73,6 @@ def test_the_bytes_of_an_archive_never_change(tmp_path: Path) -> None:
     )
     digest = hashlib.sha256((tmp_path / "a.zip").read_bytes()).hexdigest()
     assert (WRITER_VERSION, digest) == (
-        "medagg-zip/1",
-        "1b332e6755658d35ffabdd17cc94126079fda3983642d42c916e21c8655081ef",
+        "medagg-zip/2",
+        "3062a853c2e1e8b59ee0650950b8a87048b0228c41ddea612d5c5f49242dbbdb",
     )

@@ -136,8 +136,7 @@ def test_a_download_goes_on_after_a_rebuild(site: str, collection: Collection, c
     )
     mark_time(archive_file(rebuilt.archive_path), collection.fingerprint)
     assert rebuilt.archive_path != collection.archive_path
-    archive_file(collection.archive_path).unlink()
-    Collection.objects.filter(pk=collection.pk).update(archive_path=rebuilt.archive_path)
+    archive_file(rebuilt.archive_path).replace(archive_file(collection.archive_path))
 
     for validator in validators:
         response, body = fetch(

@@ -53,22 +53,6 @@ def test_deleted_while_it_is_ready(
     assert_page_says(other, "Download ZIP")
 
 
-@pytest.mark.parametrize("delete", OWNER_GOES)
-def test_an_archive_that_two_owners_share_outlives_one_of_them(
-    delete: Callable[[Collection], None], settings: LazySettings
-) -> None:
-    make_dataset()
-    one, two = make_ready(), make_ready(user=UserFactory(username="other"))
-    assert one.archive_path == two.archive_path
-    delete(one)
-    settings.BUILD_LEASE_SECONDS = 0.001
-    time.sleep(0.02)
-    sweep_collections()
-    assert files_in_archive_root() == [two.archive_path]
-    prove_archive(collection_id=two.pk)
-    assert_page_says(two, "proven", "Download ZIP")
-
-
 def test_deleted_while_its_archive_is_proven() -> None:
     make_dataset()
     collection = make_ready()

@@ -9,7 +9,7 @@ from django.db import DataError, ProgrammingError, connection
 
 from catalog.models import Dataset, Image, ImageProfile
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from collections_app import frozen, pieces, selection
+from collections_app import copying, frozen, selection
 from collections_app.build import build_collection
 from collections_app.copying import copy_lines
 from collections_app.frozen import ItemRows, compute_fingerprint
@@ -144,14 +144,13 @@ def test_nothing_of_time_user_or_key_is_in_the_fingerprint() -> None:
     assert compute_fingerprint(first) == compute_fingerprint(second)
 
 
-def test_many_pieces_are_read_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     make_dataset(files=7, remote=4)
     whole = build(make_collection(""))
     content = read_archive(whole)
     expire_collection(collection=whole)
     retry_collection(collection=whole)
-    monkeypatch.setattr(pieces, "ITEMS", 3)
-    monkeypatch.setattr(pieces, "SHARED_ITEMS", 2)
+    monkeypatch.setattr(copying, "ITEMS_AT_ONCE", 3)
     assert read_archive(build(whole)) == content
 
 

@@ -104,24 +104,7 @@ def test_what_runs_or_is_done_is_not_in_the_queue(client: Client, owner: Any) ->
     assert "Next in the queue" in status(client, make_collection("", user=owner))
 
 
-def test_who_waits_for_the_same_bytes_sees_their_progress_as_its_own(
-    client: Client, owner: Any
-) -> None:
-    stranger = UserFactory(username="stranger", email="stranger@example.org")
-    running = as_running(make_collection("", user=stranger, title="Same"), share=0.5, seconds=120)
-    change(running, fingerprint=SHA256)
-    mine = change(make_collection("", user=owner, title="Same"), fingerprint=SHA256)
-    html = status(client, mine)
-    assert 'value="50"' in html
-    assert "2 of 4 images" in html
-    assert "about 2 minutes left" in html
-    for secret in ("stranger", str(running.uuid), "queue", "other"):
-        assert secret not in html
-    mine.refresh_from_db()
-    assert mine.progress_images == 0
-
-
-def test_a_build_without_a_fingerprint_is_nobody_elses(client: Client, owner: Any) -> None:
+def test_a_build_of_somebody_else_is_not_shown_as_ones_own(client: Client, owner: Any) -> None:
     as_running(make_collection("", user=UserFactory()), share=0.5)
     assert 'value="0"' in status(client, make_collection("", user=owner))
 

@@ -18,7 +18,7 @@ from catalog.filters import ImageFilterSet
 from catalog.formats import file_size
 from collections_app.archive_files import archive_file
 from collections_app.build import build_collection
-from collections_app.management.output import OutputError, check_output, copy_file
+from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.management.progress import BytesProgress
 from collections_app.models import MAX_TITLE, Collection, Status
 from collections_app.problems import list_problems
@@ -31,7 +31,6 @@ from collections_app.services import (
     cancel_build,
     create_collection,
 )
-from collections_app.verification import escape
 
 EXIT_INTERRUPTED = 130
 WAIT_SECONDS = 0.5
