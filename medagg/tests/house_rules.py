@@ -15,11 +15,6 @@ PURE = (
     "collections_app.archive",
     "collections_app.name_check",
     "collections_app.ranges",
-    "medagg.schema_diagram.layout",
-    "medagg.schema_diagram.style",
-    "medagg.schema_diagram.svg",
-    "medagg.schema_diagram.tables",
-    "medagg.schema_diagram.wiring",
 )
 # The outermost rooms of an app, and from which rooms each may be imported; all others are
 # services, which know none of these. A download view has a module of its own.
