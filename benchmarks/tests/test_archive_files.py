@@ -1,6 +1,5 @@
 """The made datasets: complete, the same in each run, and importable as they are."""
 
-import os
 import zlib
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 
-from benchmarks.archive_files import FILES_IN_FOLDER, FileSet, file_name, make_dataset, warm_up
+from benchmarks.archive_files import FILES_IN_FOLDER, FileSet, file_name, make_dataset
 from catalog.models import Image
 
 SOME = FileSet("bench-some", count=FILES_IN_FOLDER + 3, size=70)
@@ -37,52 +36,11 @@ def test_the_contents_do_not_compress(tmp_path: Path) -> None:
     assert len(zlib.compress(data)) >= len(data)
 
 
-def test_names_may_share_contents(tmp_path: Path) -> None:
-    folder = make_dataset(tmp_path / "set", FileSet("bench-links", 30, size=9, contents=4))
-
-    inodes = {path.stat().st_ino for path in folder.rglob("*.png")}
-
-    assert len(read_all(folder)) == 30
-    assert len(inodes) == 4
-
-
 def test_the_same_set_has_the_same_bytes_wherever_it_is_made(tmp_path: Path) -> None:
     first, second = (read_all(make_dataset(tmp_path / name, SOME)) for name in "ab")
 
     assert first == second
     assert first != read_all(make_dataset(tmp_path / "c", FileSet("bench-else", SOME.count, 70)))
-
-
-def test_a_finished_set_is_kept_and_any_other_made_anew(tmp_path: Path) -> None:
-    home = tmp_path / "set"
-    kept = make_dataset(home, SOME) / file_name(0)
-    os.utime(kept, ns=(1, 1))
-
-    make_dataset(home, SOME)
-    assert kept.stat().st_mtime_ns == 1
-
-    make_dataset(home, SOME.part(50))
-    assert kept.stat().st_mtime_ns > 1
-    assert len(read_all(home / "files")) == SOME.part(50).count
-
-    (home / "made.json").unlink()
-    os.utime(kept, ns=(1, 1))
-    make_dataset(home, SOME.part(50))
-    assert kept.stat().st_mtime_ns > 1
-
-
-@pytest.mark.parametrize(("percent", "count"), [(100, 403), (50, 201), (0.001, 1)])
-def test_a_part_has_at_least_one_file(percent: float, count: int) -> None:
-    assert SOME.part(percent) == FileSet(SOME.slug, count, SOME.size)
-
-
-def test_warming_up_changes_nothing(tmp_path: Path) -> None:
-    folder = make_dataset(tmp_path / "set", SOME)
-    before = read_all(folder)
-
-    warm_up(folder)
-
-    assert read_all(folder) == before
 
 
 @pytest.mark.django_db

@@ -1,9 +1,7 @@
 """Figures, goals and the document that they are written to."""
 
-import pytest
-
 from benchmarks.document import Section, write_document
-from benchmarks.figures import Goal, percentile, short, spread, table
+from benchmarks.figures import Goal, percentile, spread
 
 
 def test_a_spread_is_in_milliseconds() -> None:
@@ -20,13 +18,6 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([7.0], 95) == 7.0
 
 
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0"), (0.0421, "0.04"), (4.2, "4.20"), (42, "42.0"), (4200, "4,200")]
-)
-def test_numbers_keep_the_digits_that_count(number: float, text: str) -> None:
-    assert short(number) == text
-
-
 def test_a_goal_says_how_much_of_it_is_used_up() -> None:
     assert Goal("page", 20, 40, " ms").row == (
         "page", "at most 40 ms", "20.0 ms", "0.50", "met",
@@ -34,12 +25,6 @@ def test_a_goal_says_how_much_of_it_is_used_up() -> None:
     assert Goal("page", 50, 40, " ms").row[-2:] == ("1.25", "**missed**")
     assert Goal("times faster", 60, 30, "×", at_least=True).row[-2:] == ("0.50", "met")
     assert Goal("times faster", 20, 30, "×", at_least=True).row[-2:] == ("1.50", "**missed**")
-
-
-def test_a_table_is_markdown() -> None:
-    assert table(("a", "b"), [("x|y", 1)]) == [
-        "| a | b |", "| --- | ---: |", "| x\\|y | 1 |", "",
-    ]  # fmt: skip
 
 
 def test_the_document_has_goals_machine_and_a_section_a_topic() -> None:

@@ -1,4 +1,4 @@
-"""docs/db-schema.md and its diagram say what the models say, no more and no less."""
+"""The documents: links and commands lead somewhere, and docs/db-schema.md fits the models."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings, settings
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from django.db.models import BaseConstraint, Index, Model
 
 from medagg.management.commands.draw_schema import draw_schema, list_models, short_type
@@ -97,6 +97,20 @@ def test_links_between_documents_lead_somewhere() -> None:
     ]
 
     assert not broken, f"links to files that do not exist: {broken}"
+
+
+def test_commands_in_the_documents_exist() -> None:
+    pages = [*BASE_DIR.glob("*.md"), *Path(BASE_DIR, "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    lists = re.findall(r"(?:run --rm manage|manage\.py) ([a-z_]+(?:\s+·\s+[a-z_]+)*)", text)
+    commands = {name for names in lists for name in re.findall(r"\w+", names)}
+    targets = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE))
+    makefile = Path(BASE_DIR, "Makefile").read_text(encoding="utf-8")
+
+    assert {"up", "createsuperuser", "check_catalog"} <= commands
+    assert commands - get_commands().keys() == set()
+    assert "run" in targets
+    assert targets - set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)) == set()
 
 
 # --- The diagram ---
