@@ -25,7 +25,7 @@ RUN groupadd --gid 10001 medagg \
     && useradd --uid 10001 --gid medagg --no-create-home --home-dir /srv/medagg \
         --shell /usr/sbin/nologin medagg \
     && install -d -o medagg -g medagg -m 0750 /srv/medagg /srv/medagg/var /srv/medagg/datasets \
-        /srv/medagg/archives /srv/medagg/previews
+        /srv/medagg/archives
 
 COPY --from=packages /opt/medagg /opt/medagg
 ENV PATH=/opt/medagg/bin:$PATH \

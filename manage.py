@@ -7,10 +7,11 @@ import sys
 
 try:
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import ManagementUtility
     from django.core.management.base import BaseCommand
 
-    from medagg.embedded import EmbeddedError, EmbeddedServers
+    from medagg.embedded import EmbeddedError, EmbeddedServers, read_or_make_secret
 except ImportError as error:
     raise SystemExit(
         f"medagg: {error}. Start it with `make run`, or use .venv/bin/python manage.py"
@@ -38,11 +39,20 @@ class Utility(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
         """Django calls this once the settings are known and the command is about to run."""
         command = super().fetch_command(subcommand)
+        ensure_secret_key()
         if needs_servers(self.argv[1:]):
             servers = EmbeddedServers.not_configured_in(os.environ, settings.VAR_DIR)
             servers.start()
             atexit.register(servers.stop)
         return command
+
+
+def ensure_secret_key() -> None:
+    """Makes the key that stays in var/, unless one is named or was made before."""
+    try:
+        _ = settings.SECRET_KEY
+    except ImproperlyConfigured:  # it is empty
+        settings.SECRET_KEY = read_or_make_secret(settings.SECRET_KEY_FILE)
 
 
 def needs_servers(arguments: list[str]) -> bool:

@@ -57,6 +57,7 @@ class Folder:
             "MEDAGG_VAR": str(place),
             "DATABASE_URL": database_url(self.var, database),
             "REDIS_URL": redis_url(self.var, 1 if database == GROWN else 0),
+            "SECRET_KEY": "only-for-benchmarks-" + "x" * 50,
             "DEBUG": "0",
             "PYTHONUNBUFFERED": "1",
         }

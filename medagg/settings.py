@@ -18,14 +18,13 @@ DATASET_ROOTS = [
     for root in env.list("MEDAGG_DATASET_ROOTS", default=[str(VAR_DIR / "datasets")])
 ]
 ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archives"))).resolve()
-PREVIEW_ROOT = Path(env.str("MEDAGG_PREVIEW_ROOT", default=str(VAR_DIR / "previews"))).resolve()
+PREVIEW_ROOT = VAR_DIR / "previews"
 
 # --- Security ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
-# A deployment names its key; a laptop gets a random one that stays in var/.
-SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.read_or_make_secret(
-    VAR_DIR / "secret-key"
-)
+# A deployment names its key; on a laptop manage.py makes a random one that stays in var/.
+SECRET_KEY_FILE = VAR_DIR / "secret-key"
+SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.read_secret(SECRET_KEY_FILE)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # HTTPS=1 is for a server behind a TLS-terminating proxy; `manage.py up` serves plain 127.0.0.1.
@@ -35,9 +34,10 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/$", r"^readyz/$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
-# Switch these two off where other names below this one are not served by HTTPS.
+# Switch this off where other names below this one are not served by HTTPS.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=HTTPS)
-SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=HTTPS)
+# Browsers carry only names in their list for which that holds.
+SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
@@ -120,13 +120,10 @@ _DATABASE = env.db_url_config(DATABASE_URL)
 DATABASES = {
     "default": {
         **_DATABASE,
-        "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
+        "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         # A host that drops packets must not hold up /readyz/ and every page for minutes.
-        "OPTIONS": {
-            "connect_timeout": env.int("DATABASE_CONNECT_TIMEOUT", default=5),
-            **_DATABASE.get("OPTIONS", {}),
-        },
+        "OPTIONS": {"connect_timeout": 5, **_DATABASE.get("OPTIONS", {})},
     }
 }
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
@@ -138,7 +135,7 @@ BUILD_SOFT_LIMIT = env.int("BUILD_SOFT_LIMIT", default=3 * 3600)
 BUILD_HARD_LIMIT = BUILD_SOFT_LIMIT + 60
 # A live worker renews its lease every few seconds; a lease that lapses means a dead worker.
 BUILD_LEASE_SECONDS = env.int("BUILD_LEASE_SECONDS", default=60)
-BUILD_MAX_ATTEMPTS = env.int("BUILD_MAX_ATTEMPTS", default=3)
+BUILD_MAX_ATTEMPTS = 3
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
 # No lease ends later than that: a heartbeat renews it, and the hard limit ends the heartbeat.
 BUILD_LAST_LEASE = BUILD_HARD_LIMIT + BUILD_LEASE_SECONDS

@@ -2,7 +2,7 @@
 
 from medagg.embedded.errors import EmbeddedError
 from medagg.embedded.places import celery_broker_url, database_url, redis_url
-from medagg.embedded.secret import read_or_make_secret
+from medagg.embedded.secret import read_or_make_secret, read_secret
 from medagg.embedded.servers import EmbeddedServers
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "celery_broker_url",
     "database_url",
     "read_or_make_secret",
+    "read_secret",
     "redis_url",
 ]

@@ -15,16 +15,19 @@ def read_or_make_secret(path: Path, *, length: int = 50) -> str:
     neither be read nor written.
     """
     try:
-        return _read_secret(path) or _make_secret(path, secrets.token_urlsafe(length))
+        return read_secret(path) or _make_secret(path, secrets.token_urlsafe(length))
     except OSError as error:
         raise EmbeddedError(f"cannot keep a secret in {path}: {error.strerror}") from error
 
 
-def _read_secret(path: Path) -> str:
+def read_secret(path: Path) -> str:
+    """The secret kept in `path`; empty if there is none. Raises EmbeddedError."""
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise EmbeddedError(f"cannot keep a secret in {path}: {error.strerror}") from error
 
 
 def _make_secret(path: Path, secret: str) -> str:
@@ -35,12 +38,12 @@ def _make_secret(path: Path, secret: str) -> str:
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{secret}\n")
-        if path.exists() and not _read_secret(path):
+        if path.exists() and not read_secret(path):
             draft.replace(path)  # an empty file is left by a full disk
         else:
             path.hardlink_to(draft)
     except FileExistsError:
-        return _read_secret(path)
+        return read_secret(path)
     finally:
         draft.unlink(missing_ok=True)
     return secret

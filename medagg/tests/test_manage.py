@@ -52,6 +52,25 @@ def test_two_commands_at_once_do_not_disturb_each_other(var: Path) -> None:
     assert [process.returncode for process in running] == [0, 0, 0]
 
 
+def test_a_secret_key_is_made_once_and_not_by_reading_the_settings(var: Path) -> None:
+    load = "from medagg import settings; print(repr(settings.SECRET_KEY))"
+    environment = bare_environment(var, SECRET_KEY="", PYTHONPATH=str(REPOSITORY))
+    loaded = subprocess.run(
+        [sys.executable, "-c", load], env=environment, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout == "''\n"
+    assert not var.exists()
+
+    show = "from django.conf import settings as s; print(s.SECRET_KEY)"
+    first, second = (
+        run_manage(var, "shell", "--no-imports", "-c", show, SECRET_KEY="").stdout for _ in range(2)
+    )
+
+    assert len(first) > 50
+    assert first == second
+    assert first.strip() == (var / "secret-key").read_text(encoding="ascii").strip()
+
+
 @pytest.mark.parametrize(
     "arguments", [["help"], ["version"], ["check"], ["migrate", "--help"], ["up", "--help"]]
 )

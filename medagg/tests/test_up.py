@@ -41,7 +41,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def site(home: Path) -> Iterator[Site]:
     """A running site, started once for all tests that only look at it."""
-    site = Site(home / "var", "--port", "0")
+    site = Site(home / "var", "--port", "0", SECRET_KEY="")
     try:
         yield site.await_ready()
     finally:
