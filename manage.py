@@ -11,7 +11,7 @@ try:
     from django.core.management import ManagementUtility
     from django.core.management.base import BaseCommand
 
-    from medagg.embedded import EmbeddedError, EmbeddedServers, read_or_make_secret
+    from medagg.runner.embedded import EmbeddedError, EmbeddedServers, read_or_make_secret
 except ImportError as error:
     raise SystemExit(
         f"medagg: {error}. Start it with `make run`, or use .venv/bin/python manage.py"

@@ -12,7 +12,7 @@ from benchmarks.figures import Figures
 from benchmarks.folder import Folder, say
 from benchmarks.high_water import HighWater
 from benchmarks.processes import ProgramFailedError, Run, run_measured
-from medagg.embedded import redis_url
+from medagg.runner.embedded import redis_url
 
 WARM = FileSet("bench-warm", count=20, size=1_000)
 # Not the queues of the sites that other steps start, whose workers would take the news.

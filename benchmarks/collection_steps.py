@@ -11,12 +11,12 @@ from django.http import QueryDict
 from django.test import Client
 
 from benchmarks.figures import Figures, spread
-from catalog.filters import ImageFilterSet
-from collections_app.archive_files import archive_file
-from collections_app.build import build_collection
+from catalog.search.filters import ImageFilterSet
+from collections_app.builds.build import build_collection
+from collections_app.builds.verification import prove_archive
 from collections_app.models import Collection, Status
-from collections_app.proof import prove_archive
 from collections_app.services import create_collection, delete_collection, expire_collection
+from collections_app.storage import archive_file
 
 USER = "bench"
 # A few images that nothing else uses: with them a process does all that it does only once.

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from collections_app.archive_files import mark_time
+from collections_app.storage import mark_time
 
 BLOCK = 1 << 20
 NAME = "benchmark.zip"

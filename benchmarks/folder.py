@@ -15,8 +15,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from benchmarks.figures import Figures
-from medagg.embedded import EmbeddedServers, database_url, redis_url
-from medagg.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT, places_in
+from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
+from medagg.runner.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT, places_in
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # A program of ours gets these from the shell and nothing else: no setting of somebody's site.

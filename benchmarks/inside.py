@@ -94,7 +94,7 @@ def main() -> None:
 def _measure_load() -> Figures:
     """Reading the whole catalog into memory, as each web worker does once."""
     process = psutil.Process()
-    memory = import_module("catalog.memory")
+    memory = import_module("catalog.search.snapshot")
     before = process.memory_info().rss
     connection.ensure_connection()
     start = time.perf_counter()

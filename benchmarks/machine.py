@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 from benchmarks.folder import REPOSITORY, Folder
-from medagg.embedded.places import DATABASE_NAME
+from medagg.runner.embedded.places import DATABASE_NAME
 
 PACKAGES = ("Django", "numpy", "psycopg2-binary", "gunicorn", "datasette", "duckdb",
             "idc-index-data", "torchxrayvision")  # fmt: skip

@@ -19,7 +19,7 @@ from benchmarks.folder import REPOSITORY, Folder, MissingResultError, say
 from benchmarks.machine import describe_machine
 from benchmarks.processes import ProgramFailedError
 from benchmarks.sites import SiteError
-from medagg.embedded import EmbeddedError
+from medagg.runner.embedded import EmbeddedError
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 MACHINE, DOCUMENT_STEP = "machine", "document"

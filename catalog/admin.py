@@ -13,8 +13,8 @@ from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 from catalog import services
-from catalog.imaging.files import UnsafePath
-from catalog.local import resolve_dataset_root
+from catalog.files import resolve_dataset_root
+from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
 from vocab.models import Label, LabelAlias
@@ -235,7 +235,7 @@ class ImageLabelAdmin(ReadOnlyAdmin):
 
 @admin.register(ImageProfile)
 class ImageProfileAdmin(ReadOnlyAdmin):
-    """Derived data, for looking at; `catalog.profiles` writes it."""
+    """Derived data, for looking at; `catalog.profiles.building` writes it."""
 
     list_display = ("pk", "dataset", "area", "modality", "sex", "age_band", "is_local",
                     "num_images")  # fmt: skip

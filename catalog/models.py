@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from catalog.imaging.files import UnsafePath, check_relative_path
+from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
 from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType
 
@@ -80,7 +80,7 @@ class Dataset(models.Model):
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote here: a field that differs by now was changed by a curator.
     imported_json = models.JSONField(default=dict, editable=False)
-    # Set by a trigger at every change of the row or its terms: see catalog.memory.
+    # Set by a trigger at every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -113,7 +113,8 @@ class ImageProfile(models.Model):
 
     Facet counts are sums over this small table, so they do not grow with the number of images.
     ``age_band`` is the first year of a ten-year band; None where the age is unknown.
-    ``label_ids`` are the positive labels, ascending. Written by ``catalog.profiles`` alone.
+    ``label_ids`` are the positive labels, ascending. Written by ``catalog.profiles.building``
+    alone.
     """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles", db_index=False)

@@ -5,7 +5,7 @@ from typing import Any
 from django.dispatch import receiver
 
 from catalog.models import Dataset
-from catalog.search import refresh_search_vectors
+from catalog.search.full_text import refresh_search_vectors
 from vocab.signals import terms_changed
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
-from catalog.profiles import (
+from catalog.profiles.building import (
     lock_datasets,
     rebuild_profiles,
     refresh_image_profiles,
     touch_datasets,
 )
 from catalog.querysets import DatasetQuerySet
-from catalog.search import refresh_search_vectors
+from catalog.search.full_text import refresh_search_vectors
 
 
 class StillInUse(Exception):

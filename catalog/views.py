@@ -17,9 +17,15 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date
 from django.views.decorators.http import require_safe
 
-from catalog.columns import Rows
-from catalog.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
-from catalog.facets import (
+from catalog.files import open_image
+from catalog.imaging.paths import UnsafePath
+from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
+from catalog.models import Dataset, Finding, Image, ImageProfile
+from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
+from catalog.search.cards import Tile
+from catalog.search.columns import Rows
+from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
+from catalog.search.facets import (
     canonical_params,
     count_dataset_facets,
     count_image_facets,
@@ -27,16 +33,10 @@ from catalog.facets import (
     describe_query,
     toggle_value,
 )
-from catalog.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from catalog.imaging.files import UnsafePath
-from catalog.imaging.previews import CONTENT_TYPE, CannotRender
-from catalog.local import open_image
-from catalog.memory import Catalog, current_catalog
-from catalog.models import Dataset, Finding, Image, ImageProfile
-from catalog.paging import Page, fetch_page, parse_cursor
-from catalog.preview_cache import PREVIEW_SIZES, cached_preview, preview_etag
-from catalog.tiles import Tile
-from catalog.widening import suggest_wider
+from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.paging import Page, fetch_page, parse_cursor
+from catalog.search.snapshot import Catalog, current_catalog
+from catalog.search.suggestions import suggest_wider
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8

@@ -2,8 +2,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from collections_app.news import News, read_news
-from collections_app.picked import read_picked
+from collections_app.notices.page import News, read_news
+from collections_app.selection.basket import read_picked
 
 
 def picked_images(request: HttpRequest) -> dict[str, Any]:

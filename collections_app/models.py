@@ -1,7 +1,7 @@
 """A collection: a question to the catalog, the images that answered it, and their archive.
 
 The four states are proven by the database; who may move a collection from one to the next is
-decided in ``collections_app.services`` and ``collections_app.build``.
+decided in ``collections_app.services`` and ``collections_app.builds.build``.
 """
 
 import uuid

@@ -10,22 +10,22 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.text import slugify
 
-from catalog.filters import ImageFilterSet
+from catalog.search.filters import ImageFilterSet
 from collections_app.archive import safe_name
-from collections_app.archive_files import remove_archive
-from collections_app.entries import find_bad_files
-from collections_app.frozen import ItemRows, settle_items
+from collections_app.builds.files import find_bad_files
+from collections_app.builds.queue import announce_build
+from collections_app.builds.sharing import NO_ARCHIVE, NO_CLAIM, failed_values, lifetime
 from collections_app.models import Collection, CollectionItem, Status
-from collections_app.queue import announce_build
-from collections_app.quotas import explain_quota, lock_quota
-from collections_app.selection import (
+from collections_app.selection.fingerprint import ItemRows, settle_items
+from collections_app.selection.quotas import explain_quota, lock_quota
+from collections_app.selection.summary import (
     CatalogMoved,
     CatalogUntrue,
     describe_provenance,
     explain_limits,
     freeze_items,
 )
-from collections_app.sharing import NO_ARCHIVE, NO_CLAIM, failed_values, lifetime
+from collections_app.storage import remove_archive
 
 logger = logging.getLogger(__name__)
 

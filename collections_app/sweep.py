@@ -8,19 +8,19 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from collections_app.archive_files import (
+from collections_app.builds.queue import announce_build, announce_mails, announce_proof
+from collections_app.builds.sharing import failed_values
+from collections_app.builds.verification import VANISHED
+from collections_app.models import Collection, Status
+from collections_app.notices.mail import find_due_mails
+from collections_app.services import NotPossibleNow, expire_collection
+from collections_app.storage import (
     has_archive,
     has_its_time,
     is_empty,
     iter_old_files,
     remove_archive,
 )
-from collections_app.models import Collection, Status
-from collections_app.notices import find_due_mails
-from collections_app.proof import VANISHED
-from collections_app.queue import announce_build, announce_mails, announce_proof
-from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.sharing import failed_values
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from celery import shared_task
 from django.conf import settings
 
-from collections_app.build import build_collection
-from collections_app.notices import tell_due_owners
-from collections_app.proof import prove_archive
+from collections_app.builds.build import build_collection
+from collections_app.builds.verification import prove_archive
+from collections_app.notices.mail import tell_due_owners
 from collections_app.sweep import sweep_collections
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from collections_app.download import collection_download
+from collections_app.delivery.download import collection_download
 from collections_app.views import actions, create, pages
 
 LEFT_OUT = {"is_left_out": True}

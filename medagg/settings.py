@@ -4,7 +4,7 @@ from pathlib import Path
 
 import environ
 
-from medagg import embedded
+from medagg.runner import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from catalog.imaging.files import UnsafePath, check_relative_path
+from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.importers.parsers import MAX_BYTES
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
 from catalog.importers.terms import (
     BadWord,
@@ -23,7 +24,6 @@ from catalog.importers.terms import (
     is_text,
     metadata_of_label,
 )
-from catalog.importers.values import MAX_BYTES
 from catalog.models import MAX_AGE_YEARS, Finding, Image, Sex
 
 # The columns of a line, in their order, with their types.

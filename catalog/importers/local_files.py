@@ -12,7 +12,7 @@ from threading import Event
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from catalog.batches import in_batches
-from catalog.imaging.files import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
+from catalog.imaging.paths import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
 from catalog.importers.rows import BadRow, ImageRow
 
 BATCH = 1024

@@ -14,7 +14,7 @@ from django.db.backends.utils import CursorWrapper
 
 from catalog.foreign_keys import may_skip_checks, unchecked
 from catalog.models import Image
-from catalog.profiles import SAME_KEY, add_profiles, count_profiles, key_of
+from catalog.profiles.building import SAME_KEY, add_profiles, count_profiles, key_of
 
 # All that a source says of an image; its labels apart.
 COLUMNS = (

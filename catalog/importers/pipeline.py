@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from catalog.imaging.files import FileFacts
+from catalog.files import dataset_root
+from catalog.imaging.paths import FileFacts
 from catalog.importers.local_files import KnownFile, with_facts
 from catalog.importers.published import Change, save_dataset
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
@@ -18,7 +19,6 @@ from catalog.importers.store import (
     ignore_end,
     store_images,
 )
-from catalog.local import dataset_root
 from catalog.models import Dataset
 
 __all__ = ["ImportStopped", "import_source"]

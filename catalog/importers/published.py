@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from catalog.local import resolve_dataset_root
+from catalog.files import resolve_dataset_root
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
 from vocab.lookup import find_terms

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from catalog.imaging.files import FileFacts
+from catalog.imaging.paths import FileFacts
 
 
 class SourceError(Exception):

@@ -12,7 +12,7 @@ from catalog.importers.rows import BadRow, ImageRow, ImportReport
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
-from catalog.profiles import lock_datasets, touch_datasets
+from catalog.profiles.building import lock_datasets, touch_datasets
 
 ROWS_BETWEEN_NEWS = 2_000
 MAX_SHARE_REJECTED = 0.01

@@ -12,14 +12,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django.urls import reverse
 
-from catalog.imaging.files import UnsafePath
+from catalog.files import dataset_root
+from catalog.imaging.paths import UnsafePath
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.published import BadEntry
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.lines import show
-from catalog.local import dataset_root
 from catalog.management.overlap import Overlap, Turns, has_succeeded
 from catalog.management.progress import Progress, format_seconds
 from catalog.management.rejects import RejectsFile

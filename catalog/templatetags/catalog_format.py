@@ -15,7 +15,9 @@ register.filter("file_size", file_size)
 
 @register.filter
 def snippet(text: str) -> SafeString:
-    """A search snippet with its hits marked; \\x02 and \\x03 come from ``catalog.search``."""
+    """A search snippet with its hits marked; \\x02 and \\x03 come from
+    ``catalog.search.full_text``.
+    """
     escaped = conditional_escape(text)
     return mark_safe(escaped.replace("\x02", "<mark>").replace("\x03", "</mark>"))  # noqa: S308 - escaped above
 

@@ -6,10 +6,10 @@ import factory
 from django.conf import settings
 from factory.django import DjangoModelFactory
 
-from catalog.imaging.files import read_facts
+from catalog.imaging.paths import read_facts
 from catalog.models import Dataset, Image, ImageLabel
-from catalog.profiles import rebuild_profiles
-from catalog.search import refresh_search_vectors
+from catalog.profiles.building import rebuild_profiles
+from catalog.search.full_text import refresh_search_vectors
 from vocab.tests.factories import LabelFactory
 
 

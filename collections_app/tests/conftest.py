@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from collections_app.tests.archive_files import LARGE, SMALL, make_file, open_descriptors
+from collections_app.tests.archive.archive_files import LARGE, SMALL, make_file, open_descriptors
 from medagg.testing.worker import WorkerProcess
 
 

@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 from django.http import QueryDict
 from factory.django import DjangoModelFactory
 
-from catalog.filters import ImageFilterSet
 from catalog.models import Dataset
+from catalog.search.filters import ImageFilterSet
 from catalog.tests.factories import (
     DatasetFactory,
     ImageFactory,
@@ -16,9 +16,9 @@ from catalog.tests.factories import (
     dataset_folder,
     make_searchable,
 )
-from collections_app.archive_files import archive_file
 from collections_app.models import Collection
 from collections_app.services import create_collection
+from collections_app.storage import archive_file
 from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 

@@ -22,14 +22,19 @@ from hypothesis.stateful import (
 )
 
 from collections_app import services
-from collections_app.archive_files import archive_file, has_archive, partial_name
-from collections_app.build import BuildFailed, build_claimed, build_collection, fail_collection
-from collections_app.claims import Claim, claim_collection
+from collections_app.builds.build import (
+    BuildFailed,
+    build_claimed,
+    build_collection,
+    fail_collection,
+)
+from collections_app.builds.lease import Claim, claim_collection
+from collections_app.builds.problems import count_problems
+from collections_app.builds.queue import BUILD_TASK, PROOF_TASK
+from collections_app.builds.sharing import LeaseLost
+from collections_app.builds.verification import prove_archive
 from collections_app.models import Collection, CollectionItem, Status
-from collections_app.problems import count_problems
-from collections_app.proof import prove_archive
-from collections_app.queue import BUILD_TASK, PROOF_TASK
-from collections_app.sharing import LeaseLost
+from collections_app.storage import archive_file, has_archive, partial_name
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
     UserFactory,

@@ -12,8 +12,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.test import Client
 from django.utils import timezone
 
-from collections_app.archive_files import archive_file
 from collections_app.models import Collection, Status
+from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory
 
 BLOCK = 1 << 20

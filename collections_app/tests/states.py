@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from catalog.models import Image
-from collections_app.archive_files import archive_file
 from collections_app.models import Collection, CollectionItem, Status
+from collections_app.storage import archive_file
 from collections_app.tests.factories import make_collection
 
 SHA256 = hashlib.sha256(b"an archive").hexdigest()

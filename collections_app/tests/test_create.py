@@ -5,12 +5,12 @@ from django.conf import LazySettings
 from django.db import IntegrityError, transaction
 from django.http import QueryDict
 
-from catalog.filters import ImageFilterSet
 from catalog.models import Image
-from catalog.profiles import refresh_image_profiles
+from catalog.profiles.building import refresh_image_profiles
+from catalog.search.filters import ImageFilterSet
 from catalog.services import StillInUse, delete_dataset
 from collections_app.models import Collection
-from collections_app.selection import summarize_selection
+from collections_app.selection.summary import summarize_selection
 from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.models import Label

@@ -10,9 +10,9 @@ from django.test import Client
 from catalog.importers.rows import ImageRow
 from catalog.importers.store import store_images
 from catalog.models import Dataset, Image
-from catalog.profiles import lock_datasets, touch_datasets
+from catalog.profiles.building import lock_datasets, touch_datasets
 from catalog.services import StillInUse, delete_dataset, delete_images
-from collections_app.build import build_collection
+from collections_app.builds.build import build_collection
 from collections_app.models import Collection
 from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset

@@ -14,8 +14,8 @@ from django.conf import settings as conf
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from collections_app.archive_files import archive_file, iter_old_files
 from collections_app.models import Collection, Status
+from collections_app.storage import archive_file, iter_old_files
 from collections_app.tests.factories import image_file, make_dataset
 from collections_app.tests.random_actions import FILES, RandomActions
 from medagg.celery import app

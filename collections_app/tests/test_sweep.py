@@ -11,11 +11,11 @@ from django.conf import LazySettings
 from django.conf import settings as conf
 from django.utils import timezone
 
-from collections_app.archive_files import archive_file
-from collections_app.build import build_collection
-from collections_app.claims import claim_collection
+from collections_app.builds.build import build_collection
+from collections_app.builds.lease import claim_collection
+from collections_app.builds.verification import prove_archive
 from collections_app.models import Collection
-from collections_app.proof import prove_archive
+from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import files_in_archive_root, make_collection, make_dataset
 

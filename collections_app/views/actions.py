@@ -15,11 +15,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from collections_app import services
-from collections_app.expiry import describe_expiry
+from collections_app.builds.expiry import describe_expiry
+from collections_app.builds.problems import count_problems
+from collections_app.builds.progress import describe_progress
 from collections_app.models import Collection, Status
-from collections_app.news import expect_news
-from collections_app.problems import count_problems
-from collections_app.progress import describe_progress
+from collections_app.notices.page import expect_news
 from collections_app.views.common import get_collection, sign_in_to_act
 
 IS_QUEUED = "The archive is being built again."

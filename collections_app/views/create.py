@@ -12,14 +12,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from catalog.facets import canonical_params
-from catalog.filters import ImageFilterSet
+from catalog.search.facets import canonical_params
+from catalog.search.filters import ImageFilterSet
 from collections_app import services
 from collections_app.forms import NewCollectionForm
-from collections_app.news import expect_news
-from collections_app.picked import TooManyPicked, clear_picked, update_picked
-from collections_app.quotas import explain_quota
-from collections_app.selection import SelectionSummary, suggest_title, summarize_selection
+from collections_app.notices.page import expect_news
+from collections_app.selection.basket import TooManyPicked, clear_picked, update_picked
+from collections_app.selection.quotas import explain_quota
+from collections_app.selection.summary import SelectionSummary, suggest_title, summarize_selection
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

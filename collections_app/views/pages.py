@@ -10,23 +10,23 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from catalog.facets import snapshot_params
 from catalog.models import Dataset
+from catalog.search.facets import snapshot_params
 from collections_app import services
-from collections_app.expiry import describe_expiry
-from collections_app.item_pages import paginate_items
-from collections_app.models import Collection, Status
-from collections_app.news import expect_news, mark_told
-from collections_app.problems import (
+from collections_app.builds.expiry import describe_expiry
+from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
     count_problems,
     fetch_problem_page,
     list_problems,
     spool_problems,
 )
-from collections_app.progress import describe_progress, refresh_seconds
-from collections_app.quotas import describe_usage
+from collections_app.builds.progress import describe_progress, refresh_seconds
+from collections_app.models import Collection, Status
+from collections_app.notices.page import expect_news, mark_told
+from collections_app.selection.quotas import describe_usage
 from collections_app.views.common import get_collection
+from collections_app.views.item_pages import paginate_items
 
 COLLECTIONS_PER_PAGE = 20
 

@@ -6,7 +6,7 @@ environment or `.env` names, a test never comes near a real database.
 
 import pytest
 
-from medagg.embedded import EmbeddedError, EmbeddedServers
+from medagg.runner.embedded import EmbeddedError, EmbeddedServers
 from medagg.testing import browser_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from medagg.embedded import database_url, redis_url
+from medagg.runner.embedded import database_url, redis_url
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BASE_VARIABLE = "MEDAGG_TEST_BASE"

@@ -16,10 +16,10 @@ from typing import Any
 import environ
 import psycopg2
 
-from medagg.embedded import EmbeddedServers, database_url, redis_url
-from medagg.embedded.logs import LogFile
-from medagg.embedded.server import Server
-from medagg.supervisor import Process, beat_process, worker_process
+from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
+from medagg.runner.embedded.logs import LogFile
+from medagg.runner.embedded.server import Server
+from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
 
 PATIENCE_SECONDS = 90.0

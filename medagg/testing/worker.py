@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import connection
 
 from medagg.celery import app
-from medagg.embedded import database_url
-from medagg.embedded.logs import LogFile
-from medagg.supervisor import Process, worker_process
+from medagg.runner.embedded import database_url
+from medagg.runner.embedded.logs import LogFile
+from medagg.runner.supervisor import Process, worker_process
 from medagg.testing.environment import BASE_VARIABLE
 
 START_SECONDS = 60.0

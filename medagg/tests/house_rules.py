@@ -11,10 +11,10 @@ from medagg.tests.source_tree import APPS, Import, Module
 PURE = (
     "vocab.text",
     "catalog.imaging",
-    "catalog.query",
+    "catalog.search.query",
     "collections_app.archive",
-    "collections_app.name_check",
-    "collections_app.ranges",
+    "collections_app.selection.name_check",
+    "collections_app.delivery.ranges",
 )
 # The outermost rooms of an app, and from which rooms each may be imported; all others are
 # services, which know none of these. A download view has a module of its own.
@@ -78,7 +78,7 @@ def check_doors(module: Module) -> Iterator[str]:
             allowed = " and ".join(sorted(DOORS[door])) or "nobody"
             yield (
                 f"{module.place(each.line)} imports {each.name}; {allowed} may. Move what is "
-                "needed into a service; announce a task by its name (collections_app/queue.py)."
+                "needed into a service; announce a task by its name (builds/queue.py)."
             )
 
 

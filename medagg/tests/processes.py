@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medagg.embedded.launch import launch_command, launch_environment
+from medagg.runner.embedded.launch import launch_command, launch_environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 30.0
@@ -25,7 +25,7 @@ NOBODY = (65534, 65534)
 USER_OF_SERVERS = """
 import sys
 from pathlib import Path
-from medagg.embedded import EmbeddedError, EmbeddedServers
+from medagg.runner.embedded import EmbeddedError, EmbeddedServers
 servers = EmbeddedServers(Path(sys.argv[1]))
 try:
     servers.start()

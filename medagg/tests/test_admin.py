@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.tests.factories import DatasetFactory, ImageFactory
-from collections_app.build import build_collection
+from collections_app.builds.build import build_collection
 from collections_app.models import Collection
 from collections_app.services import CANCELLED_BY_OPERATOR
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here

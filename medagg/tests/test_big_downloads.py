@@ -18,14 +18,14 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Page
 
-from collections_app.archive_files import archive_file
 from collections_app.models import Collection
 from collections_app.services import delete_collection, expire_collection
+from collections_app.storage import archive_file
 from collections_app.tests.ready_archives import make_ready_collection, sign_in, write_large_file
 from medagg.testing.nginx import find_nginx, run_nginx
 from medagg.testing.programs import ProgramUnavailableError, require_program
 from medagg.tests.cutting_proxy import CuttingProxy, cut_connections
-from medagg.tests.nginx_client import fetch
+from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.processes import wait_until
 from medagg.tests.web_site import run_site
 

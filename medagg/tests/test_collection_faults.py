@@ -27,7 +27,7 @@ QUICK = {"BUILD_LEASE_SECONDS": "2", "SWEEP_SECONDS": "1"}
 CREATE = """
 from django.contrib.auth.models import User
 from django.http import QueryDict
-from catalog.filters import ImageFilterSet
+from catalog.search.filters import ImageFilterSet
 from collections_app.services import create_collection
 user, _ = User.objects.get_or_create(username="ada")
 for title in {titles!r}:

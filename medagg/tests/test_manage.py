@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from medagg.embedded import EmbeddedServers
+from medagg.runner.embedded import EmbeddedServers
 from medagg.tests.processes import (
     REPOSITORY,
     any_alive,

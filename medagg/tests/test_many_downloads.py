@@ -13,11 +13,11 @@ import pytest
 from django.db import connection
 
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from collections_app.download import MAX_DOWNLOADS
+from collections_app.delivery.download import MAX_DOWNLOADS
 from collections_app.models import Collection
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.ready_archives import make_ready_collection, sign_in
-from medagg.tests.nginx_client import fetch
+from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.processes import wait_until
 from medagg.tests.web_site import WebSite, run_site
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from medagg.embedded import database_url
-from medagg.embedded.logs import LogFile
-from medagg.serving import BACKLOG
-from medagg.supervisor import Process, web_process
+from medagg.runner.embedded import database_url
+from medagg.runner.embedded.logs import LogFile
+from medagg.runner.serving import BACKLOG
+from medagg.runner.supervisor import Process, web_process
 from medagg.testing.environment import BASE_VARIABLE
-from medagg.tests.nginx_client import fetch
+from medagg.tests.deploy.nginx_client import fetch
 
 PREFIX = "/protected/"
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from catalog.imaging.files import UnsafePath, open_beneath
-from catalog.importers.values import AGE_UNITS, Reading, clean, parse_age, parse_sex
+from catalog.imaging.paths import UnsafePath, open_beneath
+from catalog.importers.parsers import AGE_UNITS, Reading, clean, parse_age, parse_sex
 
 MAX_TABLE_BYTES = 64 << 20
 MAX_RAW = 40

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from catalog.imaging.previews import FORMATS
+from catalog.imaging.rendering import FORMATS
 from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow, LabelRow
 

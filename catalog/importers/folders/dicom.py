@@ -1,10 +1,10 @@
 """A tree of DICOM files, of any names: each file that holds an image is an image.
 
-What is kept of a header is the fixed list of ``catalog.imaging.dicom``: no names, dates, places,
-UIDs or free text. PatientID, which keeps a subject's images together, is kept as it is where the
-file says that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES); elsewhere it
-may be a hospital's own number, so a pseudonym takes its place. File and folder names are kept as
-they are: where they hold names of people, rename them before the import.
+What is kept of a header is the fixed list of ``catalog.imaging.dicom.header``: no names, dates,
+places, UIDs or free text. PatientID, which keeps a subject's images together, is kept as it is
+where the file says that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES);
+elsewhere it may be a hospital's own number, so a pseudonym takes its place. File and folder names
+are kept as they are: where they hold names of people, rename them before the import.
 """
 
 import warnings
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.dicom import DicomHeader, NotReadable, read_header
+from catalog.imaging.dicom.header import DicomHeader, NotReadable, read_header
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.utils.text import slugify
 
-from catalog.imaging.files import UnsafePath
+from catalog.files import resolve_dataset_root
+from catalog.imaging.paths import UnsafePath
 from catalog.importers.folders.survey import UnknownFolder
-from catalog.local import resolve_dataset_root
 from catalog.models import Dataset
 
 MAX_SLUG = 80

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from catalog.imaging.nifti import NiftiHeader, read_nifti_header
 from catalog.importers.folders.bids import (
     MASKS,
     BidsName,
@@ -11,7 +12,6 @@ from catalog.importers.folders.bids import (
     parse_name,
     read_participants,
 )
-from catalog.importers.folders.nifti_header import NiftiHeader, read_nifti_header
 from catalog.importers.folders.source import FolderSource, Kind, make_source_id
 from catalog.importers.rows import BadRow, ImageRow
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, ClassVar
 
-from catalog.imaging.files import UnsafePath, iter_files, open_beneath
+from catalog.imaging.paths import UnsafePath, iter_files, open_beneath
 from catalog.importers.rows import BadRow, ImageRow
 
 MAX_SOURCE_ID = 255

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from catalog.imaging.files import UnsafePath, iter_files, open_beneath
+from catalog.imaging.paths import UnsafePath, iter_files, open_beneath
 from catalog.importers.folders.classes import ClassFolders
 from catalog.importers.folders.dicom import DicomFolder
 from catalog.importers.folders.nifti import NiftiFolder

@@ -17,8 +17,8 @@ from catalog.importers.idc.index import (
     summarize_series,
 )
 from catalog.importers.idc.terms import Find, SeriesSummary, describe_collection
+from catalog.importers.parsers import parse_age, parse_sex
 from catalog.importers.rows import BadRow, ImageRow, SourceError
-from catalog.importers.values import parse_age, parse_sex
 
 BYTES_PER_MB = 1_000_000
 # DICOM counts the first year in days, weeks or months (PS3.5 6.2). In the index "000Y" stands for

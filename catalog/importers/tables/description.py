@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from catalog.importers.parsers import AGE_UNITS
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.labels import FINDINGS, LabelSpec, fold
@@ -34,7 +35,6 @@ from catalog.importers.tables.specs import (
     TableSpec,
 )
 from catalog.importers.tables.toml_section import Section
-from catalog.importers.values import AGE_UNITS
 
 MAX_TOML_BYTES = 1 << 20
 _TEXTS = ("title", "description", "source_url", "area", "license", "citation", "doi")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from catalog.imaging.files import UnsafePath, check_relative_path, iter_files
+from catalog.imaging.paths import UnsafePath, check_relative_path, iter_files
 from catalog.importers.tables.specs import FilesSpec
 from catalog.importers.tables.templates import take_basename
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Generic, TypeVar
 
+from catalog.importers.parsers import NotAList, clean, parse_list, parse_number, parse_share
 from catalog.importers.rows import LabelRow
 from catalog.importers.tables.templates import Cells, Header, Template, compile_raw
-from catalog.importers.values import NotAList, clean, parse_list, parse_number, parse_share
 
 MAX_WORD = 120  # what a term's name holds
 FINDINGS = ("positive", "uncertain", "negative")  # the stronger first

@@ -8,16 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from catalog.imaging.files import UnsafePath
-from catalog.importers.rows import BadRow, ImageRow
-from catalog.importers.tables.files import FileFinder
-from catalog.importers.tables.identifying import is_identifying
-from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
-from catalog.importers.tables.lines import show
-from catalog.importers.tables.metadata import MetadataReader
-from catalog.importers.tables.specs import Description, ImageSpec, Value
-from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
-from catalog.importers.values import (
+from catalog.imaging.paths import UnsafePath
+from catalog.importers.parsers import (
     MAX_BYTES,
     Reading,
     clean,
@@ -26,6 +18,14 @@ from catalog.importers.values import (
     parse_count,
     parse_sex,
 )
+from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.identifying import is_identifying
+from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
+from catalog.importers.tables.lines import show
+from catalog.importers.tables.metadata import MetadataReader
+from catalog.importers.tables.specs import Description, ImageSpec, Value
+from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
 
 MAX_SOURCE_ID = 255
 MAX_SUBJECT = 128

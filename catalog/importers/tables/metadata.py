@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
-from catalog.importers.tables.identifying import is_bare_name, is_identifying
-from catalog.importers.tables.labels import Remembered
-from catalog.importers.tables.specs import Description, MetadataSpec, Value
-from catalog.importers.tables.templates import Cells, Header, compile_value
-from catalog.importers.values import (
+from catalog.importers.parsers import (
     NotAList,
     clean,
     parse_list,
     parse_number,
 )
+from catalog.importers.tables.identifying import is_bare_name, is_identifying
+from catalog.importers.tables.labels import Remembered
+from catalog.importers.tables.specs import Description, MetadataSpec, Value
+from catalog.importers.tables.templates import Cells, Header, compile_value
 
 _LARGEST_INTEGER = 2**53
 # The words that mean nothing are short: longer texts need no look.

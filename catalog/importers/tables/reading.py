@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
-from catalog.imaging.files import UnsafePath, open_beneath
+from catalog.imaging.paths import UnsafePath, open_beneath
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.delimited import iter_delimited, read_cells
 from catalog.importers.tables.json_lines import (

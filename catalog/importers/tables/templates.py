@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from functools import partial
 from operator import itemgetter
 
+from catalog.importers.parsers import clean
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
-from catalog.importers.values import clean
 
 Cells = list[str]
 Getter = Callable[[Cells], str]

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from catalog.audit import DatasetAudit, audit_datasets, repair_datasets
+from catalog.profiles.audit import DatasetAudit, audit_datasets, repair_datasets
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from catalog.importers import phantom_images, pydicom_samples
+from catalog.demo import phantom_images, pydicom_samples
 from catalog.importers.local_files import require_writable
 from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImportReport

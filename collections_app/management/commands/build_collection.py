@@ -14,16 +14,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.http import QueryDict
 
-from catalog.filters import ImageFilterSet
 from catalog.formats import file_size
-from collections_app.archive_files import archive_file
-from collections_app.build import build_collection
+from catalog.search.filters import ImageFilterSet
+from collections_app.builds.build import build_collection
+from collections_app.builds.problems import list_problems
+from collections_app.builds.verification import prove_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.management.progress import BytesProgress
 from collections_app.models import MAX_TITLE, Collection, Status
-from collections_app.problems import list_problems
-from collections_app.proof import prove_archive
-from collections_app.selection import suggest_title
+from collections_app.selection.summary import suggest_title
 from collections_app.services import (
     NotBuildable,
     NotPossibleNow,
@@ -31,6 +30,7 @@ from collections_app.services import (
     cancel_build,
     create_collection,
 )
+from collections_app.storage import archive_file
 
 EXIT_INTERRUPTED = 130
 WAIT_SECONDS = 0.5

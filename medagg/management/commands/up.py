@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from medagg.embedded import EmbeddedError
-from medagg.serving import ServeError, Wishes, serve
-from medagg.supervisor import ProcessDiedError, StopRequested
+from medagg.runner.embedded import EmbeddedError
+from medagg.runner.serving import ServeError, Wishes, serve
+from medagg.runner.supervisor import ProcessDiedError, StopRequested
 
 
 class Command(BaseCommand):

@@ -1,0 +1,179 @@
+"""How stored values of a greyscale DICOM frame are to be seen (PS3.3 C.11, C.7.6.16)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from catalog.imaging.dicom.stream import read_value
+from catalog.imaging.windowing import Curve, find_range, stretch, to_grey
+
+FRAME_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+FRAME_MACROS = (
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+    "PixelMeasuresSequence",
+)
+
+_NEARLY = 8  # grey levels from black or white that nobody sees
+
+
+class FrameTags:
+    """The elements that hold for one frame: its own, then those all frames share, then the rest."""
+
+    def __init__(self, header: Dataset, index: int) -> None:
+        self.header = header
+        self.places = [*_iter_macros(header, index), header]
+
+    def numbers(self, keyword: str) -> list[float]:
+        """The finite values of a numeric element; empty when it is absent or not all numbers."""
+        for place in self.places:
+            if (value := read_value(place, keyword)) is not None:
+                return _to_numbers(value)
+        return []
+
+    def number(self, keyword: str) -> float | None:
+        """The first value of a numeric element."""
+        return next(iter(self.numbers(keyword)), None)
+
+    def text(self, keyword: str) -> str:
+        """An element as text in capitals, '' when it is absent."""
+        values = (read_value(place, keyword) for place in self.places)
+        return str(next((value for value in values if value), "")).upper()
+
+    def item(self, keyword: str) -> Dataset | None:
+        """The first item of a sequence."""
+        for place in self.places:
+            if items := read_value(place, keyword):
+                return items[0]
+        return None
+
+
+def _iter_macros(header: Dataset, index: int) -> Iterator[Dataset]:
+    for group, position in zip(FRAME_GROUPS, (index, 0), strict=True):
+        items = read_value(header, group) or []
+        for macro in FRAME_MACROS if position < len(items) else ():
+            if inner := read_value(items[position], macro):
+                yield inner[0]
+
+
+def _to_numbers(value: Any) -> list[float]:
+    items = [value] if isinstance(value, (str, int, float)) else value
+    try:
+        numbers = [float(item) for item in items]
+    except (TypeError, ValueError):
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """A DICOM LUT (PS3.3 C.11.1.1): `first` has the first level; beyond the ends hold the ends."""
+
+    first: int
+    levels: np.ndarray
+    top: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Look `values` up; float64 of the same shape."""
+        whole = np.rint(np.nan_to_num(values.astype(np.float64)))
+        return self.levels[np.clip(whole - self.first, 0, len(self.levels) - 1).astype(np.intp)]
+
+
+def read_lookup_table(item: Dataset | None, *, little_endian: bool) -> LookupTable | None:
+    """The table of a LUT sequence's item; None when there is none or it makes no sense."""
+    if item is None:
+        return None
+    descriptor = _to_numbers(read_value(item, "LUTDescriptor") or [])
+    data = read_value(item, "LUTData")
+    if len(descriptor) != 3 or not data:
+        return None
+    count, first, bits = (int(number) for number in descriptor)
+    levels = _to_levels(data, count or 1 << 16, little_endian)
+    top = 2.0**bits - 1 if 8 <= bits <= 16 else float(levels.max())
+    return LookupTable(first, levels, top) if levels.size and top > 0 else None
+
+
+def _to_levels(data: Any, count: int, little_endian: bool) -> np.ndarray:
+    if isinstance(data, bytes):
+        packed = len(data) < 2 * count  # 8-bit entries, two to a word
+        kind = "u1" if packed else "<u2" if little_endian else ">u2"
+        data = np.frombuffer(data, kind, count=min(count, len(data) // np.dtype(kind).itemsize))
+    return np.atleast_1d(np.asarray(data, np.float64))[:count]
+
+
+def make_curve(tags: FrameTags, stored: np.ndarray, *, little_endian: bool) -> Curve:
+    """Return the function from stored values to grey levels, 0 black and 255 white.
+
+    `stored` is the frame as it was decoded, of any real dtype: its own range is shown where the
+    file gives no window, or one in which all of the frame is black or white. MONOCHROME1, in which
+    low values are bright, is turned round.
+    """
+    modality = _read_modality(tags, little_endian)
+    shade = _read_voi(tags, little_endian)
+    low, high = sorted(modality(np.array(find_range(_drop_padding(tags, stored)))))
+    if shade is None or _is_blank(shade(np.array([low, high]))):
+        shade = _Stretch(float(low), float(high))
+    if tags.text("PhotometricInterpretation") == "MONOCHROME1":
+        return lambda values: 255 - shade(modality(values))
+    return lambda values: shade(modality(values))
+
+
+def _is_blank(ends: np.ndarray) -> bool:
+    return bool(ends.max() < _NEARLY or ends.min() > 255 - _NEARLY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    low: float
+    high: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return stretch(values, self.low, self.high)
+
+
+def _read_modality(tags: FrameTags, little_endian: bool) -> Curve:
+    """Stored values to those of the modality (Hounsfield units, …), PS3.3 C.11.1."""
+    table = read_lookup_table(tags.item("ModalityLUTSequence"), little_endian=little_endian)
+    if table is not None:
+        return table
+    slope, intercept = tags.number("RescaleSlope") or 1.0, tags.number("RescaleIntercept") or 0.0
+    return lambda values: values.astype(np.float64) * slope + intercept
+
+
+def _read_voi(tags: FrameTags, little_endian: bool) -> Curve | None:
+    """What the file itself wants shown (PS3.3 C.11.2): its first LUT, else its first window."""
+    table = read_lookup_table(tags.item("VOILUTSequence"), little_endian=little_endian)
+    if table is not None:
+        return lambda values: to_grey(table(values) / table.top)
+    center, width = tags.number("WindowCenter"), tags.number("WindowWidth")
+    if center is None or width is None or width <= 0:
+        return None
+    return make_window(center, width, tags.text("VOILUTFunction"))
+
+
+def make_window(center: float, width: float, function: str) -> Curve:
+    """The three window functions of PS3.3 C.11.2.1.2 and C.11.2.1.3; LINEAR unless named."""
+    if function == "SIGMOID":
+        return lambda values: to_grey(
+            1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -99, 99)))
+        )
+    if function == "LINEAR_EXACT":
+        return lambda values: to_grey((values - center) / width + 0.5)
+    if width <= 1:
+        return lambda values: to_grey((values > center - 0.5).astype(np.float64))
+    return lambda values: to_grey((values - (center - 0.5)) / (width - 1) + 0.5)
+
+
+def _drop_padding(tags: FrameTags, stored: np.ndarray) -> np.ndarray:
+    """The values that are image, without what was put around it (PS3.3 C.7.5.1.1.2)."""
+    padding = tags.number("PixelPaddingValue")
+    if padding is None:
+        return stored
+    limit = tags.number("PixelPaddingRangeLimit")
+    low, high = sorted((padding, padding if limit is None else limit))
+    kept = stored[(stored < low) | (stored > high)]
+    return kept if kept.size else stored

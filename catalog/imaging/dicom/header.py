@@ -1,0 +1,197 @@
+"""What the catalog learns from a DICOM file: a fixed list of technical facts, and a picture.
+
+Keywords and value representations: DICOM PS3.6 and PS3.5 6.2. The allow-list is the privacy rule:
+names, dates, places, free text and private elements are not read at all, so they cannot leak.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
+from catalog.imaging.dicom.stream import (
+    DicomStream,
+    NotReadable,
+    open_dicom,
+    plain_reasons,
+    read_value,
+)
+
+__all__ = ["DicomHeader", "MetadataValue", "NotReadable", "read_header", "render_pixels"]
+
+MetadataValue = str | int | float | list[str | int | float]
+
+MAX_TEXT = 120
+MAX_ITEMS = 16
+MAX_HEADER_VALUE = 64 << 10
+MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
+OLDEST = 130
+
+# fmt: off
+METADATA_KEYWORDS = (
+    "Modality", "ImageType", "ConversionType", "BodyPartExamined", "ViewPosition", "Laterality",
+    "ImageLaterality", "PatientPosition", "PatientOrientation", "Manufacturer",
+    "ManufacturerModelName", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns",
+    "NumberOfFrames", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "LossyImageCompression", "PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio",
+    "SliceThickness", "SpacingBetweenSlices", "WindowCenter", "WindowWidth", "RescaleIntercept",
+    "RescaleSlope", "KVP", "Exposure", "ExposureTime", "XRayTubeCurrent", "ConvolutionKernel",
+    "GantryDetectorTilt", "MagneticFieldStrength", "EchoTime", "RepetitionTime", "InversionTime",
+    "FlipAngle", "EchoTrainLength", "ScanningSequence", "SequenceVariant", "MRAcquisitionType",
+    "TransducerType", "Units", "BurnedInAnnotation", "PatientIdentityRemoved",
+)
+# fmt: on
+_OTHER_KEYWORDS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "PatientSex",
+    "PatientAge",
+)
+_AGE = re.compile(r"([0-9]{1,3})([DWMY]?)")
+_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0, "": 1.0}
+_UID = re.compile(r"[0-9.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class DicomHeader:
+    """The facts of one DICOM file, as its header gives them; '' or None where it gives none.
+
+    `subject_id` is PatientID: in a published, de-identified dataset it is the pseudonym that keeps
+    one subject's images together. `metadata` is safe to store as JSON.
+    """
+
+    modality: str
+    body_part: str
+    sex: str  # F, M, O or ''
+    age_years: float | None
+    width: int | None
+    height: int | None
+    num_frames: int
+    has_pixels: bool
+    transfer_syntax: str  # its UID
+    photometric: str
+    subject_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    metadata: dict[str, MetadataValue] = field(default_factory=dict)
+
+
+def read_header(file: BinaryIO) -> DicomHeader:
+    """Read the header of the DICOM file `file` (seekable, in binary mode), pixels left alone.
+
+    Raises `NotReadable` when it is not a DICOM file, is cut short, or is not one object (a
+    DICOMDIR has no SOP class). A single element that does not follow the standard is left out.
+    """
+    keywords = (*_OTHER_KEYWORDS, *METADATA_KEYWORDS)
+    stream = open_dicom(file, keywords, max_value=MAX_HEADER_VALUE)
+    with plain_reasons("The DICOM header cannot be read"):
+        if not _read_uid(stream.header, "SOPClassUID"):
+            raise NotReadable("The file holds no DICOM object: its SOP class is missing.")
+        return _make_header(stream)
+
+
+def render_pixels(file: BinaryIO, *, max_edge: int) -> Image.Image:
+    """Render the middle frame of the DICOM file `file` for a screen: mode L or RGB, 8 bits.
+
+    The longest edge is at most `max_edge` pixels; nothing is enlarged. Raises `NotReadable` when
+    there are no pixels, when they cannot be decoded, and for frames of over 100 megapixels.
+    """
+    stream = open_dicom(file, DISPLAY_KEYWORDS, max_value=MAX_DISPLAY_VALUE)
+    with plain_reasons("The pixels cannot be decoded"):
+        return render_stream(stream, max_edge=max_edge)
+
+
+def _make_header(stream: DicomStream) -> DicomHeader:
+    header = stream.header
+    age = _read_text(header, "PatientAge")
+    width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
+    pixels = stream.pixels is not None and stream.pixels.length > 0
+    return DicomHeader(
+        modality=_read_text(header, "Modality"),
+        body_part=_read_text(header, "BodyPartExamined"),
+        sex=_parse_sex(_read_text(header, "PatientSex")),
+        age_years=_parse_age(age),
+        width=width,
+        height=height,
+        num_frames=_read_size(header, "NumberOfFrames") or 1,
+        has_pixels=pixels and width is not None and height is not None,
+        transfer_syntax=str(stream.transfer_syntax),
+        photometric=_read_text(header, "PhotometricInterpretation"),
+        subject_id=_read_text(header, "PatientID"),
+        study_uid=_read_uid(header, "StudyInstanceUID"),
+        series_uid=_read_uid(header, "SeriesInstanceUID"),
+        sop_uid=_read_uid(header, "SOPInstanceUID"),
+        metadata=_make_metadata(stream),
+    )
+
+
+def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
+    """The allow-listed elements, and those of sex and age that could not be understood, raw."""
+    header = stream.header
+    found = {word: _clean(read_value(header, word)) for word in METADATA_KEYWORDS}
+    found["TransferSyntaxUID"] = _clean(stream.transfer_syntax.name)
+    found["SOPClassUID"] = _clean(uid.UID(_read_uid(header, "SOPClassUID")).name)
+    sex, age = _read_text(header, "PatientSex"), _read_text(header, "PatientAge")
+    if not _parse_sex(sex):
+        found["PatientSex"] = sex
+    if _parse_age(age) is None:
+        found["PatientAge"] = age
+    return {word: value for word, value in found.items() if value not in (None, "", [])}
+
+
+def _read_text(header: Dataset, keyword: str) -> str:
+    value = _clean(read_value(header, keyword))
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return "" if value is None else str(value)
+
+
+def _read_size(header: Dataset, keyword: str) -> int | None:
+    value = _clean(read_value(header, keyword))
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _read_uid(header: Dataset, keyword: str) -> str:
+    text = _read_text(header, keyword)
+    return text if _UID.fullmatch(text) else ""
+
+
+def _parse_sex(text: str) -> str:
+    return sex if (sex := text.upper()) in ("F", "M", "O") else ""
+
+
+def _parse_age(text: str) -> float | None:
+    """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`), a unit may be missing.
+
+    None for other text and for ages that nobody reaches, such as the 999Y of some anonymizers.
+    """
+    found = _AGE.fullmatch(text.replace(" ", "").upper())
+    if not found:
+        return None
+    years = int(found[1]) / _PER_YEAR[found[2]]
+    return round(years, 4) if years <= OLDEST else None
+
+
+def _clean(value: Any) -> MetadataValue | None:
+    """`value` as JSON can hold it: no NaN, no control characters, bounded, plain types."""
+    if isinstance(value, str):
+        printable = "".join(c for c in value[: MAX_ITEMS * MAX_TEXT] if c.isprintable())
+        return printable.strip()[:MAX_TEXT]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        items = [_clean(item) for item, _ in zip(value, range(MAX_ITEMS), strict=False)]
+        return [item for item in items if isinstance(item, (str, int, float))]
+    return None

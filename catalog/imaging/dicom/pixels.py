@@ -1,0 +1,184 @@
+"""One frame of a DICOM file as a picture: decoded within bounds, then shown as the file asks.
+
+The order is that of PS3.4 N.2: stored values → modality LUT or rescale → VOI LUT or window →
+greyscale polarity; colour goes to RGB.
+"""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydicom import uid
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import as_pixel_options
+
+from catalog.imaging.dicom import gdcm_process
+from catalog.imaging.dicom.codestreams import read_frame_size
+from catalog.imaging.dicom.display import FRAME_GROUPS, FrameTags, make_curve
+from catalog.imaging.dicom.stream import (
+    UNDEFINED_LENGTH,
+    DicomStream,
+    NotReadable,
+    PixelElement,
+    read_value,
+)
+from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
+
+MAX_FRAME_PIXELS = 100_000_000
+
+# fmt: off
+DISPLAY_KEYWORDS = (
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames",
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", *FRAME_GROUPS,
+    "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+)
+# fmt: on
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+_SANE_ASPECT = 20.0
+
+gdcm_process.register()
+
+
+def render_stream(stream: DicomStream, *, max_edge: int) -> Image.Image:
+    """Render the middle frame: mode L or RGB, longest edge at most `max_edge`, never enlarged.
+
+    Raises `NotReadable` for what has no pixels or too many, and whatever the decoders raise.
+    """
+    if stream.pixels is None or stream.pixels.length == 0:
+        raise NotReadable("The file has no pixel data.")
+    options = _read_options(stream, stream.pixels)
+    index = _find_middle(stream.pixels, options)
+    frame = _decode(stream, stream.pixels, options, index)
+    tags = FrameTags(stream.header, index)
+    levels = _to_levels(stream, tags, frame, options)
+    return fit_within(Image.fromarray(levels), max_edge, pixel_aspect=_read_aspect(tags))
+
+
+def _read_options(stream: DicomStream, pixels: PixelElement) -> dict[str, Any]:
+    """What pydicom's decoders have to know, checked before anything of that size is made."""
+    header = stream.header
+    if "NumberOfFrames" in header and not isinstance(read_value(header, "NumberOfFrames"), int):
+        del header.NumberOfFrames
+    options = as_pixel_options(header, pixel_vr=pixels.vr, pixel_keyword=pixels.keyword)
+    rows, columns = int(options.get("rows") or 0), int(options.get("columns") or 0)
+    if not rows * columns:
+        raise NotReadable("The header gives the image no rows or no columns.")
+    _check_size(columns, rows)
+    if not 1 <= int(options.get("samples_per_pixel") or 1) <= 4:
+        raise NotReadable(f"It has {options['samples_per_pixel']} samples a pixel; at most 4 fit.")
+    return options
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_FRAME_PIXELS:
+        limit = MAX_FRAME_PIXELS // 1_000_000
+        raise NotReadable(f"A frame of {width}×{height} pixels is over {limit} megapixels.")
+
+
+def _find_middle(pixels: PixelElement, options: dict[str, Any]) -> int:
+    """The index of the middle frame, of those that are really there where that can be told."""
+    frames = max(1, int(options["number_of_frames"]))
+    if pixels.length == UNDEFINED_LENGTH:
+        return frames // 2
+    samples = options["rows"] * options["columns"] * int(options.get("samples_per_pixel") or 1)
+    bits = samples * int(options.get("bits_allocated") or 8)
+    if options.get("photometric_interpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3  # two pixels share their chroma
+    present = pixels.length * 8 // bits
+    if not present:
+        raise NotReadable("The file is cut short: its pixel data hold less than one frame.")
+    return min(frames, present) // 2
+
+
+def _decode(
+    stream: DicomStream, pixels: PixelElement, options: dict[str, Any], index: int
+) -> np.ndarray:
+    """Frame `index` as (rows, columns) or (rows, columns, samples), in the machine's byte order."""
+    syntax = stream.transfer_syntax
+    if pixels.length != UNDEFINED_LENGTH and syntax.is_encapsulated:
+        # Compressed data always have undefined length (PS3.5 A.4): this was decompressed by
+        # software that left the old transfer syntax in place.
+        syntax = uid.ExplicitVRLittleEndian
+    if syntax.is_encapsulated:
+        _check_frame(stream, pixels, options, index)
+    stream.body.seek(pixels.offset)
+    options = {**options, "transfer_syntax_uid": syntax}
+    plugin = _choose_plugin(syntax, int(options.get("bits_stored") or 8))
+    frame, _ = get_decoder(syntax).as_array(
+        stream.body, index=index, decoding_plugin=plugin, **options
+    )
+    return frame.astype(frame.dtype.newbyteorder("="), copy=False)
+
+
+def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
+    """The one decoder to use: what damaged frames cannot make it end this process.
+
+    Left to itself pydicom would try GDCM first (which aborts) and a RLE decoder that panics.
+    """
+    if not syntax.is_encapsulated:
+        return ""
+    if syntax == uid.RLELossless:
+        return "pydicom"
+    if syntax == uid.JPEGBaseline8Bit or (syntax == uid.JPEGExtended12Bit and bits_stored <= 8):
+        return "pillow"
+    return gdcm_process.PLUGIN if gdcm_process.is_available(syntax) else "pylibjpeg"
+
+
+def _check_frame(
+    stream: DicomStream, pixels: PixelElement, options: dict[str, Any], index: int
+) -> None:
+    """Refuse a compressed frame that would unpack to more than the header promises to be sane."""
+    stream.body.seek(pixels.offset)
+    frame = get_frame(
+        stream.body,
+        index,
+        number_of_frames=options["number_of_frames"],
+        extended_offsets=options.get("extended_offsets"),
+    )
+    size = read_frame_size(frame, stream.transfer_syntax)
+    if size == (0, 0):
+        raise NotReadable("The compressed frame is damaged: it does not say how large it is.")
+    if size is not None:
+        _check_size(*size)
+
+
+def _to_levels(
+    stream: DicomStream, tags: FrameTags, frame: np.ndarray, options: dict[str, Any]
+) -> np.ndarray:
+    """The frame as uint8, (rows, columns) or (rows, columns, 3)."""
+    if tags.text("PhotometricInterpretation") == "PALETTE COLOR":
+        frame = apply_color_lut(frame, stream.header)
+        return _narrow(frame[..., :3], 16 if frame.max() > 255 else 8)
+    if frame.ndim == 3:
+        if frame.shape[2] < 3:
+            raise NotReadable(f"Pixels of {frame.shape[2]} samples are neither grey nor colour.")
+        return _narrow(frame[..., :3], int(options.get("bits_stored") or 8))
+    little_endian = stream.transfer_syntax != uid.ExplicitVRBigEndian
+    return apply_curve(frame, make_curve(tags, frame, little_endian=little_endian))
+
+
+def _narrow(colors: np.ndarray, bits: int) -> np.ndarray:
+    """Colour of `bits` bits a sample as uint8."""
+    if colors.dtype.kind != "u":
+        return stretch(colors, *find_range(colors))
+    return np.ascontiguousarray(np.minimum(colors >> max(0, bits - 8), 255).astype(np.uint8))
+
+
+def _read_aspect(tags: FrameTags) -> float:
+    """Height of a pixel over its width (both are given vertical first, PS3.3 10.7.1.3, C.7.6.3)."""
+    for keyword in _SPACINGS:
+        pair = tags.numbers(keyword)
+        if len(pair) == 2 and min(pair) > 0 and max(pair) / min(pair) < _SANE_ASPECT:
+            return pair[0] / pair[1]
+    return 1.0

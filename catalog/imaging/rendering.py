@@ -1,0 +1,101 @@
+"""Small pictures of catalog images for pages: PNG, JPEG, TIFF, DICOM and the like as WebP.
+
+What a file is, its bytes tell and not its name. Nothing of the file but its pixels goes into the
+preview: no EXIF, no comments, no color profile.
+"""
+
+import io
+import warnings
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from catalog.imaging.dicom.header import NotReadable, render_pixels
+from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
+
+CONTENT_TYPE = "image/webp"
+MAX_PIXELS = 100_000_000
+# What Pillow may open here; its other plugins parse formats that no dataset uses.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
+_DICOM_MARK = b"DICM"
+_DICOM_MARK_AT = 128
+_WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_BACKGROUND = (24, 24, 24)
+
+
+class CannotRender(Exception):
+    """No preview can be made; `reason` says why, in plain words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> bytes:
+    """The image in `file` (seekable, binary) as WebP, its longest edge at most `max_edge` pixels.
+
+    `name` is only for the message of an error. Raises `CannotRender`.
+    """
+    picture = _render_dicom(file, max_edge) if _is_dicom(file) else _open(file, name, max_edge)
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=82, method=4)
+    return out.getvalue()
+
+
+def _is_dicom(file: BinaryIO) -> bool:
+    file.seek(_DICOM_MARK_AT)
+    mark = file.read(len(_DICOM_MARK))
+    file.seek(0)
+    return mark == _DICOM_MARK
+
+
+def _render_dicom(file: BinaryIO, max_edge: int) -> Image.Image:
+    try:
+        return render_pixels(file, max_edge=max_edge)
+    except NotReadable as error:
+        raise CannotRender(error.reason) from error
+
+
+def _open(file: BinaryIO, name: str, max_edge: int) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Our own limit on pixels below takes the place of Pillow's warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as picture:
+                return _shrink(picture, max_edge)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        kind = PurePosixPath(name).suffix or "this"
+        raise CannotRender(f"A {kind} file like this cannot be shown.") from error
+
+
+def _shrink(picture: Image.Image, max_edge: int) -> Image.Image:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise CannotRender(f"{picture.width}×{picture.height} pixels are too many for a preview.")
+    if picture.mode in _WIDE_MODES:
+        return fit_within(_spread(picture), max_edge)
+    if picture.format == "JPEG":
+        # The decoder itself can skip most of a large photograph.
+        picture.draft(None, (max_edge, max_edge))
+    upright = ImageOps.exif_transpose(picture)
+    return fit_within(_flatten(upright), max_edge)
+
+
+def _spread(picture: Image.Image) -> Image.Image:
+    """More than 8 bits of grey: show the range that the values take."""
+    values = np.asarray(picture)
+    low, high = find_range(values)
+    return Image.fromarray(apply_curve(values, lambda part: stretch(part, low, high)), "L")
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Grey or color without transparency, on a dark ground as radiographs have."""
+    if picture.mode in ("L", "1"):
+        return picture.convert("L")
+    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGB", layer.size, _BACKGROUND)
+        ground.paste(layer, mask=layer.getchannel("A"))
+        return ground
+    return picture.convert("RGB")

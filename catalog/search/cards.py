@@ -1,0 +1,62 @@
+"""Images as a grid shows them: one query, and names from memory."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from catalog.models import Sex
+from catalog.querysets import ImageQuerySet
+from catalog.search.snapshot import Catalog
+
+_FIELDS = ("pk", "profile_id", "source_id", "dataset_id", "modality_id", "sex", "age_years",
+           "file_path", "profile__label_ids")  # fmt: skip
+_SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What is seen of an image in a grid; ``preview_url`` is empty where no file is here.
+
+    ``key`` is the primary key as text, ``modality`` is a code in capitals and ``labels`` are names
+    of positive, active labels.
+    """
+
+    pk: int
+    key: str
+    profile_id: int
+    source_id: str
+    url: str
+    preview_url: str
+    modality: str
+    modality_name: str
+    sex: str
+    age: str
+    labels: list[str]
+    dataset: str
+
+
+def fetch_tiles(catalog: Catalog, images: ImageQuerySet) -> list[Tile]:
+    """The images as tiles, in the order of the query."""
+    terms = catalog.vocabularies.terms
+    tiles = []
+    for row in images.values_list(*_FIELDS):
+        pk, profile_id, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
+        modality = terms["modality"].get(modality_id)
+        names = [terms["label"][pk].name for pk in label_ids if pk in terms["label"]]
+        tiles.append(
+            Tile(
+                pk=pk,
+                key=str(pk),
+                profile_id=profile_id,
+                source_id=source_id,
+                url=reverse("image-detail", args=[pk]),
+                preview_url=f"{reverse('image-preview', args=[pk])}?size=tile" if path else "",
+                modality=modality.code.upper() if modality else "",
+                modality_name=modality.name if modality else "",
+                sex=_SEXES[sex],
+                age="" if age is None else f"{age:.1f}".removesuffix(".0"),
+                labels=sorted(names),
+                dataset=catalog.titles[dataset_id],
+            )
+        )
+    return tiles

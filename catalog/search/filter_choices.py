@@ -1,0 +1,49 @@
+"""The fixed values that filters offer, as they stand in URLs and as people read them."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from catalog.models import MAX_AGE_YEARS, Sex
+
+UNKNOWN = "unknown"
+SEX_CHOICES = [*Sex.choices, (UNKNOWN, "Unknown")]
+AGE_CHOICES = [
+    *[(f"{year}-{year + 9}", f"{year}–{year + 9} years") for year in range(0, MAX_AGE_YEARS, 10)],
+    (UNKNOWN, "Unknown"),
+]
+LOCAL_CHOICES = [("1", "On this server"), ("0", "Elsewhere")]
+LABEL_MODES = [("any", "any of them"), ("all", "all of them")]
+SIZE_CHOICES = [
+    ("lt1", "under 1 GB"),
+    ("1-10", "1 to 10 GB"),
+    ("10-100", "10 to 100 GB"),
+    ("gt100", "over 100 GB"),
+    (UNKNOWN, "not stated"),
+]
+# The same values as numbers, as they stand in the columns of catalog.search.snapshot.
+UNKNOWN_AGE = -1
+SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
+AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
+             for code, _ in AGE_CHOICES}  # fmt: skip
+SIZE_LIMITS_MB = (1_000, 10_000, 100_000)
+
+
+def size_code(size_mb: int | None) -> int:
+    """The place in SIZE_CHOICES of a dataset's size."""
+    if size_mb is None:
+        return len(SIZE_LIMITS_MB) + 1
+    return bisect_right(SIZE_LIMITS_MB, size_mb)
+
+
+# Parameters of pages that filter nothing, and what mail programs and social networks add.
+NEUTRAL_PARAMETERS = frozenset({"page", "sort", "all", "fewer", "fbclid", "gclid"})
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFilter:
+    """One value in force, for chips and for a collection's page: Label: Nodule."""
+
+    name: str
+    title: str
+    value: str
+    text: str

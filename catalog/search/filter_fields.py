@@ -1,0 +1,141 @@
+"""Form fields for filters that can be given several times in a URL: ``?label=a&label=b``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from catalog.search.snapshot import Catalog
+from vocab.lookup import VOCABULARIES
+from vocab.text import TermRef, normalize
+
+MAX_VALUES = 200
+MAX_QUERY_LENGTH = 300
+
+
+class RepeatedInput(forms.MultipleHiddenInput):
+    """Reads every value of a repeated parameter; empty ones, as forms send them, do not count."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return [value.strip() for value in data.getlist(name) if value.strip()]
+
+
+class RepeatedField(forms.Field):
+    """Several values, each of which must be understood.
+
+    ``catalog`` is what the filter set of the request works on; it hands it to its fields.
+    """
+
+    widget = RepeatedInput
+    catalog: Catalog
+
+    def clean(self, value: Sequence[str] | None) -> Any:
+        values = list(dict.fromkeys(value or ()))
+        if any("\x00" in text for text in values):
+            raise ValidationError("A value holds a character that is not allowed.")
+        if len(values) > MAX_VALUES:
+            raise ValidationError(f"At most {MAX_VALUES} values can be chosen here.")
+        return self.understand(values) if values else []
+
+    def understand(self, values: list[str]) -> Any:
+        raise NotImplementedError
+
+
+class TermsField(RepeatedField):
+    """Codes (or other spellings) of terms of one vocabulary; cleaned to a list of TermRef."""
+
+    def __init__(self, *, vocabulary: str, **kwargs: Any) -> None:
+        self.vocabulary = vocabulary
+        super().__init__(**kwargs)
+
+    def understand(self, values: list[str]) -> list[TermRef]:
+        found = self.catalog.vocabularies.find(self.vocabulary, values)
+        if unknown := [value for value, terms in found.items() if not terms]:
+            name = VOCABULARIES[self.vocabulary]._meta.verbose_name
+            raise ValidationError(
+                f"There is no {name} “{unknown[0][:60]}” in the catalog. "
+                "Remove it, or choose one from the list."
+            )
+        return list(dict.fromkeys(term for terms in found.values() for term in terms))
+
+
+class ChoicesField(RepeatedField):
+    """Values out of a fixed list."""
+
+    def __init__(self, *, choices: Sequence[tuple[str, str]], what: str, **kwargs: Any) -> None:
+        self.names = dict(choices)
+        self.what = what
+        super().__init__(**kwargs)
+
+    def understand(self, values: list[str]) -> list[str]:
+        for value in values:
+            if value not in self.names:
+                raise ValidationError(
+                    f"“{value[:60]}” is not {self.what}. Use one of: {', '.join(self.names)}."
+                )
+        return values
+
+
+class DatasetsField(RepeatedField):
+    """Slugs of active datasets; cleaned to a list of TermRef of the pseudo-vocabulary dataset."""
+
+    def understand(self, values: list[str]) -> list[TermRef]:
+        known = self.catalog.refs
+        for value in values:
+            if value not in known:
+                raise ValidationError(
+                    f"There is no dataset “{value[:60]}” in the catalog. Remove it from the search."
+                )
+        return [known[value] for value in values]
+
+
+class ImageIdsField(RepeatedField):
+    """Ids of single images, repeated or parted by commas; cleaned to a sorted list of int."""
+
+    def __init__(self, *, max_images: int, **kwargs: Any) -> None:
+        self.max_images = max_images
+        super().__init__(**kwargs)
+
+    def clean(self, value: Sequence[str] | None) -> list[int]:
+        parts = {part.strip() for text in value or () for part in text.split(",")} - {""}
+        for part in parts:
+            if not (part.isascii() and part.isdigit() and len(part) <= 18):
+                raise ValidationError(f"“{part[:60]}” is not the number of an image.")
+        if len(parts) > self.max_images:
+            raise ValidationError(
+                f"At most {self.max_images} single images can be picked; use filters for more."
+            )
+        return sorted(int(part) for part in parts)
+
+
+class SingleChoiceField(RepeatedField):
+    """One value out of a fixed list; cleaned to a string, empty where none is given."""
+
+    def __init__(self, *, choices: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        self.names = dict(choices)
+        super().__init__(**kwargs)
+
+    def clean(self, value: Sequence[str] | None) -> str:
+        values = list(value or ())
+        if len(values) > 1 or (values and values[0] not in self.names):
+            raise ValidationError(f"Use one of: {', '.join(self.names)}.")
+        return values[0] if values else ""
+
+
+class QueryField(RepeatedField):
+    """The search box; cleaned to one line of text."""
+
+    widget = RepeatedInput
+
+    def clean(self, value: Sequence[str] | None) -> str:
+        text = " ".join(" ".join(value or ()).split())
+        if len(text) > MAX_QUERY_LENGTH:
+            raise ValidationError(
+                f"The search has {len(text)} characters; {MAX_QUERY_LENGTH} are allowed."
+            )
+        if "\x00" in text:
+            raise ValidationError("The search holds a character that cannot be searched for.")
+        if text and not normalize(text):
+            raise ValidationError("The search holds no word and no number.")
+        return text

@@ -1,0 +1,396 @@
+"""The one definition of every filter: pages, collections and counts all go through it.
+
+Filters work on the columns of ``catalog.search.snapshot``: a filter set narrows rows of profiles or
+of datasets, and from the rows follow counts, totals, pages and what a collection freezes. A value
+that is not understood makes the set invalid, and an invalid set matches nothing.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import django_filters as filters
+import numpy as np
+from django.conf import settings
+from django.db.models import BooleanField, Count, Model, Q, Sum
+from django.db.models.expressions import RawSQL
+from django.http import QueryDict
+
+from catalog.models import Dataset, Image
+from catalog.querysets import ImageQuerySet
+from catalog.search.columns import Counted, Mask, Rows, SetColumn, Table
+from catalog.search.filter_choices import (
+    AGE_BANDS,
+    AGE_CHOICES,
+    LABEL_MODES,
+    LOCAL_CHOICES,
+    NEUTRAL_PARAMETERS,
+    SEX_CHOICES,
+    SEX_CODES,
+    SIZE_CHOICES,
+    UNKNOWN,
+    ActiveFilter,
+)
+from catalog.search.filter_fields import RepeatedField
+from catalog.search.filter_kinds import (
+    ChoiceFilter,
+    DatasetFilter,
+    ModeFilter,
+    PickedFilter,
+    QueryFilter,
+    ReadByTheSet,
+    TermFilter,
+)
+from catalog.search.full_text import rank_datasets, rank_similar_titles
+from catalog.search.query import Match, ParsedQuery, parse_query
+from catalog.search.snapshot import Catalog, current_catalog
+from vocab.text import TermRef
+
+# Shorter beginnings of an id would match half of the catalog.
+MIN_ID_PREFIX = 4
+
+
+class CatalogFilterSet(filters.FilterSet):
+    """What both filter sets share: strictness, and what is in force, in words.
+
+    ``model`` is what is listed; ``catalog`` may be given to ask one state of it several times.
+    """
+
+    model: type[Model]
+    # What a query may name and this set cannot know.
+    not_asked_here: Collection[str] = ()
+
+    def __init__(self, data: QueryDict, *, catalog: Catalog | None = None) -> None:
+        self.catalog = catalog or current_catalog()
+        self.all_rows = Rows(self.table_of(self.catalog))
+        super().__init__(data=data, queryset=self.model._default_manager.none())
+        for field in self.form.fields.values():
+            if isinstance(field, RepeatedField):
+                field.catalog = self.catalog
+
+    @staticmethod
+    def table_of(catalog: Catalog) -> Table:
+        """The table whose rows are filtered."""
+        raise NotImplementedError
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """What was not understood, a sentence each; empty when every value was."""
+        unknown = [
+            f"There is no filter called “{name[:60]}”. Remove it from the address."
+            for name in self.data
+            if name not in self.filters and not self._is_neutral(name)
+        ]
+        wrong = [
+            f"{self.filters[name].label}: {message}"
+            for name, messages in self.form.errors.items()
+            for message in messages
+        ]
+        return unknown + wrong
+
+    @staticmethod
+    def _is_neutral(name: str) -> bool:
+        return name in NEUTRAL_PARAMETERS or name.startswith("utm_")
+
+    @cached_property
+    def cleaned(self) -> Mapping[str, Any]:
+        return {} if self.problems else self.form.cleaned_data
+
+    def rows(self, *, without: Collection[str] = ()) -> Rows:
+        """The rows that match, leaving the filters named in ``without`` aside."""
+        rows = self.all_rows
+        if self.problems:
+            return rows.none()
+        for name, mask in self.masks.items():
+            if name not in without:
+                rows = rows.where(mask)
+        return rows
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        """Which rows each filter in force lets through, by the filter's name."""
+        masks = {}
+        for name, value in self.cleaned.items():
+            if value and not isinstance(self.filters[name], ReadByTheSet):
+                masks[name] = self.filters[name].filter(self.all_rows, value).mask
+        return masks
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching rows, each with the number of things that it stands for."""
+        return self.rows(without=without).count()
+
+    @cached_property
+    def counted(self) -> Counted:
+        """``count`` with nothing left aside: the total, the page and the facets all start here."""
+        return self.count()
+
+    @property
+    def total(self) -> int:
+        """How many images or datasets match."""
+        return self.counted.total
+
+    @cached_property
+    def parsed_query(self) -> ParsedQuery:
+        """The terms that the search box names, as far as they are filters of this set."""
+        return self._whole_query.only(self.filters, dropping=self.not_asked_here)
+
+    @cached_property
+    def _whole_query(self) -> ParsedQuery:
+        return parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
+
+    @property
+    def ignored_words(self) -> list[str]:
+        """Words of the query that this set cannot act on."""
+        return [m.words for m in self._whole_query.matches if m.name in self.not_asked_here]
+
+    def _ask_query(self) -> Iterator[Mask]:
+        """A mask for each group of the query's terms, any of which will do."""
+        for group in self.parsed_query.groups:
+            yield np.logical_or.reduce([self._ask(match) for match in group])
+
+    def _ask(self, match: Match) -> Mask:
+        rows = self.filters[match.name].filter(self.all_rows, match.values)
+        return rows.mask
+
+    def active_filters(self) -> Iterator[ActiveFilter]:
+        """Every value in force, in the order of the filters."""
+        for name, value in self.cleaned.items():
+            if not value or name == "label_mode":
+                continue
+            title = str(self.filters[name].label)
+            if name == "label" and self.cleaned.get("label_mode") == "all":
+                title = "Label (all must be there)"
+            if name == "image":
+                # Hundreds of ids say nothing to people: they count as one filter.
+                ids = ",".join(str(pk) for pk in value)
+                yield ActiveFilter(name, title, ids, f"{len(value):,}")
+                continue
+            for item in value if isinstance(value, list) else [value]:
+                yield self._describe(name, title, item)
+
+    def _describe(self, name: str, title: str, item: Any) -> ActiveFilter:
+        if isinstance(item, TermRef):
+            return ActiveFilter(name, title, item.code, item.name)
+        names = getattr(self.filters[name].field, "names", {})
+        return ActiveFilter(name, title, str(item), names.get(item, str(item)))
+
+    def snapshot(self) -> dict[str, Any]:
+        """The filters in force as JSON: codes, slugs and choices, never database ids of terms."""
+        return {
+            name: [item.code if isinstance(item, TermRef) else item for item in value]
+            if isinstance(value, list)
+            else value
+            for name, value in self.cleaned.items()
+            if value
+        }
+
+
+class DatasetFilterSet(CatalogFilterSet):
+    """Filters of ``/datasets/``."""
+
+    model = Dataset
+    not_asked_here = ("sex", "age")
+    q = QueryFilter(label="Search")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
+    size = ChoiceFilter(
+        "size",
+        {code: number for number, (code, _) in enumerate(SIZE_CHOICES)},
+        choices=SIZE_CHOICES,
+        what="a size",
+        label="Size",
+    )
+    local = ChoiceFilter(
+        "local",
+        {"1": 1, "0": 0},
+        choices=LOCAL_CHOICES,
+        what="a choice for local copies",
+        label="Local copy",
+    )
+
+    @staticmethod
+    def table_of(catalog: Catalog) -> Table:
+        return catalog.datasets
+
+    @cached_property
+    def ranks(self) -> dict[int, float] | None:
+        """How well each dataset that the query finds fits it; None where there is no query.
+
+        First by its words as they are, then by the terms that they name, then by similar titles.
+        """
+        text = self.cleaned.get("q")
+        if not text:
+            return None
+        return self._by_words or self._by_terms or rank_similar_titles(text)
+
+    @cached_property
+    def _by_words(self) -> dict[int, float]:
+        return rank_datasets(self.cleaned["q"])
+
+    @cached_property
+    def _by_terms(self) -> dict[int, float]:
+        """Datasets that have every term that the query names and hold its other words."""
+        if not self.parsed_query.groups:
+            return {}
+        rows = self.all_rows
+        for mask in self._ask_query():
+            rows = rows.where(mask)
+        words = self.parsed_query.search_text
+        fitting = rank_datasets(words) if words else None
+        ids = rows.ids().tolist()
+        return {pk: 0.0 if fitting is None else fitting[pk]
+                for pk in ids if fitting is None or pk in fitting}  # fmt: skip
+
+    @property
+    def found_by_words(self) -> bool:
+        """Whether there is a query, and datasets hold its very words."""
+        return bool(self.cleaned.get("q")) and bool(self._by_words)
+
+    @property
+    def found_by_terms(self) -> bool:
+        """Whether the query found by the terms that it names, and not by its words."""
+        return self.ranks is not None and not self._by_words and bool(self._by_terms)
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        masks = super().masks
+        if self.ranks is not None:
+            masks["q"] = self.catalog.datasets.columns["dataset"].any_of(self.ranks)
+        return masks
+
+
+class ImageFilterSet(CatalogFilterSet):
+    """Filters of ``/images/`` and of every collection; they work on image profiles.
+
+    Free words and picked images cannot be told from a profile: ``image_condition`` is what they
+    ask of single images, and is None where profiles alone decide.
+    """
+
+    model = Image
+    q = QueryFilter(label="Search")
+    dataset = DatasetFilter("dataset", label="Dataset")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    label = TermFilter("label", label="Label")
+    label_mode = ModeFilter(choices=LABEL_MODES, label="Labels")
+    not_label = TermFilter("label", exclude=True, label="Without label")
+    sex = ChoiceFilter(
+        "sex",
+        {code: SEX_CODES["" if code == UNKNOWN else code] for code, _ in SEX_CHOICES},
+        choices=SEX_CHOICES,
+        what="a sex",
+        label="Sex",
+    )
+    age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
+    local = ChoiceFilter(
+        "local", {"1": 1, "0": 0}, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
+    )
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
+    image = PickedFilter(max_images=settings.COLLECTION_MAX_PICKED, label="Picked images")
+
+    @classmethod
+    def of_dataset(cls, slug: str, *, catalog: Catalog | None = None, **more: str) -> Self:
+        """The images of one dataset, narrowed by ``more`` filters."""
+        return cls(QueryDict(urlencode({"dataset": slug, **more})), catalog=catalog)
+
+    @staticmethod
+    def table_of(catalog: Catalog) -> Table:
+        return catalog.images
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        """As for every set, and one for each group of the query's terms."""
+        masks = super().masks
+        labels = self.cleaned.get("label")
+        if labels and self.cleaned.get("label_mode") == "all":
+            column = self.catalog.images.columns["label"]
+            assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
+            masks["label"] = column.all_of(ref.id for ref in labels)
+        masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
+        return masks
+
+    @cached_property
+    def image_condition(self) -> Q | None:
+        """What is asked of single images beyond their profiles; None where nothing is."""
+        condition = Q()
+        if picked := self.cleaned.get("image"):
+            condition &= Q(pk__in=picked)
+        if self.parsed_query.rest:
+            condition &= Q(dataset__in=list(self._named_datasets)) | self._named_images
+        return condition or None
+
+    @cached_property
+    def _named_datasets(self) -> dict[int, float]:
+        text = self.parsed_query.search_text
+        return rank_datasets(text) or rank_similar_titles(text)
+
+    @cached_property
+    def _named_images(self) -> Q:
+        """Images by their own id, or its first characters."""
+        words = " ".join(word.text for word in self.parsed_query.words if not word.is_excluded)
+        of_active = Q(dataset__in=self.catalog.datasets.ids.tolist())
+        if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
+            return of_active & Q(source_id=words)
+        return of_active & Q(source_id__startswith=words)
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching profiles, each with the number of its images that match."""
+        rows = self.rows(without=without)
+        if self.image_condition is None:
+            return rows.count()
+        weights = self._matching_images
+        if rows.mask is not None:
+            weights = np.where(rows.mask, weights, 0)
+        places = np.flatnonzero(weights)
+        return Counted(rows.table, places, weights[places])
+
+    @cached_property
+    def _matching_images(self) -> Any:
+        """(profiles,) numbers of images that meet the image condition alone."""
+        table = self.catalog.images
+        if self.cleaned.get("image") or not self.parsed_query.rest:
+            return self._count_by_profile(self.image_condition or Q())
+        # Whole datasets that the words name are known from their profiles.
+        named = table.columns["dataset"].any_of(self._named_datasets)
+        others = self._count_by_profile(self._named_images)
+        return np.where(named, table.weights, others)
+
+    def _count_by_profile(self, condition: Q) -> Any:
+        table = self.catalog.images
+        images = Image.objects.filter(condition, profile__isnull=False).order_by()
+        pairs = list(images.values_list("profile").annotate(n=Count("pk")))
+        ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
+        places = np.searchsorted(table.ids, ids)
+        known = np.isin(ids, table.ids)
+        weights = np.zeros(len(table), dtype=np.int64)
+        weights[places[known]] = np.array([n for _, n in pairs], dtype=np.int64)[known]
+        return weights
+
+    def images(self) -> ImageQuerySet:
+        """The matching images, in no order."""
+        ids = self.rows().ids().tolist()
+        # One array is read much faster than a list of ten thousand parameters.
+        of_profiles = RawSQL(
+            "catalog_image.profile_id = ANY(%s::bigint[])",
+            ["{" + ",".join(map(str, ids)) + "}"],
+            output_field=BooleanField(),
+        )
+        images = Image.objects.filter(of_profiles)
+        return images.filter(self.image_condition) if self.image_condition else images
+
+    def count_files(self) -> tuple[int, int]:
+        """How many of the matching images have a file here, and their bytes."""
+        if self.image_condition is None:
+            table = self.catalog.images
+            local = self.rows().where(table.columns["local"].any_of([1])).positions()
+            assert local is not None  # noqa: S101 - tells the type checker
+            assert table.num_bytes is not None  # noqa: S101
+            return int(table.weights[local].sum()), int(table.num_bytes[local].sum())
+        sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
+        return sums["files"] or 0, sums["size"] or 0

@@ -1,0 +1,110 @@
+"""Keyset paging over images in (profile, id) order.
+
+No page costs more than another: the profiles in order tell which images come next, so that only
+those of one page are read.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+
+from catalog.models import Image
+from catalog.querysets import ImageQuerySet
+from catalog.search.cards import Tile, fetch_tiles
+from catalog.search.filters import ImageFilterSet
+
+PAGE_SIZE = 50
+_CURSOR = re.compile(r"(after|before)-(\d{1,18})-(\d{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two images: just after or just before the one named."""
+
+    direction: str
+    profile_id: int
+    image_id: int
+
+    def __str__(self) -> str:
+        return f"{self.direction}-{self.profile_id}-{self.image_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Images of one page, and the ``page`` parameters of its neighbours, empty at an end."""
+
+    images: list[Tile]
+    previous: str = ""
+    next: str = ""
+
+
+def parse_cursor(text: str) -> Cursor | None:
+    """Read a ``page`` parameter; None for the first page.
+
+    Raises:
+        ValidationError: the parameter is not one that a page of ours has given out.
+    """
+    if not text:
+        return None
+    if not (match := _CURSOR.fullmatch(text)):
+        raise ValidationError("This page number is not known. Start from the first page.")
+    return Cursor(match[1], int(match[2]), int(match[3]))
+
+
+def fetch_page(filters: ImageFilterSet, cursor: Cursor | None, *, size: int = PAGE_SIZE) -> Page:
+    """The page of matching images at ``cursor``, at most ``size`` of them."""
+    backwards = cursor is not None and cursor.direction == "before"
+    found = _fetch(filters, cursor, size + 1, backwards=backwards)
+    has_more = len(found) > size
+    images = found[:size][::-1] if backwards else found[:size]
+    if not images:
+        return Page([])
+    first, last = images[0], images[-1]
+    has_previous = has_more if backwards else cursor is not None
+    has_next = True if backwards else has_more
+    return Page(
+        images,
+        f"before-{first.profile_id}-{first.pk}" if has_previous else "",
+        f"after-{last.profile_id}-{last.pk}" if has_next else "",
+    )
+
+
+def _fetch(
+    filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
+) -> list[Tile]:
+    profiles = _next_profiles(filters, cursor, limit, backwards=backwards)
+    images = Image.objects.filter(profile_id__in=profiles)
+    if filters.image_condition is not None:
+        images = images.filter(filters.image_condition)
+    images = _beyond(images, cursor)
+    order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
+    return fetch_tiles(filters.catalog, images.order_by(*order)[:limit])
+
+
+def _next_profiles(
+    filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
+) -> list[int]:
+    """The profiles, from the cursor on, that hold the next ``limit`` images."""
+    ids, counts = filters.counted.pairs()
+    if backwards:
+        ids, counts = ids[::-1], counts[::-1]
+    if cursor:
+        beyond = ids <= cursor.profile_id if backwards else ids >= cursor.profile_id
+        ids, counts = ids[beyond], counts[beyond]
+    # Some images of the cursor's own profile lie behind it: that one never fills the page.
+    own = 1 if cursor and len(ids) and ids[0] == cursor.profile_id else 0
+    full = int(np.searchsorted(np.cumsum(counts[own:]), limit)) + 1
+    return ids[: own + full].tolist()
+
+
+def _beyond(images: ImageQuerySet, cursor: Cursor | None) -> ImageQuerySet:
+    if cursor is None:
+        return images
+    side = "lt" if cursor.direction == "before" else "gt"
+    return images.filter(
+        Q(**{f"profile_id__{side}": cursor.profile_id})
+        | Q(profile_id=cursor.profile_id, **{f"id__{side}": cursor.image_id})
+    )

@@ -1,0 +1,181 @@
+"""From words to filters: the longest spelling wins, from the left."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from catalog.search.query.parsed import Match, ParsedQuery, Word
+from catalog.search.query.spellings import Reading, Spellings
+from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
+from catalog.search.query.words import NEGATIONS, REFUSALS, STOP_WORDS, read_ages
+from vocab.text import normalize
+
+_REFUSAL_REACH = 3
+
+
+def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
+    """Split ``text`` into filters and other words; the longest spelling wins, from the left.
+
+    Words in quotes are plain words. Words that punctuation joins ("TCGA-BRCA", "a_01.png", an id)
+    are taken apart only where every part means something; else they stay whole. A label after
+    "no", "without" or a minus sign becomes ``not_label``. Never raises.
+    """
+    clean = clean_text(text)
+    matches: list[Match] = []
+    words: list[Word] = []
+    at = 0
+    for quoted in [*QUOTED.finditer(clean), None]:
+        end = quoted.start() if quoted else len(clean)
+        stretch = _Stretch(clean[:end], cut_pieces(clean, at, end, spellings), spellings)
+        stretch.read()
+        matches += stretch.matches
+        words += stretch.words
+        if quoted:
+            words += read_phrase(clean, quoted)
+            at = quoted.end()
+    return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words))
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """The words up to a quoted phrase or the end of ``text``, read from the left.
+
+    The methods ``_read_…`` take the place of a word and give the place to go on from, or 0 where
+    they read nothing.
+    """
+
+    text: str
+    pieces: list[Piece]
+    spellings: Spellings
+    matches: list[Match] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
+
+    def read(self) -> None:
+        at = 0
+        while at < len(self.pieces):
+            read = self._read_ages(at) or self._read_spelling(at) or self._read_negation(at)
+            at = read or self._leave(at, at + 1)
+
+    def _read_ages(self, at: int) -> int:
+        first = self.pieces[at]
+        if first.is_excluded or (at and self.pieces[at - 1].chunk == first.chunk):
+            return 0
+        for end, low, high in read_ages(self.text, first.start):
+            stop = next((i for i, p in enumerate(self.pieces) if p.start >= end), len(self.pieces))
+            cuts = (
+                stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
+            )
+            if not cuts and (reading := self.spellings.find_ages(low, high)):
+                return self._take(at, stop, reading, end=end)
+        return 0
+
+    def _read_spelling(self, at: int) -> int:
+        stop, reading = self._find(at)
+        if not reading or self.pieces[at].is_excluded:
+            return 0
+        if not reading.name or self._is_refused(at, reading):
+            return self._leave(at, stop)
+        return self._take(at, stop, reading)
+
+    def _read_negation(self, at: int) -> int:
+        """A negated label, and those that "or" adds; anything else that is negated stays text."""
+        begin = at if self.pieces[at].is_excluded else self._skip_negation(at)
+        stop, reading = self._find(begin)
+        if not reading or (begin == at and not self.pieces[at].is_excluded):
+            return 0
+        if not reading.labels:
+            return self._leave_excluded(at, begin, stop)
+        readings = [reading]
+        while self._says_or(stop):
+            further, reading = self._find(stop + 1)
+            if not reading or not reading.labels or self.pieces[stop + 1].is_excluded:
+                break
+            readings.append(reading)
+            stop = further
+        return self._take(at, stop, _negate(readings))
+
+    def _leave_excluded(self, at: int, begin: int, stop: int) -> int:
+        """What is negated and no label: words that texts shall not hold."""
+        start, end = self.pieces[at].start, self.pieces[stop - 1].end
+        words = self.text[self.pieces[begin].start : end]
+        self.words.append(Word(words, start, end, is_quoted=" " in words, is_excluded=True))
+        return stop
+
+    def _says_or(self, at: int) -> bool:
+        return at < len(self.pieces) - 1 and self.pieces[at].word in ("or", "nor")
+
+    def _skip_negation(self, at: int) -> int:
+        """Where what is negated begins; ``at`` itself where nothing is."""
+        for words in NEGATIONS:
+            stop = at + len(words)
+            if stop < len(self.pieces) and self._fits(at, stop) and self._words(at, stop) == words:
+                return stop
+        return at
+
+    def _find(self, at: int) -> tuple[int, Reading | None]:
+        """The longest spelling that begins at ``at`` and where it stops."""
+        reach = self.spellings.longest_from(self.pieces[at].word)
+        for stop in range(min(at + reach, len(self.pieces)), at, -1):
+            if self._fits(at, stop) and (reading := self.spellings.find(self._words(at, stop))):
+                return stop, reading
+        return at, None
+
+    def _fits(self, at: int, stop: int) -> bool:
+        whole = self.pieces[at].may_start and self.pieces[stop - 1].may_end
+        return whole and not any(piece.is_excluded for piece in self.pieces[at + 1 : stop])
+
+    def _words(self, at: int, stop: int) -> tuple[str, ...]:
+        return tuple(piece.word for piece in self.pieces[at:stop])
+
+    def _is_refused(self, at: int, reading: Reading) -> bool:
+        """Whether commercial use is said not to be allowed: "not licensed for commercial use"."""
+        if reading.values != self.spellings.commercial.values:
+            return False
+        taken = self.matches[-1].end if self.matches else 0
+        before = self.pieces[max(at - _REFUSAL_REACH, 0) : at]
+        return any(piece.word in REFUSALS for piece in before if piece.start >= taken)
+
+    def _take(self, at: int, stop: int, reading: Reading, end: int = 0) -> int:
+        start = self.pieces[at].start - self.pieces[at].is_excluded
+        end = max(end, self.pieces[stop - 1].end)
+        words = self.text[start:end]
+        names = self.spellings.names_of(reading)
+        self.matches.append(
+            Match(
+                words,
+                reading.name,
+                reading.values,
+                names,
+                start,
+                end,
+                reading.meant,
+            )
+        )
+        return stop
+
+    def _leave(self, at: int, stop: int) -> int:
+        """Put words aside as text, closed chunks whole and without stop words."""
+        while at < stop:
+            end = at + 1
+            while not self.pieces[end - 1].may_end:
+                end += 1
+            if not STOP_WORDS.issuperset(self._words(at, end)):
+                start, last = self.pieces[at].start, self.pieces[end - 1].end
+                is_excluded = self.pieces[at].is_excluded
+                self.words.append(Word(self.text[start:last], start, last, is_excluded=is_excluded))
+            at = end
+        return at
+
+
+def _negate(readings: Sequence[Reading]) -> Reading:
+    labels = dict.fromkeys(label for reading in readings for label in reading.labels)
+    meant = " or ".join(reading.meant for reading in readings if reading.meant)
+    return Reading("not_label", tuple(labels), meant=meant)
+
+
+def _mark_alternatives(text: str, matches: Sequence[Match]) -> Iterator[Match]:
+    for before, match in zip([None, *matches], matches, strict=False):
+        between = text[before.end : match.start] if before else ""
+        words = set(normalize(between).split())
+        says_or = "or" in words or "/" in between
+        is_alternative = says_or and words <= {"or", "and"} and '"' not in between
+        yield replace(match, is_alternative=is_alternative)

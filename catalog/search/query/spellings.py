@@ -1,0 +1,265 @@
+"""Every spelling that a query may hold, and the search for what was meant by a typo. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from catalog.search.query.forms import (
+    MIN_LETTERS,
+    is_opposite,
+    loosen,
+    may_hold_typo,
+    singular,
+    sound_of,
+)
+from catalog.search.query.words import (
+    AGE_WORDS,
+    COMMERCIAL_PHRASES,
+    ORDINARY_WORDS,
+    PHRASES,
+    PLAIN_PHRASES,
+    REFUSALS,
+    STOP_WORDS,
+    TOO_COMMON,
+)
+from vocab.text import TermRef, normalize
+
+MAX_WORDS_LOOSELY = 6
+MIN_LETTERS_FOR_TWO = 8
+# A typo in the first letter is rare; a word spelt as it sounds is likelier than a random slip.
+FIRST_LETTER_COST = 0.5
+SPELT_BY_EAR_COST = 0.75
+REMEMBERED_WORDS = 4096
+
+# A term, or the code of a choice of the filters sex, age and local.
+Value = TermRef | str
+Meaning = tuple[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a spelling means: any of ``values`` of the filter ``name``; no name: plain words.
+
+    ``others`` are the terms of other vocabularies that go by the same spelling. ``meant`` is the
+    normal form of the spelling where the words had a typo.
+    """
+
+    name: str
+    values: tuple[Value, ...] = ()
+    others: tuple[TermRef, ...] = ()
+    meant: str = ""
+
+    @property
+    def meaning(self) -> Meaning:
+        return self.name, self.values
+
+    @property
+    def labels(self) -> tuple[TermRef, ...]:
+        """The labels among everything that the spelling may mean."""
+        every = (*self.values, *self.others)
+        return tuple(v for v in every if isinstance(v, TermRef) and v.vocabulary == "label")
+
+
+PLAIN = Reading("")
+
+
+class Spellings:
+    """All spellings, looked up word for word, loosely, or with a typo. Build once, share freely.
+
+    ``terms`` maps normal forms to terms, in the order in which vocabularies are preferred.
+    ``commercial`` are the licences that allow commercial use. ``choices`` gives the codes and names
+    of the filters ``sex``, ``age`` (bands such as 60-69) and ``local``; a filter that is left out
+    is not read from queries. ``known_words`` are words that are right as they are (of titles,
+    descriptions): they are never corrected. ``names`` are slugs and short titles of datasets:
+    typed as one word, with dashes, they are not taken apart.
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, Sequence[TermRef]],
+        *,
+        commercial: Sequence[TermRef] = (),
+        choices: Mapping[str, Iterable[tuple[str, str]]] | None = None,
+        known_words: Iterable[str] = (),
+        names: Iterable[str] = (),
+    ) -> None:
+        offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
+        self._bands = _read_bands(offered.get("age", ()))
+        self._offered = offered
+        self.commercial = Reading("license", tuple(commercial))
+        self._readings = self._read_phrases(offered)
+        for key, refs in terms.items():
+            if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
+                self._readings[key] = _choose_vocabulary(key, refs)
+        self._loose = self._index_loosely()
+        self._names = frozenset(normalize(name) for name in names)
+        words = {word for key in self._readings for word in key.split()}
+        listed = {word for text in known_words for word in normalize(text).split()}
+        named = {word for name in self._names for word in name.split()}
+        self._known = words | listed | named | STOP_WORDS | TOO_COMMON | ORDINARY_WORDS | REFUSALS
+        targets = sorted(w for w in words if w.isalpha() and len(w) >= MIN_LETTERS - 1)
+        self._by_length = _group((len(word), word) for word in targets)
+        self._by_sound = _group((sound_of(word), word) for word in targets)
+        self._sounds_by_length = _group((len(sound), sound) for sound in self._by_sound)
+        self._longest: dict[str, int] = {}
+        for parts in map(str.split, self._readings):
+            self._longest[parts[0]] = max(len(parts), self._longest.get(parts[0], 0))
+        self._candidates = lru_cache(REMEMBERED_WORDS)(self._find_candidates)
+
+    def find(self, words: Sequence[str], *, with_typo: bool = True) -> Reading | None:
+        """What these words mean, taken together; None: nothing, or several things alike.
+
+        ``words`` are normal forms. The very spelling wins over one that differs in spaces, little
+        words or a plural, and that wins over one with a typo in one of its words.
+        """
+        if reading := self._readings.get(" ".join(words)):
+            return reading
+        if len(words) > MAX_WORDS_LOOSELY:
+            return None
+        if key := self._find_loosely(words):
+            return self._readings[key]
+        return self._correct(words) if with_typo else None
+
+    def names_of(self, reading: Reading) -> tuple[str, ...]:
+        """The values as people read them."""
+        return tuple(
+            value.name if isinstance(value, TermRef) else self._offered[reading.name][value]
+            for value in reading.values
+        )
+
+    def longest_from(self, word: str) -> int:
+        """How many words a spelling that begins with ``word`` may have, as typed."""
+        return max(self._longest.get(word, 0), MAX_WORDS_LOOSELY)
+
+    def is_name(self, words: Sequence[str]) -> bool:
+        """Whether these words are a dataset's name and no spelling of a term."""
+        key = " ".join(words)
+        return key in self._names and key not in self._readings
+
+    def find_ages(self, low: int | None, high: int | None) -> Reading | None:
+        """The age bands from year ``low`` to ``high``, inclusive; None where they do not fit."""
+        lows, highs = {first for first, _, _ in self._bands}, {last for _, last, _ in self._bands}
+        if (low is not None and low not in lows) or (high is not None and high not in highs):
+            return None
+        codes = tuple(
+            code
+            for first, last, code in self._bands
+            if (low is None or first >= low) and (high is None or last <= high)
+        )
+        return Reading("age", codes) if codes else None
+
+    def _read_phrases(self, offered: Mapping[str, Mapping[str, str]]) -> dict[str, Reading]:
+        readings = dict.fromkeys(PLAIN_PHRASES, PLAIN)
+        if self.commercial.values:
+            readings |= dict.fromkeys(COMMERCIAL_PHRASES, self.commercial)
+        for (name, code), phrases in PHRASES.items():
+            if code in offered.get(name, {}):
+                readings |= dict.fromkeys(phrases, Reading(name, (code,)))
+        for word, (low, high) in AGE_WORDS.items():
+            if bands := self.find_ages(low, high):
+                readings[word] = bands
+        return readings
+
+    def _index_loosely(self) -> dict[str, str]:
+        """From loose forms to spellings; a form that may mean several things is left out."""
+        buckets: dict[str, list[str]] = {}
+        for key in self._readings:
+            if loose := loosen(key.split()):
+                buckets.setdefault(loose, []).append(key)
+        index = {}
+        for loose, keys in buckets.items():
+            chosen = [key for key in keys if key.replace(" ", "") == loose] or keys
+            if len({self._readings[key].meaning for key in chosen}) == 1:
+                index[loose] = chosen[0]
+        return index
+
+    def _find_loosely(self, words: Sequence[str]) -> str | None:
+        loose = loosen(words)
+        return self._loose.get(loose) if loose else None
+
+    def _correct(self, words: Sequence[str]) -> Reading | None:
+        """The one best spelling that differs by a typo in one word."""
+        wrong = [at for at, word in enumerate(words) if not self._is_known(word)]
+        if len(wrong) != 1 or not may_hold_typo(words[wrong[0]]):
+            return None
+        best: dict[Meaning, tuple[float, str]] = {}
+        for candidate, cost in self._candidates(words[wrong[0]]):
+            fixed = [*words[: wrong[0]], candidate, *words[wrong[0] + 1 :]]
+            key = " ".join(fixed)
+            if found := key if key in self._readings else self._find_loosely(fixed):
+                meaning = self._readings[found].meaning
+                best[meaning] = min((cost, found), best.get(meaning, (cost, found)))
+        ranked = sorted(best.values())
+        if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
+            return None
+        return replace(self._readings[ranked[0][1]], meant=ranked[0][1])
+
+    def _is_known(self, word: str) -> bool:
+        return word in self._known or singular(word) in self._known
+
+    def _find_candidates(self, word: str) -> tuple[tuple[str, float], ...]:
+        """Words of spellings near to ``word``, each with how far it is."""
+        costs: dict[str, float] = {}
+        for form in {word, singular(word)}:
+            if may_hold_typo(form):
+                for target, cost in self._measure(form):
+                    if not is_opposite(form, target):
+                        costs[target] = min(cost, costs.get(target, cost))
+        return tuple(costs.items())
+
+    def _measure(self, word: str) -> Iterable[tuple[str, float]]:
+        limit = 2 if len(word) >= MIN_LETTERS_FOR_TWO else 1
+        for target, edits in _find_near(word, self._by_length, limit):
+            yield target, edits + FIRST_LETTER_COST * (target[0] != word[0])
+        sound = sound_of(word)
+        for heard, edits in _find_near(sound, self._sounds_by_length, limit - 1):
+            cost = edits + SPELT_BY_EAR_COST + FIRST_LETTER_COST * (heard[0] != sound[0])
+            for target in self._by_sound[heard]:
+                yield target, cost
+
+
+def _find_near(
+    word: str, by_length: Mapping[int, Sequence[str]], limit: int
+) -> Iterable[tuple[str, int]]:
+    """The words within ``limit`` edits (a transposition is one), each with how many they are."""
+    for length in range(len(word) - limit, len(word) + limit + 1):
+        for found, edits, _ in process.extract(
+            word, by_length.get(length, ()), scorer=OSA.distance, score_cutoff=limit, limit=None
+        ):
+            yield found, edits
+
+
+def _group(pairs: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
+    groups: dict[Any, list[str]] = {}
+    for key, word in pairs:
+        groups.setdefault(key, []).append(word)
+    return groups
+
+
+def _choose_vocabulary(key: str, refs: Sequence[TermRef]) -> Reading:
+    """The first vocabulary counts, but a tag's own name wins over a label's alias.
+
+    "Cancer" is the tag Cancer rather than another word for the finding Malignant.
+    """
+    chosen = refs[0].vocabulary
+    if chosen == "label" and not any(_is_own(key, r) for r in refs if r.vocabulary == "label"):
+        chosen = next((r.vocabulary for r in refs if _is_own(key, r)), chosen)
+    values = tuple(dict.fromkeys(ref for ref in refs if ref.vocabulary == chosen))
+    return Reading(chosen, values, tuple(ref for ref in refs if ref.vocabulary != chosen))
+
+
+def _is_own(key: str, ref: TermRef) -> bool:
+    return key in (normalize(ref.code), normalize(ref.name))
+
+
+def _read_bands(codes: Iterable[str]) -> list[tuple[int, int, str]]:
+    bands = []
+    for code in codes:
+        low, _, high = code.partition("-")
+        if low.isdecimal() and high.isdecimal():
+            bands.append((int(low), int(high), code))
+    return bands

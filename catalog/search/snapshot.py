@@ -1,0 +1,276 @@
+"""The catalog as filters need it, kept in each process's memory.
+
+Profiles and datasets are small tables: a million images make some ten thousand profiles. Read
+once and kept as columns, they answer every facet in milliseconds. ``current_catalog`` asks the
+database for one stamp and reads again only the datasets that have changed since; triggers give a
+dataset and the vocabularies a new number with every change, so that nothing can be forgotten.
+"""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connection
+from django.db.models import OuterRef
+
+from catalog.models import Dataset
+from catalog.search.columns import Column, Ints, SetColumn, Table
+from catalog.search.filter_choices import (
+    AGE_CHOICES,
+    LOCAL_CHOICES,
+    SEX_CHOICES,
+    SEX_CODES,
+    UNKNOWN_AGE,
+    size_code,
+)
+from catalog.search.query import Spellings
+from vocab.lookup import Vocabularies, current_vocabularies
+from vocab.text import TermRef, normalize
+
+_WORD = re.compile(r"\w+")
+
+
+class Stamp(NamedTuple):
+    """Equal stamps mean an unchanged catalog: numbers are never given out twice."""
+
+    vocabularies: int
+    num_datasets: int
+    sum_of_versions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Active datasets and their profiles, as they were at one stamp; never written to.
+
+    ``datasets`` is ascending by id, ``images`` has a row for each profile and ``refs`` a
+    reference to each dataset, by slug. ``titles`` and ``versions`` are by id.
+    """
+
+    stamp: Stamp
+    vocabularies: Vocabularies
+    spellings: Spellings
+    datasets: Table
+    images: Table
+    refs: Mapping[str, TermRef]
+    titles: Mapping[int, str]
+    versions: Mapping[int, int]
+
+    def still_holds(self, dataset_ids: Iterable[int]) -> bool:
+        """Whether nothing has been committed to these datasets since."""
+        ids = list(dataset_ids)
+        now = dict(Dataset.objects.filter(pk__in=ids).values_list("pk", "version"))
+        return all(now.get(pk) == self.versions.get(pk) for pk in ids)
+
+
+class _Block(NamedTuple):
+    """The profiles of one dataset: columns of equal length; ``label_sets`` are interned."""
+
+    ids: Ints
+    area: Ints
+    modality: Ints
+    label_sets: Ints
+    sex: Ints
+    age: Ints
+    local: Ints
+    num_images: Ints
+    num_bytes: Ints
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What survives from one stamp to the next."""
+
+    catalog: Catalog | None = None
+    datasets: dict[int, dict[str, Any]] = field(default_factory=dict)
+    blocks: dict[int, _Block] = field(default_factory=dict)
+    label_sets: dict[str, int] = field(default_factory=dict)
+    members: list[list[int]] = field(default_factory=list)
+
+
+_kept = _Kept()
+_lock = threading.Lock()
+
+
+def read_stamp() -> Stamp:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce((SELECT version FROM vocab_vocabularyversion), 0), count(*),"
+            " coalesce(sum(version), 0)::bigint FROM catalog_dataset"
+        )
+        return Stamp(*cursor.fetchone())
+
+
+def current_catalog() -> Catalog:
+    """The catalog as it is now; a single small query where nothing has changed."""
+    stamp = read_stamp()
+    with _lock:
+        if _kept.catalog is None or _kept.catalog.stamp != stamp:
+            _kept.catalog = _load(stamp)
+        return _kept.catalog
+
+
+def _load(stamp: Stamp) -> Catalog:
+    try:
+        _load_blocks(_load_datasets())
+    except BaseException:
+        # Half of it may have been read: the next request starts from nothing.
+        _kept.datasets.clear()
+        _kept.blocks.clear()
+        raise
+    vocabularies = current_vocabularies()
+    rows = [_kept.datasets[pk] for pk in sorted(_kept.datasets)]
+    datasets = _make_datasets(rows)
+    return Catalog(
+        stamp=stamp,
+        titles={row["id"]: row["title"] for row in rows},
+        versions={row["id"]: row["version"] for row in rows},
+        vocabularies=vocabularies,
+        spellings=Spellings(
+            vocabularies.all_spellings(),
+            commercial=vocabularies.commercial,
+            choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES},
+            known_words=_known_words(rows),
+            names=[row["slug"] for row in rows],
+        ),
+        datasets=datasets,
+        images=_make_images(datasets),
+        refs={row["slug"]: TermRef("dataset", row["id"], row["slug"], row["title"])
+              for row in rows},
+    )  # fmt: skip
+
+
+_PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
+          "local_path")  # fmt: skip
+
+
+def _load_datasets() -> set[int]:
+    """Read datasets that are new or changed, forget those that are gone; the ids of the former."""
+    versions = dict(Dataset.objects.active().order_by().values_list("id", "version"))
+    kept = _kept.datasets
+    changed = {pk for pk, v in versions.items() if pk not in kept or kept[pk]["version"] != v}
+    for pk in kept.keys() - versions.keys():
+        del kept[pk]
+        _kept.blocks.pop(pk, None)
+    rows = Dataset.objects.active().filter(pk__in=changed).order_by()
+    for row in rows.values(*_PLAIN, **{_ids(name): _select_ids(name) for name in _MANY}):
+        row["named"] = _words_of(f"{row['title']} {row['slug']}")
+        row["described"] = _words_of(row.pop("description"))
+        kept[row["id"]] = row
+    return changed
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(normalize(text)))
+
+
+def _known_words(rows: Iterable[dict[str, Any]]) -> set[str]:
+    """Words that are no typos: of titles, and what more than one description uses."""
+    described = Counter(word for row in rows for word in row["described"])
+    common = {word for word, times in described.items() if times > 1}
+    return common.union(*(row["named"] for row in rows))
+
+
+# What a dataset has several of: the table that says so, and its column.
+_MANY: Mapping[str, tuple[Any, str]] = {
+    "modality": (Dataset.modalities.through, "modality_id"),
+    "task": (Dataset.task_types.through, "tasktype_id"),
+    "tag": (Dataset.tags.through, "tag_id"),
+}
+
+
+def _ids(name: str) -> str:
+    return f"{name}_ids"
+
+
+def _select_ids(name: str) -> ArraySubquery:
+    through, column = _MANY[name]
+    return ArraySubquery(through.objects.filter(dataset_id=OuterRef("pk")).values(column))
+
+
+_PROFILES = """
+    SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,
+           coalesce(age_band, %s), is_local::int, num_images, num_bytes
+      FROM catalog_imageprofile
+     WHERE dataset_id = ANY(%s) AND num_images > 0
+     ORDER BY dataset_id, id
+"""
+
+
+def _load_blocks(dataset_ids: Iterable[int]) -> None:
+    wanted = sorted(dataset_ids)
+    for pk in wanted:
+        _kept.blocks.pop(pk, None)
+    with connection.cursor() as cursor:
+        cursor.execute(_PROFILES, [UNKNOWN_AGE, wanted])
+        rows = cursor.fetchall()
+    if not rows:
+        return
+    owner, ids, area, modality, labels, sex, age, local, images, size = zip(*rows, strict=True)
+    columns = [
+        ids, area, modality, [_intern(text) for text in labels],
+        [SEX_CODES[code] for code in sex], age, local, images, size,
+    ]  # fmt: skip
+    arrays = [np.array(column, dtype=np.int64) for column in columns]
+    owners, starts = np.unique(np.array(owner, dtype=np.int64), return_index=True)
+    for pk, *parts in zip(owners.tolist(), *(np.split(a, starts[1:]) for a in arrays), strict=True):
+        _kept.blocks[pk] = _Block(*parts)
+
+
+def _make_datasets(rows: list[dict[str, Any]]) -> Table:
+    def column(values: Iterable[int]) -> Column:
+        return Column.of(np.array(list(values), dtype=np.int64))
+
+    columns: dict[str, Column | SetColumn] = {
+        "dataset": column(row["id"] for row in rows),
+        "area": column(row["area_id"] or 0 for row in rows),
+        "license": column(row["license_id"] or 0 for row in rows),
+        "size": column(size_code(row["size_mb"]) for row in rows),
+        "local": column(int(row["local_path"] != "") for row in rows),
+    }
+    columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
+    ids = np.array([row["id"] for row in rows], dtype=np.int64)
+    return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
+
+
+def _make_images(datasets: Table) -> Table:
+    """All blocks as one table, ascending by profile, with the columns of their datasets."""
+    places = [i for i, pk in enumerate(datasets.ids.tolist()) if pk in _kept.blocks]
+    blocks = [_kept.blocks[int(datasets.ids[i])] for i in places]
+    empty = np.zeros(0, dtype=np.int64)
+    parts = [np.concatenate([empty, *column]) for column in zip(*blocks, strict=True)]
+    joined = _Block(*parts) if parts else _Block(*[empty] * len(_Block._fields))
+    sizes = [len(block.ids) for block in blocks]
+    order = np.argsort(joined.ids, kind="stable")
+    joined = _Block(*(column[order] for column in joined))
+    place = np.repeat(np.array(places, dtype=np.int32), sizes)[order]
+    return Table(
+        joined.ids, _image_columns(joined, place, datasets), joined.num_images, joined.num_bytes
+    )
+
+
+def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Column | SetColumn]:
+    columns: dict[str, Column | SetColumn] = {
+        "area": Column.of(joined.area),
+        "modality": Column.of(joined.modality),
+        "label": SetColumn.of(_kept.members, joined.label_sets.astype(np.int32)),
+        "sex": Column.of(joined.sex),
+        "age": Column.of(joined.age),
+        "local": Column.of(joined.local),
+    }
+    for name in ("dataset", "task", "tag", "license"):
+        columns[name] = datasets.columns[name].through(place)
+    return columns
+
+
+def _intern(text: str) -> int:
+    """The number of a set of labels, given as PostgreSQL spells an array: ``{3,14}``."""
+    if text not in _kept.label_sets:
+        _kept.label_sets[text] = len(_kept.members)
+        inner = text.strip("{}")
+        _kept.members.append([int(part) for part in inner.split(",")] if inner else [])
+    return _kept.label_sets[text]

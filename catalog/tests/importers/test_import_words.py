@@ -1,0 +1,210 @@
+"""A source's words become terms: known ones are found, unknown ones are kept and reported."""
+
+import pytest
+
+from catalog.importers import terms
+from catalog.importers.rows import BadRow, ImageRow, LabelRow
+from catalog.importers.store import ImportStopped, store_images
+from catalog.models import Dataset, Image, ImageLabel
+from catalog.tests.factories import DatasetFactory
+from catalog.tests.importers.import_rows import row
+from catalog.tests.profiles.test_profiles import assert_profiles_are_true
+from vocab.models import Label
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    made: Dataset = DatasetFactory(slug="rays")
+    return made
+
+
+def labeled(*labels: LabelRow | str) -> ImageRow:
+    return row("a", labels=tuple(LabelRow(x) if isinstance(x, str) else x for x in labels))
+
+
+def stored_labels() -> list[tuple]:
+    given = ImageLabel.objects.order_by("label__code")
+    return list(given.values_list("label__code", "finding", "confidence", "metadata_json"))
+
+
+# --- Labels ---
+def test_every_spelling_is_one_label_and_the_sources_word_is_kept(dataset: Dataset) -> None:
+    effusion = LabelFactory(code="effusion", name="Pleural effusion")
+    add_alias(effusion, "fluid in the chest")
+    words = ["effusion", "Pleural effusion", "PLEURAL_EFFUSION", " fluid in the Chest "]
+    rows = [row(str(n), labels=(LabelRow(word),)) for n, word in enumerate(words)]
+    report = store_images(dataset=dataset, rows=rows)
+    kept = ImageLabel.objects.order_by("image__source_id").values_list("metadata_json", flat=True)
+    assert list(kept) == [
+        {"word": "effusion"}, {}, {"word": "PLEURAL_EFFUSION"}, {"word": "fluid in the Chest"}
+    ]  # fmt: skip
+    assert set(ImageLabel.objects.values_list("label", flat=True)) == {effusion.pk}
+    assert report.new_labels == {}
+
+
+def test_a_code_wins_over_a_name_and_a_name_over_an_alias(dataset: Dataset) -> None:
+    first = LabelFactory(code="one", name="Two")
+    second = LabelFactory(code="two", name="Three")
+    third = LabelFactory(code="three-3", name="Four")
+    add_alias(third, "three")
+    rows = [row(word, labels=(LabelRow(word),)) for word in ("one", "two", "three", "four")]
+    store_images(dataset=dataset, rows=rows)
+    found = ImageLabel.objects.order_by("image_id").values_list("image__source_id", "label")
+    assert dict(found) == {
+        "one": first.pk, "two": second.pk, "three": second.pk, "four": third.pk
+    }  # fmt: skip
+
+
+def test_words_for_one_label_are_joined_and_the_best_finding_counts(dataset: Dataset) -> None:
+    LabelFactory(code="effusion", name="Effusion")
+    say = LabelRow
+    rows = [
+        labeled(say("effusion", "negative"), say("Effusion", "positive", 0.4),
+                say("EFFUSION", "positive", 0.7), say("Effusion", "uncertain", 0.9)),
+    ]  # fmt: skip
+    store_images(dataset=dataset, rows=rows)
+    words = {"words": ["effusion", "Effusion", "EFFUSION"]}
+    assert stored_labels() == [("effusion", "positive", 0.7, words)]
+
+    store_images(dataset=dataset, rows=[labeled(say("effusion", "negative", 0.8),
+                                                say("Effusion", "uncertain"))])  # fmt: skip
+    words = {"words": ["effusion", "Effusion"]}
+    assert stored_labels() == [("effusion", "uncertain", None, words)]
+
+    store_images(dataset=dataset, rows=[labeled("Effusion", "Effusion")])
+    assert stored_labels() == [("effusion", "positive", None, {})]
+    assert_profiles_are_true()
+
+
+def test_only_positive_findings_are_filtered_by(dataset: Dataset) -> None:
+    positive = LabelFactory(code="a")
+    rows = [labeled("a", LabelRow("b", "uncertain"), LabelRow("c", "negative", 0.1))]
+    store_images(dataset=dataset, rows=rows)
+    assert Image.objects.get().profile.label_ids == [positive.pk]  # type: ignore[union-attr]
+    assert [each[1] for each in stored_labels()] == ["positive", "uncertain", "negative"]
+    assert_profiles_are_true()
+
+
+def test_words_without_a_term_become_inactive_terms_and_are_listed(dataset: Dataset) -> None:
+    rows = [
+        row("a", labels=(LabelRow("Costophrenic angle blunting"), LabelRow("Ürges Zeug"))),
+        row("b", labels=(LabelRow("costophrenic-angle_blunting"),)),
+        row("c", labels=(LabelRow("肺炎"),)),
+    ]
+    report = store_images(dataset=dataset, rows=rows)
+    assert report.new_labels == {"Costophrenic angle blunting": 2, "Ürges Zeug": 1, "肺炎": 1}
+    labels = {label.name: label for label in Label.objects.all()}
+    assert len(labels) == 3
+    assert not any(label.is_active for label in labels.values())
+    assert labels["Costophrenic angle blunting"].code == "costophrenic-angle-blunting"
+    assert labels["Ürges Zeug"].code == "urges-zeug"
+    assert labels["肺炎"].code.startswith("label-")
+    for label in labels.values():
+        label.full_clean()
+    assert store_images(dataset=dataset, rows=rows).new_labels == {}, "they are terms by now"
+    assert Label.objects.count() == 3
+
+
+@pytest.mark.parametrize(
+    "word", ["ma\x1b[2Jss", "mass\nedema", "ma\u202ess", "ma\x9bss", "a\u200bb"]
+)
+def test_a_word_with_control_characters_is_no_label(dataset: Dataset, word: str) -> None:
+    rejected: list[BadRow] = []
+    rows = [row("a", labels=(LabelRow(word),)), row("b", labels=(LabelRow("left\u00a0mass"),))]
+    store_images(dataset=dataset, rows=rows, on_reject=rejected.append)
+    assert [(bad.source_id, bad.column) for bad in rejected] == [("a", "labels")]
+    assert "It holds control characters" in rejected[0].reason
+    assert Label.objects.get().name == "left\u00a0mass"
+
+
+def test_a_term_that_curators_switched_off_is_used_and_stays_off(dataset: Dataset) -> None:
+    hidden = LabelFactory(code="nothing", name="No Finding", is_active=False)
+    add_alias(hidden, "normal")
+    rows = [row(word, labels=(LabelRow(word),)) for word in ("nothing", "no finding", "Normal")]
+    report = store_images(dataset=dataset, rows=rows)
+    assert report.new_labels == {}
+    assert set(ImageLabel.objects.values_list("label", flat=True)) == {hidden.pk}
+    hidden.refresh_from_db()
+    assert not hidden.is_active
+
+
+def test_codes_of_new_terms_are_unique(dataset: Dataset) -> None:
+    """Two words can differ by more than what fits into a code."""
+    LabelFactory(code="lung-mass", name="Something else")
+    long = "x" * 100
+    words = [f"{long} one", f"{long} two", "lung mass 肺"]
+    store_images(dataset=dataset, rows=[labeled(*words)])
+    codes = {each.name: each.code for each in Label.objects.filter(is_active=False)}
+    assert set(codes) == set(words)
+    assert len(set(codes.values())) == 3
+    assert codes["lung mass 肺"] == "lung-mass-2"
+    assert all(len(code) <= 64 for code in codes.values())
+
+
+def test_a_column_full_of_words_is_not_taken_for_labels(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terms, "MAX_NEW_LABELS", 10)
+    rows = [row(str(n), labels=(LabelRow(f"patient {n}"),)) for n in range(11)]
+    with pytest.raises(ImportStopped, match=r"More than 10 labels .* Check which column"):
+        store_images(dataset=dataset, rows=rows)
+    assert not Label.objects.exists()
+    store_images(dataset=dataset, rows=rows[:10])
+
+
+def test_every_image_may_have_its_own_confidence(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many sets of labels there are, few of them are kept in memory."""
+    monkeypatch.setattr("catalog.importers.encoding.MAX_KNOWN_SETS", 10)
+    LabelFactory(code="mass", name="Mass")
+    rows = [row(str(n), labels=(LabelRow("Mass", confidence=n / 100),)) for n in range(100)]
+    store_images(dataset=dataset, rows=rows)
+    stored = ImageLabel.objects.values_list("image__source_id", "confidence")
+    assert dict(stored) == {str(n): n / 100 for n in range(100)}
+
+
+# --- Modalities and areas ---
+def test_modalities_and_areas_are_found_by_any_spelling(dataset: Dataset) -> None:
+    mr, head = ModalityFactory(code="mr", name="Magnetic resonance"), AreaFactory(code="head")
+    add_alias(mr, "MRI")
+    add_alias(head, "skull")
+    rows = [row(word, modality=word, area="SKULL") for word in ("MR", "mri", "magnetic resonance")]
+    report = store_images(dataset=dataset, rows=rows)
+    assert set(Image.objects.values_list("modality", "area")) == {(mr.pk, head.pk)}
+    assert report.unknown_words == {}
+
+
+def test_unknown_words_stay_in_the_metadata_and_are_counted(dataset: Dataset) -> None:
+    ModalityFactory(code="switched-off", is_active=False)
+    rows = [
+        row("a", modality="XYZ", area="left thing", metadata={"k": 1}),
+        row("b", modality="XYZ"),
+        row("c", modality="XYZ", metadata={"modality": "as the source says"}),
+        row("d", modality="switched-off"),
+    ]
+    report = store_images(dataset=dataset, rows=rows)
+    assert report.unknown_words == {
+        ("modality", "XYZ"): 3, ("area", "left thing"): 1, ("modality", "switched-off"): 1
+    }  # fmt: skip
+    assert dict(Image.objects.values_list("source_id", "metadata_json")) == {
+        "a": {"k": 1, "modality": "XYZ", "area": "left thing"},
+        "b": {"modality": "XYZ"},
+        "c": {"modality": "as the source says"},
+        "d": {"modality": "switched-off"},
+    }
+    assert Image.objects.filter(modality=None, area=None).count() == 4
+
+
+def test_a_word_that_is_explained_later_is_understood_by_the_next_import(dataset: Dataset) -> None:
+    rows = [row("a", modality="XYZ")]
+    store_images(dataset=dataset, rows=rows)
+    add_alias(ModalityFactory(code="ct"), "xyz")
+    report = store_images(dataset=dataset, rows=rows)
+    assert (report.changed, report.unknown_words) == (1, {})
+    image = Image.objects.select_related("modality").get()
+    assert (image.modality.code, image.metadata_json) == ("ct", {})  # type: ignore[union-attr]
+    assert_profiles_are_true()

@@ -1,0 +1,310 @@
+"""Dirty values, by table; no database."""
+
+import pytest
+
+from catalog import models
+from catalog.importers import parsers
+from catalog.importers.parsers import (
+    NotAList,
+    Reading,
+    clean,
+    parse_age,
+    parse_age_between,
+    parse_count,
+    parse_list,
+    parse_number,
+    parse_sex,
+    parse_share,
+)
+from catalog.importers.tables.identifying import (
+    is_bare_name,
+    is_identifying,
+    is_identifying_within,
+)
+
+UNKNOWN = Reading(None)
+UNCLEAR = Reading(None, exact=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "nan", "NaN", "None", "NA", "n/a", "N/A", "-", "null", "<NA>", " nan "]
+)
+def test_words_that_mean_nothing_are_empty(text: str) -> None:
+    assert clean(text) == ""
+    assert parse_age(text) == parse_number(text) == parse_count(text) == UNKNOWN
+    assert parse_sex(text) == Reading("")
+    assert parse_list(text) == []
+
+
+def test_other_words_lose_only_the_blanks_around_them() -> None:
+    assert clean("  No  Finding \n") == "No  Finding"
+    assert clean("nane") == "nane"
+
+
+# --- Ages ---
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("57", 57),
+        ("57.0", 57),
+        ("57,5", 57.5),
+        (" 57 ", 57),
+        ("0", 0),
+        ("129", 129),
+        ("057", 57),
+        ("058Y", 58),
+        ("006M", 0.5),
+        ("007m", 0.5833),
+        ("026W", 0.4983),
+        ("010D", 0.0274),
+        ("057Y ", 57),
+        ("57 years", 57),
+        ("57 Years old", 57),
+        ("57yo", 57),
+        ("57 y/o", 57),
+        ("6 months", 0.5),
+        ("57 yrs.", 57),
+        ("18 MO", 1.5),
+    ],
+)
+def test_ages_are_read(text: str, years: float) -> None:
+    assert parse_age(text) == Reading(years)
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("50+", 50),
+        ("90 +", 90),
+        (">89", 90),
+        ("> 89", 90),
+        (">=90", 90),
+        ("≥90", 90),
+        ("<1", 0),
+        ("~40", 40),
+        ("50-59", 50),
+        ("50 – 60", 50),
+        ("50 to 59 years", 50),
+    ],
+)
+def test_of_open_ages_the_bound_is_taken_but_not_as_exact(text: str, years: float) -> None:
+    assert parse_age(text) == Reading(years, exact=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-5", "130", "412", "1954", "400Y", "999Y", "M ", "M", "adult", "5/7", "<18", "0-18", "1e3",
+     "59-50", "57 parsecs", "57 58", "٥٧", "9" * 5000, "inf"],
+)  # fmt: skip
+def test_ages_that_nobody_has_are_unknown_and_unclear(text: str) -> None:
+    assert parse_age(text) == UNCLEAR
+
+
+def test_a_bare_age_counts_in_the_unit_of_its_table() -> None:
+    assert parse_age("18", unit="months") == Reading(1.5)
+    assert parse_age("400", unit="days") == Reading(1.0951)
+    assert parse_age("18Y", unit="months") == Reading(18)
+
+
+@pytest.mark.parametrize(
+    ("born", "studied", "years"),
+    [
+        ("1930.0", "20140915", 84),
+        ("1930", "2014", 84),
+        ("19550820", "20110328", 55),
+        ("19550820", "20110820", 56),
+        ("1955-08-20", "2011-08-19T12:00:00", 55),
+        ("20/08/1955", "2011-03-28", 56),
+        ("20100115", "20110314", 1.0833),
+        ("20110314", "20110314", 0),
+    ],
+)
+def test_two_dates_make_an_age(born: str, studied: str, years: float) -> None:
+    assert parse_age_between(born, studied) == Reading(years)
+
+
+@pytest.mark.parametrize(
+    ("born", "studied"),
+    [("20150101", "20140915"), ("1600", "2014"), ("1830", "2014"), ("1930", "yesterday"),
+     ("19550230", "20140101"), ("1930", "99999999")],
+)  # fmt: skip
+def test_impossible_dates_make_none(born: str, studied: str) -> None:
+    assert parse_age_between(born, studied) == UNCLEAR
+
+
+@pytest.mark.parametrize(("born", "studied"), [("", "2014"), ("1930.0", "nan")])
+def test_a_missing_date_makes_no_age(born: str, studied: str) -> None:
+    assert parse_age_between(born, studied) == UNKNOWN
+
+
+def test_the_oldest_age_is_the_one_that_the_catalog_holds() -> None:
+    assert parsers.MAX_AGE_YEARS == models.MAX_AGE_YEARS
+
+
+# --- Sexes ---
+@pytest.mark.parametrize(
+    ("text", "sex"),
+    [
+        ("M", "M"),
+        ("M ", "M"),
+        ("m", "M"),
+        ("Male", "M"),
+        ("MALE", "M"),
+        ("F", "F"),
+        ("female", "F"),
+        ("W", "F"),
+        ("Mujer", "F"),
+        ("O", "O"),
+        ("other", "O"),
+        ("U", ""),
+        ("Unknown", ""),
+    ],
+)
+def test_sexes_are_read(text: str, sex: str) -> None:
+    assert parse_sex(text) == Reading(sex)
+
+
+@pytest.mark.parametrize("text", ["0000", "1", "X", "Y", "057Y", "MF"])
+def test_other_words_are_no_sex(text: str) -> None:
+    assert parse_sex(text) == Reading("", exact=False)
+
+
+# --- Numbers ---
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1024", 1024), ("1024.0", 1024), ("2,682", 2682), ("1,234,567.5", 1234567.5), ("57,5", 57.5),
+     ("-1.42", -1.42), ("5.115000e+02", 511.5), (".5", 0.5), ("0,1234", 0.1234), ("+3", 3)],
+)  # fmt: skip
+def test_numbers_are_read(text: str, number: float) -> None:
+    assert parse_number(text) == Reading(number)
+
+
+@pytest.mark.parametrize(
+    "text", ["12px", "1_000", "1e999", "infinity", "0x10", "1,2,3", "1 000", "１２", "1" * 5000]
+)
+def test_other_texts_are_no_numbers(text: str) -> None:
+    assert parse_number(text) == UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1024", 1024), ("1024.0", 1024), ("2,682", 2682), ("0512", 512), ("2147483647", 2**31 - 1)],
+)
+def test_counts_are_read(text: str, count: int) -> None:
+    assert parse_count(text) == Reading(count)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3.5", "2147483648", "many", "9" * 30])
+def test_other_texts_are_no_counts(text: str) -> None:
+    assert parse_count(text) == UNCLEAR
+
+
+def test_large_counts_are_exact_to_the_last_digit() -> None:
+    assert parse_count("9007199254740993", most=2**63) == Reading(9007199254740993)
+
+
+@pytest.mark.parametrize(
+    ("text", "reading"),
+    [("0.85", Reading(0.85)), ("85%", Reading(0.85)), ("85 %", Reading(0.85)), ("1", Reading(1)),
+     ("85", UNCLEAR), ("-0.1", UNCLEAR), ("high", UNCLEAR), ("", UNKNOWN)],
+)  # fmt: skip
+def test_shares_lie_between_0_and_1(text: str, reading: Reading) -> None:
+    assert parse_share(text) == reading
+
+
+# --- Lists ---
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("[]", []),
+        ("['normal']", ["normal"]),
+        ("['nodule', ' pleural effusion ']", ["nodule", "pleural effusion"]),
+        ("['nodule', '', nan, None]", ["nodule"]),
+        ("""["Barrett's", 'a "b"']""", ["Barrett's", 'a "b"']),
+        (r"['it\'s', 'a\nb']", ["it's", "a\nb"]),
+        ('["a", "b"]', ["a", "b"]),
+        (r'["caf\u00e9"]', ["café"]),
+        ("['C0034069' 'C0742362'\n 'C2115817']", ["C0034069", "C0742362", "C2115817"]),
+        ("('a', 'b',)", ["a", "b"]),
+        ("{'a'}", ["a"]),
+        ("[1, 2.5]", ["1", "2.5"]),
+        ("[nodule, mass]", ["nodule", "mass"]),
+        ("nodule", ["nodule"]),
+        ("['a,b', 'c']", ["a,b", "c"]),
+    ],
+)
+def test_lists_are_read(text: str, items: list[str]) -> None:
+    assert parse_list(text) == items
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['a', 'b'",
+        "[['a'], ['b']]",
+        "['a",
+        "['it's']",
+        "[,]",
+        "[" * 100_000,
+        "['a'}x",
+        "[",
+        "[f('x')]",
+        "['a''b']",
+    ],
+)
+def test_torn_and_nested_lists_are_not_guessed_at(text: str) -> None:
+    with pytest.raises(NotAList, match=r"\['one', 'two'\]"):
+        parse_list(text)
+
+
+def test_what_no_database_stores_does_not_come_out_of_a_list() -> None:
+    assert parse_list(r'["a\ud800b", "c\u0000"]') == ["a\ufffdb", "c\ufffd"]
+
+
+def test_nothing_in_a_list_is_evaluated() -> None:
+    assert parse_list("['a' + 'b', 1/0]") == ["a", "+", "b", "1/0"]
+
+
+# --- Privacy ---
+@pytest.mark.parametrize(
+    "column",
+    ["Patient's Name", "PatientName", "patient_name", "First Name", "surname", "PatientBirthDate",
+     "Patient's Birth Date", "PatientBirth", "PatientBirth_DICOM", "date of birth", "DOB",
+     "birth_year", "Address", "Patient Address", "zip code", "Phone", "telephone_number", "E-mail",
+     "SSN", "MRN", "medical record number", "Accession Number", "AccessionNumber",
+     "Referring Physician's Name", "Operators' Name", "OtherPatientIDs", "Pt Name", "pat_name",
+     "name_last", "Name of patient", "Phone No", "Phone Nr.", "NHS Number", "nhs_no",
+     "Hospital Number"],
+)  # fmt: skip
+def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
+    assert is_identifying(column)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Patient ID", "PatientAge", "PatientSex", "class_name", "name", "file name", "StudyDate",
+     "Image Index", "View Position", "Series Number", "Manufacturer", "Institution", "birthmark",
+     "image name", "dataset name", "study name", "series name", "finding name", "pattern", "NHS",
+     "Hospital", "Hospital ID", "Instance Number"],
+)  # fmt: skip
+def test_other_columns_may_be_kept(column: str) -> None:
+    assert not is_identifying(column)
+
+
+@pytest.mark.parametrize("column", ["Name", "name", " NAMES "])
+def test_a_name_alone_may_be_anybodys(column: str) -> None:
+    assert is_bare_name(column)
+    assert not is_bare_name(f"file {column}")
+
+
+@pytest.mark.parametrize(
+    ("parent", "key", "tells"),
+    [("patient", "name", True), ("owner", "Name", True), ("patient", "birthDate", True),
+     ("phone", "number", True), ("findings", "name", False), ("body part", "name", False),
+     ("DataSet", "name", False), ("categories", "name", False), ("profile", "name", True),
+     ("patient", "id", False), ("series", "number", False)],
+)  # fmt: skip
+def test_within_an_object_a_name_is_a_persons_unless_it_is_a_things(
+    parent: str, key: str, tells: bool
+) -> None:
+    assert is_identifying_within(parent, key) is tells

@@ -1,0 +1,456 @@
+"""The import commands at the console: progress, rejects.csv, the report, and being stopped."""
+
+import csv
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from catalog.importers.rows import BadRow, ImageRow, LabelRow, Source, SourceError
+from catalog.management.importing import ImportCommand, Limit, parse_limit
+from catalog.management.progress import Progress, describe, format_seconds
+from catalog.models import Dataset, Image
+from catalog.tests.importers.idc_files import series, write_index
+from vocab.models import Label
+from vocab.tests.factories import ModalityFactory
+
+PATIENCE_SECONDS = 60.0
+
+
+class ListSource:
+    """A source that was prepared; an exception in its rows is raised when it is reached."""
+
+    def __init__(self, slug: str, rows: Sequence[Any], **entry: Any) -> None:
+        self.entry: Mapping[str, Any] = {"slug": slug, "title": slug, **entry}
+        self.num_rows: int | None = len(rows)
+        self._rows = rows
+
+    def rows(self) -> Iterator[ImageRow | BadRow]:
+        for row in self._rows:
+            if isinstance(row, BaseException):
+                raise row
+            yield row
+
+
+class ListCommand(ImportCommand):
+    def __init__(self, *sources: Source, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sources = sources
+
+    def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
+        return self.sources
+
+
+def bad(line: int, value: str = "x", reason: str = "It is no age. Correct it.") -> BadRow:
+    return BadRow(line, "age", value, reason)
+
+
+def images(count: int, start: int = 0) -> list[ImageRow]:
+    return [ImageRow(source_id=f"image-{n:06}") for n in range(start, start + count)]
+
+
+@pytest.fixture
+def rejects(tmp_path: Path) -> Path:
+    return tmp_path / "rejects.csv"
+
+
+def run(rejects: Path, *sources: Source, arguments: Sequence[str] = (), **more: Any) -> str:
+    out = StringIO()
+    command = ListCommand(*sources, stdout=out, stderr=out)
+    call_command(command, "--rejects", str(rejects), *arguments, **more)
+    return out.getvalue()
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+# --- The report ---
+@pytest.mark.django_db
+def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
+    rows = [
+        ImageRow("a", labels=(LabelRow("Foo bar"),), area="upper torso"),
+        ImageRow("b", labels=(LabelRow("Foo bar"),), modality="hologram"),
+        ImageRow("c", file_path="c.png"),
+        bad(4),
+    ]
+
+    report = run(rejects, ListSource("mine", rows))
+
+    assert "mine: 3 added, 0 changed, 0 unchanged, 0 gone, 1 rejected" in report
+    assert "1 files are missing" in report
+    assert (
+        "1 new label words, hidden until a curator looks: /admin/vocab/label/?is_active" in report
+    )
+    assert "Foo bar (2)" in report
+    assert "area: upper torso (1)" in report
+    assert "modality: hologram (1)" in report
+    assert f"1 bad rows are listed in {rejects}" in report
+    assert "4 rows in 0:0" in report
+    assert not Label.objects.get().is_active
+
+
+@pytest.mark.django_db
+def test_a_word_of_a_table_does_not_steer_the_terminal(rejects: Path) -> None:
+    report = run(rejects, ListSource("mine", [ImageRow("a", modality="\x1b[2Jholo\u202egram")]))
+
+    assert r"modality: \x1b[2Jholo\u202egram (1)" in report
+    assert "\x1b" not in report
+
+
+@pytest.mark.django_db
+def test_several_datasets_are_summed_up_and_a_bad_one_is_told_at_the_end(rejects: Path) -> None:
+    out = StringIO()
+    broken = ListSource("broken", [*images(2), SourceError("The table is torn. Get it again.")])
+    command = ListCommand(
+        ListSource("one", images(3)), broken, ListSource("two", images(4)), stdout=out, stderr=out
+    )
+
+    with pytest.raises(CommandError, match="1 of 3 datasets were not imported: broken") as refusal:
+        call_command(command, rejects=rejects)
+
+    report = out.getvalue()
+    assert refusal.value.returncode == 1
+    assert "2 datasets: 7 added" in report
+    assert "broken was not imported: The table is torn. Get it again." in report
+    assert set(Dataset.objects.values_list("slug", flat=True)) == {"one", "two"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (ListSource("mine", []), "has no rows; nothing was changed"),
+        (ListSource("mine", [SourceError("Torn.")]), "Torn."),
+        (ListSource("mine", images(1), area="torsoo"), "area “torsoo”"),
+        (ListSource("mine", images(1), local_path="/etc"), "outside the dataset folders"),
+        (ListSource("mine", images(1), doi="x"), "doi: A DOI looks like"),
+        (ListSource("no slug", images(1)), "slug: Enter a valid “slug”"),
+        (ListSource("mine", [PermissionError(13, "Permission denied", "t.csv")]), "t.csv: Perm"),
+    ],
+)
+def test_what_stops_an_import_is_said_in_a_sentence(
+    source: Source, says: str, rejects: Path
+) -> None:
+    with pytest.raises(CommandError, match=says):
+        run(rejects, source)
+
+    assert not Dataset.objects.exists()
+
+
+@pytest.mark.django_db
+def test_our_own_faults_keep_their_traceback(rejects: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(rejects, ListSource("mine", [ZeroDivisionError()]))
+    with pytest.raises(SourceError):
+        run(rejects, ListSource("mine", [SourceError("Torn.")]), traceback=True)
+
+
+@pytest.mark.django_db
+def test_a_dry_run_says_so(rejects: Path) -> None:
+    report = run(rejects, ListSource("mine", images(3)), arguments=["--dry-run"])
+
+    assert "3 added, 0 changed, 0 unchanged, 0 gone (dry run: nothing was changed)" in report
+    assert not Dataset.objects.exists()
+
+
+# --- rejects.csv ---
+@pytest.mark.django_db
+def test_bad_rows_are_listed_for_a_spreadsheet_that_runs_none_of_them(rejects: Path) -> None:
+    rows = [
+        *images(1),
+        bad(2, '=HYPERLINK("http://x")'),
+        bad(3, "-5"),
+        bad(0, "torn \udc80\nline", "+ no"),
+    ]
+    run(rejects, ListSource("mine", rows))
+
+    assert read_csv(rejects) == [
+        ["dataset", "line", "column", "value", "reason"],
+        ["mine", "2", "age", '\'=HYPERLINK("http://x")', "It is no age. Correct it."],
+        ["mine", "3", "age", "'-5", "It is no age. Correct it."],
+        ["mine", "", "age", "torn \\udc80\nline", "'+ no"],
+    ]
+    assert not list(rejects.parent.glob(".*")), "nothing half-written stays"
+
+
+@pytest.mark.django_db
+def test_without_bad_rows_there_is_no_such_file(rejects: Path) -> None:
+    run(rejects, ListSource("mine", images(1)))
+
+    assert not rejects.exists()
+
+
+@pytest.mark.django_db
+def test_the_list_of_an_earlier_import_is_taken_away_by_a_clean_one(rejects: Path) -> None:
+    run(rejects, ListSource("mine", [*images(1), bad(2)]))
+    assert rejects.exists()
+
+    assert "bad rows" not in run(rejects, ListSource("mine", images(1)))
+    assert not rejects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["", "dataset,line\n", "dataset,line,column,value,reasons\n"])
+def test_a_file_that_is_no_such_list_is_not_taken_away(rejects: Path, text: str) -> None:
+    rejects.write_text(text)
+
+    run(rejects, ListSource("mine", images(1)))
+
+    assert rejects.read_text() == text
+
+
+@pytest.mark.django_db
+def test_the_list_is_kept_when_too_many_rows_stop_the_import(rejects: Path) -> None:
+    rows = [*images(5), *(bad(n) for n in range(6, 10))]
+
+    with pytest.raises(CommandError, match="nothing was changed"):
+        run(rejects, ListSource("mine", rows), arguments=["--max-rejected", "2"])
+
+    assert len(read_csv(rejects)) >= 3
+    assert not Dataset.objects.exists()
+    run(rejects, ListSource("mine", rows), arguments=["--max-rejected", "4"])
+    assert Image.objects.count() == 5
+
+
+@pytest.mark.django_db
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "no" / "folder.csv"):
+        with pytest.raises(CommandError, match="cannot be written; name another place"):
+            run(place, ListSource("mine", [AssertionError("was read")]))
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("0", Limit(0)),
+        ("25", Limit(25)),
+        ("5%", Limit(max_share=0.05)),
+        ("2.5 %", Limit(max_share=0.025)),
+        ("100%", Limit(max_share=1.0)),
+        ("0%", Limit(0)),
+    ],
+)
+def test_a_limit_is_a_number_or_a_share(text: str, limit: Limit) -> None:
+    assert parse_limit(text) == limit
+
+
+@pytest.mark.parametrize("text", ["", "-1", "five", "101%", "%", "1e2", "nan%", "٣"])
+def test_anything_else_is_no_limit(text: str, rejects: Path) -> None:
+    with pytest.raises(CommandError, match="neither a number of rows nor a share such as 5%"):
+        run(rejects, arguments=[f"--max-rejected={text}"])
+
+
+# --- Progress ---
+class Console(StringIO):
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def write(self, text: str, style_func: Any = None, ending: str = "\n") -> int:
+        return super().write(text + ending)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def show(*, is_terminal: bool, total: int | None, steps: Sequence[tuple[float, int]]) -> str:
+    console, clock = Console(is_terminal=is_terminal), Clock()
+    progress = Progress(console, total=total, clock=clock)
+    progress.start_dataset("lungs", rows=total)
+    for now, rows in steps:
+        clock.now = now
+        progress.update(rows)
+    progress.clear()
+    return console.getvalue()
+
+
+def test_elsewhere_than_on_a_terminal_a_line_is_written_every_few_seconds() -> None:
+    steps = [(tenth / 10, 100 * tenth) for tenth in range(1, 121)]
+
+    shown = show(is_terminal=False, total=24_000, steps=steps)
+
+    assert shown.splitlines() == [
+        "lungs: 5,000 of 24,000 rows, 1,000 rows/s, 0:19 left",
+        "lungs: 10,000 of 24,000 rows, 1,000 rows/s, 0:14 left",
+    ]
+
+
+def test_on_a_terminal_a_bar_is_drawn_over_itself_and_taken_away() -> None:
+    shown = show(is_terminal=True, total=1_000, steps=[(0.1, 100), (1, 500), (1.01, 1_000)])
+
+    drawn = [line.rstrip() for line in shown.split("\r") if line.strip()]
+    assert drawn == [
+        "[############------------]  50% lungs: 500 of 1,000 rows, 500 rows/s, 0:01 left",
+        "[########################] 100% lungs: 1,000 of 1,000 rows, 990 rows/s, 0:00 le",
+    ] or drawn[-1].endswith("storing")
+    assert "\n" not in shown
+    assert shown.rsplit("\r", 2)[1].isspace(), "nothing of it is left before the report"
+
+
+def test_datasets_of_one_run_share_a_bar() -> None:
+    clock = Clock()
+    progress = Progress(Console(is_terminal=True), total=30, clock=clock)
+    progress.start_dataset("one", rows=10)
+    progress.update(10)
+    progress.start_dataset("two", rows=20)
+    progress.update(5)
+
+    assert progress.rows == 15
+
+
+@pytest.mark.parametrize(
+    ("rows", "total", "seconds", "text"),
+    [
+        (0, None, 0.0, "0 rows, 0 rows/s"),
+        (1_200, None, 2.0, "1,200 rows, 600 rows/s"),
+        (1_200, 4_200, 2.0, "1,200 of 4,200 rows, 600 rows/s, 0:05 left"),
+        # An estimate may be too low.
+        (5_000, 4_200, 2.0, "5,000 rows, 2,500 rows/s"),
+    ],
+)
+def test_progress_in_words(rows: int, total: int | None, seconds: float, text: str) -> None:
+    assert describe(rows, total, seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (750, "12:30"), (3_723, "1:02:03")]
+)
+def test_times_are_short(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+# --- As a process of its own ---
+def start_import(index: Path, rejects: Path, **streams: Any) -> "subprocess.Popen[str]":
+    """`manage.py import_idc` on this test's database."""
+    name = connection.settings_dict["NAME"]
+    server, mark, options = settings.DATABASE_URL.partition("?")
+    database = f"{server.rpartition('/')[0]}/{name}{mark}{options}"
+    return subprocess.Popen(
+        [
+            sys.executable,
+            Path(settings.BASE_DIR, "manage.py"),
+            "import_idc",
+            f"--index={index}",
+            f"--rejects={rejects}",
+        ],
+        env={**os.environ, "DATABASE_URL": database, "COLUMNS": "100"},
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+
+
+def wait_until_it_imports() -> None:
+    """An import holds a lock on the name of its dataset until it is over."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            if cursor.fetchone():
+                return
+            time.sleep(0.02)
+    raise TimeoutError("the import does not begin")
+
+
+@pytest.fixture
+def index(tmp_path: Path, transactional_db: None) -> Path:
+    ModalityFactory(code="ct")
+    return write_index(tmp_path / "index", [series(n) for n in range(100)], [])
+
+
+@pytest.fixture
+def long_index(tmp_path: Path, transactional_db: None) -> Path:
+    ModalityFactory(code="ct")
+    return write_index(tmp_path / "index", [series(n) for n in range(60_000)], [])
+
+
+def test_a_process_imports_and_the_second_one_finds_nothing_to_do(
+    index: Path, rejects: Path
+) -> None:
+    for numbers in ("100 added, 0 changed, 0 unchanged", "0 added, 0 changed, 100 unchanged"):
+        process = start_import(index, rejects)
+        said, progress = process.communicate(timeout=PATIENCE_SECONDS)
+
+        assert process.returncode == 0, progress
+        assert f"tiny_lung: {numbers}, 0 gone" in said
+        assert "\r" not in progress
+
+    assert Image.objects.count() == 100
+    assert not rejects.exists()
+
+
+def test_a_refusal_has_exit_code_1_and_no_traceback(index: Path, rejects: Path) -> None:
+    (index / "idc_index.parquet").write_bytes(b"no table")
+
+    process = start_import(index, rejects)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 1
+    assert "cannot be read as a Parquet table" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_terminal_shows_a_bar(index: Path, rejects: Path) -> None:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123 - a descriptor, no path
+        process = start_import(index, rejects, stderr=theirs)
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        os.close(theirs)
+        shown = terminal.read(65_536).decode()
+
+    assert "100% tiny_lung: 100 of 100 rows" in shown
+    assert "tiny_lung: 100 added" in said
+
+
+def test_ctrl_c_changes_nothing_and_says_so(long_index: Path, rejects: Path) -> None:
+    process = start_import(long_index, rejects)
+    wait_until_it_imports()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 130
+    assert "tiny_lung: nothing was changed." in errors
+    assert "Traceback" not in errors
+    assert not Dataset.objects.exists()
+
+
+def test_a_killed_import_leaves_the_old_state_and_the_next_one_works(
+    long_index: Path, rejects: Path
+) -> None:
+    process = start_import(long_index, rejects)
+    wait_until_it_imports()
+    process.kill()
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert not Dataset.objects.exists()
+
+    write_index(long_index, [series(n) for n in range(10)], [])
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    again = start_import(long_index, rejects)
+    # The server may need a moment to see that the killed one is gone.
+    while again.wait(PATIENCE_SECONDS) and time.monotonic() < deadline:
+        again = start_import(long_index, rejects)
+    again.communicate()
+
+    assert Image.objects.count() == 10

@@ -1,0 +1,616 @@
+"""``manage.py import_dataset``: a folder or a description becomes a dataset, again and again."""
+
+import csv
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from catalog.imaging.paths import read_facts
+from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.models import Dataset, Image
+from catalog.tests.factories import DatasetFactory, ImageFactory
+from catalog.tests.imaging.dicom_files import read_shipped
+from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
+from catalog.tests.profiles.test_profiles import assert_profiles_are_true
+from vocab.models import Term
+from vocab.services import load_terms
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.django_db
+
+
+TERMS: dict[str, list[dict[str, Any]]] = {
+    "area": [{"code": "chest", "name": "Chest"}, {"code": "brain", "name": "Brain"}],
+    "modality": [
+        {"code": "cr", "name": "Computed radiography", "aliases": ["x-ray"]},
+        {"code": "dx", "name": "Digital radiography", "aliases": ["x-ray"]},
+        {"code": "ct", "name": "Computed tomography"},
+        {"code": "mr", "name": "Magnetic resonance"},
+    ],
+    "license": [{"code": "cc-by-4.0", "name": "CC BY 4.0"}],
+    "label": [
+        {"code": "pleural-effusion", "name": "Pleural effusion", "aliases": ["Effusion"]},
+        {"code": "no-finding", "name": "No finding"},
+        {"code": "nodule", "name": "Nodule"},
+    ],
+}
+
+
+@pytest.fixture
+def home(own_folders: Path) -> Path:
+    """The dataset folder of this test, beside small vocabularies."""
+    for vocabulary, terms in TERMS.items():
+        load_terms(vocabulary=vocabulary, terms=terms)
+    return own_folders / "datasets"
+
+
+def run(path: object, *options: str) -> str:
+    """What the command says on stdout."""
+    out = StringIO()
+    call_command("import_dataset", str(path), *options, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def refuse(path: object, *options: str) -> str:
+    """Why the command refuses."""
+    with pytest.raises(CommandError) as raised:
+        run(path, *options)
+    return str(raised.value)
+
+
+def make_rays(home: Path, name: str = "my_rays") -> Path:
+    """Six pictures in class folders, all different."""
+    files = {
+        f"{split}/{word}/{n}.png": make_picture(8 + n, 6, shade=10 * n + len(word))
+        for split in ("train", "test")
+        for word in ("Effusion", "no finding")
+        for n in range(2 if split == "train" else 1)
+    }
+    return write_files(home / name, files)
+
+
+def code_of(term: Term | None) -> str:
+    return term.code if term else ""
+
+
+def read_rejects(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# --- Class folders ---
+
+
+def test_a_folder_of_pictures_is_a_dataset(home: Path) -> None:
+    folder = make_rays(home)
+
+    report = run(folder, "--area", "chest", "--modality", "dx", "--license", "CC BY 4.0")
+
+    assert "my_rays: 6 added, 0 changed, 0 unchanged, 0 gone" in report
+    dataset = Dataset.objects.get()
+    assert (dataset.slug, dataset.title, dataset.local_path) == ("my_rays", "My rays", "my_rays")
+    assert code_of(dataset.area) == "chest"
+    assert code_of(dataset.license) == "cc-by-4.0"
+    assert [each.code for each in dataset.modalities.all()] == ["dx"]
+    assert dataset.num_images == 6
+    for image in dataset.images.all():
+        content = (folder / image.file_path).read_bytes()
+        assert image.sha256 == hashlib.sha256(content).hexdigest()
+        assert code_of(image.modality) == "dx"
+        assert image.metadata_json == {"split": image.source_id.split("/")[0]}
+        (label,) = image.image_labels.all()
+        assert label.finding == "positive"
+    labels = dataset.images.values_list("label_set__code", flat=True)
+    assert sorted(labels) == ["no-finding"] * 3 + ["pleural-effusion"] * 3, (
+        "words of the vocabulary"
+    )
+    assert_profiles_are_true()
+
+
+def test_the_second_run_changes_nothing_and_says_so(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder)
+    before = list(Image.objects.order_by("pk").values())
+    version = Dataset.objects.values_list("version", "updated_at").get()
+
+    assert "0 added, 0 changed, 6 unchanged, 0 gone" in run(folder)
+    assert list(Image.objects.order_by("pk").values()) == before
+    assert Dataset.objects.values_list("version", "updated_at").get() == version
+
+
+def test_files_that_came_went_and_were_replaced_are_noticed(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder)
+    (folder / "train/Effusion/0.png").write_bytes(make_picture(99, 98))
+    (folder / "train/Effusion/1.png").unlink()
+    write_files(folder, {"train/Effusion/new.png": make_picture(3, 3)})
+
+    assert "1 added, 1 changed, 4 unchanged, 1 gone" in run(folder)
+
+    replaced = Image.objects.get(source_id="train/Effusion/0.png")
+    assert (replaced.width, replaced.height) == (99, 98)
+    with (folder / replaced.file_path).open("rb") as file:
+        assert replaced.sha256 == read_facts(file).sha256
+    assert not Image.objects.filter(source_id="train/Effusion/1.png").exists()
+    assert_profiles_are_true()
+
+
+def test_a_dry_run_reports_and_leaves_nothing(home: Path) -> None:
+    folder = make_rays(home)
+
+    report = run(folder, "--dry-run")
+
+    assert "6 added" in report
+    assert "dry run" in report
+    assert not Dataset.objects.exists()
+    assert not Image.objects.exists()
+
+
+def test_a_file_that_is_now_unreadable_is_rejected_and_not_taken_for_gone(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder)
+    (folder / "train/Effusion/0.png").write_bytes(b"no picture")
+
+    report = run(folder, "--max-rejected", "1")
+
+    assert "5 unchanged, 0 gone, 1 rejected" in report
+    assert Image.objects.count() == 6
+    (rejected,) = read_rejects(home / "my_rays.rejects.csv")
+    assert rejected["value"] == "train/Effusion/0.png"
+    assert "not the picture that its name says" in rejected["reason"]
+
+
+def test_too_many_bad_files_change_nothing(home: Path) -> None:
+    folder = make_rays(home)
+    for n in range(3):
+        write_files(folder, {f"train/Effusion/bad{n}.png": b"no picture"})
+
+    assert "3 rows cannot be read, more than the 2" in refuse(folder, "--max-rejected", "2")
+    assert not Dataset.objects.exists()
+    assert len(read_rejects(home / "my_rays.rejects.csv")) == 3
+    assert "3 rejected" in run(folder, "--max-rejected", "50%")
+    assert Image.objects.count() == 6
+
+
+def test_the_list_of_bad_rows_can_lie_elsewhere(home: Path, tmp_path: Path) -> None:
+    folder = write_files(make_rays(home), {"train/Effusion/bad.png": b"no picture"})
+
+    run(folder, "--rejects", str(tmp_path / "bad.csv"), "--max-rejected", "1")
+
+    assert len(read_rejects(tmp_path / "bad.csv")) == 1
+    assert not list(home.glob("*.csv"))
+
+
+def test_a_messy_folder_is_imported_and_what_was_left_out_is_said(home: Path) -> None:
+    folder = write_files(
+        make_rays(home),
+        {
+            "Thumbs.db": b"x",
+            "train/notes.txt": b"x",
+            ".DS_Store": b"x",
+            "train/Effusion/.hidden.png": b"x",
+            "train/Effusion/empty.png": b"",
+        },
+    )
+    (folder / "train/Effusion/loop").symlink_to(folder)
+    (folder / "train/Effusion/out.png").symlink_to("/etc/hostname")
+
+    report = run(folder, "--max-rejected", "2")
+
+    assert "6 added, 0 changed, 0 unchanged, 0 gone, 2 rejected" in report
+    assert "left out: .db files (1), .txt files (1)" in report
+    reasons = {each["value"]: each["reason"] for each in read_rejects(home / "my_rays.rejects.csv")}
+    assert "leads out of the dataset's folder" in reasons["train/Effusion/out.png"]
+
+
+def test_a_class_word_that_no_vocabulary_knows_waits_for_a_curator(home: Path) -> None:
+    folder = write_files(home / "odd", {"zebra stripes/a.png": make_picture()})
+
+    report = run(folder)
+
+    assert "zebra stripes (1)" in report
+    (label,) = Image.objects.get().label_set.all()
+    assert (label.name, label.is_active) == ("zebra stripes", False)
+
+
+# --- DICOM and NIfTI ---
+
+
+def test_a_tree_of_dicom_files(home: Path) -> None:
+    scan = make_scan(
+        Modality="CT",
+        BodyPartExamined="CHEST",
+        PatientID="MRN-4711",
+        PatientName="Doe^Jane",
+        PatientSex="F",
+        PatientAge="061Y",
+    )
+    folder = write_files(
+        home / "scans",
+        {"p1/IM1": scan, "p1/IM2": scan, "p2/x.dcm": read_shipped("CT_small.dcm"), "a.txt": b""},
+    )
+
+    report = run(folder, "--title", "Our scans")
+
+    assert "scans: 3 added" in report
+    image = Image.objects.get(source_id="p1/IM1")
+    assert code_of(image.modality) == "ct"
+    assert code_of(image.area) == "chest"
+    assert (image.sex, image.age_years, image.width, image.height) == ("F", 61, 5, 4)
+    assert image.subject_id.startswith("anon-")
+    assert Image.objects.filter(subject_id=image.subject_id).count() == 2, "one subject's images"
+    assert Dataset.objects.get().title == "Our scans"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(catalog_image::text, ' ') FROM catalog_image")
+        stored = str(cursor.fetchone()[0])
+    assert "MRN" not in stored
+    assert "Doe" not in stored
+    assert "3 unchanged" in run(folder), "a pseudonym is always the same"
+
+
+def test_a_bids_tree(home: Path) -> None:
+    folder = write_files(
+        home / "brains",
+        {
+            "participants.tsv": b"participant_id\tage\tsex\nsub-01\t89+\tF\n",
+            "sub-01/anat/sub-01_T1w.nii.gz": make_nifti(32, 24, 5, packed=True),
+            "sub-01/func/sub-01_task-rest_run-2_bold.nii": make_nifti(8, 6, 3, 2),
+            "sub-01/func/sub-01_task-rest_run-2_bold.json": b"{}",
+        },
+    )
+
+    report = run(folder, "--area", "brain")
+
+    assert "brains: 2 added" in report
+    assert "left out: " in report
+    image = Image.objects.get(source_id="sub-01/func/sub-01_task-rest_run-2_bold.nii")
+    assert code_of(image.modality) == "mr"
+    assert (image.subject_id, image.sex, image.age_years) == ("01", "F", 89)
+    assert (image.width, image.height) == (8, 6)
+    assert image.metadata_json.items() >= {"task": "rest", "run": "2", "age": "89+"}.items()
+
+
+# --- Which dataset it is ---
+
+
+def test_what_a_curator_wrote_stays_and_so_does_the_title(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder, "--title", "Rays of our house", "--area", "chest")
+    Dataset.objects.update(description="By the curator.")
+
+    run(folder)
+
+    dataset = Dataset.objects.get()
+    assert (dataset.title, dataset.description) == ("Rays of our house", "By the curator.")
+    assert code_of(dataset.area) == "chest"
+
+
+def test_a_published_dataset_gets_its_files(home: Path) -> None:
+    """Its entry is in the catalog; the folder is named after it."""
+    DatasetFactory(slug="my_rays", title="As published", description="Known.", num_images=1000)
+
+    run(make_rays(home))
+
+    dataset = Dataset.objects.get()
+    assert (dataset.title, dataset.description) == ("As published", "Known.")
+    assert (dataset.local_path, dataset.num_images) == ("my_rays", 6)
+
+
+def test_a_folder_of_the_same_name_does_not_replace_another_dataset(home: Path) -> None:
+    run(make_rays(home))
+    other = write_files(home / "other" / "my_rays", {"normal/a.png": make_picture()})
+
+    message = refuse(other)
+
+    assert "has its files in “my_rays”" in message
+    assert "--slug" in message
+    assert "has its files in “my_rays”" in refuse(other, "--slug", "my_rays")
+    assert Image.objects.count() == 6
+    assert "1 added" in run(other, "--slug", "other-rays")
+    assert Dataset.objects.get(slug="other-rays").local_path == "other/my_rays"
+
+
+def test_images_that_lie_elsewhere_are_only_replaced_when_asked(home: Path) -> None:
+    ImageFactory(dataset__slug="my_rays")
+    folder = make_rays(home)
+
+    assert "images that lie elsewhere" in refuse(folder)
+    assert "6 added, 0 changed, 0 unchanged, 1 gone" in run(folder, "--slug", "my_rays")
+
+
+def test_a_folder_in_another_dataset_root_is_stored_whole(
+    home: Path, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.DATASET_ROOTS = [home, tmp_path / "disk2"]
+    folder = make_rays(tmp_path / "disk2")
+
+    run(folder)
+
+    assert Dataset.objects.get().local_path == str(folder)
+    assert "6 unchanged" in run(folder)
+
+
+def test_a_name_without_latin_letters_needs_a_slug(home: Path) -> None:
+    folder = make_rays(home, "данные")
+
+    assert "--slug my-dataset" in refuse(folder)
+    run(folder, "--slug", "dannye")
+    assert Dataset.objects.get().title == "Данные"
+
+
+# --- Refusals: what, where, what to do ---
+
+
+def test_a_folder_outside_of_the_dataset_folders_has_two_ways_in(
+    home: Path, tmp_path: Path
+) -> None:
+    message = refuse(make_rays(tmp_path / "elsewhere"))
+
+    assert f"outside the dataset folders ({home})" in message
+    assert "Move it into one of them" in message
+    assert f"add its parent, {tmp_path / 'elsewhere'}, to MEDAGG_DATASET_ROOTS" in message
+
+
+def test_a_link_out_of_the_dataset_folders_is_outside(home: Path, tmp_path: Path) -> None:
+    (home / "link").symlink_to(make_rays(tmp_path / "elsewhere"))
+
+    assert "outside the dataset folders" in refuse(home / "link")
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("", (), "Name a dataset.toml or a folder"),
+        ("nowhere", (), "no file or folder"),
+        (".", (), "is itself one of the dataset folders"),
+        ("empty", (), "it is empty"),
+        ("tables", (), ".csv files: 1"),
+        ("mixed", (), "--kind"),
+        ("rays", ("--kind", "dicom"), "holds no DICOM files"),
+        ("rays", ("--area", "chesst"), "chesst"),
+        ("rays", ("--modality", "x-ray"), "x-ray"),
+        ("rays", ("--license", "WTF 1.0"), "WTF 1.0"),
+        ("rays", ("--slug", "no slug!"), "slug"),
+        ("rays", ("--tables", "."), "--tables is only for a dataset.toml"),
+        ("rays", ("--files", "."), "--files is only for a dataset.toml"),
+        ("tables/labels.csv", (), "is no dataset.toml"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_with_a_reason(
+    home: Path, path: str, options: tuple[str, ...], message: str
+) -> None:
+    make_rays(home, "rays")
+    (home / "empty").mkdir()
+    write_files(home / "tables", {"labels.csv": b"a,b"})
+    write_files(home / "mixed", {"a/b.png": make_picture(), "v.nii": make_nifti(2, 2)})
+
+    assert message in refuse(home / path if path else "", *options)
+    assert not Dataset.objects.exists()
+
+
+# --- Descriptions ---
+
+TOML = """
+[dataset]
+slug = "told"
+title = "As told"
+modalities = ["dx"]
+
+[files]
+folder = "images"
+path = "{file}"
+
+[[table]]
+path = "labels.csv"
+
+[image]
+id = "{file}"
+sex = "{sex}"
+
+[[labels]]
+words = "{finding}"
+"""
+
+
+def make_told(home: Path) -> Path:
+    table = "file,sex,finding\na.png,F,Effusion\nb.png,M,Nodule\ngone.png,F,Nodule\n"
+    return write_files(
+        home / "told",
+        {
+            "dataset.toml": TOML.encode(),
+            "labels.csv": table.encode(),
+            "images/a.png": make_picture(),
+            "images/b.png": make_picture(9, 9),
+        },
+    )
+
+
+@pytest.mark.parametrize("path", ["told", "told/dataset.toml"])
+def test_a_description_or_the_folder_that_holds_one(home: Path, path: str) -> None:
+    make_told(home)
+
+    report = run(home / path)
+
+    assert "told: 3 added" in report
+    assert "1 files are missing" in report
+    image = Image.objects.get(source_id="a.png")
+    assert (image.sex, image.label_set.get().code) == ("F", "pleural-effusion")
+    assert image.sha256
+    assert not Image.objects.get(source_id="gone.png").is_local
+    assert "3 unchanged" in run(home / path)
+
+
+def test_a_description_says_itself_what_the_options_for_folders_say(home: Path) -> None:
+    make_told(home)
+
+    assert "--title is only for folders without a table" in refuse(home / "told", "--title", "X")
+
+
+def test_a_description_that_is_wrong_is_refused_with_its_place(home: Path) -> None:
+    write_files(home / "told", {"dataset.toml": b"[dataset]\nslug = "})
+
+    assert "dataset.toml" in refuse(home / "told")
+
+
+def list_shipped() -> dict[str, str]:
+    out = StringIO()
+    call_command("import_dataset", "--list", stdout=out)
+    return dict(line.split(maxsplit=1) for line in out.getvalue().splitlines())
+
+
+def test_the_shipped_descriptions_are_listed(home: Path) -> None:
+    shipped = {each.stem for each in (ROOT / "catalog/data/tables").glob("*.toml")}
+    listed = list_shipped()
+
+    assert listed.keys() == shipped
+    assert listed["nih-chestxray14"] == "NIH ChestX-ray14"
+    assert all(name in refuse("nonsense") for name in shipped)
+
+
+def test_a_shipped_description_goes_by_its_name(
+    home: Path, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender"
+    rows = "00000001_000.png,Effusion|Nodule,0,1,058Y,M\n,Nodule,0,2,60,F\n"
+    columns = "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+    table = f"{header},{columns}\n{rows}".replace(",M\n", ",M,PA,2682,2749,0.143,0.143\n")
+    table = table.replace(",F\n", ",F,AP,2682,2749,0.143,0.143\n")
+    write_files(tmp_path / "tables", {"Data_Entry_2017.csv": table.encode()})
+    files = write_files(home / "nih", {"images_001/00000001_000.png": make_picture()})
+
+    assert "--tables DIR" in refuse("nih-chestxray14")
+    entry = next(e for e in read_datasets(SHIPPED_DATASETS) if e["slug"] == "nih-chestxray14")
+    for vocabulary, field in (("task", "task_types"), ("tag", "tags"), ("license", "license")):
+        codes = entry[field] if isinstance(entry[field], list) else [entry[field]]
+        load_terms(vocabulary=vocabulary, terms=[{"code": c, "name": c.upper()} for c in codes])
+
+    report = run(
+        "nih-chestxray14", "--tables", str(tmp_path / "tables"), "--files", str(files),
+        "--max-rejected", "1",
+    )  # fmt: skip
+
+    assert "nih-chestxray14: 1 added, 0 changed, 0 unchanged, 0 gone, 1 rejected" in report
+    image = Image.objects.get()
+    assert (image.file_path, image.age_years) == ("images_001/00000001_000.png", 58)
+    (rejected,) = read_rejects(tmp_path / "var" / "rejects.csv")
+    assert rejected["line"] == "3", "listed in var: the product's own folder is not written to"
+
+    # Again without saying where the files are: the catalog knows, and keeps them.
+    again = run("nih-chestxray14", "--tables", str(tmp_path / "tables"), "--max-rejected", "1")
+    assert "0 added, 0 changed, 1 unchanged, 0 gone" in again
+
+
+# --- As a process ---
+
+
+# By this name its sessions are told from those of other tests.
+PROGRAM = f"import of {os.getpid()}"
+
+
+def start(folder: Path, home: Path, *options: str) -> subprocess.Popen[str]:
+    """The command as a person runs it, on the database of this test."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    before, _, _ = url.path.rpartition("/")
+    path = f"{before}/{connection.settings_dict['NAME']}"
+    more = {
+        "DATABASE_URL": url._replace(path=path).geturl(),
+        "MEDAGG_DATASET_ROOTS": str(home),
+        "PYTHONUNBUFFERED": "1",
+        "PGAPPNAME": PROGRAM,
+    }
+    return subprocess.Popen(
+        [sys.executable, ROOT / "manage.py", "import_dataset", folder, *options],
+        cwd=home.parent,
+        env=os.environ | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_reading(process: subprocess.Popen[str]) -> None:
+    """Until it is in the midst of the files: it has said so, and a moment went by."""
+    assert process.stderr
+    assert "Looking through" in process.stderr.readline()
+    time.sleep(2)
+
+
+def wait_for_the_database() -> None:
+    """Until it has noticed that the process is gone."""
+    sessions = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
+    for _ in range(300):
+        with connection.cursor() as cursor:
+            cursor.execute(sessions, [PROGRAM])
+            if not cursor.fetchall():
+                return
+        time.sleep(0.1)
+    raise AssertionError("the killed process still has its session")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_by_its_exit_code(home: Path) -> None:
+    folder = make_rays(home)
+
+    process = start(folder, home, "--area", "chest")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "my_rays: 6 added" in out
+    assert Image.objects.count() == 6
+
+    process = start(folder.parent / "nowhere", home)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "no file or folder" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ctrl_c_leaves_the_old_state_and_says_so(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder)
+    before = list(Image.objects.order_by("pk").values())
+    # A picture that takes a minute to hash: behind its header it is one large hole.
+    huge = write_files(folder, {"train/Effusion/huge.png": make_picture()})
+    os.truncate(huge / "train/Effusion/huge.png", 100_000_000_000)
+    (folder / "train/Effusion/0.png").write_bytes(make_picture(99, 98))
+
+    process = start(folder, home)
+    wait_for_reading(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "as it was before" in err
+    assert "Traceback" not in err
+    assert list(Image.objects.order_by("pk").values()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_import_leaves_the_old_state(home: Path) -> None:
+    folder = make_rays(home)
+    run(folder)
+    (folder / "train/Effusion/0.png").write_bytes(make_picture(99, 98))
+    os.truncate(folder / "test/Effusion/0.png", 100_000_000_000)
+
+    process = start(folder, home)
+    wait_for_reading(process)
+    process.kill()
+    process.communicate(timeout=30)
+    wait_for_the_database()
+
+    assert Image.objects.get(source_id="train/Effusion/0.png").width != 99
+    os.truncate(folder / "test/Effusion/0.png", 100)
+    assert "2 changed, 4 unchanged" in run(folder), "and the next import goes through"

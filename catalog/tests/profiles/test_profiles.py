@@ -1,0 +1,151 @@
+"""Profiles agree with the images after every kind of edit."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.profiles.building import rebuild_profiles, refresh_image_profiles
+from catalog.services import delete_dataset, delete_images, refresh_dataset
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def truth() -> Counter:
+    """Profiles as the images themselves give them, in plain Python."""
+    counted: Counter = Counter()
+    for image in Image.objects.filter(gone_at=None).select_related("dataset"):
+        labels = image.image_labels.filter(finding="positive").values_list("label_id", flat=True)
+        band = None if image.age_years is None else int(image.age_years // 10 * 10)
+        counted[(
+            image.dataset_id, image.area_id or image.dataset.area_id, image.modality_id,
+            tuple(sorted(labels)), image.sex, band, bool(image.file_path),
+        )] += 1  # fmt: skip
+    return counted
+
+
+def stored() -> Counter:
+    counted: Counter = Counter()
+    for p in ImageProfile.objects.all():
+        counted[
+            (p.dataset_id, p.area_id, p.modality_id, tuple(p.label_ids), p.sex, p.age_band,
+             p.is_local)
+        ] = p.num_images  # fmt: skip
+    return counted
+
+
+def assert_profiles_are_true() -> None:
+    assert stored() == truth()
+    sizes = Image.objects.filter(size_bytes__gt=0).values_list("profile_id", "size_bytes")
+    for profile in ImageProfile.objects.all():
+        assert profile.num_bytes == sum(size or 0 for pk, size in sizes if pk == profile.pk)
+    assert not Image.objects.filter(profile=None, gone_at=None).exists()
+    assert not Image.objects.exclude(profile=None).exclude(gone_at=None).exists()
+
+
+@pytest.fixture
+def images() -> list[Image]:
+    dataset = DatasetFactory(area=AreaFactory(code="chest"))
+    ct = ModalityFactory(code="ct")
+    made: list[Image] = [
+        ImageFactory(dataset=dataset, modality=ct, sex=sex, age_years=age, labels=labels)
+        for sex, age, labels in [
+            ("F", 9.99, ["nodule"]), ("F", 0, ["nodule"]), ("F", 10, ["nodule"]),
+            ("", None, []), ("M", 55, ["mass", "nodule"]), ("M", 55, ["nodule", "mass"]),
+        ]
+    ]  # fmt: skip
+    make_searchable()
+    return made
+
+
+def test_images_alike_share_a_profile(images: list[Image]) -> None:
+    assert_profiles_are_true()
+    assert sorted(stored().values()) == [1, 1, 2, 2]
+
+
+def test_rebuilding_changes_nothing_when_nothing_changed(images: list[Image]) -> None:
+    before = set(ImageProfile.objects.values_list("pk", "num_images"))
+    make_searchable()
+    assert set(ImageProfile.objects.values_list("pk", "num_images")) == before
+
+
+def test_an_edited_image_moves_to_another_profile(images: list[Image]) -> None:
+    image = images[0]
+    image.sex, image.age_years, image.area = "O", None, AreaFactory(code="lung")
+    image.save()
+    ImageLabel.objects.filter(image=image).update(finding="uncertain")
+    add_file(images[1], b"some bytes")
+    refresh_image_profiles(image_ids=[images[0].pk, images[1].pk])
+    assert_profiles_are_true()
+
+
+def test_a_dataset_that_gets_another_area_takes_its_images_along(images: list[Image]) -> None:
+    dataset = images[0].dataset
+    dataset.area = AreaFactory(code="heart")
+    dataset.save()
+    refresh_dataset(dataset=dataset, area_changed=True)
+    assert_profiles_are_true()
+
+
+def test_deleted_images_are_no_longer_counted(images: list[Image]) -> None:
+    delete_images(image_ids=[images[0].pk, images[3].pk])
+    assert_profiles_are_true()
+    assert ImageProfile.objects.total_images() == 4
+
+
+def test_gone_images_have_no_profile_and_get_none(images: list[Image]) -> None:
+    Image.objects.filter(pk=images[0].pk).update(gone_at=timezone.now(), profile=None)
+    rebuild_profiles(dataset_ids=[images[0].dataset_id])
+    assert_profiles_are_true()
+    assert ImageProfile.objects.total_images() == 5
+    refresh_image_profiles(image_ids=[image.pk for image in images])
+    assert_profiles_are_true()
+    assert ImageProfile.objects.total_images() == 5
+
+
+def test_datasets_follow_their_profiles(images: list[Image]) -> None:
+    dataset = images[0].dataset
+    Image.objects.update(size_bytes=1_000_000)
+    Dataset.objects.update(num_images=99)
+    rebuild_profiles(dataset_ids=[dataset.pk])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (6, 6)
+    delete_images(image_ids=[image.pk for image in images[:5]])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (1, 1)
+
+
+def test_a_dataset_without_images_states_what_its_publisher_does() -> None:
+    dataset = DatasetFactory(num_images=112_120, size_mb=42_000)
+    rebuild_profiles(dataset_ids=[dataset.pk])
+    dataset.refresh_from_db()
+    assert (dataset.num_images, dataset.size_mb) == (112_120, 42_000)
+
+
+def test_every_change_gives_its_dataset_a_new_version(images: list[Image]) -> None:
+    other = DatasetFactory()
+    edits: list[Callable[[], None]] = [
+        lambda: rebuild_profiles(dataset_ids=[images[0].dataset_id]),
+        lambda: refresh_image_profiles(image_ids=[images[0].pk]),
+        lambda: delete_images(image_ids=[images[1].pk]),
+    ]
+    for edit in edits:
+        before = dict(Dataset.objects.values_list("pk", "version"))
+        edit()
+        after = dict(Dataset.objects.values_list("pk", "version"))
+        assert after[images[0].dataset_id] > before[images[0].dataset_id]
+        assert after[other.pk] == before[other.pk]
+
+
+def test_a_deleted_dataset_leaves_nothing_behind(images: list[Image]) -> None:
+    other = ImageFactory(labels=["nodule"])
+    rebuild_profiles(dataset_ids=[other.dataset_id])
+    delete_dataset(dataset=images[0].dataset)
+    assert_profiles_are_true()
+    assert list(Dataset.objects.all()) == [other.dataset]
+    assert ImageLabel.objects.count() == 1
+    assert LabelFactory(code="nodule").images.count() == 1

@@ -1,0 +1,69 @@
+"""Columns held against a plain reading of the same rows."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.search.columns import Column, Rows, SetColumn, Table
+
+small = st.integers(0, 6)
+rows_of_values = st.lists(
+    st.tuples(small, st.frozensets(small, max_size=3), st.integers(0, 10**12)), max_size=12
+)
+
+
+def make_table(rows: list[tuple[int, frozenset[int], int]]) -> Table:
+    weights = np.array([weight for _, _, weight in rows], dtype=np.int64)
+    one = np.array([value for value, _, _ in rows], dtype=np.int64)
+    columns: dict[str, Column | SetColumn] = {
+        "one": Column.of(one),
+        "many": SetColumn.of([sorted(v) for _, v, _ in rows]),
+    }
+    return Table(np.arange(100, 100 + len(rows)), columns, weights, weights)
+
+
+@given(rows=rows_of_values, wanted=st.sets(small), also=st.sets(small))
+def test_filters_and_sums_are_those_of_a_plain_loop(
+    rows: list[tuple[int, frozenset[int], int]], wanted: set[int], also: set[int]
+) -> None:
+    table = make_table(rows)
+    one, many = table.columns["one"], table.columns["many"]
+    assert isinstance(many, SetColumn)
+    assert one.any_of(wanted).tolist() == [value in wanted for value, _, _ in rows]
+    assert many.any_of(wanted).tolist() == [bool(values & wanted) for _, values, _ in rows]
+    assert many.all_of(wanted).tolist() == [values >= wanted for _, values, _ in rows]
+
+    chosen = Rows(table).where(one.any_of(wanted)).where(~many.any_of(also))
+    kept = [row for row in rows if row[0] in wanted and not row[1] & also]
+    counted = chosen.count()
+    assert counted.total == sum(weight for _, _, weight in kept)
+    ones: Counter[int] = Counter()
+    sets: Counter[int] = Counter()
+    for value, values, weight in kept:
+        ones[value] += weight
+        sets.update(dict.fromkeys(values, weight))
+    assert counted.sums("one") == {value: n for value, n in ones.items() if n}
+    assert counted.sums("many") == {value: n for value, n in sets.items() if n}
+
+
+@given(rows=rows_of_values, places=st.lists(st.integers(0, 11), max_size=8))
+def test_a_column_can_be_seen_through_another_table(
+    rows: list[tuple[int, frozenset[int], int]], places: list[int]
+) -> None:
+    places = [place for place in places if place < len(rows)]
+    table = make_table(rows)
+    through = np.array(places, dtype=np.int32)
+    weights = np.ones(len(places), dtype=np.int64)
+    assert table.columns["one"].through(through).sums(None, weights) == Counter(
+        rows[place][0] for place in places
+    )
+    assert table.columns["many"].through(through).sums(None, weights) == Counter(
+        value for place in places for value in rows[place][1]
+    )
+
+
+def test_rows_in_an_empty_table_count_nothing() -> None:
+    counted = Rows(make_table([])).count()
+    assert (counted.total, counted.sums("one"), counted.sums("many")) == (0, {}, {})

@@ -1,0 +1,556 @@
+"""The query parser, by table, with the vocabularies that are shipped; no database."""
+
+import time
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from catalog.search.filter_choices import AGE_CHOICES, LOCAL_CHOICES, SEX_CHOICES
+from catalog.search.query import Match, ParsedQuery, Spellings, parse_query
+from catalog.search.query.words import PHRASES, STOP_WORDS
+from vocab.lookup import VOCABULARIES
+from vocab.services import DATA_DIR, SHIPPED_FILES
+from vocab.text import TermRef, normalize
+
+CHOICES = {"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES}
+NAMES = ["lidc-idri", "tcga_brca", "Lung-PET-CT-Dx", "nih-chestxray14"]
+TITLES = ["Chest images of Sao Paulo", "Duke cohort with tumur markers"]
+
+
+def read_terms() -> Iterator[tuple[TermRef, dict]]:
+    number = 0
+    for vocabulary in VOCABULARIES:
+        with (DATA_DIR / SHIPPED_FILES[vocabulary]).open("rb") as file:
+            for term in tomllib.load(file)["term"]:
+                number += 1
+                yield TermRef(vocabulary, number, term["code"], term["name"]), term
+
+
+def make_spellings(without: str = "") -> Spellings:
+    """From the shipped vocabularies, names before aliases; the term ``without`` is switched off."""
+    terms = [(ref, term) for ref, term in read_terms() if ref.code != without]
+    keys: dict[str, list[TermRef]] = {}
+    for vocabulary in VOCABULARIES:
+        own: dict[str, list[TermRef]] = {}
+        other: dict[str, list[TermRef]] = {}
+        for ref, term in terms:
+            if ref.vocabulary == vocabulary:
+                for key in {normalize(ref.code), normalize(ref.name)}:
+                    own.setdefault(key, []).append(ref)
+                for alias in term.get("aliases", ()):
+                    other.setdefault(normalize(alias), []).append(ref)
+        for key, refs in (other | own).items():
+            keys.setdefault(key, []).extend(refs)
+    commercial = [ref for ref, term in terms if term.get("allows_commercial_use")]
+    return Spellings(keys, commercial=commercial, choices=CHOICES, known_words=TITLES, names=NAMES)
+
+
+SPELLINGS = make_spellings()
+COMMERCIAL = ",".join(
+    ref.code for ref, term in read_terms() if term.get("allows_commercial_use")
+)  # fmt: skip
+XRAY = "modality=cr,dx,rg"
+
+
+def read(text: str) -> ParsedQuery:
+    return parse_query(text, SPELLINGS)
+
+
+def describe(parsed: ParsedQuery) -> str:
+    """``name=code,code name=code``, as in a URL."""
+    return " ".join(f"{match.name}={','.join(match.codes)}" for match in parsed.matches)
+
+
+def check(text: str, filters: str, rest: str) -> None:
+    parsed = read(text)
+    assert (describe(parsed), parsed.search_text) == (filters, rest)
+
+
+# --- Words that name a term ---
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("chest xray pneumonia female", f"area=chest {XRAY} label=pneumonia sex=F"),
+        ("prostate MRI", "area=prostate modality=mr"),
+        ("CT of the lung, commercial use", f"modality=ct area=lung license={COMMERCIAL}"),
+        ("brain mr tumour", "area=brain modality=mr label=tumor"),
+        ("PET/CT head and neck", "modality=pt area=head-neck"),
+        ("lung cancer ct", "label=lung-tumor modality=ct"),
+        ("covid chest ct", "label=covid-19 area=chest modality=ct"),
+        ("knee x-rays", f"area=knee {XRAY}"),
+        ("skin lesion", "area=skin"),
+        ("histopathology breast", "modality=sm area=breast"),
+        ("no finding", "label=no-finding"),
+        ("Röntgen thorax", f"{XRAY} area=chest"),
+        ("IRM cerveau", "modality=mr area=brain"),
+        ("multiple sclerosis", "label=multiple-sclerosis-lesion"),
+        ("CC BY-NC 4.0", "license=cc-by-nc-4.0"),
+        ("images from the knee", "area=knee"),
+        ("modality: CT, sex: F", "modality=ct sex=F"),
+        ("alzheimer's disease", "label=alzheimers-disease"),
+        ("patients with alzheimer's", "label=alzheimers-disease"),
+        ("wsi", "modality=sm"),
+    ],
+)
+def test_words_that_name_a_term_become_filters(text: str, filters: str) -> None:
+    check(text, filters, "")
+
+
+@pytest.mark.parametrize(
+    "text", ["x-ray", "x ray", "X_RAY", "xray", "X-Rays", "Röntgen", "ro\u0308ntgen"]
+)
+def test_case_accents_and_punctuation_do_not_matter(text: str) -> None:
+    check(text, XRAY, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("pleural effusions", "label=pleural-effusion"),
+        ("lung nodules", "label=nodule"),
+        ("hard exudate", "label=hard-exudates"),
+        ("abdomens", "area=abdomen"),
+        ("ultra sound", "modality=us"),
+        ("covid 19", "label=covid-19"),
+        ("head neck", "area=head-neck"),
+        ("chest abdomen pelvis", "area=chest-abdomen-pelvis"),
+    ],
+)
+def test_plurals_spaces_and_little_words_do_not_matter(text: str, filters: str) -> None:
+    check(text, filters, "")
+    assert not read(text).matches[0].meant
+
+
+def test_the_longest_spelling_wins() -> None:
+    check("viral pneumonia", "label=viral-pneumonia", "")
+    check("pneumonia viral load", "label=viral-pneumonia", "load")
+
+
+def test_a_spelling_of_several_vocabularies_means_the_first() -> None:
+    (match,) = read("pneumonia").matches
+    assert match.name == "label"
+
+
+def test_the_own_name_of_a_tag_wins_over_another_word_for_a_label() -> None:
+    check("cancer", "tag=cancer", "")
+    check("stroke MRI", "tag=stroke modality=mr", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LIDC",
+        "TCGA-BRCA",
+        "TCGA-GBM",
+        "1.3.6.1.4.1.14519.5.2.1",
+        "00000001_000.png",
+        "images/chest/0001.png",
+        "10.7937/K9/TCIA.2016.ELN8YGLE",
+        "lung-pet-ct-dx",
+        "lung_pet_ct_dx",
+        "CT-based",
+        "multiple myeloma",
+    ],
+)
+def test_names_ids_and_paths_stay_whole(text: str) -> None:
+    check(text, "", text)
+    assert " ".join(read(text).rest) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("breast-MRI", "area=breast modality=mr"),
+        ("chest/x-ray", f"area=chest {XRAY}"),
+        ("covid-19/chest", "label=covid-19 area=chest"),
+        ("lung_ct", "area=lung modality=ct"),
+        ("chest,ct;3d(png)", "area=chest modality=ct tag=3d tag=png"),
+    ],
+)
+def test_joined_words_are_parted_where_every_part_means_something(text: str, filters: str) -> None:
+    check(text, filters, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("", ""),
+        ("   ", ""),
+        ("of the with images", ""),
+        ("--- ,, ...", ""),
+        ('"" “ ” "-"', ""),
+        ("🩻 🫁", ""),
+        ("' OR 1=1", "1=1"),
+        ("chest CT without contrast", "without contrast"),
+        ("low dose chest CT", "low dose"),
+        ("multiple chest CT", "multiple"),
+    ],
+)
+def test_what_names_nothing_is_left_to_the_text_search(text: str, rest: str) -> None:
+    assert read(text).search_text == rest
+
+
+# --- Typos ---
+@pytest.mark.parametrize(
+    ("text", "filters", "meant"),
+    [
+        ("mamografy", "modality=mg", "mammography"),
+        ("pleural efusion", "label=pleural-effusion", "pleural effusion"),
+        ("plueral effusion", "label=pleural-effusion", "pleural effusion"),
+        ("brest", "area=breast", "breast"),
+        ("penumonia", "label=pneumonia", "pneumonia"),
+        ("neumonia", "label=pneumonia", "pneumonia"),
+        ("prostrate", "area=prostate", "prostate"),
+        ("ultrasuond", "modality=us", "ultrasound"),
+        ("segmantation", "task=segmentation", "segmentation"),
+        ("limfoma", "label=lymphoma", "lymphoma"),
+        ("femle", "sex=F", "female"),
+        ("comercial use", f"license={COMMERCIAL}", "commercial use"),
+        ("efusions", "label=pleural-effusion", "effusion"),
+        ("brest-MRI", "area=breast modality=mr", ""),
+    ],
+)
+def test_a_typo_is_read_as_what_was_meant(text: str, filters: str, meant: str) -> None:
+    check(text, filters, "")
+    if meant:
+        assert [match.meant for match in read(text).matches] == [meant]
+
+
+def test_a_typo_in_one_term_leaves_the_others() -> None:
+    check("brest cancer", "area=breast tag=cancer", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lunh",  # too short to be sure
+        "tumur",  # a word of a title
+        "pneumonia1",
+        "pneumon1a",
+        "train",  # an ordinary word, one letter from brain
+        "features",  # and from fractures
+        "unhealthy",  # the opposite is no typo
+        "noncancerous",
+    ],
+)
+def test_words_that_may_be_right_are_not_corrected(text: str) -> None:
+    assert not [match for match in read(text).matches if text == match.words]
+
+
+def test_a_tie_between_two_meanings_is_left_alone() -> None:
+    terms = {
+        "fibroma": [TermRef("label", 1, "fibroma", "Fibroma")],
+        "librama": [TermRef("label", 2, "librama", "Librama")],
+        "myoma": [TermRef("label", 3, "myoma", "Myoma")],
+        "lyoma": [TermRef("label", 4, "lyoma", "Lyoma")],
+        "thorax": [TermRef("area", 5, "chest", "Chest")],
+        "thoras": [TermRef("area", 5, "chest", "Chest"), TermRef("tag", 6, "t", "Thoras")],
+    }
+    spellings = Spellings(terms)
+
+    assert parse_query("zyoma", spellings).rest == ("zyoma",)
+    assert describe(parse_query("mioma", spellings)) == "label=myoma"
+    assert describe(parse_query("thorac", spellings)) == "area=chest"
+
+
+# --- Fixed phrases ---
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("women", "sex=F"),
+        ("Women's chest", "sex=F area=chest"),
+        ("females", "sex=F"),
+        ("male", "sex=M"),
+        ("men over 50", "sex=M age=50-59,60-69,70-79,80-89,90-99,100-109,110-119,120-129"),
+        ("sex unknown", "sex=unknown"),
+        ("local", "local=1"),
+        ("chest CT on this server", "area=chest modality=ct local=1"),
+        ("downloadable here", "local=1"),
+        ("not local", "local=0"),
+        ("free for commercial use", f"license={COMMERCIAL}"),
+        ("commercially usable", f"license={COMMERCIAL}"),
+    ],
+)
+def test_fixed_phrases_become_filters(text: str, filters: str) -> None:
+    check(text, filters, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "non-commercial",
+        "non-commercial use",
+        "non commercial use",
+        "noncommercial use",
+        "noncomercial use",
+        "no commercial use",
+        "not for commercial use",
+        "not licensed for commercial use",
+        "commercial use not allowed",
+        "commercial use prohibited",
+        "without commercial use",
+    ],
+)
+def test_refused_commercial_use_is_never_read_as_allowed(text: str) -> None:
+    parsed = read(f"CT {text}")
+
+    assert describe(parsed) == "modality=ct"
+    assert "mercial" in parsed.search_text
+
+
+@pytest.mark.parametrize(
+    ("text", "ages"),
+    [
+        ("60-69", "60-69"),
+        ("60–69 years", "60-69"),
+        ("60 to 69 years", "60-69"),
+        ("aged 60 - 69", "60-69"),
+        ("between 40 and 59 years old", "40-49,50-59"),
+        ("40-59 year olds", "40-49,50-59"),
+        ("under 20", "0-9,10-19"),
+        ("younger than 10 years", "0-9"),
+        ("up to 19 years", "0-9,10-19"),
+        ("over 110", "110-119,120-129"),
+        ("over 109", "110-119,120-129"),
+        ("110+", "110-119,120-129"),
+        ("110 years and older", "110-119,120-129"),
+        ("at least 110 years", "110-119,120-129"),
+        ("teenagers", "10-19"),
+        ("age unknown", "unknown"),
+    ],
+)
+def test_ages_that_fit_bands_become_filters(text: str, ages: str) -> None:
+    check(f"{text} CT", f"age={ages} modality=ct", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "under 18",
+        "over 65",
+        "65-70",
+        "69-60",
+        "60",
+        "2010-2019",
+        "60-69-70",
+        "over 60 GB",
+        "over 60%",
+        "over 60 patients",
+        "at least 60",
+        "-60-69",
+    ],
+)
+def test_ages_that_do_not_fit_bands_stay_text(text: str) -> None:
+    assert describe(read(text)) == ""
+
+
+def test_what_the_vocabulary_says_wins_over_a_fixed_phrase() -> None:
+    check("children", "tag=pediatric", "")
+    parsed = parse_query("children", make_spellings(without="pediatric"))
+    assert describe(parsed) == "age=0-9,10-19"
+
+
+def test_the_values_have_names_for_people() -> None:
+    parsed = read("female 60-69 ct local")
+
+    assert [match.names for match in parsed.matches] == [
+        ("Female",),
+        ("60–69 years",),
+        ("Computed tomography",),
+        ("On this server",),
+    ]
+
+
+def test_phrases_stand_for_choices_that_exist() -> None:
+    offered = {(name, code) for name, pairs in CHOICES.items() for code, _ in pairs}
+
+    assert set(PHRASES) <= offered
+    assert all(phrase == normalize(phrase) for phrases in PHRASES.values() for phrase in phrases)
+
+
+def test_filters_that_are_not_offered_are_not_read() -> None:
+    parsed = parse_query("female over 60 local commercial use", Spellings({}))
+
+    assert parsed.matches == ()
+    assert " ".join(parsed.rest) == "female over 60 local commercial use"
+
+
+# --- Negation, alternatives, quotes ---
+@pytest.mark.parametrize(
+    ("text", "filters", "rest"),
+    [
+        ("no pneumonia", "not_label=pneumonia", ""),
+        ("CT without pneumonia", "modality=ct not_label=pneumonia", ""),
+        ("-pneumonia CT", "not_label=pneumonia modality=ct", ""),
+        ("-covid-19", "not_label=covid-19", ""),
+        ("w/o pneumonia", "not_label=pneumonia", ""),
+        ("no evidence of pneumonia", "not_label=pneumonia", ""),
+        ("no penumonia", "not_label=pneumonia", ""),
+        ("without pneumonia or effusion", "not_label=pneumonia,pleural-effusion", ""),
+        ("without pneumonia or CT", "not_label=pneumonia modality=ct", ""),
+        ("-pneumonia effusion", "not_label=pneumonia label=pleural-effusion", ""),
+        ("no cancer", "not_label=malignant", ""),
+        ("no tumor", "label=no-tumor", ""),
+        ("not normal", "label=abnormal", ""),
+        ("no chest", "", "-chest"),
+        ("-chest ct", "modality=ct", "-chest"),
+        ("not female", "", "-female"),
+        ('ct -"low dose"', "modality=ct", '-"low dose"'),
+        ("lung -nodule", "area=lung not_label=nodule", ""),
+        ("ct no", "modality=ct", "no"),
+        ("chest (thorax)-2d", "area=chest tag=2d", ""),
+        ("ct,-pneumonia", "modality=ct not_label=pneumonia", ""),
+    ],
+)
+def test_negated_labels_are_left_out_and_nothing_else_is_turned_round(
+    text: str, filters: str, rest: str
+) -> None:
+    check(text, filters, rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("CT or MRI", [["ct", "mr"]]),
+        ("CT/MRI chest", [["ct", "mr"], ["chest"]]),
+        ("CT chest MRI", [["ct", "mr"], ["chest"]]),
+        ("male and female", [["M", "F"]]),
+        ("pneumonia effusion", [["pneumonia"], ["pleural-effusion"]]),
+        ("pneumonia or effusion", [["pneumonia", "pleural-effusion"]]),
+        ("segmentation and detection", [["segmentation"], ["detection"]]),
+        ("segmentation or detection", [["segmentation", "detection"]]),
+        ("pneumonia or CT", [["pneumonia"], ["ct"]]),
+    ],
+)
+def test_matches_are_grouped_by_what_must_hold(text: str, groups: list[list[str]]) -> None:
+    found = [[code for match in group for code in match.codes] for group in read(text).groups]
+    assert found == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "filters", "rest"),
+    [
+        ('"chest x-ray" CT', "modality=ct", '"chest x-ray"'),
+        ("“pleural  effusion”", "", '"pleural effusion"'),
+        ('chest" CT', "area=chest modality=ct", ""),
+        ('"chest" "CT', "modality=ct", '"chest"'),
+        ('pleural" effusion', "label=pleural-effusion", ""),
+        ('"60-69" female', "sex=F", '"60-69"'),
+    ],
+)
+def test_words_in_quotes_are_plain_words(text: str, filters: str, rest: str) -> None:
+    check(text, filters, rest)
+
+
+# --- Undoing ---
+@pytest.mark.parametrize(
+    ("text", "at", "without", "as_text"),
+    [
+        ("chest xray female", 1, "chest female", 'chest "xray" female'),
+        ("CT of the lung, commercial use", 1, "CT of the, commercial use",
+         'CT of the "lung", commercial use'),
+        ("CT of the lung, commercial use", 2, "CT of the lung",
+         'CT of the lung, "commercial use"'),
+        ("lung, CT, knee", 1, "lung, knee", 'lung, "CT", knee'),
+        ("chest-ct", 0, "ct", '"chest" ct'),
+        ("chest-ct", 1, "chest", 'chest "ct"'),
+        ("ct -pneumonia", 1, "ct", 'ct "-pneumonia"'),
+        ("ct 110+", 1, "ct", 'ct "110+"'),
+        ("pleural efusion", 0, "", '"pleural efusion"'),
+    ],
+)  # fmt: skip
+def test_a_match_can_be_removed_or_taken_as_text(
+    text: str, at: int, without: str, as_text: str
+) -> None:
+    parsed = read(text)
+    match = parsed.matches[at]
+
+    assert parsed.without(match) == without
+    assert parsed.as_text(match) == as_text
+
+
+PARTS = sorted(
+    {alias for _, term in read_terms() for alias in (term["name"], *term.get("aliases", ()))}
+    | {phrase for phrases in PHRASES.values() for phrase in phrases}
+    | {"commercial use", "non-commercial", "60-69", "over 60", "1.2.840", "TCGA-BRCA", "without"}
+    | {"or", "of", "no", "-", '"', "efusion", "mamografy", "contrast", "lung-pet-ct-dx", "🩻"}
+)
+JOINTS = st.sampled_from([" ", " ", " ", ", ", "/", "-", " -", " or ", '"', " without ", "\u3000"])
+QUERIES = st.lists(st.tuples(st.sampled_from(PARTS), JOINTS), max_size=7).map(
+    lambda parts: "".join(f"{part}{joint}" for part, joint in parts)
+)
+ANYTHING = st.one_of(st.text(max_size=300), QUERIES)
+QUICK = settings(max_examples=150, deadline=None)
+
+
+@QUICK
+@given(ANYTHING)
+@example("½ ﬁbrosis ª ß İ ǅ x\u0302-ray \u0939\u093f\u0928\u094d\u0926\u0940")
+@example("⼀ № ⑴ x＂ct＂ ㊙")
+@example("\x00\u200b\ufeff\ud800")
+def test_every_word_is_in_a_filter_or_in_the_rest(text: str) -> None:
+    parsed = read(text)
+
+    of_matches = [(match.start, match.end) for match in parsed.matches]
+    spans = sorted([*of_matches, *((word.start, word.end) for word in parsed.words)])
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    for match in parsed.matches:
+        assert parsed.text[match.start : match.end] == match.words
+        assert match.values
+        assert len(match.names) == len(match.values) == len(match.codes)
+    for word in parsed.words:
+        typed = parsed.text[word.start : word.end]
+        plain = " ".join(typed.strip('"').split())
+        # "not MRI" is an excluded word with all that says so.
+        assert plain.endswith(word.text) if word.is_excluded else plain == word.text
+    left = list(parsed.text)
+    for start, end in spans:
+        left[start:end] = " " * (end - start)
+    assert set(normalize("".join(left)).split()) <= STOP_WORDS
+
+
+def meanings(parsed: ParsedQuery) -> list[tuple[str, list[str], str]]:
+    return [(match.name, match.codes, match.words) for match in parsed.matches]
+
+
+@QUICK
+@given(QUERIES, st.data())
+def test_taking_a_match_as_text_undoes_it_and_nothing_else(text: str, data: st.DataObject) -> None:
+    parsed = read(text)
+    if not parsed.matches:
+        return
+    match: Match = data.draw(st.sampled_from(parsed.matches))
+
+    again = read(parsed.as_text(match))
+
+    others = [
+        meaning for meaning, m in zip(meanings(parsed), parsed.matches, strict=True) if m != match
+    ]
+    assert meanings(again) == others
+    assert " ".join(match.words.split()) in again.rest
+    assert sorted(again.rest) == sorted([*parsed.rest, " ".join(match.words.split())])
+
+
+@QUICK
+@given(QUERIES, st.data())
+def test_removing_a_match_removes_its_words(text: str, data: st.DataObject) -> None:
+    parsed = read(text)
+    if not parsed.matches:
+        return
+    match: Match = data.draw(st.sampled_from(parsed.matches))
+
+    left = normalize(parsed.without(match)).split()
+
+    before, after = parsed.text[: match.start], parsed.text[match.end :]
+    assert left == [*normalize(before).split(), *normalize(after).split()]
+
+
+def test_the_longest_queries_are_read_in_no_time() -> None:
+    for text in ("qwzxr " * 50, "a b " * 75, "-a" * 150, "no pneumonia or " * 19, "x" * 300):
+        started = time.perf_counter()
+        read(text[:300])
+        assert time.perf_counter() - started < 0.5

@@ -1,0 +1,83 @@
+"""The long texts of an archive: a row an image, read from the frozen items in pieces.
+
+The database writes the rows and Python only turns tabs into commas.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from collections_app.archive import TextEntry, checksum_line
+from collections_app.contents.csv_text import csv_text, lines_to_csv
+from collections_app.models import Collection
+from collections_app.selection.copying import iter_lines
+
+Columns = tuple[str, ...]
+
+METADATA_COLUMNS = (
+    "file_name", "dataset", "source_id", "subject_id", "sex", "age_years", "modality", "area",
+    "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
+    "size_bytes", "sha256",
+)  # fmt: skip
+REMOTE_COLUMNS = (
+    "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "labels",
+    "uncertain_labels", "negative_labels", "label_confidence",
+)  # fmt: skip
+MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
+
+HAS_FILE = "file_name <> '' AND NOT is_left_out"
+IS_REMOTE = "file_name = '' AND NOT is_left_out"
+IS_LEFT_OUT = "is_left_out"
+
+_FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha256",
+           "reason": "problem", "url": "metadata_json ->> 'remote_url'"}  # fmt: skip
+
+
+def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
+    """metadata.csv, remote.csv and missing.csv where there is something to list, SHA256SUMS.
+
+    ``texts`` are those before the images; they are written first, since SHA256SUMS lists them.
+    """
+    prefix = f"{collection.slug}/"
+    tables = [
+        TextEntry(prefix + name, _table(collection, columns, whose))
+        for name, columns, whose in _wanted_tables(collection)
+    ]
+    checksums = _checksums(collection, [*texts, *tables])
+    return [*tables, TextEntry(f"{prefix}SHA256SUMS", checksums)]
+
+
+def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
+    yield "metadata.csv", METADATA_COLUMNS, HAS_FILE
+    if collection.num_images > collection.num_files:
+        yield "remote.csv", REMOTE_COLUMNS, IS_REMOTE
+    if collection.num_left_out:
+        yield "missing.csv", MISSING_COLUMNS, IS_LEFT_OUT
+
+
+def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[bytes]:
+    yield csv_text([columns])
+    fields = ", ".join(f"coalesce({_field(column)}::text, '')" for column in columns)
+    yield from map(lines_to_csv, iter_lines(_rows(fields, whose), collection=collection))
+
+
+def _rows(fields: str, whose: str) -> str:
+    return (
+        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - our own words
+        "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
+        f"AND {whose} ORDER BY position"
+    )
+
+
+def _field(column: str) -> str:
+    return _FIELDS.get(column, f"metadata_json ->> '{column}'")
+
+
+def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
+    """As ``sha256sum -c`` reads them: the texts, then every file."""
+    prefix = f"{collection.slug}/"
+    for text in texts:
+        yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
+    rows = _rows("sha256, file_name", HAS_FILE)
+    for lines in iter_lines(rows, collection=collection):
+        if b"\\" in lines:
+            raise ValueError("a name in the archive has a backslash or a line break")
+        yield lines.replace(b"\t", b"  ")

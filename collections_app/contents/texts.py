@@ -1,0 +1,54 @@
+"""The short texts of an archive: what it holds, from where, and under which licences.
+
+Everything here comes from the frozen collection, nothing from the clock or from the catalog as it
+is today: building again gives the same bytes.
+"""
+
+import json
+from typing import Any
+
+from collections_app.archive import WRITER_VERSION, TextEntry
+from collections_app.contents.csv_text import csv_text
+from collections_app.contents.data_card import data_card
+from collections_app.models import Collection
+from collections_app.selection.fingerprint import CONTENTS_VERSION, frozen_head
+
+LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", "license_url",
+                   "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
+
+
+def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
+    """The texts that stand before the images."""
+    texts = {
+        "README.md": data_card(collection, fingerprint),
+        "collection.json": collection_json(collection, fingerprint),
+        "licenses.csv": licenses_csv(collection),
+    }
+    return [TextEntry(f"{collection.slug}/{name}", [text]) for name, text in texts.items()]
+
+
+def collection_json(collection: Collection, fingerprint: str) -> bytes:
+    """The machine-readable record: how chosen, from what, and what determines the bytes."""
+    record = {
+        "format": "medagg collection",
+        "contents_version": CONTENTS_VERSION,
+        "writer_version": WRITER_VERSION,
+        "fingerprint": fingerprint,
+        "num_images": collection.num_images,
+        "num_files": collection.num_files,
+        "num_bytes": collection.num_bytes,
+        **frozen_head(collection),
+    }
+    return (json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def licenses_csv(collection: Collection) -> bytes:
+    """Each source dataset with its licence, citation and address."""
+    rows = map(_license_row, collection.provenance["datasets"])
+    return csv_text([LICENSE_COLUMNS, *rows])
+
+
+def _license_row(dataset: dict[str, Any]) -> list[Any]:
+    commercial = {True: "yes", False: "no", None: "not stated"}[dataset["allows_commercial_use"]]
+    row = {**dataset, "dataset": dataset["slug"], "allows_commercial_use": commercial}
+    return [row[column] for column in LICENSE_COLUMNS]

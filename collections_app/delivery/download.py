@@ -1,0 +1,177 @@
+"""Handing an archive to its owner: through nginx where there is one, else with ranges by us."""
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import BinaryIO
+from urllib.parse import quote
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.http import content_disposition_header, http_date
+from django.views.decorators.http import require_safe
+
+from collections_app.delivery.ranges import (
+    ByteRange,
+    NotSatisfiable,
+    Version,
+    check_conditions,
+    choose_part,
+)
+from collections_app.models import Collection, Status
+from collections_app.storage import ArchiveTrouble, open_archive
+
+BLOCK = 1 << 20
+# In each process, where we send archives ourselves. A download costs a thread, a socket and an
+# open file, so the limit is there for clients that never finish.
+MAX_DOWNLOADS = 64
+RETRY_SECONDS = 30
+_slots = threading.BoundedSemaphore(MAX_DOWNLOADS)
+
+
+@require_safe
+@login_required
+def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | FileResponse:
+    """The ZIP of a ready collection: owner only, unexpired, resumable."""
+    collection = get_object_or_404(Collection.objects.visible_to(request.user), uuid=uuid)
+    is_over = collection.expires_at and collection.expires_at < timezone.now()
+    if collection.status != Status.READY or is_over:
+        return _not_there(request, collection, status=HTTPStatus.CONFLICT)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(
+                open_archive(collection.archive_path, collection.archive_size)
+            )
+        except ArchiveTrouble as trouble:
+            kind = "gone" if trouble.is_gone else "damaged"
+            return _not_there(request, collection, status=HTTPStatus.GONE, trouble=kind)
+        if settings.X_ACCEL_PREFIX:
+            return _through_nginx(collection)
+        response = _answer(request, collection, file)
+        if isinstance(response, FileResponse):
+            stack.pop_all()
+        return response
+
+
+def _not_there(
+    request: HttpRequest, collection: Collection, *, status: int, trouble: str = ""
+) -> HttpResponse:
+    context = {"collection": collection, "trouble": trouble}
+    return render(request, "collections/no_download.html", context, status=status)
+
+
+def _through_nginx(collection: Collection) -> HttpResponse:
+    """nginx answers ranges, conditions and HEAD itself, from the file behind this header."""
+    response = HttpResponse(headers=_describe(collection))
+    response["X-Accel-Redirect"] = f"{settings.X_ACCEL_PREFIX}{quote(collection.archive_path)}"
+    return response
+
+
+def _answer(
+    request: HttpRequest, collection: Collection, file: BinaryIO
+) -> HttpResponse | FileResponse:
+    size = collection.archive_size or 0
+    # Of the open file, as nginx has it: a rebuilt archive is given the same time.
+    modified = int(os.fstat(file.fileno()).st_mtime)
+    version = Version(f'"{collection.fingerprint}"', modified)
+    headers = _describe_version(version)
+    status = check_conditions(request.headers, version)
+    if status == HTTPStatus.NOT_MODIFIED:
+        return HttpResponseNotModified(headers=headers)
+    if status != HTTPStatus.OK:
+        return HttpResponse(status=status, headers=headers)
+    # RFC 9110 defines ranges for GET alone.
+    if request.method == "HEAD":
+        length = {"Content-Length": str(size)}
+        return HttpResponse(headers=headers | _describe(collection) | length)
+    try:
+        part = choose_part(request.headers, version, size)
+    except NotSatisfiable:
+        headers["Content-Range"] = f"bytes */{size}"
+        return HttpResponse(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+    if not _slots.acquire(blocking=False):
+        return _busy(request, collection)
+    window = Window(file, part or ByteRange(0, size), when_closed=_slots.release)
+    return _send(window, part, size, headers | _describe(collection))
+
+
+def _send(
+    window: "Window", part: ByteRange | None, size: int, headers: dict[str, str]
+) -> FileResponse:
+    response = FileResponse(window)
+    # Afterwards, for the response guesses some of them by itself.
+    for name, value in headers.items():
+        response[name] = value
+    response["Content-Length"] = str(part.length if part else size)
+    if part:
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
+        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    return response
+
+
+def _busy(request: HttpRequest, collection: Collection) -> HttpResponse:
+    context = {"collection": collection}
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    response = render(request, "collections/download_busy.html", context, status=status)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _describe(collection: Collection) -> dict[str, str]:
+    disposition = content_disposition_header(as_attachment=True, filename=f"{collection.slug}.zip")
+    return {
+        "Content-Type": "application/zip",
+        "Content-Disposition": disposition or "attachment",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def _describe_version(version: Version) -> dict[str, str]:
+    return {
+        "ETag": version.etag,
+        "Last-Modified": http_date(version.modified),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+class Window:
+    """A part of an open file that reads like a file; has a descriptor, for ``sendfile``.
+
+    ``when_closed`` is called once, at the latest when nobody holds the window any more: a
+    response that something on its way out has replaced is never closed.
+    """
+
+    def __init__(
+        self, file: BinaryIO, part: ByteRange, *, when_closed: Callable[[], object]
+    ) -> None:
+        self._file = file
+        self._left = part.length
+        self._end = weakref.finalize(self, _end_window, file, when_closed)
+        file.seek(part.start)
+
+    def read(self, size: int = BLOCK) -> bytes:
+        block = self._file.read(min(size, self._left))
+        self._left -= len(block)
+        return block
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._end()
+
+
+def _end_window(file: BinaryIO, when_closed: Callable[[], object]) -> None:
+    file.close()
+    when_closed()

@@ -1,0 +1,391 @@
+"""Building: a complete archive, or a collection that says what is wrong."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.conf import settings as conf
+from django.utils import timezone
+
+from catalog.models import Dataset, Image
+from catalog.tests.factories import dataset_folder
+from collections_app import services
+from collections_app.builds.build import build_claimed, build_collection
+from collections_app.builds.lease import RENEW_SECONDS, claim_collection
+from collections_app.builds.sharing import LeaseLost
+from collections_app.builds.verification import prove_archive
+from collections_app.models import Collection
+from collections_app.services import (
+    NotPossibleNow,
+    build_without_problems,
+    cancel_build,
+    delete_account,
+    delete_collection,
+    expire_collection,
+    rebuild_collection,
+    retry_collection,
+)
+from collections_app.storage import archive_file
+from collections_app.tasks import build_collection_task, prove_archive_task
+from collections_app.tests.factories import (
+    files_in_archive_root,
+    image_file,
+    make_collection,
+    make_dataset,
+    read_archive,
+)
+from medagg.testing.programs import require_program
+from vocab.models import Label
+
+# Threads of a build have connections of their own, and see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def build(collection: Collection) -> Collection:
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def rows(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def test_an_archive_holds_every_file_and_says_where_it_is_from() -> None:
+    make_dataset(files=5, remote=2)
+    collection = build(make_collection("q=rays"))
+    assert (collection.status, collection.error_message) == ("ready", "")
+    content = read_archive(collection)
+    assert list(content) == [
+        "README.md", "collection.json", "licenses.csv",
+        *(f"images/rays/deep/{number:03}.png" for number in range(5)),
+        "metadata.csv", "remote.csv", "SHA256SUMS",
+    ]  # fmt: skip
+    for row in rows(content["metadata.csv"]):
+        assert hashlib.sha256(content[row["file_name"]]).hexdigest() == row["sha256"]
+    assert next(csv.reader(io.StringIO(content["metadata.csv"].decode())))[0] == "file_name"
+    assert [row["url"] for row in rows(content["remote.csv"])] == [
+        "s3://bucket/rays/0",
+        "s3://bucket/rays/1",
+    ]
+    assert rows(content["licenses.csv"])[0]["license"] == "cc-by-4.0"
+    record = json.loads(content["collection.json"])
+    assert (record["query"], record["fingerprint"]) == ("rays", collection.fingerprint)
+    assert "Ray et al." in content["README.md"].decode()
+
+
+def test_sha256sum_proves_the_unpacked_folder(tmp_path: Path) -> None:
+    make_dataset(files=3)
+    collection = build(make_collection(""))
+    unzip = require_program("unzip", package="unzip")
+    subprocess.run([unzip, "-q", archive_file(collection.archive_path)], cwd=tmp_path, check=True)
+    check = subprocess.run(
+        ["sha256sum", "--strict", "-c", "SHA256SUMS"],
+        cwd=tmp_path / collection.slug, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert check.returncode == 0, check.stdout + check.stderr
+    assert check.stdout.count(": OK") == 7
+
+
+def test_building_again_gives_the_same_bytes_whatever_has_changed_in_the_catalog() -> None:
+    dataset = make_dataset(files=4, remote=1)
+    collection = build(make_collection("q=rays"))
+    first = archive_file(collection.archive_path).read_bytes()
+    expire_collection(collection=collection)
+    Label.objects.update(name="Renamed")
+    Dataset.objects.filter(pk=dataset.pk).update(title="Renamed", license=None, is_active=False)
+    Image.objects.update(sex="O", age_years=1)
+    os.utime(image_file(2), ns=(0, 10**18))
+    retry_collection(collection=collection)
+    build(collection)
+    assert archive_file(collection.archive_path).read_bytes() == first
+
+
+def test_two_collections_of_different_images_have_different_fingerprints() -> None:
+    make_dataset()
+    prints = {build(make_collection(q)).fingerprint for q in ("sex=F", "sex=M", "", "label=nodule")}
+    assert len(prints) == 4
+
+
+def damage(kind: str) -> None:
+    file = image_file(1)
+    original = file.read_bytes()
+    match kind:
+        case "removed":
+            file.unlink()
+        case "truncated":
+            file.write_bytes(original[:-1])
+        case "emptied":
+            file.write_bytes(b"")
+        case "same size":
+            file.write_bytes(original[:-1] + b"!")
+        case "a link out of the folder":
+            outside = conf.ARCHIVE_ROOT / "outside.png"
+            outside.write_bytes(original)
+            file.unlink()
+            file.symlink_to(outside)
+        case "a folder":
+            file.unlink()
+            file.mkdir()
+        case "the dataset's folder is gone":
+            dataset_folder(Dataset.objects.get()).rename(conf.ARCHIVE_ROOT / "moved")
+        case "the catalog has another file":
+            Image.objects.filter(source_id="rays-001").update(sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "removed", "truncated", "emptied", "same size", "a link out of the folder", "a folder",
+        "the dataset's folder is gone", "the catalog has another file",
+    ],
+)  # fmt: skip
+def test_a_bad_file_fails_the_collection_and_is_named(kind: str) -> None:
+    make_dataset(files=3)
+    collection = make_collection("")
+    damage(kind)
+    build(collection)
+    assert collection.status == "failed"
+    assert "not as the catalog says" in collection.error_message
+    bad = [item.metadata_json["source_id"] for item in collection.items.with_problems()]
+    assert "rays-001" in bad
+    assert all(item.problem for item in collection.items.with_problems())
+    assert not [name for name in files_in_archive_root() if name.endswith((".zip", ".part"))]
+
+
+def test_all_bad_files_are_named_at_once() -> None:
+    make_dataset(files=6)
+    collection = make_collection("")
+    for number in (0, 2, 5):
+        image_file(number).unlink()
+    build(collection)
+    assert collection.error_message.startswith("3 files are not as the catalog says")
+    assert [item.position for item in collection.items.with_problems()] == [1, 3, 6]
+
+
+def test_a_repaired_file_lets_the_next_try_succeed() -> None:
+    make_dataset(files=3)
+    collection = make_collection("")
+    content = image_file(1).read_bytes()
+    image_file(1).unlink()
+    build(collection)
+    image_file(1).write_bytes(content)
+    retry_collection(collection=collection)
+    build(collection)
+    assert collection.status == "ready"
+    assert not collection.items.with_problems().exists()
+    assert "images/rays/deep/001.png" in read_archive(collection)
+
+
+def test_building_without_the_bad_files_lists_them() -> None:
+    make_dataset(files=4)
+    whole = build(make_collection(""))
+    expire_collection(collection=whole)
+    collection = make_collection("")
+    image_file(1).unlink()
+    build(collection)
+    assert build_without_problems(collection=collection) == 1
+    build(collection)
+    content = read_archive(collection)
+    assert (collection.status, collection.num_images, collection.num_files) == ("ready", 3, 3)
+    assert "images/rays/deep/001.png" not in content
+    assert len(rows(content["metadata.csv"])) == 3
+    (missing,) = rows(content["missing.csv"])
+    assert (missing["source_id"], missing["reason"]) == ("rays-001", "the file is not there")
+    assert collection.fingerprint != whole.fingerprint
+    assert "1 image left out" in content["README.md"].decode()
+
+
+def test_one_worker_claims_and_the_other_goes_away() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    first = claim_collection(collection_id=collection.pk)
+    assert first is not None
+    assert claim_collection(collection_id=collection.pk) is None
+    build(collection)
+    assert collection.status == "pending", "the other worker still holds it"
+
+
+def test_a_worker_whose_lease_lapsed_loses_and_leaves_no_file() -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    slow = claim_collection(collection_id=collection.pk)
+    assert slow is not None
+    past = timezone.now() - timedelta(seconds=1)
+    Collection.objects.filter(pk=collection.pk).update(lease_expires_at=past)
+    build(collection)
+    assert collection.status == "ready"
+    winner = collection.archive_path
+    with pytest.raises(LeaseLost):
+        build_claimed(slow)
+    collection.refresh_from_db()
+    assert collection.archive_path == winner
+    assert files_in_archive_root() == [winner]
+
+
+def test_a_task_delivered_twice_builds_once() -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    path = collection.archive_path
+    build(collection)
+    assert collection.archive_path == path
+    build_collection(collection_id=10**9)
+
+
+def test_a_collection_deleted_while_it_is_built_leaves_nothing() -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    claim = claim_collection(collection_id=collection.pk)
+    assert claim is not None
+    delete_collection(collection=collection)
+    with pytest.raises(LeaseLost):
+        build_claimed(claim)
+    assert files_in_archive_root() == []
+
+
+def test_states_allow_only_what_makes_sense() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    for action in (retry_collection, rebuild_collection, expire_collection, build_without_problems):
+        with pytest.raises(NotPossibleNow):
+            action(collection=collection)
+    build(collection)
+    for action in (retry_collection, build_without_problems):
+        with pytest.raises(NotPossibleNow, match="ready"):
+            action(collection=collection)
+
+
+def test_rebuilding_a_ready_collection_replaces_its_file() -> None:
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    old = collection.archive_path
+    rebuild_collection(collection=collection)
+    build(collection)
+    assert files_in_archive_root() == [collection.archive_path]
+    assert collection.archive_path != old
+
+
+def test_a_rebuild_that_could_not_succeed_keeps_the_archive_that_is_there() -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    image_file(1).unlink()
+    with pytest.raises(NotPossibleNow, match="is kept"):
+        rebuild_collection(collection=collection)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+    assert files_in_archive_root() == [collection.archive_path]
+
+
+def test_a_rebuild_that_would_look_at_files_for_minutes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    monkeypatch.setattr(services, "LOOK_SECONDS", -1)
+    with pytest.raises(NotPossibleNow, match="too many files to look at"):
+        rebuild_collection(collection=collection)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+
+
+def test_cancelling_says_who_it_was() -> None:
+    make_dataset(files=1)
+    mine, theirs = make_collection("", wants_mail=True), make_collection("", wants_mail=True)
+    cancel_build(collection=mine)
+    cancel_build(collection=theirs, by_owner=False)
+    assert (mine.status, mine.error_message) == ("failed", "You cancelled this build.")
+    assert not mine.mail_is_due
+    assert "operator cancelled" in theirs.error_message
+    assert theirs.mail_is_due
+    assert build(mine).status == "failed", "nobody builds what was cancelled"
+    with pytest.raises(NotPossibleNow, match="nothing to cancel"):
+        cancel_build(collection=mine)
+
+
+def test_a_build_that_does_not_fit_on_the_disk_does_not_begin(settings: LazySettings) -> None:
+    make_dataset(files=2)
+    settings.ARCHIVE_RESERVE_BYTES = 10**18
+    collection = build(make_collection(""))
+    assert collection.status == "failed"
+    assert "has no room for this archive: it needs about" in collection.error_message
+    assert "0 bytes are free" in collection.error_message
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    retry_collection(collection=collection)
+    assert build(collection).status == "ready"
+
+
+def test_what_others_are_writing_counts_as_taken(settings: LazySettings) -> None:
+    make_dataset(files=2)
+    large, small = make_collection("", title="Large"), make_collection("")
+    assert claim_collection(collection_id=large.pk)
+    Collection.objects.filter(pk=large.pk).update(num_bytes=10**18)
+    assert "has no room" in build(small).error_message
+    Collection.objects.filter(pk=large.pk).update(progress_bytes=10**18)
+    retry_collection(collection=small)
+    assert build(small).status == "ready"
+
+
+def test_limits_follow_from_one_another() -> None:
+    broker = conf.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
+    assert conf.BUILD_SOFT_LIMIT < conf.BUILD_HARD_LIMIT < conf.BUILD_LAST_LEASE < broker
+    assert conf.BUILD_LEASE_SECONDS > 10 * RENEW_SECONDS
+    for task in (build_collection_task, prove_archive_task):
+        assert (task.soft_time_limit, task.time_limit) == (
+            conf.BUILD_SOFT_LIMIT,
+            conf.BUILD_HARD_LIMIT,
+        )
+
+
+def test_deleting_an_account_takes_its_archives_along() -> None:
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    delete_account(user=collection.user)
+    assert not Collection.objects.exists()
+    assert files_in_archive_root() == []
+
+
+def test_the_checksum_is_that_of_the_file() -> None:
+    make_dataset(files=2)
+    collection = build(make_collection(""))
+    prove_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    content = archive_file(collection.archive_path).read_bytes()
+    assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
+    assert collection.archive_size == len(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("=1+1", "'=1+1"), ("@cmd", "'@cmd"), ("+49", "'+49"), ('a"b,c', 'a"b,c'), ("ü\n", "ü\n")],
+)
+def test_cells_are_not_run_as_formulas(text: str, cell: str) -> None:
+    make_dataset(files=1)
+    Image.objects.update(subject_id=text)
+    content = read_archive(build(make_collection("")))
+    assert rows(content["metadata.csv"])[0]["subject_id"] == cell
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 2,000 bytes: the system's own limit, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_up_fails_the_collection_and_leaves_no_file(full_disk: None) -> None:
+    make_dataset(files=5)
+    collection = build(make_collection(""))
+    assert collection.status == "failed"
+    assert "disk is full" in collection.error_message
+    assert files_in_archive_root() == []

@@ -1,0 +1,128 @@
+"""Until when an archive is kept: told, announced, extended, given up."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from django.utils import timezone
+
+from collections_app.builds.expiry import describe_expiry, describe_span
+from collections_app.models import Collection
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.states import as_ready
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(client: Client) -> Any:
+    user = UserFactory(username="owner")
+    client.force_login(user)
+    make_dataset(files=1)
+    return user
+
+
+def ready_for(owner: Any, **left: float) -> Collection:
+    return as_ready(
+        make_collection("", user=owner), expires_at=timezone.now() + timedelta(seconds=5, **left)
+    )
+
+
+def page(client: Client, collection: Collection) -> str:
+    return client.get(f"/collections/{collection.uuid}/").content.decode()
+
+
+def test_the_day_the_zone_and_how_long_that_is_are_told(client: Client, owner: Any) -> None:
+    collection = ready_for(owner, days=14)
+    assert collection.expires_at
+    html = page(client, collection)
+    assert f"{collection.expires_at:%-d %B %Y, %H:%M} UTC" in html
+    assert "(in 14 days)" in html
+    assert "will be removed" not in html
+    assert "Keep for" not in html, "it could not be kept for longer than it is"
+
+
+def test_the_time_is_that_of_the_zone_of_the_site(
+    client: Client, owner: Any, settings: LazySettings
+) -> None:
+    collection = ready_for(owner, days=14)
+    settings.TIME_ZONE = "Asia/Tokyo"
+    assert " JST " in page(client, collection)
+
+
+def test_from_three_days_before_the_page_and_the_list_warn(client: Client, owner: Any) -> None:
+    soon = ready_for(owner, hours=40)
+    assert "will be removed in 2 days" in page(client, soon)
+    assert "in 2 days</span>" in client.get("/collections/").content.decode()
+    later = ready_for(owner, days=4)
+    assert "will be removed" not in page(client, later)
+
+
+def test_it_is_kept_for_longer_at_a_button(client: Client, owner: Any) -> None:
+    collection = ready_for(owner, days=2)
+    assert "Keep for 14 days from now" in page(client, collection)
+    response = client.post(f"/collections/{collection.uuid}/extend/", follow=True)
+    html = response.content.decode()
+    assert "is kept for longer" in html
+    assert "(in 14 days)" in html
+    collection.refresh_from_db()
+    assert collection.expires_at
+    left = collection.expires_at - timezone.now()
+    assert timedelta(days=13.9) < left <= timedelta(days=14)
+
+
+def test_the_archive_is_given_up_after_a_question(client: Client, owner: Any) -> None:
+    collection = ready_for(owner, days=2)
+    path = f"/collections/{collection.uuid}/expire/"
+    html = client.get(path).content.decode()
+    assert "gives the same bytes" in html
+    collection.refresh_from_db()
+    assert collection.status == "ready", "a question changes nothing"
+    html = client.post(path, follow=True).content.decode()
+    assert "The archive is removed. The collection stays." in html
+    assert 'data-status="expired"' in html
+    assert "Rebuild the archive" in html
+
+
+def test_a_time_that_has_passed_offers_no_download_but_a_way_on(client: Client, owner: Any) -> None:
+    collection = ready_for(owner, minutes=-1)
+    html = page(client, collection)
+    assert 'id="download"' not in html
+    assert "about to be removed" in html
+    assert "Keep for 14 days from now" in html
+    assert ">over</span>" in client.get("/collections/").content.decode()
+    client.post(f"/collections/{collection.uuid}/extend/")
+    assert 'id="download"' in page(client, collection)
+
+
+def test_who_was_given_more_than_the_usual_time_cannot_shorten_it(
+    client: Client, owner: Any
+) -> None:
+    assert "Keep for" not in page(client, ready_for(owner, days=100))
+
+
+def test_a_short_lifetime_does_not_warn_from_the_first_minute(
+    owner: Any, settings: LazySettings
+) -> None:
+    settings.COLLECTION_LIFETIME_DAYS = 1 / 24
+    fresh = describe_expiry(ready_for(owner, minutes=59))
+    assert fresh
+    assert (fresh.lifetime, fresh.is_soon) == ("60 minutes", False)
+    late = describe_expiry(ready_for(owner, minutes=20))
+    assert late
+    assert late.is_soon
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(seconds=-1), "less than a minute"), (timedelta(minutes=1), "1 minute"),
+        (timedelta(minutes=89), "89 minutes"), (timedelta(minutes=90), "2 hours"),
+        (timedelta(hours=35), "35 hours"), (timedelta(hours=37), "2 days"),
+        (timedelta(days=13.99), "14 days"),
+    ],
+)  # fmt: skip
+def test_a_span_is_told_in_its_largest_unit(span: timedelta, words: str) -> None:
+    assert describe_span(span) == words

@@ -1,0 +1,268 @@
+"""The items whose files were not as the catalog says: all of them, as pages and as a table."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from collections_app.builds.problems import ROWS_PER_CHUNK
+from collections_app.models import Collection
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.ready_archives import sign_in
+from collections_app.tests.states import as_failed, as_ready, change, make_large
+from medagg.tests.test_many_downloads import check_pages, held_open
+from medagg.tests.web_site import run_site
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(client: Client) -> Any:
+    user = UserFactory(username="owner")
+    client.force_login(user)
+    make_dataset(files=3)
+    return user
+
+
+def get(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def shown(html: str) -> list[str]:
+    return re.findall(r'<th scope="row" class="break">(.*?)</th>', html)
+
+
+def next_link(html: str, rel: str = "next") -> str:
+    found = re.search(rf'rel="{rel}" href="([^"]*)"', html)
+    return found[1] if found else ""
+
+
+def read_csv(client: Client, path: str) -> list[dict[str, str]]:
+    response: Any = client.get(path)
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
+
+
+def leave_out(collection: Collection, number: int) -> None:
+    collection.items.filter(position__lte=number).update(problem="it was cut", is_left_out=True)
+    change(
+        collection,
+        num_images=collection.num_images - number,
+        provenance={**collection.provenance, "left_out": number},
+    )
+
+
+def test_the_page_shows_the_first_hundred_and_leads_to_all(client: Client, owner: Any) -> None:
+    collection = as_failed(make_large(owner, 250), num_bad=240)
+    path = f"/collections/{collection.uuid}/"
+    html = get(client, path)
+    assert len(shown(html)) == 100
+    assert "240 images with a problem; the first 100 are shown" in html
+    assert f"{path}problems/" in html
+    assert f"{path}problems.csv" in html
+
+
+def test_all_problems_are_paged_there_and_back(client: Client, owner: Any) -> None:
+    collection = as_failed(make_large(owner, 250), num_bad=240)
+    path = f"/collections/{collection.uuid}/problems/"
+    html = get(client, path)
+    assert 'data-total="240"' in html
+    assert not next_link(html, "prev")
+    pages = [shown(html)]
+    while link := next_link(html):
+        html = get(client, path + link)
+        pages.append(shown(html))
+    assert [len(page) for page in pages] == [100, 100, 40]
+    assert [name for page in pages for name in page] == [f"large-{n:06}" for n in range(1, 241)]
+    html = get(client, path + next_link(html, "prev"))
+    assert shown(html) == pages[1]
+    html = get(client, path + next_link(html, "prev"))
+    assert shown(html) == pages[0]
+    assert not next_link(html, "prev"), "there is nothing before the first page"
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "after-", "after-1e9", "before-", "2", "\x00"])
+def test_a_page_that_nobody_gave_out_is_the_first(client: Client, owner: Any, page: str) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    response = client.get(f"/collections/{collection.uuid}/problems/", {"page": page})
+    assert len(shown(response.content.decode())) == 2
+
+
+def test_a_page_behind_the_last_says_so(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    html = get(client, f"/collections/{collection.uuid}/problems/?page=after-999999999")
+    assert shown(html) == []
+    assert "No image is known to have a problem" in html
+
+
+def test_the_table_has_every_problem(client: Client, owner: Any) -> None:
+    number = ROWS_PER_CHUNK + 5
+    collection = as_failed(make_large(owner, number + 3), num_bad=number)
+    rows = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
+    assert [row["source_id"] for row in rows] == [f"large-{n:06}" for n in range(1, number + 1)]
+    assert list(rows[0]) == ["dataset", "source_id", "file_path", "sha256", "reason"]
+    assert {row["reason"] for row in rows} == {"the file is not there"}
+
+
+def test_the_table_names_the_file_as_it_was_frozen(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=1)
+    (row,) = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
+    item = collection.items.get(position=1)
+    assert (row["dataset"], row["file_path"]) == ("rays", "deep/000.png")
+    assert row["sha256"] == item.sha256
+    response = client.get(f"/collections/{collection.uuid}/problems.csv")
+    assert response["Content-Disposition"] == 'attachment; filename="my-rays-problems.csv"'
+
+
+@pytest.mark.parametrize("evil", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", 'a"b,c', "é\nf"])
+def test_no_cell_is_a_formula(client: Client, owner: Any, evil: str) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=1)
+    item = collection.items.get(position=1)
+    item.metadata_json["source_id"] = evil
+    item.problem = evil
+    item.save()
+    (row,) = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
+    for cell in (row["source_id"], row["reason"]):
+        assert cell.removeprefix("'") == evil
+        assert cell[0] not in "=+-@\t"
+
+
+def test_what_is_left_out_has_a_list_of_its_own(client: Client, owner: Any) -> None:
+    collection = make_large(owner, 150)
+    leave_out(collection, 120)
+    path = f"/collections/{collection.uuid}/"
+    html = get(client, as_ready(collection).get_absolute_url())
+    assert "120 images left out" in html
+    assert f"{path}left-out/" in html
+    assert f"{path}left-out.csv" in html
+    html = get(client, f"{path}left-out/")
+    assert 'data-total="120"' in html
+    assert len(shown(html)) == 100
+    assert len(shown(get(client, f"{path}left-out/{next_link(html)}"))) == 20
+    rows = read_csv(client, f"{path}left-out.csv")
+    assert len(rows) == 120
+    assert rows[0]["reason"] == "it was cut"
+    response = client.get(f"{path}left-out.csv")
+    assert "my-rays-missing.csv" in response["Content-Disposition"]
+
+
+def test_new_problems_are_told_from_what_was_left_out(client: Client, owner: Any) -> None:
+    collection = make_large(owner, 20)
+    leave_out(collection, 5)
+    collection.items.filter(position__in=(8, 9)).update(problem="the file is not there")
+    as_failed(collection)
+    html = get(client, f"/collections/{collection.uuid}/")
+    assert shown(html) == ["large-000008", "large-000009"]
+    assert "Build without these 2" in html
+    rows = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
+    assert [row["source_id"] for row in rows] == ["large-000008", "large-000009"]
+
+
+def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> None:
+    collection = make_collection("", user=owner)
+    path = f"/collections/{collection.uuid}/"
+    assert "No image is known" in get(client, f"{path}problems/")
+    assert "Nothing is left out" in get(client, f"{path}left-out/")
+    assert read_csv(client, f"{path}problems.csv") == []
+
+
+# --- The tables are whole before the first byte is sent ---
+
+
+def test_reading_a_table_asks_the_database_nothing(client: Client, owner: Any) -> None:
+    number = 2 * ROWS_PER_CHUNK
+    collection = as_failed(make_large(owner, number + 1), num_bad=number)
+    response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
+    with CaptureQueriesContext(connection) as queries:
+        body = response.getvalue()
+    assert len(queries) == 0
+    assert response["Content-Length"] == str(len(body))
+    assert body.count(b"\n") == number + 1
+
+
+def test_a_table_leaves_nothing_behind(client: Client, owner: Any) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    settings.ARCHIVE_ROOT.rmdir()
+    response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
+    assert list(settings.ARCHIVE_ROOT.iterdir()) == [], "nobody else sees the file"
+    assert count_open_files(settings.ARCHIVE_ROOT) == 1
+    response.close()
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+
+
+def count_open_files(folder: Path) -> int:
+    """Those of this process below the folder, even without a name (Linux)."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(link.readlink().is_relative_to(folder) for link in links)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slow_readers_of_tables_hold_up_no_page(tmp_path: Path) -> None:
+    owner = UserFactory(username="owner")
+    make_dataset(files=1)
+    collection = as_failed(make_large(owner, 20_000), num_bad=20_000)
+    # Far more than the buffers between the server and a client that does not read.
+    collection.items.update(problem="it was cut " * 27)
+    cookie, path = sign_in(owner), f"/collections/{collection.uuid}/problems.csv"
+    with (
+        run_site(tmp_path, workers=1) as site,
+        held_open(site.port, path, cookie, 12) as readers,
+    ):
+        assert {reader.response.status for reader in readers} == {200}
+        check_pages(site.port, cookie)
+        rows = csv.DictReader(io.StringIO(readers[-1].read().decode()))
+        assert len(list(rows)) == 20_000
+
+
+# --- A page of five thousand items costs what one of fifty does ---
+
+
+def ask(client: Client, path: str) -> list[str]:
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(path)
+    assert response.status_code == 200
+    return [query["sql"] for query in queries]
+
+
+@pytest.mark.parametrize("tail", ["", "?page=2", "problems/", "problems/?page=after-50"])
+def test_a_page_asks_the_same_of_many_items_as_of_few(
+    client: Client, owner: Any, tail: str
+) -> None:
+    few = as_failed(make_collection("", user=owner), num_bad=3)
+    asked = len(ask(client, f"/collections/{few.uuid}/{tail}"))
+    few.delete()
+    many = as_failed(make_large(owner, 5000), num_bad=4000)
+    queries = ask(client, f"/collections/{many.uuid}/{tail}")
+    assert len(queries) == asked
+    items = [sql for sql in queries if "collectionitem" in sql]
+    assert items
+    assert not [sql for sql in items if "OFFSET" in sql]
+    # The only thing that is counted is what the partial index has.
+    counts = [sql for sql in items if "COUNT(" in sql]
+    assert all('"problem"' in sql.split("WHERE")[1] for sql in counts)
+
+
+@pytest.mark.parametrize(
+    ("number", "first"),
+    [
+        ("1", 1), ("2", 49), ("105", 4993), ("106", 4993), ("99999999999999999999", 4993),
+        ("0", 4993), ("-3", 4993), ("x", 1), ("", 1), ("2.5", 1), ("\x00", 1),
+    ],
+)  # fmt: skip
+def test_a_page_that_is_not_there_gives_the_nearest(
+    client: Client, owner: Any, number: str, first: int
+) -> None:
+    collection = make_large(owner, 5000)
+    response = client.get(f"/collections/{collection.uuid}/", {"page": number})
+    tiles = re.findall(r'title="(large-\d+)"', response.content.decode())
+    last = min(5000, first + 47)
+    assert tiles == [f"large-{n:06}" for n in range(first, last + 1)]

@@ -1,0 +1,146 @@
+"""How far a build is, as its owner reads it while it goes on."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from collections_app.builds.progress import describe_progress, describe_seconds, refresh_seconds
+from collections_app.models import Collection
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.states import SHA256, as_failed, as_ready, as_running, change
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(client: Client) -> Any:
+    user = UserFactory(username="owner")
+    client.force_login(user)
+    make_dataset(files=4)
+    return user
+
+
+def status(client: Client, collection: Collection) -> str:
+    response = client.get(f"/collections/{collection.uuid}/status/")
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", response.content.decode())
+
+
+def test_images_and_bytes_and_the_time_left_are_told(client: Client, owner: Any) -> None:
+    collection = as_running(make_collection("", user=owner), share=0.25, seconds=80)
+    html = status(client, collection)
+    assert "1 of 4 images" in html
+    assert 'value="25" max="100"' in html
+    assert f"{collection.num_bytes // 4} bytes of " in html
+    assert "about 4 minutes left" in html
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(0.0, 100), (0.01, 100), (0.5, 1), (0.5, -3600)])
+def test_no_time_is_guessed_too_early_or_when_the_clock_was_set(
+    client: Client, owner: Any, share: float, seconds: float
+) -> None:
+    collection = as_running(make_collection("", user=owner), share=share, seconds=seconds)
+    assert "left</span>" not in status(client, collection)
+
+
+def test_images_without_files_count_by_number(client: Client, owner: Any) -> None:
+    collection = change(make_collection("", user=owner), num_bytes=0, num_files=0)
+    as_running(collection, share=0.5, seconds=30)
+    html = status(client, collection)
+    assert 'value="50"' in html
+    assert "less than a minute left" in html
+
+
+def test_what_is_written_is_never_more_than_there_is(client: Client, owner: Any) -> None:
+    collection = as_running(make_collection("", user=owner), share=1.5)
+    html = status(client, collection)
+    assert 'value="100"' in html
+    assert "is being finished" in html
+    assert "less than a minute left" in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "less than a minute"), (59, "less than a minute"), (60, "about 1 minute"),
+        (100, "about 2 minutes"), (3600, "about 60 minutes"), (5401, "about 2 hours"),
+        (86_400, "about 24 hours"), (200_000, "about 2 days"),
+    ],
+)  # fmt: skip
+def test_a_guess_is_told_no_more_exactly_than_it_is(seconds: float, words: str) -> None:
+    assert describe_seconds(seconds) == words
+
+
+def test_the_place_in_the_queue_is_by_the_time_of_queueing(client: Client, owner: Any) -> None:
+    now = timezone.now()
+    first, second, third = (
+        change(make_collection("", user=owner), queued_at=now - timedelta(minutes=minutes))
+        for minutes in (1, 3, 2)
+    )
+    others = make_collection("", user=UserFactory())
+    assert "Next in the queue" in status(client, second)
+    assert "Number 2 in the queue: 1 other build comes first" in status(client, third)
+    assert "Number 3 in the queue: 2 other builds come first" in status(client, first)
+    change(others, queued_at=now - timedelta(hours=1))
+    assert "Number 2 in the queue" in status(client, second), "everybody's builds count"
+
+
+def test_equal_times_are_told_apart(client: Client, owner: Any) -> None:
+    now = timezone.now()
+    one, two = (change(make_collection("", user=owner), queued_at=now) for _ in range(2))
+    assert "Next in the queue" in status(client, one)
+    assert "Number 2 in the queue" in status(client, two)
+
+
+def test_what_runs_or_is_done_is_not_in_the_queue(client: Client, owner: Any) -> None:
+    as_running(make_collection("", user=owner))
+    as_ready(make_collection("", user=owner))
+    as_failed(make_collection("", user=owner))
+    assert "Next in the queue" in status(client, make_collection("", user=owner))
+
+
+def test_a_build_of_somebody_else_is_not_shown_as_ones_own(client: Client, owner: Any) -> None:
+    as_running(make_collection("", user=UserFactory()), share=0.5)
+    assert 'value="0"' in status(client, make_collection("", user=owner))
+
+
+def test_a_worker_that_is_gone_leaves_its_collection_in_the_queue(
+    client: Client, owner: Any
+) -> None:
+    collection = as_running(make_collection("", user=owner), share=0.75)
+    change(collection, lease_expires_at=timezone.now() - timedelta(seconds=1), attempts=1)
+    progress = describe_progress(collection)
+    assert progress is not None
+    assert (progress.is_running, progress.place) == (False, 1)
+    assert (progress.percent, progress.num_images, progress.num_bytes) == (0, 0, 0)
+    page = status(client, collection)
+    assert "75" not in page, "nothing is kept of what the worker had written"
+    assert "was interrupted and begins anew" in page
+    assert "was interrupted" not in status(client, make_collection("sex=F", user=owner))
+
+
+def test_only_a_pending_collection_has_progress(client: Client, owner: Any) -> None:
+    assert describe_progress(as_ready(make_collection("", user=owner))) is None
+    assert "<progress" not in status(client, as_failed(make_collection("", user=owner)))
+
+
+@pytest.mark.parametrize(
+    ("age", "pause"), [(-3600, 1), (0, 1), (59, 1), (61, 2), (299, 2), (301, 5), (86_400, 5)]
+)
+def test_the_page_asks_less_often_the_longer_it_waits(
+    client: Client, owner: Any, age: int, pause: int
+) -> None:
+    since = timezone.now() - timedelta(seconds=age)
+    collection = change(make_collection("", user=owner), queued_at=since)
+    assert f'hx-trigger="every {pause}s"' in status(client, collection)
+    change(collection, attempt_token=uuid4(), lease_expires_at=timezone.now(), started_at=since)
+    assert refresh_seconds(collection) == pause
+    change(collection, attempt_token=None, lease_expires_at=None)
+    unproven = as_ready(collection, archive_sha256="", finished_at=since)
+    assert refresh_seconds(unproven) == pause
+    assert refresh_seconds(change(unproven, archive_sha256=SHA256)) == 0

@@ -1,0 +1,344 @@
+"""Proving archives that are ready: on the disk, byte for byte what was frozen, or withdrawn."""
+
+import errno
+import hashlib
+import os
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+from django.db import connection
+
+from catalog.models import Dataset, Image
+from catalog.tests.factories import dataset_folder
+from collections_app.archive.verify import ArchiveReader, FileCheck
+from collections_app.builds import verification
+from collections_app.builds.build import build_collection
+from collections_app.builds.verification import (
+    CHANGED,
+    NOT_ON_DISK,
+    REPLACED,
+    VANISHED,
+    WRONG_CRC,
+    prove_archive,
+)
+from collections_app.models import Collection
+from collections_app.services import (
+    build_without_problems,
+    delete_collection,
+    expire_collection,
+    retry_collection,
+)
+from collections_app.storage import archive_file
+from collections_app.tests.factories import (
+    files_in_archive_root,
+    make_collection,
+    make_dataset,
+    read_archive,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def build(collection: Collection) -> Collection:
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.status == "ready", collection.error_message
+    return collection
+
+
+def prove(collection: Collection) -> Collection:
+    prove_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def make_ready(*, files: int = 5, remote: int = 0) -> Collection:
+    make_dataset(files=files, remote=remote)
+    return build(make_collection(""))
+
+
+def image_file(number: int) -> Path:
+    return dataset_folder(Dataset.objects.get()) / f"deep/{number:03}.png"
+
+
+def replace_without_a_trace(file: Path) -> None:
+    """Other bytes of the same size, and the same time: no build can see that."""
+    before = file.stat()
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def problems(collection: Collection) -> dict[int, str]:
+    return dict(collection.items.exclude(problem="").values_list("position", "problem"))
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+# --- What is right ---
+def test_a_sound_archive_is_proven_and_its_sha256_known() -> None:
+    collection = prove(make_ready(files=5, remote=2))
+    content = archive_file(collection.archive_path).read_bytes()
+    assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
+    assert (collection.status, problems(collection)) == ("ready", {})
+
+
+def test_more_files_than_are_asked_for_at_once_are_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "BATCH", 3)
+    assert prove(make_ready(files=10)).archive_sha256
+
+
+def test_a_collection_without_any_file_is_proven() -> None:
+    assert prove(make_ready(files=0, remote=2)).archive_sha256
+
+
+def test_names_that_had_to_be_changed_are_proven() -> None:
+    make_dataset(files=3)
+    Image.objects.filter(source_id="rays-001").update(file_path="Deep/000.PNG")
+    (image_file(1).parent.parent / "Deep").mkdir()
+    image_file(1).rename(image_file(1).parent.parent / "Deep/000.PNG")
+    collection = build(make_collection(""))
+    assert len({name.lower() for name in read_archive(collection)}) == 8
+    assert prove(collection).archive_sha256
+
+
+def test_left_out_items_are_not_asked_for() -> None:
+    collection = make_ready(files=4)
+    replace_without_a_trace(image_file(2))
+    expire_collection(collection=collection)
+    retry_collection(collection=collection)
+    prove(build(collection))
+    build_without_problems(collection=collection)
+    collection = prove(build(Collection.objects.get(pk=collection.pk)))
+    assert collection.archive_sha256
+    assert "missing.csv" in read_archive(collection)
+
+
+def test_proving_again_changes_nothing() -> None:
+    collection = prove(make_ready(files=1))
+    before = collection.updated_at
+    assert prove(collection).updated_at == before
+
+
+# --- What is wrong ---
+def test_a_file_replaced_without_a_trace_is_found_and_named() -> None:
+    """Same size and same time: the build believes it, and only this proof can tell."""
+    make_dataset(files=5)
+    replace_without_a_trace(image_file(1))
+    replace_without_a_trace(image_file(3))
+    collection = build(make_collection(""))
+    prove(collection)
+    assert (collection.status, collection.archive_path) == ("failed", "")
+    assert collection.error_message.startswith("2 files are not as the catalog says.")
+    assert problems(collection) == {2: CHANGED, 4: CHANGED}
+    assert files_in_archive_root() == []
+
+    build_without_problems(collection=collection)
+    collection = prove(build(Collection.objects.get(pk=collection.pk)))
+    assert collection.archive_sha256
+    content = read_archive(collection)
+    assert CHANGED in content["missing.csv"].decode()
+    assert sum(name.startswith("images/") for name in content) == 3
+
+
+def test_an_archive_that_was_damaged_is_told_from_files_that_were_changed() -> None:
+    collection = make_ready(files=3)
+    path = archive_file(collection.archive_path)
+    flip(path, path.read_bytes().index(image_file(1).read_bytes()))
+    prove(collection)
+    assert (collection.status, collection.error_message) == ("failed", REPLACED)
+    assert problems(collection) == {}, "the files themselves are as they should be"
+    first = collection.fingerprint
+    retry_collection(collection=collection)
+    again = prove(build(collection))
+    assert (bool(again.archive_sha256), again.fingerprint) == (True, first)
+
+
+@pytest.mark.parametrize("place", ["README.md", "metadata.csv", "SHA256SUMS", "the directory"])
+def test_damage_outside_of_the_files_is_found(place: str) -> None:
+    collection = make_ready(files=3)
+    path = archive_file(collection.archive_path)
+    with zipfile.ZipFile(path) as archive:
+        text = b"" if place == "the directory" else archive.read(f"{collection.slug}/{place}")
+    at = path.read_bytes().index(text) + len(text) // 2 if text else path.stat().st_size - 200
+    flip(path, at)
+    prove(collection)
+    assert (collection.status, collection.error_message) == ("failed", REPLACED)
+    assert files_in_archive_root() == []
+
+
+def test_a_wrong_crc_of_the_catalog_is_named_as_that() -> None:
+    make_dataset(files=3)
+    Image.objects.filter(source_id="rays-001").update(crc32=zlib.crc32(b"something else"))
+    collection = build(make_collection(""))
+    prove(collection)
+    assert (collection.status, problems(collection)) == ("failed", {2: WRONG_CRC})
+
+
+def test_an_archive_of_other_files_is_refused() -> None:
+    """Sound in itself and of the same size, but with another collection's file names."""
+    make_dataset(files=3)
+    make_dataset("dogs", files=3)
+    mine, other = build(make_collection("dataset=rays")), build(make_collection("dataset=dogs"))
+    content = archive_file(other.archive_path).read_bytes()
+    archive_file(mine.archive_path).write_bytes(content)
+    Collection.objects.filter(pk=mine.pk).update(archive_size=len(content))
+    prove(mine)
+    assert (mine.status, mine.error_message) == ("failed", REPLACED)
+
+
+def test_an_archive_that_lacks_the_last_files_is_refused() -> None:
+    make_dataset(files=4)
+    whole = build(make_collection(""))
+    fewer = build(make_collection("age=40-49&sex=F&sex=M&label=nodule"))
+    content = archive_file(fewer.archive_path).read_bytes()
+    archive_file(whole.archive_path).write_bytes(content)
+    Collection.objects.filter(pk=whole.pk).update(archive_size=len(content))
+    assert fewer.num_files < whole.num_files
+    assert prove(whole).error_message == REPLACED
+
+
+def test_an_archive_that_is_gone_is_said_to_be_gone() -> None:
+    collection = make_ready(files=1)
+    archive_file(collection.archive_path).unlink()
+    prove(collection)
+    assert (collection.status, collection.error_message) == ("failed", VANISHED)
+
+
+@pytest.mark.parametrize("change", ["truncated", "longer", "a link", "a folder"])
+def test_an_archive_that_is_no_longer_itself_is_refused(change: str, tmp_path: Path) -> None:
+    collection = make_ready(files=1)
+    path = archive_file(collection.archive_path)
+    match change:
+        case "truncated":
+            os.truncate(path, path.stat().st_size - 1)
+        case "longer":
+            path.write_bytes(path.read_bytes() + b"x")
+        case "a link":
+            path.rename(tmp_path / "elsewhere")
+            path.symlink_to(tmp_path / "elsewhere")
+        case "a folder":
+            path.unlink()
+            path.mkdir()
+    prove(collection)
+    if change == "a folder":
+        path.rmdir()
+    assert files_in_archive_root() == []
+    assert (collection.status, collection.error_message) == ("failed", REPLACED)
+
+
+def test_an_archive_that_the_disk_did_not_take_is_withdrawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    collection = make_ready(files=1)
+    monkeypatch.setattr(os, "fsync", fail)
+    prove(collection)
+    assert (collection.status, collection.error_message) == ("failed", NOT_ON_DISK)
+    assert files_in_archive_root() == []
+
+
+# --- What happens meanwhile ---
+class Interrupting(ArchiveReader):
+    """Does something once, in the middle of the reading."""
+
+    action: Any = None
+
+    def check_file(self, name: str, size: int) -> FileCheck:
+        action, Interrupting.action = Interrupting.action, None
+        if action:
+            action()
+        return super().check_file(name, size)
+
+
+def prove_while(
+    collection: Collection, action: Any, monkeypatch: pytest.MonkeyPatch
+) -> Collection | None:
+    Interrupting.action = action
+    monkeypatch.setattr(verification, "ArchiveReader", Interrupting)
+    prove_archive(collection_id=collection.pk)
+    assert Interrupting.action is None, "it was done"
+    return Collection.objects.filter(pk=collection.pk).first()
+
+
+def test_a_collection_that_is_deleted_meanwhile_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collection = make_ready(files=3)
+    assert prove_while(collection, lambda: delete_collection(collection=collection), monkeypatch) \
+        is None  # fmt: skip
+    assert files_in_archive_root() == []
+
+
+def test_a_collection_that_expires_meanwhile_stays_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collection = make_ready(files=3)
+    after = prove_while(collection, lambda: expire_collection(collection=collection), monkeypatch)
+    assert after
+    assert (after.status, after.archive_sha256) == ("expired", "")
+
+
+def test_a_time_limit_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strike() -> None:
+        raise SoftTimeLimitExceeded
+
+    collection = make_ready(files=3)
+    after = prove_while(collection, strike, monkeypatch)
+    assert after
+    assert (after.status, after.archive_sha256) == ("ready", "")
+    assert prove(collection).archive_sha256
+
+
+def test_no_transaction_is_open_while_the_archive_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    others = """
+        SELECT state FROM pg_stat_activity
+         WHERE datname = current_database() AND pid = %s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid = cursor.fetchone()[0]
+
+    def look() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(others, [pid])
+            seen.append(cursor.fetchone()[0])
+        connection.close()
+
+    def look_from_a_thread() -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    prove_while(make_ready(files=3), look_from_a_thread, monkeypatch)
+    assert seen == ["idle"]
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "expired", "gone"])
+def test_nothing_happens_to_what_is_not_ready(status: str) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    if status == "expired":
+        expire_collection(collection=build(collection))
+    elif status == "failed":
+        image_file(0).unlink()
+        build_collection(collection_id=collection.pk)
+    elif status == "gone":
+        delete_collection(collection=collection)
+    prove_archive(collection_id=collection.pk)
+    found = Collection.objects.filter(pk=collection.pk).first()
+    assert (found.status if found else "gone") == status

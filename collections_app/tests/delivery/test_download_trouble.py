@@ -1,0 +1,167 @@
+"""Downloads that cannot be: the page says why and what to do, and no wrong byte is sent."""
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from collections_app.delivery import download
+from collections_app.models import Collection
+from collections_app.storage import archive_file
+from collections_app.tests.factories import UserFactory
+from collections_app.tests.ready_archives import make_ready_collection
+
+CONTENT = b"archive" * 1000
+
+
+@pytest.fixture
+def collection(db: None, client: Client) -> Collection:
+    made = make_ready_collection(CONTENT)
+    client.force_login(made.user)
+    return made
+
+
+@pytest.fixture(params=["", "/protected/"], ids=["django", "nginx"])
+def either_way(request: pytest.FixtureRequest, settings: LazySettings) -> None:
+    settings.X_ACCEL_PREFIX = request.param
+
+
+def fetch(client: Client, collection: Collection, **headers: str) -> Any:
+    return client.get(f"/collections/{collection.uuid}/download/", headers=headers)
+
+
+def give_up(response: Any) -> None:
+    """As the server does when the client has gone: the file is closed before its end."""
+    next(response.streaming_content)
+    response._iterator.close()
+
+
+def text(response: Any) -> str:
+    return " ".join(response.content.decode().split())
+
+
+def make_shorter(collection: Collection) -> None:
+    os.truncate(archive_file(collection.archive_path), len(CONTENT) - 1)
+
+
+def make_longer(collection: Collection) -> None:
+    with archive_file(collection.archive_path).open("ab") as file:
+        file.write(b"more")
+
+
+def make_empty(collection: Collection) -> None:
+    os.truncate(archive_file(collection.archive_path), 0)
+
+
+def make_link(collection: Collection) -> None:
+    path = archive_file(collection.archive_path)
+    path.rename(path.with_suffix(".elsewhere"))
+    path.symlink_to(path.with_suffix(".elsewhere"))
+
+
+def make_folder(collection: Collection) -> None:
+    path = archive_file(collection.archive_path)
+    path.unlink()
+    path.mkdir()
+
+
+def make_pipe(collection: Collection) -> None:
+    path = archive_file(collection.archive_path)
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize(
+    "spoil", [make_shorter, make_longer, make_empty, make_link, make_folder, make_pipe]
+)
+def test_a_file_that_is_not_what_was_built_is_never_sent(
+    client: Client, collection: Collection, spoil: Any
+) -> None:
+    spoil(collection)
+    response = fetch(client, collection)
+    assert response.status_code == 410
+    assert "X-Accel-Redirect" not in response
+    assert "it is not the file that was built" in text(response)
+    assert collection.get_absolute_url() in text(response)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_file_that_is_gone_is_explained(client: Client, collection: Collection) -> None:
+    archive_file(collection.archive_path).unlink()
+    response = fetch(client, collection)
+    assert response.status_code == 410
+    assert "X-Accel-Redirect" not in response
+    assert "its file is gone. Rebuild it" in text(response)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_nobody_but_the_owner_learns_anything(client: Client, collection: Collection) -> None:
+    make_shorter(collection)
+    client.force_login(UserFactory(username="somebody"))
+    assert fetch(client, collection).status_code == 404
+    client.logout()
+    response = fetch(client, collection)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/login/")
+
+
+@pytest.fixture
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    slots = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(download, "_slots", slots)
+    yield
+    # Whatever has happened, the slot is free again, and only once.
+    assert slots.acquire(blocking=False)
+
+
+@pytest.mark.usefixtures("one_slot")
+def test_one_download_too_many_is_asked_to_come_again(
+    client: Client, collection: Collection
+) -> None:
+    running = fetch(client, collection)
+    response = fetch(client, collection)
+    assert (response.status_code, response["Retry-After"]) == (503, "30")
+    assert "Too many downloads" in text(response)
+    assert b"".join(running.streaming_content) == CONTENT
+    again = fetch(client, collection)
+    assert (again.status_code, b"".join(again.streaming_content)) == (200, CONTENT)
+
+
+@pytest.mark.usefixtures("one_slot")
+def test_a_download_that_the_client_gives_up_frees_its_place(
+    client: Client, collection: Collection
+) -> None:
+    for _ in range(3):
+        response = fetch(client, collection)
+        assert response.status_code == 200
+        give_up(response)
+    for _ in range(3):
+        # Never read and never closed: as if something had failed after the view.
+        assert fetch(client, collection).status_code == 200
+        gc.collect()
+
+
+@pytest.mark.usefixtures("one_slot")
+def test_answers_without_a_body_need_no_place(client: Client, collection: Collection) -> None:
+    running = fetch(client, collection)
+    path = f"/collections/{collection.uuid}/download/"
+    assert client.head(path).status_code == 200
+    assert fetch(client, collection, **{"If-None-Match": "*"}).status_code == 304
+    assert fetch(client, collection, Range="bytes=99999-").status_code == 416
+    give_up(running)
+
+
+@pytest.mark.usefixtures("one_slot")
+def test_nginx_has_no_such_limit(
+    client: Client, collection: Collection, settings: LazySettings
+) -> None:
+    running = fetch(client, collection)
+    settings.X_ACCEL_PREFIX = "/protected/"
+    assert fetch(client, collection).status_code == 200
+    give_up(running)

@@ -1,0 +1,177 @@
+"""Clocks that jump: real processes whose clock is moved, and rows as a jump leaves them."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings as conf
+from django.db import connection
+from django.utils import timezone
+
+from collections_app.builds.build import build_claimed, build_collection
+from collections_app.builds.lease import claim_collection
+from collections_app.models import Collection
+from collections_app.services import expire_collection, rebuild_collection
+from collections_app.storage import archive_file
+from collections_app.sweep import sweep_collections
+from collections_app.tests.factories import (
+    files_in_archive_root,
+    make_collection,
+    make_dataset,
+    read_archive,
+)
+from collections_app.tests.faults.tools import (
+    assert_nothing_is_left_over,
+    assert_page_says,
+    held_build,
+    make_many_files,
+    partial_files,
+    wait_for_end,
+)
+from medagg.runner.embedded import database_url
+from medagg.testing.clock import moved_clock
+from medagg.testing.environment import BASE_VARIABLE
+from medagg.testing.worker import WorkerProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = timedelta(hours=1)
+SWEEP = "from collections_app.sweep import sweep_collections as sweep; print(sweep())"
+
+
+def run_elsewhere(code: str, *, clock: timedelta) -> str:
+    """Run a line of Python on a machine whose clock is so far ahead of ours."""
+    url = database_url(Path(os.environ[BASE_VARIABLE]), connection.settings_dict["NAME"])
+    result = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+        env={**os.environ, "DATABASE_URL": url, **moved_clock(clock)},
+        cwd=conf.BASE_DIR, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("clock", [HOUR, -HOUR], ids=["ahead", "behind"])
+def test_a_sweep_by_another_clock_leaves_a_build_alone(
+    celery_worker_process: WorkerProcess, clock: timedelta
+) -> None:
+    make_many_files(files=50)
+    collection = make_collection("", announce=False)
+    with held_build(collection) as hold:
+        before = partial_files()
+        run_elsewhere(SWEEP, clock=clock)
+        assert partial_files() == before, "it is still being written"
+        hold.release()
+        wait_for_end(collection)
+    assert (collection.status, collection.error_message, collection.attempts) == ("ready", "", 1)
+    assert len(read_archive(collection)) == 55
+    assert_nothing_is_left_over()
+
+
+@pytest.mark.parametrize("clock", [HOUR, -HOUR], ids=["ahead", "behind"])
+def test_a_worker_with_another_clock_builds_like_any_other(
+    celery_worker_process: WorkerProcess, clock: timedelta
+) -> None:
+    """And what it writes keeps nobody waiting: leases are written by the database's clock."""
+    make_many_files(files=50)
+    collection = make_collection("", announce=False)
+    celery_worker_process.restart(**moved_clock(clock))
+    with held_build(collection):
+        started_at = Collection.objects.get(pk=collection.pk).started_at
+        assert started_at is not None
+        assert abs(started_at - timezone.now() - clock) < HOUR / 2, "its clock is moved indeed"
+        assert claim_collection(collection_id=collection.pk) is None
+        assert sweep_collections()["queued"] == 0
+    wait_for_end(collection)
+    assert (collection.status, collection.attempts) == ("ready", 1)
+    assert_page_says(collection, "Download ZIP")
+    assert_nothing_is_left_over()
+
+
+def shift(collection: Collection, by: timedelta) -> None:
+    """All times of a row, as they look after the clock of everything was moved by ``-by``."""
+    collection.refresh_from_db()
+    names = ("queued_at", "lease_expires_at", "started_at", "finished_at", "expires_at")
+    moved = {name: getattr(collection, name) + by for name in names if getattr(collection, name)}
+    Collection.objects.filter(pk=collection.pk).update(**moved)
+    collection.refresh_from_db()
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
+def test_a_queued_collection_is_told_of_again_after_a_jump(by: timedelta) -> None:
+    make_dataset()
+    collection = make_collection("")
+    shift(collection, by)
+    assert_page_says(collection, "Next in the queue", "Cancel the build")
+    assert sweep_collections()["queued"] == 1
+    assert sweep_collections()["queued"] == 0
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
+def test_a_lease_of_another_time_is_nobodys(by: timedelta) -> None:
+    """Its worker has died, and would else have been believed alive for an hour."""
+    make_dataset()
+    collection = make_collection("")
+    dead = claim_collection(collection_id=collection.pk)
+    assert dead is not None
+    shift(collection, by)
+    assert sweep_collections()["queued"] == 1
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert (collection.status, collection.attempts) == ("ready", 2)
+    assert_nothing_is_left_over()
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
+def test_a_build_that_lives_through_a_jump_ends_well(by: timedelta) -> None:
+    make_dataset()
+    collection = make_collection("")
+    claim = claim_collection(collection_id=collection.pk)
+    assert claim is not None
+    shift(collection, by)
+    assert_page_says(collection, "Cancel the build")
+    build_claimed(claim)
+    collection.refresh_from_db()
+    assert (collection.status, collection.attempts) == ("ready", 1)
+    assert collection.expires_at is not None
+    assert collection.expires_at > timezone.now() + timedelta(days=1)
+    assert_nothing_is_left_over()
+
+
+def test_a_clock_that_went_ahead_expires_early_and_loses_nothing() -> None:
+    make_dataset()
+    collection = make_collection("")
+    build_collection(collection_id=collection.pk)
+    path, before = collection_file(collection)
+    run_elsewhere(SWEEP, clock=timedelta(days=conf.COLLECTION_LIFETIME_DAYS + 1))
+    collection.refresh_from_db()
+    assert collection.status == "expired"
+    assert files_in_archive_root() == []
+    assert_page_says(collection, "has been removed", "Rebuild the archive")
+    rebuild_collection(collection=collection)
+    build_collection(collection_id=collection.pk)
+    new_path, after = collection_file(collection)
+    assert (after, new_path != path) == (before, True)
+
+
+def collection_file(collection: Collection) -> tuple[str, bytes]:
+    collection.refresh_from_db()
+    return collection.archive_path, archive_file(collection.archive_path).read_bytes()
+
+
+def test_an_archive_of_a_clock_that_was_a_year_ahead_can_be_removed() -> None:
+    """The page tells until when it is kept, and its owner need not wait for that."""
+    make_dataset()
+    collection = make_collection("")
+    build_collection(collection_id=collection.pk)
+    shift(collection, timedelta(days=365))
+    assert sweep_collections()["expired"] == 0
+    assert_page_says(collection, f"{collection.expires_at:%Y}", "Remove the archive")
+    expire_collection(collection=collection)
+    assert files_in_archive_root() == []

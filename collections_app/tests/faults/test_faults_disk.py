@@ -1,0 +1,108 @@
+"""The disk of the archives is full, before a build or in the middle of one by a real worker."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings as conf
+
+from collections_app.builds.queue import announce_build
+from collections_app.models import Collection
+from collections_app.services import retry_collection
+from collections_app.tests.factories import files_in_archive_root, make_collection
+from collections_app.tests.faults.tools import (
+    FILES,
+    assert_page_says,
+    assert_ready_after,
+    held_build,
+    make_many_files,
+    make_pending,
+    pool_of,
+    wait_for_end,
+)
+from medagg.testing.worker import WorkerProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def file_size_limit(pid: int, size: int) -> Iterator[None]:
+    """No file of this process can grow beyond ``size`` bytes."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_that_cannot_grow_in_the_middle_of_a_build(worker: WorkerProcess) -> None:
+    # Its log is among the files of the worker.
+    limit = worker.log_path.stat().st_size + 100_000
+    make_many_files(files=FILES, size=2 * limit // FILES)
+    collection = make_collection("", announce=False)
+    with held_build(collection) as hold, file_size_limit(pool_of(worker), limit):
+        hold.release()
+        wait_for_end(collection)
+    assert_failed_for_the_disk(collection)
+    retry_collection(collection=collection)
+    wait_for_end(collection)
+    assert_ready_after(collection, attempts=1)
+
+
+def assert_failed_for_the_disk(collection: Collection) -> None:
+    assert (collection.status, collection.attempt_token) == ("failed", None)
+    assert "disk is full" in collection.error_message
+    assert files_in_archive_root() == []
+    assert_page_says(collection, "disk is full. Nothing is lost", "Try again")
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of four megabytes for the archives."""
+    folder = Path(conf.ARCHIVE_ROOT)
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "medagg-test", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_disk(folder: Path, *, but: int) -> Path:
+    """Take all room but so many bytes."""
+    filler = folder / "filler"
+    status = os.statvfs(folder)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - but)
+    return filler
+
+
+def test_a_disk_that_others_fill_in_the_middle_of_a_build(
+    worker: WorkerProcess, small_disk: Path
+) -> None:
+    worker.restart(ARCHIVE_RESERVE_BYTES="0")
+    collection = make_pending()
+    with held_build(collection) as hold:
+        filler = fill_disk(small_disk, but=collection.num_bytes // 2)
+        hold.release()
+        wait_for_end(collection)
+        filler.unlink()
+    assert_failed_for_the_disk(collection)
+    retry_collection(collection=collection)
+    wait_for_end(collection)
+    assert_ready_after(collection, attempts=1)
+
+
+def test_a_disk_that_is_full_before_the_build(worker: WorkerProcess, small_disk: Path) -> None:
+    """It says how much is missing, and does not even begin."""
+    worker.restart(ARCHIVE_RESERVE_BYTES="0")
+    collection = make_pending()
+    filler = fill_disk(small_disk, but=500_000)
+    announce_build(collection.pk)
+    wait_for_end(collection)
+    assert_page_says(collection, "no room for this archive", "Try again")
+    filler.unlink()
+    assert files_in_archive_root() == []

@@ -1,0 +1,118 @@
+"""What becomes of archives whose owner, collection or dataset goes away."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from django.conf import LazySettings
+from django.db.models import ProtectedError
+from django.urls import reverse
+
+from catalog.models import Dataset, Image
+from collections_app.builds.build import build_collection
+from collections_app.builds.verification import prove_archive
+from collections_app.models import Collection
+from collections_app.services import expire_collection, rebuild_collection
+from collections_app.sweep import sweep_collections
+from collections_app.tests.factories import (
+    UserFactory,
+    files_in_archive_root,
+    image_file,
+    make_collection,
+    make_dataset,
+    read_archive,
+)
+from collections_app.tests.faults.deletions import OWNER_GOES, delete_only_it, staff_browser
+from collections_app.tests.faults.tools import assert_nothing_is_left_over, assert_page_says
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_ready(**values: object) -> Collection:
+    collection = make_collection("", **values)
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+    return collection
+
+
+@pytest.mark.parametrize("delete", [delete_only_it, *OWNER_GOES])
+def test_deleted_while_it_is_ready(
+    delete: Callable[[Collection], None], settings: LazySettings
+) -> None:
+    """What goes by a way that knows nothing of archives leaves a file, which the sweep removes."""
+    make_dataset()
+    collection = make_ready()
+    other = make_ready(title="Of somebody else", user=UserFactory(username="other"))
+    delete(collection)
+    settings.BUILD_LEASE_SECONDS = 0.001
+    time.sleep(0.02)
+    sweep_collections()
+    other.refresh_from_db()
+    assert files_in_archive_root() == [other.archive_path]
+    assert_page_says(other, "Download ZIP")
+
+
+def test_deleted_while_its_archive_is_proven() -> None:
+    make_dataset()
+    collection = make_ready()
+    delete_only_it(collection)
+    prove_archive(collection_id=collection.pk)
+    assert files_in_archive_root() == []
+
+
+# --- The dataset goes ---
+def test_a_dataset_that_is_deactivated_takes_no_collection_along() -> None:
+    make_dataset()
+    ready, pending = make_ready(), make_collection("sex=F", title="Pending")
+    before = read_archive(ready)
+    address = reverse("admin:catalog_dataset_changelist")
+    form = {"action": "deactivate", "_selected_action": Dataset.objects.get().pk}
+    staff_browser().post(address, form)
+    Dataset.objects.update(is_active=False)
+
+    assert_page_says(ready, "Download ZIP")
+    rebuild_collection(collection=ready)
+    for collection in (ready, pending):
+        build_collection(collection_id=collection.pk)
+        collection.refresh_from_db()
+        assert collection.status == "ready"
+        assert_page_says(collection, "Download ZIP")
+    assert read_archive(ready) == before
+    assert_nothing_is_left_over()
+
+
+@pytest.mark.parametrize("state", ["ready", "pending", "expired"])
+def test_a_dataset_that_a_collection_holds_cannot_be_deleted(state: str) -> None:
+    dataset = make_dataset()
+    collection = make_ready() if state != "pending" else make_collection("")
+    if state == "expired":
+        expire_collection(collection=collection)
+        collection.refresh_from_db()
+    with pytest.raises(ProtectedError):
+        dataset.delete()
+    with pytest.raises(ProtectedError):
+        Image.objects.first().delete()  # type: ignore[union-attr]
+    address = reverse("admin:catalog_dataset_delete", args=[dataset.pk])
+    response = staff_browser().post(address, {"post": "yes"})
+    assert Dataset.objects.filter(pk=dataset.pk).exists(), response.content.decode()
+    assert Image.objects.count() == 5
+    if state == "expired":
+        rebuild_collection(collection=collection)
+    if state != "ready":
+        build_collection(collection_id=collection.pk)
+    assert len(read_archive(collection)) == 10
+
+
+def test_a_dataset_whose_files_are_deleted_is_named_file_by_file() -> None:
+    """The catalog keeps the images, and the page tells that they are gone here."""
+    make_dataset(files=3)
+    collection = make_ready()
+    expire_collection(collection=collection)
+    collection.refresh_from_db()
+    for number in range(3):
+        image_file(number).unlink()
+    rebuild_collection(collection=collection)
+    build_collection(collection_id=collection.pk)
+    assert_page_says(collection, "3 files are not as the catalog says", "rays-001", "Try again")
+    assert files_in_archive_root() == []

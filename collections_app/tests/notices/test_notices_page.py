@@ -1,0 +1,246 @@
+"""A message on the next page when a collection is ready or has failed: once, and to its owner."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from collections_app import services
+from collections_app.models import Collection
+from collections_app.notices.page import SEEN_KEY
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.states import as_failed, as_ready
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(client: Client) -> Any:
+    user = UserFactory(username="owner")
+    client.force_login(user)
+    make_dataset(files=2)
+    return user
+
+
+def build(client: Client, title: str = "My rays") -> Collection:
+    """Through the page, as its owner does."""
+    data = {"title": title, "expected_images": 2, "filters": ""}
+    assert client.post("/collections/new/", data).status_code == 302
+    return Collection.objects.latest("pk")
+
+
+def news(client: Client, path: str = "/datasets/") -> list[str]:
+    """What the page at ``path`` tells of collections."""
+    html = client.get(path).content.decode()
+    block = html.split('id="messages"')[1].split("</div>")[0]
+    texts = re.findall(r'<p class="notice[^>]*>(.*?)</p>', block, re.DOTALL)
+    return [re.sub(r"<[^>]*>", "", text) for text in texts]
+
+
+def test_what_became_ready_is_told_once_on_the_next_page(client: Client, owner: Any) -> None:
+    collection = build(client)
+    assert news(client) == []
+    as_ready(collection)
+    html = client.get("/datasets/").content.decode()
+    assert "“My rays” is ready." in html
+    assert f'href="/collections/{collection.uuid}/"' in html
+    assert news(client) == []
+
+
+def test_what_failed_is_told_with_a_way_on(client: Client, owner: Any) -> None:
+    as_failed(build(client, title="<b>Bones</b>"))
+    (text,) = news(client)
+    assert text == "“&lt;b&gt;Bones&lt;/b&gt;” could not be built. See why, and what can be done"
+
+
+def test_several_are_told_together(client: Client, owner: Any) -> None:
+    made = [build(client, title=f"Number {number}") for number in range(5)]
+    now = timezone.now()
+    for number, collection in enumerate(made):
+        as_ready(collection, finished_at=now + timedelta(seconds=number))
+    *told, more = news(client)
+    assert [text[:10] for text in told] == ["“Number 4”", "“Number 3”", "“Number 2”"]
+    assert more == "And 2 more: My collections"
+    assert news(client) == []
+
+
+def test_who_has_watched_is_not_told_again_but_of_the_others(client: Client, owner: Any) -> None:
+    watched, early, late = (build(client, title=title) for title in ("Watched", "Early", "Late"))
+    now = timezone.now()
+    as_ready(early, finished_at=now)
+    as_ready(watched, finished_at=now + timedelta(seconds=1))
+    as_ready(late, finished_at=now + timedelta(seconds=2))
+    client.get(f"/collections/{watched.uuid}/status/", headers={"HX-Request": "true"})
+    told = news(client)
+    assert [text.split("”")[0] for text in told] == ["“Late", "“Early"]
+
+
+def test_the_collections_own_page_tells_it_by_itself(client: Client, owner: Any) -> None:
+    collection = as_ready(build(client))
+    assert news(client, f"/collections/{collection.uuid}/") == []
+    assert news(client) == []
+
+
+def test_a_part_of_a_page_tells_nothing_and_takes_nothing_away(client: Client, owner: Any) -> None:
+    one, two = build(client), build(client)
+    as_ready(one)
+    part = client.get(f"/collections/{two.uuid}/status/")
+    assert "is ready." not in part.content.decode()
+    assert len(news(client)) == 1
+
+
+def test_built_again_it_is_told_again(client: Client, owner: Any) -> None:
+    collection = as_failed(build(client))
+    assert len(news(client)) == 1
+    client.post(f"/collections/{collection.uuid}/retry/")
+    assert news(client) == ["The archive is being built again."]
+    as_ready(collection, error_message="")
+    (text,) = news(client)
+    assert "is ready" in text
+
+
+@pytest.mark.parametrize("tail", ["retry/", "rebuild/", "build-without/"])
+def test_every_way_to_a_build_expects_news(client: Client, owner: Any, tail: str) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=1)
+    client.post(f"/collections/{collection.uuid}/{tail}", {"expected": "1"}, follow=True)
+    as_ready(collection, error_message="")
+    assert len(news(client)) == 1
+
+
+def test_who_cancels_is_not_told(client: Client, owner: Any) -> None:
+    collection = build(client)
+    client.post(f"/collections/{collection.uuid}/cancel/", follow=True)
+    assert news(client) == []
+    assert Collection.objects.get().error_message == services.CANCELLED
+
+
+def test_whom_the_operator_cancels_is_told_why(client: Client, owner: Any) -> None:
+    collection = build(client)
+    services.cancel_build(collection=collection, by_owner=False)
+    (text,) = news(client)
+    assert "“My rays” could not be built." in text
+
+
+def test_an_archive_that_proves_bad_is_told_even_after_it_was_ready(
+    client: Client, owner: Any
+) -> None:
+    collection = as_ready(build(client), archive_sha256="")
+    assert len(news(client)) == 1
+    as_failed(
+        collection, archive_path="", archive_size=None, archive_sha256="",
+        finished_at=timezone.now() + timedelta(seconds=1),
+    )  # fmt: skip
+    (text,) = news(client)
+    assert "could not be built" in text
+
+
+UNSEEN: dict[str, tuple[str, str, dict[str, str]]] = {
+    "an icon that is not there": ("GET", "/favicon.ico", {}),
+    "an icon, as browsers ask": ("GET", "/apple-touch-icon.png", {"Sec-Fetch-Dest": "image"}),
+    "a page behind an image": ("GET", "/datasets/", {"Sec-Fetch-Dest": "image"}),
+    "a script": ("GET", "/datasets/", {"Sec-Fetch-Dest": "empty"}),
+    "a page fetched in advance": ("GET", "/datasets/", {"Sec-Purpose": "prefetch;prerender"}),
+    "the head of a page": ("HEAD", "/datasets/", {}),
+    "the head of nothing": ("HEAD", "/nothing-here/", {}),
+    "an address that is mistyped": ("GET", "/collections/nothing-here/", {}),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_nobody_sees_takes_no_news_away(client: Client, owner: Any, name: str) -> None:
+    method, path, headers = UNSEEN[name]
+    as_ready(build(client))
+    response = client.generic(method, path, headers=headers)
+    assert response.status_code in {200, 404}
+    assert "is ready." not in response.content.decode()
+    assert len(news(client)) == 1
+
+
+def test_a_download_that_is_refused_takes_no_news_away(client: Client, owner: Any) -> None:
+    one, two = build(client), build(client)
+    as_ready(one)
+    response = client.get(f"/collections/{two.uuid}/download/")
+    assert response.status_code == 409
+    assert "is ready." not in response.content.decode()
+    assert len(news(client)) == 1
+
+
+def test_a_form_from_another_session_takes_no_news_away(owner: Any) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    collection = make_collection("", user=owner)
+    browser.get(collection.get_absolute_url())
+    as_ready(collection)
+    assert browser.post("/datasets/").status_code in {403, 405}
+    assert browser.post(f"{collection.get_absolute_url()}retry/").status_code == 403
+    assert len(news(browser)) == 1
+
+
+def test_a_browser_that_names_a_page_as_its_target_is_told(client: Client, owner: Any) -> None:
+    as_ready(build(client))
+    html = client.get("/datasets/", headers={"Sec-Fetch-Dest": "document"}).content.decode()
+    assert "“My rays” is ready." in html
+
+
+@pytest.mark.parametrize("end", [as_ready, as_failed])
+def test_another_session_that_has_read_the_promise_is_told_too(
+    client: Client, owner: Any, end: Any
+) -> None:
+    collection = build(client)
+    telephone, tablet = Client(), Client()
+    for other in (telephone, tablet):
+        other.force_login(owner)
+    html = telephone.get(collection.get_absolute_url()).content.decode()
+    assert "the next page that you open here tells you" in html
+    telephone.get(collection.get_absolute_url())
+    end(collection)
+    assert len(news(telephone)) == 1
+    assert news(telephone) == []
+    assert len(news(client)) == 1, "each session is told for itself"
+    assert news(tablet) == [], "nothing was promised there"
+
+
+def test_looking_at_what_has_ended_promises_nothing(client: Client, owner: Any) -> None:
+    collection = as_ready(make_collection("", user=owner))
+    client.get(collection.get_absolute_url())
+    assert SEEN_KEY not in client.session
+
+
+def test_nobody_is_told_of_anothers(client: Client, owner: Any) -> None:
+    build(client)
+    as_ready(make_collection("", user=UserFactory(), title="Secret"))
+    assert news(client) == []
+
+
+def test_what_ended_before_is_no_news(client: Client, owner: Any) -> None:
+    as_ready(make_collection("", user=owner, title="Old"))
+    build(client)
+    assert news(client) == []
+
+
+def questions(client: Client) -> list[str]:
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get("/datasets/").status_code == 200
+    return [q["sql"] for q in queries if "collections_app_collection" in q["sql"]]
+
+
+def test_nobody_who_waits_for_nothing_costs_a_query(client: Client, owner: Any) -> None:
+    assert questions(Client()) == []
+    assert questions(client) == []
+    collection = build(client)
+    assert len(questions(client)) == 1
+    as_ready(collection)
+    assert len(questions(client)) == 1
+    assert questions(client) == [], "nothing is to come any more"
+
+
+def test_signing_out_ends_it(client: Client, owner: Any) -> None:
+    collection = build(client)
+    client.post("/accounts/logout/")
+    as_ready(collection)
+    assert news(client) == []

@@ -1,0 +1,16 @@
+"""PostgreSQL and Redis from Python wheels, for when no server is configured. No Django in here."""
+
+from medagg.runner.embedded.errors import EmbeddedError
+from medagg.runner.embedded.places import celery_broker_url, database_url, redis_url
+from medagg.runner.embedded.secret import read_or_make_secret, read_secret
+from medagg.runner.embedded.servers import EmbeddedServers
+
+__all__ = [
+    "EmbeddedError",
+    "EmbeddedServers",
+    "celery_broker_url",
+    "database_url",
+    "read_or_make_secret",
+    "read_secret",
+    "redis_url",
+]

@@ -1,0 +1,49 @@
+"""Random secrets that are made once and kept in a file only its owner reads."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from medagg.runner.embedded.errors import EmbeddedError
+
+
+def read_or_make_secret(path: Path, *, length: int = 50) -> str:
+    """The secret kept in `path`, made at random the first time with `length` bytes of entropy.
+
+    Two processes that come at once get the same secret. Raises EmbeddedError if the file can
+    neither be read nor written.
+    """
+    try:
+        return read_secret(path) or _make_secret(path, secrets.token_urlsafe(length))
+    except OSError as error:
+        raise EmbeddedError(f"cannot keep a secret in {path}: {error.strerror}") from error
+
+
+def read_secret(path: Path) -> str:
+    """The secret kept in `path`; empty if there is none. Raises EmbeddedError."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise EmbeddedError(f"cannot keep a secret in {path}: {error.strerror}") from error
+
+
+def _make_secret(path: Path, secret: str) -> str:
+    """Writes the whole file aside and links it in place, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{secret}\n")
+        if path.exists() and not read_secret(path):
+            draft.replace(path)  # an empty file is left by a full disk
+        else:
+            path.hardlink_to(draft)
+    except FileExistsError:
+        return read_secret(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return secret

@@ -1,0 +1,107 @@
+"""What `manage.py up` does before it serves: schema, first data, administrator, static files."""
+
+import contextlib
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+
+from catalog.models import Dataset
+from medagg.runner.embedded import read_or_make_secret
+from vocab.models import Modality
+
+ADMIN_NAME = "admin"
+ADMIN_PASSWORD_BYTES = 12
+
+
+@contextlib.contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Sends what is logged or warned of meanwhile to `path`: the samples that pydicom ships are
+    odd on purpose, and a terminal full of that would hide what matters. Errors are raised anyway.
+    """
+    root = logging.getLogger()
+    before = list(root.handlers)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers[:] = [handler]
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = before
+        handler.close()
+
+
+def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
+    """Migrates, then loads what the database lacks; a filled database is left as it is.
+
+    Asks the database, not a file: an empty one behind DATABASE_URL is filled as well.
+    """
+    say("Bringing the database up to date …")
+    _run("migrate", interactive=False)
+    if not Modality.objects.exists():
+        say("Loading the vocabularies (only the first time) …")
+        _run("load_vocab")
+    if demo and not Dataset.objects.exists():
+        say("Loading the demo data (only the first time, it takes a moment) …")
+        _run("load_demo")
+
+
+def ensure_admin(password_file: Path) -> str:
+    """Creates the superuser if there is none, and returns how to sign in, for a person to read.
+
+    The password is random and kept in `password_file`, which only its owner can read.
+    """
+    users = get_user_model().objects
+    admin = users.filter(username=ADMIN_NAME).first()
+    if admin is None and users.filter(is_superuser=True).exists():
+        return "with your own superuser account"
+    if admin is None:
+        password = read_or_make_secret(password_file, length=ADMIN_PASSWORD_BYTES)
+        users.create_superuser(ADMIN_NAME, None, password)
+        return _describe_login(password_file, password)
+    if not password_file.exists():
+        return f"{ADMIN_NAME}, with the password that you chose"
+    password = read_or_make_secret(password_file)
+    if admin.check_password(password):
+        return _describe_login(password_file, password)
+    return f"{ADMIN_NAME}, with the password that you chose (not the one in {password_file})"
+
+
+def _describe_login(password_file: Path, password: str) -> str:
+    return f"{ADMIN_NAME} / {password}  (kept in {password_file})"
+
+
+def collect_static_files(stamp: Path, *, say: Callable[[str], None]) -> None:
+    """Fills STATIC_ROOT unless `stamp` says that it holds the present files."""
+    root = Path(settings.STATIC_ROOT)
+    state = _describe_static_files(root)
+    complete = (root / "staticfiles.json").exists() and stamp.exists()
+    if complete and stamp.read_text(encoding="ascii") == state:
+        return
+    say("Collecting the static files …")
+    stamp.unlink(missing_ok=True)
+    _run("collectstatic", interactive=False, clear=True)
+    stamp.write_text(state, encoding="ascii")
+
+
+def _describe_static_files(root: Path) -> str:
+    """A hash that changes with the name, size or time of any static file."""
+    digest = hashlib.sha256(str(root).encode(errors="surrogateescape"))
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            status = Path(storage.path(name)).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _run(command: str, **options: object) -> None:
+    """A command whose own report is of no interest here; its errors are."""
+    call_command(command, stdout=io.StringIO(), verbosity=0, **options)

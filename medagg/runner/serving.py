@@ -1,0 +1,262 @@
+"""From nothing to a served page: what `manage.py up` does, in order."""
+
+import contextlib
+import errno
+import http.client
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connections
+
+from medagg.runner.embedded import EmbeddedServers
+from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
+from medagg.runner.embedded.logs import LogFile
+from medagg.runner.embedded.places import Places, places_in
+from medagg.runner.first_run import collect_static_files, ensure_admin, load_first_data, log_to
+from medagg.runner.supervisor import (
+    POLL_SECONDS,
+    StopRequested,
+    StopSignals,
+    Supervisor,
+    beat_process,
+    web_process,
+    worker_process,
+)
+
+Say = Callable[[str], None]
+
+# An empty database with its write-ahead log, the demo data, and some room to work.
+FIRST_START_BYTES = 400_000_000
+# Later it is enough not to fail at once: one may want to start in order to delete something.
+LATER_START_BYTES = 50_000_000
+READY_SECONDS = 90.0
+READY_TIMEOUT = 5.0
+BACKLOG = 512
+DEFAULT_SESSION_COOKIE = "medagg_session"
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+class ServeError(Exception):
+    """`up` cannot go on; the message says what a person can do about it."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks for. Port 0 takes any free one."""
+
+    host: str
+    port: int
+    workers: int
+    demo: bool
+
+
+def serve(wishes: Wishes, *, say: Say) -> None:
+    """Starts everything and watches it. Leaves only by an exception, with everything stopped.
+
+    Raises StopRequested after SIGINT, SIGTERM or SIGHUP; ProcessDiedError or EmbeddedError if a
+    process has ended; ServeError, OSError or a database error if it cannot start.
+    """
+    places = places_in(settings.VAR_DIR)
+    with StopSignals() as signals, contextlib.ExitStack() as stack:
+        try:
+            _run(wishes, places, signals, stack, say)
+        finally:
+            # Before the stack unwinds, which a further signal must not cut short.
+            signals.begin_stop()
+
+
+def _run(
+    wishes: Wishes, places: Places, signals: StopSignals, stack: contextlib.ExitStack, say: Say
+) -> None:
+    claim = stack.enter_context(_claim_folder(places))
+    with _listen(wishes.host, wishes.port) as listener:
+        address = _address_of(listener)
+        claim(f"at {_url_of(address)} (process {os.getpid()})")
+        _check_space(places)
+        servers = _start_servers(stack, say)
+        login = _prepare(wishes, places, say)
+        say("Starting the web server, the worker and the clock …")
+        supervisor = _make_supervisor(wishes, places, listener, say)
+        # A signal is only noted from here on, so that no process gets lost while it starts.
+        signals.interrupting = False
+        stack.callback(supervisor.stop, signals.is_urgent)
+        supervisor.start()
+    _await_readiness(address, signals, servers, supervisor)
+    say(_describe(_url_of(address), login, places))
+    while not signals.ask_to_stop():
+        _check(servers, supervisor)
+    say("Stopping … (once more to hurry)")
+    raise StopRequested
+
+
+def _start_servers(stack: contextlib.ExitStack, say: Say) -> EmbeddedServers:
+    servers = EmbeddedServers.not_configured_in(os.environ, settings.VAR_DIR)
+    if servers.servers:
+        say(f"Starting {' and '.join(server.title for server in servers.servers)} …")
+    stack.enter_context(servers)
+    return servers
+
+
+def _prepare(wishes: Wishes, places: Places, say: Say) -> str:
+    """Makes database and static files ready; returns how the administrator signs in."""
+    with log_to(places.log / "setup.log"):
+        try:
+            load_first_data(demo=wishes.demo, say=say)
+            login = ensure_admin(places.var / "admin-password")
+        finally:
+            # Nobody uses it while we watch the others.
+            connections.close_all()
+        collect_static_files(places.run / "static-files", say=say)
+    return login
+
+
+def _name_cookies(port: int) -> dict[str, str]:
+    """Browsers keep cookies by host and not by port: two clones must not sign each other out."""
+    if settings.SESSION_COOKIE_NAME != DEFAULT_SESSION_COOKIE:
+        return {}
+    return {
+        "SESSION_COOKIE_NAME": f"{DEFAULT_SESSION_COOKIE}_{port}",
+        "CSRF_COOKIE_NAME": f"medagg_csrf_{port}",
+    }
+
+
+def _make_supervisor(
+    wishes: Wishes, places: Places, listener: socket.socket, say: Say
+) -> Supervisor:
+    logs = {name: LogFile(places.log / f"{name}.log") for name in ("web", "worker", "beat")}
+    # The order of stopping: what makes work ends before what does it.
+    processes = [
+        web_process(
+            listener=listener.fileno(),
+            workers=wishes.workers,
+            log=logs["web"],
+            environment=_name_cookies(listener.getsockname()[1]),
+        ),
+        beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
+        worker_process(workers=wishes.workers, log=logs["worker"]),
+    ]
+    return Supervisor(processes, folder=settings.BASE_DIR, say=say)
+
+
+def _await_readiness(
+    address: tuple[str, int], signals: StopSignals, servers: EmbeddedServers, supervisor: Supervisor
+) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while trouble := _find_trouble(address):
+        if signals.ask_to_stop():
+            raise StopRequested
+        if time.monotonic() > deadline:
+            raise ServeError(f"not ready after {READY_SECONDS:.0f} seconds: {trouble}")
+        # That it is not ready yet is all that they could complain of.
+        _check(servers, supervisor, quiet=True)
+
+
+def _check(servers: EmbeddedServers, supervisor: Supervisor, *, quiet: bool = False) -> None:
+    supervisor.check(quiet=quiet)
+    servers.check()
+    time.sleep(POLL_SECONDS)
+
+
+def _find_trouble(address: tuple[str, int]) -> str:
+    """What `/readyz/` complains of; the empty string if all parts serve."""
+    # Not urllib, which would ask a proxy named in the environment.
+    connection = http.client.HTTPConnection(*address, timeout=READY_TIMEOUT)
+    try:
+        connection.request("GET", "/readyz/", headers={"Host": _allowed_host()})
+        response = connection.getresponse()
+        body = response.read(2000).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return f"the web server does not answer ({error})"
+    finally:
+        connection.close()
+    return "" if response.status == http.HTTPStatus.OK else f"{response.status}: {body}"
+
+
+def _allowed_host() -> str:
+    """A name under which Django serves: a deployment's ALLOWED_HOSTS may leave localhost out."""
+    hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    return "localhost" if not hosts or "localhost" in hosts else hosts[0]
+
+
+@contextlib.contextmanager
+def _claim_folder(places: Places) -> Iterator[Callable[[str], None]]:
+    """Keeps a second `up` out of the same folder; yields a function to say where this one is."""
+    places.create()
+    path = places.run / "up"
+    lock = open_lock(path)
+    try:
+        if not try_lock(lock, EXCLUSIVE):
+            where = path.read_text(encoding="utf-8", errors="replace").strip()
+            raise ServeError(f"medagg already runs here {where}".rstrip())
+        os.truncate(lock, 0)
+
+        def tell(where: str) -> None:
+            path.write_text(where, encoding="utf-8")
+
+        yield tell
+    finally:
+        os.close(lock)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket, taken at once: it proves that the port is free, and stays ours."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # `localhost` has two addresses; people and tools expect the older kind.
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ServeError(f"cannot listen on {host!r}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ServeError(_explain_bind_error(error, host, port)) from error
+    return listener
+
+
+def _explain_bind_error(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program: try `make run PORT={port + 1}`"
+    if error.errno == errno.EACCES:
+        return f"port {port} is for the administrator only: take one from 1024 up"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def _address_of(listener: socket.socket) -> tuple[str, int]:
+    """Where a program on this machine reaches the socket."""
+    host, port = listener.getsockname()[:2]
+    return EVERY_ADDRESS.get(host, host), port
+
+
+def _url_of(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _check_space(places: Places) -> None:
+    free = shutil.disk_usage(places.var).free
+    needed = LATER_START_BYTES if (places.var / "postgres").exists() else FIRST_START_BYTES
+    if free < needed:
+        raise ServeError(
+            f"only {free // 1_000_000} MB are free in {places.var}; "
+            f"medagg needs {needed // 1_000_000} MB to start"
+        )
+
+
+def _describe(url: str, login: str, places: Places) -> str:
+    return (
+        f"\nmedagg is ready.\n\n"
+        f"  Site   {url}\n"
+        f"  Admin  {url}admin/\n"
+        f"         {login}\n"
+        f"  Logs   {places.log}\n\n"
+        f"Ctrl-C stops everything.\n"
+    )

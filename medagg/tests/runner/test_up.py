@@ -1,0 +1,302 @@
+"""`manage.py up`, run for real: what it serves, what it says, and that it leaves nothing behind."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from medagg.runner.embedded import EmbeddedServers
+from medagg.runner.embedded.launch import launch_command, launch_environment
+from medagg.tests.processes import (
+    NOBODY,
+    REPOSITORY,
+    bare_environment,
+    find_by_command,
+    linux_only,
+    root_only,
+    run_manage,
+    wait_until,
+)
+from medagg.tests.site import Site
+
+pytestmark = linux_only
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A short path with spaces, open to other accounts."""
+    with TemporaryDirectory(prefix="medagg up ") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def site(home: Path) -> Iterator[Site]:
+    """A running site, started once for all tests that only look at it."""
+    site = Site(home / "var", "--port", "0", SECRET_KEY="")
+    try:
+        yield site.await_ready()
+    finally:
+        site.send(signal.SIGTERM)
+
+
+@pytest.fixture
+def make_site(home: Path) -> Iterator[Callable[..., Site]]:
+    """Starts sites that a test may break. They share one folder, one after the other."""
+    made: list[Site] = []
+
+    def make(*arguments: str, **environment: str) -> Site:
+        made.append(Site(home / "broken", "--port", "0", *arguments, **environment))
+        return made[-1]
+
+    yield make
+    for site in made:
+        if site.process.poll() is None:
+            site.send(signal.SIGKILL)
+    wait_until(
+        lambda: not any(site.has_left_processes() for site in made), what="the processes to follow"
+    )
+
+
+def test_all_parts_are_ready_when_it_says_so(site: Site) -> None:
+    status, text = site.get("readyz/")
+
+    assert status == 200
+    assert '"broken": []' in text
+
+
+def test_it_prints_the_url_and_a_login_that_works(site: Site) -> None:
+    password = (site.var / "admin-password").read_text().strip()
+
+    assert f"Site   {site.url}" in site.out
+    assert f"admin / {password}" in site.out
+    assert "Log out" in site.sign_in("admin", password)
+    assert "Log out" not in site.sign_in("admin", "wrong")
+
+
+def test_the_password_is_for_the_owner_only_and_in_no_log(site: Site) -> None:
+    file = site.var / "admin-password"
+    password = file.read_bytes().strip()
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not [log for log in (site.var / "log").iterdir() if password in log.read_bytes()]
+
+
+def test_static_files_are_served_compressed_and_for_long(site: Site) -> None:
+    _, page = site.get("admin/login/")
+    path = page.partition('href="/static/')[2].partition('"')[0]
+
+    status, text = site.get(f"static/{path}")
+
+    assert status == 200
+    assert text
+
+
+def test_it_listens_where_it_was_told_and_nowhere_else(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5):
+        pass
+    with socket.socket() as probe:
+        # Free on another address of this machine, so it is not taken on all.
+        probe.bind(("127.0.0.2", site.port))
+
+
+def test_a_second_one_in_the_same_folder_says_where_the_first_is(site: Site) -> None:
+    result = run_manage(site.var, "up", "--port", "0")
+
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"medagg: medagg already runs here at {site.url} (process {site.process.pid})\n"
+    )
+
+
+def test_a_taken_port_is_one_clear_line(site: Site, home: Path) -> None:
+    result = run_manage(home / "other", "up", "--port", str(site.port))
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"medagg: port {site.port} is taken by another program: "
+        f"try `make run PORT={site.port + 1}`\n"
+    )
+    assert not (home / "other" / "postgres").exists()
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_refused(home: Path, port: str) -> None:
+    result = run_manage(home / "other", "up", f"--port={port}")
+
+    assert result.returncode != 0
+    assert "is not a port" in result.stderr
+
+
+def test_commands_use_the_running_servers_and_leave_them_running(site: Site) -> None:
+    statement = "from django.contrib.auth.models import User; print(User.objects.get().username)"
+
+    result = run_manage(site.var, "shell", "-v", "0", "-c", statement)
+
+    assert result.stdout.strip() == "admin"
+    assert site.get("readyz/")[0] == 200
+
+
+def test_two_folders_run_side_by_side(site: Site, make_site: Callable[..., Site]) -> None:
+    other = make_site().await_ready()
+
+    assert other.port != site.port
+    assert other.get("healthz/")[0] == site.get("healthz/")[0] == 200
+    assert cookie_name(other) != cookie_name(site), "one would sign out of the other"
+
+
+def cookie_name(site: Site) -> str:
+    url = f"http://127.0.0.1:{site.port}/accounts/login/"
+    with urllib.request.urlopen(url) as answer:
+        return answer.headers["Set-Cookie"].split("=")[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_in_good_order(
+    make_site: Callable[..., Site], number: signal.Signals
+) -> None:
+    site = make_site().await_ready()
+
+    assert site.send(number) == 0
+
+    assert not site.has_left_processes()
+    assert site.out.endswith("Stopped. What you have done is kept.\n")
+    assert site.err == ""
+
+
+def test_a_second_start_loads_nothing_again_and_keeps_the_password(
+    make_site: Callable[..., Site],
+) -> None:
+    first = make_site().await_ready()
+    # The terminal window is closed.
+    assert first.send(signal.SIGHUP) == 0
+
+    second = make_site().await_ready()
+
+    assert "Loading the vocabularies" not in second.out
+    assert "Collecting the static files" not in second.out
+    assert [line for line in first.out.splitlines() if "admin /" in line] == [
+        line for line in second.out.splitlines() if "admin /" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("web", "-m gunicorn"), ("worker", "celery -A medagg worker"), ("beat", "medagg beat")],
+)
+def test_the_death_of_one_process_ends_all_and_names_it(
+    make_site: Callable[..., Site], name: str, program: str
+) -> None:
+    site = make_site().await_ready()
+
+    os.kill(find_by_command(program, site.started), signal.SIGKILL)
+
+    assert site.await_end() == 1
+    assert not site.has_left_processes()
+    assert site.err.startswith(f"medagg: {name} has ended by itself (killed by SIGKILL).\n")
+    assert str(site.var / "log" / f"{name}.log") in site.err
+    assert "Traceback" not in site.err
+
+
+def test_the_death_of_a_server_ends_all_and_names_it(make_site: Callable[..., Site]) -> None:
+    site = make_site().await_ready()
+
+    os.kill(find_by_command("redis-server", site.started), signal.SIGKILL)
+
+    assert site.await_end() == 1
+    assert not site.has_left_processes()
+    assert site.err.startswith("medagg: Redis has ended.\n")
+
+
+def test_nothing_stays_behind_when_it_is_killed(make_site: Callable[..., Site]) -> None:
+    site = make_site().await_ready()
+
+    site.send(signal.SIGKILL)
+
+    wait_until(lambda: not site.has_left_processes(), what="the processes to follow")
+    assert make_site().await_ready().get("readyz/")[0] == 200
+
+
+def test_a_signal_during_the_start_stops_everything(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    wait_until(lambda: "Bringing the database" in site.out, what="the migrations")
+
+    assert site.send(signal.SIGTERM) == 0
+
+    assert not site.has_left_processes()
+    assert "Stopped." in site.out
+    assert site.err == ""
+
+
+def test_a_database_that_cannot_be_reached_is_one_clear_line(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(DATABASE_URL="postgres://nobody@127.0.0.1:1/nothing")
+
+    assert site.await_end() == 1
+    assert not site.has_left_processes()
+    assert site.err.startswith("medagg: the database refuses: connection to server")
+    assert site.err.count("\n") == 1
+    assert "PostgreSQL" not in site.out
+
+
+def test_configured_servers_are_used_and_no_embedded_one_starts(
+    site: Site, home: Path, make_site: Callable[..., Site]
+) -> None:
+    """The other site's servers stand in for real ones."""
+    from_settings = "from django.conf import settings as s; d = s.DATABASES['default']; "
+    urls = run_manage(
+        site.var,
+        "shell",
+        "-v",
+        "0",
+        "-c",
+        from_settings + "print(f\"postgres://{d['USER']}@:5432/{d['HOST']}/medagg\", s.REDIS_URL)",
+    )
+    database, redis = (url.replace(" ", "%20") for url in urls.stdout.strip().rsplit(" ", 1))
+
+    other = make_site(DATABASE_URL=database, REDIS_URL=redis.replace("?db=0", "?db=7"))
+
+    assert other.await_ready().get("readyz/")[0] == 200
+    assert "Starting PostgreSQL" not in other.out
+    assert not [s for s in EmbeddedServers(other.var).servers if s.is_running()]
+    assert "with the password that you chose" in other.out
+
+
+@root_only
+def test_a_read_only_folder_is_one_clear_line(home: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o555)
+
+    result = run_manage_as_nobody(closed / "var")
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("medagg: cannot")
+    assert str(closed / "var") in result.stderr
+
+
+def run_manage_as_nobody(var: Path) -> "subprocess.CompletedProcess[str]":
+    command = launch_command(
+        [sys.executable, REPOSITORY / "manage.py", "up", "--port", "0"],
+        parent_death_signal=signal.SIGKILL,
+        account=NOBODY,
+        reach=[Path(sys.executable), REPOSITORY],
+    )
+    return subprocess.run(
+        command,
+        env=launch_environment(bare_environment(var)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
