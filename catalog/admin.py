@@ -13,9 +13,9 @@ from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 from catalog import services
-from catalog.files import resolve_dataset_root
 from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
 from vocab.models import Label, LabelAlias
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from catalog.files import dataset_root
 from catalog.imaging.paths import FileFacts
 from catalog.importers.local_files import KnownFile, with_facts
 from catalog.importers.published import Change, save_dataset
@@ -20,6 +19,7 @@ from catalog.importers.store import (
     store_images,
 )
 from catalog.models import Dataset
+from catalog.storage.roots import dataset_root
 
 __all__ = ["ImportStopped", "import_source"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from catalog.files import resolve_dataset_root
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
+from catalog.storage.roots import resolve_dataset_root
 from vocab.lookup import find_terms
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"

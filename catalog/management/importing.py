@@ -12,7 +12,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django.urls import reverse
 
-from catalog.files import dataset_root
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.published import BadEntry
@@ -24,6 +23,7 @@ from catalog.management.overlap import Overlap, Turns, has_succeeded
 from catalog.management.progress import Progress, format_seconds
 from catalog.management.rejects import RejectsFile
 from catalog.models import Dataset
+from catalog.storage.roots import dataset_root
 
 SHOWN_WORDS = 20
 EXIT_INTERRUPTED = 130

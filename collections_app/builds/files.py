@@ -3,9 +3,9 @@
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
-from catalog.files import dataset_root
 from catalog.imaging.paths import Beneath
 from catalog.models import Dataset
+from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, check_entry
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines, unescape

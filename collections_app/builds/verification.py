@@ -16,8 +16,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.batches import in_batches
-from catalog.files import dataset_root
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
+from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
 from collections_app.builds.problems import say_bad_files
 from collections_app.builds.queue import announce_mails

@@ -8,10 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.utils.text import slugify
 
-from catalog.files import resolve_dataset_root
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.folders.survey import UnknownFolder
 from catalog.models import Dataset
+from catalog.storage.roots import resolve_dataset_root
 
 MAX_SLUG = 80
 MAX_TITLE = 200

@@ -1,0 +1,4 @@
+"""Where the bytes of datasets are.
+
+A dataset comes in; the folder of its local copy goes out. It may call models.
+"""
