@@ -15,7 +15,7 @@ help:
 	@echo "make run [PORT=8000]   set up and start medagg"
 	@echo "make catalog           fill the catalog with 180 datasets, 1.5 million images"
 	@echo "make test [ARGS=...]   run all tests"
-	@echo "make lint              style and types"
+	@echo "make lint              style, types, imports"
 	@echo "make check             all that CI runs"
 	@echo "make bench             measure everything that docs/benchmarks.md reports"
 	@echo "make clean             remove caches, never your data in var/"
@@ -68,6 +68,7 @@ lint:
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy .
+	.venv/bin/lint-imports --no-logo
 
 format:
 	@$(call install,requirements-dev.txt)
@@ -91,5 +92,5 @@ deployment:
 check: lint migrations deployment test
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 	find . -name __pycache__ -not -path './.venv/*' -not -path './var/*' -prune -exec rm -rf {} +
