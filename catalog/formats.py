@@ -1,7 +1,7 @@
 """Numbers and sizes as people read them, on pages and in archives.
 
-Archives are rebuilt byte for byte: whoever changes what comes out here raises CONTENTS_VERSION in
-``collections_app.contents.texts``.
+Archives are rebuilt byte for byte: whoever changes what comes out here raises CONTENTS_VERSION,
+the version of an archive's texts.
 """
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")

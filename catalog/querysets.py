@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
+from catalog.hooks import ImageHolder, image_holders
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
@@ -39,12 +41,16 @@ class ImageQuerySet(models.QuerySet):
         return self.filter(dataset__is_active=True, gone_at__isnull=True)
 
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
-        """What the catalog shows, and what the user's own collections hold."""
+        """What the catalog shows, and what is held for this user."""
         if not user.is_authenticated:
             return self.active()
-        held = Q(collection_items__collection__user=user.pk)
-        shown = Q(dataset__is_active=True, gone_at__isnull=True)
-        return self.filter(shown | held).distinct()
+        visible = Q(dataset__is_active=True, gone_at__isnull=True)
+        for holder in image_holders:
+            visible |= Q(**{f"{holder.rows}__{holder.user}": user.pk})
+        return self.filter(visible).distinct()
+
+    def held_by(self, holder: ImageHolder) -> Self:
+        return self.filter(**{f"{holder.rows}__isnull": False})
 
     def local(self) -> Self:
         return self.exclude(file_path="")

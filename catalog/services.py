@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db import connection, transaction
 
+from catalog.hooks import image_holders
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.profiles.building import (
     lock_datasets,
@@ -16,7 +17,7 @@ from catalog.search.full_text import refresh_search_vectors
 
 
 class StillInUse(Exception):
-    """Collections hold images of what is to be deleted; the message says what to do instead."""
+    """Images that are to be deleted are held; the message says by whom, and what to do instead."""
 
 
 def claim_dataset(*, dataset: Dataset) -> None:
@@ -45,7 +46,7 @@ def refresh_images(*, image_ids: Iterable[int]) -> None:
 
 
 def set_datasets_active(*, datasets: DatasetQuerySet, is_active: bool) -> int:
-    """Show or hide datasets with all their images; collections keep what they hold."""
+    """Show or hide datasets with all their images; whoever holds some keeps them."""
     return datasets.exclude(is_active=is_active).update(is_active=is_active)
 
 
@@ -53,17 +54,18 @@ def delete_dataset(*, dataset: Dataset) -> None:
     """Delete a dataset with its images, however many, without loading them.
 
     Raises:
-        StillInUse: a collection holds at least one of its images.
+        StillInUse: somebody holds at least one of its images.
     """
     with transaction.atomic():
         # First: nobody freezes these images between the question and the end.
         claim_dataset(dataset=dataset)
-        if dataset.images.filter(collection_items__isnull=False).exists():
-            raise StillInUse(
-                f"Collections hold images of “{dataset.title}”. Deactivate it instead: it then "
-                "disappears from search, and the collections stay whole."
-            )
         images = Image.objects.filter(dataset=dataset)
+        for holder in image_holders:
+            if images.held_by(holder).exists():
+                raise StillInUse(
+                    f"{holder.name.capitalize()} hold images of “{dataset.title}”. Deactivate it "
+                    f"instead: it then disappears from search, and the {holder.name} stay whole."
+                )
         _delete_unseen(ImageLabel.objects.filter(image__in=images))
         _delete_unseen(images)
         _delete_unseen(ImageProfile.objects.filter(dataset=dataset))
@@ -74,15 +76,18 @@ def delete_images(*, image_ids: Iterable[int]) -> None:
     """Delete single images and recount what they counted for.
 
     Raises:
-        StillInUse: a collection holds one of them.
+        StillInUse: somebody holds one of them.
     """
     images = Image.objects.filter(pk__in=list(image_ids))
     with transaction.atomic():
         dataset_ids = set(images.values_list("dataset_id", flat=True))
         with connection.cursor() as cursor:
             lock_datasets(cursor, sorted(dataset_ids))
-        if held := images.filter(collection_items__isnull=False).first():
-            raise StillInUse(f"A collection holds the image “{held.source_id}”; it must stay.")
+        for holder in image_holders:
+            if held := images.held_by(holder).first():
+                raise StillInUse(
+                    f"{holder.name.capitalize()} hold the image “{held.source_id}”; it must stay."
+                )
         images.delete()
         rebuild_profiles(dataset_ids=dataset_ids)
         _state_what_publishers_do(dataset_ids)

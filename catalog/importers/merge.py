@@ -8,11 +8,13 @@ those of one profile lie together on the disk, where a page of them is read.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError
 from django.db.backends.utils import CursorWrapper
 
 from catalog.foreign_keys import may_skip_checks, unchecked
+from catalog.hooks import ImageHolder, image_holders
 from catalog.models import Image
 from catalog.profiles.building import SAME_KEY, add_profiles, count_profiles, key_of
 
@@ -158,16 +160,16 @@ _FIND_GONE = """
      WHERE n IS NULL
        AND NOT EXISTS (SELECT FROM staged_reject bad WHERE bad.source_id = known.source_id)
 """
-# A collection that takes one of them just now has either been seen by the next statement, or
-# waits for us and then finds it deleted.
+# Whoever takes one of them just now has either been seen by the next statement, or waits for us
+# and then finds it deleted.
 _LOCK_GONE = """
     SELECT count(*) FROM (SELECT FROM catalog_image
                            WHERE id IN (SELECT id FROM staged_gone) ORDER BY id FOR UPDATE) locked
 """
 _RELEASED = """
-    (SELECT id FROM staged_gone gone
-      WHERE NOT EXISTS (SELECT FROM {holders} held WHERE held.{column} = gone.id))
+    (SELECT id FROM staged_gone gone WHERE true{unheld})
 """
+_UNHELD = " AND NOT EXISTS (SELECT FROM {table} held WHERE held.{column} = gone.id)"
 _REMOVE_GONE = (
     "DELETE FROM catalog_imagelabel WHERE image_id IN {released}",
     "DELETE FROM catalog_image WHERE id IN {released}",
@@ -279,17 +281,18 @@ def _remove_gone(cursor: CursorWrapper) -> tuple[int, int]:
     written = 0
     if candidates:
         cursor.execute(_LOCK_GONE)
+        released = _RELEASED.format(unheld="".join(map(_unheld_by, image_holders)))
         for statement in _REMOVE_GONE:
-            cursor.execute(statement.format(released=_released()))
+            cursor.execute(statement.format(released=released))
             written += cursor.rowcount
     return gone, written
 
 
-def _released() -> str:
-    """SQL for the gone images that no collection holds; collections are an app above this one."""
-    held_by = Image._meta.get_field("collection_items")
-    holders = held_by.related_model._meta.db_table
-    return _RELEASED.format(holders=holders, column=held_by.field.column)
+def _unheld_by(holder: ImageHolder) -> str:
+    """SQL that leaves out the gone images whose rows this holder has."""
+    relation: Any = Image._meta.get_field(holder.rows)
+    table = relation.related_model._meta.db_table
+    return _UNHELD.format(table=table, column=relation.field.column)
 
 
 def _columns(alias: str) -> str:

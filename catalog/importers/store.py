@@ -59,7 +59,7 @@ def store_images(
     """Make the dataset's images, their labels and profiles exactly ``rows``.
 
     Rows are read once and never held; of rows with one source id the first wins. Images that are
-    not among them are deleted, or marked as gone where a collection holds them; those of bad rows
+    not among them are deleted, or marked as gone where somebody holds them; those of bad rows
     stay as they are, and all of them where a bad row does not say which image it is of. Files must
     have been read: see ``catalog.importers.local_files``. At most ``max_rejected`` bad rows are
     borne or, when that is None, a share of ``max_share`` and always ``ALWAYS_BEARABLE``;
