@@ -49,6 +49,17 @@ def find_problems(path: Path) -> Iterator[str]:
         yield f"{path.name}:{line} {problem}"
 
 
+def test_the_catalogs_templates_link_to_no_app_above() -> None:
+    above = re.compile(r"""\{%[^%]*["'](collection|picked)""")
+    naming = [
+        path.name
+        for path in TEMPLATES
+        if path.parent.name == "catalog" and above.search(path.read_text("utf-8"))
+    ]
+
+    assert naming == [], "templates/site/ is where the project adds what stands above the catalog"
+
+
 class _TemplateReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
