@@ -12,6 +12,7 @@ from vocab.text import TermRef, normalize
 
 MAX_VALUES = 200
 MAX_QUERY_LENGTH = 300
+MAX_PICKED_IMAGES = 500
 
 
 class RepeatedInput(forms.MultipleHiddenInput):
@@ -93,18 +94,14 @@ class DatasetsField(RepeatedField):
 class ImageIdsField(RepeatedField):
     """Ids of single images, repeated or parted by commas; cleaned to a sorted list of int."""
 
-    def __init__(self, *, max_images: int, **kwargs: Any) -> None:
-        self.max_images = max_images
-        super().__init__(**kwargs)
-
     def clean(self, value: Sequence[str] | None) -> list[int]:
         parts = {part.strip() for text in value or () for part in text.split(",")} - {""}
         for part in parts:
             if not (part.isascii() and part.isdigit() and len(part) <= 18):
                 raise ValidationError(f"“{part[:60]}” is not the number of an image.")
-        if len(parts) > self.max_images:
+        if len(parts) > MAX_PICKED_IMAGES:
             raise ValidationError(
-                f"At most {self.max_images} single images can be picked; use filters for more."
+                f"At most {MAX_PICKED_IMAGES} single images can be picked; use filters for more."
             )
         return sorted(int(part) for part in parts)
 

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 import django_filters as filters
 import numpy as np
-from django.conf import settings
 from django.db.models import BooleanField, Count, Model, Q, Sum
 from django.db.models.expressions import RawSQL
 from django.http import QueryDict
@@ -292,7 +291,7 @@ class ImageFilterSet(CatalogFilterSet):
     task = TermFilter("task", label="Task")
     tag = TermFilter("tag", label="Tag")
     license = TermFilter("license", label="Licence")
-    image = PickedFilter(max_images=settings.COLLECTION_MAX_PICKED, label="Picked images")
+    image = PickedFilter(label="Picked images")
 
     @classmethod
     def of_dataset(cls, slug: str, *, catalog: Catalog | None = None, **more: str) -> Self:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
 from catalog.models import Image
+from catalog.search.filter_fields import MAX_PICKED_IMAGES
 
 SESSION_KEY = "picked_images"
 
@@ -28,9 +28,9 @@ def update_picked(session: SessionBase, *, shown: Iterable[int], ticked: Iterabl
     shown_ids, ticked_ids = set(shown), set(ticked)
     wanted = (set(read_picked(session)) - shown_ids) | ticked_ids
     known = set(Image.objects.active().filter(pk__in=wanted).values_list("pk", flat=True))
-    if len(known) > settings.COLLECTION_MAX_PICKED:
+    if len(known) > MAX_PICKED_IMAGES:
         raise TooManyPicked(
-            f"At most {settings.COLLECTION_MAX_PICKED} images can be picked one by one. "
+            f"At most {MAX_PICKED_IMAGES} images can be picked one by one. "
             "Use filters and “Build from all” for more."
         )
     session[SESSION_KEY] = sorted(known)

@@ -342,9 +342,9 @@ def test_ticks_are_kept_over_pages_and_sign_in(client: Client) -> None:
 
 
 def test_too_many_ticks_are_refused_and_nothing_is_lost(
-    client: Client, settings: LazySettings
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.COLLECTION_MAX_PICKED = 2
+    monkeypatch.setattr("collections_app.selection.basket.MAX_PICKED_IMAGES", 2)
     make_dataset()
     ids = list(Image.objects.values_list("pk", flat=True))
     client.post("/collections/picked/", {"shown": ids[:2], "image": ids[:2]})
