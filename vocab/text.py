@@ -1,4 +1,4 @@
-"""Terms and their spellings, away from the database. Pure."""
+"""Terms and their spellings, away from the database. Django-free."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Filtering and counting rows that lie in memory as columns. Pure: numpy, no database, no Django.
+"""Filtering and counting rows that lie in memory as columns. Django-free: numpy alone.
 
 A row is a profile (which stands for many images) or a dataset. A column gives each row one value,
 or a set of values, all of them integers: ids of terms, codes of choices. Counting a facet is one

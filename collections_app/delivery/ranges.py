@@ -1,6 +1,7 @@
-"""Which bytes of one file a request wants, and under what conditions (RFC 9110, 13 and 14). Pure.
+"""Which bytes of one file a request wants, and under what conditions (RFC 9110, 13 and 14).
 
-A header comes from anywhere: what cannot be understood is treated as if it were not there.
+Django-free. A header comes from anywhere: what cannot be understood is treated as if it were not
+there.
 """
 
 import re

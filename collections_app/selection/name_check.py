@@ -1,7 +1,7 @@
-"""Whether proposed names can stay as they are: one look at many, instead of a rule for each. Pure.
+"""Whether proposed names can stay as they are: one look at many, instead of a rule for each.
 
-What passes here would come back unchanged from ``safe_name`` and from ``UniqueNames``. What does
-not pass is left to those two.
+Django-free. What passes here would come back unchanged from ``safe_name`` and from ``UniqueNames``.
+What does not pass is left to those two.
 """
 
 import string

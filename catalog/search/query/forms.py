@@ -1,4 +1,7 @@
-"""Forms of words under which spellings are found that were typed a little differently. Pure."""
+"""Forms of words under which spellings are found that were typed a little differently.
+
+Django-free.
+"""
 
 import re
 from collections.abc import Sequence

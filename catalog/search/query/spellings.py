@@ -1,4 +1,7 @@
-"""Every spelling that a query may hold, and the search for what was meant by a typo. Pure."""
+"""Every spelling that a query may hold, and the search for what was meant by a typo.
+
+Django-free.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
-"""What English queries say besides terms: fixed phrases, ages, and words that mean nothing. Pure.
+"""What English queries say besides terms: fixed phrases, ages, and words that mean nothing.
 
-The codes are those of the filters in the URL; ``parse_query`` tells how the phrases
+Django-free. The codes are those of the filters in the URL; ``parse_query`` tells how the phrases
 are used. A spelling in a vocabulary wins over a phrase here.
 """
 
