@@ -13,7 +13,7 @@ from django.test import Client
 from benchmarks.figures import Figures, spread
 from catalog.search.filters import ImageFilterSet
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Status
 from collections_app.services import create_collection, delete_collection, expire_collection
 from collections_app.storage import archive_file
@@ -78,12 +78,12 @@ def build(key: str) -> Figures:
     }
 
 
-def prove(key: str) -> Figures:
-    """What a worker does after ready. Raises StepFailed when the archive is not proven then."""
-    figures = _timed(lambda: prove_archive(collection_id=int(key)))
+def verify(key: str) -> Figures:
+    """What a worker does after ready. Raises StepFailed when the archive is not verified then."""
+    figures = _timed(lambda: verify_archive(collection_id=int(key)))
     collection = _find(key)
-    if not collection.archive_sha256:
-        raise StepFailed(f"the archive is not proven: {collection.error_message}")
+    if not collection.verified_at:
+        raise StepFailed(f"the archive is not verified: {collection.error_message}")
     return figures
 
 
@@ -132,7 +132,7 @@ def _find(key: str) -> Collection:
 STEPS: dict[str, Callable[..., Figures]] = {
     "freeze": freeze,
     "build": build,
-    "prove": prove,
+    "verify": verify,
     "show": show,
     "expire": expire,
     "delete": delete,

@@ -21,10 +21,10 @@ SETS = [
     FileSet(f"bench-million-{number}", count=100_000, size=200, contents=1_000)
     for number in range(10)
 ]
-STEPS = {"freeze": "frozen", "build": "built", "prove": "proven", "show": "shown",
+STEPS = {"freeze": "frozen", "build": "built", "verify": "verified", "show": "shown",
          "expire": "expired", "delete": "deleted"}  # fmt: skip
 # What a Celery worker does; the others are a web worker's, which holds the catalog in memory too.
-OF_A_WORKER = ("build", "prove", "expire")
+OF_A_WORKER = ("build", "verify", "expire")
 MEMORY_GOAL_MB = 200
 PAGE_GOAL_MS = 100
 

@@ -119,9 +119,9 @@ class CollectionAdmin(BigModelAdmin):
 
 @admin.register(CollectionItem)
 class CollectionItemAdmin(ReadOnlyAdmin):
-    list_display = ("collection", "position", "image", "size_bytes", "problem", "is_left_out")
+    list_display = ("collection", "position", "image", "size_bytes", "problem", "is_excluded")
     list_select_related = ("collection", "image")
-    list_filter = ("is_left_out",)
+    list_filter = ("is_excluded",)
     search_fields = ("collection__uuid__exact",)
     raw_id_fields = ("collection", "image")
     ordering = ("pk",)

@@ -2,36 +2,36 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from collections_app.notices.page import News, read_news
-from collections_app.selection.basket import read_picked
+from collections_app.notices.page import Notices, read_notices
+from collections_app.selection.basket import read_basket
 
 
-def picked_images(request: HttpRequest) -> dict[str, Any]:
+def basket(request: HttpRequest) -> dict[str, Any]:
     """The picked images, for the ticks of the grid and the tray at the foot of the page."""
     if not hasattr(request, "session"):
         return {}
-    ids = read_picked(request.session)
-    return {"picked_ids": ids, "picked_query": ",".join(map(str, ids))}
+    ids = read_basket(request.session)
+    return {"basket_ids": ids, "basket_query": ",".join(map(str, ids))}
 
 
-def news(request: HttpRequest) -> dict[str, Any]:
-    """``news``: what has happened to the user's collections; read only by a page that shows it.
+def notices(request: HttpRequest) -> dict[str, Any]:
+    """``notices``: how the user's builds ended; read only by a page that shows them.
 
-    Each is told once, so an answer that nobody looks at has none.
+    Each is shown once, so a response that nobody looks at has none.
     """
     if not hasattr(request, "session") or not hasattr(request, "user"):
         return {}
     if not _is_looked_at(request):
-        return {"news": News()}
+        return {"notices": Notices()}
 
-    def read() -> News:
-        return read_news(request.session, request.user)
+    def read() -> Notices:
+        return read_notices(request.session, request.user)
 
-    return {"news": read}
+    return {"notices": read}
 
 
 def _is_looked_at(request: HttpRequest) -> bool:
-    """Whether the answer is to be a page of its own, as far as the browser says what it is for.
+    """Whether the response is to be a page of its own, as far as the browser says.
 
     Headers: W3C "Fetch Metadata Request Headers"; Sec-Purpose is of the Fetch standard.
     """

@@ -1,7 +1,7 @@
-"""A collection: a question to the catalog, the images that answered it, and their archive.
+"""A collection: a query to the catalog, the images that it found, their archive, and its builds.
 
-The four states are proven by the database; who may move a collection from one to the next is
-decided in ``collections_app.services`` and ``collections_app.builds.build``.
+The database checks the four states; who may move a collection from one to the next is decided in
+``collections_app.services`` and ``collections_app.builds``.
 """
 
 import uuid
@@ -12,7 +12,11 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from catalog.models import Image
-from collections_app.querysets import CollectionItemQuerySet, CollectionQuerySet
+from collections_app.querysets import (
+    BuildQuerySet,
+    CollectionItemQuerySet,
+    CollectionQuerySet,
+)
 
 
 class Status(models.TextChoices):
@@ -38,10 +42,10 @@ class Collection(models.Model):
     """A custom dataset that a user built.
 
     ``provenance`` is frozen with the items: the datasets, licences and terms as they were.
-    ``attempt_token`` and ``lease_expires_at`` belong to the worker that is building.
     ``archive_path`` is relative to ``ARCHIVE_ROOT``; sizes are in bytes. ``archive_sha256`` is
-    empty until the file has been verified, after ``ready``. ``items_sha256`` covers all items as
-    they were frozen.
+    empty until the file has been verified for the first time, after ``ready``; ``verified_at`` is
+    empty until then, and again when there is reason to verify it anew. ``items_sha256`` covers all
+    items as they were frozen. How the archive is built stands in ``builds``.
     """
 
     uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)
@@ -63,18 +67,11 @@ class Collection(models.Model):
     items_sha256 = models.CharField("SHA-256 of the frozen items", max_length=64, blank=True)
     error_message = models.TextField(blank=True)
 
-    queued_at = models.DateTimeField(null=True, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    attempt_token = models.UUIDField(null=True, blank=True)
-    lease_expires_at = models.DateTimeField(null=True, blank=True)
-    progress_images = models.PositiveIntegerField(default=0)
-    progress_bytes = models.PositiveBigIntegerField(default=0)
-
     archive_path = models.CharField(max_length=255, blank=True)
     archive_size = models.PositiveBigIntegerField(null=True, blank=True)
     archive_sha256 = models.CharField("archive SHA-256", max_length=64, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     wants_mail = models.BooleanField(default=False)
@@ -90,7 +87,7 @@ class Collection(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(F("user"), F("created_at").desc(), name="collection_by_user"),
-            models.Index(fields=["status", "lease_expires_at"], name="collection_by_state"),
+            models.Index(fields=["status", "expires_at"], name="collection_by_state"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="status_is_known"),
@@ -105,13 +102,9 @@ class Collection(models.Model):
                 name="failed_collection_says_why",
             ),
             models.CheckConstraint(
-                condition=Q(attempt_token__isnull=True, lease_expires_at__isnull=True)
-                | Q(
-                    status=Status.PENDING,
-                    attempt_token__isnull=False,
-                    lease_expires_at__isnull=False,
-                ),
-                name="only_a_pending_collection_is_leased",
+                condition=Q(verified_at__isnull=True)
+                | (Q(status=Status.READY) & ~Q(archive_sha256="")),
+                name="a_verified_archive_has_a_sha256",
             ),
             models.UniqueConstraint(
                 fields=["archive_path"],
@@ -143,9 +136,89 @@ class Collection(models.Model):
         return reverse("collection-detail", args=[self.uuid])
 
     @property
-    def num_left_out(self) -> int:
+    def num_excluded(self) -> int:
         """Items that stay out of the archive, because their files were bad."""
-        return self.provenance.get("left_out", 0)
+        return self.provenance.get("excluded", 0)
+
+    @property
+    def num_items(self) -> int:
+        """Images in the archive, and excluded ones."""
+        return self.num_images + self.num_excluded
+
+    @property
+    def last_build(self) -> "Build":
+        """The build that runs, or else the one that ended last."""
+        return self.builds.latest("pk")
+
+
+class Reason(models.TextChoices):
+    """Why a build failed, for programs; people read the collection's ``error_message``."""
+
+    FILES_MISSING = "files_missing", "files are missing"
+    FILES_CHANGED = "files_changed", "files have changed"
+    CATALOG_CHANGED = "catalog_changed", "the catalog has lost images"
+    DISK_FULL = "disk_full", "the disk is full"
+    WRITE_ERROR = "write_error", "the archive could not be written"
+    TOO_SLOW = "too_slow", "the build took too long"
+    INTERRUPTED = "interrupted", "the worker stopped too often"
+    CANCELLED = "cancelled", "cancelled by the owner"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator", "cancelled by the operator"
+    ARCHIVE_DAMAGED = "archive_damaged", "the finished archive was lost or damaged"
+    UNKNOWN = "unknown", "not known"
+
+
+class Build(models.Model):
+    """One order to build a collection's archive, and what became of it.
+
+    A collection is pending exactly as long as it has an unfinished build, of which it has one at
+    most. ``queued_at`` is its place in the queue; ``notified_at`` is when a worker was last told of
+    it. ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
+    """
+
+    collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
+    queued_at = models.DateTimeField()
+    notified_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    attempt_token = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    progress_images = models.PositiveIntegerField(default=0)
+    progress_bytes = models.PositiveBigIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=24, choices=Reason, blank=True)
+
+    objects = BuildQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(
+                fields=["queued_at"], condition=Q(finished_at__isnull=True), name="build_queue"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["collection"],
+                condition=Q(finished_at__isnull=True),
+                name="one_unfinished_build_for_a_collection",
+            ),
+            models.CheckConstraint(
+                condition=Q(attempt_token__isnull=True, lease_expires_at__isnull=True)
+                | Q(
+                    finished_at__isnull=True,
+                    attempt_token__isnull=False,
+                    lease_expires_at__isnull=False,
+                ),
+                name="only_an_unfinished_build_is_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(reason="") | Q(reason__in=Reason.values, finished_at__isnull=False),
+                name="a_failed_build_is_finished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.collection}, queued {self.queued_at:%Y-%m-%d %H:%M}"
 
 
 class CollectionItem(models.Model):
@@ -153,7 +226,7 @@ class CollectionItem(models.Model):
 
     An image that a collection holds cannot be deleted from the catalog. ``file_name`` is the path
     below the slug in the archive; empty where there is no file on this server. ``problem`` is
-    what the last build found wrong with its file; a ``is_left_out`` item stays out of the archive
+    what the last build found wrong with its file; a ``is_excluded`` item stays out of the archive
     and is listed in missing.csv.
     """
 
@@ -167,7 +240,7 @@ class CollectionItem(models.Model):
     file_name = models.CharField(max_length=255, blank=True)
     metadata_json = models.JSONField("frozen metadata", default=dict, blank=True)
     problem = models.CharField(max_length=MAX_PROBLEM, blank=True)
-    is_left_out = models.BooleanField(default=False)
+    is_excluded = models.BooleanField(default=False)
 
     objects = CollectionItemQuerySet.as_manager()
 
@@ -180,7 +253,7 @@ class CollectionItem(models.Model):
                 fields=["image", "collection"], name="collection_holds_an_image_once"
             ),
             models.CheckConstraint(
-                condition=Q(is_left_out=False) | ~Q(problem=""), name="left_out_item_says_why"
+                condition=Q(is_excluded=False) | ~Q(problem=""), name="excluded_item_says_why"
             ),
             models.CheckConstraint(
                 # That a hash is one is proven where it comes from, in the image: to match a pattern

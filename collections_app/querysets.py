@@ -1,4 +1,4 @@
-"""What can be asked of collections; the one rule of who sees which.
+"""What can be asked of collections and builds; the one rule of who sees which collection.
 
 Leases are written and compared by the database's clock: the workers' clocks may differ.
 """
@@ -6,9 +6,10 @@ Leases are written and compared by the database's clock: the workers' clocks may
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from django.apps import apps
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
@@ -23,31 +24,43 @@ class CollectionQuerySet(models.QuerySet):
     def pending(self) -> Self:
         return self.filter(status="pending")
 
-    def leased(self) -> Self:
-        """A worker that lives is building them."""
-        return self.filter(
-            lease_expires_at__gte=Now(), lease_expires_at__lte=Now() + _longest_lease()
-        )
-
-    def lapsed(self) -> Self:
-        """Their worker gave no sign of life in time. No lease reaches far into the future either:
-
-        such a one was written before the clock was set back.
-        """
-        too_late = Q(lease_expires_at__gt=Now() + _longest_lease())
-        return self.filter(Q(lease_expires_at__lt=Now()) | too_late)
-
-    def claimable(self) -> Self:
-        """Pending, and no worker that lives builds them."""
-        free = Q(attempt_token__isnull=True)
-        too_late = Q(lease_expires_at__gt=Now() + _longest_lease())
-        return self.pending().filter(free | Q(lease_expires_at__lt=Now()) | too_late)
-
-    def claimed_by(self, token: object) -> Self:
-        return self.pending().filter(attempt_token=token)
+    def unverified(self) -> Self:
+        """Ready, and the archive has not been read once more yet."""
+        return self.filter(status="ready", verified_at__isnull=True)
 
     def past_their_time(self, now: datetime) -> Self:
         return self.filter(status="ready", expires_at__lt=now)
+
+    def with_reason(self) -> Self:
+        """Annotate ``reason``: why the last build failed, as a code; empty if it did not."""
+        builds = apps.get_model("collections_app", "Build").objects
+        last = builds.filter(collection=OuterRef("pk")).order_by("-pk")
+        return self.annotate(reason=Subquery(last.values("reason")[:1]))
+
+
+class BuildQuerySet(models.QuerySet):
+    def unfinished(self) -> Self:
+        return self.filter(finished_at__isnull=True)
+
+    def leased(self) -> Self:
+        """A live worker has claimed them."""
+        return self.unfinished().filter(
+            lease_expires_at__gte=Now(), lease_expires_at__lte=Now() + _longest_lease()
+        )
+
+    def claimable(self) -> Self:
+        """Unfinished, and no live worker has claimed them.
+
+        No lease reaches far into the future: such a one was written before the clock was set back.
+        """
+        return self.unfinished().filter(
+            Q(attempt_token__isnull=True)
+            | Q(lease_expires_at__lt=Now())
+            | Q(lease_expires_at__gt=Now() + _longest_lease())
+        )
+
+    def claimed_by(self, token: object) -> Self:
+        return self.unfinished().filter(attempt_token=token)
 
 
 def _longest_lease() -> timedelta:
@@ -56,7 +69,7 @@ def _longest_lease() -> timedelta:
 
 class CollectionItemQuerySet(models.QuerySet):
     def included(self) -> Self:
-        return self.filter(is_left_out=False)
+        return self.filter(is_excluded=False)
 
     def with_problems(self) -> Self:
         return self.exclude(problem="")

@@ -1,4 +1,4 @@
-"""Every way in which a user moves a collection: create, retry, rebuild, expire, delete."""
+"""What users do with collections: create, build again, cancel, keep for longer, expire, delete."""
 
 import logging
 import time
@@ -12,11 +12,12 @@ from django.utils.text import slugify
 
 from catalog.search.filters import ImageFilterSet
 from collections_app.archive import safe_name
+from collections_app.builds.expiry import lifetime
 from collections_app.builds.files import find_bad_files
-from collections_app.builds.queue import announce_build
-from collections_app.builds.sharing import NO_ARCHIVE, NO_CLAIM, failed_values, lifetime
-from collections_app.models import Collection, CollectionItem, Status
-from collections_app.selection.fingerprint import ItemRows, settle_items
+from collections_app.builds.outcome import NO_ARCHIVE, fail_build
+from collections_app.builds.queue import queue_build
+from collections_app.models import Build, Collection, CollectionItem, Reason, Status
+from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.quotas import explain_quota, lock_quota
 from collections_app.selection.summary import (
     CatalogMoved,
@@ -51,13 +52,13 @@ def create_collection(
     filters: ImageFilterSet,
     expected_images: int,
     wants_mail: bool = False,
-    announce: bool = True,
+    notify: bool = True,
 ) -> Collection:
     """Freeze what the filters select into a pending collection and have it built.
 
     ``expected_images`` is the number the user was shown; the freeze is refused when the catalog
     has changed since. ``wants_mail``: the owner is told by mail when it is done. Without
-    ``announce`` the caller builds it at once.
+    ``notify`` the caller builds it at once.
 
     Raises:
         NotBuildable: the filters are not understood, match nothing, or exceed a limit.
@@ -82,11 +83,9 @@ def create_collection(
         collection.provenance["words"] = [
             {"filter": item.title, "value": item.text} for item in filters.active_filters()
         ]
-        settle_items(collection, rows)
-        collection.queued_at = timezone.now()
+        finalize_items(collection, rows)
         collection.save()
-        if announce:
-            transaction.on_commit(lambda: announce_build(collection.pk))
+        queue_build(collection=collection, notify=notify)
     return collection
 
 
@@ -129,9 +128,9 @@ def _check_frozen(frozen: int, expected: int) -> None:
 
 
 def _count_items(collection: Collection) -> None:
-    local = Q(is_left_out=False) & ~Q(sha256="")
+    local = Q(is_excluded=False) & ~Q(sha256="")
     sums = collection.items.aggregate(
-        images=Count("pk", filter=Q(is_left_out=False)),
+        images=Count("pk", filter=Q(is_excluded=False)),
         files=Count("pk", filter=local),
         size=Sum("size_bytes", filter=local),
     )
@@ -142,7 +141,7 @@ def _count_items(collection: Collection) -> None:
 
 
 def _check_quota(collection: Collection) -> None:
-    """Whether the owner may have this collection built; ``lock_quota`` comes before."""
+    """Refuse what the owner's quota has no room for; ``lock_quota`` comes before."""
     _refuse_if(
         explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection)
     )
@@ -193,7 +192,7 @@ def _has_bad_files(collection: Collection) -> bool:
 
 
 def build_without_problems(*, collection: Collection) -> int:
-    """Leave the items that failed the last build out, and build; returns how many those are.
+    """Exclude the items whose files failed the last build, and build; returns how many.
 
     Raises:
         NotPossibleNow: the collection has not failed.
@@ -201,25 +200,25 @@ def build_without_problems(*, collection: Collection) -> int:
     """
     with transaction.atomic():
         lock_quota(collection.user)
-        bad = CollectionItem.objects.filter(collection=collection, is_left_out=False)
-        left_out = bad.with_problems().update(is_left_out=True)
+        bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
+        excluded = bad.with_problems().update(is_excluded=True)
         _count_items(collection)
         if not collection.num_images:
             raise NotBuildable("No image would be left in the archive.")
-        _count_left_out(collection)
+        _count_excluded(collection)
         collection.save(
             update_fields=["num_images", "num_files", "num_bytes", "provenance", "updated_at"]
         )
         _queue_again(collection, from_states=(Status.FAILED,))
-    return left_out
+    return excluded
 
 
-def _count_left_out(collection: Collection) -> None:
+def _count_excluded(collection: Collection) -> None:
     included = collection.items.included().order_by().values_list("metadata_json__dataset")
     counts = dict(included.annotate(total=Count("pk")))
     for dataset in collection.provenance["datasets"]:
         dataset["num_images"] = counts.get(dataset["slug"], 0)
-    collection.provenance["left_out"] = collection.items.filter(is_left_out=True).count()
+    collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
 
 
 def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> None:
@@ -227,11 +226,6 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     queued = Collection.objects.filter(pk=collection.pk, status__in=from_states).update(
         status=Status.PENDING,
         error_message="",
-        attempts=0,
-        progress_images=0,
-        progress_bytes=0,
-        queued_at=timezone.now(),
-        started_at=None,
         finished_at=None,
         expires_at=None,
         # The build tells it anew: another version of the program may give other bytes.
@@ -239,26 +233,28 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
         mail_is_due=False,
         updated_at=timezone.now(),
         **NO_ARCHIVE,
-        **NO_CLAIM,
     )
     if not queued:
         collection.refresh_from_db()
         raise NotPossibleNow(f"The collection is {collection.status}; this cannot be done now.")
-    transaction.on_commit(lambda: announce_build(collection.pk))
+    queue_build(collection=collection)
 
 
 def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
-    """Stop a build that waits or runs; the choice is kept and can be built later.
+    """Stop a build that is queued or running; the collection is kept and can be built later.
 
-    The owner is told unless it was they.
+    The owner gets a mail if somebody else cancelled it.
 
     Raises:
         NotPossibleNow: it is not pending.
     """
-    values = failed_values(CANCELLED if by_owner else CANCELLED_BY_OPERATOR)
-    if by_owner:
-        values["mail_is_due"] = False
-    if not Collection.objects.pending().filter(pk=collection.pk).update(**values):
+    if not fail_build(
+        collection=collection,
+        builds=Build.objects.all(),
+        reason=Reason.CANCELLED if by_owner else Reason.CANCELLED_BY_OPERATOR,
+        message=CANCELLED if by_owner else CANCELLED_BY_OPERATOR,
+        mails_owner=not by_owner,
+    ):
         raise NotPossibleNow("The collection is not being built; there is nothing to cancel.")
     collection.refresh_from_db()
 

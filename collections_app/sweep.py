@@ -8,10 +8,10 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from collections_app.builds.queue import announce_build, announce_mails, announce_proof
-from collections_app.builds.sharing import failed_values
+from collections_app.builds.outcome import fail_archive, fail_build
+from collections_app.builds.queue import enqueue_build, enqueue_mails, enqueue_verification
 from collections_app.builds.verification import VANISHED
-from collections_app.models import Collection, Status
+from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
 from collections_app.services import NotPossibleNow, expire_collection
 from collections_app.storage import (
@@ -24,21 +24,24 @@ from collections_app.storage import (
 
 logger = logging.getLogger(__name__)
 
-PROOF_LEASES = 10
+VERIFY_LEASES = 10
 # So many archives do not vanish one by one.
 MANY = 3
 
 
 def sweep_collections() -> dict[str, int]:
-    """Fail the hopeless, queue the forgotten, expire the old, remove stray files."""
+    """Fail hopeless builds, enqueue forgotten ones, expire old archives, remove stray files.
+
+    Returns how many of each there were.
+    """
     steps = {
         "failed": _fail_hopeless,
-        "queued": _queue_forgotten,
+        "enqueued": _enqueue_forgotten,
         "expired": _expire_old,
         "vanished": _fail_vanished,
-        "doubted": _doubt_touched,
-        "proofs": _prove_forgotten,
-        "mails": _tell_forgotten,
+        "touched": _unverify_touched,
+        "verifications": _verify_forgotten,
+        "mails": _mail_forgotten,
         "files_removed": _remove_stray_files,
     }
     return {name: _try(step) for name, step in steps.items()}
@@ -54,83 +57,93 @@ def _try(step: Callable[[], int]) -> int:
 
 
 def _fail_hopeless() -> int:
-    """Pending collections whose workers died once too often."""
-    reason = (
+    """Builds whose workers died once too often."""
+    message = (
         f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its worker stopped before "
         "the end. Try again; if it happens again, tell the operator."
     )
-    hopeless = Collection.objects.claimable().filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
-    return hopeless.update(**failed_values(reason))
+    hopeless = Build.objects.claimable().filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
+    return sum(
+        fail_build(
+            collection=build.collection,
+            builds=hopeless,
+            reason=Reason.INTERRUPTED,
+            message=message,
+        )
+        for build in hopeless.select_related("collection")
+    )
 
 
-def _queue_forgotten() -> int:
-    """Pending collections whose worker is gone, or whose news never arrived.
+def _enqueue_forgotten() -> int:
+    """Builds whose worker is gone, or whose message was lost.
 
-    News of the future were written before the clock was set back.
+    A message of the future was sent before the clock was set back.
     """
     now = timezone.now()
-    silent_since = now - timedelta(seconds=settings.BUILD_LEASE_SECONDS)
-    silent_until = now + timedelta(seconds=settings.BUILD_LEASE_SECONDS)
-    untold = Q(queued_at__lt=silent_since) | Q(queued_at__gt=silent_until)
-    # Its worker is gone, and nobody was told since it began.
-    left_behind = Q(attempt_token__isnull=False, queued_at__lte=F("started_at"))
-    forgotten = Collection.objects.claimable().filter(untold | left_behind)
-    ids = list(forgotten.values_list("pk", flat=True))
-    for pk in ids:
-        # One by one: workers lock several rows in an order of their own.
-        Collection.objects.pending().filter(pk=pk).update(queued_at=now)
-        announce_build(pk)
+    lease = timedelta(seconds=settings.BUILD_LEASE_SECONDS)
+    is_lost = Q(notified_at__lt=now - lease) | Q(notified_at__gt=now + lease)
+    # Its worker is gone, and no other one was told since that one began.
+    is_abandoned = Q(attempt_token__isnull=False, notified_at__lte=F("started_at"))
+    forgotten = Build.objects.claimable().filter(is_lost | is_abandoned)
+    ids = list(forgotten.values_list("pk", "collection_id"))
+    Build.objects.filter(pk__in=[pk for pk, _ in ids]).update(notified_at=now)
+    for _, collection_id in ids:
+        enqueue_build(collection_id)
     return len(ids)
 
 
 def _fail_vanished() -> int:
-    """Ready collections whose file somebody has taken away or cut off behind our back."""
-    archives = Collection.objects.filter(status=Status.READY).order_by()
-    known = list(archives.values_list("archive_path", "archive_size"))
-    gone = [path for path, size in known if not has_archive(path, size)]
-    if len(gone) == len(known) >= MANY and is_empty():
+    """Ready collections whose file somebody has removed or truncated behind our back."""
+    ready = list(
+        Collection.objects.filter(status=Status.READY).only("archive_path", "archive_size")
+    )
+    gone = [each for each in ready if not has_archive(each.archive_path, each.archive_size)]
+    if len(gone) == len(ready) >= MANY and is_empty():
         logger.error("no archive is there at all: is the disk of the archives mounted?")
         return 0
-    failed = archives.filter(archive_path__in=gone).update(**failed_values(VANISHED))
-    for path in gone:
-        logger.error("the archive %s has vanished, or is cut off", path)
-        remove_archive(path)
+    failed = 0
+    for each in gone:
+        logger.error("the archive %s has vanished, or is truncated", each.archive_path)
+        failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=VANISHED)
+        remove_archive(each.archive_path)
     return failed
 
 
-def _doubt_touched() -> int:
-    """Archives that somebody has written to since their proof, or that came from a backup."""
-    proven = Collection.objects.filter(status=Status.READY).exclude(archive_sha256="").order_by()
+def _unverify_touched() -> int:
+    """Archives that were written to since they were verified, or that came from a backup."""
+    verified = Collection.objects.filter(status=Status.READY, verified_at__isnull=False)
     touched = [
-        path
-        for path, size, fingerprint in proven.values_list(
-            "archive_path", "archive_size", "fingerprint"
-        )
-        if has_archive(path, size) and not has_its_time(path, fingerprint)
+        each
+        for each in verified.only("archive_path", "archive_size", "fingerprint")
+        if has_archive(each.archive_path, each.archive_size)
+        and not has_its_time(each.archive_path, each.fingerprint)
     ]
-    for path in touched:
-        logger.warning("the archive %s was written to since its proof; it is proven again", path)
-    return proven.filter(archive_path__in=touched).update(archive_sha256="", queued_at=None)
+    for each in touched:
+        logger.warning("the archive %s was written to; it is verified again", each.archive_path)
+        verified.filter(pk=each.pk).update(verified_at=None)
+        Build.objects.filter(pk=each.last_build.pk).update(notified_at=None)
+    return len(touched)
 
 
-def _prove_forgotten() -> int:
-    """Ready archives that are still not proven: that news got lost, or its worker died."""
-    # A large archive takes minutes: it must not be announced again and again meanwhile.
-    silent_since = timezone.now() - timedelta(seconds=PROOF_LEASES * settings.BUILD_LEASE_SECONDS)
-    silent = Q(queued_at__lt=silent_since) | Q(queued_at__isnull=True)
-    ready = Collection.objects.filter(status=Status.READY, archive_sha256="")
-    ids = list(ready.filter(silent).values_list("pk", flat=True))
-    Collection.objects.filter(pk__in=ids).update(queued_at=timezone.now())
-    for pk in ids:
-        announce_proof(pk)
-    return len(ids)
+def _verify_forgotten() -> int:
+    """Ready archives that are still not verified: the message got lost, or its worker died."""
+    # A large archive takes minutes: it must not be enqueued again and again meanwhile.
+    silent_since = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
+    unverified = Collection.objects.unverified()
+    last_builds = [each.last_build.pk for each in unverified.only("pk")]
+    silent = Q(notified_at__lt=silent_since) | Q(notified_at__isnull=True)
+    forgotten = list(Build.objects.filter(silent, pk__in=last_builds))
+    for build in forgotten:
+        Build.objects.filter(pk=build.pk).update(notified_at=timezone.now())
+        enqueue_verification(build.collection_id)
+    return len(forgotten)
 
 
-def _tell_forgotten() -> int:
-    """Owners whom a mail about a collection has not reached yet."""
+def _mail_forgotten() -> int:
+    """Mails that are due and were not sent yet."""
     due = find_due_mails()
     if due:
-        announce_mails()
+        enqueue_mails()
     return len(due)
 
 
@@ -152,7 +165,7 @@ def _remove_stray_files() -> int:
     # meanwhile is known by its path then.
     tokens = {
         str(token)
-        for token in Collection.objects.filter(attempt_token__isnull=False).values_list(
+        for token in Build.objects.filter(attempt_token__isnull=False).values_list(
             "attempt_token", flat=True
         )
     }

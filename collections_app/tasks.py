@@ -4,8 +4,8 @@ from celery import shared_task
 from django.conf import settings
 
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
-from collections_app.notices.mail import tell_due_owners
+from collections_app.builds.verification import verify_archive
+from collections_app.notices.mail import send_due_mails
 from collections_app.sweep import sweep_collections
 
 
@@ -15,13 +15,13 @@ def build_collection_task(collection_id: int) -> None:
 
 
 @shared_task(soft_time_limit=settings.BUILD_SOFT_LIMIT, time_limit=settings.BUILD_HARD_LIMIT)
-def prove_archive_task(collection_id: int) -> None:
-    prove_archive(collection_id=collection_id)
+def verify_archive_task(collection_id: int) -> None:
+    verify_archive(collection_id=collection_id)
 
 
 @shared_task(soft_time_limit=300, time_limit=330)
-def tell_owners_task() -> None:
-    tell_due_owners()
+def send_mails_task() -> None:
+    send_due_mails()
 
 
 @shared_task(soft_time_limit=300, time_limit=330)

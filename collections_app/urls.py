@@ -3,13 +3,13 @@ from django.urls import path
 from collections_app.delivery.download import collection_download
 from collections_app.views import actions, create, pages
 
-LEFT_OUT = {"is_left_out": True}
-IN_THE_WAY = {"is_left_out": False}
+EXCLUDED = {"is_excluded": True}
+IN_THE_WAY = {"is_excluded": False}
 
 urlpatterns = [
     path("", pages.collection_list, name="collection-list"),
     path("new/", create.collection_new, name="collection-new"),
-    path("picked/", create.picked, name="picked"),
+    path("basket/", create.basket, name="basket"),
     path("<uuid:uuid>/", pages.collection_detail, name="collection-detail"),
     path("<uuid:uuid>/status/", pages.collection_status, name="collection-status"),
     path("<uuid:uuid>/download/", collection_download, name="collection-download"),
@@ -22,12 +22,12 @@ urlpatterns = [
         IN_THE_WAY,
         name="collection-problems-csv",
     ),
-    path("<uuid:uuid>/left-out/", pages.collection_problems, LEFT_OUT, name="collection-left-out"),
+    path("<uuid:uuid>/excluded/", pages.collection_problems, EXCLUDED, name="collection-excluded"),
     path(
-        "<uuid:uuid>/left-out.csv",
+        "<uuid:uuid>/excluded.csv",
         pages.collection_problems_csv,
-        LEFT_OUT,
-        name="collection-left-out-csv",
+        EXCLUDED,
+        name="collection-excluded-csv",
     ),
     path("<uuid:uuid>/retry/", actions.collection_retry, name="collection-retry"),
     path("<uuid:uuid>/rebuild/", actions.collection_rebuild, name="collection-rebuild"),

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from medagg.worker_heartbeat import worker_is_alive
+from medagg.worker_heartbeat import find_unserved_queues
 
 TIMEOUT_SECONDS = 2
 
@@ -51,7 +51,8 @@ def _check_broker() -> dict[str, str]:
     try:
         client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS)
         client.ping()
-        worker = "ok" if worker_is_alive(client) else "no worker has been heard of"
+        unserved = find_unserved_queues(client)
+        worker = f"no worker serves: {', '.join(unserved)}" if unserved else "ok"
     except (redis.RedisError, OSError):
         return {"broker": "does not answer"}
     return {"broker": "ok", "worker": worker}

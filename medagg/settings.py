@@ -100,8 +100,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "collections_app.context_processors.picked_images",
-                "collections_app.context_processors.news",
+                "collections_app.context_processors.basket",
+                "collections_app.context_processors.notices",
             ],
             "builtins": ["catalog.templatetags.catalog_format"],
         },
@@ -141,6 +141,12 @@ CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
 BUILD_LAST_LEASE = BUILD_HARD_LIMIT + BUILD_LEASE_SECONDS
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_LAST_LEASE + 600}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A build may take hours: it keeps neither the sweep and mails nor verifications waiting.
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "collections_app.tasks.build_collection_task": {"queue": "builds"},
+    "collections_app.tasks.verify_archive_task": {"queue": "verify"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

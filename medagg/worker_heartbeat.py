@@ -1,31 +1,44 @@
-"""The worker leaves a sign of life in Redis, so that the web server can say when it is gone."""
+"""Workers leave a heartbeat in Redis for each queue that they serve, so that /readyz/ can tell."""
 
 import contextlib
 from typing import Any
 
 import redis
+from celery import current_app
 from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from django.conf import settings
 
-KEY = "medagg:worker-alive"
+# What a deployment needs a worker for.
+QUEUES = ("default", "builds", "verify")
 # Celery sends a heartbeat every two seconds; a few may be late.
 ALIVE_SECONDS = 15
 
 
-def worker_is_alive(client: redis.Redis) -> bool:
-    return bool(client.exists(KEY))
+def heartbeat_key(queue: str) -> str:
+    return f"medagg:worker-alive:{queue}"
+
+
+def find_unserved_queues(client: redis.Redis) -> list[str]:
+    """The queues for which no worker has left a heartbeat lately."""
+    return [queue for queue in QUEUES if not client.exists(heartbeat_key(queue))]
+
+
+def _my_keys() -> list[str]:
+    return [heartbeat_key(queue) for queue in current_app.amqp.queues.consume_from]
 
 
 @worker_ready.connect
 @heartbeat_sent.connect
-def leave_sign_of_life(**kwargs: Any) -> None:
-    # A broker that is down is told by its own check; the next heartbeat tries again.
+def leave_heartbeat(**kwargs: Any) -> None:
+    # A broker that is down is reported by its own check; the next heartbeat tries again.
     with contextlib.suppress(redis.RedisError):
-        redis.Redis.from_url(settings.REDIS_URL).set(KEY, 1, ex=ALIVE_SECONDS)
+        client = redis.Redis.from_url(settings.REDIS_URL)
+        for key in _my_keys():
+            client.set(key, 1, ex=ALIVE_SECONDS)
 
 
 @worker_shutdown.connect
-def take_sign_back(**kwargs: Any) -> None:
-    """A worker that ends says so; another one's next heartbeat sets the sign again."""
+def remove_heartbeat(**kwargs: Any) -> None:
+    """A worker that ends says so; another one's next heartbeat sets the key again."""
     with contextlib.suppress(redis.RedisError):
-        redis.Redis.from_url(settings.REDIS_URL).delete(KEY)
+        redis.Redis.from_url(settings.REDIS_URL).delete(*_my_keys())

@@ -15,7 +15,7 @@ from benchmarks import archives, million
 from benchmarks.archive_files import FileSet, make_dataset
 from benchmarks.archive_peers import PEERS, TAR, ZIP, ZIPFILE, Held, find_damage, look_into
 from benchmarks.collection_site import WARM, read_figures
-from benchmarks.collection_steps import StepFailed, build, prove, run_step
+from benchmarks.collection_steps import StepFailed, build, run_step, verify
 from benchmarks.figures import Figures
 from benchmarks.high_water import HighWater
 from benchmarks.processes import ProgramFailedError
@@ -52,7 +52,7 @@ def test_a_collection_is_taken_all_the_way(site: Path) -> None:
     assert look_into(path, below=built["images_below"]) == Held(FILES.count, FILES.num_bytes)
     assert find_damage(path) is None
 
-    run_step("prove", str(frozen["id"]))
+    run_step("verify", str(frozen["id"]))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert Collection.objects.get(pk=frozen["id"]).archive_sha256 == sha256
 
@@ -96,15 +96,15 @@ def test_a_build_that_fails_is_no_figure(site: Path) -> None:
         build(str(frozen["id"]))
 
 
-def test_an_archive_that_is_not_proven_is_no_figure(site: Path) -> None:
+def test_an_archive_that_is_not_verified_is_no_figure(site: Path) -> None:
     frozen = run_step("freeze", QUERY, "One")
     built = run_step("build", str(frozen["id"]))
     with Path(built["path"]).open("r+b") as file:
         file.seek(-600, 2)
         file.write(b"?" * 100)
 
-    with pytest.raises(StepFailed, match=r"the archive is not proven: .* changed on the server"):
-        prove(str(frozen["id"]))
+    with pytest.raises(StepFailed, match=r"the archive is not verified: .* changed on the server"):
+        verify(str(frozen["id"]))
 
 
 # --- From outside ---
@@ -182,7 +182,7 @@ def make_figures(ours: float) -> Figures:
     [
         (0.4, [True, True, True, True, True, True, True]),
         (0.5, [True, True, False, True, False, True, True]),
-        (0.7, [False, False, False, False, False, False, True]),
+        (0.8, [False, False, False, False, False, False, True]),
     ],
 )
 def test_ours_is_held_against_tar_and_zip_on_each_set(ours: float, verdicts: list[bool]) -> None:

@@ -58,7 +58,7 @@ def test_datasette_is_asked_the_same() -> None:
         FilterSet((), next_page=True),
     ],
 )
-def test_what_datasette_cannot_be_asked_is_left_out(filters: FilterSet) -> None:
+def test_what_datasette_cannot_be_asked_is_excluded(filters: FilterSet) -> None:
     assert datasette_path(filters, "rows", all_facets=True) is None
 
 

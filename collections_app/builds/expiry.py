@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
-from collections_app.builds.sharing import lifetime
 from collections_app.models import Collection, Status
 
 WARN_BEFORE = timedelta(days=3)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def lifetime() -> timedelta:
+    """How long an archive is kept after it became ready."""
+    return timedelta(days=settings.COLLECTION_LIFETIME_DAYS)
 
 
 @dataclass(frozen=True, slots=True)

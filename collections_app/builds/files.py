@@ -23,7 +23,7 @@ _FILES = """
       LEFT JOIN LATERAL (
            SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
      WHERE item.collection_id = {collection} AND item.position BETWEEN {first} AND {last}
-       AND item.file_name <> '' AND NOT item.is_left_out
+       AND item.file_name <> '' AND NOT item.is_excluded
      ORDER BY item.position
 """
 
@@ -103,8 +103,8 @@ class _EntryMaker:
 
 def find_bad_files(
     collection: Collection, *, on_step: Callable[[], None] = lambda: None
-) -> Iterator[tuple[int, str]]:
-    """Position and reason of every item whose file is not what was frozen.
+) -> Iterator[tuple[int, BadEntry]]:
+    """Position of every item whose file is not what was frozen, and what is wrong with it.
 
     Looks without copying; only a file whose size is right but whose time differs is read.
     ``on_step`` is called for each file, and in large ones that are read for each megabyte.
@@ -112,4 +112,4 @@ def find_bad_files(
     for position, entry in iter_files(collection, on_step=on_step):
         on_step()
         if problem := check_entry(entry, on_step=on_step):
-            yield int(position), problem.reason
+            yield int(position), problem

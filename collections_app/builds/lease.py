@@ -1,4 +1,4 @@
-"""Taking a pending collection to build it, and keeping it: a token, and a lease that is renewed."""
+"""Claiming an unfinished build and keeping it: a token, and a lease that is renewed."""
 
 import time
 from collections.abc import Callable
@@ -12,8 +12,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from collections_app.builds.sharing import LeaseLost
-from collections_app.models import Collection
+from collections_app.models import Build, Collection
 from collections_app.storage import remove_partials
 
 RENEW_SECONDS = 1.0
@@ -21,20 +20,24 @@ RENEW_SECONDS = 1.0
 OnProgress = Callable[[int], None]
 
 
+class LeaseLost(Exception):
+    """Another worker, or the user, has taken the build over; nothing is left to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A collection that is this worker's to build, proven by the token."""
+    """A collection that is this worker's to build, as long as its build has the token."""
 
     collection: Collection
     token: UUID
 
 
-def claim_collection(*, collection_id: int) -> Claim | None:
-    """Take a pending collection that no live worker holds; None when there is nothing to take."""
+def claim_build(*, collection_id: int) -> Claim | None:
+    """Claim the collection's build if no live worker has; None when there is nothing to claim."""
     token = uuid4()
     claimed = (
-        Collection.objects.claimable()
-        .filter(pk=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS)
+        Build.objects.claimable()
+        .filter(collection_id=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS)
         .update(
             attempt_token=token,
             lease_expires_at=_lease_end(),
@@ -42,12 +45,11 @@ def claim_collection(*, collection_id: int) -> Claim | None:
             started_at=timezone.now(),
             progress_images=0,
             progress_bytes=0,
-            updated_at=timezone.now(),
         )
     )
-    if not claimed:
+    collection = Collection.objects.filter(pk=collection_id).first() if claimed else None
+    if collection is None:
         return None
-    collection = Collection.objects.get(pk=collection_id)
     remove_partials(collection.uuid)
     return Claim(collection, token)
 
@@ -56,7 +58,7 @@ class Heartbeat:
     """Renews the lease and records the progress, about once a second.
 
     Raises:
-        LeaseLost: the collection is no longer this worker's.
+        LeaseLost: the build is no longer this worker's.
     """
 
     def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
@@ -76,7 +78,7 @@ class Heartbeat:
             return
         self._next = time.monotonic() + RENEW_SECONDS
         collection, (images, size) = self._claim.collection, self._done
-        renewed = Collection.objects.claimed_by(self._claim.token).update(
+        renewed = Build.objects.claimed_by(self._claim.token).update(
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
             progress_bytes=min(size, collection.num_bytes),

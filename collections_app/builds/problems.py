@@ -37,7 +37,7 @@ def count_problems(collection: Collection) -> int:
     """Items that the last build found bad, without those that were left out before."""
     # An item that is left out always has a problem, and the collection knows how many those are:
     # the index alone gives the rest.
-    return collection.items.with_problems().order_by().count() - collection.num_left_out
+    return collection.items.with_problems().order_by().count() - collection.num_excluded
 
 
 def say_bad_files(number: int) -> str:
@@ -46,18 +46,18 @@ def say_bad_files(number: int) -> str:
     return f"{files} not as the catalog says"
 
 
-def list_problems(collection: Collection, *, is_left_out: bool) -> CollectionItemQuerySet:
+def list_problems(collection: Collection, *, is_excluded: bool) -> CollectionItemQuerySet:
     """Bad items in order: those that the archive leaves out, or those that stand in its way."""
-    problems = collection.items.with_problems().filter(is_left_out=is_left_out)
+    problems = collection.items.with_problems().filter(is_excluded=is_excluded)
     found: CollectionItemQuerySet = problems.order_by("position")
     return found
 
 
-def fetch_problem_page(collection: Collection, *, is_left_out: bool, cursor: str) -> ProblemPage:
+def fetch_problem_page(collection: Collection, *, is_excluded: bool, cursor: str) -> ProblemPage:
     """The page at ``cursor``, which a neighboring page gave out; the first for any other text."""
     match = _CURSOR.fullmatch(cursor)
     direction, place = (match[1], int(match[2])) if match else ("after", 0)
-    problems = list_problems(collection, is_left_out=is_left_out)
+    problems = list_problems(collection, is_excluded=is_excluded)
     if direction == "before":
         behind = problems.filter(position__lt=place).order_by("-position")
         found = list(behind[: PROBLEMS_PER_PAGE + 1])
@@ -83,7 +83,7 @@ def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> 
     )
 
 
-def spool_problems(collection: Collection, *, is_left_out: bool) -> BinaryIO:
+def spool_problems(collection: Collection, *, is_excluded: bool) -> BinaryIO:
     """The bad items as CSV (UTF-8), with the columns of the archive's missing.csv.
 
     They stand in a file without a name beside the archives, at its beginning; whoever asks closes
@@ -97,7 +97,7 @@ def spool_problems(collection: Collection, *, is_left_out: bool) -> BinaryIO:
     root.mkdir(parents=True, exist_ok=True)
     file = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - the answer closes it
     try:
-        file.writelines(_write_problems(collection, is_left_out=is_left_out))
+        file.writelines(_write_problems(collection, is_excluded=is_excluded))
         file.seek(0)
     except BaseException:
         file.close()
@@ -105,10 +105,10 @@ def spool_problems(collection: Collection, *, is_left_out: bool) -> BinaryIO:
     return file
 
 
-def _write_problems(collection: Collection, *, is_left_out: bool) -> Iterator[bytes]:
+def _write_problems(collection: Collection, *, is_excluded: bool) -> Iterator[bytes]:
     yield csv_text([COLUMNS])
     frozen = [KT(f"metadata_json__{name}") for name in COLUMNS[:3]]
-    problems = list_problems(collection, is_left_out=is_left_out)
+    problems = list_problems(collection, is_excluded=is_excluded)
     rows = problems.values_list("position", *frozen, "sha256", "problem")
     last = 0
     # By position, a chunk a query: a million of them are never in memory at once.

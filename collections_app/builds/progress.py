@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from django.db.models import Q
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from collections_app.models import Collection, Status
+from collections_app.models import Build, Collection, Status
 
 # Before so much is done, a guess would jump about.
 GUESS_AFTER_SECONDS = 3
@@ -26,6 +25,7 @@ class Progress:
 
     percent: int
     is_running: bool
+    was_interrupted: bool
     place: int
     num_images: int
     num_bytes: int
@@ -41,42 +41,43 @@ def describe_progress(collection: Collection) -> Progress | None:
     """Progress of a pending collection; None in every other state."""
     if collection.status != Status.PENDING:
         return None
-    if not Collection.objects.leased().filter(pk=collection.pk).exists():
+    build = collection.last_build
+    if not Build.objects.leased().filter(pk=build.pk).exists():
         # Of an attempt whose worker is gone nothing is kept.
-        return Progress(percent=0, is_running=False, place=_find_place(collection), num_images=0,
-                        num_bytes=0, time_left="")  # fmt: skip
-    share = _share_done(collection)
+        return Progress(
+            percent=0, is_running=False, was_interrupted=build.attempts > 0,
+            place=_find_place(build), num_images=0, num_bytes=0, time_left="",
+        )  # fmt: skip
+    share = _share_done(build)
     return Progress(
         percent=int(100 * share),
         is_running=True,
+        was_interrupted=False,
         place=0,
-        num_images=min(collection.progress_images, collection.num_images),
-        num_bytes=min(collection.progress_bytes, collection.num_bytes),
-        time_left=_guess_time_left(collection, share),
+        num_images=min(build.progress_images, collection.num_images),
+        num_bytes=min(build.progress_bytes, collection.num_bytes),
+        time_left=_guess_time_left(build, share),
     )
 
 
-def _find_place(collection: Collection) -> int:
-    queued_at = collection.queued_at or collection.created_at
-    waiting = Collection.objects.claimable().annotate(
-        waits_since=Coalesce("queued_at", "created_at")
-    )
-    earlier = Q(waits_since__lt=queued_at) | Q(waits_since=queued_at, pk__lt=collection.pk)
-    return waiting.filter(earlier).count() + 1
+def _find_place(build: Build) -> int:
+    """1 for the build that a worker takes next."""
+    earlier = Q(queued_at__lt=build.queued_at) | Q(queued_at=build.queued_at, pk__lt=build.pk)
+    return Build.objects.claimable().filter(earlier).count() + 1
 
 
-def _share_done(collection: Collection) -> float:
+def _share_done(build: Build) -> float:
     """0 to 1, by bytes where there are any."""
-    done, whole = collection.progress_bytes, collection.num_bytes
+    done, whole = build.progress_bytes, build.collection.num_bytes
     if not whole:
-        done, whole = collection.progress_images, max(1, collection.num_images)
+        done, whole = build.progress_images, max(1, build.collection.num_images)
     return min(1.0, done / whole)
 
 
-def _guess_time_left(collection: Collection, share: float) -> str:
-    if collection.started_at is None:
+def _guess_time_left(build: Build, share: float) -> str:
+    if build.started_at is None:
         return ""
-    seconds = (timezone.now() - collection.started_at).total_seconds()
+    seconds = (timezone.now() - build.started_at).total_seconds()
     if seconds < GUESS_AFTER_SECONDS or share < GUESS_AFTER_SHARE:
         return ""
     return describe_seconds(seconds * (1 - share) / share)
@@ -98,12 +99,13 @@ def _count(number: int, unit: str) -> str:
 
 
 def refresh_seconds(collection: Collection) -> int:
-    """How often its page asks for news; 0 where none is to come."""
+    """How often its page asks whether something has changed; 0 where nothing will."""
     if collection.status == Status.PENDING:
-        since = collection.started_at or collection.queued_at
-    elif collection.status == Status.READY and not collection.archive_sha256:
-        since = collection.finished_at
+        build = collection.last_build
+        since = build.started_at or build.queued_at
+    elif collection.status == Status.READY and not collection.verified_at:
+        since = collection.finished_at or timezone.now()
     else:
         return 0
-    age = (timezone.now() - since).total_seconds() if since else 0
+    age = (timezone.now() - since).total_seconds()
     return next((pause for until, pause in REFRESH_STEPS if age < until), REFRESH_LATER)

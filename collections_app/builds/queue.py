@@ -1,37 +1,53 @@
-"""Telling a worker that there is work. Redis carries the news; PostgreSQL keeps the queue."""
+"""The queue of builds: PostgreSQL keeps it, and Redis carries the messages to the workers."""
 
 import logging
 
 from celery import current_app
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 from kombu.exceptions import OperationalError
+
+from collections_app.models import Build, Collection
 
 logger = logging.getLogger(__name__)
 
 BUILD_TASK = "collections_app.tasks.build_collection_task"
-PROOF_TASK = "collections_app.tasks.prove_archive_task"
-MAIL_TASK = "collections_app.tasks.tell_owners_task"
+VERIFY_TASK = "collections_app.tasks.verify_archive_task"
+MAIL_TASK = "collections_app.tasks.send_mails_task"
 
 
-def announce_build(collection_id: int) -> None:
-    """Send the news of a pending collection; lost news is sent again by the sweep."""
-    _announce(BUILD_TASK, collection_id)
+def queue_build(*, collection: Collection, notify: bool = True) -> Build:
+    """Add a build of a pending collection to the queue and tell a worker of it after the commit.
+
+    Without ``notify`` the caller builds it at once.
+    """
+    now = timezone.now()
+    build = Build.objects.create(collection=collection, queued_at=now, notified_at=now)
+    if notify:
+        transaction.on_commit(lambda: enqueue_build(collection.pk))
+    return build
 
 
-def announce_proof(collection_id: int) -> None:
-    """Have a finished archive proven, and its own SHA-256 computed."""
-    _announce(PROOF_TASK, collection_id)
+def enqueue_build(collection_id: int) -> None:
+    """Tell a worker of a pending collection; the sweep repeats a message that got lost."""
+    _enqueue(BUILD_TASK, collection_id)
 
 
-def announce_mails() -> None:
-    """Have the owners told by mail whose collections are done, as far as they want it."""
+def enqueue_verification(collection_id: int) -> None:
+    """Have a finished archive verified, and its own SHA-256 computed."""
+    _enqueue(VERIFY_TASK, collection_id)
+
+
+def enqueue_mails() -> None:
+    """Have the mails sent that are due."""
     if settings.EMAIL_IS_CONFIGURED:
-        # One that nobody took in time is worth nothing: the sweep sends the next.
-        _announce(MAIL_TASK, expires=settings.SWEEP_SECONDS)
+        # A message that nobody took in time is worth nothing: the sweep sends the next.
+        _enqueue(MAIL_TASK, expires=settings.SWEEP_SECONDS)
 
 
-def _announce(task: str, *args: int, expires: float | None = None) -> None:
+def _enqueue(task: str, *args: int, expires: float | None = None) -> None:
     try:
         current_app.send_task(task, args=args, expires=expires)
     except OperationalError:
-        logger.warning("The broker does not answer; the sweep will announce %s %s.", task, args)
+        logger.warning("The broker does not answer; the sweep will enqueue %s %s.", task, args)

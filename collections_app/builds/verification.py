@@ -1,7 +1,7 @@
 """Verifying a ready archive: it is on the disk, and every byte of it is what was frozen.
 
 A build believes files whose size and time are the catalog's. Only here is every byte read, once,
-without the user waiting for it: so ``archive_sha256`` is set exactly when the archive is verified.
+without the user waiting for it: so ``verified_at`` is set exactly when the archive is verified.
 Where it is not, the collection fails, the files at fault are named, and the archive is withdrawn.
 """
 
@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import file_digest
 from io import FileIO
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -19,14 +20,13 @@ from catalog.batches import in_batches
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
+from collections_app.builds.outcome import fail_archive, with_same_archive
 from collections_app.builds.problems import say_bad_files
-from collections_app.builds.queue import announce_mails
-from collections_app.builds.sharing import failed_values
+from collections_app.builds.queue import enqueue_mails
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
-from collections_app.models import Collection, CollectionItem, Status
-from collections_app.querysets import CollectionQuerySet
-from collections_app.selection.fingerprint import settle_if_needed
+from collections_app.models import Collection, CollectionItem, Reason
+from collections_app.selection.fingerprint import finalize_if_needed
 from collections_app.storage import (
     ArchiveTrouble,
     archive_file,
@@ -58,7 +58,7 @@ class _Damaged(Exception):
     """The archive itself is not what was written; the message is for the collection's page."""
 
 
-def prove_archive(*, collection_id: int) -> None:
+def verify_archive(*, collection_id: int) -> None:
     """Verify the archive of a ready collection.
 
     Nothing happens to a collection that is verified or not ready, and to one that is deleted,
@@ -67,20 +67,20 @@ def prove_archive(*, collection_id: int) -> None:
     Raises:
         OSError: the archive cannot be opened or read, although it is there.
     """
-    unverified = Collection.objects.filter(status=Status.READY, archive_sha256="")
-    collection = unverified.filter(pk=collection_id).first()
+    collection = Collection.objects.unverified().filter(pk=collection_id).first()
     if collection is None:
         return
-    settle_if_needed(collection)
+    finalize_if_needed(collection)
     try:
         sha256, bad = _read_archive(collection)
     except _Damaged as error:
-        _withdraw(collection, str(error), {})
+        _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {})
     except SoftTimeLimitExceeded:
         logger.warning("collection %s: no time was left to verify its archive", collection.uuid)
     else:
         if number := sum(map(len, bad.values())):
-            _withdraw(collection, f"{say_bad_files(number)}. {READ_ONCE_MORE}", bad)
+            message = f"{say_bad_files(number)}. {READ_ONCE_MORE}"
+            _withdraw(collection, Reason.FILES_CHANGED, message, bad)
         else:
             _confirm(collection, sha256)
 
@@ -93,6 +93,10 @@ def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
         raise _Damaged(VANISHED if trouble.is_gone else REPLACED) from trouble
     with file:
         _sync(file, collection)
+        if collection.archive_sha256:  # verified before: it must be the same file as then
+            if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:
+                raise _Damaged(REPLACED)
+            return collection.archive_sha256, {}
         try:
             sha256, bad = _compare(collection, file)
         except ArchiveDiffers as error:
@@ -162,32 +166,27 @@ def _is_intact(item: CollectionItem) -> bool:
         return False
 
 
-def _with_archive(collection: Collection) -> CollectionQuerySet:
-    """The collection, as long as it is ready with the archive that was read."""
-    ready: CollectionQuerySet = Collection.objects.filter(pk=collection.pk, status=Status.READY)
-    return ready.filter(archive_path=collection.archive_path)
-
-
 def _confirm(collection: Collection, sha256: str) -> None:
     # A copy from a backup, or one that somebody touched, is verified once and not again and again.
     with suppress(FileNotFoundError, PermissionError):
         mark_time(archive_file(collection.archive_path), collection.fingerprint)
-    _with_archive(collection).update(archive_sha256=sha256, updated_at=timezone.now())
+    now = timezone.now()
+    with_same_archive(collection).update(archive_sha256=sha256, verified_at=now, updated_at=now)
 
 
-def _withdraw(collection: Collection, reason: str, bad: BadFiles) -> None:
+def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFiles) -> None:
     """Fail the collection, name its bad items, and remove the file."""
     path = collection.archive_path
     with transaction.atomic():
-        if not _with_archive(collection).update(**failed_values(reason)):
+        if not fail_archive(collection=collection, reason=reason, message=message):
             # Its items went with it while they were read, so the verdict means nothing.
             logger.info("collection %s: gone while its archive was verified", collection.uuid)
             return
         for problem, positions in bad.items():
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
-    logger.error("archive %s withdrawn: %s", path, reason)
-    announce_mails()
+    logger.error("archive %s withdrawn: %s", path, message)
+    enqueue_mails()
     try:
         remove_archive(path)
     except OSError as error:

@@ -37,15 +37,15 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 
 def _contents(collection: Collection) -> Iterator[str]:
     remote = collection.num_images - collection.num_files
-    left_out = collection.num_left_out
+    excluded = collection.num_excluded
     yield "## What is inside"
     yield ""
     yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"
     yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     if remote:
         yield f"- `remote.csv`: {_count(remote, 'image')} elsewhere, with where to fetch them"
-    if left_out:
-        yield f"- `missing.csv`: {_count(left_out, 'image')} left out, with the reason"
+    if excluded:
+        yield f"- `missing.csv`: {_count(excluded, 'image')} left out, with the reason"
     yield "- `licenses.csv`: the licence and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to prove every file"

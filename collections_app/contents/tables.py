@@ -23,9 +23,9 @@ REMOTE_COLUMNS = (
 )  # fmt: skip
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
-HAS_FILE = "file_name <> '' AND NOT is_left_out"
-IS_REMOTE = "file_name = '' AND NOT is_left_out"
-IS_LEFT_OUT = "is_left_out"
+HAS_FILE = "file_name <> '' AND NOT is_excluded"
+IS_REMOTE = "file_name = '' AND NOT is_excluded"
+IS_EXCLUDED = "is_excluded"
 
 _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha256",
            "reason": "problem", "url": "metadata_json ->> 'remote_url'"}  # fmt: skip
@@ -49,8 +49,8 @@ def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]
     yield "metadata.csv", METADATA_COLUMNS, HAS_FILE
     if collection.num_images > collection.num_files:
         yield "remote.csv", REMOTE_COLUMNS, IS_REMOTE
-    if collection.num_left_out:
-        yield "missing.csv", MISSING_COLUMNS, IS_LEFT_OUT
+    if collection.num_excluded:
+        yield "missing.csv", MISSING_COLUMNS, IS_EXCLUDED
 
 
 def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[bytes]:

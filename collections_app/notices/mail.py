@@ -10,8 +10,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from collections_app import services
-from collections_app.models import Collection, Status
+from collections_app.models import Collection, Reason, Status
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +26,14 @@ def find_due_mails() -> list[int]:
     return list(due.order_by("finished_at").values_list("pk", flat=True))
 
 
-def tell_due_owners() -> None:
+def send_due_mails() -> None:
     """Send all mails that are due, until the mail server does not answer."""
     for collection_id in find_due_mails():
-        if not tell_owner(collection_id=collection_id):
+        if not send_mail_once(collection_id=collection_id):
             return
 
 
-def tell_owner(*, collection_id: int) -> bool:
+def send_mail_once(*, collection_id: int) -> bool:
     """Send the mail that is due, once, however often and by whomever this is called.
 
     When the mail server does not take it, it stays due, and the next sweep tries again; a day
@@ -83,7 +82,7 @@ def _keep_due(collection: Collection) -> None:
 def _is_wanted(collection: Collection) -> bool:
     """Whether the mail still has a reader to whom it says something new."""
     user, ended_at = collection.user, collection.finished_at
-    if not (user.is_active and user.email) or collection.error_message == services.CANCELLED:
+    if not (user.is_active and user.email) or collection.last_build.reason == Reason.CANCELLED:
         return False
     if ended_at is None or ended_at < timezone.now() - GIVE_UP_AFTER:
         logger.error("collection %s: the mail was given up after a day", collection.uuid)

@@ -7,34 +7,34 @@ from django.contrib.sessions.backends.base import SessionBase
 from catalog.models import Image
 from catalog.search.filter_fields import MAX_PICKED_IMAGES
 
-SESSION_KEY = "picked_images"
+SESSION_KEY = "basket_images"
 
 
-class TooManyPicked(Exception):
+class BasketFull(Exception):
     """More images than may be picked one by one; the message says what to do."""
 
 
-def read_picked(session: SessionBase) -> list[int]:
+def read_basket(session: SessionBase) -> list[int]:
     """Ids of the picked images, ascending."""
     return session.get(SESSION_KEY, [])
 
 
-def update_picked(session: SessionBase, *, shown: Iterable[int], ticked: Iterable[int]) -> None:
+def update_basket(session: SessionBase, *, shown: Iterable[int], ticked: Iterable[int]) -> None:
     """Of the images on the page, keep exactly the ticked ones; those of other pages stay.
 
     Raises:
-        TooManyPicked: nothing is changed then.
+        BasketFull: nothing is changed then.
     """
     shown_ids, ticked_ids = set(shown), set(ticked)
-    wanted = (set(read_picked(session)) - shown_ids) | ticked_ids
+    wanted = (set(read_basket(session)) - shown_ids) | ticked_ids
     known = set(Image.objects.active().filter(pk__in=wanted).values_list("pk", flat=True))
     if len(known) > MAX_PICKED_IMAGES:
-        raise TooManyPicked(
+        raise BasketFull(
             f"At most {MAX_PICKED_IMAGES} images can be picked one by one. "
             "Use filters and “Build from all” for more."
         )
     session[SESSION_KEY] = sorted(known)
 
 
-def clear_picked(session: SessionBase) -> None:
+def clear_basket(session: SessionBase) -> None:
     session.pop(SESSION_KEY, None)

@@ -47,7 +47,7 @@ def iter_lines(query: str, *, collection: Collection) -> Iterator[bytes]:
     ``query`` asks for ``{collection}`` and for positions ``BETWEEN {first} AND {last}``, in their
     order.
     """
-    num_items = collection.num_images + collection.num_left_out
+    num_items = collection.num_images + collection.num_excluded
     for first in range(1, num_items + 1, ITEMS_AT_ONCE):
         last = first + ITEMS_AT_ONCE - 1
         yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))

@@ -80,7 +80,7 @@ class ItemRows:
         return self._names.must_change
 
 
-def settle_items(collection: Collection, rows: ItemRows | None = None) -> None:
+def finalize_items(collection: Collection, rows: ItemRows | None = None) -> None:
     """Give every file its name in the archive and set the collection's ``items_sha256``.
 
     The freeze has proposed the paths of the catalog as names. Nearly always these are safe and
@@ -94,11 +94,11 @@ def settle_items(collection: Collection, rows: ItemRows | None = None) -> None:
     collection.items_sha256 = rows.sha256
 
 
-def settle_if_needed(collection: Collection) -> None:
+def finalize_if_needed(collection: Collection) -> None:
     """Collections that were frozen by an earlier version have neither names nor digest yet."""
     if not collection.items_sha256:
         with transaction.atomic():
-            settle_items(collection)
+            finalize_items(collection)
             collection.save(update_fields=["items_sha256"])
 
 
@@ -127,9 +127,9 @@ def compute_fingerprint(collection: Collection) -> str:
     for part in (CONTENTS_VERSION, WRITER_VERSION, frozen_head(collection)):
         digest.update(_canonical(part) + b"\n")
     digest.update(collection.items_sha256.encode() + b"\n")
-    left_out = CollectionItem.objects.filter(collection=collection, is_left_out=True)
+    excluded = CollectionItem.objects.filter(collection=collection, is_excluded=True)
     # Whatever is left out has a problem, and those have an index.
-    rows = left_out.with_problems().order_by("position").values_list("position", "problem")
+    rows = excluded.with_problems().order_by("position").values_list("position", "problem")
     for row in rows.iterator():
         digest.update(_canonical(row) + b"\n")
     return digest.hexdigest()

@@ -134,7 +134,7 @@ _FREEZE = """
               GROUP BY given.image_id)
     INSERT INTO collections_app_collectionitem
            (collection_id, image_id, position, size_bytes, sha256, file_name, metadata_json,
-            problem, is_left_out)
+            problem, is_excluded)
     SELECT %s, image.id,
            row_number() OVER (ORDER BY shared.place, image.source_id COLLATE "C"),
            image.size_bytes, image.sha256,

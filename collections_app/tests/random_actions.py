@@ -26,14 +26,13 @@ from collections_app.builds.build import (
     BuildFailed,
     build_claimed,
     build_collection,
-    fail_collection,
+    fail_claimed,
 )
-from collections_app.builds.lease import Claim, claim_collection
+from collections_app.builds.lease import Claim, LeaseLost, claim_build
 from collections_app.builds.problems import count_problems
-from collections_app.builds.queue import BUILD_TASK, PROOF_TASK
-from collections_app.builds.sharing import LeaseLost
-from collections_app.builds.verification import prove_archive
-from collections_app.models import Collection, CollectionItem, Status
+from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Build, Collection, CollectionItem, Status
 from collections_app.storage import archive_file, has_archive, partial_name
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
@@ -52,7 +51,7 @@ FILE = st.integers(0, FILES - 1)
 REFUSALS = (services.NotPossibleNow, services.NotBuildable)
 # Of what others have, an action may at most have their archive proven once more.
 UNTOUCHED = ("status", "error_message", "archive_path", "archive_size", "fingerprint", "expires_at",
-             "num_images", "attempt_token", "finished_at", "queued_at")  # fmt: skip
+             "num_images", "finished_at")  # fmt: skip
 
 
 def there_are(*states: Status) -> Callable[[object], bool]:
@@ -159,7 +158,7 @@ class RandomActions(RuleBasedStateMachine):
     def begin_a_build(self, pick: int) -> None:
         """A worker claims, writes a little, and may never be heard of again."""
         for collection in self._pick(pick):
-            claim = claim_collection(collection_id=collection.pk)
+            claim = claim_build(collection_id=collection.pk)
             if claim:
                 archive_file(partial_name(collection.uuid, claim.token)).write_bytes(b"PK")
                 self.claims.append(claim)
@@ -174,7 +173,7 @@ class RandomActions(RuleBasedStateMachine):
         except LeaseLost:
             pass
         except BuildFailed as error:
-            fail_collection(claim=claim, reason=str(error))
+            fail_claimed(claim, error)
         self._note_forged()
 
     @precondition(there_are(Status.READY))
@@ -182,10 +181,10 @@ class RandomActions(RuleBasedStateMachine):
     def prove(self, pick: int) -> None:
         for collection in self._pick(pick):
             path = collection.archive_path
-            prove_archive(collection_id=collection.pk)
+            verify_archive(collection_id=collection.pk)
             if path and path not in self.suspect | self.taken:
                 collection.refresh_from_db()
-                assert collection.archive_sha256, "there was nothing wrong with it"
+                assert collection.verified_at, "there was nothing wrong with it"
             self._forget_vanished()
 
     @rule()
@@ -205,8 +204,8 @@ class RandomActions(RuleBasedStateMachine):
         finally:
             conf.BUILD_LEASE_SECONDS = lease
         self._forget_vanished()
-        held = Collection.objects.filter(attempt_token__isnull=False)
-        being_written = {f"{each.uuid}.{each.attempt_token}.part" for each in held}
+        held = Build.objects.filter(attempt_token__isnull=False).select_related("collection")
+        being_written = {f"{each.collection.uuid}.{each.attempt_token}.part" for each in held}
         assert set(files_in_archive_root()) - being_written <= set(self._ready_paths())
 
     @rule()
@@ -216,12 +215,12 @@ class RandomActions(RuleBasedStateMachine):
         for _ in range(2):
             let_time_pass(hours=2)
             sweep_collections()
-            do_what_is_announced()
+            do_what_is_enqueued()
         self._note_forged()
         self._forget_vanished()
         ready = Collection.objects.filter(status=Status.READY)
         assert not Collection.objects.pending().exists()
-        assert not ready.filter(archive_sha256="").exists()
+        assert not ready.filter(verified_at=None).exists()
 
     # --- What happens to files and clocks ---
     @rule(number=FILE, how=st.sampled_from(["removed", "cut", "other", "forged"]))
@@ -266,7 +265,7 @@ class RandomActions(RuleBasedStateMachine):
     @rule(pick=PICK)
     def let_a_lease_lapse(self, pick: int) -> None:
         for collection in self._pick(pick):
-            leased = Collection.objects.filter(pk=collection.pk, attempt_token__isnull=False)
+            leased = Build.objects.filter(collection=collection, attempt_token__isnull=False)
             leased.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
     @rule(hours=st.sampled_from([1, 24 * 20, -1]))
@@ -278,30 +277,35 @@ class RandomActions(RuleBasedStateMachine):
         return list(ready.values_list("archive_path", flat=True))
 
     def _note_forged(self) -> None:
-        if self.forged:
-            self.suspect |= set(self._ready_paths()) - self.seen
+        """Archives that hold a forged file, or would if it was not forged after it was read."""
+        names = [f"images/rays/deep/{number:03}.png" for number in self.forged]
+        items = CollectionItem.objects.included().filter(file_name__in=names)
+        ready = Collection.objects.filter(status=Status.READY, items__in=items)
+        self.suspect |= set(ready.values_list("archive_path", flat=True)) - self.seen
 
     def _forget_vanished(self) -> None:
         self.taken &= set(self._ready_paths())
 
 
-TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, PROOF_TASK: prove_archive}
+TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, VERIFY_TASK: verify_archive}
 
 
-def do_what_is_announced() -> None:
+def do_what_is_enqueued() -> None:
     """What a worker does that takes one message after another from the queue."""
-    with app.connection_for_read() as broker, broker.SimpleQueue("celery") as queue:
-        while True:
-            try:
-                message = queue.get(block=False)
-            except queue.Empty:
-                return
-            message.ack()
-            TASKS[message.headers["task"]](collection_id=message.payload[0][0])
+    for name in ("builds", "verify"):
+        with app.connection_for_read() as broker, broker.SimpleQueue(name) as queue:
+            while True:
+                try:
+                    message = queue.get(block=False)
+                except queue.Empty:
+                    break
+                message.ack()
+                TASKS[message.headers["task"]](collection_id=message.payload[0][0])
 
 
 def let_time_pass(*, hours: int) -> None:
     """As if the clock had jumped: all that was written before is so much older."""
     span = timedelta(hours=hours)
-    times = ("queued_at", "lease_expires_at", "started_at", "finished_at", "expires_at")
-    Collection.objects.update(**{name: F(name) - span for name in times})
+    times = ("queued_at", "notified_at", "lease_expires_at", "started_at", "finished_at")
+    Build.objects.update(**{name: F(name) - span for name in times})
+    Collection.objects.update(**{n: F(n) - span for n in ("finished_at", "expires_at")})

@@ -26,7 +26,7 @@ def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     now = timezone.now()
-    return Collection.objects.create(
+    collection = Collection.objects.create(
         **{
             "user": values.pop("user", None) or UserFactory(username="owner"),
             "title": "My rays",
@@ -40,6 +40,8 @@ def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any
             **values,
         }
     )
+    collection.builds.create(queued_at=now, started_at=now, finished_at=collection.finished_at)
+    return collection
 
 
 def write_large_file(path: Path, size: int) -> str:

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from catalog.models import Image
-from collections_app.models import Collection, CollectionItem, Status
+from collections_app.builds.outcome import NO_CLAIM
+from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.storage import archive_file
 from collections_app.tests.factories import make_collection
 
@@ -19,9 +20,10 @@ SHA256 = hashlib.sha256(b"an archive").hexdigest()
 def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 60) -> Collection:
     """Claimed by a worker that lives, so many seconds ago, and so far done."""
     now = timezone.now()
-    return change(
+    return change_build(
         collection,
         attempt_token=uuid4(),
+        attempts=1,
         lease_expires_at=now + timedelta(seconds=30),
         started_at=now - timedelta(seconds=seconds),
         progress_images=int(share * collection.num_images),
@@ -32,6 +34,7 @@ def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 6
 def as_ready(collection: Collection, **values: Any) -> Collection:
     """With a file where its archive should be."""
     now = timezone.now()
+    change_build(collection, finished_at=now, **NO_CLAIM)
     path = archive_file(f"{uuid4()}.zip")
     path.write_bytes(b"an archive")
     return change(
@@ -42,7 +45,7 @@ def as_ready(collection: Collection, **values: Any) -> Collection:
             "archive_size": 10,
             "archive_sha256": SHA256,
             "fingerprint": hashlib.sha256(str(collection.uuid).encode()).hexdigest(),
-            "started_at": now,
+            "verified_at": now,
             "finished_at": now,
             "expires_at": now + timedelta(days=14),
             **values,
@@ -54,6 +57,8 @@ def as_failed(collection: Collection, *, num_bad: int = 0, **values: Any) -> Col
     """The first ``num_bad`` items have a problem."""
     bad = collection.items.filter(position__lte=num_bad)
     bad.update(problem="the file is not there")
+    reason = values.pop("reason", Reason.FILES_MISSING)
+    change_build(collection, finished_at=timezone.now(), reason=reason, **NO_CLAIM)
     return change(
         collection,
         **{
@@ -69,6 +74,17 @@ def change(collection: Collection, **values: Any) -> Collection:
     Collection.objects.filter(pk=collection.pk).update(**values)
     collection.refresh_from_db()
     return collection
+
+
+def change_build(collection: Collection, **values: Any) -> Collection:
+    """Change its last build; returns the collection."""
+    Build.objects.filter(pk=collection.last_build.pk).update(**values)
+    return collection
+
+
+def as_expired(collection: Collection) -> Collection:
+    change_build(collection, finished_at=timezone.now())
+    return change(collection, status=Status.EXPIRED)
 
 
 def make_large(owner: User, number: int) -> Collection:

@@ -9,7 +9,7 @@ from catalog.models import Image
 from catalog.profiles.building import refresh_image_profiles
 from catalog.search.filters import ImageFilterSet
 from catalog.services import StillInUse, delete_dataset
-from collections_app.models import Collection
+from collections_app.models import Build, Collection
 from collections_app.selection.summary import summarize_selection
 from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
@@ -17,6 +17,8 @@ from vocab.models import Label
 from vocab.tests.factories import LabelFactory
 
 pytestmark = pytest.mark.django_db
+
+NOW = "2026-01-01T00:00Z"
 
 
 def test_what_was_selected_is_frozen_in_order() -> None:
@@ -166,8 +168,7 @@ def test_a_hidden_label_is_not_frozen() -> None:
         {"status": "failed"},
         {"error_message": "but pending"},
         {"status": "expired", "archive_path": "x.zip"},
-        {"lease_expires_at": "2026-01-01T00:00Z"},
-        {"status": "expired", "attempt_token": "0" * 32, "lease_expires_at": "2026-01-01T00:00Z"},
+        {"verified_at": "2026-01-01T00:00Z"},
     ],
 )
 def test_the_database_refuses_a_state_that_cannot_be(wrong: dict[str, object]) -> None:
@@ -175,3 +176,26 @@ def test_the_database_refuses_a_state_that_cannot_be(wrong: dict[str, object]) -
     collection = make_collection("")
     with pytest.raises(IntegrityError), transaction.atomic():
         Collection.objects.filter(pk=collection.pk).update(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lease_expires_at": "2026-01-01T00:00Z"},
+        {"finished_at": NOW, "attempt_token": "0" * 32, "lease_expires_at": NOW},
+        {"reason": "disk_full"},
+        {"finished_at": NOW, "reason": "bad luck"},
+    ],
+)
+def test_the_database_refuses_a_build_that_cannot_be(wrong: dict[str, object]) -> None:
+    make_dataset(files=1)
+    make_collection("")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Build.objects.update(**wrong)
+
+
+def test_the_database_refuses_two_builds_of_a_collection_at_once() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        collection.builds.create(queued_at=NOW)

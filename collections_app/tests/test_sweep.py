@@ -12,9 +12,9 @@ from django.conf import settings as conf
 from django.utils import timezone
 
 from collections_app.builds.build import build_collection
-from collections_app.builds.lease import claim_collection
-from collections_app.builds.verification import prove_archive
-from collections_app.models import Collection
+from collections_app.builds.lease import claim_build
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import files_in_archive_root, make_collection, make_dataset
@@ -43,14 +43,14 @@ def test_the_sweep_expires_what_is_past_its_time(settings: LazySettings) -> None
 def test_the_sweep_queues_again_what_was_forgotten_and_gives_up_in_the_end() -> None:
     make_dataset(files=1)
     collection = make_collection("")
-    assert sweep_collections()["queued"] == 0, "it has only just been queued"
+    assert sweep_collections()["enqueued"] == 0, "it has only just been queued"
     long_ago = timezone.now() - timedelta(hours=1)
-    Collection.objects.filter(pk=collection.pk).update(queued_at=long_ago)
-    assert sweep_collections()["queued"] == 1
+    Build.objects.update(notified_at=long_ago)
+    assert sweep_collections()["enqueued"] == 1
     for _ in range(3):
-        assert claim_collection(collection_id=collection.pk)
-        Collection.objects.filter(pk=collection.pk).update(lease_expires_at=long_ago)
-    assert claim_collection(collection_id=collection.pk) is None
+        assert claim_build(collection_id=collection.pk)
+        Build.objects.update(lease_expires_at=long_ago)
+    assert claim_build(collection_id=collection.pk) is None
     assert sweep_collections()["failed"] == 1
     collection.refresh_from_db()
     assert collection.status == "failed"
@@ -97,7 +97,7 @@ def test_a_disk_that_is_not_mounted_fails_nothing_and_loses_nothing(
     make_dataset(files=3)
     collections = [build(make_collection("", title=f"T{n}")) for n in range(3)]
     for collection in collections:
-        prove_archive(collection_id=collection.pk)
+        verify_archive(collection_id=collection.pk)
     elsewhere = tmp_path / "disk"
     shutil.move(conf.ARCHIVE_ROOT, elsewhere)
     conf.ARCHIVE_ROOT.mkdir()

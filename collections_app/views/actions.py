@@ -19,7 +19,7 @@ from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import count_problems
 from collections_app.builds.progress import describe_progress
 from collections_app.models import Collection, Status
-from collections_app.notices.page import expect_news
+from collections_app.notices.page import expect_notices
 from collections_app.views.common import get_collection, sign_in_to_act
 
 IS_QUEUED = "The archive is being built again."
@@ -45,7 +45,7 @@ def _refuse(request: HttpRequest, collection: Collection, reason: str) -> HttpRe
 @sign_in_to_act
 def collection_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
     collection = get_collection(request, uuid)
-    expect_news(request.session)
+    expect_notices(request.session)
     return _act(request, collection, services.retry_collection, IS_QUEUED)
 
 
@@ -53,7 +53,7 @@ def collection_retry(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @sign_in_to_act
 def collection_rebuild(request: HttpRequest, uuid: UUID) -> HttpResponse:
     collection = get_collection(request, uuid)
-    expect_news(request.session)
+    expect_notices(request.session)
     return _act(request, collection, services.rebuild_collection, IS_QUEUED)
 
 
@@ -81,7 +81,7 @@ def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _refuse(request, collection, reason)
     if num_problems >= collection.num_images:
         return _refuse(request, collection, "No image would be left in the archive.")
-    expect_news(request.session)
+    expect_notices(request.session)
     done = "The archive is being built without these files; missing.csv will list them."
     return _act(request, collection, services.build_without_problems, done)
 

@@ -16,8 +16,8 @@ from catalog.search.facets import canonical_params
 from catalog.search.filters import ImageFilterSet
 from collections_app import services
 from collections_app.forms import NewCollectionForm
-from collections_app.notices.page import expect_news
-from collections_app.selection.basket import TooManyPicked, clear_picked, update_picked
+from collections_app.notices.page import expect_notices
+from collections_app.selection.basket import BasketFull, clear_basket, update_basket
 from collections_app.selection.quotas import explain_quota
 from collections_app.selection.summary import SelectionSummary, suggest_title, summarize_selection
 
@@ -63,7 +63,7 @@ def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> li
 
 
 def _mail_address(request: HttpRequest) -> str:
-    """Where the news can be sent; empty where mail does not leave the server."""
+    """Where the owner can be told; empty where mail does not leave the server."""
     user: Any = request.user
     return user.email if settings.EMAIL_IS_CONFIGURED and user.is_authenticated else ""
 
@@ -76,7 +76,7 @@ def _create(request: HttpRequest) -> HttpResponse:
         return redirect_to_login(here)
     if not form.is_valid():
         return _show_selection(request, filters, form=form)
-    expect_news(request.session)
+    expect_notices(request.session)
     try:
         collection = services.create_collection(
             user=request.user,
@@ -90,24 +90,24 @@ def _create(request: HttpRequest) -> HttpResponse:
         # Counted anew: what the catalog was when the form was sent may be why it was refused.
         return _show_selection(request, ImageFilterSet(filters.data), form=None)
     if filters.cleaned.get("image"):
-        clear_picked(request.session)
+        clear_basket(request.session)
     return redirect(collection)
 
 
 @require_POST
-def picked(request: HttpRequest) -> HttpResponse:
+def basket(request: HttpRequest) -> HttpResponse:
     """Keep the ticks of one page of the grid, or clear all; works for visitors too."""
     status = 200
     if "clear" in request.POST:
-        clear_picked(request.session)
+        clear_basket(request.session)
     else:
         try:
-            update_picked(
+            update_basket(
                 request.session,
                 shown=_ids(request.POST.getlist("shown")),
                 ticked=_ids(request.POST.getlist("image")),
             )
-        except TooManyPicked as error:
+        except BasketFull as error:
             messages.error(request, str(error))
             status = 400
     if getattr(request, "htmx", False):

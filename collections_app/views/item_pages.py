@@ -32,6 +32,6 @@ class PositionPaginator(Paginator):
 def paginate_items(collection: Collection, number: str | None) -> Page:
     """The page of items with this number, or the nearest that there is."""
     items = collection.items.select_related("image__dataset", "image__modality")
-    num_items = collection.num_images + collection.num_left_out
+    num_items = collection.num_images + collection.num_excluded
     ordered = items.order_by("position")
     return PositionPaginator(ordered, ITEMS_PER_PAGE, num_items=num_items).get_page(number)

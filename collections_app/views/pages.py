@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
 from catalog.search.facets import snapshot_params
-from collections_app import services
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -22,8 +21,8 @@ from collections_app.builds.problems import (
     spool_problems,
 )
 from collections_app.builds.progress import describe_progress, refresh_seconds
-from collections_app.models import Collection, Status
-from collections_app.notices.page import expect_news, mark_told
+from collections_app.models import Collection, Reason, Status
+from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.selection.quotas import describe_usage
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
@@ -35,13 +34,12 @@ COLLECTIONS_PER_PAGE = 20
 @login_required
 @never_cache
 def collection_list(request: HttpRequest) -> HttpResponse:
-    mine = Collection.objects.visible_to(request.user).order_by("-created_at")
+    mine = Collection.objects.visible_to(request.user).with_reason().order_by("-created_at")
     page = Paginator(mine, COLLECTIONS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": [(collection, describe_expiry(collection)) for collection in page.object_list],
         "total": page.paginator.count,
-        "cancelled": services.CANCELLED,
         "usage": describe_usage(request.user),  # type: ignore[arg-type]
     }
     return render(request, "collections/list.html", context)
@@ -54,10 +52,10 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The collection and its images, by page."""
     collection = get_collection(request, uuid)
     if collection.status == Status.PENDING:
-        # The page promises news, whichever session it is read in, and not only in the one that
+        # The page promises a notice, whichever session it is read in, and not only in the one that
         # pressed the button. A reload writes nothing more, and only the reader's session changes.
-        expect_news(request.session)
-    mark_told(request.session, collection)
+        expect_notices(request.session)
+    mark_shown(request.session, collection)
     page = paginate_items(collection, request.GET.get("page"))
     context = _status_context(collection) | {
         "page": page,
@@ -80,40 +78,39 @@ def _active_slugs(collection: Collection) -> set[str]:
 def collection_status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The part of the page that changes while the archive is built."""
     collection = get_collection(request, uuid)
-    mark_told(request.session, collection)
+    mark_shown(request.session, collection)
     return render(request, "collections/_status.html", _status_context(collection))
 
 
 def _status_context(collection: Collection) -> dict[str, Any]:
     has_failed = collection.status == Status.FAILED
-    bad = list_problems(collection, is_left_out=False)[:PROBLEMS_PER_PAGE] if has_failed else []
+    reason = collection.last_build.reason if has_failed else ""
+    bad = list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE] if has_failed else []
     return {
         "collection": collection,
         "progress": describe_progress(collection),
         "refresh_seconds": refresh_seconds(collection),
         "expiry": describe_expiry(collection),
-        "is_cancelled": has_failed and collection.error_message == services.CANCELLED,
-        "is_cancelled_by_operator": (
-            has_failed and collection.error_message == services.CANCELLED_BY_OPERATOR
-        ),
+        "is_cancelled": reason == Reason.CANCELLED,
+        "is_cancelled_by_operator": reason == Reason.CANCELLED_BY_OPERATOR,
         "problems": bad,
         "num_problems": count_problems(collection) if has_failed else 0,
-        "num_left_out": collection.num_left_out,
+        "num_excluded": collection.num_excluded,
     }
 
 
 @require_safe
 @login_required
 @never_cache
-def collection_problems(request: HttpRequest, uuid: UUID, *, is_left_out: bool) -> HttpResponse:
+def collection_problems(request: HttpRequest, uuid: UUID, *, is_excluded: bool) -> HttpResponse:
     """All items whose files stood in the way, or those that the archive leaves out, by page."""
     collection = get_collection(request, uuid)
     cursor = request.GET.get("page", "")
     context = {
         "collection": collection,
-        "page": fetch_problem_page(collection, is_left_out=is_left_out, cursor=cursor),
-        "total": collection.num_left_out if is_left_out else count_problems(collection),
-        "is_left_out": is_left_out,
+        "page": fetch_problem_page(collection, is_excluded=is_excluded, cursor=cursor),
+        "total": collection.num_excluded if is_excluded else count_problems(collection),
+        "is_excluded": is_excluded,
     }
     return render(request, "collections/problems.html", context)
 
@@ -121,12 +118,12 @@ def collection_problems(request: HttpRequest, uuid: UUID, *, is_left_out: bool) 
 @require_safe
 @login_required
 @never_cache
-def collection_problems_csv(request: HttpRequest, uuid: UUID, *, is_left_out: bool) -> FileResponse:
+def collection_problems_csv(request: HttpRequest, uuid: UUID, *, is_excluded: bool) -> FileResponse:
     """The same as a table, sent from a file: there may be a million of them."""
     collection = get_collection(request, uuid)
     return FileResponse(
-        spool_problems(collection, is_left_out=is_left_out),
+        spool_problems(collection, is_excluded=is_excluded),
         as_attachment=True,
-        filename=f"{collection.slug}-{'missing' if is_left_out else 'problems'}.csv",
+        filename=f"{collection.slug}-{'missing' if is_excluded else 'problems'}.csv",
         content_type="text/csv; charset=utf-8",
     )

@@ -37,6 +37,7 @@ LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
+PROCESSES = ("web", "beat", "worker", "builder")
 DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -80,7 +81,7 @@ def _run(
         _check_space(places)
         servers = _start_servers(stack, say)
         login = _prepare(wishes, places, say)
-        say("Starting the web server, the worker and the clock …")
+        say("Starting the web server, the workers and the clock …")
         supervisor = _make_supervisor(wishes, places, listener, say)
         # A signal is only noted from here on, so that no process gets lost while it starts.
         signals.interrupting = False
@@ -128,7 +129,7 @@ def _name_cookies(port: int) -> dict[str, str]:
 def _make_supervisor(
     wishes: Wishes, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
-    logs = {name: LogFile(places.log / f"{name}.log") for name in ("web", "worker", "beat")}
+    logs = {name: LogFile(places.log / f"{name}.log") for name in PROCESSES}
     # The order of stopping: what makes work ends before what does it.
     processes = [
         web_process(
@@ -138,7 +139,14 @@ def _make_supervisor(
             environment=_name_cookies(listener.getsockname()[1]),
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        worker_process(workers=wishes.workers, log=logs["worker"]),
+        # Apart, so that a build of hours keeps neither the sweep nor mails waiting.
+        worker_process(name="worker", queues=["default"], concurrency=1, log=logs["worker"]),
+        worker_process(
+            name="builder",
+            queues=["builds", "verify"],
+            concurrency=wishes.workers,
+            log=logs["builder"],
+        ),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
 

@@ -227,16 +227,17 @@ def web_process(
     )
 
 
-def worker_process(*, workers: int, log: LogFile) -> Process:
-    """The Celery worker. A task that outlives the warm shutdown is handed out again later."""
+def worker_process(*, name: str, queues: Sequence[str], concurrency: int, log: LogFile) -> Process:
+    """A Celery worker. A task that outlives the warm shutdown is handed out again later."""
     options = {
-        "--concurrency": str(workers),
+        "--queues": ",".join(queues),
+        "--concurrency": str(concurrency),
         "--loglevel": "INFO",
         # Unique, in case that a configured Redis serves more than one clone.
-        "--hostname": f"medagg-{os.getpid()}@%h",
+        "--hostname": f"medagg-{name}-{os.getpid()}@%h",
     }
     return Process(
-        name="worker",
+        name=name,
         command=_python(
             "celery",
             "-A",

@@ -21,6 +21,7 @@ from medagg.runner.embedded.logs import LogFile
 from medagg.runner.embedded.server import Server
 from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
+from medagg.worker_heartbeat import QUEUES
 
 PATIENCE_SECONDS = 90.0
 COMMAND_SECONDS = 90.0
@@ -43,7 +44,11 @@ class PrivateSite:
         self.manage("migrate", "--verbosity", "0")
 
     def start_worker(self) -> None:
-        self._start(worker_process(workers=1, log=LogFile(self.worker_log)))
+        self._start(
+            worker_process(
+                name="worker", queues=QUEUES, concurrency=1, log=LogFile(self.worker_log)
+            )
+        )
 
     def start_beat(self) -> None:
         """Celery's clock, without which nothing is swept."""

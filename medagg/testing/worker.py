@@ -16,6 +16,7 @@ from medagg.runner.embedded import database_url
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, worker_process
 from medagg.testing.environment import BASE_VARIABLE
+from medagg.worker_heartbeat import QUEUES
 
 START_SECONDS = 60.0
 ANSWER_SECONDS = 1.0
@@ -50,7 +51,9 @@ class WorkerProcess:
     def start(self, **environment: str) -> None:
         """Returns when it answers. `environment` sets further variables, such as a time limit."""
         self.is_ordinary = not environment
-        self._process = worker_process(workers=1, log=LogFile(self.log_path))
+        self._process = worker_process(
+            name="worker", queues=QUEUES, concurrency=1, log=LogFile(self.log_path)
+        )
         self._process.environment = {**self._environment, **environment}
         self._process.start(Path(settings.BASE_DIR))
         deadline = time.monotonic() + START_SECONDS

@@ -33,7 +33,7 @@ user, _ = User.objects.get_or_create(username="ada")
 for title in {titles!r}:
     filters = ImageFilterSet(QueryDict(""))
     create_collection(user=user, title=title, filters=filters, expected_images=filters.total,
-                      announce={announce})
+                      notify={notify})
 """
 READ = """
 import json, zipfile
@@ -49,8 +49,10 @@ for each in Collection.objects.select_related("user"):
 print(json.dumps(pages))
 """
 ROWS = """
-    SELECT title, status, error_message, attempts, attempt_token, archive_path, archive_sha256
-      FROM collections_app_collection ORDER BY id
+    SELECT title, status, error_message, attempts, attempt_token, archive_path, verified_at
+      FROM collections_app_collection collection
+      JOIN collections_app_build build ON build.collection_id = collection.id
+     ORDER BY collection.id
 """
 
 
@@ -78,8 +80,8 @@ def no_collections(site: PrivateSite) -> None:
     site.query("TRUNCATE collections_app_collection CASCADE")
 
 
-def create(site: PrivateSite, *titles: str, announce: bool = True) -> None:
-    code = CREATE.format(titles=titles, announce=announce)
+def create(site: PrivateSite, *titles: str, notify: bool = True) -> None:
+    code = CREATE.format(titles=titles, notify=notify)
     site.manage("shell", "--no-imports", "-c", code)
 
 
@@ -89,11 +91,11 @@ def held(site: PrivateSite, *titles: str) -> Iterator[Callable[[], None]]:
 
     Yields what lets it go on; the end of the database does so, too.
     """
-    create(site, *titles, announce=False)
+    create(site, *titles, notify=False)
     with closing(site.connect()) as connection:
         connection.cursor().execute("LOCK TABLE catalog_image IN ACCESS EXCLUSIVE MODE")
-        # The sweep finds them, without any news.
-        site.query("UPDATE collections_app_collection SET queued_at = now() - interval '1 hour'")
+        # The sweep finds them, without any message.
+        site.query("UPDATE collections_app_build SET notified_at = now() - interval '1 hour'")
         site.wait_for(lambda: is_being_written(site), "a build in its middle")
         yield connection.rollback
 
@@ -103,23 +105,23 @@ def is_being_written(site: PrivateSite) -> bool:
     return any(token in name for name in site.archives for token in tokens)
 
 
-def wait_until_proven(site: PrivateSite, number: int) -> None:
-    def are_proven() -> bool:
+def wait_until_verified(site: PrivateSite, number: int) -> None:
+    def are_verified() -> bool:
         rows = site.query(ROWS)
         assert not [row for row in rows if row[1] == "failed"], rows
         return len(rows) == number and all(row[6] for row in rows)
 
-    site.wait_for(are_proven, "all to be ready and proven")
+    site.wait_for(are_verified, "all to be ready and verified")
 
 
 def assert_all_is_well(site: PrivateSite, *titles: str) -> None:
-    """Every collection is ready, its archive proven and on its page, and no other file is there."""
-    wait_until_proven(site, len(titles))
+    """Every collection is ready, its verified archive on its page, and no other file is there."""
+    wait_until_verified(site, len(titles))
     rows = site.query(ROWS)
     assert [row[0] for row in rows] == list(titles)
     site.wait_for(lambda: site.archives == sorted({row[5] for row in rows}), "strays to be gone")
     pages = json.loads(site.manage("shell", "--no-imports", "-c", READ))
-    assert all("Download ZIP" in pages[title] and "proven" in pages[title] for title in titles)
+    assert all("Download ZIP" in pages[title] and "verified" in pages[title] for title in titles)
     for row in rows:
         site.manage("verify_archive", str(site.var / "archives" / row[5]))
 

@@ -8,13 +8,15 @@ from django.db import connection
 from django.test import Client
 
 from medagg.testing.worker import WorkerProcess
-from medagg.worker_heartbeat import KEY, leave_sign_of_life
+from medagg.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
 
 
 @pytest.fixture
-def worker_sign() -> redis.Redis:
+def heartbeats() -> redis.Redis:
+    """As workers leave them that serve all queues."""
     client = redis.Redis.from_url(conf.REDIS_URL)
-    leave_sign_of_life()
+    for queue in QUEUES:
+        client.set(heartbeat_key(queue), 1, ex=ALIVE_SECONDS)
     return client
 
 
@@ -23,7 +25,7 @@ def test_the_process_answers_without_any_server(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_all_parts_serve(client: Client, worker_sign: redis.Redis) -> None:
+def test_all_parts_serve(client: Client, heartbeats: redis.Redis) -> None:
     response = client.get("/readyz/")
     assert response.json() == {
         "status": "ok",
@@ -33,10 +35,11 @@ def test_all_parts_serve(client: Client, worker_sign: redis.Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_a_worker_that_is_not_heard_of_is_named(client: Client, worker_sign: redis.Redis) -> None:
-    worker_sign.delete(KEY)
+def test_a_queue_that_no_worker_serves_is_named(client: Client, heartbeats: redis.Redis) -> None:
+    heartbeats.delete(heartbeat_key("builds"))
     response = client.get("/readyz/")
     assert (response.status_code, response.json()["broken"]) == (503, ["worker"])
+    assert response.json()["parts"]["worker"] == "no worker serves: builds"
 
 
 @pytest.mark.django_db
@@ -47,7 +50,7 @@ def test_a_broker_that_does_not_answer_is_named(client: Client, settings: LazySe
 
 
 @pytest.mark.django_db
-def test_migrations_that_are_missing_are_named(client: Client, worker_sign: redis.Redis) -> None:
+def test_migrations_that_are_missing_are_named(client: Client, heartbeats: redis.Redis) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'collections_app'")
     response = client.get("/readyz/")
@@ -55,11 +58,11 @@ def test_migrations_that_are_missing_are_named(client: Client, worker_sign: redi
     assert "run manage.py migrate" in response.json()["parts"]["migrations"]
 
 
-def test_a_real_worker_leaves_a_sign_of_life(celery_worker_process: WorkerProcess) -> None:
+def test_a_real_worker_leaves_heartbeats(celery_worker_process: WorkerProcess) -> None:
     client = redis.Redis.from_url(conf.REDIS_URL)
-    client.delete(KEY)
+    keys = [heartbeat_key(queue) for queue in QUEUES]
+    client.delete(*keys)
     celery_worker_process.restart()
-    assert client.exists(KEY)
-    assert 0 < client.ttl(KEY) <= 15
+    assert all(0 < client.ttl(key) <= ALIVE_SECONDS for key in keys)
     celery_worker_process.stop()
-    assert not client.exists(KEY), "a worker that ends takes its sign back"
+    assert not client.exists(*keys), "a worker that ends removes its heartbeats"

@@ -122,7 +122,7 @@ def test_filters_are_added_one_by_one_and_words_taken_back(
     expect(page.get_by_role("searchbox")).to_have_value("radiografy")
 
 
-def test_a_visitor_keeps_picked_images_through_sign_up(
+def test_a_visitor_keeps_basket_images_through_sign_up(
     page: Page, live_server: object, celery_worker_process: WorkerProcess
 ) -> None:
     make_dataset()

@@ -182,7 +182,7 @@
     enhance(target);
     if (id === "results") afterResults();
     if (id === "status") afterStatus(target);
-    if (id === "tray" && !target.querySelector("[data-picked]")) {
+    if (id === "tray" && !target.querySelector("[data-basket]")) {
       all("#picks input[name=image]").forEach((box) => { box.checked = false; });
     }
   });
@@ -196,8 +196,8 @@
 
   const afterStatus = (panel) => {
     if (panel.dataset.status === kept) return;
-    // What a button had set going is over; news of other collections stay.
-    if (kept === "pending") all("#messages > :not([data-news])").forEach((text) => text.remove());
+    // What a button had set going is over; notices of other collections stay.
+    if (kept === "pending") all("#messages > :not([data-notice])").forEach((text) => text.remove());
     announce(`The collection is ${panel.dataset.status}.`);
   };
 

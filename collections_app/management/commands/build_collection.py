@@ -18,7 +18,7 @@ from catalog.formats import file_size
 from catalog.search.filters import ImageFilterSet
 from collections_app.builds.build import build_collection
 from collections_app.builds.problems import list_problems
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.management.progress import BytesProgress
 from collections_app.models import MAX_TITLE, Collection, Status
@@ -87,9 +87,9 @@ class Command(BaseCommand):
         try:
             self._build(collection)
             while collection.status == Status.FAILED and without_bad and _has_problems(collection):
-                left_out = _leave_out(collection)
+                excluded = _leave_out(collection)
                 self.stderr.write(
-                    f"Bad files: {left_out:,}. Building without them.", style_func=str
+                    f"Bad files: {excluded:,}. Building without them.", style_func=str
                 )
                 self._build(collection)
         except KeyboardInterrupt:
@@ -101,7 +101,7 @@ class Command(BaseCommand):
     def _build(self, collection: Collection) -> None:
         """Build and prove it, here or by waiting for the worker who was quicker."""
         progress = BytesProgress(self.stderr, "building", collection.num_bytes)
-        _work_until_proven(collection, progress.update)
+        _work_until_verified(collection, progress.update)
         progress.clear()
 
     def _cancel(self, collection: Collection) -> None:
@@ -112,7 +112,7 @@ class Command(BaseCommand):
             self.stderr.write(f"The archive is ready, but not proven yet: {page_of(collection)}")
 
     def _explain_failure(self, collection: Collection) -> None:
-        problems = list_problems(collection, is_left_out=False).select_related("image__dataset")
+        problems = list_problems(collection, is_excluded=False).select_related("image__dataset")
         for item in problems[:PROBLEMS_SHOWN]:
             whose = f"{item.image.dataset.slug}: {item.image.source_id}"
             self.stderr.write(escape(f"{whose}: {item.problem}"))
@@ -138,8 +138,8 @@ class Command(BaseCommand):
             f"{collection.num_images:,} images, {collection.num_files:,} files, "
             f"{file_size(collection.archive_size)}: proven."
         )
-        if collection.num_left_out:
-            self.stdout.write(f"Bad files left out: {collection.num_left_out:,}.")
+        if collection.num_excluded:
+            self.stdout.write(f"Bad files left out: {collection.num_excluded:,}.")
         self.stdout.write(f"SHA-256: {collection.archive_sha256}")
         self.stdout.write(f"Fingerprint: {collection.fingerprint}")
         self.stdout.write(f"Page: {page_of(collection)}")
@@ -182,7 +182,7 @@ def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
             title=_make_title(title, filters),
             filters=filters,
             expected_images=filters.total,
-            announce=False,
+            notify=False,
         )
     except NotBuildable as error:
         raise CommandError(str(error)) from error
@@ -195,26 +195,26 @@ def _make_title(title: str, filters: ImageFilterSet) -> str:
     return given or suggest_title(filters)
 
 
-def _work_until_proven(collection: Collection, on_progress: Callable[[int], None]) -> None:
+def _work_until_verified(collection: Collection, on_progress: Callable[[int], None]) -> None:
     """The worker's own steps, until the collection is ready and proven, or failed."""
     while True:
         build_collection(collection_id=collection.pk, on_progress=on_progress)
-        prove_archive(collection_id=collection.pk)
+        verify_archive(collection_id=collection.pk)
         try:
             collection.refresh_from_db()
         except Collection.DoesNotExist as error:
             raise CommandError("The collection was deleted while it was built.") from error
         if collection.status != Status.PENDING and (
-            collection.status != Status.READY or collection.archive_sha256
+            collection.status != Status.READY or collection.verified_at
         ):
             return
         # A worker was quicker, or builds the same archive for somebody else.
-        on_progress(collection.progress_bytes)
+        on_progress(collection.last_build.progress_bytes)
         time.sleep(WAIT_SECONDS)
 
 
 def _has_problems(collection: Collection) -> bool:
-    return list_problems(collection, is_left_out=False).exists()
+    return list_problems(collection, is_excluded=False).exists()
 
 
 def _leave_out(collection: Collection) -> int:

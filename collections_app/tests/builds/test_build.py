@@ -20,10 +20,9 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app import services
 from collections_app.builds.build import build_claimed, build_collection
-from collections_app.builds.lease import RENEW_SECONDS, claim_collection
-from collections_app.builds.sharing import LeaseLost
-from collections_app.builds.verification import prove_archive
-from collections_app.models import Collection
+from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Build, Collection
 from collections_app.services import (
     NotPossibleNow,
     build_without_problems,
@@ -35,7 +34,7 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.storage import archive_file
-from collections_app.tasks import build_collection_task, prove_archive_task
+from collections_app.tasks import build_collection_task, verify_archive_task
 from collections_app.tests.factories import (
     files_in_archive_root,
     image_file,
@@ -208,9 +207,9 @@ def test_building_without_the_bad_files_lists_them() -> None:
 def test_one_worker_claims_and_the_other_goes_away() -> None:
     make_dataset(files=1)
     collection = make_collection("")
-    first = claim_collection(collection_id=collection.pk)
+    first = claim_build(collection_id=collection.pk)
     assert first is not None
-    assert claim_collection(collection_id=collection.pk) is None
+    assert claim_build(collection_id=collection.pk) is None
     build(collection)
     assert collection.status == "pending", "the other worker still holds it"
 
@@ -218,10 +217,10 @@ def test_one_worker_claims_and_the_other_goes_away() -> None:
 def test_a_worker_whose_lease_lapsed_loses_and_leaves_no_file() -> None:
     make_dataset(files=2)
     collection = make_collection("")
-    slow = claim_collection(collection_id=collection.pk)
+    slow = claim_build(collection_id=collection.pk)
     assert slow is not None
     past = timezone.now() - timedelta(seconds=1)
-    Collection.objects.filter(pk=collection.pk).update(lease_expires_at=past)
+    Build.objects.filter(collection=collection).update(lease_expires_at=past)
     build(collection)
     assert collection.status == "ready"
     winner = collection.archive_path
@@ -244,7 +243,7 @@ def test_a_task_delivered_twice_builds_once() -> None:
 def test_a_collection_deleted_while_it_is_built_leaves_nothing() -> None:
     make_dataset(files=2)
     collection = make_collection("")
-    claim = claim_collection(collection_id=collection.pk)
+    claim = claim_build(collection_id=collection.pk)
     assert claim is not None
     delete_collection(collection=collection)
     with pytest.raises(LeaseLost):
@@ -326,10 +325,10 @@ def test_a_build_that_does_not_fit_on_the_disk_does_not_begin(settings: LazySett
 def test_what_others_are_writing_counts_as_taken(settings: LazySettings) -> None:
     make_dataset(files=2)
     large, small = make_collection("", title="Large"), make_collection("")
-    assert claim_collection(collection_id=large.pk)
+    assert claim_build(collection_id=large.pk)
     Collection.objects.filter(pk=large.pk).update(num_bytes=10**18)
     assert "has no room" in build(small).error_message
-    Collection.objects.filter(pk=large.pk).update(progress_bytes=10**18)
+    Build.objects.filter(collection=large).update(progress_bytes=10**18)
     retry_collection(collection=small)
     assert build(small).status == "ready"
 
@@ -338,7 +337,7 @@ def test_limits_follow_from_one_another() -> None:
     broker = conf.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
     assert conf.BUILD_SOFT_LIMIT < conf.BUILD_HARD_LIMIT < conf.BUILD_LAST_LEASE < broker
     assert conf.BUILD_LEASE_SECONDS > 10 * RENEW_SECONDS
-    for task in (build_collection_task, prove_archive_task):
+    for task in (build_collection_task, verify_archive_task):
         assert (task.soft_time_limit, task.time_limit) == (
             conf.BUILD_SOFT_LIMIT,
             conf.BUILD_HARD_LIMIT,
@@ -356,7 +355,7 @@ def test_deleting_an_account_takes_its_archives_along() -> None:
 def test_the_checksum_is_that_of_the_file() -> None:
     make_dataset(files=2)
     collection = build(make_collection(""))
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()

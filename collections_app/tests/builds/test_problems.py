@@ -53,11 +53,11 @@ def read_csv(client: Client, path: str) -> list[dict[str, str]]:
 
 
 def leave_out(collection: Collection, number: int) -> None:
-    collection.items.filter(position__lte=number).update(problem="it was cut", is_left_out=True)
+    collection.items.filter(position__lte=number).update(problem="it was cut", is_excluded=True)
     change(
         collection,
         num_images=collection.num_images - number,
-        provenance={**collection.provenance, "left_out": number},
+        provenance={**collection.provenance, "excluded": number},
     )
 
 
@@ -136,26 +136,26 @@ def test_no_cell_is_a_formula(client: Client, owner: Any, evil: str) -> None:
         assert cell[0] not in "=+-@\t"
 
 
-def test_what_is_left_out_has_a_list_of_its_own(client: Client, owner: Any) -> None:
+def test_what_is_excluded_has_a_list_of_its_own(client: Client, owner: Any) -> None:
     collection = make_large(owner, 150)
     leave_out(collection, 120)
     path = f"/collections/{collection.uuid}/"
     html = get(client, as_ready(collection).get_absolute_url())
     assert "120 images left out" in html
-    assert f"{path}left-out/" in html
-    assert f"{path}left-out.csv" in html
-    html = get(client, f"{path}left-out/")
+    assert f"{path}excluded/" in html
+    assert f"{path}excluded.csv" in html
+    html = get(client, f"{path}excluded/")
     assert 'data-total="120"' in html
     assert len(shown(html)) == 100
-    assert len(shown(get(client, f"{path}left-out/{next_link(html)}"))) == 20
-    rows = read_csv(client, f"{path}left-out.csv")
+    assert len(shown(get(client, f"{path}excluded/{next_link(html)}"))) == 20
+    rows = read_csv(client, f"{path}excluded.csv")
     assert len(rows) == 120
     assert rows[0]["reason"] == "it was cut"
-    response = client.get(f"{path}left-out.csv")
+    response = client.get(f"{path}excluded.csv")
     assert "my-rays-missing.csv" in response["Content-Disposition"]
 
 
-def test_new_problems_are_told_from_what_was_left_out(client: Client, owner: Any) -> None:
+def test_new_problems_are_told_from_what_was_excluded(client: Client, owner: Any) -> None:
     collection = make_large(owner, 20)
     leave_out(collection, 5)
     collection.items.filter(position__in=(8, 9)).update(problem="the file is not there")
@@ -171,7 +171,7 @@ def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> Non
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/"
     assert "No image is known" in get(client, f"{path}problems/")
-    assert "Nothing is left out" in get(client, f"{path}left-out/")
+    assert "Nothing is left out" in get(client, f"{path}excluded/")
     assert read_csv(client, f"{path}problems.csv") == []
 
 

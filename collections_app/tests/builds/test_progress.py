@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -12,7 +11,7 @@ from django.utils import timezone
 from collections_app.builds.progress import describe_progress, describe_seconds, refresh_seconds
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
-from collections_app.tests.states import SHA256, as_failed, as_ready, as_running, change
+from collections_app.tests.states import as_failed, as_ready, as_running, change, change_build
 
 pytestmark = pytest.mark.django_db
 
@@ -79,20 +78,20 @@ def test_a_guess_is_told_no_more_exactly_than_it_is(seconds: float, words: str) 
 def test_the_place_in_the_queue_is_by_the_time_of_queueing(client: Client, owner: Any) -> None:
     now = timezone.now()
     first, second, third = (
-        change(make_collection("", user=owner), queued_at=now - timedelta(minutes=minutes))
+        change_build(make_collection("", user=owner), queued_at=now - timedelta(minutes=minutes))
         for minutes in (1, 3, 2)
     )
     others = make_collection("", user=UserFactory())
     assert "Next in the queue" in status(client, second)
     assert "Number 2 in the queue: 1 other build comes first" in status(client, third)
     assert "Number 3 in the queue: 2 other builds come first" in status(client, first)
-    change(others, queued_at=now - timedelta(hours=1))
+    change_build(others, queued_at=now - timedelta(hours=1))
     assert "Number 2 in the queue" in status(client, second), "everybody's builds count"
 
 
 def test_equal_times_are_told_apart(client: Client, owner: Any) -> None:
     now = timezone.now()
-    one, two = (change(make_collection("", user=owner), queued_at=now) for _ in range(2))
+    one, two = (change_build(make_collection("", user=owner), queued_at=now) for _ in range(2))
     assert "Next in the queue" in status(client, one)
     assert "Number 2 in the queue" in status(client, two)
 
@@ -113,14 +112,14 @@ def test_a_worker_that_is_gone_leaves_its_collection_in_the_queue(
     client: Client, owner: Any
 ) -> None:
     collection = as_running(make_collection("", user=owner), share=0.75)
-    change(collection, lease_expires_at=timezone.now() - timedelta(seconds=1), attempts=1)
+    change_build(collection, lease_expires_at=timezone.now() - timedelta(seconds=1))
     progress = describe_progress(collection)
     assert progress is not None
     assert (progress.is_running, progress.place) == (False, 1)
     assert (progress.percent, progress.num_images, progress.num_bytes) == (0, 0, 0)
     page = status(client, collection)
     assert "75" not in page, "nothing is kept of what the worker had written"
-    assert "was interrupted and begins anew" in page
+    assert "was interrupted. It starts again" in page
     assert "was interrupted" not in status(client, make_collection("sex=F", user=owner))
 
 
@@ -136,11 +135,10 @@ def test_the_page_asks_less_often_the_longer_it_waits(
     client: Client, owner: Any, age: int, pause: int
 ) -> None:
     since = timezone.now() - timedelta(seconds=age)
-    collection = change(make_collection("", user=owner), queued_at=since)
+    collection = change_build(make_collection("", user=owner), queued_at=since)
     assert f'hx-trigger="every {pause}s"' in status(client, collection)
-    change(collection, attempt_token=uuid4(), lease_expires_at=timezone.now(), started_at=since)
+    as_running(collection, seconds=age)
     assert refresh_seconds(collection) == pause
-    change(collection, attempt_token=None, lease_expires_at=None)
-    unproven = as_ready(collection, archive_sha256="", finished_at=since)
-    assert refresh_seconds(unproven) == pause
-    assert refresh_seconds(change(unproven, archive_sha256=SHA256)) == 0
+    unverified = as_ready(collection, verified_at=None, finished_at=since)
+    assert refresh_seconds(unverified) == pause
+    assert refresh_seconds(change(unverified, verified_at=since)) == 0

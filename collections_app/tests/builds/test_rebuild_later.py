@@ -15,7 +15,7 @@ from PIL import Image as Picture
 
 from catalog.models import Image
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
 from collections_app.services import expire_collection, retry_collection
 from collections_app.storage import archive_file
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BUILD = (
     "from collections_app.builds.build import build_collection as build; "
-    "from collections_app.builds.verification import prove_archive as prove; "
+    "from collections_app.builds.verification import verify_archive as prove; "
     "build(collection_id={pk}); prove(collection_id={pk})"
 )
 ELSEWHERE = {
@@ -58,7 +58,7 @@ def built() -> tuple[Collection, str]:
 
 def build_here(collection: Collection) -> str:
     build_collection(collection_id=collection.pk)
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     return read_sha256(collection)
 
 
@@ -118,13 +118,13 @@ def test_rebuilt_by_a_worker_after_ours(
     """The fixtures' order matters: a worker that is there already would build it first."""
     collection, sha256 = built
 
-    def is_proven() -> bool:
+    def is_verified() -> bool:
         collection.refresh_from_db()
         return bool(collection.archive_sha256)
 
     celery_worker_process.restart(PYTHONHASHSEED="99", TZ="America/St_Johns")
     queue_again(collection)
-    wait_for(is_proven, "the proof of the rebuilt archive")
+    wait_for(is_verified, "the proof of the rebuilt archive")
     assert read_sha256(collection) == sha256
 
 

@@ -24,7 +24,7 @@ from collections_app.builds.verification import (
     REPLACED,
     VANISHED,
     WRONG_CRC,
-    prove_archive,
+    verify_archive,
 )
 from collections_app.models import Collection
 from collections_app.services import (
@@ -52,7 +52,7 @@ def build(collection: Collection) -> Collection:
 
 
 def prove(collection: Collection) -> Collection:
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     return collection
 
@@ -87,23 +87,25 @@ def flip(path: Path, at: int) -> None:
 
 
 # --- What is right ---
-def test_a_sound_archive_is_proven_and_its_sha256_known() -> None:
+def test_a_sound_archive_is_verified_and_its_sha256_known() -> None:
     collection = prove(make_ready(files=5, remote=2))
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
     assert (collection.status, problems(collection)) == ("ready", {})
 
 
-def test_more_files_than_are_asked_for_at_once_are_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_files_than_are_asked_for_at_once_are_verified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(verification, "BATCH", 3)
     assert prove(make_ready(files=10)).archive_sha256
 
 
-def test_a_collection_without_any_file_is_proven() -> None:
+def test_a_collection_without_any_file_is_verified() -> None:
     assert prove(make_ready(files=0, remote=2)).archive_sha256
 
 
-def test_names_that_had_to_be_changed_are_proven() -> None:
+def test_names_that_had_to_be_changed_are_verified() -> None:
     make_dataset(files=3)
     Image.objects.filter(source_id="rays-001").update(file_path="Deep/000.PNG")
     (image_file(1).parent.parent / "Deep").mkdir()
@@ -113,7 +115,7 @@ def test_names_that_had_to_be_changed_are_proven() -> None:
     assert prove(collection).archive_sha256
 
 
-def test_left_out_items_are_not_asked_for() -> None:
+def test_excluded_items_are_not_asked_for() -> None:
     collection = make_ready(files=4)
     replace_without_a_trace(image_file(2))
     expire_collection(collection=collection)
@@ -264,12 +266,12 @@ class Interrupting(ArchiveReader):
         return super().check_file(name, size)
 
 
-def prove_while(
+def verify_while(
     collection: Collection, action: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Collection | None:
     Interrupting.action = action
     monkeypatch.setattr(verification, "ArchiveReader", Interrupting)
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     assert Interrupting.action is None, "it was done"
     return Collection.objects.filter(pk=collection.pk).first()
 
@@ -278,7 +280,7 @@ def test_a_collection_that_is_deleted_meanwhile_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     collection = make_ready(files=3)
-    assert prove_while(collection, lambda: delete_collection(collection=collection), monkeypatch) \
+    assert verify_while(collection, lambda: delete_collection(collection=collection), monkeypatch) \
         is None  # fmt: skip
     assert files_in_archive_root() == []
 
@@ -287,7 +289,7 @@ def test_a_collection_that_expires_meanwhile_stays_expired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     collection = make_ready(files=3)
-    after = prove_while(collection, lambda: expire_collection(collection=collection), monkeypatch)
+    after = verify_while(collection, lambda: expire_collection(collection=collection), monkeypatch)
     assert after
     assert (after.status, after.archive_sha256) == ("expired", "")
 
@@ -297,7 +299,7 @@ def test_a_time_limit_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
         raise SoftTimeLimitExceeded
 
     collection = make_ready(files=3)
-    after = prove_while(collection, strike, monkeypatch)
+    after = verify_while(collection, strike, monkeypatch)
     assert after
     assert (after.status, after.archive_sha256) == ("ready", "")
     assert prove(collection).archive_sha256
@@ -324,7 +326,7 @@ def test_no_transaction_is_open_while_the_archive_is_read(monkeypatch: pytest.Mo
         thread.start()
         thread.join()
 
-    prove_while(make_ready(files=3), look_from_a_thread, monkeypatch)
+    verify_while(make_ready(files=3), look_from_a_thread, monkeypatch)
     assert seen == ["idle"]
 
 
@@ -339,6 +341,6 @@ def test_nothing_happens_to_what_is_not_ready(status: str) -> None:
         build_collection(collection_id=collection.pk)
     elif status == "gone":
         delete_collection(collection=collection)
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     found = Collection.objects.filter(pk=collection.pk).first()
     assert (found.status if found else "gone") == status

@@ -9,7 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.utils import timezone
 
-from collections_app.models import Collection
+from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
@@ -31,18 +31,20 @@ def wait_for(collection: Collection, condition: Callable[[Collection], object]) 
         if condition(collection):
             return collection
         time.sleep(0.01)
-    pytest.fail(f"still {collection.status}: {collection.error_message or collection.attempts}")
+    pytest.fail(
+        f"still {collection.status}: {collection.error_message or collection.last_build.attempts}"
+    )
 
 
-def is_settled(collection: Collection) -> bool:
+def is_finalized(collection: Collection) -> bool:
     return collection.status != "pending"
 
 
 def test_the_worker_builds_what_a_request_has_queued(celery_worker_process: WorkerProcess) -> None:
     make_dataset(files=5)
     collection = make_collection("")
-    wait_for(collection, is_settled)
-    assert (collection.status, collection.attempts) == ("ready", 1)
+    wait_for(collection, is_finalized)
+    assert (collection.status, collection.last_build.attempts) == ("ready", 1)
     assert len(read_archive(collection)) == 10
     wait_for(collection, lambda c: c.archive_sha256)
     content = archive_file(collection.archive_path).read_bytes()
@@ -56,8 +58,9 @@ def test_a_checksum_whose_news_got_lost_is_computed_in_the_end(
     collection = make_collection("")
     wait_for(collection, lambda c: c.archive_sha256)
     long_ago = timezone.now() - timedelta(hours=1)
-    Collection.objects.update(archive_sha256="", queued_at=long_ago)
-    assert sweep_collections()["proofs"] == 1
+    Collection.objects.update(archive_sha256="", verified_at=None)
+    Build.objects.update(notified_at=long_ago)
+    assert sweep_collections()["verifications"] == 1
     wait_for(collection, lambda c: c.archive_sha256)
 
 
@@ -68,15 +71,15 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced(
     celery_worker_process.restart(BUILD_LEASE_SECONDS="2")
     make_dataset(files=1500)
     collection = make_collection("")
-    wait_for(collection, lambda c: c.attempt_token)
+    wait_for(collection, lambda c: c.last_build.attempt_token)
     celery_worker_process.kill()
     collection.refresh_from_db()
     assert collection.status == "pending"
 
     celery_worker_process.start(BUILD_LEASE_SECONDS="2")
     time.sleep(2.5)
-    assert sweep_collections()["queued"] == 1
-    wait_for(collection, is_settled)
-    assert (collection.status, collection.attempts) == ("ready", 2)
+    assert sweep_collections()["enqueued"] == 1
+    wait_for(collection, is_finalized)
+    assert (collection.status, collection.last_build.attempts) == ("ready", 2)
     assert collection.archive_path in files_in_archive_root()
     assert len(read_archive(collection)) == 1505

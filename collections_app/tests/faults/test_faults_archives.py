@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as conf
 
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
 from collections_app.services import retry_collection
 from collections_app.storage import archive_file
@@ -79,20 +79,20 @@ def assert_built_again(content: bytes, *collections: Collection) -> None:
         assert_page_says(collection, "Try again")
         retry_collection(collection=collection)
         build_collection(collection_id=collection.pk)
-        prove_archive(collection_id=collection.pk)
+        verify_archive(collection_id=collection.pk)
         collection.refresh_from_db()
         assert archive_file(collection.archive_path).read_bytes() == content
-        assert_page_says(collection, "Download ZIP", "proven")
+        assert_page_says(collection, "Download ZIP", "verified")
     assert_nothing_is_left_over()
 
 
 @pytest.mark.parametrize("harm", [delete, cut_off, empty, prolong, replace_by_a_link])
-@pytest.mark.parametrize("is_proven", [False, True])
-def test_the_sweep_sees_what_is_gone(harm: Callable[[Path], None], is_proven: bool) -> None:
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_the_sweep_sees_what_is_gone(harm: Callable[[Path], None], is_verified: bool) -> None:
     make_dataset()
     one = make_ready()
-    if is_proven:
-        prove_archive(collection_id=one.pk)
+    if is_verified:
+        verify_archive(collection_id=one.pk)
     path = archive_file(one.archive_path)
     content = path.read_bytes()
     harm(path)
@@ -109,23 +109,25 @@ def test_the_proof_sees_what_is_overwritten(harm: Callable[[Path], None]) -> Non
     path = archive_file(one.archive_path)
     content = path.read_bytes()
     harm(path)
-    prove_archive(collection_id=one.pk)
+    verify_archive(collection_id=one.pk)
     assert files_in_archive_root() == []
     assert_page_says(one, "was changed on the server", "Nothing is lost")
     assert_built_again(content, one)
 
 
 @pytest.mark.parametrize("harm", [flip_a_byte, zero_it])
-def test_what_is_overwritten_after_its_proof_is_proven_again(harm: Callable[[Path], None]) -> None:
+def test_what_is_overwritten_after_its_proof_is_verified_again(
+    harm: Callable[[Path], None],
+) -> None:
     """Whoever writes to it changes its time, which the sweep looks at."""
     make_dataset()
     collection = make_ready()
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     path = archive_file(collection.archive_path)
     content = path.read_bytes()
     harm(path)
     sweep_collections()
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     assert_page_says(collection, "was changed on the server")
     assert_built_again(content, collection)
 
@@ -148,15 +150,15 @@ def test_a_file_that_was_forged_is_found_by_the_proof_and_named() -> None:
     overwrite_in_place(image_file(1), sound[:-1] + b"!")
     collection = make_ready()
     assert collection.status == "ready", "its size and its time are those of the catalog"
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     assert files_in_archive_root() == []
     assert_page_says(collection, "1 file is not as the catalog says", "rays-001", "Build without")
 
     overwrite_in_place(image_file(1), sound)
     retry_collection(collection=collection)
     build_collection(collection_id=collection.pk)
-    prove_archive(collection_id=collection.pk)
-    assert_page_says(collection, "Download ZIP", "proven")
+    verify_archive(collection_id=collection.pk)
+    assert_page_says(collection, "Download ZIP", "verified")
 
 
 @pytest.mark.parametrize(
@@ -190,5 +192,5 @@ def test_a_file_that_moved_inside_its_dataset_behind_a_link_is_still_the_file() 
     file.rename(moved)
     file.symlink_to(moved)
     collection = make_ready()
-    prove_archive(collection_id=collection.pk)
-    assert_page_says(collection, "Download ZIP", "proven")
+    verify_archive(collection_id=collection.pk)
+    assert_page_says(collection, "Download ZIP", "verified")

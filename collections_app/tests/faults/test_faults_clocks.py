@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings as conf
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from collections_app.builds.build import build_claimed, build_collection
-from collections_app.builds.lease import claim_collection
-from collections_app.models import Collection
+from collections_app.builds.lease import claim_build
+from collections_app.models import Build, Collection
 from collections_app.services import expire_collection, rebuild_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
@@ -59,14 +60,18 @@ def test_a_sweep_by_another_clock_leaves_a_build_alone(
     celery_worker_process: WorkerProcess, clock: timedelta
 ) -> None:
     make_many_files(files=50)
-    collection = make_collection("", announce=False)
+    collection = make_collection("", notify=False)
     with held_build(collection) as hold:
         before = partial_files()
         run_elsewhere(SWEEP, clock=clock)
         assert partial_files() == before, "it is still being written"
         hold.release()
         wait_for_end(collection)
-    assert (collection.status, collection.error_message, collection.attempts) == ("ready", "", 1)
+    assert (collection.status, collection.error_message, collection.last_build.attempts) == (
+        "ready",
+        "",
+        1,
+    )
     assert len(read_archive(collection)) == 55
     assert_nothing_is_left_over()
 
@@ -77,26 +82,26 @@ def test_a_worker_with_another_clock_builds_like_any_other(
 ) -> None:
     """And what it writes keeps nobody waiting: leases are written by the database's clock."""
     make_many_files(files=50)
-    collection = make_collection("", announce=False)
+    collection = make_collection("", notify=False)
     celery_worker_process.restart(**moved_clock(clock))
     with held_build(collection):
-        started_at = Collection.objects.get(pk=collection.pk).started_at
+        started_at = collection.last_build.started_at
         assert started_at is not None
         assert abs(started_at - timezone.now() - clock) < HOUR / 2, "its clock is moved indeed"
-        assert claim_collection(collection_id=collection.pk) is None
-        assert sweep_collections()["queued"] == 0
+        assert claim_build(collection_id=collection.pk) is None
+        assert sweep_collections()["enqueued"] == 0
     wait_for_end(collection)
-    assert (collection.status, collection.attempts) == ("ready", 1)
+    assert (collection.status, collection.last_build.attempts) == ("ready", 1)
     assert_page_says(collection, "Download ZIP")
     assert_nothing_is_left_over()
 
 
 def shift(collection: Collection, by: timedelta) -> None:
-    """All times of a row, as they look after the clock of everything was moved by ``-by``."""
-    collection.refresh_from_db()
-    names = ("queued_at", "lease_expires_at", "started_at", "finished_at", "expires_at")
-    moved = {name: getattr(collection, name) + by for name in names if getattr(collection, name)}
-    Collection.objects.filter(pk=collection.pk).update(**moved)
+    """All its times, as they look after the clock of everything was moved by ``-by``."""
+    names = ("queued_at", "notified_at", "lease_expires_at", "started_at", "finished_at")
+    Build.objects.filter(collection=collection).update(**{name: F(name) + by for name in names})
+    mine = Collection.objects.filter(pk=collection.pk)
+    mine.update(**{name: F(name) + by for name in ("finished_at", "expires_at")})
     collection.refresh_from_db()
 
 
@@ -106,8 +111,8 @@ def test_a_queued_collection_is_told_of_again_after_a_jump(by: timedelta) -> Non
     collection = make_collection("")
     shift(collection, by)
     assert_page_says(collection, "Next in the queue", "Cancel the build")
-    assert sweep_collections()["queued"] == 1
-    assert sweep_collections()["queued"] == 0
+    assert sweep_collections()["enqueued"] == 1
+    assert sweep_collections()["enqueued"] == 0
     build_collection(collection_id=collection.pk)
     collection.refresh_from_db()
     assert collection.status == "ready"
@@ -118,13 +123,13 @@ def test_a_lease_of_another_time_is_nobodys(by: timedelta) -> None:
     """Its worker has died, and would else have been believed alive for an hour."""
     make_dataset()
     collection = make_collection("")
-    dead = claim_collection(collection_id=collection.pk)
+    dead = claim_build(collection_id=collection.pk)
     assert dead is not None
     shift(collection, by)
-    assert sweep_collections()["queued"] == 1
+    assert sweep_collections()["enqueued"] == 1
     build_collection(collection_id=collection.pk)
     collection.refresh_from_db()
-    assert (collection.status, collection.attempts) == ("ready", 2)
+    assert (collection.status, collection.last_build.attempts) == ("ready", 2)
     assert_nothing_is_left_over()
 
 
@@ -132,13 +137,13 @@ def test_a_lease_of_another_time_is_nobodys(by: timedelta) -> None:
 def test_a_build_that_lives_through_a_jump_ends_well(by: timedelta) -> None:
     make_dataset()
     collection = make_collection("")
-    claim = claim_collection(collection_id=collection.pk)
+    claim = claim_build(collection_id=collection.pk)
     assert claim is not None
     shift(collection, by)
     assert_page_says(collection, "Cancel the build")
     build_claimed(claim)
     collection.refresh_from_db()
-    assert (collection.status, collection.attempts) == ("ready", 1)
+    assert (collection.status, collection.last_build.attempts) == ("ready", 1)
     assert collection.expires_at is not None
     assert collection.expires_at > timezone.now() + timedelta(days=1)
     assert_nothing_is_left_over()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as conf
 
-from collections_app.builds.queue import announce_build
+from collections_app.builds.queue import enqueue_build
 from collections_app.models import Collection
 from collections_app.services import retry_collection
 from collections_app.tests.factories import files_in_archive_root, make_collection
@@ -42,7 +42,7 @@ def test_a_file_that_cannot_grow_in_the_middle_of_a_build(worker: WorkerProcess)
     # Its log is among the files of the worker.
     limit = worker.log_path.stat().st_size + 100_000
     make_many_files(files=FILES, size=2 * limit // FILES)
-    collection = make_collection("", announce=False)
+    collection = make_collection("", notify=False)
     with held_build(collection) as hold, file_size_limit(pool_of(worker), limit):
         hold.release()
         wait_for_end(collection)
@@ -53,7 +53,7 @@ def test_a_file_that_cannot_grow_in_the_middle_of_a_build(worker: WorkerProcess)
 
 
 def assert_failed_for_the_disk(collection: Collection) -> None:
-    assert (collection.status, collection.attempt_token) == ("failed", None)
+    assert (collection.status, collection.last_build.attempt_token) == ("failed", None)
     assert "disk is full" in collection.error_message
     assert files_in_archive_root() == []
     assert_page_says(collection, "disk is full. Nothing is lost", "Try again")
@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_before_the_build(worker: WorkerProcess, small_disk:
     worker.restart(ARCHIVE_RESERVE_BYTES="0")
     collection = make_pending()
     filler = fill_disk(small_disk, but=500_000)
-    announce_build(collection.pk)
+    enqueue_build(collection.pk)
     wait_for_end(collection)
     assert_page_says(collection, "no room for this archive", "Try again")
     filler.unlink()

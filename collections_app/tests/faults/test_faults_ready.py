@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from catalog.models import Dataset, Image
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
 from collections_app.services import expire_collection, rebuild_collection
 from collections_app.sweep import sweep_collections
@@ -53,11 +53,11 @@ def test_deleted_while_it_is_ready(
     assert_page_says(other, "Download ZIP")
 
 
-def test_deleted_while_its_archive_is_proven() -> None:
+def test_deleted_while_its_archive_is_verified() -> None:
     make_dataset()
     collection = make_ready()
     delete_only_it(collection)
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     assert files_in_archive_root() == []
 
 

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 from django.conf import settings as conf
 from django.db import connection
 
-from collections_app.builds.queue import announce_build
+from collections_app.builds.queue import enqueue_build
 from collections_app.services import cancel_build, retry_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
@@ -73,13 +73,13 @@ def test_kill_9_in_the_middle_of_a_build(
         kill(worker)
         (left,) = partial_files()
     collection.refresh_from_db()
-    assert (collection.status, collection.attempts) == ("pending", 1)
+    assert (collection.status, collection.last_build.attempts) == ("pending", 1)
     assert_page_says(collection, "Cancel the build")
 
     if not worker.is_alive:
         worker.start()
     let_lease_lapse(collection)
-    assert sweep_collections()["queued"] == 1
+    assert sweep_collections()["enqueued"] == 1
     wait_for_end(collection)
     assert left not in files_in_archive_root()
     assert_ready_after(collection, attempts=2)
@@ -94,11 +94,11 @@ def test_a_build_that_kills_every_worker_is_given_up_and_can_be_tried_again(
             kill_the_hand(worker)
         let_lease_lapse(collection)
     # The worker's last message comes back to the queue, but there have been attempts enough.
-    announce_build(collection.pk)
+    enqueue_build(collection.pk)
     swept = sweep_collections()
-    assert (swept["failed"], swept["queued"]) == (1, 0)
+    assert (swept["failed"], swept["enqueued"]) == (1, 0)
     collection.refresh_from_db()
-    assert (collection.status, collection.attempt_token) == ("failed", None)
+    assert (collection.status, collection.last_build.attempt_token) == ("failed", None)
     assert_page_says(collection, "its worker stopped before the end", "Try again")
 
     retry_collection(collection=collection)
@@ -123,7 +123,7 @@ def test_two_workers_that_are_given_the_same_task(
     collection = make_pending()
     first_log, second_log = LogSince(worker), LogSince(second_worker)
     with held_build(collection) as hold:
-        announce_build(collection.pk)
+        enqueue_build(collection.pk)
         wait_for(
             lambda: first_log.count("succeeded in") + second_log.count("succeeded in"),
             "the other worker to see that it is taken",
@@ -140,10 +140,10 @@ def test_two_workers_that_are_given_the_same_task(
 def test_a_task_that_is_delivered_again_and_again_builds_once(worker: WorkerProcess) -> None:
     collection, log = make_pending(), LogSince(worker)
     for _ in range(3):
-        announce_build(collection.pk)
+        enqueue_build(collection.pk)
     wait_for_end(collection)
     written = archive_file(collection.archive_path).stat()
-    announce_build(collection.pk)
+    enqueue_build(collection.pk)
     wait_for(lambda: log.num_received >= 5 and log.is_idle, "four builds and a proof to be done")
     assert archive_file(collection.archive_path).stat().st_mtime_ns == written.st_mtime_ns
     collection.refresh_from_db()
@@ -152,9 +152,9 @@ def test_a_task_that_is_delivered_again_and_again_builds_once(worker: WorkerProc
 
 def test_a_task_that_is_never_delivered(worker: WorkerProcess, settings: LazySettings) -> None:
     collection = make_pending()
-    assert sweep_collections()["queued"] == 0, "its news may still be on their way"
+    assert sweep_collections()["enqueued"] == 0, "its news may still be on their way"
     settings.BUILD_LEASE_SECONDS = 0.001
-    assert sweep_collections()["queued"] == 1
+    assert sweep_collections()["enqueued"] == 1
     settings.BUILD_LEASE_SECONDS = conf.BUILD_LAST_LEASE - conf.BUILD_HARD_LIMIT
     wait_for_end(collection)
     assert_ready_after(collection, attempts=1)
@@ -184,7 +184,7 @@ def test_a_build_that_is_cancelled_and_begun_again_before_its_worker_knows(
         cancel_build(collection=collection)
         retry_collection(collection=collection)
         collection.refresh_from_db()
-        assert collection.attempt_token is None
+        assert collection.last_build.attempt_token is None
         hold.release()
         wait_for(lambda: log.count("taken over while it was built"), "the first build to stop")
     wait_for_end(collection)

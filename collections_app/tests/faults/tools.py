@@ -25,8 +25,8 @@ from django.utils import timezone
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, dataset_folder, make_searchable
 from collections_app.builds.lease import RENEW_SECONDS
-from collections_app.builds.queue import announce_build
-from collections_app.models import Collection, Status
+from collections_app.builds.queue import enqueue_build
+from collections_app.models import Build, Collection, Status
 from collections_app.tests.factories import files_in_archive_root, make_collection, read_archive
 from medagg.testing.worker import WorkerProcess
 from vocab.tests.factories import LicenseFactory, ModalityFactory
@@ -73,7 +73,7 @@ def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Datas
 def make_pending() -> Collection:
     """A collection of ``FILES`` files that no worker has been told of."""
     make_many_files(files=FILES)
-    return make_collection("", announce=False)
+    return make_collection("", notify=False)
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -135,17 +135,17 @@ def assert_page_says(collection: Collection, *words: str) -> None:
 def assert_ready_after(collection: Collection, *, attempts: int) -> None:
     """Complete, offered on its page, and the only thing that is there."""
     assert (collection.status, collection.error_message) == ("ready", "")
-    assert collection.attempts == attempts
+    assert collection.last_build.attempts == attempts
     assert len(read_archive(collection)) == collection.num_files + TEXTS
     assert_nothing_is_left_over()
     assert_page_says(collection, "Download ZIP")
 
 
 def let_lease_lapse(*collections: Collection) -> None:
-    """As if a worker had given no sign of life for an hour."""
+    """As if a worker had not renewed its lease for an hour."""
     an_hour_ago = timezone.now() - timedelta(hours=1)
-    leased = Collection.objects.filter(attempt_token__isnull=False)
-    leased.filter(pk__in=[each.pk for each in collections]).update(lease_expires_at=an_hour_ago)
+    leased = Build.objects.filter(attempt_token__isnull=False)
+    leased.filter(collection__in=collections).update(lease_expires_at=an_hour_ago)
 
 
 _STOPPED = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
@@ -164,7 +164,7 @@ class Hold:
     def open_at_first_image(self, collection: Collection) -> None:
         """Let the build go on until the first of its images is written, and no further."""
         other = Hold()
-        row = f"collections_app_collection WHERE id = {collection.pk}"
+        row = f"collections_app_build WHERE collection_id = {collection.pk}"
         other._execute(f"SELECT FROM {row} FOR UPDATE")
         self.release()
         self._connection.close()
@@ -199,7 +199,7 @@ def held_build(collection: Collection) -> Iterator[Hold]:
     hold = Hold()
     try:
         hold.lock_images()
-        announce_build(collection.pk)
+        enqueue_build(collection.pk)
         wait_for(lambda: is_in_the_middle(collection), "the build to be in the middle")
         wait_for(hold.stops_somebody, "the build to ask for its files")
         time.sleep(UNTIL_PROGRESS_SECONDS)
@@ -211,7 +211,7 @@ def held_build(collection: Collection) -> Iterator[Hold]:
 def is_in_the_middle(collection: Collection) -> bool:
     """Whether a worker has it and its file is there."""
     collection.refresh_from_db()
-    return f"{collection.uuid}.{collection.attempt_token}.part" in partial_files()
+    return f"{collection.uuid}.{collection.last_build.attempt_token}.part" in partial_files()
 
 
 def pool_of(worker: WorkerProcess) -> int:

@@ -182,7 +182,7 @@ def test_an_output_that_exists_is_kept_unless_forced(tmp_path: Path) -> None:
     assert sha256(output) == Collection.objects.get().archive_sha256
 
 
-def test_bad_files_are_listed_and_can_be_left_out(tmp_path: Path) -> None:
+def test_bad_files_are_listed_and_can_be_excluded(tmp_path: Path) -> None:
     make_dataset(files=4)
     UserFactory(username="rosa")
     image_file(1).unlink()
@@ -198,7 +198,7 @@ def test_bad_files_are_listed_and_can_be_left_out(tmp_path: Path) -> None:
         assert any(name.endswith("/missing.csv") for name in archive.namelist())
 
 
-def test_bad_files_that_only_the_proof_finds_can_be_left_out_too(tmp_path: Path) -> None:
+def test_bad_files_that_only_the_proof_finds_can_be_excluded_too(tmp_path: Path) -> None:
     make_dataset(files=4)
     times = image_file(2).stat()
     image_file(2).write_bytes(image_file(2).read_bytes()[::-1])
@@ -224,7 +224,7 @@ def test_a_stopped_build_leaves_nothing_behind(number: signal.Signals, tmp_path:
     assert "Traceback" not in complained
     collection = Collection.objects.get()
     assert (collection.status, collection.error_message) == ("failed", CANCELLED)
-    assert collection.attempt_token is None
+    assert collection.last_build.attempt_token is None
     assert files_in_archive_root() == []
     assert list(tmp_path.iterdir()) == []
 

@@ -18,9 +18,9 @@ from django.test import Client
 from django.utils import timezone
 
 from collections_app import services
-from collections_app.models import Collection
+from collections_app.models import Collection, Reason
 from collections_app.notices import mail as notices
-from collections_app.notices.mail import find_due_mails, tell_due_owners, tell_owner
+from collections_app.notices.mail import find_due_mails, send_due_mails, send_mail_once
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, change
 
@@ -103,7 +103,7 @@ def test_the_owner_of_a_ready_collection_is_told_what_and_where(
     settings.DEFAULT_FROM_EMAIL = "medagg@example.org"
     collection = ready(owner, archive_size=12_300_000, title="Lungs & <hearts>")
     assert find_due_mails() == [collection.pk]
-    tell_due_owners()
+    send_due_mails()
     mail, text = mailbox.read()
     assert mail["To"] == "owner@example.org"
     assert mail["From"] == "medagg@example.org"
@@ -122,7 +122,7 @@ def test_the_owner_of_a_ready_collection_is_told_what_and_where(
 
 def test_of_a_failed_one_the_reason_and_what_can_be_done(owner: Any, mailbox: Mailbox) -> None:
     collection = failed(owner, error_message="3 files aren't as the catalog says.")
-    tell_owner(collection_id=collection.pk)
+    send_mail_once(collection_id=collection.pk)
     mail, text = mailbox.read()
     assert mail["Subject"] == "“My rays” could not be built"
     assert "Reason: 3 files aren't as the catalog says." in text
@@ -133,8 +133,8 @@ def test_of_a_failed_one_the_reason_and_what_can_be_done(owner: Any, mailbox: Ma
 def test_it_is_sent_once_however_often_it_is_asked(owner: Any, mailbox: Mailbox) -> None:
     collection = ready(owner)
     for _ in range(3):
-        tell_owner(collection_id=collection.pk)
-        tell_due_owners()
+        send_mail_once(collection_id=collection.pk)
+        send_due_mails()
     assert len(mailbox.mails) == 1
     assert not due(collection)
 
@@ -142,7 +142,7 @@ def test_it_is_sent_once_however_often_it_is_asked(owner: Any, mailbox: Mailbox)
 @pytest.mark.parametrize("title", ["two\nlines", "two\r\nBcc: all@example.org", "two\tlines"])
 def test_a_title_makes_no_header(owner: Any, mailbox: Mailbox, title: str) -> None:
     collection = change(ready(owner), title=title)
-    tell_owner(collection_id=collection.pk)
+    send_mail_once(collection_id=collection.pk)
     mail, _ = mailbox.read()
     assert mail["Bcc"] is None
     assert mail["To"] == "owner@example.org"
@@ -154,11 +154,11 @@ def test_a_server_that_refuses_is_asked_again_later(
 ) -> None:
     collection = ready(owner)
     mailbox.answer = "451 the disk is full"
-    tell_due_owners()
+    send_due_mails()
     assert due(collection)
     assert "the mail was not taken" in caplog.text
     mailbox.answer = "250 taken"
-    tell_due_owners()
+    send_due_mails()
     assert not due(collection)
     mailbox.read()
 
@@ -168,10 +168,10 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(
 ) -> None:
     collection = ready(owner)
     mailbox.answer_to_address = "450 the mailbox is busy"
-    tell_due_owners()
+    send_due_mails()
     assert due(collection)
     mailbox.answer_to_address = "550 nobody of that name"
-    tell_due_owners()
+    send_due_mails()
     assert not due(collection)
 
 
@@ -183,7 +183,7 @@ def test_a_server_that_does_not_answer_is_not_asked_for_each_mail(
     monkeypatch.setattr(notices, "SMTP_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.EMAIL_PORT = silent.getsockname()[1]
-        tell_due_owners()
+        send_due_mails()
         silent.settimeout(1)
         silent.accept()[0].close()
         silent.settimeout(0.1)
@@ -203,9 +203,9 @@ def test_a_time_limit_in_the_middle_loses_no_mail(
     with monkeypatch.context() as patched:
         patched.setattr("django.core.mail.EmailMessage.send", strike)
         with pytest.raises(SoftTimeLimitExceeded):
-            tell_due_owners()
+            send_due_mails()
     assert due(collection)
-    tell_due_owners()
+    send_due_mails()
     mailbox.read()
 
 
@@ -214,10 +214,10 @@ def test_a_server_that_is_not_there_is_asked_again_later(
 ) -> None:
     collection = ready(owner)
     port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
-    tell_due_owners()
+    send_due_mails()
     assert due(collection)
     settings.EMAIL_PORT = port
-    tell_due_owners()
+    send_due_mails()
     mailbox.read()
 
 
@@ -227,7 +227,7 @@ def test_an_address_that_is_none_keeps_nobody_else_waiting(
 ) -> None:
     bad = ready(UserFactory(username="odd", email=address))
     good = ready(owner)
-    tell_due_owners()
+    send_due_mails()
     mail, _ = mailbox.read()
     assert mail["To"] == "owner@example.org"
     assert (due(bad), due(good)) == (False, False)
@@ -238,7 +238,7 @@ def test_after_a_day_it_is_given_up(
     owner: Any, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = ready(owner, finished_at=timezone.now() - timedelta(hours=25))
-    tell_due_owners()
+    send_due_mails()
     assert mailbox.mails == []
     assert not due(collection)
     assert "given up" in caplog.text
@@ -250,15 +250,15 @@ def test_nobody_is_written_to_who_cannot_read_it(
 ) -> None:
     collection = ready(owner)
     type(owner).objects.filter(pk=owner.pk).update(**values)
-    tell_due_owners()
+    send_due_mails()
     assert mailbox.mails == []
     assert not due(collection)
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 def test_who_cancels_gets_no_mail(owner: Any, mailbox: Mailbox) -> None:
-    failed(owner, error_message=services.CANCELLED)
-    tell_due_owners()
+    failed(owner, error_message=services.CANCELLED, reason=Reason.CANCELLED)
+    send_due_mails()
     assert mailbox.mails == []
 
 
@@ -268,9 +268,9 @@ def test_nothing_is_sent_while_it_is_built_again_or_when_it_is_gone(
     collection = make_collection("", user=owner, wants_mail=True)
     change(collection, mail_is_due=True)
     assert find_due_mails() == []
-    tell_owner(collection_id=collection.pk)
+    send_mail_once(collection_id=collection.pk)
     assert due(collection), "its end will be told"
-    tell_owner(collection_id=0)
+    send_mail_once(collection_id=0)
     assert mailbox.mails == []
 
 

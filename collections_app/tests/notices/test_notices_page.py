@@ -129,10 +129,10 @@ def test_whom_the_operator_cancels_is_told_why(client: Client, owner: Any) -> No
 def test_an_archive_that_proves_bad_is_told_even_after_it_was_ready(
     client: Client, owner: Any
 ) -> None:
-    collection = as_ready(build(client), archive_sha256="")
+    collection = as_ready(build(client), verified_at=None)
     assert len(news(client)) == 1
     as_failed(
-        collection, archive_path="", archive_size=None, archive_sha256="",
+        collection, archive_path="", archive_size=None, archive_sha256="", verified_at=None,
         finished_at=timezone.now() + timedelta(seconds=1),
     )  # fmt: skip
     (text,) = news(client)

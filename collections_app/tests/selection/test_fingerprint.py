@@ -10,7 +10,7 @@ from django.db import DataError, ProgrammingError, connection
 from catalog.models import Dataset, Image, ImageProfile
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from collections_app.builds.build import build_collection
-from collections_app.builds.verification import prove_archive
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem
 from collections_app.selection import copying, summary
 from collections_app.selection import fingerprint as frozen
@@ -59,7 +59,7 @@ def test_names_that_another_system_cannot_hold_are_made_safe_and_unique() -> Non
     assert all(name in sums for name in names)
     assert '"images/rays/a b/c,d.png"' in metadata
     assert content["images/rays/a/X-2.png"] == b"a/X.png"
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     assert collection.archive_sha256, collection.error_message
 
@@ -92,7 +92,7 @@ def test_the_fingerprint_follows_from_every_part(monkeypatch: pytest.MonkeyPatch
         note()
         setattr(collection, field, kept)
     item = collection.items.get()
-    CollectionItem.objects.filter(pk=item.pk).update(problem="gone", is_left_out=True)
+    CollectionItem.objects.filter(pk=item.pk).update(problem="gone", is_excluded=True)
     note()
     CollectionItem.objects.filter(pk=item.pk).update(problem="bad")
     note()

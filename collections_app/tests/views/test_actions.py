@@ -9,14 +9,14 @@ from django.test import Client
 from collections_app import services
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
-from collections_app.tests.states import as_failed, as_ready, as_running, change
+from collections_app.tests.states import as_expired, as_failed, as_ready, as_running
 
 pytestmark = pytest.mark.django_db
 
 POST_ONLY = ("retry/", "rebuild/", "extend/")
 ASK_FIRST = ("build-without/", "cancel/", "expire/", "delete/")
 READ_ONLY = (
-    "", "status/", "download/", "problems/", "problems.csv", "left-out/", "left-out.csv",
+    "", "status/", "download/", "problems/", "problems.csv", "excluded/", "excluded.csv",
 )  # fmt: skip
 STATES: dict[str, Any] = {
     "pending": lambda collection: collection,
@@ -24,7 +24,7 @@ STATES: dict[str, Any] = {
     "ready": as_ready,
     "failed": lambda collection: as_failed(collection, num_bad=2),
     "cancelled": lambda collection: as_failed(collection, error_message=services.CANCELLED),
-    "expired": lambda collection: change(collection, status="expired"),
+    "expired": as_expired,
 }
 
 
@@ -166,18 +166,18 @@ def test_leaving_files_out_says_what_that_means_first(client: Client, owner: Any
         assert fact in question, fact
     client.post(path, {"expected": "1"})
     collection.refresh_from_db()
-    assert (collection.status, collection.num_images, collection.num_left_out) == ("pending", 3, 1)
+    assert (collection.status, collection.num_images, collection.num_excluded) == ("pending", 3, 1)
 
 
 @pytest.mark.parametrize("sent", [{}, {"expected": "1"}, {"expected": "x"}])
-def test_other_files_than_were_shown_are_not_left_out(
+def test_other_files_than_were_shown_are_not_excluded(
     client: Client, owner: Any, sent: dict[str, str]
 ) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     response = client.post(f"/collections/{collection.uuid}/build-without/", sent, follow=True)
     assert "Other files are bad by now: 2." in read(response)
     collection.refresh_from_db()
-    assert (collection.status, collection.num_left_out) == ("failed", 0)
+    assert (collection.status, collection.num_excluded) == ("failed", 0)
 
 
 def test_an_archive_without_any_image_is_not_built(client: Client, owner: Any) -> None:

@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.builds.build import build_collection
-from collections_app.builds.lease import claim_collection
-from collections_app.builds.verification import prove_archive
-from collections_app.models import Collection
+from collections_app.builds.lease import claim_build
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, as_running, change
@@ -160,13 +160,13 @@ def test_a_ready_page_offers_the_download_and_says_what_is_in_it(
     assert status_of(html) == "ready"
     assert f"/collections/{collection.uuid}/download/" in html
     assert collection.fingerprint in html
-    assert "being computed, and every file proven" in html
+    assert "being computed while every file is verified" in html
     assert 'hx-trigger="every 1s"' in html
-    prove_archive(collection_id=collection.pk)
+    verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     html = get(client, f"/collections/{collection.uuid}/")
     assert collection.archive_sha256 in html
-    assert ">proven</span>" in html
+    assert ">verified</span>" in html
     assert "being computed" not in html
     assert 'hx-trigger="every' not in html
 
@@ -174,8 +174,8 @@ def test_a_ready_page_offers_the_download_and_says_what_is_in_it(
 def test_a_pending_page_asks_for_news_and_shows_progress(client: Client, owner: Any) -> None:
     make_dataset()
     collection = make_collection("", user=owner)
-    claim_collection(collection_id=collection.pk)
-    Collection.objects.filter(pk=collection.pk).update(progress_bytes=collection.num_bytes // 2)
+    claim_build(collection_id=collection.pk)
+    Build.objects.update(progress_bytes=collection.num_bytes // 2)
     html = get(client, f"/collections/{collection.uuid}/status/")
     assert status_of(html) == "pending"
     assert "data-progress" in html
@@ -202,7 +202,7 @@ def test_a_failed_page_names_the_files_and_offers_two_ways_on(client: Client, ow
     assert status_of(html) == "ready"
     assert "missing.csv" in html
     assert "1 image left out" in html
-    assert "rays-001" in get(client, f"{path}left-out/")
+    assert "rays-001" in get(client, f"{path}excluded/")
 
 
 def test_an_expired_collection_can_be_built_again(client: Client, owner: Any) -> None:
@@ -258,11 +258,11 @@ def test_no_link_to_a_file_hides_what_the_answer_says(client: Client, owner: Any
     make_dataset()
     is_ready = as_ready(make_collection("", user=owner))
     failed = as_failed(make_collection("", user=owner), num_bad=2)
-    failed.items.filter(position=1).update(is_left_out=True)
-    change(failed, provenance={**failed.provenance, "left_out": 1})
+    failed.items.filter(position=1).update(is_excluded=True)
+    change(failed, provenance={**failed.provenance, "excluded": 1})
     pages = [
         is_ready.get_absolute_url(),
-        *(f"{failed.get_absolute_url()}{tail}" for tail in ("", "problems/", "left-out/")),
+        *(f"{failed.get_absolute_url()}{tail}" for tail in ("", "problems/", "excluded/")),
         f"{failed.get_absolute_url()}build-without/",
     ]
     links = [link for path in pages for link in FILE_LINK.findall(get(client, path))]
@@ -314,7 +314,7 @@ def test_a_message_goes_when_the_build_has_ended_and_others_stay(
     as_running(collection)
     expect(page.locator("#status")).to_contain_text("is being written", timeout=10_000)
     expect(messages).to_contain_text("The archive is being built again.")
-    as_failed(collection, attempt_token=None, lease_expires_at=None)
+    as_failed(collection)
     expect(page.locator('[data-status="failed"]')).to_be_visible(timeout=10_000)
     expect(messages).not_to_contain_text("The archive is being built again.")
     expect(messages).to_contain_text("“Another” is ready.")
@@ -327,10 +327,10 @@ def test_ticks_are_kept_over_pages_and_sign_in(client: Client) -> None:
     make_dataset()
     one, two, three, *_ = Image.objects.order_by("pk").values_list("pk", flat=True)
     client.post(
-        "/collections/picked/", {"shown": [one, two], "image": [one, two], "next": "/images/"}
+        "/collections/basket/", {"shown": [one, two], "image": [one, two], "next": "/images/"}
     )
-    client.post("/collections/picked/", {"shown": [three], "image": [three], "next": "/images/"})
-    client.post("/collections/picked/", {"shown": [one, two], "image": [two], "next": "/images/"})
+    client.post("/collections/basket/", {"shown": [three], "image": [three], "next": "/images/"})
+    client.post("/collections/basket/", {"shown": [one, two], "image": [two], "next": "/images/"})
     client.force_login(UserFactory(username="owner"))
     html = get(client, "/images/")
     assert f"image={two},{three}" in html.replace("%2C", ",")
@@ -347,23 +347,23 @@ def test_too_many_ticks_are_refused_and_nothing_is_lost(
     monkeypatch.setattr("collections_app.selection.basket.MAX_PICKED_IMAGES", 2)
     make_dataset()
     ids = list(Image.objects.values_list("pk", flat=True))
-    client.post("/collections/picked/", {"shown": ids[:2], "image": ids[:2]})
-    response = client.post("/collections/picked/", {"shown": ids, "image": ids}, follow=True)
+    client.post("/collections/basket/", {"shown": ids[:2], "image": ids[:2]})
+    response = client.post("/collections/basket/", {"shown": ids, "image": ids}, follow=True)
     assert "At most 2 images can be picked" in response.content.decode()
-    assert client.session["picked_images"] == sorted(ids[:2])
+    assert client.session["basket_images"] == sorted(ids[:2])
 
 
 def test_unknown_and_odd_ids_are_not_picked(client: Client) -> None:
     make_dataset(files=1)
-    client.post("/collections/picked/", {"image": ["999999", "-1", "x", "²", "1" * 30]})
-    assert client.session["picked_images"] == []
+    client.post("/collections/basket/", {"image": ["999999", "-1", "x", "²", "1" * 30]})
+    assert client.session["basket_images"] == []
 
 
 def test_picking_leads_only_to_our_own_pages(client: Client) -> None:
-    response = client.post("/collections/picked/", {"next": "https://evil.example/"})
+    response = client.post("/collections/basket/", {"next": "https://evil.example/"})
     assert response.headers["Location"] == "/images/"
     for odd in ("foo", "1", "%00"):
-        assert client.post("/collections/picked/", {"next": odd}).status_code == 302
+        assert client.post("/collections/basket/", {"next": odd}).status_code == 302
 
 
 def test_a_time_that_has_passed_ends_the_download_at_once(client: Client, owner: Any) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
-from collections_app.tests.states import as_failed, as_ready, as_running, change
+from collections_app.tests.states import as_failed, as_ready, as_running, change_build
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -37,10 +37,10 @@ def test_the_page_follows_the_build_and_keeps_the_focus(page: Page, at: Any, own
     bar = page.get_by_label("Progress of the build")
     expect(bar).to_have_attribute("value", "30")
     page.get_by_role("link", name="Cancel the build").focus()
-    change(collection, progress_bytes=int(0.9 * collection.num_bytes), progress_images=2)
+    change_build(collection, progress_bytes=int(0.9 * collection.num_bytes), progress_images=2)
     expect(page.locator("#status")).to_contain_text("2 of 3 images", timeout=5000)
     expect(page.get_by_role("link", name="Cancel the build")).to_be_focused()
-    as_ready(collection, attempt_token=None, lease_expires_at=None)
+    as_ready(collection)
     expect(page.get_by_role("link", name="Download ZIP")).to_be_visible(timeout=5000)
     expect(page.locator("#announcer")).to_have_text("The collection is ready.")
 

@@ -14,7 +14,7 @@ import redis
 from django.conf import settings
 
 from medagg.tests.deploy.compose import ROOT, fill_in, read_services
-from medagg.worker_heartbeat import KEY
+from medagg.worker_heartbeat import QUEUES, heartbeat_key
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -29,10 +29,10 @@ ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def forget_worker() -> Iterator[None]:
-    """A worker's sign of life outlasts it by some seconds, in which others test /readyz/."""
+    """A worker's heartbeats outlast it by some seconds, in which others test /readyz/."""
     yield
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete(KEY)
+        client.delete(*map(heartbeat_key, QUEUES))
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def becomes_healthy(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["worker", "beat"])
+@pytest.mark.parametrize("name", ["worker", "builder", "beat"])
 def test_service_is_healthy_while_it_runs(name: str, tmp_path: Path) -> None:
     with run_service(name, tmp_path) as process:
         assert becomes_healthy(name), (tmp_path / f"{name}.log").read_text(encoding="utf-8")

@@ -191,7 +191,12 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
 
 @pytest.mark.parametrize(
     ("name", "program"),
-    [("web", "-m gunicorn"), ("worker", "celery -A medagg worker"), ("beat", "medagg beat")],
+    [
+        ("web", "-m gunicorn"),
+        ("worker", "--queues default"),
+        ("builder", "--queues builds,verify"),
+        ("beat", "medagg beat"),
+    ],
 )
 def test_the_death_of_one_process_ends_all_and_names_it(
     make_site: Callable[..., Site], name: str, program: str

@@ -1,0 +1,103 @@
+"""How a build ends: the build and its collection change together, in one transaction.
+
+Whoever changes both locks the collection first, so that no two wait for each other.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from collections_app.builds.expiry import lifetime
+from collections_app.models import Build, Collection, Reason, Status
+from collections_app.querysets import BuildQuerySet, CollectionQuerySet
+
+NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None, "archive_sha256": "",
+                              "verified_at": None}  # fmt: skip
+NO_CLAIM: dict[str, Any] = {"attempt_token": None, "lease_expires_at": None}
+
+
+def finish_build(
+    *, collection: Collection, token: UUID, path: str, size: int, fingerprint: str
+) -> bool:
+    """Make the collection ready with its archive; False if the claim does not hold any more.
+
+    ``path`` is relative to ``ARCHIVE_ROOT``, ``size`` in bytes.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        _lock(collection)
+        finished = Build.objects.claimed_by(token).update(
+            finished_at=now,
+            notified_at=now,
+            progress_images=collection.num_images,
+            progress_bytes=collection.num_bytes,
+            **NO_CLAIM,
+        )
+        if finished:
+            Collection.objects.filter(pk=collection.pk).update(
+                **NO_ARCHIVE | {"status": Status.READY, "archive_path": path, "archive_size": size},
+                fingerprint=fingerprint,
+                expires_at=now + lifetime(),
+                mail_is_due=F("wants_mail"),
+                finished_at=now,
+                updated_at=now,
+            )
+    return bool(finished)
+
+
+def fail_build(
+    *,
+    collection: Collection,
+    builds: BuildQuerySet,
+    reason: Reason,
+    message: str,
+    mails_owner: bool = True,
+) -> bool:
+    """Fail the collection's build if it is one of ``builds``; False if it is not any more.
+
+    ``message`` says on the collection's page what happened and what to do.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        _lock(collection)
+        mine = builds.unfinished().filter(collection=collection)
+        failed = mine.update(finished_at=now, reason=reason, **NO_CLAIM)
+        if failed:
+            values = _failed_values(message, now, mails_owner=mails_owner)
+            Collection.objects.filter(pk=collection.pk).update(**values)
+    return bool(failed)
+
+
+def fail_archive(*, collection: Collection, reason: Reason, message: str) -> bool:
+    """Fail a ready collection whose archive is bad; False if it has another archive by now."""
+    with transaction.atomic():
+        if not with_same_archive(collection).update(**_failed_values(message, timezone.now())):
+            return False
+        Build.objects.filter(pk=collection.last_build.pk).update(reason=reason)
+    return True
+
+
+def with_same_archive(collection: Collection) -> CollectionQuerySet:
+    """The collection, as long as it is ready with the archive that it had."""
+    ready: CollectionQuerySet = Collection.objects.filter(pk=collection.pk, status=Status.READY)
+    return ready.filter(archive_path=collection.archive_path)
+
+
+def _lock(collection: Collection) -> None:
+    Collection.objects.select_for_update().filter(pk=collection.pk).values_list("pk").first()
+
+
+def _failed_values(message: str, now: datetime, *, mails_owner: bool = True) -> dict[str, Any]:
+    return {
+        "status": Status.FAILED,
+        "error_message": message,
+        "finished_at": now,
+        "expires_at": None,
+        "mail_is_due": F("wants_mail") if mails_owner else False,
+        "updated_at": now,
+        **NO_ARCHIVE,
+    }
