@@ -1,15 +1,16 @@
 """Catalog entries: what a publisher states about a dataset, from TOML files and from sources."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ValidationError
+import pydantic
 from django.db import transaction
 
+from catalog.importers.entries import PublishedEntry
+from catalog.importers.tables.toml_section import describe_errors
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
@@ -21,7 +22,6 @@ PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_im
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
-FIELDS = ("slug", "formerly", *PLAIN_FIELDS, *ONE_TERM, *MANY_TERMS)
 # They follow from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
@@ -59,13 +59,14 @@ def add_missing_datasets(*, entries: Sequence[Mapping[str, Any]]) -> tuple[int, 
 def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
     """Create or update the dataset of an entry, its terms included, and make it findable.
 
-    ``entry`` has the keys of ``FIELDS``; all but ``slug`` and, at first, ``title`` may be missing
-    and then stay as they are. Terms are given by code or in any spelling. A field that a curator
-    changed since the last import is left alone, and so are numbers that are counted from images.
-    An entry that brings nothing new writes nothing.
+    ``entry`` has the keys of ``PublishedEntry``; all but ``slug`` and, at first, ``title`` may be
+    missing and then stay as they are. Terms are given by code or in any spelling. A field that a
+    curator changed since the last import is left alone, and so are numbers that are counted from
+    images. An entry that brings nothing new writes nothing.
 
     Raises:
-        BadEntry: a LookupError; a field or a term is unknown, or a word means several terms.
+        BadEntry: a LookupError; a field or a term is unknown, a value has another type, or a word
+            means several terms.
         UnsafePath: ``local_path`` lies outside the dataset folders.
         ValidationError: a field does not hold what it should.
     """
@@ -96,44 +97,32 @@ def _update(dataset: Dataset, slug: str, wanted: dict[str, Any]) -> Change:
 
 def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry's fields but the slug, checked, as they are remembered: terms by code."""
-    _check_names(entry)
-    given = {name: value for name, value in entry.items() if value is not None}
-    where = f"dataset “{entry['slug']}”"
-    wanted = {name: _read_plain(name, given[name]) for name in PLAIN_FIELDS if name in given}
+    where = f"dataset “{entry.get('slug', '')}”"
+    given = _check_entry(where, entry)
+    wanted = {name: given[name] for name in PLAIN_FIELDS if name in given}
     if wanted.get("local_path"):
         resolve_dataset_root(wanted["local_path"])
     for name in ONE_TERM.keys() & given.keys():
         codes = _find_codes(where, name, ONE_TERM[name], [given[name]] if given[name] else [])
         wanted[name] = codes[0] if codes else ""
     for name in MANY_TERMS.keys() & given.keys():
-        if isinstance(given[name], str):
-            raise BadEntry(f'The {where}: write {name} as a list: ["{given[name]}"].')
         wanted[name] = sorted(set(_find_codes(where, name, MANY_TERMS[name], given[name])))
     return wanted
 
 
-def _check_names(entry: Mapping[str, Any]) -> None:
-    if not entry.get("slug"):
-        raise BadEntry("The dataset needs a slug: a short name for URLs, such as “my-dataset”.")
-    for name in entry:
-        if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
-            meant = f"Is “{near[0]}” meant?" if near else f"There are: {', '.join(FIELDS)}."
-            raise BadEntry(f"The dataset “{entry['slug']}” has no field “{name}”. {meant}")
-
-
-def _read_plain(name: str, value: Any) -> Any:
-    field: Any = Dataset._meta.get_field(name)
+def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, without spaces around it."""
+    given = {name: value for name, value in entry.items() if value is not None}
     try:
-        value = field.to_python(value)
-    except ValidationError as error:
-        raise ValidationError({name: error.messages}) from error
-    return value.strip() if isinstance(value, str) else value
+        checked = PublishedEntry.model_validate(given).model_dump(exclude_unset=True)
+    except pydantic.ValidationError as error:
+        raise BadEntry(describe_errors(error, PublishedEntry, f"The {where}")) from error
+    return {k: value.strip() if isinstance(value, str) else value for k, value in checked.items()}
 
 
 def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -> list[str]:
     """The code of the one active term that each word means; raises BadEntry."""
-    found = find_terms(vocabulary, [str(word) for word in words])
+    found = find_terms(vocabulary, words)
     for word, terms in found.items():
         if not terms:
             raise BadEntry(

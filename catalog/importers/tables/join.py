@@ -6,7 +6,7 @@ from pathlib import Path
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
-from catalog.importers.tables.specs import TableSpec
+from catalog.importers.tables.specs import JoinSpec, TableSpec
 from catalog.importers.tables.templates import Cells, Getter, Header, compile_value
 
 _WILD = frozenset("*?[")
@@ -17,12 +17,12 @@ def find_tables(home: Path, spec: TableSpec) -> list[Table]:
 
     Raises `SourceError` when there is none, unless it is optional.
     """
-    for pattern in spec.patterns:
+    for pattern in spec.path:
         if paths := _find_paths(home, pattern):
-            return [Table(home, path, spec.how) for path in paths]
+            return [Table(home, path, spec) for path in paths]
     if spec.optional:
         return []
-    names = " or ".join(spec.patterns)
+    names = " or ".join(spec.path)
     raise SourceError(
         f"There is no {names} in {home}. Put the table there, or correct its path in the "
         "description."
@@ -56,7 +56,7 @@ class Join:
     Raises `SourceError` when its file is missing, unless it is optional.
     """
 
-    def __init__(self, home: Path, spec: TableSpec) -> None:
+    def __init__(self, home: Path, spec: JoinSpec) -> None:
         self.spec = spec
         self._tables = find_tables(home, spec)
         self.header = self._tables[0].header if self._tables else ()
@@ -86,7 +86,7 @@ class Join:
         return self._rows.get(key) or [""] * len(self.header)
 
 
-def _make_get_key(table: Table, spec: TableSpec) -> Getter:
+def _make_get_key(table: Table, spec: JoinSpec) -> Getter:
     index = {name: place for place, name in enumerate(table.header) if name}
     return compile_value(spec.key, Header(table.path, index))
 

@@ -1,13 +1,18 @@
 """Labels in the notations of published tables: separated words, lists, one column a label. Pure."""
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from catalog.importers.parsers import NotAList, clean, parse_list, parse_number, parse_share
 from catalog.importers.rows import LabelRow
-from catalog.importers.tables.templates import Cells, Header, Template, compile_raw
+from catalog.importers.tables.identifying import is_identifying
+from catalog.importers.tables.templates import Cells, Header, compile_raw
+from catalog.importers.tables.toml_section import Pairs, Section, Text, Texts, Value, one_of
 
 MAX_WORD = 120  # what a term's name holds
 FINDINGS = ("positive", "uncertain", "negative")  # the stronger first
@@ -55,41 +60,90 @@ def fold(text: str) -> str:
     return clean(text).casefold() if number is None else repr(number + 0.0)
 
 
-def _fold_all(*texts: str) -> frozenset[str]:
+def _fold_all(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(map(fold, texts))
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSpec:
+_USUAL_WORDS = {
+    "positive": _fold_all(("1", "true", "t", "yes", "y", "positive", "pos", "x")),
+    "negative": _fold_all(("0", "false", "f", "no", "n", "negative", "neg")),
+    "uncertain": _fold_all(("-1", "uncertain", "maybe", "possible")),
+}
+
+
+def _to_columns(value: Any) -> Any:
+    """A list of columns: each is its own label."""
+    is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return {each: each for each in value} if is_list else value
+
+
+def _check_columns(columns: Pairs) -> Pairs:
+    for column, word in columns.items():
+        if is_identifying(column) or not word.strip():
+            raise ValueError(f"the column “{column}” can be no label.")
+    return columns
+
+
+Finding = Annotated[Text, AfterValidator(one_of(FINDINGS))]
+
+
+class LabelSpec(Section):
     """One notation of labels. Either `words` or `columns` is given.
 
-    `words`: the cell, or text, that holds the words, parted by `separator`, or as a list.
-    `columns`: pairs of a column and its label; `values` says by a finding which cells mean it, and
-    `others` what every other cell means that is not empty ('': it cannot be read).
+    `words`: the cell, or text, that holds the words, parted by `separator`, or as a `list`.
+    `columns`: the label of each column. `positive`, `uncertain` and `negative` say which cells mean
+    it, and `others` what every other cell means that is not empty ('': it cannot be read).
     """
 
-    words: tuple[Template, ...] = ()
-    separator: str = ""
-    is_list: bool = False
-    finding: str = "positive"
-    confidence: tuple[Template, ...] = ()
-    columns: tuple[tuple[str, str], ...] = ()
-    positive: frozenset[str] = _fold_all("1", "true", "t", "yes", "y", "positive", "pos", "x")
-    negative: frozenset[str] = _fold_all("0", "false", "f", "no", "n", "negative", "neg")
-    uncertain: frozenset[str] = _fold_all("-1", "uncertain", "maybe", "possible")
-    others: str = ""
-    ignore: frozenset[str] = frozenset()
-    rename: dict[str, str] = field(default_factory=dict)
+    words: Value = ()
+    separator: Text = ""
+    is_list: bool = Field(False, alias="list")
+    finding: Finding = "positive"
+    confidence: Value = ()
+    columns: Annotated[Pairs, BeforeValidator(_to_columns), AfterValidator(_check_columns)] = {}
+    positive: Texts = ()
+    uncertain: Texts = ()
+    negative: Texts = ()
+    others: Finding = ""
+    ignore: Texts = ()
+    rename: Pairs = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.words) == bool(self.columns):
+            raise ValueError("give either words or columns.")
+        if self.is_list and self.separator:
+            raise ValueError("give either separator or list.")
+        for one, other in combinations(FINDINGS, 2):
+            if both := _fold_all(getattr(self, one)) & _fold_all(getattr(self, other)):
+                raise ValueError(f"{', '.join(sorted(both))} cannot mean both {one} and {other}.")
+        return self
+
+    @cached_property
+    def meanings(self) -> dict[str, str]:
+        """What cells mean: as told, and the usual words of a finding of which nothing is told."""
+        told = [each for each in FINDINGS if each in self.model_fields_set]
+        usual = {
+            word: finding
+            for finding, words in _USUAL_WORDS.items()
+            if finding not in told
+            for word in words
+        }
+        return usual | {word: each for each in told for word in _fold_all(getattr(self, each))}
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        return frozenset(map(str.casefold, self.ignore))
 
     @property
     def whole_columns(self) -> list[str]:
         """The columns that say nothing beside the labels."""
-        return [t.whole for t in self.words if t.whole] + [column for column, _ in self.columns]
+        return [t.whole for t in self.words if t.whole] + [*self.columns]
 
     def read_word(self, word: str) -> str:
         """The word as it is to be stored; '' for one to be left out. Raises `CellError`."""
         word = clean(word)
-        if word.casefold() in self.ignore:
+        if word.casefold() in self.ignored:
             return ""
         if len(word) > MAX_WORD:
             raise CellError("", word, f"A label is longer than {MAX_WORD} characters; is it one?")
@@ -98,9 +152,8 @@ class LabelSpec:
     def read_finding(self, text: str) -> str:
         """What a cell of a label's column says; '' for nothing. Raises `CellError`."""
         value = fold(text)
-        for finding in FINDINGS:
-            if value in getattr(self, finding):
-                return finding
+        if finding := self.meanings.get(value):
+            return finding
         if value and not self.others:
             raise CellError(
                 "",
@@ -141,7 +194,7 @@ def _strength(label: LabelRow) -> tuple[int, float]:
 
 # --- One column a label ---
 def _compile_columns(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]:
-    places = [(column, word, header.find(column)) for column, word in spec.columns]
+    places = [(column, word, header.find(column)) for column, word in spec.columns.items()]
     present = [(column, word, index) for column, word, index in places if index is not None]
     if not present:
         return lambda cells: ()

@@ -87,12 +87,12 @@ def _is_text(line: str) -> bool:
     return True
 
 
-def show(text: str) -> str:
+def show(text: str, longest: int = _SHOWN) -> str:
     """The start of a text, fit to be written anywhere: no character of it steers a terminal."""
-    shown = text[:_SHOWN].strip().encode(errors="replace").decode()
+    shown = text[:longest].strip().encode(errors="replace").decode()
     if shown.isprintable():
         return shown
-    return "".join(each if each.isprintable() else _escape(each) for each in shown)[:_SHOWN]
+    return "".join(each if each.isprintable() else _escape(each) for each in shown)[:longest]
 
 
 def _escape(character: str) -> str:

@@ -24,8 +24,9 @@ from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
-from catalog.importers.tables.specs import Description, ImageSpec, Value
+from catalog.importers.tables.specs import Description, ImageSpec
 from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
+from catalog.importers.tables.toml_section import Value
 
 MAX_SOURCE_ID = 255
 MAX_SUBJECT = 128

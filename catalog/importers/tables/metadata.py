@@ -1,7 +1,6 @@
 """What is kept of a row beside the fields of an image, for `metadata_json`. Pure."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from typing import Any
 
 from catalog.importers.parsers import (
@@ -12,8 +11,9 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.tables.identifying import is_bare_name, is_identifying
 from catalog.importers.tables.labels import Remembered
-from catalog.importers.tables.specs import Description, MetadataSpec, Value
+from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value
+from catalog.importers.tables.toml_section import Value
 
 _LARGEST_INTEGER = 2**53
 # The words that mean nothing are short: longer texts need no look.
@@ -39,7 +39,7 @@ class MetadataReader:
             for name, index in places
             if (convert := converts[name])
         ]
-        added: dict[str, Value] = {name: (template,) for name, template in spec.add}
+        added: dict[str, Value] = {name: (template,) for name, template in spec.add.items()}
         if view:
             added["view"] = view
         self._is_told = Remembered(_is_told)
@@ -98,7 +98,7 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
             told.add(value[0].whole)
     if description.many:
         told.update(description.many.columns)
-    told |= description.metadata.leave_out
+    told.update(description.metadata.leave_out)
     used = _find_used(description)
     told |= {name for name in header.index if is_bare_name(name) and name not in used}
     return [name for name in header.index if name not in told and not is_identifying(name)]
@@ -107,14 +107,14 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
 def _find_used(description: Description) -> set[str]:
     """The columns that the description names where it does not leave them out."""
     image, kept = description.image, description.metadata
-    given = (getattr(image, each.name) for each in fields(image))
+    given = (getattr(image, name) for name in ImageSpec.model_fields)
     values: list[Value] = [value for value in given if isinstance(value, tuple)]
     values.append(description.files.path)
     values += [value for spec in description.labels for value in (spec.words, spec.confidence)]
-    values += [value for spec in description.joins for value in (spec.key, spec.to)]
-    values.append(tuple(template for _, template in kept.add))
+    values += [value for spec in description.join for value in (spec.key, spec.to)]
+    values.append(tuple(kept.add.values()))
     used = {name for value in values for template in value for name in template.columns}
-    return used | kept.numbers | kept.lists
+    return used | {*kept.numbers, *kept.lists}
 
 
 def _find_converter(spec: MetadataSpec, name: str) -> Convert | None:

@@ -4,6 +4,7 @@ CSV, TSV and JSON Lines may be packed with gzip or stand alone in a ZIP; what a 
 is read from its first bytes, not from its name. Everything streams: memory stays flat. Pure.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -12,12 +13,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+from pydantic import AfterValidator
 
 from catalog.imaging.paths import UnsafePath, open_beneath
 from catalog.importers.rows import BadRow, SourceError
@@ -31,6 +33,7 @@ from catalog.importers.tables.json_lines import (
     write_text,
 )
 from catalog.importers.tables.lines import Lines, TableRow, show
+from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
 
 __all__ = ["FORMATS", "SourceError", "Table", "TableFormat", "TableRow"]
 
@@ -41,20 +44,41 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BATCH = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class TableFormat:
+def _check_encodings(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > 2:
+        raise ValueError("give one encoding, or two.")
+    for name in names:
+        if not _is_text_encoding(name):
+            raise ValueError(f"there is no text encoding “{name}”.")
+    return names or ("utf-8",)
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return bool(codecs.lookup(name)._is_text_encoding)
+    except (LookupError, ValueError):
+        return False
+
+
+def _check_delimiter(text: str) -> str:
+    if len(text) > 1 or text in ('"', "\n", "\r"):
+        raise ValueError("give one character that is no quote.")
+    return text
+
+
+class TableFormat(Section):
     """How a table is to be read; what is empty is found out.
 
-    `encodings`: a line that is not in the first is read in the second. `header` names the columns
+    `encoding`: a line that is not in the first is read in the second. `header` names the columns
     of a table that has no such line; `skip` lines stand before the header.
     """
 
-    format: str = ""
-    encodings: tuple[str, ...] = ("utf-8",)
-    delimiter: str = ""
-    header: tuple[str, ...] = ()
-    skip: int = 0
-    member: str = ""
+    format: Annotated[Text, AfterValidator(one_of(FORMATS))] = ""
+    encoding: Annotated[Texts, AfterValidator(_check_encodings)] = ("utf-8",)
+    delimiter: Annotated[Text, AfterValidator(_check_delimiter)] = ""
+    header: Texts = ()
+    skip: Count = 0
+    member: Text = ""
 
 
 class Table:
@@ -136,7 +160,7 @@ class Table:
             file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
         elif start.startswith(b"PK\x03\x04"):
             file = self._open_member(stack.enter_context(zipfile.ZipFile(raw)), stack)
-        encoding, *others = self._how.encodings
+        encoding, *others = self._how.encoding
         buffered = stack.enter_context(io.BufferedReader(cast("io.RawIOBase", file), 1 << 16))
         text = self._decode(buffered, encoding)
         lines = Lines(
@@ -145,8 +169,7 @@ class Table:
             encoding=encoding,
             second=others[0] if others else "",
         )
-        for _ in range(self._how.skip):
-            next(iter(lines), None)
+        for _ in islice(lines, self._how.skip):
             lines.forget()
         return lines
 

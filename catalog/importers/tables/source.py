@@ -58,11 +58,11 @@ class TableSource:
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
         self.entry: Mapping[str, Any] = _complete(description.entry, folder)
         self._description = description
-        self._joins = [Join(home, spec) for spec in description.joins]
+        self._joins = [Join(home, spec) for spec in description.join]
         finder = FileFinder(folder, description.files) if folder else None
         self._tables = [
             self._compile(WideTable(table, self._joins), finder)
-            for spec in description.tables
+            for spec in description.table
             for table in find_tables(home, spec)
         ]
         if not self._tables:

@@ -1,50 +1,107 @@
-"""What a `dataset.toml` says, checked; the keys are those of the file. Pure."""
+"""The sections of a `dataset.toml` as models; the fields are the keys of the file. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from catalog.importers.tables.labels import LabelSpec
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from catalog.importers.entries import DatasetEntry
+from catalog.importers.parsers import AGE_UNITS
+from catalog.importers.tables.labels import LabelSpec, fold
 from catalog.importers.tables.reading import TableFormat
-from catalog.importers.tables.templates import Template
+from catalog.importers.tables.toml_section import (
+    BirthValue,
+    KeptColumns,
+    OneValue,
+    Pairs,
+    Section,
+    Text,
+    Texts,
+    Value,
+    one_of,
+)
 
-# Templates, of which the first that is not empty counts.
-Value = tuple[Template, ...]
 
+class FilesSpec(Section):
+    """Where files lie: `path` below `folder`, or below it `anywhere`, with one of `extensions`.
 
-@dataclass(frozen=True, slots=True)
-class FilesSpec:
-    """Where files lie: `path` below `folder`, or below it `anywhere`, with one of `extensions`."""
+    A relative folder starts in the context's `home`.
+    """
 
     folder: Path | None = None
     path: Value = ()
-    extensions: tuple[str, ...] = ()
+    extensions: Texts = ()
     anywhere: bool = False
 
+    @field_validator("folder", mode="before")
+    @classmethod
+    def _find_folder(cls, value: Any, info: ValidationInfo) -> Path | None:
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError('give a text in quotes, without NUL characters: "…".')
+        try:
+            return Path((info.context or {})["home"], Path(value).expanduser()) if value else None
+        except RuntimeError:
+            raise ValueError(f"“{value}” names nobody's home. Write the whole path.") from None
 
-@dataclass(frozen=True, slots=True)
-class TableSpec:
-    """A table by alternative patterns; a joined row's `key` is what `to` gives for a row."""
+    @field_validator("extensions")
+    @classmethod
+    def _check_extensions(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not each.startswith(".") or "/" in each for each in extensions):
+            raise ValueError('write extensions with their dot: [".png", ".dcm"].')
+        return extensions
 
-    patterns: tuple[str, ...]
-    how: TableFormat
+
+class TableSpec(TableFormat):
+    """A table by alternative patterns of its path, and how it is to be read."""
+
+    path: Texts = Field(min_length=1, description='the file\'s name: path = "labels.csv".')
     optional: bool = False
-    key: Value = ()
-    to: Value = ()
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if pattern.startswith(("/", "~")) or "\\" in pattern or ".." in pattern.split("/"):
+                raise ValueError(
+                    f"“{pattern}” may lead elsewhere. Put the table beside the description, or "
+                    "below, and name it from there with '/' between."
+                )
+        return patterns
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
+class JoinSpec(TableSpec):
+    """A second table; a row's `key` is what `to` gives for a row of the first."""
+
+    key: Value = Field(min_length=1, description='a value of its rows: key = "{its column}".')
+    to: Value = Field(min_length=1, description='the same of the table: to = "{the table\'s}".')
+
+
+_ID = 'the column that tells images apart: id = "{file}".'
+
+
+def _fold_words(words: Pairs) -> Pairs:
+    if not set(words.values()) <= {"F", "M", "O", ""}:
+        raise ValueError('give F, M, O or "" for each word.')
+    return {fold(word): sex for word, sex in words.items()}
+
+
+class ImageSpec(Section):
     """How the fields of an image are made of a row. Ages without a unit are in `age_unit`."""
 
-    id: Value
+    id: Value = Field(description=_ID)
     subject: Value = ()
     sex: Value = ()
-    sex_words: Mapping[str, str] = field(default_factory=dict)
+    sex_words: Annotated[Pairs, AfterValidator(_fold_words)] = {}
     age: Value = ()
-    age_unit: str = "years"
-    born: Value = ()
+    age_unit: Annotated[Text, AfterValidator(one_of(AGE_UNITS))] = "years"
+    born: BirthValue = ()
     studied: Value = ()
     modality: Value = ()
     area: Value = ()
@@ -54,9 +111,21 @@ class ImageSpec:
     size: Value = ()
     url: Value = ()
 
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, value: Value) -> Value:
+        if not any(template.columns for template in value):
+            raise ValueError(f"give {_ID}")
+        return value
 
-@dataclass(frozen=True, slots=True)
-class ManySpec:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.born) != bool(self.studied):
+            raise ValueError("born and studied make an age only together.")
+        return self
+
+
+class ManySpec(Section):
     """Several rows an image: their `columns` become a list `gather` in its metadata.
 
     Rows whose column `unless` is empty stay out of that list. `adjacent` promises that the rows of
@@ -64,29 +133,54 @@ class ManySpec:
     """
 
     adjacent: bool = False
-    gather: str = ""
-    columns: tuple[str, ...] = ()
-    unless: str = ""
+    gather: Text = ""
+    columns: KeptColumns = ()
+    unless: Text = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.gather) != bool(self.columns):
+            raise ValueError("gather is the name of the list that columns go into: give both.")
+        return self
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataSpec:
+class MetadataSpec(Section):
     """What is kept of a row beside the fields: all columns but `leave_out`, or `only` some."""
 
-    leave_out: frozenset[str] = frozenset()
-    only: tuple[str, ...] = ()
-    numbers: frozenset[str] = frozenset()
-    lists: frozenset[str] = frozenset()
-    add: tuple[tuple[str, Template], ...] = ()
+    leave_out: Texts = ()
+    only: KeptColumns = ()
+    numbers: Texts = ()
+    lists: Texts = ()
+    add: dict[Text, OneValue] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    entry: dict[str, Any]
-    files: FilesSpec
-    tables: tuple[TableSpec, ...]
-    joins: tuple[TableSpec, ...]
-    image: ImageSpec
-    labels: tuple[LabelSpec, ...]
-    many: ManySpec | None
-    metadata: MetadataSpec
+class Description(Section):
+    """The whole file. Without its section, what a key needs is missed there."""
+
+    dataset: DatasetEntry = Field(default_factory=dict, validate_default=True)
+    files: FilesSpec = FilesSpec()
+    table: tuple[TableSpec, ...] = Field((), validate_default=True)
+    join: tuple[JoinSpec, ...] = ()
+    image: ImageSpec = Field(default_factory=dict, validate_default=True)
+    labels: tuple[LabelSpec, ...] = ()
+    many: ManySpec | None = None
+    metadata: MetadataSpec = MetadataSpec()
+
+    @field_validator("table", "join", "labels", mode="before")
+    @classmethod
+    def _check_repeated(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Iterable) or isinstance(value, str | dict):
+            raise ValueError("write its name with two brackets: there may be several.")
+        return tuple(value)
+
+    @field_validator("table")
+    @classmethod
+    def _check_table(cls, tables: tuple[TableSpec, ...]) -> tuple[TableSpec, ...]:
+        if not tables:
+            raise ValueError("there is none. Name the table that lists the images.")
+        return tables
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Only what is said; the rest stays as the shipped entry, or the catalog, has it."""
+        return self.dataset.model_dump(mode="json", exclude_unset=True)

@@ -1,98 +1,158 @@
-"""A table of a TOML file, read key by key: what is wrong is said with its place. Pure."""
+"""A section of a TOML file as a pydantic model, and what is wrong with it in sentences. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any, get_args, get_origin
 
-from catalog.importers.rows import SourceError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
 from catalog.importers.tables.identifying import is_identifying
-from catalog.importers.tables.templates import BadTemplate, Template, parse_template
+from catalog.importers.tables.lines import show
+from catalog.importers.tables.templates import Template, parse_template
+
+# What the database holds.
+MAX_COUNT = 2**31 - 1
+_MOST_ERRORS = 20
+_LONGEST_SENTENCE = 1000
 
 
-class Section:
-    """One table such as `[image]`. `done` complains of keys that nobody asked for."""
+class Section(BaseModel):
+    """One table such as `[image]`: no other keys than those of the model, and no other types.
 
-    def __init__(self, values: Any, *, file: str, name: str) -> None:
-        self._where = f"{file}, {name}"
-        if not isinstance(values, Mapping):
-            raise self.wrong("is no table. Write its keys below a line of its own.")
-        self._values = values
-        self._asked: set[str] = set()
+    The `description` of a field that is needed is the end of the sentence “give …”.
+    """
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    def wrong(self, what: str, key: str = "") -> SourceError:
-        """The error to raise: the place, and `what` is wrong with what to do."""
-        return SourceError(f"{self._where}{f' {key}' if key else ''}: {what}")
 
-    def take(self, key: str, default: Any = None) -> Any:
-        self._asked.add(key)
-        return self._values.get(key, default)
+# --- Types ---
+def _check_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the text has a NUL character. Take it out.")
+    return text
 
-    def done(self) -> None:
-        for key in self._values:
-            if key not in self._asked:
-                near = get_close_matches(key, self._asked, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {self._list_keys()}."
-                raise self.wrong(f"there is no such key; {hint}", key)
 
-    def _list_keys(self) -> str:
-        return ", ".join(sorted(self._asked))
+def _to_tuple(value: Any) -> Any:
+    """TOML has lists; and a single text is a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
-    # --- Kinds of values ---
-    def text(self, key: str, default: str = "") -> str:
-        value = self.take(key, default)
-        if not isinstance(value, str):
-            raise self.wrong('give a text in quotes: "…".', key)
-        return value
 
-    def choice(self, key: str, choices: Sequence[str], default: str = "") -> str:
-        value = self.text(key, default)
-        if value and value not in choices:
-            raise self.wrong(f"“{value}” is none of {', '.join(choices)}.", key)
-        return value
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """A validator for a text that is empty or one of the choices."""
 
-    def flag(self, key: str) -> bool:
-        value = self.take(key, False)
-        if not isinstance(value, bool):
-            raise self.wrong("say true or false.", key)
-        return value
+    def check(text: str) -> str:
+        if text and text not in choices:
+            raise ValueError(f"“{text}” is none of {', '.join(choices)}.")
+        return text
 
-    def count(self, key: str, default: int = 0) -> int:
-        value = self.take(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self.wrong("give a whole number, not below 0.", key)
-        return value
+    return check
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts; a single text is a list of one."""
-        value = self.take(key, [])
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-            raise self.wrong('give a list of texts: ["one", "two"].', key)
-        return tuple(values)
 
-    def pairs(self, key: str) -> dict[str, str]:
-        value = self.take(key, {})
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise self.wrong('give pairs of texts: { "from" = "to" }.', key)
-        return value
+def _read_template(value: Any) -> Template:
+    if not isinstance(value, str):
+        raise ValueError(_RIGHT_FORMS["string_type"])
+    return parse_template(_check_text(value))
 
-    def value(self, key: str, *, may_identify: bool = False) -> tuple[Template, ...]:
-        """A template, or several of which the first that is not empty counts."""
-        return tuple(self.template(key, text, may_identify) for text in self.texts(key))
 
-    def template(self, key: str, text: str, may_identify: bool = False) -> Template:
-        try:
-            template = parse_template(text)
-        except BadTemplate as error:
-            raise self.wrong(str(error), key) from error
-        for column in template.columns:
-            if is_identifying(column) and not may_identify:
-                raise self.wrong(
-                    f"the column “{column}” tells who somebody is, and is never taken into the "
-                    "catalog. Leave it out; only born may use it, for the age.",
-                    key,
-                )
-        return template
+def _refuse_identifying(template: Template) -> Template:
+    for column in filter(is_identifying, template.columns):
+        raise ValueError(
+            f"the column “{column}” tells who somebody is, and is never taken into the catalog. "
+            "Leave it out; only born may use it, for the age."
+        )
+    return template
+
+
+def _refuse_kept(column: str) -> str:
+    if is_identifying(column):
+        raise ValueError(
+            f"the column “{column}” tells who somebody is, and is never kept. Take it off."
+        )
+    return column
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_to_tuple)]
+KeptColumns = Annotated[
+    tuple[Annotated[Text, AfterValidator(_refuse_kept)], ...], BeforeValidator(_to_tuple)
+]
+Pairs = dict[Text, Text]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+# A value is a template, or several of which the first that is not empty counts.
+_AnyTemplate = Annotated[Template, PlainValidator(_read_template)]
+OneValue = Annotated[_AnyTemplate, AfterValidator(_refuse_identifying)]
+Value = Annotated[tuple[OneValue, ...], BeforeValidator(_to_tuple)]
+BirthValue = Annotated[tuple[_AnyTemplate, ...], BeforeValidator(_to_tuple)]
+
+# --- Errors ---
+_NUMBER = f"give a whole number from 0 to {MAX_COUNT}."
+_LIST = 'give a list of texts: ["one", "two"].'
+_RIGHT_FORMS = {
+    "string_type": 'give a text in quotes: "…".',
+    "bool_type": "say true or false.",
+    "int_type": _NUMBER,
+    "greater_than_equal": _NUMBER,
+    "less_than_equal": _NUMBER,
+    "tuple_type": _LIST,
+    "dict_type": 'give pairs of texts: { "from" = "to" }.',
+    "model_type": "is no table. Write its keys below a line of its own.",
+}
+
+
+def describe_errors(error: ValidationError, model: type[Section], where: str) -> str:
+    """All that is wrong: file, section and key, and the right form. `where` names the file."""
+    details = error.errors(include_url=False, include_input=False)
+    sentences = [f"{where}{each}" for each in islice(_describe(details, model), _MOST_ERRORS)]
+    if len(details) > _MOST_ERRORS:
+        sentences.append(f"There are {len(details) - _MOST_ERRORS:,} more errors.")
+    return "\n".join(sentences)
+
+
+def _describe(details: Sequence[ErrorDetails], model: type[Section]) -> Iterator[str]:
+    for each in details:
+        section, names = _find_section(model, each["loc"])
+        place = f", {' '.join(names)}" if names else ""
+        yield show(f"{place}: {_say(each, section)}", _LONGEST_SENTENCE)
+
+
+def _find_section(model: type[Section], place: Sequence[int | str]) -> tuple[Any, list[str]]:
+    """The section in which the place is, and the names that lead to it: `[[table]]`, `path`."""
+    names = [str(part) for part in place if isinstance(part, str)]
+    field = model.model_fields.get(names[0]) if names else None
+    if field is None:
+        return model, names
+    kinds = (field.annotation, *get_args(field.annotation))
+    section = next((k for k in kinds if isinstance(k, type) and issubclass(k, Section)), None)
+    if section is None:
+        return model, names
+    name = f"[[{names[0]}]]" if get_origin(field.annotation) is tuple else f"[{names[0]}]"
+    index = place[1] if len(place) > 1 else 0
+    name += f" no. {index + 1}" if isinstance(index, int) and index > 0 else ""
+    return section, [name, *names[1:]]
+
+
+def _say(error: ErrorDetails, section: type[Section]) -> str:
+    fields = {each.alias or name: each for name, each in section.model_fields.items()}
+    key = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(key, fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(fields))}."
+        return f"there is no such key; {hint}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if key in fields and error["type"] in ("missing", "string_too_short", "too_short"):
+        return f"give {fields[key].description}"
+    return _RIGHT_FORMS.get(error["type"], error["msg"])

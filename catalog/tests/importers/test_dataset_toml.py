@@ -29,7 +29,7 @@ def test_a_table_and_an_id_are_enough() -> None:
     description = parse(LEAST)
 
     assert description.entry == {"slug": "mine"}
-    assert description.tables[0].patterns == ("labels.csv",)
+    assert description.table[0].path == ("labels.csv",)
     assert [template.text for template in description.image.id] == ["{file}"]
     assert (description.files.folder, description.many, description.labels) == (None, None, ())
 
@@ -74,10 +74,10 @@ def with_line(section: str, line: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"there is no \[\[table\]\]"),
-        (LEAST.replace("[[table]]", "[table]"), r"write \[\[table\]\] with two brackets"),
-        (LEAST.replace('"{file}"', '"file"'), r"\[image\]: say which column tells images apart"),
-        (LEAST.replace('slug = "mine"', ""), r"\[dataset\]: give the dataset's short name"),
+        ("", r"\[\[table\]\]: there is none\. Name the table that lists the images"),
+        (LEAST.replace("[[table]]", "[table]"), r"\[\[table\]\]: write .* two brackets"),
+        (LEAST.replace('"{file}"', '"file"'), r"\[image\] id: give the column that tells"),
+        (LEAST.replace('slug = "mine"', ""), r"\[dataset\] slug: give the dataset's short name"),
         (LEAST + "[imge]\nx = 1", "imge: there is no such key; did you mean image"),
         (with_line("image", 'sexx = "{s}"'), r"\[image\] sexx: .* did you mean sex\?"),
         (with_line("image", 'id2 = "{s}"\nzzzz = 1'), "there is no such key"),
@@ -100,8 +100,8 @@ def with_line(section: str, line: str) -> str:
         (with_line("[table]", 'delimiter = ";;"'), "delimiter: give one character"),
         (LEAST.replace("labels.csv", "../x.csv"), "“../x.csv” may lead elsewhere"),
         (LEAST.replace("labels.csv", "/etc/x.csv"), "“/etc/x.csv” may lead elsewhere"),
-        (LEAST.replace('path = "labels.csv"', ""), "name the file"),
-        (with_line("[join]", 'path = "b.csv"'), "say how rows meet"),
+        (LEAST.replace('path = "labels.csv"', ""), r"\[\[table\]\] path: give the file's name"),
+        (with_line("[join]", 'path = "b.csv"'), r"\[\[join\]\] key: give .*\n.* to: give the same"),
         (with_line("files", 'extensions = ["png"]'), "extensions with their dot"),
         (with_line("[labels]", 'separator = "|"'), "give either words or columns"),
         (with_line("[labels]", 'words = "{a}"\ncolumns = ["b"]'), "give either words or columns"),
@@ -111,13 +111,46 @@ def with_line(section: str, line: str) -> str:
         (with_line("[labels]", 'columns = ["a"]\npositive = ["1"]\nnegative = ["1.0"]'),
          "1.0 cannot mean both positive and negative"),
         (with_line("many", 'gather = "boxes"'), "gather is the name of the list"),
-        (with_line("metadata", 'add = { a = "{b" }'), "A brace has no partner"),
+        (with_line("metadata", 'add = { a = "{b" }'), r"\[metadata\] add a: A brace"),
+        (with_line("metadata", "add = { a = 1 }"), r"\[metadata\] add a: give a text"),
+        ("metadata = 3\n" + LEAST, r"\[metadata\]: is no table"),
+        ("labels = [3]\n" + LEAST, r"\[\[labels\]\]: is no table"),
+        (LEAST + '[[labels]]\nwords = "x"\n[[labels]]\nlist = 1', r"\[labels\]\] no\. 2 list: say"),
+        (with_line("[table]", "skip = 999999999999"), "skip: give a whole number from 0 to 2147"),
+        (with_line("[table]", "skip = 1.0"), "skip: give a whole number"),
+        (with_line("[table]", "skip = true"), "skip: give a whole number"),
+        (with_line("[table]", r'member = "a\u0000b"'), r"\[\[table\]\] member: .* NUL character"),
+        (with_line("image", r'sex = "{a\u0000b}"'), r"\[image\] sex: .* NUL character"),
+        (with_line("files", r'folder = "a\u0000b"'), r"\[files\] folder: .* NUL character"),
+        (with_line("files", "folder = 3"), r"\[files\] folder: give a text"),
+        (with_line("files", 'folder = "~nobody-of-that-name/x"'), "folder: .*Write the whole path"),
+        (with_line("image", r'"\u001b[2J" = 1'), r"\[image\] \\x1b\[2J: there is no such key"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         parse(text)
     assert str(caught.value).startswith("dataset.toml, ")
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SourceError) as caught:
+        parse(with_line("image", 'sexx = "{s}"\nage = 3') + "[files]\nanywhere = 1")
+
+    assert str(caught.value).splitlines() == [
+        "dataset.toml, [files] anywhere: say true or false.",
+        'dataset.toml, [image] age: give a list of texts: ["one", "two"].',
+        "dataset.toml, [image] sexx: there is no such key; did you mean sex?",
+    ]
+
+
+def test_of_very_many_errors_the_first_are_said() -> None:
+    keys = "".join(f"x{n} = 1\n" for n in range(1000))
+
+    with pytest.raises(SourceError) as caught:
+        parse(LEAST + keys)
+
+    assert str(caught.value).splitlines()[20:] == ["There are 980 more errors."]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +184,7 @@ def test_only_the_age_may_come_from_a_date_of_birth() -> None:
         ("slug = 'größe'".encode("latin-1"), "is no TOML"),
         (b"x = 1\n" * 200_000, "too large for a description"),
         (b"x = " + b"[" * 100_000, "is no TOML"),
+        (b"x = " + b"9" * 5_000, "is no TOML"),
     ],
 )
 def test_a_file_that_is_no_description_is_refused(

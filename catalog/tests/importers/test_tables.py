@@ -167,6 +167,11 @@ def test_delimiter_header_and_lines_before_it_may_be_told(tmp_path: Path) -> Non
     assert read(table)[0] == [(3, ["a", "b,c"])]
 
 
+def test_more_lines_may_be_skipped_than_there_are(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is empty"):
+        open_table(tmp_path, "t.csv", PLAIN, skip=2_000_000_000)
+
+
 def test_the_member_of_a_zip_with_several_files_has_to_be_told(tmp_path: Path) -> None:
     packed = zip_of({"a.csv": "x\n1\n", "b.csv": PLAIN})
 
@@ -179,7 +184,7 @@ def test_the_member_of_a_zip_with_several_files_has_to_be_told(tmp_path: Path) -
 def test_a_second_encoding_reads_the_lines_that_are_not_in_the_first(tmp_path: Path) -> None:
     data = b"id,label\n1,caf\xc3\xa9\n2,caf\xe9\n"
 
-    good, bad = read(open_table(tmp_path, "t.csv", data, encodings=("utf-8", "latin-1")))
+    good, bad = read(open_table(tmp_path, "t.csv", data, encoding=("utf-8", "latin-1")))
 
     assert (good, bad) == ([(2, ["1", "café"]), (3, ["2", "café"])], [])
 

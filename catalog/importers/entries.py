@@ -1,0 +1,31 @@
+"""What can be said of a dataset, in a TOML file or by a source. Pure."""
+
+from pydantic import Field
+
+from catalog.importers.tables.toml_section import Count, Section, Text, Texts
+
+
+class DatasetEntry(Section):
+    """The `[dataset]` of a description; terms by code or in any spelling."""
+
+    slug: Text = Field(min_length=1, description='the dataset\'s short name: slug = "my-dataset".')
+    title: Text = ""
+    description: Text = ""
+    source_url: Text = ""
+    area: Text = ""
+    license: Text = ""
+    citation: Text = ""
+    doi: Text = ""
+    modalities: Texts = ()
+    task_types: Texts = ()
+    tags: Texts = ()
+    num_images: Count = 0
+    size_mb: Count = 0
+    is_synthetic: bool = False
+
+
+class PublishedEntry(DatasetEntry):
+    """The same with what only the catalog knows: former slugs, and where the files are."""
+
+    formerly: Texts = ()
+    local_path: Text = ""
