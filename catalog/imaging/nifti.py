@@ -1,18 +1,20 @@
 """The header of a NIfTI file: how large the volume is. Read within bounds, from gzip too. Pure.
 
-Formats: NIfTI-1 (348 bytes, ``nifti1.h``, https://nifti.nimh.nih.gov/nifti-1) and NIfTI-2 (540
-bytes, ``nifti2.h``, https://nifti.nimh.nih.gov/nifti-2), each in either byte order, told by the
-header's own length in its first four bytes; gzip: RFC 1952. Places below are byte offsets.
+nibabel interprets the header. What it would pass over is checked here: the length in the first four
+bytes (348 in NIfTI-1, 540 in NIfTI-2, in either byte order), the mark of a single file, and whether
+the voxels are there. https://nifti.nimh.nih.gov/nifti-1, https://nifti.nimh.nih.gov/nifti-2
 """
 
 import math
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from catalog.importers.folders.source import Unreadable
+from nibabel.nifti1 import Nifti1Header, data_type_codes
+from nibabel.nifti2 import Nifti2Header
 
 MAX_EDGE = 2**31 - 1
 _GZIP = b"\x1f\x8b"
@@ -20,49 +22,15 @@ _AUTO_GZIP = 16 + zlib.MAX_WBITS
 # A gzip header may hold a name and a comment before the first byte of the file.
 _MAX_GZIP_BYTES = 64 << 10
 _UNITS = {1: "m", 2: "mm", 3: "µm"}
-# The code of a datatype: its name, and the bits of a voxel.
-_DATATYPES = {
-    1: ("bit", 1),
-    2: ("uint8", 8),
-    4: ("int16", 16),
-    8: ("int32", 32),
-    16: ("float32", 32),
-    32: ("complex64", 64),
-    64: ("float64", 64),
-    128: ("rgb24", 24),
-    256: ("int8", 8),
-    512: ("uint16", 16),
-    768: ("uint32", 32),
-    1024: ("int64", 64),
-    1280: ("uint64", 64),
-    1536: ("float128", 128),
-    1792: ("complex128", 128),
-    2048: ("complex256", 256),
-    2304: ("rgba32", 32),
+# The length of a version's header: its class, and the mark of a single file with its offset.
+_VERSIONS: dict[int, tuple[Any, bytes, int]] = {
+    348: (Nifti1Header, b"n+1\0", 344),
+    540: (Nifti2Header, b"n+2\0\r\n\x1a\n", 4),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where a version of the format keeps what is read here, as (offset, struct code)."""
-
-    length: int
-    mark: tuple[int, bytes]
-    dim: tuple[int, str]
-    datatype: tuple[int, str]
-    pixdim: tuple[int, str]
-    vox_offset: tuple[int, str]
-    units: tuple[int, str]
-
-
-_LAYOUTS = {
-    348: _Layout(
-        348, (344, b"n+1\0"), (40, "8h"), (70, "h"), (76, "8f"), (108, "f"), (123, "B")
-    ),
-    540: _Layout(
-        540, (4, b"n+2\0\r\n\x1a\n"), (16, "8q"), (12, "h"), (104, "8d"), (168, "q"), (500, "i")
-    ),
-}  # fmt: skip
+class UnreadableNifti(Exception):
+    """No NIfTI file, or a damaged one; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +50,21 @@ def read_nifti_header(file: BinaryIO) -> NiftiHeader:
     """Read the header of a .nii or .nii.gz file, opened at its start.
 
     Raises:
-        Unreadable: it is no NIfTI file, its header contradicts itself, or (where that can be told
-            without inflating all of it) the voxels are cut short.
+        UnreadableNifti: it is no NIfTI file, its header contradicts itself, or (where that can be
+            told without inflating all of it) the voxels are cut short.
     """
-    raw = _read_start(file)
-    layout, order = _find_layout(raw)
-    if len(raw) < layout.length:
-        raise _damaged(f"it ends after {len(raw)} bytes of its header")
-    at, mark = layout.mark
-    if raw[at : at + len(mark)] != mark:
-        raise _damaged("the mark of a single-file NIfTI is missing")
-
-    def read(place: tuple[int, str]) -> tuple:
-        return struct.unpack_from(order + place[1], raw, place[0])
-
-    dimensions = _check_dimensions(read(layout.dim))
-    name, bits = _check_datatype(*read(layout.datatype))
-    _check_length(file, read(layout.vox_offset)[0], math.prod(dimensions) * bits)
-    sizes = [abs(size) for size in read(layout.pixdim)[1 : 1 + min(3, len(dimensions))]]
-    unit = _UNITS.get(read(layout.units)[0] & 7, "")
+    header = _parse(_read_start(file))
+    dimensions = _check_dimensions(tuple(header["dim"].tolist()))
+    name, bits = _check_datatype(int(header["datatype"]))
+    _check_length(file, header["vox_offset"].item(), math.prod(dimensions) * bits)
+    sizes = [abs(size) for size in header["pixdim"].tolist()[1 : 1 + min(3, len(dimensions))]]
+    unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
     voxel = tuple(float(f"{size:.6g}") for size in sizes if math.isfinite(size))
     return NiftiHeader(dimensions, voxel if len(voxel) == len(sizes) else (), unit, name)
 
 
 def _read_start(file: BinaryIO) -> bytes:
-    longest = max(_LAYOUTS)
+    longest = max(_VERSIONS)
     raw = file.read(longest)
     if raw[:2] != _GZIP:
         return raw
@@ -117,15 +75,23 @@ def _read_start(file: BinaryIO) -> bytes:
         raise _damaged("its gzip stream cannot be inflated") from error
 
 
-def _find_layout(raw: bytes) -> tuple[_Layout, str]:
+def _parse(raw: bytes) -> Nifti1Header:
+    start = raw[:4].ljust(4, b"\0")
+    # nibabel tells the order by the number of dimensions, which may be wrong.
     for order in "<>":
-        length = struct.unpack_from(f"{order}i", raw.ljust(4, b"\0"))[0]
-        if length in _LAYOUTS:
-            return _LAYOUTS[length], order
-    raise Unreadable(
-        "This is not a NIfTI file: it does not begin with 348 or 540, the length of its header. "
-        "Replace it, or remove it."
-    )
+        length = struct.unpack(f"{order}i", start)[0]
+        if length in _VERSIONS:
+            break
+    else:
+        raise UnreadableNifti(
+            "This is not a NIfTI file: it does not begin with 348 or 540, the length of its header."
+        )
+    kind, mark, offset = _VERSIONS[length]
+    if len(raw) < length:
+        raise _damaged(f"it ends after {len(raw)} bytes of its header")
+    if not raw.startswith(mark, offset):
+        raise _damaged("the mark of a single-file NIfTI is missing")
+    return kind(raw[:length], order, check=False)
 
 
 def _check_dimensions(dim: tuple[int, ...]) -> tuple[int, ...]:
@@ -139,9 +105,14 @@ def _check_dimensions(dim: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_datatype(code: int) -> tuple[str, int]:
-    if code not in _DATATYPES:
+    """The datatype's name, and the bits of a voxel."""
+    if code == 1:  # nibabel has no name for it
+        return "bit", 1
+    name = str(data_type_codes.niistring.get(code, "")).removeprefix("NIFTI_TYPE_").lower()
+    if not name:
         raise _damaged(f"it has the datatype {code}, which NIfTI does not know")
-    return _DATATYPES[code]
+    # nibabel's numpy type has no bits where this machine lacks the type, such as float128.
+    return name, int(re.sub("[^0-9]", "", name))
 
 
 def _check_length(file: BinaryIO, offset: float, num_bits: int) -> None:
@@ -157,5 +128,5 @@ def _check_length(file: BinaryIO, offset: float, num_bits: int) -> None:
         raise _damaged(f"{missing} bytes of its voxels are missing")
 
 
-def _damaged(what: str) -> Unreadable:
-    return Unreadable(f"The NIfTI file is damaged: {what}. Get the file again, or remove it.")
+def _damaged(what: str) -> UnreadableNifti:
+    return UnreadableNifti(f"The NIfTI file is damaged: {what}.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from catalog.imaging.nifti import NiftiHeader, read_nifti_header
+from catalog.imaging.nifti import NiftiHeader, UnreadableNifti, read_nifti_header
 from catalog.importers.folders.bids import (
     MASKS,
     BidsName,
@@ -12,7 +12,7 @@ from catalog.importers.folders.bids import (
     parse_name,
     read_participants,
 )
-from catalog.importers.folders.source import FolderSource, Kind, make_source_id
+from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
 from catalog.importers.rows import BadRow, ImageRow
 
 MAX_SUBJECT = 128
@@ -33,7 +33,10 @@ class NiftiFolder(FolderSource):
         yield from super().rows()
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
-        header = read_nifti_header(file)
+        try:
+            header = read_nifti_header(file)
+        except UnreadableNifti as error:
+            raise Unreadable(f"{error} Get the file again, or remove it.") from error
         name = parse_name(path)
         person = self.participants.get(name.subject, _NOBODY)
         width, height = (*header.dimensions, None)[:2]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.imaging.nifti import read_nifti_header
+from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
 from catalog.importers.folders.bids import parse_name
 from catalog.importers.folders.classes import Place, parse_place
-from catalog.importers.folders.source import FolderSource, Unreadable, make_source_id
+from catalog.importers.folders.source import FolderSource, make_source_id
 from catalog.importers.folders.survey import UnknownFolder, open_folder, survey_folder
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
@@ -313,6 +313,19 @@ def test_a_nifti_2_volume_may_be_longer_than_16_bits_can_say() -> None:
     assert read_nifti_header(io.BytesIO(content)).dimensions == (100_000, 2)
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "bits"),
+    [(1, "bit", 1), (2, "uint8", 8), (128, "rgb24", 24), (1536, "float128", 128),
+     (2048, "complex256", 256), (2304, "rgba32", 32)],
+)  # fmt: skip
+def test_every_datatype_has_its_name_and_its_size(code: int, name: str, bits: int) -> None:
+    whole = make_nifti(8, 8, datatype=code, num_bytes=8 * bits)
+
+    assert read_nifti_header(io.BytesIO(whole)).datatype == name
+    with pytest.raises(UnreadableNifti, match="1 bytes of its voxels are missing"):
+        read_nifti_header(io.BytesIO(whole[:-1]))
+
+
 def swap(content: bytes, at: int, data: bytes) -> bytes:
     return content[:at] + data + content[at + len(data) :]
 
@@ -332,6 +345,8 @@ def swap(content: bytes, at: int, data: bytes) -> bytes:
         (make_nifti(4, 0), "4 × 0 voxels"),
         (make_nifti(2**40, 1, version=2, num_bytes=0), "voxels are not possible"),
         (make_nifti(4, 4, datatype=3), "the datatype 3"),
+        (make_nifti(4, 4, datatype=0), "the datatype 0"),
+        (make_nifti(4, 4, datatype=255), "the datatype 255"),
         (make_nifti(4, 4, num_bytes=30), "2 bytes of its voxels are missing"),
         (swap(make_nifti(4, 4), 108, struct.pack("<f", float("nan"))), "begin outside"),
         (swap(make_nifti(4, 4), 108, struct.pack("<f", -1)), "begin outside"),
@@ -342,10 +357,10 @@ def swap(content: bytes, at: int, data: bytes) -> bytes:
     ],
 )
 def test_a_damaged_volume_says_what_is_wrong(content: bytes, reason: str) -> None:
-    with pytest.raises(Unreadable, match="or remove it") as raised:
+    with pytest.raises(UnreadableNifti) as raised:
         read_nifti_header(io.BytesIO(content))
 
-    assert reason in raised.value.reason
+    assert reason in str(raised.value)
 
 
 def test_a_voxel_size_that_is_no_number_is_left_out() -> None:
@@ -373,7 +388,7 @@ def test_no_bytes_make_the_header_reader_fail(
 ) -> None:
     for at, data in changes:
         content = swap(content, at, data)
-    with suppress(Unreadable):
+    with suppress(UnreadableNifti):
         header = read_nifti_header(io.BytesIO(content[:length]))
         assert 1 <= len(header.dimensions) <= 7
 
@@ -497,6 +512,7 @@ def test_a_damaged_volume_is_a_bad_row(tmp_path: Path) -> None:
 
     assert list(images) == ["a.nii"]
     assert sorted(bad) == ["b.nii", "c.nii.gz"]
+    assert "or remove it" in bad["b.nii"].reason
     assert bad["b.nii"].source_id == "b.nii", "so that it is not taken for gone"
 
 
