@@ -2,8 +2,6 @@
 
 Every row of an import passes here, a million of them: good rows take one straight way without an
 exception; what is wrong with a bad one is found by looking at it again.
-
-The format: https://www.postgresql.org/docs/18/sql-copy.html, "Text Format".
 """
 
 import json
@@ -11,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from catalog.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.parsers import MAX_BYTES
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
@@ -217,15 +216,10 @@ def encode_text(row: ImageRow, metadata: Mapping[str, Any]) -> str | BadRow:
     has_nul = "\0" in text
     if "\\" in text or "\n" in text or "\r" in text or text.count("\t") != 4:
         has_nul = has_nul or _JSON_NUL.search(dumped) is not None
-        text = "\t".join([_escape(value) for value in fields])
+        text = "\t".join([escape_field(value) for value in fields])
     if has_nul or not (text.isascii() or is_text(text)):
         return _reject(row, *_find_bad_text(row, dumped))
     return text
-
-
-def _escape(value: str) -> str:
-    value = value.replace("\\", "\\\\").replace("\t", "\\t")
-    return value.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:
@@ -248,7 +242,7 @@ class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
 
     def __missing__(self, label: GivenLabel) -> tuple[str, ...]:
         confidence = "NULL" if label.confidence is None else str(label.confidence)
-        metadata = _escape(_quote(_dump_json(metadata_of_label(label))))
+        metadata = escape_field(_quote(_dump_json(metadata_of_label(label))))
         texts = (str(label.label_id), label.finding, confidence, metadata)
         if label.confidence is None:  # else there may be as many as there are images
             self[label] = texts

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from catalog.csv_text import safe_cell
 from catalog.importers.rows import BadRow
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
@@ -38,7 +39,7 @@ class RejectsFile:
             self._writer.writerow(COLUMNS)
         self.count += 1
         cells = (dataset, row.line or "", row.column, row.value, row.reason)
-        self._writer.writerow([_guard(cell) for cell in cells])
+        self._writer.writerow(map(safe_cell, cells))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -56,10 +57,3 @@ def _is_rejects_file(path: Path) -> bool:
     header = ",".join(COLUMNS).encode()
     with path.open("rb") as file:
         return file.read(len(header) + 1) in (header + b"\r", header + b"\n")
-
-
-def _guard(cell: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula (OWASP, CSV injection); numbers stay."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + cell
-    return cell

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
+from catalog.copy_text import unescape_field
 from catalog.imaging.paths import Beneath
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, check_entry
 from collections_app.models import Collection
-from collections_app.selection.copying import iter_lines, unescape
+from collections_app.selection.copying import iter_lines
 
 # Size and time tell an unchanged file only as long as the catalog means the same file. An image
 # that is not there any more, which foreign keys exclude, would not be passed over in silence. Each
@@ -72,7 +73,7 @@ class _EntryMaker:
         for line in lines.decode().split("\n")[:-1]:
             position, name, size, sha256, is_same, crc32, mtime_ns, dataset, path = line.split("\t")
             if "\\" in path:
-                path = unescape(path.encode()).decode()
+                path = unescape_field(path.encode()).decode()
             name = prefix + name
             yield position, FileEntry(
                 name, opener(dataset) if is_same == "t" else partial(_refuse, name), path,

@@ -5,8 +5,8 @@ The database writes the rows and Python only turns tabs into commas.
 
 from collections.abc import Iterator, Sequence
 
+from catalog.csv_text import csv_text, lines_to_csv
 from collections_app.archive import TextEntry, checksum_line
-from collections_app.contents.csv_text import csv_text, lines_to_csv
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
 

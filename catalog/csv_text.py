@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from collections_app.selection.copying import unescape
+from catalog.copy_text import unescape_field
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTED = (b'"', b",", b"\\")
@@ -58,4 +58,4 @@ def _is_plain(lines: bytes) -> bool:
 
 def _quote(line: bytes) -> bytes:
     fields = line.removesuffix(b"\n").split(b"\t")
-    return csv_text([[unescape(field).decode() for field in fields]])
+    return csv_text([[unescape_field(field).decode() for field in fields]])

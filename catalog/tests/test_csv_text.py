@@ -8,8 +8,8 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collections_app.contents.csv_text import csv_text, lines_to_csv, safe_cell
-from collections_app.selection.copying import copy_lines, unescape
+from catalog.copy_text import escape_field, unescape_field
+from catalog.csv_text import csv_text, lines_to_csv, safe_cell
 
 CELL = st.text("ab09=+-@,\"\\\t\n\r\x0b é'", max_size=5)
 ROWS = st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=8)
@@ -37,16 +37,23 @@ def test_a_reader_gets_each_cell_back_and_none_is_a_formula(rows: list[list[str]
 @given(ROWS)
 def test_an_escaped_field_comes_back(rows: list[list[str]]) -> None:
     fields = [line.split(b"\t") for line in as_copied(rows).split(b"\n")[:-1]]
-    assert [[unescape(field).decode() for field in row] for row in fields] == rows
+    assert [[unescape_field(field).decode() for field in row] for row in fields] == rows
+
+
+@given(CELL)
+def test_a_field_that_is_escaped_here_is_one_field_and_comes_back(cell: str) -> None:
+    field = escape_field(cell).encode()
+    assert not set(field) & set(b"\t\n\r")
+    assert unescape_field(field).decode() == cell
 
 
 @pytest.mark.django_db
 def test_the_database_escapes_as_these_tests_believe() -> None:
     text = "a\tb\nc\rd\\e\x0bf\x08g\x0ch"
     query = f"SELECT {', '.join(f'chr({ord(char)})' for char in text)}, 'ü', '\\N'"
-    fields = copy_lines(query).removesuffix(b"\n").split(b"\t")
-    assert b"".join(map(unescape, fields[:-2])).decode() == text
-    assert [unescape(field).decode() for field in fields[-2:]] == ["ü", "\\N"]
+    lines = io.BytesIO()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        assert cursor.fetchone() == (1,), "the connection goes on"
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT", lines)
+    fields = lines.getvalue().removesuffix(b"\n").split(b"\t")
+    assert b"".join(map(unescape_field, fields[:-2])).decode() == text
+    assert [unescape_field(field).decode() for field in fields[-2:]] == ["ü", "\\N"]
