@@ -5,6 +5,7 @@ the version of an archive's texts.
 """
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def number(value: int | None) -> str:
@@ -22,3 +23,14 @@ def file_size(size: int | None) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """In the largest sensible unit: "14 days", "30 hours", "less than a minute"."""
+    if seconds < _MINUTE:
+        return "less than a minute"
+    for length, unit in ((_DAY, "days"), (_HOUR, "hours")):
+        if seconds >= 1.5 * length:
+            return f"{round(seconds / length)} {unit}"
+    minutes = round(seconds / _MINUTE)
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"

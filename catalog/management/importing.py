@@ -20,7 +20,7 @@ from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.lines import show
 from catalog.management.overlap import Overlap, Turns, has_succeeded
-from catalog.management.progress import Progress, format_seconds
+from catalog.management.progress import Progress
 from catalog.management.rejects import RejectsFile
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
@@ -114,11 +114,11 @@ class ImportCommand(BaseCommand):
             raise CommandError(str(error)) from error
         totals = [source.num_rows for source in sources]
         total = None if None in totals else sum(filter(None, totals))
-        run = _Run(self, Progress(self.stderr, total=total), rejects, options)
+        run = _Run(self, Progress(self.stderr, total=total, unit=" rows"), rejects, options)
         try:
             run.import_all(sources)
         finally:
-            run.progress.clear()
+            run.progress.close()
             rejects.close()
             if rejects.count:
                 self.stdout.write(f"{rejects.count:,} bad rows are listed in {rejects.path}")
@@ -209,7 +209,7 @@ class _Run:
     def _import(self, number: int, source: Source) -> ImportReport:
         with self.turns.take(number) as pass_on:
             self.begun = number + 1
-            self.progress.start_dataset(_slug_of(source), rows=source.num_rows)
+            self.progress.start(_slug_of(source))
             return import_source(
                 source=source,
                 dry_run=self.dry_run,
@@ -217,12 +217,16 @@ class _Run:
                 max_share=self.limit.max_share,
                 on_reject=partial(self.rejects.write, _slug_of(source)),
                 on_rows=self._count_rows,
-                on_read=pass_on,
+                on_read=partial(self._pass_on, pass_on),
             )
 
     def _count_rows(self, rows: int) -> None:
         self.turns.check()
-        self.progress.update(rows)
+        self.progress.show(rows)
+
+    def _pass_on(self, pass_on: Callable[[], None]) -> None:
+        self.progress.note("storing")
+        pass_on()
 
     def finish(self, sources: int) -> ImportReport:
         out, seconds = self.command.stdout, self.progress.seconds
@@ -231,7 +235,8 @@ class _Run:
             out.write(f"{sources - len(self.failures):,} datasets: {format_counts(self.sum)}{dry}")
         rows = self.sum.added + self.sum.changed + self.sum.unchanged + self.sum.rejected
         speed = rows / seconds if seconds else 0
-        out.write(f"{rows:,} rows in {format_seconds(seconds)}, {speed:,.0f} rows/s")
+        taken = Progress.format_interval(seconds)
+        out.write(f"{rows:,} rows in {taken}, {speed:,.0f} rows/s")
         if self.failures and sources == 1:
             raise CommandError(self.failures[0][1])
         for slug, reason in self.failures:

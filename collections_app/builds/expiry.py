@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from catalog.formats import duration
 from collections_app.models import Collection, Status
 
 WARN_BEFORE = timedelta(days=3)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def lifetime() -> timedelta:
@@ -37,22 +37,11 @@ def describe_expiry(collection: Collection) -> Expiry | None:
     left = collection.expires_at - timezone.now()
     return Expiry(
         expires_at=collection.expires_at,
-        left=describe_span(left),
-        lifetime=describe_span(whole),
+        left=duration(left.total_seconds()),
+        lifetime=duration(whole.total_seconds()),
         is_over=left <= timedelta(0),
         # Where archives live for an hour, a warning from the first minute on warns of nothing.
         is_soon=left < min(WARN_BEFORE, whole / 2),
         # A button that changes next to nothing is noise, and one that shortens would be a trap.
         can_be_extended=whole - left > whole / 14,
     )
-
-
-def describe_span(span: timedelta) -> str:
-    """A span in its largest sensible unit: "14 days", "30 hours", "less than a minute"."""
-    if span < MINUTE:
-        return "less than a minute"
-    for unit, name, least in ((DAY, "day", 2 * DAY), (HOUR, "hour", 2 * HOUR)):
-        if span >= least - unit / 2:
-            return f"{round(span / unit)} {name}s"
-    number = round(span / MINUTE)
-    return f"{number} minute{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.utils import timezone
 
+from catalog.formats import duration
 from collections_app.models import Build, Collection, Status
 
 # Before so much is done, a guess would jump about.
@@ -13,7 +14,6 @@ GUESS_AFTER_SHARE = 0.02
 # (age in seconds, seconds between two questions): whoever waits for long is asked less often.
 REFRESH_STEPS = ((60, 1), (300, 2))
 REFRESH_LATER = 5
-MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +80,7 @@ def _guess_time_left(build: Build, share: float) -> str:
     seconds = (timezone.now() - build.started_at).total_seconds()
     if seconds < GUESS_AFTER_SECONDS or share < GUESS_AFTER_SHARE:
         return ""
-    return describe_seconds(seconds * (1 - share) / share)
-
-
-def describe_seconds(seconds: float) -> str:
-    """A guessed span of time in words, no more exact than the guess."""
-    if seconds < MINUTE:
-        return "less than a minute"
-    if seconds < 90 * MINUTE:
-        return _count(round(seconds / MINUTE), "minute")
-    if seconds < 36 * HOUR:
-        return _count(round(seconds / HOUR), "hour")
-    return _count(round(seconds / DAY), "day")
-
-
-def _count(number: int, unit: str) -> str:
-    return f"about {number} {unit}{'' if number == 1 else 's'}"
+    return duration(seconds * (1 - share) / share)
 
 
 def refresh_seconds(collection: Collection) -> int:

@@ -19,7 +19,7 @@ from django.db import connection
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow, Source, SourceError
 from catalog.management.importing import ImportCommand, Limit, parse_limit
-from catalog.management.progress import Progress, describe, format_seconds
+from catalog.management.progress import Progress
 from catalog.models import Dataset, Image
 from catalog.tests.importers.idc_files import series, write_index
 from vocab.models import Label
@@ -98,7 +98,7 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
     assert "area: upper torso (1)" in report
     assert "modality: hologram (1)" in report
     assert f"1 bad rows are listed in {rejects}" in report
-    assert "4 rows in 0:0" in report
+    assert "4 rows in 00:0" in report
     assert not Label.objects.get().is_active
 
 
@@ -266,77 +266,60 @@ class Console(StringIO):
         return super().write(text + ending)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def show(*, is_terminal: bool, total: int | None, steps: Sequence[tuple[float, int]]) -> str:
-    console, clock = Console(is_terminal=is_terminal), Clock()
-    progress = Progress(console, total=total, clock=clock)
-    progress.start_dataset("lungs", rows=total)
-    for now, rows in steps:
-        clock.now = now
-        progress.update(rows)
-    progress.clear()
+def show(
+    *, is_terminal: bool, steps: Sequence[int], unit: str = " rows", total: int | None = None
+) -> str:
+    """What progress through two datasets of the same steps writes."""
+    console = Console(is_terminal=is_terminal)
+    with Progress(console, total=total, unit=unit) as progress:
+        for name in ("lungs", "hearts"):
+            progress.start(name)
+            for done in steps:
+                progress.show(done)
     return console.getvalue()
 
 
-def test_elsewhere_than_on_a_terminal_a_line_is_written_every_few_seconds() -> None:
-    steps = [(tenth / 10, 100 * tenth) for tenth in range(1, 121)]
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show every step."""
+    monkeypatch.setattr("catalog.management.progress.LINE_SECONDS", 0)
+    monkeypatch.setattr("catalog.management.progress.TERMINAL_SECONDS", 0)
 
-    shown = show(is_terminal=False, total=24_000, steps=steps)
 
-    assert shown.splitlines() == [
-        "lungs: 5,000 of 24,000 rows, 1,000 rows/s, 0:19 left",
-        "lungs: 10,000 of 24,000 rows, 1,000 rows/s, 0:14 left",
+@pytest.mark.usefixtures("often")
+def test_elsewhere_than_on_a_terminal_plain_lines_are_written() -> None:
+    shown = show(is_terminal=False, total=4_000, steps=[500, 1_000])
+
+    lines = [line.partition(" [")[0] for line in shown.splitlines() if line[0] in "lh"]
+    assert lines == [
+        "lungs:  12% 500/4000",
+        "lungs:  25% 1000/4000",
+        "hearts:  38% 1500/4000",
+        "hearts:  50% 2000/4000",
     ]
+    assert shown.replace("\n", "").isprintable(), "no character steers a terminal"
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_done_at_once_is_not_shown(is_terminal: bool) -> None:
+    assert not show(is_terminal=is_terminal, total=4_000, steps=[500, 1_000]).strip()
+
+
+@pytest.mark.usefixtures("often")
 def test_on_a_terminal_a_bar_is_drawn_over_itself_and_taken_away() -> None:
-    shown = show(is_terminal=True, total=1_000, steps=[(0.1, 100), (1, 500), (1.01, 1_000)])
+    shown = show(is_terminal=True, total=4_000, steps=[500, 2_000])
 
-    drawn = [line.rstrip() for line in shown.split("\r") if line.strip()]
-    assert drawn == [
-        "[############------------]  50% lungs: 500 of 1,000 rows, 500 rows/s, 0:01 left",
-        "[########################] 100% lungs: 1,000 of 1,000 rows, 990 rows/s, 0:00 le",
-    ] or drawn[-1].endswith("storing")
+    assert "hearts: 100%|" in shown
     assert "\n" not in shown
     assert shown.rsplit("\r", 2)[1].isspace(), "nothing of it is left before the report"
 
 
-def test_datasets_of_one_run_share_a_bar() -> None:
-    clock = Clock()
-    progress = Progress(Console(is_terminal=True), total=30, clock=clock)
-    progress.start_dataset("one", rows=10)
-    progress.update(10)
-    progress.start_dataset("two", rows=20)
-    progress.update(5)
+@pytest.mark.usefixtures("often")
+def test_bytes_are_shown_in_units_and_unknown_totals_are_left_out() -> None:
+    sizes = show(is_terminal=False, total=4_000_000, steps=[1_000_000], unit="B")
 
-    assert progress.rows == 15
-
-
-@pytest.mark.parametrize(
-    ("rows", "total", "seconds", "text"),
-    [
-        (0, None, 0.0, "0 rows, 0 rows/s"),
-        (1_200, None, 2.0, "1,200 rows, 600 rows/s"),
-        (1_200, 4_200, 2.0, "1,200 of 4,200 rows, 600 rows/s, 0:05 left"),
-        # An estimate may be too low.
-        (5_000, 4_200, 2.0, "5,000 rows, 2,500 rows/s"),
-    ],
-)
-def test_progress_in_words(rows: int, total: int | None, seconds: float, text: str) -> None:
-    assert describe(rows, total, seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (750, "12:30"), (3_723, "1:02:03")]
-)
-def test_times_are_short(seconds: float, text: str) -> None:
-    assert format_seconds(seconds) == text
+    assert "lungs:  25% 1.00M/4.00M [" in sizes
+    assert "lungs: 500 rows [" in show(is_terminal=False, steps=[500])
 
 
 # --- As a process of its own ---
@@ -420,7 +403,7 @@ def test_a_terminal_shows_a_bar(index: Path, rejects: Path) -> None:
         os.close(theirs)
         shown = terminal.read(65_536).decode()
 
-    assert "100% tiny_lung: 100 of 100 rows" in shown
+    assert "tiny_lung: 100%|" in shown
     assert "tiny_lung: 100 added" in said
 
 

@@ -15,12 +15,12 @@ from django.db import DatabaseError
 from django.http import QueryDict
 
 from catalog.formats import file_size
+from catalog.management.progress import Progress
 from catalog.search.filters import ImageFilterSet
 from collections_app.builds.build import build_collection
 from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
-from collections_app.management.progress import BytesProgress
 from collections_app.models import MAX_TITLE, Collection, Status
 from collections_app.selection.summary import suggest_title
 from collections_app.services import (
@@ -100,9 +100,10 @@ class Command(BaseCommand):
 
     def _build(self, collection: Collection) -> None:
         """Build and prove it, here or by waiting for the worker who was quicker."""
-        progress = BytesProgress(self.stderr, "building", collection.num_bytes)
-        _work_until_verified(collection, progress.update)
-        progress.clear()
+        with Progress(
+            self.stderr, total=collection.num_bytes, unit="B", desc="building"
+        ) as progress:
+            _work_until_verified(collection, progress.show)
 
     def _cancel(self, collection: Collection) -> None:
         try:
@@ -124,14 +125,13 @@ class Command(BaseCommand):
 
     # --- The output ---
     def _put(self, collection: Collection, output: Path, *, force: bool) -> None:
-        progress = BytesProgress(self.stderr, "copying", collection.archive_size or 0)
         source = archive_file(collection.archive_path)
+        size = collection.archive_size
         try:
-            copy_file(source, output, force=force, on_bytes=progress.update)
+            with Progress(self.stderr, total=size, unit="B", desc="copying") as progress:
+                copy_file(source, output, force=force, on_bytes=progress.show)
         except OutputError as error:
             raise OutputError(f"{error} The archive is ready on {page_of(collection)}") from error
-        finally:
-            progress.clear()
 
     def _report(self, collection: Collection, output: Path | None) -> None:
         self.stdout.write(

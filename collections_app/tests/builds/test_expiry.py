@@ -8,7 +8,7 @@ from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
 
-from collections_app.builds.expiry import describe_expiry, describe_span
+from collections_app.builds.expiry import describe_expiry
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_ready
@@ -113,16 +113,3 @@ def test_a_short_lifetime_does_not_warn_from_the_first_minute(
     late = describe_expiry(ready_for(owner, minutes=20))
     assert late
     assert late.is_soon
-
-
-@pytest.mark.parametrize(
-    ("span", "words"),
-    [
-        (timedelta(seconds=-1), "less than a minute"), (timedelta(minutes=1), "1 minute"),
-        (timedelta(minutes=89), "89 minutes"), (timedelta(minutes=90), "2 hours"),
-        (timedelta(hours=35), "35 hours"), (timedelta(hours=37), "2 days"),
-        (timedelta(days=13.99), "14 days"),
-    ],
-)  # fmt: skip
-def test_a_span_is_told_in_its_largest_unit(span: timedelta, words: str) -> None:
-    assert describe_span(span) == words

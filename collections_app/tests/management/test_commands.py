@@ -10,7 +10,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from django.db import connection
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.management.output import OutputError, check_output, copy_file
-from collections_app.management.progress import BytesProgress
 from collections_app.models import Collection
 from collections_app.services import CANCELLED
 from collections_app.storage import archive_file
@@ -283,29 +281,3 @@ def test_a_folder_without_permission_is_known_before_the_build(tmp_path: Path) -
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="may not be written"):
         check_output(tmp_path / "a.zip", force=False)
-
-
-# --- Progress ---
-class Terminal(io.StringIO):
-    def __init__(self, *, is_terminal: bool) -> None:
-        super().__init__()
-        self._is_terminal = is_terminal
-
-    def isatty(self) -> bool:
-        return self._is_terminal
-
-    def write(self, text: str, style_func: Any = None, ending: str = "\n") -> int:
-        return super().write(text + ending)
-
-
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
-    terminal, log = Terminal(is_terminal=True), Terminal(is_terminal=False)
-    for out in (terminal, log):
-        clock = [0.0]
-        bar = BytesProgress(out, "reading", 4_000_000, clock=partial(clock.__getitem__, 0))
-        for clock[0] in (0.1, 1.0, 10.0):
-            bar.update(1_000_000)
-        bar.clear()
-    assert log.getvalue() == "reading: 1.0 MB of 4.0 MB, 0:30 left\n"
-    assert terminal.getvalue().count("25% reading: 1.0 MB of 4.0 MB") == 2
-    assert terminal.getvalue().endswith("\r")

@@ -134,7 +134,7 @@ def test_a_build_is_cancelled_after_a_question_and_can_be_built_later(
     path = f"/collections/{collection.uuid}/"
     assert f"{path}cancel/" in read(client.get(path))
     question = read(client.get(f"{path}cancel/"))
-    assert "50 % done, with about 10 minutes left" in question
+    assert "50 % done, with 10 minutes left" in question
     assert "The collection stays as you chose it" in question
     html = read(client.post(f"{path}cancel/", follow=True))
     assert "The build is cancelled." in html
