@@ -464,6 +464,18 @@ def test_a_description_that_is_wrong_is_refused_with_its_place(home: Path) -> No
     assert "dataset.toml" in refuse(home / "told")
 
 
+def test_all_that_is_wrong_in_a_description_is_told_line_by_line(home: Path) -> None:
+    make_told(home)
+    description = home / "told" / "dataset.toml"
+    wrong = description.read_text().replace("[image]", "[image]\nsexx = 1\nage_unit = 'hours'")
+    description.write_text(wrong)
+
+    unit, key = refuse(home / "told").splitlines()
+
+    assert unit.startswith("dataset.toml, [image] age_unit: “hours” is none of years, months")
+    assert key == "dataset.toml, [image] sexx: there is no such key; did you mean sex?"
+
+
 def list_shipped() -> dict[str, str]:
     out = StringIO()
     call_command("import_dataset", "--list", stdout=out)
