@@ -17,3 +17,21 @@ def open_image(image: Image) -> BinaryIO:
     if not image.file_path:
         raise FileNotFoundError(f"The image {image.source_id} has no file on this server.")
     return open_beneath(dataset_root(image.dataset), check_relative_path(image.file_path))
+
+
+def find_nginx_address(image: Image, file: BinaryIO) -> str:
+    """Where nginx has ``file``, the image's open file, for X-Accel-Redirect; empty if it has not.
+
+    The address is made of the path without links, for nginx follows none.
+
+    Raises:
+        OSError: the file is gone meanwhile.
+    """
+    path = (dataset_root(image.dataset) / image.file_path).resolve()
+    # Another file may have taken the place of the one that was opened and found safe.
+    if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        # Roots without a location of nginx come last.
+        for root, prefix in zip(settings.DATASET_ROOTS, settings.X_ACCEL_DATASETS, strict=False):
+            if path.is_relative_to(root):
+                return f"{prefix}{quote(os.fsencode(path.relative_to(root)))}"
+    return ""

@@ -1,5 +1,6 @@
 """Pages of the catalog: home, datasets, images, previews and files. All read-only."""
 
+import contextlib
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,10 +15,10 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
-from django.utils.http import http_date
+from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from catalog.files import open_image
+from catalog.files import find_nginx_address, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Dataset, Finding, Image, ImageProfile
@@ -37,6 +38,7 @@ from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilt
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Catalog, current_catalog
 from catalog.search.suggestions import suggest_wider
+from catalog.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
@@ -292,14 +294,36 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
-    try:
-        file = open_image(image)
-    except (UnsafePath, OSError):
-        return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
-    name = image.file_path.rsplit("/", 1)[-1]
-    response = FileResponse(file, as_attachment=True, filename=name)
-    # What a browser guesses from untrusted bytes must never run as a page.
-    response["Content-Type"] = "application/octet-stream"
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_image(image))
+            nginx_address = find_nginx_address(image, file)
+        except (UnsafePath, OSError):
+            return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
+        if nginx_address:
+            return HttpResponse(headers=_describe_file(image) | {"X-Accel-Redirect": nginx_address})
+        try:
+            transfer = Transfer(file)
+        except TooManyTransfers:
+            return _busy(request, image)
+        stack.pop_all()
+    headers = _describe_file(image) | {"Content-Length": str(transfer.length)}
     if image.mtime_ns:
-        response["Last-Modified"] = http_date(image.mtime_ns // 10**9)
+        headers["Last-Modified"] = http_date(image.mtime_ns // 10**9)
+    return FileResponse(transfer, headers=headers)
+
+
+def _describe_file(image: Image) -> dict[str, str]:
+    name = image.file_path.rsplit("/", 1)[-1]
+    disposition = content_disposition_header(as_attachment=True, filename=name) or "attachment"
+    return {
+        # What a browser guesses from untrusted bytes must never run as a page.
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": disposition,
+    }
+
+
+def _busy(request: HttpRequest, image: Image) -> HttpResponse:
+    response = render(request, "catalog/image_file_busy.html", {"image": image}, status=503)
+    response["Retry-After"] = str(RETRY_SECONDS)
     return response

@@ -18,6 +18,9 @@ DATASET_ROOTS = [
     for root in env.list("MEDAGG_DATASET_ROOTS", default=[str(VAR_DIR / "datasets")])
 ]
 ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archives"))).resolve()
+# The prefixes that nginx maps to them as internal locations, in their order. Django itself sends
+# files from a root that has none.
+X_ACCEL_DATASETS = env.list("X_ACCEL_DATASETS", default=[])
 PREVIEW_ROOT = VAR_DIR / "previews"
 
 # --- Security ---------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def spool_problems(collection: Collection, *, is_excluded: bool) -> BinaryIO:
     """The bad items as CSV (UTF-8), with the columns of the archive's missing.csv.
 
     They stand in a file without a name beside the archives, at its beginning; whoever asks closes
-    it. It is whole before the first byte is sent: only a file leaves the threads for pages, and
-    its reader, however slow, holds no connection to the database.
+    it. It is whole before the first byte is sent, so that its reader, however slow, holds no
+    query open.
 
     Raises:
         OSError: the archives' disk takes no more.

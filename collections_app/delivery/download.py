@@ -2,9 +2,6 @@
 
 import contextlib
 import os
-import threading
-import weakref
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import quote
@@ -18,6 +15,7 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
+from catalog.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from collections_app.delivery.ranges import (
     ByteRange,
     NotSatisfiable,
@@ -27,13 +25,6 @@ from collections_app.delivery.ranges import (
 )
 from collections_app.models import Collection, Status
 from collections_app.storage import ArchiveTrouble, open_archive
-
-BLOCK = 1 << 20
-# In each process, where we send archives ourselves. A download costs a thread, a socket and an
-# open file, so the limit is there for clients that never finish.
-MAX_DOWNLOADS = 64
-RETRY_SECONDS = 30
-_slots = threading.BoundedSemaphore(MAX_DOWNLOADS)
 
 
 @require_safe
@@ -96,20 +87,22 @@ def _answer(
     except NotSatisfiable:
         headers["Content-Range"] = f"bytes */{size}"
         return HttpResponse(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
-    if not _slots.acquire(blocking=False):
+    sent = part or ByteRange(0, size)
+    try:
+        transfer = Transfer(file, start=sent.start, length=sent.length)
+    except TooManyTransfers:
         return _busy(request, collection)
-    window = Window(file, part or ByteRange(0, size), when_closed=_slots.release)
-    return _send(window, part, size, headers | _describe(collection))
+    return _send(transfer, part, size, headers | _describe(collection))
 
 
 def _send(
-    window: "Window", part: ByteRange | None, size: int, headers: dict[str, str]
+    transfer: Transfer, part: ByteRange | None, size: int, headers: dict[str, str]
 ) -> FileResponse:
-    response = FileResponse(window)
+    response = FileResponse(transfer)
     # Afterwards, for the response guesses some of them by itself.
     for name, value in headers.items():
         response[name] = value
-    response["Content-Length"] = str(part.length if part else size)
+    response["Content-Length"] = str(transfer.length)
     if part:
         response.status_code = HTTPStatus.PARTIAL_CONTENT
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
@@ -140,38 +133,3 @@ def _describe_version(version: Version) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
     }
-
-
-class Window:
-    """A part of an open file that reads like a file; has a descriptor, for ``sendfile``.
-
-    ``when_closed`` is called once, at the latest when nobody holds the window any more: a
-    response that something on its way out has replaced is never closed.
-    """
-
-    def __init__(
-        self, file: BinaryIO, part: ByteRange, *, when_closed: Callable[[], object]
-    ) -> None:
-        self._file = file
-        self._left = part.length
-        self._end = weakref.finalize(self, _end_window, file, when_closed)
-        file.seek(part.start)
-
-    def read(self, size: int = BLOCK) -> bytes:
-        block = self._file.read(min(size, self._left))
-        self._left -= len(block)
-        return block
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._end()
-
-
-def _end_window(file: BinaryIO, when_closed: Callable[[], object]) -> None:
-    file.close()
-    when_closed()

@@ -61,14 +61,16 @@ def run_nginx(
     upstream: str,
     archive_root: Path,
     folder: Path,
+    dataset_root: Path | None = None,
     trusted_proxy: str = NOBODY,
     extra: str = "",
 ) -> Iterator[NginxServer]:
     """nginx (`program`) on a free port of 127.0.0.1, in front of `upstream` (host:port).
 
-    Archives are sent from `archive_root`. Everything that nginx writes lies in `folder`, an empty
-    one. Clients from the network `trusted_proxy` count as the deployment's TLS proxy. `extra` is
-    put into the server block, as an operator's own file would be.
+    Archives are sent from `archive_root`, files of datasets from `dataset_root`. Everything that
+    nginx writes lies in `folder`, an empty one. Clients from the network `trusted_proxy` count as
+    the deployment's TLS proxy. `extra` is put into the server block, as an operator's own file
+    would be.
 
     Raises NginxFailedError if it does not come up.
     """
@@ -80,6 +82,7 @@ def run_nginx(
             "MEDAGG_NGINX_LISTEN": f"127.0.0.1:{port}",
             "MEDAGG_NGINX_UPSTREAM": upstream,
             "MEDAGG_NGINX_ARCHIVES": str(archive_root),
+            "MEDAGG_NGINX_DATASETS": str(dataset_root or folder / "no-datasets"),
             "MEDAGG_NGINX_RUN": str(folder),
             "MEDAGG_NGINX_EXTRA": str(folder / "extra"),
             "MEDAGG_NGINX_TRUSTED": trusted_proxy,

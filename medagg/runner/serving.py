@@ -38,6 +38,8 @@ READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
 PROCESSES = ("web", "beat", "worker", "builder")
+# A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
+STALL_SECONDS = 300.0
 DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -75,7 +77,7 @@ def _run(
     wishes: Wishes, places: Places, signals: StopSignals, stack: contextlib.ExitStack, say: Say
 ) -> None:
     claim = stack.enter_context(_claim_folder(places))
-    with _listen(wishes.host, wishes.port) as listener:
+    with listen(wishes.host, wishes.port) as listener:
         address = _address_of(listener)
         claim(f"at {_url_of(address)} (process {os.getpid()})")
         _check_space(places)
@@ -211,7 +213,7 @@ def _claim_folder(places: Places) -> Iterator[Callable[[str], None]]:
         os.close(lock)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """The listening socket, taken at once: it proves that the port is free, and stays ours."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -222,6 +224,10 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host!r}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Its connections have it too. Where there is no such option (macOS), a stalled one stays.
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(1000 * STALL_SECONDS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

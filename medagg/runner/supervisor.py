@@ -200,15 +200,16 @@ class Supervisor:
 def web_process(
     *, listener: int, workers: int, log: LogFile, environment: Mapping[str, str] | None = None
 ) -> Process:
-    """gunicorn on the listening socket `listener`, a descriptor, with 8 threads a worker for pages.
+    """gunicorn on the listening socket `listener`, a descriptor.
 
-    What sends a large file has a further thread, see medagg.web_worker.
+    Of a worker's 32 threads 24 at most send files (catalog.transfers). Each may keep a connection
+    to the database, of which PostgreSQL allows 100.
     """
     options = {
         "--bind": f"fd://{listener}",
-        "--worker-class": "medagg.web_worker.PageWorker",
+        "--worker-class": "gthread",
         "--workers": str(workers),
-        "--threads": "8",
+        "--threads": "32",
         # A collection's filters stand in the URL; this is the most that gunicorn allows.
         "--limit-request-line": "8190",
         # htmx repeats the whole URL in a header.

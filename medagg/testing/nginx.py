@@ -51,13 +51,19 @@ def nginx_server(tmp_path: Path) -> Iterator[NginxFactory]:
     with contextlib.ExitStack() as stack:
 
         def start(
-            *, upstream_port: int, archive_root: Path, trusted_proxy: str = NOBODY, extra: str = ""
+            *,
+            upstream_port: int,
+            archive_root: Path,
+            dataset_root: Path | None = None,
+            trusted_proxy: str = NOBODY,
+            extra: str = "",
         ) -> NginxServer:
             folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=tmp_path))
             server = run_nginx(
                 program=program,
                 upstream=f"127.0.0.1:{upstream_port}",
                 archive_root=archive_root,
+                dataset_root=dataset_root,
                 folder=folder,
                 trusted_proxy=trusted_proxy,
                 extra=extra,

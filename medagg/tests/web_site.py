@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from django.db import connection
 
 from medagg.runner.embedded import database_url
 from medagg.runner.embedded.logs import LogFile
-from medagg.runner.serving import BACKLOG
+from medagg.runner.serving import listen
 from medagg.runner.supervisor import Process, web_process
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.tests.deploy.nginx_client import fetch
@@ -60,7 +59,7 @@ def run_site(
         "X_ACCEL_PREFIX": PREFIX if behind_nginx else "",
         **environment,
     }
-    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+    with listen("127.0.0.1", 0) as listener:
         process = web_process(
             listener=listener.fileno(), workers=workers, log=LogFile(log), environment=variables
         )

@@ -10,7 +10,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from collections_app.delivery import download
+from catalog import transfers
 from collections_app.models import Collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory
@@ -114,7 +114,7 @@ def test_nobody_but_the_owner_learns_anything(client: Client, collection: Collec
 @pytest.fixture
 def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     slots = threading.BoundedSemaphore(1)
-    monkeypatch.setattr(download, "_slots", slots)
+    monkeypatch.setattr(transfers, "_slots", slots)
     yield
     # Whatever has happened, the slot is free again, and only once.
     assert slots.acquire(blocking=False)

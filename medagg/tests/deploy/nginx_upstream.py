@@ -2,6 +2,7 @@
 
 /archive/NAME   what medagg answers to the owner of a collection: a redirect to the archive
 /raw/NAME       the same with NAME as it stands, for paths that medagg itself never writes
+/raw-file/NAME  the same for a file of a dataset
 /denied         what it answers to anybody else
 /unready        a part is missing: 503 from the application itself
 /redirect       to a sign-in page, with the whole query in its address
@@ -16,6 +17,7 @@ from urllib.parse import quote
 Respond = Callable[[str, list[tuple[str, str]]], object]
 
 PREFIX = "/protected/"
+DATASETS_PREFIX = "/protected-datasets/"
 ARCHIVE_HEADERS = [
     ("Content-Type", "application/zip"),
     ("Content-Disposition", 'attachment; filename="chest-x-rays.zip"'),
@@ -27,8 +29,9 @@ def application(environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
     """A WSGI application (PEP 3333)."""
     path = environ["PATH_INFO"].encode("latin-1").decode()
     kind, _, name = path.removeprefix("/").partition("/")
-    if kind in ("archive", "raw"):
-        target = PREFIX + (quote(name) if kind == "archive" else name)
+    if kind in ("archive", "raw", "raw-file"):
+        prefix = DATASETS_PREFIX if kind == "raw-file" else PREFIX
+        target = prefix + (quote(name) if kind == "archive" else name)
         respond("200 OK", [*ARCHIVE_HEADERS, ("X-Accel-Redirect", target)])
         return [b""]
     status, headers, body = _answer(path, environ)

@@ -81,7 +81,7 @@ def test_datasets_can_be_written_by_commands_only() -> None:
             assert ":/srv/medagg/datasets" not in mount or mount.endswith(":ro")
 
 
-def test_nginx_finds_medagg_and_its_archives() -> None:
+def test_nginx_finds_medagg_and_its_files() -> None:
     nginx, web = environment_of("nginx", NEEDED), environment_of("web", NEEDED)
     host, _, port = nginx["MEDAGG_NGINX_UPSTREAM"].partition(":")
     command = image_command()
@@ -90,6 +90,11 @@ def test_nginx_finds_medagg_and_its_archives() -> None:
     assert command[command.index("--bind") + 1] == f"0.0.0.0:{port}"
     assert f"location {web['X_ACCEL_PREFIX']} {{" in TEMPLATE
     assert nginx["MEDAGG_NGINX_ARCHIVES"] == web["MEDAGG_ARCHIVE_ROOT"]
+    assert f"location {web['X_ACCEL_DATASETS']} {{" in TEMPLATE
+    assert nginx["MEDAGG_NGINX_DATASETS"] == web["MEDAGG_DATASET_ROOTS"]
+    datasets = f"${{DATASETS:-datasets}}:{web['MEDAGG_DATASET_ROOTS']}:ro"
+    assert datasets in SERVICES["nginx"]["volumes"]
+    assert f"archives:{web['MEDAGG_ARCHIVE_ROOT']}" in SERVICES["web"]["volumes"]
     assert f"archives:{web['MEDAGG_ARCHIVE_ROOT']}:ro" in SERVICES["nginx"]["volumes"]
 
 

@@ -28,6 +28,7 @@ def upstream() -> Iterator[int]:
 class Site:
     server: NginxServer
     archives: Path
+    datasets: Path
 
     def get(self, path: str, *, method: str = "GET", **headers: str) -> Answer:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -42,8 +43,11 @@ def site(upstream: int, nginx_server: NginxFactory, tmp_path: Path) -> Site:
     archives = tmp_path / "archives"
     archives.mkdir()
     (archives / NAME).write_bytes(CONTENT)
+    datasets = tmp_path / "datasets"
+    datasets.mkdir()
     (tmp_path / "secret").write_text("kept", encoding="utf-8")
-    return Site(nginx_server(upstream_port=upstream, archive_root=archives), archives)
+    server = nginx_server(upstream_port=upstream, archive_root=archives, dataset_root=datasets)
+    return Site(server, archives, datasets)
 
 
 def test_nginx_accepts_the_configuration_without_a_warning(site: Site) -> None:
@@ -189,10 +193,11 @@ def test_client_cannot_name_the_file_itself(site: Site) -> None:
     assert (answer.status, answer.body) == (403, b"not yours")
 
 
+@pytest.mark.parametrize("kind", ["raw", "raw-file"])
 @pytest.mark.parametrize("name", ["../secret", "%2e%2e/secret", "x/../../secret"])
-def test_even_medagg_cannot_send_what_lies_elsewhere(site: Site, name: str) -> None:
+def test_even_medagg_cannot_send_what_lies_elsewhere(site: Site, kind: str, name: str) -> None:
     quoted = name.replace("%", "%25")
-    answer = site.get(f"/raw/{quoted}")
+    answer = site.get(f"/{kind}/{quoted}")
 
     assert answer.status >= 400
     assert b"kept" not in answer.body
@@ -204,3 +209,17 @@ def test_link_among_the_archives_is_not_followed(site: Site) -> None:
 
     assert answer.status == 403
     assert b"kept" not in answer.body
+
+
+def test_file_of_a_dataset_that_was_replaced_by_a_link_is_not_sent(site: Site) -> None:
+    (site.datasets / "rays").mkdir()
+    (site.datasets / "rays" / "scan.png").write_bytes(CONTENT)
+    assert site.get("/raw-file/rays/scan.png").body == CONTENT
+
+    (site.datasets / "rays" / "link.png").symlink_to("scan.png")
+    (site.datasets / "rays" / "secret.png").symlink_to(site.datasets.parent / "secret")
+    (site.datasets / "folder").symlink_to(site.datasets.parent)
+    for name in ("rays/link.png", "rays/secret.png", "folder/secret"):
+        answer = site.get(f"/raw-file/{name}")
+        assert answer.status in (403, 404)
+        assert b"kept" not in answer.body

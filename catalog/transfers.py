@@ -1,0 +1,54 @@
+"""Files that a web process sends itself: so many at a time that pages always have threads left."""
+
+import os
+import threading
+import weakref
+from typing import BinaryIO
+
+# Of the 32 threads of a process. A client that reads slowly keeps its thread for as long as it
+# takes; the other eight are for pages. What nginx sends takes no thread and does not count.
+MAX_TRANSFERS = 24
+RETRY_SECONDS = 30
+BLOCK = 1 << 20
+_slots = threading.BoundedSemaphore(MAX_TRANSFERS)
+
+
+class TooManyTransfers(Exception):
+    """As many files are sent as may be; the client should come again in RETRY_SECONDS."""
+
+
+class Transfer:
+    """A part of an open file that reads like a file; has a descriptor, for ``sendfile``.
+
+    It counts until it is closed, at the latest until nobody holds it any more: a response that
+    something on its way out has replaced is never closed. Raises TooManyTransfers, and then
+    leaves ``file`` open.
+    """
+
+    def __init__(self, file: BinaryIO, *, start: int = 0, length: int | None = None) -> None:
+        if not _slots.acquire(blocking=False):
+            raise TooManyTransfers
+        self._file = file
+        self._end = weakref.finalize(self, _end_transfer, file, _slots)
+        self.length = os.fstat(file.fileno()).st_size - start if length is None else length
+        self._left = self.length
+        file.seek(start)
+
+    def read(self, size: int = BLOCK) -> bytes:
+        block = self._file.read(min(size, self._left))
+        self._left -= len(block)
+        return block
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._end()
+
+
+def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore) -> None:
+    file.close()
+    slots.release()
