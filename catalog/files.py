@@ -1,6 +1,10 @@
 """From a catalog row to the bytes on this server's disk, and never to any others."""
 
+import os
 from typing import BinaryIO
+from urllib.parse import quote
+
+from django.conf import settings
 
 from catalog.imaging.paths import check_relative_path, open_beneath
 from catalog.models import Image

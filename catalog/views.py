@@ -38,7 +38,7 @@ from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilt
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Catalog, current_catalog
 from catalog.search.suggestions import suggest_wider
-from catalog.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8

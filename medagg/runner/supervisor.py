@@ -202,7 +202,7 @@ def web_process(
 ) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor.
 
-    Of a worker's 32 threads 24 at most send files (catalog.transfers). Each may keep a connection
+    Of a worker's 32 threads 24 at most send files (catalog.storage.transfers). Each may keep a connection
     to the database, of which PostgreSQL allows 100.
     """
     options = {
