@@ -202,8 +202,8 @@ def web_process(
 ) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor.
 
-    Of a worker's 32 threads 24 at most send files (catalog.storage.transfers). Each may keep a connection
-    to the database, of which PostgreSQL allows 100.
+    At most 24 of a worker's 32 threads send files (catalog.storage.transfers). Each may keep a
+    connection to the database, of which PostgreSQL allows 100.
     """
     options = {
         "--bind": f"fd://{listener}",
