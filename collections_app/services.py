@@ -18,14 +18,10 @@ from collections_app.builds.outcome import NO_ARCHIVE, fail_build
 from collections_app.builds.queue import queue_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.selection.fingerprint import ItemRows, finalize_items
+from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
+from collections_app.selection.limits import explain_limits
+from collections_app.selection.provenance import describe_provenance
 from collections_app.selection.quotas import explain_quota, lock_quota
-from collections_app.selection.summary import (
-    CatalogMoved,
-    CatalogUntrue,
-    describe_provenance,
-    explain_limits,
-    freeze_items,
-)
 from collections_app.storage import remove_archive
 
 logger = logging.getLogger(__name__)
@@ -103,9 +99,9 @@ def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilte
         try:
             with transaction.atomic():
                 return filters, freeze_items(collection=collection, filters=filters)
-        except CatalogMoved:
+        except CatalogChanged:
             filters = ImageFilterSet(filters.data)
-        except CatalogUntrue as error:
+        except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)
             raise NotBuildable(str(error)) from error
     raise NotBuildable("The catalog is being changed just now. Try again in a minute.")

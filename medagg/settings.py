@@ -169,7 +169,7 @@ CELERY_BEAT_SCHEDULE = {
 # --- Collections ------------------------------------------------------------------------------
 COLLECTION_MAX_IMAGES = env.int("COLLECTION_MAX_IMAGES", default=200_000)
 COLLECTION_MAX_BYTES = env.int("COLLECTION_MAX_BYTES", default=50 * 1024**3)
-# What one user may have at a time: builds that wait or run, and bytes of archives.
+# What one user may have at a time: builds queued or running, and bytes of archives.
 COLLECTION_MAX_PENDING = env.int("COLLECTION_MAX_PENDING", default=5)
 COLLECTION_MAX_KEPT_BYTES = env.int("COLLECTION_MAX_KEPT_BYTES", default=200 * 1024**3)
 COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)

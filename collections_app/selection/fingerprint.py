@@ -14,6 +14,7 @@ from django.db import transaction
 
 from collections_app.archive import WRITER_VERSION, UniqueNames, safe_name
 from collections_app.models import Collection, CollectionItem
+from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
@@ -22,14 +23,6 @@ from collections_app.selection.name_check import NameCheck
 CONTENTS_VERSION = "2"
 BATCH = 2000
 BYTES_AT_ONCE = 1 << 20
-
-# What an archive says of an image, by its frozen item.
-ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
-_ITEMS = f"""
-    SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
-     WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
-     ORDER BY position
-"""  # noqa: S608 - our own words
 
 
 class ItemRows:
@@ -104,7 +97,7 @@ def finalize_if_needed(collection: Collection) -> None:
 
 def _read_rows(collection: Collection) -> ItemRows:
     rows = ItemRows()
-    for lines in iter_lines(_ITEMS, collection=collection):
+    for lines in iter_lines(queries.ITEMS, collection=collection):
         rows.write(lines)
     return rows
 

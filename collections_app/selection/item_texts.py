@@ -7,13 +7,9 @@ from django.db import connection
 
 from catalog.batches import in_batches
 from collections_app.models import Collection
+from collections_app.selection import queries
 
 BATCH = 2000
-_SET = """
-    UPDATE collections_app_collectionitem item SET {column} = given.value
-      FROM unnest(%s::int[], %s::text[]) given (position, value)
-     WHERE item.collection_id = %s AND item.position = given.position
-"""
 
 
 def set_item_texts(
@@ -25,5 +21,5 @@ def set_item_texts(
     for batch in in_batches(texts, BATCH):
         positions, values = zip(*batch, strict=True)
         with connection.cursor() as cursor:
-            statement = _SET.format(column=column)
+            statement = queries.SET_TEXTS.format(column=column)
             cursor.execute(statement, [list(positions), list(values), collection.pk])

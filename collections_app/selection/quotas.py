@@ -1,4 +1,4 @@
-"""What one user may have at a time: builds that wait or run, and bytes of archives."""
+"""What one user may have at a time: builds queued or running, and bytes of archives."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,9 +80,9 @@ def _collections_of(user: User, without: Collection | None) -> CollectionQuerySe
 
 
 def _explain_pending(usage: Usage) -> str:
-    are = "of your builds waits or runs" if usage.num_pending == 1 else "of your builds wait or run"
+    builds = "1 build" if usage.num_pending == 1 else f"{usage.num_pending:,} builds"
     return (
-        f"{usage.num_pending:,} {are}, and {usage.max_pending:,} at a time is the most. "
+        f"You have {builds} queued or running (limit: {usage.max_pending:,}). "
         "Wait until one is ready, or cancel one."
     )
 
@@ -91,13 +91,12 @@ def _explain_bytes(user: User, usage: Usage, num_bytes: int, without: Collection
     most = file_size(usage.max_kept_bytes)
     if num_bytes > usage.max_kept_bytes:
         return (
-            f"Your archives may take {most} together, and this one alone needs about "
-            f"{file_size(num_bytes)}. Make it smaller, with more filters."
+            f"This archive needs about {file_size(num_bytes)}, more than all your archives may take "
+            f"together (limit: {most}). Add filters to make it smaller."
         )
     return (
-        f"Your archives and builds take {file_size(usage.kept_bytes)} of the {most} that are "
-        f"possible; this one needs about {file_size(num_bytes)} more. "
-        + _advise(user, usage, num_bytes, without)
+        f"Your archives and builds take {file_size(usage.kept_bytes)} (limit: {most}); this one "
+        f"needs about {file_size(num_bytes)} more. " + _advise(user, usage, num_bytes, without)
     )
 
 
@@ -108,11 +107,11 @@ def _advise(user: User, usage: Usage, num_bytes: int, without: Collection | None
     enough = ready.filter(archive_size__gte=missing).order_by("archive_size", "pk").first()
     largest = enough or ready.order_by(F("archive_size").desc(), "pk").first()
     if largest is None:
-        return "Wait until a build is done and remove its archive, or cancel one."
+        return "Cancel a build, or wait until one is done and remove its archive."
     title = largest.title[:TITLE_SHOWN]
     others = "" if enough else " and others"
     when = f"{usage.next_expiry:%-d %B %Y}" if usage.next_expiry else ""
     return (
-        f"Remove the archive of “{title}” ({file_size(largest.archive_size)}){others}, or delete "
-        f"collections, or wait: the next archive goes by itself on {when}."
+        f"Remove the archive of “{title}” ({file_size(largest.archive_size)}){others}, delete "
+        f"collections, or wait: the next archive expires on {when}."
     )

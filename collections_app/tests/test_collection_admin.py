@@ -89,7 +89,7 @@ def test_a_quota_holds_for_the_owner_here_too(operator: Client, settings: Any) -
     settings.COLLECTION_MAX_PENDING = 0
     html = act(operator, "rebuild", collection)
     assert "0 queued." in html
-    assert "at a time is the most" in html
+    assert "queued or running (limit: " in html
 
 
 def test_who_may_only_look_has_no_actions(client: Client) -> None:

@@ -12,7 +12,7 @@ from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem
-from collections_app.selection import copying, summary
+from collections_app.selection import copying, freeze
 from collections_app.selection import fingerprint as frozen
 from collections_app.selection.copying import copy_lines
 from collections_app.selection.fingerprint import ItemRows, compute_fingerprint
@@ -105,7 +105,7 @@ def test_an_error_of_the_database_is_one_of_django(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DataError, match="division by zero"):
         copy_lines("SELECT 1 / 0")
     make_dataset(files=2)
-    monkeypatch.setattr(summary, "_COLUMNS", ("id",))
+    monkeypatch.setattr(freeze, "_COLUMNS", ("id",))
     with pytest.raises(ProgrammingError, match="profile_id"):
         make_collection("")
 

@@ -69,7 +69,7 @@ def test_the_list_shows_how_much_is_used(
     ready(owner, 12.3)
     change(make_collection("", user=owner), num_bytes=0)
     html = read(client, "/collections/")
-    assert "1 of 5 builds wait or run" in html
+    assert "1 of 5 builds queued or running" in html
     assert "12.3 GB of 100 GB kept" in html
     assert 'max="100000000000"' in html
     assert 'value="12300000000"' in html
@@ -81,7 +81,7 @@ def test_too_many_builds_are_refused_with_what_to_do(owner: Any, settings: LazyS
     assert explain_quota(user=owner, num_bytes=0) == []
     as_running(make_collection("", user=owner))
     (sentence,) = explain_quota(user=owner, num_bytes=0)
-    assert "2 of your builds wait or run, and 2 at a time is the most" in sentence
+    assert "You have 2 builds queued or running (limit: 2)." in sentence
     assert "Wait until one is ready, or cancel one" in sentence
     with pytest.raises(services.NotBuildable, match="cancel one"):
         make_collection("", user=owner)
@@ -95,26 +95,26 @@ def test_the_archive_that_makes_room_is_named(owner: Any, settings: LazySettings
     ready(owner, 1, "Small")
     assert explain_quota(user=owner, num_bytes=6 * GB) == []
     (sentence,) = explain_quota(user=owner, num_bytes=8 * GB)
-    assert "take 14.0 GB of the 20.0 GB" in sentence
+    assert "take 14.0 GB (limit: 20.0 GB)" in sentence
     assert "needs about 8.0 GB more" in sentence
-    assert "Remove the archive of “Just right” (4.0 GB), or" in sentence
+    assert "Remove the archive of “Just right” (4.0 GB), delete" in sentence
     assert f"{timezone.now() + timedelta(days=3):%-d %B %Y}" in sentence
     (sentence,) = explain_quota(user=owner, num_bytes=16 * GB)
-    assert "Remove the archive of “Large” (9.0 GB) and others, or" in sentence
+    assert "Remove the archive of “Large” (9.0 GB) and others, delete" in sentence
 
 
 def test_more_than_the_whole_quota_is_never_possible(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_KEPT_BYTES = 20 * GB
     (sentence,) = explain_quota(user=owner, num_bytes=21 * GB)
-    assert "this one alone needs about 21.0 GB" in sentence
-    assert "more filters" in sentence
+    assert "This archive needs about 21.0 GB" in sentence
+    assert "Add filters" in sentence
 
 
 def test_where_only_builds_take_the_room_they_are_named(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_KEPT_BYTES = 20 * GB
     change(make_collection("", user=owner), num_bytes=19 * GB)
     (sentence,) = explain_quota(user=owner, num_bytes=2 * GB)
-    assert "or cancel one" in sentence
+    assert "Cancel a build" in sentence
 
 
 def test_a_collection_does_not_stand_in_its_own_way(owner: Any, settings: LazySettings) -> None:
@@ -139,7 +139,7 @@ def test_the_button_is_shut_before_it_is_pressed(
     html = read(client, "/collections/new/")
     assert not open_button.search(html)
     assert 'aria-describedby=" quota"' in html
-    assert "1 of your builds waits or runs, and 1 at a time is the most" in html
+    assert "You have 1 build queued or running (limit: 1)." in html
     assert '<a href="/collections/">My collections</a>' in html
     assert open_button.search(Client().get("/collections/new/").content.decode()) is None
     assert "This cannot be built just now" not in Client().get("/collections/new/").content.decode()
@@ -157,7 +157,7 @@ def test_who_presses_it_all_the_same_is_told(
 ) -> None:
     settings.COLLECTION_MAX_PENDING = 0
     response = client.post("/collections/new/", {"title": "x", "expected_images": 2, "filters": ""})
-    assert "0 at a time is the most" in response.content.decode()
+    assert "queued or running (limit: 0)" in response.content.decode()
     assert not Collection.objects.exists()
 
 

@@ -1,0 +1,85 @@
+"""The SQL of the freeze and of frozen items."""
+
+# What an archive says of an image, by its frozen item.
+ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
+
+# Everything that the archive says about an image is frozen with it, so that later edits of the
+# catalog change no archive. Labels are written as metadata.csv shows them: at the freeze the
+# database does it for all rows at once, while a build would do it again each time. What images
+# share by their profile is put together once for each profile.
+FREEZE = f"""
+    WITH selected AS MATERIALIZED ({{images}}),
+         shared AS MATERIALIZED (
+             SELECT profile.id, dataset.slug, modality.code AS modality, area.code AS area,
+                    profile.sex, string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        AS labels,
+                    dense_rank() OVER (ORDER BY dataset.slug COLLATE "C") AS place
+               FROM catalog_imageprofile profile
+               JOIN catalog_dataset dataset ON dataset.id = profile.dataset_id
+               LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id
+               LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id
+               LEFT JOIN unnest(profile.label_ids) found (label_id) ON true
+               LEFT JOIN vocab_label label ON label.id = found.label_id AND label.is_active
+              WHERE profile.id IN (SELECT profile_id FROM selected)
+              GROUP BY profile.id, dataset.slug, modality.code, area.code),
+         given AS (
+             SELECT given.image_id,
+                    string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        FILTER (WHERE given.finding = 'uncertain') AS uncertain_labels,
+                    string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        FILTER (WHERE given.finding = 'negative') AS negative_labels,
+                    string_agg(label.code || '=' || given.confidence, '|'
+                               ORDER BY label.code COLLATE "C") AS label_confidence
+               FROM catalog_imagelabel given
+               JOIN vocab_label label ON label.id = given.label_id AND label.is_active
+              WHERE (given.finding <> 'positive' OR given.confidence IS NOT NULL)
+                AND given.image_id IN (SELECT id FROM selected)
+              GROUP BY given.image_id)
+    INSERT INTO collections_app_collectionitem
+           (collection_id, image_id, position, size_bytes, sha256, file_name, metadata_json,
+            problem, is_excluded)
+    SELECT %s, image.id,
+           row_number() OVER (ORDER BY shared.place, image.source_id COLLATE "C"),
+           image.size_bytes, image.sha256,
+           CASE WHEN image.sha256 <> ''
+                THEN left('images/' || shared.slug || '/' || image.file_path, 255)
+                ELSE '' END,
+           JSON_OBJECT(
+               'dataset' : shared.slug, 'source_id' : image.source_id,
+               'file_path' : nullif(image.file_path, ''),
+               'remote_url' : nullif(image.remote_url, ''),
+               'modality' : shared.modality, 'area' : shared.area,
+               'subject_id' : nullif(image.subject_id, ''), 'sex' : nullif(shared.sex, ''),
+               'age_years' : image.age_years, 'width' : image.width, 'height' : image.height,
+               'labels' : shared.labels, 'uncertain_labels' : given.uncertain_labels,
+               'negative_labels' : given.negative_labels,
+               'label_confidence' : given.label_confidence
+               ABSENT ON NULL RETURNING jsonb),
+           '', false
+      FROM selected image
+      JOIN shared ON shared.id = image.profile_id
+      LEFT JOIN given ON given.image_id = image.id
+     ORDER BY shared.place, image.source_id COLLATE "C"
+    RETURNING {ITEM_FIELDS}
+"""  # noqa: S608 - our own words
+
+# In the order of their keys, as an import that takes images away locks them.
+LOCK_IMAGES = """
+    SELECT count(*) FROM (
+        SELECT FROM catalog_image
+         WHERE id IN (SELECT image_id FROM collections_app_collectionitem
+                       WHERE collection_id = %s)
+         ORDER BY id FOR KEY SHARE) locked
+"""
+
+ITEMS = f"""
+    SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
+     WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+     ORDER BY position
+"""  # noqa: S608 - our own words
+
+SET_TEXTS = """
+    UPDATE collections_app_collectionitem item SET {column} = given.value
+      FROM unnest(%s::int[], %s::text[]) given (position, value)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
