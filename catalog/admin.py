@@ -175,7 +175,7 @@ class ImageAdmin(BigModelAdmin):
     autocomplete_fields = ("dataset", "modality", "area")
     # What importers learn from the file itself is not typed in.
     readonly_fields = (
-        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "gone_at",
+        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",
         "created_at", "updated_at",
     )  # fmt: skip
     inlines = (ImageLabelInline,)

@@ -184,7 +184,7 @@ class Image(models.Model):
     crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
     mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
     metadata_json = models.JSONField("metadata", default=dict, blank=True)
-    gone_at = models.DateTimeField(
+    removed_at = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
@@ -238,8 +238,8 @@ class Image(models.Model):
                 condition=Q(sex__in=["", *Sex.values]), name="image_sex_is_known"
             ),
             models.CheckConstraint(
-                condition=Q(gone_at__isnull=True) | Q(profile__isnull=True),
-                name="gone_image_counts_nowhere",
+                condition=Q(removed_at__isnull=True) | Q(profile__isnull=True),
+                name="removed_image_counts_nowhere",
             ),
             models.CheckConstraint(
                 condition=~Q(file_path__startswith="/") & ~Q(file_path__regex=r"(^|/)\.\.(/|$)"),

@@ -37,14 +37,14 @@ class ImageProfileQuerySet(models.QuerySet):
 
 class ImageQuerySet(models.QuerySet):
     def active(self) -> Self:
-        """What search and pages show; an image that is gone from its source is not."""
-        return self.filter(dataset__is_active=True, gone_at__isnull=True)
+        """What search and pages show; an image that was removed from its source is not."""
+        return self.filter(dataset__is_active=True, removed_at__isnull=True)
 
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
         """What the catalog shows, and what is held for this user."""
         if not user.is_authenticated:
             return self.active()
-        visible = Q(dataset__is_active=True, gone_at__isnull=True)
+        visible = Q(dataset__is_active=True, removed_at__isnull=True)
         for holder in image_holders:
             visible |= Q(**{f"{holder.rows}__{holder.user}": user.pk})
         return self.filter(visible).distinct()

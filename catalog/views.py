@@ -259,7 +259,7 @@ def _count_of_subject(image: Image) -> int:
     if not image.subject_id:
         return 0
     same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
-    return same.filter(gone_at__isnull=True).count()
+    return same.filter(removed_at__isnull=True).count()
 
 
 @require_safe

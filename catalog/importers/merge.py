@@ -43,8 +43,8 @@ AS_USUAL = """
 _MATCH = """
     CREATE TEMP TABLE staged_match ON COMMIT DROP AS
     SELECT image.id, staged.n, image.source_id, image.profile_id,
-           image.gone_at IS NOT NULL AS was_gone,
-           image.gone_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed
+           image.removed_at IS NOT NULL AS was_removed,
+           image.removed_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed
       FROM catalog_image image
       LEFT JOIN staged_image staged ON staged.source_id = image.source_id
      WHERE image.dataset_id = {dataset}
@@ -101,7 +101,7 @@ _COUNT_PLACED = """
 
 _UPDATE = """
     UPDATE catalog_image image
-       SET {assignments}, profile_id = place.profile_id, gone_at = NULL, updated_at = now()
+       SET {assignments}, profile_id = place.profile_id, removed_at = NULL, updated_at = now()
       FROM staged_place place
       JOIN staged_image staged ON staged.ctid = place.row
      WHERE image.id = place.image_id AND NOT place.is_new
@@ -154,29 +154,30 @@ _COUNT_DANGLING_LABELS = """
      WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = used.id)
 """
 
-_FIND_GONE = """
-    CREATE TEMP TABLE staged_gone ON COMMIT DROP AS
-    SELECT id, was_gone FROM staged_match known
+_FIND_REMOVED = """
+    CREATE TEMP TABLE staged_removed ON COMMIT DROP AS
+    SELECT id, was_removed FROM staged_match known
      WHERE n IS NULL
        AND NOT EXISTS (SELECT FROM staged_reject bad WHERE bad.source_id = known.source_id)
 """
-# Whoever takes one of them just now has either been seen by the next statement, or waits for us
-# and then finds it deleted.
-_LOCK_GONE = """
-    SELECT count(*) FROM (SELECT FROM catalog_image
-                           WHERE id IN (SELECT id FROM staged_gone) ORDER BY id FOR UPDATE) locked
+# A transaction that adds one of them to a collection is either seen by the next statement, or waits
+# for this one and then finds the image deleted.
+_LOCK_REMOVED = """
+    SELECT count(*)
+      FROM (SELECT FROM catalog_image
+             WHERE id IN (SELECT id FROM staged_removed) ORDER BY id FOR UPDATE) locked
 """
 _RELEASED = """
-    (SELECT id FROM staged_gone gone WHERE true{unheld})
+    (SELECT id FROM staged_removed removed WHERE true{unheld})
 """
-_UNHELD = " AND NOT EXISTS (SELECT FROM {table} held WHERE held.{column} = gone.id)"
-_REMOVE_GONE = (
+_UNHELD = " AND NOT EXISTS (SELECT FROM {table} held WHERE held.{column} = removed.id)"
+_REMOVE = (
     "DELETE FROM catalog_imagelabel WHERE image_id IN {released}",
     "DELETE FROM catalog_image WHERE id IN {released}",
-    "UPDATE catalog_image SET gone_at = now(), profile_id = NULL, updated_at = now()"
-    " WHERE gone_at IS NULL AND id IN (SELECT id FROM staged_gone)",
+    "UPDATE catalog_image SET removed_at = now(), profile_id = NULL, updated_at = now()"
+    " WHERE removed_at IS NULL AND id IN (SELECT id FROM staged_removed)",
 )
-_DROP_TABLES = "DROP TABLE IF EXISTS staged_given, staged_match, staged_place, staged_gone"
+_DROP_TABLES = "DROP TABLE IF EXISTS staged_given, staged_match, staged_place, staged_removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ class Merged:
     added: int
     changed: int
     unchanged: int
-    gone: int
+    removed: int
     is_written: bool
 
 
@@ -201,16 +202,16 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool)
     _place(cursor, dataset_id)
     cursor.execute(_COUNT_PLACED)
     changed, unchanged = cursor.fetchone()
-    cursor.execute(_FIND_GONE)
-    cursor.execute("ANALYZE staged_gone")
+    cursor.execute(_FIND_REMOVED)
+    cursor.execute("ANALYZE staged_removed")
     cursor.execute(BY_ROW)
     added, updated = _write_images(cursor, dataset_id)
-    gone, removed = (0, 0) if keeps_missing else _remove_gone(cursor)
-    is_written = bool(added or updated or removed)
+    removed, num_written = (0, 0) if keeps_missing else _remove_missing(cursor)
+    is_written = bool(added or updated or num_written)
     if is_written:
         count_profiles(cursor, [dataset_id])
     cursor.execute(AS_USUAL)
-    return Merged(added, changed, unchanged, gone, is_written)
+    return Merged(added, changed, unchanged, removed, is_written)
 
 
 def _match(cursor: CursorWrapper, dataset_id: int) -> None:
@@ -274,22 +275,25 @@ def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
         yield
 
 
-def _remove_gone(cursor: CursorWrapper) -> tuple[int, int]:
-    """Delete what the source has no more, or mark it: (newly gone, rows written)."""
-    cursor.execute("SELECT count(*) FILTER (WHERE NOT was_gone), count(*) FROM staged_gone")
-    gone, candidates = cursor.fetchone()
+def _remove_missing(cursor: CursorWrapper) -> tuple[int, int]:
+    """Delete the images that the source no longer has, or mark them where somebody holds them.
+
+    Returns how many were newly removed, and how many rows were written.
+    """
+    cursor.execute("SELECT count(*) FILTER (WHERE NOT was_removed), count(*) FROM staged_removed")
+    removed, candidates = cursor.fetchone()
     written = 0
     if candidates:
-        cursor.execute(_LOCK_GONE)
+        cursor.execute(_LOCK_REMOVED)
         released = _RELEASED.format(unheld="".join(map(_unheld_by, image_holders)))
-        for statement in _REMOVE_GONE:
+        for statement in _REMOVE:
             cursor.execute(statement.format(released=released))
             written += cursor.rowcount
-    return gone, written
+    return removed, written
 
 
 def _unheld_by(holder: ImageHolder) -> str:
-    """SQL that leaves out the gone images whose rows this holder has."""
+    """SQL that leaves out the removed images that this holder has."""
     relation: Any = Image._meta.get_field(holder.rows)
     table = relation.related_model._meta.db_table
     return _UNHELD.format(table=table, column=relation.field.column)

@@ -55,7 +55,7 @@ class BadRow:
     """A row that cannot be read: where it stands, which column is wrong, and why.
 
     ``reason`` is a sentence that also says what to do. ``source_id`` is given where it is known:
-    such an image is not taken for gone.
+    such an image is not removed.
     """
 
     line: int
@@ -83,7 +83,7 @@ class ImportReport:
     """What an import did, in numbers of images.
 
     ``nameless`` counts the rejected rows that do not say which image they are of: because of them
-    no image was taken for gone. ``new_labels`` are words without a term, which were added inactive,
+    no image was removed. ``new_labels`` are words without a term, which were added inactive,
     with their numbers of images; ``unknown_words`` are (vocabulary, word) pairs that were left
     empty.
     """
@@ -92,7 +92,7 @@ class ImportReport:
     added: int = 0
     changed: int = 0
     unchanged: int = 0
-    gone: int = 0
+    removed: int = 0
     rejected: int = 0
     nameless: int = 0
     missing_files: int = 0

@@ -31,7 +31,7 @@ _REJECT = "INSERT INTO staged_reject SELECT unnest(%s::text[])"
 class Staging:
     """The tables ``staged_image``, with the columns of ``LINE``, and ``staged_reject``.
 
-    ``staged_reject`` has the ids of bad rows, whose images are not taken for gone. Both live as
+    ``staged_reject`` has the ids of bad rows, whose images are not removed. Both live as
     long as the transaction.
     """
 

@@ -59,7 +59,7 @@ def store_images(
     """Make the dataset's images, their labels and profiles exactly ``rows``.
 
     Rows are read once and never held; of rows with one source id the first wins. Images that are
-    not among them are deleted, or marked as gone where somebody holds them; those of bad rows
+    not among them are deleted, or marked as removed where somebody holds them; those of bad rows
     stay as they are, and all of them where a bad row does not say which image it is of. Files must
     have been read: see ``catalog.importers.local_files``. At most ``max_rejected`` bad rows are
     borne or, when that is None, a share of ``max_share`` and always ``ALWAYS_BEARABLE``;
@@ -186,9 +186,9 @@ def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
 
 
 def _merge(cursor: CursorWrapper, dataset: Dataset, report: ImportReport) -> None:
-    # A bad row that does not say which image it is of may be of any: then none is taken for gone.
+    # A bad row that does not say which image it is of may be of any: then none is removed.
     merged = merge_staged(cursor, dataset.pk, keeps_missing=bool(report.nameless))
     if merged.is_written:
         touch_datasets(cursor, [dataset.pk])
     report.added, report.changed = merged.added, merged.changed
-    report.unchanged, report.gone = merged.unchanged, merged.gone
+    report.unchanged, report.removed = merged.unchanged, merged.removed

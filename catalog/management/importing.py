@@ -277,7 +277,7 @@ def format_counts(report: ImportReport) -> str:
         f"{report.added:,} added",
         f"{report.changed:,} changed",
         f"{report.unchanged:,} unchanged",
-        f"{report.gone:,} gone",
+        f"{report.removed:,} removed",
     ]
     counts += [f"{report.rejected:,} rejected"] if report.rejected else []
     return ", ".join(counts)
@@ -290,7 +290,7 @@ def format_findings(report: ImportReport) -> Iterator[str]:
     if report.nameless:
         yield (
             f"{report.nameless:,} bad rows do not say which image they are of: so no image was "
-            "taken for gone"
+            "removed"
         )
     if report.new_labels:
         address = f"{reverse('admin:vocab_label_changelist')}?is_active__exact=0"
@@ -327,7 +327,7 @@ def _add(total: ImportReport, report: ImportReport) -> None:
         "added",
         "changed",
         "unchanged",
-        "gone",
+        "removed",
         "rejected",
         "nameless",
         "missing_files",

@@ -1,4 +1,4 @@
-"""Proof that what is derived from images agrees with them: profiles, their sums, dataset counts."""
+"""Checks that profiles, their sums and the counts of datasets agree with the images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from catalog.profiles.building import (
     rebuild_profiles,
 )
 
-# Profiles are worked out anew from the images and compared with those that are stored. A profile is
-# wrong when it is stored with other numbers, not stored, or stored without an image.
+# Profiles are derived from the images again and compared with the stored ones. A profile is wrong
+# when it is missing, is stored with other numbers, or is stored and no image has it.
 _PROFILES = """
     WITH image_key AS MATERIALIZED ({keys}),
     key AS (
@@ -34,7 +34,7 @@ _PROFILES = """
               LEFT JOIN stored profile ON profile.id = key.old_profile_id
              WHERE ({same}) IS NOT TRUE),
            (SELECT count(*) FROM catalog_image
-             WHERE dataset_id = ANY(%(ids)s) AND gone_at IS NOT NULL AND profile_id IS NOT NULL),
+             WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
            dataset.num_images,
            (SELECT count(*) FROM image_key),
            dataset.size_mb,
@@ -46,19 +46,20 @@ _PROFILES = """
 
 @dataclass(frozen=True, slots=True)
 class DatasetAudit:
-    """What is wrong with one dataset, in numbers.
+    """The errors found in one dataset, as counts.
 
-    ``wrong_profiles`` differ from the images, ``wrong_images`` are without a profile or in another
-    than theirs, ``gone_images`` are gone and counted all the same; ``num_images`` is what the
-    dataset states and ``counted`` what it has, gone images left out; ``size_mb`` and ``summed_mb``
-    likewise, the latter None where no sizes are known.
+    ``wrong_profiles``: profiles that differ from the images.
+    ``wrong_images``: images without a profile or with the wrong one.
+    ``removed_images``: removed images that are still counted.
+    ``num_images`` and ``size_mb`` are what the dataset states, ``counted`` and ``summed_mb`` what
+    its images add up to; ``summed_mb`` is None where no sizes are known.
     """
 
     dataset_id: int
     slug: str
     wrong_profiles: int
     wrong_images: int
-    gone_images: int
+    removed_images: int
     num_images: int
     counted: int
     size_mb: int | None
@@ -66,7 +67,7 @@ class DatasetAudit:
 
     @property
     def has_wrong_count(self) -> bool:
-        """A dataset whose images are not loaded states what its publisher does."""
+        """Without loaded images, ``num_images`` is the publisher's number and is not checked."""
         return self.counted > 0 and self.num_images != self.counted
 
     @property
@@ -74,13 +75,13 @@ class DatasetAudit:
         return self.summed_mb is not None and self.size_mb != self.summed_mb
 
     @property
-    def is_true(self) -> bool:
-        wrong = self.wrong_profiles + self.wrong_images + self.gone_images
+    def is_correct(self) -> bool:
+        wrong = self.wrong_profiles + self.wrong_images + self.removed_images
         return not (wrong or self.has_wrong_count or self.has_wrong_size)
 
 
 def audit_datasets() -> Iterator[DatasetAudit]:
-    """Every dataset, by slug, each as it is at one moment; edits may go on meanwhile."""
+    """Audit every dataset, by slug, each in one query; edits may go on meanwhile."""
     keys = KEYS_OF_IMAGES.format(
         scope=IMAGES_OF_DATASETS, key=key_of("image", labels="found.label_ids")
     )
@@ -95,6 +96,6 @@ def audit_datasets() -> Iterator[DatasetAudit]:
 
 
 def repair_datasets(*, dataset_ids: list[int]) -> None:
-    """Derive anew what an audit found wrong, one transaction a dataset."""
+    """Rebuild what an audit found wrong, in one transaction for each dataset."""
     for dataset_id in dataset_ids:
         rebuild_profiles(dataset_ids=[dataset_id])

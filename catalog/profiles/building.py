@@ -1,10 +1,9 @@
-"""Keeping image profiles true: after an import by dataset, after an edit by image.
+"""Keeps image profiles up to date: by dataset after an import, by image after an edit.
 
-``ImageProfile`` is derived data: what images are filtered by. Its one definition is ``_KEY`` below,
-which imports, edits and the audit share. Whoever changes images leaves every profile they touch
-with an exact count, removes those that no image has any more, and then calls ``touch_datasets``, by
-which everybody else learns that something changed. Images that are gone from their source have no
-profile.
+``ImageProfile`` is derived data: what images are filtered by. It is defined once, by ``_KEY``
+below, which imports, edits and the audit share. Code that changes images must recount the profiles
+of these images, delete profiles that no image has any more, and then call ``touch_datasets``,
+which gives the datasets a new version. Images that were removed from their source have no profile.
 """
 
 from collections.abc import Collection, Iterable
@@ -45,7 +44,7 @@ KEYS_OF_IMAGES = """
              WHERE finding = 'positive' AND image_id IN ({scope})
              GROUP BY image_id
            ) found ON found.image_id = image.id
-     WHERE image.gone_at IS NULL AND image.id IN ({scope})
+     WHERE image.removed_at IS NULL AND image.id IN ({scope})
 """
 IMAGES_OF_DATASETS = "SELECT id FROM catalog_image WHERE dataset_id = ANY(%(ids)s)"
 _GIVEN_IMAGES = "SELECT unnest(%(ids)s::bigint[])"

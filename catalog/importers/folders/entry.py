@@ -75,7 +75,7 @@ def _make_title(folder: Path) -> str:
 
 
 def _require_same_folder(dataset: Dataset, folder: Path, path: str, *, is_asked: bool) -> str:
-    """Not two datasets in one: an import takes the images that it does not find for gone."""
+    """Not two datasets in one: an import removes the images that it does not find."""
     if dataset.local_path:
         if _resolves_to(dataset.local_path, folder):
             return dataset.local_path

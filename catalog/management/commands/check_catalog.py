@@ -34,7 +34,7 @@ class Command(BaseCommand):
         wrong, datasets, images = [], 0, 0
         for audited in audit_datasets():
             datasets, images = datasets + 1, images + audited.counted
-            if not audited.is_true:
+            if not audited.is_correct:
                 wrong.append(audited)
                 self.stdout.write(f"{audited.slug}: {_describe(audited)}")
         true = datasets - len(wrong)
@@ -46,7 +46,7 @@ def _describe(audited: DatasetAudit) -> str:
     found = [
         (audited.wrong_profiles, "wrong profiles"),
         (audited.wrong_images, "images in a wrong profile or in none"),
-        (audited.gone_images, "gone images that are counted"),
+        (audited.removed_images, "removed images that are counted"),
     ]
     parts = [f"{count:,} {what}" for count, what in found if count]
     if audited.has_wrong_count:

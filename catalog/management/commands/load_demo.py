@@ -59,5 +59,5 @@ class Command(BaseCommand):
     def _say(self, report: ImportReport) -> None:
         self.stdout.write(
             f"{report.slug}: {report.added} added, {report.changed} changed, "
-            f"{report.unchanged} unchanged, {report.gone} gone"
+            f"{report.unchanged} unchanged, {report.removed} removed"
         )

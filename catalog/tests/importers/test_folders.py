@@ -513,7 +513,7 @@ def test_a_damaged_volume_is_a_bad_row(tmp_path: Path) -> None:
     assert list(images) == ["a.nii"]
     assert sorted(bad) == ["b.nii", "c.nii.gz"]
     assert "or remove it" in bad["b.nii"].reason
-    assert bad["b.nii"].source_id == "b.nii", "so that it is not taken for gone"
+    assert bad["b.nii"].source_id == "b.nii", "so that it is not removed"
 
 
 # --- Which kind it is ---
@@ -576,7 +576,7 @@ def test_files_that_cannot_be_read_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_listed_stops_the_import(tmp_path: Path) -> None:
-    """What lies in it would count as gone."""
+    """The images in it would be removed."""
     root = write_files(tmp_path, {"a/b.png": make_picture(), "locked/c.png": make_picture()})
     (root / "locked").chmod(0)
 

@@ -266,7 +266,7 @@ def test_a_second_run_changes_nothing_and_says_so(index: Path) -> None:
 
     report = import_idc(index)
 
-    assert "2 datasets: 0 added, 0 changed, 11 unchanged, 0 gone" in report
+    assert "2 datasets: 0 added, 0 changed, 11 unchanged, 0 removed" in report
     assert list(Dataset.objects.order_by("pk").values_list("slug", "updated_at", "version")) == (
         before
     )
@@ -280,7 +280,7 @@ def test_a_newer_index_adds_changes_and_removes(index: Path) -> None:
 
     report = import_idc(index)
 
-    assert "tiny_lung: 1 added, 1 changed, 8 unchanged, 1 gone" in report
+    assert "tiny_lung: 1 added, 1 changed, 8 unchanged, 1 removed" in report
     assert Image.objects.get(source_id="1.2.826.1").age_years == 67
     assert not Image.objects.filter(source_id="1.2.826.2").exists()
     assert_profiles_are_true()

@@ -55,7 +55,7 @@ def test_a_second_import_writes_nothing_and_says_so() -> None:
     import_source(source=source)
     before = row_versions()
     report = import_source(source=source)
-    assert (report.added, report.changed, report.unchanged, report.gone) == (0, 0, 2, 0)
+    assert (report.added, report.changed, report.unchanged, report.removed) == (0, 0, 2, 0)
     assert row_versions() == before
 
 
@@ -102,7 +102,7 @@ def test_a_dry_run_reports_everything_and_leaves_nothing() -> None:
     before = row_versions()
     changed = ListSource([row("a", sex="F"), row("c")], title="Other")
     report = import_source(source=changed, dry_run=True)
-    assert (report.added, report.changed, report.gone) == (1, 1, 1)
+    assert (report.added, report.changed, report.removed) == (1, 1, 1)
     assert row_versions() == before
 
 
@@ -330,4 +330,4 @@ def test_a_killed_import_leaves_the_old_state() -> None:
     assert row_versions() == before
     assert Dataset.objects.get().title == "Rays"
     report = import_source(source=ListSource([row("a"), row("c")]))
-    assert (report.added, report.unchanged, report.gone) == (1, 1, 1), "nothing is in the way"
+    assert (report.added, report.unchanged, report.removed) == (1, 1, 1), "nothing is in the way"

@@ -294,7 +294,7 @@ def test_a_shipped_table_goes_into_the_catalog_and_a_second_time_changes_nothing
     second = import_source(source=open_dataset_toml(path, tables=tmp_path), max_rejected=1)
 
     assert (first.added, first.rejected, dict(first.new_labels)) == (2, 1, {})
-    assert (second.added, second.changed, second.unchanged, second.gone) == (0, 0, 2, 0)
+    assert (second.added, second.changed, second.unchanged, second.removed) == (0, 0, 2, 0)
     assert Dataset.objects.get(slug="chexpert").title == "CheXpert"
     image = Image.objects.get(source_id="train/patient00001/study1/view1_frontal.jpg")
     assert image.modality is not None

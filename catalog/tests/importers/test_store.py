@@ -29,9 +29,9 @@ def dataset() -> Dataset:
 
 
 def counts(dataset: Dataset, rows: list[ImageRow | BadRow] | list[ImageRow]) -> tuple[int, ...]:
-    """Added, changed, unchanged, gone."""
+    """Added, changed, unchanged, removed."""
     report = store_images(dataset=dataset, rows=rows)
-    return report.added, report.changed, report.unchanged, report.gone
+    return report.added, report.changed, report.unchanged, report.removed
 
 
 def full_row(**values: object) -> ImageRow:
@@ -56,7 +56,7 @@ def test_every_column_of_a_row_is_stored(dataset: Dataset) -> None:
     facts = (image.size_bytes, image.sha256, image.crc32, image.mtime_ns)
     assert facts == (FACTS.size_bytes, FACTS.sha256, FACTS.crc32, FACTS.mtime_ns)
     assert image.metadata_json == {"view": "PA", "k": [1, None]}
-    assert image.gone_at is None
+    assert image.removed_at is None
     given = image.image_labels.order_by("label__code")
     assert [(each.label.code, each.finding, each.confidence) for each in given] == [
         ("mass", "uncertain", 0.5), ("nodule", "positive", None)
@@ -215,8 +215,8 @@ def test_other_datasets_are_left_alone(dataset: Dataset) -> None:
     assert_profiles_are_true()
 
 
-# --- Gone images ---
-def test_gone_images_are_deleted_with_their_labels(dataset: Dataset) -> None:
+# --- Removed images ---
+def test_removed_images_are_deleted_with_their_labels(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=[row("a", labels=(NODULE,)), row("b", sex="F")])
     assert counts(dataset, [row("b", sex="F")]) == (0, 0, 1, 1)
     assert source_ids(dataset) == ["b"]
@@ -226,26 +226,26 @@ def test_gone_images_are_deleted_with_their_labels(dataset: Dataset) -> None:
     assert dataset.num_images == 1
 
 
-def test_a_gone_image_stays_while_a_collection_holds_it_and_is_marked(dataset: Dataset) -> None:
+def test_a_removed_image_is_marked_and_kept_while_a_collection_holds_it(dataset: Dataset) -> None:
     rows = [row("a", labels=(NODULE,)), row("b"), row("c")]
     store_images(dataset=dataset, rows=rows)
     collection = hold_images(Image.objects.get(source_id="a"))
 
     assert counts(dataset, [row("c")]) == (0, 0, 1, 2)
     held = Image.objects.get(source_id="a")
-    assert held.gone_at is not None
+    assert held.removed_at is not None
     assert held.profile is None
     assert held.image_labels.count() == 1
     dataset.refresh_from_db()
     assert (source_ids(dataset), dataset.num_images) == (["a", "c"], 1)
 
     before = row_versions()
-    assert counts(dataset, [row("c")]) == (0, 0, 1, 0), "it is gone once"
+    assert counts(dataset, [row("c")]) == (0, 0, 1, 0), "it is counted once"
     assert row_versions() == before
 
     assert counts(dataset, list(rows)) == (1, 1, 1, 0), "and may come back"
     held.refresh_from_db()
-    assert held.gone_at is None
+    assert held.removed_at is None
     assert_profiles_are_true()
 
     assert counts(dataset, [row("c")]) == (0, 0, 1, 2)
@@ -254,11 +254,11 @@ def test_a_gone_image_stays_while_a_collection_holds_it_and_is_marked(dataset: D
     assert source_ids(dataset) == ["c"], "nobody holds it any more"
 
 
-def test_an_image_whose_row_is_bad_is_not_gone(dataset: Dataset) -> None:
+def test_an_image_whose_row_is_bad_is_not_removed(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=[row("a"), row("b"), row("c")])
     bad = BadRow(3, "age", "x", "No age.", source_id="b")
     report = store_images(dataset=dataset, rows=[row("a"), bad, row("c", sex="X")])
-    assert (report.unchanged, report.rejected, report.gone) == (1, 2, 0)
+    assert (report.unchanged, report.rejected, report.removed) == (1, 2, 0)
     assert source_ids(dataset) == ["a", "b", "c"]
     dataset.refresh_from_db()
     assert dataset.num_images == 3
@@ -270,9 +270,9 @@ def test_a_bad_row_that_names_no_image_may_be_of_any(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=[row("a"), row("b"), row("c")])
     nameless = BadRow(3, "", "", "It is not in UTF-8. Save it as such.")
     report = store_images(dataset=dataset, rows=[row("a", sex="F"), nameless])
-    assert (report.changed, report.gone, report.rejected, report.nameless) == (1, 0, 1, 1)
+    assert (report.changed, report.removed, report.rejected, report.nameless) == (1, 0, 1, 1)
     assert source_ids(dataset) == ["a", "b", "c"]
-    assert store_images(dataset=dataset, rows=[row("a", sex="F")]).gone == 2
+    assert store_images(dataset=dataset, rows=[row("a", sex="F")]).removed == 2
 
 
 def test_of_rows_with_one_id_the_first_wins(dataset: Dataset) -> None:
@@ -291,7 +291,7 @@ def test_of_rows_with_one_id_the_first_wins(dataset: Dataset) -> None:
     ]  # fmt: skip
     assert "line 2" in rejected[0].reason
     again = store_images(dataset=dataset, rows=rows)
-    assert (again.unchanged, again.gone, again.rejected) == (2, 0, 2)
+    assert (again.unchanged, again.removed, again.rejected) == (2, 0, 2)
 
 
 def make_bad(count: int) -> list[ImageRow | BadRow]:

@@ -101,25 +101,25 @@ def test_a_wrong_size_is_found(dataset: Dataset) -> None:
     expect_wrong("states 7 MB and has 1")
 
 
-def test_gone_images_count_nowhere(dataset: Dataset) -> None:
+def test_removed_images_count_nowhere(dataset: Dataset) -> None:
     image = Image.objects.get(sex="O")
-    Image.objects.filter(pk=image.pk).update(gone_at=timezone.now(), profile=None)
+    Image.objects.filter(pk=image.pk).update(removed_at=timezone.now(), profile=None)
     expect_wrong("1 wrong profiles, states 6 images and has 5")
     dataset.refresh_from_db()
     assert dataset.num_images == 5
     assert Image.objects.get(pk=image.pk).profile is None
 
 
-def test_a_gone_image_that_is_counted_is_found(dataset: Dataset) -> None:
+def test_a_removed_image_that_is_counted_is_found(dataset: Dataset) -> None:
     """The database refuses it; the check does not rely on that."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE catalog_image DROP CONSTRAINT gone_image_counts_nowhere")
-    Image.objects.filter(sex="O").update(gone_at=timezone.now())
+        cursor.execute("ALTER TABLE catalog_image DROP CONSTRAINT removed_image_counts_nowhere")
+    Image.objects.filter(sex="O").update(removed_at=timezone.now())
     out = StringIO()
     with pytest.raises(CommandError):
         call_command("check_catalog", stdout=out)
-    assert "1 gone images that are counted" in out.getvalue()
+    assert "1 removed images that are counted" in out.getvalue()
 
 
 def test_repairing_tells_those_who_keep_facets(dataset: Dataset) -> None:

@@ -89,7 +89,7 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
 
     report = run(rejects, ListSource("mine", rows))
 
-    assert "mine: 3 added, 0 changed, 0 unchanged, 0 gone, 1 rejected" in report
+    assert "mine: 3 added, 0 changed, 0 unchanged, 0 removed, 1 rejected" in report
     assert "1 files are missing" in report
     assert (
         "1 new label words, hidden until a curator looks: /admin/vocab/label/?is_active" in report
@@ -162,7 +162,7 @@ def test_our_own_faults_keep_their_traceback(rejects: Path) -> None:
 def test_a_dry_run_says_so(rejects: Path) -> None:
     report = run(rejects, ListSource("mine", images(3)), arguments=["--dry-run"])
 
-    assert "3 added, 0 changed, 0 unchanged, 0 gone (dry run: nothing was changed)" in report
+    assert "3 added, 0 changed, 0 unchanged, 0 removed (dry run: nothing was changed)" in report
     assert not Dataset.objects.exists()
 
 
@@ -377,7 +377,7 @@ def test_a_process_imports_and_the_second_one_finds_nothing_to_do(
         said, progress = process.communicate(timeout=PATIENCE_SECONDS)
 
         assert process.returncode == 0, progress
-        assert f"tiny_lung: {numbers}, 0 gone" in said
+        assert f"tiny_lung: {numbers}, 0 removed" in said
         assert "\r" not in progress
 
     assert Image.objects.count() == 100

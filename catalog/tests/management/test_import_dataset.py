@@ -98,7 +98,7 @@ def test_a_folder_of_pictures_is_a_dataset(home: Path) -> None:
 
     report = run(folder, "--area", "chest", "--modality", "dx", "--license", "CC BY 4.0")
 
-    assert "my_rays: 6 added, 0 changed, 0 unchanged, 0 gone" in report
+    assert "my_rays: 6 added, 0 changed, 0 unchanged, 0 removed" in report
     dataset = Dataset.objects.get()
     assert (dataset.slug, dataset.title, dataset.local_path) == ("my_rays", "My rays", "my_rays")
     assert code_of(dataset.area) == "chest"
@@ -125,7 +125,7 @@ def test_the_second_run_changes_nothing_and_says_so(home: Path) -> None:
     before = list(Image.objects.order_by("pk").values())
     version = Dataset.objects.values_list("version", "updated_at").get()
 
-    assert "0 added, 0 changed, 6 unchanged, 0 gone" in run(folder)
+    assert "0 added, 0 changed, 6 unchanged, 0 removed" in run(folder)
     assert list(Image.objects.order_by("pk").values()) == before
     assert Dataset.objects.values_list("version", "updated_at").get() == version
 
@@ -137,7 +137,7 @@ def test_files_that_came_went_and_were_replaced_are_noticed(home: Path) -> None:
     (folder / "train/Effusion/1.png").unlink()
     write_files(folder, {"train/Effusion/new.png": make_picture(3, 3)})
 
-    assert "1 added, 1 changed, 4 unchanged, 1 gone" in run(folder)
+    assert "1 added, 1 changed, 4 unchanged, 1 removed" in run(folder)
 
     replaced = Image.objects.get(source_id="train/Effusion/0.png")
     assert (replaced.width, replaced.height) == (99, 98)
@@ -158,14 +158,14 @@ def test_a_dry_run_reports_and_leaves_nothing(home: Path) -> None:
     assert not Image.objects.exists()
 
 
-def test_a_file_that_is_now_unreadable_is_rejected_and_not_taken_for_gone(home: Path) -> None:
+def test_a_file_that_is_now_unreadable_is_rejected_and_its_image_kept(home: Path) -> None:
     folder = make_rays(home)
     run(folder)
     (folder / "train/Effusion/0.png").write_bytes(b"no picture")
 
     report = run(folder, "--max-rejected", "1")
 
-    assert "5 unchanged, 0 gone, 1 rejected" in report
+    assert "5 unchanged, 0 removed, 1 rejected" in report
     assert Image.objects.count() == 6
     (rejected,) = read_rejects(home / "my_rays.rejects.csv")
     assert rejected["value"] == "train/Effusion/0.png"
@@ -209,7 +209,7 @@ def test_a_messy_folder_is_imported_and_what_was_left_out_is_said(home: Path) ->
 
     report = run(folder, "--max-rejected", "2")
 
-    assert "6 added, 0 changed, 0 unchanged, 0 gone, 2 rejected" in report
+    assert "6 added, 0 changed, 0 unchanged, 0 removed, 2 rejected" in report
     assert "left out: .db files (1), .txt files (1)" in report
     reasons = {each["value"]: each["reason"] for each in read_rejects(home / "my_rays.rejects.csv")}
     assert "leads out of the dataset's folder" in reasons["train/Effusion/out.png"]
@@ -327,7 +327,7 @@ def test_images_that_lie_elsewhere_are_only_replaced_when_asked(home: Path) -> N
     folder = make_rays(home)
 
     assert "images that lie elsewhere" in refuse(folder)
-    assert "6 added, 0 changed, 0 unchanged, 1 gone" in run(folder, "--slug", "my_rays")
+    assert "6 added, 0 changed, 0 unchanged, 1 removed" in run(folder, "--slug", "my_rays")
 
 
 def test_a_folder_in_another_dataset_root_is_stored_whole(
@@ -514,7 +514,7 @@ def test_a_shipped_description_goes_by_its_name(
         "--max-rejected", "1",
     )  # fmt: skip
 
-    assert "nih-chestxray14: 1 added, 0 changed, 0 unchanged, 0 gone, 1 rejected" in report
+    assert "nih-chestxray14: 1 added, 0 changed, 0 unchanged, 0 removed, 1 rejected" in report
     image = Image.objects.get()
     assert (image.file_path, image.age_years) == ("images_001/00000001_000.png", 58)
     (rejected,) = read_rejects(tmp_path / "var" / "rejects.csv")
@@ -522,7 +522,7 @@ def test_a_shipped_description_goes_by_its_name(
 
     # Again without saying where the files are: the catalog knows, and keeps them.
     again = run("nih-chestxray14", "--tables", str(tmp_path / "tables"), "--max-rejected", "1")
-    assert "0 added, 0 changed, 1 unchanged, 0 gone" in again
+    assert "0 added, 0 changed, 1 unchanged, 0 removed" in again
 
 
 # --- As a process ---

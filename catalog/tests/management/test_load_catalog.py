@@ -94,7 +94,7 @@ def test_an_empty_database_becomes_a_catalog_and_again_stays_one(
     again = load(packages)
 
     assert "dataset entries: 0 added" in again
-    assert "3 datasets: 0 added, 0 changed, 9 unchanged, 0 gone" in again
+    assert "3 datasets: 0 added, 0 changed, 9 unchanged, 0 removed" in again
     assert Dataset.objects.count() == entries
 
 

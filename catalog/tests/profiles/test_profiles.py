@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def truth() -> Counter:
     """Profiles as the images themselves give them, in plain Python."""
     counted: Counter = Counter()
-    for image in Image.objects.filter(gone_at=None).select_related("dataset"):
+    for image in Image.objects.filter(removed_at=None).select_related("dataset"):
         labels = image.image_labels.filter(finding="positive").values_list("label_id", flat=True)
         band = None if image.age_years is None else int(image.age_years // 10 * 10)
         counted[(
@@ -43,8 +43,8 @@ def assert_profiles_are_true() -> None:
     sizes = Image.objects.filter(size_bytes__gt=0).values_list("profile_id", "size_bytes")
     for profile in ImageProfile.objects.all():
         assert profile.num_bytes == sum(size or 0 for pk, size in sizes if pk == profile.pk)
-    assert not Image.objects.filter(profile=None, gone_at=None).exists()
-    assert not Image.objects.exclude(profile=None).exclude(gone_at=None).exists()
+    assert not Image.objects.filter(profile=None, removed_at=None).exists()
+    assert not Image.objects.exclude(profile=None).exclude(removed_at=None).exists()
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_deleted_images_are_no_longer_counted(images: list[Image]) -> None:
     assert ImageProfile.objects.total_images() == 4
 
 
-def test_gone_images_have_no_profile_and_get_none(images: list[Image]) -> None:
-    Image.objects.filter(pk=images[0].pk).update(gone_at=timezone.now(), profile=None)
+def test_removed_images_have_no_profile_and_get_none(images: list[Image]) -> None:
+    Image.objects.filter(pk=images[0].pk).update(removed_at=timezone.now(), profile=None)
     rebuild_profiles(dataset_ids=[images[0].dataset_id])
     assert_profiles_are_true()
     assert ImageProfile.objects.total_images() == 5

@@ -59,7 +59,7 @@ FROM = """
       LEFT JOIN vocab_anatomicalarea whole ON whole.id = d.area_id
       LEFT JOIN vocab_modality m ON m.id = i.modality_id
       LEFT JOIN vocab_license l ON l.id = d.license_id
-     WHERE i.gone_at IS NULL
+     WHERE i.removed_at IS NULL
 """
 
 

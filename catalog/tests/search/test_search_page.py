@@ -117,11 +117,11 @@ def test_words_that_datasets_cannot_be_asked_for_are_named(client: Client) -> No
     assert "Datasets as a whole do not have “female”" in page
 
 
-def test_gone_images_of_a_subject_are_not_counted(client: Client) -> None:
+def test_removed_images_of_a_subject_are_not_counted(client: Client) -> None:
     dataset = DatasetFactory(slug="third")
     for number in range(3):
         ImageFactory(dataset=dataset, subject_id="P1", source_id=f"s-{number}")
-    Image.objects.filter(source_id="s-0").update(gone_at=timezone.now())
+    Image.objects.filter(source_id="s-0").update(removed_at=timezone.now())
     make_searchable()
     image = Image.objects.get(source_id="s-1")
     assert "one of 2" in get(client, image.get_absolute_url()) or "2 images" in get(
