@@ -11,7 +11,7 @@ from catalog.files import open_image
 from catalog.imaging.rendering import render_preview
 from catalog.models import Image
 
-PREVIEW_SIZES = {"tile": 256, "large": 1024}  # pixels on the longest edge
+PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
 # Raise it when the same file would be rendered differently than before.
 RENDER_VERSION = 1
 

@@ -23,7 +23,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Dataset, Finding, Image, ImageProfile
 from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
-from catalog.search.cards import Tile
+from catalog.search.cards import Card
 from catalog.search.columns import Rows
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
 from catalog.search.facets import (
@@ -165,7 +165,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _fetch_strip(dataset: Dataset, catalog: Catalog) -> list[Tile]:
+def _fetch_strip(dataset: Dataset, catalog: Catalog) -> list[Card]:
     """Some images that are here: those that lie elsewhere have nothing to look at."""
     local = ImageFilterSet.of_dataset(dataset.slug, catalog=catalog, local="1")
     return fetch_page(local, None, size=STRIP_IMAGES).images
@@ -268,7 +268,7 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
-    size = PREVIEW_SIZES.get(request.GET.get("size", "tile"), PREVIEW_SIZES["tile"])
+    size = PREVIEW_SIZES.get(request.GET.get("size", "small"), PREVIEW_SIZES["small"])
     if not image.is_local:
         return HttpResponse("This image has no file here.", status=404, content_type="text/plain")
     etag = preview_etag(image, size)

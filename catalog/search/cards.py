@@ -14,7 +14,7 @@ _SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class Card:
     """What is seen of an image in a grid; ``preview_url`` is empty where no file is here.
 
     ``key`` is the primary key as text, ``modality`` is a code in capitals and ``labels`` are names
@@ -35,22 +35,22 @@ class Tile:
     dataset: str
 
 
-def fetch_tiles(catalog: Catalog, images: ImageQuerySet) -> list[Tile]:
-    """The images as tiles, in the order of the query."""
+def fetch_cards(catalog: Catalog, images: ImageQuerySet) -> list[Card]:
+    """The images as cards, in the order of the query."""
     terms = catalog.vocabularies.terms
-    tiles = []
+    cards = []
     for row in images.values_list(*_FIELDS):
         pk, profile_id, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
         modality = terms["modality"].get(modality_id)
         names = [terms["label"][pk].name for pk in label_ids if pk in terms["label"]]
-        tiles.append(
-            Tile(
+        cards.append(
+            Card(
                 pk=pk,
                 key=str(pk),
                 profile_id=profile_id,
                 source_id=source_id,
                 url=reverse("image-detail", args=[pk]),
-                preview_url=f"{reverse('image-preview', args=[pk])}?size=tile" if path else "",
+                preview_url=f"{reverse('image-preview', args=[pk])}?size=small" if path else "",
                 modality=modality.code.upper() if modality else "",
                 modality_name=modality.name if modality else "",
                 sex=_SEXES[sex],
@@ -59,4 +59,4 @@ def fetch_tiles(catalog: Catalog, images: ImageQuerySet) -> list[Tile]:
                 dataset=catalog.titles[dataset_id],
             )
         )
-    return tiles
+    return cards

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from catalog.models import Image
 from catalog.querysets import ImageQuerySet
-from catalog.search.cards import Tile, fetch_tiles
+from catalog.search.cards import Card, fetch_cards
 from catalog.search.filters import ImageFilterSet
 
 PAGE_SIZE = 50
@@ -36,7 +36,7 @@ class Cursor:
 class Page:
     """Images of one page, and the ``page`` parameters of its neighbours, empty at an end."""
 
-    images: list[Tile]
+    images: list[Card]
     previous: str = ""
     next: str = ""
 
@@ -74,14 +74,14 @@ def fetch_page(filters: ImageFilterSet, cursor: Cursor | None, *, size: int = PA
 
 def _fetch(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
-) -> list[Tile]:
+) -> list[Card]:
     profiles = _next_profiles(filters, cursor, limit, backwards=backwards)
     images = Image.objects.filter(profile_id__in=profiles)
     if filters.image_condition is not None:
         images = images.filter(filters.image_condition)
     images = _beyond(images, cursor)
     order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
-    return fetch_tiles(filters.catalog, images.order_by(*order)[:limit])
+    return fetch_cards(filters.catalog, images.order_by(*order)[:limit])
 
 
 def _next_profiles(

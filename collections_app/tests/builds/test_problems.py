@@ -263,6 +263,6 @@ def test_a_page_that_is_not_there_gives_the_nearest(
 ) -> None:
     collection = make_large(owner, 5000)
     response = client.get(f"/collections/{collection.uuid}/", {"page": number})
-    tiles = re.findall(r'title="(large-\d+)"', response.content.decode())
+    cards = re.findall(r'title="(large-\d+)"', response.content.decode())
     last = min(5000, first + 47)
-    assert tiles == [f"large-{n:06}" for n in range(first, last + 1)]
+    assert cards == [f"large-{n:06}" for n in range(first, last + 1)]
