@@ -94,11 +94,11 @@ def main() -> None:
 def _measure_load() -> Figures:
     """Reading the whole catalog into memory, as each web worker does once."""
     process = psutil.Process()
-    memory = import_module("catalog.search.snapshot")
+    snapshot = import_module("catalog.search.snapshot")
     before = process.memory_info().rss
     connection.ensure_connection()
     start = time.perf_counter()
-    memory.current_catalog()
+    snapshot.current_snapshot()
     return {"seconds": time.perf_counter() - start, "before_bytes": before,
             "after_bytes": process.memory_info().rss}  # fmt: skip
 

@@ -36,7 +36,7 @@ from catalog.search.facets import (
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.paging import Page, fetch_page, parse_cursor
-from catalog.search.snapshot import Catalog, current_catalog
+from catalog.search.snapshot import Snapshot, current_snapshot
 from catalog.search.suggestions import suggest_wider
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
@@ -49,17 +49,17 @@ NOT_PICTURES = ("ot", "seg", "rtdose")
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    catalog = current_catalog()
-    images = Rows(catalog.images).count()
+    snapshot = current_snapshot()
+    images = Rows(snapshot.images).count()
     return render(
         request,
         "catalog/home.html",
         {
-            "num_datasets": len(catalog.datasets),
+            "num_datasets": len(snapshot.datasets),
             "num_images": images.total,
             "num_local": images.sums("local").get(1, 0),
-            "modalities": _count_by(catalog, "modality"),
-            "areas": _count_by(catalog, "area"),
+            "modalities": _count_by(snapshot, "modality"),
+            "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),
         },
     )
@@ -83,10 +83,10 @@ def _sample_images() -> list[Image]:
     return list(of_modality.values())[:SAMPLE_IMAGES]
 
 
-def _count_by(catalog: Catalog, name: str) -> list[dict[str, Any]]:
+def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
     """Active terms in use with their numbers of images and datasets, the most used first."""
-    images = Rows(catalog.images).count().sums(name)
-    datasets = Rows(catalog.datasets).count().sums(name)
+    images = Rows(snapshot.images).count().sums(name)
+    datasets = Rows(snapshot.datasets).count().sums(name)
     counted = [
         {
             "code": term.code,
@@ -94,7 +94,7 @@ def _count_by(catalog: Catalog, name: str) -> list[dict[str, Any]]:
             "num_images": images.get(term.id, 0),
             "num_datasets": datasets.get(term.id, 0),
         }
-        for term in catalog.vocabularies.terms[name].values()
+        for term in snapshot.vocabularies.terms[name].values()
         if term.id in images or term.id in datasets
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))
@@ -136,7 +136,7 @@ def _count_images(filters: DatasetFilterSet) -> int:
         return 0
     params = QueryDict(mutable=True)
     params["q"] = text
-    return ImageFilterSet(params, catalog=filters.catalog).total
+    return ImageFilterSet(params, snapshot=filters.snapshot).total
 
 
 def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
@@ -160,14 +160,14 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "num_here": filters.total,
             "num_local": num_local,
             "labels": _label_distribution(filters),
-            "images": _fetch_strip(dataset, filters.catalog) if num_local else [],
+            "images": _fetch_strip(dataset, filters.snapshot) if num_local else [],
         },
     )
 
 
-def _fetch_strip(dataset: Dataset, catalog: Catalog) -> list[Card]:
+def _fetch_strip(dataset: Dataset, snapshot: Snapshot) -> list[Card]:
     """Some images that are here: those that lie elsewhere have nothing to look at."""
-    local = ImageFilterSet.of_dataset(dataset.slug, catalog=catalog, local="1")
+    local = ImageFilterSet.of_dataset(dataset.slug, snapshot=snapshot, local="1")
     return fetch_page(local, None, size=STRIP_IMAGES).images
 
 

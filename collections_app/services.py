@@ -68,7 +68,7 @@ def create_collection(
             title=title,
             slug=_name_folder(title),
             query_text=filters.cleaned.get("q", ""),
-            filter_snapshot=filters.snapshot(),
+            filter_snapshot=filters.as_json(),
             wants_mail=wants_mail,
         )
         filters, rows = _freeze(collection, filters)

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from catalog.models import Sex
 from catalog.querysets import ImageQuerySet
-from catalog.search.snapshot import Catalog
+from catalog.search.snapshot import Snapshot
 
 _FIELDS = ("pk", "profile_id", "source_id", "dataset_id", "modality_id", "sex", "age_years",
            "file_path", "profile__label_ids")  # fmt: skip
@@ -35,9 +35,9 @@ class Card:
     dataset: str
 
 
-def fetch_cards(catalog: Catalog, images: ImageQuerySet) -> list[Card]:
+def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
     """The images as cards, in the order of the query."""
-    terms = catalog.vocabularies.terms
+    terms = snapshot.vocabularies.terms
     cards = []
     for row in images.values_list(*_FIELDS):
         pk, profile_id, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
@@ -56,7 +56,7 @@ def fetch_cards(catalog: Catalog, images: ImageQuerySet) -> list[Card]:
                 sex=_SEXES[sex],
                 age="" if age is None else f"{age:.1f}".removesuffix(".0"),
                 labels=sorted(names),
-                dataset=catalog.titles[dataset_id],
+                dataset=snapshot.titles[dataset_id],
             )
         )
     return cards

@@ -118,9 +118,9 @@ def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) ->
         numbered = [(code, text, chosen.codes[code]) for code, text in chosen.field.names.items()]
         return [Counted(code, text, sums[n]) for code, text, n in numbered if n in sums]
     if name in VOCABULARIES:
-        refs: Iterable[Any] = filters.catalog.vocabularies.terms[name].values()
+        refs: Iterable[Any] = filters.snapshot.vocabularies.terms[name].values()
     else:
-        refs = filters.catalog.refs.values()
+        refs = filters.snapshot.refs.values()
     counted = [Counted(ref.code, ref.name, sums[ref.id]) for ref in refs if ref.id in sums]
     return sorted(counted, key=_by_count)
 
@@ -181,7 +181,7 @@ def describe_query(filters: CatalogFilterSet) -> list[Understood]:
 
 
 def _name_values(match: Match, filters: CatalogFilterSet) -> str:
-    if len(match.values) > 1 and set(match.values) == set(filters.catalog.vocabularies.commercial):
+    if len(match.values) > 1 and set(match.values) == set(filters.snapshot.vocabularies.commercial):
         return "commercial use allowed"
     return " or ".join(match.names)
 
@@ -195,8 +195,8 @@ def _with_query(params: QueryDict, text: str) -> str:
 
 
 def canonical_params(filters: CatalogFilterSet) -> QueryDict:
-    """The filters in force as a query string of codes; aliases and empty values are gone."""
-    params = snapshot_params(filters.snapshot())
+    """The filters in force as a query string of codes, without aliases and empty values."""
+    params = params_from_json(filters.as_json())
     if filters.data.get("sort"):
         params["sort"] = filters.data["sort"]
     if whole := _whole_facets(filters):
@@ -204,10 +204,10 @@ def canonical_params(filters: CatalogFilterSet) -> QueryDict:
     return params
 
 
-def snapshot_params(snapshot: Mapping[str, Any]) -> QueryDict:
-    """The query string that gives a snapshot of filters again."""
+def params_from_json(filters: Mapping[str, Any]) -> QueryDict:
+    """The query string of filters that ``CatalogFilterSet.as_json`` wrote."""
     params = QueryDict(mutable=True)
-    for name, value in snapshot.items():
+    for name, value in filters.items():
         params.setlist(name, [str(item) for item in value] if isinstance(value, list) else [value])
     if "image" in params:
         # One filter, as ``active_filters`` has it, and a shorter address.

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from catalog.search.snapshot import Catalog
+from catalog.search.snapshot import Snapshot
 from vocab.lookup import VOCABULARIES
 from vocab.text import TermRef, normalize
 
@@ -29,7 +29,7 @@ class RepeatedField(forms.Field):
     """
 
     widget = RepeatedInput
-    catalog: Catalog
+    snapshot: Snapshot
 
     def clean(self, value: Sequence[str] | None) -> Any:
         values = list(dict.fromkeys(value or ()))
@@ -51,7 +51,7 @@ class TermsField(RepeatedField):
         super().__init__(**kwargs)
 
     def understand(self, values: list[str]) -> list[TermRef]:
-        found = self.catalog.vocabularies.find(self.vocabulary, values)
+        found = self.snapshot.vocabularies.find(self.vocabulary, values)
         if unknown := [value for value, terms in found.items() if not terms]:
             name = VOCABULARIES[self.vocabulary]._meta.verbose_name
             raise ValidationError(
@@ -82,7 +82,7 @@ class DatasetsField(RepeatedField):
     """Slugs of active datasets; cleaned to a list of TermRef of the pseudo-vocabulary dataset."""
 
     def understand(self, values: list[str]) -> list[TermRef]:
-        known = self.catalog.refs
+        known = self.snapshot.refs
         for value in values:
             if value not in known:
                 raise ValidationError(

@@ -43,7 +43,7 @@ from catalog.search.filter_kinds import (
 )
 from catalog.search.full_text import rank_datasets, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, parse_query
-from catalog.search.snapshot import Catalog, current_catalog
+from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.text import TermRef
 
 # Shorter beginnings of an id would match half of the catalog.
@@ -60,16 +60,16 @@ class CatalogFilterSet(filters.FilterSet):
     # What a query may name and this set cannot know.
     not_asked_here: Collection[str] = ()
 
-    def __init__(self, data: QueryDict, *, catalog: Catalog | None = None) -> None:
-        self.catalog = catalog or current_catalog()
-        self.all_rows = Rows(self.table_of(self.catalog))
+    def __init__(self, data: QueryDict, *, snapshot: Snapshot | None = None) -> None:
+        self.snapshot = snapshot or current_snapshot()
+        self.all_rows = Rows(self.table_of(self.snapshot))
         super().__init__(data=data, queryset=self.model._default_manager.none())
         for field in self.form.fields.values():
             if isinstance(field, RepeatedField):
-                field.catalog = self.catalog
+                field.snapshot = self.snapshot
 
     @staticmethod
-    def table_of(catalog: Catalog) -> Table:
+    def table_of(snapshot: Snapshot) -> Table:
         """The table whose rows are filtered."""
         raise NotImplementedError
 
@@ -136,7 +136,7 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def _whole_query(self) -> ParsedQuery:
-        return parse_query(self.cleaned.get("q") or "", self.catalog.spellings)
+        return parse_query(self.cleaned.get("q") or "", self.snapshot.spellings)
 
     @property
     def ignored_words(self) -> list[str]:
@@ -174,7 +174,7 @@ class CatalogFilterSet(filters.FilterSet):
         names = getattr(self.filters[name].field, "names", {})
         return ActiveFilter(name, title, str(item), names.get(item, str(item)))
 
-    def snapshot(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The filters in force as JSON: codes, slugs and choices, never database ids of terms."""
         return {
             name: [item.code if isinstance(item, TermRef) else item for item in value]
@@ -212,8 +212,8 @@ class DatasetFilterSet(CatalogFilterSet):
     )
 
     @staticmethod
-    def table_of(catalog: Catalog) -> Table:
-        return catalog.datasets
+    def table_of(snapshot: Snapshot) -> Table:
+        return snapshot.datasets
 
     @cached_property
     def ranks(self) -> dict[int, float] | None:
@@ -258,7 +258,7 @@ class DatasetFilterSet(CatalogFilterSet):
     def masks(self) -> dict[str, Mask]:
         masks = super().masks
         if self.ranks is not None:
-            masks["q"] = self.catalog.datasets.columns["dataset"].any_of(self.ranks)
+            masks["q"] = self.snapshot.datasets.columns["dataset"].any_of(self.ranks)
         return masks
 
 
@@ -294,13 +294,13 @@ class ImageFilterSet(CatalogFilterSet):
     image = PickedFilter(label="Picked images")
 
     @classmethod
-    def of_dataset(cls, slug: str, *, catalog: Catalog | None = None, **more: str) -> Self:
+    def of_dataset(cls, slug: str, *, snapshot: Snapshot | None = None, **more: str) -> Self:
         """The images of one dataset, narrowed by ``more`` filters."""
-        return cls(QueryDict(urlencode({"dataset": slug, **more})), catalog=catalog)
+        return cls(QueryDict(urlencode({"dataset": slug, **more})), snapshot=snapshot)
 
     @staticmethod
-    def table_of(catalog: Catalog) -> Table:
-        return catalog.images
+    def table_of(snapshot: Snapshot) -> Table:
+        return snapshot.images
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
@@ -308,7 +308,7 @@ class ImageFilterSet(CatalogFilterSet):
         masks = super().masks
         labels = self.cleaned.get("label")
         if labels and self.cleaned.get("label_mode") == "all":
-            column = self.catalog.images.columns["label"]
+            column = self.snapshot.images.columns["label"]
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
@@ -333,7 +333,7 @@ class ImageFilterSet(CatalogFilterSet):
     def _named_images(self) -> Q:
         """Images by their own id, or its first characters."""
         words = " ".join(word.text for word in self.parsed_query.words if not word.is_excluded)
-        of_active = Q(dataset__in=self.catalog.datasets.ids.tolist())
+        of_active = Q(dataset__in=self.snapshot.datasets.ids.tolist())
         if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
             return of_active & Q(source_id=words)
         return of_active & Q(source_id__startswith=words)
@@ -352,7 +352,7 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def _matching_images(self) -> Any:
         """(profiles,) numbers of images that meet the image condition alone."""
-        table = self.catalog.images
+        table = self.snapshot.images
         if self.cleaned.get("image") or not self.parsed_query.rest:
             return self._count_by_profile(self.image_condition or Q())
         # Whole datasets that the words name are known from their profiles.
@@ -361,7 +361,7 @@ class ImageFilterSet(CatalogFilterSet):
         return np.where(named, table.weights, others)
 
     def _count_by_profile(self, condition: Q) -> Any:
-        table = self.catalog.images
+        table = self.snapshot.images
         images = Image.objects.filter(condition, profile__isnull=False).order_by()
         pairs = list(images.values_list("profile").annotate(n=Count("pk")))
         ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
@@ -386,7 +386,7 @@ class ImageFilterSet(CatalogFilterSet):
     def count_files(self) -> tuple[int, int]:
         """How many of the matching images have a file here, and their bytes."""
         if self.image_condition is None:
-            table = self.catalog.images
+            table = self.snapshot.images
             local = self.rows().where(table.columns["local"].any_of([1])).positions()
             assert local is not None  # noqa: S101 - tells the type checker
             assert table.num_bytes is not None  # noqa: S101

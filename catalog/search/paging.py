@@ -81,7 +81,7 @@ def _fetch(
         images = images.filter(filters.image_condition)
     images = _beyond(images, cursor)
     order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
-    return fetch_cards(filters.catalog, images.order_by(*order)[:limit])
+    return fetch_cards(filters.snapshot, images.order_by(*order)[:limit])
 
 
 def _next_profiles(

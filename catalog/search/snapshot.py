@@ -1,9 +1,9 @@
-"""The catalog as filters need it, kept in each process's memory.
+"""A snapshot of the catalog in the memory of each process, in the form that filters need.
 
-Profiles and datasets are small tables: a million images make some ten thousand profiles. Read
-once and kept as columns, they answer every facet in milliseconds. ``current_catalog`` asks the
-database for one stamp and reads again only the datasets that have changed since; triggers give a
-dataset and the vocabularies a new number with every change, so that nothing can be forgotten.
+Profiles and datasets are small tables: a million images make about ten thousand profiles. Stored
+as columns in memory, they answer every facet in milliseconds. ``current_snapshot`` reads one stamp
+from the database and then reloads only the datasets that have changed since. Database triggers
+give a dataset and the vocabularies a new version with every change, so no change is missed.
 """
 
 import re
@@ -36,7 +36,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Stamp(NamedTuple):
-    """Equal stamps mean an unchanged catalog: numbers are never given out twice."""
+    """Equal stamps mean an unchanged catalog: no version number is used twice."""
 
     vocabularies: int
     num_datasets: int
@@ -44,11 +44,11 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Catalog:
-    """Active datasets and their profiles, as they were at one stamp; never written to.
+class Snapshot:
+    """Active datasets and their profiles as they were at one stamp; immutable.
 
-    ``datasets`` is ascending by id, ``images`` has a row for each profile and ``refs`` a
-    reference to each dataset, by slug. ``titles`` and ``versions`` are by id.
+    ``datasets`` is in ascending order of ids, and ``images`` has a row for each profile. ``refs``
+    has a reference to each dataset by slug; ``titles`` and ``versions`` are by id.
     """
 
     stamp: Stamp
@@ -60,8 +60,8 @@ class Catalog:
     titles: Mapping[int, str]
     versions: Mapping[int, int]
 
-    def still_holds(self, dataset_ids: Iterable[int]) -> bool:
-        """Whether nothing has been committed to these datasets since."""
+    def is_unchanged(self, dataset_ids: Iterable[int]) -> bool:
+        """Whether no change to these datasets has been committed since."""
         ids = list(dataset_ids)
         now = dict(Dataset.objects.filter(pk__in=ids).values_list("pk", "version"))
         return all(now.get(pk) == self.versions.get(pk) for pk in ids)
@@ -82,17 +82,17 @@ class _Block(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Kept:
-    """What survives from one stamp to the next."""
+class _Cache:
+    """What is reused when the next snapshot is made."""
 
-    catalog: Catalog | None = None
+    snapshot: Snapshot | None = None
     datasets: dict[int, dict[str, Any]] = field(default_factory=dict)
     blocks: dict[int, _Block] = field(default_factory=dict)
     label_sets: dict[str, int] = field(default_factory=dict)
     members: list[list[int]] = field(default_factory=list)
 
 
-_kept = _Kept()
+_cache = _Cache()
 _lock = threading.Lock()
 
 
@@ -105,27 +105,27 @@ def read_stamp() -> Stamp:
         return Stamp(*cursor.fetchone())
 
 
-def current_catalog() -> Catalog:
-    """The catalog as it is now; a single small query where nothing has changed."""
+def current_snapshot() -> Snapshot:
+    """The catalog as it is now; costs a single small query when nothing has changed."""
     stamp = read_stamp()
     with _lock:
-        if _kept.catalog is None or _kept.catalog.stamp != stamp:
-            _kept.catalog = _load(stamp)
-        return _kept.catalog
+        if _cache.snapshot is None or _cache.snapshot.stamp != stamp:
+            _cache.snapshot = _load(stamp)
+        return _cache.snapshot
 
 
-def _load(stamp: Stamp) -> Catalog:
+def _load(stamp: Stamp) -> Snapshot:
     try:
         _load_blocks(_load_datasets())
     except BaseException:
-        # Half of it may have been read: the next request starts from nothing.
-        _kept.datasets.clear()
-        _kept.blocks.clear()
+        # It may be only half loaded, so the next request starts with an empty cache.
+        _cache.datasets.clear()
+        _cache.blocks.clear()
         raise
     vocabularies = current_vocabularies()
-    rows = [_kept.datasets[pk] for pk in sorted(_kept.datasets)]
+    rows = [_cache.datasets[pk] for pk in sorted(_cache.datasets)]
     datasets = _make_datasets(rows)
-    return Catalog(
+    return Snapshot(
         stamp=stamp,
         titles={row["id"]: row["title"] for row in rows},
         versions={row["id"]: row["version"] for row in rows},
@@ -149,18 +149,18 @@ _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_i
 
 
 def _load_datasets() -> set[int]:
-    """Read datasets that are new or changed, forget those that are gone; the ids of the former."""
+    """Load new and changed datasets, drop deleted ones; returns the ids of those loaded."""
     versions = dict(Dataset.objects.active().order_by().values_list("id", "version"))
-    kept = _kept.datasets
-    changed = {pk for pk, v in versions.items() if pk not in kept or kept[pk]["version"] != v}
-    for pk in kept.keys() - versions.keys():
-        del kept[pk]
-        _kept.blocks.pop(pk, None)
+    cached = _cache.datasets
+    changed = {pk for pk, v in versions.items() if pk not in cached or cached[pk]["version"] != v}
+    for pk in cached.keys() - versions.keys():
+        del cached[pk]
+        _cache.blocks.pop(pk, None)
     rows = Dataset.objects.active().filter(pk__in=changed).order_by()
     for row in rows.values(*_PLAIN, **{_ids(name): _select_ids(name) for name in _MANY}):
         row["named"] = _words_of(f"{row['title']} {row['slug']}")
         row["described"] = _words_of(row.pop("description"))
-        kept[row["id"]] = row
+        cached[row["id"]] = row
     return changed
 
 
@@ -169,13 +169,13 @@ def _words_of(text: str) -> frozenset[str]:
 
 
 def _known_words(rows: Iterable[dict[str, Any]]) -> set[str]:
-    """Words that are no typos: of titles, and what more than one description uses."""
+    """Words that are not typos: those of titles, and those that several descriptions use."""
     described = Counter(word for row in rows for word in row["described"])
     common = {word for word, times in described.items() if times > 1}
     return common.union(*(row["named"] for row in rows))
 
 
-# What a dataset has several of: the table that says so, and its column.
+# The many-to-many relations of a dataset: the table of each, and its column.
 _MANY: Mapping[str, tuple[Any, str]] = {
     "modality": (Dataset.modalities.through, "modality_id"),
     "task": (Dataset.task_types.through, "tasktype_id"),
@@ -204,7 +204,7 @@ _PROFILES = """
 def _load_blocks(dataset_ids: Iterable[int]) -> None:
     wanted = sorted(dataset_ids)
     for pk in wanted:
-        _kept.blocks.pop(pk, None)
+        _cache.blocks.pop(pk, None)
     with connection.cursor() as cursor:
         cursor.execute(_PROFILES, [UNKNOWN_AGE, wanted])
         rows = cursor.fetchall()
@@ -218,7 +218,7 @@ def _load_blocks(dataset_ids: Iterable[int]) -> None:
     arrays = [np.array(column, dtype=np.int64) for column in columns]
     owners, starts = np.unique(np.array(owner, dtype=np.int64), return_index=True)
     for pk, *parts in zip(owners.tolist(), *(np.split(a, starts[1:]) for a in arrays), strict=True):
-        _kept.blocks[pk] = _Block(*parts)
+        _cache.blocks[pk] = _Block(*parts)
 
 
 def _make_datasets(rows: list[dict[str, Any]]) -> Table:
@@ -238,9 +238,9 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
 
 
 def _make_images(datasets: Table) -> Table:
-    """All blocks as one table, ascending by profile, with the columns of their datasets."""
-    places = [i for i, pk in enumerate(datasets.ids.tolist()) if pk in _kept.blocks]
-    blocks = [_kept.blocks[int(datasets.ids[i])] for i in places]
+    """All blocks as one table in the order of profile ids, with the columns of their datasets."""
+    places = [i for i, pk in enumerate(datasets.ids.tolist()) if pk in _cache.blocks]
+    blocks = [_cache.blocks[int(datasets.ids[i])] for i in places]
     empty = np.zeros(0, dtype=np.int64)
     parts = [np.concatenate([empty, *column]) for column in zip(*blocks, strict=True)]
     joined = _Block(*parts) if parts else _Block(*[empty] * len(_Block._fields))
@@ -257,7 +257,7 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
     columns: dict[str, Column | SetColumn] = {
         "area": Column.of(joined.area),
         "modality": Column.of(joined.modality),
-        "label": SetColumn.of(_kept.members, joined.label_sets.astype(np.int32)),
+        "label": SetColumn.of(_cache.members, joined.label_sets.astype(np.int32)),
         "sex": Column.of(joined.sex),
         "age": Column.of(joined.age),
         "local": Column.of(joined.local),
@@ -268,9 +268,9 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
 
 
 def _intern(text: str) -> int:
-    """The number of a set of labels, given as PostgreSQL spells an array: ``{3,14}``."""
-    if text not in _kept.label_sets:
-        _kept.label_sets[text] = len(_kept.members)
+    """The number of a set of labels; ``text`` is a PostgreSQL array such as ``{3,14}``."""
+    if text not in _cache.label_sets:
+        _cache.label_sets[text] = len(_cache.members)
         inner = text.strip("{}")
-        _kept.members.append([int(part) for part in inner.split(",")] if inner else [])
-    return _kept.label_sets[text]
+        _cache.members.append([int(part) for part in inner.split(",")] if inner else [])
+    return _cache.label_sets[text]

@@ -24,7 +24,7 @@ def suggest_wider(filters: CatalogFilterSet) -> list[Wider]:
     """Single filters without which something matches, the most fruitful first."""
     ways = []
     for text, params in _without_one(filters):
-        total = type(filters)(params, catalog=filters.catalog).total
+        total = type(filters)(params, snapshot=filters.snapshot).total
         ways.append(Wider(text, total, params.urlencode()))
     return sorted((way for way in ways if way.total), key=lambda way: -way.total)
 

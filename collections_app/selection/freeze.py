@@ -41,7 +41,7 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
         cursor.execute(_ROOM)
         _copy_images(cursor, collection, filters, rows)
     # That nothing has changed until now proves that it was one state.
-    if not filters.catalog.still_holds(filters.counted.sums("dataset")):
+    if not filters.snapshot.is_unchanged(filters.counted.sums("dataset")):
         raise CatalogChanged
     if rows.count != filters.total:
         raise CountsDiffer(

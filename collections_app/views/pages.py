@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
-from catalog.search.facets import snapshot_params
+from catalog.search.facets import params_from_json
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -60,7 +60,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _status_context(collection) | {
         "page": page,
         "active_slugs": _active_slugs(collection),
-        "search_again": snapshot_params(collection.filter_snapshot).urlencode(),
+        "search_again": params_from_json(collection.filter_snapshot).urlencode(),
     }
     return render(request, "collections/detail.html", context)
 

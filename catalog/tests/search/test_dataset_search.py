@@ -45,7 +45,7 @@ def catalog() -> None:
 def select(query: str) -> str:
     filters = DatasetFilterSet(QueryDict(query))
     assert not filters.problems, filters.problems
-    ids = sort_datasets(filters, "relevance" if "q" in filters.snapshot() else "title")
+    ids = sort_datasets(filters, "relevance" if "q" in filters.as_json() else "title")
     return " ".join(dataset.slug for dataset in fetch_datasets(filters, ids))
 
 

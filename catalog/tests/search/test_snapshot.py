@@ -1,4 +1,4 @@
-"""The catalog in memory is always the one in the database, whoever writes to it."""
+"""The snapshot always agrees with the database, whoever writes to it."""
 
 import threading
 
@@ -9,7 +9,7 @@ from django.http import QueryDict
 from catalog.models import Dataset
 from catalog.profiles.building import rebuild_profiles
 from catalog.search.filters import ImageFilterSet
-from catalog.search.snapshot import current_catalog, read_stamp
+from catalog.search.snapshot import current_snapshot, read_stamp
 from catalog.services import delete_dataset
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.models import Label
@@ -30,7 +30,7 @@ def dataset(db: None) -> Dataset:
 
 
 def test_nothing_is_read_again_while_nothing_changes(dataset: Dataset) -> None:
-    assert current_catalog() is current_catalog()
+    assert current_snapshot() is current_snapshot()
 
 
 def test_plain_sql_is_noticed_too(dataset: Dataset) -> None:
@@ -78,13 +78,13 @@ def test_what_was_rolled_back_is_not_remembered(dataset: Dataset) -> None:
     assert total() == 1
 
 
-def test_only_what_has_changed_is_out_of_date(dataset: Dataset) -> None:
+def test_a_snapshot_tells_which_datasets_have_changed_since(dataset: Dataset) -> None:
     other = DatasetFactory(slug="other")
-    catalog = current_catalog()
+    snapshot = current_snapshot()
     ImageFactory(dataset=dataset)
     rebuild_profiles(dataset_ids=[dataset.pk])
-    assert catalog.still_holds([other.pk])
-    assert not catalog.still_holds([dataset.pk, other.pk])
+    assert snapshot.is_unchanged([other.pk])
+    assert not snapshot.is_unchanged([dataset.pk, other.pk])
 
 
 @pytest.mark.django_db(transaction=True)
