@@ -37,7 +37,7 @@ from catalog.search.facets import (
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Snapshot, current_snapshot
-from catalog.search.suggestions import suggest_wider
+from catalog.search.suggestions import suggest_fewer_filters
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 DATASETS_PER_PAGE = 20
@@ -221,7 +221,7 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
         "params": params,
         "query_string": params.urlencode(),
         "query_text": filters.cleaned.get("q") or filters.data.get("q", ""),
-        "wider": [] if problems or filters.total else suggest_wider(filters),
+        "suggestions": [] if problems or filters.total else suggest_fewer_filters(filters),
     }
 
 

@@ -1,4 +1,4 @@
-"""What to take away where nothing matches, and how much that would give."""
+"""Suggestions where nothing matches: which filter to remove, and how many rows would then match."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,22 @@ from catalog.search.query import Match, Word
 
 
 @dataclass(frozen=True, slots=True)
-class Wider:
-    """A filter that could go, in words; how many would then match; and the query string for it."""
+class Suggestion:
+    """A filter to remove, in words; how many rows then match; and the query string without it."""
 
     text: str
     total: int
     query_string: str
 
 
-def suggest_wider(filters: CatalogFilterSet) -> list[Wider]:
-    """Single filters without which something matches, the most fruitful first."""
-    ways = []
+def suggest_fewer_filters(filters: CatalogFilterSet) -> list[Suggestion]:
+    """Single filters without which something matches, the one with most matches first."""
+    suggestions = []
     for text, params in _without_one(filters):
         total = type(filters)(params, snapshot=filters.snapshot).total
-        ways.append(Wider(text, total, params.urlencode()))
-    return sorted((way for way in ways if way.total), key=lambda way: -way.total)
+        suggestions.append(Suggestion(text, total, params.urlencode()))
+    useful = (suggestion for suggestion in suggestions if suggestion.total)
+    return sorted(useful, key=lambda suggestion: -suggestion.total)
 
 
 def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
@@ -42,7 +43,7 @@ def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
 
 
 def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
-    """The parts of the query: each group of alternatives, and the words that name nothing."""
+    """Each part of the query and the parameters without it: every group, and the free words."""
     query = filters.parsed_query
     parts: list[tuple[str, Sequence[Match | Word]]] = [
         (" or ".join(f"“{match.words}”" for match in group), group) for group in query.groups

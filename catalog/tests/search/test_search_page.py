@@ -71,7 +71,7 @@ def test_taking_words_back_keeps_the_other_filters(client: Client) -> None:
 def test_no_results_say_what_to_take_away_and_what_that_gives(client: Client) -> None:
     page = get(client, "/images/?modality=ct&sex=F&label=mass")
     assert total(page) == 0
-    assert "Take one away" in page
+    assert "Remove one filter" in page
     ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
     assert ways == [("Modality: Computed tomography", "3")]
     assert total(follow(client, page, "without Modality: Computed tomography")) == 3
