@@ -1,4 +1,4 @@
-"""The Celery application: the broker carries the news, PostgreSQL keeps the truth."""
+"""The Celery application. PostgreSQL holds the queue; the broker only carries messages."""
 
 import os
 

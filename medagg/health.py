@@ -1,4 +1,4 @@
-"""Is the process alive, and does every part that it needs serve?"""
+"""Health checks: /healthz/ for the process alone, /readyz/ for everything it depends on."""
 
 import redis
 from django.conf import settings
@@ -23,7 +23,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all parts serve, else 503 and the names of those that do not."""
+    """200 when all parts are ok, else 503 with the names of those that are not."""
     parts = {"database": _check_database(), **_check_broker()}
     if parts["database"] == "ok":
         parts["migrations"] = _check_migrations()

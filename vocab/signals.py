@@ -1,4 +1,4 @@
-"""News for the apps above: terms or aliases have changed, so what was derived from them is old."""
+"""Signals of vocab: terms or aliases have changed, so data derived from them must be updated."""
 
 from django.dispatch import Signal
 

@@ -1,4 +1,4 @@
-"""/healthz/ and /readyz/: alive, and every part serving."""
+"""/healthz/ and /readyz/."""
 
 import pytest
 import redis

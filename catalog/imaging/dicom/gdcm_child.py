@@ -1,7 +1,7 @@
-"""Decode one compressed frame with GDCM: a program of its own, run by `gdcm_apart`.
+"""Decode one compressed frame with GDCM, in a separate process that `gdcm_process` starts.
 
 stdin: one line of JSON with the frame's properties, then the frame. stdout: the pixels as GDCM lays
-them out, little-endian. GDCM ends the process on some damaged frames; here that harms nobody.
+them out, little-endian. GDCM aborts its process on some damaged frames: only this one ends.
 """
 
 import json

@@ -50,7 +50,7 @@ def follow(client: Client, page: str, label: str) -> str:
     raise AssertionError(f"no link {label!r}")
 
 
-def test_words_that_name_terms_become_chips_that_can_be_taken_back(client: Client) -> None:
+def test_words_that_name_terms_become_chips_that_can_be_removed(client: Client) -> None:
     page = get(client, "/images/?q=breast+mamografy")
     assert total(page) == 3
     assert "Breast" in page
@@ -62,56 +62,56 @@ def test_words_that_name_terms_become_chips_that_can_be_taken_back(client: Clien
     assert 'value="breast "mamografy""' in plain
 
 
-def test_taking_words_back_keeps_the_other_filters(client: Client) -> None:
+def test_removing_words_keeps_the_other_filters(client: Client) -> None:
     page = get(client, "/images/?q=breast+ct+scan&sex=M&label=")
     links = re.findall(r'class="chip-remove" href="/images/\?([^"]*)"', page)
     assert {"q": ["breast"], "sex": ["M"]} in [parse_qs(link) for link in links]
 
 
-def test_no_results_say_what_to_take_away_and_what_that_gives(client: Client) -> None:
+def test_no_results_suggest_a_filter_to_remove_and_count_what_then_matches(client: Client) -> None:
     page = get(client, "/images/?modality=ct&sex=F&label=mass")
     assert total(page) == 0
     assert "Remove one filter" in page
-    ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
-    assert ways == [("Modality: Computed tomography", "3")]
+    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    assert suggestions == [("Modality: Computed tomography", "3")]
     assert total(follow(client, page, "without Modality: Computed tomography")) == 3
 
 
-def test_words_of_the_query_can_be_what_is_in_the_way(client: Client) -> None:
+def test_a_suggestion_may_remove_words_of_the_query(client: Client) -> None:
     page = get(client, "/images/?q=ct+mass+unheardof")
     assert total(page) == 0
-    assert "several of them are" in page
+    assert "Removing a single filter does not help" in page
     page = get(client, "/images/?q=mammography+unheardof")
-    ways = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
-    assert ways == [("“unheardof”", "3")]
+    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    assert suggestions == [("“unheardof”", "3")]
     assert total(follow(client, page, "without “unheardof”")) == 3
 
 
-def test_more_words_of_the_query_are_taken_away_whole(client: Client) -> None:
+def test_free_words_of_the_query_are_removed_together(client: Client) -> None:
     page = get(client, "/images/?q=mammography+%2C+unheardof+bar&sex=F")
-    ways = re.findall(r'href="/images/\?([^"]*)"[^>]*>without “unheardof bar”', page)
-    assert parse_qs(ways[0]) == {"q": ["mammography"], "sex": ["F"]}
+    suggestions = re.findall(r'href="/images/\?([^"]*)"[^>]*>without “unheardof bar”', page)
+    assert parse_qs(suggestions[0]) == {"q": ["mammography"], "sex": ["F"]}
 
 
-def test_a_search_without_a_word_is_no_search(client: Client) -> None:
+def test_a_search_without_a_word_is_refused(client: Client) -> None:
     for path in ("/images/", "/datasets/"):
         response = client.get(path, {"q": "🫁 ???"})
         assert response.status_code == 400
         assert "holds no word and no number" in response.content.decode()
 
 
-def test_a_repeated_search_is_one(client: Client) -> None:
+def test_a_repeated_search_parameter_is_joined(client: Client) -> None:
     page = get(client, "/images/?q=breast&q=mammography")
     assert total(page) == 3
     assert 'value="breast mammography"' in page
 
 
-def test_excluded_words_are_shown_as_such(client: Client) -> None:
+def test_excluded_words_are_marked_as_excluded(client: Client) -> None:
     page = get(client, "/images/?q=breast+not+MRI+-nothing")
     assert "-MRI" in page or "-nothing" in page
 
 
-def test_words_that_datasets_cannot_be_asked_for_are_named(client: Client) -> None:
+def test_words_that_do_not_apply_to_datasets_are_named(client: Client) -> None:
     page = get(client, "/datasets/?q=brest+female")
     assert total(page) == 1
     assert "Datasets as a whole do not have “female”" in page
@@ -129,18 +129,18 @@ def test_removed_images_of_a_subject_are_not_counted(client: Client) -> None:
     )
 
 
-def test_where_no_dataset_is_found_images_may_be(client: Client) -> None:
+def test_where_no_dataset_matches_matching_images_are_counted(client: Client) -> None:
     page = get(client, "/datasets/?q=c-0")
     assert total(page) == 0
     assert total(follow(client, page, "1 single image matches these words")) == 1
 
 
-def test_datasets_are_found_whatever_else_is_asked_of_images(client: Client) -> None:
+def test_dataset_search_ignores_words_for_images(client: Client) -> None:
     page = get(client, "/datasets/?q=breast+female+screening")
     assert total(page) == 1
 
 
-def test_a_long_list_of_values_comes_whole_when_it_is_asked_for(client: Client) -> None:
+def test_a_long_list_of_values_is_shown_whole_on_request(client: Client) -> None:
     dataset = DatasetFactory(slug="more")
     for number in range(20):
         LabelFactory(code=f"label-{number:02}")

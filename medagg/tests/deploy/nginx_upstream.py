@@ -44,7 +44,7 @@ def _answer(path: str, environ: dict[str, Any]) -> tuple[str, list[tuple[str, st
     if path == "/denied":
         return "403 Forbidden", plain, b"not yours"
     if path == "/unready":
-        return "503 Service Unavailable", plain, b"no worker has been heard of"
+        return "503 Service Unavailable", plain, b"no worker runs"
     if path == "/redirect":
         target = f"/accounts/login/?next={quote(environ['QUERY_STRING'], safe='')}"
         return "302 Found", [("Location", target)], b""

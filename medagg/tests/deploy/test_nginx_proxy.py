@@ -142,7 +142,7 @@ def test_pages_are_compressed_for_those_who_ask(port: int) -> None:
 def test_answer_of_an_unready_medagg_is_passed_on(port: int) -> None:
     answer = fetch(port, "/unready")
 
-    assert (answer.status, answer.body) == (503, b"no worker has been heard of")
+    assert (answer.status, answer.body) == (503, b"no worker runs")
 
 
 def test_missing_medagg_is_explained(nginx_server: NginxFactory, tmp_path: Path) -> None:
