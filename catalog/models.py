@@ -13,11 +13,20 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.limits import (
+    BYTES_PER_MB,
+    MAX_AGE_YEARS,
+    MAX_FILE_PATH,
+    MAX_SLUG,
+    MAX_SOURCE_ID,
+    MAX_SUBJECT_ID,
+    MAX_TITLE,
+    MAX_URL,
+)
 from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
 from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType
 
-MAX_AGE_YEARS = 129
-BYTES_PER_MB = 1_000_000
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 
 class Sex(models.TextChoices):
@@ -39,8 +48,10 @@ class Finding(models.TextChoices):
 class Dataset(models.Model):
     """A source dataset, as its owner published it."""
 
-    slug = models.SlugField(max_length=80, unique=True, help_text="Stands in URLs and archives.")
-    title = models.CharField(max_length=200)
+    slug = models.SlugField(
+        max_length=MAX_SLUG, unique=True, help_text="Stands in URLs and archives."
+    )
+    title = models.CharField(max_length=MAX_TITLE)
     description = models.TextField(blank=True)
     source_url = models.URLField(max_length=500, blank=True, verbose_name="source URL")
     area = models.ForeignKey(
@@ -150,12 +161,14 @@ class Image(models.Model):
     """One image or study of a dataset: a file, a DICOM file, or a series that lies elsewhere."""
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="images", db_index=False)
-    source_id = models.CharField(max_length=255, help_text="Its id within the source dataset.")
+    source_id = models.CharField(
+        max_length=MAX_SOURCE_ID, help_text="Its id within the source dataset."
+    )
     file_path = models.CharField(
-        max_length=1024, blank=True, help_text="Relative to the dataset's local path."
+        max_length=MAX_FILE_PATH, blank=True, help_text="Relative to the dataset's local path."
     )
     remote_url = models.CharField(
-        max_length=1000, blank=True, help_text="Where it can be fetched when it is not here."
+        max_length=MAX_URL, blank=True, help_text="Where it can be fetched when it is not here."
     )
     # Terms are found through profiles; an index here would only make imports slower.
     modality = models.ForeignKey(
@@ -170,7 +183,7 @@ class Image(models.Model):
         db_index=False,
         help_text="Only where it differs from the dataset's area.",
     )
-    subject_id = models.CharField(max_length=128, blank=True)
+    subject_id = models.CharField(max_length=MAX_SUBJECT_ID, blank=True)
     sex = models.CharField(max_length=1, blank=True, choices=Sex)
     age_years = models.FloatField(
         null=True,
@@ -219,7 +232,7 @@ class Image(models.Model):
                 name="image_age_is_human",
             ),
             models.CheckConstraint(
-                condition=Q(sha256="") | Q(sha256__regex=r"^[0-9a-f]{64}$"),
+                condition=Q(sha256="") | Q(sha256__regex=SHA256_PATTERN),
                 name="image_sha256_is_hex",
             ),
             models.CheckConstraint(

@@ -10,8 +10,9 @@ from django.db.models.functions import Lower
 from vocab.querysets import TermQuerySet
 from vocab.text import normalize
 
+CODE_PATTERN = r"^[a-z0-9]+([.-][a-z0-9]+)*$"
 validate_code = RegexValidator(
-    r"^[a-z0-9]+([.-][a-z0-9]+)*$",
+    CODE_PATTERN,
     "A code has lower-case letters and digits, parted by single dashes or dots: cc-by-4.0",
 )
 
@@ -43,7 +44,7 @@ class Term(models.Model):
         ordering = [Lower("name"), "code"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(code__regex=r"^[a-z0-9]+([.-][a-z0-9]+)*$"),
+                condition=models.Q(code__regex=CODE_PATTERN),
                 name="%(class)s_code_is_a_slug",
             ),
             models.CheckConstraint(condition=~models.Q(name=""), name="%(class)s_has_a_name"),

@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 
 from catalog.imaging.dicom.header import NotReadable, render_pixels
 from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
+from catalog.limits import MAX_PREVIEW_PIXELS
 
 CONTENT_TYPE = "image/webp"
-MAX_PIXELS = 100_000_000
 # What Pillow may open here; its other plugins parse formats that no dataset uses.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _DICOM_MARK = b"DICM"
@@ -71,7 +71,7 @@ def _open(file: BinaryIO, name: str, max_edge: int) -> Image.Image:
 
 
 def _shrink(picture: Image.Image, max_edge: int) -> Image.Image:
-    if picture.width * picture.height > MAX_PIXELS:
+    if picture.width * picture.height > MAX_PREVIEW_PIXELS:
         raise CannotRender(f"{picture.width}×{picture.height} pixels are too many for a preview.")
     if picture.mode in _WIDE_MODES:
         return fit_within(_spread(picture), max_edge)

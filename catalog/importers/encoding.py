@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from catalog.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
-from catalog.importers.parsers import MAX_BYTES
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
 from catalog.importers.terms import (
     BadWord,
@@ -23,7 +22,16 @@ from catalog.importers.terms import (
     is_text,
     metadata_of_label,
 )
-from catalog.models import MAX_AGE_YEARS, Finding, Image, Sex
+from catalog.limits import (
+    MAX_AGE_YEARS,
+    MAX_FILE_PATH,
+    MAX_IMAGE_BYTES,
+    MAX_INTEGER,
+    MAX_SOURCE_ID,
+    MAX_SUBJECT_ID,
+    MAX_URL,
+)
+from catalog.models import Finding, Sex
 
 # The columns of a line, in their order, with their types.
 LINE: Mapping[str, str] = {
@@ -52,23 +60,12 @@ LINE: Mapping[str, str] = {
     "line": "bigint",
 }
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
-MAX_INTEGER = 2**31 - 1
 _SEXES = frozenset({"", *Sex.values})
 _NO_FILE = "\\N\t\t\\N\t\\N"
 # JSON may hold an escaped NUL, which PostgreSQL cannot store; the backslash may be escaped itself.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 MAX_KNOWN_SETS = 50_000
 _dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-def _max_length(name: str) -> int:
-    field: Any = Image._meta.get_field(name)
-    length: int = field.max_length
-    return length
-
-
-MAX_SOURCE_ID, MAX_URL = _max_length("source_id"), _max_length("remote_url")
-MAX_SUBJECT_ID, MAX_PATH = _max_length("subject_id"), _max_length("file_path")
 
 
 class EncodedLabels(NamedTuple):
@@ -180,17 +177,25 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
         return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
     url = row.remote_url
     if url and (len(url) > MAX_URL or not url.startswith(URL_SCHEMES)):
-        schemes = ", ".join(URL_SCHEMES)
-        return "remote_url", url, f"A URL has at most {MAX_URL} characters, and one of: {schemes}."
-    if not _fits(row.size_bytes, 0, MAX_BYTES):
-        return "size_bytes", row.size_bytes, f"A size is 0 to {MAX_BYTES:,} bytes, in whole bytes."
+        schemes = " or ".join(URL_SCHEMES)
+        return (
+            "remote_url",
+            url,
+            f"A URL has at most {MAX_URL} characters and begins with {schemes}.",
+        )
+    if not _fits(row.size_bytes, 0, MAX_IMAGE_BYTES):
+        return (
+            "size_bytes",
+            row.size_bytes,
+            f"A size is a whole number of bytes up to {MAX_IMAGE_BYTES:,}.",
+        )
     return _find_problem_of_file(row) if row.file_path else None
 
 
 def _find_problem_of_file(row: ImageRow) -> tuple[str, object, str] | None:
     path = row.file_path
-    if len(path) > MAX_PATH:
-        return "file_path", path, f"It has more than {MAX_PATH} characters."
+    if len(path) > MAX_FILE_PATH:
+        return "file_path", path, f"It has more than {MAX_FILE_PATH} characters."
     try:
         check_relative_path(path)
     except UnsafePath as error:

@@ -9,10 +9,8 @@ import re
 from datetime import date
 from typing import Generic, NamedTuple, TypeVar
 
-MAX_AGE_YEARS = 129
-MAX_PIXELS = 2**31 - 1
-# A terabyte: far above any image, and the sum of a million of them still fits into a bigint.
-MAX_BYTES = 10**12
+from catalog.limits import MAX_AGE_YEARS, MAX_INTEGER
+
 MAX_LIST_TEXT = 1 << 18
 
 # In lower case. Spreadsheets, pandas, R and SQL each have their own word for nothing.
@@ -58,7 +56,7 @@ def parse_number(text: str) -> Reading[float | None]:
     return Reading(number) if math.isfinite(number) else Reading(None, exact=False)
 
 
-def parse_count(text: str, *, most: int = MAX_PIXELS) -> Reading[int | None]:
+def parse_count(text: str, *, most: int = MAX_INTEGER) -> Reading[int | None]:
     """A whole number from 1 to `most`, as pixels or bytes: `1024`, `1024.0`, `2,682`."""
     text = clean(text)
     if text.isdecimal() and text.isascii() and len(text) < 20:

@@ -11,14 +11,13 @@ from typing import Any
 
 from django.http import QueryDict
 
+from catalog.search.filter_choices import NOT_WHOLE, WHOLE
 from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.query import Match
 from vocab.lookup import VOCABULARIES
 
 SHOWN_VALUES = 8
-# The parameters that name facets to be shown with all of their values, and no longer so.
-WHOLE, NOT_WHOLE = "all", "fewer"
 IMAGE_FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag",
                 "license")  # fmt: skip
 DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")

@@ -3,7 +3,8 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from catalog.models import MAX_AGE_YEARS, Sex
+from catalog.limits import MAX_AGE_YEARS
+from catalog.models import Sex
 
 UNKNOWN = "unknown"
 SEX_CHOICES = [*Sex.choices, (UNKNOWN, "Unknown")]
@@ -22,6 +23,7 @@ SIZE_CHOICES = [
 ]
 # The same values as numbers, as they stand in the columns of catalog.search.snapshot.
 UNKNOWN_AGE = -1
+LOCAL_CODES = {"0": 0, "1": 1}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
 AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
              for code, _ in AGE_CHOICES}  # fmt: skip
@@ -35,8 +37,10 @@ def size_code(size_mb: int | None) -> int:
     return bisect_right(SIZE_LIMITS_MB, size_mb)
 
 
-# Parameters of pages that filter nothing, and what mail programs and social networks add.
-NEUTRAL_PARAMETERS = frozenset({"page", "sort", "all", "fewer", "fbclid", "gclid"})
+# Parameters that name facets: show all of their values, and show only the first ones again.
+WHOLE, NOT_WHOLE = "all", "fewer"
+# Parameters that are not filters: of pages, and those that mail and social networks add.
+NEUTRAL_PARAMETERS = frozenset({"page", "sort", WHOLE, NOT_WHOLE, "fbclid", "gclid"})
 
 
 @dataclass(frozen=True, slots=True)

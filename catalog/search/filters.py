@@ -24,6 +24,7 @@ from catalog.search.filter_choices import (
     AGE_CHOICES,
     LABEL_MODES,
     LOCAL_CHOICES,
+    LOCAL_CODES,
     NEUTRAL_PARAMETERS,
     SEX_CHOICES,
     SEX_CODES,
@@ -205,7 +206,7 @@ class DatasetFilterSet(CatalogFilterSet):
     )
     local = ChoiceFilter(
         "local",
-        {"1": 1, "0": 0},
+        LOCAL_CODES,
         choices=LOCAL_CHOICES,
         what="a choice for local copies",
         label="Local copy",
@@ -286,7 +287,7 @@ class ImageFilterSet(CatalogFilterSet):
     )
     age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
     local = ChoiceFilter(
-        "local", {"1": 1, "0": 0}, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
+        "local", LOCAL_CODES, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
     )
     task = TermFilter("task", label="Task")
     tag = TermFilter("tag", label="Tag")

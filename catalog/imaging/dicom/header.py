@@ -22,6 +22,7 @@ from catalog.imaging.dicom.stream import (
     plain_reasons,
     read_value,
 )
+from catalog.limits import MAX_AGE_YEARS
 
 __all__ = ["DicomHeader", "MetadataValue", "NotReadable", "read_header", "render_pixels"]
 
@@ -31,7 +32,6 @@ MAX_TEXT = 120
 MAX_ITEMS = 16
 MAX_HEADER_VALUE = 64 << 10
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
-OLDEST = 130
 
 # fmt: off
 METADATA_KEYWORDS = (
@@ -179,7 +179,7 @@ def _parse_age(text: str) -> float | None:
     if not found:
         return None
     years = int(found[1]) / _PER_YEAR[found[2]]
-    return round(years, 4) if years <= OLDEST else None
+    return round(years, 4) if years <= MAX_AGE_YEARS else None
 
 
 def _clean(value: Any) -> MetadataValue | None:

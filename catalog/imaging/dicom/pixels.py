@@ -25,8 +25,7 @@ from catalog.imaging.dicom.stream import (
     read_value,
 )
 from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
-
-MAX_FRAME_PIXELS = 100_000_000
+from catalog.limits import MAX_PREVIEW_PIXELS
 
 # fmt: off
 DISPLAY_KEYWORDS = (
@@ -81,8 +80,8 @@ def _read_options(stream: DicomStream, pixels: PixelElement) -> dict[str, Any]:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_FRAME_PIXELS:
-        limit = MAX_FRAME_PIXELS // 1_000_000
+    if width * height > MAX_PREVIEW_PIXELS:
+        limit = MAX_PREVIEW_PIXELS // 1_000_000
         raise NotReadable(f"A frame of {width}×{height} pixels is over {limit} megapixels.")
 
 

@@ -10,11 +10,9 @@ from django.utils.text import slugify
 
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.folders.survey import UnknownFolder
+from catalog.limits import MAX_SLUG, MAX_TITLE
 from catalog.models import Dataset
 from catalog.storage.roots import resolve_dataset_root
-
-MAX_SLUG = 80
-MAX_TITLE = 200
 
 
 def make_entry(folder: Path, *, slug: str, title: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from catalog.importers.folders.bids import (
 )
 from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
 from catalog.importers.rows import BadRow, ImageRow
+from catalog.limits import MAX_SUBJECT_ID
 
-MAX_SUBJECT = 128
 _NOBODY = Participant("", None, {})
 
 
@@ -44,7 +44,7 @@ class NiftiFolder(FolderSource):
             source_id=make_source_id(path),
             file_path=path,
             modality=name.modality or self._default_modality(name),
-            subject_id=name.subject[:MAX_SUBJECT],
+            subject_id=name.subject[:MAX_SUBJECT_ID],
             sex=person.sex,
             age_years=person.age_years,
             width=width,

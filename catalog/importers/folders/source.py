@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, ClassVar
 
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath
 from catalog.importers.rows import BadRow, ImageRow
+from catalog.limits import MAX_SOURCE_ID
 
-MAX_SOURCE_ID = 255
 # fmt: off
 PICTURE_SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp",

@@ -19,8 +19,8 @@ from catalog.importers.idc.index import (
 from catalog.importers.idc.terms import Find, SeriesSummary, describe_collection
 from catalog.importers.parsers import parse_age, parse_sex
 from catalog.importers.rows import BadRow, ImageRow, SourceError
+from catalog.limits import BYTES_PER_MB
 
-BYTES_PER_MB = 1_000_000
 # DICOM counts the first year in days, weeks or months (PS3.5 6.2). In the index "000Y" stands for
 # phantoms and for adults of clinical trials whose age was taken out: 10,620 of 10,622 series.
 UNKNOWN_AGE = "000Y"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.parsers import (
-    MAX_BYTES,
     Reading,
     clean,
     parse_age,
@@ -27,10 +26,8 @@ from catalog.importers.tables.metadata import MetadataReader
 from catalog.importers.tables.specs import Description, ImageSpec
 from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
 from catalog.importers.tables.toml_section import Value
+from catalog.limits import MAX_IMAGE_BYTES, MAX_SOURCE_ID, MAX_SUBJECT_ID, MAX_URL
 
-MAX_SOURCE_ID = 255
-MAX_SUBJECT = 128
-MAX_URL = 1000
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?:https?|s3|gs)://[^\s<>\"\\^`{|}]+")
 
@@ -114,7 +111,7 @@ def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
         return Reading(image.sex_words[word]) if word in image.sex_words else parse_sex(text)
 
     def read_bytes(text: str) -> Reading:
-        return parse_count(text, most=MAX_BYTES)
+        return parse_count(text, most=MAX_IMAGE_BYTES)
 
     values: dict[str, tuple[Value, Callable[[str], Reading]]] = {
         "subject_id": (image.subject, _read_subject),
@@ -168,7 +165,7 @@ def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
 
 def _read_subject(text: str) -> Reading[str]:
     text = clean(text)
-    is_good = len(text) <= MAX_SUBJECT and not _CONTROL.search(text)
+    is_good = len(text) <= MAX_SUBJECT_ID and not _CONTROL.search(text)
     return Reading(text) if is_good else Reading("", exact=False)
 
 

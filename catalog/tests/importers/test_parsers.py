@@ -2,8 +2,6 @@
 
 import pytest
 
-from catalog import models
-from catalog.importers import parsers
 from catalog.importers.parsers import (
     NotAList,
     Reading,
@@ -135,10 +133,6 @@ def test_impossible_dates_make_none(born: str, studied: str) -> None:
 @pytest.mark.parametrize(("born", "studied"), [("", "2014"), ("1930.0", "nan")])
 def test_a_missing_date_makes_no_age(born: str, studied: str) -> None:
     assert parse_age_between(born, studied) == UNKNOWN
-
-
-def test_the_oldest_age_is_the_one_that_the_catalog_holds() -> None:
-    assert parsers.MAX_AGE_YEARS == models.MAX_AGE_YEARS
 
 
 # --- Sexes ---

@@ -1,0 +1,16 @@
+"""Limits that several parts of the catalog share: lengths of fields, ages, sizes."""
+
+MAX_SLUG = 80  # characters, as the next ones
+MAX_TITLE = 200
+MAX_SOURCE_ID = 255
+MAX_SUBJECT_ID = 128
+MAX_FILE_PATH = 1024
+MAX_URL = 1000
+
+MAX_AGE_YEARS = 129
+MAX_INTEGER = 2**31 - 1  # of PostgreSQL's integer
+# A terabyte: far above any image, and the sum of a million of them still fits into a bigint.
+MAX_IMAGE_BYTES = 10**12
+MAX_PREVIEW_PIXELS = 100_000_000
+
+BYTES_PER_MB = 1_000_000
