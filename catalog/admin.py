@@ -1,4 +1,4 @@
-"""Curating datasets and images, at a million images as at ten: nothing counts or loads them all."""
+"""The admin of datasets and images. No page counts or loads all images."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ COUNT_LIMIT = 10_000
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than COUNT_LIMIT: what lies behind is found by filtering."""
+    """Stops counting at COUNT_LIMIT; rows beyond it are reached by filtering."""
 
     @cached_property
     def count(self) -> int:
@@ -57,7 +57,7 @@ class LabelAdmin(TermAdmin):
     usage = {"images": None}
 
     def count_usage(self, aggregate: Any) -> Any:
-        """Images with the label, summed over profiles."""
+        """The number of images with the label, summed over profiles."""
         ids = Func(
             OuterRef("pk"),
             template="ARRAY[%(expressions)s]",
@@ -78,9 +78,9 @@ class DatasetForm(forms.ModelForm):
             except UnsafePath as error:
                 raise ValidationError(str(error)) from error
             except (OSError, ValueError) as error:
-                raise ValidationError(f"This is no path of a folder: {error}") from error
+                raise ValidationError(f"This is not the path of a folder: {error}") from error
             if not exists:
-                raise ValidationError(f"There is no folder {root}.")
+                raise ValidationError(f"The folder {root} does not exist.")
         return local_path
 
 
@@ -103,7 +103,7 @@ class DatasetAdmin(admin.ModelAdmin):
             super().save_model(request, obj, form, change)
             return
         services.claim_dataset(dataset=obj)
-        # An import may have written the others since the form was opened.
+        # Only the changed fields: an import may have written the others since the form was opened.
         columns = {field.name for field in Dataset._meta.concrete_fields}
         obj.save(update_fields=[*columns.intersection(form.changed_data), "updated_at"])
 
@@ -115,17 +115,17 @@ class DatasetAdmin(admin.ModelAdmin):
         return {} if obj else self.prepopulated_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # The slug stands in URLs and archives.
+        # The slug is part of URLs and archives, so it never changes.
         return (*self.readonly_fields, "slug") if obj else self.readonly_fields
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Deleting many datasets at once, images and all, is too much for one click."""
+        """No bulk deletion: one click would delete many datasets and all their images."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Sums instead of a list of every image."""
+        """Shows the number of images instead of a list of them."""
         counts: dict[Any, int] = {"datasets": len(objs)}
         counts["images"] = Image.objects.filter(dataset__in=objs).count()
         return [str(obj) for obj in objs], counts, set(), []
@@ -168,12 +168,12 @@ class ImageAdmin(BigModelAdmin):
     list_display = ("source_id", "dataset", "modality", "sex", "age_years", "is_here")
     list_filter = ("modality", "sex")
     list_select_related = ("dataset", "modality")
-    # Prefixes, which the indexes answer.
+    # Only prefixes, which the indexes serve.
     search_fields = ("source_id__startswith", "dataset__slug__startswith")
     search_help_text = "The beginning of a source id or of a dataset's slug."
     ordering = ("pk",)
     autocomplete_fields = ("dataset", "modality", "area")
-    # What importers learn from the file itself is not typed in.
+    # What importers read from the file itself cannot be edited.
     readonly_fields = (
         "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",
         "created_at", "updated_at",
@@ -202,7 +202,7 @@ class ImageAdmin(BigModelAdmin):
             return _refuse(self, request, error)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """The images go with their labels, which have no permissions of their own."""
+        """Labels are deleted with their images and need no permissions of their own."""
         counts = {"images": len(objs)}
         counts["image labels"] = ImageLabel.objects.filter(image__in=objs).count()
         return [str(obj) for obj in objs], counts, set(), []
@@ -223,7 +223,7 @@ class ImageAdmin(BigModelAdmin):
 
 @admin.register(ImageLabel)
 class ImageLabelAdmin(ReadOnlyAdmin):
-    """For looking things up; labels are edited with their image."""
+    """For lookups only; labels are edited with their image."""
 
     list_display = ("image", "label", "finding", "confidence")
     list_filter = ("finding",)
@@ -235,7 +235,7 @@ class ImageLabelAdmin(ReadOnlyAdmin):
 
 @admin.register(ImageProfile)
 class ImageProfileAdmin(ReadOnlyAdmin):
-    """Derived data, for looking at; `catalog.profiles.building` writes it."""
+    """For lookups only: derived data, written by `catalog.profiles.building`."""
 
     list_display = ("pk", "dataset", "area", "modality", "sex", "age_band", "is_local",
                     "num_images")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many items, a few at a time."""
+"""Items in batches."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,8 +8,8 @@ T = TypeVar("T")
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of ``size``, the last one shorter; never an empty one."""
-    # As itertools.batched, which Python has from 3.12 on.
+    """The items in lists of ``size``; the last list may be shorter, and none is empty."""
+    # Like itertools.batched, which needs Python 3.12.
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

@@ -1,4 +1,4 @@
-"""From a catalog row to the bytes on this server's disk, and never to any others."""
+"""Opens the file of an image on this server. No other file can be opened."""
 
 import os
 from typing import BinaryIO
@@ -15,7 +15,7 @@ def open_image(image: Image) -> BinaryIO:
     """Open an image's file for reading.
 
     Raises:
-        FileNotFoundError: the image has no file here, or it is gone.
+        FileNotFoundError: the image has no file here, or the file is missing.
         UnsafePath: the path leaves the dataset's folder.
     """
     if not image.file_path:

@@ -1,4 +1,4 @@
-"""Numbers and sizes as people read them, on pages and in archives.
+"""Numbers and sizes as text, on pages and in archives.
 
 Archives are rebuilt byte for byte: whoever changes what comes out here raises CONTENTS_VERSION,
 the version of an archive's texts.
@@ -9,7 +9,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def number(value: int | None) -> str:
-    """12345 as 12,345; nothing as a dash."""
+    """12345 as 12,345; None as a dash."""
     return "–" if value is None else f"{value:,}"
 
 

@@ -1,14 +1,14 @@
-"""What an app above the catalog tells it when it is ready: who holds images, so that they stay."""
+"""Hooks for the apps above the catalog: they register here which images must not be deleted."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHolder:
-    """Rows of another app that point at images.
+    """Rows of another app that point at images, which therefore must not be deleted.
 
-    ``rows`` leads from an image to them, ``user`` from one of them to its owner, both as in a
-    lookup of Django; ``name`` is what people call them, in the plural.
+    ``rows`` is the Django lookup from an image to these rows, ``user`` the lookup from such a row
+    to its owner; ``name`` is the plural noun for messages.
     """
 
     name: str

@@ -30,7 +30,7 @@ SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 
 class Sex(models.TextChoices):
-    """The codes of DICOM's Patient's Sex (0010,0040); empty where it is not known."""
+    """The codes of DICOM's Patient's Sex (0010,0040); empty if unknown."""
 
     FEMALE = "F", "Female"
     MALE = "M", "Male"
@@ -38,7 +38,7 @@ class Sex(models.TextChoices):
 
 
 class Finding(models.TextChoices):
-    """What the source says of a label; only positive ones count in filters."""
+    """What the source says about a label; filters count only positive ones."""
 
     POSITIVE = "positive", "Positive"
     UNCERTAIN = "uncertain", "Uncertain"
@@ -89,9 +89,9 @@ class Dataset(models.Model):
     )
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
-    # What an import last wrote here: a field that differs by now was changed by a curator.
+    # What an import last wrote. A field that now differs from it was changed by a curator.
     imported_json = models.JSONField(default=dict, editable=False)
-    # Set by a trigger at every change of the row or its terms: see catalog.search.snapshot.
+    # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -120,12 +120,11 @@ class Dataset(models.Model):
 
 
 class ImageProfile(models.Model):
-    """One distinct combination of what images are filtered by, and how many images share it.
+    """One distinct combination of the values that images are filtered by, with its image count.
 
-    Facet counts are sums over this small table, so they do not grow with the number of images.
-    ``age_band`` is the first year of a ten-year band; None where the age is unknown.
-    ``label_ids`` are the positive labels, ascending. Written by ``catalog.profiles.building``
-    alone.
+    Facet counts are sums over this small table, so their cost does not grow with the number of
+    images. ``age_band`` is the first year of a ten-year band; None if the age is unknown.
+    ``label_ids`` are the positive labels, ascending. Only ``catalog.profiles.building`` writes it.
     """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles", db_index=False)
@@ -289,7 +288,7 @@ class Image(models.Model):
 
 
 class ImageLabel(models.Model):
-    """That a source gives an image a label: found, doubted, or excluded."""
+    """A label of an image, as its source states it: positive, uncertain or negative."""
 
     image = models.ForeignKey(Image, models.CASCADE, related_name="image_labels", db_index=False)
     label = models.ForeignKey(Label, models.PROTECT, related_name="image_labels", db_index=False)

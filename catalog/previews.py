@@ -1,4 +1,4 @@
-"""Rendered previews, kept on disk under the SHA-256 of the image they show."""
+"""Rendered previews, cached on disk by the SHA-256 of the image."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from catalog.imaging.rendering import render_preview
 from catalog.models import Image
 
 PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
-# Raise it when the same file would be rendered differently than before.
+# Raise it when a change makes the same file render differently.
 RENDER_VERSION = 1
 
 
@@ -21,10 +21,10 @@ def preview_etag(image: Image, size: int) -> str:
 
 
 def cached_preview(image: Image, size: int) -> bytes:
-    """The preview's bytes, rendered now if they are not there yet.
+    """The preview's bytes, from the cache or rendered now.
 
     Raises:
-        CannotRender, UnsafePath, OSError: as rendering and opening do; nothing is kept then.
+        CannotRender, UnsafePath, OSError: as rendering and opening do; nothing is cached then.
     """
     target = _cache_file(image.sha256, size)
     with contextlib.suppress(FileNotFoundError):
@@ -40,7 +40,7 @@ def _cache_file(sha256: str, size: int) -> Path:
 
 
 def _write_whole(target: Path, body: bytes) -> None:
-    """Two requests may render the same preview: each writes its own file, the last one stays."""
+    """Safe for requests that render the same preview: each writes its own file, the last wins."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:

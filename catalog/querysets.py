@@ -1,4 +1,4 @@
-"""What the catalog can be asked, in its own words."""
+"""Querysets of the catalog's models."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class DatasetQuerySet(models.QuerySet):
     def active(self) -> Self:
-        """What search and pages show; the rest is for curators in the admin."""
+        """What search and pages show; only curators see the others, in the admin."""
         return self.filter(is_active=True)
 
     def with_terms(self) -> Self:
@@ -23,7 +23,7 @@ class DatasetQuerySet(models.QuerySet):
         )
 
     def with_known_size(self) -> Self:
-        """``known_size`` is 0 where no size is stated, so that such ones are not the largest."""
+        """Annotate ``known_size``: 0 if no size is stated, so that these sort last."""
         return self.annotate(known_size=Coalesce("size_mb", 0))
 
 
@@ -37,11 +37,11 @@ class ImageProfileQuerySet(models.QuerySet):
 
 class ImageQuerySet(models.QuerySet):
     def active(self) -> Self:
-        """What search and pages show; an image that was removed from its source is not."""
+        """What search and pages show: not images that were removed from their source."""
         return self.filter(dataset__is_active=True, removed_at__isnull=True)
 
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
-        """What the catalog shows, and what is held for this user."""
+        """Active images, and those that other apps hold for this user."""
         if not user.is_authenticated:
             return self.active()
         visible = Q(dataset__is_active=True, removed_at__isnull=True)
@@ -56,7 +56,7 @@ class ImageQuerySet(models.QuerySet):
         return self.exclude(file_path="")
 
     def with_terms(self) -> Self:
-        """Everything that an image's page shows, in a fixed number of queries."""
+        """With everything that an image page shows, in a fixed number of queries."""
         return self.select_related("dataset", "modality", "area").prefetch_related(
             "image_labels__label"
         )

@@ -1,4 +1,4 @@
-"""What the catalog does when a curator changes a vocabulary."""
+"""Receivers of the signals of vocab."""
 
 from typing import Any
 
@@ -10,6 +10,6 @@ from vocab.signals import terms_changed
 
 
 @receiver(terms_changed)
-def make_datasets_findable(**kwargs: Any) -> None:
-    """Datasets are found by the names and aliases of their terms."""
+def refresh_all_search_vectors(**kwargs: Any) -> None:
+    """The search vectors of datasets contain the names and aliases of their terms."""
     refresh_search_vectors(dataset_ids=Dataset.objects.values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Edits by curators: what they change is written here together with what follows from it."""
+"""Edits by curators: each change is written together with the data derived from it."""
 
 from collections.abc import Iterable
 
@@ -17,21 +17,21 @@ from catalog.search.full_text import refresh_search_vectors
 
 
 class StillInUse(Exception):
-    """Images that are to be deleted are held; the message says by whom, and what to do instead."""
+    """Images to be deleted are still held; the message says by what, and what to do instead."""
 
 
 def claim_dataset(*, dataset: Dataset) -> None:
-    """Before a dataset or one of its images is written: wait for an import that writes them.
+    """Wait for an import of this dataset. Call it before the dataset or its images are written.
 
-    An import asks for this lock before it writes any row; who does it the other way round would
-    stand in its way, and it in theirs.
+    An import takes this lock before it locks any row. A writer that locked rows first could
+    deadlock with it.
     """
     with connection.cursor() as cursor:
         lock_datasets(cursor, [dataset.pk])
 
 
 def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:
-    """After a dataset or its terms were saved: make it findable, and its images' area true."""
+    """Update search vector, profiles and version after a dataset or its terms were saved."""
     refresh_search_vectors(dataset_ids=[dataset.pk])
     if area_changed:
         rebuild_profiles(dataset_ids=[dataset.pk])
@@ -41,12 +41,12 @@ def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:
 
 
 def refresh_images(*, image_ids: Iterable[int]) -> None:
-    """After single images or their labels were saved."""
+    """Update the profiles after single images or their labels were saved."""
     refresh_image_profiles(image_ids=image_ids)
 
 
 def set_datasets_active(*, datasets: DatasetQuerySet, is_active: bool) -> int:
-    """Show or hide datasets with all their images; whoever holds some keeps them."""
+    """Show or hide datasets with all their images; whoever holds images still sees them."""
     return datasets.exclude(is_active=is_active).update(is_active=is_active)
 
 
@@ -54,10 +54,10 @@ def delete_dataset(*, dataset: Dataset) -> None:
     """Delete a dataset with its images, however many, without loading them.
 
     Raises:
-        StillInUse: somebody holds at least one of its images.
+        StillInUse: at least one of its images is held.
     """
     with transaction.atomic():
-        # First: nobody freezes these images between the question and the end.
+        # Locked first, so that no image is frozen between the check and the deletion.
         claim_dataset(dataset=dataset)
         images = Image.objects.filter(dataset=dataset)
         for holder in image_holders:
@@ -66,17 +66,17 @@ def delete_dataset(*, dataset: Dataset) -> None:
                     f"{holder.name.capitalize()} hold images of “{dataset.title}”. Deactivate it "
                     f"instead: it then disappears from search, and the {holder.name} stay whole."
                 )
-        _delete_unseen(ImageLabel.objects.filter(image__in=images))
-        _delete_unseen(images)
-        _delete_unseen(ImageProfile.objects.filter(dataset=dataset))
+        _delete_unloaded(ImageLabel.objects.filter(image__in=images))
+        _delete_unloaded(images)
+        _delete_unloaded(ImageProfile.objects.filter(dataset=dataset))
         dataset.delete()
 
 
 def delete_images(*, image_ids: Iterable[int]) -> None:
-    """Delete single images and recount what they counted for.
+    """Delete single images and rebuild the profiles of their datasets.
 
     Raises:
-        StillInUse: somebody holds one of them.
+        StillInUse: one of them is held.
     """
     images = Image.objects.filter(pk__in=list(image_ids))
     with transaction.atomic():
@@ -86,21 +86,22 @@ def delete_images(*, image_ids: Iterable[int]) -> None:
         for holder in image_holders:
             if held := images.held_by(holder).first():
                 raise StillInUse(
-                    f"{holder.name.capitalize()} hold the image “{held.source_id}”; it must stay."
+                    f"{holder.name.capitalize()} hold the image “{held.source_id}”, so "
+                    "it cannot be deleted."
                 )
         images.delete()
         rebuild_profiles(dataset_ids=dataset_ids)
-        _state_what_publishers_do(dataset_ids)
+        _restore_published_numbers(dataset_ids)
 
 
-def _state_what_publishers_do(dataset_ids: Iterable[int]) -> None:
-    """Datasets that have just lost their last image no longer have a number that was counted."""
+def _restore_published_numbers(dataset_ids: Iterable[int]) -> None:
+    """Datasets without images state the numbers of their publisher again."""
     for dataset in Dataset.objects.filter(pk__in=dataset_ids, profiles__isnull=True):
         dataset.num_images = dataset.imported_json.get("num_images", 0)
         dataset.size_mb = dataset.imported_json.get("size_mb")
         dataset.save(update_fields=["num_images", "size_mb", "updated_at"])
 
 
-def _delete_unseen(rows: object) -> None:
+def _delete_unloaded(rows: object) -> None:
     """Delete without Django's collector, which would load every row first."""
     rows._raw_delete(rows.db)  # type: ignore[attr-defined]

@@ -1,5 +1,5 @@
 """Building and auditing image profiles, the small table that facets are counted from.
 
-Ids of images or datasets come in; rows of profiles, or what disagrees with the images, go out. It
-may call models and querysets.
+Ids of images or datasets come in; rows of profiles, or errors found in them, go out. It may call
+models and querysets.
 """

@@ -21,7 +21,7 @@ _KEY = """
     {row}.file_path <> '' AS is_local
 """
 
-# Equality of all columns, NULLs included, in a form by which PostgreSQL can hash: no id is 0.
+# Equality of all columns, NULLs included, in a form that allows a hash join. No id is 0.
 SAME_KEY = """
         profile.dataset_id = key.dataset_id
     AND coalesce(profile.area_id, 0) = coalesce(key.area_id, 0)
@@ -103,14 +103,14 @@ _DROP_EMPTY = """
        AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
 """
 
-# What a dataset of so many bytes states as its size; NULL where no size is known.
+# The size in MB that a dataset states; NULL if no size is known.
 SIZE_MB = """
     CASE WHEN {num_bytes} > 0
          THEN least(greatest(1, round({num_bytes} / 1e6)), 2147483647)::int END
 """
 
-# A trigger gives every updated row a number that no row had before. What a publisher states of
-# size and number stands until there are images to count.
+# A trigger gives every updated row a version that no row had before. The publisher's numbers stay
+# until there are images to count.
 _TOUCH = """
     UPDATE catalog_dataset dataset
        SET version = 0, updated_at = now(),
@@ -125,13 +125,13 @@ _TOUCH = """
 
 
 def rebuild_profiles(*, dataset_ids: Iterable[int]) -> None:
-    """Make the profiles of whole datasets true, as after a change of its area."""
+    """Rebuild the profiles of whole datasets, for example after a change of their area."""
     ids = sorted(dataset_ids)
     _refresh(IMAGES_OF_DATASETS, ids, _PROFILES_OF_DATASETS, dataset_ids=ids)
 
 
 def refresh_image_profiles(*, image_ids: Iterable[int]) -> None:
-    """Make the profiles of single edited images true."""
+    """Update the profiles of single edited images."""
     ids = sorted(image_ids)
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT dataset_id FROM catalog_image WHERE id = ANY(%s)", [ids])
@@ -140,43 +140,43 @@ def refresh_image_profiles(*, image_ids: Iterable[int]) -> None:
 
 
 def key_of(row: str, *, labels: str) -> str:
-    """SQL for the columns of a row's profile.
+    """SQL for the profile columns of a row.
 
-    ``row`` is an alias with the columns of catalog_image, joined to its ``dataset``; ``labels`` an
-    expression for the ids of its positive labels, ascending or NULL.
+    ``row`` is an alias with the columns of catalog_image, joined to its ``dataset``. ``labels`` is
+    an SQL expression for the ids of the row's positive labels, ascending or NULL.
     """
     return _KEY.format(row=row, labels=labels)
 
 
 def lock_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
-    """Keep two edits or imports of one dataset from counting each other's half-done work.
+    """Lock datasets against other edits and imports until the end of the transaction.
 
-    Held to the end of the transaction. Readers never ask for this lock, and the datasets' rows,
-    which they may lock, are only written at the very end.
+    An advisory lock that readers never take. It keeps two writers from counting each other's
+    unfinished work.
     """
     cursor.execute(_LOCK, [list(dataset_ids)])
 
 
 def share_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> bool:
-    """Keep everybody from changing the datasets' images until the end, if nobody does just now.
+    """Lock datasets against edits and imports, shared with other readers, until the end.
 
-    Never waits: False while one of them is being imported or edited.
+    Does not wait: returns False if one of them is being imported or edited.
     """
     cursor.execute(_SHARE, [list(dataset_ids)])
     return bool(cursor.fetchone()[0])
 
 
 def add_profiles(cursor: CursorWrapper, keys: str, dataset_ids: Collection[int]) -> None:
-    """Add the profiles, still without images, that ``keys`` has and the catalog has not.
+    """Add the profiles of ``keys`` that the catalog lacks, still without images.
 
-    ``keys`` is a relation with the columns of ``key_of``, a table or ``(SELECT …) alias``, and
-    speaks of these datasets alone.
+    ``keys`` is a table or a ``(SELECT …) alias`` with the columns of ``key_of``, and contains only
+    these datasets.
     """
     cursor.execute(_ADD.format(keys=keys, same=SAME_KEY), [list(dataset_ids)])
 
 
 def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
-    """Count all profiles of datasets anew and drop the empty; returns how many were not true."""
+    """Recount all profiles of datasets and delete empty ones; returns how many were wrong."""
     ids = list(dataset_ids)
     cursor.execute(_COUNT.format(touched=_PROFILES_OF_DATASETS), {"datasets": ids})
     counted = cursor.rowcount
@@ -185,9 +185,9 @@ def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
 
 
 def touch_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
-    """Let datasets follow their profiles: number and size, and a new version for whoever asks.
+    """Update the datasets' image number and size from their profiles, and their version.
 
-    It locks the datasets' rows, so it comes last in its transaction.
+    It locks the datasets' rows, so call it last in a transaction.
     """
     touch = _TOUCH.format(size_mb=SIZE_MB.format(num_bytes="counted.num_bytes"))
     cursor.execute(touch, {"ids": list(dataset_ids)})

@@ -1,4 +1,4 @@
-"""Images as a grid shows them: one query, and names from memory."""
+"""Images as cards of a grid, in one query; names come from the snapshot."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ _SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What is seen of an image in a grid; ``preview_url`` is empty where no file is here.
+    """What a grid shows of an image; ``preview_url`` is empty if no file is here.
 
-    ``key`` is the primary key as text, ``modality`` is a code in capitals and ``labels`` are names
-    of positive, active labels.
+    ``key`` is the primary key as text, ``modality`` a code in capitals, and ``labels`` are the
+    names of positive, active labels.
     """
 
     pk: int

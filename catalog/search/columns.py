@@ -1,8 +1,8 @@
-"""Filtering and counting rows that lie in memory as columns. Django-free: numpy alone.
+"""Filters and counts rows that are stored as columns in memory. Django-free; uses only numpy.
 
-A row is a profile (which stands for many images) or a dataset. A column gives each row one value,
-or a set of values, all of them integers: ids of terms, codes of choices. Counting a facet is one
-pass over a column, so that a page with ten of them takes milliseconds at any number of images.
+A row is a profile (which stands for many images) or a dataset. A column gives each row one value
+or a set of values; values are integers: ids of terms, codes of choices. A facet is counted in one
+pass over a column, so a page with ten facets takes milliseconds at any number of images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One value a row: ``values`` are distinct and ascending, ``codes`` (rows,) index into them."""
+    """One value per row: ``codes`` (rows,) index into ``values``, which are distinct, ascending."""
 
     values: Ints
     codes: NDArray[np.int32]
@@ -32,21 +32,21 @@ class Column:
         return _is_in(self.values, wanted)[self.codes]
 
     def sums(self, rows: Ints | None, weights: Ints) -> dict[int, int]:
-        """The sum of ``weights`` for each value, over ``rows`` or, with None, over all of them."""
+        """The sum of ``weights`` by value, over ``rows`` or, with None, over all rows."""
         codes = self.codes if rows is None else self.codes[rows]
         return _by_value(self.values, _bincount(codes, weights, len(self.values)))
 
     def through(self, rows: NDArray[np.int32]) -> "Column":
-        """The column of a table each of whose rows takes the value of one row of this one."""
+        """The column of another table, whose row i has the value of row ``rows[i]`` of this one."""
         return Column(self.values, self.codes[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class SetColumn:
-    """A set of values a row.
+    """A set of values per row.
 
-    ``codes`` (rows,) name a row's set; equal sets are kept once. ``members`` (entries,) index into
-    ``values``, and ``owners`` (entries,) say to which set each entry belongs.
+    ``codes`` (rows,) are the numbers of the rows' sets; equal sets are stored once. ``members``
+    (entries,) index into ``values``, and ``owners`` (entries,) are the sets that they belong to.
     """
 
     values: Ints
@@ -57,7 +57,7 @@ class SetColumn:
 
     @classmethod
     def of(cls, sets: Sequence[Sequence[int]], codes: NDArray[np.int32] | None = None) -> Self:
-        """``sets`` of distinct values; without ``codes`` there is one for each row."""
+        """``sets`` have distinct values; without ``codes`` there is one set for each row."""
         sizes = np.fromiter((len(values) for values in sets), np.int64, len(sets))
         flat = np.fromiter((value for values in sets for value in values), np.int64, sizes.sum())
         values, members = np.unique(flat, return_inverse=True)
@@ -93,7 +93,7 @@ def _is_in(values: Ints, wanted: Iterable[int]) -> Mask:
 
 
 def _bincount(codes: NDArray[np.int32], weights: Ints, size: int) -> Ints:
-    # numpy adds weights as doubles, which are exact up to 2**53: far beyond any number of bytes.
+    # numpy adds weights as doubles, which are exact up to 2**53: more bytes than any catalog has.
     return np.bincount(codes, weights=weights, minlength=size).astype(np.int64)
 
 
@@ -106,8 +106,8 @@ def _by_value(values: Ints, sums: Ints) -> dict[int, int]:
 class Table:
     """Rows in ascending order of ``ids``.
 
-    ``weights`` say how many things each row stands for and, where they have a size, ``num_bytes``
-    how large they are together.
+    ``weights`` is the number of things that each row stands for; ``num_bytes`` is their total size,
+    if they have one.
     """
 
     ids: Ints
@@ -121,10 +121,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a table; chosen ones are never more than those it was narrowed from.
-
-    ``mask`` is None where all rows are meant.
-    """
+    """Some rows of a table, or all of them if ``mask`` is None; can only be narrowed."""
 
     table: Table
     mask: Mask | None = None
@@ -136,14 +133,14 @@ class Rows:
         return Rows(self.table, np.zeros(len(self.table), dtype=np.bool_))
 
     def positions(self) -> Ints | None:
-        """The chosen rows' places in the table, ascending; None for all of them."""
+        """The positions of the chosen rows in the table, ascending; None for all of them."""
         return None if self.mask is None else np.flatnonzero(self.mask)
 
     def ids(self) -> Ints:
         return self.table.ids if self.mask is None else self.table.ids[self.mask]
 
     def count(self) -> "Counted":
-        """Ready to be summed: the chosen rows with the weights of the table."""
+        """The chosen rows with their weights, to be summed."""
         rows = self.positions()
         return Counted(self.table, rows, self.table.weights if rows is None
                        else self.table.weights[rows])  # fmt: skip
@@ -151,7 +148,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Chosen rows (places in the table, or None for all) with the weight of each."""
+    """Chosen rows (positions in the table, or None for all) with the weight of each."""
 
     table: Table
     rows: Ints | None
@@ -162,7 +159,7 @@ class Counted:
         return int(self.weights.sum())
 
     def sums(self, column: str) -> dict[int, int]:
-        """The sum of weights by value of a column; values that have none are left out."""
+        """The sum of weights by value of a column, without zeros."""
         return self.table.columns[column].sums(self.rows, self.weights)
 
     def pairs(self) -> tuple[Ints, Ints]:

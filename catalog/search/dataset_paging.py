@@ -1,4 +1,4 @@
-"""Datasets in the order that was asked for, a page at a time."""
+"""Sorts datasets and fetches a page of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 
 
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
-    """These datasets in this order, with their terms and what is found in their descriptions."""
+    """These datasets in this order, with their terms and the snippets that match the query."""
     datasets = Dataset.objects.with_terms()
     if filters.found_by_words:
         datasets = add_snippets(datasets, filters.cleaned["q"])

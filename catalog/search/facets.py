@@ -1,8 +1,8 @@
-"""Facets: the values of each filter with how many rows each would give.
+"""Facets: the values of each filter, with the number of rows that each would give.
 
 Each facet is counted over the rows that match all *other* filters, so that a second value of the
-same facet can be added. Labels that must all be present are the exception: there a count says
-what remains when the value is added.
+same facet can be added. If all chosen labels must be present, label counts are the exception: each
+says how many rows remain if the label is added.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
 
 @dataclass(frozen=True, slots=True)
 class FacetValue:
-    """One value: its code, its name, how many rows it gives, and whether it is chosen."""
+    """One value of a facet; ``count`` is the number of rows that it gives."""
 
     code: str
     name: str
@@ -37,7 +37,7 @@ class FacetValue:
 class Facet:
     """A filter with its values, the most frequent first.
 
-    A page shows the first ones and all chosen ones; ``is_whole`` when it was asked for the rest.
+    A page shows the first values and the selected ones, or all values if ``is_whole``.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class ValueCount:
     """A value with the number of rows that have it."""
 
     code: str
@@ -70,11 +70,11 @@ class Counted:
 
 
 def toggle_value(params: QueryDict, name: str, value: str) -> str:
-    """The query string with one value of a filter added or taken away; paging starts anew."""
+    """The query string with one value of a filter added or removed, for the first page."""
     changed = params.copy()
     changed.pop("page", None)
     values = changed.getlist(name)
-    others = [kept for kept in values if kept != value]
+    others = [other for other in values if other != value]
     changed.setlist(name, others if value in values else [*values, value])
     return changed.urlencode()
 
@@ -93,7 +93,7 @@ def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
     return name == "label" and filters.cleaned.get("label_mode") == "all"
 
 
-def count_labels_within(filters: ImageFilterSet) -> list[Counted]:
+def count_labels_within(filters: ImageFilterSet) -> list[ValueCount]:
     """The positive labels of exactly the images that match, the most frequent first."""
     return _name_sums(filters, "label", filters.counted.sums("label"))
 
@@ -110,29 +110,29 @@ def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
     ]
 
 
-def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) -> list[Counted]:
-    """Give sums by number their codes and names; terms that are not active are left out."""
+def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) -> list[ValueCount]:
+    """The sums with the codes and names of their values, without inactive terms."""
     chosen = filters.filters[name]
     if isinstance(chosen, ChoiceFilter):
         numbered = [(code, text, chosen.codes[code]) for code, text in chosen.field.names.items()]
-        return [Counted(code, text, sums[n]) for code, text, n in numbered if n in sums]
+        return [ValueCount(code, text, sums[n]) for code, text, n in numbered if n in sums]
     if name in VOCABULARIES:
         refs: Iterable[Any] = filters.snapshot.vocabularies.terms[name].values()
     else:
         refs = filters.snapshot.refs.values()
-    counted = [Counted(ref.code, ref.name, sums[ref.id]) for ref in refs if ref.id in sums]
+    counted = [ValueCount(ref.code, ref.name, sums[ref.id]) for ref in refs if ref.id in sums]
     return sorted(counted, key=_by_count)
 
 
-def _by_count(counted: Counted) -> tuple[int, str]:
+def _by_count(counted: ValueCount) -> tuple[int, str]:
     return (-counted.count, counted.name.casefold())
 
 
-def _facet(filters: CatalogFilterSet, name: str, counted: list[Counted]) -> Facet:
-    """A selected value that gives nothing stays, to be taken away."""
+def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> Facet:
+    """A facet; a selected value with no rows is kept, so that it can be removed."""
     selected = {item.value: item.text for item in filters.active_filters() if item.name == name}
-    gone = selected.keys() - {item.code for item in counted}
-    counted = counted + [Counted(code, selected[code], 0) for code in sorted(gone)]
+    missing = selected.keys() - {item.code for item in counted}
+    counted = counted + [ValueCount(code, selected[code], 0) for code in sorted(missing)]
     values = [
         FacetValue(item.code, item.name, item.count, item.code in selected) for item in counted
     ]
@@ -140,16 +140,16 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[Counted]) -> Face
 
 
 def _whole_facets(filters: CatalogFilterSet) -> list[str]:
-    asked = dict.fromkeys(filters.data.getlist(WHOLE))
-    no_longer = filters.data.getlist(NOT_WHOLE)
-    return [name for name in asked if name in filters.filters and name not in no_longer]
+    whole = dict.fromkeys(filters.data.getlist(WHOLE))
+    not_whole = filters.data.getlist(NOT_WHOLE)
+    return [name for name in whole if name in filters.filters and name not in not_whole]
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
     """Words of the query that became a filter, and the query strings that undo it.
 
-    ``drop`` leaves the words out, ``as_words`` searches for them as plain text.
+    ``drop`` is the query without the words; ``as_words`` searches for them as plain text.
     """
 
     title: str
@@ -162,7 +162,7 @@ class Understood:
 
 
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
-    """The terms that the search box named, as chips that can be undone."""
+    """The terms that the query names, as chips that can be undone."""
     query = filters.parsed_query
     params = canonical_params(filters)
     return [
@@ -170,7 +170,7 @@ def describe_query(filters: CatalogFilterSet) -> list[Understood]:
             title=str(filters.filters[match.name].label),
             text=_name_values(match, filters),
             words=match.words,
-            is_corrected=bool(match.meant),
+            is_corrected=bool(match.corrected),
             is_excluded=bool(filters.filters[match.name].exclude),
             drop=_with_query(params, query.without(match)),
             as_words=_with_query(params, query.as_text(match)),
@@ -209,6 +209,6 @@ def params_from_json(filters: Mapping[str, Any]) -> QueryDict:
     for name, value in filters.items():
         params.setlist(name, [str(item) for item in value] if isinstance(value, list) else [value])
     if "image" in params:
-        # One filter, as ``active_filters`` has it, and a shorter address.
+        # One filter, as in ``active_filters``, which also makes a shorter URL.
         params["image"] = ",".join(params.getlist("image"))
     return params

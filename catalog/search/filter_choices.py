@@ -1,4 +1,4 @@
-"""The fixed values that filters offer, as they stand in URLs and as people read them."""
+"""The fixed values of filters: their codes in URLs and their names."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SIZE_CHOICES = [
     ("gt100", "over 100 GB"),
     (UNKNOWN, "not stated"),
 ]
-# The same values as numbers, as they stand in the columns of catalog.search.snapshot.
+# The same values as numbers in the columns of catalog.search.snapshot.
 UNKNOWN_AGE = -1
 LOCAL_CODES = {"0": 0, "1": 1}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
@@ -31,7 +31,7 @@ SIZE_LIMITS_MB = (1_000, 10_000, 100_000)
 
 
 def size_code(size_mb: int | None) -> int:
-    """The place in SIZE_CHOICES of a dataset's size."""
+    """The position of a dataset's size in SIZE_CHOICES."""
     if size_mb is None:
         return len(SIZE_LIMITS_MB) + 1
     return bisect_right(SIZE_LIMITS_MB, size_mb)
@@ -45,7 +45,7 @@ NEUTRAL_PARAMETERS = frozenset({"page", "sort", WHOLE, NOT_WHOLE, "fbclid", "gcl
 
 @dataclass(frozen=True, slots=True)
 class ActiveFilter:
-    """One value in force, for chips and for a collection's page: Label: Nodule."""
+    """One active value of a filter as text, for example “Label: Nodule”."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Form fields for filters that can be given several times in a URL: ``?label=a&label=b``."""
+"""Form fields for filters that may be repeated in a URL: ``?label=a&label=b``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +16,14 @@ MAX_PICKED_IMAGES = 500
 
 
 class RepeatedInput(forms.MultipleHiddenInput):
-    """Reads every value of a repeated parameter; empty ones, as forms send them, do not count."""
+    """Reads all values of a repeated parameter, without empty ones, which forms send."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
         return [value.strip() for value in data.getlist(name) if value.strip()]
 
 
 class RepeatedField(forms.Field):
-    """Several values, each of which must be understood.
-
-    ``catalog`` is what the filter set of the request works on; it hands it to its fields.
-    """
+    """Several values, each of which must be valid; the filter set provides ``snapshot``."""
 
     widget = RepeatedInput
     snapshot: Snapshot
@@ -34,9 +31,9 @@ class RepeatedField(forms.Field):
     def clean(self, value: Sequence[str] | None) -> Any:
         values = list(dict.fromkeys(value or ()))
         if any("\x00" in text for text in values):
-            raise ValidationError("A value holds a character that is not allowed.")
+            raise ValidationError("A value contains a character that is not allowed.")
         if len(values) > MAX_VALUES:
-            raise ValidationError(f"At most {MAX_VALUES} values can be chosen here.")
+            raise ValidationError(f"Choose at most {MAX_VALUES} values.")
         return self.understand(values) if values else []
 
     def understand(self, values: list[str]) -> Any:
@@ -44,7 +41,7 @@ class RepeatedField(forms.Field):
 
 
 class TermsField(RepeatedField):
-    """Codes (or other spellings) of terms of one vocabulary; cleaned to a list of TermRef."""
+    """Codes or other spellings of terms of one vocabulary; cleaned to a list of TermRef."""
 
     def __init__(self, *, vocabulary: str, **kwargs: Any) -> None:
         self.vocabulary = vocabulary
@@ -62,7 +59,7 @@ class TermsField(RepeatedField):
 
 
 class ChoicesField(RepeatedField):
-    """Values out of a fixed list."""
+    """Values from a fixed list."""
 
     def __init__(self, *, choices: Sequence[tuple[str, str]], what: str, **kwargs: Any) -> None:
         self.names = dict(choices)
@@ -79,7 +76,7 @@ class ChoicesField(RepeatedField):
 
 
 class DatasetsField(RepeatedField):
-    """Slugs of active datasets; cleaned to a list of TermRef of the pseudo-vocabulary dataset."""
+    """Slugs of active datasets; cleaned to a list of TermRef, as if datasets were a vocabulary."""
 
     def understand(self, values: list[str]) -> list[TermRef]:
         known = self.snapshot.refs
@@ -92,7 +89,7 @@ class DatasetsField(RepeatedField):
 
 
 class ImageIdsField(RepeatedField):
-    """Ids of single images, repeated or parted by commas; cleaned to a sorted list of int."""
+    """Ids of single images, repeated or separated by commas; cleaned to a sorted list of int."""
 
     def clean(self, value: Sequence[str] | None) -> list[int]:
         parts = {part.strip() for text in value or () for part in text.split(",")} - {""}
@@ -107,7 +104,7 @@ class ImageIdsField(RepeatedField):
 
 
 class SingleChoiceField(RepeatedField):
-    """One value out of a fixed list; cleaned to a string, empty where none is given."""
+    """One value from a fixed list; cleaned to a string, empty if none is given."""
 
     def __init__(self, *, choices: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         self.names = dict(choices)
@@ -129,10 +126,10 @@ class QueryField(RepeatedField):
         text = " ".join(" ".join(value or ()).split())
         if len(text) > MAX_QUERY_LENGTH:
             raise ValidationError(
-                f"The search has {len(text)} characters; {MAX_QUERY_LENGTH} are allowed."
+                f"The search has {len(text)} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
             )
         if "\x00" in text:
-            raise ValidationError("The search holds a character that cannot be searched for.")
+            raise ValidationError("The search contains a character that cannot be searched for.")
         if text and not normalize(text):
-            raise ValidationError("The search holds no word and no number.")
+            raise ValidationError("The search contains no word and no number.")
         return text

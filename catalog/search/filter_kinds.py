@@ -1,4 +1,4 @@
-"""The kinds of filters: which values of a column they let through."""
+"""The kinds of filters over columns."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from catalog.search.filter_fields import (
 
 
 class ColumnFilter(filters.Filter):
-    """Any of the chosen values of a column."""
+    """Rows with any of the chosen values of a column."""
 
     def __init__(self, column: str, **extra: Any) -> None:
         self.column = column
@@ -33,12 +33,12 @@ class ColumnFilter(filters.Filter):
         return table.columns[self.column].any_of(numbers)
 
     def numbers(self, value: Iterable[Any]) -> list[int]:
-        """The cleaned values as they stand in the column."""
+        """The numbers of the cleaned values in the column."""
         return [item.id for item in value]
 
 
 class TermFilter(ColumnFilter):
-    """Any of the chosen terms."""
+    """Rows with any of the chosen terms."""
 
     field_class = TermsField
 
@@ -51,7 +51,7 @@ class DatasetFilter(ColumnFilter):
 
 
 class ChoiceFilter(ColumnFilter):
-    """Any of the chosen values out of a fixed list; ``codes`` are their numbers in the column."""
+    """Rows with any of the chosen values from a fixed list; ``codes`` are the column's numbers."""
 
     field_class = ChoicesField
 
@@ -64,14 +64,14 @@ class ChoiceFilter(ColumnFilter):
 
 
 class ReadByTheSet(filters.Filter):
-    """A parameter that is understood here and acted on by the filter set as a whole."""
+    """A parameter that only the filter set as a whole can apply; its field checks it."""
 
     def filter(self, qs: Rows, value: Any) -> Rows:
         return qs
 
 
 class ModeFilter(ReadByTheSet):
-    """Says how another parameter is read."""
+    """How another parameter is applied: any or all."""
 
     field_class = SingleChoiceField
 
@@ -83,6 +83,6 @@ class QueryFilter(ReadByTheSet):
 
 
 class PickedFilter(ReadByTheSet):
-    """Single images by id: it narrows images and not profiles."""
+    """Single images by id; filters images, not profiles."""
 
     field_class = ImageIdsField

@@ -1,8 +1,8 @@
-"""The one definition of every filter: pages, collections and counts all go through it.
+"""The one definition of all filters: pages, counts and other apps use the same filter sets.
 
-Filters work on the columns of ``catalog.search.snapshot``: a filter set narrows rows of profiles or
-of datasets, and from the rows follow counts, totals, pages and what a collection freezes. A value
-that is not understood makes the set invalid, and an invalid set matches nothing.
+A filter set selects rows of profiles or datasets in the columns of ``catalog.search.snapshot``.
+Counts, pages and sets of images are derived from these rows. A value that is not understood makes
+the set invalid, and an invalid set matches nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -47,19 +47,19 @@ from catalog.search.query import Match, ParsedQuery, parse_query
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.text import TermRef
 
-# Shorter beginnings of an id would match half of the catalog.
+# A shorter prefix of an id would match half of the catalog.
 MIN_ID_PREFIX = 4
 
 
 class CatalogFilterSet(filters.FilterSet):
-    """What both filter sets share: strictness, and what is in force, in words.
+    """What both filter sets share: strict validation, and the active filters as text.
 
-    ``model`` is what is listed; ``catalog`` may be given to ask one state of it several times.
+    ``model`` is what is listed. Filter sets that must agree are given the same ``snapshot``.
     """
 
     model: type[Model]
-    # What a query may name and this set cannot know.
-    not_asked_here: Collection[str] = ()
+    # Filters that a query may name but that do not apply to this set.
+    not_applicable: Collection[str] = ()
 
     def __init__(self, data: QueryDict, *, snapshot: Snapshot | None = None) -> None:
         self.snapshot = snapshot or current_snapshot()
@@ -76,7 +76,7 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def problems(self) -> list[str]:
-        """What was not understood, a sentence each; empty when every value was."""
+        """A sentence for each parameter that was not understood."""
         unknown = [
             f"There is no filter called “{name[:60]}”. Remove it from the address."
             for name in self.data
@@ -98,7 +98,7 @@ class CatalogFilterSet(filters.FilterSet):
         return {} if self.problems else self.form.cleaned_data
 
     def rows(self, *, without: Collection[str] = ()) -> Rows:
-        """The rows that match, leaving the filters named in ``without`` aside."""
+        """The rows that match, ignoring the filters named in ``without``."""
         rows = self.all_rows
         if self.problems:
             return rows.none()
@@ -109,7 +109,7 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
-        """Which rows each filter in force lets through, by the filter's name."""
+        """The matching rows of each active filter, by its name."""
         masks = {}
         for name, value in self.cleaned.items():
             if value and not isinstance(self.filters[name], ReadByTheSet):
@@ -117,12 +117,12 @@ class CatalogFilterSet(filters.FilterSet):
         return masks
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
-        """Matching rows, each with the number of things that it stands for."""
+        """Matching rows with their weights."""
         return self.rows(without=without).count()
 
     @cached_property
     def counted(self) -> Counted:
-        """``count`` with nothing left aside: the total, the page and the facets all start here."""
+        """``count`` with all filters: the total, the page and the facets start from it."""
         return self.count()
 
     @property
@@ -132,8 +132,8 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def parsed_query(self) -> ParsedQuery:
-        """The terms that the search box names, as far as they are filters of this set."""
-        return self._whole_query.only(self.filters, dropping=self.not_asked_here)
+        """The terms that the search box names and that are filters of this set."""
+        return self._whole_query.only(self.filters, dropping=self.not_applicable)
 
     @cached_property
     def _whole_query(self) -> ParsedQuery:
@@ -141,11 +141,11 @@ class CatalogFilterSet(filters.FilterSet):
 
     @property
     def ignored_words(self) -> list[str]:
-        """Words of the query that this set cannot act on."""
-        return [m.words for m in self._whole_query.matches if m.name in self.not_asked_here]
+        """Words of the query whose filters do not apply to this set."""
+        return [m.words for m in self._whole_query.matches if m.name in self.not_applicable]
 
     def _ask_query(self) -> Iterator[Mask]:
-        """A mask for each group of the query's terms, any of which will do."""
+        """A mask for each group of the query's terms; one term of a group has to match."""
         for group in self.parsed_query.groups:
             yield np.logical_or.reduce([self._ask(match) for match in group])
 
@@ -154,7 +154,7 @@ class CatalogFilterSet(filters.FilterSet):
         return rows.mask
 
     def active_filters(self) -> Iterator[ActiveFilter]:
-        """Every value in force, in the order of the filters."""
+        """Every active value, in the order of the filters."""
         for name, value in self.cleaned.items():
             if not value or name == "label_mode":
                 continue
@@ -162,7 +162,7 @@ class CatalogFilterSet(filters.FilterSet):
             if name == "label" and self.cleaned.get("label_mode") == "all":
                 title = "Label (all must be there)"
             if name == "image":
-                # Hundreds of ids say nothing to people: they count as one filter.
+                # Hundreds of ids would be unreadable, so they are shown as one filter.
                 ids = ",".join(str(pk) for pk in value)
                 yield ActiveFilter(name, title, ids, f"{len(value):,}")
                 continue
@@ -176,7 +176,7 @@ class CatalogFilterSet(filters.FilterSet):
         return ActiveFilter(name, title, str(item), names.get(item, str(item)))
 
     def as_json(self) -> dict[str, Any]:
-        """The filters in force as JSON: codes, slugs and choices, never database ids of terms."""
+        """The active filters as JSON: codes, slugs and choices, never database ids of terms."""
         return {
             name: [item.code if isinstance(item, TermRef) else item for item in value]
             if isinstance(value, list)
@@ -190,7 +190,7 @@ class DatasetFilterSet(CatalogFilterSet):
     """Filters of ``/datasets/``."""
 
     model = Dataset
-    not_asked_here = ("sex", "age")
+    not_applicable = ("sex", "age")
     q = QueryFilter(label="Search")
     area = TermFilter("area", label="Area")
     modality = TermFilter("modality", label="Modality")
@@ -218,9 +218,10 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @cached_property
     def ranks(self) -> dict[int, float] | None:
-        """How well each dataset that the query finds fits it; None where there is no query.
+        """The rank of each dataset that the query finds; None without a query.
 
-        First by its words as they are, then by the terms that they name, then by similar titles.
+        Searches for the words as they are, then for the terms that they name, then for similar
+        titles; the first search that finds something counts.
         """
         text = self.cleaned.get("q")
         if not text:
@@ -233,7 +234,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @cached_property
     def _by_terms(self) -> dict[int, float]:
-        """Datasets that have every term that the query names and hold its other words."""
+        """Datasets with every term that the query names, whose texts contain its other words."""
         if not self.parsed_query.groups:
             return {}
         rows = self.all_rows
@@ -247,12 +248,12 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @property
     def found_by_words(self) -> bool:
-        """Whether there is a query, and datasets hold its very words."""
+        """Whether there is a query, and datasets contain its words as they are."""
         return bool(self.cleaned.get("q")) and bool(self._by_words)
 
     @property
     def found_by_terms(self) -> bool:
-        """Whether the query found by the terms that it names, and not by its words."""
+        """Whether datasets were found by the terms that the query names, not by its words."""
         return self.ranks is not None and not self._by_words and bool(self._by_terms)
 
     @cached_property
@@ -264,10 +265,10 @@ class DatasetFilterSet(CatalogFilterSet):
 
 
 class ImageFilterSet(CatalogFilterSet):
-    """Filters of ``/images/`` and of every collection; they work on image profiles.
+    """Filters of ``/images/``; they work on image profiles.
 
-    Free words and picked images cannot be told from a profile: ``image_condition`` is what they
-    ask of single images, and is None where profiles alone decide.
+    Free words and picked images cannot be decided from profiles: ``image_condition`` is their
+    condition on single images, and None if profiles alone decide.
     """
 
     model = Image
@@ -305,7 +306,7 @@ class ImageFilterSet(CatalogFilterSet):
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
-        """As for every set, and one for each group of the query's terms."""
+        """As in the base class, with one more mask for each group of the query's terms."""
         masks = super().masks
         labels = self.cleaned.get("label")
         if labels and self.cleaned.get("label_mode") == "all":
@@ -317,7 +318,7 @@ class ImageFilterSet(CatalogFilterSet):
 
     @cached_property
     def image_condition(self) -> Q | None:
-        """What is asked of single images beyond their profiles; None where nothing is."""
+        """The condition on single images beyond their profiles; None if there is none."""
         condition = Q()
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
@@ -332,7 +333,7 @@ class ImageFilterSet(CatalogFilterSet):
 
     @cached_property
     def _named_images(self) -> Q:
-        """Images by their own id, or its first characters."""
+        """Images by their source id, or its first characters."""
         words = " ".join(word.text for word in self.parsed_query.words if not word.is_excluded)
         of_active = Q(dataset__in=self.snapshot.datasets.ids.tolist())
         if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
@@ -352,11 +353,11 @@ class ImageFilterSet(CatalogFilterSet):
 
     @cached_property
     def _matching_images(self) -> Any:
-        """(profiles,) numbers of images that meet the image condition alone."""
+        """For each profile, the number of images that meet the image condition."""
         table = self.snapshot.images
         if self.cleaned.get("image") or not self.parsed_query.rest:
             return self._count_by_profile(self.image_condition or Q())
-        # Whole datasets that the words name are known from their profiles.
+        # All images of a dataset that the words name match, so profiles suffice.
         named = table.columns["dataset"].any_of(self._named_datasets)
         others = self._count_by_profile(self._named_images)
         return np.where(named, table.weights, others)
@@ -373,9 +374,9 @@ class ImageFilterSet(CatalogFilterSet):
         return weights
 
     def images(self) -> ImageQuerySet:
-        """The matching images, in no order."""
+        """The matching images, unordered."""
         ids = self.rows().ids().tolist()
-        # One array is read much faster than a list of ten thousand parameters.
+        # PostgreSQL parses one array much faster than ten thousand parameters.
         of_profiles = RawSQL(
             "catalog_image.profile_id = ANY(%s::bigint[])",
             ["{" + ",".join(map(str, ids)) + "}"],
@@ -385,7 +386,7 @@ class ImageFilterSet(CatalogFilterSet):
         return images.filter(self.image_condition) if self.image_condition else images
 
     def count_files(self) -> tuple[int, int]:
-        """How many of the matching images have a file here, and their bytes."""
+        """The number of matching images with a file here, and the bytes of these files."""
         if self.image_condition is None:
             table = self.snapshot.images
             local = self.rows().where(table.columns["local"].any_of([1])).positions()

@@ -1,4 +1,4 @@
-"""Full-text search over datasets: a stored, weighted vector that knows the terms' aliases."""
+"""Full-text search over datasets: a stored, weighted vector that includes the terms' aliases."""
 
 from collections.abc import Iterable
 
@@ -57,13 +57,13 @@ _REFRESH = """
 
 
 def refresh_search_vectors(*, dataset_ids: Iterable[int]) -> None:
-    """Make datasets findable by their present words; call it after a dataset or term changed."""
+    """Update the search vectors of datasets; call it after a dataset or term has changed."""
     with connection.cursor() as cursor:
         cursor.execute(_REFRESH, {"ids": sorted(dataset_ids)})
 
 
 def rank_datasets(text: str) -> dict[int, float]:
-    """The active datasets that hold all words of ``text``, by id, with how well they fit.
+    """The ranks of the active datasets that match ``text``, by id.
 
     ``text`` follows the syntax of search engines: "quoted phrase", or, -not.
     """
@@ -74,14 +74,14 @@ def rank_datasets(text: str) -> dict[int, float]:
 
 
 def rank_similar_titles(text: str) -> dict[int, float]:
-    """Datasets whose title is spelt almost like ``text``: a typo should still find."""
+    """The ranks of datasets whose title is similar to ``text``, which may contain a typo."""
     similar = Q(title__trigram_word_similar=text) | Q(slug__icontains=text)
     rank = TrigramWordSimilarity(text, "title")
     return dict(Dataset.objects.active().filter(similar).order_by().values_list("pk", rank))
 
 
 def add_snippets(datasets: DatasetQuerySet, text: str) -> DatasetQuerySet:
-    """Annotate ``snippet``: the part of the description around the words, which are marked."""
+    """Annotate ``snippet``: the part of the description around the matching, marked words."""
     return datasets.annotate(
         snippet=SearchHeadline(
             "description",

@@ -1,7 +1,7 @@
 """Keyset paging over images in (profile, id) order.
 
-No page costs more than another: the profiles in order tell which images come next, so that only
-those of one page are read.
+The image counts of the sorted profiles tell which profiles a page needs, so only the images of one
+page are read, and no page costs more than another.
 """
 
 import re
@@ -22,7 +22,7 @@ _CURSOR = re.compile(r"(after|before)-(\d{1,18})-(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place between two images: just after or just before the one named."""
+    """A position just after or just before an image."""
 
     direction: str
     profile_id: int
@@ -34,7 +34,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Images of one page, and the ``page`` parameters of its neighbours, empty at an end."""
+    """The images of a page, and the ``page`` parameters of its neighbours, empty at an end."""
 
     images: list[Card]
     previous: str = ""
@@ -45,12 +45,12 @@ def parse_cursor(text: str) -> Cursor | None:
     """Read a ``page`` parameter; None for the first page.
 
     Raises:
-        ValidationError: the parameter is not one that a page of ours has given out.
+        ValidationError: the parameter is not a cursor.
     """
     if not text:
         return None
     if not (match := _CURSOR.fullmatch(text)):
-        raise ValidationError("This page number is not known. Start from the first page.")
+        raise ValidationError("This page number is not valid. Start from the first page.")
     return Cursor(match[1], int(match[2]), int(match[3]))
 
 
@@ -87,14 +87,14 @@ def _fetch(
 def _next_profiles(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
 ) -> list[int]:
-    """The profiles, from the cursor on, that hold the next ``limit`` images."""
+    """The profiles of the next ``limit`` images after the cursor."""
     ids, counts = filters.counted.pairs()
     if backwards:
         ids, counts = ids[::-1], counts[::-1]
     if cursor:
         beyond = ids <= cursor.profile_id if backwards else ids >= cursor.profile_id
         ids, counts = ids[beyond], counts[beyond]
-    # Some images of the cursor's own profile lie behind it: that one never fills the page.
+    # Some images of the cursor's own profile come before it, so that profile is not counted.
     own = 1 if cursor and len(ids) and ids[0] == cursor.profile_id else 0
     full = int(np.searchsorted(np.cumsum(counts[own:]), limit)) + 1
     return ids[: own + full].tolist()

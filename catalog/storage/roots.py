@@ -25,7 +25,7 @@ def resolve_dataset_root(local_path: str) -> Path:
 
 
 def dataset_root(dataset: Dataset) -> Path:
-    """The folder of a dataset's local copy; raises UnsafePath, FileNotFoundError when none."""
+    """The folder of a dataset's local copy; raises UnsafePath, or FileNotFoundError without one."""
     if not dataset.local_path:
         raise FileNotFoundError(f"The dataset {dataset.slug} has no local copy.")
     return resolve_dataset_root(dataset.local_path)

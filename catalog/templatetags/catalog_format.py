@@ -24,7 +24,7 @@ def snippet(text: str) -> SafeString:
 
 @register.simple_tag
 def with_params(params: QueryDict, **changes: object) -> str:
-    """The query string with parameters set, or taken away when the value is empty."""
+    """The query string with parameters set, or removed if the value is empty."""
     changed = params.copy()
     for name, value in changes.items():
         changed.pop(name, None)

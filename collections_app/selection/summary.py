@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.models import Dataset
-from catalog.search.facets import Counted, count_labels_within
+from catalog.search.facets import ValueCount, count_labels_within
 from catalog.search.filters import ImageFilterSet
 from collections_app.selection.limits import explain_limits
 
@@ -25,7 +25,7 @@ class SelectionSummary:
     num_files: int
     num_bytes: int
     datasets: list[DatasetShare]
-    labels: list[Counted]
+    labels: list[ValueCount]
     over_limits: list[str]
 
     @property

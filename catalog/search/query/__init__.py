@@ -1,4 +1,4 @@
-"""Reading what is typed into the search box. Django-free."""
+"""Parses what is typed into the search box. Django-free."""
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.reading import parse_query

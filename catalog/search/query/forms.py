@@ -1,14 +1,11 @@
-"""Forms of words under which spellings are found that were typed a little differently.
-
-Django-free.
-"""
+"""Normal forms of words, so that small differences in spelling still match. Django-free."""
 
 import re
 from collections.abc import Sequence
 
 from catalog.search.query.words import LINK_WORDS
 
-# Shorter words have too many neighbors for a typo to be told from another word.
+# Shorter words resemble too many others: a typo cannot be distinguished from another word.
 MIN_LETTERS = 5
 NEGATING_PREFIXES = frozenset({"a", "ab", "an", "de", "dis", "im", "in", "non", "un"})
 OPPOSITE_PREFIXES = (("hypo", "hyper"), ("micro", "macro"))
@@ -17,12 +14,12 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 
 def loosen(words: Sequence[str]) -> str:
-    """One form for spellings that differ in spaces, little words and a plural; "" for none."""
+    """One form for spellings that differ in spaces, link words or a plural; "" if there is none."""
     if not words or words[0] in LINK_WORDS or words[-1] in LINK_WORDS:
         return ""
     kept = [word for word in words if word not in LINK_WORDS]
     loose = "".join([*kept[:-1], singular(kept[-1])])
-    # "p et" is not "pet": letters on their own are joined only where much else agrees.
+    # Short results are not joined from several words: "p et" is not "pet".
     return loose if len(kept) == 1 or len(loose) >= 4 else ""
 
 
@@ -41,7 +38,7 @@ def may_hold_typo(word: str) -> bool:
 
 
 def is_opposite(word: str, other: str) -> bool:
-    """Whether words differ by a prefix that turns the meaning round: "infected", "uninfected"."""
+    """Whether a prefix makes one word the opposite of the other: "infected", "uninfected"."""
     short, long = sorted((word, other), key=len)
     if long.endswith(short) and long.removesuffix(short) in NEGATING_PREFIXES:
         return True

@@ -1,4 +1,4 @@
-"""What a query means: filters, other words, and how to take a filter back."""
+"""A parsed query: its filters, its other words, and the query without one of them."""
 
 import re
 from collections.abc import Container, Mapping
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from catalog.search.query.spellings import Value
 from vocab.text import TermRef
 
-# Filters of which an image has at most one value: two of them can only be alternatives.
+# An image has at most one value of these filters, so two values can only be alternatives.
 SINGLE_VALUED = frozenset({"modality", "area", "license", "sex", "age", "local"})
-# Dashes and the like between a match and its neighbors; commas may stay.
+# Dashes and similar characters between a match and its neighbours; commas may stay.
 _GLUED_BEFORE = re.compile(r'[^\w\s",;]+$')
 _GLUED_AFTER = re.compile(r'^[^\w\s",;]+')
 _LOOSE_ENDS = re.compile(r"^[\s,;/&]+|[\s,;/&]+$")
@@ -20,10 +20,10 @@ _NEEDLESS = re.compile(r"\s+(?=[,;])|[,;]\s*(?=[,;])")
 class Match:
     """Words of the query that became a filter.
 
-    ``name`` is the parameter in the URL and ``values`` what it takes: terms, or codes for sex, age
-    and local; any of them will do (for ``not_label``: none). ``names`` are the values for people.
-    ``words`` are ``text[start:end]`` of the parsed query. ``meant`` is the spelling that a typo
-    stood for, or empty. ``is_alternative``: an "or" or a slash joins it to the match before.
+    ``name`` is the URL parameter. ``values`` are terms, or codes for sex, age and local: any of
+    them has to match (for ``not_label``: none of them may). ``names`` are the names of the values.
+    ``words`` are ``text[start:end]`` of the parsed query. ``corrected`` is the spelling that
+    replaced a typo, or empty. ``is_alternative``: "or" or a slash joins it to the previous match.
     """
 
     words: str
@@ -32,11 +32,11 @@ class Match:
     names: tuple[str, ...]
     start: int
     end: int
-    meant: str = ""
+    corrected: str = ""
     is_alternative: bool = False
 
     def as_words(self) -> list["Word"]:
-        """The same as plain words; what shall not be there as excluded ones, by its names."""
+        """The match as plain words; ``not_label`` becomes excluded words, by the labels' names."""
         if self.name != "not_label":
             return [Word(self.words, self.start, self.end)]
         return [
@@ -46,13 +46,13 @@ class Match:
 
     @property
     def codes(self) -> list[str]:
-        """The values as they stand in the URL."""
+        """The values in the URL."""
         return [value.code if isinstance(value, TermRef) else value for value in self.values]
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word or quoted phrase that names nothing; ``text`` is without quotes and minus sign."""
+    """A word or quoted phrase that names no filter; ``text`` has no quotes and no minus sign."""
 
     text: str
     start: int
@@ -61,16 +61,16 @@ class Word:
     is_excluded: bool = False
 
     def __str__(self) -> str:
-        """As a full-text search takes it: "a phrase", -not."""
+        """In the syntax of full-text search: "a phrase", -not."""
         text = f'"{self.text}"' if self.is_quoted else self.text
         return f"-{text}" if self.is_excluded else text
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """The filters that a query names, and the words that name none, both in their order.
+    """The filters that a query names and its other words, both in the order of the query.
 
-    ``text`` is the query in Unicode form NFKC with plain quotes in pairs; positions are in it.
+    ``text`` is the query in Unicode form NFKC with plain quotes in pairs; positions refer to it.
     """
 
     text: str = ""
@@ -79,20 +79,20 @@ class ParsedQuery:
 
     @property
     def rest(self) -> tuple[str, ...]:
-        """The words that name nothing, as typed but without quotes: to be compared with ids."""
+        """The words that name no filter, as typed but without quotes, to be compared with ids."""
         return tuple(word.text for word in self.words)
 
     @property
     def search_text(self) -> str:
-        """The same words in the syntax of search engines: "a phrase", -not."""
+        """The same words in the syntax of full-text search: "a phrase", -not."""
         return " ".join(map(str, self.words))
 
     @property
     def groups(self) -> tuple[tuple[Match, ...], ...]:
-        """Matches by what must hold: every group, and in a group any of its matches.
+        """Groups of matches: every group has to match, by any of its matches.
 
-        "CT or MRI" is a group, and so are "CT" and "MRI" wherever they stand; "pneumonia effusion"
-        are two, since an image can have both.
+        "CT or MRI" is one group, and so are "CT" and "MRI" anywhere in the query. "pneumonia
+        effusion" is two groups, since an image can have both.
         """
         groups: list[list[Match]] = []
         for match in self.matches:
@@ -105,9 +105,9 @@ class ParsedQuery:
         return tuple(tuple(group) for group in groups)
 
     def only(self, names: Container[str], *, dropping: Container[str] = ()) -> "ParsedQuery":
-        """The same query where only the filters ``names`` exist.
+        """The same query if only the filters ``names`` exist.
 
-        What names another filter is plain words, or nothing where the filter is in ``dropping``.
+        Matches of other filters become plain words, or are dropped if they are in ``dropping``.
         """
         others = [m for m in self.matches if m.name not in names and m.name not in dropping]
         words = [word for match in others for word in match.as_words()]
@@ -126,10 +126,10 @@ class ParsedQuery:
         return self._replace({match: f'"{match.words}"'})
 
     def _replace(self, words: Mapping[Match | Word, str]) -> str:
-        """Other words in place of parts: from the end, so that places before them stay true."""
+        """Replace parts of the text, last one first, so that earlier positions stay valid."""
         text = self.text
         for part in sorted(words, key=lambda part: -part.start):
-            # A dash that is left over would exclude what follows it.
+            # A remaining dash would exclude the word after it.
             before = _GLUED_BEFORE.sub("", text[: part.start])
             after = _GLUED_AFTER.sub("", text[part.end :])
             text = f"{before} {words[part]} {after}"

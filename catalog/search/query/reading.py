@@ -1,4 +1,4 @@
-"""From words to filters: the longest spelling wins, from the left."""
+"""The parser: from the words of a query to filters."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,15 +9,15 @@ from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, r
 from catalog.search.query.words import NEGATIONS, REFUSALS, STOP_WORDS, read_ages
 from vocab.text import normalize
 
-_REFUSAL_REACH = 3
+_MAX_WORDS_AFTER_REFUSAL = 3
 
 
 def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
-    """Split ``text`` into filters and other words; the longest spelling wins, from the left.
+    """Split ``text`` into filters and other words, from the left; the longest spelling wins.
 
-    Words in quotes are plain words. Words that punctuation joins ("TCGA-BRCA", "a_01.png", an id)
-    are taken apart only where every part means something; else they stay whole. A label after
-    "no", "without" or a minus sign becomes ``not_label``. Never raises.
+    Words in quotes are plain words. Words joined by punctuation ("TCGA-BRCA", "a_01.png", an id)
+    are split only if every part means something. A label after "no", "without" or a minus sign
+    becomes ``not_label``. Never raises.
     """
     clean = clean_text(text)
     matches: list[Match] = []
@@ -25,10 +25,10 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
     at = 0
     for quoted in [*QUOTED.finditer(clean), None]:
         end = quoted.start() if quoted else len(clean)
-        stretch = _Stretch(clean[:end], cut_pieces(clean, at, end, spellings), spellings)
-        stretch.read()
-        matches += stretch.matches
-        words += stretch.words
+        parser = _Parser(clean[:end], cut_pieces(clean, at, end, spellings), spellings)
+        parser.read()
+        matches += parser.matches
+        words += parser.words
         if quoted:
             words += read_phrase(clean, quoted)
             at = quoted.end()
@@ -36,11 +36,11 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """The words up to a quoted phrase or the end of ``text``, read from the left.
+class _Parser:
+    """Parses the words up to a quoted phrase or the end of ``text``, from the left.
 
-    The methods ``_read_…`` take the place of a word and give the place to go on from, or 0 where
-    they read nothing.
+    The methods ``_read_…`` take the position of a word and return the position to continue from,
+    or 0 if they do not recognise it.
     """
 
     text: str
@@ -77,7 +77,7 @@ class _Stretch:
         return self._take(at, stop, reading)
 
     def _read_negation(self, at: int) -> int:
-        """A negated label, and those that "or" adds; anything else that is negated stays text."""
+        """A negated label, with further ones after "or"; other negated words stay text."""
         begin = at if self.pieces[at].is_excluded else self._skip_negation(at)
         stop, reading = self._find(begin)
         if not reading or (begin == at and not self.pieces[at].is_excluded):
@@ -94,7 +94,7 @@ class _Stretch:
         return self._take(at, stop, _negate(readings))
 
     def _leave_excluded(self, at: int, begin: int, stop: int) -> int:
-        """What is negated and no label: words that texts shall not hold."""
+        """Negated words that are not a label become excluded words."""
         start, end = self.pieces[at].start, self.pieces[stop - 1].end
         words = self.text[self.pieces[begin].start : end]
         self.words.append(Word(words, start, end, is_quoted=" " in words, is_excluded=True))
@@ -104,7 +104,7 @@ class _Stretch:
         return at < len(self.pieces) - 1 and self.pieces[at].word in ("or", "nor")
 
     def _skip_negation(self, at: int) -> int:
-        """Where what is negated begins; ``at`` itself where nothing is."""
+        """The position after a negation; ``at`` itself if there is none."""
         for words in NEGATIONS:
             stop = at + len(words)
             if stop < len(self.pieces) and self._fits(at, stop) and self._words(at, stop) == words:
@@ -112,7 +112,7 @@ class _Stretch:
         return at
 
     def _find(self, at: int) -> tuple[int, Reading | None]:
-        """The longest spelling that begins at ``at`` and where it stops."""
+        """The end and the meaning of the longest spelling that begins at ``at``."""
         reach = self.spellings.longest_from(self.pieces[at].word)
         for stop in range(min(at + reach, len(self.pieces)), at, -1):
             if self._fits(at, stop) and (reading := self.spellings.find(self._words(at, stop))):
@@ -127,11 +127,11 @@ class _Stretch:
         return tuple(piece.word for piece in self.pieces[at:stop])
 
     def _is_refused(self, at: int, reading: Reading) -> bool:
-        """Whether commercial use is said not to be allowed: "not licensed for commercial use"."""
+        """Whether a refusal precedes: "not licensed for commercial use"."""
         if reading.values != self.spellings.commercial.values:
             return False
         taken = self.matches[-1].end if self.matches else 0
-        before = self.pieces[max(at - _REFUSAL_REACH, 0) : at]
+        before = self.pieces[max(at - _MAX_WORDS_AFTER_REFUSAL, 0) : at]
         return any(piece.word in REFUSALS for piece in before if piece.start >= taken)
 
     def _take(self, at: int, stop: int, reading: Reading, end: int = 0) -> int:
@@ -147,13 +147,13 @@ class _Stretch:
                 names,
                 start,
                 end,
-                reading.meant,
+                reading.corrected,
             )
         )
         return stop
 
     def _leave(self, at: int, stop: int) -> int:
-        """Put words aside as text, closed chunks whole and without stop words."""
+        """Keep words as plain text: closed chunks as a whole, and no stop words."""
         while at < stop:
             end = at + 1
             while not self.pieces[end - 1].may_end:
@@ -168,8 +168,8 @@ class _Stretch:
 
 def _negate(readings: Sequence[Reading]) -> Reading:
     labels = dict.fromkeys(label for reading in readings for label in reading.labels)
-    meant = " or ".join(reading.meant for reading in readings if reading.meant)
-    return Reading("not_label", tuple(labels), meant=meant)
+    corrected = " or ".join(reading.corrected for reading in readings if reading.corrected)
+    return Reading("not_label", tuple(labels), corrected=corrected)
 
 
 def _mark_alternatives(text: str, matches: Sequence[Match]) -> Iterator[Match]:

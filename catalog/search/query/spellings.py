@@ -1,7 +1,4 @@
-"""Every spelling that a query may hold, and the search for what was meant by a typo.
-
-Django-free.
-"""
+"""All spellings that a query may contain, and the correction of typos. Django-free."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,10 +30,10 @@ from vocab.text import TermRef, normalize
 
 MAX_WORDS_LOOSELY = 6
 MIN_LETTERS_FOR_TWO = 8
-# A typo in the first letter is rare; a word spelt as it sounds is likelier than a random slip.
+# A typo in the first letter is rare; a word spelt as it sounds is likelier than a random typo.
 FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
-REMEMBERED_WORDS = 4096
+CACHED_WORDS = 4096
 
 # A term, or the code of a choice of the filters sex, age and local.
 Value = TermRef | str
@@ -45,16 +42,16 @@ Meaning = tuple[str, tuple[Value, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a spelling means: any of ``values`` of the filter ``name``; no name: plain words.
+    """The meaning of a spelling: any of ``values`` of the filter ``name``; no name: plain words.
 
-    ``others`` are the terms of other vocabularies that go by the same spelling. ``meant`` is the
-    normal form of the spelling where the words had a typo.
+    ``others`` are the terms of other vocabularies with the same spelling. ``corrected`` is the
+    normal form of the correct spelling if the words had a typo.
     """
 
     name: str
     values: tuple[Value, ...] = ()
     others: tuple[TermRef, ...] = ()
-    meant: str = ""
+    corrected: str = ""
 
     @property
     def meaning(self) -> Meaning:
@@ -62,7 +59,7 @@ class Reading:
 
     @property
     def labels(self) -> tuple[TermRef, ...]:
-        """The labels among everything that the spelling may mean."""
+        """The labels among all possible meanings."""
         every = (*self.values, *self.others)
         return tuple(v for v in every if isinstance(v, TermRef) and v.vocabulary == "label")
 
@@ -71,14 +68,13 @@ PLAIN = Reading("")
 
 
 class Spellings:
-    """All spellings, looked up word for word, loosely, or with a typo. Build once, share freely.
+    """All spellings, found exactly, loosely or despite a typo. Immutable, so it can be shared.
 
-    ``terms`` maps normal forms to terms, in the order in which vocabularies are preferred.
-    ``commercial`` are the licences that allow commercial use. ``choices`` gives the codes and names
-    of the filters ``sex``, ``age`` (bands such as 60-69) and ``local``; a filter that is left out
-    is not read from queries. ``known_words`` are words that are right as they are (of titles,
-    descriptions): they are never corrected. ``names`` are slugs and short titles of datasets:
-    typed as one word, with dashes, they are not taken apart.
+    ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
+    ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
+    of the filters ``sex``, ``age`` (bands such as 60-69) and ``local``; queries cannot name a
+    filter that is missing here. ``known_words`` (of titles, descriptions) are never corrected.
+    ``names`` are slugs and short titles of datasets; such a name is not split at its dashes.
     """
 
     def __init__(
@@ -111,13 +107,13 @@ class Spellings:
         self._longest: dict[str, int] = {}
         for parts in map(str.split, self._readings):
             self._longest[parts[0]] = max(len(parts), self._longest.get(parts[0], 0))
-        self._candidates = lru_cache(REMEMBERED_WORDS)(self._find_candidates)
+        self._candidates = lru_cache(CACHED_WORDS)(self._find_candidates)
 
     def find(self, words: Sequence[str], *, with_typo: bool = True) -> Reading | None:
-        """What these words mean, taken together; None: nothing, or several things alike.
+        """The meaning of these words together; None if there is none, or no single best one.
 
-        ``words`` are normal forms. The very spelling wins over one that differs in spaces, little
-        words or a plural, and that wins over one with a typo in one of its words.
+        ``words`` are normal forms. An exact spelling wins over one that differs in spaces, link
+        words or a plural, and that wins over one with a typo in one word.
         """
         if reading := self._readings.get(" ".join(words)):
             return reading
@@ -128,23 +124,23 @@ class Spellings:
         return self._correct(words) if with_typo else None
 
     def names_of(self, reading: Reading) -> tuple[str, ...]:
-        """The values as people read them."""
+        """The names of the values."""
         return tuple(
             value.name if isinstance(value, TermRef) else self._offered[reading.name][value]
             for value in reading.values
         )
 
     def longest_from(self, word: str) -> int:
-        """How many words a spelling that begins with ``word`` may have, as typed."""
+        """The maximum number of words of a spelling that begins with ``word``."""
         return max(self._longest.get(word, 0), MAX_WORDS_LOOSELY)
 
     def is_name(self, words: Sequence[str]) -> bool:
-        """Whether these words are a dataset's name and no spelling of a term."""
+        """Whether these words are the name of a dataset and not a spelling of a term."""
         key = " ".join(words)
         return key in self._names and key not in self._readings
 
     def find_ages(self, low: int | None, high: int | None) -> Reading | None:
-        """The age bands from year ``low`` to ``high``, inclusive; None where they do not fit."""
+        """The age bands from ``low`` to ``high`` years, inclusive; None if no whole bands fit."""
         lows, highs = {first for first, _, _ in self._bands}, {last for _, last, _ in self._bands}
         if (low is not None and low not in lows) or (high is not None and high not in highs):
             return None
@@ -168,7 +164,7 @@ class Spellings:
         return readings
 
     def _index_loosely(self) -> dict[str, str]:
-        """From loose forms to spellings; a form that may mean several things is left out."""
+        """From loose forms to spellings, without forms that have several meanings."""
         buckets: dict[str, list[str]] = {}
         for key in self._readings:
             if loose := loosen(key.split()):
@@ -185,7 +181,7 @@ class Spellings:
         return self._loose.get(loose) if loose else None
 
     def _correct(self, words: Sequence[str]) -> Reading | None:
-        """The one best spelling that differs by a typo in one word."""
+        """The best spelling that differs by a typo in one word; None if two are equally good."""
         wrong = [at for at, word in enumerate(words) if not self._is_known(word)]
         if len(wrong) != 1 or not may_hold_typo(words[wrong[0]]):
             return None
@@ -199,13 +195,13 @@ class Spellings:
         ranked = sorted(best.values())
         if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
             return None
-        return replace(self._readings[ranked[0][1]], meant=ranked[0][1])
+        return replace(self._readings[ranked[0][1]], corrected=ranked[0][1])
 
     def _is_known(self, word: str) -> bool:
         return word in self._known or singular(word) in self._known
 
     def _find_candidates(self, word: str) -> tuple[tuple[str, float], ...]:
-        """Words of spellings near to ``word``, each with how far it is."""
+        """Words of spellings that are similar to ``word``, each with its cost."""
         costs: dict[str, float] = {}
         for form in {word, singular(word)}:
             if may_hold_typo(form):
@@ -228,7 +224,7 @@ class Spellings:
 def _find_near(
     word: str, by_length: Mapping[int, Sequence[str]], limit: int
 ) -> Iterable[tuple[str, int]]:
-    """The words within ``limit`` edits (a transposition is one), each with how many they are."""
+    """The words within ``limit`` edits (a transposition is one), with their numbers of edits."""
     for length in range(len(word) - limit, len(word) + limit + 1):
         for found, edits, _ in process.extract(
             word, by_length.get(length, ()), scorer=OSA.distance, score_cutoff=limit, limit=None
@@ -244,7 +240,7 @@ def _group(pairs: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
 
 
 def _choose_vocabulary(key: str, refs: Sequence[TermRef]) -> Reading:
-    """The first vocabulary counts, but a tag's own name wins over a label's alias.
+    """The first vocabulary wins, except that a tag's own name wins over a label's alias.
 
     "Cancer" is the tag Cancer rather than another word for the finding Malignant.
     """

@@ -1,4 +1,4 @@
-"""Cutting a query into quoted phrases, chunks between white space, and their words."""
+"""Splits a query into quoted phrases, chunks between white space, and words."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from vocab.text import normalize
 QUOTED = re.compile(r'"([^"]*)"')
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
-# Accents that no composed letter exists for stay behind their letter.
+# Combining accents without a composed letter follow their letter.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _PIECE = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*")
 
@@ -22,9 +22,9 @@ _PIECE = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*")
 class Piece:
     """A word in its normal form, at ``text[start:end]``.
 
-    Pieces of equal ``chunk`` are joined by punctuation. Spellings begin and stop only where
-    ``may_start`` and ``may_end`` say so: a closed chunk is not taken apart. ``is_excluded``: a
-    minus sign stands before it.
+    Pieces of the same ``chunk`` are joined by punctuation. A spelling can only begin at a piece
+    with ``may_start`` and stop at one with ``may_end``: a closed chunk is not split.
+    ``is_excluded``: a minus sign precedes it.
     """
 
     word: str
@@ -37,7 +37,7 @@ class Piece:
 
 
 def clean_text(text: str) -> str:
-    """Letters in Unicode form NFKC and plain quotes; one without a partner becomes a space."""
+    """The text in Unicode form NFKC with plain quotes; an unpaired quote becomes a space."""
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     if clean.count('"') % 2 == 0:
         return clean
@@ -46,7 +46,7 @@ def clean_text(text: str) -> str:
 
 
 def read_phrase(text: str, quoted: re.Match[str]) -> Iterator[Word]:
-    """The quoted phrase as one word; nothing where it holds no letter and no digit."""
+    """The quoted phrase as one word; nothing if it has no letter and no digit."""
     if normalize(quoted[1]):
         phrase = " ".join(quoted[1].split())
         is_excluded = _follows_minus(text, quoted.start())
@@ -54,7 +54,7 @@ def read_phrase(text: str, quoted: re.Match[str]) -> Iterator[Word]:
 
 
 def cut_pieces(text: str, start: int, end: int, spellings: Spellings) -> list[Piece]:
-    """The words of ``text[start:end]``, which holds no quotes."""
+    """The words of ``text[start:end]``, which has no quotes."""
     return [
         piece
         for number, (first, last) in enumerate(_find_chunks(text, start, end))
@@ -64,7 +64,7 @@ def cut_pieces(text: str, start: int, end: int, spellings: Spellings) -> list[Pi
 
 def _find_chunks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     for found in _CHUNK.finditer(text, start, end):
-        # A slash parts words, but not paths, addresses and DOIs.
+        # A slash separates words, but not the parts of paths, URLs and DOIs.
         if "/" in found[0] and "." not in found[0] and not any(c.isdigit() for c in found[0]):
             for part in re.finditer(r"[^/]+", found[0]):
                 yield found.start() + part.start(), found.start() + part.end()
@@ -91,18 +91,18 @@ def _cut_chunk(
 
 
 def _follows_minus(text: str, at: int) -> bool:
-    """Whether a minus sign stands right before, and is no dash between words."""
+    """Whether a minus sign directly precedes that is not a dash between words."""
     before = text[max(at - 2, 0) : at]
     return before.endswith("-") and (len(before) == 1 or before[0].isspace() or before[0] in ",;(")
 
 
 def _can_be_read(words: Sequence[str], spellings: Spellings) -> bool:
-    """Whether every part of words that punctuation joins means something."""
+    """Whether every part of words joined by punctuation means something."""
     if len(words) < 2:
         return True
     if spellings.is_name(words):
         return False
-    # What has digits may be an id, and an id has no typos.
+    # Words with digits may be an id, and ids are not corrected.
     with_typo = not any(char.isdigit() for word in words for char in word)
     at = 0
     while at < len(words):

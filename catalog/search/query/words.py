@@ -1,13 +1,12 @@
-"""What English queries say besides terms: fixed phrases, ages, and words that mean nothing.
+"""English words of queries besides terms: fixed phrases, ages, stop words. Django-free.
 
-Django-free. The codes are those of the filters in the URL; ``parse_query`` tells how the phrases
-are used. A spelling in a vocabulary wins over a phrase here.
+Codes are those of the filters in the URL. A spelling of a vocabulary wins over a phrase here.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
-# Words that may stand between the words of a spelling: "cancer of the lung", "chest and abdomen".
+# Words between the words of a spelling: "cancer of the lung", "chest and abdomen".
 LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
 # Words that carry no meaning in a query for images.
 STOP_WORDS = LINK_WORDS | {
@@ -19,14 +18,13 @@ STOP_WORDS = LINK_WORDS | {
     "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
     "taken", "that", "this", "to", "using", "want", "where", "which", "with",
 }  # fmt: skip
-# Spellings that importers need and that in a query nearly always mean something else: "multiple
-# myeloma", "la", "back pain". On their own they stay text.
+# Spellings that importers need, but that nearly always mean something else in a query: "multiple
+# myeloma", "la", "back pain". On their own they are plain words.
 TOO_COMMON = frozenset({
     "back", "custom", "et", "exclude", "excluded", "la", "mixed", "multiple",
     "nor", "not specified", "other", "unknown", "unspecified", "various",
 })  # fmt: skip
-# Ordinary words that are one or two letters away from a spelling and are not slips of the hand;
-# their plurals are meant too.
+# Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({
     "accounting", "acquisition", "affection", "aggression", "agreeing", "ahead", "arrow",
     "aspect", "assignment", "attacking", "author", "aviation", "batteries", "battery", "bloom",
@@ -56,13 +54,13 @@ ORDINARY_WORDS = frozenset({
     "vertical", "vocal", "volume", "waist", "watch", "wealthy", "weighted", "youth", "zone",
 })  # fmt: skip
 
-# Longest first: "no evidence of pneumonia" must not be read as "no" and a rest.
+# Longest first: "no evidence of pneumonia" must not be read as "no" and "evidence …".
 NEGATIONS = (
     ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
     ("except",), ("excluding",), ("never",), ("no",), ("non",), ("not",), ("without",),
 )  # fmt: skip
-# Within a few words before "commercial use" these turn it round.
+# A few words before "commercial use", these negate it.
 REFUSALS = frozenset({
     "cannot", "except", "forbids", "never", "no", "non", "not", "prohibits", "without",
 })  # fmt: skip
@@ -90,7 +88,7 @@ PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "not available here", "remote only",
     ),
 }  # fmt: skip
-# Inclusive years; used where the bands fit and no vocabulary knows the word.
+# First and last year, inclusive; used if whole bands fit and no vocabulary has the word.
 AGE_WORDS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys(("children", "child", "pediatric", "paediatric", "kids"), (0, 19)),
     **dict.fromkeys(("teenagers", "teenager", "teens", "adolescents", "adolescent"), (10, 19)),
@@ -101,7 +99,7 @@ COMMERCIAL_PHRASES = (
     "commercial licence", "free for commercial use", "allows commercial use", "usable commercially",
     "allowing commercial use", "permits commercial use", "can be used commercially",
 )  # fmt: skip
-# They hold a phrase of the list above and mean the opposite: left to the text search.
+# They contain a phrase of the list above and mean the opposite, so they are plain words.
 PLAIN_PHRASES = (
     "noncommercial", "noncommercial use", "non commercial", "non commercial use", "uncommercial",
     "commercial use not allowed", "commercial use not permitted", "commercial use prohibited",
@@ -110,7 +108,7 @@ PLAIN_PHRASES = (
 
 _YEARS = r"\s*-?\s*(?:years?|yrs?|y/?o|y)\b(?:[\s-]+(?:olds?|of\s+age)\b)?"
 _ABOUT = r"(?:(?P<about>ages?|aged)\s*:?\s+)?"
-# "over 60 GB" and "over 60 patients" are no ages.
+# "over 60 GB" and "over 60 patients" are not ages.
 _END = (
     r"(?!\w)(?!\s*(?:%|percent|[kmgt]i?b\b|[mc]?m\b|k?v?p?\b(?<=[kv])|hz\b|images?\b|patients?\b"
     r"|cases?\b|scans?\b|studies\b|subjects?\b|series\b|slices?\b|datasets?\b|files?\b|people\b))"
@@ -133,10 +131,10 @@ _AGES = tuple(
 
 
 def read_ages(text: str, at: int) -> Iterator[tuple[int, int | None, int | None]]:
-    """The readings of an age phrase at ``text[at:]``: its end, first and last year, inclusive.
+    """The readings of an age phrase at ``text[at:]``: its end, and the first and last year.
 
-    None is an open end. "Over 60" is read as 60 and more, as people mean it, and also as 61 and
-    more: the caller takes the first that fits whole bands.
+    Years are inclusive; None is an open end. "Over 60" is read as 60 and more and then as 61 and
+    more; the caller takes the first reading that fits whole bands.
     """
     for pattern in _AGES:
         found = pattern.match(text, at)

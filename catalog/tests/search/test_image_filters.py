@@ -129,10 +129,10 @@ def test_filters_select_exactly(query: str, expected: str) -> None:
         ("image=1,x", "“x” is not the number of an image"),
         ("image=²", "is not the number of an image"),
         ("modalty=ct", "There is no filter called “modalty”"),
-        (f"q={'x' * 301}", "301 characters; 300 are allowed"),
+        (f"q={'x' * 301}", "301 characters (limit: 300)"),
         ("q=%00", "cannot be searched"),
-        ("q=%25", "holds no word and no number"),
-        ("q=%F0%9F%AB%81", "holds no word and no number"),
+        ("q=%25", "contains no word and no number"),
+        ("q=%F0%9F%AB%81", "contains no word and no number"),
         ("sex=F%00", "not allowed"),
     ],
 )

@@ -122,7 +122,7 @@ def test_case_accents_and_punctuation_do_not_matter(text: str) -> None:
 )
 def test_plurals_spaces_and_little_words_do_not_matter(text: str, filters: str) -> None:
     check(text, filters, "")
-    assert not read(text).matches[0].meant
+    assert not read(text).matches[0].corrected
 
 
 def test_the_longest_spelling_wins() -> None:
@@ -196,7 +196,7 @@ def test_what_names_nothing_is_left_to_the_text_search(text: str, rest: str) -> 
 
 # --- Typos ---
 @pytest.mark.parametrize(
-    ("text", "filters", "meant"),
+    ("text", "filters", "corrected"),
     [
         ("mamografy", "modality=mg", "mammography"),
         ("pleural efusion", "label=pleural-effusion", "pleural effusion"),
@@ -214,10 +214,10 @@ def test_what_names_nothing_is_left_to_the_text_search(text: str, rest: str) -> 
         ("brest-MRI", "area=breast modality=mr", ""),
     ],
 )
-def test_a_typo_is_read_as_what_was_meant(text: str, filters: str, meant: str) -> None:
+def test_a_typo_is_corrected(text: str, filters: str, corrected: str) -> None:
     check(text, filters, "")
-    if meant:
-        assert [match.meant for match in read(text).matches] == [meant]
+    if corrected:
+        assert [match.corrected for match in read(text).matches] == [corrected]
 
 
 def test_a_typo_in_one_term_leaves_the_others() -> None:

@@ -97,7 +97,7 @@ def test_a_search_without_a_word_is_refused(client: Client) -> None:
     for path in ("/images/", "/datasets/"):
         response = client.get(path, {"q": "🫁 ???"})
         assert response.status_code == 400
-        assert "holds no word and no number" in response.content.decode()
+        assert "contains no word and no number" in response.content.decode()
 
 
 def test_a_repeated_search_parameter_is_joined(client: Client) -> None:
