@@ -37,12 +37,12 @@ class Piece:
 
 
 def clean_text(text: str) -> str:
-    """The text in Unicode form NFKC with plain quotes; an unpaired quote becomes a space."""
+    """The text in Unicode form NFKC with plain quotes and single spaces, without unpaired quotes."""
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    if clean.count('"') % 2 == 0:
-        return clean
-    at = clean.rindex('"')
-    return f"{clean[:at]} {clean[at + 1 :]}"
+    if clean.count('"') % 2:
+        at = clean.rindex('"')
+        clean = f"{clean[:at]} {clean[at + 1 :]}"
+    return " ".join(clean.split())
 
 
 def read_phrase(text: str, quoted: re.Match[str]) -> Iterator[Word]:

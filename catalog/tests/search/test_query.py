@@ -517,6 +517,10 @@ def meanings(parsed: ParsedQuery) -> list[tuple[str, list[str], str]]:
     return [(match.name, match.codes, match.words) for match in parsed.matches]
 
 
+def test_an_unpaired_quote_leaves_no_double_space_in_the_words_of_a_match() -> None:
+    assert [match.words for match in read('2D without " ACK').matches] == ["2D", "without ACK"]
+
+
 @QUICK
 @given(QUERIES, st.data())
 def test_taking_a_match_as_text_undoes_it_and_nothing_else(text: str, data: st.DataObject) -> None:
