@@ -1,4 +1,4 @@
-"""Numbers and how they are written. Pure."""
+"""Numbers and how they are written."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

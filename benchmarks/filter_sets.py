@@ -1,4 +1,4 @@
-"""Random filter sets such as people click together, drawn from what the catalog holds. Pure.
+"""Random filter sets such as people click together, drawn from what the catalog holds.
 
 Each starts from one image, drawn with the same chance for all of them: its own values are the
 ones that are filtered by, so that frequent values and frequent combinations come up often and

@@ -1,4 +1,4 @@
-"""A filter set as the peers can be asked for it. Pure."""
+"""A filter set as the peers can be asked for it."""
 
 import re
 from urllib.parse import quote, urlencode

@@ -1,4 +1,4 @@
-"""Terms from a file: TOML in the shape of ``vocab/data``, or CSV. Pure."""
+"""Terms from a file: TOML in the shape of ``vocab/data``, or CSV."""
 
 import csv
 import io

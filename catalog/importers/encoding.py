@@ -1,7 +1,7 @@
 """An image row as a line of COPY's text format, checked on the way.
 
-Every row of an import passes here, a million of them: good rows take one straight way without an
-exception; what is wrong with a bad one is found by looking at it again.
+Every row of an import is encoded here, up to a million of them. Good rows are encoded without any
+exception; a bad row is checked again to find out what is wrong.
 """
 
 import json
@@ -62,7 +62,7 @@ LINE: Mapping[str, str] = {
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
 _SEXES = frozenset({"", *Sex.values})
 _NO_FILE = "\\N\t\t\\N\t\\N"
-# JSON may hold an escaped NUL, which PostgreSQL cannot store; the backslash may be escaped itself.
+# An escaped NUL in JSON, which PostgreSQL cannot store; the backslash may itself be escaped.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 MAX_KNOWN_SETS = 50_000
 _dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -79,9 +79,9 @@ NO_LABELS = EncodedLabels("\t".join([r"\N"] * 5), ())
 
 
 class RowEncoder:
-    """Turns rows into lines, their words into ids, and counts words that mean nothing.
+    """Turns rows into lines and their words into ids, and counts unknown words.
 
-    ``area_id`` is the dataset's: an image keeps an area only where it differs.
+    ``area_id`` is the dataset's area: an image stores an area only if it differs.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RowEncoder:
         self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
 
     def encode(self, row: ImageRow, number: int) -> str | BadRow:
-        """The row's line, or what is wrong with it; ``number`` counts the rows of the source.
+        """The row's line, or a BadRow; ``number`` is the number of the row in the source.
 
         Raises:
             ManyNewLabels: see ``LabelWords``.
@@ -145,7 +145,7 @@ class RowEncoder:
             self._report.new_labels.update(labels.new_names)
 
     def _encode_labels(self, rows: tuple[LabelRow, ...]) -> EncodedLabels | BadWord:
-        """Sets of labels recur from image to image, unless each has its own confidence."""
+        """Cached, as sets of labels recur unless each image has its own confidences."""
         known = self._sets.get(rows)
         if known is None:
             if len(self._sets) >= MAX_KNOWN_SETS:
@@ -162,7 +162,7 @@ class RowEncoder:
 
 
 def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
-    """The column, value and reason of what a row holds that the catalog cannot: the first."""
+    """The column, value and reason of the first value that the catalog cannot store, or None."""
     if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
         return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
     if row.sex not in _SEXES:
@@ -201,7 +201,7 @@ def _find_problem_of_file(row: ImageRow) -> tuple[str, object, str] | None:
     except UnsafePath as error:
         return "file_path", path, str(error)
     if row.facts is None:
-        return "file_path", path, "The file has not been read, so that nothing proves its content."
+        return "file_path", path, "The file has not been read, so its content cannot be verified."
     return None
 
 
@@ -217,7 +217,7 @@ def encode_text(row: ImageRow, metadata: Mapping[str, Any]) -> str | BadRow:
         return _reject(row, "metadata", "", f"It cannot be stored as JSON: {error}.")
     fields = (row.source_id, row.file_path, row.remote_url, row.subject_id, dumped)
     text = "\t".join(fields)
-    # Looking once over everything is faster than escaping each column of each row.
+    # One check of the whole line is faster than escaping each column.
     has_nul = "\0" in text
     if "\\" in text or "\n" in text or "\r" in text or text.count("\t") != 4:
         has_nul = has_nul or _JSON_NUL.search(dumped) is not None
@@ -231,8 +231,8 @@ def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:
     for column in ("source_id", "file_path", "remote_url", "subject_id"):
         value = getattr(row, column)
         if not is_storable(value):
-            return column, value, "It holds a NUL or half a character. Check the encoding."
-    return "metadata", dumped, "It holds a NUL or half a character. Check the encoding."
+            return column, value, "It contains a NUL or half a character. Check the encoding."
+    return "metadata", dumped, "It contains a NUL or half a character. Check the encoding."
 
 
 def _encode_facts(row: ImageRow) -> str:
@@ -243,7 +243,7 @@ def _encode_facts(row: ImageRow) -> str:
 
 
 class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
-    """A label's element in each of the arrays of a line, but for that of the positive ones."""
+    """The elements of a label in the arrays of a line, except in that of the positive labels."""
 
     def __missing__(self, label: GivenLabel) -> tuple[str, ...]:
         confidence = "NULL" if label.confidence is None else str(label.confidence)
@@ -255,7 +255,7 @@ class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
 
 
 def encode_labels(labels: tuple[GivenLabel, ...], texts: _LabelTexts) -> str:
-    """The label columns of a line: arrays in step."""
+    """The label columns of a line, as arrays of equal length."""
     elements = [texts[label] for label in labels]
     positive = [each[0] for each in elements if each[1] == Finding.POSITIVE]
     return "\t".join(

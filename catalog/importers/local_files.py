@@ -1,4 +1,4 @@
-"""The files of a dataset's folder: writing them, and learning their facts, many at a time."""
+"""Files of a dataset's folder: writes them, and reads their facts in several threads."""
 
 import os
 from collections import deque
@@ -16,11 +16,11 @@ from catalog.imaging.paths import FileChanged, FileFacts, UnsafePath, open_benea
 from catalog.importers.rows import BadRow, ImageRow
 
 BATCH = 1024
-# Threads share a block: a future for each small file would cost more than to read it.
+# Threads share a block: a future for each small file would cost more than reading it.
 BLOCK = 64
 BLOCKS_AHEAD = 8
-# hashlib and zlib let go of the interpreter, so threads read and hash beside one another; a few
-# more than there are processors keep a slow disk or a network share busy.
+# hashlib and zlib release the interpreter lock, so threads read and hash in parallel. More threads
+# than processors keep a slow disk or a network share busy.
 WORKERS = min(16, 2 * (os.cpu_count() or 1))
 
 Row = ImageRow | BadRow
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class KnownFile(NamedTuple):
-    """What the catalog has of an image's file: its path below the dataset's folder, its facts."""
+    """The file of an image in the catalog: its path below the dataset's folder, and its facts."""
 
     file_path: str
     facts: FileFacts
@@ -45,14 +45,13 @@ def with_facts(
     on_missing: Callable[[str], None] = lambda source_id: None,
     workers: int = WORKERS,
 ) -> Iterator[Row]:
-    """Hand the rows on in their order, those that name a file below ``root`` with its facts.
+    """Yield the rows in their order; those that name a file below ``root`` get its facts.
 
-    ``known`` gets batches of source ids and gives the files of those that the catalog has: a file
-    whose path, size and time are still the same is not read again. A row whose file is not there
-    comes without its path, so that it counts as lying elsewhere, and ``on_missing`` gets its id. A
-    path that is unsafe and a file that cannot be read become a BadRow. Rows that bring facts, or
-    name no file, pass as they are. ``rows``, ``known`` and ``on_missing`` are only ever called in
-    the caller's thread. Memory holds a batch of rows and what is read ahead, under 2,000 in all.
+    ``known`` takes a batch of source ids and returns their files in the catalog: a file with the
+    same path, size and time is not read again. A row whose file is missing is yielded without its
+    path, and ``on_missing`` gets its id. An unsafe path and an unreadable file become a BadRow.
+    Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
+    ``on_missing`` are called only in the caller's thread. At most 2,000 rows are in memory.
     """
     stop = Event()
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="facts")
@@ -72,7 +71,7 @@ def with_facts(
 
 @dataclass(slots=True)
 class _Block:
-    """A few rows that several threads make complete, each taking the next that nobody has."""
+    """A few rows that several threads complete; each thread takes the next waiting row."""
 
     rows: list[Row]
     waiting: deque[int]
@@ -120,7 +119,7 @@ def _needs_facts(row: Row) -> bool:
 
 
 def _look_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
-    """The same items, with the next ``count`` taken (and so begun) before one is handed out."""
+    """The same items, but the next ``count`` are taken, and so started, before one is yielded."""
     ahead = deque(islice(items, count))
     while ahead:
         yield ahead.popleft()
@@ -128,11 +127,11 @@ def _look_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
 
 
 class _Stopped(Exception):
-    """Nobody waits for the facts any more."""
+    """The facts are no longer needed."""
 
 
 class _Stoppable:
-    """What ``read_facts`` needs of a file, for Ctrl-C not to wait for a large one."""
+    """A file for ``read_facts`` that stops at Ctrl-C, however large it is."""
 
     def __init__(self, file: BinaryIO, stop: Event) -> None:
         self.fileno, self.seek, self._file, self._stop = file.fileno, file.seek, file, stop
@@ -144,7 +143,7 @@ class _Stoppable:
 
 
 def _read_row(root: Path, row: ImageRow, known: KnownFile | None, stop: Event) -> Row:
-    """The row with its facts, or why there are none; raises FileNotFoundError."""
+    """The row with its facts, or a BadRow; raises FileNotFoundError."""
     try:
         with open_beneath(root, row.file_path) as file:
             facts = _unchanged(os.fstat(file.fileno()), row, known)
@@ -154,7 +153,7 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, stop: Event) -
     except (UnsafePath, FileChanged) as error:
         return _reject(row, str(error))
     except OSError as error:
-        reason = f"The file cannot be read ({error.strerror or error}). Mend that and import again."
+        reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
     return replace(row, facts=facts)
 
@@ -168,13 +167,13 @@ def _unchanged(now: os.stat_result, row: ImageRow, known: KnownFile | None) -> F
 
 
 def _reject(row: ImageRow, reason: str) -> BadRow:
-    # A name that is no valid text could be neither stored nor printed.
+    # Undecodable characters could be neither stored nor printed.
     shown = row.file_path.encode("utf-8", "backslashreplace").decode()
     return BadRow(row.line, "file", shown, reason, source_id=row.source_id)
 
 
 def write_if_changed(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; an equal one keeps its modification time."""
+    """Write a file atomically; a file with the same content keeps its modification time."""
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +189,8 @@ def read_local_facts(root: Path, relative: str) -> FileFacts:
 
 
 def require_writable(folder: Path) -> Path:
-    """The folder, made if need be; a PermissionError says which one cannot be written."""
+    """The folder, created if needed; raises PermissionError if it cannot be written to."""
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"The folder {folder} cannot be written.")
+        raise PermissionError(f"The folder {folder} cannot be written to.")
     return folder

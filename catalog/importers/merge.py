@@ -1,8 +1,8 @@
-"""From the staged rows to the catalog: a few statements over whole tables.
+"""Merges the staged rows into the catalog, by a few statements over whole tables.
 
-``staged_image`` is compared with the dataset's images, and only what differs is written: a row that
-says what the catalog has is not touched. New images get their profile as they are written, and
-those of one profile lie together on the disk, where a page of them is read.
+``staged_image`` is compared with the dataset's images, and only rows that differ are written. New
+images are inserted with their profile, in the order of profiles, so that a page of images is read
+from neighbouring disk blocks.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from catalog.hooks import ImageHolder, image_holders
 from catalog.models import Image
 from catalog.profiles.building import SAME_KEY, add_profiles, count_profiles, key_of
 
-# All that a source says of an image; its labels apart.
+# The columns that a source gives of an image, without its labels.
 COLUMNS = (
     "file_path", "remote_url", "modality_id", "area_id", "subject_id", "sex", "age_years", "width",
     "height", "size_bytes", "sha256", "crc32", "mtime_ns", "metadata_json",
 )  # fmt: skip
 
-# How to join is told to the planner: the statistics of the catalog are those of before the import.
-# First whole tables are compared, with room to sort and hash them; then single rows are fetched.
+# The planner's join methods are set here, as its statistics of the catalog are from before the
+# import. First whole tables are compared, with memory to sort and hash; then single rows fetched.
 BY_TABLE = """
     SET LOCAL work_mem = '128MB';
     SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on
@@ -39,7 +39,7 @@ AS_USUAL = """
     SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT
 """
 
-# One row for each image that the catalog has; ``n`` is NULL where the source has it no more.
+# One row for each image of the catalog; ``n`` is NULL if the source no longer has it.
 _MATCH = """
     CREATE TEMP TABLE staged_match ON COMMIT DROP AS
     SELECT image.id, staged.n, image.source_id, image.profile_id,
@@ -49,8 +49,8 @@ _MATCH = """
       LEFT JOIN staged_image staged ON staged.source_id = image.source_id
      WHERE image.dataset_id = {dataset}
 """
-# Their labels, in the form in which they are staged. A dataset's images came one after the other:
-# between the first and the last lie few labels of others.
+# Their labels, in the staged form. A dataset's images were inserted together, so the range between
+# its first and last id has few labels of other datasets.
 _GIVEN = """
     CREATE TEMP TABLE staged_given ON COMMIT DROP AS
     SELECT image_id,
@@ -63,7 +63,7 @@ _GIVEN = """
      GROUP BY image_id
 """
 
-# ``staged`` beside the ``key`` of its profile; an image's own area is empty where the key has one.
+# ``staged`` with the ``key`` of its profile; an image's own area is NULL if it is the dataset's.
 _STAGED = """
     staged_image staged
     JOIN catalog_dataset dataset ON dataset.id = {dataset}
@@ -71,9 +71,8 @@ _STAGED = """
 """
 _KEYS = "(SELECT key.* FROM {staged}) staged"
 
-# Where each row goes: the id of its image, a new one if need be, and its profile. Only these few
-# columns are sorted, and the rows fetched in that order: sorting them whole takes longer than
-# writing them.
+# For each row the id of its image, new if needed, and its profile. Only these few columns are
+# sorted, and the rows are fetched in that order: sorting whole rows takes longer than writing them.
 _PLACE = """
     CREATE TEMP TABLE staged_place ON COMMIT DROP AS
     SELECT staged.ctid AS row, profile.id AS profile_id,
@@ -128,8 +127,8 @@ _ADD_LABELS = """
      WHERE {whose} AND place.has_labels
 """
 
-# What new images and their labels point at. The rows stay locked against deletion until the end, as
-# the checks of foreign keys lock them one by one: here it is done once for all.
+# The rows that new images and labels reference. They stay locked against deletion until the end of
+# the transaction, as by the checks of foreign keys, but are locked at once instead of one by one.
 _LOCK_TARGETS = (
     "SELECT id FROM catalog_dataset WHERE id = {dataset} FOR KEY SHARE",
     "SELECT id FROM catalog_imageprofile WHERE dataset_id = {dataset} FOR KEY SHARE",
@@ -182,7 +181,7 @@ _DROP_TABLES = "DROP TABLE IF EXISTS staged_given, staged_match, staged_place, s
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What became of a dataset's images; ``is_written`` when any row of the catalog changed."""
+    """The numbers of images of a merge; ``is_written`` if any row of the catalog changed."""
 
     added: int
     changed: int
@@ -192,7 +191,7 @@ class Merged:
 
 
 def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool) -> Merged:
-    """Make the dataset's images and their profiles what is staged, and write nothing twice.
+    """Make the dataset's images and profiles equal to the staged rows; write only differences.
 
     With ``keeps_missing`` images that are not staged stay as they are.
     """
@@ -215,7 +214,7 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool)
 
 
 def _match(cursor: CursorWrapper, dataset_id: int) -> None:
-    """Find the images that the catalog has, and their labels."""
+    """Match the dataset's images and their labels with the staged rows."""
     image, staged = _columns("image"), _columns("staged")
     cursor.execute(_MATCH.format(image=image, staged=staged, dataset=dataset_id))
     cursor.execute("ANALYZE staged_match")
@@ -225,7 +224,7 @@ def _match(cursor: CursorWrapper, dataset_id: int) -> None:
 
 
 def _place(cursor: CursorWrapper, dataset_id: int) -> None:
-    """Find each row's profile and its image, or give it new ones."""
+    """Assign a profile and an image to each row, new ones if needed."""
     key = key_of("staged", labels="staged.positive_ids")
     staged = _STAGED.format(key=key, dataset=dataset_id)
     add_profiles(cursor, _KEYS.format(staged=staged), [dataset_id])
@@ -256,9 +255,9 @@ def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
 
 @contextmanager
 def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
-    """Check foreign keys for all rows at once where the role may; elsewhere the usual checks stay.
+    """Check foreign keys of all rows at once, if the role may; else row by row, as usual.
 
-    Raises IntegrityError if what the rows point at has been deleted.
+    Raises IntegrityError if a referenced row has been deleted.
     """
     if not may_skip_checks(cursor):
         yield
@@ -293,7 +292,7 @@ def _remove_missing(cursor: CursorWrapper) -> tuple[int, int]:
 
 
 def _unheld_by(holder: ImageHolder) -> str:
-    """SQL that leaves out the removed images that this holder has."""
+    """SQL that excludes the removed images that this holder holds."""
     relation: Any = Image._meta.get_field(holder.rows)
     table = relation.related_model._meta.db_table
     return _UNHELD.format(table=table, column=relation.field.column)

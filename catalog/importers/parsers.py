@@ -1,7 +1,7 @@
-"""Dirty values of real tables, read: ages, sexes, numbers, dates, lists. Pure.
+"""Parsers for the values of real tables: ages, sexes, numbers, dates, lists.
 
-Every reader takes the text of one cell. What it cannot read is no error: the value is unknown and
-the caller keeps the text (`Reading.exact`).
+Every parser takes the text of one cell. Text that it cannot parse is not an error: the value is
+unknown, and the caller keeps the text (`Reading.exact`).
 """
 
 import math
@@ -13,7 +13,7 @@ from catalog.limits import MAX_AGE_YEARS, MAX_INTEGER
 
 MAX_LIST_TEXT = 1 << 18
 
-# In lower case. Spreadsheets, pandas, R and SQL each have their own word for nothing.
+# In lower case. Spreadsheets, pandas, R and SQL each write missing values differently.
 EMPTY_WORDS = frozenset({"", "nan", "none", "na", "n/a", "-", "--", "null", "#n/a", "<na>", "?"})
 _LONGEST_EMPTY_WORD = max(map(len, EMPTY_WORDS))
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 class Reading(NamedTuple, Generic[T]):
-    """What a cell says. When it is not `exact`, the text says more or other than `value`."""
+    """The value of a cell; if not `exact`, the text says more than `value`, or something else."""
 
     value: T
     exact: bool = True
 
 
 def clean(text: str) -> str:
-    """The text without blanks around it; '' for the words that mean nothing, such as `NaN`."""
+    """The text without surrounding spaces; '' for words such as `NaN` that mean a missing value."""
     text = text.strip()
     if len(text) > _LONGEST_EMPTY_WORD:
         return text
@@ -99,11 +99,11 @@ _WIDEST_RANGE = 10
 
 
 def parse_age(text: str, *, unit: str = "years") -> Reading[float | None]:
-    """An age in years, from 0 to 129; a bare number is in `unit` (years, months, weeks, days).
+    """An age in years; a number without a unit is in `unit` (years, months, weeks, days).
 
-    Read are `57`, `57.0`, `57 years` and DICOM's `058Y`, `006M`, `010D` (PS3.5 6.2, Age String).
-    Of an open age the bound is taken: 50 for `50+`, 90 for `>89`, 50 for `50-59`, not exact.
-    Negative ages and those that nobody reaches are unknown.
+    Accepts `57`, `57.0`, `57 years` and DICOM's `058Y`, `006M`, `010D` (PS3.5 6.2, Age String).
+    A range gives its lower bound, not exact: 50 for `50+`, 90 for `>89`, 50 for `50-59`.
+    Negative ages and those over MAX_AGE_YEARS are unknown.
     """
     text = " ".join(clean(text).casefold().split())
     if not text:
@@ -121,7 +121,7 @@ def parse_age(text: str, *, unit: str = "years") -> Reading[float | None]:
 def _measure_age(found: re.Match[str], unit: str) -> Reading[float | None]:
     number, sign = float(found["number"].replace(",", ".")), found["sign"]
     if sign == ">":
-        number += 1  # ">89" is how those of 90 and more are made unrecognizable
+        number += 1  # ">89" is how de-identified data state ages of 90 and more
     years = round(number / _PER_YEAR[unit], 4)
     if sign in ("<", "<=", "≤"):
         return Reading(0.0 if years <= 1 else None, exact=False)
@@ -129,7 +129,7 @@ def _measure_age(found: re.Match[str], unit: str) -> Reading[float | None]:
     return Reading(years, is_exact) if years <= MAX_AGE_YEARS else Reading(None, exact=False)
 
 
-# --- Dates, for the age alone ---
+# --- Dates, only to compute ages ---
 _DATE = re.compile(
     r"(?P<year>[0-9]{4})(?:\.0)?"
     r"|(?P<y8>[0-9]{4})(?P<m8>[0-9]{2})(?P<d8>[0-9]{2})(?:\.0)?"
@@ -141,10 +141,10 @@ _DATE = re.compile(
 def parse_age_between(born: str, studied: str) -> Reading[float | None]:
     """The age in years at `studied` of someone born on `born`: dates, or years alone.
 
-    Dates are `19550820`, `1955-08-20`, `1955/8/20`; of `20/08/1955` only the year is taken, since
-    nobody knows which number is the month. With a year alone on one side the age is the difference
-    of the years. It is whole from two years on: a finer one, beside the date of the study, would
-    give away the birthday.
+    Dates are `19550820`, `1955-08-20`, `1955/8/20`; of `20/08/1955` only the year is used, since
+    either number may be the month. If one side is only a year, the age is the difference of the
+    years. From two years on, ages are whole: a finer age and the date of the study would reveal
+    the birthday.
     """
     born, studied = clean(born), clean(studied)
     if not born or not studied:
@@ -162,7 +162,7 @@ def parse_age_between(born: str, studied: str) -> Reading[float | None]:
 
 
 def _parse_date(text: str) -> date | int | None:
-    """A day, or a year when there is no more; None for what is neither."""
+    """A date, or a year if the text is only that; None if it is neither."""
     found = _DATE.fullmatch(text)
     if not found:
         return None
@@ -190,7 +190,7 @@ _SEX_OF = {word: sex for sex, words in _SEXES.items() for word in words}
 
 
 def parse_sex(text: str) -> Reading[str]:
-    """F, M, O or '': from the codes of DICOM and from words, in any case."""
+    """F, M, O or '' from the codes of DICOM and from words, in upper or lower case."""
     word = clean(text).casefold()
     if not word:
         return Reading("")
@@ -199,7 +199,7 @@ def parse_sex(text: str) -> Reading[str]:
 
 # --- Lists ---
 _ITEM = re.compile(
-    # numpy parts items by blanks alone
+    # numpy separates items only by spaces
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"\[\]]+))(?:\s*(?:,|$)|\s+)""",
     re.DOTALL,
 )
@@ -208,14 +208,15 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 class NotAList(ValueError):
-    """The text is no flat list; the message says what one looks like."""
+    """The text is not a flat list; the message says how to write one."""
 
 
 def parse_list(text: str) -> list[str]:
     """The items of a list as Python, JSON or numpy print it: `['a', "b's"]`, `['a' 'b']`, `[]`.
 
-    A cell that is empty or `nan` is an empty list, a word without brackets a list of one. Items are
-    stripped, empty ones dropped. Nothing is evaluated. Raises `NotAList` for nested or torn lists.
+    An empty cell or `nan` is an empty list, text without brackets a list of one item. Items are
+    stripped, and empty ones dropped. Nothing is evaluated. Raises `NotAList` for nested or
+    incomplete lists.
     """
     text = clean(text)
     if not text.startswith(("[", "(", "{")):
@@ -230,7 +231,7 @@ def _split_items(inner: str) -> list[str]:
     while position < len(inner):
         found = _ITEM.match(inner, position)
         if not found:
-            raise NotAList("This is no list of words. Write it like ['one', 'two'].")
+            raise NotAList("This is not a list of words. Write it like ['one', 'two'].")
         items.append(_unescape(next(text for text in found.groups() if text is not None)))
         position = found.end()
     return items
@@ -244,5 +245,5 @@ def _unescape_one(found: re.Match[str]) -> str:
     if not found[1]:
         return _ESCAPED.get(found[2], found[2])
     character = chr(int(found[1], 16))
-    # Half a pair and NUL can be stored in no database.
+    # PostgreSQL can store neither half a surrogate pair nor NUL.
     return "\ufffd" if "\ud800" <= character <= "\udfff" or character == "\0" else character

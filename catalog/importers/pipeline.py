@@ -1,4 +1,4 @@
-"""From a source to the catalog: its entry, its rows, their files, in one transaction."""
+"""Imports a source: its entry, its rows and their files, in one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ __all__ = ["ImportStopped", "import_source"]
 _CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
 
 
-# What of a dataset decides how its rows are read.
+# The fields of a dataset that decide how its rows are read.
 _READ_BY = ("pk", "area_id", "local_path")
 
 
@@ -40,14 +40,14 @@ def import_source(
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
 ) -> ImportReport:
-    """Make a dataset what its source says: its own fields, its images, and what follows from them.
+    """Make a dataset, its images and all derived data equal to the source.
 
-    All of it or nothing happens, and nothing in a ``dry_run``, whose report is that of a real one.
+    All or nothing is written; a ``dry_run`` writes nothing and returns the same report.
     ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
-        ImportStopped: as ``store_images``; or another import of this dataset is under way, or it
+        ImportStopped: as ``store_images``; or another import of this dataset is running, or it
             was edited meanwhile.
         OSError: what the source raises while it is read.
     """
@@ -77,15 +77,15 @@ def _claim(slug: str) -> None:
         cursor.execute(_CLAIM, [slug])
         if not cursor.fetchone()[0]:
             raise ImportStopped(
-                f"Another import of “{slug}” is under way. Wait for its end and import again."
+                f"Another import of “{slug}” is running. Wait until it ends and import again."
             )
 
 
 def _read_entry(source: Source) -> tuple[Dataset, bool]:
     """The source's dataset as it will be, and whether it is new.
 
-    One that is there is written, and its row locked, only when all is read: reading may take
-    hours, and a curator must not wait for it.
+    An existing dataset is not written yet, so that its row is not locked while the source is read,
+    which may take hours.
     """
     with transaction.atomic():
         dataset, change = save_dataset(entry=source.entry)
@@ -106,7 +106,7 @@ def _save_entry(source: Source, planned: Dataset) -> None:
 def _read_files(
     rows: Iterable[ImageRow | BadRow], dataset: Dataset, report: ImportReport
 ) -> Iterator[ImageRow | BadRow]:
-    """The rows with the facts of their files; those whose file is not here without its path."""
+    """The rows with the facts of their files; a row without a file here loses its path."""
 
     def count_missing(source_id: str) -> None:
         report.missing_files += 1
@@ -128,7 +128,7 @@ def _without_files(
 
 
 def _make_lookup(dataset: Dataset) -> Callable[[Sequence[str]], dict[str, KnownFile]]:
-    """What the catalog knows of files, so that those that are unchanged need not be read."""
+    """A lookup of the files that the catalog knows, so that unchanged ones are not read again."""
     local = dataset.images.local()
     if not local.exists():
         return lambda source_ids: {}

@@ -1,4 +1,4 @@
-"""Catalog entries: what a publisher states about a dataset, from TOML files and from sources."""
+"""Catalog entries: a publisher's description of a dataset, from TOML files and from sources."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_im
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
-# They follow from the images as soon as there are any.
+# Counted from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
 
@@ -47,7 +47,7 @@ def read_datasets(path: Path) -> list[dict[str, Any]]:
 def add_missing_datasets(*, entries: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Add the entries whose slug is new and leave the others as they are: (added, kept).
 
-    A dataset that goes by one of its entry's former slugs takes the present one.
+    A dataset with a former slug of its entry gets the present slug.
     """
     known = set(Dataset.objects.values_list("slug", flat=True))
     with transaction.atomic():
@@ -84,19 +84,19 @@ def _update(dataset: Dataset, slug: str, wanted: dict[str, Any]) -> Change:
     if dataset.images.exists():
         wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
     changes = _find_changes(dataset, wanted)
-    remembered = {**dataset.imported_json, **wanted}
+    imported = {**dataset.imported_json, **wanted}
     if not changes and dataset.slug == slug:
-        if remembered != dataset.imported_json:
-            # Nobody sees it, so it is no change of the dataset.
-            Dataset.objects.filter(pk=dataset.pk).update(imported_json=remembered)
+        if imported != dataset.imported_json:
+            # This is not visible, so it does not count as a change.
+            Dataset.objects.filter(pk=dataset.pk).update(imported_json=imported)
         return Change.UNCHANGED
-    dataset.slug, dataset.imported_json = slug, remembered
+    dataset.slug, dataset.imported_json = slug, imported
     _write(dataset, changes)
     return Change.CHANGED
 
 
 def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry's fields but the slug, checked, as they are remembered: terms by code."""
+    """The entry's checked fields except the slug, as in ``imported_json``: terms by code."""
     where = f"dataset “{entry.get('slug', '')}”"
     given = _check_entry(where, entry)
     wanted = {name: given[name] for name in PLAIN_FIELDS if name in given}
@@ -140,7 +140,7 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
 
 
 def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:
-    """The entry's dataset, locked, by its slug or else by a former one."""
+    """The entry's dataset, locked, found by its slug or a former slug."""
     locked = Dataset.objects.select_for_update(no_key=True)
     for slug in (entry["slug"], *entry.get("formerly", ())):
         if dataset := locked.filter(slug=slug).first():
@@ -149,11 +149,11 @@ def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:
 
 
 def _find_changes(dataset: Dataset, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``wanted`` is new to the dataset and not in a field that a curator changed."""
+    """The values of ``wanted`` that differ, except in fields that a curator changed."""
     changes = {}
     for name, value in wanted.items():
         current = _read_field(dataset, name)
-        # A field that is imported for the first time is untouched while it has its default.
+        # A field that is imported for the first time is unchanged if it has its default.
         before = dataset.imported_json.get(name, _read_default(name))
         if current != value and current == before:
             changes[name] = value

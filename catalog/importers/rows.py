@@ -1,4 +1,4 @@
-"""What every source hands to the pipeline: plain rows, away from the database. Pure."""
+"""The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ from catalog.imaging.paths import FileFacts
 
 
 class SourceError(Exception):
-    """A source that cannot be read at all. The message names the file and says what to do."""
+    """A source that cannot be read; the message names the file and says what to do."""
 
 
 class LabelRow(NamedTuple):
-    """A label in the source's own word (or by code).
+    """A label in the source's own word, or by code.
 
-    ``finding`` is positive, uncertain or negative; ``confidence`` lies between 0 and 1 where the
-    source gives one.
+    ``finding`` is positive, uncertain or negative; ``confidence`` is between 0 and 1 if the source
+    gives one.
     """
 
     word: str
@@ -29,8 +29,8 @@ class ImageRow:
     """One image of a source; sizes in pixels and bytes, age in years.
 
     ``modality`` and ``area`` are the source's words or codes, resolved through the vocabularies.
-    ``line`` is where the row stands in its table, counted from 1, or 0. ``facts`` of a local file
-    may be left to the pipeline, which reads them.
+    ``line`` is the row's line in its table, from 1; 0 without a table. The pipeline reads missing
+    ``facts`` of a local file.
     """
 
     source_id: str
@@ -52,10 +52,9 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be read: where it stands, which column is wrong, and why.
+    """A row that cannot be read: its line, the wrong column with its value, and the reason.
 
-    ``reason`` is a sentence that also says what to do. ``source_id`` is given where it is known:
-    such an image is not removed.
+    ``reason`` also says what to do. If ``source_id`` is known, that image is not removed.
     """
 
     line: int
@@ -66,10 +65,10 @@ class BadRow:
 
 
 class Source(Protocol):
-    """One dataset as it lies at its publisher's: what it is, and its images.
+    """One dataset of a publisher: its description and its images.
 
-    ``entry`` has the fields of ``catalog.importers.published``. ``num_rows`` is for the progress
-    bar alone, None where it is not known before the end.
+    ``entry`` has the fields of ``catalog.importers.published``. ``num_rows`` is used only for the
+    progress bar and the limit on bad rows; None if it is not known in advance.
     """
 
     entry: Mapping[str, Any]
@@ -80,12 +79,11 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did, in numbers of images.
+    """The result of an import, in numbers of images.
 
-    ``nameless`` counts the rejected rows that do not say which image they are of: because of them
-    no image was removed. ``new_labels`` are words without a term, which were added inactive,
-    with their numbers of images; ``unknown_words`` are (vocabulary, word) pairs that were left
-    empty.
+    ``nameless`` is the number of rejected rows without a source id; if there are any, no image is
+    removed. ``new_labels`` are words that were added as inactive labels, with their numbers of
+    images; ``unknown_words`` are (vocabulary, word) pairs without a term.
     """
 
     slug: str = ""

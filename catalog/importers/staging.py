@@ -1,8 +1,7 @@
-"""The rows of an import on their way into the catalog: temporary tables, filled by COPY.
+"""Temporary tables for the rows of an import, filled by COPY.
 
-Lines are sent in blocks by a thread, so that PostgreSQL reads one block while Python makes the
-next. A connection can do nothing else while it is in the middle of a COPY: whatever else asks it
-something waits for the block on its way.
+A thread sends the lines in blocks, so that PostgreSQL reads one block while Python makes the next.
+A connection cannot be used during a COPY, so every other query waits for the block being sent.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from django.db import connection
 
 from catalog.importers.encoding import LINE
 
-# About a tenth of a second of Python; passing smaller ones to the thread costs more than they save.
+# About a tenth of a second of Python. Smaller blocks cost more to pass on than they save.
 BLOCK_CHARACTERS = 2_000_000
 REJECTED_BATCH = 1_000
 
@@ -31,8 +30,8 @@ _REJECT = "INSERT INTO staged_reject SELECT unnest(%s::text[])"
 class Staging:
     """The tables ``staged_image``, with the columns of ``LINE``, and ``staged_reject``.
 
-    ``staged_reject`` has the ids of bad rows, whose images are not removed. Both live as
-    long as the transaction.
+    ``staged_reject`` has the source ids of bad rows, whose images are not removed. Both tables
+    exist until the end of the transaction.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -50,22 +49,22 @@ class Staging:
             self._send()
 
     def add_rejected(self, source_id: str) -> None:
-        """Remember that the source has this id, though its row is bad."""
+        """Record the source id of a bad row."""
         self._rejected.append(source_id)
         if len(self._rejected) >= REJECTED_BATCH:
             self._flush_rejected()
 
     def finish(self) -> None:
-        """Send what is left, and wait for all of it."""
+        """Send the remaining rows, and wait until all are stored."""
         self._send()
         self._flush_rejected()
         with connection.cursor() as cursor:
-            # What is compared and joined; looking into the JSON of a sample takes longer than all.
+            # Only columns that are compared and joined: analysing JSON would take longer than all.
             cursor.execute("ANALYZE staged_image (n, source_id, modality_id, area_id, sex)")
             cursor.execute("ANALYZE staged_reject")
 
     def wait(self) -> None:
-        """Wait until the connection is free; raises what went wrong in the thread."""
+        """Wait until the connection is free; raises the exception of the thread."""
         if self._under_way:
             under_way, self._under_way = self._under_way, None
             with connection.wrap_database_errors:
@@ -95,7 +94,7 @@ class Staging:
 
 @contextmanager
 def open_staging() -> Iterator[Staging]:
-    """Make the tables, within a transaction; any query inside waits for the block on its way."""
+    """Create the tables, in a transaction; every query inside waits for the block being sent."""
     with connection.cursor() as cursor:
         columns = ", ".join(f"{name} {kind}" for name, kind in LINE.items())
         cursor.execute(_MAKE_TABLES.format(columns=columns))
@@ -107,6 +106,6 @@ def open_staging() -> Iterator[Staging]:
 
 def _copy(raw: Any, block: bytes) -> None:
     with raw.cursor() as cursor:
-        # In one piece: to read another, the thread would have to wait for its turn in Python.
+        # In one piece: for each further one the thread would wait for the interpreter lock.
         size = len(block) + 1
         cursor.copy_expert(_COPY.format(columns=", ".join(LINE)), BytesIO(block), size=size)

@@ -1,4 +1,4 @@
-"""Writing a source's rows: keyed by (dataset, source id), all of them or none."""
+"""Stores a source's rows by (dataset, source id), all of them or none."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
 from catalog.profiles.building import lock_datasets, touch_datasets
 
-ROWS_BETWEEN_NEWS = 2_000
+ROWS_BETWEEN_REPORTS = 2_000
 MAX_SHARE_REJECTED = 0.01
-# A share of a small table says little.
-ALWAYS_BEARABLE = 100
+# So many bad rows are always allowed, as a share of a small table says little.
+ALWAYS_ALLOWED = 100
 SHOWN_REJECTS = 5
 _FIND_DUPLICATES = """
     DROP TABLE IF EXISTS staged_duplicate;
@@ -32,15 +32,15 @@ _DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_du
 
 
 class ImportStopped(Exception):
-    """An import gave up and changed nothing; the message says why and what to do."""
+    """An import stopped and changed nothing; the message says why and what to do."""
 
 
-def ignore(news: object) -> None:
-    """What happens with news that nobody asked for."""
+def ignore(argument: object) -> None:
+    """The default of callbacks with an argument: do nothing."""
 
 
 def ignore_end() -> None:
-    """What happens when nobody waits for the end of reading."""
+    """The default of callbacks without an argument: do nothing."""
 
 
 def store_images(
@@ -58,17 +58,19 @@ def store_images(
 ) -> ImportReport:
     """Make the dataset's images, their labels and profiles exactly ``rows``.
 
-    Rows are read once and never held; of rows with one source id the first wins. Images that are
-    not among them are deleted, or marked as removed where somebody holds them; those of bad rows
-    stay as they are, and all of them where a bad row does not say which image it is of. Files must
-    have been read: see ``catalog.importers.local_files``. At most ``max_rejected`` bad rows are
-    borne or, when that is None, a share of ``max_share`` and always ``ALWAYS_BEARABLE``;
-    ``num_rows``, where it is known, lets that be judged before the end. ``on_rows`` gets the number
-    of rows read so far, and ``on_read`` is called when all are: nothing else is called after it but
-    ``before_merge``, under the dataset's lock. ``report`` may be one that was begun.
+    Rows are read once and not kept in memory; of rows with the same source id the first one wins.
+    Images that are not among them are deleted, or marked as removed if they are held. Images of bad
+    rows stay as they are; if a bad row has no source id, no image is removed. The facts of files
+    must have been read: see ``catalog.importers.local_files``.
+
+    At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
+    always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end.
+    ``on_rows`` gets the number of rows read so far, ``on_read`` is called after the last row, and
+    ``before_merge`` then under the dataset's lock. An existing ``report`` may be continued.
 
     Raises:
-        ImportStopped: too many bad rows, no good one, or labels that are none. Nothing changed.
+        ImportStopped: there are too many bad rows, no good row, or too many new labels. Nothing was
+            changed.
     """
     report = report or ImportReport()
     report.slug = dataset.slug
@@ -87,7 +89,7 @@ def store_images(
 
 @dataclass
 class _Rejects:
-    """Bad rows: counted, handed on, and judged."""
+    """Counts bad rows, passes them on, and checks that there are not too many."""
 
     report: ImportReport
     max_rejected: int | None
@@ -102,22 +104,22 @@ class _Rejects:
             self.first.append(row)
         self.on_reject(row)
         if self.max_rejected is not None or self.num_rows is not None:
-            self.judge(self.num_rows or 0)
+            self.check_limit(self.num_rows or 0)
 
-    def judge(self, num_rows: int) -> None:
-        """Raises ImportStopped when there are too many of them in so many rows."""
+    def check_limit(self, num_rows: int) -> None:
+        """Raise ImportStopped if there are too many bad rows among ``num_rows``."""
         allowed = self.max_rejected
         if allowed is None:
-            allowed = max(ALWAYS_BEARABLE, int(self.max_share * num_rows))
+            allowed = max(ALWAYS_ALLOWED, int(self.max_share * num_rows))
         if self.report.rejected > allowed:
             raise ImportStopped(
-                f"{self.report.rejected:,} rows cannot be read, more than the {allowed:,} that are "
-                f"allowed, so nothing was changed. {self.describe()} Correct them or how they are "
-                "read, or allow more."
+                f"{self.report.rejected:,} rows cannot be read (limit: {allowed:,}), so nothing "
+                f"was changed. {self.describe()} Correct the rows or how they are read, or "
+                "raise the limit with --max-rejected."
             )
 
     def describe(self) -> str:
-        """The first of them, in words."""
+        """The first bad rows as text."""
         shown = [f"line {row.line}, {row.column} “{row.value}”: {row.reason}" for row in self.first]
         return f"The first: {' | '.join(shown)}" if shown else ""
 
@@ -128,7 +130,7 @@ def _stage(
     rejects: _Rejects,
     on_rows: Callable[[int], None],
 ) -> int:
-    """Check all rows and send the good ones to the staging table: the number of those."""
+    """Check all rows and stage the good ones; returns their number."""
     encoder = RowEncoder(load_words(), area_id=dataset.area_id, report=rejects.report)
     number = 0
     with open_staging() as staging:
@@ -138,13 +140,13 @@ def _stage(
                 staging.add_line(line)
             else:
                 _reject(line, staging, rejects)
-            if not number % ROWS_BETWEEN_NEWS:
+            if not number % ROWS_BETWEEN_REPORTS:
                 on_rows(number)
         staging.finish()
         on_rows(number)
         rejected = rejects.report.rejected
         _reject_duplicates(rejects)
-        rejects.judge(number)
+        rejects.check_limit(number)
     return number - rejected
 
 
@@ -172,7 +174,7 @@ def _reject_duplicates(rejects: _Rejects) -> None:
         duplicates.execute("SELECT line, source_id, first_line FROM staged_duplicate ORDER BY n")
         for line, source_id, first_line in duplicates:
             where = f"line {first_line}" if first_line else "an earlier row"
-            reason = f"This id was given to {where} already, which was kept. Make ids unique."
+            reason = f"The id was already used in {where}, which was kept. Make ids unique."
             rejects.add(BadRow(line, "source_id", source_id, reason, source_id=source_id))
 
 
@@ -186,7 +188,7 @@ def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
 
 
 def _merge(cursor: CursorWrapper, dataset: Dataset, report: ImportReport) -> None:
-    # A bad row that does not say which image it is of may be of any: then none is removed.
+    # A bad row without a source id may be of any image, so no image is removed then.
     merged = merge_staged(cursor, dataset.pk, keeps_missing=bool(report.nameless))
     if merged.is_written:
         touch_datasets(cursor, [dataset.pk])

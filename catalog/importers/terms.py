@@ -1,4 +1,4 @@
-"""A source's words for modalities, areas and findings, as the ids that images are stored with."""
+"""Resolves a source's words for modalities, areas and labels to the ids of terms."""
 
 import hashlib
 import re
@@ -18,29 +18,29 @@ from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Label, LabelAlias
 from vocab.text import TermRef, normalize
 
-# More new words than any real list of findings has: then the column holds something else.
+# No real list of findings has more new words, so the column must contain something else.
 MAX_NEW_LABELS = 2_000
 _NAME_LENGTH: int = Label._meta.get_field("name").max_length or 0
 _CODE_LENGTH: int = Label._meta.get_field("code").max_length or 0
 _NOT_CODE = re.compile(r"[^a-z0-9]+")
 _by_label = attrgetter("label_id")
-# One importer at a time adds labels, so that two never wait for each other in a circle.
+# Only one importer at a time adds labels, so that two cannot deadlock.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('new labels', 0))"
 
 
 class ManyNewLabels(Exception):
-    """The labels' column holds words that are hardly findings; the message says what to do."""
+    """A column of labels has too many new words; the message says what to do."""
 
 
 class BadWord(NamedTuple):
-    """A word that cannot be used, and why; ``reason`` says what to do."""
+    """A word that cannot be used; ``reason`` says why and what to do."""
 
     word: str
     reason: str
 
 
 class GivenLabel(NamedTuple):
-    """A label as it is stored: ``words`` are the source's, where they are not just its name."""
+    """A label to be stored; ``words`` are the source's words, unless they are just its name."""
 
     label_id: int
     finding: str
@@ -49,7 +49,7 @@ class GivenLabel(NamedTuple):
 
 
 class LabelSet(NamedTuple):
-    """An image's labels, ascending by id, and those of its words that are new to the vocabulary."""
+    """The labels of an image, ascending by id, and the names of those that were added."""
 
     labels: tuple[GivenLabel, ...]
     new_names: tuple[str, ...]
@@ -59,9 +59,9 @@ Meaning = int | None | BadWord
 
 
 class Words(dict[str, Meaning]):
-    """The term that each word of one vocabulary means: its id, or None where no term does.
+    """From words to the ids of the terms of one vocabulary that they mean, or None.
 
-    Filled as words are asked for. Codes win over names, names over aliases.
+    Filled on demand. Codes win over names, names over aliases.
     """
 
     def __init__(self, vocabularies: Vocabularies, vocabulary: str) -> None:
@@ -85,7 +85,7 @@ class _KnownLabel:
 
 
 class LabelWords:
-    """What a source's labels mean. Words without a term become inactive terms."""
+    """Resolves a source's labels. Words without a term become inactive labels."""
 
     def __init__(self, vocabularies: Vocabularies) -> None:
         self._vocabularies = vocabularies
@@ -97,10 +97,10 @@ class LabelWords:
         self._new_names: dict[int, str] = {}
 
     def resolve(self, rows: tuple[LabelRow, ...]) -> LabelSet | BadWord:
-        """The labels of one image; several words for one label are joined.
+        """The labels of one image; several words for one label become one.
 
-        Then the best of the findings counts (positive before uncertain before negative), with its
-        highest confidence.
+        Its finding is the strongest (positive before uncertain before negative), with the highest
+        confidence of these.
 
         Raises:
             ManyNewLabels: more than ``MAX_NEW_LABELS`` words were new.
@@ -134,7 +134,7 @@ class LabelWords:
         return given
 
     def _join(self, group: list[GivenLabel]) -> GivenLabel:
-        """What a source says of one label, in however many words."""
+        """One label from all words for it."""
         if len(group) == 1:
             return group[0]
         finding = min((each.finding for each in group), key=Finding.values.index)
@@ -148,9 +148,9 @@ class LabelWords:
     def _find(self, word: str) -> _KnownLabel | BadWord:
         key = normalize(word)
         if not is_storable(word):
-            return BadWord(word, "It holds a NUL or half a character. Check the encoding.")
+            return BadWord(word, "It contains a NUL or half a character. Check the encoding.")
         if not _is_readable(word.strip()):
-            return BadWord(word, "It holds control characters. Write the label as plain text.")
+            return BadWord(word, "It contains control characters. Write the label as plain text.")
         if not key:
             return BadWord(word, "A label needs a letter or a digit. Correct or empty the cell.")
         if len(word.strip()) > _NAME_LENGTH:
@@ -184,7 +184,7 @@ class LabelWords:
 
 
 def is_text(value: str) -> bool:
-    """Whether it is Unicode: half a surrogate pair, as bad decoding leaves behind, is not."""
+    """Whether it is valid Unicode, without the lone surrogates of undecodable bytes."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -198,7 +198,7 @@ def is_storable(value: str) -> bool:
 
 
 def _is_readable(value: str) -> bool:
-    """Whether nothing in it steers a terminal or stays unseen; blanks of any width may be there."""
+    """Whether it has no control or invisible characters; spaces of any width are allowed."""
     return value.isprintable() or all(
         each.isprintable() or unicodedata.category(each) == "Zs" for each in value
     )
@@ -214,13 +214,13 @@ def _find_problem(row: LabelRow) -> str:
     if row.finding not in Finding.values:
         return f"There is no finding “{row.finding}”. There are: {', '.join(Finding.values)}."
     if row.confidence is not None and not 0 <= row.confidence <= 1:
-        return f"The confidence {row.confidence} does not lie between 0 and 1."
+        return f"The confidence {row.confidence} is not between 0 and 1."
     return ""
 
 
 def _explain_several(terms: Sequence[TermRef]) -> str:
     codes = ", ".join(sorted(term.code for term in terms))
-    return f"The word means several terms. Write one code of: {codes}."
+    return f"The word means several terms. Write one of the codes: {codes}."
 
 
 def _load_hidden() -> dict[str, _KnownLabel]:
@@ -248,7 +248,7 @@ def _make_code(key: str) -> str:
 
 
 def metadata_of_label(given: GivenLabel) -> Mapping[str, object]:
-    """The source's own words, kept where they say more than the label's name."""
+    """The source's own words, if they differ from the label's name."""
     if len(given.words) == 1:
         return {"word": given.words[0]}
     return {"words": list(given.words)} if given.words else {}

@@ -16,7 +16,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.published import BadEntry
 from catalog.importers.rows import ImportReport, Source, SourceError
-from catalog.importers.store import ALWAYS_BEARABLE, MAX_SHARE_REJECTED
+from catalog.importers.store import ALWAYS_ALLOWED, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.lines import show
 from catalog.management.overlap import Overlap, Turns, has_succeeded
@@ -77,7 +77,7 @@ class ImportCommand(BaseCommand):
             default=Limit(),
             metavar="N|N%",
             help="import no dataset with more bad rows than this; of a small one, a share counts "
-            f"only beyond {ALWAYS_BEARABLE} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
+            f"only beyond {ALWAYS_ALLOWED} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
         )
         parser.add_argument(
             "--rejects",

@@ -1,4 +1,4 @@
-"""Brain Imaging Data Structure: what its file names and its table of participants say. Pure.
+"""Brain Imaging Data Structure: parses its file names and its table of participants.
 
 Source: BIDS specification 1.10 (https://bids-specification.readthedocs.io): entities in file names,
 the suffixes of each datatype, ``participants.tsv`` with its columns ``participant_id``, ``sex`` and
@@ -18,8 +18,8 @@ from catalog.importers.parsers import AGE_UNITS, Reading, clean, parse_age, pars
 
 MAX_TABLE_BYTES = 64 << 20
 MAX_RAW = 40
-# The keys of file names and what the specification calls them. Its "split" numbers the parts of one
-# recording, which is not what splits are in machine learning.
+# The keys of file names and their names in the specification. A BIDS "split" is a part of a
+# recording, not a split as in machine learning.
 ENTITIES = {
     "ses": "session",
     "sample": "sample",
@@ -73,13 +73,13 @@ _MR_SUFFIXES = (
 # fmt: on
 # The codes are those of the modality vocabulary. CT has no datatype of its own in BIDS yet.
 _MODALITIES = {suffix.casefold(): "mr" for suffix in _MR_SUFFIXES} | {"pet": "pt", "ct": "ct"}
-# Drawn or computed on top of an image: of no modality.
+# Segmentations, which have no modality.
 MASKS = frozenset({"mask", "dseg", "probseg", "defacemask"})
 _PART = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
 
 
 class BidsName(NamedTuple):
-    """A file's name taken apart: the subject's label, the other entities by their long names."""
+    """The parts of a file name: the subject's label, and other entities by their long names."""
 
     subject: str
     entities: dict[str, str]
@@ -88,7 +88,7 @@ class BidsName(NamedTuple):
 
 
 class Participant(NamedTuple):
-    """Sex (F, M, O or '') and age in years; ``raw`` has the cells that could not be understood."""
+    """Sex (F, M, O or '') and age in years; ``raw`` has the cells that were not understood."""
 
     sex: str
     age_years: float | None
@@ -96,7 +96,7 @@ class Participant(NamedTuple):
 
 
 def parse_name(path: str) -> BidsName:
-    """Take a .nii or .nii.gz path apart; whatever does not follow the rules is left out.
+    """Parse a .nii or .nii.gz path; parts that do not follow the specification are ignored.
 
     ``sub-01_ses-pre_task-rest_run-1_bold.nii.gz``: entities are ``key-value`` between underscores,
     the suffix comes last.
@@ -115,9 +115,9 @@ def parse_name(path: str) -> BidsName:
 
 
 def read_participants(root: Path) -> dict[str, Participant]:
-    """Participants of the dataset in ``root`` by their label, without ``sub-``; none: empty.
+    """Participants of the dataset in ``root`` by label, without ``sub-``; empty if there are none.
 
-    A table that is damaged, or over 64 MiB, gives what of it can be read: it only adds to images.
+    Of a damaged table, or one over MAX_TABLE_BYTES, the readable part is used.
     """
     table = _read_text(root, "participants.tsv")
     unit = _find_age_unit(_read_text(root, "participants.json"))
@@ -143,12 +143,12 @@ def _iter_rows(table: str) -> Iterator[dict[str, str]]:
         names = [name.strip().casefold() for name in next(lines, [])]
         for cells in lines:
             yield dict(zip(names, (cell.strip() for cell in cells), strict=False))
-    except csv.Error:  # a cell beyond csv's own limit: what came before is sound
+    except csv.Error:  # a cell beyond the limit of csv; the rows before it are valid
         return
 
 
 def _find_age_unit(sidecar: str) -> str:
-    """One of ``AGE_UNITS``; '' where the sidecar names a unit that is none of them."""
+    """One of ``AGE_UNITS``; '' if the sidecar names another unit."""
     try:
         unit = json.loads(sidecar or "{}")["age"]["Units"]
     except (ValueError, LookupError, TypeError, RecursionError):

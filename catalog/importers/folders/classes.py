@@ -1,7 +1,7 @@
-"""Pictures in folders that are named after what they show, as many training sets come.
+"""Pictures in class folders, a common layout of training sets.
 
-The layouts are those of torchvision's ImageFolder, ``<class>/…/<file>``, and of the same with a
-split before it, ``<split>/<class>/…/<file>``. Pictures that lie in no such folder have no label.
+The layouts are that of torchvision's ImageFolder, ``<class>/…/<file>``, and the same below a split,
+``<split>/<class>/…/<file>``. Pictures outside a class folder have no label.
 """
 
 import warnings
@@ -23,19 +23,19 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-# Folders that only hold the rest: their names say nothing of what a picture shows.
+# Folders whose names are not classes.
 _WRAPPERS = frozenset({"images", "image", "imgs", "img", "pictures", "data", "dataset"})
 
 
 class Place(NamedTuple):
-    """What a picture's path says: its class as the folder has it, and its split; '' for none."""
+    """Class and split of a picture, from its path; '' if there is none."""
 
     label: str
     split: str
 
 
 class ClassFolders(FolderSource):
-    """The pictures of a folder; the class folder's name is the label's word."""
+    """The pictures of a folder; the name of the class folder is the label."""
 
     kind = Kind.PICTURES
 
@@ -56,8 +56,8 @@ class ClassFolders(FolderSource):
 def parse_place(path: str, *, root_name: str) -> Place:
     """Class and split of a picture from its path below the dataset's folder.
 
-    A folder that repeats the dataset's own name, as unpacked archives do, and folders such as
-    ``images`` are passed over.
+    A folder with the dataset's own name, as in unpacked archives, and folders such as ``images``
+    are ignored.
     """
     folders = path.split("/")[:-1]
     wrappers = _WRAPPERS | {root_name.casefold()}
@@ -78,26 +78,26 @@ def read_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height in pixels, from the header alone: nothing is decoded.
 
     Raises:
-        Unreadable: it is no picture that Pillow knows, or one so large that it looks like a trap
-            (Pillow's own limit, about 179 megapixels).
+        Unreadable: it is not a picture that Pillow can read, or it is too large (Pillow's own
+            limit against decompression bombs, about 179 megapixels).
     """
     try:
         with warnings.catch_warnings():
-            # Large is no fault as long as nothing is decoded; far too large raises.
+            # A large picture is accepted, as nothing is decoded; one that is far too large raises.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file, formats=(*FORMATS, "AVIF")) as picture:
                 return picture.size
     except Image.DecompressionBombError as error:
         raise Unreadable(
-            "The picture claims more pixels than can be safe to open. Cut it into tiles, or list "
-            "it in a table with its size: see dataset.toml in the guide."
+            "The picture has more pixels than can be opened safely. Cut it into tiles, or list it "
+            "in a table with its size: see docs/loading-data.md."
         ) from error
     except UnidentifiedImageError as error:
         raise Unreadable(
-            "The file is not the picture that its name says. Replace it, or remove it."
+            "The file is not a picture, though its name says so. Replace it, or remove it."
         ) from error
     except Exception as error:
-        # Pillow's parsers raise anything on hostile bytes; one such file must not stop an import.
+        # Pillow may raise any exception on malformed files; one of them must not stop an import.
         raise Unreadable(
             "The picture's header is damaged. Get the file again, or remove it."
         ) from error

@@ -1,10 +1,10 @@
-"""A tree of DICOM files, of any names: each file that holds an image is an image.
+"""A tree of DICOM files with any names: each file that contains an image becomes an image.
 
-What is kept of a header is the fixed list of ``catalog.imaging.dicom.header``: no names, dates,
-places, UIDs or free text. PatientID, which keeps a subject's images together, is kept as it is
-where the file says that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES);
-elsewhere it may be a hospital's own number, so a pseudonym takes its place. File and folder names
-are kept as they are: where they hold names of people, rename them before the import.
+Only the fixed list of attributes in ``catalog.imaging.dicom.header`` is kept: no names, dates,
+places, UIDs or free text. PatientID, which groups the images of a subject, is kept if the file says
+that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES). Otherwise it may be a
+hospital's own number, and a pseudonym replaces it. Paths are kept as they are: rename files and
+folders that contain names of people before the import.
 """
 
 import warnings
@@ -17,13 +17,13 @@ from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unread
 from catalog.importers.rows import ImageRow
 
 _DIRECTORY = "DICOMDIR"
-# What the names of all SOP classes of images have in common (PS3.4 B.5); others, such as reports
-# and plans, are sound without pixels.
+# The common part of the names of SOP classes of images (PS3.4 B.5). Objects of other classes, such
+# as reports and plans, have no pixels.
 _IMAGE_CLASS = "Image Storage"
 
 
 class DicomFolder(FolderSource):
-    """The DICOM files of a folder that hold an image."""
+    """The DICOM files of a folder that contain an image."""
 
     kind = Kind.DICOM
 
@@ -36,7 +36,7 @@ class DicomFolder(FolderSource):
         num_rows: int | None = None,
         modality: str = "",
     ) -> None:
-        """``pseudonym`` turns a PatientID into what may be stored and shown, always the same."""
+        """``pseudonym`` returns what is stored for a PatientID, always the same for the same id."""
         super().__init__(root, entry=entry, num_rows=num_rows, modality=modality)
         self.pseudonym = pseudonym
 
@@ -67,7 +67,7 @@ class DicomFolder(FolderSource):
 def _read_header(file: BinaryIO) -> DicomHeader:
     try:
         with warnings.catch_warnings():
-            # pydicom's warnings quote values, and one for each file would drown the report.
+            # pydicom's warnings contain values, and one for each file would hide the report.
             warnings.simplefilter("ignore")
             header = read_header(file)
     except NotReadable as error:
@@ -75,5 +75,5 @@ def _read_header(file: BinaryIO) -> DicomHeader:
     if header.has_pixels:
         return header
     if _IMAGE_CLASS in str(header.metadata.get("SOPClassUID", "")):
-        raise Unreadable("The image has no pixels, as if cut short. Get it again, or remove it.")
+        raise Unreadable("The image has no pixels; it may be cut short. Replace it, or remove it.")
     raise NoImage("DICOM objects without an image")

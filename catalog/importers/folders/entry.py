@@ -1,4 +1,4 @@
-"""Which catalog entry a folder without a table belongs to."""
+"""The catalog entry of a folder without a table."""
 
 import re
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from catalog.storage.roots import resolve_dataset_root
 def make_entry(folder: Path, *, slug: str, title: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The entry of the dataset in ``folder``, for ``published.save_dataset``.
 
-    An empty ``slug`` follows from the folder's name; an empty ``title`` does at first, and later
-    stays as it is. Of ``fields`` those that are given go into the entry; all others stay.
+    The default of ``slug``, and of ``title`` for a new dataset, is made from the folder's name.
+    Empty values are not part of the entry, so an existing dataset keeps what it has.
 
     Raises:
         UnknownFolder: the folder may not be used, has no usable name, or the dataset of that slug
@@ -38,12 +38,12 @@ def make_entry(folder: Path, *, slug: str, title: str, fields: Mapping[str, Any]
 
 
 def _find_local_path(folder: Path) -> str:
-    """The folder as ``Dataset.local_path`` has it: relative in the first of the dataset folders."""
+    """The value of ``Dataset.local_path``: relative if in the first of the dataset folders."""
     roots: list[Path] = settings.DATASET_ROOTS
     if folder in roots:
         raise UnknownFolder(
-            f"{folder} is itself one of the dataset folders, which hold a folder for each dataset. "
-            "Name a folder in it, or set MEDAGG_DATASET_ROOTS to its parent."
+            f"{folder} is itself one of the dataset folders; each dataset needs a folder in it. "
+            "Name such a folder, or set MEDAGG_DATASET_ROOTS to the parent."
         )
     try:
         resolve_dataset_root(str(folder))
@@ -61,7 +61,7 @@ def _make_slug(folder: Path) -> str:
     slug = slugify(folder.name)[:MAX_SLUG].strip("-_")
     if not slug:
         raise UnknownFolder(
-            f"The folder's name “{folder.name}” makes no short name for URLs. Give one, such as "
+            f"No short name for URLs can be made from the folder's name “{folder.name}”. Give one: "
             "--slug my-dataset."
         )
     return slug
@@ -73,7 +73,7 @@ def _make_title(folder: Path) -> str:
 
 
 def _require_same_folder(dataset: Dataset, folder: Path, path: str, *, is_asked: bool) -> str:
-    """Not two datasets in one: an import removes the images that it does not find."""
+    """Refuse to mix two datasets, as an import removes images that it does not find."""
     if dataset.local_path:
         if _resolves_to(dataset.local_path, folder):
             return dataset.local_path
@@ -83,8 +83,8 @@ def _require_same_folder(dataset: Dataset, folder: Path, path: str, *, is_asked:
         )
     if not is_asked and dataset.images.exists():
         raise UnknownFolder(
-            f"There is a dataset {dataset.slug} with images that lie elsewhere. Choose another "
-            f"--slug for this folder, or say --slug {dataset.slug} to replace them."
+            f"The dataset {dataset.slug} exists and has images elsewhere. Choose another --slug "
+            f"for this folder, or give --slug {dataset.slug} to replace these images."
         )
     return path
 

@@ -1,4 +1,4 @@
-"""A tree of NIfTI files, named after BIDS or in any other way: each volume is an image."""
+"""A tree of NIfTI files, named as in BIDS or otherwise: each volume is an image."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -20,9 +20,9 @@ _NOBODY = Participant("", None, {})
 
 
 class NiftiFolder(FolderSource):
-    """The NIfTI volumes of a folder; sex and age come from ``participants.tsv`` at its top.
+    """The NIfTI volumes of a folder; sex and age come from its ``participants.tsv``.
 
-    Width and height are the first two edges of a volume, in voxels; all edges are in the metadata.
+    Width and height are the first two dimensions of a volume, in voxels; all are in the metadata.
     """
 
     kind = Kind.NIFTI

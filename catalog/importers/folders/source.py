@@ -1,4 +1,4 @@
-"""What all folders without a table have in common: files become rows, one after the other. Pure."""
+"""The base of the sources without a table: each file of a folder becomes a row."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -24,7 +24,7 @@ _HEAD = 132
 
 
 class Kind(StrEnum):
-    """What a file is to an import without a table."""
+    """The kinds of files of an import without a table."""
 
     PICTURES = "pictures"
     DICOM = "dicom"
@@ -33,12 +33,12 @@ class Kind(StrEnum):
 
     @property
     def plural(self) -> str:
-        """What its files are called in a message."""
+        """The name of such files in messages."""
         return {"dicom": "DICOM files", "nifti": "NIfTI files"}.get(self, str(self))
 
 
 class Unreadable(Exception):
-    """A file that claims to be an image and is none; ``reason`` says why and what to do."""
+    """A file that should be an image but cannot be read; ``reason`` says why and what to do."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -46,14 +46,14 @@ class Unreadable(Exception):
 
 
 class NoImage(Exception):
-    """A sound file without an image, which is left out; its text names what it is."""
+    """A valid file without an image, which is skipped; the text says what it is."""
 
 
 class FolderSource(ABC):
     """One dataset from a folder's files of one kind, in the order of their paths.
 
-    ``left_out`` counts, after ``rows``, the files that are no images, by what they are. Files whose
-    names begin with a dot and folders that are links are not looked at.
+    After ``rows``, ``skipped`` has the numbers of files that are not images, by kind. Files whose
+    names begin with a dot, and linked folders, are ignored.
     """
 
     kind: ClassVar[Kind]
@@ -66,20 +66,20 @@ class FolderSource(ABC):
         num_rows: int | None = None,
         modality: str = "",
     ) -> None:
-        """``modality`` is for images whose own files do not tell theirs."""
+        """``modality`` is used for images whose files do not state theirs."""
         self.root = root
         self.entry = entry
         self.num_rows = num_rows
         self.modality = modality
-        self.left_out: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         """The row of one file, opened at its start; raises Unreadable, NoImage, OSError."""
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
-        """Every image, and every file that should be one; OSError: a folder cannot be listed."""
-        self.left_out.clear()
+        """A row for every image, a BadRow for every file that should be one; raises OSError."""
+        self.skipped.clear()
         for path in iter_files(self.root):
             row = self._read(path)
             if row is not None:
@@ -91,16 +91,14 @@ class FolderSource(ABC):
                 self._require_kind(path, file)
                 return self.read_image(path, file)
         except NoImage as error:
-            self.left_out[str(error)] += 1
+            self.skipped[str(error)] += 1
             return None
         except Unreadable as error:
             return reject(path, error.reason)
         except UnsafePath as error:
             return reject(path, str(error))
         except OSError as error:
-            reason = (
-                f"The file cannot be read ({error.strerror or error}). Mend that, or remove it."
-            )
+            reason = f"The file cannot be read ({error.strerror or error}). Fix that, or remove it."
             return reject(path, reason)
 
     def _require_kind(self, path: str, file: BinaryIO) -> None:
@@ -110,10 +108,10 @@ class FolderSource(ABC):
 
 
 def find_kind(path: str, file: BinaryIO) -> Kind:
-    """What a file is: DICOM by its content (PS3.10 7.1: ``DICM`` at byte 128), others by name.
+    """The kind of a file: DICOM by its content (PS3.10 7.1: ``DICM`` at byte 128), others by name.
 
-    A file that only its name calls DICOM counts as DICOM, so that it is reported when it is none.
-    The file is left at its start.
+    A file with a DICOM suffix counts as DICOM, so that it is reported if it is not. The file is
+    left at its start.
     """
     head = file.read(_HEAD)
     file.seek(0)
@@ -126,14 +124,14 @@ def find_kind(path: str, file: BinaryIO) -> Kind:
 
 
 def describe_other(path: str) -> str:
-    """What a file of no kind is called in a message: by the end of its name."""
+    """The name of such other files in messages, by their suffix."""
     suffix = PurePosixPath(path).suffix.lower()
     is_plain = suffix[1:].isalnum() and len(suffix) <= 12
-    return f"{suffix} files" if is_plain else "files without a known ending"
+    return f"{suffix} files" if is_plain else "files without a known suffix"
 
 
 def make_source_id(path: str) -> str:
-    """The path itself; one that is too long keeps its end, with a hash of all of it before."""
+    """The path; if it is too long, a hash of it followed by its end."""
     if len(path) <= MAX_SOURCE_ID:
         return path
     mark = f"{sha256(path.encode()).hexdigest()[:16]}…"
@@ -141,6 +139,6 @@ def make_source_id(path: str) -> str:
 
 
 def reject(path: str, reason: str) -> BadRow:
-    """The BadRow of a file; a name that is no valid text is written with escapes."""
+    """The BadRow of a file; undecodable characters of its name are escaped."""
     shown = path.encode("utf-8", "backslashreplace").decode()
     return BadRow(0, "file", shown, reason, source_id=make_source_id(shown))

@@ -1,4 +1,4 @@
-"""Which kind of dataset a folder without a table is, and what to say where it is none."""
+"""Finds out what kind of files a folder without a table contains."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from catalog.importers.folders.source import FolderSource, Kind, describe_other,
 
 IMAGE_KINDS = (Kind.PICTURES, Kind.DICOM, Kind.NIFTI)
 _EXPECTED = (
-    "Expected is one of: pictures in folders named after their class (<class>/… or "
+    "Expected: pictures in folders named after their class (<class>/… or "
     "train/<class>/…), DICOM files of any name, or NIfTI files (.nii, .nii.gz). "
     "A dataset with a table is described by a dataset.toml."
 )
@@ -22,14 +22,14 @@ _MOST_NAMED = 6
 
 
 class UnknownFolder(Exception):
-    """A folder that cannot be imported as it is; says what was found and what to do."""
+    """A folder that cannot be imported; the message says what was found and what to do."""
 
 
 @dataclass(slots=True)
 class FolderSurvey:
-    """Numbers of files by kind, the first path of each, and what the others are by suffix.
+    """Numbers of files by kind, the first path of each kind, and other files by suffix.
 
-    ``unreadable`` files are counted with none of them.
+    ``unreadable`` files are not part of these numbers.
     """
 
     counts: Counter[Kind] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class FolderSurvey:
 
 
 def survey_folder(root: Path) -> FolderSurvey:
-    """Look at every file of a folder, at its name and its first bytes.
+    """Look at the name and the first bytes of every file of a folder.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -67,13 +67,13 @@ def open_folder(
     kind: str = "",
     modality: str = "",
 ) -> FolderSource:
-    """The source of a folder's images: of the kind that is asked for, else of the only one there.
+    """The source of a folder's images: of the given kind, or else of the only kind found.
 
     ``entry`` describes the dataset; ``pseudonym`` and ``modality`` are explained in DicomFolder and
     FolderSource.
 
     Raises:
-        UnknownFolder: there are no images, or images of several kinds and none is asked for.
+        UnknownFolder: there are no images, or images of several kinds and no kind is given.
         OSError: a folder cannot be listed.
     """
     survey = survey_folder(root)
@@ -95,12 +95,12 @@ def _choose_kind(root: Path, survey: FolderSurvey, asked: str) -> Kind:
         return found[0]
     if not found or asked:
         what = Kind(asked).plural if asked and found else "images"
-        raise UnknownFolder(f"The folder {root} holds no {what} ({_describe(survey)}). {_EXPECTED}")
+        raise UnknownFolder(f"The folder {root} has no {what} ({_describe(survey)}). {_EXPECTED}")
     examples = ", ".join(survey.examples[kind] for kind in found)
     raise UnknownFolder(
-        f"The folder {root} holds several kinds of images ({_describe(survey)}), such as "
+        f"The folder {root} has several kinds of images ({_describe(survey)}), such as "
         f"{examples}. Choose one with --kind ({', '.join(found)}), or import the folder of each "
-        "kind as a dataset of its own."
+        "kind as a separate dataset."
     )
 
 
@@ -110,4 +110,4 @@ def _describe(survey: FolderSurvey) -> str:
     rest = sum(survey.others.values()) - sum(count for _, count in others)
     more = [("other files", rest), ("files that cannot be read", survey.unreadable)]
     named = [f"{what}: {count:,}" for what, count in (*kinds, *others, *more) if count]
-    return ", ".join(named) or "it is empty; hidden files and links to folders do not count"
+    return ", ".join(named) or "it is empty, except for hidden files and links to folders"

@@ -21,13 +21,13 @@ from catalog.importers.parsers import parse_age, parse_sex
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.limits import BYTES_PER_MB
 
-# DICOM counts the first year in days, weeks or months (PS3.5 6.2). In the index "000Y" stands for
-# phantoms and for adults of clinical trials whose age was taken out: 10,620 of 10,622 series.
+# DICOM states ages below one year in days, weeks or months (PS3.5 6.2). In the index "000Y" means
+# phantoms, and adults in clinical trials whose age was removed: 10,620 of 10,622 series.
 UNKNOWN_AGE = "000Y"
 
 _FIELDS = ("SeriesInstanceUID", "series_aws_url", "series_size_MB", "Modality", "PatientID",
            "PatientSex", "PatientAge")  # fmt: skip
-# Columns that go into an image's metadata, and the names that DICOM files have for them there.
+# Columns that become metadata of an image, and their keys, which are the same for DICOM files.
 _METADATA = {
     "BodyPartExamined": "BodyPartExamined",
     "StudyInstanceUID": "StudyInstanceUID",
@@ -49,8 +49,8 @@ _COLUMNS = tuple(dict.fromkeys((*_FIELDS, *_METADATA)))
 
 
 def find_index() -> Path:
-    """The folder of the installed package idc-index-data; raises SourceError when there is none."""
-    # Found without being run: the package reads all its tables' descriptions when imported.
+    """The folder of the installed package idc-index-data; raises SourceError if there is none."""
+    # Without importing the package, which would read the descriptions of all its tables.
     spec = importlib.util.find_spec("idc_index_data")
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(
@@ -73,7 +73,7 @@ def open_collections(
     are the catalog's own entries, some of which describe the same datasets.
 
     Raises:
-        SourceError: a table is missing, is not what it should be, or lacks one of ``ids``.
+        SourceError: a table is missing or not as expected, or lacks one of ``ids``.
     """
     folder = index if index.is_dir() else index.parent
     reader = SeriesReader(index / SERIES_INDEX if index.is_dir() else index, _COLUMNS)
@@ -100,7 +100,7 @@ def open_collections(
 
 @dataclass(slots=True)
 class IdcCollection:
-    """One collection as a source: every series is an image, known by its SeriesInstanceUID."""
+    """One collection as a source: every series is an image, identified by SeriesInstanceUID."""
 
     entry: Mapping[str, Any]
     summary: SeriesSummary
@@ -140,9 +140,7 @@ class IdcCollection:
             )
 
     def _read_metadata(self, batch: Any) -> Iterator[dict[str, Any]]:
-        """For every row what it has of ``_METADATA``; the dataset's own licence and DOI go
-        without saying.
-        """
+        """The metadata of every row, without a licence or DOI that is also the dataset's."""
         columns = {column: batch.column(column).to_pylist() for column in _METADATA}
         own = {"license_short_name": self.summary.license, "source_DOI": self.entry["doi"]}
         for name, value in own.items():
@@ -154,12 +152,12 @@ class IdcCollection:
             yield {name: value for name, value in zip(names, values, strict=True) if value}
 
 
-_NO_UID = "A series without SeriesInstanceUID cannot be told from others. It was left out."
+_NO_UID = "The series has no SeriesInstanceUID, which identifies it. It was skipped."
 
 
 @lru_cache(maxsize=4096)
 def _read_age(text: str | None) -> tuple[float | None, str | None]:
-    """The age in years, and the text where it says other or more than that."""
+    """The age in years, and the original text if it is not just that age."""
     if not text:
         return None, None
     if text.upper() == UNKNOWN_AGE:
@@ -185,6 +183,6 @@ def _check_ids(ids: Iterable[str], known: Mapping[str, object]) -> list[str]:
     for name in wanted:
         if name not in known:
             near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.5)
-            meant = f"Is one of these meant: {', '.join(near)}?" if near else ""
+            meant = f"Did you mean {' or '.join(near)}?" if near else ""
             raise SourceError(f"There is no collection “{name}” in the index. {meant}".strip())
     return wanted

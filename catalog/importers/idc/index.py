@@ -1,8 +1,8 @@
-"""The index of the NCI Imaging Data Commons, as the package idc-index-data brings it.
+"""Reads the index of the NCI Imaging Data Commons, from the package idc-index-data.
 
-Two Parquet tables are read: ``collections_index`` has a row a collection, ``idc_index`` a row a
-DICOM series, those of one collection in one piece. Their columns are described in the ``.json``
-files beside them; ``series_size_MB`` is in millions of bytes.
+Two Parquet tables are read: ``collections_index`` has a row for each collection, ``idc_index`` a
+row for each DICOM series, sorted by collection. Their columns are described in the ``.json`` files
+beside them; ``series_size_MB`` is in millions of bytes.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ _SUMMARY = ("collection_id", "analysis_result_id", "Modality", "BodyPartExamined
 
 
 class SeriesReader:
-    """Pieces of the series table, in one pass as long as they are asked for in its order."""
+    """Reads ranges of the series table, in one pass if they are requested in its order."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
@@ -63,16 +63,16 @@ class SeriesReader:
 
 
 def _iter_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
-    """Raises SourceError where the file is no table, or not one with these columns."""
+    """Raises SourceError if the file is not a Parquet table with these columns."""
     if not path.is_file():
-        raise SourceError(f"There is no {path}. The package {PACKAGE} brings it.")
+        raise SourceError(f"There is no {path}. It is part of the package {PACKAGE}.")
     try:
         with pq.ParquetFile(path) as file:
             missing = sorted(set(columns) - set(file.schema_arrow.names))
             if missing:
                 raise SourceError(
-                    f"{path} lacks the columns {', '.join(missing)}. Expected is the table of "
-                    f"{PACKAGE} {PACKAGE_VERSION} or one like it."
+                    f"{path} lacks the columns {', '.join(missing)}. Use the table of "
+                    f"{PACKAGE} {PACKAGE_VERSION}, or one with the same columns."
                 )
             yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
@@ -87,7 +87,7 @@ def read_collections(folder: Path) -> list[dict[str, Any]]:
 
 
 def summarize_series(path: Path) -> dict[str, SeriesSummary]:
-    """Every collection with its rows; raises SourceError unless each is in one piece."""
+    """A summary of every collection; raises SourceError unless the table is sorted by them."""
     summaries: dict[str, SeriesSummary] = {}
     last, row = None, 0
     for batch in _iter_batches(path, _SUMMARY):

@@ -1,4 +1,4 @@
-"""What the Imaging Data Commons says of a collection, as a catalog entry."""
+"""The catalog entry of a collection of the Imaging Data Commons."""
 
 import html
 import re
@@ -9,13 +9,13 @@ from typing import Any
 
 from vocab.text import TermRef
 
-# The words of a vocabulary that are looked for, and the terms that each means.
+# From a vocabulary and words to the terms that each word means.
 Find = Callable[[str, Sequence[str]], Mapping[str, Sequence[TermRef]]]
 
-# Computed, not photographed: in-silico trials and digital reference objects.
+# Simulated images: in-silico trials and digital reference objects.
 SYNTHETIC = frozenset({"victre", "dro_toolkit", "gbm_dsc_mri_dro"})
 LARGE_SCALE_SERIES = 10_000
-# What the catalog's own entries say better than the index; the rest comes from the index.
+# Fields that the shipped entries describe better than the index; others come from the index.
 KEPT_OF_SHIPPED = ("formerly", "title", "area")
 JOINED_WITH_SHIPPED = ("task_types", "tags")
 UNIT = "Each image here is a DICOM series of the NCI Imaging Data Commons."
@@ -23,21 +23,21 @@ _NO_CANCER = re.compile(r"phantom|non-?cancer|non-diseased|various", re.IGNORECA
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>")
 _ENTITY = re.compile(r"&(?:#[0-9]+|#x[0-9A-Fa-f]+|[A-Za-z][A-Za-z0-9]*);")
 _TWICE = re.compile(r"(https?://[^\s()]+) \(\1\)")
-# Most descriptions end with this pointer, which the source's address replaces here.
+# Most descriptions end with this reference, which the source URL replaces.
 _POINTER = re.compile(
     r"\bPlease see the.*?"
     r"(?:supporting (?:meta)?data (?:for|from) this collection|associated metadata)\b\.?"
 )
-# The catalog's own entries count files where the index counts series.
+# The shipped entries count files, the index counts series.
 _OTHER_COUNT = re.compile(r"\s*\bThe count is [^.]*\.")
 
 
 @dataclass(slots=True)
 class SeriesSummary:
-    """What the series of one collection are, in numbers of series; they are rows [start, stop).
+    """Numbers of series of one collection by their values; its rows are [start, stop).
 
-    ``own_licenses`` and ``own_dois`` leave out the results of later analyses, which others made
-    of the images and publish under terms of their own.
+    ``own_licenses`` and ``own_dois`` exclude the results of later analyses, which others publish
+    under their own terms.
     """
 
     start: int
@@ -51,7 +51,7 @@ class SeriesSummary:
 
     @property
     def license(self) -> str:
-        """The most frequent licence of the images themselves, in the index's own word."""
+        """The most frequent licence of the images themselves, as the index spells it."""
         return _most_common(self.own_licenses or self.licenses)
 
 
@@ -64,8 +64,8 @@ def describe_collection(
 ) -> dict[str, Any]:
     """The catalog entry of one row of ``collections_index`` and its series.
 
-    ``shipped`` is the catalog's own entry for the same dataset: its prose and its terms stay.
-    Licences and modalities in words that no vocabulary knows are left out.
+    ``shipped`` is the shipped entry of the same dataset: its description and its terms are kept.
+    Unknown licences and modalities are ignored.
     """
     source = _own_source(collection)
     known = _Known(find)
@@ -89,14 +89,14 @@ def describe_collection(
 
 
 def clean_text(text: str | None) -> str:
-    """One line of plain text: markup and character references resolved, blanks folded."""
+    """One line of plain text, without markup, character references and repeated spaces."""
     text = _MARKUP.sub("", text or "")
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return _TWICE.sub(r"\1", " ".join(text.split()))
 
 
 class _Known:
-    """Codes of the words that a vocabulary knows; one that means several terms means none."""
+    """The codes of words that mean exactly one term of a vocabulary."""
 
     def __init__(self, find: Find) -> None:
         self._find = find
@@ -115,7 +115,7 @@ def _join(entry: dict[str, Any], shipped: Mapping[str, Any], facts: str) -> dict
     joined["description"] = "\n\n".join(filter(None, [prose, facts]))
     for name in JOINED_WITH_SHIPPED:
         joined[name] = sorted({*entry[name], *shipped.get(name, ())})
-    # The source itself is cited once: in the words of the shipped entry.
+    # The source itself is cited once, as in the shipped entry.
     own = shipped.get("citation", "").strip()
     if own and shipped.get("doi", "").casefold() == entry["doi"].casefold():
         others = entry["citation"].split("\n\n")[1:]
@@ -124,7 +124,7 @@ def _join(entry: dict[str, Any], shipped: Mapping[str, Any], facts: str) -> dict
 
 
 def _own_source(collection: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The first source that is not an analysis of the collection by others."""
+    """The first source that is not a later analysis by others."""
     sources = collection.get("sources") or []
     own = [each for each in sources if each.get("source_type") == "original_data"]
     return next(iter(own or sources), {})
@@ -157,9 +157,9 @@ def _cite(collection: Mapping[str, Any]) -> str:
 
 
 def _find_area(collection: Mapping[str, Any], summary: SeriesSummary, known: _Known) -> str:
-    """Of the stated locations, or else of the most frequent body part."""
+    """The area of the stated locations, or else of the most frequent known body part."""
     stated = clean_text(collection.get("tumor_locations"))
-    # "Abdomen, Pelvis" is an area of its own.
+    # "Abdomen, Pelvis" is one area.
     if whole := known.one("area", stated):
         return whole
     areas = known.all("area", [word.strip() for word in stated.split(",")])
@@ -179,7 +179,7 @@ def _propose_tasks(collection: Mapping[str, Any], summary: SeriesSummary) -> Ite
 
 
 def _propose_tags(collection: Mapping[str, Any], summary: SeriesSummary) -> Iterator[str]:
-    """Words for the tags; those that the vocabulary does not have come to nothing."""
+    """Words for tags; those that the vocabulary lacks are ignored."""
     yield from ("dicom", "open-access", "deidentified", "NCI Imaging Data Commons")
     cancers = (collection.get("cancer_types") or "").split(",")
     if any(cancer.strip() and not _NO_CANCER.search(cancer) for cancer in cancers):
@@ -217,5 +217,5 @@ _TAG_OF_MODALITY = {
 
 
 def _most_common(words: Counter[str]) -> str:
-    # Of equally frequent words always the same one.
+    # The alphabetical order makes the choice among equally frequent words stable.
     return min(words, key=lambda word: (-words[word], word)) if words else ""

@@ -1,4 +1,4 @@
-"""CSV and TSV after RFC 4180, as people really write them: ragged, torn, with open quotes. Pure."""
+"""Reads CSV and TSV (RFC 4180), tolerating short rows and quotes that are not closed."""
 
 import csv
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _OPEN_QUOTE = 'Close the quote, or double a quote that belongs to the text: "".'
 
 
 def read_cells(lines: Lines, delimiter: str) -> list[str] | None:
-    """The first row that has text, None when there is none. Raises `csv.Error` for a torn one."""
+    """The first row with text, or None. Raises `csv.Error` for a row that cannot be read."""
     for cells in _reader(lines, delimiter):
         if any(cell.strip() for cell in cells):
             lines.held.clear()
@@ -21,10 +21,10 @@ def read_cells(lines: Lines, delimiter: str) -> list[str] | None:
 
 
 def iter_delimited(lines: Lines, width: int, delimiter: str) -> Iterator[TableRow | BadRow]:
-    """The rows of `width` cells; empty lines and empty cells beyond the last column are left out.
+    """The rows of `width` cells, without empty lines and empty cells beyond the last column.
 
-    When a quote that is never closed swallows lines, only the line on which it stands is bad: the
-    others are read again, each by itself.
+    If a quote that is never closed spans several lines, only its own line is bad: the others are
+    read again, each as a row.
     """
     reader, held = _reader(lines, delimiter), lines.held
     while True:
@@ -34,7 +34,7 @@ def iter_delimited(lines: Lines, width: int, delimiter: str) -> Iterator[TableRo
                     yield TableRow(lines.number, cells)
                     held.clear()
                 else:
-                    yield from _settle(lines, cells, width, delimiter)
+                    yield from _read_irregular(lines, cells, width, delimiter)
                     lines.forget()
         except csv.Error as error:
             yield from _read_apart(lines, f"The row cannot be read ({error})", width, delimiter)
@@ -48,10 +48,10 @@ def _reader(lines: Lines, delimiter: str) -> Iterator[list[str]]:
     return csv.reader(iter(lines), delimiter=delimiter, skipinitialspace=True)
 
 
-def _settle(
+def _read_irregular(
     lines: Lines, cells: list[str], width: int, delimiter: str
 ) -> Iterator[TableRow | BadRow]:
-    """What is not one plain line of `width` cells."""
+    """Read a row that is not one line of `width` cells."""
     start = lines.number - len(lines.held) + 1
     fitting = _fit(start, cells, width)
     if lines.ended or (len(lines.held) > 1 and _is_torn(lines.held, fitting, delimiter)):
@@ -64,9 +64,9 @@ def _settle(
 
 
 def _is_torn(held: list[str], fitting: TableRow | BadRow | None, delimiter: str) -> bool:
-    """Whether lines look like one row only because a quote in one met another's by chance.
+    """Whether lines look like one row only because each has a quote that is not closed.
 
-    Then what follows the second quote is text, which the lenient reader takes for more of the cell.
+    Then text follows the second quote, which the strict reader refuses.
     """
     if isinstance(fitting, BadRow):
         return True
@@ -92,7 +92,7 @@ def _read_one(number: int, line: str, width: int, delimiter: str) -> TableRow | 
     if flaw := find_flaw(line):
         return BadRow(number, "", show(line), f"The row has {flaw}.")
     if line.count('"') % 2:
-        return BadRow(number, "", show(line), f"A quote stands alone. {_OPEN_QUOTE}")
+        return BadRow(number, "", show(line), f"A quote is not closed. {_OPEN_QUOTE}")
     try:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error as error:
@@ -101,7 +101,7 @@ def _read_one(number: int, line: str, width: int, delimiter: str) -> TableRow | 
 
 
 def _fit(line: int, cells: list[str], width: int) -> TableRow | BadRow | None:
-    """The row when it has the right number of cells; None for an empty one."""
+    """The row if it has the right number of cells, or a BadRow; None if it is empty."""
     if not any(cell.strip() for cell in cells):
         return None
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
@@ -112,6 +112,6 @@ def _fit(line: int, cells: list[str], width: int) -> TableRow | BadRow | None:
         line,
         "",
         show(" | ".join(cells)),
-        f"The row has {len(cells)} cells where the header has {width}. Put a cell that holds the "
-        "delimiter into quotes, and add what is missing.",
+        f"The row has {len(cells)} cells, the header has {width}. Put a cell that contains the "
+        "delimiter into quotes, and add missing cells.",
     )

@@ -1,4 +1,4 @@
-"""Where the files of a table's images are, when the table does not say all of it. Pure."""
+"""Finds the files of a table's images if the table has only a part of their paths."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from catalog.importers.tables.templates import take_basename
 
 
 class FileFinder:
-    """Finds paths below `folder`. With `anywhere` it knows all names, about 150 bytes for each."""
+    """Finds paths below `folder`. With `anywhere`, all names are in memory (150 bytes for each)."""
 
     def __init__(self, folder: Path, spec: FilesSpec) -> None:
         self._folder = folder
@@ -17,10 +17,10 @@ class FileFinder:
         self._places: dict[str, str | None] = {}
 
     def find(self, name: str) -> str:
-        """The path of the file `name`; where there is none, the path at which it should be.
+        """The path of the file `name`; if it does not exist, the path where it should be.
 
-        Raises `UnsafePath` for a name that leads elsewhere, fits several files or cannot be looked
-        for, `OSError` for folders that cannot be listed.
+        Raises `UnsafePath` for a name that leads out of the folder, matches several files or cannot
+        be looked up, and `OSError` for folders that cannot be listed.
         """
         check_relative_path(name)
         candidates = [name]
@@ -39,7 +39,7 @@ class FileFinder:
             return (self._folder / path).is_file()
         except OSError as error:
             raise UnsafePath(
-                f"The file cannot be looked for ({error.strerror or error}). Mend that and import "
+                f"The file cannot be looked up ({error.strerror or error}). Fix that and import "
                 "again."
             ) from error
 
@@ -49,14 +49,14 @@ class FileFinder:
             if name in places:
                 if (folder := places[name]) is None:
                     raise UnsafePath(
-                        "Several folders have a file of this name. Write the folder into the "
-                        "path, in [files]."
+                        "Several folders have a file of this name. Add the folder to the path in "
+                        "[files]."
                     )
                 return f"{folder}{name}"
         return ""
 
     def _list_places(self) -> dict[str, str | None]:
-        """The folder of each name, None for a name that several folders have."""
+        """The folder of each file name; None if several folders have a file of that name."""
         folders: dict[str, str] = {}
         for path in iter_files(self._folder):
             name = take_basename(path)

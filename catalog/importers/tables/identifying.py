@@ -1,4 +1,4 @@
-"""Which columns, and keys of objects in them, tell who somebody is. Pure."""
+"""Recognises columns, and keys of objects in them, that identify persons."""
 
 import re
 from functools import lru_cache
@@ -27,7 +27,7 @@ _IDENTIFYING = re.compile(
     """,
     re.VERBOSE,
 )
-# Whose names are no people's, as the last word of a key.
+# The last words of keys whose names are not those of people.
 _THING = re.compile(
     r"(?:.* )?(?:categor(?:y|ies)|diagnos[ie]s|stud(?:y|ies)|series|class(?:es)?|anatomy|modality"
     r"|(?:annotation|attribute|box|code|column|concept|dataset|device|disease|file|finding|image"
@@ -37,21 +37,21 @@ _THING = re.compile(
 
 
 def is_identifying(column: str) -> bool:
-    """Whether a column's name says that it identifies people, in any spelling of the name."""
+    """Whether a column identifies people, by any spelling of its name."""
     name = normalize(column).replace(" ", "").removesuffix("dicom")
     return bool(_IDENTIFYING.fullmatch(name))
 
 
 def is_bare_name(column: str) -> bool:
-    """Whether a column is just called `Name`: a file's, a finding's or a person's, nobody knows."""
+    """Whether a column is just called `Name`: that of a file, a finding or a person."""
     return normalize(column) in ("name", "names")
 
 
 @lru_cache(maxsize=1 << 12)
 def is_identifying_within(parent: str, key: str) -> bool:
-    """The same for a key of an object that `parent` holds: `patient`, `name`.
+    """The same for the key of an object in `parent`, such as `name` in `patient`.
 
-    A bare name is taken for a person's unless it is that of a thing: `finding`, `name`.
+    A bare name is regarded as that of a person, unless the parent is a thing such as `finding`.
     """
     if is_bare_name(key):
         return not _THING.fullmatch(normalize(parent))

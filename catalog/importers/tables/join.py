@@ -1,4 +1,4 @@
-"""Tables found by their names, and rows made wider by those of a second table. Pure."""
+"""Finds tables by their names, and joins rows with those of a second table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ _WILD = frozenset("*?[")
 
 
 def find_tables(home: Path, spec: TableSpec) -> list[Table]:
-    """The tables that the first fitting pattern finds below `home`, in the order of their names.
+    """The tables below `home` that the first matching pattern finds, sorted by name.
 
     Raises `SourceError` when there is none, unless it is optional.
     """
@@ -30,7 +30,7 @@ def find_tables(home: Path, spec: TableSpec) -> list[Table]:
 
 
 def _find_paths(home: Path, pattern: str) -> list[str]:
-    """Raises `SourceError` for what is no pattern, and for folders that cannot be looked into."""
+    """Raises `SourceError` for an invalid pattern, and for folders that cannot be read."""
     try:
         if (home / pattern).is_file():
             return [pattern]
@@ -40,18 +40,18 @@ def _find_paths(home: Path, pattern: str) -> list[str]:
                       if found.is_file())  # fmt: skip
     except ValueError as error:
         raise SourceError(
-            f"“{pattern}” is no pattern for a table's path ({error}). Write * for a part of a "
+            f"“{pattern}” is not a pattern for a table's path ({error}). Write * for a part of a "
             "name, and ** only between slashes: **/*.csv."
         ) from error
     except OSError as error:
         raise SourceError(
-            f"“{pattern}” cannot be sought in {home}: {error.strerror or error}. Correct the "
+            f"“{pattern}” cannot be looked up in {home}: {error.strerror or error}. Correct the "
             "table's path in the description."
         ) from error
 
 
 class Join:
-    """A second table, held in memory by key; of rows with the same key the first counts.
+    """A second table, in memory by key; of rows with the same key the first one counts.
 
     Raises `SourceError` when its file is missing, unless it is optional.
     """
@@ -71,7 +71,7 @@ class Join:
         return bool(self._tables)
 
     def load(self) -> Iterator[tuple[str, BadRow]]:
-        """Read it all; hands out the rows that cannot be read, each with its table's path."""
+        """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()
         for table in self._tables:
             get_key = _make_get_key(table, self.spec)
@@ -82,7 +82,7 @@ class Join:
                     self._rows.setdefault(key, row.cells)
 
     def find(self, key: str) -> Cells:
-        """The row of a key; empty cells when there is none."""
+        """The row of a key; empty cells if there is none."""
         return self._rows.get(key) or [""] * len(self.header)
 
 
@@ -92,10 +92,10 @@ def _make_get_key(table: Table, spec: JoinSpec) -> Getter:
 
 
 class WideTable:
-    """A table whose rows are continued by those of the joins.
+    """A table whose rows are extended by those of the joined tables.
 
-    Raises `SourceError` when a joined column has the name of another. Its key may: it says the
-    same. Where an optional join is missing, its columns are empty.
+    Raises `SourceError` if a joined column, other than its key, has the name of another column. The
+    columns of a missing optional table are empty.
     """
 
     def __init__(self, table: Table, joins: list[Join]) -> None:
@@ -126,9 +126,9 @@ class WideTable:
 
     def rows(self) -> Iterator[TableRow | BadRow]:
         rows = self._table.rows()
-        return map(self._widen, rows) if self._joins else rows
+        return map(self._extend, rows) if self._joins else rows
 
-    def _widen(self, row: TableRow | BadRow) -> TableRow | BadRow:
+    def _extend(self, row: TableRow | BadRow) -> TableRow | BadRow:
         if isinstance(row, BadRow):
             return row
         cells = row.cells

@@ -1,4 +1,4 @@
-"""JSON Lines as rows of text, and values of any kind as the text that a CSV would have. Pure."""
+"""Reads JSON Lines as rows of text, and writes any value as the text that a CSV would have."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ MAX_COLUMNS = 10_000
 
 
 def find_keys(lines: Lines, path: str) -> list[str]:
-    """All keys of all objects, in the order in which they come: keys may be missing in some."""
+    """All keys of all objects, in order of their first use; objects may lack some keys."""
     keys: dict[str, None] = {}
     characters = 0
     for line in lines:
@@ -28,8 +28,8 @@ def find_keys(lines: Lines, path: str) -> list[str]:
 
 def too_many_columns(path: str) -> SourceError:
     return SourceError(
-        f"{path} has more than {MAX_COLUMNS:,} columns, or names as long. Is it a table with a row "
-        "an image? Give it one that has only the columns that are needed."
+        f"{path} has more than {MAX_COLUMNS:,} columns, or very long names. Check that it has a "
+        "row for each image, and remove columns that are not needed."
     )
 
 
@@ -44,7 +44,7 @@ def iter_json_lines(lines: Lines, header: tuple[str, ...]) -> Iterator[TableRow 
 
 
 def check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
-    """JSON can spell out, and Parquet can hold, characters that no database stores."""
+    """The row, or a BadRow if it has characters that PostgreSQL cannot store."""
     if flaw := find_flaw("".join(cells)):
         return BadRow(line, "", show(" | ".join(cells)), f"The row has {flaw}.")
     return TableRow(line, cells)
@@ -55,8 +55,8 @@ def _load_object(line: str) -> dict[str, Any] | str:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return f"The line is no JSON: {error}."
-    return found if isinstance(found, dict) else "The line is no JSON object {…}."
+        return f"The line is not JSON: {error}."
+    return found if isinstance(found, dict) else "The line is not a JSON object {…}."
 
 
 def _load_texts(line: str) -> dict[str, str] | str:
@@ -67,11 +67,11 @@ def _load_texts(line: str) -> dict[str, str] | str:
     try:
         return {key.strip(): write_text(value, key) for key, value in found.items()}
     except RecursionError:
-        return "The line holds objects within objects that are too many to read. Make it flatter."
+        return "The line has too many levels of nested objects. Make it flatter."
 
 
 def write_text(value: Any, column: str) -> str:
-    """A value as a CSV would have it; lists and objects as JSON, without what identifies people."""
+    """A value as in a CSV; lists and objects as JSON, without keys that identify people."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -85,9 +85,10 @@ def write_text(value: Any, column: str) -> str:
 
 
 def _drop_identifying(value: Any, parent: str) -> Any:
-    """The value without the keys, at any depth, that tell who somebody is.
+    """The value without keys, at any depth, that identify people.
 
-    Of lists, `parent` is the key that holds them. Pairs are what Parquet's maps are read as.
+    `parent` is the key of the value, also for the items of a list. Pairs are entries of Parquet
+    maps.
     """
     if isinstance(value, dict):
         return {

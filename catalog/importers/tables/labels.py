@@ -1,4 +1,4 @@
-"""Labels in the notations of published tables: separated words, lists, one column a label. Pure."""
+"""Reads labels as published tables have them: separated words, lists, a column for each label."""
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import cached_property
@@ -23,7 +23,7 @@ V = TypeVar("V")
 
 
 class CellError(Exception):
-    """A cell without which the row cannot be taken: its column, its text, and why."""
+    """A cell that makes its row bad: its column, its text, and the reason."""
 
     def __init__(self, column: str, value: str, reason: str) -> None:
         super().__init__(reason)
@@ -31,9 +31,9 @@ class CellError(Exception):
 
 
 class Remembered(dict[K, V], Generic[K, V]):
-    """What `read` makes of a key, remembered: tables say the same few things again and again.
+    """A cache of the results of `read`, as the same cells recur in tables.
 
-    It stops to grow at `MOST` keys, and long keys are not kept, so that memory stays flat.
+    It has at most `MOST` keys and no long ones, so its memory is bounded.
     """
 
     MOST = 1 << 15
@@ -55,7 +55,7 @@ def _measure(key: object) -> int:
 
 
 def fold(text: str) -> str:
-    """What a cell of a label's column says: `1`, `1.0`, `01` are one, and so are `Yes`, `yes`."""
+    """The normal form of a cell of a label: equal for `1`, `1.0`, `01`, and for `Yes`, `yes`."""
     number = parse_number(text).value
     return clean(text).casefold() if number is None else repr(number + 0.0)
 
@@ -137,20 +137,22 @@ class LabelSpec(Section):
 
     @property
     def whole_columns(self) -> list[str]:
-        """The columns that say nothing beside the labels."""
+        """The columns that contain only labels."""
         return [t.whole for t in self.words if t.whole] + [*self.columns]
 
     def read_word(self, word: str) -> str:
-        """The word as it is to be stored; '' for one to be left out. Raises `CellError`."""
+        """The word to be stored; '' if it is ignored. Raises `CellError`."""
         word = clean(word)
         if word.casefold() in self.ignored:
             return ""
         if len(word) > MAX_WORD:
-            raise CellError("", word, f"A label is longer than {MAX_WORD} characters; is it one?")
+            raise CellError(
+                "", word, f"A label is longer than {MAX_WORD} characters. Check the separator."
+            )
         return self.rename.get(word, word)
 
     def read_finding(self, text: str) -> str:
-        """What a cell of a label's column says; '' for nothing. Raises `CellError`."""
+        """The finding of a cell of a label's column; '' if it is empty. Raises `CellError`."""
         value = fold(text)
         if finding := self.meanings.get(value):
             return finding
@@ -158,14 +160,14 @@ class LabelSpec(Section):
             raise CellError(
                 "",
                 text,
-                "The cell says neither positive, uncertain nor negative. Correct it, or add it to "
+                "The cell is neither positive, uncertain nor negative. Correct it, or add it to "
                 "one of these lists in the description.",
             )
         return self.others if value else ""
 
 
 def compile_labels(specs: Iterable[LabelSpec], header: Header) -> Callable[[Cells], Labels]:
-    """A function that reads a row's labels; it raises `CellError` where they cannot be read.
+    """A function that reads a row's labels; it raises `CellError` if they cannot be read.
 
     Raises `SourceError` for columns that the table does not have.
     """
@@ -179,7 +181,7 @@ def compile_labels(specs: Iterable[LabelSpec], header: Header) -> Callable[[Cell
 
 
 def merge_labels(labels: Iterable[LabelRow]) -> Labels:
-    """Each word once: with the stronger finding, and of equal ones the surer or the first."""
+    """Each word once: the strongest finding counts, then the highest confidence, then the first."""
     found: dict[str, LabelRow] = {}
     for label in labels:
         known = found.get(label.word)

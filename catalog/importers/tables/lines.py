@@ -1,4 +1,4 @@
-"""The lines of a text table, decoded one by one: what is wrong with one costs that one. Pure."""
+"""Reads the lines of a text table, decoded one by one, so that an error affects only one row."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 from catalog.importers.rows import SourceError
 
-# Characters of a line, and of a row's lines together. A picture in one line of JSON is longer than
-# any row.
+# The most characters of a row, which may have several lines. A longer one is not a row of a table.
 MAX_LINE = 1 << 24
 MAX_LINES_OF_A_ROW = 20_000
 _SHOWN = 200
 
 
 class TableRow(NamedTuple):
-    """One row: the line on which it begins, from 1 (in Parquet the row), and a text a column."""
+    """One row: the line where it begins, from 1 (in Parquet the row), and its cells as text."""
 
     line: int
     cells: list[str]
@@ -24,9 +23,9 @@ class TableRow(NamedTuple):
 class Lines:
     """The lines of `text`, which decodes with "surrogateescape" and `newline=""`.
 
-    While a reader takes a row, `held` are its lines so far, `number` is the last one's, from 1, and
-    `flaw` what is wrong with them, or ''; `forget` starts the next row. A line that is not in
-    `encoding` is read in `second`, where that is given.
+    While a row is read, `held` are its lines so far, `number` is the number of the last one (from
+    1), and `flaw` says what is wrong with them, or is ''; `forget` starts the next row. A line that
+    is not in `encoding` is decoded with `second`, if that is given.
     """
 
     def __init__(self, text: TextIOWrapper, *, name: str, encoding: str, second: str) -> None:
@@ -51,8 +50,8 @@ class Lines:
             size = len(line) + (size if self.held else 0)
             if size >= MAX_LINE or len(self.held) == MAX_LINES_OF_A_ROW:
                 raise SourceError(
-                    f"{self._name}, line {self.number}: a row does not end. Is this a table, and "
-                    "is every quote closed?"
+                    f"{self._name}, line {self.number}: a row does not end. Check that the file "
+                    "is a table and that every quote is closed."
                 )
             if not line.isascii() or "\0" in line:
                 line = self._mend(line)
@@ -69,7 +68,7 @@ class Lines:
 
 
 def find_flaw(line: str) -> str:
-    """What keeps a line from being stored, with what to do; '' when nothing does."""
+    """Why a line cannot be stored, and what to do; '' if it can."""
     if not _is_text(line):
         return (
             "bytes that are not in the table's encoding. Name it in the description, as in "
@@ -79,7 +78,7 @@ def find_flaw(line: str) -> str:
 
 
 def _is_text(line: str) -> bool:
-    """Whether all of it was decoded: bytes that were not stand as surrogates."""
+    """Whether all of it was decoded; undecoded bytes are surrogates."""
     try:
         line.encode()
     except UnicodeEncodeError:
@@ -88,7 +87,7 @@ def _is_text(line: str) -> bool:
 
 
 def show(text: str, longest: int = _SHOWN) -> str:
-    """The start of a text, fit to be written anywhere: no character of it steers a terminal."""
+    """The start of a text for messages, with control characters escaped."""
     shown = text[:longest].strip().encode(errors="replace").decode()
     if shown.isprintable():
         return shown

@@ -1,7 +1,7 @@
-"""From a row of a table to an image, compiled once a table so that a row costs microseconds. Pure.
+"""Maps a row of a table to an image, by functions that are compiled once for each table.
 
-An optional value that cannot be read, or says more than its field holds, leaves its text in the
-metadata under its column's own name. Columns that tell who somebody is never get there.
+If an optional value cannot be parsed exactly, its text is kept in the metadata under the name of
+its column, unless that column identifies people.
 """
 
 import re
@@ -33,7 +33,7 @@ _URL = re.compile(r"(?:https?|s3|gs)://[^\s<>\"\\^`{|}]+")
 
 
 class Field(NamedTuple):
-    """One optional field: its text, what it reads as, and the columns that keep it when unclear."""
+    """One optional field: its text, its parser, and the columns to keep if it is not exact."""
 
     get: Callable[[Cells], Any]
     read: Callable[[Any], Reading]
@@ -96,7 +96,7 @@ def _name_column(value: Value) -> str:
 
 def _check_id(source_id: str) -> str:
     if not source_id:
-        return "The image has no id. Fill the cell, or take the row out."
+        return "The image has no id. Fill the cell, or remove the row."
     if len(source_id) > MAX_SOURCE_ID:
         return f"The id is longer than {MAX_SOURCE_ID} characters. Choose a shorter column."
     if _CONTROL.search(source_id):
@@ -132,7 +132,7 @@ def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
 
 
 def _compile_age(image: ImageSpec, header: Header) -> Field:
-    """The age as it is given, and where it is not, from the dates."""
+    """The age, from its column or else from the dates."""
     get_age, get_born, get_studied = (
         compile_raw(value, header) for value in (image.age, image.born, image.studied)
     )
@@ -157,7 +157,7 @@ def _compile_age(image: ImageSpec, header: Header) -> Field:
 
 
 def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
-    """The columns whose text is kept when it was not understood."""
+    """The columns whose text is kept if the value is not exact."""
     columns = dict.fromkeys(name for template in value for name in template.columns)
     places = ((name, header.find(name)) for name in columns if not is_identifying(name))
     return tuple((name, index) for name, index in places if index is not None)

@@ -1,4 +1,4 @@
-"""What is kept of a row beside the fields of an image, for `metadata_json`. Pure."""
+"""The metadata of a row: what is kept besides the fields of an image, for `metadata_json`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +16,7 @@ from catalog.importers.tables.templates import Cells, Header, compile_value
 from catalog.importers.tables.toml_section import Value
 
 _LARGEST_INTEGER = 2**53
-# The words that mean nothing are short: longer texts need no look.
+# Words that mean a missing value are short, so longer texts need no check.
 _LONG = 6
 _NOTHING: tuple[object, ...] = ("", [])
 
@@ -24,7 +24,7 @@ Convert = Callable[[str], Any]
 
 
 class MetadataReader:
-    """Reads the metadata of one table's rows. Raises `SourceError` for columns that it lacks."""
+    """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks."""
 
     def __init__(self, description: Description, header: Header) -> None:
         spec, view = description.metadata, description.image.view
@@ -62,7 +62,7 @@ class MetadataReader:
 
 
 class Gatherer:
-    """Takes out of a row what `[many]` gathers: a mapping by column, empty for nothing."""
+    """Reads the columns of a row that `[many]` gathers, by name; empty if there is nothing."""
 
     def __init__(self, description: Description, header: Header) -> None:
         many = description.many
@@ -85,10 +85,10 @@ def _is_told(text: str) -> bool:
 
 
 def _find_others(description: Description, header: Header) -> Iterable[str]:
-    """All columns but those that identify, are left out, or are told whole by a field.
+    """All columns except those that identify people, are excluded, or are a field as a whole.
 
-    A column that is just named `Name` may hold people: it is kept where the description uses it.
-    (The store keeps the words of modality and area that no vocabulary knows.)
+    A column that is just named `Name` may identify people, so it is kept only if the description
+    uses it. (The store keeps unknown words for modality and area.)
     """
     image = description.image
     told = {name for spec in description.labels for name in spec.whole_columns}
@@ -105,7 +105,7 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
 
 
 def _find_used(description: Description) -> set[str]:
-    """The columns that the description names where it does not leave them out."""
+    """The columns that the description uses, other than to exclude them."""
     image, kept = description.image, description.metadata
     given = (getattr(image, name) for name in ImageSpec.model_fields)
     values: list[Value] = [value for value in given if isinstance(value, tuple)]
@@ -124,7 +124,7 @@ def _find_converter(spec: MetadataSpec, name: str) -> Convert | None:
 
 
 def read_number(text: str) -> int | float | str:
-    """The number of a cell for JSON, whole where it is; the text where there is none."""
+    """The number of a cell, an int if it is whole; the text if it is not a number."""
     number = parse_number(text).value
     if number is None:
         return clean(text)
@@ -132,7 +132,7 @@ def read_number(text: str) -> int | float | str:
 
 
 def read_list(text: str) -> list[str] | str:
-    """The items of a cell; the text where it is no list."""
+    """The items of a cell; the text if it is not a list."""
     try:
         return parse_list(text)
     except NotAList:

@@ -1,7 +1,7 @@
-"""Tables as rows of text with line numbers: CSV, TSV, JSON Lines, Parquet, plain or packed.
+"""Reads tables as rows of text with line numbers: CSV, TSV, JSON Lines, Parquet.
 
-CSV, TSV and JSON Lines may be packed with gzip or stand alone in a ZIP; what a file is packed with
-is read from its first bytes, not from its name. Everything streams: memory stays flat. Pure.
+CSV, TSV and JSON Lines may be compressed with gzip or be in a ZIP, which is recognised by the first
+bytes of a file, not by its name. Everything is streamed, so memory does not grow.
 """
 
 import codecs
@@ -82,18 +82,18 @@ class TableFormat(Section):
 
 
 class Table:
-    """A table below `folder`. Raises `SourceError` when it cannot be read, at any time."""
+    """A table below `folder`. All methods raise `SourceError` if it cannot be read."""
 
     def __init__(self, folder: Path, path: str, how: TableFormat) -> None:
         self.path = path
         self._folder, self._how = folder, how
         self._format = how.format or _guess_format(path)
-        with self._watching(), ExitStack() as stack:
+        with self._source_errors(), ExitStack() as stack:
             self.header = self._check_header(self._read_header(stack))
 
     def rows(self) -> Iterator[TableRow | BadRow]:
-        """The rows after the header, each as long as it; rows without any text are left out."""
-        with self._watching(), ExitStack() as stack:
+        """The rows after the header, all of its length, without empty ones."""
+        with self._source_errors(), ExitStack() as stack:
             if self._format == "parquet":
                 yield from _iter_parquet(self._open_parquet(stack))
             elif self._format == "jsonl":
@@ -110,10 +110,10 @@ class Table:
 
     @property
     def num_rows(self) -> int | None:
-        """The number of rows where the file says it (Parquet)."""
+        """The number of rows if the file states it (Parquet)."""
         if self._format != "parquet":
             return None
-        with self._watching(), ExitStack() as stack:
+        with self._source_errors(), ExitStack() as stack:
             return self._open_parquet(stack).metadata.num_rows
 
     # --- The header ---
@@ -127,7 +127,7 @@ class Table:
             return list(self._how.header)
         cells = read_cells(lines, self._delimiter)
         if cells is None:
-            raise SourceError(f"{self.path} is empty: not even a line with the columns' names.")
+            raise SourceError(f"{self.path} is empty. Give a table with a line of column names.")
         if lines.flaw:
             raise SourceError(f"{self.path}, line {lines.number}: the header has {lines.flaw}.")
         return cells
@@ -179,7 +179,7 @@ class Table:
             encoding = "utf-16"
         elif encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
             encoding = "utf-8-sig"
-        # What cannot be decoded is kept apart, so that it costs one row and not the whole table.
+        # Undecodable bytes become surrogates, so that they affect one row and not the whole table.
         return io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
 
     def _open_member(self, archive: zipfile.ZipFile, stack: ExitStack) -> BinaryIO:
@@ -191,7 +191,7 @@ class Table:
         wanted = [self._how.member] if self._how.member else names
         if len(wanted) != 1 or wanted[0] not in names:
             raise SourceError(
-                f"{self.path} holds {len(names)} files ({show(', '.join(names[:5]))}). Name the "
+                f"{self.path} contains {len(names)} files ({show(', '.join(names[:5]))}). Name the "
                 'one that is the table in the description: member = "train.csv".'
             )
         return cast("BinaryIO", stack.enter_context(archive.open(wanted[0])))
@@ -201,8 +201,8 @@ class Table:
         return pq.ParquetFile(raw)
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
-        """Turn what the many readers raise into one sentence that names the file."""
+    def _source_errors(self) -> Iterator[None]:
+        """Turn the exceptions of the readers into a SourceError that names the file."""
         try:
             yield
         except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
@@ -216,12 +216,12 @@ class Table:
         except csv.Error as error:
             raise SourceError(f"{self.path}: the header cannot be read ({error}).") from error
         except pa.ArrowException as error:
-            raise SourceError(f"{self.path} is no readable Parquet file: {error}") from error
+            raise SourceError(f"{self.path} cannot be read as a Parquet file: {error}") from error
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror or error}.") from error
         except (ValueError, OverflowError) as error:
             raise SourceError(
-                f"{self.path} holds a value that cannot be read ({error}). Write that column as "
+                f"{self.path} contains a value that cannot be read ({error}). Write that column as "
                 "text, and import again."
             ) from error
 
@@ -253,5 +253,5 @@ def _read_column(column: Any) -> list[Any]:
     try:
         return cast("list[Any]", column.to_pylist())
     except (ValueError, OverflowError):
-        # Python's times have no nanoseconds, and its years end with 9999; Arrow can write both.
+        # Python has no nanoseconds and no years after 9999; Arrow can write both as text.
         return cast("list[Any]", column.cast(pa.string()).to_pylist())

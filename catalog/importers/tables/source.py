@@ -1,4 +1,4 @@
-"""The source that a `dataset.toml` describes: its tables, row by row, as images."""
+"""The source that a `dataset.toml` describes: images from the rows of tables."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -28,15 +28,15 @@ def open_dataset_toml(
 ) -> "TableSource":
     """The source that the file `path` describes, with its tables found and their columns checked.
 
-    `tables` is where the tables lie when not beside `path`; `files` is where the images' files lie,
-    in place of the folder in the description. Raises `SourceError`, as `rows` does later.
+    `tables` is the folder of the tables if it is not that of `path`; `files` is the folder of the
+    images' files, instead of that in the description. Raises `SourceError`, as `rows` does later.
     """
     description = read_description(path)
     folder = files or description.files.folder
     if folder is not None and not folder.is_dir():
         raise SourceError(
-            f"The folder {folder} is not there. Put the files there, name another one, or take "
-            "folder out of [files] to catalog the table alone."
+            f"The folder {folder} does not exist. Put the files there, name another one, or remove "
+            "folder from [files] to catalog only the table."
         )
     return TableSource(description, tables or path.parent, folder)
 
@@ -51,8 +51,8 @@ class _Compiled:
 class TableSource:
     """One dataset from its tables; images come in the order of their first rows.
 
-    Memory is flat but for joined tables, for files that are sought anywhere, and for several rows
-    an image that do not follow one another: then all images are held (2 KB each) until the end.
+    Memory grows only with joined tables, with files that may be anywhere, and with several rows for
+    an image that are not adjacent: then all images (2 KB each) are in memory until the end.
     """
 
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
@@ -119,13 +119,13 @@ class TableSource:
                 yield image, compiled.gatherer.read(row.cells)
 
     def _name_table(self, row: BadRow, path: str) -> BadRow:
-        """Of several tables, the line alone does not say where."""
+        """Add the table's path to the reason if there are several tables."""
         is_clear = len(self._tables) == 1 and not self._joins
         return row if is_clear else replace(row, reason=f"{path}: {row.reason}")
 
 
 def _complete(entry: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """The entry over the shipped one of the same slug, with the place of its files."""
+    """The entry, completed from the shipped one of the same slug, with the folder of its files."""
     shipped = {each["slug"]: each for each in read_datasets(SHIPPED_DATASETS)}
     complete = {**shipped.get(entry["slug"], {}), **entry}
     if folder is not None:
@@ -140,7 +140,7 @@ _Piece = tuple[ImageRow | BadRow, dict[str, Any]]
 
 
 class _Whole:
-    """An image that is put together from its rows; with one bad row it is not given out."""
+    """An image from several rows; with a bad row among them it is not yielded."""
 
     def __init__(self, piece: _Piece, gather: str) -> None:
         self._row, gathered = piece

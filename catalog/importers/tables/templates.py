@@ -1,7 +1,7 @@
-"""Values put together from a row's columns: `images/{patientid|lower}.jpg`. Pure.
+"""Templates of values from the columns of a row: `images/{patientid|lower}.jpg`.
 
-A template is text with columns in braces; `{{` and `}}` are braces. Behind the column's name may
-stand filters, each after a `|`. Nothing else can be said: no attribute, no format, no code.
+A template is text with columns in braces; `{{` and `}}` are braces. The name of a column may be
+followed by filters, each after a `|`. There is nothing else: no attributes, formats or code.
 """
 
 import re
@@ -33,7 +33,7 @@ def take_basename(text: str) -> str:
 
 
 def take_stem(text: str) -> str:
-    """`a/b.png` → `b`; `.gz` counts with what stands before it."""
+    """`a/b.png` → `b`; `.gz` is removed together with the suffix before it."""
     name = take_basename(text)
     name = name[:-3] if name.lower().endswith(".gz") else name
     return name.rsplit(".", 1)[0] or name
@@ -94,7 +94,7 @@ def _parse_filter(text: str) -> Filter:
 # --- Templates ---
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A column with its filters, or, without a column, text as it stands."""
+    """A column with its filters or, without a column, literal text."""
 
     text: str = ""
     column: str = ""
@@ -112,7 +112,7 @@ class Template:
 
     @property
     def whole(self) -> str:
-        """The column that the template is, with nothing added or taken away; else ''."""
+        """The column if the template is just that column, without filters; else ''."""
         is_one = len(self.parts) == 1 and not self.parts[0].filters
         return self.parts[0].column if is_one else ""
 
@@ -143,14 +143,14 @@ def _parse_column(text: str) -> Part:
 # --- Against a table ---
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where each column stands. When `is_open`, a column that is not there is empty in all rows."""
+    """The position of each column. If `is_open`, a missing column is empty in all rows."""
 
     name: str
     index: Mapping[str, int]
     is_open: bool = False
 
     def find(self, column: str) -> int | None:
-        """Raises `SourceError` for a column that is not there, with the nearest one."""
+        """Raises `SourceError` for a missing column, with the most similar one."""
         if column in self.index or self.is_open:
             return self.index.get(column)
         folded = {name.casefold(): name for name in self.index}
@@ -167,7 +167,7 @@ class Header:
 
 
 def compile_value(templates: tuple[Template, ...], header: Header) -> Getter:
-    """A function that gives the first of the templates that is not empty in a row, or ''.
+    """A function that returns the first template that is not empty in a row, or ''.
 
     A template is empty when one of its columns is. Raises `SourceError` for unknown columns.
     """
@@ -180,7 +180,7 @@ def compile_value(templates: tuple[Template, ...], header: Header) -> Getter:
 
 
 def compile_raw(templates: tuple[Template, ...], header: Header) -> Getter:
-    """The same for a reader that cleans by itself: one whole column comes as it is, and fast."""
+    """The same for callers that clean the text themselves: a single column is returned as it is."""
     if len(templates) == 1 and (column := templates[0].whole):
         index = header.find(column)
         if index is not None:

@@ -113,10 +113,10 @@ class Command(ImportCommand):
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
         super().say_report(report, dry_run=dry_run)
-        if isinstance(self.source, FolderSource) and self.source.left_out:
-            found = self.source.left_out.most_common()
+        if isinstance(self.source, FolderSource) and self.source.skipped:
+            found = self.source.skipped.most_common()
             named = ", ".join(f"{what} ({count:,})" for what, count in found)
-            self.stdout.write(f"  left out: {named}")
+            self.stdout.write(f"  skipped: {named}")
 
 
 def find_description(path: Path) -> Path | None:

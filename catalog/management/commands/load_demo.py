@@ -37,17 +37,17 @@ class Command(BaseCommand):
         self._load_pydicom()
 
     def _load_pydicom(self) -> None:
-        left_out: list[BadRow] = []
+        skipped: list[BadRow] = []
         report = store_images(
             dataset=Dataset.objects.get(slug=pydicom_samples.SLUG),
             rows=pydicom_samples.copy_samples(settings.DATASET_ROOTS[0] / pydicom_samples.SLUG),
             # Many of pydicom's samples are made to be unreadable.
             max_share=1.0,
-            on_reject=left_out.append,
+            on_reject=skipped.append,
         )
         self._say(report)
-        for row in left_out:
-            self.stdout.write(f"  left out: {row.value}: {row.reason}")
+        for row in skipped:
+            self.stdout.write(f"  skipped: {row.value}: {row.reason}")
 
     def _load_phantoms(self) -> None:
         folder = settings.DATASET_ROOTS[0] / phantom_images.SLUG

@@ -37,7 +37,7 @@ class Piece:
 
 
 def clean_text(text: str) -> str:
-    """The text in Unicode form NFKC with plain quotes and single spaces, without unpaired quotes."""
+    """The text in Unicode form NFKC, with plain paired quotes and single spaces."""
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     if clean.count('"') % 2:
         at = clean.rindex('"')

@@ -183,17 +183,17 @@ def test_a_messy_folder_is_read_and_its_bad_files_are_named(tmp_path: Path) -> N
         "normal/escape.png",
         "normal/caf\\udce9.png",
     }
-    assert "not the picture that its name says" in bad["normal/text.jpg"]
+    assert "not a picture, though its name says so" in bad["normal/text.jpg"]
     assert "leads out of the dataset's folder" in bad["normal/escape.png"]
     assert "rename the file" in bad["normal/caf\\udce9.png"]
-    assert source.left_out == {
+    assert source.skipped == {
         ".db files": 1,
         ".txt files": 1,
-        "files without a known ending": 1,
+        "files without a known suffix": 1,
     }
     again = list(source.rows())
     assert again == rows
-    assert sum(source.left_out.values()) == 3, "counted anew"
+    assert sum(source.skipped.values()) == 3, "counted anew"
 
 
 def test_an_id_is_the_path_and_a_very_long_one_stays_unique() -> None:
@@ -283,8 +283,8 @@ def test_what_is_dicom_but_no_image_is_left_out_and_damage_is_reported(tmp_path:
     bad = {row.value: row.reason for row in rows if isinstance(row, BadRow)}
     assert bad.keys() == {"cut.dcm", "no_mark.dcm", "no_pixels.dcm"}
     assert "lacks the mark" in bad["no_mark.dcm"]
-    assert "as if cut short" in bad["cut.dcm"]
-    assert source.left_out == {
+    assert "may be cut short" in bad["cut.dcm"]
+    assert source.skipped == {
         "DICOM objects without an image": 1,
         "DICOM directories": 1,
         ".txt files": 1,
@@ -539,7 +539,7 @@ def test_several_kinds_are_named_with_an_example_and_one_can_be_chosen(tmp_path:
     for kind, path in (("dicom", "scans/IM1"), ("pictures", "shots/a.png"), ("nifti", "v.nii")):
         source = open_it(root, kind=kind)
         assert [row.source_id for row in source.rows()] == [path]
-        assert sum(source.left_out.values()) == 2
+        assert sum(source.skipped.values()) == 2
 
 
 @pytest.mark.parametrize(
@@ -563,7 +563,7 @@ def test_a_folder_without_images_says_what_is_there_and_what_is_expected(
 
 
 def test_a_kind_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UnknownFolder, match=r"holds no DICOM files \(pictures: 1\)"):
+    with pytest.raises(UnknownFolder, match=r"has no DICOM files \(pictures: 1\)"):
         open_it(write_files(tmp_path, {"a.png": make_picture()}), kind="dicom")
 
 

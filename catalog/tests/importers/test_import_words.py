@@ -116,7 +116,7 @@ def test_a_word_with_control_characters_is_no_label(dataset: Dataset, word: str)
     rows = [row("a", labels=(LabelRow(word),)), row("b", labels=(LabelRow("left\u00a0mass"),))]
     store_images(dataset=dataset, rows=rows, on_reject=rejected.append)
     assert [(bad.source_id, bad.column) for bad in rejected] == [("a", "labels")]
-    assert "It holds control characters" in rejected[0].reason
+    assert "It contains control characters" in rejected[0].reason
     assert Label.objects.get().name == "left\u00a0mass"
 
 

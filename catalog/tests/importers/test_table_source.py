@@ -418,8 +418,8 @@ def test_of_alternative_names_the_first_counts_and_of_a_pattern_all(tmp_path: Pa
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("**.csv", r"“\*\*\.csv” is no pattern for a table's path .* \*\*/\*\.csv"),
-        ("x" * 300, "cannot be sought in .*File name too long"),
+        ("**.csv", r"“\*\*\.csv” is not a pattern for a table's path .* \*\*/\*\.csv"),
+        ("x" * 300, "cannot be looked up in .*File name too long"),
     ],
 )
 def test_a_pattern_that_is_none_is_said(tmp_path: Path, pattern: str, message: str) -> None:

@@ -222,8 +222,8 @@ def test_quotes_hold_delimiters_quotes_and_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("1", "The row has 1 cells where the header has 2"),
-        ("1,a,b", "The row has 3 cells where the header has 2"),
+        ("1", "The row has 1 cells, the header has 2"),
+        ("1,a,b", "The row has 3 cells, the header has 2"),
         ("1,a\0b", "NUL characters"),
     ],
 )

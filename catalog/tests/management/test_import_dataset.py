@@ -169,7 +169,7 @@ def test_a_file_that_is_now_unreadable_is_rejected_and_its_image_kept(home: Path
     assert Image.objects.count() == 6
     (rejected,) = read_rejects(home / "my_rays.rejects.csv")
     assert rejected["value"] == "train/Effusion/0.png"
-    assert "not the picture that its name says" in rejected["reason"]
+    assert "not a picture, though its name says so" in rejected["reason"]
 
 
 def test_too_many_bad_files_change_nothing(home: Path) -> None:
@@ -193,7 +193,7 @@ def test_the_list_of_bad_rows_can_lie_elsewhere(home: Path, tmp_path: Path) -> N
     assert not list(home.glob("*.csv"))
 
 
-def test_a_messy_folder_is_imported_and_what_was_left_out_is_said(home: Path) -> None:
+def test_a_messy_folder_is_imported_and_skipped_files_are_reported(home: Path) -> None:
     folder = write_files(
         make_rays(home),
         {
@@ -210,7 +210,7 @@ def test_a_messy_folder_is_imported_and_what_was_left_out_is_said(home: Path) ->
     report = run(folder, "--max-rejected", "2")
 
     assert "6 added, 0 changed, 0 unchanged, 0 removed, 2 rejected" in report
-    assert "left out: .db files (1), .txt files (1)" in report
+    assert "skipped: .db files (1), .txt files (1)" in report
     reasons = {each["value"]: each["reason"] for each in read_rejects(home / "my_rays.rejects.csv")}
     assert "leads out of the dataset's folder" in reasons["train/Effusion/out.png"]
 
@@ -274,7 +274,7 @@ def test_a_bids_tree(home: Path) -> None:
     report = run(folder, "--area", "brain")
 
     assert "brains: 2 added" in report
-    assert "left out: " in report
+    assert "skipped: " in report
     image = Image.objects.get(source_id="sub-01/func/sub-01_task-rest_run-2_bold.nii")
     assert code_of(image.modality) == "mr"
     assert (image.subject_id, image.sex, image.age_years) == ("01", "F", 89)
@@ -378,7 +378,7 @@ def test_a_link_out_of_the_dataset_folders_is_outside(home: Path, tmp_path: Path
         ("empty", (), "it is empty"),
         ("tables", (), ".csv files: 1"),
         ("mixed", (), "--kind"),
-        ("rays", ("--kind", "dicom"), "holds no DICOM files"),
+        ("rays", ("--kind", "dicom"), "has no DICOM files"),
         ("rays", ("--area", "chesst"), "chesst"),
         ("rays", ("--modality", "x-ray"), "x-ray"),
         ("rays", ("--license", "WTF 1.0"), "WTF 1.0"),
