@@ -1,8 +1,8 @@
 """Safe access to the files of a dataset's local copy.
 
-A stored path is text from someone else's table. It is checked when it is stored
-(`check_relative_path`) and never believed when it is used: `open_beneath` walks it one folder at
-a time, so that neither a link nor a folder swapped in between can lead out of the dataset.
+A stored path is untrusted text. It is checked when it is stored (`check_relative_path`) and again
+when it is used: `open_beneath` opens one folder after the other, so that neither a link nor a
+folder that is swapped meanwhile can lead out of the dataset.
 """
 
 import errno
@@ -22,25 +22,25 @@ MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
 READ_SIZE = 1 << 20
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# O_NONBLOCK: opening a FIFO that nobody writes to must return at once.
+# O_NONBLOCK: opening a FIFO without a writer must return at once.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-# What the kernel says of a link under O_NOFOLLOW, and of a link under O_NOFOLLOW|O_DIRECTORY.
+# The errors for a link under O_NOFOLLOW and under O_NOFOLLOW|O_DIRECTORY.
 _MAYBE_A_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _DRIVE = re.compile(r"[A-Za-z]:")
 _PLAIN_ASCII = re.compile(r"[A-Za-z0-9_+=@%~, ()\[\]-][A-Za-z0-9_+=@%~, ()\[\].-]*")
 
 
 class UnsafePath(ValueError):
-    """A path that could leave its dataset, or that does not name a plain file. Says what to do."""
+    """A path that could lead out of its dataset, or is not a file; the message says what to do."""
 
 
 class FileChanged(Exception):
-    """A file was written to while it was read: what was read belongs to no state of it."""
+    """A file was written to while it was read, so the result is of no single state of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What the catalog keeps of a file's content.
+    """What the catalog stores about the content of a file.
 
     `crc32` is the unsigned CRC-32 that ZIP uses; `sha256` is lower-case hexadecimal; `mtime_ns` is
     nanoseconds since 1970.
@@ -53,11 +53,11 @@ class FileFacts:
 
 
 def check_relative_path(path: str) -> str:
-    """Return `path` unchanged when it is a plain relative POSIX path.
+    """Return `path` unchanged if it is a plain relative POSIX path.
 
     Raises `UnsafePath` for an absolute path (POSIX, drive letter or UNC), for backslashes, empty,
-    `.` and `..` parts, control characters, text that is no valid Unicode, and for parts over 255
-    or paths over 1024 bytes of UTF-8.
+    `.` and `..` parts, control characters, invalid Unicode, and for parts over 255 or paths over
+    1024 bytes of UTF-8.
     """
     if not path:
         raise UnsafePath(
@@ -75,7 +75,7 @@ def check_relative_path(path: str) -> str:
 
 def _check_part(path: str, part: str) -> None:
     if len(part) <= MAX_SEGMENT_BYTES and _PLAIN_ASCII.fullmatch(part):
-        return  # nearly every name; spares the slower looks below
+        return  # true for nearly every name, and faster than the checks below
     if part in ("", ".", ".."):
         raise _unsafe(path, f"has the part {part!r}", "write it without empty, '.' and '..' parts")
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in part):
@@ -92,23 +92,22 @@ def _unsafe(path: str, what: str, remedy: str) -> UnsafePath:
 def open_beneath(root: Path, relative: str) -> BinaryIO:
     """Open the regular file `relative` below `root` for reading, and never anything else.
 
-    `root` itself may be a link: it is the operator's own setting. Links inside it are followed as
-    long as they stay inside. The caller closes the file.
+    `root` itself may be a link, as it is set by the operator. Links inside it are followed if they
+    stay inside. The caller closes the file.
 
-    Raises `UnsafePath` for a path that leaves `root` or that is no regular file,
-    `FileNotFoundError` for one that is not there, and other `OSError`s as the system gives them.
+    Raises `UnsafePath` for a path that leads out of `root` or is not a regular file,
+    `FileNotFoundError` for a missing one, and other `OSError`s of the system.
     """
-    with Beneath(root) as files:
+    with BeneathOpener(root) as files:
         return os.fdopen(files.open_fd(relative), "rb")
 
 
-class Beneath:
-    """Opens many files below one root, as safely as `open_beneath` and with less work for each.
+class BeneathOpener:
+    """Opens many files below one root, as safely as `open_beneath` but faster.
 
-    Files mostly come folder by folder, so the folder of the last one is kept open, and the next
-    one in it costs a single system call. It was reached from the root without following a link.
-    `root` is opened with the first file, and need not exist before. Not for several threads at
-    once. Close it, or use it as a context manager.
+    The folder of the last file stays open, so the next file in it costs a single system call. That
+    folder was reached from the root without following a link. `root` is opened with the first
+    file, and need not exist before. Not thread-safe. Close it, or use it as a context manager.
     """
 
     def __init__(self, root: Path) -> None:
@@ -117,14 +116,14 @@ class Beneath:
         self._folder: int | None = None
         self._prefix: str | None = None
 
-    def __enter__(self) -> "Beneath":
+    def __enter__(self) -> "BeneathOpener":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close what is held open. The next `open_fd` starts anew."""
+        """Close all folders. The next `open_fd` opens them again."""
         self._leave_folder()
         home, self._home = self._home, None
         if home is not None:
@@ -133,9 +132,9 @@ class Beneath:
     def open_fd(self, relative: str) -> int:
         """A new descriptor of the file `relative`, which the caller closes.
 
-        Raises what `open_beneath` raises, with one difference: in a folder that is open already,
-        anything but a link is opened, without waiting for it. The caller looks with `fstat`
-        whether it is a regular file, and uses nothing else.
+        Raises as `open_beneath`, with one difference: in a folder that is already open, anything
+        except a link is opened, without blocking. The caller must check with `fstat` that it is a
+        regular file.
         """
         prefix, _, name = relative.rpartition("/")
         if (
@@ -146,7 +145,7 @@ class Beneath:
             try:
                 return os.open(name, _FILE_FLAGS, dir_fd=self._folder)
             except OSError:
-                # Perhaps another folder has the name by now: walk there again to see.
+                # Another folder may have this name now, so start from the root again.
                 self.close()
         check_relative_path(relative)
         try:
@@ -163,7 +162,7 @@ class Beneath:
         if self._home is None:
             self._home = os.open(self._root, _FOLDER_FLAGS)
         self._folder = _walk(self._home, prefix.split("/") if prefix else [])
-        # Only if no name of a legal length can make the path too long: `open_fd` relies on it.
+        # Only if no valid name can make the path too long, which `open_fd` relies on.
         if len(os.fsencode(prefix)) + 1 + MAX_SEGMENT_BYTES <= MAX_PATH_BYTES:
             self._prefix = prefix
         return self._folder
@@ -175,7 +174,7 @@ class Beneath:
 
 
 def _walk(home: int, parts: list[str]) -> int:
-    """A new descriptor of the folder below `home`. Raises ELOOP or ENOTDIR at any link."""
+    """A new descriptor of the folder below `home`; raises ELOOP or ENOTDIR at a link."""
     folder = os.dup(home)
     try:
         for part in parts:
@@ -205,14 +204,14 @@ def _open_last(folder: int, name: str, relative: str) -> int:
 
 
 def _not_a_file(relative: str) -> UnsafePath:
-    return _unsafe(relative, "is not a regular file", "name a file, or take it off the list")
+    return _unsafe(relative, "is not a regular file", "name a file, or remove it from the list")
 
 
 def _open_linked(root: Path, relative: str) -> int:
-    """Open a path that has a link in it, when all of it resolves to a place inside `root`.
+    """Open a path that contains a link, if it resolves to a path inside `root`.
 
-    The resolved path is walked again without following links: one that is swapped in meanwhile
-    makes the walk fail instead of leading elsewhere.
+    The resolved path is opened again without following links, so that a link that is swapped in
+    meanwhile makes it fail.
     """
     home = os.path.realpath(root, strict=True)
     target = _resolve(home, relative)
@@ -221,7 +220,7 @@ def _open_linked(root: Path, relative: str) -> int:
         raise _unsafe(relative, what, "copy the file into the folder")
     prefix, _, name = os.path.relpath(target, home).rpartition("/")
     try:
-        with Beneath(Path(home)) as files:
+        with BeneathOpener(Path(home)) as files:
             return _open_last(files._enter_folder(prefix), name, relative)
     except OSError as error:
         if error.errno in _MAYBE_A_LINK:
@@ -249,9 +248,9 @@ def _swapped(relative: str) -> UnsafePath:
 
 
 def read_facts(file: BinaryIO) -> FileFacts:
-    """Read `file`, a real file on disk, once from its start, and return its `FileFacts`.
+    """Read `file`, a file on disk, once from its start, and return its `FileFacts`.
 
-    Raises `FileChanged` when its size or time changed meanwhile, and `OSError` from reading.
+    Raises `FileChanged` if its size or time changed meanwhile, and `OSError`.
     """
     before = os.fstat(file.fileno())
     file.seek(0)
@@ -276,9 +275,9 @@ def _mark(status: os.stat_result) -> tuple[int, int]:
 def iter_files(root: Path) -> Iterator[str]:
     """Yield the relative POSIX path of every regular file below `root`, sorted by code point.
 
-    Names that begin with a dot are left out, folders with all that is in them. A link to a file is
-    yielded (`open_beneath` decides whether it may be followed), a link to a folder is not entered.
-    Raises `OSError` for a folder that cannot be listed, rather than leaving it out unseen.
+    Files and folders whose names begin with a dot are ignored. A link to a file is yielded
+    (`open_beneath` decides whether to follow it), a link to a folder is not entered. Raises
+    `OSError` for a folder that cannot be listed.
     """
     waiting = _list_folder(root, "")
     while waiting:

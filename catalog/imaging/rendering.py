@@ -1,7 +1,7 @@
-"""Small pictures of catalog images for pages: PNG, JPEG, TIFF, DICOM and the like as WebP.
+"""Renders previews of images for pages: PNG, JPEG, TIFF, DICOM and others as WebP.
 
-What a file is, its bytes tell and not its name. Nothing of the file but its pixels goes into the
-preview: no EXIF, no comments, no color profile.
+The format is recognised by the content of a file, not by its name. A preview contains only pixels:
+no EXIF data, no comments, no colour profile.
 """
 
 import io
@@ -17,7 +17,7 @@ from catalog.imaging.windowing import apply_curve, find_range, fit_within, stret
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 CONTENT_TYPE = "image/webp"
-# What Pillow may open here; its other plugins parse formats that no dataset uses.
+# The formats that Pillow may open here; no dataset uses the others.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _DICOM_MARK = b"DICM"
 _DICOM_MARK_AT = 128
@@ -26,7 +26,7 @@ _BACKGROUND = (24, 24, 24)
 
 
 class CannotRender(Exception):
-    """No preview can be made; `reason` says why, in plain words."""
+    """No preview can be made; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class CannotRender(Exception):
 def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> bytes:
     """The image in `file` (seekable, binary) as WebP, its longest edge at most `max_edge` pixels.
 
-    `name` is only for the message of an error. Raises `CannotRender`.
+    `name` is only used in error messages. Raises `CannotRender`.
     """
     picture = _render_dicom(file, max_edge) if _is_dicom(file) else _open(file, name, max_edge)
     out = io.BytesIO()
@@ -61,7 +61,7 @@ def _render_dicom(file: BinaryIO, max_edge: int) -> Image.Image:
 def _open(file: BinaryIO, name: str, max_edge: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            # Our own limit on pixels below takes the place of Pillow's warning.
+            # The limit on pixels below replaces Pillow's warning.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as picture:
                 return _shrink(picture, max_edge)
@@ -76,21 +76,21 @@ def _shrink(picture: Image.Image, max_edge: int) -> Image.Image:
     if picture.mode in _WIDE_MODES:
         return fit_within(_spread(picture), max_edge)
     if picture.format == "JPEG":
-        # The decoder itself can skip most of a large photograph.
+        # Lets the decoder skip most of a large photograph.
         picture.draft(None, (max_edge, max_edge))
     upright = ImageOps.exif_transpose(picture)
     return fit_within(_flatten(upright), max_edge)
 
 
 def _spread(picture: Image.Image) -> Image.Image:
-    """More than 8 bits of grey: show the range that the values take."""
+    """Map grey of more than 8 bits to the range of its values."""
     values = np.asarray(picture)
     low, high = find_range(values)
     return Image.fromarray(apply_curve(values, lambda part: stretch(part, low, high)), "L")
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
-    """Grey or color without transparency, on a dark ground as radiographs have."""
+    """Grey or colour without transparency, on a dark background like that of radiographs."""
     if picture.mode in ("L", "1"):
         return picture.convert("L")
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:

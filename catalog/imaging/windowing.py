@@ -1,4 +1,4 @@
-"""From measured values to the 256 grey levels of a preview."""
+"""Windowing: maps measured values to the 256 grey levels of a preview."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 SAMPLE_SIZE = 250_000  # values that percentiles are taken from
-CHUNK = 1 << 20  # values that are mapped at once, so that memory stays flat
+CHUNK = 1 << 20  # values that are mapped at once, which bounds the memory
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -14,8 +14,9 @@ Curve = Callable[[np.ndarray], np.ndarray]
 def find_range(values: np.ndarray) -> tuple[float, float]:
     """Return the (low, high) that a picture of `values` (any shape, any real dtype) should span.
 
-    The 0.5th and 99.5th percentile, so that a hot pixel or a burnt-in mark does not darken the
-    rest; the extremes where these coincide, as in sparse masks. NaN and infinities do not count.
+    These are the 0.5th and 99.5th percentiles, so that a hot pixel or a burnt-in mark does not
+    darken the rest; or the extremes if these are equal, as in sparse masks. NaN and infinities are
+    ignored.
     """
     flat = values.ravel()
     sample = flat[:: max(1, flat.size // SAMPLE_SIZE)].astype(np.float64)
@@ -29,9 +30,9 @@ def find_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Map `low` to 0 and `high` to 255, evenly between and clipped beyond; uint8, same shape.
+    """Map `low` to 0 and `high` to 255, linearly and clipped; uint8, same shape.
 
-    A range without extent gives black; NaN gives black.
+    An empty range gives black; NaN gives black.
     """
     if not high > low:
         return np.zeros(values.shape, np.uint8)
@@ -45,10 +46,10 @@ def to_grey(fractions: np.ndarray) -> np.ndarray:
 
 
 def apply_curve(values: np.ndarray, curve: Curve) -> np.ndarray:
-    """Return `curve(values)` as uint8 in little memory; `curve` works value by value.
+    """Return `curve(values)` as uint8 in bounded memory; `curve` maps single values.
 
-    Integers of up to 16 bits take few different values: the curve is evaluated once for each of
-    those and looked up, which is several times faster than evaluating it for every pixel.
+    Integers of up to 16 bits have few distinct values: the curve is evaluated once for each of
+    them and looked up, which is several times faster than evaluating it for every pixel.
     """
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         first = int(values.min())
@@ -68,8 +69,8 @@ def _tabulate(curve: Curve, first: int, last: int) -> Curve:
 def fit_within(image: Image.Image, max_edge: int, *, pixel_aspect: float = 1.0) -> Image.Image:
     """Return `image` with its longest edge at most `max_edge` pixels; never enlarged.
 
-    `pixel_aspect` is the height of a pixel over its width. Where pixels are not square the edge
-    along their short side is shrunk, so that shapes come out as they are.
+    `pixel_aspect` is the height of a pixel divided by its width. If pixels are not square, the
+    image is shrunk along their short side, so that shapes are not distorted.
     """
     width, height = float(image.width), float(image.height)
     if pixel_aspect > 1:

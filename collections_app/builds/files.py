@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
 from catalog.copy_text import unescape_field
-from catalog.imaging.paths import Beneath
+from catalog.imaging.paths import BeneathOpener
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, check_entry
@@ -42,7 +42,7 @@ class _EntryMaker:
     def __init__(self, collection: Collection) -> None:
         self._prefix = f"{collection.slug}/"
         self._dataset_id = ""
-        self._folder: Beneath | None = None
+        self._folder: BeneathOpener | None = None
         self._open: Callable[[str], int] = self._open_first
 
     def __enter__(self) -> "_EntryMaker":
@@ -76,7 +76,7 @@ class _EntryMaker:
         """Only an opening may fail: what is wrong with the folder is wrong with each file."""
         if self._folder is None:
             root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
-            self._folder = Beneath(root)
+            self._folder = BeneathOpener(root)
             self._open = self._folder.open_fd
         return self._folder.open_fd(path)
 

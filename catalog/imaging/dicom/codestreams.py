@@ -1,6 +1,6 @@
-"""How large an image a compressed frame claims to be, read before any decoder sees it.
+"""Reads the size that a compressed frame states, before it is given to a decoder.
 
-The DICOM header may promise 10×10 pixels while the frame inside asks a decoder for 60,000×60,000.
+The DICOM header may state 10×10 pixels while the frame makes a decoder allocate 60,000×60,000.
 """
 
 from pydicom import uid
@@ -8,8 +8,8 @@ from pydicom import uid
 # Start-of-frame markers of JPEG (ITU-T T.81 table B.1) and JPEG-LS (ITU-T T.87 C.1).
 _FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})  # no length follows these
-# JPEG 2000 (ITU-T T.800): a codestream begins with SOC and SIZ (A.4.1, A.5.1). Where a whole JP2
-# file was stored it is in a box after others; a box has a length of 4 bytes, then its type (I.4).
+# JPEG 2000 (ITU-T T.800): a codestream begins with SOC and SIZ (A.4.1, A.5.1). In a stored JP2 file
+# it is in one of several boxes; a box begins with its length in 4 bytes, then its type (I.4).
 _CODESTREAM_START = b"\xff\x4f\xff\x51"
 _FILE_START = b"\x00\x00\x00\x0cjP  "
 _BOX_HEADER = 8
@@ -19,8 +19,8 @@ _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 def read_frame_size(frame: bytes, transfer_syntax: str) -> tuple[int, int] | None:
     """Return (width, height) in pixels as `frame` itself states them.
 
-    None for transfer syntaxes whose decoders go by the DICOM header alone. (0, 0) where the frame
-    should state its size and does not.
+    None for transfer syntaxes whose decoders use only the DICOM header. (0, 0) if the frame should
+    state its size but does not.
     """
     if transfer_syntax in (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes):
         return _read_jpeg_size(frame)
@@ -53,9 +53,9 @@ def _read_jpeg_2000_size(frame: bytes) -> tuple[int, int]:
 
 
 def _find_codestream(frame: bytes) -> int:
-    """Where the codestream begins; past the end where the boxes before it are damaged.
+    """The offset of the codestream; beyond the end if the boxes before it are damaged.
 
-    pydicom follows these boxes too, and would follow one of length 0 for ever.
+    pydicom reads these boxes too, and would loop for ever at one of length 0.
     """
     if not frame.startswith(_FILE_START):
         return 0

@@ -1,4 +1,4 @@
-"""How stored values of a greyscale DICOM frame are to be seen (PS3.3 C.11, C.7.6.16)."""
+"""The display of a greyscale DICOM frame: LUTs and windows (PS3.3 C.11, C.7.6.16)."""
 
 import math
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ FRAME_MACROS = (
     "PixelMeasuresSequence",
 )
 
-_NEARLY = 8  # grey levels from black or white that nobody sees
+_NEARLY = 8  # grey levels that are indistinguishable from black or white
 
 
 class FrameTags:
-    """The elements that hold for one frame: its own, then those all frames share, then the rest."""
+    """The elements of one frame: its own, then those shared by all frames, then the others."""
 
     def __init__(self, header: Dataset, index: int) -> None:
         self.header = header
         self.places = [*_iter_macros(header, index), header]
 
     def numbers(self, keyword: str) -> list[float]:
-        """The finite values of a numeric element; empty when it is absent or not all numbers."""
+        """The values of a numeric element; empty if it is absent or not all numbers."""
         for place in self.places:
             if (value := read_value(place, keyword)) is not None:
                 return _to_numbers(value)
@@ -71,7 +71,7 @@ def _to_numbers(value: Any) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A DICOM LUT (PS3.3 C.11.1.1): `first` has the first level; beyond the ends hold the ends."""
+    """A DICOM LUT (PS3.3 C.11.1.1): `first` is the first input value; others are clamped."""
 
     first: int
     levels: np.ndarray
@@ -84,7 +84,7 @@ class LookupTable:
 
 
 def read_lookup_table(item: Dataset | None, *, little_endian: bool) -> LookupTable | None:
-    """The table of a LUT sequence's item; None when there is none or it makes no sense."""
+    """The table of an item of a LUT sequence; None if there is none or it is invalid."""
     if item is None:
         return None
     descriptor = _to_numbers(read_value(item, "LUTDescriptor") or [])
@@ -108,9 +108,9 @@ def _to_levels(data: Any, count: int, little_endian: bool) -> np.ndarray:
 def make_curve(tags: FrameTags, stored: np.ndarray, *, little_endian: bool) -> Curve:
     """Return the function from stored values to grey levels, 0 black and 255 white.
 
-    `stored` is the frame as it was decoded, of any real dtype: its own range is shown where the
-    file gives no window, or one in which all of the frame is black or white. MONOCHROME1, in which
-    low values are bright, is turned round.
+    `stored` is the decoded frame, of any real dtype. Its own range is used if the file gives no
+    window, or one in which the whole frame is black or white. MONOCHROME1, in which low values are
+    bright, is inverted.
     """
     modality = _read_modality(tags, little_endian)
     shade = _read_voi(tags, little_endian)
@@ -145,7 +145,7 @@ def _read_modality(tags: FrameTags, little_endian: bool) -> Curve:
 
 
 def _read_voi(tags: FrameTags, little_endian: bool) -> Curve | None:
-    """What the file itself wants shown (PS3.3 C.11.2): its first LUT, else its first window."""
+    """The first VOI LUT of the file, else its first window (PS3.3 C.11.2); None without one."""
     table = read_lookup_table(tags.item("VOILUTSequence"), little_endian=little_endian)
     if table is not None:
         return lambda values: to_grey(table(values) / table.top)
@@ -169,7 +169,7 @@ def make_window(center: float, width: float, function: str) -> Curve:
 
 
 def _drop_padding(tags: FrameTags, stored: np.ndarray) -> np.ndarray:
-    """The values that are image, without what was put around it (PS3.3 C.7.5.1.1.2)."""
+    """The values without padding (PS3.3 C.7.5.1.1.2)."""
     padding = tags.number("PixelPaddingValue")
     if padding is None:
         return stored

@@ -33,12 +33,12 @@ def decode(frame: bytes, size: list[int], syntax: str, photometric: str, pixel: 
     pixels = image.GetBuffer()
     if pixels is None:
         raise ValueError("GDCM cannot decode this frame.")
-    # The binding hands bytes out as text, undecodable ones as surrogates.
+    # The binding returns bytes as text, with undecodable ones as surrogates.
     return pixels.encode("utf-8", "surrogateescape")
 
 
 def wrap(frame: bytes) -> gdcm.DataElement:
-    """The frame as the Pixel Data element that GDCM wants to see."""
+    """The frame as a Pixel Data element, as GDCM needs it."""
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()
@@ -49,7 +49,7 @@ def wrap(frame: bytes) -> gdcm.DataElement:
 
 
 def main() -> None:
-    """Decode what stdin brings, within limits of memory and time."""
+    """Decode the frame from stdin, with limits on memory and time."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

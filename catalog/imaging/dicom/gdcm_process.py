@@ -1,8 +1,8 @@
-"""GDCM as a pydicom decoder plugin that works in a process of its own.
+"""GDCM as a pydicom decoder plugin that runs in a separate process.
 
-Of the decoders at hand only GDCM reads lossless JPEG, JPEG-LS and JPEG of 12 bits. It aborts the
-process on some damaged frames, which must not take the web server along; and pydicom's own plugin
-refuses 12 bits, which GDCM decodes well. Starting the process costs some 60 ms a frame.
+Of the available decoders only GDCM reads lossless JPEG, JPEG-LS and JPEG of 12 bits. It aborts its
+process on some damaged frames, which must not end the web server. pydicom's own plugin refuses 12
+bits, which GDCM decodes correctly. Starting the process costs about 60 ms for each frame.
 
 The names `DECODER_DEPENDENCIES` and `is_available` are what pydicom looks for in a plugin.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from pydicom import uid
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
-PLUGIN = "gdcm-apart"
+PLUGIN = "gdcm-process"
 TIMEOUT_SECONDS = 60
 CHILD = Path(__file__).with_name("gdcm_child.py")
 DECODER_DEPENDENCIES = dict.fromkeys(
@@ -31,12 +31,12 @@ DECODER_DEPENDENCIES = dict.fromkeys(
 
 
 def is_available(transfer_syntax: str) -> bool:
-    """Whether this plugin decodes `transfer_syntax`; pydicom asks."""
+    """Whether this plugin decodes `transfer_syntax`; called by pydicom."""
     return transfer_syntax in DECODER_DEPENDENCIES
 
 
 def register() -> None:
-    """Make the plugin known to pydicom, once in a process."""
+    """Register the plugin with pydicom, once in a process."""
     for syntax in DECODER_DEPENDENCIES:
         decoder = get_decoder(syntax)
         if PLUGIN not in decoder.available_plugins:
@@ -44,7 +44,7 @@ def register() -> None:
 
 
 def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one compressed frame to little-endian samples, color by pixel.
+    """Decode one compressed frame to little-endian samples, colour by pixel.
 
     Raises `ValueError` for a frame that cannot be decoded and `subprocess.TimeoutExpired` for one
     that takes over a minute.
@@ -62,7 +62,7 @@ def decode_frame(frame: bytes, runner: DecodeRunner) -> bytes:
 
 
 def _describe(runner: DecodeRunner) -> dict[str, object]:
-    """What GDCM has to know. Where the frame tells its own depth, that overrules the header."""
+    """The properties that GDCM needs. A depth stated by the frame overrides the header."""
     stored = runner.bits_stored
     if runner.transfer_syntax in uid.JPEGLSTransferSyntaxes:
         stored = runner.get_option("jls_precision", stored)
@@ -79,7 +79,7 @@ def _describe(runner: DecodeRunner) -> dict[str, object]:
 
 
 def _check_jpeg_ls(runner: DecodeRunner, stored: int) -> None:
-    """Refuse what GDCM decodes to wrong values, by pydicom's experience with it."""
+    """Refuse frames that GDCM decodes to wrong values, as known from pydicom."""
     near_signed = runner.transfer_syntax == uid.JPEGLSNearLossless and runner.pixel_representation
     if stored in (6, 7) or (near_signed and stored < 8):
         raise ValueError(f"JPEG-LS of {stored} bits cannot be decoded reliably.")

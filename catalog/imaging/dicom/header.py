@@ -1,7 +1,7 @@
-"""What the catalog learns from a DICOM file: a fixed list of technical facts, and a picture.
+"""Reads a DICOM file: a fixed list of technical elements of its header, and its picture.
 
-Keywords and value representations: DICOM PS3.6 and PS3.5 6.2. The allow-list is the privacy rule:
-names, dates, places, free text and private elements are not read at all, so they cannot leak.
+Keywords and value representations: DICOM PS3.6 and PS3.5 6.2. The list protects privacy: names,
+dates, places, free text and private elements are not read at all, so they cannot leak.
 """
 
 import math
@@ -63,7 +63,7 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class DicomHeader:
-    """The facts of one DICOM file, as its header gives them; '' or None where it gives none.
+    """The facts in the header of one DICOM file; '' or None if it does not state one.
 
     `subject_id` is PatientID: in a published, de-identified dataset it is the pseudonym that keeps
     one subject's images together. `metadata` is safe to store as JSON.
@@ -87,16 +87,16 @@ class DicomHeader:
 
 
 def read_header(file: BinaryIO) -> DicomHeader:
-    """Read the header of the DICOM file `file` (seekable, in binary mode), pixels left alone.
+    """Read the header of the DICOM file `file` (seekable, in binary mode), without its pixels.
 
     Raises `NotReadable` when it is not a DICOM file, is cut short, or is not one object (a
-    DICOMDIR has no SOP class). A single element that does not follow the standard is left out.
+    DICOMDIR has no SOP class). A single invalid element is ignored.
     """
     keywords = (*_OTHER_KEYWORDS, *METADATA_KEYWORDS)
     stream = open_dicom(file, keywords, max_value=MAX_HEADER_VALUE)
     with plain_reasons("The DICOM header cannot be read"):
         if not _read_uid(stream.header, "SOPClassUID"):
-            raise NotReadable("The file holds no DICOM object: its SOP class is missing.")
+            raise NotReadable("The file contains no DICOM object: its SOP class is missing.")
         return _make_header(stream)
 
 
@@ -136,7 +136,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
 
 
 def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
-    """The allow-listed elements, and those of sex and age that could not be understood, raw."""
+    """The listed elements, and the raw values of sex and age if they were not understood."""
     header = stream.header
     found = {word: _clean(read_value(header, word)) for word in METADATA_KEYWORDS}
     found["TransferSyntaxUID"] = _clean(stream.transfer_syntax.name)
@@ -171,9 +171,9 @@ def _parse_sex(text: str) -> str:
 
 
 def _parse_age(text: str) -> float | None:
-    """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`), a unit may be missing.
+    """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`); the unit is optional.
 
-    None for other text and for ages that nobody reaches, such as the 999Y of some anonymizers.
+    None for other text and for ages over MAX_AGE_YEARS, such as the 999Y of some anonymisers.
     """
     found = _AGE.fullmatch(text.replace(" ", "").upper())
     if not found:
@@ -183,7 +183,7 @@ def _parse_age(text: str) -> float | None:
 
 
 def _clean(value: Any) -> MetadataValue | None:
-    """`value` as JSON can hold it: no NaN, no control characters, bounded, plain types."""
+    """`value` for JSON: plain types of bounded size, without NaN and control characters."""
     if isinstance(value, str):
         printable = "".join(c for c in value[: MAX_ITEMS * MAX_TEXT] if c.isprintable())
         return printable.strip()[:MAX_TEXT]

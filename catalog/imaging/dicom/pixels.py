@@ -1,4 +1,4 @@
-"""One frame of a DICOM file as a picture: decoded within bounds, then shown as the file asks.
+"""Renders one frame of a DICOM file: decodes it within limits and applies its display rules.
 
 The order is that of PS3.4 N.2: stored values → modality LUT or rescale → VOI LUT or window →
 greyscale polarity; colour goes to RGB.
@@ -52,7 +52,7 @@ gdcm_process.register()
 def render_stream(stream: DicomStream, *, max_edge: int) -> Image.Image:
     """Render the middle frame: mode L or RGB, longest edge at most `max_edge`, never enlarged.
 
-    Raises `NotReadable` for what has no pixels or too many, and whatever the decoders raise.
+    Raises `NotReadable` if there are no pixels or too many, and the errors of the decoders.
     """
     if stream.pixels is None or stream.pixels.length == 0:
         raise NotReadable("The file has no pixel data.")
@@ -65,17 +65,18 @@ def render_stream(stream: DicomStream, *, max_edge: int) -> Image.Image:
 
 
 def _read_options(stream: DicomStream, pixels: PixelElement) -> dict[str, Any]:
-    """What pydicom's decoders have to know, checked before anything of that size is made."""
+    """The options for pydicom's decoders, checked before memory of that size is allocated."""
     header = stream.header
     if "NumberOfFrames" in header and not isinstance(read_value(header, "NumberOfFrames"), int):
         del header.NumberOfFrames
     options = as_pixel_options(header, pixel_vr=pixels.vr, pixel_keyword=pixels.keyword)
     rows, columns = int(options.get("rows") or 0), int(options.get("columns") or 0)
     if not rows * columns:
-        raise NotReadable("The header gives the image no rows or no columns.")
+        raise NotReadable("The header states no rows or no columns.")
     _check_size(columns, rows)
-    if not 1 <= int(options.get("samples_per_pixel") or 1) <= 4:
-        raise NotReadable(f"It has {options['samples_per_pixel']} samples a pixel; at most 4 fit.")
+    samples = int(options.get("samples_per_pixel") or 1)
+    if not 1 <= samples <= 4:
+        raise NotReadable(f"The image has {samples} samples per pixel (limit: 4).")
     return options
 
 
@@ -86,7 +87,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _find_middle(pixels: PixelElement, options: dict[str, Any]) -> int:
-    """The index of the middle frame, of those that are really there where that can be told."""
+    """The index of the middle frame of those that the file really has, as far as known."""
     frames = max(1, int(options["number_of_frames"]))
     if pixels.length == UNDEFINED_LENGTH:
         return frames // 2
@@ -96,7 +97,7 @@ def _find_middle(pixels: PixelElement, options: dict[str, Any]) -> int:
         bits = bits * 2 // 3  # two pixels share their chroma
     present = pixels.length * 8 // bits
     if not present:
-        raise NotReadable("The file is cut short: its pixel data hold less than one frame.")
+        raise NotReadable("The file is cut short: its pixel data are less than one frame.")
     return min(frames, present) // 2
 
 
@@ -106,8 +107,8 @@ def _decode(
     """Frame `index` as (rows, columns) or (rows, columns, samples), in the machine's byte order."""
     syntax = stream.transfer_syntax
     if pixels.length != UNDEFINED_LENGTH and syntax.is_encapsulated:
-        # Compressed data always have undefined length (PS3.5 A.4): this was decompressed by
-        # software that left the old transfer syntax in place.
+        # Compressed data always have undefined length (PS3.5 A.4), so the data were decompressed by
+        # software that did not change the transfer syntax.
         syntax = uid.ExplicitVRLittleEndian
     if syntax.is_encapsulated:
         _check_frame(stream, pixels, options, index)
@@ -121,9 +122,9 @@ def _decode(
 
 
 def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
-    """The one decoder to use: what damaged frames cannot make it end this process.
+    """The decoder to use: one that does not end this process on damaged frames.
 
-    Left to itself pydicom would try GDCM first (which aborts) and a RLE decoder that panics.
+    By default pydicom tries GDCM first (which aborts) and an RLE decoder that panics.
     """
     if not syntax.is_encapsulated:
         return ""
@@ -137,7 +138,7 @@ def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
 def _check_frame(
     stream: DicomStream, pixels: PixelElement, options: dict[str, Any], index: int
 ) -> None:
-    """Refuse a compressed frame that would unpack to more than the header promises to be sane."""
+    """Refuse a compressed frame that would be decoded to too many pixels."""
     stream.body.seek(pixels.offset)
     frame = get_frame(
         stream.body,
@@ -147,7 +148,7 @@ def _check_frame(
     )
     size = read_frame_size(frame, stream.transfer_syntax)
     if size == (0, 0):
-        raise NotReadable("The compressed frame is damaged: it does not say how large it is.")
+        raise NotReadable("The compressed frame is damaged: it does not state its size.")
     if size is not None:
         _check_size(*size)
 
@@ -175,7 +176,7 @@ def _narrow(colors: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _read_aspect(tags: FrameTags) -> float:
-    """Height of a pixel over its width (both are given vertical first, PS3.3 10.7.1.3, C.7.6.3)."""
+    """Height of a pixel divided by its width (vertical first, PS3.3 10.7.1.3, C.7.6.3)."""
     for keyword in _SPACINGS:
         pair = tags.numbers(keyword)
         if len(pair) == 2 and min(pair) > 0 and max(pair) / min(pair) < _SANE_ASPECT:

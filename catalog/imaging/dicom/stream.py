@@ -1,8 +1,8 @@
-"""DICOM files, parsed within bounds: only the elements asked for, and never further than the file.
+"""Parses DICOM files within limits: only the requested elements, and never beyond the file.
 
 File format: DICOM PS3.10 (preamble, file meta information) and PS3.5 (encodings). pydicom does the
-parsing; what is added here is distrust: lengths are checked against the file before anything is
-read, inflating is limited, and whatever pydicom raises on hostile bytes becomes `NotReadable`.
+parsing. This module adds protection: lengths are checked against the file before anything is read,
+inflating is limited, and exceptions of pydicom on malformed bytes become `NotReadable`.
 """
 
 import io
@@ -28,7 +28,7 @@ PIXEL_KEYWORDS = {
 
 
 class NotReadable(Exception):
-    """A file that is no DICOM file, or a damaged or unsupported one; `reason` says it plainly."""
+    """A file that is not DICOM, or is damaged or not supported; `reason` is for users."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class NotReadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PixelElement:
-    """Where the pixel data are: `length` in bytes, or `UNDEFINED_LENGTH` when encapsulated."""
+    """The position of the pixel data; `length` is `UNDEFINED_LENGTH` if encapsulated."""
 
     keyword: str
     vr: str
@@ -47,7 +47,7 @@ class PixelElement:
 
 @dataclass(slots=True)
 class DicomStream:
-    """A parsed header, and the stream (inflated where that is needed) that its pixels are in."""
+    """A parsed header, and the stream with its pixels, inflated if needed."""
 
     header: Dataset
     transfer_syntax: uid.UID
@@ -57,7 +57,7 @@ class DicomStream:
 
 @contextmanager
 def plain_reasons(what: str) -> Iterator[None]:
-    """Turn whatever a parser or decoder raises into `NotReadable`, with `what` as its beginning."""
+    """Turn any exception of a parser or decoder into `NotReadable`, beginning with `what`."""
     try:
         yield
     except NotReadable:
@@ -71,8 +71,8 @@ def plain_reasons(what: str) -> Iterator[None]:
 def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
 
-    Values over `max_value` bytes are left out. Raises `NotReadable` for what is not a DICOM file,
-    is cut short, or names no transfer syntax.
+    Values over `max_value` bytes are ignored. Raises `NotReadable` if the file is not DICOM, is cut
+    short, or names no transfer syntax.
     """
     with plain_reasons("The DICOM header cannot be read"):
         file.seek(0)
@@ -95,12 +95,11 @@ def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> Di
 
 
 def read_value(header: Dataset, keyword: str) -> Any:
-    """The value of an element, or None when it is absent or is not what its VR promises."""
+    """The value of an element; None if it is absent or invalid for its VR."""
     try:
         return header.get(keyword)
     except Exception:  # noqa: BLE001
-        # pydicom's converters raise anything on dirty values. One such element is no reason to
-        # lose the image, and what cannot be parsed cannot be kept either.
+        # pydicom may raise any exception on invalid values; one such element is ignored.
         return None
 
 
@@ -119,12 +118,12 @@ def _read_meta(file: BinaryIO) -> Any:
 
 
 def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
-    """(implicit VR, little endian) of a transfer syntax; PS3.5 A.4 for all that are not named."""
+    """(implicit VR, little endian) of a transfer syntax; PS3.5 A.4 for the others."""
     return syntax == uid.ImplicitVRLittleEndian, syntax != uid.ExplicitVRBigEndian
 
 
 def _inflate(file: BinaryIO) -> BinaryIO:
-    """The rest of `file`, deflated as in PS3.5 A.5, refused where it would fill the memory."""
+    """Inflate the rest of `file` (PS3.5 A.5); refused if it would be too large."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
@@ -135,7 +134,7 @@ def _inflate(file: BinaryIO) -> BinaryIO:
 class _PixelFinder:
     """pydicom's stop callback: checks each element's length and stops at the pixel data.
 
-    pydicom calls it with the stream at the element's value, before reading that.
+    pydicom calls it when the stream is at the value of an element, before it is read.
     """
 
     def __init__(self, stream: DicomStream) -> None:

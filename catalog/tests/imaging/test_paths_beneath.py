@@ -1,4 +1,4 @@
-"""Many files of one dataset, opened by `Beneath`: quick, and never anything outside."""
+"""Many files of one dataset, opened by `BeneathOpener`: quick, and never anything outside."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.imaging.paths import MAX_PATH_BYTES, Beneath, UnsafePath, open_beneath
+from catalog.imaging.paths import MAX_PATH_BYTES, BeneathOpener, UnsafePath, open_beneath
 from catalog.tests.imaging.swapping import swapped_all_the_time
 
 
@@ -28,9 +28,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(root: Path) -> Iterator[Beneath]:
+def files(root: Path) -> Iterator[BeneathOpener]:
     before = count_descriptors()
-    with Beneath(root) as files:
+    with BeneathOpener(root) as files:
         yield files
     assert count_descriptors() == before
 
@@ -39,7 +39,7 @@ def count_descriptors() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
-def read(files: Beneath, path: str) -> bytes:
+def read(files: BeneathOpener, path: str) -> bytes:
     fd = files.open_fd(path)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -49,7 +49,7 @@ def read(files: Beneath, path: str) -> bytes:
         os.close(fd)
 
 
-def test_files_are_opened_in_any_order(files: Beneath) -> None:
+def test_files_are_opened_in_any_order(files: BeneathOpener) -> None:
     paths = ["images/a.png", "images/b.png", "e.png", "more/deep/d.png", "more/c.png", "e.png"]
     for path in [*paths, *reversed(paths)]:
         assert read(files, path) == path.encode()
@@ -58,19 +58,19 @@ def test_files_are_opened_in_any_order(files: Beneath) -> None:
 def test_the_root_may_be_a_link_and_relative(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root.parent / "alias").symlink_to(root)
     monkeypatch.chdir(root.parent)
-    with Beneath(Path("alias")) as files:
+    with BeneathOpener(Path("alias")) as files:
         assert read(files, "images/a.png") == b"images/a.png"
         assert read(files, "images/b.png") == b"images/b.png"
 
 
-def test_names_that_are_not_plain_are_opened_too(root: Path, files: Beneath) -> None:
+def test_names_that_are_not_plain_are_opened_too(root: Path, files: BeneathOpener) -> None:
     for name in ("é.png", "a:b.png", ".hidden", "ü" * 120 + ".png", "it's.png", "n" * 255):
         (root / "images" / name).write_bytes(name.encode())
         for _ in range(2):
             assert read(files, f"images/{name}") == name.encode()
 
 
-def test_descriptors_are_not_inherited_by_programs(files: Beneath) -> None:
+def test_descriptors_are_not_inherited_by_programs(files: BeneathOpener) -> None:
     for path in ("images/a.png", "images/b.png"):
         fd = files.open_fd(path)
         assert not os.get_inheritable(fd)
@@ -91,7 +91,7 @@ BAD_PATHS += ["images/..", "images/.", "images\\a.png", "C:/a.png", "C:a.png", "
 @pytest.mark.parametrize("path", BAD_PATHS)
 @pytest.mark.parametrize("before", ["e.png", "images/a.png"])
 def test_a_bad_path_is_refused_whatever_was_opened_before(
-    files: Beneath, path: str, before: str
+    files: BeneathOpener, path: str, before: str
 ) -> None:
     read(files, before)
     with pytest.raises(UnsafePath):
@@ -104,7 +104,7 @@ def test_a_path_that_is_too_long_is_refused_in_an_open_folder_too(root: Path, fo
     outer = ("f" * 99 + "/") * ((folder - 50) // 100)
     prefix = outer + "g" * (folder - len(outer))
     (root / prefix).mkdir(parents=True)
-    with Beneath(root) as files:
+    with BeneathOpener(root) as files:
         for length in (1, 18, 19, 20, 254, 255):
             path = f"{prefix}/{'n' * length}"
             (root / path).write_bytes(b"x")
@@ -115,7 +115,7 @@ def test_a_path_that_is_too_long_is_refused_in_an_open_folder_too(root: Path, fo
                 files.open_fd(path)
 
 
-def test_a_name_that_is_too_long_is_refused_in_an_open_folder_too(files: Beneath) -> None:
+def test_a_name_that_is_too_long_is_refused_in_an_open_folder_too(files: BeneathOpener) -> None:
     read(files, "images/a.png")
     with pytest.raises(UnsafePath, match="over 255 bytes"):
         files.open_fd("images/" + "n" * 256)
@@ -123,7 +123,7 @@ def test_a_name_that_is_too_long_is_refused_in_an_open_folder_too(files: Beneath
 
 @pytest.mark.parametrize("path", ["images/x.png", "nowhere/a.png", "images/a.png/b.png", "x.png"])
 @pytest.mark.parametrize("before", ["e.png", "images/a.png"])
-def test_a_missing_file_is_not_found(files: Beneath, path: str, before: str) -> None:
+def test_a_missing_file_is_not_found(files: BeneathOpener, path: str, before: str) -> None:
     read(files, before)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
@@ -131,7 +131,7 @@ def test_a_missing_file_is_not_found(files: Beneath, path: str, before: str) -> 
 
 
 def test_a_missing_root_is_not_found_until_it_is_there(tmp_path: Path) -> None:
-    with Beneath(tmp_path / "later") as files:
+    with BeneathOpener(tmp_path / "later") as files:
         with pytest.raises(FileNotFoundError):
             files.open_fd("a.png")
         (tmp_path / "later").mkdir()
@@ -140,7 +140,9 @@ def test_a_missing_root_is_not_found_until_it_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["a.png", "../images/a.png", "../../dataset/images/a.png"])
-def test_a_link_that_stays_inside_is_followed(root: Path, files: Beneath, target: str) -> None:
+def test_a_link_that_stays_inside_is_followed(
+    root: Path, files: BeneathOpener, target: str
+) -> None:
     (root / "images" / "link.png").symlink_to(target)
     (root / "annex").symlink_to("images")
     for path in ("images/a.png", "images/link.png", "annex/a.png", "annex/link.png"):
@@ -149,7 +151,7 @@ def test_a_link_that_stays_inside_is_followed(root: Path, files: Beneath, target
 
 
 @pytest.mark.parametrize("target", ["../../secret.txt", "/etc/passwd", "/proc/self/environ"])
-def test_a_link_that_leaves_is_refused(root: Path, files: Beneath, target: str) -> None:
+def test_a_link_that_leaves_is_refused(root: Path, files: BeneathOpener, target: str) -> None:
     (root / "images" / "link.png").symlink_to(target)
     (root / "others").symlink_to("../outside")
     read(files, "images/a.png")
@@ -158,14 +160,14 @@ def test_a_link_that_leaves_is_refused(root: Path, files: Beneath, target: str) 
             files.open_fd(path)
 
 
-def test_a_link_to_itself_is_refused(root: Path, files: Beneath) -> None:
+def test_a_link_to_itself_is_refused(root: Path, files: BeneathOpener) -> None:
     (root / "images" / "loop.png").symlink_to("loop.png")
     read(files, "images/a.png")
     with pytest.raises(UnsafePath, match="leads to itself"):
         files.open_fd("images/loop.png")
 
 
-def test_a_fifo_is_never_waited_for(root: Path, files: Beneath) -> None:
+def test_a_fifo_is_never_waited_for(root: Path, files: BeneathOpener) -> None:
     os.mkfifo(root / "images" / "pipe.png")
     started = time.monotonic()
     with pytest.raises(UnsafePath, match="not a regular file"):
@@ -175,7 +177,9 @@ def test_a_fifo_is_never_waited_for(root: Path, files: Beneath) -> None:
     assert time.monotonic() - started < 1
 
 
-def test_a_socket_is_refused(root: Path, files: Beneath, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_is_refused(
+    root: Path, files: BeneathOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read(files, "images/a.png")
     monkeypatch.chdir(root / "images")  # socket paths are short
     with socket.socket(socket.AF_UNIX) as server:
@@ -184,7 +188,9 @@ def test_a_socket_is_refused(root: Path, files: Beneath, monkeypatch: pytest.Mon
             files.open_fd("images/socket.png")
 
 
-def test_a_folder_that_takes_the_place_of_the_open_one_is_found(root: Path, files: Beneath) -> None:
+def test_a_folder_that_takes_the_place_of_the_open_one_is_found(
+    root: Path, files: BeneathOpener
+) -> None:
     assert read(files, "images/a.png") == b"images/a.png"
     (root / "images").rename(root / "aside")
     (root / "images").mkdir()
@@ -193,7 +199,7 @@ def test_a_folder_that_takes_the_place_of_the_open_one_is_found(root: Path, file
 
 
 def test_a_link_that_takes_the_place_of_the_open_folder_leads_nowhere(
-    root: Path, files: Beneath
+    root: Path, files: BeneathOpener
 ) -> None:
     read(files, "images/b.png")
     (root / "images" / "a.png").unlink()
@@ -203,7 +209,7 @@ def test_a_link_that_takes_the_place_of_the_open_folder_leads_nowhere(
         files.open_fd("images/a.png")
 
 
-def test_a_root_that_is_replaced_is_found(root: Path, files: Beneath) -> None:
+def test_a_root_that_is_replaced_is_found(root: Path, files: BeneathOpener) -> None:
     read(files, "images/b.png")
     root.rename(root.parent / "old")
     (root / "images").mkdir(parents=True)
@@ -215,13 +221,13 @@ def test_a_root_that_is_replaced_is_found(root: Path, files: Beneath) -> None:
 def test_folders_that_are_swapped_all_the_time_never_lead_outside(root: Path) -> None:
     """A folder and a link to another folder change places while their files are opened."""
     (root / "spare").symlink_to("../outside")
-    with swapped_all_the_time(root), Beneath(root) as files:
+    with swapped_all_the_time(root), BeneathOpener(root) as files:
         seen = {try_to_read(files, path) for path in ["images/a.png", "e.png"] * 1500}
     assert seen <= {b"images/a.png", b"e.png", b"refused", b"not found"}
     assert {b"images/a.png", b"e.png"} <= seen
 
 
-def try_to_read(files: Beneath, path: str) -> bytes:
+def try_to_read(files: BeneathOpener, path: str) -> bytes:
     try:
         return read(files, path)
     except UnsafePath:
@@ -233,7 +239,7 @@ def try_to_read(files: Beneath, path: str) -> bytes:
 def test_at_most_two_folders_are_held_open_and_none_after_closing(root: Path) -> None:
     (root / "images" / "link.png").symlink_to("../../secret.txt")
     before = count_descriptors()
-    files = Beneath(root)
+    files = BeneathOpener(root)
     assert count_descriptors() == before
     for path in ["images/a.png", "images/link.png", "more/deep/d.png", "no/no.png", "e.png"] * 20:
         try_to_read(files, path)
@@ -248,7 +254,7 @@ def test_at_most_two_folders_are_held_open_and_none_after_closing(root: Path) ->
 def test_too_many_open_files_leave_nothing_open(root: Path) -> None:
     before = count_descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with Beneath(root) as files:
+    with BeneathOpener(root) as files:
         for spare in range(4):
             lowest = os.dup(0)
             os.close(lowest)
@@ -265,7 +271,7 @@ def test_too_many_open_files_leave_nothing_open(root: Path) -> None:
 
 
 def test_a_file_in_the_same_folder_is_cheaper_than_on_its_own(root: Path) -> None:
-    def seconds(files: Beneath | None) -> float:
+    def seconds(files: BeneathOpener | None) -> float:
         started = time.process_time()
         for _ in range(2000):
             if files:
@@ -274,5 +280,5 @@ def test_a_file_in_the_same_folder_is_cheaper_than_on_its_own(root: Path) -> Non
                 open_beneath(root, "more/deep/d.png").close()
         return time.process_time() - started
 
-    with Beneath(root) as files:
+    with BeneathOpener(root) as files:
         assert min(seconds(files) for _ in range(3)) < min(seconds(None) for _ in range(3)) / 2

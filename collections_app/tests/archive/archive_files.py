@@ -26,7 +26,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_plainly(path: str) -> int:
-    """Open one file anywhere; what may be opened is the affair of `Beneath`."""
+    """Open one file anywhere; what may be opened is the affair of `BeneathOpener`."""
     return os.open(path, OPEN_FLAGS)
 
 

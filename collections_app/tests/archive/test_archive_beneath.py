@@ -1,4 +1,4 @@
-"""Archives of files that `Beneath` opens, as the build makes them."""
+"""Archives of files that `BeneathOpener` opens, as the build makes them."""
 
 import os
 import zipfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.imaging.paths import Beneath
+from catalog.imaging.paths import BeneathOpener
 from collections_app.archive import BadEntry, FileEntry, check_entry
 from collections_app.tests.archive.archive_files import LARGE, SMALL, build, catalog_file, make_file
 
@@ -22,7 +22,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
-def dataset_files(dataset: Path, files: Beneath) -> list[FileEntry]:
+def dataset_files(dataset: Path, files: BeneathOpener) -> list[FileEntry]:
     paths = ["images/a.png", "single/b.png", "large/c.raw", "images/a.png"]
     return [
         replace(catalog_file(dataset / path, f"{n}/{path}"), open_fd=files.open_fd, path=path)
@@ -31,7 +31,7 @@ def dataset_files(dataset: Path, files: Beneath) -> list[FileEntry]:
 
 
 def test_files_of_a_dataset_are_opened_beneath_its_root(dataset: Path, target: Path) -> None:
-    with Beneath(dataset) as files:
+    with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         assert [check_entry(entry) for entry in entries] == [None] * 4
         build(target, entries)
@@ -43,7 +43,7 @@ def test_files_of_a_dataset_are_opened_beneath_its_root(dataset: Path, target: P
 def test_a_file_that_moved_behind_a_link_inside_the_dataset_is_taken(
     dataset: Path, target: Path
 ) -> None:
-    with Beneath(dataset) as files:
+    with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         (dataset / "single").rename(dataset / "annex")
         (dataset / "single").symlink_to("annex")
@@ -123,7 +123,7 @@ ACCIDENTS = [
 def test_a_bad_file_of_a_dataset_is_named_before_and_while_writing(
     dataset: Path, target: Path, name: str, accident: Callable[[Path], None], kind: str
 ) -> None:
-    with Beneath(dataset) as files:
+    with BeneathOpener(dataset) as files:
         entry = next(entry for entry in dataset_files(dataset, files) if entry.path == name)
         os.close(files.open_fd(name))  # its folder is open when the accident happens
         accident(dataset / name)
@@ -135,7 +135,7 @@ def test_a_bad_file_of_a_dataset_is_named_before_and_while_writing(
 
 
 def test_a_missing_dataset_names_the_first_file(dataset: Path, target: Path) -> None:
-    with Beneath(dataset) as files:
+    with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         dataset.rename(dataset.with_name("elsewhere"))
         with pytest.raises(BadEntry, match="not there") as caught:
