@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from catalog.copy_text import unescape_field
+from catalog.bulk.copy_text import unescape_field
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTED = (b'"', b",", b"\\")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from catalog.copy_text import escape_field
+from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
 from catalog.importers.terms import (

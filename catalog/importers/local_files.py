@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
-from catalog.batches import in_batches
+from catalog.bulk.batches import in_batches
 from catalog.imaging.paths import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
 from catalog.importers.rows import BadRow, ImageRow
 

@@ -12,17 +12,13 @@ from typing import Any
 
 from django.db import connection
 
+from catalog.importers import queries
 from catalog.importers.encoding import LINE
 
 # About a tenth of a second of Python. Smaller blocks cost more to pass on than they save.
 BLOCK_CHARACTERS = 2_000_000
 REJECTED_BATCH = 1_000
 
-_MAKE_TABLES = """
-    DROP TABLE IF EXISTS staged_image, staged_reject;
-    CREATE TEMP TABLE staged_image ({columns}) ON COMMIT DROP;
-    CREATE TEMP TABLE staged_reject (source_id text) ON COMMIT DROP;
-"""
 _COPY = "COPY staged_image ({columns}) FROM STDIN"
 _REJECT = "INSERT INTO staged_reject SELECT unnest(%s::text[])"
 
@@ -97,7 +93,7 @@ def open_staging() -> Iterator[Staging]:
     """Create the tables, in a transaction; every query inside waits for the block being sent."""
     with connection.cursor() as cursor:
         columns = ", ".join(f"{name} {kind}" for name, kind in LINE.items())
-        cursor.execute(_MAKE_TABLES.format(columns=columns))
+        cursor.execute(queries.MAKE_TABLES.format(columns=columns))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy") as pool:
         staging = Staging(pool)
         with connection.execute_wrapper(staging.wait_and_execute):

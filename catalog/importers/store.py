@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
-from catalog.importers.merge import BY_TABLE, merge_staged
+from catalog.importers.merge import merge_staged
 from catalog.importers.rows import BadRow, ImageRow, ImportReport
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
@@ -19,15 +20,6 @@ MAX_SHARE_REJECTED = 0.01
 # So many bad rows are always allowed, as a share of a small table says little.
 ALWAYS_ALLOWED = 100
 SHOWN_REJECTS = 5
-_FIND_DUPLICATES = """
-    DROP TABLE IF EXISTS staged_duplicate;
-    CREATE TEMP TABLE staged_duplicate ON COMMIT DROP AS
-    SELECT staged.n, staged.line, staged.source_id, first.line AS first_line
-      FROM (SELECT source_id, min(n) AS n FROM staged_image
-             GROUP BY source_id HAVING count(*) > 1) kept
-      JOIN staged_image first ON first.n = kept.n
-      JOIN staged_image staged ON staged.source_id = kept.source_id AND staged.n > kept.n;
-"""
 _DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_duplicate)"
 
 
@@ -167,8 +159,8 @@ def _reject(row: BadRow, staging: Staging, rejects: _Rejects) -> None:
 
 def _reject_duplicates(rejects: _Rejects) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(BY_TABLE)
-        cursor.execute(_FIND_DUPLICATES)
+        cursor.execute(queries.BY_TABLE)
+        cursor.execute(queries.FIND_DUPLICATES)
         cursor.execute(_DROP_DUPLICATES)
     with connection.chunked_cursor() as duplicates:
         duplicates.execute("SELECT line, source_id, first_line FROM staged_duplicate ORDER BY n")

@@ -6,42 +6,12 @@ from dataclasses import dataclass
 from django.db import connection
 
 from catalog.models import Dataset
+from catalog.profiles import queries
 from catalog.profiles.building import (
     IMAGES_OF_DATASETS,
-    KEYS_OF_IMAGES,
-    SAME_KEY,
-    SIZE_MB,
     key_of,
     rebuild_profiles,
 )
-
-# Profiles are derived from the images again and compared with the stored ones. A profile is wrong
-# when it is missing, is stored with other numbers, or is stored and no image has it.
-_PROFILES = """
-    WITH image_key AS MATERIALIZED ({keys}),
-    key AS (
-        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
-               count(*) AS num_images, coalesce(sum(size_bytes), 0) AS num_bytes
-          FROM image_key
-         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
-    ),
-    stored AS (SELECT * FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s))
-    SELECT dataset.id, dataset.slug,
-           (SELECT count(*) FROM key FULL JOIN stored profile ON {same}
-             WHERE (key.num_images, key.num_bytes)
-                   IS DISTINCT FROM (profile.num_images, profile.num_bytes)),
-           (SELECT count(*) FROM image_key key
-              LEFT JOIN stored profile ON profile.id = key.old_profile_id
-             WHERE ({same}) IS NOT TRUE),
-           (SELECT count(*) FROM catalog_image
-             WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
-           dataset.num_images,
-           (SELECT count(*) FROM image_key),
-           dataset.size_mb,
-           (SELECT {size_mb} FROM image_key)
-      FROM catalog_dataset dataset
-     WHERE dataset.id = ANY(%(ids)s)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +52,11 @@ class DatasetAudit:
 
 def audit_datasets() -> Iterator[DatasetAudit]:
     """Audit every dataset, by slug, each in one query; edits may go on meanwhile."""
-    keys = KEYS_OF_IMAGES.format(
+    keys = queries.KEYS_OF_IMAGES.format(
         scope=IMAGES_OF_DATASETS, key=key_of("image", labels="found.label_ids")
     )
-    query = _PROFILES.format(
-        keys=keys, same=SAME_KEY, size_mb=SIZE_MB.format(num_bytes="sum(size_bytes)")
-    )
+    size_mb = queries.SIZE_MB.format(num_bytes="sum(size_bytes)")
+    query = queries.PROFILES.format(keys=keys, same=queries.SAME_KEY, size_mb=size_mb)
     with connection.cursor() as cursor:
         for pk in list(Dataset.objects.order_by("slug").values_list("pk", flat=True)):
             cursor.execute(query, {"ids": [pk]})

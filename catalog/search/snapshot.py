@@ -19,6 +19,7 @@ from django.db import connection
 from django.db.models import OuterRef
 
 from catalog.models import Dataset
+from catalog.search import queries
 from catalog.search.columns import Column, Ints, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_CHOICES,
@@ -192,21 +193,12 @@ def _select_ids(name: str) -> ArraySubquery:
     return ArraySubquery(through.objects.filter(dataset_id=OuterRef("pk")).values(column))
 
 
-_PROFILES = """
-    SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,
-           coalesce(age_band, %s), is_local::int, num_images, num_bytes
-      FROM catalog_imageprofile
-     WHERE dataset_id = ANY(%s) AND num_images > 0
-     ORDER BY dataset_id, id
-"""
-
-
 def _load_blocks(dataset_ids: Iterable[int]) -> None:
     wanted = sorted(dataset_ids)
     for pk in wanted:
         _cache.blocks.pop(pk, None)
     with connection.cursor() as cursor:
-        cursor.execute(_PROFILES, [UNKNOWN_AGE, wanted])
+        cursor.execute(queries.PROFILES, [UNKNOWN_AGE, wanted])
         rows = cursor.fetchall()
     if not rows:
         return

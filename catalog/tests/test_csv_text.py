@@ -8,7 +8,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.copy_text import escape_field, unescape_field
+from catalog.bulk.copy_text import escape_field, unescape_field
 from catalog.csv_text import csv_text, lines_to_csv, safe_cell
 
 CELL = st.text("ab09=+-@,\"\\\t\n\r\x0b é'", max_size=5)

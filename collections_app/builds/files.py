@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
-from catalog.copy_text import unescape_field
+from catalog.bulk.copy_text import unescape_field
 from catalog.imaging.paths import BeneathOpener
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root

@@ -16,7 +16,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.utils import timezone
 
-from catalog.batches import in_batches
+from catalog.bulk.batches import in_batches
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader

@@ -3,7 +3,7 @@
 from django.db import IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
 
-from catalog.foreign_keys import may_skip_checks, unchecked
+from catalog.bulk.foreign_keys import may_skip_checks, unchecked
 from catalog.profiles.building import share_datasets
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection

@@ -5,7 +5,7 @@ from typing import Literal
 
 from django.db import connection
 
-from catalog.batches import in_batches
+from catalog.bulk.batches import in_batches
 from collections_app.models import Collection
 from collections_app.selection import queries
 

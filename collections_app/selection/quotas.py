@@ -91,8 +91,8 @@ def _explain_bytes(user: User, usage: Usage, num_bytes: int, without: Collection
     most = file_size(usage.max_kept_bytes)
     if num_bytes > usage.max_kept_bytes:
         return (
-            f"This archive needs about {file_size(num_bytes)}, which is more than all your archives "
-            f"may take together (limit: {most}). Add filters to make it smaller."
+            f"This archive needs about {file_size(num_bytes)}, and all your archives together may "
+            f"take {most}. Add filters to make it smaller."
         )
     return (
         f"Your archives and builds take {file_size(usage.kept_bytes)} (limit: {most}); this one "

@@ -1,0 +1,160 @@
+"""The SQL of an import: temporary tables, and the merge into the catalog."""
+
+MAKE_TABLES = """
+    DROP TABLE IF EXISTS staged_image, staged_reject;
+    CREATE TEMP TABLE staged_image ({columns}) ON COMMIT DROP;
+    CREATE TEMP TABLE staged_reject (source_id text) ON COMMIT DROP;
+"""
+
+FIND_DUPLICATES = """
+    DROP TABLE IF EXISTS staged_duplicate;
+    CREATE TEMP TABLE staged_duplicate ON COMMIT DROP AS
+    SELECT staged.n, staged.line, staged.source_id, first.line AS first_line
+      FROM (SELECT source_id, min(n) AS n FROM staged_image
+             GROUP BY source_id HAVING count(*) > 1) kept
+      JOIN staged_image first ON first.n = kept.n
+      JOIN staged_image staged ON staged.source_id = kept.source_id AND staged.n > kept.n;
+"""
+
+# The planner's join methods are set here, as its statistics of the catalog are from before the
+# import. First whole tables are compared, with memory to sort and hash; then single rows fetched.
+BY_TABLE = """
+    SET LOCAL work_mem = '128MB';
+    SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on
+"""
+
+BY_ROW = """
+    SET LOCAL enable_nestloop = on; SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off
+"""
+
+AS_USUAL = """
+    SET LOCAL work_mem TO DEFAULT; SET LOCAL enable_nestloop TO DEFAULT;
+    SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT
+"""
+
+# One row for each image of the catalog; ``n`` is NULL if the source no longer has it.
+MATCH = """
+    CREATE TEMP TABLE staged_match ON COMMIT DROP AS
+    SELECT image.id, staged.n, image.source_id, image.profile_id,
+           image.removed_at IS NOT NULL AS was_removed,
+           image.removed_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed
+      FROM catalog_image image
+      LEFT JOIN staged_image staged ON staged.source_id = image.source_id
+     WHERE image.dataset_id = {dataset}
+"""
+
+# Their labels, in the staged form. A dataset's images were inserted together, so the range between
+# its first and last id has few labels of other datasets.
+GIVEN = """
+    CREATE TEMP TABLE staged_given ON COMMIT DROP AS
+    SELECT image_id,
+           array_agg(label_id ORDER BY label_id) AS label_ids,
+           array_agg(finding::text ORDER BY label_id) AS findings,
+           array_agg(confidence ORDER BY label_id) AS confidences,
+           array_agg(metadata_json ORDER BY label_id) AS label_metadata
+      FROM catalog_imagelabel
+     WHERE image_id BETWEEN %s AND %s AND image_id IN (SELECT id FROM staged_match)
+     GROUP BY image_id
+"""
+
+# ``staged`` with the ``key`` of its profile; an image's own area is NULL if it is the dataset's.
+STAGED = """
+    staged_image staged
+    JOIN catalog_dataset dataset ON dataset.id = {dataset}
+    CROSS JOIN LATERAL (SELECT {key}) key
+"""
+
+# For each row the id of its image, new if needed, and its profile. Only these few columns are
+# sorted, and the rows are fetched in that order: sorting whole rows takes longer than writing them.
+PLACE = """
+    CREATE TEMP TABLE staged_place ON COMMIT DROP AS
+    SELECT staged.ctid AS row, profile.id AS profile_id,
+           coalesce(known.id, nextval('{sequence}')) AS image_id,
+           known.id IS NULL AS is_new,
+           known.is_changed,
+           known.profile_id IS DISTINCT FROM profile.id AS is_moved,
+           known.id IS NOT NULL AND
+           (given.label_ids, given.findings, given.confidences, given.label_metadata)
+           IS DISTINCT FROM
+           (staged.label_ids, staged.findings, staged.confidences, staged.label_metadata)
+           AS is_relabeled,
+           staged.label_ids IS NOT NULL AS has_labels
+      FROM {staged}
+      JOIN (SELECT * FROM catalog_imageprofile WHERE dataset_id = {dataset}) profile ON {same}
+      LEFT JOIN staged_match known ON known.n = staged.n
+      LEFT JOIN staged_given given ON given.image_id = known.id
+     ORDER BY profile.id, staged.n
+"""
+
+COUNT_PLACED = """
+    SELECT count(*) FILTER (WHERE is_changed OR is_relabeled),
+           count(*) FILTER (WHERE NOT is_changed AND NOT is_relabeled)
+      FROM staged_place WHERE NOT is_new
+"""
+
+UPDATE = """
+    UPDATE catalog_image image
+       SET {assignments}, profile_id = place.profile_id, removed_at = NULL, updated_at = now()
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE image.id = place.image_id AND NOT place.is_new
+       AND (place.is_changed OR place.is_relabeled OR place.is_moved)
+"""
+
+INSERT = """
+    INSERT INTO catalog_image
+           (id, dataset_id, source_id, {columns}, profile_id, created_at, updated_at)
+    SELECT place.image_id, {dataset}, staged.source_id, {values}, place.profile_id, now(), now()
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE place.is_new
+"""
+
+DROP_LABELS = """
+    DELETE FROM catalog_imagelabel
+     WHERE image_id IN (SELECT image_id FROM staged_place WHERE is_relabeled)
+"""
+
+ADD_LABELS = """
+    INSERT INTO catalog_imagelabel (image_id, label_id, finding, confidence, metadata_json)
+    SELECT place.image_id, unnest(staged.label_ids), unnest(staged.findings),
+           unnest(staged.confidences), unnest(staged.label_metadata)
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     WHERE {whose} AND place.has_labels
+"""
+
+COUNT_DANGLING = """
+    SELECT count(*) FILTER (
+        WHERE NOT EXISTS (SELECT FROM catalog_dataset WHERE id = {dataset})
+           OR modality_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_modality WHERE id = modality_id)
+           OR area_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_anatomicalarea WHERE id = area_id))
+      FROM (SELECT DISTINCT modality_id, area_id FROM staged_image) used
+"""
+
+COUNT_DANGLING_LABELS = """
+    SELECT count(*) FROM (SELECT DISTINCT unnest(label_ids) AS id FROM staged_image) used
+     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = used.id)
+"""
+
+FIND_REMOVED = """
+    CREATE TEMP TABLE staged_removed ON COMMIT DROP AS
+    SELECT id, was_removed FROM staged_match known
+     WHERE n IS NULL
+       AND NOT EXISTS (SELECT FROM staged_reject bad WHERE bad.source_id = known.source_id)
+"""
+
+# A transaction that adds one of them to a collection is either seen by the next statement, or waits
+# for this one and then finds the image deleted.
+LOCK_REMOVED = """
+    SELECT count(*)
+      FROM (SELECT FROM catalog_image
+             WHERE id IN (SELECT id FROM staged_removed) ORDER BY id FOR UPDATE) locked
+"""
+
+RELEASED = """
+    (SELECT id FROM staged_removed removed WHERE true{unheld})
+"""

@@ -1,0 +1,139 @@
+"""The SQL of image profiles."""
+
+KEY = """
+    dataset.id AS dataset_id,
+    coalesce({row}.area_id, dataset.area_id) AS area_id,
+    {row}.modality_id,
+    coalesce({labels}, '{{}}'::bigint[]) AS label_ids,
+    {row}.sex,
+    (floor({row}.age_years / 10) * 10)::smallint AS age_band,
+    {row}.file_path <> '' AS is_local
+"""
+
+# Equality of all columns, NULLs included, in a form that allows a hash join. No id is 0.
+SAME_KEY = """
+        profile.dataset_id = key.dataset_id
+    AND coalesce(profile.area_id, 0) = coalesce(key.area_id, 0)
+    AND coalesce(profile.modality_id, 0) = coalesce(key.modality_id, 0)
+    AND profile.label_ids = key.label_ids
+    AND profile.sex = key.sex
+    AND coalesce(profile.age_band, -1) = coalesce(key.age_band, -1)
+    AND profile.is_local = key.is_local
+"""
+
+# The keys of images in the catalog, by image; ``{scope}`` selects the ids of the images.
+KEYS_OF_IMAGES = """
+    SELECT image.id AS image_id, image.profile_id AS old_profile_id, image.size_bytes,
+           {key}
+      FROM catalog_image image
+      JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
+      LEFT JOIN (
+            SELECT image_id, array_agg(label_id ORDER BY label_id) AS label_ids
+              FROM catalog_imagelabel
+             WHERE finding = 'positive' AND image_id IN ({scope})
+             GROUP BY image_id
+           ) found ON found.image_id = image.id
+     WHERE image.removed_at IS NULL AND image.id IN ({scope})
+"""
+
+LOCK = """
+    SELECT pg_advisory_xact_lock(hashtextextended('profiles of dataset ' || id, 0))
+      FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
+"""
+
+SHARE = """
+    SELECT coalesce(bool_and(pg_try_advisory_xact_lock_shared(
+               hashtextextended('profiles of dataset ' || id, 0))), true)
+      FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
+"""
+
+ADD = """
+    INSERT INTO catalog_imageprofile
+           (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
+            num_images, num_bytes)
+    SELECT key.*, 0, 0
+      FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
+              FROM {keys}) key
+     WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
+                        WHERE profile.dataset_id = ANY(%s) AND {same})
+"""
+
+POINT_IMAGES = """
+    UPDATE catalog_image image SET profile_id = profile.id
+      FROM profile_keys key
+      JOIN catalog_imageprofile profile ON {same}
+     WHERE image.id = key.image_id AND image.profile_id IS DISTINCT FROM profile.id
+"""
+
+TOUCHED = """
+    SELECT old_profile_id AS id FROM profile_keys WHERE old_profile_id IS NOT NULL
+    UNION
+    SELECT profile_id FROM catalog_image
+     WHERE id IN (SELECT image_id FROM profile_keys)
+"""
+
+COUNT = """
+    UPDATE catalog_imageprofile profile
+       SET num_images = counted.num_images, num_bytes = counted.num_bytes
+      FROM (SELECT touched.id, count(image.id) AS num_images,
+                   coalesce(sum(image.size_bytes), 0) AS num_bytes
+              FROM ({touched}) touched
+              LEFT JOIN catalog_image image ON image.profile_id = touched.id
+             GROUP BY touched.id) counted
+     WHERE counted.id = profile.id
+       AND (profile.num_images, profile.num_bytes) <> (counted.num_images, counted.num_bytes)
+"""
+
+DROP_EMPTY = """
+    DELETE FROM catalog_imageprofile profile
+     WHERE dataset_id = ANY(%s)
+       AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
+"""
+
+# The size in MB that a dataset states; NULL if no size is known.
+SIZE_MB = """
+    CASE WHEN {num_bytes} > 0
+         THEN least(greatest(1, round({num_bytes} / 1e6)), 2147483647)::int END
+"""
+
+# A trigger gives every updated row a version that no row had before. The publisher's numbers stay
+# until there are images to count.
+TOUCH = """
+    UPDATE catalog_dataset dataset
+       SET version = 0, updated_at = now(),
+           num_images = coalesce(counted.num_images, dataset.num_images),
+           size_mb = coalesce({size_mb}, dataset.size_mb)
+      FROM unnest(%(ids)s::bigint[]) touched (id)
+      LEFT JOIN (SELECT dataset_id, sum(num_images) AS num_images, sum(num_bytes) AS num_bytes
+                   FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s)
+                  GROUP BY dataset_id) counted ON counted.dataset_id = touched.id
+     WHERE dataset.id = touched.id
+"""
+
+# Profiles are derived from the images again and compared with the stored ones. A profile is wrong
+# when it is missing, is stored with other numbers, or is stored and no image has it.
+PROFILES = """
+    WITH image_key AS MATERIALIZED ({keys}),
+    key AS (
+        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
+               count(*) AS num_images, coalesce(sum(size_bytes), 0) AS num_bytes
+          FROM image_key
+         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
+    ),
+    stored AS (SELECT * FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s))
+    SELECT dataset.id, dataset.slug,
+           (SELECT count(*) FROM key FULL JOIN stored profile ON {same}
+             WHERE (key.num_images, key.num_bytes)
+                   IS DISTINCT FROM (profile.num_images, profile.num_bytes)),
+           (SELECT count(*) FROM image_key key
+              LEFT JOIN stored profile ON profile.id = key.old_profile_id
+             WHERE ({same}) IS NOT TRUE),
+           (SELECT count(*) FROM catalog_image
+             WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
+           dataset.num_images,
+           (SELECT count(*) FROM image_key),
+           dataset.size_mb,
+           (SELECT {size_mb} FROM image_key)
+      FROM catalog_dataset dataset
+     WHERE dataset.id = ANY(%(ids)s)
+"""
