@@ -48,7 +48,7 @@ def _contents(collection: Collection) -> Iterator[str]:
         yield f"- `missing.csv`: {_count(excluded, 'image')} left out, with the reason"
     yield "- `licenses.csv`: the licence and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
-    yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to prove every file"
+    yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
     yield ""
 
 

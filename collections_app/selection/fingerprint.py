@@ -20,7 +20,7 @@ from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
 
 # Raise it whenever the same collection would give other texts than before.
-CONTENTS_VERSION = "2"
+CONTENTS_VERSION = "3"
 BATCH = 2000
 BYTES_AT_ONCE = 1 << 20
 
