@@ -1,4 +1,4 @@
-"""Curating the vocabularies: usage counts, aliases inline, switching terms on and off."""
+"""The admin of the vocabularies: terms with usage counts and aliases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ HTTPS_URLS: Any = {URLField: {"assume_scheme": "https"}}
 
 class AliasFormSet(BaseInlineFormSet):
     def clean(self) -> None:
-        """Two new aliases of one form may clash with each other before either is stored."""
+        """Refuse two new aliases with the same normal form, which the database cannot see yet."""
         super().clean()
         seen: set[str] = set()
         for form in self.forms:
@@ -31,7 +31,7 @@ class AliasFormSet(BaseInlineFormSet):
             if not key or data.get("DELETE"):
                 continue
             if key in seen:
-                raise ValidationError(f"“{data['text']}” is there twice.")
+                raise ValidationError(f"“{data['text']}” is given twice.")
             seen.add(key)
 
 
@@ -48,7 +48,7 @@ def alias_inline(alias_model: type[models.Alias]) -> type[AliasInline]:
 
 
 class TermAdmin(admin.ModelAdmin):
-    """``usage`` says what is counted for each term: the plural noun and the aggregate."""
+    """``usage`` maps the plural nouns of what is counted for each term to the aggregates."""
 
     usage: Mapping[str, Any] = DATASETS
     extra_columns: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class TermAdmin(admin.ModelAdmin):
         return rows
 
     def count_usage(self, aggregate: Any) -> Any:
-        """A subquery of its own for each aggregate: joined together they would multiply."""
+        """A separate subquery for each aggregate, as joins would multiply the counts."""
         same = self.model._default_manager.filter(pk=OuterRef("pk")).order_by()
         return Subquery(same.annotate(n=aggregate).values("n"))
 
@@ -77,7 +77,7 @@ class TermAdmin(admin.ModelAdmin):
         return ", ".join(f"{count:,} {noun}" for count, noun in counts if count) or "–"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # URLs, archives and snapshots hold codes: one that exists never changes.
+        # Codes are part of URLs, archives and stored filters, so they never change.
         return ("code",) if obj else ()
 
     def save_related(

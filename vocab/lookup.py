@@ -1,4 +1,4 @@
-"""From what people type to terms: by code, by name, by alias."""
+"""Finds terms by code, name or alias."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from vocab.models import (
 )
 from vocab.text import TermRef, normalize
 
-# The names that the vocabularies go by in URLs, snapshots and archives.
+# The names of the vocabularies in URLs, stored filters and archives.
 VOCABULARIES: Mapping[str, type[Term]] = {
     "modality": Modality,
     "area": AnatomicalArea,
@@ -29,7 +29,7 @@ VOCABULARIES: Mapping[str, type[Term]] = {
 
 @dataclass(frozen=True, slots=True)
 class Vocabularies:
-    """All active terms and their spellings, as they were at one version; never written to.
+    """All active terms and their spellings at one version; immutable.
 
     ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
     ``commercial`` are the licences that permit commercial use.
@@ -41,7 +41,7 @@ class Vocabularies:
     commercial: tuple[TermRef, ...]
 
     def find(self, vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
-        """For each word the terms that it means in one vocabulary; none: an empty list.
+        """For each word the list of terms that it means in one vocabulary, which may be empty.
 
         A code wins over a name, a name over an alias.
         """
@@ -53,7 +53,7 @@ class Vocabularies:
         }
 
     def all_spellings(self) -> dict[str, list[TermRef]]:
-        """Every normal form over all vocabularies, in their order."""
+        """From normal forms to terms of all vocabularies, in the order of the vocabularies."""
         merged: dict[str, list[TermRef]] = {}
         for spellings in self.spellings.values():
             for key, refs in spellings.items():
@@ -62,25 +62,25 @@ class Vocabularies:
 
 
 def read_version() -> int:
-    """The number that rises with every change that anybody can see in a vocabulary."""
+    """The version number of the vocabularies, which rises with every visible change."""
     return VocabularyVersion.objects.values_list("version", flat=True).first() or 0
 
 
 def current_vocabularies() -> Vocabularies:
-    """All vocabularies as they are now; one small query where nothing has changed."""
+    """All vocabularies as they are now; costs one small query when nothing has changed."""
     version = read_version()
-    kept = _kept.get("vocabularies")
-    if kept is None or kept.version != version:
-        kept = _kept["vocabularies"] = _load(version)
-    return kept
+    cached = _cache.get("vocabularies")
+    if cached is None or cached.version != version:
+        cached = _cache["vocabularies"] = _load(version)
+    return cached
 
 
-# Whoever replaces it puts a whole one in its place: threads need no lock.
-_kept: dict[str, Vocabularies] = {}
+# Always replaced as a whole, so threads need no lock.
+_cache: dict[str, Vocabularies] = {}
 
 
 def _load(version: int) -> Vocabularies:
-    # The version was read first: what changes after it gives a higher one.
+    # The version was read first, so a later change gives a higher one.
     terms = {name: _load_terms(name) for name in VOCABULARIES}
     spellings = {name: _load_spellings(name, terms[name]) for name in VOCABULARIES}
     allowing = License.objects.active().filter(allows_commercial_use=True)
@@ -90,7 +90,7 @@ def _load(version: int) -> Vocabularies:
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
-    """As ``Vocabularies.find``, in the vocabularies as they are now."""
+    """``Vocabularies.find`` in the current vocabularies."""
     return current_vocabularies().find(vocabulary, words)
 
 

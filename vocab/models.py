@@ -1,4 +1,4 @@
-"""The vocabularies: every term has a stable code, a name, and the other spellings it goes by."""
+"""The vocabularies: every term has a stable code, a name, and aliases."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ validate_code = RegexValidator(
 class Term(models.Model):
     """A term of a vocabulary.
 
-    ``code`` stands in URLs, files and snapshots and never changes; ``name`` is for people.
+    ``code`` is part of URLs, archives and stored filters and never changes; ``name`` is shown.
     """
 
     code = models.CharField(
@@ -34,7 +34,7 @@ class Term(models.Model):
     is_active = models.BooleanField(
         default=True, help_text="An inactive term is hidden from search, filters and pages."
     )
-    # What load_vocab last wrote here: a field that differs by now was changed by a curator.
+    # What load_vocab last wrote. A field that now differs from it was changed by a curator.
     shipped_json = models.JSONField(default=dict, editable=False)
 
     objects = TermQuerySet.as_manager()
@@ -73,7 +73,7 @@ class Alias(models.Model):
         return self.text
 
     def clean(self) -> None:
-        """Derive the key; refuse a spelling that already means another term."""
+        """Set the key; refuse an alias of another term."""
         self.key = normalize(self.text)
         if not self.key:
             raise ValidationError({"text": "An alias needs at least one letter or digit."})
@@ -81,7 +81,7 @@ class Alias(models.Model):
             raise ValidationError({"text": f"“{self.text}” is already an alias of {taken}."})
 
     def find_clash(self) -> "Term | None":
-        """The term that already goes by this spelling, where only one may."""
+        """The term that already has this alias, if only one term may have it."""
         aliases: Any = type(self)._default_manager
         other = aliases.filter(key=self.key).exclude(pk=self.pk).select_related("term").first()
         return other.term if other else None
@@ -95,7 +95,7 @@ class Modality(Term):
 
 
 class AnatomicalArea(Term):
-    """The part of the body that is shown."""
+    """The part of the body that an image shows."""
 
 
 class TaskType(Term):
@@ -120,7 +120,7 @@ class Label(Term):
 
 
 class ModalityAlias(Alias):
-    """The one vocabulary where a spelling may mean several terms: "X-ray" is CR and DX."""
+    """Only here an alias may mean several terms: "X-ray" is CR and DX."""
 
     term = models.ForeignKey(Modality, models.CASCADE, related_name="aliases")
 
@@ -156,9 +156,9 @@ class LabelAlias(Alias):
 
 
 class VocabularyVersion(models.Model):
-    """One row, whose number triggers raise whenever a visible term or an alias changes.
+    """One row with a version that triggers raise with every change of a visible term or alias.
 
-    What is kept in memory of the vocabularies is good exactly as long as this number stays.
+    Vocabularies in memory are valid as long as this version does not change.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)

@@ -1,4 +1,4 @@
-"""Loading the shipped vocabularies without undoing a curator's work, and switching terms off."""
+"""Loads and imports terms, keeping the changes of curators, and activates or hides them."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ SHIPPED_FILES: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class LoadReport:
-    """What a load did, in numbers of terms; ``skipped`` says which aliases were left and why."""
+    """The result of a load, in numbers of terms; ``skipped`` lists aliases with the reason."""
 
     added: int = 0
     changed: int = 0
@@ -38,7 +38,7 @@ class LoadReport:
 
 
 def load_shipped_vocabularies() -> dict[str, LoadReport]:
-    """Load every vocabulary that comes with medagg; all of them or, on an error, none."""
+    """Load all shipped vocabularies, or none of them after an error."""
     with transaction.atomic():
         reports = {
             name: load_terms(vocabulary=name, terms=_read_terms(DATA_DIR / file))
@@ -49,7 +49,7 @@ def load_shipped_vocabularies() -> dict[str, LoadReport]:
 
 
 def own_fields(vocabulary: str) -> list[str]:
-    """The fields that a file of terms may give besides those that all vocabularies have."""
+    """The fields of a vocabulary besides those that all vocabularies have."""
     editable = [field.name for field in VOCABULARIES[vocabulary]._meta.fields if field.editable]
     return [name for name in editable if name not in {"id", *COLUMNS}]
 
@@ -57,13 +57,13 @@ def own_fields(vocabulary: str) -> list[str]:
 def import_terms(
     *, vocabulary: str, terms: Sequence[FileTerm], dry_run: bool = False
 ) -> LoadReport:
-    """Bring an operator's own terms into a vocabulary, all of them or none.
+    """Import an operator's own terms into a vocabulary, all of them or none.
 
-    What the file gives is written, over what was shipped or typed before, and counts from now on
-    as a curator's work, which `load_terms` leaves alone. Aliases are added and none is removed.
+    Fields in the file replace existing values and then count as a curator's changes, which
+    `load_terms` keeps. Aliases are added, and none is removed.
 
     Raises:
-        BadTermFile: a term or an alias is not what it should be; every problem with its line.
+        BadTermFile: a term or an alias is invalid; lists every problem with its line.
     """
     report = LoadReport()
     model = VOCABULARIES[vocabulary]
@@ -131,7 +131,7 @@ def set_terms_active(*, terms: TermQuerySet, is_active: bool) -> int:
 
 
 def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadReport:
-    """Add missing terms and bring shipped ones up to date.
+    """Add missing terms and update shipped ones.
 
     A field or alias that a curator changed, added or removed stays as the curator left it.
     ``terms`` are mappings with ``code``, ``name``, optional ``description``, ``aliases`` and the
@@ -147,7 +147,7 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
         aliases = list(shipped.get("aliases", ()))
         fields = {key: value for key, value in shipped.items() if key not in {"code", "aliases"}}
         is_changed = _apply_fields(term, fields, is_new=is_new)
-        # An alias that was shipped before and is not there was removed, and stays away.
+        # A missing alias that was shipped before was removed by a curator: do not add it again.
         before = term.shipped_json.get("aliases", [])
         is_changed |= spellings.add(term, [text for text in aliases if text not in before], report)
         shipped_json = {"fields": fields, "aliases": aliases}
@@ -166,7 +166,7 @@ def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool
     shipped = term.shipped_json.get("fields", {})
     changed = False
     for name, value in fields.items():
-        # A field that is shipped for the first time is untouched while it has its default.
+        # A field that is shipped for the first time is unchanged if it has its default.
         before = shipped.get(name, term._meta.get_field(name).get_default())
         untouched = is_new or getattr(term, name) == before
         if untouched and getattr(term, name) != value:
@@ -176,20 +176,20 @@ def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool
 
 
 class _Spellings:
-    """The aliases of one vocabulary, in memory, so that a spelling costs no query."""
+    """The aliases of one vocabulary, in memory to save a query for each."""
 
     def __init__(self, model: Any) -> None:
         self._model: Any = model._meta.get_field("aliases").related_model
         self._new: list[Alias] = []
-        # The codes of the terms that go by an alias; only of modalities there may be several.
+        # The codes of the terms of each alias; only an alias of modalities may have several.
         self._codes: dict[str, list[str]] = {}
         for key, code in self._model._default_manager.values_list("key", "term__code"):
             self._codes.setdefault(key, []).append(code)
 
     def add(self, term: Any, aliases: Iterable[str], report: LoadReport) -> bool:
-        """Give the term the spellings that it has not yet; those of other terms are skipped.
+        """Add the aliases that the term lacks; aliases of other terms are skipped.
 
-        Raises ValidationError for what is no spelling.
+        Raises ValidationError for an invalid alias.
         """
         own = {normalize(term.code), normalize(term.name)}
         count = len(self._new)
@@ -209,7 +209,7 @@ class _Spellings:
         return len(self._new) > count
 
     def save(self) -> None:
-        """Write what was added; the terms must have been saved."""
+        """Store the added aliases; their terms must have been saved."""
         self._model._default_manager.bulk_create(self._new)
 
 

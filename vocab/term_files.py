@@ -1,4 +1,4 @@
-"""Terms from a file: TOML in the shape of ``vocab/data``, or CSV."""
+"""Reads terms from a file: TOML as in ``vocab/data``, or CSV."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ class BadTermFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileTerm:
-    """One term of a file: the line on which it begins, and its fields; ``aliases`` is a list."""
+    """One term of a file: its first line, and its fields; ``aliases`` is a list."""
 
     line: int
     fields: dict[str, Any]
@@ -33,22 +33,22 @@ class FileTerm:
 def read_terms(path: Path, *, extra: Sequence[str] = ()) -> list[FileTerm]:
     """The terms of a ``.toml`` or ``.csv`` file, in its order.
 
-    ``extra`` are the vocabulary's own fields besides ``COLUMNS``. In CSV, aliases are parted by
-    ``|`` and an empty cell leaves a field as it is.
+    ``extra`` are the vocabulary's own fields besides ``COLUMNS``. In CSV, aliases are separated by
+    ``|``, and an empty cell does not change a field.
 
     Raises:
-        BadTermFile: what is wrong, line by line.
+        BadTermFile: lists every problem with its line.
         OSError: the file cannot be read.
     """
     text = _read_text(path)
     kind = path.suffix.lower()
     if kind not in (".toml", ".csv"):
-        raise BadTermFile(f"{path.name} is neither .toml nor .csv; its ending says how to read it.")
+        raise BadTermFile(f"{path.name} is neither .toml nor .csv. Rename it to what it is.")
     terms = list(_iter_toml(text) if kind == ".toml" else _iter_csv(text))
     problems = [problem for term in terms for problem in _check(term, {*COLUMNS, *extra})]
     problems += _find_repeated(terms)
     if not terms:
-        problems.append(f"{path.name} holds no terms.")
+        problems.append(f"{path.name} has no terms.")
     if problems:
         raise BadTermFile(*problems)
     return terms
@@ -69,9 +69,9 @@ def _iter_toml(text: str) -> Iterator[FileTerm]:
         raise BadTermFile(f"This is not TOML: {error}") from error
     tables = found.get("term", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise BadTermFile("Write each term as a table of its own under [[term]].")
+        raise BadTermFile("Write each term as a separate table under [[term]].")
     starts = [text.count("\n", 0, match.end()) + 1 for match in _TABLE.finditer(text)]
-    # Terms may be written in another way than one header each; then their lines are not known.
+    # If terms are written in another way than with one header each, their lines are not known.
     lines = starts if len(starts) == len(tables) else [0] * len(tables)
     for line, table in zip(lines, tables, strict=True):
         yield FileTerm(line, table)
@@ -112,12 +112,12 @@ def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
         yield f"{place(term)}: there is no field “{name}”; there are {', '.join(sorted(known))}."
     for name in ("code", "name", "description"):
         if not isinstance(term.fields.get(name, ""), str):
-            yield f"{place(term)}: {name} is no text. Put it into quotes."
+            yield f"{place(term)}: {name} is not a text. Put it into quotes."
     if not term.fields.get("code"):
         yield f"{place(term)}: a term needs a code, such as “pleural-effusion”."
     aliases = term.fields.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        yield f'{place(term)}: aliases is no list of texts. Write ["one", "two"].'
+        yield f'{place(term)}: aliases is not a list of texts. Write ["one", "two"].'
 
 
 def _find_repeated(terms: Sequence[FileTerm]) -> list[str]:
@@ -126,11 +126,11 @@ def _find_repeated(terms: Sequence[FileTerm]) -> list[str]:
     for term in terms:
         code = str(term.fields.get("code", ""))
         if code and code in seen:
-            problems.append(f"{place(term)}: {code} stands at {place(seen[code])} already.")
+            problems.append(f"{place(term)}: {code} is already at {place(seen[code])}. Remove one.")
         seen.setdefault(code, term)
     return problems
 
 
 def place(term: FileTerm) -> str:
-    """Where a person finds the term in the file."""
+    """The place of the term in the file, for messages."""
     return f"line {term.line}" if term.line else f"term {term.fields.get('code', '?')}"

@@ -1,10 +1,10 @@
-"""Terms and their spellings, away from the database. Django-free."""
+"""Normal forms of spellings, and references to terms. Django-free."""
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-# Dashes, underscores, slashes and the rest of punctuation all part words: "X-ray" is "x ray".
+# Dashes, underscores, slashes and other punctuation separate words: "X-ray" is "x ray".
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -20,7 +20,7 @@ def normalize(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TermRef:
-    """A term, light enough to be passed around: its vocabulary's name, id, code and name."""
+    """A reference to a term: its vocabulary, id, code and name."""
 
     vocabulary: str
     id: int

@@ -11,7 +11,7 @@ from catalog.imaging.paths import FileFacts
 from catalog.importers.local_files import read_local_facts, write_if_changed
 from catalog.importers.rows import ImageRow, LabelRow
 
-# Raise it with every change of what is drawn.
+# Raise it with every change of the drawing.
 DRAWING_VERSION = 1
 SLUG = "synthetic-chest-phantoms"
 ENTRY: dict[str, Any] = {
@@ -35,10 +35,10 @@ ENTRY: dict[str, Any] = {
 
 
 def write_phantoms(folder: Path, *, known: Mapping[str, str]) -> Iterator[ImageRow]:
-    """Draw every phantom into ``folder`` and hand out its row.
+    """Draw every phantom into ``folder`` and yield its row.
 
-    ``known`` maps file paths to the SHA-256 of phantoms drawn by this version of the drawing: files
-    that still have it are kept as they are.
+    ``known`` maps file paths to the SHA-256 of phantoms drawn by this DRAWING_VERSION; files that
+    still have it are not drawn again.
     """
     for phantom in iter_phantoms():
         facts = _read_if_known(folder, phantom.file_name, known)
@@ -49,7 +49,7 @@ def write_phantoms(folder: Path, *, known: Mapping[str, str]) -> Iterator[ImageR
 
 
 def known_phantoms(images: QuerySet) -> dict[str, str]:
-    """What ``write_phantoms`` may keep: path and SHA-256 of phantoms of the present version."""
+    """Path and SHA-256 of the phantoms that were drawn by the present DRAWING_VERSION."""
     of_this_version = images.filter(metadata_json__drawing=DRAWING_VERSION)
     return dict(of_this_version.values_list("file_path", "sha256"))
 

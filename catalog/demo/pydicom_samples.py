@@ -14,7 +14,7 @@ from catalog.importers.rows import BadRow, ImageRow
 SLUG = "pydicom-samples"
 SOURCE = Path(pydicom.__file__).parent / "data"
 FOLDERS = ("test_files", "charset_files")
-# What else lies beside them: code, notes, colour profiles.
+# Other files in these folders: code, notes, colour profiles.
 OTHER_FILES = (".py", ".pyc", ".txt", ".md", ".json", ".icc", ".dump")
 ENTRY: dict[str, Any] = {
     "slug": SLUG,
@@ -35,9 +35,9 @@ ENTRY: dict[str, Any] = {
 
 
 def copy_samples(folder: Path) -> Iterator[ImageRow | BadRow]:
-    """Copy pydicom's readable images into ``folder`` and hand out their rows.
+    """Copy pydicom's readable images into ``folder`` and yield their rows.
 
-    Files that hold no readable image are bad rows, which say why.
+    A file without a readable image becomes a BadRow.
     """
     for part in FOLDERS:
         for name in iter_files(SOURCE / part):

@@ -1,4 +1,4 @@
-"""The base of the import commands: their options, their progress, rejects.csv and the report."""
+"""The base class of the import commands: options, progress, rejects.csv and the report."""
 
 import re
 from argparse import ArgumentTypeError
@@ -19,7 +19,7 @@ from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_ALLOWED, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.lines import show
-from catalog.management.overlap import Overlap, Turns, has_succeeded
+from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.rejects import RejectsFile
 from catalog.models import Dataset
@@ -27,7 +27,7 @@ from catalog.storage.roots import dataset_root
 
 SHOWN_WORDS = 20
 EXIT_INTERRUPTED = 130
-# What an import says of its own accord; anything else is a fault of ours and shows its traceback.
+# Errors with a message for the user; any other exception is a bug and shows its traceback.
 REFUSALS: tuple[type[Exception], ...] = (
     ImportStopped,
     SourceError,
@@ -40,7 +40,7 @@ REFUSALS: tuple[type[Exception], ...] = (
 
 
 class Limit(NamedTuple):
-    """How many bad rows are bearable, as ``import_source`` takes it."""
+    """The limit on bad rows, as the arguments of ``import_source``."""
 
     max_rejected: int | None = None
     max_share: float = MAX_SHARE_REJECTED
@@ -50,7 +50,7 @@ def parse_limit(text: str) -> Limit:
     """``"25"`` or ``"2.5%"``; raises ArgumentTypeError."""
     share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text)
     if share and float(share[1]) <= 100:
-        # None at all is a number: a share leaves small tables some room.
+        # 0% means no bad row at all; other shares always allow ALWAYS_ALLOWED rows.
         return Limit(max_share=float(share[1]) / 100) if float(share[1]) else Limit(0)
     if re.fullmatch("[0-9]{1,18}", text):
         return Limit(int(text))
@@ -58,37 +58,40 @@ def parse_limit(text: str) -> Limit:
 
 
 class ImportCommand(BaseCommand):
-    """Imports what ``open_sources`` finds, one transaction a dataset.
+    """Imports what ``open_sources`` returns, in one transaction for each dataset.
 
-    A dataset that cannot be imported is reported and the others go on; the exit code is then 1.
+    If a dataset cannot be imported, that is reported, the others are imported, and the exit code
+    is 1.
     """
 
     default_rejects = "rejects.csv"
-    # What the command's own sources raise to tell a person something.
+    # Further exceptions with a message for the user, raised by the sources of the command.
     refusals: tuple[type[Exception], ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--dry-run", action="store_true", help="do everything, report it and take it back"
+            "--dry-run",
+            action="store_true",
+            help="report what would be done, and change nothing",
         )
         parser.add_argument(
             "--max-rejected",
             type=parse_limit,
             default=Limit(),
             metavar="N|N%",
-            help="import no dataset with more bad rows than this; of a small one, a share counts "
-            f"only beyond {ALWAYS_ALLOWED} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
+            help="import no dataset with more bad rows than this; a share always allows "
+            f"{ALWAYS_ALLOWED} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
         )
         parser.add_argument(
             "--rejects",
             type=Path,
             default=Path(self.default_rejects),
             metavar="PATH",
-            help="the table of bad rows, if there are any (default: %(default)s)",
+            help="the file that lists bad rows, if there are any (default: %(default)s)",
         )
 
     def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
-        """What is to be imported, in order; raises CommandError where that cannot be said."""
+        """The sources to import, in order; raises CommandError."""
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -99,11 +102,11 @@ class ImportCommand(BaseCommand):
                 raise CommandError(format_refusal(error)) from error
             self.run_imports(sources, options)
         except KeyboardInterrupt:
-            self.stderr.write("Stopped. What was not finished is as it was before.")
+            self.stderr.write("Stopped. Datasets that were not finished are unchanged.")
             raise SystemExit(EXIT_INTERRUPTED) from None
 
     def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
-        """Import one source after another and report; returns the sum.
+        """Import all sources and report; returns the sum of the reports.
 
         Raises:
             CommandError: at least one was not imported.
@@ -125,7 +128,7 @@ class ImportCommand(BaseCommand):
         return run.finish(len(sources))
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
-        """One line of numbers, and lines on what asks for somebody's attention."""
+        """Print a line of numbers, and further lines on what needs attention."""
         self.stdout.write(f"{report.slug}: {format_counts(report)}{DRY if dry_run else ''}")
         for line in format_findings(report):
             self.stdout.write(f"  {line}")
@@ -135,7 +138,7 @@ DRY = " (dry run: nothing was changed)"
 
 
 class _Run:
-    """One call of an import command."""
+    """One run of an import command."""
 
     def __init__(
         self,
@@ -151,15 +154,15 @@ class _Run:
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
         self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
-        self.turns = Turns()
+        self.turns = ReadOrder()
         self.begun = 0
         self.failures: list[tuple[str, str]] = []
         self.sum = ImportReport()
 
     def import_all(self, sources: Sequence[Source]) -> None:
-        """Import and report, in order.
+        """Import and report all sources, in order.
 
-        Several are overlapped, but not within a transaction, which is one connection's.
+        Several imports overlap, except within a transaction, which has only one connection.
         """
         tasks = [partial(self._import, number, source) for number, source in enumerate(sources)]
         if len(sources) > 1 and not connection.in_atomic_block:
@@ -207,7 +210,7 @@ class _Run:
         _add(self.sum, report)
 
     def _import(self, number: int, source: Source) -> ImportReport:
-        with self.turns.take(number) as pass_on:
+        with self.turns.wait_for(number) as pass_on:
             self.begun = number + 1
             self.progress.start(_slug_of(source))
             return import_source(
@@ -254,10 +257,10 @@ def _slug_of(source: Source) -> str:
 
 
 def find_known_folder(description: Path) -> Path | None:
-    """Where the catalog has the files of the dataset that a dataset.toml describes.
+    """The folder in the catalog of the dataset that a dataset.toml describes.
 
-    None where it has none, or where the description itself names a folder. Without this a second
-    import would take their files from all images.
+    None if there is none, or if the description itself names a folder. Without it, a second import
+    would remove the files of all images.
 
     Raises:
         SourceError: the description cannot be read.
@@ -288,22 +291,20 @@ def format_findings(report: ImportReport) -> Iterator[str]:
     if report.missing_files:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
     if report.nameless:
-        yield (
-            f"{report.nameless:,} bad rows do not say which image they are of: so no image was "
-            "removed"
-        )
+        yield (f"{report.nameless:,} bad rows have no image id, so no image was removed")
     if report.new_labels:
         address = f"{reverse('admin:vocab_label_changelist')}?is_active__exact=0"
-        yield f"{len(report.new_labels):,} new label words, hidden until a curator looks: {address}"
+        count = f"{len(report.new_labels):,} new labels"
+        yield f"{count}, hidden until a curator activates them: {address}"
         yield from _format_words(report.new_labels.most_common())
     if report.unknown_words:
-        yield "words that no vocabulary knows (add them as terms or aliases, and import again):"
+        yield "unknown words (add them to a vocabulary as terms or aliases, and import again):"
         found = report.unknown_words.most_common()
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
 
 
 def format_refusal(error: Exception) -> str:
-    """What a person needs of an exception."""
+    """The message of an exception, for the user."""
     if isinstance(error, ValidationError):
         if hasattr(error, "error_dict"):
             return " ".join(f"{k}: {' '.join(v)}" for k, v in error.message_dict.items())

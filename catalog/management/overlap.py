@@ -1,6 +1,6 @@
-"""Two imports at once: while PostgreSQL writes one dataset, Python reads the next.
+"""Overlaps two imports: while PostgreSQL writes one dataset, Python reads the next.
 
-Sources are read one after another and in order, whoever reads them: two of them may share a file.
+Sources are read one after the other and in order, by any thread, as two of them may share a file.
 """
 
 import threading
@@ -18,11 +18,11 @@ CANCEL_SECONDS = 0.2
 
 
 class Stopped(Exception):
-    """The import was stopped from outside, with Ctrl-C."""
+    """The import was stopped with Ctrl-C."""
 
 
-class Turns:
-    """Who may read: each number once, in order; and how to stop all who have begun."""
+class ReadOrder:
+    """Lets tasks read one after the other, in the order of their numbers; can stop them all."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -31,8 +31,8 @@ class Turns:
         self._connections: list[Any] = []
 
     @contextmanager
-    def take(self, number: int) -> Iterator[Callable[[], None]]:
-        """Wait for one's turn and connect; what it yields passes the turn on, as the end does.
+    def wait_for(self, number: int) -> Iterator[Callable[[], None]]:
+        """Wait for the turn of ``number`` and connect; yields a function that ends the turn early.
 
         Raises:
             Stopped: ``stop`` was called.
@@ -58,15 +58,15 @@ class Turns:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Nobody begins any more."""
+        """Let no further task begin."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
 
     def cancel_queries(self) -> None:
-        """Cancel what is under way at this moment; whose query it is fails."""
+        """Cancel the queries that are running now; their tasks fail."""
         for raw in list(self._connections):
-            # One that has just been closed needs no stopping.
+            # The connection may have just been closed.
             with suppress(psycopg2.Error):
                 raw.cancel()
 
@@ -77,13 +77,13 @@ class Turns:
 
 
 class Overlap:
-    """Runs tasks in threads with connections of their own; a context, at whose end all are done.
+    """Runs tasks in threads, each with its own connection; a context manager that waits for all.
 
-    Iterating gives the futures in order, each when it is done. Leaving the context early stops what
-    is under way, which is rolled back, and cancels the rest.
+    Iterating yields the futures in order, each when it is done. Leaving the context early stops and
+    rolls back the running tasks, and cancels the others.
     """
 
-    def __init__(self, tasks: Sequence[Callable[[], Any]], turns: Turns) -> None:
+    def __init__(self, tasks: Sequence[Callable[[], Any]], turns: ReadOrder) -> None:
         self._turns = turns
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="import")
         self.futures: list[Future[Any]] = [self._pool.submit(_run, task) for task in tasks]
@@ -99,7 +99,7 @@ class Overlap:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._turns.stop()
-        # Again and again: a thread that is between two queries just now has not noticed.
+        # Repeated, as a thread between two queries is not affected.
         while under_way := [future for future in self.futures if not future.done()]:
             self._turns.cancel_queries()
             wait(under_way, timeout=CANCEL_SECONDS)

@@ -124,7 +124,7 @@ def test_an_alias_that_is_added_is_understood_at_once(
     ("texts", "message"),
     [
         (["Effusion"], "already an alias of"),
-        (["new", "NEW"], "is there twice"),
+        (["new", "NEW"], "is given twice"),
         (["!!"], "at least one letter"),
     ],
 )

@@ -46,7 +46,7 @@ _CLAVICLE = ((0, 232), (40, 222), (140, 186), (240, 184), (360, 164))
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """One picture's measures in units; `bone` and `breast` are in sixteenths of a gray."""
+    """One picture's measures in units; `bone` and `breast` are in sixteenths of a grey level."""
 
     middle: int
     tilt: int  # sideways in the height of the picture

@@ -1,9 +1,8 @@
 """Chest phantoms: made-up radiographs of made-up people, the first pictures of a new catalog.
 
 Every picture is drawn from its subject's and its own name with whole numbers only, so that its
-bytes are the same on every machine, Python and library version. They teach how medagg works, and no
-medicine. Changing what is drawn means new hashes in the tests, and a new drawing version where the
-demo catalog is loaded.
+bytes are the same on every machine, Python and library version. They have no medical meaning. A
+change of the drawing needs new hashes in the tests and a new DRAWING_VERSION.
 """
 
 from collections.abc import Iterator

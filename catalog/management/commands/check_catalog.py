@@ -7,24 +7,24 @@ from catalog.profiles.audit import DatasetAudit, audit_datasets, repair_datasets
 
 class Command(BaseCommand):
     help = (
-        "Prove that the counts of datasets and filters agree with the images. Exit code 1 where "
-        "they do not; --repair derives them anew."
+        "Check that the counts of datasets and filters agree with the images. The exit code is "
+        "1 if they do not; --repair recounts them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--repair", action="store_true", help="count those datasets anew that are wrong"
+            "--repair", action="store_true", help="recount the datasets that are wrong"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         wrong = self._audit()
         if wrong and options["repair"]:
             repair_datasets(dataset_ids=[each.dataset_id for each in wrong])
-            self.stdout.write(f"Counted anew: {_join(wrong)}. Once more:")
+            self.stdout.write(f"Recounted: {_join(wrong)}. Checking again:")
             wrong = self._audit()
         if wrong:
             advice = (
-                "Images were changed past medagg meanwhile; try again."
+                "Images were changed outside medagg meanwhile; try again."
                 if options["repair"]
                 else "Run manage.py check_catalog --repair."
             )
@@ -38,14 +38,14 @@ class Command(BaseCommand):
                 wrong.append(audited)
                 self.stdout.write(f"{audited.slug}: {_describe(audited)}")
         true = datasets - len(wrong)
-        self.stdout.write(f"{true:,} of {datasets:,} datasets are right ({images:,} images)")
+        self.stdout.write(f"{true:,} of {datasets:,} datasets are correct ({images:,} images)")
         return wrong
 
 
 def _describe(audited: DatasetAudit) -> str:
     found = [
         (audited.wrong_profiles, "wrong profiles"),
-        (audited.wrong_images, "images in a wrong profile or in none"),
+        (audited.wrong_images, "images with a wrong profile or none"),
         (audited.removed_images, "removed images that are counted"),
     ]
     parts = [f"{count:,} {what}" for count, what in found if count]

@@ -23,8 +23,8 @@ OF_TABLES = ("tables", "files")
 class Command(ImportCommand):
     help = (
         "Import a dataset: from a dataset.toml, which says how to read a table, or from a folder "
-        "of pictures in class folders, of DICOM files or of NIfTI files. Import it again after a "
-        "change, and only the difference is written."
+        "of pictures in class folders, of DICOM files or of NIfTI files. A second import writes "
+        "only the differences."
     )
     refusals = (SourceError,)
     source: Source | None = None
@@ -50,15 +50,15 @@ class Command(ImportCommand):
             "--modality",
             action="append",
             default=[],
-            help="by code or name; may be repeated. A single one is also that of each image "
-            "whose file does not tell its own",
+            help="by code or name; may be repeated. A single one is also used for images whose "
+            "file does not state theirs",
         )
         folders.add_argument("--license", default="", help="by code or name")
         folders.add_argument(
             "--kind",
             choices=[str(kind) for kind in IMAGE_KINDS],
             default="",
-            help="which files to take, where a folder holds several kinds",
+            help="which files to import, if the folder has several kinds",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -74,7 +74,7 @@ class Command(ImportCommand):
 
     def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
         if not options["path"]:
-            raise CommandError(f"Name a {DESCRIPTION} or a folder. --help tells more.")
+            raise CommandError(f"Name a {DESCRIPTION} or a folder; see --help.")
         path = Path(options["path"])
         try:
             description = find_description(path)
@@ -85,7 +85,7 @@ class Command(ImportCommand):
                 _refuse(options, OF_FOLDERS, f"for folders without a table: edit {description}")
                 given = {name: options[name] for name in OF_TABLES}
                 if description.parent == SHIPPED_TABLES and not given["tables"]:
-                    raise CommandError(f"Say where the tables of {path} are: --tables DIR.")
+                    raise CommandError(f"Name the folder with the tables of {path}: --tables DIR.")
                 given["files"] = given["files"] or find_known_folder(description)
                 self.source = open_dataset_toml(description, **given)
         except (UnknownFolder, SourceError, OSError) as error:
@@ -102,7 +102,7 @@ class Command(ImportCommand):
             "modalities": modalities,
         }
         entry = make_entry(folder, slug=options["slug"], title=options["title"], fields=fields)
-        self.stderr.write(f"Looking through {folder} …", style_func=str)
+        self.stderr.write(f"Reading {folder} …", style_func=str)
         return open_folder(
             folder,
             entry=entry,
@@ -120,7 +120,7 @@ class Command(ImportCommand):
 
 
 def find_description(path: Path) -> Path | None:
-    """The description that PATH means, None for a folder without one; raises CommandError."""
+    """The description for the argument PATH; None for a folder without one. Raises CommandError."""
     if path.is_dir():
         described = path / DESCRIPTION
         return described if described.is_file() else None
@@ -128,8 +128,8 @@ def find_description(path: Path) -> Path | None:
         if path.suffix.lower() == ".toml":
             return path
         raise CommandError(
-            f"{path} is no {DESCRIPTION}. Describe this file in one (--list names examples), or "
-            "name the folder that holds the images."
+            f"{path} is not a {DESCRIPTION}. Describe this file in one (see --list for examples), "
+            "or name the folder of the images."
         )
     if (name := str(path)) in list_shipped():
         return SHIPPED_TABLES / f"{name}.toml"
@@ -140,12 +140,12 @@ def find_description(path: Path) -> Path | None:
 
 
 def list_shipped() -> list[str]:
-    """The names of the table descriptions that come with the product."""
+    """The names of the shipped table descriptions."""
     return sorted(each.stem for each in SHIPPED_TABLES.glob("*.toml"))
 
 
 def choose_rejects(description: Path | None, folder: Path) -> Path:
-    """Where bad rows are listed: beside the description or the folder, else in the var folder."""
+    """The path of the list of bad rows: beside the description or folder, or else in VAR_DIR."""
     name = f"{folder.name}.rejects.csv" if description is None else "rejects.csv"
     beside = (description or folder).absolute().parent
     if beside != SHIPPED_TABLES and os.access(beside, os.W_OK):
@@ -155,7 +155,7 @@ def choose_rejects(description: Path | None, folder: Path) -> Path:
 
 
 def make_pseudonym(patient_id: str) -> str:
-    """Always the same for a PatientID on one installation, and of no use without its secret key."""
+    """A pseudonym that is constant on one installation and depends on its secret key."""
     digest = salted_hmac("catalog.dicom-subject", patient_id, algorithm="sha256").hexdigest()
     return f"anon-{digest[:16]}"
 

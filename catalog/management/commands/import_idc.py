@@ -15,7 +15,7 @@ from vocab.models import Modality
 class Command(ImportCommand):
     help = (
         "Import the NCI Imaging Data Commons: collections become datasets, DICOM series become "
-        "images that lie in public buckets. A second run changes only what differs."
+        "images in public buckets. A second import writes only the differences."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,14 +35,14 @@ class Command(ImportCommand):
         )
 
     def open_sources(self, options: dict[str, Any]) -> Sequence[Source]:
-        self.stderr.write("Looking through the index …", style_func=str)
+        self.stderr.write("Reading the index …", style_func=str)
         ids = [name.strip() for name in options["collections"].split(",") if name.strip()]
         return open_idc(options["index"], ids=ids)
 
 
 def open_idc(index: Path | None, *, ids: Sequence[str] = ()) -> Sequence[Source]:
     """The collections as sources; raises CommandError, SourceError."""
-    # Words without a term would be left empty, without a word in a million rows being wrong.
+    # Without terms, all words of a million rows would be unknown, and no row would be bad.
     if not Modality.objects.exists():
         raise CommandError("The vocabularies are empty: run `manage.py load_vocab` first.")
     return open_collections(

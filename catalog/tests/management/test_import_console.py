@@ -92,7 +92,8 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
     assert "mine: 3 added, 0 changed, 0 unchanged, 0 removed, 1 rejected" in report
     assert "1 files are missing" in report
     assert (
-        "1 new label words, hidden until a curator looks: /admin/vocab/label/?is_active" in report
+        "1 new labels, hidden until a curator activates them: /admin/vocab/label/?is_active"
+        in report
     )
     assert "Foo bar (2)" in report
     assert "area: upper torso (1)" in report

@@ -385,7 +385,7 @@ def test_a_link_out_of_the_dataset_folders_is_outside(home: Path, tmp_path: Path
         ("rays", ("--slug", "no slug!"), "slug"),
         ("rays", ("--tables", "."), "--tables is only for a dataset.toml"),
         ("rays", ("--files", "."), "--files is only for a dataset.toml"),
-        ("tables/labels.csv", (), "is no dataset.toml"),
+        ("tables/labels.csv", (), "is not a dataset.toml"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_with_a_reason(
@@ -556,7 +556,7 @@ def start(folder: Path, home: Path, *options: str) -> subprocess.Popen[str]:
 def wait_for_reading(process: subprocess.Popen[str]) -> None:
     """Until it is in the midst of the files: it has said so, and a moment went by."""
     assert process.stderr
-    assert "Looking through" in process.stderr.readline()
+    assert "Reading " in process.stderr.readline()
     time.sleep(2)
 
 

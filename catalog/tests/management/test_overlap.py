@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from catalog.management.overlap import Overlap, Stopped, Turns, has_succeeded
+from catalog.management.overlap import Overlap, ReadOrder, Stopped, has_succeeded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def read_in_turn(turns: Turns, order: list[int], number: int) -> int:
-    with turns.take(number) as pass_on:
+def read_in_turn(turns: ReadOrder, order: list[int], number: int) -> int:
+    with turns.wait_for(number) as pass_on:
         order.append(number)
         pass_on()
         with connection.cursor() as cursor:
@@ -21,22 +21,22 @@ def read_in_turn(turns: Turns, order: list[int], number: int) -> int:
     return number
 
 
-def make_tasks(turns: Turns, order: list[int], count: int) -> list[Callable[[], object]]:
+def make_tasks(turns: ReadOrder, order: list[int], count: int) -> list[Callable[[], object]]:
     return [partial(read_in_turn, turns, order, number) for number in range(count)]
 
 
 def test_sources_are_read_in_order_and_reported_in_order() -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = ReadOrder(), list[int]()
     with Overlap(make_tasks(turns, order, 6), turns) as overlap:
         assert [future.result() for future in overlap] == list(range(6))
     assert order == list(range(6))
 
 
 def test_one_that_fails_passes_its_turn_on() -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = ReadOrder(), list[int]()
 
     def fail() -> None:
-        with turns.take(1):
+        with turns.wait_for(1):
             raise ValueError("a bad table")
 
     tasks = make_tasks(turns, order, 4)
@@ -49,7 +49,7 @@ def test_one_that_fails_passes_its_turn_on() -> None:
 def test_one_that_cannot_connect_does_not_hold_up_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = ReadOrder(), list[int]()
     connect = type(connection._connections[connection._alias]).connect  # type: ignore[attr-defined]
     refused: list[int] = []
 
@@ -66,10 +66,10 @@ def test_one_that_cannot_connect_does_not_hold_up_the_others(
 
 
 def test_leaving_early_stops_what_is_under_way() -> None:
-    turns = Turns()
+    turns = ReadOrder()
 
     def sleep(number: int) -> None:
-        with turns.take(number) as pass_on, connection.cursor() as cursor:
+        with turns.wait_for(number) as pass_on, connection.cursor() as cursor:
             pass_on()
             cursor.execute("SELECT pg_sleep(60)")
 
@@ -80,7 +80,7 @@ def test_leaving_early_stops_what_is_under_way() -> None:
 
 
 def test_what_was_finished_is_told_from_what_was_not() -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = ReadOrder(), list[int]()
     with Overlap(make_tasks(turns, order, 2), turns) as overlap:
         list(overlap)
     assert [has_succeeded(future) for future in overlap.futures] == [True, True]

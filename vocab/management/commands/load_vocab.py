@@ -6,7 +6,7 @@ from vocab.services import load_shipped_vocabularies
 
 
 class Command(BaseCommand):
-    help = "Load the shipped vocabularies; run it again at any time, curators' changes are kept."
+    help = "Load the shipped vocabularies. A second run updates them and keeps curators' changes."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name, report in load_shipped_vocabularies().items():
