@@ -1,4 +1,4 @@
-"""Accounts: signing up; the rest is Django's own views in the site's dress."""
+"""Accounts: the sign-up page. The other account pages are Django's views with our templates."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class SignUpForm(BaseUserCreationForm):
 
 
 class SignUpView(RedirectURLMixin, FormView):
-    """Make an account and sign in with it; ``next`` and the picked images survive."""
+    """Create an account and sign in; keeps ``next`` and the session."""
 
     template_name = "registration/signup.html"
     form_class = SignUpForm

@@ -39,7 +39,7 @@ CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
 # Switch this off where other names below this one are not served by HTTPS.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=HTTPS)
-# Browsers carry only names in their list for which that holds.
+# The browsers' preload lists accept only names with that setting.
 SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -125,7 +125,7 @@ DATABASES = {
         **_DATABASE,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        # A host that drops packets must not hold up /readyz/ and every page for minutes.
+        # A host that drops packets must not block /readyz/ and every page for minutes.
         "OPTIONS": {"connect_timeout": 5, **_DATABASE.get("OPTIONS", {})},
     }
 }
@@ -161,7 +161,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-collections": {
         "task": "collections_app.tasks.sweep_collections_task",
         "schedule": SWEEP_SECONDS,
-        # A sweep that nobody took in time is worth nothing: the next one does the same work.
+        # A sweep that was not taken in time is dropped, as the next one does the same work.
         "options": {"expires": SWEEP_SECONDS},
     }
 }
@@ -219,7 +219,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.server": {"propagate": True},
-        # It logs a traceback for each frame that it cannot decode; the page says so anyway.
+        # It logs a traceback for each frame that it cannot decode, which the page shows anyway.
         "pydicom": {"level": "CRITICAL"},
     },
 }

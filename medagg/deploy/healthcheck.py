@@ -1,4 +1,4 @@
-"""Does gunicorn in this container answer on /healthz/? Exits with 0 or 1, as Docker asks.
+"""Checks that gunicorn in this container answers on /healthz/; exits with 0 or 1, for Docker.
 
 A script of the standard library alone: it runs every few seconds, and importing Django would cost
 more than the check.
@@ -33,7 +33,7 @@ def ask(port: int) -> int:
 
 
 def allowed_host() -> str:
-    """A name that Django answers to: the first one that the deployment lists."""
+    """The first host name in ALLOWED_HOSTS."""
     names = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "").split(",")]
     first = next((name for name in names if name and name != "*"), "localhost")
     return first.removeprefix(".")

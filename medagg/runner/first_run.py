@@ -1,4 +1,4 @@
-"""What `manage.py up` does before it serves: schema, first data, administrator, static files."""
+"""The preparations of `manage.py up`: schema, first data, administrator, static files."""
 
 import contextlib
 import hashlib
@@ -40,7 +40,7 @@ def log_to(path: Path) -> Iterator[None]:
 
 
 def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
-    """Migrates, then loads what the database lacks; a filled database is left as it is.
+    """Migrates, then loads the first data; a database that has data is not changed.
 
     Asks the database, not a file: an empty one behind DATABASE_URL is filled as well.
     """
@@ -55,7 +55,7 @@ def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
 
 
 def ensure_admin(password_file: Path) -> str:
-    """Creates the superuser if there is none, and returns how to sign in, for a person to read.
+    """Creates the superuser if there is none, and returns a text on how to sign in.
 
     The password is random and kept in `password_file`, which only its owner can read.
     """
@@ -80,7 +80,7 @@ def _describe_login(password_file: Path, password: str) -> str:
 
 
 def collect_static_files(stamp: Path, *, say: Callable[[str], None]) -> None:
-    """Fills STATIC_ROOT unless `stamp` says that it holds the present files."""
+    """Collects static files into STATIC_ROOT, unless `stamp` has the hash of the present files."""
     root = Path(settings.STATIC_ROOT)
     state = _describe_static_files(root)
     complete = (root / "staticfiles.json").exists() and stamp.exists()
@@ -93,7 +93,7 @@ def collect_static_files(stamp: Path, *, say: Callable[[str], None]) -> None:
 
 
 def _describe_static_files(root: Path) -> str:
-    """A hash that changes with the name, size or time of any static file."""
+    """A hash of the names, sizes and times of all static files."""
     digest = hashlib.sha256(str(root).encode(errors="surrogateescape"))
     for finder in get_finders():
         for name, storage in finder.list([]):
@@ -103,5 +103,5 @@ def _describe_static_files(root: Path) -> str:
 
 
 def _run(command: str, **options: object) -> None:
-    """A command whose own report is of no interest here; its errors are."""
+    """Runs a command without its output; its errors are raised."""
     call_command(command, stdout=io.StringIO(), verbosity=0, **options)

@@ -1,4 +1,4 @@
-"""From nothing to a served page: what `manage.py up` does, in order."""
+"""The steps of `manage.py up`: servers, preparation, processes, readiness, stop."""
 
 import contextlib
 import errno
@@ -30,9 +30,9 @@ from medagg.runner.supervisor import (
 
 Say = Callable[[str], None]
 
-# An empty database with its write-ahead log, the demo data, and some room to work.
+# For an empty database with its write-ahead log, the demo data, and some free space.
 FIRST_START_BYTES = 400_000_000
-# Later it is enough not to fail at once: one may want to start in order to delete something.
+# Less on later starts, as one may want to start in order to delete something.
 LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
@@ -45,12 +45,12 @@ EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class ServeError(Exception):
-    """`up` cannot go on; the message says what a person can do about it."""
+    """`up` cannot start; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the command line asks for. Port 0 takes any free one."""
+class ServeOptions:
+    """The options of the command line. Port 0 means any free port."""
 
     host: str
     port: int
@@ -58,8 +58,8 @@ class Wishes:
     demo: bool
 
 
-def serve(wishes: Wishes, *, say: Say) -> None:
-    """Starts everything and watches it. Leaves only by an exception, with everything stopped.
+def serve(options: ServeOptions, *, say: Say) -> None:
+    """Starts everything and watches it. Ends only with an exception, after stopping everything.
 
     Raises StopRequested after SIGINT, SIGTERM or SIGHUP; ProcessDiedError or EmbeddedError if a
     process has ended; ServeError, OSError or a database error if it cannot start.
@@ -67,25 +67,29 @@ def serve(wishes: Wishes, *, say: Say) -> None:
     places = places_in(settings.VAR_DIR)
     with StopSignals() as signals, contextlib.ExitStack() as stack:
         try:
-            _run(wishes, places, signals, stack, say)
+            _run(options, places, signals, stack, say)
         finally:
             # Before the stack unwinds, which a further signal must not cut short.
             signals.begin_stop()
 
 
 def _run(
-    wishes: Wishes, places: Places, signals: StopSignals, stack: contextlib.ExitStack, say: Say
+    options: ServeOptions,
+    places: Places,
+    signals: StopSignals,
+    stack: contextlib.ExitStack,
+    say: Say,
 ) -> None:
     claim = stack.enter_context(_claim_folder(places))
-    with listen(wishes.host, wishes.port) as listener:
+    with listen(options.host, options.port) as listener:
         address = _address_of(listener)
         claim(f"at {_url_of(address)} (process {os.getpid()})")
         _check_space(places)
         servers = _start_servers(stack, say)
-        login = _prepare(wishes, places, say)
+        login = _prepare(options, places, say)
         say("Starting the web server, the workers and the clock …")
-        supervisor = _make_supervisor(wishes, places, listener, say)
-        # A signal is only noted from here on, so that no process gets lost while it starts.
+        supervisor = _make_supervisor(options, places, listener, say)
+        # From here on a signal is only recorded, so that every started process is known.
         signals.interrupting = False
         stack.callback(supervisor.stop, signals.is_urgent)
         supervisor.start()
@@ -105,21 +109,21 @@ def _start_servers(stack: contextlib.ExitStack, say: Say) -> EmbeddedServers:
     return servers
 
 
-def _prepare(wishes: Wishes, places: Places, say: Say) -> str:
-    """Makes database and static files ready; returns how the administrator signs in."""
+def _prepare(options: ServeOptions, places: Places, say: Say) -> str:
+    """Prepares database and static files; returns a text on how the administrator signs in."""
     with log_to(places.log / "setup.log"):
         try:
-            load_first_data(demo=wishes.demo, say=say)
+            load_first_data(demo=options.demo, say=say)
             login = ensure_admin(places.var / "admin-password")
         finally:
-            # Nobody uses it while we watch the others.
+            # This process does not need it any more.
             connections.close_all()
         collect_static_files(places.run / "static-files", say=say)
     return login
 
 
 def _name_cookies(port: int) -> dict[str, str]:
-    """Browsers keep cookies by host and not by port: two clones must not sign each other out."""
+    """Cookie names with the port: cookies are per host, and two clones must not share them."""
     if settings.SESSION_COOKIE_NAME != DEFAULT_SESSION_COOKIE:
         return {}
     return {
@@ -129,14 +133,14 @@ def _name_cookies(port: int) -> dict[str, str]:
 
 
 def _make_supervisor(
-    wishes: Wishes, places: Places, listener: socket.socket, say: Say
+    options: ServeOptions, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in PROCESSES}
     # The order of stopping: what makes work ends before what does it.
     processes = [
         web_process(
             listener=listener.fileno(),
-            workers=wishes.workers,
+            workers=options.workers,
             log=logs["web"],
             environment=_name_cookies(listener.getsockname()[1]),
         ),
@@ -146,7 +150,7 @@ def _make_supervisor(
         worker_process(
             name="builder",
             queues=["builds", "verify"],
-            concurrency=wishes.workers,
+            concurrency=options.workers,
             log=logs["builder"],
         ),
     ]
@@ -188,14 +192,14 @@ def _find_trouble(address: tuple[str, int]) -> str:
 
 
 def _allowed_host() -> str:
-    """A name under which Django serves: a deployment's ALLOWED_HOSTS may leave localhost out."""
+    """A host name that Django accepts; ALLOWED_HOSTS may not contain localhost."""
     hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     return "localhost" if not hosts or "localhost" in hosts else hosts[0]
 
 
 @contextlib.contextmanager
 def _claim_folder(places: Places) -> Iterator[Callable[[str], None]]:
-    """Keeps a second `up` out of the same folder; yields a function to say where this one is."""
+    """Locks the folder against a second `up`; yields a function that stores our address."""
     places.create()
     path = places.run / "up"
     lock = open_lock(path)
@@ -214,10 +218,10 @@ def _claim_folder(places: Places) -> Iterator[Callable[[str], None]]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The listening socket, taken at once: it proves that the port is free, and stays ours."""
+    """The listening socket, opened first to make sure that the port is free and stays ours."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # `localhost` has two addresses; people and tools expect the older kind.
+        # `localhost` has two addresses; users and tools expect the IPv4 one.
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -240,12 +244,12 @@ def _explain_bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken by another program: try `make run PORT={port + 1}`"
     if error.errno == errno.EACCES:
-        return f"port {port} is for the administrator only: take one from 1024 up"
+        return f"port {port} needs root: use a port from 1024"
     return f"cannot listen on {host}, port {port}: {error.strerror}"
 
 
 def _address_of(listener: socket.socket) -> tuple[str, int]:
-    """Where a program on this machine reaches the socket."""
+    """The address of the socket for programs on this machine."""
     host, port = listener.getsockname()[:2]
     return EVERY_ADDRESS.get(host, host), port
 

@@ -18,23 +18,23 @@ from medagg.runner.embedded.launch import launch_command, launch_environment
 from medagg.runner.embedded.logs import LogFile
 
 POLL_SECONDS = 0.1
-# As gunicorn, Celery and Django write them. Django warns of every page that is not found.
+# The error lines of gunicorn, Celery and Django. Django also warns of every 404.
 WORTH_SHOWING = re.compile(r"\b(ERROR|CRITICAL)\b")
-# `kill` of a whole process group reaches us twice: directly, and once more through make.
+# A signal to the whole process group arrives twice: directly and through make.
 ECHO_SECONDS = 0.5
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
-    """A signal asked medagg to end. Not an Exception: nothing but `up` may handle it."""
+    """A signal requested a stop. Not an Exception, as only `up` may handle it."""
 
 
 class ProcessDiedError(Exception):
-    """One of the processes ended though nobody asked for it; the message names it and its log."""
+    """A process ended unexpectedly; the message names it and its log."""
 
 
 class StopSignals:
-    """Notes SIGINT, SIGTERM and SIGHUP while it is entered.
+    """Records SIGINT, SIGTERM and SIGHUP inside the context.
 
     As long as `interrupting` is true, the first of them raises StopRequested wherever the program
     is. Later it is only noted, so that no process is lost between its start and our knowing of it.
@@ -70,7 +70,7 @@ class StopSignals:
         return self.count > 0 or (self._had_terminal and _has_hung_up(sys.stdin.fileno()))
 
     def begin_stop(self) -> None:
-        """From now on a further signal means: hurry."""
+        """From now on, a further signal makes the stop urgent."""
         self.interrupting = False
         self._count_at_stop = self.count
 
@@ -102,10 +102,10 @@ class Process:
     name: str
     command: Sequence[str]
     log: LogFile
-    # How it is asked to end: signals, each with the seconds to wait before the next. SIGKILL to
-    # the whole group follows in any case.
+    # The signals that stop it, each with the seconds to wait before the next. SIGKILL to the whole
+    # group always follows.
     stop_signals: Sequence[tuple[signal.Signals, float]]
-    # What the kernel sends it when we are killed and cannot ask.
+    # The signal that the kernel sends it when this process is killed.
     parent_death_signal: signal.Signals
     pass_fds: Sequence[int] = ()
     # Added to our own environment.
@@ -146,7 +146,7 @@ class Process:
             )
 
     def stop(self, is_urgent: Callable[[], bool]) -> None:
-        """Returns when it and all that it started are gone. An urgent stop does not wait."""
+        """Returns when it and all its children have ended. An urgent stop does not wait."""
         if self._popen is None:
             return
         for number, patience in self.stop_signals:
@@ -170,7 +170,7 @@ def _describe_end(code: int) -> str:
 
 
 class Supervisor:
-    """A group of processes of which none may be missing."""
+    """A group of processes that all have to run."""
 
     def __init__(
         self, processes: Sequence[Process], *, folder: Path, say: Callable[[str], None]
@@ -192,7 +192,7 @@ class Supervisor:
                     self.say(f"{process.name} | {line}")
 
     def stop(self, is_urgent: Callable[[], bool]) -> None:
-        """Stops them one after another, in the order in which they were given."""
+        """Stops them one after the other, in the given order."""
         for process in self.processes:
             process.stop(is_urgent)
 
@@ -229,7 +229,7 @@ def web_process(
 
 
 def worker_process(*, name: str, queues: Sequence[str], concurrency: int, log: LogFile) -> Process:
-    """A Celery worker. A task that outlives the warm shutdown is handed out again later."""
+    """A Celery worker. A task that outlives the warm shutdown is delivered again later."""
     options = {
         "--queues": ",".join(queues),
         "--concurrency": str(concurrency),
@@ -257,7 +257,7 @@ def worker_process(*, name: str, queues: Sequence[str], concurrency: int, log: L
 
 
 def beat_process(*, schedule: Path, log: LogFile) -> Process:
-    """Celery's clock, which keeps the times of its last runs in the file `schedule`."""
+    """Celery beat, which stores the times of its last runs in the file `schedule`."""
     options = {"--schedule": str(schedule), "--pidfile": "", "--loglevel": "INFO"}
     return Process(
         name="beat",

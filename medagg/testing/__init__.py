@@ -1,7 +1,7 @@
 """The pytest plugin of this project: `-p medagg.testing` in pytest.ini loads it first of all.
 
 Tests get a PostgreSQL and a Redis of their own, thrown away at the end. Whatever a developer's
-environment or `.env` names, a test never comes near a real database.
+environment or `.env` names, a test never uses a real database.
 """
 
 import pytest

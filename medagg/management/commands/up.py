@@ -8,13 +8,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from medagg.runner.embedded import EmbeddedError
-from medagg.runner.serving import ServeError, Wishes, serve
+from medagg.runner.serving import ServeError, ServeOptions, serve
 from medagg.runner.supervisor import ProcessDiedError, StopRequested
 
 
 class Command(BaseCommand):
-    help = "Starts everything: PostgreSQL, Redis, the web server, the worker and the clock."
-    # They look at the database, which may not run yet.
+    help = "Start everything: PostgreSQL, Redis, the web server, the worker and its scheduler."
+    # The checks use the database, which may not run yet.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,9 +26,9 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="load no demo data")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Ends with code 0 after a wanted stop, else with code 1 and a reason."""
+        """Exits with 0 after a requested stop, else with 1 and a reason."""
         try:
-            serve(_wishes(options), say=self._say)
+            serve(_serve_options(options), say=self._say)
         except StopRequested:
             self._say("Stopped. What you have done is kept.")
         except (ServeError, EmbeddedError, ProcessDiedError, CommandError) as error:
@@ -43,12 +43,12 @@ class Command(BaseCommand):
             self.stdout.write(line)
             self.stdout.flush()
         except OSError:
-            # The terminal or the pipe is gone. That must not keep the rest from being stopped.
+            # The terminal or the pipe is closed, which must not prevent a clean stop.
             return
 
 
-def _wishes(options: dict[str, Any]) -> Wishes:
-    return Wishes(
+def _serve_options(options: dict[str, Any]) -> ServeOptions:
+    return ServeOptions(
         host=options["host"],
         port=options["port"],
         workers=options["workers"],

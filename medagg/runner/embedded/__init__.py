@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis from Python wheels, for when no server is configured. No Django in here."""
+"""PostgreSQL and Redis from Python wheels, used if no servers are configured. Django-free."""
 
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.places import celery_broker_url, database_url, redis_url

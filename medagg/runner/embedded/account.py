@@ -1,4 +1,4 @@
-"""Under whose account the servers run, and the folders that only it may enter."""
+"""The operating system account of the servers, and their private folders."""
 
 import os
 import pwd

@@ -1,2 +1,2 @@
 class EmbeddedError(Exception):
-    """An embedded server cannot be used; the message tells a person why, and what to do."""
+    """An embedded server cannot be used; the message says why and what to do."""

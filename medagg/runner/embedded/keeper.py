@@ -29,7 +29,7 @@ PARENT_VARIABLE = "MEDAGG_PARENT_PID"
 
 @dataclass(frozen=True)
 class Order:
-    """What to keep: a command, the two locks, and how to end it."""
+    """The server to keep running: its command, its two locks, and the signals that stop it."""
 
     command: Sequence[str]
     users_lock: str

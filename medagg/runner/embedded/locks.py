@@ -1,4 +1,4 @@
-"""File locks that the kernel drops when the last holder dies, whatever it died of."""
+"""File locks, which the kernel releases when the last holder ends, even by kill -9."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Random secrets that are made once and kept in a file only its owner reads."""
+"""Random secrets that are made once and kept in a file that only its owner can read."""
 
 import os
 import secrets
