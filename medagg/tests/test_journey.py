@@ -103,7 +103,7 @@ def test_from_the_search_box_to_a_proven_folder(
         assert pydicom.dcmread(path).SOPClassUID
 
 
-def test_filters_are_added_one_by_one_and_words_taken_back(
+def test_filters_are_added_one_by_one_and_words_removed(
     page: Page, live_server: object, demo: None
 ) -> None:
     page.goto(f"{live_server}/images/")

@@ -110,7 +110,7 @@ def test_a_later_load_of_the_shipped_terms_undoes_nothing(tmp_path: Path) -> Non
     assert find_label("knot") == ["nodule"]
 
 
-def test_an_alias_of_another_term_is_skipped_and_said(tmp_path: Path) -> None:
+def test_an_alias_of_another_term_is_skipped_and_reported(tmp_path: Path) -> None:
     add_alias(LabelFactory(code="edema"), "Oedema")
 
     report = import_vocab(tmp_path / "l.csv", "code,name,aliases\nbrain,Brain,oedema|Swelling\n")

@@ -76,7 +76,7 @@ def test_loading_keeps_what_a_curator_changed() -> None:
     assert (report.added, report.changed) == (0, 1)
 
 
-def test_a_field_that_is_shipped_later_reaches_terms_that_are_there() -> None:
+def test_a_new_field_is_added_to_existing_terms() -> None:
     load_terms(vocabulary="modality", terms=[{"code": "mr", "name": "MR"}])
     load_terms(
         vocabulary="modality", terms=[{"code": "mr", "name": "MR", "description": "Magnets."}]

@@ -120,7 +120,7 @@ def test_a_window_that_shows_nothing_is_not_used() -> None:
 @pytest.mark.parametrize(
     ("center", "width"), [("nan", "10"), ("10", "inf"), ("10", "0"), ("10", "-5"), ("", "")]
 )
-def test_a_window_that_makes_no_sense_is_not_used(center: str, width: str) -> None:
+def test_an_invalid_window_is_not_used(center: str, width: str) -> None:
     assert levels_with(WindowCenter=center, WindowWidth=width) == levels_with()
 
 
@@ -242,7 +242,7 @@ def test_only_the_middle_frame_is_decoded() -> None:
     assert (levels(damaged) == whole).all()
 
 
-def test_more_frames_promised_than_there_are() -> None:
+def test_a_file_with_fewer_frames_than_stated_is_shown() -> None:
     frames = np.zeros((3, 4, 4), np.uint8)
     frames[1] = np.arange(16).reshape(4, 4)
     content = make_dicom(frames, NumberOfFrames=2_000_000_000)

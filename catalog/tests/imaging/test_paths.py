@@ -328,7 +328,7 @@ def test_files_are_listed_in_order_of_their_whole_path(root: Path) -> None:
     }
 
 
-def test_hidden_files_folder_links_and_special_files_are_left_out(root: Path) -> None:
+def test_hidden_files_folder_links_and_special_files_are_ignored(root: Path) -> None:
     (root / ".git").mkdir()
     (root / ".git" / "config").write_bytes(b"")
     (root / ".DS_Store").write_bytes(b"")

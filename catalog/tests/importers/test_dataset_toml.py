@@ -196,7 +196,7 @@ def test_a_file_that_is_no_description_is_refused(
         read_description(tmp_path / "dataset.toml")
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read: No such file"):
         read_description(tmp_path / "dataset.toml")
 

@@ -133,7 +133,7 @@ def make_huge_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
 
-def test_a_large_picture_is_no_trap_but_an_absurd_one_is(tmp_path: Path) -> None:
+def test_a_large_picture_is_read_and_a_decompression_bomb_refused(tmp_path: Path) -> None:
     files = {"large.png": make_huge_png(12_000, 12_000), "trap.png": make_huge_png(90_000, 90_000)}
 
     images, bad = read_rows(write_files(tmp_path, files))
@@ -262,7 +262,9 @@ def test_no_patient_id_makes_no_pseudonym(tmp_path: Path) -> None:
     assert read_image(tmp_path, make_scan(PatientID=""), "a.dcm").subject_id == ""
 
 
-def test_what_is_dicom_but_no_image_is_left_out_and_damage_is_reported(tmp_path: Path) -> None:
+def test_dicom_objects_without_an_image_are_skipped_and_damaged_ones_reported(
+    tmp_path: Path,
+) -> None:
     root = write_files(
         tmp_path,
         {
@@ -363,7 +365,7 @@ def test_a_damaged_volume_says_what_is_wrong(content: bytes, reason: str) -> Non
     assert reason in str(raised.value)
 
 
-def test_a_voxel_size_that_is_no_number_is_left_out() -> None:
+def test_an_invalid_voxel_size_is_ignored() -> None:
     header = read_nifti_header(io.BytesIO(make_nifti(4, 4, voxel=(float("nan"), 1.0), units=0)))
 
     assert (header.voxel_size, header.unit) == ((), "")
@@ -430,7 +432,7 @@ def test_no_bytes_make_the_header_reader_fail(
         ("scan 3 (copy).nii", "", {}, "", ""),
     ],
 )
-def test_names_are_taken_apart_as_bids_has_them(
+def test_bids_names_are_parsed(
     path: str, subject: str, entities: dict[str, str], suffix: str, modality: str
 ) -> None:
     assert parse_name(path) == (subject, entities, suffix, modality)
@@ -498,7 +500,7 @@ def test_dirty_participants(
 
 
 @pytest.mark.parametrize("table", [b"", b"\xff\xfe\0\0", b"\n\n", b"x" * 200_000, b"a\tb\n" * 9])
-def test_a_table_that_is_none_costs_no_image(tmp_path: Path, table: bytes) -> None:
+def test_an_unreadable_participants_table_loses_no_image(tmp_path: Path, table: bytes) -> None:
     images, bad = read_rows(make_bids(tmp_path, table))
 
     assert len(images) == 3
@@ -562,12 +564,12 @@ def test_a_folder_without_images_says_what_is_there_and_what_is_expected(
     assert "dataset.toml" in str(raised.value)
 
 
-def test_a_kind_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_kind_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownFolder, match=r"has no DICOM files \(pictures: 1\)"):
         open_it(write_files(tmp_path, {"a.png": make_picture()}), kind="dicom")
 
 
-def test_files_that_cannot_be_read_are_counted_apart(tmp_path: Path) -> None:
+def test_unreadable_files_are_counted_separately(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("/etc/hostname")
 
     survey = survey_folder(tmp_path)

@@ -137,7 +137,7 @@ def test_the_area_is_the_stated_one_or_else_the_most_frequent_body_part(
         assert open_all(folder)["tiny_lung"].entry["area"] == area, (locations, body_part)
 
 
-def test_a_dataset_that_the_catalog_describes_itself_is_filled_and_not_doubled(
+def test_images_are_imported_into_the_shipped_entry_of_their_dataset(
     tmp_path: Path, vocabularies: None
 ) -> None:
     """lidc_idri ships with the product; older catalogs know it as lidc-idri."""
@@ -156,9 +156,7 @@ def test_a_dataset_that_the_catalog_describes_itself_is_filled_and_not_doubled(
     assert dataset.num_images == 4
 
 
-def test_a_collection_that_nobody_describes_is_imported_all_the_same(
-    tmp_path: Path, vocabularies: None
-) -> None:
+def test_a_collection_without_a_description_is_imported(tmp_path: Path, vocabularies: None) -> None:
     import_idc(write_index(tmp_path / "index", [series(1, "brand_new")], []))
 
     dataset = Dataset.objects.get()
@@ -201,7 +199,7 @@ def test_a_series_becomes_an_image(index: Path) -> None:
         ("000Y", None, "000Y"),
     ],
 )
-def test_an_age_is_read_or_kept_as_it_stands(
+def test_an_age_is_parsed_or_its_text_kept(
     tmp_path: Path, raw: str | None, years: float | None, kept: str | None
 ) -> None:
     (row,) = open_all(write_index(tmp_path, [series(1, PatientAge=raw)]))["tiny_lung"].rows()
@@ -222,7 +220,7 @@ def test_an_age_is_read_or_kept_as_it_stands(
         ("6657", "", "6657"),
     ],
 )
-def test_a_sex_is_read_or_kept_as_it_stands(
+def test_a_sex_is_parsed_or_its_text_kept(
     tmp_path: Path, raw: str | None, sex: str, kept: str | None
 ) -> None:
     (row,) = open_all(write_index(tmp_path, [series(1, PatientSex=raw)]))["tiny_lung"].rows()

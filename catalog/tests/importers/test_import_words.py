@@ -144,7 +144,7 @@ def test_codes_of_new_terms_are_unique(dataset: Dataset) -> None:
     assert all(len(code) <= 64 for code in codes.values())
 
 
-def test_a_column_full_of_words_is_not_taken_for_labels(
+def test_a_column_with_too_many_new_words_is_not_read_as_labels(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terms, "MAX_NEW_LABELS", 10)

@@ -66,7 +66,7 @@ def test_rows_come_in_their_order_and_all_of_them(tmp_path: Path, count: int, wo
         assert facts_of(row).size_bytes == (200_000 if n % 50 == 0 else n)
 
 
-def test_a_row_keeps_all_else_that_it_says(tmp_path: Path) -> None:
+def test_other_columns_of_a_row_are_kept_as_metadata(tmp_path: Path) -> None:
     row = replace(write(tmp_path, "a"), line=7, sex="F", metadata={"split": "train"})
 
     found = read_one(tmp_path, row)

@@ -152,7 +152,7 @@ def test_a_field_that_a_curator_changed_is_left_alone() -> None:
     assert change is Change.CHANGED
 
 
-def test_a_dataset_that_was_typed_by_hand_gets_only_what_is_empty() -> None:
+def test_an_import_fills_only_the_empty_fields_of_a_dataset_made_by_hand() -> None:
     Dataset.objects.create(slug="lung-scans", title="By hand", citation="Me.")
 
     dataset, _ = save_dataset(entry=ENTRY)
@@ -189,7 +189,7 @@ def test_counted_numbers_win_over_stated_ones() -> None:
         ({"num_images": -1}, "“lung-scans”, num_images: give a whole number"),
     ],
 )
-def test_a_word_that_nobody_knows_is_refused_with_what_to_do(
+def test_an_unknown_term_of_an_entry_is_refused_with_a_remedy(
     wrong: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(LookupError, match=says):
@@ -208,9 +208,7 @@ def test_a_word_that_nobody_knows_is_refused_with_what_to_do(
         ({"title": "x" * 201}, "title"),
     ],
 )
-def test_a_field_that_does_not_hold_what_it_should_is_refused(
-    wrong: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_value_of_a_field_is_refused(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         save_dataset(entry={**ENTRY, **wrong})
 

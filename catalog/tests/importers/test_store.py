@@ -68,7 +68,7 @@ def test_every_column_of_a_row_is_stored(dataset: Dataset) -> None:
     assert_profiles_are_true()
 
 
-def test_a_row_that_says_little_is_stored_too(dataset: Dataset) -> None:
+def test_a_row_with_few_values_is_stored(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=[row("a"), row("b", size_bytes=5_000_000)])
     image = Image.objects.get(source_id="a")
     assert (image.size_bytes, image.sha256, image.mtime_ns, image.age_years) == (
@@ -266,7 +266,7 @@ def test_an_image_whose_row_is_bad_is_not_removed(dataset: Dataset) -> None:
 
 
 # --- Bad rows ---
-def test_a_bad_row_that_names_no_image_may_be_of_any(dataset: Dataset) -> None:
+def test_a_bad_row_without_an_id_keeps_all_images(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=[row("a"), row("b"), row("c")])
     nameless = BadRow(3, "", "", "It is not in UTF-8. Save it as such.")
     report = store_images(dataset=dataset, rows=[row("a", sex="F"), nameless])
@@ -298,7 +298,7 @@ def make_bad(count: int) -> list[ImageRow | BadRow]:
     return [BadRow(line, "age", f"{line}?", "This is no age.") for line in range(1, count + 1)]
 
 
-def test_a_few_bad_rows_are_handed_on_and_borne(dataset: Dataset) -> None:
+def test_a_few_bad_rows_are_reported_and_tolerated(dataset: Dataset) -> None:
     rejected: list[BadRow] = []
     rows = [*make_bad(100), row("a")]
     assert store_images(dataset=dataset, rows=rows, on_reject=rejected.append).rejected == 100

@@ -49,7 +49,7 @@ def import_and_again(dataset: Dataset) -> None:
     assert_profiles_are_true()
 
 
-def test_all_rows_at_once(dataset: Dataset) -> None:
+def test_foreign_keys_are_checked_for_all_rows_at_once(dataset: Dataset) -> None:
     import_and_again(dataset)
 
 
@@ -77,7 +77,7 @@ def label_with_nothing(image: Image) -> None:
         connection.check_constraints()
 
 
-def test_afterwards_every_row_is_checked_as_before(dataset: Dataset) -> None:
+def test_foreign_keys_are_checked_again_after_an_import(dataset: Dataset) -> None:
     store_images(dataset=dataset, rows=ROWS)
     with pytest.raises(IntegrityError):
         label_with_nothing(Image.objects.get(source_id="a"))

@@ -112,7 +112,7 @@ def test_an_age_comes_from_dates_where_none_is_given(tmp_path: Path) -> None:
     assert images[4].metadata == {"age": "412", "date": "2014"}
 
 
-def test_codes_for_sex_may_be_told(tmp_path: Path) -> None:
+def test_codes_for_sex_can_be_described(tmp_path: Path) -> None:
     description = PLAIN + 'sex = "{male}"\nsex_words = { True = "M", False = "F", 9 = "" }\n'
 
     images = read_images(tmp_path, description, "id,male\na,TRUE\nb,false\nc,9.0\nd,2\n")
@@ -422,7 +422,7 @@ def test_of_alternative_names_the_first_counts_and_of_a_pattern_all(tmp_path: Pa
         ("x" * 300, "cannot be looked up in .*File name too long"),
     ],
 )
-def test_a_pattern_that_is_none_is_said(tmp_path: Path, pattern: str, message: str) -> None:
+def test_an_invalid_pattern_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         open_source(tmp_path, PLAIN.replace("t.csv", pattern), "id\na\n")
 
@@ -452,7 +452,7 @@ def test_a_table_may_be_optional_and_else_is_missed(tmp_path: Path) -> None:
         ("i\x1bd,x\n1,2\n", r"It has “i\\x1bd”"),
     ],
 )
-def test_a_missing_column_is_said_with_what_may_be_meant(
+def test_a_missing_column_is_refused_with_a_similar_name(
     tmp_path: Path, table: str, hint: str
 ) -> None:
     with pytest.raises(SourceError, match=rf"t\.csv has no column “id”.*{hint}"):
@@ -510,7 +510,7 @@ def test_columns_of_both_tables_may_not_have_one_name(tmp_path: Path) -> None:
         open_source(tmp_path, JOINED + join(), "id,view\na,PA\n", u="id,age,view\na,57,PA\n")
 
 
-def test_a_bad_row_of_a_joined_table_is_said(tmp_path: Path) -> None:
+def test_a_bad_row_of_a_joined_table_is_reported(tmp_path: Path) -> None:
     source = open_source(tmp_path, JOINED + join(), "id,view\na,PA\n", u="id,age\na\na,57\n")
 
     images, (bad,) = read(source)
@@ -553,7 +553,7 @@ def test_rows_that_do_not_follow_one_another_come_together_too(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("adjacent", ["", "adjacent = true\n"])
-def test_an_image_with_one_bad_row_is_not_given_out_in_part(tmp_path: Path, adjacent: str) -> None:
+def test_an_image_with_one_bad_row_is_not_imported_in_part(tmp_path: Path, adjacent: str) -> None:
     table = ROWS + f"a,Mass,,,\na,{'x' * 121},,,\na,Edema,,,\nb,Mass,,,\ntorn\nb,Edema,,,\n"
 
     images, bad = read(open_source(tmp_path, MANY + adjacent, table))

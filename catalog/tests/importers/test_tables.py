@@ -158,7 +158,7 @@ def test_names_for_columns_have_to_be_names(tmp_path: Path) -> None:
         open_table(tmp_path, "t.csv", PLAIN, header=("", " "))
 
 
-def test_delimiter_header_and_lines_before_it_may_be_told(tmp_path: Path) -> None:
+def test_delimiter_header_and_skipped_lines_can_be_described(tmp_path: Path) -> None:
     table = open_table(
         tmp_path, "t.csv", "made by x\n\na;b,c\n", delimiter=";", header=("id", "label"), skip=1
     )
@@ -203,7 +203,7 @@ def test_a_header_in_another_encoding_stops(tmp_path: Path) -> None:
 
 
 # --- Rows ---
-def test_empty_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_empty_lines_are_skipped_but_counted_as_lines(tmp_path: Path) -> None:
     assert read(open_table(tmp_path, "t.csv", "\nid,label\n\na,x\n  \n,,,\n\nb,y\n\n"))[0] == [
         (4, ["a", "x"]),
         (8, ["b", "y"]),

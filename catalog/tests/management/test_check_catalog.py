@@ -46,7 +46,7 @@ def expect_wrong(text: str) -> None:
     assert "3 of 3 datasets are right" in check_catalog()
 
 
-def test_a_true_catalog_is_said_to_be_right(dataset: Dataset) -> None:
+def test_a_correct_catalog_is_reported_as_correct(dataset: Dataset) -> None:
     assert check_catalog() == "3 of 3 datasets are correct (7 images)\n"
 
 
@@ -59,7 +59,7 @@ def test_a_wrong_sum_is_found(dataset: Dataset, changes: dict[str, int], text: s
     expect_wrong(text)
 
 
-def test_an_edit_past_the_services_is_found(dataset: Dataset) -> None:
+def test_an_edit_outside_the_services_is_found(dataset: Dataset) -> None:
     """One image of two has moved to another age band: both profiles are wrong, and the image."""
     Image.objects.filter(dataset=dataset, age_years=5).update(age_years=10)
     expect_wrong("2 wrong profiles, 1 images with a wrong profile or none")

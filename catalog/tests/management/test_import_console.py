@@ -104,7 +104,7 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_word_of_a_table_does_not_steer_the_terminal(rejects: Path) -> None:
+def test_control_characters_of_a_table_are_escaped_on_the_terminal(rejects: Path) -> None:
     report = run(rejects, ListSource("mine", [ImageRow("a", modality="\x1b[2Jholo\u202egram")]))
 
     assert r"modality: \x1b[2Jholo\u202egram (1)" in report
@@ -205,7 +205,7 @@ def test_the_list_of_an_earlier_import_is_taken_away_by_a_clean_one(rejects: Pat
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("text", ["", "dataset,line\n", "dataset,line,column,value,reasons\n"])
-def test_a_file_that_is_no_such_list_is_not_taken_away(rejects: Path, text: str) -> None:
+def test_a_file_that_is_not_a_list_of_rejects_is_not_deleted(rejects: Path, text: str) -> None:
     rejects.write_text(text)
 
     run(rejects, ListSource("mine", images(1)))
@@ -249,7 +249,7 @@ def test_a_limit_is_a_number_or_a_share(text: str, limit: Limit) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "five", "101%", "%", "1e2", "nan%", "٣"])
-def test_anything_else_is_no_limit(text: str, rejects: Path) -> None:
+def test_an_invalid_limit_is_refused(text: str, rejects: Path) -> None:
     with pytest.raises(CommandError, match="neither a number of rows nor a share such as 5%"):
         run(rejects, arguments=[f"--max-rejected={text}"])
 

@@ -215,7 +215,7 @@ def test_a_messy_folder_is_imported_and_skipped_files_are_reported(home: Path) -
     assert "leads out of the dataset's folder" in reasons["train/Effusion/out.png"]
 
 
-def test_a_class_word_that_no_vocabulary_knows_waits_for_a_curator(home: Path) -> None:
+def test_an_unknown_class_becomes_an_inactive_label(home: Path) -> None:
     folder = write_files(home / "odd", {"zebra stripes/a.png": make_picture()})
 
     report = run(folder)
@@ -353,7 +353,7 @@ def test_a_name_without_latin_letters_needs_a_slug(home: Path) -> None:
 # --- Refusals: what, where, what to do ---
 
 
-def test_a_folder_outside_of_the_dataset_folders_has_two_ways_in(
+def test_a_folder_outside_the_dataset_folders_is_refused_with_two_remedies(
     home: Path, tmp_path: Path
 ) -> None:
     message = refuse(make_rays(tmp_path / "elsewhere"))
@@ -491,7 +491,7 @@ def test_the_shipped_descriptions_are_listed(home: Path) -> None:
     assert all(name in refuse("nonsense") for name in shipped)
 
 
-def test_a_shipped_description_goes_by_its_name(
+def test_a_shipped_description_is_found_by_its_name(
     home: Path, tmp_path: Path, settings: LazySettings
 ) -> None:
     settings.VAR_DIR = tmp_path / "var"

@@ -62,7 +62,7 @@ def images() -> list[Image]:
     return made
 
 
-def test_images_alike_share_a_profile(images: list[Image]) -> None:
+def test_images_with_equal_values_share_a_profile(images: list[Image]) -> None:
     assert_profiles_are_true()
     assert sorted(stored().values()) == [1, 1, 2, 2]
 

@@ -49,7 +49,7 @@ def test_filters_and_sums_are_those_of_a_plain_loop(
 
 
 @given(rows=rows_of_values, places=st.lists(st.integers(0, 11), max_size=8))
-def test_a_column_can_be_seen_through_another_table(
+def test_a_column_can_be_mapped_to_another_table(
     rows: list[tuple[int, frozenset[int], int]], places: list[int]
 ) -> None:
     places = [place for place in places if place < len(rows)]

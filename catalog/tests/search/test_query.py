@@ -171,7 +171,7 @@ def test_names_ids_and_paths_stay_whole(text: str) -> None:
         ("chest,ct;3d(png)", "area=chest modality=ct tag=3d tag=png"),
     ],
 )
-def test_joined_words_are_parted_where_every_part_means_something(text: str, filters: str) -> None:
+def test_joined_words_are_split_if_every_part_means_something(text: str, filters: str) -> None:
     check(text, filters, "")
 
 
@@ -406,7 +406,7 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
         ("ct,-pneumonia", "modality=ct not_label=pneumonia", ""),
     ],
 )
-def test_negated_labels_are_left_out_and_nothing_else_is_turned_round(
+def test_negated_labels_are_excluded_and_nothing_else_is_negated(
     text: str, filters: str, rest: str
 ) -> None:
     check(text, filters, rest)
