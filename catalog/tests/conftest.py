@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
+from vocab.tests.shipped import save_shipped_vocabularies
+
 
 @pytest.fixture(autouse=True)
 def own_folders(settings: LazySettings, tmp_path: Path) -> Path:
@@ -11,3 +13,9 @@ def own_folders(settings: LazySettings, tmp_path: Path) -> Path:
     settings.PREVIEW_ROOT = tmp_path / "previews"
     settings.DATASET_ROOTS[0].mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def vocabularies(db: None) -> None:
+    """The shipped terms and their aliases."""
+    save_shipped_vocabularies()

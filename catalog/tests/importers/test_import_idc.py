@@ -33,11 +33,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def vocabularies() -> None:
-    call_command("load_vocab", stdout=StringIO())
-
-
-@pytest.fixture
 def index(tmp_path: Path, vocabularies: None) -> Path:
     return write_index(tmp_path / "index")
 

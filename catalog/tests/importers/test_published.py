@@ -1,11 +1,9 @@
 """Dataset entries: saved once, left alone where a curator was, refused with what to do."""
 
-from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
 from django.test import Client
 
 from catalog.imaging.paths import UnsafePath
@@ -21,7 +19,7 @@ from catalog.tests.factories import ImageFactory, make_searchable
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 from vocab.models import AnatomicalArea, Tag
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vocabularies")]
 
 ENTRY: dict[str, Any] = {
     "slug": "lung-scans",
@@ -38,11 +36,6 @@ ENTRY: dict[str, Any] = {
     "num_images": 120,
     "size_mb": 3400,
 }
-
-
-@pytest.fixture(autouse=True)
-def vocabularies() -> None:
-    call_command("load_vocab", stdout=StringIO())
 
 
 def codes(terms: Any) -> set[str]:

@@ -13,7 +13,8 @@ from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.models import Dataset, Image
-from vocab.services import DATA_DIR, load_shipped_vocabularies
+from vocab.services import DATA_DIR
+from vocab.tests.shipped import save_shipped_vocabularies
 from vocab.text import normalize
 
 SHIPPED = sorted(path.stem for path in SHIPPED_TABLES.glob("*.toml"))
@@ -286,7 +287,7 @@ def test_indiana_gives_no_name_and_no_birthday(tmp_path: Path) -> None:
 def test_a_shipped_table_goes_into_the_catalog_and_a_second_time_changes_nothing(
     tmp_path: Path,
 ) -> None:
-    load_shipped_vocabularies()
+    save_shipped_vocabularies()
     (tmp_path / "train.csv").write_text(CHEXPERT)
     path = SHIPPED_TABLES / "chexpert.toml"
 
@@ -309,7 +310,7 @@ def test_a_shipped_table_goes_into_the_catalog_and_a_second_time_changes_nothing
 
 @pytest.mark.django_db
 def test_files_that_lie_in_any_folder_are_found_and_hashed(own_folders: Path) -> None:
-    load_shipped_vocabularies()
+    save_shipped_vocabularies()
     home = own_folders / "datasets" / "nih"
     (home / "images_001" / "images").mkdir(parents=True)
     (home / "images_001" / "images" / "00000001_000.png").write_bytes(b"picture")
