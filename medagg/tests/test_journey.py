@@ -2,6 +2,7 @@
 
 import csv
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pydicom
@@ -9,10 +10,13 @@ import pytest
 from django.core.management import call_command
 from playwright.sync_api import Page, expect
 
+from catalog.demo import phantom_images
+from catalog.demo.phantoms.chest import render_phantom
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import make_dataset
 from medagg.testing.programs import require_program
 from medagg.testing.worker import WorkerProcess
+from vocab.tests.shipped import save_shipped_vocabularies
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,9 +24,14 @@ pytestmark = [
 ]
 
 
+# Drawing all phantoms takes ten seconds.
+render_once = cache(render_phantom)
+
+
 @pytest.fixture
-def demo(transactional_db: None) -> None:
-    call_command("load_vocab", verbosity=0)
+def demo(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phantom_images, "render_phantom", render_once)
+    save_shipped_vocabularies()
     call_command("load_demo", verbosity=0)
 
 

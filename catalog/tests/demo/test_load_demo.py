@@ -9,6 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
+from catalog.demo.phantoms.chest import iter_phantoms
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
@@ -22,16 +23,12 @@ def load_demo() -> str:
     return out.getvalue()
 
 
-@pytest.fixture
-def vocabularies() -> None:
-    call_command("load_vocab", stdout=StringIO())
-
-
 def test_the_demo_catalog_is_true_and_loading_it_again_undoes_nothing(vocabularies: None) -> None:
     """One long test, because drawing the phantoms takes a while."""
     report = load_demo()
     check_published_datasets()
     check_phantoms()
+    check_all_phantoms_have_the_same_bytes_on_every_machine()
     check_pydicom_samples(report)
     assert_profiles_are_true()
 
@@ -76,6 +73,17 @@ def check_phantoms() -> None:
         assert image.sha256 == hashlib.sha256(content).hexdigest()
         assert (image.crc32, image.size_bytes) == (zlib.crc32(content), len(content))
         assert image.mtime_ns == path.stat().st_mtime_ns
+
+
+def check_all_phantoms_have_the_same_bytes_on_every_machine() -> None:
+    folder = dataset_folder(Dataset.objects.get(slug="synthetic-chest-phantoms"))
+    whole, size = hashlib.sha256(), 0
+    for phantom in iter_phantoms():
+        content = (folder / phantom.file_name).read_bytes()
+        whole.update(content)
+        size += len(content)
+    assert whole.hexdigest() == "a8c207c1ec7a2ddab851d48d450a88ae79faa840977819c3d6c6ded87992c387"
+    assert size < 30_000_000
 
 
 def check_pydicom_samples(report: str) -> None:

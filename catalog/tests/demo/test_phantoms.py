@@ -54,16 +54,6 @@ def test_a_phantom_has_the_same_bytes_on_every_machine(name: str, sha256: str) -
     assert hashlib.sha256(render_phantom(BY_NAME[name])).hexdigest() == sha256
 
 
-def test_all_phantoms_together_have_the_same_bytes_on_every_machine() -> None:
-    whole, size = hashlib.sha256(), 0
-    for phantom in PHANTOMS:
-        content = render_phantom(phantom)
-        whole.update(content)
-        size += len(content)
-    assert whole.hexdigest() == "a8c207c1ec7a2ddab851d48d450a88ae79faa840977819c3d6c6ded87992c387"
-    assert size < 30_000_000
-
-
 def test_what_is_said_of_the_phantoms_is_the_same_on_every_machine() -> None:
     lines = "\n".join(repr(phantom) for phantom in PHANTOMS)
     assert (
