@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from medagg.testing.worker import WorkerProcess
 
@@ -16,6 +17,23 @@ def clean_folders() -> Iterator[None]:
     yield
     for folder in folders:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def hooks_on_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a test that is rolled back, what waits for a commit is done where one would be."""
+    commit = connection.savepoint_commit
+
+    def commit_and_run_hooks(sid: str) -> None:
+        commit(sid)
+        # The test's own transaction has no savepoint: the outermost block of the code has ended.
+        is_rolled_back = getattr(connection.atomic_blocks[0], "_from_testcase", False)
+        if is_rolled_back and not connection.savepoint_ids:
+            hooks, connection.run_on_commit = connection.run_on_commit, []
+            for each in hooks:
+                each[1]()
+
+    monkeypatch.setattr(connection, "savepoint_commit", commit_and_run_hooks)
 
 
 @pytest.fixture

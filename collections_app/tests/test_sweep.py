@@ -19,7 +19,7 @@ from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import files_in_archive_root, make_collection, make_dataset
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def build(collection: Collection) -> Collection:

@@ -45,8 +45,7 @@ from collections_app.tests.factories import (
 from medagg.testing.programs import require_program
 from vocab.models import Label
 
-# Threads of a build have connections of their own, and see only what is committed.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def build(collection: Collection) -> Collection:

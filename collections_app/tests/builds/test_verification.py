@@ -41,7 +41,7 @@ from collections_app.tests.factories import (
     read_archive,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def build(collection: Collection) -> Collection:
@@ -305,6 +305,7 @@ def test_a_time_limit_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
     assert prove(collection).archive_sha256
 
 
+@pytest.mark.django_db(transaction=True)
 def test_no_transaction_is_open_while_the_archive_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     others = """

@@ -25,7 +25,7 @@ from collections_app.tests.faults.tools import (
     overwrite_in_place,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def delete(path: Path) -> None:

@@ -20,7 +20,7 @@ from collections_app.tests.faults.tools import (
 )
 from medagg.testing.worker import WorkerProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def assert_worker_gave_up(worker: WorkerProcess, log: LogSince) -> None:

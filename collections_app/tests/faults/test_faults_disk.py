@@ -26,7 +26,7 @@ from collections_app.tests.faults.tools import (
 )
 from medagg.testing.worker import WorkerProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 @contextmanager

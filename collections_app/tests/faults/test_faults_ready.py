@@ -25,7 +25,7 @@ from collections_app.tests.factories import (
 from collections_app.tests.faults.deletions import OWNER_GOES, delete_only_it, staff_browser
 from collections_app.tests.faults.tools import assert_nothing_is_left_over, assert_page_says
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def make_ready(**values: object) -> Collection:

@@ -30,7 +30,7 @@ from collections_app.tests.factories import (
     make_dataset,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 PATIENCE_SECONDS = 60
 
 
@@ -77,6 +77,7 @@ def sha256(path: Path) -> str:
 
 
 # --- build_collection ---
+@pytest.mark.django_db(transaction=True)
 def test_the_command_as_a_process(tmp_path: Path) -> None:
     make_dataset(files=5, remote=2)
     UserFactory(username="rosa")
@@ -207,6 +208,7 @@ def test_bad_files_that_only_the_proof_finds_can_be_excluded_too(tmp_path: Path)
         assert any(name.endswith("/missing.csv") for name in archive.namelist())
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_build_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     make_dataset(files=3)

@@ -19,7 +19,7 @@ from collections_app.selection.fingerprint import ItemRows, compute_fingerprint
 from collections_app.services import NotBuildable, expire_collection, retry_collection
 from collections_app.tests.factories import make_collection, make_dataset, read_archive
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def build(collection: Collection) -> Collection:
@@ -101,6 +101,7 @@ def test_the_fingerprint_follows_from_every_part(monkeypatch: pytest.MonkeyPatch
     assert len(seen) == 11
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_error_of_the_database_is_one_of_django(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="division by zero"):
         copy_lines("SELECT 1 / 0")

@@ -20,8 +20,7 @@ from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, as_running, change
 
-# Threads of a build have connections of their own, and see only what is committed.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 @pytest.fixture
