@@ -4,6 +4,8 @@ Tests get a PostgreSQL and a Redis of their own, thrown away at the end. Whateve
 environment or `.env` names, a test never uses a real database.
 """
 
+import os
+
 import pytest
 
 from medagg.runner.embedded import EmbeddedError, EmbeddedServers
@@ -18,6 +20,11 @@ __all__ = ["celery_worker_module", "celery_worker_process", "nginx_server"]
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()
 _servers = EmbeddedServers(_environment.base, throwaway=True)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each core, because many tests wait for processes; more than eight gain nothing."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.hookimpl(trylast=True)
