@@ -38,10 +38,10 @@ def test_the_page_follows_the_build_and_keeps_the_focus(page: Page, at: Any, own
     expect(bar).to_have_attribute("value", "30")
     page.get_by_role("link", name="Cancel the build").focus()
     change_build(collection, progress_bytes=int(0.9 * collection.num_bytes), progress_images=2)
-    expect(page.locator("#status")).to_contain_text("2 of 3 images", timeout=5000)
+    expect(page.locator("#status")).to_contain_text("2 of 3 images", timeout=10_000)
     expect(page.get_by_role("link", name="Cancel the build")).to_be_focused()
     as_ready(collection)
-    expect(page.get_by_role("link", name="Download ZIP")).to_be_visible(timeout=5000)
+    expect(page.get_by_role("link", name="Download ZIP")).to_be_visible(timeout=10_000)
     expect(page.locator("#announcer")).to_have_text("The collection is ready.")
 
 
