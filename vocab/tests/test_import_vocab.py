@@ -188,7 +188,7 @@ def test_a_bad_csv_is_refused_with_its_line(
         ('# x\n[[term]]\ncode = "ok"\nname = "Ok"\n\n[[term]]\nname = "No"\n', "line 6: a term"),
         ('term = "x"\n', "under [[term]]"),
         ('[[term]]\ncode = "x"\nname = 5\n', "line 1: name is not a text"),
-        ('[[term]]\ncode = "x"\nname = "X"\naliases = "one"\n', "line 1: aliases is no list"),
+        ('[[term]]\ncode = "x"\nname = "X"\naliases = "one"\n', "line 1: aliases is not a list"),
         ('term = [{code = "x", name = "X", colour = "red"}]\n', "term x: there is no field"),
     ],
 )

@@ -152,7 +152,7 @@ class IdcCollection:
             yield {name: value for name, value in zip(names, values, strict=True) if value}
 
 
-_NO_UID = "The series has no SeriesInstanceUID, which identifies it. It was skipped."
+_NO_UID = "The series has no SeriesInstanceUID to identify it. It was skipped."
 
 
 @lru_cache(maxsize=4096)

@@ -548,7 +548,7 @@ def test_several_kinds_are_named_with_an_example_and_one_can_be_chosen(tmp_path:
     ("files", "found"),
     [
         ({}, "it is empty"),
-        ({".hidden.png": b""}, "it is empty; hidden files"),
+        ({".hidden.png": b""}, "it is empty, except for hidden files"),
         ({"a.csv": b"", "b.csv": b"", "c.zip": b""}, ".csv files: 2, .zip files: 1"),
         ({f"a.x{n}": b"" for n in range(9)}, "other files: 3"),
     ],

@@ -248,7 +248,7 @@ def test_a_series_without_a_uid_is_rejected_with_its_row(
     assert "1 rejected" in report
     header, line = (folder / "rejects.csv").read_text().splitlines()
     assert header == "dataset,line,column,value,reason"
-    assert line.startswith("tiny_lung,2,SeriesInstanceUID,,A series without")
+    assert line.startswith("tiny_lung,2,SeriesInstanceUID,,The series has no SeriesInstanceUID")
 
 
 # --- Again, in part, and not at all ---
@@ -286,7 +286,7 @@ def test_single_collections_can_be_chosen(index: Path) -> None:
 
 
 def test_an_unknown_collection_is_refused_with_what_may_be_meant(index: Path) -> None:
-    with pytest.raises(CommandError, match=r"no collection “Tiny-Lungs”.*meant: tiny_lung"):
+    with pytest.raises(CommandError, match=r"no collection “Tiny-Lungs”.*Did you mean tiny_lung"):
         import_idc(index, collections="tiny_dogs,Tiny-Lungs")
 
     assert not Dataset.objects.exists()

@@ -231,7 +231,7 @@ def import_standing_still() -> Iterator[Future[ImportReport]]:
 @for_real
 def test_a_second_import_of_the_same_dataset_stops_at_once() -> None:
     with import_standing_still() as first:
-        with pytest.raises(ImportStopped, match="Another import of “rays” is under way"):
+        with pytest.raises(ImportStopped, match="Another import of “rays” is running"):
             import_source(source=ListSource([row("x")]))
         assert import_source(source=ListSource([row("x")], slug="other")).added == 1
     assert first.result().added == 2

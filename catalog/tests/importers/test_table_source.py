@@ -358,7 +358,7 @@ def test_a_file_that_cannot_be_looked_for_makes_the_row_bad(tmp_path: Path) -> N
 
     assert [image.file_path for image in images] == ["a.png"]
     assert (bad.line, bad.column, bad.source_id) == (2, "path", "1")
-    assert "cannot be looked for (File name too long)" in bad.reason
+    assert "cannot be looked up (File name too long)" in bad.reason
 
 
 def test_a_file_is_found_anywhere_below_the_folder(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_a_path_that_leads_elsewhere_makes_the_row_bad(tmp_path: Path, path: str
 
 
 def test_a_folder_that_is_not_there_stops(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="images is not there"):
+    with pytest.raises(SourceError, match="images does not exist"):
         open_source(tmp_path, PLAIN + '[files]\nfolder = "images"', "id\na\n")
 
 

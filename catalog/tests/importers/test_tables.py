@@ -325,13 +325,13 @@ def test_what_is_shown_does_not_steer_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("[1]", "no JSON object"),
-        (f'{{"id": {"[" * 600}{"]" * 600}}}', "objects within objects"),
-        ("{'id': 1}", "no JSON: "),
+        ("[1]", "not a JSON object"),
+        (f'{{"id": {"[" * 600}{"]" * 600}}}', "nested objects"),
+        ("{'id': 1}", "not JSON: "),
         ('{"id": "\\ud800"}', "encoding"),
         ('{"id": "\\u0000"}', "NUL"),
-        ("[" * 100_000, "no JSON"),
-        (f'{{"id": {"9" * 5000}}}', "no JSON"),
+        ("[" * 100_000, "not JSON"),
+        (f'{{"id": {"9" * 5000}}}', "not JSON"),
     ],
 )
 def test_a_line_that_is_no_object_is_bad(tmp_path: Path, line: str, reason: str) -> None:
@@ -352,7 +352,7 @@ def test_a_line_that_is_no_object_is_bad(tmp_path: Path, line: str, reason: str)
         ("t.csv", "id,a,a\n1,2,3\n", "2 columns are named “a”"),
         ("t.csv", "id,a, a \n1,2,3\n", "2 columns are named “a”"),
         ("t.csv.zip", b"PK\x03\x04 and no more", "cut short or damaged"),
-        ("t.parquet", b"PAR1 and no more", "no readable Parquet"),
+        ("t.parquet", b"PAR1 and no more", "cannot be read as a Parquet file"),
         ("t.csv.gz", b"\x1f\x8b\x08", "cut short or damaged"),
     ],
 )

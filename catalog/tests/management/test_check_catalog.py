@@ -36,14 +36,14 @@ def dataset() -> Dataset:
 
 
 def expect_wrong(text: str) -> None:
-    """It is reported with what to do, mended by --repair, and right from then on."""
+    """It is reported with what to do, repaired by --repair, and correct afterwards."""
     out = StringIO()
     with pytest.raises(CommandError, match=r"of rays are wrong. Run manage.py .* --repair"):
         call_command("check_catalog", stdout=out)
     assert f"rays: {text}" in out.getvalue()
-    assert "2 of 3 datasets are right" in out.getvalue()
+    assert "2 of 3 datasets are correct" in out.getvalue()
     assert "Recounted: rays" in check_catalog(repair=True)
-    assert "3 of 3 datasets are right" in check_catalog()
+    assert "3 of 3 datasets are correct" in check_catalog()
 
 
 def test_a_correct_catalog_is_reported_as_correct(dataset: Dataset) -> None:
@@ -68,17 +68,17 @@ def test_an_edit_outside_the_services_is_found(dataset: Dataset) -> None:
 def test_a_label_that_is_no_longer_positive_is_found(dataset: Dataset) -> None:
     label = LabelFactory(code="mass")
     ImageLabel.objects.filter(label=label).update(finding="uncertain")
-    expect_wrong("2 wrong profiles, 2 images in")
+    expect_wrong("2 wrong profiles, 2 images with")
 
 
 def test_another_area_of_the_dataset_is_found(dataset: Dataset) -> None:
     Dataset.objects.filter(pk=dataset.pk).update(area=AreaFactory(code="heart"))
-    expect_wrong("8 wrong profiles, 6 images in")
+    expect_wrong("8 wrong profiles, 6 images with")
 
 
 def test_a_modality_where_there_was_none_is_found(dataset: Dataset) -> None:
     Image.objects.filter(sex="O").update(modality=ModalityFactory(code="ct"))
-    expect_wrong("2 wrong profiles, 1 images in")
+    expect_wrong("2 wrong profiles, 1 images with")
 
 
 def test_an_image_without_a_profile_is_found(dataset: Dataset) -> None:
