@@ -1,4 +1,7 @@
-"""All settings, read from the environment or from `.env`; `.env.example` lists every one."""
+"""All settings; those that an operator may change come from the environment or from `.env`.
+
+`.env.example` lists them and docs/deploy.md explains them.
+"""
 
 from pathlib import Path
 
@@ -136,7 +139,7 @@ REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
 # before its last lease lapses, and the broker hands a task out again only after that.
 BUILD_SOFT_LIMIT = env.int("BUILD_SOFT_LIMIT", default=3 * 3600)
 BUILD_HARD_LIMIT = BUILD_SOFT_LIMIT + 60
-# A live worker renews its lease every few seconds; a lease that lapses means a dead worker.
+# A live worker renews its lease about once a second; a lease that lapses means a dead worker.
 BUILD_LEASE_SECONDS = env.int("BUILD_LEASE_SECONDS", default=60)
 BUILD_MAX_ATTEMPTS = 3
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from catalog.imaging.dicom.header import NotReadable, render_pixels
-from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
+from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 CONTENT_TYPE = "image/webp"

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connection, transaction
 
 from catalog.imaging.paths import FileFacts
+from catalog.importers.dataset_entries import Change, save_dataset
 from catalog.importers.local_files import KnownFile, with_facts
-from catalog.importers.published import Change, save_dataset
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
 from catalog.importers.store import (
     MAX_SHARE_REJECTED,

@@ -67,8 +67,8 @@ class BadRow:
 class Source(Protocol):
     """One dataset of a publisher: its description and its images.
 
-    ``entry`` has the fields of ``catalog.importers.published``. ``num_rows`` is used only for the
-    progress bar and the limit on bad rows; None if it is not known in advance.
+    ``entry`` has the fields of ``catalog.importers.dataset_entries``. ``num_rows`` is used only for
+    the progress bar and the limit on bad rows; None if it is not known in advance.
     """
 
     entry: Mapping[str, Any]

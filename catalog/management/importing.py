@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection
 from django.urls import reverse
 
 from catalog.imaging.paths import UnsafePath
+from catalog.importers.dataset_entries import BadEntry
 from catalog.importers.pipeline import ImportStopped, import_source
-from catalog.importers.published import BadEntry
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_ALLOWED, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description

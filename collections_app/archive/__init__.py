@@ -17,8 +17,8 @@ from collections_app.archive.entries import (
     TextEntry,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
+from collections_app.archive.reader import ArchiveDiffers, ArchiveReader
 from collections_app.archive.source import check_entry
-from collections_app.archive.verify import ArchiveDiffers, ArchiveReader
 from collections_app.archive.writer import WRITER_VERSION, write_archive
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""Until when an archive is kept, as its owner reads it."""
+"""How long an archive is kept, and how its page says so.
+
+The date is set in ``outcome.py``, extended in ``services.py`` and enforced in ``sweep.py``.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

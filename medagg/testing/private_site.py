@@ -17,8 +17,8 @@ import environ
 import psycopg2
 
 from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
+from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.logs import LogFile
-from medagg.runner.embedded.server import Server
 from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
 from medagg.worker_heartbeat import QUEUES

@@ -16,7 +16,6 @@ from pydicom.pixels.utils import as_pixel_options
 
 from catalog.imaging.dicom import gdcm_process
 from catalog.imaging.dicom.codestreams import read_frame_size
-from catalog.imaging.dicom.display import FRAME_GROUPS, FrameTags, make_curve
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
     DicomStream,
@@ -24,7 +23,8 @@ from catalog.imaging.dicom.stream import (
     PixelElement,
     read_value,
 )
-from catalog.imaging.windowing import apply_curve, find_range, fit_within, stretch
+from catalog.imaging.dicom.windowing import FRAME_GROUPS, FrameTags, make_curve
+from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 # fmt: off

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from catalog.importers.idc.entry import Find, SeriesSummary, describe_collection
 from catalog.importers.idc.index import (
     PACKAGE,
     PACKAGE_VERSION,
@@ -16,7 +17,6 @@ from catalog.importers.idc.index import (
     read_collections,
     summarize_series,
 )
-from catalog.importers.idc.terms import Find, SeriesSummary, describe_collection
 from catalog.importers.parsers import parse_age, parse_sex
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.limits import BYTES_PER_MB

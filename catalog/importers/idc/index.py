@@ -14,7 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
-from catalog.importers.idc.terms import SeriesSummary
+from catalog.importers.idc.entry import SeriesSummary
 from catalog.importers.rows import SourceError
 
 PACKAGE = "idc-index-data"

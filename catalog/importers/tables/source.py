@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder

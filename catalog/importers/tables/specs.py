@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from catalog.importers.entries import DatasetEntry
+from catalog.importers.entry_models import DatasetEntry
 from catalog.importers.parsers import AGE_UNITS
 from catalog.importers.tables.labels import LabelSpec, fold
 from catalog.importers.tables.reading import TableFormat

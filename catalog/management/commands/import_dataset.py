@@ -7,10 +7,10 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.crypto import salted_hmac
 
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.folders.entry import make_entry
 from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.importing import ImportCommand, find_known_folder, format_refusal

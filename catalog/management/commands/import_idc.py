@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.idc.collections import find_index, open_collections
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import Source
 from catalog.management.importing import ImportCommand
 from vocab.lookup import find_terms

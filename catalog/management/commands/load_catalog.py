@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Sum
 
-from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source, SourceError
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.commands.import_idc import open_idc

@@ -5,8 +5,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from catalog.demo import phantom_images, pydicom_samples
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.local_files import require_writable
-from catalog.importers.published import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImportReport
 from catalog.importers.store import store_images
 from catalog.models import Dataset

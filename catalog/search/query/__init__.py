@@ -1,7 +1,12 @@
-"""Parses what is typed into the search box. Django-free."""
+"""Parses what is typed into the search box. Django-free.
+
+Text comes in, filters and plain words go out. ``tokens`` cuts the text; ``phrases`` has fixed
+phrases, ages and negations; ``spellings`` finds the vocabularies' terms and corrects typos with
+``word_forms``; ``parser`` puts them together; ``parsed`` is the result.
+"""
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.reading import parse_query
+from catalog.search.query.parser import parse_query
 from catalog.search.query.spellings import Spellings, Value
 
 __all__ = ["Match", "ParsedQuery", "Spellings", "Value", "Word", "parse_query"]

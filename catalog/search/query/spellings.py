@@ -8,15 +8,7 @@ from typing import Any
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from catalog.search.query.forms import (
-    MIN_LETTERS,
-    is_opposite,
-    loosen,
-    may_hold_typo,
-    singular,
-    sound_of,
-)
-from catalog.search.query.words import (
+from catalog.search.query.phrases import (
     AGE_WORDS,
     COMMERCIAL_PHRASES,
     ORDINARY_WORDS,
@@ -25,6 +17,14 @@ from catalog.search.query.words import (
     REFUSALS,
     STOP_WORDS,
     TOO_COMMON,
+)
+from catalog.search.query.word_forms import (
+    MIN_LETTERS,
+    is_opposite,
+    loosen,
+    may_hold_typo,
+    singular,
+    sound_of,
 )
 from vocab.text import TermRef, normalize
 

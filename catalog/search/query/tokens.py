@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from catalog.search.query.parsed import Word
+from catalog.search.query.phrases import STOP_WORDS
 from catalog.search.query.spellings import Spellings
-from catalog.search.query.words import STOP_WORDS
 from vocab.text import normalize
 
 QUOTED = re.compile(r'"([^"]*)"')

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from catalog.importers.idc import collections as idc
 from catalog.importers.idc.collections import open_collections
-from catalog.importers.idc.terms import clean_text
+from catalog.importers.idc.entry import clean_text
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.models import Dataset, Image
 from catalog.tests.importers.idc_files import (

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 
 from catalog.imaging.paths import UnsafePath
-from catalog.importers.published import (
+from catalog.importers.dataset_entries import (
     SHIPPED_DATASETS,
     Change,
     add_missing_datasets,

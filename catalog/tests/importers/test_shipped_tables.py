@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.pipeline import import_source
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml

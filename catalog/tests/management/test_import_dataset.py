@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from catalog.imaging.paths import read_facts
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from catalog.tests.imaging.dicom_files import read_shipped

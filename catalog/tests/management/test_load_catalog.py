@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from catalog.importers.published import SHIPPED_DATASETS, read_datasets
+from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.tables.source import SHIPPED_TABLES
 from catalog.management.commands import load_catalog
 from catalog.management.commands.load_catalog import find_tables, open_tables

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from catalog.search.filter_choices import AGE_CHOICES, LOCAL_CHOICES, SEX_CHOICES
 from catalog.search.query import Match, ParsedQuery, Spellings, parse_query
-from catalog.search.query.words import PHRASES, STOP_WORDS
+from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
 from vocab.text import TermRef, normalize

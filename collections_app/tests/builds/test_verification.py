@@ -15,7 +15,7 @@ from django.db import connection
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
-from collections_app.archive.verify import ArchiveReader, FileCheck
+from collections_app.archive.reader import ArchiveReader, FileCheck
 from collections_app.builds import verification
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import (

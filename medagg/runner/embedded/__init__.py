@@ -1,4 +1,9 @@
-"""PostgreSQL and Redis from Python wheels, used if no servers are configured. Django-free."""
+"""PostgreSQL and Redis from Python wheels, used if no servers are configured. Django-free.
+
+``EmbeddedServers`` starts both (``servers``). Each is a ``Server`` (``base_server``), whose
+``launch`` starts a keeper: a process that starts the server through ``launch.py`` and stops it when
+nobody uses it any more.
+"""
 
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.places import celery_broker_url, database_url, redis_url

@@ -17,10 +17,10 @@ import psycopg2
 from psycopg2 import errors, sql
 
 from medagg.runner.embedded.account import make_private
+from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.launch import launch_environment
 from medagg.runner.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT
-from medagg.runner.embedded.server import Server
 
 # What the wheel brings; data made by another major version cannot be opened.
 MAJOR_VERSION = "18"

@@ -10,8 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from medagg.runner.embedded.account import make_private
+from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.errors import EmbeddedError
-from medagg.runner.embedded.server import Server
 
 
 class RedisServer(Server):

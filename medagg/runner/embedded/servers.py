@@ -5,11 +5,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.places import places_in
 from medagg.runner.embedded.postgres_server import PostgresServer
 from medagg.runner.embedded.redis_server import RedisServer
-from medagg.runner.embedded.server import Server
 
 
 class EmbeddedServers:

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 from django.db import transaction
 
-from catalog.importers.entries import PublishedEntry
+from catalog.importers.entry_models import PublishedEntry
 from catalog.importers.tables.toml_section import describe_errors
 from catalog.models import Dataset
 from catalog.services import refresh_dataset

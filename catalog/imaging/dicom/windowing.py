@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from catalog.imaging.dicom.stream import read_value
-from catalog.imaging.windowing import Curve, find_range, stretch, to_grey
+from catalog.imaging.grey_levels import Curve, find_range, stretch, to_grey
 
 FRAME_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 FRAME_MACROS = (

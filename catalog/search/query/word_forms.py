@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from catalog.search.query.words import LINK_WORDS
+from catalog.search.query.phrases import LINK_WORDS
 
 # Shorter words resemble too many others: a typo cannot be distinguished from another word.
 MIN_LETTERS = 5

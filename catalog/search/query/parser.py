@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
+from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS, read_ages
 from catalog.search.query.spellings import Reading, Spellings
 from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
-from catalog.search.query.words import NEGATIONS, REFUSALS, STOP_WORDS, read_ages
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
