@@ -1,4 +1,4 @@
-"""Looking after collections: mostly to read, with actions that call the services."""
+"""Admin of collections: read-only except for the expiry; actions call the services."""
 
 from datetime import datetime
 from functools import partial
@@ -22,14 +22,14 @@ class CollectionForm(forms.ModelForm):
     def clean_expires_at(self) -> datetime:
         expires_at = self.cleaned_data["expires_at"]
         if not expires_at:
-            raise ValidationError("A ready archive has a time until which it is kept.")
+            raise ValidationError("Set the time until which the archive is kept.")
         return expires_at
 
 
 class CollectionPaginator(BoundedPaginator):
     @cached_property
     def count(self) -> int:
-        """Counts rows, without asking of each what its column asks."""
+        """The number of rows, counted without the columns of the list."""
         rows: Any = self.object_list
         return rows.values("pk")[:COUNT_LIMIT].count()
 
@@ -51,14 +51,14 @@ class CollectionAdmin(BigModelAdmin):
         return obj.fingerprint[:12]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """All but the time until which a ready archive is kept: the rest is frozen or derived."""
+        """All fields except the expiry of a ready archive: the others are frozen or derived."""
         fields = [field.name for field in Collection._meta.fields if field.name != "id"]
         if obj and obj.status == Status.READY:
             fields.remove("expires_at")
         return fields
 
     def save_model(self, request: HttpRequest, obj: Collection, form: Any, change: bool) -> None:
-        """Write this one column: a worker may be writing others meanwhile."""
+        """Write this column only, as a worker may write others at the same time."""
         if "expires_at" in form.changed_data:
             expires_at: datetime = form.cleaned_data["expires_at"]
             try:
@@ -73,7 +73,7 @@ class CollectionAdmin(BigModelAdmin):
         return False
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Our own action deletes the archive too, and does not load a million items."""
+        """Without Django's action: it leaves the archive and would load a million items."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
@@ -91,9 +91,9 @@ class CollectionAdmin(BigModelAdmin):
 
     @admin.action(description="Cancel the build", permissions=["change"])
     def cancel(self, request: HttpRequest, collections: QuerySet) -> None:
-        # Whoever acts here, it is the operator: the owner has to be told.
+        # In the admin the operator cancels, so the owner gets a notice.
         cancel = partial(services.cancel_build, by_owner=False)
-        self._each(request, collections, cancel, "canceled")
+        self._each(request, collections, cancel, "cancelled")
 
     @admin.action(description="Keep the archive for longer, from now on", permissions=["change"])
     def extend(self, request: HttpRequest, collections: QuerySet) -> None:
@@ -104,12 +104,12 @@ class CollectionAdmin(BigModelAdmin):
         self._each(request, collections, services.expire_collection, "expired")
 
     def _each(self, request: HttpRequest, collections: QuerySet, service: Any, done: str) -> None:
-        """Move each one as its owner would; what is refused does not stop the others."""
+        """Call the service for each collection; one that is refused does not stop the others."""
         count = 0
         for collection in collections:
             try:
                 if not self.has_change_permission(request, collection):
-                    raise services.NotPossibleNow("You may not change this one.")
+                    raise services.NotPossibleNow("You may not change this collection.")
                 service(collection=collection)
                 count += 1
             except (services.NotPossibleNow, services.NotBuildable) as error:
@@ -132,7 +132,7 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class OwnerAdmin(UserAdmin):
-    """Django's, but a user goes together with collections and archives, however large."""
+    """Django's, but deleting a user also deletes collections and archives, of any size."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         counts = {

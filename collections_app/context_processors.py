@@ -7,7 +7,7 @@ from collections_app.selection.basket import read_basket
 
 
 def basket(request: HttpRequest) -> dict[str, Any]:
-    """The picked images, for the ticks of the grid and the tray at the foot of the page."""
+    """The images in the basket, for the ticks in the grid and the bar at the foot of the page."""
     if not hasattr(request, "session"):
         return {}
     ids = read_basket(request.session)
@@ -15,13 +15,13 @@ def basket(request: HttpRequest) -> dict[str, Any]:
 
 
 def notices(request: HttpRequest) -> dict[str, Any]:
-    """``notices``: how the user's builds ended; read only by a page that shows them.
+    """``notices``: how the user's builds ended; read only if the template shows them.
 
-    Each is shown once, so a response that nobody looks at has none.
+    Each notice is shown once, so a response that nobody sees has none.
     """
     if not hasattr(request, "session") or not hasattr(request, "user"):
         return {}
-    if not _is_looked_at(request):
+    if not _is_page(request):
         return {"notices": Notices()}
 
     def read() -> Notices:
@@ -30,11 +30,11 @@ def notices(request: HttpRequest) -> dict[str, Any]:
     return {"notices": read}
 
 
-def _is_looked_at(request: HttpRequest) -> bool:
-    """Whether the response is to be a page of its own, as far as the browser says.
+def _is_page(request: HttpRequest) -> bool:
+    """Whether the response will be shown as a page, judging by the browser's headers.
 
-    Headers: W3C "Fetch Metadata Request Headers"; Sec-Purpose is of the Fetch standard.
+    See W3C "Fetch Metadata Request Headers"; Sec-Purpose is in the Fetch standard.
     """
-    is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
-    is_in_advance = "prefetch" in request.headers.get("Sec-Purpose", "")
-    return request.method != "HEAD" and is_page and not is_in_advance
+    is_document = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    is_prefetch = "prefetch" in request.headers.get("Sec-Purpose", "")
+    return request.method != "HEAD" and is_document and not is_prefetch

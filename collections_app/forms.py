@@ -1,4 +1,4 @@
-"""Forms: they parse and validate; what follows is decided in ``collections_app.services``."""
+"""Forms parse and validate; ``collections_app.services`` decides what happens."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from django import forms
 
 
 class NewCollectionForm(forms.Form):
-    """The name of a new collection and what its builder was shown.
+    """The name of a new collection, and the filters and number of images that the user was shown.
 
-    ``email`` is where news of it can be sent; without one, nothing of the kind is offered.
+    ``email`` is the user's address; without one, no mail is offered.
     """
 
     title = forms.CharField(

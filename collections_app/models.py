@@ -1,7 +1,7 @@
-"""A collection: a query to the catalog, the images that it found, their archive, and its builds.
+"""Collections, their items and their builds.
 
-The database checks the four states; who may move a collection from one to the next is decided in
-``collections_app.services`` and ``collections_app.builds``.
+The database checks the four states. ``collections_app.services`` and ``collections_app.builds``
+decide who may change a state.
 """
 
 import uuid
@@ -39,13 +39,13 @@ IS_HEX = r"^[0-9a-f]{64}$"
 
 
 class Collection(models.Model):
-    """A custom dataset that a user built.
+    """A custom dataset that a user built: a query, the images it found, and their archive.
 
-    ``provenance`` is frozen with the items: the datasets, licences and terms as they were.
+    ``provenance`` has the datasets, licences and filters in words as they were at the freeze.
     ``archive_path`` is relative to ``ARCHIVE_ROOT``; sizes are in bytes. ``archive_sha256`` is
-    empty until the file has been verified for the first time, after ``ready``; ``verified_at`` is
-    empty until then, and again when there is reason to verify it anew. ``items_sha256`` covers all
-    items as they were frozen. How the archive is built stands in ``builds``.
+    empty until the archive was verified for the first time, which happens after ``ready``.
+    ``verified_at`` is empty until then, and is emptied again when the archive must be verified
+    once more. ``items_sha256`` covers all frozen items. ``builds`` has the builds of the archive.
     """
 
     uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)
@@ -137,22 +137,22 @@ class Collection(models.Model):
 
     @property
     def num_excluded(self) -> int:
-        """Items that stay out of the archive, because their files were bad."""
+        """Items that are not in the archive, because their files were bad."""
         return self.provenance.get("excluded", 0)
 
     @property
     def num_items(self) -> int:
-        """Images in the archive, and excluded ones."""
+        """Images in the archive and excluded ones together."""
         return self.num_images + self.num_excluded
 
     @property
     def last_build(self) -> "Build":
-        """The build that runs, or else the one that ended last."""
+        """The unfinished build, or else the one that ended last."""
         return self.builds.latest("pk")
 
 
 class Reason(models.TextChoices):
-    """Why a build failed, for programs; people read the collection's ``error_message``."""
+    """Why a build failed, as a code; people read the collection's ``error_message``."""
 
     FILES_MISSING = "files_missing", "files are missing"
     FILES_CHANGED = "files_changed", "files have changed"
@@ -168,11 +168,11 @@ class Reason(models.TextChoices):
 
 
 class Build(models.Model):
-    """One order to build a collection's archive, and what became of it.
+    """One order to build a collection's archive, and its result.
 
-    A collection is pending exactly as long as it has an unfinished build, of which it has one at
-    most. ``queued_at`` is its place in the queue; ``notified_at`` is when a worker was last told of
-    it. ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
+    A collection is pending exactly as long as it has an unfinished build; it has at most one.
+    Builds are queued by ``queued_at``. ``notified_at`` is when a worker was last notified of it.
+    ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -222,12 +222,12 @@ class Build(models.Model):
 
 
 class CollectionItem(models.Model):
-    """One image of a collection, with everything the archive says about it as it was frozen.
+    """One image of a collection, with everything that the archive says about it, frozen.
 
-    An image that a collection holds cannot be deleted from the catalog. ``file_name`` is the path
-    below the slug in the archive; empty where there is no file on this server. ``problem`` is
-    what the last build found wrong with its file; a ``is_excluded`` item stays out of the archive
-    and is listed in missing.csv.
+    An image in a collection cannot be deleted from the catalog. ``file_name`` is the path in the
+    archive below the slug, and empty if there is no file on this server. ``problem`` is what the
+    last build or verification found wrong with its file. An item with ``is_excluded`` is not in
+    the archive and is listed in missing.csv.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="items", db_index=False)
@@ -256,8 +256,8 @@ class CollectionItem(models.Model):
                 condition=Q(is_excluded=False) | ~Q(problem=""), name="excluded_item_says_why"
             ),
             models.CheckConstraint(
-                # That a hash is one is proven where it comes from, in the image: to match a pattern
-                # for each item would take a third of the time of a freeze.
+                # The format of the hash is checked in Image. A pattern check for each item would
+                # be a third of the time of a freeze.
                 condition=Q(sha256="") | Q(size_bytes__isnull=False),
                 name="item_with_a_file_has_a_size",
             ),

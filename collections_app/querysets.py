@@ -1,6 +1,6 @@
-"""What can be asked of collections and builds; the one rule of who sees which collection.
+"""Querysets of collections and builds, with the only rule of who sees which collection.
 
-Leases are written and compared by the database's clock: the workers' clocks may differ.
+Leases use the database's clock, as the clocks of workers may differ.
 """
 
 from datetime import datetime, timedelta
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 class CollectionQuerySet(models.QuerySet):
     def visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> Self:
-        """A collection is its owner's alone, on every page and in every download."""
+        """The user's own collections: every page and download shows no others."""
         return self.filter(user_id=user.pk) if user.is_authenticated else self.none()
 
     def pending(self) -> Self:
         return self.filter(status="pending")
 
     def unverified(self) -> Self:
-        """Ready, and the archive has not been read once more yet."""
+        """Ready, with an archive that still has to be verified."""
         return self.filter(status="ready", verified_at__isnull=True)
 
     def past_their_time(self, now: datetime) -> Self:
@@ -43,15 +43,16 @@ class BuildQuerySet(models.QuerySet):
         return self.filter(finished_at__isnull=True)
 
     def leased(self) -> Self:
-        """A live worker has claimed them."""
+        """Builds that a live worker has claimed."""
         return self.unfinished().filter(
             lease_expires_at__gte=Now(), lease_expires_at__lte=Now() + _longest_lease()
         )
 
     def claimable(self) -> Self:
-        """Unfinished, and no live worker has claimed them.
+        """Unfinished builds that no live worker has claimed.
 
-        No lease reaches far into the future: such a one was written before the clock was set back.
+        A lease that ends too far in the future does not count: the clock was set back after it
+        was written.
         """
         return self.unfinished().filter(
             Q(attempt_token__isnull=True)

@@ -1,4 +1,4 @@
-"""What users do with collections: create, build again, cancel, keep for longer, expire, delete."""
+"""Services for collections: create, rebuild, cancel, extend, expire, delete."""
 
 import logging
 import time
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 FREEZE_TRIES = 5
 CANCELLED = "You cancelled this build."
 CANCELLED_BY_OPERATOR = "The operator cancelled this build. It can be built again."
-# So long a page may look at files before it says that there are too many.
-LOOK_SECONDS = 20
+# A request may check files for this long; then it refuses because there are too many.
+CHECK_SECONDS = 20
 
 
 class NotBuildable(Exception):
@@ -38,7 +38,7 @@ class NotBuildable(Exception):
 
 
 class NotPossibleNow(Exception):
-    """The collection is not in a state that allows this; the message says which one it is in."""
+    """The state of the collection does not allow this; the message says why."""
 
 
 def create_collection(
@@ -52,12 +52,13 @@ def create_collection(
 ) -> Collection:
     """Freeze what the filters select into a pending collection and have it built.
 
-    ``expected_images`` is the number the user was shown; the freeze is refused when the catalog
-    has changed since. ``wants_mail``: the owner is told by mail when it is done. Without
+    ``expected_images`` is the number that the user was shown; the freeze is refused if the catalog
+    has changed since. With ``wants_mail`` the owner gets a mail when the build ends. Without
     ``notify`` the caller builds it at once.
 
     Raises:
-        NotBuildable: the filters are not understood, match nothing, or exceed a limit.
+        NotBuildable: the filters are not understood or match nothing, a limit or the quota is
+            exceeded, or the catalog has changed.
     """
     _refuse_if(filters.problems)
     _refuse_if(explain_limits(num_images=filters.total, num_bytes=0))
@@ -91,9 +92,9 @@ def _refuse_if(problems: list[str]) -> None:
 
 
 def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilterSet, ItemRows]:
-    """Freeze one state of the catalog, however busily it is being imported into.
+    """Freeze one state of the catalog; try again if an import changes it meanwhile.
 
-    Returns the filters over that state, and what was written.
+    Returns the filters over that state, and the rows written.
     """
     for _ in range(FREEZE_TRIES):
         try:
@@ -104,11 +105,11 @@ def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilte
         except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)
             raise NotBuildable(str(error)) from error
-    raise NotBuildable("The catalog is being changed just now. Try again in a minute.")
+    raise NotBuildable("The catalog is being changed at the moment. Try again in a minute.")
 
 
 def _name_folder(title: str) -> str:
-    """The folder in the archive: plain ASCII, and a name that Windows can hold."""
+    """The folder in the archive: plain ASCII, and valid on Windows."""
     slug = slugify(title)[:60].strip("-_") or "collection"
     return slug if safe_name(slug) == slug else f"collection-{slug}"
 
@@ -119,7 +120,7 @@ def _check_frozen(frozen: int, expected: int) -> None:
     if frozen != expected:
         raise NotBuildable(
             f"The catalog has changed: {frozen:,} images match now, not {expected:,}. "
-            "Look at the new numbers and build again."
+            "Check the new numbers and build again."
         )
 
 
@@ -137,18 +138,18 @@ def _count_items(collection: Collection) -> None:
 
 
 def _check_quota(collection: Collection) -> None:
-    """Refuse what the owner's quota has no room for; ``lock_quota`` comes before."""
+    """Raise NotBuildable if the owner's quota is exceeded; call ``lock_quota`` before."""
     _refuse_if(
         explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection)
     )
 
 
 def retry_collection(*, collection: Collection) -> None:
-    """Have a failed or expired collection built (again).
+    """Have a failed or expired collection built again.
 
     Raises:
         NotPossibleNow: it is in another state.
-        NotBuildable: the owner's quota has no room for it.
+        NotBuildable: the owner's quota would be exceeded.
     """
     with transaction.atomic():
         lock_quota(collection.user)
@@ -156,17 +157,17 @@ def retry_collection(*, collection: Collection) -> None:
 
 
 def rebuild_collection(*, collection: Collection) -> None:
-    """Have the archive written anew, from whatever state but pending; the bytes are the same.
+    """Have the archive of a collection that is not pending built again, with the same bytes.
 
     Raises:
-        NotPossibleNow: it is pending, or the archive that is there could not be replaced.
-        NotBuildable: the owner's quota has no room for it.
+        NotPossibleNow: it is pending, or its files have changed so that a rebuild would fail.
+        NotBuildable: the owner's quota would be exceeded.
     """
     old_path = collection.archive_path
     if collection.status == Status.READY and _has_bad_files(collection):
         raise NotPossibleNow(
-            "Some files are no longer as they were frozen, so the archive could not be written "
-            "again. The one that is there is kept."
+            "Some files are no longer as they were frozen, so the archive cannot be rebuilt. "
+            "The present archive is kept."
         )
     with transaction.atomic():
         lock_quota(collection.user)
@@ -175,24 +176,23 @@ def rebuild_collection(*, collection: Collection) -> None:
 
 
 def _has_bad_files(collection: Collection) -> bool:
-    until = time.monotonic() + LOOK_SECONDS
+    deadline = time.monotonic() + CHECK_SECONDS
 
     def stop_in_time() -> None:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise NotPossibleNow(
-                "There are too many files to look at now. Remove the archive; then it can be "
-                "built again."
+                "There are too many files to check now. Remove the archive first, then rebuild it."
             )
 
     return any(True for _ in find_bad_files(collection, on_step=stop_in_time))
 
 
 def build_without_problems(*, collection: Collection) -> int:
-    """Exclude the items whose files failed the last build, and build; returns how many.
+    """Exclude the items with a problem and queue a build; return their number.
 
     Raises:
         NotPossibleNow: the collection has not failed.
-        NotBuildable: nothing would be left, or the owner's quota has no room for it.
+        NotBuildable: no image would be left, or the owner's quota would be exceeded.
     """
     with transaction.atomic():
         lock_quota(collection.user)
@@ -224,7 +224,7 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
         error_message="",
         finished_at=None,
         expires_at=None,
-        # The build tells it anew: another version of the program may give other bytes.
+        # The build computes it again: another version of the program may give other bytes.
         fingerprint="",
         mail_is_due=False,
         updated_at=timezone.now(),
@@ -232,14 +232,14 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     )
     if not queued:
         collection.refresh_from_db()
-        raise NotPossibleNow(f"The collection is {collection.status}; this cannot be done now.")
+        raise NotPossibleNow(f"The collection is {collection.status}, so this cannot be done now.")
     queue_build(collection=collection)
 
 
 def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
-    """Stop a build that is queued or running; the collection is kept and can be built later.
+    """Stop a queued or running build; the collection is kept and can be built later.
 
-    The owner gets a mail if somebody else cancelled it.
+    The owner gets a mail only if somebody else cancels it.
 
     Raises:
         NotPossibleNow: it is not pending.
@@ -256,20 +256,20 @@ def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
 
 
 def extend_collection(*, collection: Collection) -> None:
-    """Keep a ready archive for its whole lifetime from now on, if not longer already.
+    """Keep a ready archive for its whole lifetime from now; never shorten its time.
 
     Raises:
-        NotPossibleNow: there is no archive to keep.
+        NotPossibleNow: there is no archive.
     """
     until = timezone.now() + lifetime()
     set_expiry(collection=collection, expires_at=max(until, collection.expires_at or until))
 
 
 def expire_collection(*, collection: Collection) -> None:
-    """Give up the archive; the items stay, so that the same bytes can be built again.
+    """Remove the archive; the items stay, so that the same bytes can be built again.
 
     Raises:
-        NotPossibleNow: there is none, or it was replaced or extended meanwhile.
+        NotPossibleNow: there is no archive, or it was replaced or extended meanwhile.
     """
     path = collection.archive_path
     with transaction.atomic():
@@ -280,12 +280,12 @@ def expire_collection(*, collection: Collection) -> None:
             expires_at=collection.expires_at,
         ).update(status=Status.EXPIRED, updated_at=timezone.now(), **NO_ARCHIVE)
         if not expired:
-            raise NotPossibleNow("The collection has no archive now, or it was kept longer.")
+            raise NotPossibleNow("The collection has no archive now, or its archive was extended.")
         transaction.on_commit(lambda: remove_archive(path))
 
 
 def delete_collection(*, collection: Collection) -> None:
-    """Delete a collection, its items and its archive; a build that runs finds nothing to finish."""
+    """Delete a collection, its items and its archive; a running build ends without a result."""
     with transaction.atomic():
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
@@ -295,7 +295,7 @@ def delete_collection(*, collection: Collection) -> None:
 
 
 def delete_account(*, user: User) -> None:
-    """Delete a user with all collections and their archives."""
+    """Delete a user with all their collections and archives."""
     with transaction.atomic():
         lock_quota(user)
         for collection in Collection.objects.filter(user=user):
@@ -304,9 +304,9 @@ def delete_account(*, user: User) -> None:
 
 
 def set_expiry(*, collection: Collection, expires_at: datetime) -> None:
-    """Keep a ready archive until another time."""
+    """Keep a ready archive until ``expires_at``; raises NotPossibleNow if it is not ready."""
     changed = Collection.objects.filter(pk=collection.pk, status=Status.READY).update(
         expires_at=expires_at, updated_at=timezone.now()
     )
     if not changed:
-        raise NotPossibleNow("Only a ready collection has a time to be kept until.")
+        raise NotPossibleNow("Only a ready collection has an archive whose time can be changed.")

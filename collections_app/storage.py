@@ -1,4 +1,4 @@
-"""Where archives lie: below ARCHIVE_ROOT, one file for each finished build."""
+"""Archive files: one below ARCHIVE_ROOT for each finished build."""
 
 import errno
 import os
@@ -15,29 +15,29 @@ from uuid import UUID
 from django.conf import settings
 
 PARTIAL = ".part"
-_EPOCH = 315_532_800  # 1980-01-01, the time of every entry inside
+_EPOCH = 315_532_800  # 1980-01-01, the time of every entry in an archive
 
 
 def archive_file(relative: str) -> Path:
-    """The file of an archive path as the database holds it."""
+    """The file of an archive path in the database."""
     return settings.ARCHIVE_ROOT / relative
 
 
 def archive_name(fingerprint: str, token: UUID) -> str:
-    """A path that no other attempt uses, so that the loser of a race deletes only its own file."""
+    """A path for this attempt only, so that an attempt that fails deletes no other's file."""
     return f"{fingerprint}.{token}.zip"
 
 
 def partial_name(collection_uuid: UUID, token: UUID) -> str:
-    """Where an attempt writes; nobody is ever sent such a file."""
+    """The path to which an attempt writes; such a file is never sent to anybody."""
     return f"{collection_uuid}.{token}{PARTIAL}"
 
 
 @contextmanager
 def new_archive(partial: str, relative: str, *, fingerprint: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when the block ends well; else nothing stays.
+    """A file that gets its final name when the block succeeds, and is deleted when it fails.
 
-    It is not yet on the disk then: whoever proves the archive sees to that too.
+    It is not synced to the disk; verification does that.
     """
     path = archive_file(partial)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,10 +52,10 @@ def new_archive(partial: str, relative: str, *, fingerprint: str) -> Iterator[Bi
 
 
 def mark_time(path: Path, fingerprint: str) -> None:
-    """Give a file the modification time that belongs to its bytes: seconds after 1980.
+    """Set the file's modification time to one that is derived from the fingerprint.
 
-    Web servers make ETag and Last-Modified of it. A download that was interrupted goes on after a
-    rebuild, because both are as they were.
+    Web servers derive ETag and Last-Modified from it. Both stay the same in a rebuilt archive, so
+    an interrupted download can be resumed after a rebuild.
     """
     seconds = _time_of(fingerprint)
     os.utime(path, (seconds, seconds))
@@ -67,46 +67,46 @@ def _time_of(fingerprint: str) -> int:
 
 
 class ArchiveTrouble(Exception):
-    """There is no such archive (``is_gone``), or what lies there is not what was built."""
+    """The archive is missing (``is_missing``), or the file is not the one that was built."""
 
-    def __init__(self, *, is_gone: bool) -> None:
-        super().__init__("the archive is gone" if is_gone else "this is not the archive")
-        self.is_gone = is_gone
+    def __init__(self, *, is_missing: bool) -> None:
+        super().__init__("the archive is missing" if is_missing else "this is not the archive")
+        self.is_missing = is_missing
 
 
 def open_archive(relative: str, size: int | None) -> FileIO:
     """The archive, open for reading; links are not followed, as in nginx.
 
     Raises:
-        ArchiveTrouble: it is not there, is no regular file, or has another size than ``size``.
+        ArchiveTrouble: it is missing, is not a regular file, or its size is not ``size``.
         OSError: it cannot be opened.
     """
     path = archive_file(relative)
     try:
-        # Nothing that lies there may make us wait, as a pipe would.
+        # O_NONBLOCK: opening a pipe must not wait.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ArchiveTrouble(is_gone=True) from error
+        raise ArchiveTrouble(is_missing=True) from error
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link, which no build makes
-            raise ArchiveTrouble(is_gone=False) from error
+        if error.errno == errno.ELOOP:  # a link; builds create none
+            raise ArchiveTrouble(is_missing=False) from error
         raise
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_size != size:
         os.close(fd)
-        raise ArchiveTrouble(is_gone=False)
+        raise ArchiveTrouble(is_missing=False)
     return FileIO(fd)
 
 
 def free_bytes() -> int:
-    """What may still be written to the archives' disk, without the reserve."""
+    """Bytes free for archives on their disk, without the reserve."""
     root: Path = settings.ARCHIVE_ROOT
     root.mkdir(parents=True, exist_ok=True)
     return max(0, shutil.disk_usage(root).free - settings.ARCHIVE_RESERVE_BYTES)
 
 
 def has_archive(relative: str, size: int | None) -> bool:
-    """Whether the file is there, whole as far as its size tells, and no link to another one."""
+    """Whether the file exists, has this size and is not a link."""
     try:
         status = archive_file(relative).lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -115,9 +115,9 @@ def has_archive(relative: str, size: int | None) -> bool:
 
 
 def has_its_time(relative: str, fingerprint: str) -> bool:
-    """Whether nobody has written to the archive since ``mark_time``, as far as its time tells.
+    """Whether the archive still has the modification time that ``mark_time`` gave it.
 
-    Of a file whose time we may not set, nothing can be told.
+    Always true for a file of another system user, whose time we may not set.
     """
     status = archive_file(relative).lstat()
     is_ours = os.geteuid() in (0, status.st_uid)
@@ -125,31 +125,31 @@ def has_its_time(relative: str, fingerprint: str) -> bool:
 
 
 def is_empty() -> bool:
-    """Whether there is nothing at all where archives lie."""
+    """Whether the folder of archives is empty."""
     return not any(settings.ARCHIVE_ROOT.glob("*"))
 
 
 def remove_archive(relative: str) -> None:
-    """Delete an archive; a download that runs keeps its open file to the end. "" names none."""
+    """Delete an archive; running downloads keep their open file. Does nothing for ``""``."""
     if relative:
         archive_file(relative).unlink(missing_ok=True)
 
 
 def remove_partials(collection_uuid: UUID) -> None:
-    """Delete what earlier attempts of a collection have left, whose workers are gone."""
+    """Delete the partial files of a collection's earlier attempts."""
     for path in settings.ARCHIVE_ROOT.glob(f"{collection_uuid}.*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 def iter_old_files(*, older_than: float) -> Iterator[str]:
-    """Relative paths of all files that nobody has touched for ``older_than`` seconds.
+    """Relative paths of all files that were not changed for ``older_than`` seconds.
 
-    A clock that was set back makes files of the future; those are old, too.
+    Files with a time in the future count as old: the clock was set back after they were written.
     """
     now = time.time()
     for file in settings.ARCHIVE_ROOT.glob("*"):
         with suppress(FileNotFoundError):  # a worker has just renamed it
             status = file.lstat()
-            # Not the time of modification, which `mark_time` sets.
+            # Not st_mtime, which `mark_time` sets.
             if not stat.S_ISDIR(status.st_mode) and abs(now - status.st_ctime) > older_than:
                 yield file.name

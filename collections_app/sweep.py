@@ -1,4 +1,4 @@
-"""What beat does every half minute: nothing stays stuck, nothing stays behind."""
+"""The periodic sweep: repeats lost messages, fails hopeless builds, expires, and cleans up."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from collections_app.builds.outcome import fail_archive, fail_build
 from collections_app.builds.queue import enqueue_build, enqueue_mails, enqueue_verification
-from collections_app.builds.verification import VANISHED
+from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
 from collections_app.services import NotPossibleNow, expire_collection
@@ -25,42 +25,39 @@ from collections_app.storage import (
 logger = logging.getLogger(__name__)
 
 VERIFY_LEASES = 10
-# So many archives do not vanish one by one.
-MANY = 3
+# If at least this many archives are missing and no file is left, the disk is not mounted.
+MIN_MISSING = 3
 
 
 def sweep_collections() -> dict[str, int]:
-    """Fail hopeless builds, enqueue forgotten ones, expire old archives, remove stray files.
-
-    Returns how many of each there were.
-    """
+    """Run all steps of the sweep; return how many objects each of them changed."""
     steps = {
         "failed": _fail_hopeless,
-        "enqueued": _enqueue_forgotten,
+        "enqueued": _enqueue_lost,
         "expired": _expire_old,
-        "vanished": _fail_vanished,
-        "touched": _unverify_touched,
-        "verifications": _verify_forgotten,
-        "mails": _mail_forgotten,
+        "missing": _fail_missing,
+        "modified": _unverify_modified,
+        "verifications": _enqueue_verifications,
+        "mails": _enqueue_due_mails,
         "files_removed": _remove_stray_files,
     }
     return {name: _try(step) for name, step in steps.items()}
 
 
 def _try(step: Callable[[], int]) -> int:
-    """One file that cannot be looked at must not keep the other steps from being done."""
+    """Run a step; an error of the disk must not stop the other steps."""
     try:
         return step()
     except OSError:
-        logger.exception("a step of the sweep could not be done")
+        logger.exception("a step of the sweep failed")
         return 0
 
 
 def _fail_hopeless() -> int:
-    """Builds whose workers died once too often."""
+    """Fail builds whose workers have stopped too often."""
     message = (
-        f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its worker stopped before "
-        "the end. Try again; if it happens again, tell the operator."
+        f"The build was interrupted {settings.BUILD_MAX_ATTEMPTS} times: its worker stopped. "
+        "Try again; if it happens again, tell the operator."
     )
     hopeless = Build.objects.claimable().filter(attempts__gte=settings.BUILD_MAX_ATTEMPTS)
     return sum(
@@ -74,73 +71,73 @@ def _fail_hopeless() -> int:
     )
 
 
-def _enqueue_forgotten() -> int:
-    """Builds whose worker is gone, or whose message was lost.
+def _enqueue_lost() -> int:
+    """Enqueue builds again whose worker has stopped or whose message was lost.
 
-    A message of the future was sent before the clock was set back.
+    A ``notified_at`` in the future was set before the clock was set back.
     """
     now = timezone.now()
     lease = timedelta(seconds=settings.BUILD_LEASE_SECONDS)
     is_lost = Q(notified_at__lt=now - lease) | Q(notified_at__gt=now + lease)
-    # Its worker is gone, and no other one was told since that one began.
+    # Its worker has stopped, and no other worker was notified since that one began.
     is_abandoned = Q(attempt_token__isnull=False, notified_at__lte=F("started_at"))
-    forgotten = Build.objects.claimable().filter(is_lost | is_abandoned)
-    ids = list(forgotten.values_list("pk", "collection_id"))
+    lost = Build.objects.claimable().filter(is_lost | is_abandoned)
+    ids = list(lost.values_list("pk", "collection_id"))
     Build.objects.filter(pk__in=[pk for pk, _ in ids]).update(notified_at=now)
     for _, collection_id in ids:
         enqueue_build(collection_id)
     return len(ids)
 
 
-def _fail_vanished() -> int:
-    """Ready collections whose file somebody has removed or truncated behind our back."""
+def _fail_missing() -> int:
+    """Fail ready collections whose archive is missing or truncated."""
     ready = list(
         Collection.objects.filter(status=Status.READY).only("archive_path", "archive_size")
     )
-    gone = [each for each in ready if not has_archive(each.archive_path, each.archive_size)]
-    if len(gone) == len(ready) >= MANY and is_empty():
-        logger.error("no archive is there at all: is the disk of the archives mounted?")
+    missing = [each for each in ready if not has_archive(each.archive_path, each.archive_size)]
+    if len(missing) == len(ready) >= MIN_MISSING and is_empty():
+        logger.error("all archives are missing: is the disk of the archives mounted?")
         return 0
     failed = 0
-    for each in gone:
-        logger.error("the archive %s has vanished, or is truncated", each.archive_path)
-        failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=VANISHED)
+    for each in missing:
+        logger.error("the archive %s is missing or truncated", each.archive_path)
+        failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=MISSING)
         remove_archive(each.archive_path)
     return failed
 
 
-def _unverify_touched() -> int:
-    """Archives that were written to since they were verified, or that came from a backup."""
+def _unverify_modified() -> int:
+    """Have archives verified again that were modified, or restored from a backup."""
     verified = Collection.objects.filter(status=Status.READY, verified_at__isnull=False)
-    touched = [
+    modified = [
         each
         for each in verified.only("archive_path", "archive_size", "fingerprint")
         if has_archive(each.archive_path, each.archive_size)
         and not has_its_time(each.archive_path, each.fingerprint)
     ]
-    for each in touched:
-        logger.warning("the archive %s was written to; it is verified again", each.archive_path)
+    for each in modified:
+        logger.warning("the archive %s was modified; it is verified again", each.archive_path)
         verified.filter(pk=each.pk).update(verified_at=None)
         Build.objects.filter(pk=each.last_build.pk).update(notified_at=None)
-    return len(touched)
+    return len(modified)
 
 
-def _verify_forgotten() -> int:
-    """Ready archives that are still not verified: the message got lost, or its worker died."""
-    # A large archive takes minutes: it must not be enqueued again and again meanwhile.
-    silent_since = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
+def _enqueue_verifications() -> int:
+    """Enqueue verifications again whose message was lost or whose worker has stopped."""
+    # Verifying a large archive takes minutes, and must not be enqueued again meanwhile.
+    lost_before = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
     unverified = Collection.objects.unverified()
     last_builds = [each.last_build.pk for each in unverified.only("pk")]
-    silent = Q(notified_at__lt=silent_since) | Q(notified_at__isnull=True)
-    forgotten = list(Build.objects.filter(silent, pk__in=last_builds))
-    for build in forgotten:
+    is_lost = Q(notified_at__lt=lost_before) | Q(notified_at__isnull=True)
+    lost = list(Build.objects.filter(is_lost, pk__in=last_builds))
+    for build in lost:
         Build.objects.filter(pk=build.pk).update(notified_at=timezone.now())
         enqueue_verification(build.collection_id)
-    return len(forgotten)
+    return len(lost)
 
 
-def _mail_forgotten() -> int:
-    """Mails that are due and were not sent yet."""
+def _enqueue_due_mails() -> int:
+    """Enqueue the task that sends mails if any are due."""
     due = find_due_mails()
     if due:
         enqueue_mails()
@@ -159,10 +156,10 @@ def _expire_old() -> int:
 
 
 def _remove_stray_files() -> int:
-    """Files that belong to no collection and that no worker has touched for a while."""
+    """Remove old files that belong to no collection and no running build."""
     old = list(iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
-    # Every name holds the token of its attempt. These are asked for first: an attempt that ends
-    # meanwhile is known by its path then.
+    # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
+    # that ends in between has its path in the collection by then.
     tokens = {
         str(token)
         for token in Build.objects.filter(attempt_token__isnull=False).values_list(

@@ -1,4 +1,4 @@
-"""Thin tasks: a primary key in, one service call; each may be delivered twice or never."""
+"""Thin tasks: a primary key in, one service call. A message may arrive twice or never."""
 
 from celery import shared_task
 from django.conf import settings

@@ -4,7 +4,7 @@ from collections_app.delivery.download import collection_download
 from collections_app.views import actions, create, pages
 
 EXCLUDED = {"is_excluded": True}
-IN_THE_WAY = {"is_excluded": False}
+NOT_EXCLUDED = {"is_excluded": False}
 
 urlpatterns = [
     path("", pages.collection_list, name="collection-list"),
@@ -14,12 +14,12 @@ urlpatterns = [
     path("<uuid:uuid>/status/", pages.collection_status, name="collection-status"),
     path("<uuid:uuid>/download/", collection_download, name="collection-download"),
     path(
-        "<uuid:uuid>/problems/", pages.collection_problems, IN_THE_WAY, name="collection-problems"
+        "<uuid:uuid>/problems/", pages.collection_problems, NOT_EXCLUDED, name="collection-problems"
     ),
     path(
         "<uuid:uuid>/problems.csv",
         pages.collection_problems_csv,
-        IN_THE_WAY,
+        NOT_EXCLUDED,
         name="collection-problems-csv",
     ),
     path("<uuid:uuid>/excluded/", pages.collection_problems, EXCLUDED, name="collection-excluded"),

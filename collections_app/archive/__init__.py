@@ -1,11 +1,11 @@
 """The archive writer: entries in, the bytes of one ZIP out. No Django, no database.
 
 The bytes are a function of the entries alone: their order, names, contents and `WRITER_VERSION`.
-The clock, the time zone, the umask, the locale and the versions of the installed libraries have no
-part in them, so the same entries give the same file years later.
+They do not depend on the clock, the time zone, the umask, the locale or the versions of installed
+libraries, so the same entries give the same file years later.
 
-Format: PKWARE APPNOTE.TXT 6.3.10; every entry is stored; ZIP64 (section 4.5.3) only where a number
-needs it.
+Format: PKWARE APPNOTE.TXT 6.3.10. Entries are stored without compression. ZIP64
+(section 4.5.3) is used only where a number needs it.
 """
 
 from collections_app.archive.entries import (

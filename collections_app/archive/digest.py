@@ -1,11 +1,11 @@
-"""The checksums of bytes as they pass."""
+"""Checksums of a stream of bytes."""
 
 import hashlib
 import zlib
 
 
 class Digest:
-    """CRC-32 (unsigned), SHA-256 and size of bytes as they pass."""
+    """CRC-32 (unsigned), SHA-256 and size of the bytes that `update` was given."""
 
     __slots__ = ("_sha256", "crc32", "size")
 
@@ -22,5 +22,5 @@ class Digest:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 so far, in lower-case hex."""
+        """The SHA-256 of the bytes so far, in lower-case hex."""
         return self._sha256.hexdigest()

@@ -1,4 +1,4 @@
-"""What goes into an archive, what comes back, and what can be wrong with an entry."""
+"""The entries of an archive, the summary that the writer returns, and the error of a bad file."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ BadKind = Literal["missing", "changed", "unreadable", "unsafe"]
 
 @dataclass(slots=True, eq=False)
 class FileEntry:
-    """A file of the catalog with what the catalog knows of it; written stored.
+    """A file of the catalog with its recorded size and checksums; written without compression.
 
     `open_fd(path)` opens the file for reading and returns a new file descriptor, which the writer
-    closes; it may be called again for a closer look. It decides what may be opened: it must not
-    follow links out of the dataset's folder (ELOOP, EXDEV and ValueError are reported as
-    "unsafe") nor wait for a FIFO (O_NONBLOCK). It may raise `BadEntry` itself.
+    closes. It may be called more than once for a file. It must not follow links out of the
+    dataset's folder (ELOOP, EXDEV and ValueError are reported as "unsafe") and must not wait for a
+    FIFO (O_NONBLOCK). It may raise `BadEntry` itself.
 
     `size` in bytes, `sha256` in lower-case hex. `mtime_ns` (nanoseconds since 1970, as in
-    `os.stat_result.st_mtime_ns`) and `crc32` may be None: the file is then read and hashed.
+    `os.stat_result.st_mtime_ns`) and `crc32` may be None; the file is then read and hashed.
     """
 
     name: str
@@ -31,10 +31,10 @@ class FileEntry:
 
 @dataclass(slots=True, eq=False)
 class TextEntry:
-    """A text made for this archive; written stored.
+    """A text made for this archive; written without compression.
 
-    `chunks` is consumed once, while the text is written. `sha256` (lower-case hex) is empty until
-    then: a later text such as SHA256SUMS can list the earlier ones.
+    `chunks` is consumed once, while the text is written. `sha256` (lower-case hex) is set then, so
+    that a later text such as SHA256SUMS can list it.
     """
 
     name: str
@@ -48,8 +48,8 @@ Entry = FileEntry | TextEntry
 class BadEntry(Exception):
     """A file that cannot go into the archive, with a reason a user can read.
 
-    kind "missing": nothing at that path; "changed": other bytes than the catalog's;
-    "unreadable": the system refuses or fails to read it; "unsafe": a link or not a regular file.
+    kind "missing": no file at that path; "changed": the bytes differ from the catalog's;
+    "unreadable": the system cannot read it; "unsafe": a link, or not a regular file.
     """
 
     def __init__(self, name: str, kind: BadKind, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""Names that Windows, macOS and Linux can all hold, told apart on each of them.
+"""File names that are valid and distinct on Windows, macOS and Linux.
 
-What Windows refuses: "Naming Files, Paths, and Namespaces" in Microsoft's Win32 documentation.
-macOS folds case and treats composed and decomposed characters alike; so does UniqueNames.
+The rules of Windows: "Naming Files, Paths, and Namespaces" in Microsoft's Win32 documentation.
+macOS ignores case and treats composed and decomposed characters alike; so does UniqueNames.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile(
     r"""[\x00-\x1f\x7f-\x9f<>:"\\|?*\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"""
 )
 # Soft hyphen, zero-width and joining marks, directions, byte order marks, tags: they hide or
-# reorder what a reader sees, and macOS skips many of them when it compares names.
+# reorder visible characters, and macOS skips many of them when it compares names.
 _INVISIBLE = re.compile(
     r"[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\U000e0000-\U000e007f]"
@@ -27,8 +27,8 @@ _INVISIBLE = re.compile(
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE
 )
-# Most names are plain; one match is faster than the rules one by one. What starts like a device
-# is left to them.
+# Most names are plain, and one match is faster than the rules one by one. Names that start like a
+# device go through the rules.
 _PLAIN = re.compile(
     r"(?:(?!con|prn|aux|nul|clock|com|lpt)[a-z0-9_.,+=@()\[\] -]{0,119}[a-z0-9_)-](?:/(?!$)|$))+",
     re.IGNORECASE | re.ASCII,
@@ -40,11 +40,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def safe_name(path: str) -> str:
-    """A name made of this relative path that is safe to unpack anywhere.
+    """A name made from this relative path that is safe to unpack anywhere.
 
     Never empty, never absolute, no `..`, at most MAX_NAME bytes, each part at most MAX_SEGMENT.
-    A safe path comes back unchanged. Each part that must change gets a short hash of what it was,
-    so that different paths stay different; the extension stays.
+    A safe path comes back unchanged. Each part that must change gets a short hash of its old
+    text, so that different paths stay different. The extension stays.
     """
     if len(path) <= MAX_NAME and _PLAIN.fullmatch(path):
         return path
@@ -70,7 +70,7 @@ def _safe_segment(segment: str) -> str:
 
 
 def _shorten(parts: list[str], path: str) -> str:
-    """As many of the leading folders as fit, and the last part marked with the path's hash."""
+    """As many leading folders as fit, and the last part with the path's hash as a suffix."""
     last = _add_suffix(parts[-1], _hash_suffix(path))
     room = MAX_NAME - len(last.encode())
     kept = ""
@@ -82,7 +82,7 @@ def _shorten(parts: list[str], path: str) -> str:
 
 
 def _add_suffix(segment: str, suffix: str) -> str:
-    """Put a suffix before the extension, cutting what stands before it to fit MAX_SEGMENT."""
+    """Put a suffix before the extension; the stem is cut so that the result fits MAX_SEGMENT."""
     found = _EXTENSION.search(segment)
     extension = found.group() if found else ""
     stem = segment.removesuffix(extension).encode()
@@ -97,19 +97,18 @@ def _hash_suffix(original: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """Equal for names that some file system takes for the same (Unicode 3.13, D145)."""
+    """Equal for names that some file system treats as the same (Unicode 3.13, D145)."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 class UniqueNames:
-    """Gives each name once, whatever case and normalisation the file system folds.
+    """Makes names distinct, also on file systems that ignore case or normalisation.
 
-    A name that is taken gets `-2`, `-3` … before its extension. Folders count too: a file never
-    has the name of a folder, nor a folder that of a file. The result depends only on the names
-    and their order; a number may make it a few bytes longer than MAX_NAME.
-
+    A name that is taken gets `-2`, `-3` … before its extension. A file never has the name of a
+    folder, and a folder never that of a file. The result depends only on the names and their
+    order. A number may make it a few bytes longer than MAX_NAME.
     """
 
     def __init__(self) -> None:
@@ -134,7 +133,7 @@ class UniqueNames:
         return True
 
     def _take_numbered(self, name: str) -> str:
-        # Remembers where the numbers stand: a thousand equal names need no million look-ups.
+        # Remembers the next number: a thousand equal names would otherwise need a million look-ups.
         folded = fold_name(name)
         start = self._next_numbers.get(folded, 2)
         number, free = next(
@@ -167,8 +166,8 @@ def checksum_line(sha256: str, name: str) -> str:
     """One line of SHA256SUMS as GNU `sha256sum -c` reads it, with its newline.
 
     Raises ValueError for a malformed hash, and for a name with a backslash or line break, which
-    would need escapes: `safe_name` leaves neither.
+    would need escapes. `safe_name` removes both.
     """
     if not _SHA256.fullmatch(sha256) or re.search(r"[\\\r\n]", name) or not name:
-        raise ValueError(f"cannot stand in SHA256SUMS: {sha256!r} {name!r}")
+        raise ValueError(f"cannot be written to SHA256SUMS: {sha256!r} {name!r}")
     return f"{sha256}  {name}\n"

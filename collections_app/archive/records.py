@@ -1,6 +1,6 @@
 """The records of a ZIP file as bytes (APPNOTE.TXT 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3).
 
-Everything that could vary is fixed: stored, UTF-8 names (flag bit 11, also for ASCII), the
+Everything that could vary is fixed: no compression, UTF-8 names (flag bit 11, also for ASCII), the
 timestamp 1980-01-01 00:00, made by UNIX, a regular file with mode 0644, no comments.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 MAX_16 = 0xFFFF
 MAX_32 = 0xFFFFFFFF
 
-LOCAL_CRC_OFFSET = 14  # where the CRC-32 stands in a local header, before the two sizes
+LOCAL_CRC_OFFSET = 14  # of the CRC-32 in a local header; the two sizes follow it
 
 _STORED = 0
 _UTF8 = 0x0800
@@ -20,7 +20,7 @@ _NEEDS_PLAIN, _NEEDS_ZIP64 = 20, 45
 _MADE_BY = 3 << 8 | _NEEDS_ZIP64
 _ATTRIBUTES = 0o100644 << 16
 
-# The fields that are the same in every record are packed once: there are a million records.
+# Fields that are the same in every record are packed once, as there may be a million records.
 _LOCAL = struct.Struct("<14s3I2H")
 _PLAIN_LOCAL, _ZIP64_LOCAL = (
     struct.pack("<4s5H", b"PK\3\4", needs, _UTF8, _STORED, _TIME, _DATE)
@@ -49,17 +49,17 @@ def local_header(name: bytes, crc: int, size: int) -> bytes:
 
 
 def pack_crc(crc: int) -> bytes:
-    """The CRC-32 as it stands at LOCAL_CRC_OFFSET of a header, for patching it afterwards."""
+    """The CRC-32 as a header has it at LOCAL_CRC_OFFSET, for patching it afterwards."""
     return _CRC.pack(crc)
 
 
 def pack_crc_and_size(crc: int, size: int) -> bytes:
-    """The same with both sizes behind it; `size` must be less than `MAX_32`."""
+    """The CRC-32 followed by both sizes; `size` must be less than `MAX_32`."""
     return _CRC_AND_SIZES.pack(crc, size, size)
 
 
 def read_crc_and_size(header: bytes) -> tuple[int, int]:
-    """The CRC-32 and the size that a local header gives."""
+    """The CRC-32 and the size in a local header."""
     crc, size, _ = _CRC_AND_SIZES.unpack_from(header, LOCAL_CRC_OFFSET)
     return crc, size
 
@@ -78,13 +78,13 @@ def central_record(name: bytes, crc: int, size: int, at: int) -> bytes:
 
 
 def pack_local_header(view: memoryview, start: int, name: bytes, crc: int, size: int) -> None:
-    """Put the local header of a file under 4 GiB into `view`, from `start` on."""
+    """Write the local header of a file under 4 GiB into `view` at `start`."""
     _LOCAL.pack_into(view, start, _PLAIN_LOCAL, crc, size, size, len(name), 0)
     view[start + LOCAL_SIZE : start + LOCAL_SIZE + len(name)] = name
 
 
 def _end_records(count: int, size: int, at: int) -> bytes:
-    """What ends the file: the directory's number of entries, size and offset, ZIP64 if needed."""
+    """The end of the file: the directory's number of entries, size and offset; ZIP64 if needed."""
     zip64 = b""
     # A value that equals the maximum means "look in the ZIP64 record", so it needs one.
     if count >= MAX_16 or size >= MAX_32 or at >= MAX_32:
@@ -102,8 +102,8 @@ def _zip64_extra(*numbers: int) -> bytes:
 class CentralDirectory:
     """Collects central records until the end of the archive.
 
-    A million of them are over 100 MB. They repeat each other, so they are held compressed; how well
-    zlib compresses them shows in memory only, never in the archive.
+    A million records are over 100 MB. They are much alike, so they are compressed in memory; the
+    archive holds them uncompressed.
     """
 
     BLOCK = 1 << 15  # records
@@ -128,9 +128,9 @@ class CentralDirectory:
             self._fresh.clear()
 
     def end_of_archive(self, offset: int) -> Iterator[bytes]:
-        """All records in the order in which they were added, and what ends the file behind them.
+        """All records in the order in which they were added, and the end of the file.
 
-        `offset` is where the first record stands in the archive.
+        `offset` is the position of the first record in the archive.
         """
         yield from map(zlib.decompress, self._blocks)
         rest = b"".join(self._fresh)

@@ -1,22 +1,22 @@
-"""The output file: small writes gathered, large bodies copied by the kernel.
+"""The output file: small writes are buffered, large files are copied by the kernel.
 
-An OSError from here means that the archive cannot be written (disk full, quota, size limit) and
-passes through as it is; trouble with a source is never reported by this module.
+An OSError from this module means that the archive cannot be written (disk full, quota, size
+limit). Errors of a source file are never raised here.
 """
 
 import errno
 import os
 
-# Measured on ext4, Linux 6: larger writes make the page cache look for larger pieces of memory,
+# Measured on ext4, Linux 6: with larger writes the page cache allocates larger blocks of memory,
 # which takes twice as long.
 BUFFER = 256 << 10
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Sink:
-    """Fills a file from its beginning. Nothing else may use the descriptor meanwhile.
+    """Writes a file from its beginning. Nothing else may use the descriptor meanwhile.
 
-    The first `used` bytes of `view` are still to be written, behind the `flushed` ones.
+    `flushed` bytes are written. The first `used` bytes of `view` follow them at the next flush.
     """
 
     def __init__(self, fd: int) -> None:
@@ -27,7 +27,7 @@ class Sink:
 
     @property
     def position(self) -> int:
-        """Where in the file the next byte will stand."""
+        """The offset of the next byte in the file."""
         return self.flushed + self.used
 
     def write(self, data: bytes) -> None:
@@ -41,7 +41,7 @@ class Sink:
         self.used += len(data)
 
     def room(self, size: int) -> memoryview:
-        """A part of the buffer, of `size` bytes if it holds so many, to be filled by the caller."""
+        """Free space in the buffer for the caller to fill, of `size` bytes or fewer."""
         end = self.used + size
         if end > BUFFER:
             self.flush()
@@ -49,7 +49,7 @@ class Sink:
         return self.view[self.used : end]
 
     def advance(self, size: int) -> None:
-        """Append the first `size` bytes of what `room` gave."""
+        """Append the first `size` bytes of the space that `room` returned."""
         self.used += size
 
     def patch(self, offset: int, data: bytes) -> None:
@@ -59,7 +59,7 @@ class Sink:
             self.view[start : start + len(data)] = data
             return
         self.flush()
-        # A few bytes inside the file need no new space: the kernel takes all of them or fails.
+        # A few bytes inside the file need no new space: the kernel writes all of them or fails.
         os.pwrite(self._fd, data, offset)
 
     def skip(self, size: int) -> None:
@@ -71,9 +71,10 @@ class Sink:
         self.flushed += size
 
     def copy_from(self, source_fd: int, offset: int, size: int) -> int:
-        """Let the kernel append up to `size` bytes of the source from `offset` on.
+        """Let the kernel append up to `size` bytes of the source, from `offset`.
 
-        Returns how many it copied; 0 if it cannot, or the source ends: then read it to learn why.
+        Returns how many it copied; 0 if it cannot, or if the source ends. Read the source then to
+        find out which.
         """
         self.flush()
         copied = copy_in_kernel(source_fd, self._fd, offset, size)
@@ -81,7 +82,7 @@ class Sink:
         return copied
 
     def flush(self) -> None:
-        """Hand the buffer to the operating system."""
+        """Write the buffer to the file."""
         used, self.used = self.used, 0
         self._write_out(self.view[:used])
 
@@ -93,12 +94,13 @@ class Sink:
 
 
 def copy_in_kernel(source_fd: int, target_fd: int, offset: int, size: int) -> int:
-    """Copy up to `size` bytes between two files without passing through this process.
+    """Copy up to `size` bytes from one file to another inside the kernel.
 
-    From `offset` of the source, whose own position is neither used nor moved, to the target's
-    position. Returns the number of bytes copied, 0 if neither system call can do it here: other
-    file systems (EXDEV), no such call (ENOSYS, macOS), special files (EINVAL), or a read error,
-    which these calls do not tell from a write error. Raises OSError if the target's disk is full.
+    Reads from `offset` of the source, whose file position is neither used nor moved, and writes at
+    the target's file position. Returns the number of bytes copied. Returns 0 if neither system call
+    works here: another file system (EXDEV), no such call (ENOSYS, macOS), a special file (EINVAL),
+    or a read error, which these calls do not distinguish from a write error. Raises OSError if the
+    target's disk is full.
     """
     for call in (_copy_file_range, _sendfile):
         try:

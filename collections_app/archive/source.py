@@ -1,6 +1,6 @@
-"""The files that go into an archive: opened, compared with the catalog, read, compared again.
+"""Source files of an archive: opened, compared with the catalog, read, and compared again.
 
-Every failure here is a `BadEntry`, except when the process itself is out of descriptors or memory.
+Every failure is raised as `BadEntry`, except when the process is out of descriptors or memory.
 """
 
 import errno
@@ -22,16 +22,16 @@ _KIND_OF_ERRNO: dict[int, BadKind] = {
     errno.EXDEV: "unsafe",
 }
 _REASONS: dict[BadKind, str] = {
-    "missing": "the file is not there",
-    "unsafe": "the path leads through a link, or out of its folder",
+    "missing": "the file is missing",
+    "unsafe": "the path contains a link, or leads out of the dataset's folder",
 }
-_OUR_OWN_TROUBLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_PROCESS_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Source:
-    """An open file of the catalog whose size is what the catalog says. Close it after use.
+    """An open file whose size is the one in the catalog. Close it after use.
 
-    Raises BadEntry if it cannot be opened, is no regular file, or has another size.
+    Raises BadEntry if it cannot be opened, is not a regular file, or has another size.
     """
 
     __slots__ = ("_stat", "entry", "fd")
@@ -70,12 +70,12 @@ class Source:
 
     @property
     def is_known(self) -> bool:
-        """Whether size and mtime are the catalog's, so that its checksums still hold."""
+        """Whether size and mtime are the catalog's, so that its checksums are still valid."""
         entry = self.entry
         return entry.crc32 is not None and self._stat.st_mtime_ns == entry.mtime_ns
 
     def read_into(self, room: memoryview, offset: int) -> int:
-        """Fill `room` from `offset` of the file; returns the number of bytes, never 0."""
+        """Fill `room` from `offset` of the file; return the number of bytes read, never 0."""
         try:
             size = os.preadv(self.fd, [room], offset)
         except OSError as error:
@@ -85,10 +85,10 @@ class Source:
         return size
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of the parts that hold data; what lies between them reads as zeros.
+        """(start, end) of the parts that hold data; the parts between them are zeros.
 
-        Looks for holes only in large files that are mostly made of them: elsewhere it costs more
-        than it saves.
+        Looks for holes only in large files that mostly consist of them. In other files the search
+        costs more than it saves.
         """
         size = self._stat.st_size
         if size < _HOLES_FROM or self._stat.st_blocks * 512 > size // 2:
@@ -109,23 +109,23 @@ class Source:
             self.fail(error)
 
     def confirm_untouched(self) -> None:
-        """Raise BadEntry if the file was written to since it was opened."""
+        """Raise BadEntry if the file was modified since it was opened."""
         now = self._fstat()
         if now.st_mtime_ns != self._stat.st_mtime_ns or now.st_size != self._stat.st_size:
             raise self.changed("the file changed while it was read")
 
     def confirm_digest(self, digest: Digest) -> None:
-        """Raise BadEntry if what was read are not the bytes that the catalog knows."""
+        """Raise BadEntry if the bytes read are not those in the catalog."""
         if digest.sha256 != self.entry.sha256:
             raise self.changed("the contents differ from the catalog's (SHA-256)")
 
     def changed(self, reason: str) -> BadEntry:
-        """The error to raise for contents that differ."""
+        """The error to raise for different contents."""
         return BadEntry(self.entry.name, "changed", reason)
 
     def fail(self, error: OSError) -> NoReturn:
-        """Raise what this error means for the entry."""
-        if error.errno in _OUR_OWN_TROUBLE:
+        """Raise the BadEntry for this error, or the error itself if it is not the file's fault."""
+        if error.errno in _PROCESS_LIMITS:
             raise error
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "unreadable")
         reason = _REASONS.get(kind) or f"the file cannot be read: {error.strerror or error}"
@@ -133,10 +133,10 @@ class Source:
 
 
 def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None) -> BadEntry | None:
-    """What is wrong with this file now, or None.
+    """The problem of this file, or None if it is as the catalog says.
 
-    Reads the file only when its size is right and its mtime is not the catalog's. `on_step` is
-    called for each megabyte that is read; it may raise to stop the reading.
+    Reads the file only if its size is right and its mtime is not the catalog's. `on_step` is called
+    for each megabyte read. It may raise to stop the reading.
     """
     try:
         source = Source(entry)

@@ -1,4 +1,4 @@
-"""Writes an archive: entries in their order, each checked against what the catalog knows of it."""
+"""Writes an archive: entries in their order, each file checked against the catalog."""
 
 import os
 import stat
@@ -18,11 +18,11 @@ from collections_app.archive.sink import BUFFER, Sink
 from collections_app.archive.source import Source
 
 WRITER_VERSION = "medagg-zip/2"
-"""Part of every fingerprint. Whoever changes one byte of what equal entries give, raises it."""
+"""Part of every fingerprint. Raise it when equal entries will give other bytes."""
 
 ProgressCallback = Callable[[int, int], None]
 
-_KERNEL_FROM = 128 << 10  # smaller files share a write, which saves more than a kernel copy
+_KERNEL_FROM = 128 << 10  # smaller files share one write, which is faster than a kernel copy
 _CHUNK = 16 << 20
 _PROGRESS_SECONDS = 0.2
 _SLASH = ord("/")
@@ -34,23 +34,23 @@ def write_archive(
     """Write a ZIP of `entries` to `out`, in their order, and return its number of entries and size.
 
     `out` is a real, empty file, open for binary writing but not for appending. Files are copied by
-    the kernel when size and mtime are those of the catalog, else read, hashed and compared. Names
-    must be relative, without `..` and backslashes (`safe_name` makes such), and differ from each
-    other (`UniqueNames`).
+    the kernel when size and mtime are those of the catalog; others are read, hashed and compared.
+    Names must be relative, without `..` and backslashes (see `safe_name`), and distinct (see
+    `UniqueNames`).
 
-    `on_progress(entries_done, bytes_done)`, in bytes of contents, is called every 0.2 seconds of
-    work, inside large files too, and at the end. It may raise to stop the writing.
+    `on_progress(entries_done, bytes_done)` counts bytes of contents. It is called every 0.2
+    seconds, also within large files, and at the end. It may raise to stop the writing.
 
-    Raises BadEntry for the first file that cannot go in as the catalog knows it, ValueError for a
-    name that is not allowed or a text of 4 GiB or more, and OSError when `out` cannot be written.
-    After any error `out` is an unfinished archive, to be deleted by the caller. Nothing is synced.
+    Raises BadEntry for the first file that is not as the catalog says, ValueError for a name that
+    is not allowed or a text of 4 GiB or more, and OSError when `out` cannot be written. After any
+    error `out` is an unfinished archive, which the caller deletes. `out` is not synced to the disk.
     """
     writer = _Writer(Sink(out.fileno()), _Progress(on_progress))
     writer.add_all(entries)
     summary = writer.finish()
     out.seek(summary.size)
     if os.fstat(out.fileno()).st_size != summary.size:
-        raise OSError("the archive's size differs from what was written: is the file shared?")
+        raise OSError("the archive's size differs from what was written: is it shared?")
     return summary
 
 
@@ -73,13 +73,13 @@ class _Writer:
         self._progress.entry_done()
 
     def add_small_files(self, entries: Iterator[Entry]) -> Entry | None:
-        """Add small files that are as the catalog knows them; returns the first other entry.
+        """Add small files that are as the catalog says; return the first other entry.
 
-        One read into the buffer and one look afterwards: if its size and mtime are the catalog's
-        by then, so were the bytes. Any trouble is left to the closer look of `_add_file`.
+        Each file is read into the buffer and its size and mtime are checked afterwards. If they
+        are those in the catalog, so are the bytes. Any other file is left to `_add_file`.
 
-        A file takes no longer than its four system calls and as much again; each call of a
-        function of our own would show in that, so this is one loop.
+        This is one loop, because function calls would be a noticeable part of the few
+        microseconds that a small file takes.
         """
         sink, view, pack = self._sink, self._sink.view, records.pack_local_header
         for entry in entries:
@@ -101,7 +101,7 @@ class _Writer:
                 finally:
                     os.close(fd)
             except (OSError, ValueError):
-                return entry  # `_add_file` meets it again and says what it means
+                return entry  # `_add_file` meets the error again and explains it
             if (
                 count != size
                 or status.st_size != size
@@ -130,7 +130,7 @@ class _Writer:
         self._directory.add(records.central_record(name, crc, size, offset))
 
     def _copy_known(self, source: Source) -> int:
-        """Copy the body and return the catalog's CRC-32, which size and mtime vouch for."""
+        """Copy the contents; return the catalog's CRC-32, valid because size and mtime match."""
         done = 0
         for start, end in source.extents():
             self._sink.skip(start - done)
@@ -141,7 +141,7 @@ class _Writer:
         return source.entry.crc32 or 0
 
     def _copy(self, source: Source, start: int, end: int) -> Iterator[int]:
-        """Append these bytes of a file; yields the number of bytes of each step."""
+        """Append these bytes of a file; yield the number of bytes of each step."""
         while start < end:
             count = self._sink.copy_from(source.fd, start, min(end - start, _CHUNK))
             count = count or self._read(source, start, end - start)
@@ -155,7 +155,7 @@ class _Writer:
         return count
 
     def _copy_hashed(self, source: Source) -> int:
-        """Copy the body through this process and return the CRC-32 that it really has."""
+        """Read the contents, hash and append them; return their CRC-32."""
         size, digest = source.entry.size, Digest()
         while digest.size < size:
             room = self._sink.room(size - digest.size)
@@ -189,12 +189,12 @@ class _Writer:
 
 
 def _encode_name(name: str) -> bytes:
-    """The name's bytes. Refuses what could leave the folder or means different things to readers.
+    """The name's bytes; ValueError for a name that leaves the folder or is read differently.
 
-    Only a last line of defence: making good names is the work of `safe_name`.
+    This is a last check only. `safe_name` makes valid names.
     """
     encoded = name.encode()
-    # One quick look tells nearly every name; what it suspects is looked at part by part.
+    # A quick test accepts nearly every name; only suspicious ones are checked part by part.
     if (
         not encoded
         or encoded[0] in b"/."
@@ -212,11 +212,11 @@ def _encode_name(name: str) -> bytes:
 
 def _refuse_bad_parts(name: str) -> None:
     if not {"", ".", ".."}.isdisjoint(name.split("/")) or "\\" in name or "\0" in name:
-        raise ValueError(f"not a name for an archive: {name!r}")
+        raise ValueError(f"not a valid name in an archive: {name!r}")
 
 
 class _Progress:
-    """Passes on how far the writing is, but not so often that telling costs time."""
+    """Reports the progress to the callback, at most once in _PROGRESS_SECONDS."""
 
     def __init__(self, callback: ProgressCallback | None) -> None:
         self._callback = callback
@@ -235,7 +235,7 @@ class _Progress:
             self.report()
 
     def small_done(self, size: int) -> None:
-        """A whole file of microseconds: looking at the clock for each would show."""
+        """Count a small file. The clock is read for every 32nd only, as reading it takes time."""
         self._entries += 1
         self._bytes += size
         if not self._entries & 31 and time.monotonic() >= self._due:

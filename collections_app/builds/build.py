@@ -1,7 +1,7 @@
 """Building an archive: claim the build, write outside any transaction, finish by token.
 
-A worker owns a build as long as its lease, which it renews while it writes, has not lapsed. Whoever
-finishes second finds its token gone and deletes only its own file.
+A worker owns a build until its lease lapses, and renews the lease while it writes. A worker that
+has lost its lease finds another token when it finishes, and deletes only its own file.
 """
 
 import logging
@@ -27,7 +27,7 @@ from collections_app.builds.lease import (
     claim_build,
 )
 from collections_app.builds.outcome import fail_build, finish_build
-from collections_app.builds.problems import say_bad_files
+from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queue import enqueue_mails, enqueue_verification
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
@@ -44,13 +44,13 @@ from collections_app.storage import (
 
 logger = logging.getLogger(__name__)
 
-# What an image adds beside its file, at most: names, a row in two tables, records of the ZIP.
-BYTES_BESIDE_A_FILE = 1500
+# The most that an image adds to its file: names, a row in two tables, records of the ZIP.
+BYTES_PER_IMAGE = 1500
 BYTES_OF_TEXTS = 1 << 20
 
 
 class BuildFailed(Exception):
-    """The archive cannot be written; the message is for the collection's page."""
+    """The archive cannot be written; the message is shown on the collection's page."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(reason, message)
@@ -62,9 +62,9 @@ class BuildFailed(Exception):
 
 
 def build_collection(*, collection_id: int, on_progress: OnProgress = lambda done: None) -> None:
-    """Build a pending collection that nobody else is building; do nothing otherwise.
+    """Build a pending collection, unless another worker is building it.
 
-    ``on_progress`` is called with the bytes written so far, about once a second.
+    ``on_progress`` gets the number of bytes written so far, about once a second.
     """
     claim = claim_build(collection_id=collection_id)
     if claim is None:
@@ -72,7 +72,7 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
     try:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
-        logger.info("collection %s: taken over while it was built", claim.collection.uuid)
+        logger.info("collection %s: another worker took over its build", claim.collection.uuid)
     except BuildFailed as error:
         fail_claimed(claim, error)
     except SoftTimeLimitExceeded:
@@ -88,11 +88,11 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     """Write the archive of a claimed collection and finish it.
 
     Raises:
-        BuildFailed: it cannot be written; the reason is for the page.
-        LeaseLost: the collection is no longer this worker's; nothing of it stays.
+        BuildFailed: the archive cannot be written.
+        LeaseLost: the build is no longer this worker's; its files are deleted.
     """
     collection = claim.collection
-    _forget_problems(collection)
+    _clear_problems(collection)
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
     _check_space(claim)
@@ -108,24 +108,24 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
 
 
 def _check_space(claim: Claim) -> None:
-    """Better now than in the middle: what it takes must fit beside what others are writing."""
+    """Fail early if the archive does not fit on the disk beside those being written now."""
     collection = claim.collection
     others = Build.objects.leased().exclude(collection=collection)
     unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
-    left = others.aggregate(left=unwritten)["left"] or 0
-    beside = BYTES_OF_TEXTS + BYTES_BESIDE_A_FILE * collection.num_images
-    needed, free = collection.num_bytes + beside, max(0, free_bytes() - left)
+    reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
+    overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
+    needed, free = collection.num_bytes + overhead, max(0, free_bytes() - reserved)
     if needed > free:
         raise BuildFailed(
             Reason.DISK_FULL,
-            f"The server has no room for this archive: it needs about {file_size(needed)}, and "
-            f"{file_size(free)} are free. Nothing is lost: try again when archives of others have "
-            "expired, build a smaller collection, or ask the operator for more room.",
+            f"The server's disk has no room for this archive: it needs about {file_size(needed)}, "
+            f"and {file_size(free)} are free. Nothing is lost: try again when other archives have "
+            "expired, build a smaller collection, or ask the operator for more space.",
         )
 
 
-def _forget_problems(collection: Collection) -> None:
-    """What the last build found wrong may be right by now; excluded items stay excluded."""
+def _clear_problems(collection: Collection) -> None:
+    """Forget the problems of the last build, except those of excluded items."""
     collection.items.filter(is_excluded=False).with_problems().update(problem="")
 
 
@@ -151,21 +151,21 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
 
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:
-    """Never silently partial, whatever the reason might be."""
+    """Never finish an archive that lacks files, whatever the cause is."""
     if num_files != collection.num_files:
         raise BuildFailed(
             Reason.CATALOG_CHANGED,
-            f"The catalog knows only {num_files:,} of the {collection.num_files:,} files by now. "
+            f"The catalog has only {num_files:,} of the {collection.num_files:,} files now. "
             "Tell the operator.",
         )
 
 
 def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
-    """One file is bad: look at all of them, so that the page names every one."""
+    """One file is bad: check all files, so that the page names every bad one."""
     name = first.name.removeprefix(f"{collection.slug}/")
     position = collection.items.values_list("position", flat=True).filter(file_name=name).first()
     if position is None:
-        raise LeaseLost  # deleted meanwhile, with its items
+        raise LeaseLost  # the collection was deleted meanwhile
     kinds: set[BadKind] = set()
 
     def iter_problems() -> Iterator[tuple[int, str]]:
@@ -178,7 +178,7 @@ def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: Heartbea
     number = collection.items.included().with_problems().count()
     raise BuildFailed(
         Reason.FILES_MISSING if kinds == {"missing"} else Reason.FILES_CHANGED,
-        f"{say_bad_files(number)}; the archive would not have been complete.",
+        f"{describe_bad_files(number)}; the archive would not have been complete.",
     )
 
 
@@ -186,8 +186,8 @@ def _explain_os_error(error: OSError) -> BuildFailed:
     if error.errno in DISK_FULL:
         return BuildFailed(
             Reason.DISK_FULL,
-            "The server's disk is full. Nothing is lost: try again when there is room, "
-            "or ask the operator.",
+            "The server's disk is full. Nothing is lost: try again later, or ask the operator for "
+            "more space.",
         )
     logger.error("an archive could not be written", exc_info=error)
     message = f"The archive could not be written: {error.strerror or error}."
@@ -195,14 +195,14 @@ def _explain_os_error(error: OSError) -> BuildFailed:
 
 
 def fail_claimed(claim: Claim, error: BuildFailed) -> None:
-    """Fail the claimed build, if it is still this worker's."""
+    """Mark the claimed build as failed, if it is still this worker's."""
     failed = fail_build(
         collection=claim.collection,
         builds=Build.objects.claimed_by(claim.token),
         reason=error.reason,
         message=error.message,
     )
-    outcome = f"failed: {error}" if failed else "taken over while it failed"
+    outcome = f"failed: {error}" if failed else "failed after another worker took over"
     logger.warning("collection %s: %s", claim.collection.uuid, outcome)
     if failed:
         enqueue_mails()

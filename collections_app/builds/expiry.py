@@ -22,7 +22,7 @@ def lifetime() -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """``left`` and ``lifetime`` are in words, as "14 days"; ``is_over``: its time has passed."""
+    """``left`` and ``lifetime`` are in words, such as "14 days"."""
 
     expires_at: datetime
     left: str
@@ -33,7 +33,7 @@ class Expiry:
 
 
 def describe_expiry(collection: Collection) -> Expiry | None:
-    """When a ready collection's archive goes; None in every other state."""
+    """The expiry of a ready collection's archive; None in every other state."""
     if collection.status != Status.READY or collection.expires_at is None:
         return None
     whole = lifetime()
@@ -43,8 +43,8 @@ def describe_expiry(collection: Collection) -> Expiry | None:
         left=duration(left.total_seconds()),
         lifetime=duration(whole.total_seconds()),
         is_over=left <= timedelta(0),
-        # Where archives live for an hour, a warning from the first minute on warns of nothing.
+        # Where archives are kept for an hour only, the warning must not be there from the start.
         is_soon=left < min(WARN_BEFORE, whole / 2),
-        # A button that changes next to nothing is noise, and one that shortens would be a trap.
+        # No button that adds almost no time, and none that would shorten it.
         can_be_extended=whole - left > whole / 14,
     )

@@ -1,4 +1,4 @@
-"""The files of a frozen collection, as its archive and the look for bad ones want them."""
+"""The files of a frozen collection, for its archive and for the search for bad files."""
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -16,10 +16,10 @@ from collections_app.selection.copying import iter_lines
 def iter_files(
     collection: Collection, *, on_step: Callable[[], None] = lambda: None
 ) -> Generator[tuple[str, FileEntry], None, None]:
-    """(position, entry) of every item that has a file here, in order.
+    """(position, entry) of every item that has a local file, in order.
 
-    ``on_step`` is called now and then, also where no item has a file. Opening a file raises
-    BadEntry, ValueError or OSError when it is not what was frozen.
+    ``on_step`` is called after each query, also if no item has a file. Opening a file raises
+    BadEntry, ValueError or OSError if it is not the file that was frozen.
     """
     with _EntryMaker(collection) as maker:
         for lines in iter_lines(FILES, collection=collection):
@@ -30,13 +30,13 @@ def iter_files(
 def _refuse(name: str, path: str) -> int:
     if not path:
         raise BadEntry(name, "missing", "the catalog no longer has a file for this image")
-    raise BadEntry(name, "changed", "the catalog has another file for this image by now")
+    raise BadEntry(name, "changed", "the catalog now has another file for this image")
 
 
 class _EntryMaker:
-    """Makes entries of rows.
+    """Makes entries from rows.
 
-    Items come dataset by dataset: the folder of the one whose files are opened is kept open.
+    Items are ordered by dataset, so the folder of the current dataset is kept open.
     """
 
     def __init__(self, collection: Collection) -> None:
@@ -52,7 +52,7 @@ class _EntryMaker:
         self._close()
 
     def entries(self, lines: bytes) -> Iterator[tuple[str, FileEntry]]:
-        # Fields one by one, and no function for each row: there may be a million.
+        # No function call for each row, as there may be a million rows.
         prefix, opener = self._prefix, self._opener
         for line in lines.decode().split("\n")[:-1]:
             position, name, size, sha256, is_same, crc32, mtime_ns, dataset, path = line.split("\t")
@@ -73,7 +73,7 @@ class _EntryMaker:
         return self._open
 
     def _open_first(self, path: str) -> int:
-        """Only an opening may fail: what is wrong with the folder is wrong with each file."""
+        """Open the folder with its first file: a missing folder is an error of each file."""
         if self._folder is None:
             root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
             self._folder = BeneathOpener(root)
@@ -89,10 +89,10 @@ class _EntryMaker:
 def find_bad_files(
     collection: Collection, *, on_step: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, BadEntry]]:
-    """Position of every item whose file is not what was frozen, and what is wrong with it.
+    """Position and problem of every item whose file is not the one that was frozen.
 
-    Looks without copying; only a file whose size is right but whose time differs is read.
-    ``on_step`` is called for each file, and in large ones that are read for each megabyte.
+    A file is read only if its size is right and its mtime differs. ``on_step`` is called for each
+    file, and for each megabyte that is read.
     """
     for position, entry in iter_files(collection, on_step=on_step):
         on_step()

@@ -1,4 +1,4 @@
-"""Claiming an unfinished build and keeping it: a token, and a lease that is renewed."""
+"""Claiming an unfinished build with a token, and renewing its lease."""
 
 import time
 from collections.abc import Callable
@@ -21,19 +21,19 @@ OnProgress = Callable[[int], None]
 
 
 class LeaseLost(Exception):
-    """Another worker, or the user, has taken the build over; nothing is left to do."""
+    """Another worker has the build now, or the user has ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A collection that is this worker's to build, as long as its build has the token."""
+    """A collection whose build belongs to this worker as long as the build has this token."""
 
     collection: Collection
     token: UUID
 
 
 def claim_build(*, collection_id: int) -> Claim | None:
-    """Claim the collection's build if no live worker has; None when there is nothing to claim."""
+    """Claim the collection's build unless a live worker has it; None if there is none to claim."""
     token = uuid4()
     claimed = (
         Build.objects.claimable()
@@ -68,7 +68,7 @@ class Heartbeat:
         self._done = (0, 0)
 
     def beat(self, entries: int, size: int) -> None:
-        """Progress of the writer: entries and bytes written so far."""
+        """Record the entries and bytes written so far, and renew the lease when it is time."""
         self._done = (entries, size)
         self.touch()
 

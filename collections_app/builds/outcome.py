@@ -1,6 +1,6 @@
-"""How a build ends: the build and its collection change together, in one transaction.
+"""How a build ends: the build and its collection change in one transaction.
 
-Whoever changes both locks the collection first, so that no two wait for each other.
+Every transaction that changes both locks the collection first, so that there are no deadlocks.
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ NO_CLAIM: dict[str, Any] = {"attempt_token": None, "lease_expires_at": None}
 def finish_build(
     *, collection: Collection, token: UUID, path: str, size: int, fingerprint: str
 ) -> bool:
-    """Make the collection ready with its archive; False if the claim does not hold any more.
+    """Make the collection ready with its archive; False if the claim is no longer valid.
 
     ``path`` is relative to ``ARCHIVE_ROOT``, ``size`` in bytes.
     """
@@ -57,9 +57,9 @@ def fail_build(
     message: str,
     mails_owner: bool = True,
 ) -> bool:
-    """Fail the collection's build if it is one of ``builds``; False if it is not any more.
+    """Fail the collection's unfinished build if it is one of ``builds``; False if it is not.
 
-    ``message`` says on the collection's page what happened and what to do.
+    ``message`` is shown on the collection's page; it says what happened and what to do.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -73,7 +73,7 @@ def fail_build(
 
 
 def fail_archive(*, collection: Collection, reason: Reason, message: str) -> bool:
-    """Fail a ready collection whose archive is bad; False if it has another archive by now."""
+    """Fail a ready collection whose archive is bad; False if it has another archive now."""
     with transaction.atomic():
         if not with_same_archive(collection).update(**_failed_values(message, timezone.now())):
             return False
@@ -82,7 +82,7 @@ def fail_archive(*, collection: Collection, reason: Reason, message: str) -> boo
 
 
 def with_same_archive(collection: Collection) -> CollectionQuerySet:
-    """The collection, as long as it is ready with the archive that it had."""
+    """The collection, if it is still ready with the same archive."""
     ready: CollectionQuerySet = Collection.objects.filter(pk=collection.pk, status=Status.READY)
     return ready.filter(archive_path=collection.archive_path)
 

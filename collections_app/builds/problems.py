@@ -1,7 +1,7 @@
-"""The items whose files were not as the catalog says: counted, page by page, and as a table.
+"""Items whose files are not as the catalog says: their number, pages of them, and a CSV table.
 
-They are found by the partial index over items with a problem, so that a collection of a million
-sound images costs nothing here.
+A partial index over items with a problem finds them, so a collection of a million good images costs
+nothing here.
 """
 
 import re
@@ -26,7 +26,7 @@ _CURSOR = re.compile(r"(after|before)-(\d{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
-    """Items of one page in their order, and the ``page`` parameters of its neighbors."""
+    """The items of one page in order, and the ``page`` parameters of the pages beside it."""
 
     items: list[CollectionItem]
     previous: str = ""
@@ -34,27 +34,27 @@ class ProblemPage:
 
 
 def count_problems(collection: Collection) -> int:
-    """Items that the last build found bad, without those that were left out before."""
-    # An item that is left out always has a problem, and the collection knows how many those are:
-    # the index alone gives the rest.
+    """The number of items with a problem that are not excluded."""
+    # Every excluded item has a problem, and the collection knows their number. So the index alone
+    # is enough.
     return collection.items.with_problems().order_by().count() - collection.num_excluded
 
 
-def say_bad_files(number: int) -> str:
+def describe_bad_files(number: int) -> str:
     """``"3 files are not as the catalog says"``."""
     files = "1 file is" if number == 1 else f"{number:,} files are"
     return f"{files} not as the catalog says"
 
 
 def list_problems(collection: Collection, *, is_excluded: bool) -> CollectionItemQuerySet:
-    """Bad items in order: those that the archive leaves out, or those that stand in its way."""
+    """Items with a problem in order: the excluded ones, or those that made the build fail."""
     problems = collection.items.with_problems().filter(is_excluded=is_excluded)
     found: CollectionItemQuerySet = problems.order_by("position")
     return found
 
 
 def fetch_problem_page(collection: Collection, *, is_excluded: bool, cursor: str) -> ProblemPage:
-    """The page at ``cursor``, which a neighboring page gave out; the first for any other text."""
+    """The page at ``cursor``, taken from a page beside it; the first page for any other text."""
     match = _CURSOR.fullmatch(cursor)
     direction, place = (match[1], int(match[2])) if match else ("after", 0)
     problems = list_problems(collection, is_excluded=is_excluded)
@@ -67,7 +67,7 @@ def fetch_problem_page(collection: Collection, *, is_excluded: bool, cursor: str
 
 
 def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> ProblemPage:
-    """The page, of a list that is one longer where more follow."""
+    """The page, from a list that has one item more if another page follows."""
     has_more = len(found) > PROBLEMS_PER_PAGE
     items = found[:PROBLEMS_PER_PAGE]
     if not items:
@@ -84,18 +84,17 @@ def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> 
 
 
 def spool_problems(collection: Collection, *, is_excluded: bool) -> BinaryIO:
-    """The bad items as CSV (UTF-8), with the columns of the archive's missing.csv.
+    """The items with a problem as CSV (UTF-8), with the columns of the archive's missing.csv.
 
-    They stand in a file without a name beside the archives, at its beginning; whoever asks closes
-    it. It is whole before the first byte is sent, so that its reader, however slow, holds no
-    query open.
+    Returns an unnamed temporary file on the archives' disk, at its start; the caller closes it. It
+    is complete before the first byte is sent, so a slow reader keeps no query open.
 
     Raises:
-        OSError: the archives' disk takes no more.
+        OSError: the archives' disk is full.
     """
     root: Path = settings.ARCHIVE_ROOT
     root.mkdir(parents=True, exist_ok=True)
-    file = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - the answer closes it
+    file = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - the response closes it
     try:
         file.writelines(_write_problems(collection, is_excluded=is_excluded))
         file.seek(0)
@@ -111,7 +110,7 @@ def _write_problems(collection: Collection, *, is_excluded: bool) -> Iterator[by
     problems = list_problems(collection, is_excluded=is_excluded)
     rows = problems.values_list("position", *frozen, "sha256", "problem")
     last = 0
-    # By position, a chunk a query: a million of them are never in memory at once.
+    # One query for each chunk, so that a million rows are never in memory at once.
     while found := list(rows.filter(position__gt=last)[:ROWS_PER_CHUNK]):
         yield csv_text(cells for _, *cells in found)
         last = found[-1][0]

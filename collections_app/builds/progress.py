@@ -1,4 +1,4 @@
-"""How far a build is: images and bytes done, the time left, the place in the queue."""
+"""The progress of a build: images and bytes done, time left, place in the queue."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from django.utils import timezone
 from catalog.formats import duration
 from collections_app.models import Build, Collection, Status
 
-# Before so much is done, a guess would jump about.
-GUESS_AFTER_SECONDS = 3
-GUESS_AFTER_SHARE = 0.02
-# (age in seconds, seconds between two questions): whoever waits for long is asked less often.
+# An earlier estimate would change too much from one second to the next.
+ESTIMATE_AFTER_SECONDS = 3
+ESTIMATE_AFTER_SHARE = 0.02
+# (age in seconds, seconds between two requests): the page of a long build asks less often.
 REFRESH_STEPS = ((60, 1), (300, 2))
 REFRESH_LATER = 5
 
@@ -20,7 +20,7 @@ REFRESH_LATER = 5
 class Progress:
     """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
 
-    ``time_left`` is in words, and empty as long as it cannot be told.
+    ``time_left`` is in words, and empty until it can be estimated.
     """
 
     percent: int
@@ -33,17 +33,17 @@ class Progress:
 
     @property
     def ahead(self) -> int:
-        """Builds that wait before this one."""
+        """The number of builds before this one in the queue."""
         return max(0, self.place - 1)
 
 
 def describe_progress(collection: Collection) -> Progress | None:
-    """Progress of a pending collection; None in every other state."""
+    """The progress of a pending collection; None in every other state."""
     if collection.status != Status.PENDING:
         return None
     build = collection.last_build
     if not Build.objects.leased().filter(pk=build.pk).exists():
-        # Of an attempt whose worker is gone nothing is kept.
+        # An attempt whose worker has stopped begins again from the start.
         return Progress(
             percent=0, is_running=False, was_interrupted=build.attempts > 0,
             place=_find_place(build), num_images=0, num_bytes=0, time_left="",
@@ -56,35 +56,35 @@ def describe_progress(collection: Collection) -> Progress | None:
         place=0,
         num_images=min(build.progress_images, collection.num_images),
         num_bytes=min(build.progress_bytes, collection.num_bytes),
-        time_left=_guess_time_left(build, share),
+        time_left=_estimate_time_left(build, share),
     )
 
 
 def _find_place(build: Build) -> int:
-    """1 for the build that a worker takes next."""
+    """The place in the queue: 1 for the build that a worker takes next."""
     earlier = Q(queued_at__lt=build.queued_at) | Q(queued_at=build.queued_at, pk__lt=build.pk)
     return Build.objects.claimable().filter(earlier).count() + 1
 
 
 def _share_done(build: Build) -> float:
-    """0 to 1, by bytes where there are any."""
+    """0 to 1, by bytes, or by images if there are no bytes."""
     done, whole = build.progress_bytes, build.collection.num_bytes
     if not whole:
         done, whole = build.progress_images, max(1, build.collection.num_images)
     return min(1.0, done / whole)
 
 
-def _guess_time_left(build: Build, share: float) -> str:
+def _estimate_time_left(build: Build, share: float) -> str:
     if build.started_at is None:
         return ""
     seconds = (timezone.now() - build.started_at).total_seconds()
-    if seconds < GUESS_AFTER_SECONDS or share < GUESS_AFTER_SHARE:
+    if seconds < ESTIMATE_AFTER_SECONDS or share < ESTIMATE_AFTER_SHARE:
         return ""
     return duration(seconds * (1 - share) / share)
 
 
 def refresh_seconds(collection: Collection) -> int:
-    """How often its page asks whether something has changed; 0 where nothing will."""
+    """Seconds between two updates of the page; 0 if nothing will change."""
     if collection.status == Status.PENDING:
         build = collection.last_build
         since = build.started_at or build.queued_at

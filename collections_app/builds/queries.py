@@ -1,9 +1,9 @@
 """The SQL of builds."""
 
-# Size and time tell an unchanged file only as long as the catalog means the same file. An image
-# that is not there any more, which foreign keys exclude, would not be passed over in silence. Each
-# is looked up by its key: to plan any other join, PostgreSQL would look for the largest key at each
-# query, which takes as long as the rest of it where many items were deleted lately.
+# Size and time show that a file is unchanged only if the catalog still has the same SHA-256.
+# Foreign keys exclude a missing image; the left join would still show one. Each image is looked up
+# by its key: to plan any other join, PostgreSQL would search for the largest key in each query,
+# which takes as long as the query itself after many items were deleted.
 FILES = """
     SELECT item.position, item.file_name, item.size_bytes, item.sha256,
            coalesce(image.sha256 = item.sha256, false), coalesce(image.crc32::text, ''),

@@ -18,7 +18,7 @@ MAIL_TASK = "collections_app.tasks.send_mails_task"
 
 
 def queue_build(*, collection: Collection, notify: bool = True) -> Build:
-    """Add a build of a pending collection to the queue and tell a worker of it after the commit.
+    """Add a build of a pending collection to the queue; notify a worker after the commit.
 
     Without ``notify`` the caller builds it at once.
     """
@@ -30,19 +30,19 @@ def queue_build(*, collection: Collection, notify: bool = True) -> Build:
 
 
 def enqueue_build(collection_id: int) -> None:
-    """Tell a worker of a pending collection; the sweep repeats a message that got lost."""
+    """Send the message for a pending collection; the sweep repeats a lost one."""
     _enqueue(BUILD_TASK, collection_id)
 
 
 def enqueue_verification(collection_id: int) -> None:
-    """Have a finished archive verified, and its own SHA-256 computed."""
+    """Have a finished archive verified and its SHA-256 computed."""
     _enqueue(VERIFY_TASK, collection_id)
 
 
 def enqueue_mails() -> None:
-    """Have the mails sent that are due."""
+    """Have the due mails sent."""
     if settings.EMAIL_IS_CONFIGURED:
-        # A message that nobody took in time is worth nothing: the sweep sends the next.
+        # A message that no worker takes in time is dropped: the sweep sends the next one.
         _enqueue(MAIL_TASK, expires=settings.SWEEP_SECONDS)
 
 
@@ -50,4 +50,6 @@ def _enqueue(task: str, *args: int, expires: float | None = None) -> None:
     try:
         current_app.send_task(task, args=args, expires=expires)
     except OperationalError:
-        logger.warning("The broker does not answer; the sweep will enqueue %s %s.", task, args)
+        logger.warning(
+            "The broker does not answer; the sweep will enqueue %s %s again.", task, args
+        )

@@ -1,8 +1,8 @@
 """Verifying a ready archive: it is on the disk, and every byte of it is what was frozen.
 
-A build believes files whose size and time are the catalog's. Only here is every byte read, once,
-without the user waiting for it: so ``verified_at`` is set exactly when the archive is verified.
-Where it is not, the collection fails, the files at fault are named, and the archive is withdrawn.
+A build trusts files whose size and mtime are the catalog's. Verification reads every byte of the
+archive once, while the user can already download it. ``verified_at`` is set if all is right.
+Otherwise the collection fails, its bad files are named, and the archive is removed.
 """
 
 import logging
@@ -21,7 +21,7 @@ from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_fa
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
 from collections_app.builds.outcome import fail_archive, with_same_archive
-from collections_app.builds.problems import say_bad_files
+from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queue import enqueue_mails
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
@@ -38,34 +38,32 @@ from collections_app.storage import (
 logger = logging.getLogger(__name__)
 
 BATCH = 2000
-# So many files at most are read once more to tell whether they or the archive were damaged.
-MAX_LOOKS = 1000
+# At most this many files are read again to find out whether they or the archive were damaged.
+MAX_FILES_READ_AGAIN = 1000
 
 CHANGED = "the contents differ from the catalog's (SHA-256), although size and time are the same"
 WRONG_CRC = "the catalog has a wrong CRC-32 for this file; import its dataset again"
-TRY_AGAIN = "Nothing is lost: try again builds the same bytes."
-VANISHED = f"The archive's file has vanished from the server or is damaged. {TRY_AGAIN}"
+TRY_AGAIN = "Nothing is lost: “Try again” builds the same bytes."
+MISSING = f"The archive's file is missing on the server or damaged. {TRY_AGAIN}"
 REPLACED = f"The archive's file was changed on the server. {TRY_AGAIN}"
-NOT_ON_DISK = f"The server's disk could not keep the archive. {TRY_AGAIN}"
-READ_ONCE_MORE = (
-    "This was found when the finished archive was read once more; it has been withdrawn."
-)
+NOT_ON_DISK = f"The server's disk could not store the archive. {TRY_AGAIN}"
+FOUND_LATER = "This was found when the finished archive was verified; it has been removed."
 
-BadFiles = dict[str, list[int]]  # positions of items by what is wrong with their files
+BadFiles = dict[str, list[int]]  # positions of items by the problem of their files
 
 
 class _Damaged(Exception):
-    """The archive itself is not what was written; the message is for the collection's page."""
+    """The archive is not what was written; the message is shown on the collection's page."""
 
 
 def verify_archive(*, collection_id: int) -> None:
     """Verify the archive of a ready collection.
 
-    Nothing happens to a collection that is verified or not ready, and to one that is deleted,
-    expired or rebuilt meanwhile. A time limit that strikes leaves all as it was.
+    Nothing changes if the collection is verified already or not ready, if it is deleted, expired or
+    rebuilt meanwhile, or if the time limit of the task ends the verification.
 
     Raises:
-        OSError: the archive cannot be opened or read, although it is there.
+        OSError: the archive exists and cannot be opened or read.
     """
     collection = Collection.objects.unverified().filter(pk=collection_id).first()
     if collection is None:
@@ -76,24 +74,24 @@ def verify_archive(*, collection_id: int) -> None:
     except _Damaged as error:
         _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {})
     except SoftTimeLimitExceeded:
-        logger.warning("collection %s: no time was left to verify its archive", collection.uuid)
+        logger.warning("collection %s: verification reached its time limit", collection.uuid)
     else:
         if number := sum(map(len, bad.values())):
-            message = f"{say_bad_files(number)}. {READ_ONCE_MORE}"
+            message = f"{describe_bad_files(number)}. {FOUND_LATER}"
             _withdraw(collection, Reason.FILES_CHANGED, message, bad)
         else:
             _confirm(collection, sha256)
 
 
 def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
-    """SHA-256 of the whole archive, and which files in it are not those of the catalog."""
+    """SHA-256 of the whole archive, and which files in it are not the catalog's."""
     try:
         file = open_archive(collection.archive_path, collection.archive_size)
     except ArchiveTrouble as trouble:
-        raise _Damaged(VANISHED if trouble.is_gone else REPLACED) from trouble
+        raise _Damaged(MISSING if trouble.is_missing else REPLACED) from trouble
     with file:
         _sync(file, collection)
-        if collection.archive_sha256:  # verified before: it must be the same file as then
+        if collection.archive_sha256:  # verified before: it must still be that file
             if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:
                 raise _Damaged(REPLACED)
             return collection.archive_sha256, {}
@@ -110,7 +108,7 @@ def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
 
 
 def _sync(file: FileIO, collection: Collection) -> None:
-    """Have the file and its name written to the disk."""
+    """Write the file and its name through to the disk."""
     try:
         os.fsync(file.fileno())
         folder = os.open(archive_file(collection.archive_path).parent, os.O_RDONLY)
@@ -119,7 +117,7 @@ def _sync(file: FileIO, collection: Collection) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        # The kernel reports this once and forgets the data: the next fsync would say all is well.
+        # The kernel reports this once and drops the data: the next fsync would succeed.
         raise _Damaged(NOT_ON_DISK) from error
 
 
@@ -140,7 +138,7 @@ def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
 
 
 def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
-    """(position, name, size, SHA-256) in short queries, between which minutes may pass."""
+    """(position, name, size, SHA-256) by short queries, as minutes may pass between them."""
     files = collection.items.included().exclude(file_name="").order_by("position")
     rows = files.values_list("position", "file_name", "size_bytes", "sha256")
     last = -1
@@ -151,8 +149,8 @@ def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
 
 
 def _find_intact_files(collection: Collection, suspects: list[int]) -> set[int]:
-    """Positions of files that are as they should be: not they but the archive was damaged."""
-    if len(suspects) > MAX_LOOKS:
+    """Positions of files that are right in the dataset, so that only the archive is damaged."""
+    if len(suspects) > MAX_FILES_READ_AGAIN:
         return set()
     items = collection.items.filter(position__in=suspects).select_related("image__dataset")
     return {item.position for item in items if _is_intact(item)}
@@ -167,7 +165,7 @@ def _is_intact(item: CollectionItem) -> bool:
 
 
 def _confirm(collection: Collection, sha256: str) -> None:
-    # A copy from a backup, or one that somebody touched, is verified once and not again and again.
+    # So that a copy from a backup, or a touched file, is not verified at every sweep.
     with suppress(FileNotFoundError, PermissionError):
         mark_time(archive_file(collection.archive_path), collection.fingerprint)
     now = timezone.now()
@@ -175,20 +173,20 @@ def _confirm(collection: Collection, sha256: str) -> None:
 
 
 def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFiles) -> None:
-    """Fail the collection, name its bad items, and remove the file."""
+    """Fail the collection, record the problems of its items, and remove the archive."""
     path = collection.archive_path
     with transaction.atomic():
         if not fail_archive(collection=collection, reason=reason, message=message):
-            # Its items went with it while they were read, so the verdict means nothing.
-            logger.info("collection %s: gone while its archive was verified", collection.uuid)
+            # The result may be wrong: its items may have been deleted while they were read.
+            logger.info("collection %s: changed while its archive was verified", collection.uuid)
             return
         for problem, positions in bad.items():
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
-    logger.error("archive %s withdrawn: %s", path, message)
+    logger.error("archive %s removed: %s", path, message)
     enqueue_mails()
     try:
         remove_archive(path)
     except OSError as error:
-        # Whatever has come to lie there: the collection no longer points at it.
-        logger.error("archive %s: it could not be removed: %s", path, error)
+        # The collection no longer refers to it; the sweep tries again.
+        logger.error("archive %s could not be removed: %s", path, error)

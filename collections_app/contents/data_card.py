@@ -1,4 +1,4 @@
-"""The README.md of an archive: what it is, where from, how chosen, how to use and cite it."""
+"""The README.md of an archive: its contents, sources and filters, how to use and how to cite it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +45,7 @@ def _contents(collection: Collection) -> Iterator[str]:
     if remote:
         yield f"- `remote.csv`: {_count(remote, 'image')} elsewhere, with where to fetch them"
     if excluded:
-        yield f"- `missing.csv`: {_count(excluded, 'image')} left out, with the reason"
+        yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
     yield "- `licenses.csv`: the licence and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
@@ -110,7 +110,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line, with nothing that Markdown or HTML would act on."""
+    """The text on one line, with the special characters of Markdown and HTML escaped."""
     line = " ".join(text.split())
     for char in "\\`*_[]<>#|":
         line = line.replace(char, "\\" + char)

@@ -1,6 +1,6 @@
-"""The long texts of an archive: a row an image, read from the frozen items in pieces.
+"""The tables of an archive: one row for each image, read from the frozen items in chunks.
 
-The database writes the rows and Python only turns tabs into commas.
+The database writes the rows, and Python only turns tabs into commas.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,10 @@ _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha2
 
 
 def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
-    """metadata.csv, remote.csv and missing.csv where there is something to list, SHA256SUMS.
+    """metadata.csv; remote.csv and missing.csv if they have rows; SHA256SUMS.
 
-    ``texts`` are those before the images; they are written first, since SHA256SUMS lists them.
+    ``texts`` are those before the images. They must be written first, because SHA256SUMS lists
+    their checksums.
     """
     prefix = f"{collection.slug}/"
     tables = [
@@ -72,7 +73,7 @@ def _field(column: str) -> str:
 
 
 def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
-    """As ``sha256sum -c`` reads them: the texts, then every file."""
+    """Lines for ``sha256sum -c``: the texts, then every file."""
     prefix = f"{collection.slug}/"
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()

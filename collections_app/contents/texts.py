@@ -1,7 +1,7 @@
-"""The short texts of an archive: what it holds, from where, and under which licences.
+"""The short texts of an archive: its contents, sources and licences.
 
-Everything here comes from the frozen collection, nothing from the clock or from the catalog as it
-is today: building again gives the same bytes.
+They are made from the frozen collection alone, not from the clock or the present catalog, so a
+rebuild gives the same bytes.
 """
 
 import json
@@ -18,7 +18,7 @@ LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", 
 
 
 def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
-    """The texts that stand before the images."""
+    """The texts that come before the images."""
     texts = {
         "README.md": data_card(collection, fingerprint),
         "collection.json": collection_json(collection, fingerprint),
@@ -28,7 +28,7 @@ def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
 
 
 def collection_json(collection: Collection, fingerprint: str) -> bytes:
-    """The machine-readable record: how chosen, from what, and what determines the bytes."""
+    """The machine-readable record of the filters, the sources and the versions."""
     record = {
         "format": "medagg collection",
         "contents_version": CONTENTS_VERSION,

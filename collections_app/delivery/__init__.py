@@ -1,5 +1,5 @@
-"""Handing a ready archive to its owner.
+"""Download of a ready archive by its owner.
 
-A request comes in; a response that serves the file, a range of it, or the reason why not goes out.
-It may call storage and models.
+A request comes in; a response goes out with the file, a range of it, or the reason why not. It may
+call storage and models.
 """

@@ -1,4 +1,4 @@
-"""Handing an archive to its owner: through nginx where there is one, else with ranges by us."""
+"""Download of an archive by its owner: by nginx if configured, else by Django with ranges."""
 
 import contextlib
 import os
@@ -30,19 +30,19 @@ from collections_app.storage import ArchiveTrouble, open_archive
 @require_safe
 @login_required
 def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | FileResponse:
-    """The ZIP of a ready collection: owner only, unexpired, resumable."""
+    """The ZIP of a ready, unexpired collection, for its owner only; resumable."""
     collection = get_object_or_404(Collection.objects.visible_to(request.user), uuid=uuid)
     is_over = collection.expires_at and collection.expires_at < timezone.now()
     if collection.status != Status.READY or is_over:
-        return _not_there(request, collection, status=HTTPStatus.CONFLICT)
+        return _no_archive(request, collection, status=HTTPStatus.CONFLICT)
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(
                 open_archive(collection.archive_path, collection.archive_size)
             )
         except ArchiveTrouble as trouble:
-            kind = "gone" if trouble.is_gone else "damaged"
-            return _not_there(request, collection, status=HTTPStatus.GONE, trouble=kind)
+            kind = "missing" if trouble.is_missing else "damaged"
+            return _no_archive(request, collection, status=HTTPStatus.GONE, trouble=kind)
         if settings.X_ACCEL_PREFIX:
             return _through_nginx(collection)
         response = _answer(request, collection, file)
@@ -51,7 +51,7 @@ def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | File
         return response
 
 
-def _not_there(
+def _no_archive(
     request: HttpRequest, collection: Collection, *, status: int, trouble: str = ""
 ) -> HttpResponse:
     context = {"collection": collection, "trouble": trouble}
@@ -69,7 +69,7 @@ def _answer(
     request: HttpRequest, collection: Collection, file: BinaryIO
 ) -> HttpResponse | FileResponse:
     size = collection.archive_size or 0
-    # Of the open file, as nginx has it: a rebuilt archive is given the same time.
+    # The open file's time, as nginx uses it; a rebuilt archive has the same time.
     modified = int(os.fstat(file.fileno()).st_mtime)
     version = Version(f'"{collection.fingerprint}"', modified)
     headers = _describe_version(version)
@@ -99,7 +99,7 @@ def _send(
     transfer: Transfer, part: ByteRange | None, size: int, headers: dict[str, str]
 ) -> FileResponse:
     response = FileResponse(transfer)
-    # Afterwards, for the response guesses some of them by itself.
+    # Set afterwards, because FileResponse guesses some of them.
     for name, value in headers.items():
         response[name] = value
     response["Content-Length"] = str(transfer.length)

@@ -1,7 +1,6 @@
-"""Which bytes of one file a request wants, and under what conditions (RFC 9110, 13 and 14).
+"""Range and conditional requests for one file (RFC 9110, sections 13 and 14).
 
-Django-free. A header comes from anywhere: what cannot be understood is treated as if it were not
-there.
+Django-free. A header that cannot be parsed is ignored.
 """
 
 import re
@@ -10,18 +9,18 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 
-# Twenty digits are more than any file has bytes, and fewer than Python refuses to read.
+# Twenty digits are enough for any file size, and below Python's limit for parsing numbers.
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*", re.IGNORECASE)
 _TAG = re.compile(r'(W/)?("[^"]*")')
 
 
 class NotSatisfiable(Exception):
-    """The range lies outside the file: 416."""
+    """The range lies outside the file (status 416)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """Bytes ``start`` to ``stop``, the latter not included."""
+    """Bytes ``start`` to ``stop``, without ``stop`` itself."""
 
     start: int
     stop: int
@@ -33,9 +32,9 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What tells these bytes from others: a strong ETag with its quotes, and Last-Modified.
+    """Identifies the bytes of a file: a strong ETag with its quotes, and Last-Modified.
 
-    The latter in whole seconds since 1970. It says nothing about which version is the newer one.
+    ``modified`` is in whole seconds since 1970. A newer version may have an earlier date.
     """
 
     etag: str
@@ -43,15 +42,15 @@ class Version:
 
 
 def check_conditions(headers: Mapping[str, str], version: Version) -> HTTPStatus:
-    """OK to answer, NOT_MODIFIED or PRECONDITION_FAILED, for GET and HEAD.
+    """OK, NOT_MODIFIED or PRECONDITION_FAILED, for GET and HEAD.
 
-    If-Modified-Since counts only with the very date, as in nginx: the archive that comes after
-    another one may bear an earlier date.
+    If-Modified-Since must be the exact date, as in nginx, because a newer archive may have an
+    earlier date.
     """
     if _has_changed(headers, version):
         return HTTPStatus.PRECONDITION_FAILED
     if (known := headers.get("If-None-Match")) is not None:
-        is_known = _names(known, version.etag, weakly=True)
+        is_known = _lists_etag(known, version.etag, weakly=True)
     else:
         is_known = _read_date(headers.get("If-Modified-Since", "")) == version.modified
     return HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK
@@ -59,32 +58,32 @@ def check_conditions(headers: Mapping[str, str], version: Version) -> HTTPStatus
 
 def _has_changed(headers: Mapping[str, str], version: Version) -> bool:
     if (wanted := headers.get("If-Match")) is not None:
-        return not _names(wanted, version.etag, weakly=False)
+        return not _lists_etag(wanted, version.etag, weakly=False)
     date = _read_date(headers.get("If-Unmodified-Since", ""))
     return date is not None and date < version.modified
 
 
 def choose_part(headers: Mapping[str, str], version: Version, size: int) -> ByteRange | None:
-    """The part of a file of ``size`` bytes that a GET wants; None where the whole is right.
+    """The requested part of a file of ``size`` bytes; None if the whole file is to be sent.
 
-    A part of another version (If-Range) is not what the client can use: it gets the whole.
+    If If-Range names another version, the client cannot use a part and gets the whole file.
 
     Raises:
-        NotSatisfiable: the range begins behind the last byte.
+        NotSatisfiable: the range begins after the last byte.
     """
-    if (condition := headers.get("If-Range")) is not None and not _is_of(condition, version):
+    if (condition := headers.get("If-Range")) is not None and not _matches(condition, version):
         return None
     return parse_range(headers.get("Range", ""), size)
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
-    """The one range that is asked for; None where the whole file is the right answer.
+    """The requested range; None if the whole file is to be sent.
 
     Several ranges, other units and malformed headers are answered with the whole file, as
     RFC 9110 allows.
 
     Raises:
-        NotSatisfiable: the range begins behind the last byte.
+        NotSatisfiable: the range begins after the last byte.
     """
     match = _RANGE.fullmatch(header.strip())
     if not match or match.groups() == ("", ""):
@@ -106,20 +105,20 @@ def _suffix(length: int, size: int) -> ByteRange:
     return ByteRange(max(0, size - length), size)
 
 
-def _is_of(condition: str, version: Version) -> bool:
-    """Whether an If-Range is this version's ETag, not a weak one, or its very date."""
+def _matches(condition: str, version: Version) -> bool:
+    """Whether an If-Range has this version's ETag (a strong one) or its exact date."""
     text = condition.strip()
     return text == version.etag or _read_date(text) == version.modified
 
 
-def _names(header: str, etag: str, *, weakly: bool) -> bool:
+def _lists_etag(header: str, etag: str, *, weakly: bool) -> bool:
     if header.strip() == "*":
         return True
     return any(tag == etag and (weakly or not weak) for weak, tag in _TAG.findall(header))
 
 
 def _read_date(text: str) -> int | None:
-    """Seconds since 1970; None if it is no date."""
+    """Seconds since 1970; None if the text is not a date."""
     parts = parsedate_tz(text)
     if parts is None:
         return None

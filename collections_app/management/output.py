@@ -1,4 +1,4 @@
-"""What a command gives a person: a finished file, whole or not at all, and lines for a terminal."""
+"""Output of commands: a file that is complete or not there, and safe lines for a terminal."""
 
 import errno
 import io
@@ -9,42 +9,42 @@ from uuid import uuid4
 
 from collections_app.archive.sink import copy_in_kernel
 
-PIECE = 64 << 20
+CHUNK = 64 << 20
 
 
 class OutputError(Exception):
-    """The file cannot be put there; the message says why."""
+    """The file cannot be written; the message says why."""
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Find out early what can be known.
+    """Check early whether the file can be written.
 
     Raises:
-        OutputError: there is no such folder, it cannot be written to, or the file exists.
+        OutputError: the folder is missing or not writable, or the file exists.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise OutputError(f"There is no folder {folder}. Make it, or choose another.")
+        raise OutputError(f"The folder {folder} does not exist. Create it, or choose another one.")
     if path.is_dir():
-        raise OutputError(f"{path} is a folder. Name the file that is to be written.")
+        raise OutputError(f"{path} is a folder. Give the name of a file.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {folder} may not be written to.")
+        raise OutputError(f"You may not write to the folder {folder}. Choose another one.")
     if not force:
         _refuse_existing(path)
 
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        raise OutputError(f"{path} exists already. --force overwrites it.")
+        raise OutputError(f"{path} exists already. Use --force to overwrite it.")
 
 
 def copy_file(
     source: Path, target: Path, *, force: bool, on_bytes: Callable[[int], None] | None = None
 ) -> None:
-    """Copy a file; under its name nobody ever sees half of it, and after an error nothing stays.
+    """Copy a file; the target is complete or not there, also after an error.
 
-    A hard link would be quicker, but whoever changes that file would change the server's own.
-    The kernel copies, and on some file systems the copies even share their space.
+    A hard link would be faster, but a change of that file would change the archive of the server.
+    The kernel copies, and on some file systems the copy shares its space with the source.
 
     Raises:
         OutputError: it cannot be written, or the target exists and ``force`` is not given.
@@ -65,19 +65,19 @@ def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
     with source.open("rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
         size, done = os.fstat(reading.fileno()).st_size, 0
         while done < size:
-            part = min(PIECE, size - done)
+            part = min(CHUNK, size - done)
             copied = copy_in_kernel(reading.fileno(), writing.fileno(), done, part)
             if not copied:
-                copied = _copy_by_hand(reading, writing, done)
+                copied = _copy_block(reading, writing, done)
             if not copied:
-                raise OSError(errno.EIO, "the archive became shorter meanwhile")
+                raise OSError(errno.EIO, "the archive became shorter while it was copied")
             done += copied
             on_bytes(done)
         os.fsync(writing.fileno())
 
 
-def _copy_by_hand(reading: io.FileIO, writing: io.FileIO, offset: int) -> int:
-    """Some file systems cannot be copied between by the kernel; returns the number of bytes."""
+def _copy_block(reading: io.FileIO, writing: io.FileIO, offset: int) -> int:
+    """Copy one block without the kernel, for file systems that need it; return its size."""
     view = piece = memoryview(os.pread(reading.fileno(), 1 << 20, offset))
     while view:
         view = view[writing.write(view) :]
@@ -85,7 +85,7 @@ def _copy_by_hand(reading: io.FileIO, writing: io.FileIO, offset: int) -> int:
 
 
 def escape(text: str) -> str:
-    """The text with nothing in it that steers a terminal or begins a line."""
+    """The text with all control characters and line breaks escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""Telling owners how their builds ended: on the next page, and by mail.
+"""Notices of ended builds for their owners: on the next page, and by mail.
 
 A session or a collection's primary key comes in; messages go out. It may call services and models.
 """

@@ -1,4 +1,4 @@
-"""The mail that tells an owner how a build ended, for those who asked for it."""
+"""The mail about an ended build, for owners who asked for it."""
 
 import logging
 import smtplib
@@ -16,28 +16,28 @@ logger = logging.getLogger(__name__)
 
 SMTP_SECONDS = 20
 PERMANENT = 500
-# Later than that the mail would surprise more than help; the page says it all.
+# A later mail would confuse more than help, and the collection's page has the same facts.
 GIVE_UP_AFTER = timedelta(days=1)
 
 
 def find_due_mails() -> list[int]:
-    """Ids of the collections whose owners are still to be told; none while a build runs."""
+    """Ids of the collections with a due mail; a pending collection has none."""
     due = Collection.objects.filter(mail_is_due=True, status__in=(Status.READY, Status.FAILED))
     return list(due.order_by("finished_at").values_list("pk", flat=True))
 
 
 def send_due_mails() -> None:
-    """Send all mails that are due, until the mail server does not answer."""
+    """Send all due mails; stop when the mail server does not answer."""
     for collection_id in find_due_mails():
         if not send_mail_once(collection_id=collection_id):
             return
 
 
 def send_mail_once(*, collection_id: int) -> bool:
-    """Send the mail that is due, once, however often and by whomever this is called.
+    """Send the mail if it is due, only once even if several workers call this.
 
-    When the mail server does not take it, it stays due, and the next sweep tries again; a day
-    after the build ended it is given up. Returns False when the server does not answer at all.
+    If the mail server refuses it for now, it stays due and the next sweep tries again. One day
+    after the end of the build it is given up. Returns False if the server does not answer.
     """
     claimed = Collection.objects.filter(
         pk=collection_id, mail_is_due=True, status__in=(Status.READY, Status.FAILED)
@@ -54,7 +54,7 @@ def _send(collection: Collection) -> bool:
     try:
         _write_mail(collection).send()
     except smtplib.SMTPRecipientsRefused as error:
-        # 4xx: later perhaps. 5xx: an address that is wrong, and no better tomorrow (RFC 5321).
+        # 4xx: may work later. 5xx: the address is wrong and will stay wrong (RFC 5321).
         if all(code < PERMANENT for code, _ in error.recipients.values()):
             _keep_due(collection)
         logger.error("collection %s: the address is refused: %s", collection.uuid, error)
@@ -62,7 +62,7 @@ def _send(collection: Collection) -> bool:
         logger.error("collection %s: the mail cannot be written: %s", collection.uuid, error)
     except smtplib.SMTPResponseException as error:
         _keep_due(collection)
-        logger.warning("collection %s: the mail was not taken: %s", collection.uuid, error)
+        logger.warning("collection %s: the mail was refused: %s", collection.uuid, error)
     except (smtplib.SMTPException, OSError) as error:
         _keep_due(collection)
         logger.warning("collection %s: the mail was not sent: %s", collection.uuid, error)
@@ -74,13 +74,13 @@ def _send(collection: Collection) -> bool:
 
 
 def _keep_due(collection: Collection) -> None:
-    """Whoever has queued it again meanwhile will be told of that end."""
+    """Keep the mail due, unless the collection was queued again meanwhile."""
     same = Collection.objects.filter(pk=collection.pk, finished_at=collection.finished_at)
     same.update(mail_is_due=True)
 
 
 def _is_wanted(collection: Collection) -> bool:
-    """Whether the mail still has a reader to whom it says something new."""
+    """Whether the owner can read the mail and does not know its contents yet."""
     user, ended_at = collection.user, collection.finished_at
     if not (user.is_active and user.email) or collection.last_build.reason == Reason.CANCELLED:
         return False
@@ -95,14 +95,14 @@ def _write_mail(collection: Collection) -> EmailMessage:
         "collection": collection,
         "url": f"{settings.SITE_URL}{collection.get_absolute_url()}",
     }
-    # The form lets no line break into a title; a subject with one would be another header.
+    # A line break in a subject would begin another header; the form already removes them.
     title = " ".join(collection.title.split())
     ending = "is ready" if collection.status == Status.READY else "could not be built"
     return EmailMessage(
         subject=f"“{title}” {ending}",
         body=render_to_string(f"collections/mail/{collection.status}.txt", context),
         to=[collection.user.email],
-        # RFC 3834: nobody's absence is to be answered to us.
+        # RFC 3834: out-of-office programs must not reply.
         headers={"Auto-Submitted": "auto-generated"},
         connection=get_connection(timeout=SMTP_SECONDS),
     )

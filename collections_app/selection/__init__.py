@@ -1,5 +1,5 @@
-"""What will be frozen: its summary, its limits, and the freezing itself.
+"""Selecting images: summary, limits, and freezing them into a collection.
 
-Filters and options come in; a summary, or a collection's items and fingerprint, go out. It may call
-storage, models, the archive's rules for names, and the catalog.
+Filters and options come in; a summary goes out, or a collection's items and fingerprint. It may
+call storage, models, the archive's rules for names, and the catalog.
 """

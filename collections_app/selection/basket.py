@@ -1,4 +1,4 @@
-"""The images that a visitor has picked one by one; kept in the session, also through sign-in."""
+"""The basket: images picked one by one. It is kept in the session, also through sign-in."""
 
 from collections.abc import Iterable
 
@@ -11,19 +11,19 @@ SESSION_KEY = "basket_images"
 
 
 class BasketFull(Exception):
-    """More images than may be picked one by one; the message says what to do."""
+    """The basket holds no more images; the message says what to do."""
 
 
 def read_basket(session: SessionBase) -> list[int]:
-    """Ids of the picked images, ascending."""
+    """Ids of the images in the basket, ascending."""
     return session.get(SESSION_KEY, [])
 
 
 def update_basket(session: SessionBase, *, shown: Iterable[int], ticked: Iterable[int]) -> None:
-    """Of the images on the page, keep exactly the ticked ones; those of other pages stay.
+    """Keep exactly the ticked images of those shown on the page; images of other pages stay.
 
     Raises:
-        BasketFull: nothing is changed then.
+        BasketFull: there are too many; the basket is unchanged.
     """
     shown_ids, ticked_ids = set(shown), set(ticked)
     wanted = (set(read_basket(session)) - shown_ids) | ticked_ids

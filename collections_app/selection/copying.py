@@ -1,4 +1,4 @@
-"""Rows out of PostgreSQL as text, by COPY: several times as fast as one Python object each."""
+"""Reading rows from PostgreSQL as text with COPY, several times as fast as Python objects."""
 
 import io
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ from django.db.backends.utils import CursorWrapper
 
 from collections_app.models import Collection
 
-# So many items a query: short queries let nothing wait for a reader who takes minutes.
+# Items per query. Queries stay short even if their reader takes minutes.
 ITEMS_AT_ONCE = 10_000
 
 
 class Lines(Protocol):
-    """What takes the rows: whole lines, one or several at a time."""
+    """Receives rows: whole lines, one or several at a time."""
 
     def write(self, lines: bytes, /) -> object: ...
 
 
 def copy_rows(cursor: CursorWrapper, statement: bytes, lines: Lines) -> None:
-    """Run a statement that has its values in it, and write the rows that it gives to ``lines``."""
-    with connection.wrap_database_errors:  # Django does that for its own methods only
+    """Run a statement without parameters and write its rows to ``lines``."""
+    with connection.wrap_database_errors:  # Django wraps its own methods only
         cursor.copy_expert(b"COPY (" + statement + b") TO STDOUT", lines)
 
 
 def copy_lines(query: str) -> bytes:
-    """The rows of a query without parameters, each as one line."""
+    """The rows of a query without parameters, one line each."""
     lines = io.BytesIO()
     with connection.cursor() as cursor:
         copy_rows(cursor, query.encode(), lines)
@@ -34,10 +34,10 @@ def copy_lines(query: str) -> bytes:
 
 
 def iter_lines(query: str, *, collection: Collection) -> Iterator[bytes]:
-    """The rows of a collection's items, many at a time, as whole lines.
+    """The rows of a collection's items in chunks of whole lines.
 
-    ``query`` asks for ``{collection}`` and for positions ``BETWEEN {first} AND {last}``, in their
-    order.
+    ``query`` has the placeholders ``{collection}``, ``{first}`` and ``{last}`` (positions, both
+    inclusive) and is ordered by position.
     """
     num_items = collection.num_images + collection.num_excluded
     for first in range(1, num_items + 1, ITEMS_AT_ONCE):

@@ -1,8 +1,8 @@
-"""What is settled once, when a collection is frozen: names in the archive, digest, fingerprint.
+"""Names in the archive, the digest of the items, and the fingerprint.
 
-An archive's bytes follow from the versions of the program, the frozen head of the collection and
-its items. The items are digested at the freeze, so that a fingerprint costs nothing later, however
-many there are.
+An archive's bytes are determined by the versions of the program, the frozen metadata of the
+collection and its items. The items are hashed when they are frozen, so that computing a fingerprint
+later takes the same time for any number of items.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from collections_app.selection.copying import iter_lines
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
 
-# Raise it whenever the same collection would give other texts than before.
+# Raise it with every change after which the same collection gives other texts.
 CONTENTS_VERSION = "3"
 BATCH = 2000
 BYTES_AT_ONCE = 1 << 20
 
 
 class ItemRows:
-    """Takes the rows of all items, in their order and with the ITEM_FIELDS, as COPY writes them.
+    """Receives the rows of all items from COPY, in order and with the ITEM_FIELDS.
 
-    A file to write to, as far as COPY needs one.
+    COPY writes to it as to a file.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class ItemRows:
         self._bytes_waiting = 0
 
     def write(self, lines: bytes) -> None:
-        """The next rows, whole lines: one as the database hands it over, or many."""
+        """Take the next rows: one whole line or several."""
         self._waiting.append(lines)
         self._bytes_waiting += len(lines)
         if self._bytes_waiting >= BYTES_AT_ONCE:
@@ -62,13 +62,13 @@ class ItemRows:
 
     @property
     def sha256(self) -> str:
-        """Over all rows, in hex."""
+        """The SHA-256 of all rows, in hex."""
         self._take()
         return self._digest.hexdigest()
 
     @property
     def must_be_renamed(self) -> bool:
-        """Whether some of the names cannot stay as they are."""
+        """Whether some of the names must change."""
         self._take()
         return self._names.must_change
 
@@ -76,9 +76,9 @@ class ItemRows:
 def finalize_items(collection: Collection, rows: ItemRows | None = None) -> None:
     """Give every file its name in the archive and set the collection's ``items_sha256``.
 
-    The freeze has proposed the paths of the catalog as names. Nearly always these are safe and
-    unique as they are, which one look at all of them shows; else they are made so one by one.
-    ``rows`` are those that the freeze has written; they are read when they are not given.
+    The freeze proposes the paths in the catalog as names. Nearly always these are safe and unique,
+    which ``NameCheck`` finds out for all at once. Otherwise they are changed one by one. ``rows``
+    are those that the freeze has written; without them the items are read.
     """
     rows = rows or _read_rows(collection)
     if rows.must_be_renamed:
@@ -88,7 +88,7 @@ def finalize_items(collection: Collection, rows: ItemRows | None = None) -> None
 
 
 def finalize_if_needed(collection: Collection) -> None:
-    """Collections that were frozen by an earlier version have neither names nor digest yet."""
+    """Finalize a collection of an earlier version, which has neither names nor digest."""
     if not collection.items_sha256:
         with transaction.atomic():
             finalize_items(collection)
@@ -103,7 +103,7 @@ def _read_rows(collection: Collection) -> ItemRows:
 
 
 def _renamed(collection: Collection) -> Iterator[tuple[int, str]]:
-    """(position, name) of each file that cannot have the name which it has."""
+    """(position, new name) of each file that must be renamed."""
     names = UniqueNames()
     files = collection.items.exclude(sha256="").order_by("position")
     rows = files.values_list("position", "file_name", "metadata_json")
@@ -115,13 +115,13 @@ def _renamed(collection: Collection) -> Iterator[tuple[int, str]]:
 
 
 def compute_fingerprint(collection: Collection) -> str:
-    """SHA-256 (hex) over all that determines the archive's bytes; the items must be settled."""
+    """SHA-256 (hex) over all that determines the archive's bytes; items must be finalized."""
     digest = hashlib.sha256()
     for part in (CONTENTS_VERSION, WRITER_VERSION, frozen_head(collection)):
         digest.update(_canonical(part) + b"\n")
     digest.update(collection.items_sha256.encode() + b"\n")
     excluded = CollectionItem.objects.filter(collection=collection, is_excluded=True)
-    # Whatever is left out has a problem, and those have an index.
+    # Every excluded item has a problem, and items with a problem have an index.
     rows = excluded.with_problems().order_by("position").values_list("position", "problem")
     for row in rows.iterator():
         digest.update(_canonical(row) + b"\n")
@@ -129,7 +129,7 @@ def compute_fingerprint(collection: Collection) -> str:
 
 
 def frozen_head(collection: Collection) -> dict[str, Any]:
-    """Of the collection itself what its archive tells, and what therefore tells archives apart."""
+    """The frozen metadata of the collection that its archive shows, and that identifies it."""
     return {
         "title": collection.title,
         "slug": collection.slug,

@@ -1,4 +1,4 @@
-"""Copying what a set of filters selects into the items of a collection."""
+"""Freezing: copying the images that the filters select into a collection's items."""
 
 from django.db import IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
@@ -11,10 +11,10 @@ from collections_app.selection import queries
 from collections_app.selection.copying import copy_rows
 from collections_app.selection.fingerprint import ItemRows
 
-# All that is needed of an image is read at once: to look each up again would take half the time.
+# All columns are read at once: a second look-up of each image would take half of the time.
 _COLUMNS = ("id", "profile_id", "source_id", "file_path", "remote_url", "subject_id", "age_years",
             "width", "height", "size_bytes", "sha256")  # fmt: skip
-# Sorting and hashing on disk would take as long as the rest.
+# So that sorting and hashing need no disk, which would double the time.
 _ROOM = "SET LOCAL work_mem = '256MB'"
 _CHECK_IMAGES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
@@ -28,11 +28,11 @@ class CountsDiffer(Exception):
 
 
 def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows:
-    """Copy the selected images into the collection's items, and tell what was written.
+    """Copy the selected images into the collection's items and return the rows written.
 
     Raises:
-        CatalogChanged: one of the datasets was changed meanwhile, so the selection is out of date.
-        CountsDiffer: what the catalog counts is not what it has.
+        CatalogChanged: one of the datasets was changed meanwhile, so the filters are out of date.
+        CountsDiffer: the catalog's counts differ from its images.
     """
     rows = ItemRows()
     if not filters.total:
@@ -40,13 +40,13 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
     with connection.cursor() as cursor:
         cursor.execute(_ROOM)
         _copy_images(cursor, collection, filters, rows)
-    # That nothing has changed until now proves that it was one state.
+    # Nothing has changed until now, so all rows are from one state of the catalog.
     if not filters.snapshot.is_unchanged(filters.counted.sums("dataset")):
         raise CatalogChanged
     if rows.count != filters.total:
         raise CountsDiffer(
             f"The catalog counts {filters.total:,} images, but has {rows.count:,}. Tell the "
-            "operator: `manage.py check_catalog --repair` mends the counts."
+            "operator that `manage.py check_catalog --repair` corrects the counts."
         )
     return rows
 
@@ -54,10 +54,10 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
 def _copy_images(
     cursor: CursorWrapper, collection: Collection, filters: ImageFilterSet, rows: ItemRows
 ) -> None:
-    """An image that is being deleted must not be held: that is found out here, not at the end."""
+    """Copy the images, and raise CatalogChanged here if one of them is being deleted."""
     images, params = filters.images().order_by().values(*_COLUMNS).query.sql_with_params()
     freeze = queries.FREEZE.replace("{images}", images)
-    # While the database writes the next rows, those before are looked at here.
+    # ``rows`` processes each chunk while the database writes the next one.
     statement = cursor.mogrify(freeze, [*params, collection.pk])
     if may_skip_checks(cursor):
         with unchecked(cursor):
@@ -74,12 +74,12 @@ def _copy_images(
 def _hold_images(
     cursor: CursorWrapper, collection: Collection, filters: ImageFilterSet, frozen: int
 ) -> None:
-    """Keep the images until the end: all at once by their datasets, or where those are busy, each.
+    """Lock the images until the transaction ends: by their datasets, or else one by one.
 
     Raises:
-        CatalogChanged: some of them are gone already.
+        CatalogChanged: some of them are deleted already.
     """
-    # From then on nobody takes images away; what was taken away before, the versions tell.
+    # No image can be deleted from now on; `is_unchanged` notices those deleted before.
     if share_datasets(cursor, filters.counted.sums("dataset")):
         return
     cursor.execute(queries.LOCK_IMAGES, [collection.pk])

@@ -1,4 +1,4 @@
-"""A text for each of many items: names in the archive, problems."""
+"""Setting a text of many items: the name in the archive, or the problem."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -17,7 +17,7 @@ def set_item_texts(
     column: Literal["file_name", "problem"],
     texts: Iterable[tuple[int, str]],
 ) -> None:
-    """Set the column of each item whose position and text are given."""
+    """Set the column of the items to the texts, given as pairs of position and text."""
     for batch in in_batches(texts, BATCH):
         positions, values = zip(*batch, strict=True)
         with connection.cursor() as cursor:

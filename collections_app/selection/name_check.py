@@ -1,7 +1,7 @@
-"""Whether proposed names can stay as they are: one look at many, instead of a rule for each.
+"""A fast check whether proposed names can stay as they are.
 
-Django-free. What passes here would come back unchanged from ``safe_name`` and from ``UniqueNames``.
-What does not pass is left to those two.
+Django-free. Names that pass would come back unchanged from ``safe_name`` and ``UniqueNames``. If
+some do not pass, those two decide.
 """
 
 import string
@@ -19,9 +19,9 @@ _SHORT = 120
 
 
 class NameCheck:
-    """Takes all names, empty ones for images without a file, and tells whether names must change.
+    """Receives all names, empty for images without a file, and decides whether any must change.
 
-    Holds eight bytes a name. Hashes that are equal by chance only cost the careful way.
+    Holds eight bytes for each name. Two equal hashes of different names only make it slower.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class NameCheck:
         self._is_unsafe = False
 
     def look_at(self, names: list[bytes]) -> None:
-        """The next names, in UTF-8."""
+        """Check the next names, in UTF-8."""
         lines = b"\n".join(filter(None, names)) + b"\n"
         folded = lines.lower()
         folded_names = folded.split(b"\n")[:-1]
@@ -39,14 +39,14 @@ class NameCheck:
         self._files.extend(map(hash, folded_names))
         self._folders.update(name.rpartition(b"/")[0] for name in folded_names)
         if not self._is_unsafe and not _is_plain(folded, folded_names):
-            # How systems fold letters beyond ASCII is known to the careful way alone.
+            # Only `UniqueNames` knows how file systems fold letters outside ASCII.
             self._is_unsafe = not lines.isascii() or any(
                 safe_name(name) != name for name in lines.decode().split("\n")[:-1]
             )
 
     @property
     def must_change(self) -> bool:
-        """Whether one is unsafe, taken twice, or also the name of a folder."""
+        """Whether a name is unsafe, not unique, or also the name of a folder."""
         files = np.frombuffer(self._files, np.int64)
         if self._is_unsafe or len(np.unique(files)) < len(files):
             return True

@@ -1,4 +1,4 @@
-"""Where frozen images come from: their datasets and licences as they are at the freeze."""
+"""The datasets and licences of frozen images, as they are at the freeze."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from catalog.search.filters import ImageFilterSet
 
 
 def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
-    """The datasets of what has been frozen with these filters, and their licences, as of now."""
+    """The datasets of the images that these filters select, with their present licences."""
     counts = filters.counted.sums("dataset")
     datasets = Dataset.objects.filter(pk__in=counts).select_related("license").order_by("slug")
     return {"datasets": [_describe_dataset(d, counts[d.pk]) for d in datasets]}

@@ -1,12 +1,11 @@
 """The SQL of the freeze and of frozen items."""
 
-# What an archive says of an image, by its frozen item.
+# The fields of a frozen item that its archive shows.
 ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 
 # Everything that the archive says about an image is frozen with it, so that later edits of the
-# catalog change no archive. Labels are written as metadata.csv shows them: at the freeze the
-# database does it for all rows at once, while a build would do it again each time. What images
-# share by their profile is put together once for each profile.
+# catalog change no archive. Labels are frozen as metadata.csv shows them, so that a build need not
+# format them. Values that images share by their profile are computed once for each profile.
 FREEZE = f"""
     WITH selected AS MATERIALIZED ({{images}}),
          shared AS MATERIALIZED (
@@ -63,7 +62,7 @@ FREEZE = f"""
     RETURNING {ITEM_FIELDS}
 """  # noqa: S608 - our own words
 
-# In the order of their keys, as an import that takes images away locks them.
+# In the order of their keys, as imports lock the images that they delete.
 LOCK_IMAGES = """
     SELECT count(*) FROM (
         SELECT FROM catalog_image

@@ -1,4 +1,4 @@
-"""What one user may have at a time: builds queued or running, and bytes of archives."""
+"""Quotas of one user: builds queued or running, and bytes of archives."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ TITLE_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Pending builds, and bytes of archives: those that are there and those to be built."""
+    """Numbers of pending builds, and of bytes of ready archives and of those to be built."""
 
     num_pending: int
     max_pending: int
@@ -27,12 +27,12 @@ class Usage:
 
     @property
     def high_bytes(self) -> int:
-        """From here on it is getting tight."""
+        """The number of bytes from which the meter warns."""
         return self.max_kept_bytes * 9 // 10
 
 
 def describe_usage(user: User, *, without: Collection | None = None) -> Usage:
-    """What a user's collections take, those of ``without`` not counted; one query."""
+    """The usage of a user's collections, except ``without``; one query."""
     pending, ready = Q(status=Status.PENDING), Q(status=Status.READY)
     sums = _collections_of(user, without).aggregate(
         num_pending=Count("pk", filter=pending),
@@ -52,8 +52,8 @@ def describe_usage(user: User, *, without: Collection | None = None) -> Usage:
 def explain_quota(*, user: User, num_bytes: int, without: Collection | None = None) -> list[str]:
     """A sentence for each quota that a build of ``num_bytes`` would exceed, with what to do.
 
-    ``without`` is the collection that is to be built again: what it has now does not count.
-    Whoever relies on the answer calls ``lock_quota`` before, in the same transaction.
+    ``without`` is the collection to be built again; its present archive does not count. To rely on
+    the answer, call ``lock_quota`` before it in the same transaction.
     """
     usage = describe_usage(user, without=without)
     problems = []
@@ -65,11 +65,11 @@ def explain_quota(*, user: User, num_bytes: int, without: Collection | None = No
 
 
 def lock_quota(user: User) -> None:
-    """Let nobody else build for this user until the transaction ends.
+    """Lock the user's quota until the transaction ends.
 
-    It comes before any lock on a collection, always, so that no two wait for each other.
+    Always call it before locking a collection, so that there are no deadlocks.
     """
-    # No key: rows that refer to the user are written meanwhile as before.
+    # no_key: other transactions can still insert rows that refer to the user.
     users = get_user_model()._default_manager.select_for_update(no_key=True)
     users.filter(pk=user.pk).values_list("pk").first()
 
@@ -101,13 +101,13 @@ def _explain_bytes(user: User, usage: Usage, num_bytes: int, without: Collection
 
 
 def _advise(user: User, usage: Usage, num_bytes: int, without: Collection | None) -> str:
-    """What makes room: the smallest archive that does it alone, else the largest of all."""
+    """What to remove: the smallest archive that is enough alone, else the largest one."""
     ready = _collections_of(user, without).filter(status=Status.READY)
     missing = usage.kept_bytes + num_bytes - usage.max_kept_bytes
     enough = ready.filter(archive_size__gte=missing).order_by("archive_size", "pk").first()
     largest = enough or ready.order_by(F("archive_size").desc(), "pk").first()
     if largest is None:
-        return "Cancel a build, or wait until one is done and remove its archive."
+        return "Cancel a build, or wait until one is ready and remove its archive."
     title = largest.title[:TITLE_SHOWN]
     others = "" if enough else " and others"
     when = f"{usage.next_expiry:%-d %B %Y}" if usage.next_expiry else ""

@@ -1,4 +1,4 @@
-"""What a set of filters selects, as it is shown before it is frozen."""
+"""The summary of a selection, shown before it is frozen."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class DatasetShare:
 
 @dataclass(frozen=True, slots=True)
 class SelectionSummary:
-    """What would be frozen: numbers of images, files and bytes, and where they come from."""
+    """What would be frozen: numbers of images, files and bytes, datasets and labels."""
 
     num_images: int
     num_files: int
@@ -44,7 +44,7 @@ class SelectionSummary:
 
 
 def suggest_title(filters: ImageFilterSet) -> str:
-    """What a collection of these images may be called: the filters in words."""
+    """A title for a collection of these images: the filters in words."""
     words = [item.text for item in filters.active_filters() if item.name != "image"]
     if words:
         return ", ".join(words)[:100]
@@ -52,7 +52,7 @@ def suggest_title(filters: ImageFilterSet) -> str:
 
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
-    """Count what the filters select, by dataset and label, and hold it against the limits."""
+    """Count the selected images by dataset and label, and compare them with the limits."""
     num_files, num_bytes = filters.count_files()
     counts = filters.counted.sums("dataset")
     datasets = Dataset.objects.filter(pk__in=counts).select_related("license", "area")

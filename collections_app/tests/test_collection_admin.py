@@ -67,7 +67,7 @@ def test_builds_are_cancelled_and_what_cannot_be_is_named(operator: Client) -> N
     ready = as_ready(make_collection("", title="Done"))
     html = act(operator, "cancel", waiting, running, ready)
     assert [waiting.status, running.status, ready.status] == ["failed", "failed", "ready"]
-    assert "2 canceled." in html
+    assert "2 cancelled." in html
     assert "Done: " in html
 
 

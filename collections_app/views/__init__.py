@@ -1,1 +1,1 @@
-"""Pages of collections. Every one asks ``visible_to``: another user's URL is a 404."""
+"""Pages of collections. Each filters by ``visible_to``, so another user's URL gives 404."""

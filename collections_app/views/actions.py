@@ -1,6 +1,7 @@
-"""What an owner does with a collection. Whatever loses something asks first, on a page of its own.
+"""Actions of an owner on a collection, each by a POST to its own URL.
 
-Each comes as a POST to its own address; when another tab was faster, a message says so.
+Actions that delete something first ask on a page of their own. If the state has changed meanwhile,
+a message says so.
 """
 
 from collections.abc import Callable
@@ -68,21 +69,21 @@ def collection_extend(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @login_required
 @never_cache
 def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Say what leaving the bad files out means; a POST does it."""
+    """Explain what excluding the bad files means; a POST excludes them and builds."""
     collection = get_collection(request, uuid)
     num_problems = count_problems(collection)
     if collection.status != Status.FAILED or not num_problems:
-        return _refuse(request, collection, "No files stand in the way of this build now.")
+        return _refuse(request, collection, "This collection has no files with a problem now.")
     if request.method != "POST":
         context = {"num_problems": num_problems, "num_left": collection.num_images - num_problems}
         return _ask(request, collection, "build_without", context)
     if request.POST.get("expected") != str(num_problems):
-        reason = f"Other files are bad by now: {num_problems:,}. Look at the list once more."
+        reason = f"The list has changed: {num_problems:,} files have a problem now. Check it again."
         return _refuse(request, collection, reason)
     if num_problems >= collection.num_images:
         return _refuse(request, collection, "No image would be left in the archive.")
     expect_notices(request.session)
-    done = "The archive is being built without these files; missing.csv will list them."
+    done = "The archive is being built without these files. missing.csv will list them."
     return _act(request, collection, services.build_without_problems, done)
 
 
@@ -90,7 +91,7 @@ def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @login_required
 @never_cache
 def collection_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Ask before hours of work are thrown away; a POST stops the build."""
+    """Ask whether to cancel, as a build may have run for hours; a POST cancels it."""
     collection = get_collection(request, uuid)
     if request.method == "POST":
         return _act(request, collection, services.cancel_build, "The build is cancelled.")
@@ -104,7 +105,7 @@ def collection_cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @login_required
 @never_cache
 def collection_expire(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Say what stays when the archive goes; a POST removes it."""
+    """Explain what stays when the archive is removed; a POST removes it."""
     collection = get_collection(request, uuid)
     if request.method == "POST":
         done = "The archive is removed. The collection stays."

@@ -1,4 +1,4 @@
-"""What every page of a collection needs first."""
+"""Helpers that all views of a collection use."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,10 +13,10 @@ from collections_app.models import Collection
 
 
 def get_collection(request: HttpRequest, uuid: UUID) -> Collection:
-    """The collection, if it is this user's.
+    """The user's own collection with this UUID.
 
     Raises:
-        Http404: it is not there, or not theirs.
+        Http404: it does not exist, or belongs to another user.
     """
     return get_object_or_404(Collection.objects.visible_to(request.user), uuid=uuid)
 
@@ -24,10 +24,9 @@ def get_collection(request: HttpRequest, uuid: UUID) -> Collection:
 def sign_in_to_act(
     view: Callable[[HttpRequest, UUID], HttpResponse],
 ) -> Callable[[HttpRequest, UUID], HttpResponse]:
-    """For an action that is only a POST: who is not signed in comes back to the collection's page.
+    """Require sign-in for a view that accepts POST only, and return to the collection's page.
 
-    ``login_required`` would lead back to the action's own address, which a browser then asks for
-    with a GET.
+    ``login_required`` would return to the view's own URL with a GET.
     """
 
     @wraps(view)

@@ -1,4 +1,4 @@
-"""From a selection to a collection: what will be frozen, the button, and picking single images."""
+"""Creating a collection: the summary of a selection, the form, and the basket."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from collections_app.selection.summary import SelectionSummary, suggest_title, s
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def collection_new(request: HttpRequest) -> HttpResponse:
-    """What will be frozen, before the button; a POST freezes it."""
+    """Show what will be frozen; a POST creates the collection."""
     if request.method == "POST":
         return _create(request)
     filters = ImageFilterSet(request.GET)
@@ -56,14 +56,14 @@ def _show_selection(
 
 
 def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> list[str]:
-    """Why this user cannot build just now; a visitor has no quota before signing in."""
+    """Why the quota does not allow this build; visitors have no quota before signing in."""
     if summary is None or not request.user.is_authenticated:
         return []
     return explain_quota(user=request.user, num_bytes=summary.num_bytes)
 
 
 def _mail_address(request: HttpRequest) -> str:
-    """Where the owner can be told; empty where mail does not leave the server."""
+    """The user's address; empty if the server cannot send mail."""
     user: Any = request.user
     return user.email if settings.EMAIL_IS_CONFIGURED and user.is_authenticated else ""
 
@@ -87,7 +87,7 @@ def _create(request: HttpRequest) -> HttpResponse:
         )
     except services.NotBuildable as error:
         messages.error(request, str(error))
-        # Counted anew: what the catalog was when the form was sent may be why it was refused.
+        # New filters count again, as the catalog may have changed since the form was sent.
         return _show_selection(request, ImageFilterSet(filters.data), form=None)
     if filters.cleaned.get("image"):
         clear_basket(request.session)
@@ -96,7 +96,7 @@ def _create(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def basket(request: HttpRequest) -> HttpResponse:
-    """Keep the ticks of one page of the grid, or clear all; works for visitors too."""
+    """Save the ticks of one page of images in the basket, or clear it; also for visitors."""
     status = 200
     if "clear" in request.POST:
         clear_basket(request.session)

@@ -1,4 +1,4 @@
-"""Pages of a collection's items by their positions, each as fast as the first."""
+"""Paging a collection's items by position, so that every page is as fast as the first."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ ITEMS_PER_PAGE = 48
 
 
 class PositionPaginator(Paginator):
-    """Cuts pages out of rows that have the positions 1 to ``num_items``, without a gap."""
+    """Pages of rows that have the positions 1 to ``num_items`` without gaps."""
 
     def __init__(self, rows: Any, per_page: int, *, num_items: int) -> None:
         super().__init__(rows, per_page)
         self.count = num_items
 
     def page(self, number: int | str) -> Page:
-        """The rows of a page, by a range of the index: nothing is counted, nothing skipped.
+        """The rows of a page by a range of positions, without COUNT or OFFSET.
 
         Raises:
-            PageNotAnInteger, EmptyPage: there is no such page; ``get_page`` takes the nearest.
+            PageNotAnInteger, EmptyPage: there is no such page; ``get_page`` uses the nearest.
         """
         valid = self.validate_number(number)
         before = (valid - 1) * self.per_page
@@ -30,7 +30,7 @@ class PositionPaginator(Paginator):
 
 
 def paginate_items(collection: Collection, number: str | None) -> Page:
-    """The page of items with this number, or the nearest that there is."""
+    """The page of items with this number, or the nearest existing one."""
     items = collection.items.select_related("image__dataset", "image__modality")
     num_items = collection.num_images + collection.num_excluded
     ordered = items.order_by("position")

@@ -1,4 +1,4 @@
-"""My collections, one collection, how its build goes on, and what was wrong with its files."""
+"""Pages: my collections, one collection, the status of its build, and its problems."""
 
 from typing import Any
 from uuid import UUID
@@ -52,8 +52,8 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The collection and its images, by page."""
     collection = get_collection(request, uuid)
     if collection.status == Status.PENDING:
-        # The page promises a notice, whichever session it is read in, and not only in the one that
-        # pressed the button. A reload writes nothing more, and only the reader's session changes.
+        # The page promises a notice, also in another session than the one that queued the build.
+        # A reload does not write to the session again.
         expect_notices(request.session)
     mark_shown(request.session, collection)
     page = paginate_items(collection, request.GET.get("page"))
@@ -66,7 +66,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _active_slugs(collection: Collection) -> set[str]:
-    """The collection's datasets that still have a page."""
+    """Slugs of the collection's datasets that still have a page."""
     slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
     active = Dataset.objects.active().filter(slug__in=slugs)
     return set(active.values_list("slug", flat=True))
@@ -103,7 +103,7 @@ def _status_context(collection: Collection) -> dict[str, Any]:
 @login_required
 @never_cache
 def collection_problems(request: HttpRequest, uuid: UUID, *, is_excluded: bool) -> HttpResponse:
-    """All items whose files stood in the way, or those that the archive leaves out, by page."""
+    """All items with a problem, or all excluded ones, by page."""
     collection = get_collection(request, uuid)
     cursor = request.GET.get("page", "")
     context = {
@@ -119,7 +119,7 @@ def collection_problems(request: HttpRequest, uuid: UUID, *, is_excluded: bool) 
 @login_required
 @never_cache
 def collection_problems_csv(request: HttpRequest, uuid: UUID, *, is_excluded: bool) -> FileResponse:
-    """The same as a table, sent from a file: there may be a million of them."""
+    """The same items as CSV, sent from a file as there may be a million."""
     collection = get_collection(request, uuid)
     return FileResponse(
         spool_problems(collection, is_excluded=is_excluded),

@@ -244,7 +244,7 @@ def test_a_build_that_the_operator_cancels_is_told_to_its_owner_as_such(curator:
     assert owner.get(path).status_code == 200
     data = {"action": "cancel", "_selected_action": [collection.pk]}
     html = curator.post("/admin/collections_app/collection/", data, follow=True)
-    assert "1 canceled." in html.content.decode()
+    assert "1 cancelled." in html.content.decode()
     collection.refresh_from_db()
     assert (collection.status, collection.mail_is_due) == ("failed", True)
     assert "could not be built" in owner.get("/datasets/").content.decode()

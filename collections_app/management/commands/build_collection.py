@@ -39,27 +39,27 @@ PROBLEMS_SHOWN = 20
 
 class Command(BaseCommand):
     help = (
-        "Build a collection of all images that a query finds, prove it, and put the archive where "
-        "you want it. Exits with 1 and says why, if that cannot be done."
+        "Build a collection of all images that match a query, verify its archive, and copy the "
+        "archive to a file. Exits with 1 and the reason if that fails."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "query",
             metavar="QUERY",
-            help="the filters as in the address of the images page, such as "
-            "'modality=dx&label=nodule', or that whole address; '' for all images",
+            help="the filters as in the URL of the images page, such as "
+            "'modality=dx&label=nodule', or the whole URL; '' for all images",
         )
-        parser.add_argument("--user", required=True, metavar="NAME", help="whose it will be")
+        parser.add_argument("--user", required=True, metavar="NAME", help="the owner")
         parser.add_argument("--title", default="", help="default: the filters in words")
         parser.add_argument(
-            "--output", type=Path, metavar="FILE", help="where to put a copy of the archive"
+            "--output", type=Path, metavar="FILE", help="copy the archive to this file"
         )
         parser.add_argument("--force", action="store_true", help="overwrite the output file")
         parser.add_argument(
             "--without-bad",
             action="store_true",
-            help="leave files out that are not as the catalog says; missing.csv lists them",
+            help="exclude files that are not as the catalog says; missing.csv lists them",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -71,9 +71,9 @@ class Command(BaseCommand):
                 check_output(output, force=options["force"])
             with _stop_on_sigterm():
                 collection = _create(user, filters, options["title"])
-                self._bring_to_an_end(collection, without_bad=options["without_bad"])
+                self._build_and_verify(collection, without_bad=options["without_bad"])
                 if output:
-                    self._put(collection, output, force=options["force"])
+                    self._copy_archive(collection, output, force=options["force"])
         except (OutputError, DatabaseError, OSError) as error:
             raise CommandError(" ".join(str(error).split())) from error
         except KeyboardInterrupt:
@@ -82,12 +82,12 @@ class Command(BaseCommand):
         self._report(collection, output)
 
     # --- Building ---
-    def _bring_to_an_end(self, collection: Collection, *, without_bad: bool) -> None:
-        """Have it ready and proven; raises CommandError if that fails."""
+    def _build_and_verify(self, collection: Collection, *, without_bad: bool) -> None:
+        """Build until it is ready and verified; raises CommandError if that fails."""
         try:
             self._build(collection)
             while collection.status == Status.FAILED and without_bad and _has_problems(collection):
-                excluded = _leave_out(collection)
+                excluded = _exclude_problems(collection)
                 self.stderr.write(
                     f"Bad files: {excluded:,}. Building without them.", style_func=str
                 )
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             self._explain_failure(collection)
 
     def _build(self, collection: Collection) -> None:
-        """Build and prove it, here or by waiting for the worker who was quicker."""
+        """Build and verify it here, or wait for a worker that has claimed it first."""
         with Progress(
             self.stderr, total=collection.num_bytes, unit="B", desc="building"
         ) as progress:
@@ -108,9 +108,9 @@ class Command(BaseCommand):
     def _cancel(self, collection: Collection) -> None:
         try:
             cancel_build(collection=collection)
-            self.stderr.write("The build is cancelled; nothing of it was left behind.")
+            self.stderr.write("The build is cancelled. All its files are deleted.")
         except NotPossibleNow:
-            self.stderr.write(f"The archive is ready, but not proven yet: {page_of(collection)}")
+            self.stderr.write(f"The archive is ready, but not verified yet: {page_of(collection)}")
 
     def _explain_failure(self, collection: Collection) -> None:
         problems = list_problems(collection, is_excluded=False).select_related("image__dataset")
@@ -119,12 +119,12 @@ class Command(BaseCommand):
             self.stderr.write(escape(f"{whose}: {item.problem}"))
         more = problems.count() - PROBLEMS_SHOWN
         if more > 0:
-            self.stderr.write(f"and {more:,} more; they are listed on {page_of(collection)}")
-        advice = " --without-bad leaves them out." if more > -PROBLEMS_SHOWN else ""
+            self.stderr.write(f"and {more:,} more, listed on {page_of(collection)}")
+        advice = " Use --without-bad to exclude these files." if more > -PROBLEMS_SHOWN else ""
         raise CommandError(f"{collection.error_message}{advice}")
 
     # --- The output ---
-    def _put(self, collection: Collection, output: Path, *, force: bool) -> None:
+    def _copy_archive(self, collection: Collection, output: Path, *, force: bool) -> None:
         source = archive_file(collection.archive_path)
         size = collection.archive_size
         try:
@@ -136,10 +136,10 @@ class Command(BaseCommand):
     def _report(self, collection: Collection, output: Path | None) -> None:
         self.stdout.write(
             f"{collection.num_images:,} images, {collection.num_files:,} files, "
-            f"{file_size(collection.archive_size)}: proven."
+            f"{file_size(collection.archive_size)}: verified."
         )
         if collection.num_excluded:
-            self.stdout.write(f"Bad files left out: {collection.num_excluded:,}.")
+            self.stdout.write(f"Bad files excluded: {collection.num_excluded:,}.")
         self.stdout.write(f"SHA-256: {collection.archive_sha256}")
         self.stdout.write(f"Fingerprint: {collection.fingerprint}")
         self.stdout.write(f"Page: {page_of(collection)}")
@@ -148,34 +148,34 @@ class Command(BaseCommand):
 
 
 def find_user(name: str) -> User:
-    """The account of that name; raises CommandError if it is unknown or closed."""
+    """The active user of this name; raises CommandError if there is none."""
     user = get_user_model()._default_manager.filter(username=name).first()
     if user is None:
-        raise CommandError(f"There is no user {name!r}. Name one that exists.")
+        raise CommandError(f"There is no user {name!r}. Give the name of an existing user.")
     if not user.is_active:
-        raise CommandError(f"The account of {name!r} is closed. Name another user.")
+        raise CommandError(f"The account of {name!r} is not active. Give the name of another user.")
     return user
 
 
 def read_query(text: str) -> str:
-    """The query string of an address, or of what is only the end of one."""
+    """The query string of a URL, or of the last part of one."""
     text = text.strip()
     if "://" in text or text.startswith("/"):
         try:
             return urlsplit(text).query
         except ValueError as error:
-            raise CommandError(f"{text!r} is not an address: {error}.") from error
+            raise CommandError(f"{text!r} is not a URL: {error}.") from error
     return text.removeprefix("?")
 
 
 def page_of(collection: Collection) -> str:
-    """The address of the collection's page."""
+    """The URL of the collection's page."""
     return f"{settings.SITE_URL}{collection.get_absolute_url()}"
 
 
 def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
     if not filters.problems and not filters.total:
-        raise CommandError("No image matches this query.")
+        raise CommandError("No image matches this query. Change the filters.")
     try:
         return create_collection(
             user=user,
@@ -191,12 +191,12 @@ def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
 def _make_title(title: str, filters: ImageFilterSet) -> str:
     given = " ".join(title.split())
     if len(given) > MAX_TITLE or not given.isprintable():
-        raise CommandError(f"A title is plain text of at most {MAX_TITLE} characters.")
+        raise CommandError(f"The title must be one line of at most {MAX_TITLE} characters.")
     return given or suggest_title(filters)
 
 
 def _work_until_verified(collection: Collection, on_progress: Callable[[int], None]) -> None:
-    """The worker's own steps, until the collection is ready and proven, or failed."""
+    """Do what a worker does, until the collection is ready and verified, or failed."""
     while True:
         build_collection(collection_id=collection.pk, on_progress=on_progress)
         verify_archive(collection_id=collection.pk)
@@ -208,7 +208,7 @@ def _work_until_verified(collection: Collection, on_progress: Callable[[int], No
             collection.status != Status.READY or collection.verified_at
         ):
             return
-        # A worker was quicker, or builds the same archive for somebody else.
+        # A worker has claimed it first.
         on_progress(collection.last_build.progress_bytes)
         time.sleep(WAIT_SECONDS)
 
@@ -217,7 +217,7 @@ def _has_problems(collection: Collection) -> bool:
     return list_problems(collection, is_excluded=False).exists()
 
 
-def _leave_out(collection: Collection) -> int:
+def _exclude_problems(collection: Collection) -> int:
     try:
         return build_without_problems(collection=collection)
     except (NotPossibleNow, NotBuildable) as error:
@@ -226,7 +226,7 @@ def _leave_out(collection: Collection) -> int:
 
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl-C does."""
+    """Let SIGTERM stop the block like Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -288,7 +288,7 @@ def test_a_rebuild_that_would_look_at_files_for_minutes_is_refused(
 ) -> None:
     make_dataset(files=2)
     collection = build(make_collection(""))
-    monkeypatch.setattr(services, "LOOK_SECONDS", -1)
+    monkeypatch.setattr(services, "CHECK_SECONDS", -1)
     with pytest.raises(NotPossibleNow, match="too many files to look at"):
         rebuild_collection(collection=collection)
     collection.refresh_from_db()

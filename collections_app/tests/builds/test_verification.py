@@ -20,9 +20,9 @@ from collections_app.builds import verification
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import (
     CHANGED,
+    MISSING,
     NOT_ON_DISK,
     REPLACED,
-    VANISHED,
     WRONG_CRC,
     verify_archive,
 )
@@ -215,7 +215,7 @@ def test_an_archive_that_is_gone_is_said_to_be_gone() -> None:
     collection = make_ready(files=1)
     archive_file(collection.archive_path).unlink()
     prove(collection)
-    assert (collection.status, collection.error_message) == ("failed", VANISHED)
+    assert (collection.status, collection.error_message) == ("failed", MISSING)
 
 
 @pytest.mark.parametrize("change", ["truncated", "longer", "a link", "a folder"])

@@ -96,7 +96,7 @@ def test_the_sweep_sees_what_is_gone(harm: Callable[[Path], None], is_verified: 
     path = archive_file(one.archive_path)
     content = path.read_bytes()
     harm(path)
-    assert sweep_collections()["vanished"] == 1
+    assert sweep_collections()["missing"] == 1
     assert files_in_archive_root() == []
     assert_page_says(one, "has vanished from the server", "Nothing is lost")
     assert_built_again(content, one)
@@ -137,7 +137,7 @@ def test_a_disk_of_archives_that_is_gone_fails_all_and_loses_nothing() -> None:
     one, two = make_ready(), make_ready(title="Another title")
     content = archive_file(one.archive_path).read_bytes()
     shutil.rmtree(conf.ARCHIVE_ROOT)
-    assert sweep_collections()["vanished"] == 2
+    assert sweep_collections()["missing"] == 2
     for collection in (one, two):
         assert_page_says(collection, "has vanished from the server", "Try again")
     assert_built_again(content, one)

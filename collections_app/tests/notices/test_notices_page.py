@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from collections_app import services
 from collections_app.models import Collection
-from collections_app.notices.page import SEEN_KEY
+from collections_app.notices.page import SINCE_KEY
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready
 
@@ -208,7 +208,7 @@ def test_another_session_that_has_read_the_promise_is_told_too(
 def test_looking_at_what_has_ended_promises_nothing(client: Client, owner: Any) -> None:
     collection = as_ready(make_collection("", user=owner))
     client.get(collection.get_absolute_url())
-    assert SEEN_KEY not in client.session
+    assert SINCE_KEY not in client.session
 
 
 def test_nobody_is_told_of_anothers(client: Client, owner: Any) -> None:
