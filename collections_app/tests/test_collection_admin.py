@@ -48,7 +48,7 @@ def test_collections_are_found_by_their_fingerprint(operator: Client) -> None:
     assert column(found, "short_fingerprint") == [SHA256[:12]]
 
 
-def test_the_list_costs_the_same_however_many_there_are(operator: Client) -> None:
+def test_the_list_needs_the_same_queries_for_any_number(operator: Client) -> None:
     counts = []
     for _ in range(2):
         for _ in range(5):
@@ -61,7 +61,7 @@ def test_the_list_costs_the_same_however_many_there_are(operator: Client) -> Non
     assert counts[0] == counts[1]
 
 
-def test_builds_are_cancelled_and_what_cannot_be_is_named(operator: Client) -> None:
+def test_cancelling_in_the_admin_names_those_that_cannot_be_cancelled(operator: Client) -> None:
     waiting = make_collection("", title="Waits")
     running = as_running(make_collection("", title="Runs"))
     ready = as_ready(make_collection("", title="Done"))
@@ -71,7 +71,7 @@ def test_builds_are_cancelled_and_what_cannot_be_is_named(operator: Client) -> N
     assert "Done: " in html
 
 
-def test_archives_are_kept_longer_rebuilt_and_expired(operator: Client) -> None:
+def test_admin_actions_extend_rebuild_and_expire(operator: Client) -> None:
     collection = as_ready(make_collection(""), expires_at=timezone.now() + timedelta(days=1))
     assert "1 extended." in act(operator, "extend", collection)
     assert collection.expires_at
@@ -83,7 +83,7 @@ def test_archives_are_kept_longer_rebuilt_and_expired(operator: Client) -> None:
     assert "0 extended." in act(operator, "extend", collection)
 
 
-def test_a_quota_holds_for_the_owner_here_too(operator: Client, settings: Any) -> None:
+def test_admin_actions_respect_the_owners_quota(operator: Client, settings: Any) -> None:
     owner = UserFactory()
     collection = as_failed(make_collection("", user=owner))
     settings.COLLECTION_MAX_PENDING = 0
@@ -92,7 +92,7 @@ def test_a_quota_holds_for_the_owner_here_too(operator: Client, settings: Any) -
     assert "queued or running (limit: " in html
 
 
-def test_who_may_only_look_has_no_actions(client: Client) -> None:
+def test_staff_with_view_permission_only_have_no_actions(client: Client) -> None:
     make_dataset(files=2)
     reader = User.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_collection"))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 NOW = "2026-01-01T00:00Z"
 
 
-def test_what_was_selected_is_frozen_in_order() -> None:
+def test_selected_images_are_frozen_in_order() -> None:
     make_dataset("b-rays", files=3, remote=2)
     make_dataset("a-rays", files=2)
     collection = make_collection("sex=F")
@@ -35,7 +35,7 @@ def test_what_was_selected_is_frozen_in_order() -> None:
     assert collection.filter_snapshot == {"sex": ["F"]}
 
 
-def test_each_item_keeps_what_the_catalog_said_of_it() -> None:
+def test_each_item_freezes_the_metadata_of_its_image() -> None:
     make_dataset(files=2)
     Image.objects.filter(source_id="rays-001").update(width=192, height=200)
     item = make_collection("sex=M").items.get()
@@ -49,7 +49,7 @@ def test_each_item_keeps_what_the_catalog_said_of_it() -> None:
     }  # fmt: skip
 
 
-def test_findings_are_frozen_as_the_table_will_show_them() -> None:
+def test_findings_are_frozen_as_the_cells_of_metadata_csv() -> None:
     make_dataset(files=1)
     image = Image.objects.get()
     for code, finding, confidence in (
@@ -69,12 +69,12 @@ def test_findings_are_frozen_as_the_table_will_show_them() -> None:
     ("title", "folder"),
     [("CON", "collection-con"), ("aux", "collection-aux"), ("__", "collection"), ("A b", "a-b")],
 )
-def test_the_folder_has_a_name_that_windows_can_hold(title: str, folder: str) -> None:
+def test_the_folder_name_is_valid_on_windows(title: str, folder: str) -> None:
     make_dataset(files=1)
     assert make_collection("", title=title).slug == folder
 
 
-def test_the_query_and_the_filters_are_kept_as_typed_and_in_words() -> None:
+def test_query_and_filters_are_stored_as_typed_and_in_words() -> None:
     make_dataset()
     collection = make_collection("q=rays&label=nodule&not_label=normal")
     assert collection.query_text == "rays"
@@ -89,7 +89,7 @@ def test_the_query_and_the_filters_are_kept_as_typed_and_in_words() -> None:
     assert collection.provenance["datasets"][0]["license"] == "cc-by-4.0"
 
 
-def test_whether_all_labels_had_to_be_there_is_told_in_words() -> None:
+def test_the_label_mode_is_stored_in_words() -> None:
     make_dataset()
     words = make_collection("label=nodule&label_mode=all").provenance["words"]
     assert words == [{"filter": "Label (all must be there)", "value": "Nodule"}]
@@ -103,16 +103,14 @@ def test_whether_all_labels_had_to_be_there_is_told_in_words() -> None:
         ("sex=X", 0, "is not a sex"),
     ],
 )
-def test_a_selection_that_cannot_be_frozen_leaves_nothing(
-    query: str, expected: int, message: str
-) -> None:
+def test_a_refused_selection_creates_nothing(query: str, expected: int, message: str) -> None:
     make_dataset()
     with pytest.raises(NotBuildable, match=message):
         make_collection(query, expected_images=expected)
     assert not Collection.objects.exists()
 
 
-def test_limits_are_named_before_and_enforced_at_the_freeze(settings: LazySettings) -> None:
+def test_limits_are_shown_before_and_enforced_at_the_freeze(settings: LazySettings) -> None:
     make_dataset()
     settings.COLLECTION_MAX_IMAGES = 4
     settings.COLLECTION_MAX_BYTES = 100
@@ -126,7 +124,7 @@ def test_limits_are_named_before_and_enforced_at_the_freeze(settings: LazySettin
 
 
 @pytest.mark.parametrize("query", ["", "sex=F", "q=rays-00", "local=1"])
-def test_the_summary_before_the_button_agrees_with_what_is_frozen(query: str) -> None:
+def test_the_summary_agrees_with_the_frozen_items(query: str) -> None:
     make_dataset("rays", files=4, remote=3)
     make_dataset("more-rays", files=1)
     summary = summarize_selection(ImageFilterSet(QueryDict(query)))
@@ -138,13 +136,13 @@ def test_the_summary_before_the_button_agrees_with_what_is_frozen(query: str) ->
     assert {share.dataset.slug: share.num_images for share in summary.datasets} == frozen
 
 
-def test_labels_before_the_button_are_those_of_the_selection() -> None:
+def test_the_summary_counts_the_labels_of_the_selection() -> None:
     make_dataset(files=6)
     summary = summarize_selection(ImageFilterSet(QueryDict("label=nodule")))
     assert [(label.code, label.count) for label in summary.labels] == [("nodule", 4)]
 
 
-def test_an_image_that_a_collection_holds_stays_in_the_catalog() -> None:
+def test_an_image_in_a_collection_cannot_be_deleted() -> None:
     dataset = make_dataset()
     make_collection("sex=F")
     with pytest.raises(StillInUse, match="Deactivate it instead"):
@@ -171,7 +169,7 @@ def test_a_hidden_label_is_not_frozen() -> None:
         {"verified_at": "2026-01-01T00:00Z"},
     ],
 )
-def test_the_database_refuses_a_state_that_cannot_be(wrong: dict[str, object]) -> None:
+def test_the_database_refuses_an_invalid_collection(wrong: dict[str, object]) -> None:
     make_dataset(files=1)
     collection = make_collection("")
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -187,7 +185,7 @@ def test_the_database_refuses_a_state_that_cannot_be(wrong: dict[str, object]) -
         {"finished_at": NOW, "reason": "bad luck"},
     ],
 )
-def test_the_database_refuses_a_build_that_cannot_be(wrong: dict[str, object]) -> None:
+def test_the_database_refuses_an_invalid_build(wrong: dict[str, object]) -> None:
     make_dataset(files=1)
     make_collection("")
     with pytest.raises(IntegrityError), transaction.atomic():

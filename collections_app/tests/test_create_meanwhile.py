@@ -53,7 +53,7 @@ class Elsewhere:
             connection.close()
 
 
-def test_an_image_that_is_deleted_meanwhile_is_not_held() -> None:
+def test_an_image_deleted_during_the_freeze_is_not_frozen() -> None:
     make_dataset("rays", files=3)
     image = Image.objects.order_by("pk")[0]
     with Elsewhere(lambda: delete_images(image_ids=[image.pk])) as deleting:
@@ -65,7 +65,7 @@ def test_an_image_that_is_deleted_meanwhile_is_not_held() -> None:
     assert make_collection("").num_images == 2
 
 
-def test_a_dataset_that_is_deleted_meanwhile_is_not_held() -> None:
+def test_a_dataset_deleted_during_the_freeze_is_not_frozen() -> None:
     make_dataset("other", files=1)
     dataset = make_dataset("rays", files=3)
     with Elsewhere(lambda: delete_dataset(dataset=dataset)) as deleting:
@@ -75,7 +75,7 @@ def test_a_dataset_that_is_deleted_meanwhile_is_not_held() -> None:
     assert make_collection("").num_images == 1
 
 
-def test_a_dataset_is_not_deleted_while_its_images_are_being_frozen() -> None:
+def test_deleting_a_dataset_waits_for_the_freeze_of_its_images() -> None:
     dataset = make_dataset("rays", files=3)
     with Elsewhere(lambda: make_collection("")) as freezing:
         threading.Timer(0.5, freezing.may_end.set).start()
@@ -85,7 +85,7 @@ def test_a_dataset_is_not_deleted_while_its_images_are_being_frozen() -> None:
     assert Collection.objects.get().status == "ready"
 
 
-def test_an_import_that_is_under_way_does_not_hold_a_freeze_up() -> None:
+def test_a_running_import_does_not_delay_a_freeze() -> None:
     dataset = make_dataset("rays", files=3)
     known = list(Image.objects.values_list("source_id", flat=True))
     rows = [ImageRow(source_id, sex="O") for source_id in [*known, "new"]]
@@ -94,7 +94,7 @@ def test_an_import_that_is_under_way_does_not_hold_a_freeze_up() -> None:
     assert make_collection("sex=O").num_images == 4
 
 
-def test_a_dataset_that_is_edited_during_its_import_waits_for_it(admin_client: Client) -> None:
+def test_editing_a_dataset_waits_for_its_import(admin_client: Client) -> None:
     dataset = make_dataset("rays", files=1)
     heart = AreaFactory(code="heart")
     path = f"/admin/catalog/dataset/{dataset.pk}/change/"

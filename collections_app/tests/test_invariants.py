@@ -93,7 +93,7 @@ def _read(path: Path) -> tuple[bytes, int]:
     return path.read_bytes(), path.stat().st_mtime_ns
 
 
-def test_no_order_of_actions_breaks_a_promise(sound_files: dict[int, tuple[bytes, int]]) -> None:
+def test_no_order_of_actions_breaks_an_invariant(sound_files: dict[int, tuple[bytes, int]]) -> None:
     Collections.originals = sound_files
     Collections.sha256_of = {}
     run_state_machine_as_test(

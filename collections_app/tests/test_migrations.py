@@ -35,7 +35,7 @@ def migrate_to_now() -> Any:
     return migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
 
 
-def test_collections_of_the_version_before_get_their_builds(apps_before: Any) -> None:
+def test_collections_of_the_last_version_get_their_builds(apps_before: Any) -> None:
     now = timezone.now()
     user = apps_before.get_model("auth", "User").objects.create(username="ada")
     collections = apps_before.get_model("collections_app", "Collection").objects

@@ -28,7 +28,7 @@ def build(collection: Collection) -> Collection:
     return collection
 
 
-def test_the_sweep_expires_what_is_past_its_time(settings: LazySettings) -> None:
+def test_the_sweep_expires_old_archives(settings: LazySettings) -> None:
     make_dataset(files=1)
     old, new = build(make_collection("")), build(make_collection(""))
     past = timezone.now() - timedelta(seconds=1)
@@ -40,7 +40,7 @@ def test_the_sweep_expires_what_is_past_its_time(settings: LazySettings) -> None
     assert files_in_archive_root() == [new.archive_path]
 
 
-def test_the_sweep_queues_again_what_was_forgotten_and_gives_up_in_the_end() -> None:
+def test_the_sweep_enqueues_lost_builds_and_fails_them_after_too_many_attempts() -> None:
     make_dataset(files=1)
     collection = make_collection("")
     assert sweep_collections()["enqueued"] == 0, "it has only just been queued"
@@ -57,7 +57,7 @@ def test_the_sweep_queues_again_what_was_forgotten_and_gives_up_in_the_end() -> 
     assert "interrupted 3 times" in collection.error_message
 
 
-def test_the_sweep_removes_files_that_belong_to_nobody(settings: LazySettings) -> None:
+def test_the_sweep_removes_stray_files(settings: LazySettings) -> None:
     make_dataset(files=1)
     collection = build(make_collection(""))
     for name in (f"{'0' * 64}.{uuid4()}.zip", f"{uuid4()}.{uuid4()}.part"):
@@ -70,7 +70,7 @@ def test_the_sweep_removes_files_that_belong_to_nobody(settings: LazySettings) -
     assert files_in_archive_root() == sorted([collection.archive_path, young.name])
 
 
-def test_a_stray_file_that_cannot_be_removed_keeps_no_other_from_it(
+def test_a_stray_file_that_cannot_be_removed_does_not_stop_the_sweep(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = (conf.ARCHIVE_ROOT / f"{uuid4()}.{uuid4()}.part" for _ in range(2))
@@ -91,7 +91,7 @@ def test_a_stray_file_that_cannot_be_removed_keeps_no_other_from_it(
     assert "cannot be removed" in caplog.text
 
 
-def test_a_disk_that_is_not_mounted_fails_nothing_and_loses_nothing(
+def test_an_unmounted_disk_fails_no_collection(
     settings: LazySettings, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     make_dataset(files=3)

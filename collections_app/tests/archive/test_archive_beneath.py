@@ -40,9 +40,7 @@ def test_files_of_a_dataset_are_opened_beneath_its_root(dataset: Path, target: P
         assert [archive.read(name) for name in archive.namelist()] == [SMALL, SMALL, LARGE, SMALL]
 
 
-def test_a_file_that_moved_behind_a_link_inside_the_dataset_is_taken(
-    dataset: Path, target: Path
-) -> None:
+def test_a_file_behind_a_link_inside_the_dataset_is_accepted(dataset: Path, target: Path) -> None:
     with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         (dataset / "single").rename(dataset / "annex")
@@ -134,7 +132,9 @@ def test_a_bad_file_of_a_dataset_is_named_before_and_while_writing(
     assert (caught.value.name, caught.value.kind) == (bad.name, bad.kind) == (entry.name, kind)
 
 
-def test_a_missing_dataset_names_the_first_file(dataset: Path, target: Path) -> None:
+def test_a_missing_dataset_folder_is_an_error_of_its_first_file(
+    dataset: Path, target: Path
+) -> None:
     with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         dataset.rename(dataset.with_name("elsewhere"))

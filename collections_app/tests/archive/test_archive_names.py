@@ -106,7 +106,7 @@ def test_long_paths_that_differ_in_the_middle_stay_different() -> None:
 @example("a/" * 200 + "b")
 @example("." * 300 + "x")
 @example("<\u0338.png")
-def test_every_name_can_be_held_by_every_system(path: str) -> None:
+def test_every_safe_name_is_valid_on_every_system(path: str) -> None:
     name = safe_name(path)
     assert 0 < len(name.encode()) <= MAX_NAME
     assert name == unicodedata.normalize("NFC", name)
@@ -125,7 +125,7 @@ def test_every_name_can_be_held_by_every_system(path: str) -> None:
 
 
 @given(nasty_text)
-def test_making_safe_twice_changes_nothing_more(path: str) -> None:
+def test_safe_name_is_idempotent(path: str) -> None:
     assert safe_name(safe_name(path)) == safe_name(path)
 
 
@@ -173,7 +173,7 @@ few_names = st.lists(
 
 
 @given(few_names)
-def test_names_never_meet_on_a_folding_file_system(names: list[str]) -> None:
+def test_names_are_distinct_on_a_case_insensitive_file_system(names: list[str]) -> None:
     taken = [fold_name(name) for name in take_all(names)]
     folders = {name[:end] for name in taken for end, char in enumerate(name) if char == "/"}
     assert len(set(taken)) == len(taken)
@@ -181,7 +181,7 @@ def test_names_never_meet_on_a_folding_file_system(names: list[str]) -> None:
 
 
 @given(few_names)
-def test_the_same_names_in_the_same_order_are_taken_alike(names: list[str]) -> None:
+def test_unique_names_are_deterministic(names: list[str]) -> None:
     assert take_all(names) == take_all(names)
 
 
@@ -210,6 +210,6 @@ def test_a_checksum_line_is_what_sha256sum_reads() -> None:
         ("0" * 64, "a\\b"),
     ],
 )
-def test_a_checksum_line_that_would_mislead_is_refused(sha256: str, name: str) -> None:
+def test_an_ambiguous_checksum_line_is_refused(sha256: str, name: str) -> None:
     with pytest.raises(ValueError, match="SHA256SUMS"):
         checksum_line(sha256, name)

@@ -112,7 +112,7 @@ def test_python_reads_every_kind_of_entry(mixed_archive: Path) -> None:
         assert archive.read("demo/metadata.csv").count(b"\n") == 9999
 
 
-def test_entries_carry_no_trace_of_the_machine(mixed_archive: Path) -> None:
+def test_entries_have_fixed_metadata(mixed_archive: Path) -> None:
     with zipfile.ZipFile(mixed_archive) as archive:
         for info in archive.infolist():
             assert info.date_time == (1980, 1, 1, 0, 0, 0)
@@ -150,7 +150,7 @@ contents = st.lists(
 
 @on_disk
 @given(contents)
-def test_any_names_and_sizes_come_back(
+def test_any_names_and_sizes_can_be_read_back(
     tmp_path: Path, contents: list[tuple[str, bytes, str]]
 ) -> None:
     entries: list[Entry] = []
@@ -228,7 +228,7 @@ def huge_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_a_file_over_4_gib_comes_back(huge_archive: Path) -> None:
+def test_a_file_over_4_gib_can_be_read_back(huge_archive: Path) -> None:
     with zipfile.ZipFile(huge_archive) as archive:
         assert archive.getinfo("huge/sparse.raw").file_size == 5 * GIB
         assert archive.getinfo("huge/sparse.raw").CRC == CRC_OF_THE_SPARSE_FILE
@@ -252,13 +252,13 @@ def test_zip64_is_used_only_where_it_is_needed(huge_archive: Path) -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_other_programs_find_what_stands_behind_4_gib(huge_archive: Path, reader: str) -> None:
+def test_other_programs_find_entries_after_4_gib(huge_archive: Path, reader: str) -> None:
     command = {"unzip": ["unzip", "-l"], "7z": ["7z", "l"]}.get(reader, READERS[reader])
     listed = run_command(command, huge_archive)
     assert "huge/behind.png" in listed
     assert str(5 * GIB) in listed or reader in ("bsdtar", "jar")
 
 
-def test_unzip_extracts_what_stands_behind_4_gib(huge_archive: Path) -> None:
+def test_unzip_extracts_entries_after_4_gib(huge_archive: Path) -> None:
     behind = ["huge/behind.png", "huge/hashed.png", "huge/text.csv"]
     assert run_command(["unzip", "-tq"], huge_archive, *behind)

@@ -30,7 +30,7 @@ def write_in_another_process(folder: Path, target: Path, umask: str, **environme
     return target.read_bytes()
 
 
-def test_time_place_and_process_do_not_show(tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_time_folder_or_process(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "Ö.png"):
         make_file(tmp_path / "files" / name, name.encode() * 70_000)
     first = write_in_another_process(
@@ -50,7 +50,7 @@ def test_time_place_and_process_do_not_show(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_how_a_file_is_read_does_not_show(tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_how_a_file_is_read(tmp_path: Path) -> None:
     path = make_file(tmp_path / "a.bin", os.urandom(3 * MIB))
     archives = []
     for known in ({}, {"mtime_ns": None}, {"crc32": None}, {"crc32": 1, "mtime_ns": 1}):

@@ -104,7 +104,7 @@ def test_a_file_that_changed_since_the_import_is_named(
 
 
 @pytest.mark.parametrize(("accident", "kind", "reason"), ACCIDENTS)
-def test_the_check_before_writing_finds_the_same(
+def test_check_entry_finds_the_same_problems(
     path: Path, accident: Callable[[Path], None], kind: str, reason: str
 ) -> None:
     entry = catalog_file(path)
@@ -116,7 +116,7 @@ def test_the_check_before_writing_finds_the_same(
     assert reason in bad.reason
 
 
-def test_a_file_that_was_only_touched_is_read_and_taken(path: Path, target: Path) -> None:
+def test_a_file_with_another_mtime_only_is_read_and_accepted(path: Path, target: Path) -> None:
     entry = catalog_file(path)
     os.utime(path, (1, 1))
     assert check_entry(entry) is None
@@ -127,7 +127,7 @@ def test_a_file_that_was_only_touched_is_read_and_taken(path: Path, target: Path
 @pytest.mark.parametrize(
     "unknown", [{"crc32": None}, {"mtime_ns": None}, {"crc32": 1, "mtime_ns": 1}]
 )
-def test_a_file_is_hashed_when_the_catalog_cannot_vouch_for_it(
+def test_a_file_without_recorded_checksums_is_hashed(
     path: Path, target: Path, unknown: Known
 ) -> None:
     build(target, [catalog_file(path, **unknown)])
@@ -140,7 +140,7 @@ def test_a_file_is_hashed_when_the_catalog_cannot_vouch_for_it(
         build(target, [bad])
 
 
-def test_a_known_file_is_not_read_again(path: Path, target: Path) -> None:
+def test_a_file_with_the_same_size_and_mtime_is_not_hashed(path: Path, target: Path) -> None:
     """Size and mtime vouch for it: the checksums in the archive are the catalog's own."""
     build(target, [catalog_file(path, crc32=7, sha256="not looked at")])
     assert zipfile.ZipFile(target).getinfo("scan.png").CRC == 7
@@ -153,7 +153,7 @@ def open_then(change: Callable[[], object], path: str) -> int:
 
 
 @pytest.mark.parametrize("mtime", [{}, {"mtime_ns": None}])
-def test_a_file_that_is_removed_while_it_is_read_is_complete(
+def test_a_file_deleted_while_it_is_read_is_written_completely(
     path: Path, target: Path, mtime: Known
 ) -> None:
     data, entry = path.read_bytes(), catalog_file(path, **mtime)
@@ -164,7 +164,7 @@ def test_a_file_that_is_removed_while_it_is_read_is_complete(
 
 @pytest.mark.parametrize("size", [0, 17 * MIB, 39 * MIB, 41 * MIB])
 @pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])
-def test_a_file_that_changes_size_in_the_middle_of_its_copy_is_refused(
+def test_a_file_that_changes_size_while_it_is_copied_is_refused(
     tmp_path: Path, target: Path, size: int, known: Known
 ) -> None:
     path = make_file(tmp_path / "big.raw", LARGE * 13 + bytes(MIB))
@@ -177,9 +177,7 @@ def test_a_file_that_changes_size_in_the_middle_of_its_copy_is_refused(
     assert caught.value.kind == "changed"
 
 
-def test_a_file_that_is_rewritten_in_the_middle_of_its_copy_is_refused(
-    tmp_path: Path, target: Path
-) -> None:
+def test_a_file_rewritten_while_it_is_copied_is_refused(tmp_path: Path, target: Path) -> None:
     path = make_file(tmp_path / "big.raw", LARGE * 13)
 
     def rewrite_the_end(entries: int, done: int) -> None:
@@ -259,9 +257,7 @@ def test_a_good_file_is_opened_once(path: Path, target: Path, known: Known) -> N
     assert opened == [str(path)]
 
 
-def test_small_files_that_need_a_closer_look_stand_once_in_the_archive(
-    tmp_path: Path, target: Path
-) -> None:
+def test_small_files_that_must_be_hashed_are_written_once(tmp_path: Path, target: Path) -> None:
     """What was read of a file that then needs a closer look must not stay in the archive."""
     good = [make_file(tmp_path / f"{n}.png", bytes([n]) * (1000 + n)) for n in range(50)]
     entries = [catalog_file(path) for path in good]
@@ -274,7 +270,7 @@ def test_small_files_that_need_a_closer_look_stand_once_in_the_archive(
         }
 
 
-def test_too_many_open_files_are_not_blamed_on_an_entry(path: Path, target: Path) -> None:
+def test_too_many_open_files_is_not_a_bad_entry(path: Path, target: Path) -> None:
     entry = catalog_file(path)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with target.open("wb"):
@@ -287,13 +283,13 @@ def test_too_many_open_files_are_not_blamed_on_an_entry(path: Path, target: Path
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_bad_entry_survives_the_way_between_processes() -> None:
+def test_a_bad_entry_can_be_pickled() -> None:
     bad = pickle.loads(pickle.dumps(BadEntry("a.png", "missing", "the file is not there")))  # noqa: S301
     assert (bad.name, bad.kind, bad.reason) == ("a.png", "missing", "the file is not there")
     assert str(bad) == "a.png: the file is not there"
 
 
-def test_reading_a_large_file_gives_a_sign_of_life_for_each_megabyte(tmp_path: Path) -> None:
+def test_reading_a_large_file_calls_on_step_for_each_megabyte(tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
     path.write_bytes(bytes(3 << 20))
     steps: list[None] = []

@@ -57,7 +57,7 @@ def test_files_are_copied_from_another_file_system(target: Path, other_file_syst
     assert target.read_bytes().count(LARGE) == 3
 
 
-def test_the_kernel_copies_from_where_it_is_told_and_moves_nothing(
+def test_the_kernel_copy_starts_at_the_offset_and_moves_no_position(
     tmp_path: Path, other_file_system: Path
 ) -> None:
     for folder in (tmp_path, other_file_system):
@@ -72,7 +72,7 @@ def test_the_kernel_copies_from_where_it_is_told_and_moves_nothing(
             assert (tmp_path / "out").read_bytes() == b"23456789"
 
 
-def test_the_file_is_read_when_the_kernel_does_not_copy(tmp_path: Path, target: Path) -> None:
+def test_the_file_is_read_if_the_kernel_does_not_copy(tmp_path: Path, target: Path) -> None:
     """Linux copies to no file that is open for appending, which is why it serves here."""
     path = make_file(tmp_path / "scan.png", LARGE)
     with target.open("ab") as out, path.open("rb") as source:
@@ -81,20 +81,20 @@ def test_the_file_is_read_when_the_kernel_does_not_copy(tmp_path: Path, target: 
     assert zipfile.ZipFile(target).testzip() is None
 
 
-def test_an_output_that_is_open_for_appending_is_noticed(tmp_path: Path, target: Path) -> None:
+def test_an_output_open_for_appending_is_refused(tmp_path: Path, target: Path) -> None:
     """A CRC-32 that is known late should go to its place, and would land at the end."""
     entry = catalog_file(make_file(tmp_path / "scan.png", LARGE), crc32=None)
     with target.open("ab") as out, pytest.raises(OSError, match="is the file shared"):
         write_archive(out, [entry])
 
 
-def test_an_output_that_held_more_before_is_noticed(path: Path, target: Path) -> None:
+def test_a_longer_old_output_is_refused(path: Path, target: Path) -> None:
     target.write_bytes(b"old" * 3 * MIB)
     with target.open("r+b") as out, pytest.raises(OSError, match="is the file shared"):
         write_archive(out, [catalog_file(path)])
 
 
-def test_the_output_is_left_at_its_end(path: Path, target: Path) -> None:
+def test_the_position_of_the_output_is_its_end(path: Path, target: Path) -> None:
     with target.open("wb") as out:
         summary = write_archive(out, [catalog_file(path)])
         assert out.tell() == summary.size
@@ -152,16 +152,14 @@ def test_the_directory_of_a_million_entries_stays_small() -> None:
         "é" * 33_000,
     ],
 )
-def test_a_name_that_leaves_the_folder_or_misleads_is_refused(
-    path: Path, target: Path, name: str
-) -> None:
+def test_an_unsafe_or_ambiguous_name_is_refused(path: Path, target: Path, name: str) -> None:
     for entry in (text(name, b"x"), dataclasses.replace(catalog_file(path), name=name)):
         with pytest.raises(ValueError, match="name"):
             build(target, [entry])
 
 
 @pytest.mark.parametrize("name", [".hidden", "...", "a/.b/..c", "a../b.", "é/.é", "~", " "])
-def test_a_name_with_dots_that_lead_nowhere_is_taken(path: Path, target: Path, name: str) -> None:
+def test_a_name_with_harmless_dots_is_accepted(path: Path, target: Path, name: str) -> None:
     build(target, [catalog_file(path, name), text(f"{name}/text", b"x")])
     assert zipfile.ZipFile(target).namelist() == [name, f"{name}/text"]
 
@@ -172,7 +170,7 @@ def test_entries_keep_their_order(path: Path, target: Path) -> None:
     assert zipfile.ZipFile(target).namelist() == names
 
 
-def test_the_end_is_reported(path: Path, target: Path) -> None:
+def test_progress_is_reported_at_the_end(path: Path, target: Path) -> None:
     calls: list[tuple[int, int]] = []
     entries: list[Entry] = [text("a.csv", b"x" * 1000), *[catalog_file(path)] * 3]
     build(target, entries, on_progress=lambda *done: calls.append(done))
@@ -180,7 +178,7 @@ def test_the_end_is_reported(path: Path, target: Path) -> None:
     assert calls[-1] == (4, 1000 + 3 * path.stat().st_size)
 
 
-def test_progress_is_reported_now_and_then(tmp_path: Path, target: Path) -> None:
+def test_progress_is_reported_at_intervals(tmp_path: Path, target: Path) -> None:
     entry = catalog_file(make_file(tmp_path / "scan.png"))
     calls: list[int] = []
 
@@ -210,7 +208,7 @@ def test_progress_can_stop_the_writing_within_a_file(
     assert target.stat().st_size < path.stat().st_size
 
 
-def test_an_error_of_the_entries_passes_through(path: Path, target: Path) -> None:
+def test_an_exception_of_the_entries_is_not_caught(path: Path, target: Path) -> None:
     def entries() -> Iterator[Entry]:
         yield catalog_file(path)
         raise LookupError("the database went away")

@@ -58,7 +58,7 @@ def rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode())))
 
 
-def test_an_archive_holds_every_file_and_says_where_it_is_from() -> None:
+def test_an_archive_has_every_file_and_its_sources() -> None:
     make_dataset(files=5, remote=2)
     collection = build(make_collection("q=rays"))
     assert (collection.status, collection.error_message) == ("ready", "")
@@ -81,7 +81,7 @@ def test_an_archive_holds_every_file_and_says_where_it_is_from() -> None:
     assert "Ray et al." in content["README.md"].decode()
 
 
-def test_sha256sum_proves_the_unpacked_folder(tmp_path: Path) -> None:
+def test_sha256sum_checks_the_unpacked_folder(tmp_path: Path) -> None:
     make_dataset(files=3)
     collection = build(make_collection(""))
     unzip = require_program("unzip", package="unzip")
@@ -94,7 +94,7 @@ def test_sha256sum_proves_the_unpacked_folder(tmp_path: Path) -> None:
     assert check.stdout.count(": OK") == 7
 
 
-def test_building_again_gives_the_same_bytes_whatever_has_changed_in_the_catalog() -> None:
+def test_a_rebuild_gives_the_same_bytes_after_changes_in_the_catalog() -> None:
     dataset = make_dataset(files=4, remote=1)
     collection = build(make_collection("q=rays"))
     first = archive_file(collection.archive_path).read_bytes()
@@ -203,7 +203,7 @@ def test_building_without_the_bad_files_lists_them() -> None:
     assert "1 image left out" in content["README.md"].decode()
 
 
-def test_one_worker_claims_and_the_other_goes_away() -> None:
+def test_only_one_worker_can_claim_a_build() -> None:
     make_dataset(files=1)
     collection = make_collection("")
     first = claim_build(collection_id=collection.pk)
@@ -213,7 +213,7 @@ def test_one_worker_claims_and_the_other_goes_away() -> None:
     assert collection.status == "pending", "the other worker still holds it"
 
 
-def test_a_worker_whose_lease_lapsed_loses_and_leaves_no_file() -> None:
+def test_a_worker_with_a_lapsed_lease_deletes_its_file() -> None:
     make_dataset(files=2)
     collection = make_collection("")
     slow = claim_build(collection_id=collection.pk)
@@ -239,7 +239,7 @@ def test_a_task_delivered_twice_builds_once() -> None:
     build_collection(collection_id=10**9)
 
 
-def test_a_collection_deleted_while_it_is_built_leaves_nothing() -> None:
+def test_a_collection_deleted_during_its_build_leaves_no_file() -> None:
     make_dataset(files=2)
     collection = make_collection("")
     claim = claim_build(collection_id=collection.pk)
@@ -250,7 +250,7 @@ def test_a_collection_deleted_while_it_is_built_leaves_nothing() -> None:
     assert files_in_archive_root() == []
 
 
-def test_states_allow_only_what_makes_sense() -> None:
+def test_services_refuse_what_the_state_does_not_allow() -> None:
     make_dataset(files=1)
     collection = make_collection("")
     for action in (retry_collection, rebuild_collection, expire_collection, build_without_problems):
@@ -272,7 +272,7 @@ def test_rebuilding_a_ready_collection_replaces_its_file() -> None:
     assert collection.archive_path != old
 
 
-def test_a_rebuild_that_could_not_succeed_keeps_the_archive_that_is_there() -> None:
+def test_a_rebuild_with_changed_files_keeps_the_present_archive() -> None:
     make_dataset(files=2)
     collection = build(make_collection(""))
     image_file(1).unlink()
@@ -283,7 +283,7 @@ def test_a_rebuild_that_could_not_succeed_keeps_the_archive_that_is_there() -> N
     assert files_in_archive_root() == [collection.archive_path]
 
 
-def test_a_rebuild_that_would_look_at_files_for_minutes_is_refused(
+def test_a_rebuild_that_would_check_files_for_minutes_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_dataset(files=2)
@@ -295,7 +295,7 @@ def test_a_rebuild_that_would_look_at_files_for_minutes_is_refused(
     assert collection.status == "ready"
 
 
-def test_cancelling_says_who_it_was() -> None:
+def test_a_cancelled_build_says_who_cancelled_it() -> None:
     make_dataset(files=1)
     mine, theirs = make_collection("", wants_mail=True), make_collection("", wants_mail=True)
     cancel_build(collection=mine)
@@ -309,7 +309,7 @@ def test_cancelling_says_who_it_was() -> None:
         cancel_build(collection=mine)
 
 
-def test_a_build_that_does_not_fit_on_the_disk_does_not_begin(settings: LazySettings) -> None:
+def test_a_build_that_does_not_fit_on_the_disk_fails_at_once(settings: LazySettings) -> None:
     make_dataset(files=2)
     settings.ARCHIVE_RESERVE_BYTES = 10**18
     collection = build(make_collection(""))
@@ -321,7 +321,7 @@ def test_a_build_that_does_not_fit_on_the_disk_does_not_begin(settings: LazySett
     assert build(collection).status == "ready"
 
 
-def test_what_others_are_writing_counts_as_taken(settings: LazySettings) -> None:
+def test_space_for_running_builds_counts_as_used(settings: LazySettings) -> None:
     make_dataset(files=2)
     large, small = make_collection("", title="Large"), make_collection("")
     assert claim_build(collection_id=large.pk)
@@ -332,7 +332,7 @@ def test_what_others_are_writing_counts_as_taken(settings: LazySettings) -> None
     assert build(small).status == "ready"
 
 
-def test_limits_follow_from_one_another() -> None:
+def test_time_limits_are_consistent() -> None:
     broker = conf.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
     assert conf.BUILD_SOFT_LIMIT < conf.BUILD_HARD_LIMIT < conf.BUILD_LAST_LEASE < broker
     assert conf.BUILD_LEASE_SECONDS > 10 * RENEW_SECONDS
@@ -343,7 +343,7 @@ def test_limits_follow_from_one_another() -> None:
         )
 
 
-def test_deleting_an_account_takes_its_archives_along() -> None:
+def test_deleting_an_account_deletes_its_archives() -> None:
     make_dataset(files=1)
     collection = build(make_collection(""))
     delete_account(user=collection.user)
@@ -351,7 +351,7 @@ def test_deleting_an_account_takes_its_archives_along() -> None:
     assert files_in_archive_root() == []
 
 
-def test_the_checksum_is_that_of_the_file() -> None:
+def test_archive_sha256_is_that_of_the_file() -> None:
     make_dataset(files=2)
     collection = build(make_collection(""))
     verify_archive(collection_id=collection.pk)
@@ -365,7 +365,7 @@ def test_the_checksum_is_that_of_the_file() -> None:
     ("text", "cell"),
     [("=1+1", "'=1+1"), ("@cmd", "'@cmd"), ("+49", "'+49"), ('a"b,c', 'a"b,c'), ("ü\n", "ü\n")],
 )
-def test_cells_are_not_run_as_formulas(text: str, cell: str) -> None:
+def test_cells_cannot_be_run_as_formulas(text: str, cell: str) -> None:
     make_dataset(files=1)
     Image.objects.update(subject_id=text)
     content = read_archive(build(make_collection("")))

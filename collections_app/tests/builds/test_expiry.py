@@ -34,7 +34,7 @@ def page(client: Client, collection: Collection) -> str:
     return client.get(f"/collections/{collection.uuid}/").content.decode()
 
 
-def test_the_day_the_zone_and_how_long_that_is_are_told(client: Client, owner: Any) -> None:
+def test_the_page_shows_expiry_date_time_zone_and_time_left(client: Client, owner: Any) -> None:
     collection = ready_for(owner, days=14)
     assert collection.expires_at
     html = page(client, collection)
@@ -44,7 +44,7 @@ def test_the_day_the_zone_and_how_long_that_is_are_told(client: Client, owner: A
     assert "Keep for" not in html, "it could not be kept for longer than it is"
 
 
-def test_the_time_is_that_of_the_zone_of_the_site(
+def test_expiry_is_shown_in_the_time_zone_of_the_site(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:
     collection = ready_for(owner, days=14)
@@ -52,7 +52,7 @@ def test_the_time_is_that_of_the_zone_of_the_site(
     assert " JST " in page(client, collection)
 
 
-def test_from_three_days_before_the_page_and_the_list_warn(client: Client, owner: Any) -> None:
+def test_page_and_list_warn_three_days_before_expiry(client: Client, owner: Any) -> None:
     soon = ready_for(owner, hours=40)
     assert "will be removed in 2 days" in page(client, soon)
     assert "in 2 days</span>" in client.get("/collections/").content.decode()
@@ -60,7 +60,7 @@ def test_from_three_days_before_the_page_and_the_list_warn(client: Client, owner
     assert "will be removed" not in page(client, later)
 
 
-def test_it_is_kept_for_longer_at_a_button(client: Client, owner: Any) -> None:
+def test_the_owner_can_extend_an_archive(client: Client, owner: Any) -> None:
     collection = ready_for(owner, days=2)
     assert "Keep for 14 days from now" in page(client, collection)
     response = client.post(f"/collections/{collection.uuid}/extend/", follow=True)
@@ -73,7 +73,7 @@ def test_it_is_kept_for_longer_at_a_button(client: Client, owner: Any) -> None:
     assert timedelta(days=13.9) < left <= timedelta(days=14)
 
 
-def test_the_archive_is_given_up_after_a_question(client: Client, owner: Any) -> None:
+def test_the_owner_can_remove_the_archive_after_confirming(client: Client, owner: Any) -> None:
     collection = ready_for(owner, days=2)
     path = f"/collections/{collection.uuid}/expire/"
     html = client.get(path).content.decode()
@@ -86,7 +86,9 @@ def test_the_archive_is_given_up_after_a_question(client: Client, owner: Any) ->
     assert "Rebuild the archive" in html
 
 
-def test_a_time_that_has_passed_offers_no_download_but_a_way_on(client: Client, owner: Any) -> None:
+def test_an_expired_archive_offers_a_rebuild_instead_of_a_download(
+    client: Client, owner: Any
+) -> None:
     collection = ready_for(owner, minutes=-1)
     html = page(client, collection)
     assert 'id="download"' not in html
@@ -97,15 +99,11 @@ def test_a_time_that_has_passed_offers_no_download_but_a_way_on(client: Client, 
     assert 'id="download"' in page(client, collection)
 
 
-def test_who_was_given_more_than_the_usual_time_cannot_shorten_it(
-    client: Client, owner: Any
-) -> None:
+def test_extending_never_shortens_the_time(client: Client, owner: Any) -> None:
     assert "Keep for" not in page(client, ready_for(owner, days=100))
 
 
-def test_a_short_lifetime_does_not_warn_from_the_first_minute(
-    owner: Any, settings: LazySettings
-) -> None:
+def test_a_short_lifetime_does_not_warn_at_once(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_LIFETIME_DAYS = 1 / 24
     fresh = describe_expiry(ready_for(owner, minutes=59))
     assert fresh

@@ -61,7 +61,7 @@ def leave_out(collection: Collection, number: int) -> None:
     )
 
 
-def test_the_page_shows_the_first_hundred_and_leads_to_all(client: Client, owner: Any) -> None:
+def test_the_page_shows_a_hundred_problems_and_links_to_all(client: Client, owner: Any) -> None:
     collection = as_failed(make_large(owner, 250), num_bad=240)
     path = f"/collections/{collection.uuid}/"
     html = get(client, path)
@@ -71,7 +71,7 @@ def test_the_page_shows_the_first_hundred_and_leads_to_all(client: Client, owner
     assert f"{path}problems.csv" in html
 
 
-def test_all_problems_are_paged_there_and_back(client: Client, owner: Any) -> None:
+def test_problems_are_paged_forwards_and_backwards(client: Client, owner: Any) -> None:
     collection = as_failed(make_large(owner, 250), num_bad=240)
     path = f"/collections/{collection.uuid}/problems/"
     html = get(client, path)
@@ -91,20 +91,20 @@ def test_all_problems_are_paged_there_and_back(client: Client, owner: Any) -> No
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "after-", "after-1e9", "before-", "2", "\x00"])
-def test_a_page_that_nobody_gave_out_is_the_first(client: Client, owner: Any, page: str) -> None:
+def test_an_unknown_cursor_gives_the_first_page(client: Client, owner: Any, page: str) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     response = client.get(f"/collections/{collection.uuid}/problems/", {"page": page})
     assert len(shown(response.content.decode())) == 2
 
 
-def test_a_page_behind_the_last_says_so(client: Client, owner: Any) -> None:
+def test_a_page_after_the_last_says_so(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     html = get(client, f"/collections/{collection.uuid}/problems/?page=after-999999999")
     assert shown(html) == []
     assert "No image is known to have a problem" in html
 
 
-def test_the_table_has_every_problem(client: Client, owner: Any) -> None:
+def test_the_csv_has_every_problem(client: Client, owner: Any) -> None:
     number = ROWS_PER_CHUNK + 5
     collection = as_failed(make_large(owner, number + 3), num_bad=number)
     rows = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
@@ -113,7 +113,7 @@ def test_the_table_has_every_problem(client: Client, owner: Any) -> None:
     assert {row["reason"] for row in rows} == {"the file is not there"}
 
 
-def test_the_table_names_the_file_as_it_was_frozen(client: Client, owner: Any) -> None:
+def test_the_csv_names_the_frozen_file(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=1)
     (row,) = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
     item = collection.items.get(position=1)
@@ -136,7 +136,7 @@ def test_no_cell_is_a_formula(client: Client, owner: Any, evil: str) -> None:
         assert cell[0] not in "=+-@\t"
 
 
-def test_what_is_excluded_has_a_list_of_its_own(client: Client, owner: Any) -> None:
+def test_excluded_items_have_a_list_of_their_own(client: Client, owner: Any) -> None:
     collection = make_large(owner, 150)
     leave_out(collection, 120)
     path = f"/collections/{collection.uuid}/"
@@ -155,7 +155,7 @@ def test_what_is_excluded_has_a_list_of_its_own(client: Client, owner: Any) -> N
     assert "my-rays-missing.csv" in response["Content-Disposition"]
 
 
-def test_new_problems_are_told_from_what_was_excluded(client: Client, owner: Any) -> None:
+def test_new_problems_are_listed_without_excluded_items(client: Client, owner: Any) -> None:
     collection = make_large(owner, 20)
     leave_out(collection, 5)
     collection.items.filter(position__in=(8, 9)).update(problem="the file is not there")
@@ -178,7 +178,7 @@ def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> Non
 # --- The tables are whole before the first byte is sent ---
 
 
-def test_reading_a_table_asks_the_database_nothing(client: Client, owner: Any) -> None:
+def test_sending_the_csv_needs_no_query(client: Client, owner: Any) -> None:
     number = 2 * ROWS_PER_CHUNK
     collection = as_failed(make_large(owner, number + 1), num_bad=number)
     response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
@@ -189,7 +189,7 @@ def test_reading_a_table_asks_the_database_nothing(client: Client, owner: Any) -
     assert body.count(b"\n") == number + 1
 
 
-def test_a_table_leaves_nothing_behind(client: Client, owner: Any) -> None:
+def test_the_csv_leaves_no_file_behind(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     settings.ARCHIVE_ROOT.rmdir()
     response: Any = client.get(f"/collections/{collection.uuid}/problems.csv")
@@ -206,7 +206,7 @@ def count_open_files(folder: Path) -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_slow_readers_of_tables_hold_up_no_page(tmp_path: Path) -> None:
+def test_slow_readers_of_the_csv_do_not_delay_pages(tmp_path: Path) -> None:
     owner = UserFactory(username="owner")
     make_dataset(files=1)
     collection = as_failed(make_large(owner, 20_000), num_bad=20_000)
@@ -233,7 +233,7 @@ def ask(client: Client, path: str) -> list[str]:
     return [query["sql"] for query in queries]
 
 
-def test_a_page_asks_the_same_of_many_items_as_of_few(client: Client, owner: Any) -> None:
+def test_a_page_of_many_items_needs_the_same_queries_as_one_of_few(client: Client, owner: Any) -> None:
     tails = ("", "?page=2", "problems/", "problems/?page=after-50")
     few = as_failed(make_collection("", user=owner), num_bad=3)
     asked = {tail: len(ask(client, f"/collections/{few.uuid}/{tail}")) for tail in tails}
@@ -250,7 +250,7 @@ def test_a_page_asks_the_same_of_many_items_as_of_few(client: Client, owner: Any
         assert all('"problem"' in sql.split("WHERE")[1] for sql in counts), tail
 
 
-def test_a_page_that_is_not_there_gives_the_nearest(client: Client, owner: Any) -> None:
+def test_a_page_number_out_of_range_gives_the_nearest_page(client: Client, owner: Any) -> None:
     collection = make_large(owner, 5000)
     for number, first in (
         ("1", 1), ("2", 49), ("105", 4993), ("106", 4993), ("99999999999999999999", 4993),

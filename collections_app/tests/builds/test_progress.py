@@ -30,7 +30,7 @@ def status(client: Client, collection: Collection) -> str:
     return re.sub(r"\s+", " ", response.content.decode())
 
 
-def test_images_and_bytes_and_the_time_left_are_told(client: Client, owner: Any) -> None:
+def test_progress_shows_images_bytes_and_time_left(client: Client, owner: Any) -> None:
     collection = as_running(make_collection("", user=owner), share=0.25, seconds=80)
     html = status(client, collection)
     assert "1 of 4 images" in html
@@ -40,14 +40,14 @@ def test_images_and_bytes_and_the_time_left_are_told(client: Client, owner: Any)
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 100), (0.01, 100), (0.5, 1), (0.5, -3600)])
-def test_no_time_is_guessed_too_early_or_when_the_clock_was_set(
+def test_time_left_is_not_estimated_too_early_or_after_the_clock_was_set(
     client: Client, owner: Any, share: float, seconds: float
 ) -> None:
     collection = as_running(make_collection("", user=owner), share=share, seconds=seconds)
     assert "left</span>" not in status(client, collection)
 
 
-def test_images_without_files_count_by_number(client: Client, owner: Any) -> None:
+def test_progress_of_a_collection_without_files_counts_images(client: Client, owner: Any) -> None:
     collection = change(make_collection("", user=owner), num_bytes=0, num_files=0)
     as_running(collection, share=0.5, seconds=30)
     html = status(client, collection)
@@ -55,7 +55,7 @@ def test_images_without_files_count_by_number(client: Client, owner: Any) -> Non
     assert "less than a minute left" in html
 
 
-def test_what_is_written_is_never_more_than_there_is(client: Client, owner: Any) -> None:
+def test_progress_never_exceeds_the_total(client: Client, owner: Any) -> None:
     collection = as_running(make_collection("", user=owner), share=1.5)
     html = status(client, collection)
     assert 'value="100"' in html
@@ -63,7 +63,7 @@ def test_what_is_written_is_never_more_than_there_is(client: Client, owner: Any)
     assert "less than a minute left" in html
 
 
-def test_the_place_in_the_queue_is_by_the_time_of_queueing(client: Client, owner: Any) -> None:
+def test_place_in_the_queue_is_ordered_by_queued_at(client: Client, owner: Any) -> None:
     now = timezone.now()
     first, second, third = (
         change_build(make_collection("", user=owner), queued_at=now - timedelta(minutes=minutes))
@@ -77,28 +77,26 @@ def test_the_place_in_the_queue_is_by_the_time_of_queueing(client: Client, owner
     assert "Number 2 in the queue" in status(client, second), "everybody's builds count"
 
 
-def test_equal_times_are_told_apart(client: Client, owner: Any) -> None:
+def test_builds_queued_at_the_same_time_have_different_places(client: Client, owner: Any) -> None:
     now = timezone.now()
     one, two = (change_build(make_collection("", user=owner), queued_at=now) for _ in range(2))
     assert "Next in the queue" in status(client, one)
     assert "Number 2 in the queue" in status(client, two)
 
 
-def test_what_runs_or_is_done_is_not_in_the_queue(client: Client, owner: Any) -> None:
+def test_running_and_finished_builds_are_not_in_the_queue(client: Client, owner: Any) -> None:
     as_running(make_collection("", user=owner))
     as_ready(make_collection("", user=owner))
     as_failed(make_collection("", user=owner))
     assert "Next in the queue" in status(client, make_collection("", user=owner))
 
 
-def test_a_build_of_somebody_else_is_not_shown_as_ones_own(client: Client, owner: Any) -> None:
+def test_progress_of_another_collections_build_is_not_shown(client: Client, owner: Any) -> None:
     as_running(make_collection("", user=UserFactory()), share=0.5)
     assert 'value="0"' in status(client, make_collection("", user=owner))
 
 
-def test_a_worker_that_is_gone_leaves_its_collection_in_the_queue(
-    client: Client, owner: Any
-) -> None:
+def test_a_build_whose_lease_has_lapsed_is_in_the_queue_again(client: Client, owner: Any) -> None:
     collection = as_running(make_collection("", user=owner), share=0.75)
     change_build(collection, lease_expires_at=timezone.now() - timedelta(seconds=1))
     progress = describe_progress(collection)
@@ -119,7 +117,7 @@ def test_only_a_pending_collection_has_progress(client: Client, owner: Any) -> N
 @pytest.mark.parametrize(
     ("age", "pause"), [(-3600, 1), (0, 1), (59, 1), (61, 2), (299, 2), (301, 5), (86_400, 5)]
 )
-def test_the_page_asks_less_often_the_longer_it_waits(
+def test_the_page_of_a_long_build_refreshes_less_often(
     client: Client, owner: Any, age: int, pause: int
 ) -> None:
     since = timezone.now() - timedelta(seconds=age)

@@ -90,7 +90,7 @@ def build_elsewhere(collection: Collection, environment: dict[str, str], umask: 
     return read_sha256(collection)
 
 
-def test_rebuilt_in_processes_unlike_ours(built: tuple[Collection, str]) -> None:
+def test_rebuild_in_other_processes_gives_the_same_bytes(built: tuple[Collection, str]) -> None:
     collection, sha256 = built
     for name, environment in ELSEWHERE.items():
         queue_again(collection)
@@ -100,7 +100,9 @@ def test_rebuilt_in_processes_unlike_ours(built: tuple[Collection, str]) -> None
 
 
 @pytest.mark.parametrize("days", [1, 400, -30])
-def test_rebuilt_on_another_day(built: tuple[Collection, str], days: int) -> None:
+def test_rebuild_on_another_day_gives_the_same_bytes(
+    built: tuple[Collection, str], days: int
+) -> None:
     collection, sha256 = built
     modified = archive_file(collection.archive_path).stat().st_mtime
     queue_again(collection)
@@ -112,7 +114,7 @@ def test_rebuilt_on_another_day(built: tuple[Collection, str], days: int) -> Non
     assert archive_file(collection.archive_path).stat().st_mtime == modified
 
 
-def test_rebuilt_by_a_worker_after_ours(
+def test_rebuild_by_a_worker_gives_the_same_bytes(
     built: tuple[Collection, str], celery_worker_process: WorkerProcess
 ) -> None:
     """The fixtures' order matters: a worker that is there already would build it first."""
@@ -128,7 +130,9 @@ def test_rebuilt_by_a_worker_after_ours(
     assert read_sha256(collection) == sha256
 
 
-def test_rebuilt_after_the_tables_were_rewritten(built: tuple[Collection, str]) -> None:
+def test_rebuild_after_the_tables_were_rewritten_gives_the_same_bytes(
+    built: tuple[Collection, str],
+) -> None:
     """The order in which rows lie in the database is nobody's promise."""
     collection, sha256 = built
     queue_again(collection)
@@ -161,7 +165,7 @@ def import_again(folder: Path) -> None:
     call_command("import_dataset", str(folder), "--modality", "dx", verbosity=0)
 
 
-def test_rebuilt_after_an_import_that_changed_nothing(pictures: Path) -> None:
+def test_rebuild_after_an_import_without_changes_gives_the_same_bytes(pictures: Path) -> None:
     collection = make_collection("")
     sha256 = build_here(collection)
     import_again(pictures)
@@ -170,7 +174,9 @@ def test_rebuilt_after_an_import_that_changed_nothing(pictures: Path) -> None:
     assert build_here(make_collection("")) == sha256
 
 
-def test_rebuilt_after_an_import_of_more_and_of_touched_files(pictures: Path) -> None:
+def test_rebuild_after_an_import_of_new_and_touched_files_gives_the_same_bytes(
+    pictures: Path,
+) -> None:
     """New files, and files with the same contents and another time, do not concern it."""
     collection = make_collection("")
     sha256 = build_here(collection)

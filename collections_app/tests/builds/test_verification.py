@@ -87,25 +87,25 @@ def flip(path: Path, at: int) -> None:
 
 
 # --- What is right ---
-def test_a_sound_archive_is_verified_and_its_sha256_known() -> None:
+def test_verification_of_a_good_archive_sets_its_sha256() -> None:
     collection = prove(make_ready(files=5, remote=2))
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
     assert (collection.status, problems(collection)) == ("ready", {})
 
 
-def test_more_files_than_are_asked_for_at_once_are_verified(
+def test_verification_reads_items_in_several_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(verification, "BATCH", 3)
     assert prove(make_ready(files=10)).archive_sha256
 
 
-def test_a_collection_without_any_file_is_verified() -> None:
+def test_a_collection_without_files_is_verified() -> None:
     assert prove(make_ready(files=0, remote=2)).archive_sha256
 
 
-def test_names_that_had_to_be_changed_are_verified() -> None:
+def test_renamed_files_are_verified() -> None:
     make_dataset(files=3)
     Image.objects.filter(source_id="rays-001").update(file_path="Deep/000.PNG")
     (image_file(1).parent.parent / "Deep").mkdir()
@@ -115,7 +115,7 @@ def test_names_that_had_to_be_changed_are_verified() -> None:
     assert prove(collection).archive_sha256
 
 
-def test_excluded_items_are_not_asked_for() -> None:
+def test_excluded_items_are_not_verified() -> None:
     collection = make_ready(files=4)
     replace_without_a_trace(image_file(2))
     expire_collection(collection=collection)
@@ -127,14 +127,14 @@ def test_excluded_items_are_not_asked_for() -> None:
     assert "missing.csv" in read_archive(collection)
 
 
-def test_proving_again_changes_nothing() -> None:
+def test_verifying_twice_changes_nothing() -> None:
     collection = prove(make_ready(files=1))
     before = collection.updated_at
     assert prove(collection).updated_at == before
 
 
 # --- What is wrong ---
-def test_a_file_replaced_without_a_trace_is_found_and_named() -> None:
+def test_verification_names_a_file_replaced_with_the_same_size_and_mtime() -> None:
     """Same size and same time: the build believes it, and only this proof can tell."""
     make_dataset(files=5)
     replace_without_a_trace(image_file(1))
@@ -154,7 +154,7 @@ def test_a_file_replaced_without_a_trace_is_found_and_named() -> None:
     assert sum(name.startswith("images/") for name in content) == 3
 
 
-def test_an_archive_that_was_damaged_is_told_from_files_that_were_changed() -> None:
+def test_verification_distinguishes_a_damaged_archive_from_changed_files() -> None:
     collection = make_ready(files=3)
     path = archive_file(collection.archive_path)
     flip(path, path.read_bytes().index(image_file(1).read_bytes()))
@@ -168,7 +168,7 @@ def test_an_archive_that_was_damaged_is_told_from_files_that_were_changed() -> N
 
 
 @pytest.mark.parametrize("place", ["README.md", "metadata.csv", "SHA256SUMS", "the directory"])
-def test_damage_outside_of_the_files_is_found(place: str) -> None:
+def test_verification_finds_damage_outside_the_images(place: str) -> None:
     collection = make_ready(files=3)
     path = archive_file(collection.archive_path)
     with zipfile.ZipFile(path) as archive:
@@ -180,7 +180,7 @@ def test_damage_outside_of_the_files_is_found(place: str) -> None:
     assert files_in_archive_root() == []
 
 
-def test_a_wrong_crc_of_the_catalog_is_named_as_that() -> None:
+def test_a_wrong_crc_in_the_catalog_is_reported() -> None:
     make_dataset(files=3)
     Image.objects.filter(source_id="rays-001").update(crc32=zlib.crc32(b"something else"))
     collection = build(make_collection(""))
@@ -188,7 +188,7 @@ def test_a_wrong_crc_of_the_catalog_is_named_as_that() -> None:
     assert (collection.status, problems(collection)) == ("failed", {2: WRONG_CRC})
 
 
-def test_an_archive_of_other_files_is_refused() -> None:
+def test_an_archive_with_other_file_names_fails_verification() -> None:
     """Sound in itself and of the same size, but with another collection's file names."""
     make_dataset(files=3)
     make_dataset("dogs", files=3)
@@ -200,7 +200,7 @@ def test_an_archive_of_other_files_is_refused() -> None:
     assert (mine.status, mine.error_message) == ("failed", REPLACED)
 
 
-def test_an_archive_that_lacks_the_last_files_is_refused() -> None:
+def test_an_archive_without_its_last_files_fails_verification() -> None:
     make_dataset(files=4)
     whole = build(make_collection(""))
     fewer = build(make_collection("age=40-49&sex=F&sex=M&label=nodule"))
@@ -211,7 +211,7 @@ def test_an_archive_that_lacks_the_last_files_is_refused() -> None:
     assert prove(whole).error_message == REPLACED
 
 
-def test_an_archive_that_is_gone_is_said_to_be_gone() -> None:
+def test_a_missing_archive_fails_verification() -> None:
     collection = make_ready(files=1)
     archive_file(collection.archive_path).unlink()
     prove(collection)
@@ -219,7 +219,9 @@ def test_an_archive_that_is_gone_is_said_to_be_gone() -> None:
 
 
 @pytest.mark.parametrize("change", ["truncated", "longer", "a link", "a folder"])
-def test_an_archive_that_is_no_longer_itself_is_refused(change: str, tmp_path: Path) -> None:
+def test_an_archive_replaced_by_something_else_fails_verification(
+    change: str, tmp_path: Path
+) -> None:
     collection = make_ready(files=1)
     path = archive_file(collection.archive_path)
     match change:
@@ -240,7 +242,7 @@ def test_an_archive_that_is_no_longer_itself_is_refused(change: str, tmp_path: P
     assert (collection.status, collection.error_message) == ("failed", REPLACED)
 
 
-def test_an_archive_that_the_disk_did_not_take_is_withdrawn(
+def test_an_archive_that_cannot_be_synced_to_the_disk_is_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(fd: int) -> None:
@@ -276,7 +278,7 @@ def verify_while(
     return Collection.objects.filter(pk=collection.pk).first()
 
 
-def test_a_collection_that_is_deleted_meanwhile_is_no_error(
+def test_a_collection_deleted_during_verification_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     collection = make_ready(files=3)
@@ -285,7 +287,7 @@ def test_a_collection_that_is_deleted_meanwhile_is_no_error(
     assert files_in_archive_root() == []
 
 
-def test_a_collection_that_expires_meanwhile_stays_expired(
+def test_a_collection_that_expires_during_verification_stays_expired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     collection = make_ready(files=3)
@@ -294,7 +296,7 @@ def test_a_collection_that_expires_meanwhile_stays_expired(
     assert (after.status, after.archive_sha256) == ("expired", "")
 
 
-def test_a_time_limit_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_limit_during_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def strike() -> None:
         raise SoftTimeLimitExceeded
 
@@ -306,7 +308,7 @@ def test_a_time_limit_leaves_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_transaction_is_open_while_the_archive_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_keeps_no_transaction_open(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     others = """
         SELECT state FROM pg_stat_activity
@@ -332,7 +334,7 @@ def test_no_transaction_is_open_while_the_archive_is_read(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "expired", "gone"])
-def test_nothing_happens_to_what_is_not_ready(status: str) -> None:
+def test_only_ready_collections_are_verified(status: str) -> None:
     make_dataset(files=1)
     collection = make_collection("")
     if status == "expired":

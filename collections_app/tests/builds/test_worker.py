@@ -40,7 +40,9 @@ def is_finalized(collection: Collection) -> bool:
     return collection.status != "pending"
 
 
-def test_the_worker_builds_what_a_request_has_queued(celery_worker_process: WorkerProcess) -> None:
+def test_the_worker_builds_a_collection_queued_by_a_request(
+    celery_worker_process: WorkerProcess,
+) -> None:
     make_dataset(files=5)
     collection = make_collection("")
     wait_for(collection, is_finalized)
@@ -51,7 +53,7 @@ def test_the_worker_builds_what_a_request_has_queued(celery_worker_process: Work
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_a_checksum_whose_news_got_lost_is_computed_in_the_end(
+def test_a_verification_whose_message_was_lost_is_done_by_the_sweep(
     celery_worker_process: WorkerProcess,
 ) -> None:
     make_dataset(files=1)
@@ -64,7 +66,7 @@ def test_a_checksum_whose_news_got_lost_is_computed_in_the_end(
     wait_for(collection, lambda c: c.archive_sha256)
 
 
-def test_a_worker_that_is_killed_in_the_middle_is_replaced(
+def test_a_build_whose_worker_was_killed_is_finished_by_another(
     celery_worker_process: WorkerProcess, settings: LazySettings
 ) -> None:
     settings.BUILD_LEASE_SECONDS = 2

@@ -34,12 +34,12 @@ from collections_app.tests.ready_archives import make_ready_collection
         ("bytes=99-", (99, 100)),
     ],
 )
-def test_ranges_are_read_as_the_rfc_says(header: str, expected: tuple[int, int] | None) -> None:
+def test_ranges_follow_the_rfc(header: str, expected: tuple[int, int] | None) -> None:
     assert parse_range(header, 100) == (ByteRange(*expected) if expected else None)
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
-def test_a_range_behind_the_end_cannot_be_satisfied(header: str) -> None:
+def test_a_range_after_the_end_is_not_satisfiable(header: str) -> None:
     with pytest.raises(NotSatisfiable):
         parse_range(header, 100)
 
@@ -64,7 +64,7 @@ def content(collection: Collection) -> bytes:
     return archive_file(collection.archive_path).read_bytes()
 
 
-def test_the_whole_archive_comes_with_all_that_a_client_needs(
+def test_the_whole_archive_has_the_headers_that_a_client_needs(
     client: Client, collection: Collection
 ) -> None:
     response = fetch(client, collection)
@@ -76,7 +76,7 @@ def test_the_whole_archive_comes_with_all_that_a_client_needs(
     assert response["ETag"] == f'"{collection.fingerprint}"'
 
 
-def test_a_download_is_resumed_where_it_broke_off(client: Client, collection: Collection) -> None:
+def test_an_interrupted_download_is_resumed(client: Client, collection: Collection) -> None:
     whole = content(collection)
     response = fetch(client, collection, Range="bytes=1000-")
     assert response.status_code == 206
@@ -86,31 +86,33 @@ def test_a_download_is_resumed_where_it_broke_off(client: Client, collection: Co
     assert body(fetch(client, collection, Range="bytes=-22")) == whole[-22:]
 
 
-def test_a_part_of_another_archive_is_not_mixed_in(client: Client, collection: Collection) -> None:
+def test_a_resumed_download_never_mixes_two_archives(
+    client: Client, collection: Collection
+) -> None:
     same = fetch(client, collection, Range="bytes=5-9", If_Range=f'"{collection.fingerprint}"')
     assert (same.status_code, body(same)) == (206, content(collection)[5:10])
     other = fetch(client, collection, Range="bytes=5-9", If_Range='"another"')
     assert (other.status_code, body(other)) == (200, content(collection))
 
 
-def test_an_archive_that_is_known_is_not_sent_again(client: Client, collection: Collection) -> None:
+def test_a_cached_archive_is_not_sent_again(client: Client, collection: Collection) -> None:
     response = fetch(client, collection, If_None_Match=f'"{collection.fingerprint}"')
     assert (response.status_code, response.content) == (304, b"")
 
 
-def test_a_range_behind_the_end_is_a_416(client: Client, collection: Collection) -> None:
+def test_a_range_after_the_end_is_a_416(client: Client, collection: Collection) -> None:
     response = fetch(client, collection, Range="bytes=99999999-")
     assert response.status_code == 416
     assert response["Content-Range"] == f"bytes */{collection.archive_size}"
 
 
-def test_head_tells_the_size(client: Client, collection: Collection) -> None:
+def test_head_has_the_size(client: Client, collection: Collection) -> None:
     response = client.head(f"/collections/{collection.uuid}/download/")
     assert response["Content-Length"] == str(collection.archive_size)
     assert body(response) == b""
 
 
-def test_nginx_is_told_where_the_file_lies(
+def test_nginx_gets_the_path_of_the_archive(
     client: Client, collection: Collection, settings: LazySettings
 ) -> None:
     settings.X_ACCEL_PREFIX = "/protected/"
@@ -133,7 +135,7 @@ def test_without_an_archive_there_is_a_page_that_says_why(
     assert reason in response.content.decode()
 
 
-def test_an_archive_that_was_deleted_behind_our_back_is_explained(
+def test_an_archive_deleted_from_the_disk_is_explained(
     client: Client, collection: Collection
 ) -> None:
     archive_file(collection.archive_path).unlink()

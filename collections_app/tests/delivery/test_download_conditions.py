@@ -47,7 +47,7 @@ CONTENT = bytes(range(256)) * 10
         ({"If-Unmodified-Since": http_date(TIME - 1), "If-Match": '"abc"'}, 200),
     ],
 )
-def test_conditions_are_read_as_the_rfc_says(headers: dict[str, str], status: int) -> None:
+def test_conditional_headers_follow_the_rfc(headers: dict[str, str], status: int) -> None:
     assert check_conditions(headers, VERSION) == status
 
 
@@ -68,12 +68,12 @@ def test_conditions_are_read_as_the_rfc_says(headers: dict[str, str], status: in
         ("Fri, 01 Jan 99999999999 00:00:01 GMT", False),
     ],
 )
-def test_a_part_is_sent_only_of_the_version_that_is_meant(condition: str, is_part: bool) -> None:
+def test_if_range_sends_a_part_of_the_same_version_only(condition: str, is_part: bool) -> None:
     part = choose_part({"Range": "bytes=1-2", "If-Range": condition}, VERSION, 10)
     assert (part is not None) == is_part
 
 
-def test_a_range_of_another_version_need_not_fit_this_one() -> None:
+def test_if_range_of_another_version_ignores_the_range() -> None:
     headers = {"Range": "bytes=100-", "If-Range": '"longer"'}
     assert choose_part(headers, VERSION, 10) is None
 
@@ -94,7 +94,7 @@ def fetch(client: Client, collection: Collection, method: str = "GET", **headers
     return response
 
 
-def test_the_time_is_that_of_the_file(client: Client, collection: Collection) -> None:
+def test_last_modified_is_the_time_of_the_file(client: Client, collection: Collection) -> None:
     path = archive_file(collection.archive_path)
     response = fetch(client, collection)
     assert response["Last-Modified"] == http_date(int(path.stat().st_mtime))
@@ -105,7 +105,7 @@ def test_the_time_is_that_of_the_file(client: Client, collection: Collection) ->
     assert known["ETag"] == response["ETag"]
 
 
-def test_the_etag_is_strong_and_a_function_of_the_bytes(
+def test_the_etag_is_strong_and_depends_on_the_bytes(
     client: Client, collection: Collection
 ) -> None:
     same = make_ready_collection(CONTENT, fingerprint=collection.fingerprint)
@@ -115,16 +115,12 @@ def test_the_etag_is_strong_and_a_function_of_the_bytes(
     assert etags[2] != etags[0]
 
 
-def test_whoever_insists_on_another_archive_gets_none(
-    client: Client, collection: Collection
-) -> None:
+def test_if_match_with_another_etag_gets_412(client: Client, collection: Collection) -> None:
     response = fetch(client, collection, If_Match='"another"')
     assert (response.status_code, response.body) == (412, b"")
 
 
-def test_head_speaks_of_the_whole_whatever_range_it_names(
-    client: Client, collection: Collection
-) -> None:
+def test_head_ignores_the_range(client: Client, collection: Collection) -> None:
     for headers in ({}, {"Range": "bytes=5-9"}, {"Range": "bytes=999999-"}):
         response = fetch(client, collection, "HEAD", **headers)
         assert (response.status_code, response.body) == (200, b"")
@@ -138,7 +134,7 @@ def test_head_speaks_of_the_whole_whatever_range_it_names(
 @pytest.mark.parametrize(
     ("slug", "name"), [("a", "a.zip"), ("x_1-y--z", "x_1-y--z.zip"), ("a" * 80, "a" * 80 + ".zip")]
 )
-def test_the_file_is_named_after_the_folder_in_it(
+def test_the_download_is_named_after_its_folder(
     client: Client, collection: Collection, slug: str, name: str
 ) -> None:
     Collection.objects.update(slug=slug)

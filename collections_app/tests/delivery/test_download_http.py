@@ -64,7 +64,7 @@ def fetch(
     return response, response.read()
 
 
-def test_the_archive_arrives_whole_and_in_parts(
+def test_the_archive_is_sent_whole_and_in_parts(
     site: str, collection: Collection, cookie: str
 ) -> None:
     whole = archive_file(collection.archive_path).read_bytes()
@@ -96,7 +96,7 @@ def test_only_the_owner_gets_it(site: str, collection: Collection) -> None:
     assert b"PK" not in body
 
 
-def test_a_running_download_outlives_the_archive(
+def test_a_running_download_continues_after_the_archive_is_removed(
     site: str, collection: Collection, cookie: str
 ) -> None:
     file = archive_file(collection.archive_path)
@@ -110,7 +110,7 @@ def test_a_running_download_outlives_the_archive(
     assert begun + response.read() == whole
 
 
-def test_what_was_built_arrives(site: str, transactional_db: None) -> None:
+def test_the_downloaded_bytes_are_those_that_were_built(site: str, transactional_db: None) -> None:
     make_dataset()
     built = make_collection("", user=UserFactory(username="builder"))
     build_collection(collection_id=built.pk)
@@ -126,7 +126,9 @@ def set_time(collection: Collection, seconds: int) -> None:
     os.utime(archive_file(collection.archive_path), (seconds, seconds))
 
 
-def test_a_download_goes_on_after_a_rebuild(site: str, collection: Collection, cookie: str) -> None:
+def test_a_download_can_be_resumed_after_a_rebuild(
+    site: str, collection: Collection, cookie: str
+) -> None:
     mark_time(archive_file(collection.archive_path), collection.fingerprint)
     response, whole = fetch(site, collection, Cookie=cookie)
     validators = [response.headers["ETag"], response.headers["Last-Modified"]]
@@ -147,7 +149,7 @@ def test_a_download_goes_on_after_a_rebuild(site: str, collection: Collection, c
     assert response.status == 304
 
 
-def test_a_part_of_another_build_is_not_mixed_in(
+def test_a_resumed_download_never_mixes_two_builds(
     site: str, collection: Collection, cookie: str
 ) -> None:
     set_time(collection, TIME)
@@ -161,7 +163,7 @@ def test_a_part_of_another_build_is_not_mixed_in(
         assert (response.status, body) == (200, CONTENT[::-1])
 
 
-def test_both_ways_give_the_time_of_the_file(
+def test_django_and_nginx_send_the_same_last_modified(
     site: str, collection: Collection, cookie: str
 ) -> None:
     set_time(collection, TIME)
@@ -189,7 +191,7 @@ def test_both_ways_give_the_time_of_the_file(
         ("Range", "lines=1-2", 200),
     ],
 )
-def test_both_ways_understand_the_same(
+def test_django_and_nginx_understand_the_same_headers(
     site: str, collection: Collection, cookie: str, name: str, value: str, status: int
 ) -> None:
     set_time(collection, TIME)
@@ -198,9 +200,7 @@ def test_both_ways_understand_the_same(
     assert response.status == status
 
 
-def test_a_file_that_was_cut_short_is_not_sent(
-    site: str, collection: Collection, cookie: str
-) -> None:
+def test_a_truncated_archive_is_not_sent(site: str, collection: Collection, cookie: str) -> None:
     os.truncate(archive_file(collection.archive_path), 1000)
     response, body = fetch(site, collection, Cookie=cookie)
     assert response.status == 410
@@ -208,7 +208,7 @@ def test_a_file_that_was_cut_short_is_not_sent(
     assert response.headers["Content-Type"].startswith("text/html")
 
 
-def test_another_user_finds_nothing(site: str, collection: Collection) -> None:
+def test_another_user_gets_404(site: str, collection: Collection) -> None:
     stranger = sign_in(UserFactory(username="stranger"))
     response, body = fetch(site, collection, Cookie=stranger)
     assert response.status == 404

@@ -80,7 +80,7 @@ def make_pipe(collection: Collection) -> None:
 @pytest.mark.parametrize(
     "spoil", [make_shorter, make_longer, make_empty, make_link, make_folder, make_pipe]
 )
-def test_a_file_that_is_not_what_was_built_is_never_sent(
+def test_a_damaged_archive_is_never_sent(
     client: Client, collection: Collection, spoil: Any
 ) -> None:
     spoil(collection)
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_what_was_built_is_never_sent(
 
 
 @pytest.mark.usefixtures("either_way")
-def test_a_file_that_is_gone_is_explained(client: Client, collection: Collection) -> None:
+def test_a_missing_archive_is_explained(client: Client, collection: Collection) -> None:
     archive_file(collection.archive_path).unlink()
     response = fetch(client, collection)
     assert response.status_code == 410
@@ -101,7 +101,7 @@ def test_a_file_that_is_gone_is_explained(client: Client, collection: Collection
 
 
 @pytest.mark.usefixtures("either_way")
-def test_nobody_but_the_owner_learns_anything(client: Client, collection: Collection) -> None:
+def test_only_the_owner_learns_about_a_bad_archive(client: Client, collection: Collection) -> None:
     make_shorter(collection)
     client.force_login(UserFactory(username="somebody"))
     assert fetch(client, collection).status_code == 404
@@ -121,7 +121,7 @@ def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_slot")
-def test_one_download_too_many_is_asked_to_come_again(
+def test_one_download_too_many_gets_503_with_retry_after(
     client: Client, collection: Collection
 ) -> None:
     running = fetch(client, collection)
@@ -134,9 +134,7 @@ def test_one_download_too_many_is_asked_to_come_again(
 
 
 @pytest.mark.usefixtures("one_slot")
-def test_a_download_that_the_client_gives_up_frees_its_place(
-    client: Client, collection: Collection
-) -> None:
+def test_an_aborted_download_frees_its_slot(client: Client, collection: Collection) -> None:
     for _ in range(3):
         response = fetch(client, collection)
         assert response.status_code == 200
@@ -148,7 +146,7 @@ def test_a_download_that_the_client_gives_up_frees_its_place(
 
 
 @pytest.mark.usefixtures("one_slot")
-def test_answers_without_a_body_need_no_place(client: Client, collection: Collection) -> None:
+def test_responses_without_a_body_need_no_slot(client: Client, collection: Collection) -> None:
     running = fetch(client, collection)
     path = f"/collections/{collection.uuid}/download/"
     assert client.head(path).status_code == 200
@@ -158,7 +156,7 @@ def test_answers_without_a_body_need_no_place(client: Client, collection: Collec
 
 
 @pytest.mark.usefixtures("one_slot")
-def test_nginx_has_no_such_limit(
+def test_downloads_by_nginx_have_no_limit(
     client: Client, collection: Collection, settings: LazySettings
 ) -> None:
     running = fetch(client, collection)

@@ -88,7 +88,9 @@ def assert_built_again(content: bytes, *collections: Collection) -> None:
 
 @pytest.mark.parametrize("harm", [delete, cut_off, empty, prolong, replace_by_a_link])
 @pytest.mark.parametrize("is_verified", [False, True])
-def test_the_sweep_sees_what_is_gone(harm: Callable[[Path], None], is_verified: bool) -> None:
+def test_the_sweep_finds_missing_and_truncated_archives(
+    harm: Callable[[Path], None], is_verified: bool
+) -> None:
     make_dataset()
     one = make_ready()
     if is_verified:
@@ -103,7 +105,7 @@ def test_the_sweep_sees_what_is_gone(harm: Callable[[Path], None], is_verified: 
 
 
 @pytest.mark.parametrize("harm", [flip_a_byte, flip_a_byte_and_keep_the_time, zero_it])
-def test_the_proof_sees_what_is_overwritten(harm: Callable[[Path], None]) -> None:
+def test_verification_finds_an_overwritten_archive(harm: Callable[[Path], None]) -> None:
     make_dataset()
     one = make_ready()
     path = archive_file(one.archive_path)
@@ -116,7 +118,7 @@ def test_the_proof_sees_what_is_overwritten(harm: Callable[[Path], None]) -> Non
 
 
 @pytest.mark.parametrize("harm", [flip_a_byte, zero_it])
-def test_what_is_overwritten_after_its_proof_is_verified_again(
+def test_an_archive_overwritten_after_verification_is_verified_again(
     harm: Callable[[Path], None],
 ) -> None:
     """Whoever writes to it changes its time, which the sweep looks at."""
@@ -132,7 +134,7 @@ def test_what_is_overwritten_after_its_proof_is_verified_again(
     assert_built_again(content, collection)
 
 
-def test_a_disk_of_archives_that_is_gone_fails_all_and_loses_nothing() -> None:
+def test_losing_all_archives_fails_the_collections_and_they_can_be_rebuilt() -> None:
     make_dataset()
     one, two = make_ready(), make_ready(title="Another title")
     content = archive_file(one.archive_path).read_bytes()
@@ -144,7 +146,7 @@ def test_a_disk_of_archives_that_is_gone_fails_all_and_loses_nothing() -> None:
 
 
 # --- Between import and build: what size and time cannot tell ---
-def test_a_file_that_was_forged_is_found_by_the_proof_and_named() -> None:
+def test_verification_names_a_file_replaced_between_import_and_build() -> None:
     make_dataset(files=3)
     sound = image_file(1).read_bytes()
     overwrite_in_place(image_file(1), sound[:-1] + b"!")
@@ -164,7 +166,7 @@ def test_a_file_that_was_forged_is_found_by_the_proof_and_named() -> None:
 @pytest.mark.parametrize(
     "target", ["a file of the dataset", "a file elsewhere", "itself", "nothing"]
 )
-def test_a_file_that_became_a_link_is_named(target: str, tmp_path: Path) -> None:
+def test_a_file_replaced_by_a_link_is_named(target: str, tmp_path: Path) -> None:
     make_dataset(files=3)
     file = image_file(1)
     copy = tmp_path / "copy.png"
@@ -185,7 +187,7 @@ def test_a_file_that_became_a_link_is_named(target: str, tmp_path: Path) -> None
     assert_page_says(collection, "Download ZIP")
 
 
-def test_a_file_that_moved_inside_its_dataset_behind_a_link_is_still_the_file() -> None:
+def test_a_link_inside_the_dataset_is_followed() -> None:
     make_dataset(files=3)
     file = image_file(1)
     moved = file.with_name("moved.png")

@@ -56,7 +56,7 @@ def run_elsewhere(code: str, *, clock: timedelta) -> str:
 
 
 @pytest.mark.parametrize("clock", [HOUR, -HOUR], ids=["ahead", "behind"])
-def test_a_sweep_by_another_clock_leaves_a_build_alone(
+def test_a_sweep_with_another_clock_does_not_disturb_a_build(
     celery_worker_process: WorkerProcess, clock: timedelta
 ) -> None:
     make_many_files(files=50)
@@ -77,7 +77,7 @@ def test_a_sweep_by_another_clock_leaves_a_build_alone(
 
 
 @pytest.mark.parametrize("clock", [HOUR, -HOUR], ids=["ahead", "behind"])
-def test_a_worker_with_another_clock_builds_like_any_other(
+def test_a_worker_with_another_clock_builds_as_usual(
     celery_worker_process: WorkerProcess, clock: timedelta
 ) -> None:
     """And what it writes keeps nobody waiting: leases are written by the database's clock."""
@@ -106,7 +106,7 @@ def shift(collection: Collection, by: timedelta) -> None:
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
-def test_a_queued_collection_is_told_of_again_after_a_jump(by: timedelta) -> None:
+def test_a_queued_build_is_enqueued_again_after_a_clock_jump(by: timedelta) -> None:
     make_dataset()
     collection = make_collection("")
     shift(collection, by)
@@ -119,7 +119,7 @@ def test_a_queued_collection_is_told_of_again_after_a_jump(by: timedelta) -> Non
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
-def test_a_lease_of_another_time_is_nobodys(by: timedelta) -> None:
+def test_a_lease_in_the_far_future_does_not_count(by: timedelta) -> None:
     """Its worker has died, and would else have been believed alive for an hour."""
     make_dataset()
     collection = make_collection("")
@@ -134,7 +134,7 @@ def test_a_lease_of_another_time_is_nobodys(by: timedelta) -> None:
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
-def test_a_build_that_lives_through_a_jump_ends_well(by: timedelta) -> None:
+def test_a_build_survives_a_clock_jump(by: timedelta) -> None:
     make_dataset()
     collection = make_collection("")
     claim = claim_build(collection_id=collection.pk)
@@ -149,7 +149,7 @@ def test_a_build_that_lives_through_a_jump_ends_well(by: timedelta) -> None:
     assert_nothing_is_left_over()
 
 
-def test_a_clock_that_went_ahead_expires_early_and_loses_nothing() -> None:
+def test_after_a_clock_jump_archives_expire_early_and_can_be_rebuilt() -> None:
     make_dataset()
     collection = make_collection("")
     build_collection(collection_id=collection.pk)
@@ -170,7 +170,7 @@ def collection_file(collection: Collection) -> tuple[str, bytes]:
     return collection.archive_path, archive_file(collection.archive_path).read_bytes()
 
 
-def test_an_archive_of_a_clock_that_was_a_year_ahead_can_be_removed() -> None:
+def test_an_archive_built_with_a_clock_a_year_ahead_can_be_removed() -> None:
     """The page tells until when it is kept, and its owner need not wait for that."""
     make_dataset()
     collection = make_collection("")

@@ -32,7 +32,7 @@ def assert_worker_gave_up(worker: WorkerProcess, log: LogSince) -> None:
 
 
 @pytest.mark.parametrize("delete", [delete_only_it, *OWNER_GOES])
-def test_deleted_while_a_worker_has_just_begun_to_write(
+def test_a_collection_is_deleted_when_its_build_has_just_begun(
     celery_worker_process: WorkerProcess, delete: Callable[[Collection], None]
 ) -> None:
     collection, log = make_pending(), LogSince(celery_worker_process)
@@ -43,7 +43,7 @@ def test_deleted_while_a_worker_has_just_begun_to_write(
 
 @pytest.mark.parametrize("delete", [delete_only_it, delete_plainly])
 @pytest.mark.parametrize("has_bad_file", [False, True])
-def test_deleted_while_a_worker_writes_the_images(
+def test_a_collection_is_deleted_while_a_worker_writes_its_images(
     celery_worker_process: WorkerProcess,
     delete: Callable[[Collection], None],
     has_bad_file: bool,

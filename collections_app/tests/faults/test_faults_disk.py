@@ -38,7 +38,7 @@ def file_size_limit(pid: int, size: int) -> Iterator[None]:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_file_that_cannot_grow_in_the_middle_of_a_build(worker: WorkerProcess) -> None:
+def test_a_build_that_reaches_the_file_size_limit_fails(worker: WorkerProcess) -> None:
     # Its log is among the files of the worker.
     limit = worker.log_path.stat().st_size + 100_000
     make_many_files(files=FILES, size=2 * limit // FILES)
@@ -80,7 +80,7 @@ def fill_disk(folder: Path, *, but: int) -> Path:
     return filler
 
 
-def test_a_disk_that_others_fill_in_the_middle_of_a_build(
+def test_a_disk_that_fills_up_during_a_build_fails_it(
     worker: WorkerProcess, small_disk: Path
 ) -> None:
     worker.restart(ARCHIVE_RESERVE_BYTES="0")
@@ -96,7 +96,9 @@ def test_a_disk_that_others_fill_in_the_middle_of_a_build(
     assert_ready_after(collection, attempts=1)
 
 
-def test_a_disk_that_is_full_before_the_build(worker: WorkerProcess, small_disk: Path) -> None:
+def test_a_full_disk_fails_the_build_before_it_begins(
+    worker: WorkerProcess, small_disk: Path
+) -> None:
     """It says how much is missing, and does not even begin."""
     worker.restart(ARCHIVE_RESERVE_BYTES="0")
     collection = make_pending()

@@ -37,7 +37,7 @@ def make_ready(**values: object) -> Collection:
 
 
 @pytest.mark.parametrize("delete", [delete_only_it, *OWNER_GOES])
-def test_deleted_while_it_is_ready(
+def test_a_ready_collection_is_deleted(
     delete: Callable[[Collection], None], settings: LazySettings
 ) -> None:
     """What goes by a way that knows nothing of archives leaves a file, which the sweep removes."""
@@ -53,7 +53,7 @@ def test_deleted_while_it_is_ready(
     assert_page_says(other, "Download ZIP")
 
 
-def test_deleted_while_its_archive_is_verified() -> None:
+def test_a_collection_is_deleted_during_its_verification() -> None:
     make_dataset()
     collection = make_ready()
     delete_only_it(collection)
@@ -62,7 +62,7 @@ def test_deleted_while_its_archive_is_verified() -> None:
 
 
 # --- The dataset goes ---
-def test_a_dataset_that_is_deactivated_takes_no_collection_along() -> None:
+def test_deactivating_a_dataset_keeps_its_collections() -> None:
     make_dataset()
     ready, pending = make_ready(), make_collection("sex=F", title="Pending")
     before = read_archive(ready)
@@ -83,7 +83,7 @@ def test_a_dataset_that_is_deactivated_takes_no_collection_along() -> None:
 
 
 @pytest.mark.parametrize("state", ["ready", "pending", "expired"])
-def test_a_dataset_that_a_collection_holds_cannot_be_deleted(state: str) -> None:
+def test_a_dataset_with_images_in_a_collection_cannot_be_deleted(state: str) -> None:
     dataset = make_dataset()
     collection = make_ready() if state != "pending" else make_collection("")
     if state == "expired":
@@ -104,7 +104,7 @@ def test_a_dataset_that_a_collection_holds_cannot_be_deleted(state: str) -> None
     assert len(read_archive(collection)) == 10
 
 
-def test_a_dataset_whose_files_are_deleted_is_named_file_by_file() -> None:
+def test_deleted_files_of_a_dataset_are_all_named() -> None:
     """The catalog keeps the images, and the page tells that they are gone here."""
     make_dataset(files=3)
     collection = make_ready()

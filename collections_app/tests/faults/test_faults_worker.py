@@ -64,7 +64,7 @@ def kill_the_hand(worker: WorkerProcess) -> None:
 
 
 @pytest.mark.parametrize("kill", [kill_all, kill_the_head, kill_the_hand])
-def test_kill_9_in_the_middle_of_a_build(
+def test_a_build_survives_kill_9_of_its_worker(
     worker: WorkerProcess, kill: Callable[[WorkerProcess], None]
 ) -> None:
     collection = make_pending()
@@ -85,7 +85,7 @@ def test_kill_9_in_the_middle_of_a_build(
     assert_ready_after(collection, attempts=2)
 
 
-def test_a_build_that_kills_every_worker_is_given_up_and_can_be_tried_again(
+def test_a_build_that_kills_every_worker_fails_and_can_be_retried(
     worker: WorkerProcess,
 ) -> None:
     collection = make_pending()
@@ -117,7 +117,7 @@ def second_worker(worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProce
     second.kill()
 
 
-def test_two_workers_that_are_given_the_same_task(
+def test_two_workers_with_the_same_task_build_once(
     worker: WorkerProcess, second_worker: WorkerProcess
 ) -> None:
     collection = make_pending()
@@ -137,7 +137,7 @@ def test_two_workers_that_are_given_the_same_task(
     assert len(files_in_archive_root()) == 1
 
 
-def test_a_task_that_is_delivered_again_and_again_builds_once(worker: WorkerProcess) -> None:
+def test_a_task_delivered_many_times_builds_once(worker: WorkerProcess) -> None:
     collection, log = make_pending(), LogSince(worker)
     for _ in range(3):
         enqueue_build(collection.pk)
@@ -150,7 +150,9 @@ def test_a_task_that_is_delivered_again_and_again_builds_once(worker: WorkerProc
     assert_ready_after(collection, attempts=1)
 
 
-def test_a_task_that_is_never_delivered(worker: WorkerProcess, settings: LazySettings) -> None:
+def test_a_build_whose_task_is_never_delivered_is_enqueued_by_the_sweep(
+    worker: WorkerProcess, settings: LazySettings
+) -> None:
     collection = make_pending()
     assert sweep_collections()["enqueued"] == 0, "its news may still be on their way"
     settings.BUILD_LEASE_SECONDS = 0.001
@@ -161,7 +163,7 @@ def test_a_task_that_is_never_delivered(worker: WorkerProcess, settings: LazySet
 
 
 # --- The owner changes his mind ---
-def test_a_build_that_is_cancelled_while_a_worker_writes_it(worker: WorkerProcess) -> None:
+def test_a_running_build_is_cancelled(worker: WorkerProcess) -> None:
     collection, log = make_pending(), LogSince(worker)
     with held_build(collection) as hold:
         cancel_build(collection=collection)
@@ -176,7 +178,7 @@ def test_a_build_that_is_cancelled_while_a_worker_writes_it(worker: WorkerProces
     assert_ready_after(collection, attempts=1)
 
 
-def test_a_build_that_is_cancelled_and_begun_again_before_its_worker_knows(
+def test_a_build_is_cancelled_and_retried_before_its_worker_notices(
     worker: WorkerProcess,
 ) -> None:
     collection, log = make_pending(), LogSince(worker)
@@ -212,7 +214,7 @@ def replace_by_a_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [remove, truncate, replace_by_same_size, replace_by_a_link])
-def test_a_file_that_changes_while_a_worker_writes_the_images(
+def test_a_file_changed_during_the_build_is_named(
     worker: WorkerProcess, harm: Callable[[Path], None]
 ) -> None:
     collection = make_pending()

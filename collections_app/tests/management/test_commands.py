@@ -78,7 +78,7 @@ def sha256(path: Path) -> str:
 
 # --- build_collection ---
 @pytest.mark.django_db(transaction=True)
-def test_the_command_as_a_process(tmp_path: Path) -> None:
+def test_the_command_builds_verifies_and_copies(tmp_path: Path) -> None:
     make_dataset(files=5, remote=2)
     UserFactory(username="rosa")
     output = tmp_path / "rays.zip"
@@ -102,20 +102,20 @@ def test_the_command_as_a_process(tmp_path: Path) -> None:
         "https://medagg.example/images/?sex=F&sort=id#top",
     ],
 )
-def test_a_query_may_be_given_as_a_whole_address(query: str) -> None:
+def test_a_query_may_be_a_whole_url(query: str) -> None:
     make_dataset(files=4)
     build(query)
     assert Collection.objects.get().filter_snapshot == {"sex": ["F"]}
 
 
 @pytest.mark.parametrize(("query", "title"), [("", "All images"), ("q=rays&sex=F", "rays, Female")])
-def test_a_title_is_made_of_the_filters(query: str, title: str) -> None:
+def test_the_default_title_is_made_of_the_filters(query: str, title: str) -> None:
     make_dataset(files=4)
     build(query)
     assert Collection.objects.get().title == title
 
 
-def test_without_an_output_the_page_is_named() -> None:
+def test_without_an_output_the_command_names_the_page() -> None:
     make_dataset(files=1)
     said = build("", title="  Mine,   all mine ")
     collection = Collection.objects.get()
@@ -124,7 +124,7 @@ def test_without_an_output_the_page_is_named() -> None:
     assert "Archive:" not in said
 
 
-def test_the_output_is_a_copy_that_shares_nothing_with_the_servers_file(tmp_path: Path) -> None:
+def test_the_output_is_a_copy_and_not_a_link(tmp_path: Path) -> None:
     make_dataset(files=2)
     build("", output=tmp_path / "a.zip")
     with (tmp_path / "a.zip").open("r+b") as file:
@@ -161,7 +161,7 @@ def test_what_cannot_be_built_is_refused_with_one_line(
     assert files_in_archive_root() == []
 
 
-def test_limits_are_told(settings: LazySettings) -> None:
+def test_the_command_reports_limits(settings: LazySettings) -> None:
     make_dataset(files=3)
     UserFactory(username="rosa")
     settings.COLLECTION_MAX_IMAGES = 2
@@ -197,7 +197,7 @@ def test_bad_files_are_listed_and_can_be_excluded(tmp_path: Path) -> None:
         assert any(name.endswith("/missing.csv") for name in archive.namelist())
 
 
-def test_bad_files_that_only_the_proof_finds_can_be_excluded_too(tmp_path: Path) -> None:
+def test_bad_files_that_only_verification_finds_can_be_excluded_too(tmp_path: Path) -> None:
     make_dataset(files=4)
     times = image_file(2).stat()
     image_file(2).write_bytes(image_file(2).read_bytes()[::-1])
@@ -210,7 +210,7 @@ def test_bad_files_that_only_the_proof_finds_can_be_excluded_too(tmp_path: Path)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_build_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_stopped_command_leaves_no_file(number: signal.Signals, tmp_path: Path) -> None:
     make_dataset(files=3)
     UserFactory(username="rosa")
     # Copying so much takes a while on any machine.
@@ -245,7 +245,7 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") 
         time.sleep(0.02)
 
 
-def test_a_full_disk_at_the_output_leaves_nothing_there(tmp_path: Path) -> None:
+def test_a_full_disk_of_the_output_leaves_no_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(1 << 20))
     (tmp_path / "out").mkdir()
@@ -261,7 +261,7 @@ def test_a_full_disk_at_the_output_leaves_nothing_there(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_copy_across_file_systems_is_whole(tmp_path: Path) -> None:
+def test_a_copy_to_another_file_system_is_complete(tmp_path: Path) -> None:
     elsewhere = Path("/dev/shm")  # noqa: S108 - another file system, where there is one
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
@@ -277,7 +277,7 @@ def test_a_copy_across_file_systems_is_whole(tmp_path: Path) -> None:
         target.unlink(missing_ok=True)
 
 
-def test_a_folder_without_permission_is_known_before_the_build(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused_before_the_build(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     tmp_path.chmod(0o500)

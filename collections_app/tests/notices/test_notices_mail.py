@@ -97,7 +97,7 @@ def failed(owner: Any, **values: Any) -> Collection:
     return as_failed(collection, mail_is_due=True, **values)
 
 
-def test_the_owner_of_a_ready_collection_is_told_what_and_where(
+def test_the_mail_of_a_ready_collection_has_its_facts_and_link(
     owner: Any, mailbox: Mailbox, settings: LazySettings
 ) -> None:
     settings.DEFAULT_FROM_EMAIL = "medagg@example.org"
@@ -120,7 +120,9 @@ def test_the_owner_of_a_ready_collection_is_told_what_and_where(
         assert fact in text, text
 
 
-def test_of_a_failed_one_the_reason_and_what_can_be_done(owner: Any, mailbox: Mailbox) -> None:
+def test_the_mail_of_a_failed_collection_has_the_reason_and_what_to_do(
+    owner: Any, mailbox: Mailbox
+) -> None:
     collection = failed(owner, error_message="3 files aren't as the catalog says.")
     send_mail_once(collection_id=collection.pk)
     mail, text = mailbox.read()
@@ -130,7 +132,7 @@ def test_of_a_failed_one_the_reason_and_what_can_be_done(owner: Any, mailbox: Ma
     assert f"https://medagg.example.org/collections/{collection.uuid}/" in text
 
 
-def test_it_is_sent_once_however_often_it_is_asked(owner: Any, mailbox: Mailbox) -> None:
+def test_a_mail_is_sent_once(owner: Any, mailbox: Mailbox) -> None:
     collection = ready(owner)
     for _ in range(3):
         send_mail_once(collection_id=collection.pk)
@@ -140,7 +142,7 @@ def test_it_is_sent_once_however_often_it_is_asked(owner: Any, mailbox: Mailbox)
 
 
 @pytest.mark.parametrize("title", ["two\nlines", "two\r\nBcc: all@example.org", "two\tlines"])
-def test_a_title_makes_no_header(owner: Any, mailbox: Mailbox, title: str) -> None:
+def test_a_title_cannot_add_a_header(owner: Any, mailbox: Mailbox, title: str) -> None:
     collection = change(ready(owner), title=title)
     send_mail_once(collection_id=collection.pk)
     mail, _ = mailbox.read()
@@ -149,7 +151,7 @@ def test_a_title_makes_no_header(owner: Any, mailbox: Mailbox, title: str) -> No
     assert mail["Subject"] == f"“{' '.join(title.split())}” is ready"
 
 
-def test_a_server_that_refuses_is_asked_again_later(
+def test_a_temporary_refusal_is_tried_again_later(
     owner: Any, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = ready(owner)
@@ -163,9 +165,7 @@ def test_a_server_that_refuses_is_asked_again_later(
     mailbox.read()
 
 
-def test_an_address_that_is_refused_for_good_is_not_tried_again(
-    owner: Any, mailbox: Mailbox
-) -> None:
+def test_a_permanently_refused_address_is_not_tried_again(owner: Any, mailbox: Mailbox) -> None:
     collection = ready(owner)
     mailbox.answer_to_address = "450 the mailbox is busy"
     send_due_mails()
@@ -175,7 +175,7 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(
     assert not due(collection)
 
 
-def test_a_server_that_does_not_answer_is_not_asked_for_each_mail(
+def test_a_server_that_does_not_answer_is_tried_once_for_all_mails(
     owner: Any, mailbox: Mailbox, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that drops packets: each try lasts as long as it is waited for."""
@@ -192,7 +192,7 @@ def test_a_server_that_does_not_answer_is_not_asked_for_each_mail(
     assert all(due(collection) for collection in collections)
 
 
-def test_a_time_limit_in_the_middle_loses_no_mail(
+def test_a_time_limit_while_sending_loses_no_mail(
     owner: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = ready(owner)
@@ -209,7 +209,7 @@ def test_a_time_limit_in_the_middle_loses_no_mail(
     mailbox.read()
 
 
-def test_a_server_that_is_not_there_is_asked_again_later(
+def test_an_unreachable_server_is_tried_again_later(
     owner: Any, mailbox: Mailbox, settings: LazySettings
 ) -> None:
     collection = ready(owner)
@@ -222,7 +222,7 @@ def test_a_server_that_is_not_there_is_asked_again_later(
 
 
 @pytest.mark.parametrize("address", ["odd\nBcc: all@example.org", "odd\r\n@example.org"])
-def test_an_address_that_is_none_keeps_nobody_else_waiting(
+def test_an_invalid_address_does_not_stop_other_mails(
     owner: Any, mailbox: Mailbox, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = ready(UserFactory(username="odd", email=address))
@@ -234,7 +234,7 @@ def test_an_address_that_is_none_keeps_nobody_else_waiting(
     assert "the mail cannot be written" in caplog.text
 
 
-def test_after_a_day_it_is_given_up(
+def test_a_mail_is_given_up_after_a_day(
     owner: Any, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = ready(owner, finished_at=timezone.now() - timedelta(hours=25))
@@ -245,7 +245,7 @@ def test_after_a_day_it_is_given_up(
 
 
 @pytest.mark.parametrize("values", [{"is_active": False}, {"email": ""}])
-def test_nobody_is_written_to_who_cannot_read_it(
+def test_inactive_users_and_those_without_address_get_no_mail(
     owner: Any, mailbox: Mailbox, values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = ready(owner)
@@ -256,15 +256,13 @@ def test_nobody_is_written_to_who_cannot_read_it(
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-def test_who_cancels_gets_no_mail(owner: Any, mailbox: Mailbox) -> None:
+def test_a_build_cancelled_by_its_owner_sends_no_mail(owner: Any, mailbox: Mailbox) -> None:
     failed(owner, error_message=services.CANCELLED, reason=Reason.CANCELLED)
     send_due_mails()
     assert mailbox.mails == []
 
 
-def test_nothing_is_sent_while_it_is_built_again_or_when_it_is_gone(
-    owner: Any, mailbox: Mailbox
-) -> None:
+def test_pending_and_deleted_collections_send_no_mail(owner: Any, mailbox: Mailbox) -> None:
     collection = make_collection("", user=owner, wants_mail=True)
     change(collection, mail_is_due=True)
     assert find_due_mails() == []
@@ -275,7 +273,7 @@ def test_nothing_is_sent_while_it_is_built_again_or_when_it_is_gone(
 
 
 # --- Asking for it ---
-def test_it_is_offered_only_where_it_can_be_kept(
+def test_mail_is_offered_only_if_it_can_be_sent(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:
     settings.EMAIL_IS_CONFIGURED = True
@@ -298,7 +296,7 @@ def test_it_is_offered_only_where_it_can_be_kept(
         (False, {"wants_mail": "on"}, False),
     ],
 )
-def test_the_tick_is_kept_with_the_collection(
+def test_the_wish_for_mail_is_stored_with_the_collection(
     client: Client, owner: Any, settings: LazySettings,
     is_configured: bool, sent: dict[str, str], wants: bool,
 ) -> None:  # fmt: skip

@@ -42,7 +42,7 @@ def news(client: Client, path: str = "/datasets/") -> list[str]:
     return [re.sub(r"<[^>]*>", "", text) for text in texts]
 
 
-def test_what_became_ready_is_told_once_on_the_next_page(client: Client, owner: Any) -> None:
+def test_a_ready_collection_is_notified_once_on_the_next_page(client: Client, owner: Any) -> None:
     collection = build(client)
     assert news(client) == []
     as_ready(collection)
@@ -52,13 +52,13 @@ def test_what_became_ready_is_told_once_on_the_next_page(client: Client, owner: 
     assert news(client) == []
 
 
-def test_what_failed_is_told_with_a_way_on(client: Client, owner: Any) -> None:
+def test_a_failed_collection_is_notified_with_a_link(client: Client, owner: Any) -> None:
     as_failed(build(client, title="<b>Bones</b>"))
     (text,) = news(client)
     assert text == "“&lt;b&gt;Bones&lt;/b&gt;” could not be built. See why, and what can be done"
 
 
-def test_several_are_told_together(client: Client, owner: Any) -> None:
+def test_several_notices_are_shown_together(client: Client, owner: Any) -> None:
     made = [build(client, title=f"Number {number}") for number in range(5)]
     now = timezone.now()
     for number, collection in enumerate(made):
@@ -69,7 +69,7 @@ def test_several_are_told_together(client: Client, owner: Any) -> None:
     assert news(client) == []
 
 
-def test_who_has_watched_is_not_told_again_but_of_the_others(client: Client, owner: Any) -> None:
+def test_a_build_that_the_owner_watched_gives_no_notice(client: Client, owner: Any) -> None:
     watched, early, late = (build(client, title=title) for title in ("Watched", "Early", "Late"))
     now = timezone.now()
     as_ready(early, finished_at=now)
@@ -80,13 +80,13 @@ def test_who_has_watched_is_not_told_again_but_of_the_others(client: Client, own
     assert [text.split("”")[0] for text in told] == ["“Late", "“Early"]
 
 
-def test_the_collections_own_page_tells_it_by_itself(client: Client, owner: Any) -> None:
+def test_the_collections_own_page_shows_no_notice_of_itself(client: Client, owner: Any) -> None:
     collection = as_ready(build(client))
     assert news(client, f"/collections/{collection.uuid}/") == []
     assert news(client) == []
 
 
-def test_a_part_of_a_page_tells_nothing_and_takes_nothing_away(client: Client, owner: Any) -> None:
+def test_a_page_fragment_shows_and_uses_up_no_notice(client: Client, owner: Any) -> None:
     one, two = build(client), build(client)
     as_ready(one)
     part = client.get(f"/collections/{two.uuid}/status/")
@@ -94,7 +94,7 @@ def test_a_part_of_a_page_tells_nothing_and_takes_nothing_away(client: Client, o
     assert len(news(client)) == 1
 
 
-def test_built_again_it_is_told_again(client: Client, owner: Any) -> None:
+def test_a_rebuild_gives_a_new_notice(client: Client, owner: Any) -> None:
     collection = as_failed(build(client))
     assert len(news(client)) == 1
     client.post(f"/collections/{collection.uuid}/retry/")
@@ -105,30 +105,28 @@ def test_built_again_it_is_told_again(client: Client, owner: Any) -> None:
 
 
 @pytest.mark.parametrize("tail", ["retry/", "rebuild/", "build-without/"])
-def test_every_way_to_a_build_expects_news(client: Client, owner: Any, tail: str) -> None:
+def test_every_action_that_builds_expects_notices(client: Client, owner: Any, tail: str) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=1)
     client.post(f"/collections/{collection.uuid}/{tail}", {"expected": "1"}, follow=True)
     as_ready(collection, error_message="")
     assert len(news(client)) == 1
 
 
-def test_who_cancels_is_not_told(client: Client, owner: Any) -> None:
+def test_a_build_cancelled_by_its_owner_gives_no_notice(client: Client, owner: Any) -> None:
     collection = build(client)
     client.post(f"/collections/{collection.uuid}/cancel/", follow=True)
     assert news(client) == []
     assert Collection.objects.get().error_message == services.CANCELLED
 
 
-def test_whom_the_operator_cancels_is_told_why(client: Client, owner: Any) -> None:
+def test_a_build_cancelled_by_the_operator_gives_a_notice(client: Client, owner: Any) -> None:
     collection = build(client)
     services.cancel_build(collection=collection, by_owner=False)
     (text,) = news(client)
     assert "“My rays” could not be built." in text
 
 
-def test_an_archive_that_proves_bad_is_told_even_after_it_was_ready(
-    client: Client, owner: Any
-) -> None:
+def test_a_failed_verification_gives_a_notice_after_ready(client: Client, owner: Any) -> None:
     collection = as_ready(build(client), verified_at=None)
     assert len(news(client)) == 1
     as_failed(
@@ -152,7 +150,7 @@ UNSEEN: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", UNSEEN)
-def test_what_nobody_sees_takes_no_news_away(client: Client, owner: Any, name: str) -> None:
+def test_requests_that_nobody_sees_use_up_no_notice(client: Client, owner: Any, name: str) -> None:
     method, path, headers = UNSEEN[name]
     as_ready(build(client))
     response = client.generic(method, path, headers=headers)
@@ -161,7 +159,7 @@ def test_what_nobody_sees_takes_no_news_away(client: Client, owner: Any, name: s
     assert len(news(client)) == 1
 
 
-def test_a_download_that_is_refused_takes_no_news_away(client: Client, owner: Any) -> None:
+def test_a_refused_download_uses_up_no_notice(client: Client, owner: Any) -> None:
     one, two = build(client), build(client)
     as_ready(one)
     response = client.get(f"/collections/{two.uuid}/download/")
@@ -170,7 +168,7 @@ def test_a_download_that_is_refused_takes_no_news_away(client: Client, owner: An
     assert len(news(client)) == 1
 
 
-def test_a_form_from_another_session_takes_no_news_away(owner: Any) -> None:
+def test_a_refused_form_uses_up_no_notice(owner: Any) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
     collection = make_collection("", user=owner)
@@ -181,14 +179,14 @@ def test_a_form_from_another_session_takes_no_news_away(owner: Any) -> None:
     assert len(news(browser)) == 1
 
 
-def test_a_browser_that_names_a_page_as_its_target_is_told(client: Client, owner: Any) -> None:
+def test_a_navigation_request_shows_notices(client: Client, owner: Any) -> None:
     as_ready(build(client))
     html = client.get("/datasets/", headers={"Sec-Fetch-Dest": "document"}).content.decode()
     assert "“My rays” is ready." in html
 
 
 @pytest.mark.parametrize("end", [as_ready, as_failed])
-def test_another_session_that_has_read_the_promise_is_told_too(
+def test_another_session_that_opened_the_pending_page_gets_the_notice_too(
     client: Client, owner: Any, end: Any
 ) -> None:
     collection = build(client)
@@ -205,19 +203,19 @@ def test_another_session_that_has_read_the_promise_is_told_too(
     assert news(tablet) == [], "nothing was promised there"
 
 
-def test_looking_at_what_has_ended_promises_nothing(client: Client, owner: Any) -> None:
+def test_opening_a_finished_collection_expects_no_notice(client: Client, owner: Any) -> None:
     collection = as_ready(make_collection("", user=owner))
     client.get(collection.get_absolute_url())
     assert SINCE_KEY not in client.session
 
 
-def test_nobody_is_told_of_anothers(client: Client, owner: Any) -> None:
+def test_notices_are_for_the_owner_only(client: Client, owner: Any) -> None:
     build(client)
     as_ready(make_collection("", user=UserFactory(), title="Secret"))
     assert news(client) == []
 
 
-def test_what_ended_before_is_no_news(client: Client, owner: Any) -> None:
+def test_builds_that_ended_before_give_no_notice(client: Client, owner: Any) -> None:
     as_ready(make_collection("", user=owner, title="Old"))
     build(client)
     assert news(client) == []
@@ -229,7 +227,7 @@ def questions(client: Client) -> list[str]:
     return [q["sql"] for q in queries if "collections_app_collection" in q["sql"]]
 
 
-def test_nobody_who_waits_for_nothing_costs_a_query(client: Client, owner: Any) -> None:
+def test_without_expected_notices_no_page_needs_a_query(client: Client, owner: Any) -> None:
     assert questions(Client()) == []
     assert questions(client) == []
     collection = build(client)
@@ -239,7 +237,7 @@ def test_nobody_who_waits_for_nothing_costs_a_query(client: Client, owner: Any) 
     assert questions(client) == [], "nothing is to come any more"
 
 
-def test_signing_out_ends_it(client: Client, owner: Any) -> None:
+def test_signing_out_ends_notices(client: Client, owner: Any) -> None:
     collection = build(client)
     client.post("/accounts/logout/")
     as_ready(collection)

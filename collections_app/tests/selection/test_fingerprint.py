@@ -32,14 +32,14 @@ def names_of(collection: Collection) -> list[str]:
     return list(collection.items.order_by("position").values_list("file_name", flat=True))
 
 
-def test_files_have_the_paths_of_the_catalog_as_names_and_others_have_none() -> None:
+def test_names_are_the_catalogs_paths_and_empty_without_a_file() -> None:
     make_dataset(files=2, remote=1)
     collection = make_collection("")
     assert names_of(collection) == ["images/rays/deep/000.png", "images/rays/deep/001.png", ""]
     assert len(collection.items_sha256) == 64
 
 
-def test_names_that_another_system_cannot_hold_are_made_safe_and_unique() -> None:
+def test_unsafe_names_are_made_safe_and_unique() -> None:
     dataset = make_dataset(files=1)
     paths = ["a/x.png", "a/X.png", "con.png", "b" * 200 + ".png", "ü\u0308.png", "a b/c,d.png",
              "É/x.png", "é/x.png", "straße.png", "strasse.png"]  # fmt: skip
@@ -64,7 +64,7 @@ def test_names_that_another_system_cannot_hold_are_made_safe_and_unique() -> Non
     assert collection.archive_sha256, collection.error_message
 
 
-def test_an_item_that_differs_shows_in_the_digest() -> None:
+def test_every_field_of_an_item_changes_the_digest() -> None:
     make_dataset(files=2)
     digests = {make_collection("", title=f"T{n}").items_sha256 for n in range(2)}
     assert len(digests) == 1, "the name is not the items'"
@@ -75,7 +75,7 @@ def test_an_item_that_differs_shows_in_the_digest() -> None:
     assert len(digests) == 3
 
 
-def test_the_fingerprint_follows_from_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_part_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     make_dataset(files=2)
     collection = make_collection("sex=F")
     seen = {compute_fingerprint(collection)}
@@ -102,7 +102,7 @@ def test_the_fingerprint_follows_from_every_part(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_error_of_the_database_is_one_of_django(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_errors_are_wrapped_by_django(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="division by zero"):
         copy_lines("SELECT 1 / 0")
     make_dataset(files=2)
@@ -111,7 +111,7 @@ def test_an_error_of_the_database_is_one_of_django(monkeypatch: pytest.MonkeyPat
         make_collection("")
 
 
-def test_counts_that_are_wrong_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_counts_refuse_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
     make_dataset(files=3)
     ImageProfile.objects.filter(sex="F").update(num_images=9)
     Dataset.objects.update(version=0)
@@ -120,7 +120,7 @@ def test_counts_that_are_wrong_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -
     assert not Collection.objects.exists()
 
 
-def test_rows_are_digested_as_they_come_however_many_at_once() -> None:
+def test_the_digest_does_not_depend_on_the_chunks_of_rows() -> None:
     """Read again from the table they come in thousands."""
     one, many = ItemRows(), ItemRows()
     line = b"images/a.png\t" + b"0" * 64 + b"\t7\t{}\n"
@@ -139,7 +139,7 @@ def test_rows_are_digested_as_they_come_however_many_at_once() -> None:
     assert many.count == 602_000
 
 
-def test_nothing_of_time_user_or_key_is_in_the_fingerprint() -> None:
+def test_the_fingerprint_does_not_depend_on_time_user_or_key() -> None:
     make_dataset(files=2)
     first, second = make_collection("sex=F"), make_collection("sex=F")
     assert first.pk != second.pk
@@ -156,7 +156,7 @@ def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.Mo
     assert read_archive(build(whole)) == content
 
 
-def test_collections_of_an_earlier_version_are_settled_by_their_next_build() -> None:
+def test_collections_of_an_earlier_version_are_finalized_by_their_next_build() -> None:
     """Their items have labels as lists and neither names nor a digest."""
     migration = importlib.import_module("collections_app.migrations.0002_shared_archives")
     dataset = make_dataset(files=1, remote=1)

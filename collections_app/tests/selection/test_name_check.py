@@ -21,7 +21,7 @@ def must_change(*names: str) -> bool:
 
 
 @given(st.lists(PATH.map("/".join), max_size=12))
-def test_what_passes_is_what_the_careful_rules_leave_alone(paths: list[str]) -> None:
+def test_names_that_pass_stay_unchanged_by_safe_name_and_unique_names(paths: list[str]) -> None:
     names = [f"images/rays/{path}" for path in paths]
     careful = UniqueNames()
     changed = [name for name in names if careful.take(safe_name(name)) != name]
@@ -50,5 +50,5 @@ def test_ordinary_names_pass() -> None:
         ["images/a/" + "x" * 300],
     ],
 )
-def test_names_that_some_system_cannot_hold_do_not_pass(names: list[str]) -> None:
+def test_names_that_are_invalid_on_some_system_do_not_pass(names: list[str]) -> None:
     assert must_change(*names)

@@ -44,7 +44,7 @@ def read(client: Client, path: str) -> str:
     return re.sub(r"\s+", " ", response.content.decode())
 
 
-def test_usage_counts_what_is_there_and_what_is_to_come(owner: Any, settings: LazySettings) -> None:
+def test_usage_counts_ready_archives_and_pending_builds(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_PENDING, settings.COLLECTION_MAX_KEPT_BYTES = 5, 100 * GB
     ready(owner, 12)
     change(make_collection("", user=owner), num_bytes=3 * GB)
@@ -57,7 +57,7 @@ def test_usage_counts_what_is_there_and_what_is_to_come(owner: Any, settings: La
     assert (usage.kept_bytes, usage.max_kept_bytes) == (17 * GB, 100 * GB)
 
 
-def test_who_has_nothing_uses_nothing(owner: Any) -> None:
+def test_a_user_without_collections_has_no_usage(owner: Any) -> None:
     usage = describe_usage(owner)
     assert (usage.num_pending, usage.kept_bytes) == (0, 0)
 
@@ -110,26 +110,30 @@ def test_more_than_the_whole_quota_is_never_possible(owner: Any, settings: LazyS
     assert "Add filters" in sentence
 
 
-def test_where_only_builds_take_the_room_they_are_named(owner: Any, settings: LazySettings) -> None:
+def test_if_only_builds_use_the_quota_cancelling_is_advised(
+    owner: Any, settings: LazySettings
+) -> None:
     settings.COLLECTION_MAX_KEPT_BYTES = 20 * GB
     change(make_collection("", user=owner), num_bytes=19 * GB)
     (sentence,) = explain_quota(user=owner, num_bytes=2 * GB)
     assert "Cancel a build" in sentence
 
 
-def test_a_collection_does_not_stand_in_its_own_way(owner: Any, settings: LazySettings) -> None:
+def test_a_collections_own_archive_does_not_count_for_its_rebuild(
+    owner: Any, settings: LazySettings
+) -> None:
     settings.COLLECTION_MAX_KEPT_BYTES, settings.COLLECTION_MAX_PENDING = 20 * GB, 1
     collection = ready(owner, 15)
     assert explain_quota(user=owner, num_bytes=15 * GB)
     assert explain_quota(user=owner, num_bytes=15 * GB, without=collection) == []
 
 
-def test_both_quotas_are_told_together(owner: Any, settings: LazySettings) -> None:
+def test_both_quotas_are_reported_together(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_PENDING, settings.COLLECTION_MAX_KEPT_BYTES = 0, 1
     assert len(explain_quota(user=owner, num_bytes=2)) == 2
 
 
-def test_the_button_is_shut_before_it_is_pressed(
+def test_the_button_is_disabled_if_a_quota_is_exceeded(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:
     settings.COLLECTION_MAX_PENDING = 1
@@ -152,7 +156,7 @@ def test_staff_have_the_same_quota(client: Client, settings: LazySettings) -> No
     assert "This cannot be built just now" in read(client, "/collections/new/")
 
 
-def test_who_presses_it_all_the_same_is_told(
+def test_posting_the_form_over_quota_is_refused(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:
     settings.COLLECTION_MAX_PENDING = 0
@@ -201,7 +205,7 @@ def test_two_tabs_cannot_both_take_the_last_place(settings: LazySettings) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_others_are_not_held_up_and_the_user_can_still_be_referred_to() -> None:
+def test_locking_a_quota_blocks_no_other_user_and_no_foreign_key() -> None:
     owner, other = UserFactory(username="owner"), UserFactory(username="other")
     make_dataset(files=1)
     with transaction.atomic():

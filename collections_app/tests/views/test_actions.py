@@ -49,7 +49,7 @@ def snapshot(collection: Collection) -> dict[str, Any]:
 # --- Whose it is, and how it is asked for ---
 @pytest.mark.parametrize("state", ["running", "ready", "failed"])
 @pytest.mark.parametrize("tail", [*READ_ONLY, *ASK_FIRST, *POST_ONLY])
-def test_anothers_collection_is_not_there(
+def test_another_users_collection_gives_404(
     client: Client, owner: Any, tail: str, state: str
 ) -> None:
     collection = STATES[state](make_collection("", user=UserFactory(username="somebody-else")))
@@ -68,13 +68,13 @@ def test_anothers_collection_is_not_there(
 
 
 @pytest.mark.parametrize("tail", POST_ONLY)
-def test_what_asks_nothing_is_not_reached_by_a_link(client: Client, owner: Any, tail: str) -> None:
+def test_actions_without_a_question_refuse_get(client: Client, owner: Any, tail: str) -> None:
     collection = make_collection("", user=owner)
     assert client.get(f"/collections/{collection.uuid}/{tail}").status_code == 405
 
 
 @pytest.mark.parametrize("tail", [*ASK_FIRST, *POST_ONLY])
-def test_nothing_is_done_for_a_form_of_another_site(owner: Any, tail: str) -> None:
+def test_forms_of_another_site_are_refused(owner: Any, tail: str) -> None:
     collection = as_ready(make_collection("", user=owner))
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
@@ -85,7 +85,9 @@ def test_nothing_is_done_for_a_form_of_another_site(owner: Any, tail: str) -> No
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("tail", ASK_FIRST)
-def test_a_question_changes_nothing(client: Client, owner: Any, tail: str, state: str) -> None:
+def test_a_confirmation_page_changes_nothing(
+    client: Client, owner: Any, tail: str, state: str
+) -> None:
     collection = STATES[state](make_collection("", user=owner))
     before = snapshot(collection)
     client.get(f"/collections/{collection.uuid}/{tail}")
@@ -104,7 +106,7 @@ def test_a_question_changes_nothing(client: Client, owner: Any, tail: str, state
         ("build-without/", "pending running ready expired cancelled"),
     ],
 )
-def test_an_action_whose_time_has_passed_says_so(
+def test_an_action_that_the_state_no_longer_allows_says_so(
     client: Client, owner: Any, tail: str, states: str
 ) -> None:
     for state in states.split():
@@ -119,7 +121,7 @@ def test_an_action_whose_time_has_passed_says_so(
         collection.delete()
 
 
-def test_what_was_deleted_in_another_tab_is_not_there(client: Client, owner: Any) -> None:
+def test_a_collection_deleted_in_another_tab_gives_404(client: Client, owner: Any) -> None:
     collection = make_collection("", user=owner)
     services.delete_collection(collection=collection)
     for tail in (*ASK_FIRST, *POST_ONLY):
@@ -127,7 +129,7 @@ def test_what_was_deleted_in_another_tab_is_not_there(client: Client, owner: Any
 
 
 # --- Cancel ---
-def test_a_build_is_cancelled_after_a_question_and_can_be_built_later(
+def test_a_build_is_cancelled_after_confirming_and_can_be_built_later(
     client: Client, owner: Any
 ) -> None:
     collection = as_running(make_collection("", user=owner), share=0.5, seconds=600)
@@ -147,7 +149,7 @@ def test_a_build_is_cancelled_after_a_question_and_can_be_built_later(
     assert 'data-status="pending"' in html
 
 
-def test_a_build_that_waits_is_cancelled_too(client: Client, owner: Any) -> None:
+def test_a_queued_build_can_be_cancelled(client: Client, owner: Any) -> None:
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/cancel/"
     assert "gives up its place in the queue" in read(client.get(path))
@@ -157,7 +159,7 @@ def test_a_build_that_waits_is_cancelled_too(client: Client, owner: Any) -> None
 
 
 # --- Build without ---
-def test_leaving_files_out_says_what_that_means_first(client: Client, owner: Any) -> None:
+def test_excluding_files_explains_itself_first(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=1)
     path = f"/collections/{collection.uuid}/build-without/"
     assert path in read(client.get(collection.get_absolute_url()))
@@ -170,7 +172,7 @@ def test_leaving_files_out_says_what_that_means_first(client: Client, owner: Any
 
 
 @pytest.mark.parametrize("sent", [{}, {"expected": "1"}, {"expected": "x"}])
-def test_other_files_than_were_shown_are_not_excluded(
+def test_only_the_files_that_were_shown_are_excluded(
     client: Client, owner: Any, sent: dict[str, str]
 ) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
@@ -215,7 +217,7 @@ def test_deleting_says_what_is_lost(client: Client, owner: Any, state: str, word
     ("tail", "state"),
     [("retry/", "failed"), ("rebuild/", "expired"), ("build-without/", "failed")],
 )
-def test_a_quota_that_is_used_up_is_told_at_every_door(
+def test_every_action_that_builds_reports_a_used_up_quota(
     client: Client, owner: Any, settings: LazySettings, tail: str, state: str
 ) -> None:
     collection = STATES[state](make_collection("", user=owner))

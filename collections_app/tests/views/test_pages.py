@@ -58,7 +58,7 @@ def post_new(client: Client, query: str, **changed: Any) -> Any:
     return client.post("/collections/new/", {**wanted, **changed})
 
 
-def test_before_the_button_stands_what_will_be_frozen(client: Client, owner: Any) -> None:
+def test_the_form_shows_what_will_be_frozen(client: Client, owner: Any) -> None:
     make_dataset(files=3, remote=1)
     html = get(client, "/collections/new/?sex=F")
     assert 'data-total="3"' in html
@@ -66,7 +66,7 @@ def test_before_the_button_stands_what_will_be_frozen(client: Client, owner: Any
         assert fact.lower() in html.lower(), fact
 
 
-def test_the_button_freezes_and_leads_to_the_collection(client: Client, owner: Any) -> None:
+def test_the_button_creates_the_collection_and_opens_its_page(client: Client, owner: Any) -> None:
     make_dataset()
     response = post_new(client, "sex=F&label=nodule", title="  Nodules   of women ")
     collection = Collection.objects.get()
@@ -88,7 +88,7 @@ def test_the_button_freezes_and_leads_to_the_collection(client: Client, owner: A
         ({"filters": "sex=nobody"}, "is not a sex"),
     ],
 )
-def test_a_wrong_form_is_explained_and_freezes_nothing(
+def test_an_invalid_form_is_explained_and_creates_nothing(
     client: Client, owner: Any, changed: dict[str, str], message: str
 ) -> None:
     make_dataset()
@@ -97,7 +97,7 @@ def test_a_wrong_form_is_explained_and_freezes_nothing(
     assert not Collection.objects.exists()
 
 
-def test_a_title_of_any_script_gives_a_folder_name(client: Client, owner: Any) -> None:
+def test_a_title_in_any_script_gives_a_folder_name(client: Client, owner: Any) -> None:
     make_dataset()
     post_new(client, "", title="肺炎 / Lunge ../../x")
     assert Collection.objects.get().slug == "lunge-x"
@@ -136,7 +136,7 @@ def test_a_visitor_who_presses_the_button_is_sent_to_sign_in_and_back(client: Cl
     assert response.headers["Location"] == "/accounts/login/?next=/collections/new/%3Fsex%3DF"
 
 
-def test_the_list_shows_mine_and_only_mine(client: Client, owner: Any) -> None:
+def test_the_list_shows_only_ones_own_collections(client: Client, owner: Any) -> None:
     make_dataset()
     make_collection("sex=F", user=owner, title="Mine")
     make_collection("sex=M", title="Not mine")
@@ -146,7 +146,7 @@ def test_the_list_shows_mine_and_only_mine(client: Client, owner: Any) -> None:
     assert 'data-total="1"' in html
 
 
-def test_an_empty_list_says_how_to_begin(client: Client, owner: Any) -> None:
+def test_an_empty_list_explains_how_to_begin(client: Client, owner: Any) -> None:
     assert "/images/" in get(client, "/collections/")
 
 
@@ -170,7 +170,7 @@ def test_a_ready_page_offers_the_download_and_says_what_is_in_it(
     assert 'hx-trigger="every' not in html
 
 
-def test_a_pending_page_asks_for_news_and_shows_progress(client: Client, owner: Any) -> None:
+def test_a_pending_page_refreshes_itself_and_shows_progress(client: Client, owner: Any) -> None:
     make_dataset()
     collection = make_collection("", user=owner)
     claim_build(collection_id=collection.pk)
@@ -182,7 +182,9 @@ def test_a_pending_page_asks_for_news_and_shows_progress(client: Client, owner: 
     assert f"/collections/{collection.uuid}/status/" in html
 
 
-def test_a_failed_page_names_the_files_and_offers_two_ways_on(client: Client, owner: Any) -> None:
+def test_a_failed_page_names_the_files_and_offers_retry_and_build_without(
+    client: Client, owner: Any
+) -> None:
     make_dataset(files=3)
     collection = make_collection("", user=owner)
     (dataset_folder(Dataset.objects.get()) / "deep/001.png").unlink()
@@ -214,7 +216,7 @@ def test_an_expired_collection_can_be_built_again(client: Client, owner: Any) ->
     assert status_of(get(client, path)) == "pending"
 
 
-def test_deleting_asks_first_and_then_leaves_nothing(client: Client, owner: Any) -> None:
+def test_deleting_asks_first_and_deletes_everything(client: Client, owner: Any) -> None:
     make_dataset()
     collection = ready(owner)
     path = f"/collections/{collection.uuid}/delete/"
@@ -233,7 +235,9 @@ def test_many_items_are_paged(client: Client, owner: Any) -> None:
     assert "rays-049" in get(client, f"/collections/{collection.uuid}/?page=2")
 
 
-def test_a_collection_still_shows_what_was_hidden_since(client: Client, owner: Any) -> None:
+def test_a_collection_still_shows_datasets_that_were_hidden_since(
+    client: Client, owner: Any
+) -> None:
     make_dataset()
     collection = ready(owner)
     Dataset.objects.update(is_active=False)
@@ -252,7 +256,7 @@ def test_a_collection_still_shows_what_was_hidden_since(client: Client, owner: A
 # --- What leads to a file, and what is sent from a page that has grown old ---
 
 
-def test_no_link_to_a_file_hides_what_the_answer_says(client: Client, owner: Any) -> None:
+def test_download_links_show_the_page_of_a_refusal(client: Client, owner: Any) -> None:
     """A browser shows a refusal, or the sign-in page, only for a link without ``download``."""
     make_dataset()
     is_ready = as_ready(make_collection("", user=owner))
@@ -273,7 +277,7 @@ FILE_LINK = re.compile(r'<a [^>]*href="[^"]*(?:\.csv|/download/)"[^>]*>')
 
 
 @pytest.mark.parametrize("tail", ["retry/", "rebuild/", "extend/"])
-def test_whose_session_has_ended_comes_back_to_the_page_with_the_button(
+def test_after_signing_in_again_the_user_returns_to_the_page_with_the_button(
     client: Client, owner: Any, tail: str
 ) -> None:
     make_dataset()
@@ -294,7 +298,7 @@ def test_whose_session_has_ended_comes_back_to_the_page_with_the_button(
 
 
 @pytest.mark.browser
-def test_a_message_goes_when_the_build_has_ended_and_others_stay(
+def test_the_message_of_a_queued_build_disappears_when_it_ends(
     page: Page, live_server: Any, client: Client, owner: Any
 ) -> None:
     make_dataset()
@@ -322,7 +326,7 @@ def test_a_message_goes_when_the_build_has_ended_and_others_stay(
 # --- Picking single images ---
 
 
-def test_ticks_are_kept_over_pages_and_sign_in(client: Client) -> None:
+def test_the_basket_is_kept_over_pages_and_sign_in(client: Client) -> None:
     make_dataset()
     one, two, three, *_ = Image.objects.order_by("pk").values_list("pk", flat=True)
     client.post(
@@ -340,7 +344,7 @@ def test_ticks_are_kept_over_pages_and_sign_in(client: Client) -> None:
     assert f"image={two}" not in get(client, "/images/"), "what was built is no longer picked"
 
 
-def test_too_many_ticks_are_refused_and_nothing_is_lost(
+def test_a_full_basket_refuses_more_and_keeps_its_images(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("collections_app.selection.basket.MAX_PICKED_IMAGES", 2)
@@ -352,20 +356,20 @@ def test_too_many_ticks_are_refused_and_nothing_is_lost(
     assert client.session["basket_images"] == sorted(ids[:2])
 
 
-def test_unknown_and_odd_ids_are_not_picked(client: Client) -> None:
+def test_unknown_and_malformed_ids_are_not_added_to_the_basket(client: Client) -> None:
     make_dataset(files=1)
     client.post("/collections/basket/", {"image": ["999999", "-1", "x", "²", "1" * 30]})
     assert client.session["basket_images"] == []
 
 
-def test_picking_leads_only_to_our_own_pages(client: Client) -> None:
+def test_the_basket_redirects_only_to_pages_of_this_site(client: Client) -> None:
     response = client.post("/collections/basket/", {"next": "https://evil.example/"})
     assert response.headers["Location"] == "/images/"
     for odd in ("foo", "1", "%00"):
         assert client.post("/collections/basket/", {"next": odd}).status_code == 302
 
 
-def test_a_time_that_has_passed_ends_the_download_at_once(client: Client, owner: Any) -> None:
+def test_an_archive_past_its_expiry_cannot_be_downloaded(client: Client, owner: Any) -> None:
     make_dataset()
     collection = ready(owner)
     Collection.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
