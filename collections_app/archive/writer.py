@@ -50,7 +50,7 @@ def write_archive(
     summary = writer.finish()
     out.seek(summary.size)
     if os.fstat(out.fileno()).st_size != summary.size:
-        raise OSError("the archive's size differs from what was written: is it shared?")
+        raise OSError("the archive's size differs from what was written: is the file shared?")
     return summary
 
 

@@ -183,7 +183,7 @@ def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFile
         for problem, positions in bad.items():
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
-    logger.error("archive %s removed: %s", path, message)
+    logger.error("archive %s failed verification and is removed: %s", path, message)
     enqueue_mails()
     try:
         remove_archive(path)

@@ -31,7 +31,7 @@ class UserFactory(DjangoModelFactory):
 
 
 def make_dataset(slug: str = "rays", *, files: int = 5, remote: int = 0) -> Dataset:
-    """A dataset of ``files`` small local images and ``remote`` ones that lie elsewhere."""
+    """A dataset of ``files`` small local images and ``remote`` images without a local file."""
     dataset = DatasetFactory(
         slug=slug, title="Rays", license=LicenseFactory(code="cc-by-4.0"), citation="Ray et al."
     )
@@ -59,7 +59,7 @@ def make_dataset(slug: str = "rays", *, files: int = 5, remote: int = 0) -> Data
 
 
 def make_collection(query: str = "", **kwargs: object) -> Collection:
-    """A pending collection of what a query string selects, made as the page makes it."""
+    """A pending collection of the images that a query string selects, created as by the page."""
     filters = ImageFilterSet(QueryDict(query))
     values = {"user": UserFactory(), "title": "My rays", "expected_images": filters.total}
     return create_collection(filters=filters, **{**values, **kwargs})  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""All that can happen to collections, for hypothesis to try in any order.
+"""All actions on collections and their files, for hypothesis to try in any order.
 
-It knows little of its own: which files are damaged, and what was taken away behind our back.
+Its own state is small: the damaged files, and the archives removed or changed from outside.
 """
 
 import os
@@ -49,18 +49,18 @@ USERS = ("ada", "ben")
 PICK = st.integers(0, 11)
 FILE = st.integers(0, FILES - 1)
 REFUSALS = (services.NotPossibleNow, services.NotBuildable)
-# Of what others have, an action may at most have their archive proven once more.
+# An action may change other collections only by having their archives verified again.
 UNTOUCHED = ("status", "error_message", "archive_path", "archive_size", "fingerprint", "expires_at",
              "num_images", "finished_at")  # fmt: skip
 
 
 def there_are(*states: Status) -> Callable[[object], bool]:
-    """A rule is tried only where it may do something; refusals are met often enough."""
+    """Try a rule only where it may do something; refusals still happen often enough."""
     return lambda machine: Collection.objects.filter(status__in=states).exists()
 
 
 class RandomActions(RuleBasedStateMachine):
-    """``originals`` are the sound files; ``sha256_of`` lives as long as the whole run."""
+    """``originals`` are the good files; ``sha256_of`` is kept for the whole run."""
 
     originals: ClassVar[dict[int, tuple[bytes, int]]] = {}
     sha256_of: ClassVar[dict[str, str]] = {}
@@ -70,7 +70,7 @@ class RandomActions(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         # Files whose contents differ although size and time are the catalog's.
         self.forged: set[int] = set()
-        # Archives in which such contents may be, and those that we took away or overwrote.
+        # Archives that may have such contents, and those removed or overwritten.
         self.suspect: set[str] = set()
         self.taken: set[str] = set()
         self.seen: set[str] = set()
@@ -83,7 +83,7 @@ class RandomActions(RuleBasedStateMachine):
         for name in files_in_archive_root():
             archive_file(name).unlink()
 
-    # --- What users do ---
+    # --- Users ---
     @initialize()
     def begin_with_the_same_choice_twice(self) -> None:
         app.control.purge()
@@ -128,7 +128,7 @@ class RandomActions(RuleBasedStateMachine):
     @rule(pick=PICK)
     def build_without_problems(self, pick: int) -> None:
         for collection in self._pick(pick):
-            # What the page asks before it offers this.
+            # The page offers it only under this condition.
             if 0 < count_problems(collection) < collection.num_images:
                 self._act(services.build_without_problems, pick)
 
@@ -145,7 +145,7 @@ class RandomActions(RuleBasedStateMachine):
         if collections:
             yield collections[pick % len(collections)]
 
-    # --- What workers do ---
+    # --- Workers ---
     @precondition(there_are(Status.PENDING))
     @rule(pick=PICK)
     def build(self, pick: int) -> None:
@@ -156,7 +156,7 @@ class RandomActions(RuleBasedStateMachine):
     @precondition(there_are(Status.PENDING))
     @rule(pick=PICK)
     def begin_a_build(self, pick: int) -> None:
-        """A worker claims, writes a little, and may never be heard of again."""
+        """A worker claims a build and writes a little; it may never continue."""
         for collection in self._pick(pick):
             claim = claim_build(collection_id=collection.pk)
             if claim:
@@ -166,7 +166,7 @@ class RandomActions(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=PICK)
     def finish_a_build(self, pick: int) -> None:
-        """A worker that was slow: others may have taken its collection over."""
+        """A slow worker continues; another may have its build by now."""
         claim = self.claims.pop(pick % len(self.claims))
         try:
             build_claimed(claim)
@@ -210,7 +210,7 @@ class RandomActions(RuleBasedStateMachine):
 
     @rule()
     def lose_all_news_and_work_until_all_is_done(self) -> None:
-        """Only what the sweep announces, or a task in its turn, is done."""
+        """Do what the sweep, or a task of it, has enqueued."""
         app.control.purge()
         for _ in range(2):
             let_time_pass(hours=2)
@@ -222,7 +222,7 @@ class RandomActions(RuleBasedStateMachine):
         assert not Collection.objects.pending().exists()
         assert not ready.filter(verified_at=None).exists()
 
-    # --- What happens to files and clocks ---
+    # --- Files and clocks ---
     @rule(number=FILE, how=st.sampled_from(["removed", "cut", "other", "forged"]))
     def damage(self, number: int, how: str) -> None:
         path, (content, mtime_ns) = image_file(number), self.originals[number]
@@ -248,7 +248,7 @@ class RandomActions(RuleBasedStateMachine):
     @precondition(there_are(Status.READY))
     @rule(pick=PICK, how=st.sampled_from(["deleted", "cut", "overwritten"]), at_once=st.booleans())
     def touch_an_archive(self, pick: int, how: str, at_once: bool) -> None:
-        """Behind our back; the sweep comes ``at_once`` or when it comes."""
+        """Change an archive from outside; the sweep runs ``at_once`` or later."""
         if paths := sorted(set(self._ready_paths())):
             path = paths[pick % len(paths)]
             self.taken.add(path)
@@ -277,7 +277,7 @@ class RandomActions(RuleBasedStateMachine):
         return list(ready.values_list("archive_path", flat=True))
 
     def _note_forged(self) -> None:
-        """Archives that hold a forged file, or would if it was not forged after it was read."""
+        """Archives that contain a forged file, or may do so."""
         names = [f"images/rays/deep/{number:03}.png" for number in self.forged]
         items = CollectionItem.objects.included().filter(file_name__in=names)
         ready = Collection.objects.filter(status=Status.READY, items__in=items)
@@ -291,7 +291,7 @@ TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, VERIFY_TA
 
 
 def do_what_is_enqueued() -> None:
-    """What a worker does that takes one message after another from the queue."""
+    """Work as a worker that takes one message after another from the queue."""
     for name in ("builds", "verify"):
         with app.connection_for_read() as broker, broker.SimpleQueue(name) as queue:
             while True:
@@ -304,7 +304,7 @@ def do_what_is_enqueued() -> None:
 
 
 def let_time_pass(*, hours: int) -> None:
-    """As if the clock had jumped: all that was written before is so much older."""
+    """Make all rows older, as if the clock had jumped."""
     span = timedelta(hours=hours)
     times = ("queued_at", "notified_at", "lease_expires_at", "started_at", "finished_at")
     Build.objects.update(**{name: F(name) - span for name in times})

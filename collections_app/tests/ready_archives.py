@@ -1,4 +1,4 @@
-"""Ready collections without a build: the download asks only what the database and the disk say."""
+"""Ready collections made without a build, for tests of the download."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ BLOCK = 1 << 20
 
 
 def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any) -> Collection:
-    """A ready collection with ``content``, or the file ``name`` that lies there, as its archive."""
+    """A ready collection with ``content``, or the existing file ``name``, as its archive."""
     path = archive_file(name or f"{uuid4()}.zip")
     if not name:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any
 
 
 def write_large_file(path: Path, size: int) -> str:
-    """``size`` bytes that repeat nowhere, quickly; returns their SHA-256."""
+    """Write ``size`` bytes that do not repeat; return their SHA-256."""
     noise, digest = os.urandom(BLOCK), hashlib.sha256()
     with path.open("wb") as file:
         for number in range(-(-size // BLOCK)):
@@ -57,7 +57,7 @@ def write_large_file(path: Path, size: int) -> str:
 
 
 def sign_in(user: AbstractBaseUser) -> str:
-    """The Cookie header of a browser in which this user has signed in."""
+    """The Cookie header of a browser with this user signed in."""
     client = Client()
     client.force_login(user)  # type: ignore[arg-type]
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"

@@ -1,4 +1,4 @@
-"""Collections in each of their states, for pages, which do not ask how they got there."""
+"""Collections in each state, made without builds, for tests of pages."""
 
 import hashlib
 from datetime import timedelta
@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(b"an archive").hexdigest()
 
 
 def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 60) -> Collection:
-    """Claimed by a worker that lives, so many seconds ago, and so far done."""
+    """Make it running: claimed ``seconds`` ago by a live worker, with this share done."""
     now = timezone.now()
     return change_build(
         collection,
@@ -32,7 +32,7 @@ def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 6
 
 
 def as_ready(collection: Collection, **values: Any) -> Collection:
-    """With a file where its archive should be."""
+    """Make it ready, with a file as its archive."""
     now = timezone.now()
     change_build(collection, finished_at=now, **NO_CLAIM)
     path = archive_file(f"{uuid4()}.zip")
@@ -54,7 +54,7 @@ def as_ready(collection: Collection, **values: Any) -> Collection:
 
 
 def as_failed(collection: Collection, *, num_bad: int = 0, **values: Any) -> Collection:
-    """The first ``num_bad`` items have a problem."""
+    """Make it failed, with a problem of the first ``num_bad`` items."""
     bad = collection.items.filter(position__lte=num_bad)
     bad.update(problem="the file is not there")
     reason = values.pop("reason", Reason.FILES_MISSING)
@@ -77,7 +77,7 @@ def change(collection: Collection, **values: Any) -> Collection:
 
 
 def change_build(collection: Collection, **values: Any) -> Collection:
-    """Change its last build; returns the collection."""
+    """Change its last build; return the collection."""
     Build.objects.filter(pk=collection.last_build.pk).update(**values)
     return collection
 

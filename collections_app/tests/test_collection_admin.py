@@ -1,4 +1,4 @@
-"""Collections in the admin: what an operator sees of them, and does with them."""
+"""Collections in the admin: lists and actions."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Freezing: what the filters select becomes items, whole and only once."""
+"""Freezing: the images that the filters select become items."""
 
 import pytest
 from django.conf import LazySettings

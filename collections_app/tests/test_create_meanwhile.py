@@ -1,4 +1,4 @@
-"""Freezing while others write to the catalog: one state of it, or a clear word."""
+"""Freezing while others write to the catalog: one state is frozen, or the freeze is refused."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Elsewhere:
-    """Something done in a transaction of its own, on another connection, until it may end."""
+    """Runs a function in a transaction on another connection, which stays open until it may end."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.is_done, self.may_end = threading.Event(), threading.Event()
@@ -46,7 +46,7 @@ class Elsewhere:
                 self._work()
                 self.is_done.set()
                 self.may_end.wait(10)
-        except BaseException as error:  # noqa: BLE001 - told at the end of the test
+        except BaseException as error:  # noqa: BLE001 - raised at the end of the test
             self.errors.append(error)
         finally:
             self.is_done.set()
@@ -57,7 +57,7 @@ def test_an_image_deleted_during_the_freeze_is_not_frozen() -> None:
     make_dataset("rays", files=3)
     image = Image.objects.order_by("pk")[0]
     with Elsewhere(lambda: delete_images(image_ids=[image.pk])) as deleting:
-        # The freeze waits for the other's end, which comes while it waits.
+        # The freeze waits for the other transaction, which ends meanwhile.
         threading.Timer(0.5, deleting.may_end.set).start()
         with pytest.raises(NotBuildable, match="2 images match now, not 3"):
             make_collection("")
@@ -120,7 +120,7 @@ def test_editing_a_dataset_waits_for_its_import(admin_client: Client) -> None:
         assert saving.is_alive()
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '2s'")
-            # What an import writes last is still free to be written.
+            # The rows that an import writes last are not locked.
             touch_datasets(cursor, [dataset.pk])
     saving.join(10)
     assert answers == [302]

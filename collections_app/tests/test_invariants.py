@@ -1,6 +1,6 @@
-"""Collections under every action in random order, on the real database and real files.
+"""Collections under all actions in random order, with the real database and files.
 
-After each step all rows and all files are looked at; what is found may never be otherwise.
+After each step all rows and files are checked against the invariants.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 class Collections(RandomActions):
-    """What may never be, whatever has happened."""
+    """The invariants that hold after any action."""
 
     @invariant()
     def every_ready_archive_is_there(self) -> None:

@@ -1,4 +1,4 @@
-"""Migrations of data, on rows as the version before wrote them."""
+"""Data migrations, on rows of the last version."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,7 +23,7 @@ def migrate(targets: list[tuple[str, str]]) -> Any:
 
 @pytest.fixture
 def apps_before() -> Iterator[Any]:
-    """The models as they were; afterwards the schema is as it is now."""
+    """The models of the last version; afterwards the schema is migrated again."""
     newest = MigrationExecutor(connection).loader.graph.leaf_nodes()
     yield migrate(BEFORE)
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What the sweep heals, and what it leaves alone."""
+"""The sweep: what it repairs, and what it does not change."""
 
 import shutil
 import time

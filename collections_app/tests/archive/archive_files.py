@@ -26,7 +26,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_plainly(path: str) -> int:
-    """Open one file anywhere; what may be opened is the affair of `BeneathOpener`."""
+    """Open a file at any path; `BeneathOpener` has the rules of what may be opened."""
     return os.open(path, OPEN_FLAGS)
 
 
@@ -51,7 +51,7 @@ def text(name: str, *chunks: bytes) -> TextEntry:
 
 
 def make_file(path: Path, data: bytes = b"pixels") -> Path:
-    """A file whose folders exist."""
+    """Write a file and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
@@ -65,7 +65,7 @@ def build(target: Path, entries: Iterable[Entry], **options: Any) -> ArchiveSumm
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Files cannot grow beyond `size` bytes here, as if the disk were full."""
+    """Limit the size of files to `size` bytes, as if the disk were full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

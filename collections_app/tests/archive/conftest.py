@@ -21,13 +21,13 @@ def no_descriptor_is_left_open() -> Iterator[None]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Where the archive is to be written."""
+    """The path of the archive to write."""
     return tmp_path / "target.zip"
 
 
 @pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that fits the writer's buffer, and one that the kernel copies."""
+    """A file that fits into the writer's buffer, and one that the kernel copies."""
     return make_file(tmp_path / "data" / "scan.png", request.param)
 
 

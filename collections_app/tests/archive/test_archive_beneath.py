@@ -1,4 +1,4 @@
-"""Archives of files that `BeneathOpener` opens, as the build makes them."""
+"""Archives of files that `BeneathOpener` opens, as in a build."""
 
 import os
 import zipfile
@@ -123,7 +123,7 @@ def test_a_bad_file_of_a_dataset_is_named_before_and_while_writing(
 ) -> None:
     with BeneathOpener(dataset) as files:
         entry = next(entry for entry in dataset_files(dataset, files) if entry.path == name)
-        os.close(files.open_fd(name))  # its folder is open when the accident happens
+        os.close(files.open_fd(name))  # its folder is open when the file is changed
         accident(dataset / name)
         with pytest.raises(BadEntry) as caught:
             build(target, [entry])

@@ -13,7 +13,7 @@ from collections_app.archive.names import MAX_NAME, MAX_SEGMENT, fold_name
 
 HASHED = r"-[0-9a-f]{10}"
 
-# Text in which the dangerous characters are not one in a million.
+# Text with many dangerous characters.
 nasty_text = st.text("conauxlpt1/. -_", max_size=20) | st.lists(
     st.one_of(
         st.sampled_from(

@@ -1,4 +1,4 @@
-"""The archives, judged by readers that we did not write."""
+"""Archives are read by other programs."""
 
 import os
 import shutil
@@ -198,7 +198,7 @@ def test_other_programs_read_70_000_entries(tmp_path: Path, reader: str) -> None
 
 @pytest.fixture(scope="module")
 def huge_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file over 4 GiB, and entries behind it. Holes keep it small on disk and quick to write."""
+    """A file over 4 GiB and entries after it; holes keep it small on disk and fast to write."""
     folder = tmp_path_factory.mktemp("huge")
     sparse, tail = folder / "sparse.raw", make_file(folder / "tail.png")
     with sparse.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The same entries give the same bytes: in another process, place, time and year."""
+"""The same entries give the same bytes in another process, folder and time."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Files that are not what the catalog knows: an error that names them, never a partial entry."""
+"""Files that are not as the catalog says: an error names them, and no partial entry is left."""
 
 import os
 import pickle
@@ -29,7 +29,7 @@ Known = dict[str, Any]
 
 
 def keep_mtime(path: Path, change: Callable[[], object]) -> None:
-    """Change a file so that its mtime does not tell."""
+    """Change a file and keep its mtime."""
     mtime = path.stat().st_mtime_ns
     change()
     os.utime(path, ns=(mtime, mtime))
@@ -141,7 +141,7 @@ def test_a_file_without_recorded_checksums_is_hashed(
 
 
 def test_a_file_with_the_same_size_and_mtime_is_not_hashed(path: Path, target: Path) -> None:
-    """Size and mtime vouch for it: the checksums in the archive are the catalog's own."""
+    """Size and mtime match, so the catalog's checksums are used."""
     build(target, [catalog_file(path, crc32=7, sha256="not looked at")])
     assert zipfile.ZipFile(target).getinfo("scan.png").CRC == 7
 

@@ -1,4 +1,4 @@
-"""The writer itself: its output, its progress, and what stops it."""
+"""The writer: output, progress and errors."""
 
 import dataclasses
 import hashlib

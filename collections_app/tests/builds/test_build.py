@@ -1,4 +1,4 @@
-"""Building: a complete archive, or a collection that says what is wrong."""
+"""Building: a complete archive, or a failed collection with the reason."""
 
 import csv
 import hashlib
@@ -134,7 +134,7 @@ def damage(kind: str) -> None:
         case "a folder":
             file.unlink()
             file.mkdir()
-        case "the dataset's folder is gone":
+        case "the dataset's folder is missing":
             dataset_folder(Dataset.objects.get()).rename(conf.ARCHIVE_ROOT / "moved")
         case "the catalog has another file":
             Image.objects.filter(source_id="rays-001").update(sha256="0" * 64)
@@ -144,7 +144,7 @@ def damage(kind: str) -> None:
     "kind",
     [
         "removed", "truncated", "emptied", "same size", "a link out of the folder", "a folder",
-        "the dataset's folder is gone", "the catalog has another file",
+        "the dataset's folder is missing", "the catalog has another file",
     ],
 )  # fmt: skip
 def test_a_bad_file_fails_the_collection_and_is_named(kind: str) -> None:
@@ -200,7 +200,7 @@ def test_building_without_the_bad_files_lists_them() -> None:
     (missing,) = rows(content["missing.csv"])
     assert (missing["source_id"], missing["reason"]) == ("rays-001", "the file is not there")
     assert collection.fingerprint != whole.fingerprint
-    assert "1 image left out" in content["README.md"].decode()
+    assert "1 image excluded" in content["README.md"].decode()
 
 
 def test_only_one_worker_can_claim_a_build() -> None:
@@ -374,7 +374,7 @@ def test_cells_cannot_be_run_as_formulas(text: str, cell: str) -> None:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond 2,000 bytes: the system's own limit, as on a full disk."""
+    """The system limits files to 2,000 bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
     yield

@@ -1,4 +1,4 @@
-"""Until when an archive is kept: told, announced, extended, given up."""
+"""Expiry of archives: shown, warned of, extended, and archives removed early."""
 
 from datetime import timedelta
 from typing import Any
@@ -86,9 +86,7 @@ def test_the_owner_can_remove_the_archive_after_confirming(client: Client, owner
     assert "Rebuild the archive" in html
 
 
-def test_an_expired_archive_offers_a_rebuild_instead_of_a_download(
-    client: Client, owner: Any
-) -> None:
+def test_an_archive_past_its_expiry_can_only_be_extended(client: Client, owner: Any) -> None:
     collection = ready_for(owner, minutes=-1)
     html = page(client, collection)
     assert 'id="download"' not in html

@@ -1,4 +1,4 @@
-"""The items whose files were not as the catalog says: all of them, as pages and as a table."""
+"""Items whose files are not as the catalog says, as pages and as CSV."""
 
 import csv
 import io
@@ -141,7 +141,7 @@ def test_excluded_items_have_a_list_of_their_own(client: Client, owner: Any) -> 
     leave_out(collection, 120)
     path = f"/collections/{collection.uuid}/"
     html = get(client, as_ready(collection).get_absolute_url())
-    assert "120 images left out" in html
+    assert "120 images are excluded" in html
     assert f"{path}excluded/" in html
     assert f"{path}excluded.csv" in html
     html = get(client, f"{path}excluded/")
@@ -171,11 +171,11 @@ def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> Non
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/"
     assert "No image is known" in get(client, f"{path}problems/")
-    assert "Nothing is left out" in get(client, f"{path}excluded/")
+    assert "No image is excluded" in get(client, f"{path}excluded/")
     assert read_csv(client, f"{path}problems.csv") == []
 
 
-# --- The tables are whole before the first byte is sent ---
+# --- The CSV is complete before the first byte is sent ---
 
 
 def test_sending_the_csv_needs_no_query(client: Client, owner: Any) -> None:
@@ -223,7 +223,7 @@ def test_slow_readers_of_the_csv_do_not_delay_pages(tmp_path: Path) -> None:
         assert len(list(rows)) == 20_000
 
 
-# --- A page of five thousand items costs what one of fifty does ---
+# --- Pages of large and small collections need the same queries ---
 
 
 def ask(client: Client, path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far a build is, as its owner reads it while it goes on."""
+"""The progress of a build on the collection's page."""
 
 import re
 from datetime import timedelta

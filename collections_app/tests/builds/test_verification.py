@@ -1,4 +1,4 @@
-"""Proving archives that are ready: on the disk, byte for byte what was frozen, or withdrawn."""
+"""Verification of ready archives: right byte for byte, or removed."""
 
 import errno
 import hashlib
@@ -51,7 +51,7 @@ def build(collection: Collection) -> Collection:
     return collection
 
 
-def prove(collection: Collection) -> Collection:
+def verify(collection: Collection) -> Collection:
     verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     return collection
@@ -67,7 +67,7 @@ def image_file(number: int) -> Path:
 
 
 def replace_without_a_trace(file: Path) -> None:
-    """Other bytes of the same size, and the same time: no build can see that."""
+    """Write other bytes of the same size and keep the mtime: a build cannot notice that."""
     before = file.stat()
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -86,9 +86,9 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-# --- What is right ---
+# --- Good archives ---
 def test_verification_of_a_good_archive_sets_its_sha256() -> None:
-    collection = prove(make_ready(files=5, remote=2))
+    collection = verify(make_ready(files=5, remote=2))
     content = archive_file(collection.archive_path).read_bytes()
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
     assert (collection.status, problems(collection)) == ("ready", {})
@@ -98,11 +98,11 @@ def test_verification_reads_items_in_several_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(verification, "BATCH", 3)
-    assert prove(make_ready(files=10)).archive_sha256
+    assert verify(make_ready(files=10)).archive_sha256
 
 
 def test_a_collection_without_files_is_verified() -> None:
-    assert prove(make_ready(files=0, remote=2)).archive_sha256
+    assert verify(make_ready(files=0, remote=2)).archive_sha256
 
 
 def test_renamed_files_are_verified() -> None:
@@ -112,7 +112,7 @@ def test_renamed_files_are_verified() -> None:
     image_file(1).rename(image_file(1).parent.parent / "Deep/000.PNG")
     collection = build(make_collection(""))
     assert len({name.lower() for name in read_archive(collection)}) == 8
-    assert prove(collection).archive_sha256
+    assert verify(collection).archive_sha256
 
 
 def test_excluded_items_are_not_verified() -> None:
@@ -120,34 +120,34 @@ def test_excluded_items_are_not_verified() -> None:
     replace_without_a_trace(image_file(2))
     expire_collection(collection=collection)
     retry_collection(collection=collection)
-    prove(build(collection))
+    verify(build(collection))
     build_without_problems(collection=collection)
-    collection = prove(build(Collection.objects.get(pk=collection.pk)))
+    collection = verify(build(Collection.objects.get(pk=collection.pk)))
     assert collection.archive_sha256
     assert "missing.csv" in read_archive(collection)
 
 
 def test_verifying_twice_changes_nothing() -> None:
-    collection = prove(make_ready(files=1))
+    collection = verify(make_ready(files=1))
     before = collection.updated_at
-    assert prove(collection).updated_at == before
+    assert verify(collection).updated_at == before
 
 
-# --- What is wrong ---
+# --- Bad archives and files ---
 def test_verification_names_a_file_replaced_with_the_same_size_and_mtime() -> None:
-    """Same size and same time: the build believes it, and only this proof can tell."""
+    """Size and mtime are the same, so only verification can notice it."""
     make_dataset(files=5)
     replace_without_a_trace(image_file(1))
     replace_without_a_trace(image_file(3))
     collection = build(make_collection(""))
-    prove(collection)
+    verify(collection)
     assert (collection.status, collection.archive_path) == ("failed", "")
     assert collection.error_message.startswith("2 files are not as the catalog says.")
     assert problems(collection) == {2: CHANGED, 4: CHANGED}
     assert files_in_archive_root() == []
 
     build_without_problems(collection=collection)
-    collection = prove(build(Collection.objects.get(pk=collection.pk)))
+    collection = verify(build(Collection.objects.get(pk=collection.pk)))
     assert collection.archive_sha256
     content = read_archive(collection)
     assert CHANGED in content["missing.csv"].decode()
@@ -158,12 +158,12 @@ def test_verification_distinguishes_a_damaged_archive_from_changed_files() -> No
     collection = make_ready(files=3)
     path = archive_file(collection.archive_path)
     flip(path, path.read_bytes().index(image_file(1).read_bytes()))
-    prove(collection)
+    verify(collection)
     assert (collection.status, collection.error_message) == ("failed", REPLACED)
     assert problems(collection) == {}, "the files themselves are as they should be"
     first = collection.fingerprint
     retry_collection(collection=collection)
-    again = prove(build(collection))
+    again = verify(build(collection))
     assert (bool(again.archive_sha256), again.fingerprint) == (True, first)
 
 
@@ -175,7 +175,7 @@ def test_verification_finds_damage_outside_the_images(place: str) -> None:
         text = b"" if place == "the directory" else archive.read(f"{collection.slug}/{place}")
     at = path.read_bytes().index(text) + len(text) // 2 if text else path.stat().st_size - 200
     flip(path, at)
-    prove(collection)
+    verify(collection)
     assert (collection.status, collection.error_message) == ("failed", REPLACED)
     assert files_in_archive_root() == []
 
@@ -184,19 +184,19 @@ def test_a_wrong_crc_in_the_catalog_is_reported() -> None:
     make_dataset(files=3)
     Image.objects.filter(source_id="rays-001").update(crc32=zlib.crc32(b"something else"))
     collection = build(make_collection(""))
-    prove(collection)
+    verify(collection)
     assert (collection.status, problems(collection)) == ("failed", {2: WRONG_CRC})
 
 
 def test_an_archive_with_other_file_names_fails_verification() -> None:
-    """Sound in itself and of the same size, but with another collection's file names."""
+    """A valid archive of the same size with the file names of another collection."""
     make_dataset(files=3)
     make_dataset("dogs", files=3)
     mine, other = build(make_collection("dataset=rays")), build(make_collection("dataset=dogs"))
     content = archive_file(other.archive_path).read_bytes()
     archive_file(mine.archive_path).write_bytes(content)
     Collection.objects.filter(pk=mine.pk).update(archive_size=len(content))
-    prove(mine)
+    verify(mine)
     assert (mine.status, mine.error_message) == ("failed", REPLACED)
 
 
@@ -208,13 +208,13 @@ def test_an_archive_without_its_last_files_fails_verification() -> None:
     archive_file(whole.archive_path).write_bytes(content)
     Collection.objects.filter(pk=whole.pk).update(archive_size=len(content))
     assert fewer.num_files < whole.num_files
-    assert prove(whole).error_message == REPLACED
+    assert verify(whole).error_message == REPLACED
 
 
 def test_a_missing_archive_fails_verification() -> None:
     collection = make_ready(files=1)
     archive_file(collection.archive_path).unlink()
-    prove(collection)
+    verify(collection)
     assert (collection.status, collection.error_message) == ("failed", MISSING)
 
 
@@ -235,7 +235,7 @@ def test_an_archive_replaced_by_something_else_fails_verification(
         case "a folder":
             path.unlink()
             path.mkdir()
-    prove(collection)
+    verify(collection)
     if change == "a folder":
         path.rmdir()
     assert files_in_archive_root() == []
@@ -250,14 +250,14 @@ def test_an_archive_that_cannot_be_synced_to_the_disk_is_removed(
 
     collection = make_ready(files=1)
     monkeypatch.setattr(os, "fsync", fail)
-    prove(collection)
+    verify(collection)
     assert (collection.status, collection.error_message) == ("failed", NOT_ON_DISK)
     assert files_in_archive_root() == []
 
 
-# --- What happens meanwhile ---
+# --- Changes during verification ---
 class Interrupting(ArchiveReader):
-    """Does something once, in the middle of the reading."""
+    """Calls a function once while the archive is read."""
 
     action: Any = None
 
@@ -304,7 +304,7 @@ def test_a_time_limit_during_verification_changes_nothing(monkeypatch: pytest.Mo
     after = verify_while(collection, strike, monkeypatch)
     assert after
     assert (after.status, after.archive_sha256) == ("ready", "")
-    assert prove(collection).archive_sha256
+    assert verify(collection).archive_sha256
 
 
 @pytest.mark.django_db(transaction=True)
@@ -333,7 +333,7 @@ def test_verification_keeps_no_transaction_open(monkeypatch: pytest.MonkeyPatch)
     assert seen == ["idle"]
 
 
-@pytest.mark.parametrize("status", ["pending", "failed", "expired", "gone"])
+@pytest.mark.parametrize("status", ["pending", "failed", "expired", "deleted"])
 def test_only_ready_collections_are_verified(status: str) -> None:
     make_dataset(files=1)
     collection = make_collection("")
@@ -342,8 +342,8 @@ def test_only_ready_collections_are_verified(status: str) -> None:
     elif status == "failed":
         image_file(0).unlink()
         build_collection(collection_id=collection.pk)
-    elif status == "gone":
+    elif status == "deleted":
         delete_collection(collection=collection)
     verify_archive(collection_id=collection.pk)
     found = Collection.objects.filter(pk=collection.pk).first()
-    assert (found.status if found else "gone") == status
+    assert (found.status if found else "deleted") == status

@@ -1,4 +1,4 @@
-"""The whole way through a real Celery worker process."""
+"""Builds by a real Celery worker process."""
 
 import hashlib
 import time
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def wait_for(collection: Collection, condition: Callable[[Collection], object]) -> Collection:
-    """Wait until the stored collection fulfils a condition; fail with its state after a minute."""
+    """Wait until the stored collection meets a condition; fail with its state after a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         collection.refresh_from_db()

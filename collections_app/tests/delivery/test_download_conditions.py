@@ -1,4 +1,4 @@
-"""Headers of a download, from clients that mean well and from others."""
+"""Request headers of a download, well-formed and malformed."""
 
 import logging
 from typing import Any
@@ -142,7 +142,7 @@ def test_the_download_is_named_after_its_folder(
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
 
 
-# What a client can put into a header at all, and pieces from which headers are made.
+# Characters allowed in a header, and parts of real headers.
 ANY = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
 PIECES = st.lists(
     st.sampled_from(

@@ -155,7 +155,7 @@ def test_a_resumed_download_never_mixes_two_builds(
     set_time(collection, TIME)
     response, _ = fetch(site, collection, Cookie=cookie)
     validators = [response.headers["ETag"], response.headers["Last-Modified"]]
-    # As long, and of other bytes: a file of the last build that was left out, for example.
+    # An archive of the same size with other bytes, such as after excluding a file.
     other = make_ready_collection(CONTENT[::-1], user=collection.user)
     set_time(other, TIME - 1)
     for validator in validators:

@@ -1,4 +1,4 @@
-"""Downloads that cannot be: the page says why and what to do, and no wrong byte is sent."""
+"""Downloads that are not possible: the page says why and what to do; no wrong byte is sent."""
 
 import gc
 import os
@@ -36,7 +36,7 @@ def fetch(client: Client, collection: Collection, **headers: str) -> Any:
 
 
 def give_up(response: Any) -> None:
-    """As the server does when the client has gone: the file is closed before its end."""
+    """Close the file before its end, as the server does when the client disconnects."""
     next(response.streaming_content)
     response._iterator.close()
 
@@ -97,7 +97,7 @@ def test_a_missing_archive_is_explained(client: Client, collection: Collection) 
     response = fetch(client, collection)
     assert response.status_code == 410
     assert "X-Accel-Redirect" not in response
-    assert "its file is gone. Rebuild it" in text(response)
+    assert "is missing on the server. Rebuild it" in text(response)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -116,7 +116,7 @@ def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     slots = threading.BoundedSemaphore(1)
     monkeypatch.setattr(transfers, "_slots", slots)
     yield
-    # Whatever has happened, the slot is free again, and only once.
+    # In every case the slot is free again, and only once.
     assert slots.acquire(blocking=False)
 
 
@@ -140,7 +140,7 @@ def test_an_aborted_download_frees_its_slot(client: Client, collection: Collecti
         assert response.status_code == 200
         give_up(response)
     for _ in range(3):
-        # Never read and never closed: as if something had failed after the view.
+        # Never read and never closed, as if something had failed after the view.
         assert fetch(client, collection).status_code == 200
         gc.collect()
 

@@ -1,4 +1,4 @@
-"""The ways in which a collection can go: alone, or with its owner."""
+"""The ways to delete a collection: alone, or with its owner."""
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -27,7 +27,7 @@ def delete_by_admin_action(collection: Collection) -> None:
 
 
 def delete_plainly(collection: Collection) -> None:
-    """As a shell, or a package that knows nothing of collections, would do it."""
+    """Delete as a shell would, or a package that does not know collections."""
     User.objects.get(pk=collection.user_id).delete()
 
 

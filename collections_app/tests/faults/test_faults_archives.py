@@ -1,4 +1,4 @@
-"""What somebody does to finished archives behind our back, and how it comes to light."""
+"""Finished archives are changed or removed from outside, and medagg notices it."""
 
 import shutil
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def make_ready(**values: object) -> Collection:
 
 
 def assert_built_again(content: bytes, *collections: Collection) -> None:
-    """Each owner tries again, and has the very same bytes."""
+    """Each owner tries again and gets the same bytes."""
     for collection in collections:
         assert_page_says(collection, "Try again")
         retry_collection(collection=collection)
@@ -121,7 +121,7 @@ def test_verification_finds_an_overwritten_archive(harm: Callable[[Path], None])
 def test_an_archive_overwritten_after_verification_is_verified_again(
     harm: Callable[[Path], None],
 ) -> None:
-    """Whoever writes to it changes its time, which the sweep looks at."""
+    """Writing to the archive changes its mtime, which the sweep checks."""
     make_dataset()
     collection = make_ready()
     verify_archive(collection_id=collection.pk)
@@ -145,7 +145,7 @@ def test_losing_all_archives_fails_the_collections_and_they_can_be_rebuilt() -> 
     assert_built_again(content, one)
 
 
-# --- Between import and build: what size and time cannot tell ---
+# --- Changes between import and build that keep size and mtime ---
 def test_verification_names_a_file_replaced_between_import_and_build() -> None:
     make_dataset(files=3)
     sound = image_file(1).read_bytes()

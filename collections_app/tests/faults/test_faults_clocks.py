@@ -1,4 +1,4 @@
-"""Clocks that jump: real processes whose clock is moved, and rows as a jump leaves them."""
+"""Clock jumps: real processes with a moved clock, and rows with times as after a jump."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ SWEEP = "from collections_app.sweep import sweep_collections as sweep; print(swe
 
 
 def run_elsewhere(code: str, *, clock: timedelta) -> str:
-    """Run a line of Python on a machine whose clock is so far ahead of ours."""
+    """Run a line of Python in a process whose clock is ahead by ``clock``."""
     url = database_url(Path(os.environ[BASE_VARIABLE]), connection.settings_dict["NAME"])
     result = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
@@ -80,7 +80,7 @@ def test_a_sweep_with_another_clock_does_not_disturb_a_build(
 def test_a_worker_with_another_clock_builds_as_usual(
     celery_worker_process: WorkerProcess, clock: timedelta
 ) -> None:
-    """And what it writes keeps nobody waiting: leases are written by the database's clock."""
+    """Leases use the database's clock, so other workers are not affected."""
     make_many_files(files=50)
     collection = make_collection("", notify=False)
     celery_worker_process.restart(**moved_clock(clock))
@@ -97,7 +97,7 @@ def test_a_worker_with_another_clock_builds_as_usual(
 
 
 def shift(collection: Collection, by: timedelta) -> None:
-    """All its times, as they look after the clock of everything was moved by ``-by``."""
+    """Move all times of the build by ``by``, as if all clocks had been moved by ``-by``."""
     names = ("queued_at", "notified_at", "lease_expires_at", "started_at", "finished_at")
     Build.objects.filter(collection=collection).update(**{name: F(name) + by for name in names})
     mine = Collection.objects.filter(pk=collection.pk)
@@ -119,8 +119,8 @@ def test_a_queued_build_is_enqueued_again_after_a_clock_jump(by: timedelta) -> N
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["back", "forward"])
-def test_a_lease_in_the_far_future_does_not_count(by: timedelta) -> None:
-    """Its worker has died, and would else have been believed alive for an hour."""
+def test_a_lease_of_a_dead_worker_does_not_count_after_a_clock_jump(by: timedelta) -> None:
+    """Its worker has died, but the lease would look valid for an hour."""
     make_dataset()
     collection = make_collection("")
     dead = claim_build(collection_id=collection.pk)
@@ -171,7 +171,7 @@ def collection_file(collection: Collection) -> tuple[str, bytes]:
 
 
 def test_an_archive_built_with_a_clock_a_year_ahead_can_be_removed() -> None:
-    """The page tells until when it is kept, and its owner need not wait for that."""
+    """The page shows the expiry, and the owner can remove the archive earlier."""
     make_dataset()
     collection = make_collection("")
     build_collection(collection_id=collection.pk)

@@ -1,4 +1,4 @@
-"""Collections, and their owners, that are deleted while a real worker builds."""
+"""Collections and their owners are deleted while a real worker builds."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The disk of the archives is full, before a build or in the middle of one by a real worker."""
+"""The disk of the archives is full before or during a build by a real worker."""
 
 import os
 import resource
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 @contextmanager
 def file_size_limit(pid: int, size: int) -> Iterator[None]:
-    """No file of this process can grow beyond ``size`` bytes."""
+    """Limit the files of this process to ``size`` bytes."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
     yield
@@ -39,7 +39,7 @@ def file_size_limit(pid: int, size: int) -> Iterator[None]:
 
 
 def test_a_build_that_reaches_the_file_size_limit_fails(worker: WorkerProcess) -> None:
-    # Its log is among the files of the worker.
+    # The limit also applies to the worker's log.
     limit = worker.log_path.stat().st_size + 100_000
     make_many_files(files=FILES, size=2 * limit // FILES)
     collection = make_collection("", notify=False)
@@ -72,7 +72,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def fill_disk(folder: Path, *, but: int) -> Path:
-    """Take all room but so many bytes."""
+    """Fill the disk except for this number of bytes."""
     filler = folder / "filler"
     status = os.statvfs(folder)
     with filler.open("wb") as file:
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_during_a_build_fails_it(
 def test_a_full_disk_fails_the_build_before_it_begins(
     worker: WorkerProcess, small_disk: Path
 ) -> None:
-    """It says how much is missing, and does not even begin."""
+    """It fails at once and says how much space is needed."""
     worker.restart(ARCHIVE_RESERVE_BYTES="0")
     collection = make_pending()
     filler = fill_disk(small_disk, but=500_000)

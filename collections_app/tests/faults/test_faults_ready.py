@@ -1,4 +1,4 @@
-"""What becomes of archives whose owner, collection or dataset goes away."""
+"""Archives whose owner, collection or dataset is deleted."""
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def make_ready(**values: object) -> Collection:
 def test_a_ready_collection_is_deleted(
     delete: Callable[[Collection], None], settings: LazySettings
 ) -> None:
-    """What goes by a way that knows nothing of archives leaves a file, which the sweep removes."""
+    """Deleting past the services leaves a file, which the sweep removes."""
     make_dataset()
     collection = make_ready()
     other = make_ready(title="Of somebody else", user=UserFactory(username="other"))
@@ -61,7 +61,7 @@ def test_a_collection_is_deleted_during_its_verification() -> None:
     assert files_in_archive_root() == []
 
 
-# --- The dataset goes ---
+# --- The dataset is deactivated or deleted ---
 def test_deactivating_a_dataset_keeps_its_collections() -> None:
     make_dataset()
     ready, pending = make_ready(), make_collection("sex=F", title="Pending")
@@ -105,7 +105,7 @@ def test_a_dataset_with_images_in_a_collection_cannot_be_deleted(state: str) -> 
 
 
 def test_deleted_files_of_a_dataset_are_all_named() -> None:
-    """The catalog keeps the images, and the page tells that they are gone here."""
+    """The catalog keeps the images, and the page says that their files are missing."""
     make_dataset(files=3)
     collection = make_ready()
     expire_collection(collection=collection)

@@ -1,4 +1,4 @@
-"""Faults that hit a real Celery worker while it builds; each build is held in its middle."""
+"""Faults of a real Celery worker during a build."""
 
 import os
 import signal
@@ -50,14 +50,14 @@ def kill_all(worker: WorkerProcess) -> None:
 
 
 def kill_the_head(worker: WorkerProcess) -> None:
-    """Nobody is left to look after the process that builds: it has to go by itself."""
+    """The process that builds has lost its parent and must end by itself."""
     pool = pool_of(worker)
     os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: is_gone(pool), "the pool to follow its worker")
 
 
 def kill_the_hand(worker: WorkerProcess) -> None:
-    """As the kernel does when memory runs out: the worker gets another process and goes on."""
+    """As the kernel does when memory runs out; the worker starts another process."""
     pool = pool_of(worker)
     os.kill(pool, signal.SIGKILL)
     wait_for(lambda: is_gone(pool), "the end of the pool's process")
@@ -93,7 +93,7 @@ def test_a_build_that_kills_every_worker_fails_and_can_be_retried(
         with held_build(collection):
             kill_the_hand(worker)
         let_lease_lapse(collection)
-    # The worker's last message comes back to the queue, but there have been attempts enough.
+    # The last message returns to the queue, but all attempts are used up.
     enqueue_build(collection.pk)
     swept = sweep_collections()
     assert (swept["failed"], swept["enqueued"]) == (1, 0)
@@ -106,7 +106,7 @@ def test_a_build_that_kills_every_worker_fails_and_can_be_retried(
     assert_ready_after(collection, attempts=1)
 
 
-# --- The queue is wrong ---
+# --- Messages arrive twice or never ---
 @pytest.fixture
 def second_worker(worker: WorkerProcess, tmp_path: Path) -> Iterator[WorkerProcess]:
     url = database_url(Path(os.environ[BASE_VARIABLE]), connection.settings_dict["NAME"])
@@ -144,7 +144,9 @@ def test_a_task_delivered_many_times_builds_once(worker: WorkerProcess) -> None:
     wait_for_end(collection)
     written = archive_file(collection.archive_path).stat()
     enqueue_build(collection.pk)
-    wait_for(lambda: log.num_received >= 5 and log.is_idle, "four builds and a proof to be done")
+    wait_for(
+        lambda: log.num_received >= 5 and log.is_idle, "four builds and a verification to be done"
+    )
     assert archive_file(collection.archive_path).stat().st_mtime_ns == written.st_mtime_ns
     collection.refresh_from_db()
     assert_ready_after(collection, attempts=1)
@@ -154,7 +156,7 @@ def test_a_build_whose_task_is_never_delivered_is_enqueued_by_the_sweep(
     worker: WorkerProcess, settings: LazySettings
 ) -> None:
     collection = make_pending()
-    assert sweep_collections()["enqueued"] == 0, "its news may still be on their way"
+    assert sweep_collections()["enqueued"] == 0, "its message may still be on the way"
     settings.BUILD_LEASE_SECONDS = 0.001
     assert sweep_collections()["enqueued"] == 1
     settings.BUILD_LEASE_SECONDS = conf.BUILD_LAST_LEASE - conf.BUILD_HARD_LIMIT
@@ -162,7 +164,7 @@ def test_a_build_whose_task_is_never_delivered_is_enqueued_by_the_sweep(
     assert_ready_after(collection, attempts=1)
 
 
-# --- The owner changes his mind ---
+# --- The owner cancels ---
 def test_a_running_build_is_cancelled(worker: WorkerProcess) -> None:
     collection, log = make_pending(), LogSince(worker)
     with held_build(collection) as hold:
@@ -207,7 +209,7 @@ def replace_by_same_size(path: Path) -> None:
 
 
 def replace_by_a_link(path: Path) -> None:
-    """It leads out of the dataset's folder, to the very same bytes."""
+    """The link leads out of the dataset's folder, to the same bytes."""
     outside = conf.PREVIEW_ROOT / path.name
     path.rename(outside)
     path.symlink_to(outside)

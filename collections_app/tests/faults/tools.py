@@ -1,7 +1,7 @@
-"""Tools for tests that break things: many files at once, builds held in the middle, what is left.
+"""Tools for the tests of faults: many files, builds that are stopped midway, checks for leftovers.
 
-A build is held by locks that it meets on its way: so it stops at a place that we choose, in
-whatever process it runs, and nothing in the product knows of it.
+A build is stopped by database locks that it must wait for. So it stops at a chosen place, in any
+process, without code in the product.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from medagg.testing.worker import WorkerProcess
 from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 PATIENCE_SECONDS = 60.0
-# After that a build tells its progress, and renews its lease, with the next image.
+# After this time a build reports its progress and renews its lease with the next image.
 FILES = 300
 UNTIL_PROGRESS_SECONDS = RENEW_SECONDS + 0.1
 FIRST_SIZE = 300_000
@@ -42,7 +42,7 @@ TEXTS = 5  # README.md, collection.json, licenses.csv, metadata.csv, SHA256SUMS
 def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Dataset:
     """A dataset of ``files`` local images of ``size`` bytes, without a factory for each.
 
-    The first one is large enough to be written to an archive at once, past any buffer.
+    The first one is larger than the writer's buffer, so it is written at once.
     """
     dataset = DatasetFactory(slug=slug, title="Many", license=LicenseFactory(code="cc-by-4.0"))
     folder, modality = dataset_folder(dataset), ModalityFactory(code="dx")
@@ -71,13 +71,13 @@ def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Datas
 
 
 def make_pending() -> Collection:
-    """A collection of ``FILES`` files that no worker has been told of."""
+    """A collection of ``FILES`` files whose build no worker was notified of."""
     make_many_files(files=FILES)
     return make_collection("", notify=False)
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition`` holds; fail, and say for what, after a generous while."""
+    """Wait until ``condition`` holds; fail after a long time with what was waited for."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -86,7 +86,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 def wait_for_end(collection: Collection) -> Collection:
-    """Wait until it is not pending any more."""
+    """Wait until it is no longer pending."""
 
     def has_ended() -> bool:
         collection.refresh_from_db()
@@ -97,12 +97,12 @@ def wait_for_end(collection: Collection) -> Collection:
 
 
 def partial_files() -> list[str]:
-    """Names of the archives that are being written, or were left behind."""
+    """Names of partial archives, being written or left behind."""
     return [name for name in files_in_archive_root() if name.endswith(".part")]
 
 
 def size_of_partial() -> int:
-    """Bytes of the one archive that is being written; 0 if there is none."""
+    """Size of the partial archive; 0 if there is none."""
     sizes = [0]
     for name in partial_files():
         with suppress(FileNotFoundError):
@@ -111,7 +111,7 @@ def size_of_partial() -> int:
 
 
 def assert_nothing_is_left_over() -> None:
-    """Every file beside the archives has an owner, and every owner a file."""
+    """Every file belongs to a collection, and every ready collection has a file."""
     owned = Collection.objects.exclude(archive_path="").values_list("archive_path", flat=True)
     assert files_in_archive_root() == sorted(set(owned))
 
@@ -133,7 +133,7 @@ def assert_page_says(collection: Collection, *words: str) -> None:
 
 
 def assert_ready_after(collection: Collection, *, attempts: int) -> None:
-    """Complete, offered on its page, and the only thing that is there."""
+    """The archive is complete, offered on its page, and the only file."""
     assert (collection.status, collection.error_message) == ("ready", "")
     assert collection.last_build.attempts == attempts
     assert len(read_archive(collection)) == collection.num_files + TEXTS
@@ -152,17 +152,17 @@ _STOPPED = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pid
 
 
 class Hold:
-    """Keeps builds from going on, with a database connection of its own."""
+    """Stops builds by locks that its own database connection holds."""
 
     def __init__(self) -> None:
         self._connection = psycopg2.connect(**connection.get_connection_params())
 
     def lock_images(self) -> None:
-        """No build gets to know any file: it stops after the texts at the archive's beginning."""
+        """Stop builds before their first file, after the texts at the start of the archive."""
         self._execute("LOCK TABLE catalog_image IN ACCESS EXCLUSIVE MODE")
 
     def open_at_first_image(self, collection: Collection) -> None:
-        """Let the build go on until the first of its images is written, and no further."""
+        """Let the build continue until its first image is written."""
         other = Hold()
         row = f"collections_app_build WHERE collection_id = {collection.pk}"
         other._execute(f"SELECT FROM {row} FOR UPDATE")
@@ -173,13 +173,13 @@ class Hold:
         assert size_of_partial() >= FIRST_SIZE
 
     def stops_somebody(self) -> bool:
-        """Whether another connection waits for what this one has locked."""
+        """Whether another connection waits for the lock of this one."""
         with connection.cursor() as cursor:
             cursor.execute(_STOPPED, [self._connection.get_backend_pid()])
             return cursor.fetchone() != (0,)
 
     def release(self) -> None:
-        """Let everything go on."""
+        """Release all locks."""
         self._connection.rollback()
 
     def close(self) -> None:
@@ -192,9 +192,9 @@ class Hold:
 
 @contextmanager
 def held_build(collection: Collection) -> Iterator[Hold]:
-    """Announce a build and stop it in the middle: claimed, and its archive is being written.
+    """Enqueue a build and stop it midway: claimed, with its archive being written.
 
-    It goes on when the block releases the hold, and at the end of the block at the latest.
+    It continues when the block releases the hold, or at the end of the block.
     """
     hold = Hold()
     try:
@@ -209,24 +209,24 @@ def held_build(collection: Collection) -> Iterator[Hold]:
 
 
 def is_in_the_middle(collection: Collection) -> bool:
-    """Whether a worker has it and its file is there."""
+    """Whether a worker has claimed it and its partial file exists."""
     collection.refresh_from_db()
     return f"{collection.uuid}.{collection.last_build.attempt_token}.part" in partial_files()
 
 
 def pool_of(worker: WorkerProcess) -> int:
-    """The process that does the worker's work."""
+    """The worker's child process, which runs the tasks."""
     children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     return int(children[-1])
 
 
-# What Celery writes of a task, by its id.
+# The lines that Celery logs for a task, by its id.
 RECEIVED = re.compile(r"\[([0-9a-f-]{36})\] received")
 ENDED = re.compile(r"\[([0-9a-f-]{36})\] (?:succeeded in|raised unexpected)")
 
 
 class LogSince:
-    """What a worker writes into its log from now on."""
+    """The lines that a worker logs from now on."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         self._worker = worker
@@ -237,12 +237,12 @@ class LogSince:
 
     @property
     def num_received(self) -> int:
-        """Tasks that it has been given."""
+        """The number of tasks received."""
         return len(RECEIVED.findall(self._text))
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has ended all of them; what it was given before does not count."""
+        """Whether all tasks received since then have ended."""
         text = self._text
         return set(RECEIVED.findall(text)) <= set(ENDED.findall(text))
 
@@ -253,9 +253,9 @@ class LogSince:
 
 @contextmanager
 def stopped_at_images(collection: Collection, worker: WorkerProcess) -> Iterator[None]:
-    """Freeze the worker's process when some of the images are written; nothing is locked then.
+    """Pause the worker's process when some images are written, without locks.
 
-    It goes on at the end of the block.
+    It continues at the end of the block.
     """
     with held_build(collection) as hold:
         hold.open_at_first_image(collection)
@@ -268,7 +268,7 @@ def stopped_at_images(collection: Collection, worker: WorkerProcess) -> Iterator
 
 
 def overwrite_in_place(path: Path, content: bytes) -> None:
-    """Other bytes, the same time: what size and time cannot tell."""
+    """Write other bytes of the same size and keep the mtime."""
     status = path.stat()
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

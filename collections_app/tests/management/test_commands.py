@@ -1,4 +1,4 @@
-"""build_collection, as a person at the shell meets it."""
+"""The command build_collection."""
 
 import hashlib
 import io
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 60
 
 
 def start(*arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
-    """`manage.py …` as a process of its own, on this test's database."""
+    """Start `manage.py …` as a process on this test's database."""
     name = connection.settings_dict["NAME"]
     server, mark, more = settings.DATABASE_URL.partition("?")
     database = f"{server.rpartition('/')[0]}/{name}{mark}{more}"
@@ -48,14 +48,14 @@ def start(*arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
 
 
 def run(*arguments: Any, **options: Any) -> str:
-    """What a command writes to stdout, called in this process."""
+    """The stdout of a command, called in this process."""
     out = io.StringIO()
     call_command(*arguments, stdout=out, stderr=io.StringIO(), **options)
     return out.getvalue()
 
 
 def refuse(*arguments: Any, **options: Any) -> tuple[str, str]:
-    """Why a command refuses, and what it wrote to stderr before."""
+    """The error of a command, and its stderr before that."""
     err = io.StringIO()
     with pytest.raises(CommandError) as caught:
         call_command(*arguments, stdout=io.StringIO(), stderr=err, **options)
@@ -192,7 +192,7 @@ def test_bad_files_are_listed_and_can_be_excluded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
     said = build("", output=tmp_path / "a.zip", without_bad=True)
-    assert "Bad files left out: 1." in said
+    assert "Bad files excluded: 1." in said
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert any(name.endswith("/missing.csv") for name in archive.namelist())
 
@@ -213,7 +213,7 @@ def test_bad_files_that_only_verification_finds_can_be_excluded_too(tmp_path: Pa
 def test_a_stopped_command_leaves_no_file(number: signal.Signals, tmp_path: Path) -> None:
     make_dataset(files=3)
     UserFactory(username="rosa")
-    # Copying so much takes a while on any machine.
+    # Copying this much takes a while on any machine.
     slow_down(image_file(0))
     process = start("build_collection", "", "--user=rosa", f"--output={tmp_path / 'a.zip'}")
     wait_until(lambda: any(name.endswith(".part") for name in files_in_archive_root()), process)
@@ -230,7 +230,7 @@ def test_a_stopped_command_leaves_no_file(number: signal.Signals, tmp_path: Path
 
 
 def slow_down(file: Path) -> None:
-    """Make the build hash a large file: of the right size, but with another time."""
+    """Let the build hash a large file: its size is right, its mtime is not."""
     size = 3 << 30
     os.truncate(file, size)
     os.utime(file, ns=(0, 10**18))

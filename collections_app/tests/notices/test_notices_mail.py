@@ -1,4 +1,4 @@
-"""The mail that tells how a build ended, with a real mail server."""
+"""Mails about ended builds, with a real mail server."""
 
 import email
 import email.policy
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Mailbox:
-    """What a mail server has taken; ``answer`` is what it says to the next mails."""
+    """The mails that a server has accepted; ``answer`` is its reply to the next ones."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -178,7 +178,7 @@ def test_a_permanently_refused_address_is_not_tried_again(owner: Any, mailbox: M
 def test_a_server_that_does_not_answer_is_tried_once_for_all_mails(
     owner: Any, mailbox: Mailbox, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host that drops packets: each try lasts as long as it is waited for."""
+    """A host that drops packets, so that each try takes the full timeout."""
     collections = [ready(owner) for _ in range(3)]
     monkeypatch.setattr(notices, "SMTP_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -267,12 +267,12 @@ def test_pending_and_deleted_collections_send_no_mail(owner: Any, mailbox: Mailb
     change(collection, mail_is_due=True)
     assert find_due_mails() == []
     send_mail_once(collection_id=collection.pk)
-    assert due(collection), "its end will be told"
+    assert due(collection), "there will be a mail about it"
     send_mail_once(collection_id=0)
     assert mailbox.mails == []
 
 
-# --- Asking for it ---
+# --- The form ---
 def test_mail_is_offered_only_if_it_can_be_sent(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:

@@ -1,4 +1,4 @@
-"""A message on the next page when a collection is ready or has failed: once, and to its owner."""
+"""Notices of ready and failed collections on the owner's next page, each once."""
 
 import re
 from datetime import timedelta
@@ -28,14 +28,14 @@ def owner(client: Client) -> Any:
 
 
 def build(client: Client, title: str = "My rays") -> Collection:
-    """Through the page, as its owner does."""
+    """Create a collection through the form, as its owner does."""
     data = {"title": title, "expected_images": 2, "filters": ""}
     assert client.post("/collections/new/", data).status_code == 302
     return Collection.objects.latest("pk")
 
 
-def news(client: Client, path: str = "/datasets/") -> list[str]:
-    """What the page at ``path`` tells of collections."""
+def notices_on(client: Client, path: str = "/datasets/") -> list[str]:
+    """The notices on the page at ``path``."""
     html = client.get(path).content.decode()
     block = html.split('id="messages"')[1].split("</div>")[0]
     texts = re.findall(r'<p class="notice[^>]*>(.*?)</p>', block, re.DOTALL)
@@ -44,17 +44,17 @@ def news(client: Client, path: str = "/datasets/") -> list[str]:
 
 def test_a_ready_collection_is_notified_once_on_the_next_page(client: Client, owner: Any) -> None:
     collection = build(client)
-    assert news(client) == []
+    assert notices_on(client) == []
     as_ready(collection)
     html = client.get("/datasets/").content.decode()
     assert "“My rays” is ready." in html
     assert f'href="/collections/{collection.uuid}/"' in html
-    assert news(client) == []
+    assert notices_on(client) == []
 
 
 def test_a_failed_collection_is_notified_with_a_link(client: Client, owner: Any) -> None:
     as_failed(build(client, title="<b>Bones</b>"))
-    (text,) = news(client)
+    (text,) = notices_on(client)
     assert text == "“&lt;b&gt;Bones&lt;/b&gt;” could not be built. See why, and what can be done"
 
 
@@ -63,10 +63,10 @@ def test_several_notices_are_shown_together(client: Client, owner: Any) -> None:
     now = timezone.now()
     for number, collection in enumerate(made):
         as_ready(collection, finished_at=now + timedelta(seconds=number))
-    *told, more = news(client)
-    assert [text[:10] for text in told] == ["“Number 4”", "“Number 3”", "“Number 2”"]
+    *shown, more = notices_on(client)
+    assert [text[:10] for text in shown] == ["“Number 4”", "“Number 3”", "“Number 2”"]
     assert more == "And 2 more: My collections"
-    assert news(client) == []
+    assert notices_on(client) == []
 
 
 def test_a_build_that_the_owner_watched_gives_no_notice(client: Client, owner: Any) -> None:
@@ -76,14 +76,14 @@ def test_a_build_that_the_owner_watched_gives_no_notice(client: Client, owner: A
     as_ready(watched, finished_at=now + timedelta(seconds=1))
     as_ready(late, finished_at=now + timedelta(seconds=2))
     client.get(f"/collections/{watched.uuid}/status/", headers={"HX-Request": "true"})
-    told = news(client)
-    assert [text.split("”")[0] for text in told] == ["“Late", "“Early"]
+    shown = notices_on(client)
+    assert [text.split("”")[0] for text in shown] == ["“Late", "“Early"]
 
 
 def test_the_collections_own_page_shows_no_notice_of_itself(client: Client, owner: Any) -> None:
     collection = as_ready(build(client))
-    assert news(client, f"/collections/{collection.uuid}/") == []
-    assert news(client) == []
+    assert notices_on(client, f"/collections/{collection.uuid}/") == []
+    assert notices_on(client) == []
 
 
 def test_a_page_fragment_shows_and_uses_up_no_notice(client: Client, owner: Any) -> None:
@@ -91,16 +91,16 @@ def test_a_page_fragment_shows_and_uses_up_no_notice(client: Client, owner: Any)
     as_ready(one)
     part = client.get(f"/collections/{two.uuid}/status/")
     assert "is ready." not in part.content.decode()
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
 
 
 def test_a_rebuild_gives_a_new_notice(client: Client, owner: Any) -> None:
     collection = as_failed(build(client))
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
     client.post(f"/collections/{collection.uuid}/retry/")
-    assert news(client) == ["The archive is being built again."]
+    assert notices_on(client) == ["The archive is being built again."]
     as_ready(collection, error_message="")
-    (text,) = news(client)
+    (text,) = notices_on(client)
     assert "is ready" in text
 
 
@@ -109,31 +109,31 @@ def test_every_action_that_builds_expects_notices(client: Client, owner: Any, ta
     collection = as_failed(make_collection("", user=owner), num_bad=1)
     client.post(f"/collections/{collection.uuid}/{tail}", {"expected": "1"}, follow=True)
     as_ready(collection, error_message="")
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
 
 
 def test_a_build_cancelled_by_its_owner_gives_no_notice(client: Client, owner: Any) -> None:
     collection = build(client)
     client.post(f"/collections/{collection.uuid}/cancel/", follow=True)
-    assert news(client) == []
+    assert notices_on(client) == []
     assert Collection.objects.get().error_message == services.CANCELLED
 
 
 def test_a_build_cancelled_by_the_operator_gives_a_notice(client: Client, owner: Any) -> None:
     collection = build(client)
     services.cancel_build(collection=collection, by_owner=False)
-    (text,) = news(client)
+    (text,) = notices_on(client)
     assert "“My rays” could not be built." in text
 
 
 def test_a_failed_verification_gives_a_notice_after_ready(client: Client, owner: Any) -> None:
     collection = as_ready(build(client), verified_at=None)
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
     as_failed(
         collection, archive_path="", archive_size=None, archive_sha256="", verified_at=None,
         finished_at=timezone.now() + timedelta(seconds=1),
     )  # fmt: skip
-    (text,) = news(client)
+    (text,) = notices_on(client)
     assert "could not be built" in text
 
 
@@ -156,7 +156,7 @@ def test_requests_that_nobody_sees_use_up_no_notice(client: Client, owner: Any, 
     response = client.generic(method, path, headers=headers)
     assert response.status_code in {200, 404}
     assert "is ready." not in response.content.decode()
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
 
 
 def test_a_refused_download_uses_up_no_notice(client: Client, owner: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_refused_download_uses_up_no_notice(client: Client, owner: Any) -> Non
     response = client.get(f"/collections/{two.uuid}/download/")
     assert response.status_code == 409
     assert "is ready." not in response.content.decode()
-    assert len(news(client)) == 1
+    assert len(notices_on(client)) == 1
 
 
 def test_a_refused_form_uses_up_no_notice(owner: Any) -> None:
@@ -176,7 +176,7 @@ def test_a_refused_form_uses_up_no_notice(owner: Any) -> None:
     as_ready(collection)
     assert browser.post("/datasets/").status_code in {403, 405}
     assert browser.post(f"{collection.get_absolute_url()}retry/").status_code == 403
-    assert len(news(browser)) == 1
+    assert len(notices_on(browser)) == 1
 
 
 def test_a_navigation_request_shows_notices(client: Client, owner: Any) -> None:
@@ -197,10 +197,10 @@ def test_another_session_that_opened_the_pending_page_gets_the_notice_too(
     assert "the next page that you open here tells you" in html
     telephone.get(collection.get_absolute_url())
     end(collection)
-    assert len(news(telephone)) == 1
-    assert news(telephone) == []
-    assert len(news(client)) == 1, "each session is told for itself"
-    assert news(tablet) == [], "nothing was promised there"
+    assert len(notices_on(telephone)) == 1
+    assert notices_on(telephone) == []
+    assert len(notices_on(client)) == 1, "each session has its own notices"
+    assert notices_on(tablet) == [], "nothing was promised there"
 
 
 def test_opening_a_finished_collection_expects_no_notice(client: Client, owner: Any) -> None:
@@ -212,13 +212,13 @@ def test_opening_a_finished_collection_expects_no_notice(client: Client, owner: 
 def test_notices_are_for_the_owner_only(client: Client, owner: Any) -> None:
     build(client)
     as_ready(make_collection("", user=UserFactory(), title="Secret"))
-    assert news(client) == []
+    assert notices_on(client) == []
 
 
 def test_builds_that_ended_before_give_no_notice(client: Client, owner: Any) -> None:
     as_ready(make_collection("", user=owner, title="Old"))
     build(client)
-    assert news(client) == []
+    assert notices_on(client) == []
 
 
 def questions(client: Client) -> list[str]:
@@ -241,4 +241,4 @@ def test_signing_out_ends_notices(client: Client, owner: Any) -> None:
     collection = build(client)
     client.post("/accounts/logout/")
     as_ready(collection)
-    assert news(client) == []
+    assert notices_on(client) == []

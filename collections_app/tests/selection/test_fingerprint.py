@@ -1,4 +1,4 @@
-"""What is settled at the freeze: names in the archive, digest, fingerprint."""
+"""Names in the archive, digest of the items, fingerprint."""
 
 import importlib
 import json
@@ -64,7 +64,7 @@ def test_unsafe_names_are_made_safe_and_unique() -> None:
     assert collection.archive_sha256, collection.error_message
 
 
-def test_every_field_of_an_item_changes_the_digest() -> None:
+def test_a_changed_item_changes_the_digest() -> None:
     make_dataset(files=2)
     digests = {make_collection("", title=f"T{n}").items_sha256 for n in range(2)}
     assert len(digests) == 1, "the name is not the items'"
@@ -121,7 +121,7 @@ def test_wrong_counts_refuse_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_digest_does_not_depend_on_the_chunks_of_rows() -> None:
-    """Read again from the table they come in thousands."""
+    """Rows read from the table come in chunks of thousands."""
     one, many = ItemRows(), ItemRows()
     line = b"images/a.png\t" + b"0" * 64 + b"\t7\t{}\n"
     for _ in range(2000):
@@ -157,7 +157,7 @@ def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.Mo
 
 
 def test_collections_of_an_earlier_version_are_finalized_by_their_next_build() -> None:
-    """Their items have labels as lists and neither names nor a digest."""
+    """Their items have lists of labels, and neither names nor a digest."""
     migration = importlib.import_module("collections_app.migrations.0002_shared_archives")
     dataset = make_dataset(files=1, remote=1)
     collection = make_collection("")

@@ -1,4 +1,4 @@
-"""The quick look at names agrees with the careful rules."""
+"""The fast check of names agrees with `safe_name` and `UniqueNames`."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What one user may have at a time: told before the button, held even against two tabs."""
+"""Quotas: shown before the button, and enforced for two simultaneous requests."""
 
 import re
 import threading
@@ -165,7 +165,7 @@ def test_posting_the_form_over_quota_is_refused(
     assert not Collection.objects.exists()
 
 
-# --- Two tabs at the same moment ---
+# --- Two requests at the same time ---
 def at_once(work: Callable[[], None], times: int) -> None:
     barrier = threading.Barrier(times)
 

@@ -1,4 +1,4 @@
-"""What an owner does with a collection: asked first, refused when it is too late, theirs alone."""
+"""Actions of an owner: confirmed first, refused in other states, not for other users."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def snapshot(collection: Collection) -> dict[str, Any]:
     return dict(Collection.objects.values().get(pk=collection.pk))
 
 
-# --- Whose it is, and how it is asked for ---
+# --- Permissions and methods ---
 @pytest.mark.parametrize("state", ["running", "ready", "failed"])
 @pytest.mark.parametrize("tail", [*READ_ONLY, *ASK_FIRST, *POST_ONLY])
 def test_another_users_collection_gives_404(
@@ -212,7 +212,7 @@ def test_deleting_says_what_is_lost(client: Client, owner: Any, state: str, word
     assert not Collection.objects.exists()
 
 
-# --- Quotas stand in the way of every build ---
+# --- Quotas ---
 @pytest.mark.parametrize(
     ("tail", "state"),
     [("retry/", "failed"), ("rebuild/", "expired"), ("build-without/", "failed")],

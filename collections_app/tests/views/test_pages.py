@@ -1,4 +1,4 @@
-"""Collections as their owner, a visitor and a stranger meet them."""
+"""Pages of collections for their owner, a visitor and another user."""
 
 import re
 from datetime import timedelta
@@ -50,7 +50,7 @@ def status_of(html: str) -> str:
 
 
 def post_new(client: Client, query: str, **changed: Any) -> Any:
-    """Send the form of /collections/new/ as the page gives it."""
+    """Send the form of /collections/new/ as it is on the page."""
     html = client.get(f"/collections/new/?{query}").content.decode()
     fields = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', html))
     fields = {name: value.replace("&amp;", "&") for name, value in fields.items()}
@@ -202,7 +202,7 @@ def test_a_failed_page_names_the_files_and_offers_retry_and_build_without(
     html = get(client, path)
     assert status_of(html) == "ready"
     assert "missing.csv" in html
-    assert "1 image left out" in html
+    assert "1 image is excluded" in html
     assert "rays-001" in get(client, f"{path}excluded/")
 
 
@@ -253,7 +253,7 @@ def test_a_collection_still_shows_datasets_that_were_hidden_since(
     assert client.get(f"/collections/{collection.uuid}/download/").status_code == 200
 
 
-# --- What leads to a file, and what is sent from a page that has grown old ---
+# --- Download links and outdated pages ---
 
 
 def test_download_links_show_the_page_of_a_refusal(client: Client, owner: Any) -> None:
@@ -323,7 +323,7 @@ def test_the_message_of_a_queued_build_disappears_when_it_ends(
     expect(messages).to_contain_text("“Another” is ready.")
 
 
-# --- Picking single images ---
+# --- The basket ---
 
 
 def test_the_basket_is_kept_over_pages_and_sign_in(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""What only a browser shows: news that come by themselves, and pages that fit a telephone."""
+"""Tests in a browser: pages that update themselves and fit a phone's screen."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def owner() -> Any:
 
 @pytest.fixture
 def at(page: Page, live_server: Any, owner: Any) -> Any:
-    """Opens a path of the site in the owner's browser."""
+    """Open a path of the site in the owner's browser."""
     client = Client()
     client.force_login(owner)
     name = settings.SESSION_COOKIE_NAME
@@ -49,7 +49,7 @@ def test_a_build_is_cancelled_and_built_by_clicks(page: Page, at: Any, owner: An
     at("/collections/new/?sex=F")
     page.get_by_role("button", name="Build collection").click()
     page.get_by_role("link", name="Cancel the build").click()
-    page.get_by_role("link", name="Let it go on").click()
+    page.get_by_role("link", name="Keep building").click()
     page.get_by_role("link", name="Cancel the build").click()
     page.get_by_role("button", name="Cancel the build").click()
     expect(page.locator("#status")).to_contain_text("You cancelled this build.")

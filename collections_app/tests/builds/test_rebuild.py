@@ -1,4 +1,4 @@
-"""Rebuilt in other processes, on other days, after another import: the same bytes."""
+"""Rebuilds in other processes, on other days and after imports give the same bytes."""
 
 import hashlib
 import os
@@ -35,8 +35,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BUILD = (
     "from collections_app.builds.build import build_collection as build; "
-    "from collections_app.builds.verification import verify_archive as prove; "
-    "build(collection_id={pk}); prove(collection_id={pk})"
+    "from collections_app.builds.verification import verify_archive as verify; "
+    "build(collection_id={pk}); verify(collection_id={pk})"
 )
 ELSEWHERE = {
     "another time zone": {"TZ": "Pacific/Kiritimati", "TIME_ZONE": "Asia/Kolkata"},
@@ -63,7 +63,7 @@ def build_here(collection: Collection) -> str:
 
 
 def read_sha256(collection: Collection) -> str:
-    """Of a proven archive, held against its file."""
+    """The SHA-256 of a verified archive, compared with its file."""
     collection.refresh_from_db()
     assert (collection.status, collection.error_message) == ("ready", "")
     content = archive_file(collection.archive_path).read_bytes()
@@ -110,7 +110,7 @@ def test_rebuild_on_another_day_gives_the_same_bytes(
     assert build_elsewhere(collection, moved_clock(clock)) == sha256
     assert collection.finished_at is not None
     assert abs(collection.finished_at - collection.created_at - clock) < timedelta(hours=1)
-    # What a download that was interrupted asks for.
+    # The headers of a resumed download depend on these.
     assert archive_file(collection.archive_path).stat().st_mtime == modified
 
 
@@ -126,14 +126,14 @@ def test_rebuild_by_a_worker_gives_the_same_bytes(
 
     celery_worker_process.restart(PYTHONHASHSEED="99", TZ="America/St_Johns")
     queue_again(collection)
-    wait_for(is_verified, "the proof of the rebuilt archive")
+    wait_for(is_verified, "the verification of the rebuilt archive")
     assert read_sha256(collection) == sha256
 
 
 def test_rebuild_after_the_tables_were_rewritten_gives_the_same_bytes(
     built: tuple[Collection, str],
 ) -> None:
-    """The order in which rows lie in the database is nobody's promise."""
+    """The database does not promise any physical order of rows."""
     collection, sha256 = built
     queue_again(collection)
     with connection.cursor() as cursor:
@@ -177,7 +177,7 @@ def test_rebuild_after_an_import_without_changes_gives_the_same_bytes(pictures: 
 def test_rebuild_after_an_import_of_new_and_touched_files_gives_the_same_bytes(
     pictures: Path,
 ) -> None:
-    """New files, and files with the same contents and another time, do not concern it."""
+    """New files and touched files do not change the archive."""
     collection = make_collection("")
     sha256 = build_here(collection)
     for file in sorted((pictures / "nodule").iterdir()):
