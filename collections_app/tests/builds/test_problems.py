@@ -233,7 +233,9 @@ def ask(client: Client, path: str) -> list[str]:
     return [query["sql"] for query in queries]
 
 
-def test_a_page_of_many_items_needs_the_same_queries_as_one_of_few(client: Client, owner: Any) -> None:
+def test_a_page_of_many_items_needs_the_same_queries_as_one_of_few(
+    client: Client, owner: Any
+) -> None:
     tails = ("", "?page=2", "problems/", "problems/?page=after-50")
     few = as_failed(make_collection("", user=owner), num_bad=3)
     asked = {tail: len(ask(client, f"/collections/{few.uuid}/{tail}")) for tail in tails}
