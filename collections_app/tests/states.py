@@ -56,7 +56,7 @@ def as_ready(collection: Collection, **values: Any) -> Collection:
 def as_failed(collection: Collection, *, num_bad: int = 0, **values: Any) -> Collection:
     """Make it failed, with a problem of the first ``num_bad`` items."""
     bad = collection.items.filter(position__lte=num_bad)
-    bad.update(problem="the file is not there")
+    bad.update(problem="the file is missing")
     reason = values.pop("reason", Reason.FILES_MISSING)
     change_build(collection, finished_at=timezone.now(), reason=reason, **NO_CLAIM)
     return change(

@@ -274,7 +274,7 @@ def test_only_the_expiry_of_a_ready_collection_is_edited(curator: Client) -> Non
     assert collection.expires_at is not None
     assert collection.expires_at.year == 2031
     response = edit(curator, path, expires_at_0="", expires_at_1="")
-    assert "has a time until which it is kept" in response.content.decode()
+    assert "Set the time until which the archive is kept" in response.content.decode()
 
 
 def test_a_user_is_deleted_with_collections_and_archives(

@@ -129,7 +129,7 @@ def test_pages_are_answered_beside_as_many_downloads_as_there_may_be(
         assert count_database_connections() <= THREADS
         refused = fetch(site.port, path, {"Cookie": cookie})
         assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
-        assert b"Too many downloads run just now" in refused.body
+        assert b"Too many downloads at the moment" in refused.body
         assert fetch(site.port, path, {"Cookie": cookie}, method="HEAD").status == 200
         # They come to their end nevertheless, the first and the last.
         for client in (clients[0], clients[-1]):
@@ -150,7 +150,7 @@ def test_files_of_images_hold_up_no_page_either(
         assert {client.response.status for client in clients} == {200}
         refused = fetch(site.port, path)
         assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
-        assert b"Too many downloads run just now" in refused.body
+        assert b"Too many downloads at the moment" in refused.body
         check_pages(site.port, sign_in(make_ready_collection(b"small").user))
         assert count_database_connections() <= THREADS
         assert clients[0].read() == CONTENT

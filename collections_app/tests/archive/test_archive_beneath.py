@@ -138,6 +138,6 @@ def test_a_missing_dataset_folder_is_an_error_of_its_first_file(
     with BeneathOpener(dataset) as files:
         entries = dataset_files(dataset, files)
         dataset.rename(dataset.with_name("elsewhere"))
-        with pytest.raises(BadEntry, match="not there") as caught:
+        with pytest.raises(BadEntry, match="the file is missing") as caught:
             build(target, entries)
     assert caught.value.name == "0/images/a.png"

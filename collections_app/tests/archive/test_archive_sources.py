@@ -79,8 +79,8 @@ def replace_by_fifo(path: Path) -> None:
 
 
 ACCIDENTS = [
-    (remove, "missing", "not there"),
-    (remove_folder, "missing", "not there"),
+    (remove, "missing", "file is missing"),
+    (remove_folder, "missing", "file is missing"),
     (truncate, "changed", "10 bytes"),
     (empty, "changed", "0 bytes"),
     (grow, "changed", "the catalog says"),
@@ -284,9 +284,9 @@ def test_too_many_open_files_is_not_a_bad_entry(path: Path, target: Path) -> Non
 
 
 def test_a_bad_entry_can_be_pickled() -> None:
-    bad = pickle.loads(pickle.dumps(BadEntry("a.png", "missing", "the file is not there")))  # noqa: S301
-    assert (bad.name, bad.kind, bad.reason) == ("a.png", "missing", "the file is not there")
-    assert str(bad) == "a.png: the file is not there"
+    bad = pickle.loads(pickle.dumps(BadEntry("a.png", "missing", "the file is missing")))  # noqa: S301
+    assert (bad.name, bad.kind, bad.reason) == ("a.png", "missing", "the file is missing")
+    assert str(bad) == "a.png: the file is missing"
 
 
 def test_reading_a_large_file_calls_on_step_for_each_megabyte(tmp_path: Path) -> None:

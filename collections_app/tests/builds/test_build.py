@@ -198,7 +198,7 @@ def test_building_without_the_bad_files_lists_them() -> None:
     assert "images/rays/deep/001.png" not in content
     assert len(rows(content["metadata.csv"])) == 3
     (missing,) = rows(content["missing.csv"])
-    assert (missing["source_id"], missing["reason"]) == ("rays-001", "the file is not there")
+    assert (missing["source_id"], missing["reason"]) == ("rays-001", "the file is missing")
     assert collection.fingerprint != whole.fingerprint
     assert "1 image excluded" in content["README.md"].decode()
 

@@ -90,7 +90,7 @@ def test_an_archive_past_its_expiry_can_only_be_extended(client: Client, owner: 
     collection = ready_for(owner, minutes=-1)
     html = page(client, collection)
     assert 'id="download"' not in html
-    assert "about to be removed" in html
+    assert "will be removed in a moment" in html
     assert "Keep for 14 days from now" in html
     assert ">over</span>" in client.get("/collections/").content.decode()
     client.post(f"/collections/{collection.uuid}/extend/")

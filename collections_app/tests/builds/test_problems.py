@@ -110,7 +110,7 @@ def test_the_csv_has_every_problem(client: Client, owner: Any) -> None:
     rows = read_csv(client, f"/collections/{collection.uuid}/problems.csv")
     assert [row["source_id"] for row in rows] == [f"large-{n:06}" for n in range(1, number + 1)]
     assert list(rows[0]) == ["dataset", "source_id", "file_path", "sha256", "reason"]
-    assert {row["reason"] for row in rows} == {"the file is not there"}
+    assert {row["reason"] for row in rows} == {"the file is missing"}
 
 
 def test_the_csv_names_the_frozen_file(client: Client, owner: Any) -> None:
@@ -158,7 +158,7 @@ def test_excluded_items_have_a_list_of_their_own(client: Client, owner: Any) -> 
 def test_new_problems_are_listed_without_excluded_items(client: Client, owner: Any) -> None:
     collection = make_large(owner, 20)
     leave_out(collection, 5)
-    collection.items.filter(position__in=(8, 9)).update(problem="the file is not there")
+    collection.items.filter(position__in=(8, 9)).update(problem="the file is missing")
     as_failed(collection)
     html = get(client, f"/collections/{collection.uuid}/")
     assert shown(html) == ["large-000008", "large-000009"]

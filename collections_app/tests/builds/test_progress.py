@@ -71,8 +71,8 @@ def test_place_in_the_queue_is_ordered_by_queued_at(client: Client, owner: Any) 
     )
     others = make_collection("", user=UserFactory())
     assert "Next in the queue" in status(client, second)
-    assert "Number 2 in the queue: 1 other build comes first" in status(client, third)
-    assert "Number 3 in the queue: 2 other builds come first" in status(client, first)
+    assert "Number 2 in the queue, after 1 other build." in status(client, third)
+    assert "Number 3 in the queue, after 2 other builds." in status(client, first)
     change_build(others, queued_at=now - timedelta(hours=1))
     assert "Number 2 in the queue" in status(client, second), "everybody's builds count"
 

@@ -124,7 +124,7 @@ def test_nginx_gets_the_path_of_the_archive(
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [("pending", "is still being built"), ("expired", "kept for a limited time")],
+    [("pending", "is still being built"), ("expired", "has expired")],
 )
 def test_without_an_archive_there_is_a_page_that_says_why(
     client: Client, collection: Collection, status: str, reason: str

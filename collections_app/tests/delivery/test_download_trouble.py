@@ -87,7 +87,7 @@ def test_a_damaged_archive_is_never_sent(
     response = fetch(client, collection)
     assert response.status_code == 410
     assert "X-Accel-Redirect" not in response
-    assert "it is not the file that was built" in text(response)
+    assert "is not the file that was built" in text(response)
     assert collection.get_absolute_url() in text(response)
 
 

@@ -100,7 +100,7 @@ def test_the_sweep_finds_missing_and_truncated_archives(
     harm(path)
     assert sweep_collections()["missing"] == 1
     assert files_in_archive_root() == []
-    assert_page_says(one, "has vanished from the server", "Nothing is lost")
+    assert_page_says(one, "is missing on the server or damaged", "Nothing is lost")
     assert_built_again(content, one)
 
 
@@ -141,7 +141,7 @@ def test_losing_all_archives_fails_the_collections_and_they_can_be_rebuilt() -> 
     shutil.rmtree(conf.ARCHIVE_ROOT)
     assert sweep_collections()["missing"] == 2
     for collection in (one, two):
-        assert_page_says(collection, "has vanished from the server", "Try again")
+        assert_page_says(collection, "is missing on the server or damaged", "Try again")
     assert_built_again(content, one)
 
 

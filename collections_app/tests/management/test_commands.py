@@ -141,12 +141,12 @@ def test_the_output_is_a_copy_and_not_a_link(tmp_path: Path) -> None:
         ("sex=purple", {}, "Sex:"),
         ("q=nothing-like-this", {}, "No image matches"),
         ("", {"user": "nobody"}, "There is no user 'nobody'"),
-        ("", {"user": "closed"}, "is closed"),
-        ("", {"title": "x" * 300}, "A title is plain text"),
-        ("", {"title": "a\x1b[2Jb"}, "A title is plain text"),
-        ("", {"output": "no-such-folder/a.zip"}, "There is no folder"),
+        ("", {"user": "closed"}, "is not active"),
+        ("", {"title": "x" * 300}, "The title must be one line"),
+        ("", {"title": "a\x1b[2Jb"}, "The title must be one line"),
+        ("", {"output": "no-such-folder/a.zip"}, "does not exist"),
         ("", {"output": "."}, "is a folder"),
-        ("http://[/images/?sex=F", {}, "is not an address"),
+        ("http://[/images/?sex=F", {}, "is not a URL"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_one_line(

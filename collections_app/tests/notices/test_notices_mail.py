@@ -158,7 +158,7 @@ def test_a_temporary_refusal_is_tried_again_later(
     mailbox.answer = "451 the disk is full"
     send_due_mails()
     assert due(collection)
-    assert "the mail was not taken" in caplog.text
+    assert "the mail was refused" in caplog.text
     mailbox.answer = "250 taken"
     send_due_mails()
     assert not due(collection)
@@ -304,7 +304,7 @@ def test_the_wish_for_mail_is_stored_with_the_collection(
     fields = {"title": "x", "expected_images": 2, "filters": "", **sent}
     response = client.post("/collections/new/", fields, follow=True)
     assert Collection.objects.get().wants_mail is wants
-    assert ("a mail tells you" in response.content.decode()) is wants
+    assert ("you will get a mail" in response.content.decode()) is wants
 
 
 def test_the_sign_up_page_says_what_the_address_is_for() -> None:

@@ -55,7 +55,7 @@ def test_a_ready_collection_is_notified_once_on_the_next_page(client: Client, ow
 def test_a_failed_collection_is_notified_with_a_link(client: Client, owner: Any) -> None:
     as_failed(build(client, title="<b>Bones</b>"))
     (text,) = notices_on(client)
-    assert text == "“&lt;b&gt;Bones&lt;/b&gt;” could not be built. See why, and what can be done"
+    assert text == "“&lt;b&gt;Bones&lt;/b&gt;” could not be built. See why, and what you can do"
 
 
 def test_several_notices_are_shown_together(client: Client, owner: Any) -> None:
@@ -194,7 +194,7 @@ def test_another_session_that_opened_the_pending_page_gets_the_notice_too(
     for other in (telephone, tablet):
         other.force_login(owner)
     html = telephone.get(collection.get_absolute_url()).content.decode()
-    assert "the next page that you open here tells you" in html
+    assert "the next page you open here will show a notice" in html
     telephone.get(collection.get_absolute_url())
     end(collection)
     assert len(notices_on(telephone)) == 1

@@ -146,14 +146,14 @@ def test_the_button_is_disabled_if_a_quota_is_exceeded(
     assert "You have 1 build queued or running (limit: 1)." in html
     assert '<a href="/collections/">My collections</a>' in html
     assert open_button.search(Client().get("/collections/new/").content.decode()) is None
-    assert "This cannot be built just now" not in Client().get("/collections/new/").content.decode()
+    assert "This cannot be built now" not in Client().get("/collections/new/").content.decode()
 
 
 def test_staff_have_the_same_quota(client: Client, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_PENDING = 0
     client.force_login(UserFactory(username="staff", is_staff=True, is_superuser=True))
     make_dataset(files=1)
-    assert "This cannot be built just now" in read(client, "/collections/new/")
+    assert "This cannot be built now" in read(client, "/collections/new/")
 
 
 def test_posting_the_form_over_quota_is_refused(

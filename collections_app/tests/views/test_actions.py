@@ -137,7 +137,7 @@ def test_a_build_is_cancelled_after_confirming_and_can_be_built_later(
     assert f"{path}cancel/" in read(client.get(path))
     question = read(client.get(f"{path}cancel/"))
     assert "50 % done, with 10 minutes left" in question
-    assert "The collection stays as you chose it" in question
+    assert "The collection is kept. You can build it later" in question
     html = read(client.post(f"{path}cancel/", follow=True))
     assert "The build is cancelled." in html
     assert "You cancelled this build." in html
@@ -152,7 +152,7 @@ def test_a_build_is_cancelled_after_confirming_and_can_be_built_later(
 def test_a_queued_build_can_be_cancelled(client: Client, owner: Any) -> None:
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/cancel/"
-    assert "gives up its place in the queue" in read(client.get(path))
+    assert "will lose its place in the queue" in read(client.get(path))
     client.post(path)
     collection.refresh_from_db()
     assert (collection.status, collection.error_message) == ("failed", services.CANCELLED)
@@ -164,7 +164,12 @@ def test_excluding_files_explains_itself_first(client: Client, owner: Any) -> No
     path = f"/collections/{collection.uuid}/build-without/"
     assert path in read(client.get(collection.get_absolute_url()))
     question = read(client.get(path))
-    for fact in ("will hold 3 of 4 images", "missing.csv", "part of the fingerprint", "for good"):
+    for fact in (
+        "will have 3 of 4 images",
+        "missing.csv",
+        "part of the fingerprint",
+        "cannot be undone",
+    ):
         assert fact in question, fact
     client.post(path, {"expected": "1"})
     collection.refresh_from_db()
@@ -177,7 +182,7 @@ def test_only_the_files_that_were_shown_are_excluded(
 ) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     response = client.post(f"/collections/{collection.uuid}/build-without/", sent, follow=True)
-    assert "Other files are bad by now: 2." in read(response)
+    assert "The list has changed: 2 files have a problem now." in read(response)
     collection.refresh_from_db()
     assert (collection.status, collection.num_excluded) == ("failed", 0)
 

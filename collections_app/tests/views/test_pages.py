@@ -193,7 +193,7 @@ def test_a_failed_page_names_the_files_and_offers_retry_and_build_without(
     html = get(client, path)
     assert status_of(html) == "failed"
     assert "rays-001" in html
-    assert "the file is not there" in html
+    assert "the file is missing" in html
     assert f"{path}retry/" in html
     assert f"{path}build-without/" in html
     assert "will hold 2 of 3 images" in get(client, f"{path}build-without/")
@@ -374,4 +374,4 @@ def test_an_archive_past_its_expiry_cannot_be_downloaded(client: Client, owner: 
     collection = ready(owner)
     Collection.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     html = get(client, f"/collections/{collection.uuid}/download/", status=409)
-    assert "kept for a limited time" in html
+    assert "has expired" in html

@@ -58,7 +58,7 @@ def test_a_build_is_cancelled_and_built_by_clicks(page: Page, at: Any, owner: An
     as_ready(Collection.objects.get())
     page.goto(page.url.split("/collections/")[0] + "/datasets/")
     expect(page.locator("#messages")).to_contain_text("is ready.")
-    page.get_by_role("link", name="Open and download it").click()
+    page.get_by_role("link", name="Open it to download").click()
     expect(page.get_by_role("link", name="Download ZIP")).to_be_visible()
     expect(page.locator("#messages")).not_to_contain_text("is ready.")
 
