@@ -33,7 +33,8 @@ ENV PATH=/opt/medagg/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MEDAGG_VAR=/srv/medagg/var \
     STATIC_ROOT=/opt/medagg/static \
-    WEB_CONCURRENCY=2
+    WEB_CONCURRENCY=2 \
+    WEB_THREADS=8
 
 WORKDIR /app
 COPY . .

@@ -146,9 +146,9 @@ class Collection(models.Model):
         return self.num_images + self.num_excluded
 
     @property
-    def last_build(self) -> "Build":
+    def last_build(self) -> "Build | None":
         """The unfinished build, or else the one that ended last."""
-        return self.builds.latest("pk")
+        return self.builds.first()
 
 
 class Reason(models.TextChoices):

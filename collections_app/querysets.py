@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from django.apps import apps
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class BuildQuerySet(models.QuerySet):
 
     def claimed_by(self, token: object) -> Self:
         return self.unfinished().filter(attempt_token=token)
+
+    def newest(self) -> Self:
+        """The newest build of each collection."""
+        builds = self.model._default_manager.filter(collection=OuterRef("collection"))
+        return self.filter(~Exists(builds.filter(pk__gt=OuterRef("pk"))))
 
 
 def _longest_lease() -> timedelta:

@@ -164,6 +164,8 @@ def rebuild_collection(*, collection: Collection) -> None:
         NotBuildable: the owner's quota would be exceeded.
     """
     old_path = collection.archive_path
+    if collection.status == Status.PENDING:
+        raise NotPossibleNow("The collection is being built already.")
     if collection.status == Status.READY and _has_bad_files(collection):
         raise NotPossibleNow(
             "Some files are no longer as they were frozen, so the archive cannot be rebuilt. "
@@ -171,7 +173,8 @@ def rebuild_collection(*, collection: Collection) -> None:
         )
     with transaction.atomic():
         lock_quota(collection.user)
-        _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED, Status.READY))
+        # From the state that was looked at: another tab may have made it ready meanwhile.
+        _queue_again(collection, from_states=(Status(collection.status),))
         transaction.on_commit(lambda: remove_archive(old_path))
 
 
@@ -196,6 +199,8 @@ def build_without_problems(*, collection: Collection) -> int:
     """
     with transaction.atomic():
         lock_quota(collection.user)
+        # Before its items, as a deletion locks them.
+        collection = Collection.objects.select_for_update().get(pk=collection.pk)
         bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
         excluded = bad.with_problems().update(is_excluded=True)
         _count_items(collection)

@@ -2,14 +2,22 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from collections_app.builds.outcome import fail_archive, fail_build
-from collections_app.builds.queue import enqueue_build, enqueue_mails, enqueue_verification
+from collections_app.builds.queue import (
+    enqueue_build,
+    enqueue_mails,
+    enqueue_verification,
+    queue_build,
+)
 from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
@@ -17,7 +25,6 @@ from collections_app.services import NotPossibleNow, expire_collection
 from collections_app.storage import (
     has_archive,
     has_its_time,
-    is_empty,
     iter_old_files,
     remove_archive,
 )
@@ -29,10 +36,15 @@ VERIFY_LEASES = 10
 MIN_MISSING = 3
 
 
+class DiskNotMounted(Exception):
+    """The archives seem to be on a disk that is not mounted: nothing is judged or removed."""
+
+
 def sweep_collections() -> dict[str, int]:
     """Run all steps of the sweep; return how many objects each of them changed."""
     steps = {
         "failed": _fail_hopeless,
+        "queued": _queue_unqueued,
         "enqueued": _enqueue_lost,
         "expired": _expire_old,
         "missing": _fail_missing,
@@ -45,10 +57,14 @@ def sweep_collections() -> dict[str, int]:
 
 
 def _try(step: Callable[[], int]) -> int:
-    """Run a step; an error of the disk must not stop the other steps."""
+    """Run a step; its errors must not stop the other steps."""
     try:
         return step()
-    except OSError:
+    except SoftTimeLimitExceeded:
+        raise
+    except DiskNotMounted:
+        return 0
+    except Exception:
         logger.exception("a step of the sweep failed")
         return 0
 
@@ -89,17 +105,37 @@ def _enqueue_lost() -> int:
     return len(ids)
 
 
+def _queue_unqueued() -> int:
+    """Queue pending collections that have no build, as after a partial restore."""
+    pending = Collection.objects.pending()
+    unqueued = list(pending.exclude(builds__in=Build.objects.unfinished()))
+    for collection in unqueued:
+        with suppress(IntegrityError), transaction.atomic():  # queued by somebody else meanwhile
+            queue_build(collection=collection)
+    return len(unqueued)
+
+
+def _find_missing() -> list[Collection]:
+    """Ready collections whose archive is missing or truncated.
+
+    None if the disk of the archives seems not to be mounted: several archives are missing, and none
+    of those that are there was finished before one that is missing.
+    """
+    columns = ("archive_path", "archive_size")
+    ready = Collection.objects.filter(status=Status.READY).only(*columns).order_by("finished_at")
+    found = [(each, has_archive(each.archive_path, each.archive_size)) for each in ready]
+    missing = [each for each, is_there in found if not is_there]
+    oldest = found[: len(missing)]
+    if len(missing) >= MIN_MISSING and not any(is_there for _, is_there in oldest):
+        logger.error("%s archives are missing: is the disk of the archives mounted?", len(missing))
+        raise DiskNotMounted
+    return missing
+
+
 def _fail_missing() -> int:
     """Fail ready collections whose archive is missing or truncated."""
-    ready = list(
-        Collection.objects.filter(status=Status.READY).only("archive_path", "archive_size")
-    )
-    missing = [each for each in ready if not has_archive(each.archive_path, each.archive_size)]
-    if len(missing) == len(ready) >= MIN_MISSING and is_empty():
-        logger.error("all archives are missing: is the disk of the archives mounted?")
-        return 0
     failed = 0
-    for each in missing:
+    for each in _find_missing():
         logger.error("the archive %s is missing or truncated", each.archive_path)
         failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=MISSING)
         remove_archive(each.archive_path)
@@ -117,22 +153,21 @@ def _unverify_modified() -> int:
     ]
     for each in modified:
         logger.warning("the archive %s was modified; it is verified again", each.archive_path)
-        verified.filter(pk=each.pk).update(verified_at=None)
-        Build.objects.filter(pk=each.last_build.pk).update(notified_at=None)
-    return len(modified)
+    ids = [each.pk for each in modified]
+    Build.objects.newest().filter(collection__in=ids).update(notified_at=None)
+    return verified.filter(pk__in=ids).update(verified_at=None)
 
 
 def _enqueue_verifications() -> int:
     """Enqueue verifications again whose message was lost or whose worker has stopped."""
     # Verifying a large archive takes minutes, and must not be enqueued again meanwhile.
     lost_before = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
-    unverified = Collection.objects.unverified()
-    last_builds = [each.last_build.pk for each in unverified.only("pk")]
     is_lost = Q(notified_at__lt=lost_before) | Q(notified_at__isnull=True)
-    lost = list(Build.objects.filter(is_lost, pk__in=last_builds))
-    for build in lost:
-        Build.objects.filter(pk=build.pk).update(notified_at=timezone.now())
-        enqueue_verification(build.collection_id)
+    builds = Build.objects.newest().filter(is_lost, collection__in=Collection.objects.unverified())
+    lost = dict(builds.values_list("pk", "collection_id"))
+    Build.objects.filter(pk__in=lost).update(notified_at=timezone.now())
+    for collection_id in lost.values():
+        enqueue_verification(collection_id)
     return len(lost)
 
 
@@ -157,6 +192,7 @@ def _expire_old() -> int:
 
 def _remove_stray_files() -> int:
     """Remove old files that belong to no collection and no running build."""
+    _find_missing()  # stray files are told from others only while the right disk is mounted
     old = list(iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
     # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
     # that ends in between has its path in the collection by then.

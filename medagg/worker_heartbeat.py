@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 from celery import current_app
-from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
+from celery.signals import heartbeat_sent, worker_ready
 from django.conf import settings
 
 # What a deployment needs a worker for.
@@ -35,10 +35,3 @@ def leave_heartbeat(**kwargs: Any) -> None:
         client = redis.Redis.from_url(settings.REDIS_URL)
         for key in _my_keys():
             client.set(key, 1, ex=ALIVE_SECONDS)
-
-
-@worker_shutdown.connect
-def remove_heartbeat(**kwargs: Any) -> None:
-    """A worker that ends says so; another one's next heartbeat sets the key again."""
-    with contextlib.suppress(redis.RedisError):
-        redis.Redis.from_url(settings.REDIS_URL).delete(*_my_keys())

@@ -5,9 +5,11 @@ import threading
 import weakref
 from typing import BinaryIO
 
-# Of the 32 threads of a process. A client that reads slowly keeps its thread for as long as it
-# takes; the other eight are for pages. What nginx sends takes no thread and does not count.
-MAX_TRANSFERS = 24
+from django.conf import settings
+
+# A client that reads slowly keeps its thread for as long as it takes; the other threads are for
+# pages. What nginx sends takes no thread and does not count.
+MAX_TRANSFERS = settings.WEB_THREADS * 3 // 4
 RETRY_SECONDS = 30
 BLOCK = 1 << 20
 _slots = threading.BoundedSemaphore(MAX_TRANSFERS)

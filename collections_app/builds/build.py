@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from catalog.formats import file_size
 from collections_app.archive import BadEntry, BadKind, write_archive
@@ -110,7 +110,12 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
 def _check_space(claim: Claim) -> None:
     """Fail early if the archive does not fit on the disk beside those being written now."""
     collection = claim.collection
-    others = Build.objects.leased().exclude(collection=collection)
+    # Of two that begin together the second one gives way.
+    mine = Build.objects.claimed_by(claim.token).values("started_at", "pk")[:1]
+    is_earlier = Q(started_at__lt=mine.values("started_at")) | Q(
+        started_at=mine.values("started_at"), pk__lt=mine.values("pk")
+    )
+    others = Build.objects.leased().filter(is_earlier)
     unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
     overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images

@@ -12,8 +12,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from collections_app.builds.expiry import lifetime
+from collections_app.builds.queue import queue_build
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.querysets import BuildQuerySet, CollectionQuerySet
+from collections_app.storage import remove_archive
 
 NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None, "archive_sha256": "",
                               "verified_at": None}  # fmt: skip
@@ -77,7 +79,20 @@ def fail_archive(*, collection: Collection, reason: Reason, message: str) -> boo
     with transaction.atomic():
         if not with_same_archive(collection).update(**_failed_values(message, timezone.now())):
             return False
-        Build.objects.filter(pk=collection.last_build.pk).update(reason=reason)
+        collection.builds.newest().update(reason=reason)
+    return True
+
+
+def rebuild_archive(*, collection: Collection) -> bool:
+    """Queue a new build of a ready collection; False if it has another archive now."""
+    path = collection.archive_path
+    with transaction.atomic():
+        pending = {"status": Status.PENDING, "finished_at": None, "expires_at": None,
+                   "fingerprint": "", "updated_at": timezone.now()}  # fmt: skip
+        if not with_same_archive(collection).update(**pending, **NO_ARCHIVE):
+            return False
+        queue_build(collection=collection)
+        transaction.on_commit(lambda: remove_archive(path))
     return True
 
 

@@ -42,6 +42,8 @@ def describe_progress(collection: Collection) -> Progress | None:
     if collection.status != Status.PENDING:
         return None
     build = collection.last_build
+    if build is None:
+        return None
     if not Build.objects.leased().filter(pk=build.pk).exists():
         # An attempt whose worker has stopped begins again from the start.
         return Progress(
@@ -87,7 +89,7 @@ def refresh_seconds(collection: Collection) -> int:
     """Seconds between two updates of the page; 0 if nothing will change."""
     if collection.status == Status.PENDING:
         build = collection.last_build
-        since = build.started_at or build.queued_at
+        since = (build.started_at or build.queued_at) if build else timezone.now()
     elif collection.status == Status.READY and not collection.verified_at:
         since = collection.finished_at or timezone.now()
     else:

@@ -5,6 +5,8 @@ archive once, while the user can already download it. ``verified_at`` is set if 
 Otherwise the collection fails, its bad files are named, and the archive is removed.
 """
 
+import errno
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -20,13 +22,13 @@ from catalog.bulk.batches import in_batches
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
-from collections_app.builds.outcome import fail_archive, with_same_archive
+from collections_app.builds.outcome import fail_archive, rebuild_archive, with_same_archive
 from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queue import enqueue_mails
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Collection, CollectionItem, Reason
-from collections_app.selection.fingerprint import finalize_if_needed
+from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.storage import (
     ArchiveTrouble,
     archive_file,
@@ -52,6 +54,10 @@ FOUND_LATER = "This was found when the finished archive was verified; it has bee
 BadFiles = dict[str, list[int]]  # positions of items by the problem of their files
 
 
+class _IsBusy(Exception):
+    """Another worker is reading the same archive."""
+
+
 class _Damaged(Exception):
     """The archive is not what was written; the message is shown on the collection's page."""
 
@@ -69,8 +75,15 @@ def verify_archive(*, collection_id: int) -> None:
     if collection is None:
         return
     finalize_if_needed(collection)
+    if not collection.archive_sha256 and compute_fingerprint(collection) != collection.fingerprint:
+        # Another version of the program has written it: what it must hold is not known here.
+        logger.info("collection %s: built again by this version", collection.uuid)
+        rebuild_archive(collection=collection)
+        return
     try:
         sha256, bad = _read_archive(collection)
+    except _IsBusy:
+        logger.info("collection %s: another worker verifies it", collection.uuid)
     except _Damaged as error:
         _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {})
     except SoftTimeLimitExceeded:
@@ -90,21 +103,35 @@ def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
     except ArchiveTrouble as trouble:
         raise _Damaged(MISSING if trouble.is_missing else REPLACED) from trouble
     with file:
+        _lock(file)
         _sync(file, collection)
-        if collection.archive_sha256:  # verified before: it must still be that file
-            if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:
-                raise _Damaged(REPLACED)
-            return collection.archive_sha256, {}
         try:
+            if collection.archive_sha256:  # verified before: it must still be that file
+                if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:
+                    raise _Damaged(REPLACED)
+                return collection.archive_sha256, {}
             sha256, bad = _compare(collection, file)
         except ArchiveDiffers as error:
             logger.error("collection %s: %s", collection.uuid, error)
             raise _Damaged(REPLACED) from error
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            logger.error("collection %s: the archive cannot be read: %s", collection.uuid, error)
+            raise _Damaged(MISSING) from error
     intact = _find_intact_files(collection, bad[CHANGED])
     bad[CHANGED] = [position for position in bad[CHANGED] if position not in intact]
     if intact and not any(bad.values()):
         raise _Damaged(REPLACED)
     return sha256, bad
+
+
+def _lock(file: FileIO) -> None:
+    """Until the file is closed; two workers that read one archive would slow each other down."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _IsBusy from error
 
 
 def _sync(file: FileIO, collection: Collection) -> None:

@@ -9,6 +9,7 @@ BUILD_AGAIN = """
     UPDATE collections_app_collection mine
        SET status = 'pending', archive_path = '', archive_size = NULL, archive_sha256 = '',
            fingerprint = '', finished_at = NULL, expires_at = NULL, mail_is_due = false,
+           wants_mail = false,
            queued_at = now(), attempts = 0, started_at = NULL
      WHERE status = 'ready'
        AND (archive_sha256 = '' OR EXISTS (
@@ -117,7 +118,6 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(
             [BUILD_AGAIN, MAKE_BUILDS, VERIFIED, RENAME_IN_PROVENANCE, CHECK_NOW],
-            migrations.RunSQL.noop,
         ),
         migrations.RemoveField(
             model_name='collection',

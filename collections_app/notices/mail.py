@@ -82,7 +82,9 @@ def _keep_due(collection: Collection) -> None:
 def _is_wanted(collection: Collection) -> bool:
     """Whether the owner can read the mail and does not know its contents yet."""
     user, ended_at = collection.user, collection.finished_at
-    if not (user.is_active and user.email) or collection.last_build.reason == Reason.CANCELLED:
+    if not (user.is_active and user.email):
+        return False
+    if collection.builds.newest().filter(reason=Reason.CANCELLED).exists():
         return False
     if ended_at is None or ended_at < timezone.now() - GIVE_UP_AFTER:
         logger.error("collection %s: the mail was given up after a day", collection.uuid)

@@ -78,7 +78,7 @@ def change(collection: Collection, **values: Any) -> Collection:
 
 def change_build(collection: Collection, **values: Any) -> Collection:
     """Change its last build; return the collection."""
-    Build.objects.filter(pk=collection.last_build.pk).update(**values)
+    Build.objects.filter(pk=collection.builds.latest("pk").pk).update(**values)
     return collection
 
 

@@ -60,7 +60,7 @@ class Collections(RandomActions):
             assert each.builds.unfinished().count() == (each.status == Status.PENDING)
             assert each.num_images + each.num_excluded == each.items.count()
             assert each.items.filter(is_excluded=True).count() == each.num_excluded
-            assert each.last_build.attempts <= conf.BUILD_MAX_ATTEMPTS
+            assert each.builds.latest("pk").attempts <= conf.BUILD_MAX_ATTEMPTS
 
 
 def read_images(collection: Collection) -> dict[str, str]:

@@ -9,6 +9,8 @@ from uuid import uuid4
 import pytest
 from django.conf import LazySettings
 from django.conf import settings as conf
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from collections_app.builds.build import build_collection
@@ -110,3 +112,67 @@ def test_an_unmounted_disk_fails_no_collection(
     done = sweep_collections()
     assert (done["missing"], done["files_removed"]) == (0, 0)
     assert all(archive_file(collection.archive_path).exists() for collection in collections)
+
+
+def test_a_disk_that_is_not_mounted_costs_no_collection_even_if_a_build_runs_meanwhile(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    make_dataset(files=1)
+    ready = [make_ready(f"Ready {number}") for number in range(3)]
+    queued = make_collection("", title="Queued")
+    shutil.move(conf.ARCHIVE_ROOT, tmp_path / "disk")
+    conf.ARCHIVE_ROOT.mkdir()
+    build_collection(collection_id=queued.pk)
+    settings.BUILD_LEASE_SECONDS = 0.001
+    assert sweep_collections()["missing"] == 0
+
+    shutil.rmtree(conf.ARCHIVE_ROOT)
+    shutil.move(tmp_path / "disk", conf.ARCHIVE_ROOT)
+    time.sleep(0.02)
+    swept = sweep_collections()
+    assert (swept["missing"], swept["files_removed"]) == (1, 0), "only the one built meanwhile"
+    for collection in ready:
+        collection.refresh_from_db()
+        assert collection.status == "ready"
+
+
+def test_an_error_in_one_step_does_not_stop_the_others(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    collection = make_ready("Over")
+    Collection.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    monkeypatch.setattr("collections_app.sweep._enqueue_lost", lambda: 1 // 0)
+    assert sweep_collections()["expired"] == 1
+    collection.refresh_from_db()
+    assert collection.status == "expired"
+
+
+def test_the_sweep_needs_as_many_queries_for_many_archives_as_for_few() -> None:
+    make_dataset(files=1)
+    counts = []
+    for number in (1, 4):
+        for _ in range(number):
+            make_ready("Ready")
+        Build.objects.update(notified_at=timezone.now())
+        with CaptureQueriesContext(connection) as queries:
+            sweep_collections()
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_a_pending_collection_without_a_build_is_queued() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    collection.builds.all().delete()
+    assert sweep_collections()["queued"] == 1
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.status == "ready"
+
+
+def make_ready(title: str) -> Collection:
+    collection = make_collection("", title=title)
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection

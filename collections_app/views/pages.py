@@ -84,7 +84,8 @@ def collection_status(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _status_context(collection: Collection) -> dict[str, Any]:
     has_failed = collection.status == Status.FAILED
-    reason = collection.last_build.reason if has_failed else ""
+    build = collection.last_build if has_failed else None
+    reason = build.reason if build else ""
     bad = list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE] if has_failed else []
     return {
         "collection": collection,

@@ -202,14 +202,15 @@ def web_process(
 ) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor.
 
-    At most 24 of a worker's 32 threads send files (catalog.storage.transfers). Each may keep a
-    connection to the database, of which PostgreSQL allows 100.
+    Three quarters of a worker's threads may send files (catalog.storage.transfers). Each thread may
+    keep a connection to the database, of which PostgreSQL allows 100.
     """
+    threads = str(max(8, 64 // max(2, workers)))
     options = {
         "--bind": f"fd://{listener}",
         "--worker-class": "gthread",
         "--workers": str(workers),
-        "--threads": "32",
+        "--threads": threads,
         # A collection's filters stand in the URL; this is the most that gunicorn allows.
         "--limit-request-line": "8190",
         # htmx repeats the whole URL in a header.
@@ -224,7 +225,7 @@ def web_process(
         stop_signals=[(signal.SIGTERM, 10), (signal.SIGQUIT, 2)],
         parent_death_signal=signal.SIGQUIT,
         pass_fds=[listener],
-        environment=environment or {},
+        environment={"WEB_THREADS": threads, **(environment or {})},
     )
 
 

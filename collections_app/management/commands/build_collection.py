@@ -209,7 +209,8 @@ def _work_until_verified(collection: Collection, on_progress: Callable[[int], No
         ):
             return
         # A worker has claimed it first.
-        on_progress(collection.last_build.progress_bytes)
+        build = collection.last_build
+        on_progress(build.progress_bytes if build else 0)
         time.sleep(WAIT_SECONDS)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +20,7 @@ from django.utils import timezone
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app import services
-from collections_app.builds.build import build_claimed, build_collection
+from collections_app.builds.build import BuildFailed, build_claimed, build_collection
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection
@@ -289,7 +290,7 @@ def test_a_rebuild_that_would_check_files_for_minutes_is_refused(
     make_dataset(files=2)
     collection = build(make_collection(""))
     monkeypatch.setattr(services, "CHECK_SECONDS", -1)
-    with pytest.raises(NotPossibleNow, match="too many files to look at"):
+    with pytest.raises(NotPossibleNow, match="too many files to check"):
         rebuild_collection(collection=collection)
     collection.refresh_from_db()
     assert collection.status == "ready"
@@ -387,3 +388,32 @@ def test_a_disk_that_fills_up_fails_the_collection_and_leaves_no_file(full_disk:
     assert collection.status == "failed"
     assert "disk is full" in collection.error_message
     assert files_in_archive_root() == []
+
+
+def test_of_two_builds_with_room_for_one_the_first_succeeds(settings: LazySettings) -> None:
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    make_dataset(files=2)
+    first, second = make_collection("", title="First"), make_collection("", title="Second")
+    Collection.objects.update(num_bytes=shutil.disk_usage(conf.ARCHIVE_ROOT).free * 6 // 10)
+    claims = [claim_build(collection_id=each.pk) for each in (first, second)]
+    assert claims[0]
+    assert claims[1]
+    with pytest.raises(BuildFailed, match="no room"):
+        build_claimed(claims[1])
+    build_claimed(claims[0])
+    first.refresh_from_db()
+    assert first.status == "ready"
+
+
+def test_a_rebuild_from_a_page_that_is_out_of_date_is_refused() -> None:
+    """Another tab has built it meanwhile; its archive must not be given up unchecked."""
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    expire_collection(collection=collection)
+    collection.refresh_from_db()
+    stale = Collection.objects.get(pk=collection.pk)
+    retry_collection(collection=collection)
+    build(collection)
+    with pytest.raises(NotPossibleNow, match="ready"):
+        rebuild_collection(collection=stale)
+    assert files_in_archive_root() == [collection.archive_path]

@@ -101,7 +101,7 @@ def test_a_page_after_the_last_says_so(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=2)
     html = get(client, f"/collections/{collection.uuid}/problems/?page=after-999999999")
     assert shown(html) == []
-    assert "No image is known to have a problem" in html
+    assert "No image has a known problem" in html
 
 
 def test_the_csv_has_every_problem(client: Client, owner: Any) -> None:
@@ -170,7 +170,7 @@ def test_new_problems_are_listed_without_excluded_items(client: Client, owner: A
 def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> None:
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/"
-    assert "No image is known" in get(client, f"{path}problems/")
+    assert "No image has a known problem" in get(client, f"{path}problems/")
     assert "No image is excluded" in get(client, f"{path}excluded/")
     assert read_csv(client, f"{path}problems.csv") == []
 

@@ -26,7 +26,9 @@ from collections_app.builds.verification import (
     WRONG_CRC,
     verify_archive,
 )
+from collections_app.contents import texts
 from collections_app.models import Collection
+from collections_app.selection import fingerprint
 from collections_app.services import (
     build_without_problems,
     delete_collection,
@@ -347,3 +349,39 @@ def test_only_ready_collections_are_verified(status: str) -> None:
     verify_archive(collection_id=collection.pk)
     found = Collection.objects.filter(pk=collection.pk).first()
     assert (found.status if found else "deleted") == status
+
+
+def test_an_archive_of_another_version_of_the_program_is_built_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its texts may be other ones, which is no damage."""
+    collection = make_ready(files=2)
+    monkeypatch.setattr(fingerprint, "CONTENTS_VERSION", "next")
+    monkeypatch.setattr(texts, "CONTENTS_VERSION", "next")
+    verify(collection)
+    assert (collection.status, collection.error_message) == ("pending", "")
+    assert files_in_archive_root() == []
+    assert verify(build(collection)).verified_at
+
+
+def test_an_archive_that_is_being_verified_is_not_read_a_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collection = make_ready(files=2)
+
+    def verify_again() -> None:
+        verify_archive(collection_id=collection.pk)
+        assert not Collection.objects.get(pk=collection.pk).verified_at
+
+    after = verify_while(collection, verify_again, monkeypatch)
+    assert after
+    assert after.verified_at
+
+
+def test_an_archive_that_the_disk_cannot_read_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    after = verify_while(make_ready(files=2), fail, monkeypatch)
+    assert after
+    assert (after.status, after.error_message) == ("failed", MISSING)

@@ -67,7 +67,11 @@ def test_a_sweep_with_another_clock_does_not_disturb_a_build(
         assert partial_files() == before, "it is still being written"
         hold.release()
         wait_for_end(collection)
-    assert (collection.status, collection.error_message, collection.last_build.attempts) == (
+    assert (
+        collection.status,
+        collection.error_message,
+        collection.builds.latest("pk").attempts,
+    ) == (
         "ready",
         "",
         1,
@@ -85,13 +89,13 @@ def test_a_worker_with_another_clock_builds_as_usual(
     collection = make_collection("", notify=False)
     celery_worker_process.restart(**moved_clock(clock))
     with held_build(collection):
-        started_at = collection.last_build.started_at
+        started_at = collection.builds.latest("pk").started_at
         assert started_at is not None
         assert abs(started_at - timezone.now() - clock) < HOUR / 2, "its clock is moved indeed"
         assert claim_build(collection_id=collection.pk) is None
         assert sweep_collections()["enqueued"] == 0
     wait_for_end(collection)
-    assert (collection.status, collection.last_build.attempts) == ("ready", 1)
+    assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 1)
     assert_page_says(collection, "Download ZIP")
     assert_nothing_is_left_over()
 
@@ -129,7 +133,7 @@ def test_a_lease_of_a_dead_worker_does_not_count_after_a_clock_jump(by: timedelt
     assert sweep_collections()["enqueued"] == 1
     build_collection(collection_id=collection.pk)
     collection.refresh_from_db()
-    assert (collection.status, collection.last_build.attempts) == ("ready", 2)
+    assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 2)
     assert_nothing_is_left_over()
 
 
@@ -143,7 +147,7 @@ def test_a_build_survives_a_clock_jump(by: timedelta) -> None:
     assert_page_says(collection, "Cancel the build")
     build_claimed(claim)
     collection.refresh_from_db()
-    assert (collection.status, collection.last_build.attempts) == ("ready", 1)
+    assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 1)
     assert collection.expires_at is not None
     assert collection.expires_at > timezone.now() + timedelta(days=1)
     assert_nothing_is_left_over()

@@ -135,7 +135,7 @@ def assert_page_says(collection: Collection, *words: str) -> None:
 def assert_ready_after(collection: Collection, *, attempts: int) -> None:
     """The archive is complete, offered on its page, and the only file."""
     assert (collection.status, collection.error_message) == ("ready", "")
-    assert collection.last_build.attempts == attempts
+    assert collection.builds.latest("pk").attempts == attempts
     assert len(read_archive(collection)) == collection.num_files + TEXTS
     assert_nothing_is_left_over()
     assert_page_says(collection, "Download ZIP")
@@ -211,7 +211,9 @@ def held_build(collection: Collection) -> Iterator[Hold]:
 def is_in_the_middle(collection: Collection) -> bool:
     """Whether a worker has claimed it and its partial file exists."""
     collection.refresh_from_db()
-    return f"{collection.uuid}.{collection.last_build.attempt_token}.part" in partial_files()
+    return (
+        f"{collection.uuid}.{collection.builds.latest('pk').attempt_token}.part" in partial_files()
+    )
 
 
 def pool_of(worker: WorkerProcess) -> int:

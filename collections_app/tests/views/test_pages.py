@@ -196,7 +196,7 @@ def test_a_failed_page_names_the_files_and_offers_retry_and_build_without(
     assert "the file is missing" in html
     assert f"{path}retry/" in html
     assert f"{path}build-without/" in html
-    assert "will hold 2 of 3 images" in get(client, f"{path}build-without/")
+    assert "will have 2 of 3 images" in get(client, f"{path}build-without/")
     client.post(f"{path}build-without/", {"expected": "1"})
     build_collection(collection_id=collection.pk)
     html = get(client, path)

@@ -17,7 +17,7 @@ from medagg.tests.deploy.compose import FILE, NEEDED, ROOT, environment_of, fill
 from medagg.tests.deploy.nginx_client import image_command
 
 SERVICES = read_services()
-OURS = {"web", "worker", "builder", "beat", "migrate", "manage"}
+OURS = {"web", "worker", "builder", "verifier", "beat", "migrate", "manage"}
 TEMPLATE = (ROOT / "medagg/deploy/nginx.conf.template").read_text(encoding="utf-8")
 # DEBUG must not get into a deployment by a slip, and .env is not in the image.
 NOT_PASSED_ON = {"DEBUG", "MEDAGG_ENV_FILE"}
@@ -67,7 +67,7 @@ def test_data_outlives_the_containers() -> None:
     # PostgreSQL 18's image has its data in /var/lib/postgresql/18/docker.
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
-    for name in ("web", "worker", "builder", "manage"):
+    for name in ("web", "worker", "builder", "verifier", "manage"):
         folders = {
             mount.removesuffix(":ro").rpartition(":")[2] for mount in SERVICES[name]["volumes"]
         }

@@ -194,7 +194,8 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
     [
         ("web", "-m gunicorn"),
         ("worker", "--queues default"),
-        ("builder", "--queues builds,verify"),
+        ("builder", "--queues builds"),
+        ("verifier", "--queues verify"),
         ("beat", "medagg beat"),
     ],
 )
