@@ -1,7 +1,7 @@
-"""Files for the steps on collections: made once, from a seed, as a dataset that is imported.
+"""Files for the steps on collections: generated once from a seed, and imported as a dataset.
 
-Their contents are pseudo-random: nothing can be compressed, and no two files are alike unless a
-set asks for it.
+Their contents are pseudo-random, so they cannot be compressed and no two files are equal, unless a
+set asks for equal ones.
 """
 
 import csv
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
-# As many in one folder as archives of clinics have; a folder of 40,000 would be a case of its own.
+# As many files in one folder as clinical archives have; 40,000 in one would be a special case.
 FILES_IN_FOLDER = 400
 COLUMNS = ("File", "Patient", "Sex", "Age", "View", "Findings")
 FINDINGS = ("No Finding", "Effusion", "Nodule", "Effusion|Atelectasis", "Mass|Nodule|Effusion")
@@ -54,8 +54,8 @@ separator = "|"
 class FileSet:
     """``count`` files of ``size`` bytes each, as the dataset ``slug``.
 
-    With ``contents`` only so many of them differ, and the others are hard links to those: a million
-    names without a million inodes.
+    With ``contents`` only this number of them differ. The others are hard links to them, so that a
+    million names do not need a million inodes.
     """
 
     slug: str
@@ -75,7 +75,7 @@ class FileSet:
 def make_dataset(home: Path, files: FileSet) -> Path:
     """Make the set with its table and description in ``home``; returns the folder of the files.
 
-    What is there from an earlier run is taken as it is, if it was finished and is the same set.
+    A finished set of an earlier run is used again.
     """
     mark = home / MARK
     wanted = json.dumps(asdict(files), sort_keys=True)
@@ -91,12 +91,12 @@ def make_dataset(home: Path, files: FileSet) -> Path:
 
 
 def file_name(number: int) -> str:
-    """Where the file of a number lies below the folder."""
+    """The path of a numbered file below the folder."""
     return f"{number // FILES_IN_FOLDER:04}/{number:07}.png"
 
 
 def warm_up(folder: Path) -> None:
-    """Read every file, so that the page cache holds what can be held of them."""
+    """Read every file, so that the page cache has as many of them as possible."""
     buffer = bytearray(BLOCK)
     for path in folder.rglob("*.png"):
         with path.open("rb", buffering=0) as file:

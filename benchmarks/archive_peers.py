@@ -1,4 +1,4 @@
-"""Other programs that put a folder into one file, and what is really in such a file."""
+"""Other programs that write a folder into one file, and checks of what is in such a file."""
 
 import shutil
 import sys
@@ -13,8 +13,8 @@ from benchmarks.processes import ProgramFailedError
 TAR, ZIP, ZIPFILE = "tar cf", "zip -0 -r", "Python's zipfile"
 NEEDED = ("tar", "zip")
 Command = Callable[[Path, Path], list[str]]
-# By the name of a peer, its command for a folder and the file to be written. The names in the
-# archives are relative to the folder; zip and its peer are silent, which costs the least.
+# By the name of a peer, its command for a folder and the file to write. Names in the archives are
+# relative to the folder. zip and its peer print nothing, which takes time.
 PEERS: dict[str, Command] = {
     TAR: lambda folder, out: ["tar", "cf", str(out), "-C", str(folder), "."],
     ZIP: lambda folder, out: [
@@ -29,7 +29,7 @@ ENDINGS = {TAR: ".tar", ZIP: ".zip", ZIPFILE: ".zip"}
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many files an archive holds, and their bytes without any compression."""
+    """The number of files in an archive, and their uncompressed bytes."""
 
     count: int
     num_bytes: int
@@ -43,7 +43,7 @@ def need_programs() -> None:
 
 
 def look_into(path: Path, *, below: str = "") -> Held:
-    """What an archive holds, by its own tables: files whose names begin with ``below``."""
+    """The files of an archive, by its own directory, whose names begin with ``below``."""
     sizes = _tar_sizes(path) if path.suffix == ".tar" else _zip_sizes(path, below)
     return Held(len(sizes), sum(sizes))
 
@@ -63,6 +63,6 @@ def _zip_sizes(path: Path, below: str) -> list[int]:
 
 
 def find_damage(path: Path) -> str | None:
-    """Read all of a ZIP; the first entry that contradicts its CRC-32, None if none does."""
+    """Read a whole ZIP; return the first entry with a wrong CRC-32, or None."""
     with ZipFile(path) as archive:
         return archive.testzip()

@@ -1,4 +1,4 @@
-"""Archives: ours from claim to ready beside tar, zip and zipfile on the same files, by turns."""
+"""Archives: ours from claim to ready, and tar, zip and zipfile on the same files, in turn."""
 
 import os
 from argparse import Namespace
@@ -31,7 +31,7 @@ MIDDLE = FileSet("bench-300-kb", count=6_000, size=300_000)
 LARGE = FileSet("bench-50-mb", count=40, size=50_000_000)
 SETS = {"12 KB": SMALL, "300 KB": MIDDLE, "50 MB": LARGE}
 FROZEN = FileSet("bench-frozen", count=100_000, size=200, contents=1_000)
-# By set, how much of tar's time ours may take; and how much faster than zip it has to be.
+# By set: the most that our time may be of tar's, and how much faster than zip it must be.
 TAR_GOALS = {"12 KB": 1.8, "300 KB": 1.0, "50 MB": 1.0}
 ZIP_GOAL = 2.5
 FREEZE_GOAL_SECONDS = 1.5
@@ -63,8 +63,8 @@ def _measure_set(site: CollectionSite, files: FileSet, rounds: int) -> Figures:
     kept: dict[str, list[Figures]] = {name: [] for name in turns}
     for number in range(rounds):
         for name in rotate(list(turns), number):
-            # Nobody is to wait for the disk: neither for what another has written, nor for files
-            # that the kernel has dropped from its cache meanwhile.
+            # No program must wait for the disk: neither for what another one has written, nor for
+            # files that the kernel has dropped from its cache meanwhile.
             os.sync()
             warm_up(site.home(files))
             kept[name].append(turns[name]())
@@ -75,7 +75,7 @@ def _measure_set(site: CollectionSite, files: FileSet, rounds: int) -> Figures:
 
 
 def rotate(names: Sequence[str], number: int) -> list[str]:
-    """The same names, each round beginning with another, so that none always follows the same."""
+    """The same names, each round beginning with another one, so that the order changes."""
     start = number % len(names)
     return [*names[start:], *names[:start]]
 
@@ -100,7 +100,7 @@ def _run_peer(site: CollectionSite, files: FileSet, name: str) -> Figures:
 
 def _run_ours(site: CollectionSite, files: FileSet) -> Figures:
     frozen = site.run_step("freeze", f"dataset={files.slug}", f"Benchmark of {files.slug}")
-    # A collection that could not be built stays, to be looked at; the next run drops the database.
+    # A collection that could not be built is kept for debugging; the next run drops the database.
     built = site.run_step("build", str(frozen["id"]))
     path = Path(built["path"])
     _confirm(OURS, path, files, below=built["images_below"])
@@ -111,7 +111,7 @@ def _run_ours(site: CollectionSite, files: FileSet) -> Figures:
 
 
 def _confirm(name: str, path: Path, files: FileSet, *, below: str = "") -> None:
-    """Nobody wins by doing less. Raises ProgramFailedError."""
+    """Check that each archive is complete. Raises ProgramFailedError."""
     held, expected = look_into(path, below=below), Held(files.count, files.num_bytes)
     if held != expected:
         raise ProgramFailedError(f"{name} wrote {held} of {files.slug} instead of {expected}")

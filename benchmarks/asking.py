@@ -1,4 +1,4 @@
-"""Asking medagg for pages, and what its answers say."""
+"""Requesting pages of medagg and reading the responses."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from benchmarks.filter_sets import FilterSet
 from benchmarks.folder import Folder
 from benchmarks.sites import Site, Visitor
 
-# None of them is in a set that is measured: a sort or a word that is drawn nowhere.
+# None of them is in a measured set: they have a sort order or a word that no set has.
 WARM_UP = (
     "/images/?sex=O&age=0-9",
     "/images/?q=warm",
@@ -79,7 +79,7 @@ def measure_cold(site: Site) -> Figures:
     visitor = Visitor(site.address, ())
     seconds = []
     for _ in range(COLD_CONNECTIONS):
-        # Another connection, most likely to another worker.
+        # A new connection, most likely to another worker.
         visitor.connect()
         start = time.perf_counter()
         visitor.get("/images/")

@@ -15,7 +15,7 @@ import django
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medagg.settings")
     django.setup()
-    # Not at the top: models can be imported only now.
+    # Not at the top: models can be imported only after django.setup().
     figures = import_module("benchmarks.collection_steps").run_step(*sys.argv[1:])
     sys.stdout.write(f"\n{json.dumps(figures)}\n")
 

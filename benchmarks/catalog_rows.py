@@ -1,4 +1,4 @@
-"""What the loaded catalog holds, read straight from its tables."""
+"""Rows of the loaded catalog, read directly from its tables."""
 
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,15 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from benchmarks.figures import Figures
 from benchmarks.filter_sets import Profile
 
-# Each profile that pages show, with the codes of what it is filtered by; inactive terms are left
-# out there, too. The order does not depend on numbers that differ from one load to the next.
+# Each profile that pages show, with the codes of its values; without inactive terms, as on pages. The
+# order does not depend on ids, which differ from load to load.
 _PROFILES = """
     WITH label_sets AS (
         SELECT sets.label_ids,
                (SELECT array_agg(code ORDER BY code) FROM vocab_label
                  WHERE id = ANY(sets.label_ids) AND is_active) AS codes
           FROM (SELECT DISTINCT label_ids FROM catalog_imageprofile) sets
-    ), told AS (
+    ), facts AS (
         SELECT dataset.id, dataset.slug,
                (SELECT code FROM vocab_license
                  WHERE id = dataset.license_id AND is_active) AS license,
@@ -28,15 +28,15 @@ _PROFILES = """
                  WHERE many.dataset_id = dataset.id) AS tags
           FROM catalog_dataset dataset WHERE dataset.is_active
     )
-    SELECT profile.id AS profile_id, profile.num_images, told.slug AS dataset,
-           area.code AS area, modality.code AS modality, told.license,
+    SELECT profile.id AS profile_id, profile.num_images, facts.slug AS dataset,
+           area.code AS area, modality.code AS modality, facts.license,
            coalesce(nullif(profile.sex, ''), 'unknown') AS sex,
            coalesce(profile.age_band || '-' || profile.age_band + 9, 'unknown') AS age,
            profile.is_local::int::text AS local,
            coalesce(label_sets.codes, '{}') AS labels,
-           coalesce(told.tasks, '{}') AS tasks, coalesce(told.tags, '{}') AS tags
+           coalesce(facts.tasks, '{}') AS tasks, coalesce(facts.tags, '{}') AS tags
       FROM catalog_imageprofile profile
-      JOIN told ON told.id = profile.dataset_id
+      JOIN facts ON facts.id = profile.dataset_id
       JOIN label_sets ON label_sets.label_ids = profile.label_ids
       LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id AND area.is_active
       LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id AND modality.is_active
@@ -44,11 +44,11 @@ _PROFILES = """
 """
 _ORDER = "dataset, area, modality, sex, age, local, labels"
 _FLAT = f"""
-    COPY (SELECT image.id, image.source_id, told.dataset, told.area, told.modality, told.license,
-                 told.sex, told.age, told.local, to_json(told.labels), to_json(told.tasks),
-                 to_json(told.tags), image.subject_id, image.file_path, image.remote_url,
+    COPY (SELECT image.id, image.source_id, facts.dataset, facts.area, facts.modality, facts.license,
+                 facts.sex, facts.age, facts.local, to_json(facts.labels), to_json(facts.tasks),
+                 to_json(facts.tags), image.subject_id, image.file_path, image.remote_url,
                  image.width, image.height, image.size_bytes
-            FROM catalog_image image JOIN ({_PROFILES}) told ON told.profile_id = image.profile_id
+            FROM catalog_image image JOIN ({_PROFILES}) facts ON facts.profile_id = image.profile_id
            ORDER BY image.id)
       TO STDOUT (FORMAT csv)
 """  # noqa: S608 - both parts stand above

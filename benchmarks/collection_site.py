@@ -1,4 +1,4 @@
-"""A catalog of made files in a database of its own, and the steps of its collections."""
+"""A catalog of generated files in its own database, and the steps of its collections."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ from benchmarks.processes import ProgramFailedError, Run, run_measured
 from medagg.runner.embedded import redis_url
 
 WARM = FileSet("bench-warm", count=20, size=1_000)
-# Not the queues of the sites that other steps start, whose workers would take the news.
+# Not the queues of the sites that other steps start: their workers would take the messages.
 QUEUES = 2
-# More than any set has: the limits are the operator's, and not what is measured.
+# More than any set needs: limits are not what is measured.
 MOST_IMAGES = 2_000_000
 
 
@@ -36,7 +36,7 @@ class CollectionSite:
         }
 
     def home(self, files: FileSet) -> Path:
-        """Where a set's files, table and description are."""
+        """The folder of a set's files, table and description."""
         return self.folder.var / f"site-{self.name}" / "datasets" / files.slug
 
     def manage(self, command: str, *arguments: str) -> Run:

@@ -1,4 +1,4 @@
-"""Runs within medagg: what a user and a worker do with a collection, each step timed."""
+"""Runs within medagg: the steps of a user and a worker with a collection, each one timed."""
 
 import re
 import time
@@ -19,16 +19,16 @@ from collections_app.services import create_collection, delete_collection, expir
 from collections_app.storage import archive_file
 
 USER = "bench"
-# A few images that nothing else uses: with them a process does all that it does only once.
+# A few images that nothing else uses, for all that a process does only once.
 WARM_QUERY = "dataset=bench-warm"
 WARM_PAGES, PAGES = 3, 15
-# Behind every last page; the paginator gives the last one then.
+# After any last page; the paginator then gives the last one.
 BEHIND = 10**9
 _IMAGE_LINK = re.compile(r"/images/(\d+)/")
 
 
 class StepFailed(Exception):
-    """A collection did not do what the benchmark is to time; the message says what it did."""
+    """A step did not do what is to be measured; the message says what it did."""
 
 
 def run_step(name: str, *words: str) -> Figures:
@@ -39,14 +39,14 @@ def run_step(name: str, *words: str) -> Figures:
 
 
 def warm_up() -> None:
-    """Take a small collection all the way; its title is its own, so that it is really built."""
+    """Build and verify a small collection."""
     frozen = freeze(WARM_QUERY, f"Warm {uuid4()}")
     build(str(frozen["id"]))
     delete(str(frozen["id"]))
 
 
 def freeze(query: str, title: str) -> Figures:
-    """What the button does: ``seconds`` from the filters to the pending collection."""
+    """Freeze, as the button does: ``seconds`` from the filters to the pending collection."""
     user, _ = User.objects.get_or_create(username=USER)
     expected = ImageFilterSet(QueryDict(query)).total
     start = time.perf_counter()
@@ -79,7 +79,7 @@ def build(key: str) -> Figures:
 
 
 def verify(key: str) -> Figures:
-    """What a worker does after ready. Raises StepFailed when the archive is not verified then."""
+    """Verify, as a worker does. Raises StepFailed if the archive is not verified then."""
     figures = _timed(lambda: verify_archive(collection_id=int(key)))
     collection = _find(key)
     if not collection.verified_at:

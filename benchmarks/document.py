@@ -11,7 +11,7 @@ Judge = Callable[[Figures], Iterable[Goal]]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What a topic has to say of its figures."""
+    """The text of a topic about its figures."""
 
     title: str
     figures: Figures
@@ -21,7 +21,7 @@ class Section:
 
 HEAD = """# Benchmarks
 
-Written by `make bench`: do not edit. How the figures come about is told in
+Written by `make bench`: do not edit. How the figures are measured is described in
 [benchmarks/README.md](../benchmarks/README.md).
 
 A time by itself says as much of the machine as of the program. So each goal that can be is a ratio

@@ -1,9 +1,9 @@
-"""Clients that download: a program of its own, so that they take no time from who measures.
+"""Clients that download, as a separate program, so that they do not slow the measurement down.
 
 ``python -m benchmarks.download_clients``: reads a JSON object with ``host``, ``port``, ``path``,
 ``cookie``, ``count`` and ``rate`` (bytes a second each, 0 for as fast as it goes) in one line,
-says ``ready`` once all are being sent something, and begins anew with what is complete. When its
-input ends it writes how many bytes have come, and in how many seconds.
+prints ``ready`` when all of them receive data, and repeats finished downloads. When its input ends
+it prints the number of bytes received and the seconds.
 """
 
 import json
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 BLOCK = 1 << 20
 # A small one, so that a slow client leaves the rest to the server.
 RECEIVE_BUFFER = 1 << 17
-# A throttled client reads so often a second.
+# Reads of a throttled client in a second.
 TICKS = 10
 TIMEOUT_SECONDS = 60.0
 
 
 class RefusedError(Exception):
-    """The site answers something else than an archive."""
+    """The site did not send an archive."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Client:
         self.connection.setblocking(False)
 
     def take(self, buffer: bytearray, most: int) -> bool:
-        """Reads at most so much of what has come; false when this download is complete."""
+        """Read at most this number of bytes; False when the download is complete."""
         while most and self.left:
             try:
                 got = self.connection.recv_into(buffer, min(most, self.left, len(buffer)))

@@ -24,7 +24,7 @@ FINGERPRINT = "0" * 64
 
 
 def write_archive(path: Path, size: int) -> None:
-    """Bytes that no disk and no file system can make less of."""
+    """Write bytes that cannot be compressed or deduplicated."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = os.urandom(BLOCK)
     with path.open("wb") as file:
@@ -47,7 +47,7 @@ def prepare(size: int) -> dict[str, str]:
             "status": "ready",
             "archive_size": size,
             "fingerprint": FINGERPRINT,
-            # As if it were verified: nobody shall read it meanwhile.
+            # Marked as verified, so that no verification reads it meanwhile.
             "archive_sha256": "0" * 64,
             "verified_at": now,
             "finished_at": now,

@@ -30,7 +30,7 @@ ARCHIVE_BYTES = 2 * 10**9
 PAGES = ("/images/", "/datasets/", "/images/?sex=F", "/collections/")
 WARM_UP_PAGES = 40
 PAGES_A_TURN = 60
-# Until the servers' buffers are full and all clients wait for the server or for their own limit.
+# Until the servers' buffers are full, and all clients wait for the server or for their limit.
 SETTLE_SECONDS = 1.0
 COOKIE = "benchmark_session"
 SERVER_FOLDERS = "/usr/local/sbin:/usr/sbin"
@@ -81,7 +81,7 @@ def measure(folder: Folder, options: Namespace) -> Figures:
 
 
 def find_nginx() -> str | None:
-    """An ordinary user's PATH often leaves the folders for servers out."""
+    """The path of nginx, also if it is in a folder that is not in the user's PATH."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SERVER_FOLDERS}")
 
 
@@ -91,7 +91,7 @@ def archive_root(folder: Folder) -> Path:
 
 @contextmanager
 def _served(folder: Folder, *, prefix: str) -> Iterator[Way]:
-    """medagg with its demo data, as `up` serves it, and what a user of it can download."""
+    """medagg with its demo data, as `up` serves it, and the archive of one of its users."""
     environment = folder.environment(DATABASE) | {
         "X_ACCEL_PREFIX": prefix,
         # Else its name has the port in it.
@@ -126,7 +126,7 @@ def _behind(folder: Folder, program: str, way: Way) -> Iterator[Way]:
 
 
 def _measure_way(way: Way, rounds: int) -> Figures:
-    """By turns, so that noise falls on all alike: alone, beside slow and beside fast clients."""
+    """In turn, so that noise affects all alike: alone, beside slow and beside fast clients."""
     for number in range(WARM_UP_PAGES):
         way.get(PAGES[number % len(PAGES)])
     seconds: dict[str, list[float]] = {name: [] for name in TURNS}
@@ -171,11 +171,11 @@ def _downloading(way: Way, rate: int | None) -> Iterator[list[float]]:
         time.sleep(SETTLE_SECONDS)
         yield speed
         clients.stdin.close()
-        told = clients.stdout.read()
-    if not told:
+        report = clients.stdout.read()
+    if not report:
         raise SiteError("the downloads broke off while pages were measured")
-    told = json.loads(told)
-    speed.append(told["bytes"] / told["seconds"])
+    report = json.loads(report)
+    speed.append(report["bytes"] / report["seconds"])
 
 
 def goals(figures: Figures) -> Iterator[Goal]:

@@ -40,7 +40,7 @@ class DuckTable:
         return Counted(time.perf_counter() - start, total[0] if total else 0)
 
     def _count(self, name: str, filters: FilterSet) -> None:
-        # Labels that must all be there narrow their own facet, too.
+        # With label_mode=all, labels also narrow their own facet.
         keeps = name == "label" and ("label_mode", "all") in filters.params
         where, values = duckdb_where(filters, without="" if keeps else name)
         column = f"unnest({LISTS[name]})" if name in LISTS else name

@@ -1,4 +1,4 @@
-"""Numbers and how they are written."""
+"""Goals, statistics, and the formatting of numbers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Something that is to be at most ``limit``, or at least where ``at_least``."""
+    """A figure that must be at most ``limit``, or at least ``limit`` with ``at_least``."""
 
     what: str
     measured: float
@@ -55,7 +55,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def short(number: float) -> str:
-    """Three digits that say something: 0.042, 4.2, 42, 4,200."""
+    """Three significant digits at most: 0.042, 4.2, 42, 4,200."""
     if number == 0 or abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:.2f}" if abs(number) < 10 else f"{number:.1f}"

@@ -1,4 +1,4 @@
-"""Random filter sets such as people click together, drawn from what the catalog holds.
+"""Random filter sets as users would choose them, drawn from the catalog's images.
 
 Each starts from one image, drawn with the same chance for all of them: its own values are the
 ones that are filtered by, so that frequent values and frequent combinations come up often and
@@ -65,7 +65,7 @@ class FilterSet:
 
     @property
     def is_plain(self) -> bool:
-        """Without a text that would have to be understood first."""
+        """Whether it has no typed query."""
         return not self.values("q")
 
 
@@ -93,7 +93,7 @@ class _Draw:
         if self.happens(NOT_LABEL):
             params += self.other_label(of)
         if self.happens(WITH_QUERY):
-            # Beside a query people choose little.
+            # With a query, users choose few filters.
             params = [("q", self.chance.choice(QUERIES)), *params[:1]]
         return FilterSet(tuple(dict.fromkeys(params)), self.happens(NEXT_PAGE))
 

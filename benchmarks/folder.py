@@ -1,6 +1,6 @@
-"""The folder in which a benchmark works: servers, databases and results of its own.
+"""The folder of a benchmark, with its own servers, databases and results.
 
-Nothing outside of it is read or written, so that a catalog that runs beside it is left alone.
+Nothing outside of it is read or written, so that a running catalog is not affected.
 """
 
 import json
@@ -19,14 +19,14 @@ from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
 from medagg.runner.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT, places_in
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# A program of ours gets these from the shell and nothing else: no setting of somebody's site.
+# Our programs get only these from the shell, and no setting of another site.
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
 # The databases: the real rows; the real rows several times; plain tables to be copied into.
 LOADED, GROWN, PLAIN = "loaded", "grown", "plain"
 
 
 class MissingResultError(Exception):
-    """A step needs what another step leaves behind; the message names that step."""
+    """A step needs the result of another step; the message names that step."""
 
 
 class Folder:
@@ -107,11 +107,11 @@ class Folder:
 
 
 def passed_on() -> dict[str, str]:
-    """What any program may know of the environment."""
+    """The environment variables that are passed on to every program."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def say(line: str = "") -> None:
-    """Tells whoever started the benchmark what goes on."""
+    """Print a line of progress."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -70,7 +70,7 @@ def _copy_all(connection: Connection, steps: dict[str, int]) -> None:
     with connection.cursor() as cursor:
         for name, term in _TERMS.items():
             cursor.execute(_MANY.format(name=name, term=term), steps)
-        # What the foreign keys would check is true by the way in which the rows are made.
+        # The rows are made so that all foreign keys are valid.
         cursor.execute("SET session_replication_role = replica")
         for table_name, columns in _TABLES.items():
             _run(connection, _ROWS, table_name, columns, {}, steps)
@@ -115,7 +115,7 @@ def measure(folder: Folder, options: Namespace) -> Figures:
 
 
 def _make_grown(folder: Folder, wanted: int) -> Figures:
-    """The counts of the grown database, which is made unless a former run has left it."""
+    """The counts of the grown database, which is created unless an earlier run has created it."""
     if folder.has_database(GROWN):
         with folder.connect(GROWN) as connection:
             counts = count_rows(connection)

@@ -19,7 +19,7 @@ _HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 class HighWater(threading.Thread):
     """While the block runs, looks at the one program that this process starts in it.
 
-    What that program forks counts with the memory that it does not share.
+    Its child processes count with their unshared memory.
 
     ``peak`` is in bytes, 0 if nothing was seen. The kernel's figure after a program's end
     (``ru_maxrss``) is of no use for small ones: it counts what the process held before it became
@@ -70,7 +70,7 @@ class HighWater(threading.Thread):
 def _of_helpers(program: psutil.Process) -> int:
     """What the processes that it has forked hold for themselves alone, in bytes (Linux)."""
     total = 0
-    # Not by psutil, which looks at all processes of the machine: what is measured would wait.
+    # Not by psutil: it reads all processes of the machine, which would slow the measurement down.
     with suppress(FileNotFoundError, ProcessLookupError):
         folder = Path(f"/proc/{program.pid}/task/{program.pid}")
         for pid in (folder / "children").read_text().split():

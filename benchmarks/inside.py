@@ -1,4 +1,4 @@
-"""Runs within medagg: answers pages in this process and tells where their time goes.
+"""Runs within medagg: renders pages in this process and measures where their time goes.
 
 A program of its own, since Django's settings hold for a whole process: reads a JSON list of
 addresses from its input, and writes one JSON object.
@@ -25,7 +25,7 @@ from django.test import Client
 from benchmarks.figures import Figures
 
 WARM, RUNS = 3, 15
-# The functions of catalog.views whose time is told apart, and what they do.
+# The functions of catalog.views that are measured separately, and what they do.
 PARTS = {
     "fetch_page": "rows of the page",
     "count_image_facets": "facets",
@@ -82,7 +82,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medagg.settings")
     django.setup()
     clock = Clock()
-    # Before the first address is looked up, which is when the views are taken from the module.
+    # Before the first address is resolved, because views are looked up in the module then.
     views = import_module("catalog.views")
     for name, title in [*PARTS.items(), *((name, "view") for name in VIEWS)]:
         setattr(views, name, clock.timed(title, getattr(views, name)))
@@ -137,7 +137,7 @@ def _summarize(runs: Sequence[tuple[float, dict[str, float], list]]) -> Figures:
 
 
 def _split(seconds: float, parts: Mapping[str, float]) -> dict[str, float]:
-    """The parts with what lies between them: all of them together are ``seconds``."""
+    """The parts and the time between them; together they are ``seconds``."""
     named = {name: parts.get(name, 0.0) for name in ORDER}
     view = parts.get("view", 0.0)
     return named | {UNDERSTAND: view - sum(named.values()), REST: seconds - view}

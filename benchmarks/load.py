@@ -1,4 +1,4 @@
-"""Loading everything: the whole command, beside a bare COPY plus indexes of the same rows."""
+"""Loading everything: the whole command, and a bare COPY plus indexes of the same rows."""
 
 import re
 import sys

@@ -34,7 +34,7 @@ def describe_machine(folder: Folder) -> dict[str, str]:
 
 
 def _usable_cores() -> list[int]:
-    # Of psutil, since macOS cannot say to which cores a process is bound.
+    # From psutil, because macOS cannot report the cores of a process.
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):
         return list(process.cpu_affinity())
@@ -60,7 +60,7 @@ def _version(package: str) -> str:
 def _commit() -> str:
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        # The document is written by the benchmark itself: it may differ.
+        # The benchmark itself writes the document, so it may differ.
         changed = _git("status", "--porcelain", "--", ".", ":!docs/benchmarks.md")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

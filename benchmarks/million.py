@@ -1,7 +1,7 @@
-"""A collection of a million images: how long each step takes, how much memory, how fast its page.
+"""A collection of a million images: time and memory of each step, and time of its page.
 
-Its files are small and many of them are hard links to the same: what grows with the number of items
-is measured, not with their bytes.
+Its files are small, and many of them are hard links to the same file: the benchmark measures what
+grows with the number of items and not with their bytes.
 """
 
 from argparse import Namespace

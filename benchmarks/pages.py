@@ -28,7 +28,7 @@ from benchmarks.sites import Visitor, start_medagg
 TITLE = "The images page"
 SEED = 20
 DATABASE = "rows"
-# With the facets of lists Datasette takes up to minutes a page: a few sets show it.
+# With facets of lists Datasette needs up to minutes for a page, so only a few sets are measured.
 WHOLE_SAMPLE = 3
 
 
@@ -100,7 +100,7 @@ def _measure_peers(
 def _compare(
     ours: Visitor, datasette: Visitor, duck: DuckTable, filters: FilterSet, *, whole: bool
 ) -> Compared:
-    """One after the other, ours before and after, so that nothing favours it by its place."""
+    """One after the other, ours before and after the peers, so that the order favours none."""
     before = ours.get(filters.path())
     theirs = datasette.get(datasette_path(filters, DATABASE, all_facets=False) or "")
     counted = duck.count_facets(filters)

@@ -1,4 +1,4 @@
-"""A filter set as the peers can be asked for it."""
+"""Filter sets as queries of the peers."""
 
 import re
 from urllib.parse import quote, urlencode

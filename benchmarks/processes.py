@@ -1,4 +1,4 @@
-"""Programs that are measured from outside: how long they take and how much memory."""
+"""Measuring the time and memory of programs from outside."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ def run_measured(
 
 
 class _Watch(threading.Thread):
-    """Looks at the memory of a process and its children now and then."""
+    """Samples the memory of a process and its children at intervals."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -84,7 +84,7 @@ class _Watch(threading.Thread):
 
 
 def tree_bytes(pid: int) -> int:
-    """Resident bytes of a process and all below it; 0 when it has gone."""
+    """Resident bytes of a process and its descendants; 0 when it has ended."""
     try:
         root = psutil.Process(pid)
         return sum(_resident(each) for each in [root, *root.children(recursive=True)])

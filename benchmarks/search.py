@@ -53,7 +53,7 @@ def _words(text: str, count: int) -> str:
 
 
 def _some_words(text: str, count: int, chance: random.Random) -> str:
-    """Some words that follow one another, without what has a meaning in a query."""
+    """Some consecutive words, without characters that have a meaning in a query."""
     words = text.replace('"', " ").split()
     start = chance.randrange(max(1, len(words) - count))
     return " ".join(word.strip("-.,;:()[]") for word in words[start : start + count])[:200]
@@ -64,7 +64,7 @@ def _long_words(titles: Sequence[str]) -> list[str]:
 
 
 def _misspell(word: str, chance: random.Random) -> str:
-    """Two letters inside of the word changed places."""
+    """The word with two of its inner letters swapped."""
     place = chance.randrange(1, len(word) - 2)
     return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
 

@@ -1,4 +1,4 @@
-"""Web sites that are asked as a browser does: medagg as `manage.py up` serves it, and others."""
+"""Web sites and clients that request pages like a browser: medagg as `manage.py up` serves it."""
 
 import http.client
 import re
@@ -19,13 +19,13 @@ from benchmarks.folder import REPOSITORY, Folder
 WORKERS = 2
 TIMEOUT_SECONDS = 300.0
 STOP_SECONDS = 60.0
-# The web servers hang up on a client that is silent for two seconds or more.
+# The web servers disconnect a client that is silent for two seconds.
 IDLE_SECONDS = 1.0
 _ADDRESS = re.compile(r"Site\s+(http://\S+)")
 
 
 class SiteError(Exception):
-    """A site did not start, or gave something else than a page."""
+    """A site did not start, or did not answer with a page."""
 
 
 @dataclass(frozen=True, slots=True)

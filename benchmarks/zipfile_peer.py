@@ -1,4 +1,4 @@
-"""``python -m benchmarks.zipfile_peer FOLDER OUT``: a folder into a ZIP, the plainest way."""
+"""``python -m benchmarks.zipfile_peer FOLDER OUT``: zip a folder in the simplest way."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The made datasets: complete, the same in each run, and importable as they are."""
+"""The generated datasets: complete, the same in each run, and importable."""
 
 import zlib
 from pathlib import Path

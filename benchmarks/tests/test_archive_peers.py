@@ -1,4 +1,4 @@
-"""The peers write what they are given, and nobody's archive is believed unseen."""
+"""The peers write all files, and every archive is checked."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The steps on collections: what is done, what is judged, what is said."""
+"""The steps on collections, their goals, and their description."""
 
 import hashlib
 import subprocess
@@ -77,7 +77,7 @@ def test_nothing_stays_of_a_deleted_one_and_of_warming_up(site: Path) -> None:
 
 
 def test_each_round_really_builds(site: Path) -> None:
-    """An archive of an earlier round must not be taken over: that would be no build."""
+    """An archive of an earlier round must not be used again."""
     paths = []
     for _ in range(2):
         frozen = run_step("freeze", QUERY, "The same title")

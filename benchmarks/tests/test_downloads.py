@@ -19,7 +19,7 @@ COUNT = 3
 
 
 class Archives(BaseHTTPRequestHandler):
-    """Gives SIZE bytes to whoever has the cookie."""
+    """Sends SIZE bytes to clients with the cookie."""
 
     served = 0
 
@@ -69,20 +69,20 @@ def run_clients(port: int, *, rate: int, seconds: float, cookie: str = "session=
 
 
 def test_throttled_clients_keep_to_their_rate(port: int) -> None:
-    told = json.loads(run_clients(port, rate=100_000, seconds=1))
+    report = json.loads(run_clients(port, rate=100_000, seconds=1))
 
-    assert told["seconds"] >= 1
+    assert report["seconds"] >= 1
     # Each takes its first tick at once.
-    assert 0 < told["bytes"] <= COUNT * 100_000 * (told["seconds"] + 0.2)
+    assert 0 < report["bytes"] <= COUNT * 100_000 * (report["seconds"] + 0.2)
     assert Archives.served == COUNT
 
 
 def test_fast_clients_begin_anew_with_what_is_complete(port: int) -> None:
-    told = json.loads(run_clients(port, rate=0, seconds=1))
+    report = json.loads(run_clients(port, rate=0, seconds=1))
 
     assert Archives.served > COUNT
-    assert told["bytes"] > COUNT * SIZE
-    assert told["bytes"] <= Archives.served * SIZE
+    assert report["bytes"] > COUNT * SIZE
+    assert report["bytes"] <= Archives.served * SIZE
 
 
 def test_clients_that_are_refused_say_so(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Random filter sets, and the same questions in the languages of the peers."""
+"""Random filter sets, and the same queries for the peers."""
 
 from urllib.parse import parse_qsl, urlsplit
 

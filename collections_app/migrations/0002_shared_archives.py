@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 # Items used to hold labels as [[code, finding, confidence], …] and empty values as nulls. Now they
-# hold the cells of metadata.csv, and propose a name in the archive; the next build settles both.
+# hold the cells of metadata.csv, and propose a name in the archive; the next build finalizes both.
 FREEZE_CELLS = """
     UPDATE collections_app_collectionitem
        SET metadata_json = jsonb_strip_nulls(

@@ -2,9 +2,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-# Until now several collections could have one archive, and unverified archives were written by
-# another version of the writer, which verification does not know any more. What cannot be kept is
-# built again: the items are frozen, so nothing is lost.
+# Until now several collections could share one archive. Unverified archives were written by another
+# version of the writer and can no longer be verified. Both are built again: the items are frozen, so
+# nothing is lost.
 BUILD_AGAIN = """
     UPDATE collections_app_collection mine
        SET status = 'pending', archive_path = '', archive_size = NULL, archive_sha256 = '',
@@ -18,7 +18,7 @@ BUILD_AGAIN = """
                   AND other.id < mine.id))
 """
 
-# Each collection gets the build that it was until now.
+# Each collection gets one build with the values of its old columns.
 MAKE_BUILDS = """
     INSERT INTO collections_app_build
            (collection_id, queued_at, notified_at, attempts, progress_images, progress_bytes,
@@ -53,7 +53,7 @@ RENAME_IN_PROVENANCE = """
      WHERE jsonb_exists(provenance, 'left_out')
 """
 
-# A table with rows that are still to be checked cannot be altered.
+# A table cannot be altered while deferred constraints of its rows are still to be checked.
 CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
 
