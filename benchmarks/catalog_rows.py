@@ -8,8 +8,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from benchmarks.figures import Figures
 from benchmarks.filter_sets import Profile
 
-# Each profile that pages show, with the codes of its values; without inactive terms, as on pages. The
-# order does not depend on ids, which differ from load to load.
+# Each profile that pages show, with the codes of its values; without inactive terms, as on pages.
+# The order does not depend on ids, which differ from load to load.
 _PROFILES = """
     WITH label_sets AS (
         SELECT sets.label_ids,
@@ -44,9 +44,10 @@ _PROFILES = """
 """
 _ORDER = "dataset, area, modality, sex, age, local, labels"
 _FLAT = f"""
-    COPY (SELECT image.id, image.source_id, facts.dataset, facts.area, facts.modality, facts.license,
-                 facts.sex, facts.age, facts.local, to_json(facts.labels), to_json(facts.tasks),
-                 to_json(facts.tags), image.subject_id, image.file_path, image.remote_url,
+    COPY (SELECT image.id, image.source_id, facts.dataset, facts.area, facts.modality,
+                 facts.license, facts.sex, facts.age, facts.local, to_json(facts.labels),
+                 to_json(facts.tasks), to_json(facts.tags), image.subject_id, image.file_path,
+                 image.remote_url,
                  image.width, image.height, image.size_bytes
             FROM catalog_image image JOIN ({_PROFILES}) facts ON facts.profile_id = image.profile_id
            ORDER BY image.id)
