@@ -17,14 +17,13 @@ _HIGH_WATER = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class HighWater(threading.Thread):
-    """While the block runs, looks at the one program that this process starts in it.
+    """Watches the one program that this process starts while the block runs.
 
-    Its child processes count with their unshared memory.
-
-    ``peak`` is in bytes, 0 if nothing was seen. The kernel's figure after a program's end
-    (``ru_maxrss``) is of no use for small ones: it counts what the process held before it became
-    that program, which is all that its parent ever held. The mark that is read here begins anew
-    with the program, and never falls; only what is taken in the last moment can be missed.
+    Its child processes count with their unshared memory. ``peak`` is in bytes, 0 if nothing was
+    measured. The kernel's figure after the end of a program (``ru_maxrss``) is useless for small
+    programs: it includes the memory that the process had before ``exec``, which is that of its
+    parent. The mark read here is reset by ``exec`` and never falls, so that only memory taken in
+    the last moment can be missed.
     """
 
     def __init__(self) -> None:

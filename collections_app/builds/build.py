@@ -72,7 +72,7 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
     try:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
-        logger.info("collection %s: another worker took over its build", claim.collection.uuid)
+        logger.info("collection %s: this worker has lost its lease", claim.collection.uuid)
     except BuildFailed as error:
         fail_claimed(claim, error)
     except SoftTimeLimitExceeded:
@@ -207,7 +207,7 @@ def fail_claimed(claim: Claim, error: BuildFailed) -> None:
         reason=error.reason,
         message=error.message,
     )
-    outcome = f"failed: {error}" if failed else "failed after another worker took over"
+    outcome = f"failed: {error}" if failed else "failed after this worker had lost its lease"
     logger.warning("collection %s: %s", claim.collection.uuid, outcome)
     if failed:
         enqueue_mails()

@@ -99,7 +99,7 @@ def test_a_build_that_kills_every_worker_fails_and_can_be_retried(
     assert (swept["failed"], swept["enqueued"]) == (1, 0)
     collection.refresh_from_db()
     assert (collection.status, collection.builds.latest("pk").attempt_token) == ("failed", None)
-    assert_page_says(collection, "its worker stopped before the end", "Try again")
+    assert_page_says(collection, "interrupted 3 times: its worker stopped", "Try again")
 
     retry_collection(collection=collection)
     wait_for_end(collection)
@@ -170,7 +170,7 @@ def test_a_running_build_is_cancelled(worker: WorkerProcess) -> None:
     with held_build(collection) as hold:
         cancel_build(collection=collection)
         hold.release()
-        wait_for(lambda: log.count("taken over while it was built"), "the worker to stop")
+        wait_for(lambda: log.count("this worker has lost its lease"), "the worker to stop")
     collection.refresh_from_db()
     assert_page_says(collection, "You cancelled this build", "Build it")
     assert files_in_archive_root() == []
@@ -190,7 +190,7 @@ def test_a_build_is_cancelled_and_retried_before_its_worker_notices(
         collection.refresh_from_db()
         assert collection.builds.latest("pk").attempt_token is None
         hold.release()
-        wait_for(lambda: log.count("taken over while it was built"), "the first build to stop")
+        wait_for(lambda: log.count("this worker has lost its lease"), "the first build to stop")
     wait_for_end(collection)
     assert_ready_after(collection, attempts=1)
 
