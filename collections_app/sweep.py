@@ -32,7 +32,7 @@ from collections_app.storage import (
 logger = logging.getLogger(__name__)
 
 VERIFY_LEASES = 10
-# If at least this many archives are missing and no file is left, the disk is not mounted.
+# Fewer missing archives than these do not mean that the disk is not mounted.
 MIN_MISSING = 3
 
 
