@@ -37,7 +37,7 @@ LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
-PROCESSES = ("web", "beat", "worker", "builder", "verifier")
+PROCESSES = ("web", "beat", "worker", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
 STALL_SECONDS = 300.0
 DEFAULT_SESSION_COOKIE = "medagg_session"
@@ -145,12 +145,13 @@ def _make_supervisor(
             environment=_name_cookies(listener.getsockname()[1]),
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        # Separate, so that builds of hours keep neither sweep and mails nor verifications waiting.
-        worker_process(name="worker", queues=["default"], concurrency=1, log=logs["worker"]),
+        # Separate, so that builds of hours keep nothing else waiting.
+        worker_process(
+            name="worker", queues=["default", "verify"], concurrency=2, log=logs["worker"]
+        ),
         worker_process(
             name="builder", queues=["builds"], concurrency=options.workers, log=logs["builder"]
         ),
-        worker_process(name="verifier", queues=["verify"], concurrency=1, log=logs["verifier"]),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
 

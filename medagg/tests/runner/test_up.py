@@ -193,9 +193,8 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
     ("name", "program"),
     [
         ("web", "-m gunicorn"),
-        ("worker", "--queues default"),
+        ("worker", "--queues default,verify"),
         ("builder", "--queues builds"),
-        ("verifier", "--queues verify"),
         ("beat", "medagg beat"),
     ],
 )
