@@ -150,7 +150,7 @@ def test_files_of_images_hold_up_no_page_either(
         assert {client.response.status for client in clients} == {200}
         refused = fetch(site.port, path)
         assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
-        assert b"Too many downloads run just now" in refused.body
+        assert b"Too many downloads at the moment" in refused.body
         check_pages(site.port, sign_in(make_ready_collection(b"small").user))
         assert count_database_connections() <= THREADS
         assert clients[0].read() == CONTENT
