@@ -152,25 +152,21 @@ def test_two_folders_run_side_by_side(site: Site, make_site: Callable[..., Site]
     assert other.port != site.port
     assert other.get("healthz/")[0] == site.get("healthz/")[0] == 200
     assert cookie_name(other) != cookie_name(site), "one would sign out of the other"
+    assert_stops_in_good_order(other, signal.SIGTERM)
+    assert site.get("healthz/")[0] == 200
+
+
+def assert_stops_in_good_order(site: Site, number: signal.Signals) -> None:
+    assert site.send(number) == 0
+    assert not site.has_left_processes()
+    assert site.out.endswith("Stopped. What you have done is kept.\n")
+    assert site.err == ""
 
 
 def cookie_name(site: Site) -> str:
     url = f"http://127.0.0.1:{site.port}/accounts/login/"
     with urllib.request.urlopen(url) as answer:
         return answer.headers["Set-Cookie"].split("=")[0]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_in_good_order(
-    make_site: Callable[..., Site], number: signal.Signals
-) -> None:
-    site = make_site().await_ready()
-
-    assert site.send(number) == 0
-
-    assert not site.has_left_processes()
-    assert site.out.endswith("Stopped. What you have done is kept.\n")
-    assert site.err == ""
 
 
 def test_a_second_start_loads_nothing_again_and_keeps_the_password(
@@ -187,15 +183,15 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
     assert [line for line in first.out.splitlines() if "admin /" in line] == [
         line for line in second.out.splitlines() if "admin /" in line
     ]
+    assert_stops_in_good_order(second, signal.SIGINT)
 
 
 @pytest.mark.parametrize(
     ("name", "program"),
     [
+        # Of the others test_supervisor shows the same.
         ("web", "-m gunicorn"),
-        ("worker", "--queues default,verify"),
         ("builder", "--queues builds"),
-        ("beat", "medagg beat"),
     ],
 )
 def test_the_death_of_one_process_ends_all_and_names_it(
