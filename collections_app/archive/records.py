@@ -77,10 +77,19 @@ def central_record(name: bytes, crc: int, size: int, at: int) -> bytes:
     return fixed + name + extra
 
 
-def pack_local_header(view: memoryview, start: int, name: bytes, crc: int, size: int) -> None:
-    """Write the local header of a file under 4 GiB into `view` at `start`."""
-    _LOCAL.pack_into(view, start, _PLAIN_LOCAL, crc, size, size, len(name), 0)
-    view[start + LOCAL_SIZE : start + LOCAL_SIZE + len(name)] = name
+def pack_small_file(
+    view: memoryview, start: int, name: bytes, crc: int, size: int, at: int
+) -> bytes:
+    """Put the local header of a file under 4 GiB into `view`, from `start` on.
+
+    Returns its central record; `at` is the offset of the header in the archive.
+    """
+    length = len(name)
+    _LOCAL.pack_into(view, start, _PLAIN_LOCAL, crc, size, size, length, 0)
+    view[start + LOCAL_SIZE : start + LOCAL_SIZE + length] = name
+    if at >= MAX_32:
+        return central_record(name, crc, size, at)
+    return _CENTRAL.pack(_PLAIN_CENTRAL, crc, size, size, length, 0, _CENTRAL_MIDDLE, at) + name
 
 
 def _end_records(count: int, size: int, at: int) -> bytes:

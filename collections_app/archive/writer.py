@@ -81,7 +81,7 @@ class _Writer:
         This is one loop, because function calls would be a noticeable part of the few
         microseconds that a small file takes.
         """
-        sink, view, pack = self._sink, self._sink.view, records.pack_local_header
+        sink, view, pack = self._sink, self._sink.view, records.pack_small_file
         for entry in entries:
             if type(entry) is not FileEntry:
                 return entry
@@ -109,8 +109,7 @@ class _Writer:
                 or stat.S_IFMT(status.st_mode) != stat.S_IFREG
             ):
                 return entry
-            pack(view, sink.used, name, crc, size)
-            self._directory.add(records.central_record(name, crc, size, sink.position))
+            self._directory.add(pack(view, sink.used, name, crc, size, sink.flushed + sink.used))
             sink.used = start + size
             self._progress.small_done(size)
         return None
