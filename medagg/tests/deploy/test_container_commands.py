@@ -71,7 +71,7 @@ def becomes_healthy(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["worker", "builder", "verifier", "beat"])
+@pytest.mark.parametrize("name", ["worker", "beat"])
 def test_service_is_healthy_while_it_runs(name: str, tmp_path: Path) -> None:
     with run_service(name, tmp_path) as process:
         assert becomes_healthy(name), (tmp_path / f"{name}.log").read_text(encoding="utf-8")

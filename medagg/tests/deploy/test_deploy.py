@@ -81,6 +81,21 @@ def test_datasets_can_be_written_by_commands_only() -> None:
             assert ":/srv/medagg/datasets" not in mount or mount.endswith(":ro")
 
 
+def test_each_queue_has_a_worker_and_workers_differ_in_nothing_else() -> None:
+    workers = {name: list(SERVICES[name]["command"]) for name in ("worker", "builder", "verifier")}
+    queues = {
+        name: next(part for part in command if part.startswith("--queues="))
+        for name, command in workers.items()
+    }
+    assert sorted(queues.values()) == ["--queues=builds", "--queues=default", "--queues=verify"]
+    plain = [
+        [part for part in command if not part.startswith(("--queues=", "--concurrency="))]
+        for command in workers.values()
+    ]
+    assert plain[0] == plain[1] == plain[2]
+    assert SERVICES["worker"]["healthcheck"] == SERVICES["builder"]["healthcheck"]
+
+
 def test_nginx_finds_medagg_and_its_files() -> None:
     nginx, web = environment_of("nginx", NEEDED), environment_of("web", NEEDED)
     host, _, port = nginx["MEDAGG_NGINX_UPSTREAM"].partition(":")

@@ -186,25 +186,16 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
     assert_stops_in_good_order(second, signal.SIGINT)
 
 
-@pytest.mark.parametrize(
-    ("name", "program"),
-    [
-        # Of the others test_supervisor shows the same.
-        ("web", "-m gunicorn"),
-        ("builder", "--queues builds"),
-    ],
-)
-def test_the_death_of_one_process_ends_all_and_names_it(
-    make_site: Callable[..., Site], name: str, program: str
-) -> None:
+def test_the_death_of_one_process_ends_all_and_names_it(make_site: Callable[..., Site]) -> None:
+    """As test_supervisor shows it of any process."""
     site = make_site().await_ready()
 
-    os.kill(find_by_command(program, site.started), signal.SIGKILL)
+    os.kill(find_by_command("--queues builds", site.started), signal.SIGKILL)
 
     assert site.await_end() == 1
     assert not site.has_left_processes()
-    assert site.err.startswith(f"medagg: {name} has ended by itself (killed by SIGKILL).\n")
-    assert str(site.var / "log" / f"{name}.log") in site.err
+    assert site.err.startswith("medagg: builder has ended by itself (killed by SIGKILL).\n")
+    assert str(site.var / "log" / "builder.log") in site.err
     assert "Traceback" not in site.err
 
 
