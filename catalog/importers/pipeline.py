@@ -25,8 +25,7 @@ __all__ = ["ImportStopped", "import_source"]
 
 _CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
 
-
-# The fields of a dataset that decide how its rows are read.
+# If one of these fields changes during an import, the rows were read wrongly.
 _READ_BY = ("pk", "area_id", "local_path")
 
 
@@ -42,14 +41,14 @@ def import_source(
 ) -> ImportReport:
     """Make a dataset, its images and all derived data equal to the source.
 
-    All or nothing is written; a ``dry_run`` writes nothing and returns the same report.
+    Everything is written, or nothing is; a ``dry_run`` writes nothing and returns the same report.
     ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
         ImportStopped: as ``store_images``; or another import of this dataset is running, or it
             was edited meanwhile.
-        OSError: what the source raises while it is read.
+        OSError: the source cannot be read.
     """
     report = ImportReport()
     with transaction.atomic():
@@ -82,10 +81,11 @@ def _claim(slug: str) -> None:
 
 
 def _read_entry(source: Source) -> tuple[Dataset, bool]:
-    """The source's dataset as it will be, and whether it is new.
+    """The source's dataset, and whether it is new.
 
-    An existing dataset is not written yet, so that its row is not locked while the source is read,
-    which may take hours.
+    A new dataset is saved. An existing one is saved and rolled back, only to see the result:
+    ``_save_entry`` saves it just before the merge, so that its row is not locked for the hours that
+    reading may take.
     """
     with transaction.atomic():
         dataset, change = save_dataset(entry=source.entry)
@@ -106,7 +106,10 @@ def _save_entry(source: Source, planned: Dataset) -> None:
 def _read_files(
     rows: Iterable[ImageRow | BadRow], dataset: Dataset, report: ImportReport
 ) -> Iterator[ImageRow | BadRow]:
-    """The rows with the facts of their files; a row without a file here loses its path."""
+    """The rows with the facts of their files.
+
+    If a file is not on this server, the path is cleared and the file is counted as missing.
+    """
 
     def count_missing(source_id: str) -> None:
         report.missing_files += 1

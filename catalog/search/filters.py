@@ -58,7 +58,7 @@ class CatalogFilterSet(filters.FilterSet):
     """
 
     model: type[Model]
-    # Filters that a query may name but that do not apply to this set.
+    # Filters that search text may name and this set ignores: datasets have no sex.
     not_applicable: Collection[str] = ()
 
     def __init__(self, data: QueryDict, *, snapshot: Snapshot | None = None) -> None:
@@ -132,7 +132,7 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def parsed_query(self) -> ParsedQuery:
-        """The terms that the search box names and that are filters of this set."""
+        """The parsed search text; terms of filters that this set lacks become plain words."""
         return self._whole_query.only(self.filters, dropping=self.not_applicable)
 
     @cached_property
@@ -145,7 +145,7 @@ class CatalogFilterSet(filters.FilterSet):
         return [m.words for m in self._whole_query.matches if m.name in self.not_applicable]
 
     def _ask_query(self) -> Iterator[Mask]:
-        """A mask for each group of the query's terms; one term of a group has to match."""
+        """One mask for each group of alternatives ("ct or mri"), of which one has to match."""
         for group in self.parsed_query.groups:
             yield np.logical_or.reduce([self._ask(match) for match in group])
 
@@ -221,7 +221,7 @@ class DatasetFilterSet(CatalogFilterSet):
         """The rank of each dataset that the query finds; None without a query.
 
         Searches for the words as they are, then for the terms that they name, then for similar
-        titles; the first search that finds something counts.
+        titles; the first of them that finds anything is used.
         """
         text = self.cleaned.get("q")
         if not text:
@@ -234,7 +234,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @cached_property
     def _by_terms(self) -> dict[int, float]:
-        """Datasets with every term that the query names, whose texts contain its other words."""
+        """Datasets that have all the named terms and whose text has the remaining words."""
         if not self.parsed_query.groups:
             return {}
         rows = self.all_rows
@@ -357,7 +357,7 @@ class ImageFilterSet(CatalogFilterSet):
         table = self.snapshot.images
         if self.cleaned.get("image") or not self.parsed_query.rest:
             return self._count_by_profile(self.image_condition or Q())
-        # All images of a dataset that the words name match, so profiles suffice.
+        # If the words name a dataset, all its images match, and profiles know their number.
         named = table.columns["dataset"].any_of(self._named_datasets)
         others = self._count_by_profile(self._named_images)
         return np.where(named, table.weights, others)

@@ -24,7 +24,7 @@ class FileCheck(NamedTuple):
     """SHA-256 (hex) of a file's contents, and whether the CRC-32 in its header is right."""
 
     sha256: str
-    has_crc: bool
+    crc_matches: bool
 
 
 class ArchiveReader:

@@ -157,7 +157,7 @@ def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
         found = reader.check_file(f"{collection.slug}/{name}", size)
         if found.sha256 != sha256:
             bad[CHANGED].append(position)
-        elif not found.has_crc:
+        elif not found.crc_matches:
             bad[WRONG_CRC].append(position)
     for table in make_tables(collection, texts):
         reader.check_text(table)

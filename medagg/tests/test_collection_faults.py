@@ -173,9 +173,11 @@ def test_everything_dies_and_is_started_again(site: PrivateSite) -> None:
 
 def kill_everything(site: Site) -> None:
     everybody = {site.process.pid, *find_descendants(site.process.pid)}
-    for pid in everybody:
-        with suppress(ProcessLookupError):  # one of those before took it along
-            os.kill(pid, signal.SIGKILL)
+    # First all stand still: else a worker sees PostgreSQL die and removes its file before its turn.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in everybody:
+            with suppress(ProcessLookupError):  # one of those before took it along
+                os.kill(pid, number)
     site.process.wait()
     deadline = time.monotonic() + 60
     while any_alive(everybody) and time.monotonic() < deadline:

@@ -184,5 +184,13 @@ def test_a_client_that_takes_nothing_any_more_is_given_up(
             return fetch(site.port, path, {"Cookie": cookie}).status == 200
 
         wait_until(is_free, what="the place of a client that was given up")
-        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-            clients[0].read()
+        # Not all at the same moment: who is not yet given up, reads the whole file now.
+        assert any(is_cut_off(client) for client in clients)
+
+
+def is_cut_off(client: SlowClient) -> bool:
+    try:
+        client.read()
+    except (http.client.IncompleteRead, ConnectionResetError):
+        return True
+    return False
