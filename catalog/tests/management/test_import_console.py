@@ -412,9 +412,9 @@ def test_ctrl_c_changes_nothing_and_says_so(long_index: Path, rejects: Path) -> 
     process = start_import(long_index, rejects)
     wait_until_it_imports()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    said, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == 130
+    assert process.returncode == 130, said + errors
     assert "tiny_lung: nothing was changed." in errors
     assert "Traceback" not in errors
     assert not Dataset.objects.exists()
