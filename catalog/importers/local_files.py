@@ -43,6 +43,7 @@ def with_facts(
     root: Path,
     known: KnownFiles = lambda source_ids: {},
     on_missing: Callable[[str], None] = lambda source_id: None,
+    check_stopped: Callable[[], None] = lambda: None,
     workers: int = WORKERS,
 ) -> Iterator[Row]:
     """Yield the rows in their order; those that name a file below ``root`` get its facts.
@@ -51,12 +52,20 @@ def with_facts(
     same path, size and time is not read again. A row whose file is missing is yielded without its
     path, and ``on_missing`` gets its id. An unsafe path and an unreadable file become a BadRow.
     Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
-    ``on_missing`` are called only in the caller's thread. At most 2,000 rows are in memory.
+    ``on_missing`` are called only in the caller's thread. ``check_stopped`` is called, from any
+    thread, before each part of a file; what it raises stops the iteration. At most 2,000 rows are
+    in memory.
     """
     stop = Event()
+
+    def check() -> None:
+        check_stopped()
+        if stop.is_set():
+            raise _Stopped
+
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="facts")
     try:
-        with closing(_start_blocks(rows, root, known, stop)) as blocks:
+        with closing(_start_blocks(rows, root, known, check)) as blocks:
             begun = ((block, block.start(pool, workers)) for block in blocks)
             for block, readers in _look_ahead(begun, BLOCKS_AHEAD):
                 for reader in readers:
@@ -77,7 +86,7 @@ class _Block:
     waiting: deque[int]
     files: Mapping[str, KnownFile]
     root: Path
-    stop: Event
+    check: Callable[[], None]
     missing: list[str]
 
     def start(self, pool: ThreadPoolExecutor, workers: int) -> list[Future[None]]:
@@ -85,7 +94,8 @@ class _Block:
         return [pool.submit(self.read) for _ in range(count)]
 
     def read(self) -> None:
-        while not self.stop.is_set():
+        while True:
+            self.check()
             try:
                 index = self.waiting.popleft()
             except IndexError:
@@ -96,14 +106,14 @@ class _Block:
 
     def _complete(self, row: ImageRow) -> Row:
         try:
-            return _read_row(self.root, row, self.files.get(row.source_id), self.stop)
+            return _read_row(self.root, row, self.files.get(row.source_id), self.check)
         except FileNotFoundError:
             self.missing.append(row.source_id)
             return replace(row, file_path="")
 
 
 def _start_blocks(
-    rows: Iterable[Row], root: Path, known: KnownFiles, stop: Event
+    rows: Iterable[Row], root: Path, known: KnownFiles, check: Callable[[], None]
 ) -> Generator[_Block, None, None]:
     for batch in in_batches(rows, BATCH):
         wanted = [row.source_id for row in batch if _needs_facts(row)]
@@ -111,7 +121,7 @@ def _start_blocks(
         for start in range(0, len(batch), BLOCK):
             part = batch[start : start + BLOCK]
             waiting = deque(index for index, row in enumerate(part) if _needs_facts(row))
-            yield _Block(part, waiting, files, root, stop, missing=[])
+            yield _Block(part, waiting, files, root, check, missing=[])
 
 
 def _needs_facts(row: Row) -> bool:
@@ -131,23 +141,22 @@ class _Stopped(Exception):
 
 
 class _Stoppable:
-    """A file for ``read_facts`` that stops at Ctrl-C, however large it is."""
+    """A file for ``read_facts`` that can be stopped, however large it is."""
 
-    def __init__(self, file: BinaryIO, stop: Event) -> None:
-        self.fileno, self.seek, self._file, self._stop = file.fileno, file.seek, file, stop
+    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+        self.fileno, self.seek, self._file, self._check = file.fileno, file.seek, file, check
 
     def readinto(self, buffer: memoryview) -> int:
-        if self._stop.is_set():
-            raise _Stopped
+        self._check()
         return self._file.readinto(buffer)  # type: ignore[attr-defined]
 
 
-def _read_row(root: Path, row: ImageRow, known: KnownFile | None, stop: Event) -> Row:
+def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callable[[], None]) -> Row:
     """The row with its facts, or a BadRow; raises FileNotFoundError."""
     try:
         with open_beneath(root, row.file_path) as file:
             facts = _unchanged(os.fstat(file.fileno()), row, known)
-            facts = facts or read_facts(cast("BinaryIO", _Stoppable(file, stop)))
+            facts = facts or read_facts(cast("BinaryIO", _Stoppable(file, check)))
     except FileNotFoundError:
         raise
     except (UnsafePath, FileChanged) as error:

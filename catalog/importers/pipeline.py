@@ -38,11 +38,14 @@ def import_source(
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
+    check_stopped: Callable[[], None] = ignore_end,
 ) -> ImportReport:
     """Make a dataset, its images and all derived data equal to the source.
 
     Everything is written, or nothing is; a ``dry_run`` writes nothing and returns the same report.
-    ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``.
+    ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``;
+    ``check_stopped`` is called often while rows and files are read, from any thread, and what it
+    raises stops the import.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
@@ -56,7 +59,7 @@ def import_source(
         dataset, is_new = _read_entry(source)
         store_images(
             dataset=dataset,
-            rows=_read_files(source.rows(), dataset, report),
+            rows=_read_files(_stoppable(source, check_stopped), dataset, report, check_stopped),
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
@@ -103,8 +106,17 @@ def _save_entry(source: Source, planned: Dataset) -> None:
         )
 
 
+def _stoppable(source: Source, check_stopped: Callable[[], None]) -> Iterator[ImageRow | BadRow]:
+    for row in source.rows():
+        check_stopped()
+        yield row
+
+
 def _read_files(
-    rows: Iterable[ImageRow | BadRow], dataset: Dataset, report: ImportReport
+    rows: Iterable[ImageRow | BadRow],
+    dataset: Dataset,
+    report: ImportReport,
+    check_stopped: Callable[[], None],
 ) -> Iterator[ImageRow | BadRow]:
     """The rows with the facts of their files.
 
@@ -117,7 +129,13 @@ def _read_files(
     if not dataset.local_path:
         return _without_files(rows, count_missing)
     known = _make_lookup(dataset)
-    return with_facts(rows, root=dataset_root(dataset), known=known, on_missing=count_missing)
+    return with_facts(
+        rows,
+        root=dataset_root(dataset),
+        known=known,
+        on_missing=count_missing,
+        check_stopped=check_stopped,
+    )
 
 
 def _without_files(

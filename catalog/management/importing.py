@@ -162,18 +162,16 @@ class _Run:
     def import_all(self, sources: Sequence[Source]) -> None:
         """Import and report all sources, in order.
 
-        Several imports overlap, except within a transaction, which has only one connection.
+        Imports run in threads, where Ctrl-C cannot interrupt them between a commit and its report:
+        psycopg2 may also swallow a KeyboardInterrupt that arrives during a query. Within a
+        transaction they run here, as a thread has a connection of its own.
         """
         tasks = [partial(self._import, number, source) for number, source in enumerate(sources)]
-        if len(sources) > 1 and not connection.in_atomic_block:
+        if not connection.in_atomic_block:
             self._overlap(sources, tasks)
             return
         for source, task in zip(sources, tasks, strict=True):
-            try:
-                self._report(source, task)
-            except KeyboardInterrupt:
-                self._say_unchanged(source)
-                raise
+            self._report(source, task)
 
     def _overlap(self, sources: Sequence[Source], tasks: Sequence[Callable[[], Any]]) -> None:
         reported = 0
@@ -219,13 +217,10 @@ class _Run:
                 max_rejected=self.limit.max_rejected,
                 max_share=self.limit.max_share,
                 on_reject=partial(self.rejects.write, _slug_of(source)),
-                on_rows=self._count_rows,
+                on_rows=self.progress.show,
                 on_read=partial(self._pass_on, pass_on),
+                check_stopped=self.turns.check,
             )
-
-    def _count_rows(self, rows: int) -> None:
-        self.turns.check()
-        self.progress.show(rows)
 
     def _pass_on(self, pass_on: Callable[[], None]) -> None:
         self.progress.note("storing")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow, Source, SourceError
 from catalog.management.importing import ImportCommand, Limit, parse_limit
@@ -345,17 +345,25 @@ def start_import(index: Path, rejects: Path, **streams: Any) -> "subprocess.Pope
 
 def wait_until_it_imports() -> None:
     """An import holds a lock on the name of its dataset until it is over."""
+    wait_for_lock("locktype = 'advisory'")
+
+
+def wait_until_it_waits_for_a_lock() -> None:
+    wait_for_lock("NOT granted")
+
+
+def wait_for_lock(condition: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = "
+                f"SELECT 1 FROM pg_locks WHERE {condition} AND database = "
                 "(SELECT oid FROM pg_database WHERE datname = current_database())"
             )
             if cursor.fetchone():
                 return
             time.sleep(0.02)
-    raise TimeoutError("the import does not begin")
+    raise TimeoutError(f"the import has no lock of which is true: {condition}")
 
 
 @pytest.fixture
@@ -418,6 +426,23 @@ def test_ctrl_c_changes_nothing_and_says_so(long_index: Path, rejects: Path) -> 
     assert "tiny_lung: nothing was changed." in errors
     assert "Traceback" not in errors
     assert not Dataset.objects.exists()
+
+
+def test_ctrl_c_stops_a_query_at_once(index: Path, rejects: Path) -> None:
+    """Waiting for it would last hours, and psycopg2 may swallow what was raised meanwhile."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE catalog_image IN SHARE MODE")
+        process = start_import(index, rejects)
+        wait_until_it_waits_for_a_lock()
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 130, said + errors
+    assert errors.endswith(
+        "tiny_lung: nothing was changed.\nStopped. Datasets that were not finished are unchanged.\n"
+    )
+    assert not Image.objects.exists()
 
 
 def test_a_killed_import_leaves_the_old_state_and_the_next_one_works(
