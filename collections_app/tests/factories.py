@@ -16,6 +16,7 @@ from catalog.tests.factories import (
     dataset_folder,
     make_searchable,
 )
+from collections_app.builds.build import build_collection
 from collections_app.models import Collection
 from collections_app.services import create_collection
 from collections_app.storage import archive_file
@@ -63,6 +64,20 @@ def make_collection(query: str = "", **kwargs: object) -> Collection:
     filters = ImageFilterSet(QueryDict(query))
     values = {"user": UserFactory(), "title": "My rays", "expected_images": filters.total}
     return create_collection(filters=filters, **{**values, **kwargs})  # type: ignore[arg-type]
+
+
+def build(collection: Collection) -> Collection:
+    """The collection after its build, ready or failed."""
+    build_collection(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def make_ready(query: str = "", **values: object) -> Collection:
+    """``make_collection``, built."""
+    collection = build(make_collection(query, **values))
+    assert collection.status == "ready", collection.error_message
+    return collection
 
 
 def image_file(number: int, slug: str = "rays") -> Path:

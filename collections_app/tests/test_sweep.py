@@ -19,15 +19,14 @@ from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
-from collections_app.tests.factories import files_in_archive_root, make_collection, make_dataset
+from collections_app.tests.factories import (
+    build,
+    files_in_archive_root,
+    make_collection,
+    make_dataset,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-def build(collection: Collection) -> Collection:
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    return collection
 
 
 def test_the_sweep_expires_old_archives(settings: LazySettings) -> None:
@@ -166,13 +165,11 @@ def test_a_pending_collection_without_a_build_is_queued() -> None:
     collection = make_collection("")
     collection.builds.all().delete()
     assert sweep_collections()["queued"] == 1
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
+    build(collection)
     assert collection.status == "ready"
 
 
 def make_ready(title: str) -> Collection:
     collection = make_collection("", title=title)
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
+    build(collection)
     return collection

@@ -22,6 +22,7 @@ _environment: TestEnvironment = prepare_environment()
 _servers = EmbeddedServers(_environment.base, throwaway=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before that of xdist, which says one for each core
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two for each core, because many tests wait for processes; more than eight gain nothing."""
     return min(2 * (os.cpu_count() or 1), 8)

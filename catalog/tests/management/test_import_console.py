@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -345,25 +345,25 @@ def start_import(index: Path, rejects: Path, **streams: Any) -> "subprocess.Pope
 
 def wait_until_it_imports() -> None:
     """An import holds a lock on the name of its dataset until it is over."""
-    wait_for_lock("locktype = 'advisory'")
+    wait_for_lock(lambda kind, is_granted: kind == "advisory")
 
 
 def wait_until_it_waits_for_a_lock() -> None:
-    wait_for_lock("NOT granted")
+    wait_for_lock(lambda kind, is_granted: not is_granted)
 
 
-def wait_for_lock(condition: str) -> None:
+def wait_for_lock(is_wanted: Callable[[str, bool], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute(
-                f"SELECT 1 FROM pg_locks WHERE {condition} AND database = "
+                "SELECT locktype, granted FROM pg_locks WHERE database = "
                 "(SELECT oid FROM pg_database WHERE datname = current_database())"
             )
-            if cursor.fetchone():
+            if any(is_wanted(*lock) for lock in cursor.fetchall()):
                 return
             time.sleep(0.02)
-    raise TimeoutError(f"the import has no lock of which is true: {condition}")
+    raise TimeoutError("the import does not get so far")
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from collections_app.services import (
 from collections_app.storage import archive_file
 from collections_app.tasks import build_collection_task, verify_archive_task
 from collections_app.tests.factories import (
+    build,
     files_in_archive_root,
     image_file,
     make_collection,
@@ -47,12 +48,6 @@ from medagg.testing.programs import require_program
 from vocab.models import Label
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-def build(collection: Collection) -> Collection:
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    return collection
 
 
 def rows(content: bytes) -> list[dict[str, str]]:

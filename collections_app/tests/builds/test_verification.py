@@ -37,6 +37,7 @@ from collections_app.services import (
 )
 from collections_app.storage import archive_file
 from collections_app.tests.factories import (
+    build,
     files_in_archive_root,
     make_collection,
     make_dataset,
@@ -44,13 +45,6 @@ from collections_app.tests.factories import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-def build(collection: Collection) -> Collection:
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    assert collection.status == "ready", collection.error_message
-    return collection
 
 
 def verify(collection: Collection) -> Collection:

@@ -11,10 +11,13 @@ from django.conf import LazySettings
 from django.conf import settings as conf
 from django.utils.http import http_date
 
-from collections_app.builds.build import build_collection
 from collections_app.models import Collection
 from collections_app.storage import archive_file, mark_time
-from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.factories import (
+    UserFactory,
+    make_dataset,
+    make_ready,
+)
 from collections_app.tests.ready_archives import make_ready_collection, sign_in
 from medagg.testing.nginx import NginxServer
 
@@ -112,9 +115,7 @@ def test_a_running_download_continues_after_the_archive_is_removed(
 
 def test_the_downloaded_bytes_are_those_that_were_built(site: str, transactional_db: None) -> None:
     make_dataset()
-    built = make_collection("", user=UserFactory(username="builder"))
-    build_collection(collection_id=built.pk)
-    built.refresh_from_db()
+    built = make_ready(user=UserFactory(username="builder"))
     file = archive_file(built.archive_path)
     response, body = fetch(site, built, Cookie=sign_in(built.user))
     assert (response.status, body) == (200, file.read_bytes())

@@ -14,10 +14,12 @@ from collections_app.services import retry_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
+    build,
     files_in_archive_root,
     image_file,
     make_collection,
     make_dataset,
+    make_ready,
 )
 from collections_app.tests.faults.tools import (
     assert_nothing_is_left_over,
@@ -64,13 +66,6 @@ def flip_a_byte_and_keep_the_time(path: Path) -> None:
 
 def zero_it(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
-
-
-def make_ready(**values: object) -> Collection:
-    collection = make_collection("", **values)
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    return collection
 
 
 def assert_built_again(content: bytes, *collections: Collection) -> None:
@@ -177,7 +172,7 @@ def test_a_file_replaced_by_a_link_is_named(target: str, tmp_path: Path) -> None
         "nothing": tmp_path / "nothing",
     }  # fmt: skip
     file.symlink_to(targets[target])
-    collection = make_ready()
+    collection = build(make_collection())
     assert_page_says(collection, "1 file is not as the catalog says", "rays-001", "Build without")
     assert files_in_archive_root() == []
     file.unlink()

@@ -19,6 +19,7 @@ from collections_app.services import expire_collection, rebuild_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
+    build,
     files_in_archive_root,
     make_collection,
     make_dataset,
@@ -117,8 +118,7 @@ def test_a_queued_build_is_enqueued_again_after_a_clock_jump(by: timedelta) -> N
     assert_page_says(collection, "Next in the queue", "Cancel the build")
     assert sweep_collections()["enqueued"] == 1
     assert sweep_collections()["enqueued"] == 0
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
+    build(collection)
     assert collection.status == "ready"
 
 
@@ -131,8 +131,7 @@ def test_a_lease_of_a_dead_worker_does_not_count_after_a_clock_jump(by: timedelt
     assert dead is not None
     shift(collection, by)
     assert sweep_collections()["enqueued"] == 1
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
+    build(collection)
     assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 2)
     assert_nothing_is_left_over()
 

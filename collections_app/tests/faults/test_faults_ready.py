@@ -16,24 +16,18 @@ from collections_app.services import expire_collection, rebuild_collection
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
     UserFactory,
+    build,
     files_in_archive_root,
     image_file,
     make_collection,
     make_dataset,
+    make_ready,
     read_archive,
 )
 from collections_app.tests.faults.deletions import OWNER_GOES, delete_only_it, staff_browser
 from collections_app.tests.faults.tools import assert_nothing_is_left_over, assert_page_says
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-def make_ready(**values: object) -> Collection:
-    collection = make_collection("", **values)
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    assert collection.status == "ready"
-    return collection
 
 
 @pytest.mark.parametrize("delete", [delete_only_it, *OWNER_GOES])
@@ -74,8 +68,7 @@ def test_deactivating_a_dataset_keeps_its_collections() -> None:
     assert_page_says(ready, "Download ZIP")
     rebuild_collection(collection=ready)
     for collection in (ready, pending):
-        build_collection(collection_id=collection.pk)
-        collection.refresh_from_db()
+        build(collection)
         assert collection.status == "ready"
         assert_page_says(collection, "Download ZIP")
     assert read_archive(ready) == before

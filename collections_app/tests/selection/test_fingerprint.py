@@ -9,7 +9,6 @@ from django.db import DataError, ProgrammingError, connection
 
 from catalog.models import Dataset, Image, ImageProfile
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem
 from collections_app.selection import copying, freeze
@@ -17,15 +16,14 @@ from collections_app.selection import fingerprint as frozen
 from collections_app.selection.copying import copy_lines
 from collections_app.selection.fingerprint import ItemRows, compute_fingerprint
 from collections_app.services import NotBuildable, expire_collection, retry_collection
-from collections_app.tests.factories import make_collection, make_dataset, read_archive
+from collections_app.tests.factories import (
+    build,
+    make_collection,
+    make_dataset,
+    read_archive,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-def build(collection: Collection) -> Collection:
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    return collection
 
 
 def names_of(collection: Collection) -> list[str]:

@@ -17,7 +17,12 @@ from collections_app.builds.lease import claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
-from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.factories import (
+    UserFactory,
+    make_collection,
+    make_dataset,
+    make_ready,
+)
 from collections_app.tests.states import as_failed, as_ready, as_running, change
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
@@ -28,14 +33,6 @@ def owner(client: Client) -> Any:
     user = UserFactory(username="owner")
     client.force_login(user)
     return user
-
-
-def ready(owner: Any, query: str = "") -> Collection:
-    collection = make_collection(query, user=owner)
-    build_collection(collection_id=collection.pk)
-    collection.refresh_from_db()
-    assert collection.status == "ready"
-    return collection
 
 
 def get(client: Client, path: str, status: int = 200) -> str:
@@ -154,7 +151,7 @@ def test_a_ready_page_offers_the_download_and_says_what_is_in_it(
     client: Client, owner: Any
 ) -> None:
     make_dataset()
-    collection = ready(owner, "label=nodule")
+    collection = make_ready("label=nodule", user=owner)
     html = get(client, f"/collections/{collection.uuid}/")
     assert status_of(html) == "ready"
     assert f"/collections/{collection.uuid}/download/" in html
@@ -208,7 +205,7 @@ def test_a_failed_page_names_the_files_and_offers_retry_and_build_without(
 
 def test_an_expired_collection_can_be_built_again(client: Client, owner: Any) -> None:
     make_dataset()
-    collection = ready(owner)
+    collection = make_ready(user=owner)
     Collection.objects.update(status="expired", archive_path="", archive_size=None)
     path = f"/collections/{collection.uuid}/"
     assert status_of(get(client, path)) == "expired"
@@ -218,7 +215,7 @@ def test_an_expired_collection_can_be_built_again(client: Client, owner: Any) ->
 
 def test_deleting_asks_first_and_deletes_everything(client: Client, owner: Any) -> None:
     make_dataset()
-    collection = ready(owner)
+    collection = make_ready(user=owner)
     path = f"/collections/{collection.uuid}/delete/"
     assert "<form" in get(client, path)
     assert Collection.objects.exists()
@@ -239,7 +236,7 @@ def test_a_collection_still_shows_datasets_that_were_hidden_since(
     client: Client, owner: Any
 ) -> None:
     make_dataset()
-    collection = ready(owner)
+    collection = make_ready(user=owner)
     Dataset.objects.update(is_active=False)
     html = get(client, f"/collections/{collection.uuid}/")
     assert "rays-000" in html
@@ -371,7 +368,7 @@ def test_the_basket_redirects_only_to_pages_of_this_site(client: Client) -> None
 
 def test_an_archive_past_its_expiry_cannot_be_downloaded(client: Client, owner: Any) -> None:
     make_dataset()
-    collection = ready(owner)
+    collection = make_ready(user=owner)
     Collection.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     html = get(client, f"/collections/{collection.uuid}/download/", status=409)
     assert "has expired" in html
