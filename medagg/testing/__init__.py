@@ -53,6 +53,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _environment.remove()
 
 
+@pytest.hookimpl(trylast=True)  # after that of pytest-django, which puts them last
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that mostly wait come first, so that others use the processors meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips browser tests where no browser can be had, and says why."""
     if item.get_closest_marker("browser"):

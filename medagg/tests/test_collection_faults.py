@@ -20,7 +20,7 @@ from medagg.testing.private_site import PrivateSite, private_site
 from medagg.tests.processes import any_alive, find_descendants, linux_only
 from medagg.tests.site import Site
 
-pytestmark = linux_only
+pytestmark = [linux_only, pytest.mark.waits]
 
 FILES = 200
 QUICK = {"BUILD_LEASE_SECONDS": "2", "SWEEP_SECONDS": "1"}

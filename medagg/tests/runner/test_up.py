@@ -27,7 +27,7 @@ from medagg.tests.processes import (
 )
 from medagg.tests.site import Site
 
-pytestmark = linux_only
+pytestmark = [linux_only, pytest.mark.waits]
 
 
 @pytest.fixture(scope="module")
