@@ -124,6 +124,8 @@ class ImageProfile(models.Model):
 
     Facet counts are sums over this small table, so their cost does not grow with the number of
     images. ``age_band`` is the first year of a ten-year band; None if the age is unknown.
+    ``ages`` are the completed ages within it as in ``catalog.ages``, ascending; ``age_images`` and
+    ``age_bytes`` are the images and bytes of each.
     ``label_ids`` are the positive labels, ascending. Only ``catalog.profiles.building`` writes it.
     """
 
@@ -136,6 +138,9 @@ class ImageProfile(models.Model):
     is_local = models.BooleanField()
     num_images = models.PositiveIntegerField(default=0)
     num_bytes = models.PositiveBigIntegerField(default=0)
+    ages = ArrayField(models.SmallIntegerField(), default=list)
+    age_images = ArrayField(models.IntegerField(), default=list)
+    age_bytes = ArrayField(models.BigIntegerField(), default=list)
 
     objects = ImageProfileQuerySet.as_manager()
 

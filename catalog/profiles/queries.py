@@ -1,5 +1,7 @@
 """The SQL of image profiles."""
 
+from catalog.ages import COMPLETED_AGE
+
 KEY = """
     dataset.id AS dataset_id,
     coalesce({row}.area_id, dataset.area_id) AS area_id,
@@ -24,7 +26,7 @@ SAME_KEY = """
 # The keys of images in the catalog, by image; ``{scope}`` selects the ids of the images.
 KEYS_OF_IMAGES = """
     SELECT image.id AS image_id, image.profile_id AS old_profile_id, image.size_bytes,
-           {key}
+           image.age_years, {key}
       FROM catalog_image image
       JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
       LEFT JOIN (
@@ -50,8 +52,8 @@ SHARE = """
 ADD = """
     INSERT INTO catalog_imageprofile
            (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
-            num_images, num_bytes)
-    SELECT key.*, 0, 0
+            num_images, num_bytes, ages, age_images, age_bytes)
+    SELECT key.*, 0, 0, '{{}}', '{{}}', '{{}}'
       FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
               FROM {keys}) key
      WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
@@ -72,17 +74,31 @@ TOUCHED = """
      WHERE id IN (SELECT image_id FROM profile_keys)
 """
 
-COUNT = """
-    UPDATE catalog_imageprofile profile
-       SET num_images = counted.num_images, num_bytes = counted.num_bytes
-      FROM (SELECT touched.id, count(image.id) AS num_images,
-                   coalesce(sum(image.size_bytes), 0) AS num_bytes
-              FROM ({touched}) touched
-              LEFT JOIN catalog_image image ON image.profile_id = touched.id
-             GROUP BY touched.id) counted
-     WHERE counted.id = profile.id
-       AND (profile.num_images, profile.num_bytes) <> (counted.num_images, counted.num_bytes)
+_AGE = f"({COMPLETED_AGE})::smallint"
+# What a profile says of its images, from their numbers and bytes by completed age.
+_SUMS = """
+    sum(images) AS num_images, sum(bytes) AS num_bytes, array_agg(age ORDER BY age) AS ages,
+    array_agg(images ORDER BY age) AS age_images, array_agg(bytes ORDER BY age) AS age_bytes
 """
+_EQUAL_SUMS = " AND ".join(
+    f"profile.{name} = key.{name}"
+    for name in ("num_images", "num_bytes", "ages", "age_images", "age_bytes")
+)
+
+COUNT = f"""
+    UPDATE catalog_imageprofile profile
+       SET num_images = key.num_images, num_bytes = key.num_bytes, ages = key.ages,
+           age_images = key.age_images, age_bytes = key.age_bytes
+      FROM (SELECT id, {_SUMS}
+              FROM (SELECT touched.id, {_AGE.format(age="image.age_years")} AS age,
+                           count(image.id)::int AS images,
+                           coalesce(sum(image.size_bytes), 0)::bigint AS bytes
+                      FROM ({{touched}}) touched
+                      LEFT JOIN catalog_image image ON image.profile_id = touched.id
+                     GROUP BY 1, 2) by_age
+             GROUP BY id) key
+     WHERE key.id = profile.id AND NOT ({_EQUAL_SUMS})
+"""  # noqa: S608 - our own words
 
 DROP_EMPTY = """
     DELETE FROM catalog_imageprofile profile
@@ -112,28 +128,33 @@ TOUCH = """
 
 # Profiles are derived from the images again and compared with the stored ones. A profile is wrong
 # when it is missing, is stored with other numbers, or is stored and no image has it.
-PROFILES = """
-    WITH image_key AS MATERIALIZED ({keys}),
-    key AS (
+PROFILES = f"""
+    WITH image_key AS MATERIALIZED ({{keys}}),
+    by_age AS (
         SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
-               count(*) AS num_images, coalesce(sum(size_bytes), 0) AS num_bytes
+               {_AGE.format(age="age_years")} AS age, count(*)::int AS images,
+               coalesce(sum(size_bytes), 0)::bigint AS bytes
           FROM image_key
+         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, 8
+    ),
+    key AS (
+        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, {_SUMS}
+          FROM by_age
          GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
     ),
     stored AS (SELECT * FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s))
     SELECT dataset.id, dataset.slug,
-           (SELECT count(*) FROM key FULL JOIN stored profile ON {same}
-             WHERE (key.num_images, key.num_bytes)
-                   IS DISTINCT FROM (profile.num_images, profile.num_bytes)),
+           (SELECT count(*) FROM key FULL JOIN stored profile ON {{same}}
+             WHERE ({_EQUAL_SUMS}) IS NOT TRUE),
            (SELECT count(*) FROM image_key key
               LEFT JOIN stored profile ON profile.id = key.old_profile_id
-             WHERE ({same}) IS NOT TRUE),
+             WHERE ({{same}}) IS NOT TRUE),
            (SELECT count(*) FROM catalog_image
              WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
            dataset.num_images,
            (SELECT count(*) FROM image_key),
            dataset.size_mb,
-           (SELECT {size_mb} FROM image_key)
+           (SELECT {{size_mb}} FROM image_key)
       FROM catalog_dataset dataset
      WHERE dataset.id = ANY(%(ids)s)
-"""
+"""  # noqa: S608 - our own words

@@ -7,7 +7,7 @@ pass over a column, so a page with ten facets takes milliseconds at any number o
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def _is_in(values: Ints, wanted: Iterable[int]) -> Mask:
     return np.isin(values, np.fromiter(wanted, np.int64))
 
 
-def _bincount(codes: NDArray[np.int32], weights: Ints, size: int) -> Ints:
+def _bincount(codes: NDArray[Any], weights: Ints, size: int) -> Ints:
     # numpy adds weights as doubles, which are exact up to 2**53: more bytes than any catalog has.
     return np.bincount(codes, weights=weights, minlength=size).astype(np.int64)
 
@@ -103,17 +103,39 @@ def _by_value(values: Ints, sums: Ints) -> dict[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What rows are made of: the things of a row that share a ``value``, such as an age.
+
+    ``owners`` (parts,) are positions of rows; ``weights`` and ``num_bytes`` add up to theirs.
+    """
+
+    owners: Ints
+    values: Ints
+    weights: Ints
+    num_bytes: Ints
+
+    def sums(self, chosen: Mask, num_rows: int) -> tuple[Ints, Ints]:
+        """For each row of the table the weight and the bytes of its chosen parts."""
+        owners = self.owners[chosen]
+        return (
+            _bincount(owners, self.weights[chosen], num_rows),
+            _bincount(owners, self.num_bytes[chosen], num_rows),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows in ascending order of ``ids``.
 
     ``weights`` is the number of things that each row stands for; ``num_bytes`` is their total size,
-    if they have one.
+    if they have one. ``ages`` divides the things of each row by age, if they have one.
     """
 
     ids: Ints
     columns: Mapping[str, Column | SetColumn]
     weights: Ints
     num_bytes: Ints | None = None
+    ages: Parts | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from catalog.ages import UNKNOWN_AGE
 from catalog.limits import MAX_AGE_YEARS
 from catalog.models import Sex
 
@@ -22,7 +23,6 @@ SIZE_CHOICES = [
     (UNKNOWN, "not stated"),
 ]
 # The same values as numbers in the columns of catalog.search.snapshot.
-UNKNOWN_AGE = -1
 LOCAL_CODES = {"0": 0, "1": 1}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
 AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from catalog.ages import clean_limit
 from catalog.search.snapshot import Snapshot
 from vocab.lookup import VOCABULARIES
 from vocab.text import TermRef, normalize
@@ -101,6 +102,19 @@ class ImageIdsField(RepeatedField):
                 f"At most {MAX_PICKED_IMAGES} single images can be picked; use filters for more."
             )
         return sorted(int(part) for part in parts)
+
+
+class AgeLimitField(RepeatedField):
+    """One limit of an age; cleaned to its short form ("65", "6m"), empty if none is given."""
+
+    def clean(self, value: Sequence[str] | None) -> str:
+        values = list(value or ())
+        if len(values) > 1:
+            raise ValidationError("Give a single age.")
+        try:
+            return clean_limit(values[0]) if values else ""
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 class SingleChoiceField(RepeatedField):

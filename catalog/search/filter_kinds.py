@@ -7,6 +7,7 @@ import django_filters as filters
 
 from catalog.search.columns import Mask, Rows, Table
 from catalog.search.filter_fields import (
+    AgeLimitField,
     ChoicesField,
     DatasetsField,
     ImageIdsField,
@@ -80,6 +81,12 @@ class QueryFilter(ReadByTheSet):
     """The search box."""
 
     field_class = QueryField
+
+
+class AgeLimitFilter(ReadByTheSet):
+    """The first or the last age of a range, which may split profiles."""
+
+    field_class = AgeLimitField
 
 
 class PickedFilter(ReadByTheSet):

@@ -16,9 +16,11 @@ from django.db.models import BooleanField, Count, Model, Q, Sum
 from django.db.models.expressions import RawSQL
 from django.http import QueryDict
 
+from catalog.ages import range_of_limits
 from catalog.models import Dataset, Image
 from catalog.querysets import ImageQuerySet
-from catalog.search.columns import Counted, Mask, Rows, SetColumn, Table
+from catalog.search.age_groups import AgeGroup, age_condition, match_ages
+from catalog.search.columns import Counted, Ints, Mask, Rows, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_BANDS,
     AGE_CHOICES,
@@ -34,6 +36,7 @@ from catalog.search.filter_choices import (
 )
 from catalog.search.filter_fields import RepeatedField
 from catalog.search.filter_kinds import (
+    AgeLimitFilter,
     ChoiceFilter,
     DatasetFilter,
     ModeFilter,
@@ -142,7 +145,11 @@ class CatalogFilterSet(filters.FilterSet):
     @property
     def ignored_words(self) -> list[str]:
         """Words of the query whose filters do not apply to this set."""
-        return [m.words for m in self._whole_query.matches if m.name in self.not_applicable]
+        return [
+            m.words
+            for m in self._whole_query.matches
+            if m.name in self.not_applicable and not m.others
+        ]
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""
@@ -172,6 +179,9 @@ class CatalogFilterSet(filters.FilterSet):
     def _describe(self, name: str, title: str, item: Any) -> ActiveFilter:
         if isinstance(item, TermRef):
             return ActiveFilter(name, title, item.code, item.name)
+        if name in ("age_min", "age_max"):
+            ages = range_of_limits(item, "") if name == "age_min" else range_of_limits("", item)
+            return ActiveFilter(name, str(self.filters["age"].label), item, ages.name)
         names = getattr(self.filters[name].field, "names", {})
         return ActiveFilter(name, title, str(item), names.get(item, str(item)))
 
@@ -267,8 +277,8 @@ class DatasetFilterSet(CatalogFilterSet):
 class ImageFilterSet(CatalogFilterSet):
     """Filters of ``/images/``; they work on image profiles.
 
-    Free words and picked images cannot be decided from profiles: ``image_condition`` is their
-    condition on single images, and None if profiles alone decide.
+    Free words, picked images and ages within a band cannot be decided from profiles:
+    ``image_condition`` is their condition on single images, and None if profiles alone decide.
     """
 
     model = Image
@@ -287,6 +297,8 @@ class ImageFilterSet(CatalogFilterSet):
         label="Sex",
     )
     age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
+    age_min = AgeLimitFilter(label="Age from")
+    age_max = AgeLimitFilter(label="Age to")
     local = ChoiceFilter(
         "local", LOCAL_CODES, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
     )
@@ -314,11 +326,52 @@ class ImageFilterSet(CatalogFilterSet):
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
+        if self._by_age:
+            images, _ = self._by_age
+            masks["ages"] = images > 0
         return masks
+
+    def _ask(self, match: Match) -> Mask:
+        if match.name == "age":  # ``masks["ages"]`` has all groups of them together.
+            return np.ones(len(self.all_rows.table), dtype=np.bool_)
+        return super()._ask(match)
+
+    @cached_property
+    def problems(self) -> list[str]:
+        found = super().problems
+        limits = [self.form.cleaned_data.get(name) or "" for name in ("age_min", "age_max")]
+        if not found and not range_of_limits(*limits).is_exact:
+            found.append("Age: the first age is above the last one. Exchange them.")
+        return found
+
+    @cached_property
+    def _age_groups(self) -> list[AgeGroup]:
+        """Ranges of ages, or "unknown": of every group, one has to match."""
+        groups: list[AgeGroup] = [
+            tuple(value for match in group for value in match.values)
+            for group in self.parsed_query.groups
+            if group[0].name == "age"
+        ]
+        limits = [self.cleaned.get(name) or "" for name in ("age_min", "age_max")]
+        return [(range_of_limits(*limits),), *groups] if any(limits) else groups
+
+    @cached_property
+    def _by_age(self) -> tuple[Ints, Ints] | None:
+        """For each profile its images whose ages match, and their bytes; None if all of them do."""
+        table = self.snapshot.images
+        if not self._age_groups:
+            return None
+        assert table.ages is not None  # noqa: S101 - tells the type checker
+        return table.ages.sums(match_ages(table.ages.values, self._age_groups), len(table))
 
     @cached_property
     def image_condition(self) -> Q | None:
         """The condition on single images beyond their profiles; None if there is none."""
+        condition = age_condition(self._age_groups) & (self._condition_without_ages or Q())
+        return condition or None
+
+    @cached_property
+    def _condition_without_ages(self) -> Q | None:
         condition = Q()
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
@@ -343,9 +396,9 @@ class ImageFilterSet(CatalogFilterSet):
     def count(self, *, without: Collection[str] = ()) -> Counted:
         """Matching profiles, each with the number of its images that match."""
         rows = self.rows(without=without)
-        if self.image_condition is None:
-            return rows.count()
         weights = self._matching_images
+        if weights is rows.table.weights:
+            return rows.count()
         if rows.mask is not None:
             weights = np.where(rows.mask, weights, 0)
         places = np.flatnonzero(weights)
@@ -355,12 +408,15 @@ class ImageFilterSet(CatalogFilterSet):
     def _matching_images(self) -> Any:
         """For each profile, the number of images that meet the image condition."""
         table = self.snapshot.images
+        of_age = self._by_age[0] if self._by_age else table.weights
+        if self._condition_without_ages is None:
+            return of_age
         if self.cleaned.get("image") or not self.parsed_query.rest:
             return self._count_by_profile(self.image_condition or Q())
         # If the words name a dataset, all its images match, and profiles know their number.
         named = table.columns["dataset"].any_of(self._named_datasets)
-        others = self._count_by_profile(self._named_images)
-        return np.where(named, table.weights, others)
+        others = self._count_by_profile(self._named_images & age_condition(self._age_groups))
+        return np.where(named, of_age, others)
 
     def _count_by_profile(self, condition: Q) -> Any:
         table = self.snapshot.images
@@ -387,11 +443,12 @@ class ImageFilterSet(CatalogFilterSet):
 
     def count_files(self) -> tuple[int, int]:
         """The number of matching images with a file here, and the bytes of these files."""
-        if self.image_condition is None:
+        if self._condition_without_ages is None:
             table = self.snapshot.images
             local = self.rows().where(table.columns["local"].any_of([1])).positions()
             assert local is not None  # noqa: S101 - tells the type checker
             assert table.num_bytes is not None  # noqa: S101
-            return int(table.weights[local].sum()), int(table.num_bytes[local].sum())
+            images, size = self._by_age or (table.weights, table.num_bytes)
+            return int(images[local].sum()), int(size[local].sum())
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0

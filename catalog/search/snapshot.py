@@ -9,7 +9,7 @@ give a dataset and the vocabularies a new version with every change, so no chang
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,15 +18,15 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
 from django.db.models import OuterRef
 
+from catalog.ages import UNKNOWN_AGE
 from catalog.models import Dataset
 from catalog.search import queries
-from catalog.search.columns import Column, Ints, SetColumn, Table
+from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_CHOICES,
     LOCAL_CHOICES,
     SEX_CHOICES,
     SEX_CODES,
-    UNKNOWN_AGE,
     size_code,
 )
 from catalog.search.query import Spellings
@@ -80,6 +80,15 @@ class _Block(NamedTuple):
     local: Ints
     num_images: Ints
     num_bytes: Ints
+    num_ages: Ints
+
+
+class _Ages(NamedTuple):
+    """Completed ages within each profile of one dataset, ``num_ages`` of each in their order."""
+
+    ages: Ints
+    num_images: Ints
+    num_bytes: Ints
 
 
 @dataclass(slots=True)
@@ -88,7 +97,7 @@ class _Cache:
 
     snapshot: Snapshot | None = None
     datasets: dict[int, dict[str, Any]] = field(default_factory=dict)
-    blocks: dict[int, _Block] = field(default_factory=dict)
+    blocks: dict[int, tuple[_Block, _Ages]] = field(default_factory=dict)
     label_sets: dict[str, int] = field(default_factory=dict)
     members: list[list[int]] = field(default_factory=list)
 
@@ -202,15 +211,24 @@ def _load_blocks(dataset_ids: Iterable[int]) -> None:
         rows = cursor.fetchall()
     if not rows:
         return
-    owner, ids, area, modality, labels, sex, age, local, images, size = zip(*rows, strict=True)
+    owner, ids, area, modality, labels, sex, age, local, images, size, num_ages, *by_age = zip(
+        *rows, strict=True
+    )
     columns = [
         ids, area, modality, [_intern(text) for text in labels],
-        [SEX_CODES[code] for code in sex], age, local, images, size,
+        [SEX_CODES[code] for code in sex], age, local, images, size, num_ages,
     ]  # fmt: skip
     arrays = [np.array(column, dtype=np.int64) for column in columns]
     owners, starts = np.unique(np.array(owner, dtype=np.int64), return_index=True)
-    for pk, *parts in zip(owners.tolist(), *(np.split(a, starts[1:]) for a in arrays), strict=True):
-        _cache.blocks[pk] = _Block(*parts)
+    ends = [*starts[1:].tolist(), len(rows)]
+    for pk, start, end in zip(owners.tolist(), starts.tolist(), ends, strict=True):
+        block = _Block(*(array[start:end] for array in arrays))
+        _cache.blocks[pk] = block, _Ages(*(_parse_numbers(texts[start:end]) for texts in by_age))
+
+
+def _parse_numbers(texts: Sequence[str]) -> Ints:
+    """The numbers of texts such as ``780,792``, without a Python object for each of a million."""
+    return np.fromstring(",".join(texts), dtype=np.int64, sep=",")
 
 
 def _make_datasets(rows: list[dict[str, Any]]) -> Table:
@@ -233,16 +251,29 @@ def _make_images(datasets: Table) -> Table:
     """All blocks as one table in the order of profile ids, with the columns of their datasets."""
     places = [i for i, pk in enumerate(datasets.ids.tolist()) if pk in _cache.blocks]
     blocks = [_cache.blocks[int(datasets.ids[i])] for i in places]
-    empty = np.zeros(0, dtype=np.int64)
-    parts = [np.concatenate([empty, *column]) for column in zip(*blocks, strict=True)]
-    joined = _Block(*parts) if parts else _Block(*[empty] * len(_Block._fields))
-    sizes = [len(block.ids) for block in blocks]
+    joined = _Block(*_join([block for block, _ in blocks], len(_Block._fields)))
+    sizes = [len(block.ids) for block, _ in blocks]
     order = np.argsort(joined.ids, kind="stable")
+    ages = _make_ages([ages for _, ages in blocks], joined.num_ages, order)
     joined = _Block(*(column[order] for column in joined))
     place = np.repeat(np.array(places, dtype=np.int32), sizes)[order]
-    return Table(
-        joined.ids, _image_columns(joined, place, datasets), joined.num_images, joined.num_bytes
-    )
+    columns = _image_columns(joined, place, datasets)
+    return Table(joined.ids, columns, joined.num_images, joined.num_bytes, ages)
+
+
+def _make_ages(blocks: Sequence[_Ages], num_ages: Ints, order: Ints) -> Parts:
+    """The ages of all blocks; their profiles, with ``num_ages`` of them, are put into ``order``."""
+    new_places = np.empty_like(order)
+    new_places[order] = np.arange(len(order))
+    joined = _Ages(*_join(blocks, len(_Ages._fields)))
+    return Parts(np.repeat(new_places, num_ages), joined.ages, joined.num_images, joined.num_bytes)
+
+
+def _join(blocks: Sequence[Iterable[Ints]], num_columns: int) -> list[Ints]:
+    """The columns of all blocks, one below the other."""
+    empty = np.zeros(0, dtype=np.int64)
+    joined = [np.concatenate([empty, *column]) for column in zip(*blocks, strict=True)]
+    return joined or [empty] * num_columns
 
 
 def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Column | SetColumn]:

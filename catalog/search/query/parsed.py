@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from catalog.ages import are_disjoint
 from catalog.search.query.spellings import Value
 from vocab.text import TermRef
 
@@ -20,10 +21,11 @@ _NEEDLESS = re.compile(r"\s+(?=[,;])|[,;]\s*(?=[,;])")
 class Match:
     """Words of the query that became a filter.
 
-    ``name`` is the URL parameter. ``values`` are terms, or codes for sex, age and local: any of
+    ``name`` is the URL parameter. ``values`` are terms, ranges of ages or codes for choices: any of
     them has to match (for ``not_label``: none of them may). ``names`` are the names of the values.
     ``words`` are ``text[start:end]`` of the parsed query. ``corrected`` is the spelling that
     replaced a typo, or empty. ``is_alternative``: "or" or a slash joins it to the previous match.
+    ``others`` are the terms that the words name where there are no ages: the tag of "children".
     """
 
     words: str
@@ -34,6 +36,7 @@ class Match:
     end: int
     corrected: str = ""
     is_alternative: bool = False
+    others: tuple[TermRef, ...] = ()
 
     def as_words(self) -> list["Word"]:
         """The match as plain words; ``not_label`` becomes excluded words, by the labels' names."""
@@ -46,8 +49,8 @@ class Match:
 
     @property
     def codes(self) -> list[str]:
-        """The values in the URL."""
-        return [value.code if isinstance(value, TermRef) else value for value in self.values]
+        """The values in the URL, and ranges of ages as 66- or 40-50."""
+        return [value if isinstance(value, str) else value.code for value in self.values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,16 @@ class ParsedQuery:
         """Groups of matches: every group has to match, by any of its matches.
 
         "CT or MRI" is one group, and so are "CT" and "MRI" anywhere in the query. "pneumonia
-        effusion" is two groups, since an image can have both.
+        effusion" is two groups, since an image can have both, and so is "adult under 40".
         """
         groups: list[list[Match]] = []
         for match in self.matches:
             joined = match.name in SINGLE_VALUED or match.is_alternative
-            same = (g for g in reversed(groups) if joined and g[-1].name == match.name)
+            same = (
+                g
+                for g in reversed(groups)
+                if joined and g[-1].name == match.name and not _narrows(match, g)
+            )
             if group := next(same, None):
                 group.append(match)
             else:
@@ -109,11 +116,12 @@ class ParsedQuery:
 
         Matches of other filters become plain words, or are dropped if they are in ``dropping``.
         """
-        others = [m for m in self.matches if m.name not in names and m.name not in dropping]
+        matches = [m if m.name in names else _as_other_term(m) for m in self.matches]
+        others = [m for m in matches if m.name not in names and m.name not in dropping]
         words = [word for match in others for word in match.as_words()]
         return ParsedQuery(
             self.text,
-            tuple(match for match in self.matches if match.name in names),
+            tuple(match for match in matches if match.name in names),
             tuple(sorted((*self.words, *words), key=lambda word: word.start)),
         )
 
@@ -134,3 +142,20 @@ class ParsedQuery:
             after = _GLUED_AFTER.sub("", text[part.end :])
             text = f"{before} {words[part]} {after}"
         return _NEEDLESS.sub("", " ".join(text.split()))
+
+
+def _narrows(match: Match, group: list[Match]) -> bool:
+    """Whether both can hold, though an image has one age: "over 60 under 80"."""
+    if match.name != "age" or match.is_alternative:
+        return False
+    return not are_disjoint(match.values, [value for other in group for value in other.values])
+
+
+def _as_other_term(match: Match) -> Match:
+    """The match as the term that its words name besides an age, if there is one."""
+    if not match.others:
+        return match
+    names = tuple(term.name for term in match.others)
+    return replace(
+        match, name=match.others[0].vocabulary, values=match.others, names=names, others=()
+    )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from catalog.search.query.age_phrases import age_start, read_ages
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS, read_ages
+from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS
 from catalog.search.query.spellings import Reading, Spellings
 from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
 from vocab.text import normalize
@@ -57,16 +58,25 @@ class _Parser:
 
     def _read_ages(self, at: int) -> int:
         first = self.pieces[at]
-        if first.is_excluded or (at and self.pieces[at - 1].chunk == first.chunk):
+        if not self.spellings.has_ages or first.is_excluded or self._is_negated(at):
             return 0
-        for end, low, high in read_ages(self.text, first.start):
+        if at and self.pieces[at - 1].chunk == first.chunk:
+            return 0
+        begin = age_start(self.text, first.start)
+        for end, ages in read_ages(self.text, begin):
             stop = next((i for i, p in enumerate(self.pieces) if p.start >= end), len(self.pieces))
             cuts = (
                 stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
             )
-            if not cuts and (reading := self.spellings.find_ages(low, high)):
-                return self._take(at, stop, reading, end=end)
+            if not cuts:
+                return self._take(at, stop, Reading("age", (ages,)), begin=begin, end=end)
         return 0
+
+    def _is_negated(self, at: int) -> bool:
+        """Whether a negation precedes: "not over 65" must not be read as "over 65"."""
+        return any(
+            at >= len(words) and self._words(at - len(words), at) == words for words in NEGATIONS
+        )
 
     def _read_spelling(self, at: int) -> int:
         stop, reading = self._find(at)
@@ -134,8 +144,10 @@ class _Parser:
         before = self.pieces[max(at - _MAX_WORDS_AFTER_REFUSAL, 0) : at]
         return any(piece.word in REFUSALS for piece in before if piece.start >= taken)
 
-    def _take(self, at: int, stop: int, reading: Reading, end: int = 0) -> int:
-        start = self.pieces[at].start - self.pieces[at].is_excluded
+    def _take(
+        self, at: int, stop: int, reading: Reading, begin: int | None = None, end: int = 0
+    ) -> int:
+        start = self.pieces[at].start - self.pieces[at].is_excluded if begin is None else begin
         end = max(end, self.pieces[stop - 1].end)
         words = self.text[start:end]
         names = self.spellings.names_of(reading)
@@ -148,6 +160,7 @@ class _Parser:
                 start,
                 end,
                 reading.corrected,
+                others=reading.others if reading.name == "age" else (),
             )
         )
         return stop

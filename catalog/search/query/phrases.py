@@ -1,10 +1,9 @@
-"""English words of queries besides terms: fixed phrases, ages, stop words. Django-free.
+"""English words of queries besides terms: fixed phrases, stop words. Django-free.
 
 Codes are those of the filters in the URL. A spelling of a vocabulary wins over a phrase here.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 # Words between the words of a spelling: "cancer of the lung", "chest and abdomen".
 LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
@@ -88,11 +87,6 @@ PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "not available here", "remote only",
     ),
 }  # fmt: skip
-# First and last year, inclusive; used if whole bands fit and no vocabulary has the word.
-AGE_WORDS: Mapping[str, tuple[int, int]] = {
-    **dict.fromkeys(("children", "child", "pediatric", "paediatric", "kids"), (0, 19)),
-    **dict.fromkeys(("teenagers", "teenager", "teens", "adolescents", "adolescent"), (10, 19)),
-}
 COMMERCIAL_PHRASES = (
     "commercial use", "for commercial use", "commercially usable", "commercial use allowed",
     "commercial use permitted", "commercial use ok", "commercial usage", "commercial license",
@@ -105,47 +99,3 @@ PLAIN_PHRASES = (
     "commercial use not allowed", "commercial use not permitted", "commercial use prohibited",
     "commercial use forbidden", "commercial use excluded", "no commercial use",
 )  # fmt: skip
-
-_YEARS = r"\s*-?\s*(?:years?|yrs?|y/?o|y)\b(?:[\s-]+(?:olds?|of\s+age)\b)?"
-_ABOUT = r"(?:(?P<about>ages?|aged)\s*:?\s+)?"
-# "over 60 GB" and "over 60 patients" are not ages.
-_END = (
-    r"(?!\w)(?!\s*(?:%|percent|[kmgt]i?b\b|[mc]?m\b|k?v?p?\b(?<=[kv])|hz\b|images?\b|patients?\b"
-    r"|cases?\b|scans?\b|studies\b|subjects?\b|series\b|slices?\b|datasets?\b|files?\b|people\b))"
-)
-_N = r"\d{1,3}"
-_AGES = tuple(
-    re.compile(pattern + _END, re.IGNORECASE)
-    for pattern in (
-        rf"{_ABOUT}between\s+(?P<low>{_N})\s+and\s+(?P<high>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<low>{_N})(?:\s*[-‐‑–—]\s*|\s+to\s+)(?P<high>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<over>over|above|older\s+than)\s+(?P<low>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<loose>at\s+least|from)\s+(?P<low>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<low>{_N})(?P<years>{_YEARS})?(?:\s*\+|\s+(?:and|or)\s+(?:over|older|above))"
-        rf"(?:{_YEARS})?",
-        rf"{_ABOUT}(?:under|below|younger\s+than)\s+(?P<below>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<loose>up\s+to|at\s+most)\s+(?P<high>{_N})(?P<years>{_YEARS})?",
-        rf"{_ABOUT}(?P<loose>less\s+than)\s+(?P<below>{_N})(?P<years>{_YEARS})?",
-    )
-)
-
-
-def read_ages(text: str, at: int) -> Iterator[tuple[int, int | None, int | None]]:
-    """The readings of an age phrase at ``text[at:]``: its end, and the first and last year.
-
-    Years are inclusive; None is an open end. "Over 60" is read as 60 and more and then as 61 and
-    more; the caller takes the first reading that fits whole bands.
-    """
-    for pattern in _AGES:
-        found = pattern.match(text, at)
-        if not found:
-            continue
-        parts = found.groupdict()
-        if parts.get("loose") and not (parts["about"] or parts["years"]):
-            continue
-        low, high = (int(parts[name]) if parts.get(name) else None for name in ("low", "high"))
-        if parts.get("below"):
-            high = int(parts["below"]) - 1
-        yield found.end(), low, high
-        if parts.get("over") and low is not None:
-            yield found.end(), low + 1, None

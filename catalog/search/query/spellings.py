@@ -8,8 +8,9 @@ from typing import Any
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from catalog.ages import AgeRange
+from catalog.search.query.age_phrases import AGE_WORDS
 from catalog.search.query.phrases import (
-    AGE_WORDS,
     COMMERCIAL_PHRASES,
     ORDINARY_WORDS,
     PHRASES,
@@ -35,8 +36,8 @@ FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
 CACHED_WORDS = 4096
 
-# A term, or the code of a choice of the filters sex, age and local.
-Value = TermRef | str
+# A term, a range of ages, or the code of a choice of the filters sex, age and local.
+Value = TermRef | AgeRange | str
 Meaning = tuple[str, tuple[Value, ...]]
 
 
@@ -72,7 +73,7 @@ class Spellings:
 
     ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
-    of the filters ``sex``, ``age`` (bands such as 60-69) and ``local``; queries cannot name a
+    of the filters ``sex``, ``age`` and ``local``; queries cannot name a
     filter that is missing here. ``known_words`` (of titles, descriptions) are never corrected.
     ``names`` are slugs and short titles of datasets; such a name is not split at its dashes.
     """
@@ -87,13 +88,13 @@ class Spellings:
         names: Iterable[str] = (),
     ) -> None:
         offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
-        self._bands = _read_bands(offered.get("age", ()))
+        self.has_ages = "age" in offered
         self._offered = offered
         self.commercial = Reading("license", tuple(commercial))
         self._readings = self._read_phrases(offered)
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
-                self._readings[key] = _choose_vocabulary(key, refs)
+                self._readings[key] = _prefer_age(key, self._readings, refs)
         self._loose = self._index_loosely()
         self._names = frozenset(normalize(name) for name in names)
         words = {word for key in self._readings for word in key.split()}
@@ -126,7 +127,7 @@ class Spellings:
     def names_of(self, reading: Reading) -> tuple[str, ...]:
         """The names of the values."""
         return tuple(
-            value.name if isinstance(value, TermRef) else self._offered[reading.name][value]
+            self._offered[reading.name][value] if isinstance(value, str) else value.name
             for value in reading.values
         )
 
@@ -139,18 +140,6 @@ class Spellings:
         key = " ".join(words)
         return key in self._names and key not in self._readings
 
-    def find_ages(self, low: int | None, high: int | None) -> Reading | None:
-        """The age bands from ``low`` to ``high`` years, inclusive; None if no whole bands fit."""
-        lows, highs = {first for first, _, _ in self._bands}, {last for _, last, _ in self._bands}
-        if (low is not None and low not in lows) or (high is not None and high not in highs):
-            return None
-        codes = tuple(
-            code
-            for first, last, code in self._bands
-            if (low is None or first >= low) and (high is None or last <= high)
-        )
-        return Reading("age", codes) if codes else None
-
     def _read_phrases(self, offered: Mapping[str, Mapping[str, str]]) -> dict[str, Reading]:
         readings = dict.fromkeys(PLAIN_PHRASES, PLAIN)
         if self.commercial.values:
@@ -158,9 +147,8 @@ class Spellings:
         for (name, code), phrases in PHRASES.items():
             if code in offered.get(name, {}):
                 readings |= dict.fromkeys(phrases, Reading(name, (code,)))
-        for word, (low, high) in AGE_WORDS.items():
-            if bands := self.find_ages(low, high):
-                readings[word] = bands
+        if "age" in offered:
+            readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings
 
     def _index_loosely(self) -> dict[str, str]:
@@ -251,14 +239,13 @@ def _choose_vocabulary(key: str, refs: Sequence[TermRef]) -> Reading:
     return Reading(chosen, values, tuple(ref for ref in refs if ref.vocabulary != chosen))
 
 
+def _prefer_age(key: str, readings: Mapping[str, Reading], refs: Sequence[TermRef]) -> Reading:
+    """A word for an age is read as one, where its other meaning is a tag of whole datasets."""
+    chosen, known = _choose_vocabulary(key, refs), readings.get(key, PLAIN)
+    if known.name == "age" and key in AGE_WORDS and chosen.name == "tag":
+        return replace(known, others=tuple(refs))
+    return chosen
+
+
 def _is_own(key: str, ref: TermRef) -> bool:
     return key in (normalize(ref.code), normalize(ref.name))
-
-
-def _read_bands(codes: Iterable[str]) -> list[tuple[int, int, str]]:
-    bands = []
-    for code in codes:
-        low, _, high = code.partition("-")
-        if low.isdecimal() and high.isdecimal():
-            bands.append((int(low), int(high), code))
-    return bands

@@ -32,9 +32,17 @@ pytestmark = pytest.mark.django_db
 AREAS, MODALITIES, LABELS = ("chest", "brain", "knee"), ("ct", "mr"), ("nodule", "mass", "normal")
 TAGS, TASKS, LICENSES = ("png", "dicom"), ("detection",), ("cc0-1.0", "custom")
 SLUGS = ("first", "second", "third")
-AGES = (None, 0.5, 9.99, 10.0, 64.0, 69.0, 129.0)
+# Days, months as sources round them, the last day of an age, whole and broken years.
+AGES = (
+    None, 0.05, 0.0833, 0.17, 0.5, 0.99, 1.0, 1.9999, 2.0, 9.99, 10.0, 64.0, 65.0, 65.5, 65.9999,
+    66.0, 69.0, 129.0,
+)  # fmt: skip
 SEXES = ("", "F", "M", "O")
 
+COMPLETED = (
+    "CASE WHEN i.age_years >= 2 THEN floor(i.age_years) * 12 ELSE floor(i.age_years) * 12"
+    " + least(11, floor((i.age_years - floor(i.age_years)) * 12 + 0.0601)) END"
+)
 # What each filter asks of an image, in plain SQL; {} takes the list of values.
 WHERE = {
     "dataset": "d.slug = ANY({})",
@@ -43,6 +51,9 @@ WHERE = {
     "sex": "CASE i.sex WHEN '' THEN 'unknown' ELSE i.sex END = ANY({})",
     "age": "coalesce(floor(i.age_years / 10) * 10 || '-' || floor(i.age_years / 10) * 10 + 9,"
            " 'unknown') = ANY({})",
+    # Completed ages in months; a month is up to a two-hundredth of a year short by rounding.
+    "age_min": f"{COMPLETED} >= {{}}",
+    "age_max": f"{COMPLETED} <= {{}}",
     "local": "CASE WHEN i.file_path = '' THEN '0' ELSE '1' END = ANY({})",
     "license": "l.code = ANY({})",
     "task": "EXISTS (SELECT FROM catalog_dataset_task_types x JOIN vocab_tasktype t"
@@ -70,7 +81,12 @@ def ask_plainly(query: dict[str, list[str]]) -> list[int]:
     for name, values in query.items():
         if name == "label_mode" or not values:
             continue
-        if name == "not_label":
+        if name in ("age_min", "age_max"):
+            parts.append(f"AND {WHERE[name].format('%s')}")
+            params.append(count_months(values[0], is_last=name == "age_max"))
+        elif name == "q":
+            parts.append(f"AND {SENTENCES[values[0]]}")
+        elif name == "not_label":
             parts.append(f"AND NOT {WHERE['label'].format('%s')}")
             params.append(values)
         elif name == "label" and must_have_all:
@@ -85,6 +101,35 @@ def ask_plainly(query: dict[str, list[str]]) -> list[int]:
         return [pk for pk, _ in cursor.fetchall()]
 
 
+def count_months(limit: str, *, is_last: bool) -> int:
+    """The last or the first month of an age of a filter."""
+    if limit.endswith("m"):
+        return int(limit[:-1])
+    years = float(limit)
+    return int(years * 12) + (11 if is_last and years.is_integer() else 0)
+
+
+# What is typed, in plain SQL.
+SENTENCES = {
+    "over 65": "i.age_years >= 66",
+    "65 and older": "i.age_years >= 65",
+    "under 66": "i.age_years < 66",
+    "aged 65": "floor(i.age_years) = 65",
+    "between 9 and 64": "i.age_years >= 9 AND i.age_years < 65",
+    "60-69 years": "i.age_years >= 60 AND i.age_years < 70",
+    "over 60 or under 10": "(i.age_years >= 61 OR i.age_years < 10)",
+    "over 65 or age unknown": "(i.age_years >= 66 OR i.age_years IS NULL)",
+    "age unknown": "i.age_years IS NULL",
+    "under 6 months": f"{COMPLETED} < 6",
+    "1-12 months": f"{COMPLETED} BETWEEN 1 AND 12",
+    "infants": "i.age_years < 2",
+    "adults": "i.age_years >= 19",
+    "women over 65": "i.age_years >= 66 AND i.sex = 'F'",
+    "first elderly": "i.age_years >= 65 AND d.slug = 'first'",
+}
+LIMITS = ("0", "1", "2", "9", "10", "60", "64", "65", "66", "69", "70", "129", "0.5", "1m", "12m",
+          "23m")  # fmt: skip
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "dataset": SLUGS, "area": AREAS, "modality": MODALITIES, "label": LABELS, "not_label": LABELS,
     "sex": ("F", "M", "O", "unknown"), "age": ("0-9", "10-19", "60-69", "120-129", "unknown"),
@@ -96,7 +141,9 @@ queries = st.fixed_dictionaries(
         name: st.lists(st.sampled_from(values), unique=True, max_size=2)
         for name, values in CHOICES.items()
     }
-    | {"label_mode": st.sampled_from([["any"], ["all"]])},
+    | {"label_mode": st.sampled_from([["any"], ["all"]])}
+    | {name: st.sampled_from(LIMITS).map(lambda limit: [limit]) for name in ("age_min", "age_max")}
+    | {"q": st.sampled_from(sorted(SENTENCES)).map(lambda words: [words])},
 )
 edits = st.lists(
     st.tuples(
@@ -129,7 +176,12 @@ def add_image(dataset: Dataset, n: int) -> Image:
     labels = [code for place, code in enumerate(LABELS) if n >> place & 1]
     modality = Modality.objects.get(code=MODALITIES[n % 2]) if n % 3 else None
     return ImageFactory(
-        dataset=dataset, modality=modality, sex=SEXES[n % 4], age_years=AGES[n % 7], labels=labels
+        dataset=dataset,
+        modality=modality,
+        sex=SEXES[n % 4],
+        age_years=AGES[n % len(AGES)],
+        labels=labels,
+        size_bytes=n,
     )
 
 
@@ -169,7 +221,7 @@ def edit_image(what: str, n: int, image: Image, label: Label) -> None:
         case "sex":
             image.sex = SEXES[n % 4]
         case "age":
-            image.age_years = AGES[n % 7]
+            image.age_years = AGES[n % len(AGES)]
         case "area":
             image.area = AnatomicalArea.objects.get(code=AREAS[n % 3])
         case "modality":
@@ -204,12 +256,14 @@ def check(query: dict[str, list[str]]) -> None:
     for name, values in query.items():
         params.setlist(name, values)
     filters = ImageFilterSet(params)
-    if filters.problems:  # a term that an edit has switched off
+    if filters.problems:  # a term that an edit has switched off, or ages from 70 to 60
         assert not filters.images().exists()
         return
     expected = ask_plainly(query)
     assert filters.total == len(expected)
     assert sorted(filters.images().values_list("pk", flat=True)) == sorted(expected)
+    here = Image.objects.filter(pk__in=expected).exclude(file_path="")
+    assert filters.count_files() == (here.count(), sum(image.size_bytes or 0 for image in here))
     assert list(page_through(filters, 4, backwards=False)) == expected
     assert list(page_through(filters, 5, backwards=True)) == expected[::-1]
     for facet in count_image_facets(filters):
