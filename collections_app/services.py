@@ -22,6 +22,7 @@ from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freez
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance
 from collections_app.selection.quotas import explain_quota, lock_quota
+from collections_app.selection.summary import describe_filters
 from collections_app.storage import remove_archive
 
 logger = logging.getLogger(__name__)
@@ -77,9 +78,7 @@ def create_collection(
         _count_items(collection)
         _check_quota(collection)
         collection.provenance = describe_provenance(filters)
-        collection.provenance["words"] = [
-            {"filter": item.title, "value": item.text} for item in filters.active_filters()
-        ]
+        collection.provenance["words"] = describe_filters(filters)
         finalize_items(collection, rows)
         collection.save()
         queue_build(collection=collection, notify=notify)

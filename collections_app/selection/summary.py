@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.models import Dataset
-from catalog.search.facets import ValueCount, count_labels_within
+from catalog.search.facets import ValueCount, count_labels_within, describe_query
 from catalog.search.filters import ImageFilterSet
 from collections_app.selection.limits import explain_limits
 
@@ -49,6 +49,19 @@ def suggest_title(filters: ImageFilterSet) -> str:
     if words:
         return ", ".join(words)[:100]
     return "Picked images" if filters.cleaned.get("image") else "All images"
+
+
+def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
+    """The filters in words; after the query, what its words were understood as."""
+    words = []
+    for item in filters.active_filters():
+        words.append({"filter": item.title, "value": item.text})
+        if item.name == "q":
+            words += [
+                {"filter": f"{each.title} (“{each.words}”)", "value": each.text}
+                for each in describe_query(filters)
+            ]
+    return words
 
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:

@@ -19,7 +19,12 @@ from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
 from collections_app.selection.basket import BasketFull, clear_basket, update_basket
 from collections_app.selection.quotas import explain_quota
-from collections_app.selection.summary import SelectionSummary, suggest_title, summarize_selection
+from collections_app.selection.summary import (
+    SelectionSummary,
+    describe_filters,
+    suggest_title,
+    summarize_selection,
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -46,7 +51,7 @@ def _show_selection(
         "over_quota": over_quota,
         "can_be_built": bool(summary and summary.can_be_built and not over_quota),
         "total": total,
-        "active_filters": list(filters.active_filters()),
+        "words": describe_filters(filters),
         "query_string": query_string,
         "form": form or NewCollectionForm(initial=initial, email=_mail_address(request)),
         "here": f"{reverse('collection-new')}?{query_string}",

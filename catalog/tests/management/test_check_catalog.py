@@ -52,7 +52,14 @@ def test_a_correct_catalog_is_reported_as_correct(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "text"),
-    [({"num_images": 9}, "1 wrong profiles"), ({"num_bytes": 9}, "1 wrong profiles")],
+    [
+        ({"num_images": 9}, "1 wrong profiles"),
+        ({"num_bytes": 9}, "1 wrong profiles"),
+        ({"ages": [60, 84]}, "1 wrong profiles"),
+        ({"age_images": [2, 0]}, "1 wrong profiles"),
+        ({"age_bytes": [20, 0]}, "1 wrong profiles"),
+        ({"ages": []}, "1 wrong profiles"),
+    ],
 )
 def test_a_wrong_sum_is_found(dataset: Dataset, changes: dict[str, int], text: str) -> None:
     ImageProfile.objects.filter(dataset=dataset, sex="F").update(**changes)
@@ -63,6 +70,11 @@ def test_an_edit_outside_the_services_is_found(dataset: Dataset) -> None:
     """One image of two has moved to another age band: both profiles are wrong, and the image."""
     Image.objects.filter(dataset=dataset, age_years=5).update(age_years=10)
     expect_wrong("2 wrong profiles, 1 images with a wrong profile or none")
+
+
+def test_another_age_of_the_same_band_is_found(dataset: Dataset) -> None:
+    Image.objects.filter(dataset=dataset, age_years=5).update(age_years=8)
+    expect_wrong("1 wrong profiles")
 
 
 def test_a_label_that_is_no_longer_positive_is_found(dataset: Dataset) -> None:

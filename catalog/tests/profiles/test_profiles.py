@@ -38,11 +38,27 @@ def stored() -> Counter:
     return counted
 
 
+def completed(age: float | None) -> int:
+    """The completed age in months; from two years on, of whole years."""
+    if age is None:
+        return -1
+    return int(age) * 12 if age >= 2 else int(age * 12 + 0.06)
+
+
 def assert_profiles_are_true() -> None:
     assert stored() == truth()
     sizes = Image.objects.filter(size_bytes__gt=0).values_list("profile_id", "size_bytes")
     for profile in ImageProfile.objects.all():
         assert profile.num_bytes == sum(size or 0 for pk, size in sizes if pk == profile.pk)
+        ages = Image.objects.filter(profile=profile).values_list("age_years", "size_bytes")
+        by_age = sorted({completed(age) for age, _ in ages})
+        assert profile.ages == by_age
+        assert profile.age_images == [
+            sum(completed(age) == of_age for age, _ in ages) for of_age in by_age
+        ]
+        assert profile.age_bytes == [
+            sum(size or 0 for age, size in ages if completed(age) == of_age) for of_age in by_age
+        ]
     assert not Image.objects.filter(profile=None, removed_at=None).exists()
     assert not Image.objects.exclude(profile=None).exclude(removed_at=None).exists()
 
@@ -81,6 +97,14 @@ def test_an_edited_image_moves_to_another_profile(images: list[Image]) -> None:
     add_file(images[1], b"some bytes")
     refresh_image_profiles(image_ids=[images[0].pk, images[1].pk])
     assert_profiles_are_true()
+
+
+def test_another_age_of_the_same_band_is_counted(images: list[Image]) -> None:
+    Image.objects.filter(pk=images[0].pk).update(age_years=0.5, size_bytes=7)
+    refresh_image_profiles(image_ids=[images[0].pk])
+    assert_profiles_are_true()
+    profile = ImageProfile.objects.get(age_band=0)
+    assert (profile.ages, profile.age_images, profile.age_bytes) == ([0, 6], [1, 1], [0, 7])
 
 
 def test_a_dataset_that_gets_another_area_takes_its_images_along(images: list[Image]) -> None:

@@ -169,7 +169,15 @@ def catalog() -> None:
         dataset = DatasetFactory(slug=slug)
         for place in range(7):
             add_image(dataset, 7 * number + place)
+        for age in AGES[number:]:  # alike but for their ages, so that they share profiles
+            ImageFactory(dataset=dataset, sex="F", age_years=age, **a_file(number))
     make_searchable()
+
+
+def a_file(n: int) -> dict[str, Any]:
+    """Every second image has a file here, and every one a size."""
+    facts = {"file_path": f"{n}.png", "sha256": "0" * 64, "crc32": 0, "mtime_ns": 0}
+    return {"size_bytes": n} | (facts if n % 2 else {})
 
 
 def add_image(dataset: Dataset, n: int) -> Image:
@@ -181,7 +189,7 @@ def add_image(dataset: Dataset, n: int) -> Image:
         sex=SEXES[n % 4],
         age_years=AGES[n % len(AGES)],
         labels=labels,
-        size_bytes=n,
+        **a_file(n),
     )
 
 

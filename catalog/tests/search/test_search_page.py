@@ -25,7 +25,7 @@ def catalog() -> None:
     for number in range(3):
         ImageFactory(dataset=first, modality=mammography, sex="F", labels=["mass"],
                      source_id=f"m-{number}")  # fmt: skip
-    ImageFactory(dataset=first, modality=ct, sex="M", source_id="c-0")
+    ImageFactory(dataset=first, modality=ct, sex="M", source_id="c-0", age_years=65.5)
     make_searchable()
 
 
@@ -156,3 +156,31 @@ def test_a_long_list_of_values_is_shown_whole_on_request(client: Client) -> None
     assert '<input type="hidden" name="all" value="label">' in whole
     fewer = get(client, "/images/?label=label-19&all=label&fewer=label")
     assert len(re.findall(r'data-facet="label"', fewer)) == 9
+
+
+def test_exact_ages_are_typed_beside_the_bands_and_shown_as_chips(client: Client) -> None:
+    page = get(client, "/images/?age_min=65&age_max=65")
+    assert total(page) == 1
+    assert re.search(r'<input name="age_min" id="age_min" value="65"', page)
+    assert re.search(r'<input name="age_max" id="age_max" value="65"', page)
+    assert total(follow(client, page, "Remove Age: 65 years and older")) == 1
+    assert total(follow(client, page, "Remove Age: under 66 years")) == 1
+
+
+def test_ages_stay_in_the_form_where_nothing_matches(client: Client) -> None:
+    page = get(client, "/images/?age_min=66")
+    assert total(page) == 0
+    assert 'id="age_min" value="66"' in page
+    assert total(follow(client, page, "without Age: 66 years and older")) == 4
+    words = get(client, "/images/?q=over+65")
+    assert total(words) == 0
+    assert "66 years and older" in words
+    assert total(follow(client, words, "without “over 65”")) == 4
+
+
+@pytest.mark.parametrize("query", ["age_min=old", "age_min=70&age_max=60", "age_max=65.5"])
+def test_an_age_that_is_not_understood_shows_nothing(client: Client, query: str) -> None:
+    response = client.get(f"/images/?{query}")
+    assert response.status_code == 400
+    assert "Age" in response.content.decode()
+    assert "c-0" not in response.content.decode()
