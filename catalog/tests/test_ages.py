@@ -23,7 +23,7 @@ def test_a_month_is_that_month_however_sources_round_it(digits: int) -> None:
         ("065Y", AgeRange.of_years(65, 65)), ("65.5", AgeRange.of_years(65, 65)),
         ("011M", AgeRange(11, 11)), ("001M", AgeRange(1, 1)), ("023M", AgeRange(23, 23)),
         ("000D", AgeRange(0, 0)), ("027D", AgeRange(0, 0)), ("031D", AgeRange(1, 1)),
-        ("364D", AgeRange(11, 11)), ("013W", AgeRange(2, 2)), ("025M", AgeRange.of_years(2, 2)),
+        ("364D", AgeRange(11, 11)), ("012W", AgeRange(2, 2)), ("025M", AgeRange.of_years(2, 2)),
     ],
 )  # fmt: skip
 def test_imported_ages_are_completed_ages(text: str, ages: AgeRange) -> None:
@@ -49,7 +49,8 @@ def test_the_database_counts_ages_within_the_same_limits() -> None:
     ages += [end for m in range(MONTHS_UNTIL) if (end := AgeRange(0, m).limits[1]) is not None]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT age, {COMPLETED_AGE.format(age='age')} FROM unnest(%s::float8[]) given (age)",
+            f"SELECT age, {COMPLETED_AGE.format(age='age')}"  # noqa: S608 - our own words
+            " FROM unnest(%s::float8[]) given (age)",
             [ages],
         )
         for age, completed in cursor.fetchall():

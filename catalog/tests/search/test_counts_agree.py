@@ -77,7 +77,8 @@ FROM = """
 def ask_plainly(query: dict[str, list[str]]) -> list[int]:
     """Ids in the order of pages, without profiles having a say in which ones."""
     must_have_all = query.get("label_mode") == ["all"]
-    parts, params = [FROM], []
+    parts: list[str] = [FROM]
+    params: list[Any] = []
     for name, values in query.items():
         if name == "label_mode" or not values:
             continue
@@ -169,7 +170,7 @@ def catalog() -> None:
         dataset = DatasetFactory(slug=slug)
         for place in range(7):
             add_image(dataset, 7 * number + place)
-        for age in AGES[number:]:  # alike but for their ages, so that they share profiles
+        for age in AGES[5 * number :]:  # alike but for their ages, so that they share profiles
             ImageFactory(dataset=dataset, sex="F", age_years=age, **a_file(number))
     make_searchable()
 

@@ -55,15 +55,19 @@ def draw_ages(rng: random.Random) -> tuple[str, str]:
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_frozen_images_are_those_of_plain_sql(catalog: None, seed: int) -> None:
-    rng = random.Random(seed)
-    (asked, condition), (more, also) = draw_ages(rng), rng.choice(OTHERS)
-    params = f"{asked}&{more}".rstrip("&")
+def test_frozen_images_are_those_of_plain_sql(catalog: None) -> None:
+    rng = random.Random(65)
+    for _ in range(40):
+        (asked, condition), (more, also) = draw_ages(rng), rng.choice(OTHERS)
+        check_frozen(f"{asked}&{more}".rstrip("&"), f"{condition} AND {also}")
+
+
+def check_frozen(params: str, condition: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT i.id FROM catalog_image i JOIN catalog_dataset d ON d.id = i.dataset_id"
-            f" WHERE {condition} AND {also} ORDER BY 1"
+            "SELECT i.id FROM catalog_image i"  # noqa: S608 - our own words
+            " JOIN catalog_dataset d ON d.id = i.dataset_id"
+            f" WHERE {condition} ORDER BY 1"
         )
         expected = [pk for (pk,) in cursor.fetchall()]
     filters = ImageFilterSet(QueryDict(params))
