@@ -1,8 +1,8 @@
 """Parses what is typed into the search box. Django-free.
 
 Text comes in, filters and plain words go out. ``tokens`` cuts the text; ``phrases`` has fixed
-phrases, ages and negations; ``spellings`` finds the vocabularies' terms and corrects typos with
-``word_forms``; ``parser`` puts them together; ``parsed`` is the result.
+phrases and negations, ``age_phrases`` ages; ``spellings`` finds the vocabularies' terms and
+corrects typos with ``word_forms``; ``parser`` puts them together; ``parsed`` is the result.
 """
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word

@@ -161,8 +161,8 @@ def test_a_long_list_of_values_is_shown_whole_on_request(client: Client) -> None
 def test_exact_ages_are_typed_beside_the_bands_and_shown_as_chips(client: Client) -> None:
     page = get(client, "/images/?age_min=65&age_max=65")
     assert total(page) == 1
-    assert re.search(r'<input name="age_min" id="age_min" value="65"', page)
-    assert re.search(r'<input name="age_max" id="age_max" value="65"', page)
+    assert re.search(r'<input type="text" name="age_min" id="age_min" value="65"', page)
+    assert re.search(r'<input type="text" name="age_max" id="age_max" value="65"', page)
     assert total(follow(client, page, "Remove Age: 65 years and older")) == 1
     assert total(follow(client, page, "Remove Age: under 66 years")) == 1
 
