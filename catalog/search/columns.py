@@ -114,13 +114,9 @@ class Parts:
     weights: Ints
     num_bytes: Ints
 
-    def sums(self, chosen: Mask, num_rows: int) -> tuple[Ints, Ints]:
-        """For each row of the table the weight and the bytes of its chosen parts."""
-        owners = self.owners[chosen]
-        return (
-            _bincount(owners, self.weights[chosen], num_rows),
-            _bincount(owners, self.num_bytes[chosen], num_rows),
-        )
+    def by_row(self, numbers: Ints, chosen: Mask, num_rows: int) -> Ints:
+        """For each row of the table the sum of ``numbers`` (parts,) over its chosen parts."""
+        return _bincount(self.owners[chosen], numbers[chosen], num_rows)
 
 
 @dataclass(frozen=True, slots=True)

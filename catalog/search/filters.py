@@ -326,9 +326,8 @@ class ImageFilterSet(CatalogFilterSet):
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
-        if self._by_age:
-            images, _ = self._by_age
-            masks["ages"] = images > 0
+        if self._images_of_age is not None:
+            masks["ages"] = self._images_of_age > 0
         return masks
 
     def _ask(self, match: Match) -> Mask:
@@ -356,13 +355,16 @@ class ImageFilterSet(CatalogFilterSet):
         return [(range_of_limits(*limits),), *groups] if any(limits) else groups
 
     @cached_property
-    def _by_age(self) -> tuple[Ints, Ints] | None:
-        """For each profile its images whose ages match, and their bytes; None if all of them do."""
+    def _images_of_age(self) -> Ints | None:
+        """For each profile, its images whose ages match; None if there is no condition on ages."""
+        ages = self.snapshot.images.ages
+        return self._sum_by_age(ages.weights) if ages and self._age_groups else None
+
+    def _sum_by_age(self, numbers: Ints) -> Ints:
         table = self.snapshot.images
-        if not self._age_groups:
-            return None
         assert table.ages is not None  # noqa: S101 - tells the type checker
-        return table.ages.sums(match_ages(table.ages.values, self._age_groups), len(table))
+        chosen = match_ages(table.ages.values, self._age_groups)
+        return table.ages.by_row(numbers, chosen, len(table))
 
     @cached_property
     def image_condition(self) -> Q | None:
@@ -408,7 +410,7 @@ class ImageFilterSet(CatalogFilterSet):
     def _matching_images(self) -> Any:
         """For each profile, the number of images that meet the image condition."""
         table = self.snapshot.images
-        of_age = self._by_age[0] if self._by_age else table.weights
+        of_age = table.weights if self._images_of_age is None else self._images_of_age
         if self._condition_without_ages is None:
             return of_age
         if self.cleaned.get("image") or not self.parsed_query.rest:
@@ -448,7 +450,9 @@ class ImageFilterSet(CatalogFilterSet):
             local = self.rows().where(table.columns["local"].any_of([1])).positions()
             assert local is not None  # noqa: S101 - tells the type checker
             assert table.num_bytes is not None  # noqa: S101
-            images, size = self._by_age or (table.weights, table.num_bytes)
-            return int(images[local].sum()), int(size[local].sum())
+            size = table.num_bytes
+            if table.ages and self._age_groups:
+                size = self._sum_by_age(table.ages.num_bytes)
+            return int(self._matching_images[local].sum()), int(size[local].sum())
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0
