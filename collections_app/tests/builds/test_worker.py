@@ -78,7 +78,7 @@ def test_a_build_whose_worker_was_killed_is_finished_by_another(
 
     celery_worker_process.start(BUILD_LEASE_SECONDS="2")
     time.sleep(2.5)
-    assert sweep_collections()["enqueued"] == 1
+    assert sweep_collections()["notified"] == 1
     wait_for(collection, is_finalized)
     assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 2)
     assert collection.archive_path in files_in_archive_root()
