@@ -20,7 +20,7 @@ from collections_app.models import Build, Collection, CollectionItem, Reason, St
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
 from collections_app.selection.limits import explain_limits
-from collections_app.selection.provenance import describe_provenance
+from collections_app.selection.provenance import describe_provenance, describe_terms
 from collections_app.selection.quotas import explain_quota, lock_quota
 from collections_app.storage import remove_archive
 
@@ -77,6 +77,7 @@ def create_collection(
         _count_items(collection)
         _check_quota(collection)
         collection.provenance = describe_provenance(filters)
+        collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = [
             {"filter": item.title, "value": item.text} for item in filters.active_filters()
         ]

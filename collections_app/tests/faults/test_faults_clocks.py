@@ -77,7 +77,7 @@ def test_a_sweep_with_another_clock_does_not_disturb_a_build(
         "",
         1,
     )
-    assert len(read_archive(collection)) == 55
+    assert len(read_archive(collection)) == 56
     assert_nothing_is_left_over()
 
 

@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 60.0
 FILES = 300
 UNTIL_PROGRESS_SECONDS = RENEW_SECONDS + 0.1
 FIRST_SIZE = 300_000
-TEXTS = 5  # README.md, collection.json, licenses.csv, metadata.csv, SHA256SUMS
+TEXTS = 6  # README.md, collection.json, licenses.csv, terms.csv, metadata.csv, SHA256SUMS
 
 
 def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Dataset:
