@@ -301,11 +301,12 @@ def image_preview_notes(request: HttpRequest, pk: int) -> HttpResponse:
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
+    context: dict[str, Any] = {}
     try:
-        notes = cached_preview(image, PREVIEW_SIZES["large"]).notes
+        context["notes"] = cached_preview(image, PREVIEW_SIZES["large"]).notes
     except NO_PREVIEW as error:
-        notes = (_explain_no_preview(error),)
-    return render(request, "catalog/_preview_notes.html", {"notes": notes})
+        context["reason"] = _explain_no_preview(error)
+    return render(request, "catalog/_preview_notes.html", context)
 
 
 def _explain_no_preview(error: Exception) -> str:

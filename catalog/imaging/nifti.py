@@ -148,7 +148,7 @@ def _check_inflated(file: BinaryIO, needed: int, max_inflated: int) -> None:
         return
     file.seek(0)
     if not _inflates_to(file, min(needed, max_inflated)):
-        raise _damaged("it is cut short, and voxels are missing. Get it again")
+        raise _damaged("it is cut short, and voxels are missing")
 
 
 def _inflates_to(file: BinaryIO, wanted: int) -> bool:

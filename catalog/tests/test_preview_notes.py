@@ -52,8 +52,9 @@ def test_a_picture_without_anything_to_say_has_no_notes(client: Client) -> None:
     image = ImageFactory()
     add_file(image, make_dicom(FRAMES[3]), "plain.dcm")
     make_searchable()
-    assert get(client, f"/images/{image.pk}/preview/notes/").strip() == "<span></span>"
-    assert "frames." not in get(client, f"/images/{image.pk}/").replace("grey levels, frames", "")
+    plain = "more grey levels, frames or pixels.\n</span>"
+    assert get(client, f"/images/{image.pk}/preview/notes/").strip().endswith(plain)
+    assert plain in get(client, f"/images/{image.pk}/")
 
 
 def test_the_page_says_why_there_is_no_preview(client: Client) -> None:
@@ -62,6 +63,7 @@ def test_the_page_says_why_there_is_no_preview(client: Client) -> None:
     make_searchable()
     html = get(client, f"/images/{image.pk}/preview/notes/")
     assert "No preview: This is not a NIfTI file" in html
+    assert "reduced size" not in html
 
 
 def test_notes_of_an_image_that_is_not_visible_are_not_there(client: Client, cine: Image) -> None:
