@@ -57,8 +57,7 @@ def _open(file: BinaryIO) -> Image.Image:
 def _explain(error: Exception, file: BinaryIO, name: str) -> str:
     if "truncated" in str(error).lower() or _ends_early(file):
         return "The file is cut short: it ends before its picture does. Get it again."
-    kind = PurePosixPath(name).suffix or "this"
-    return f"A {kind} file like this cannot be shown."
+    return " ".join(f"A {PurePosixPath(name).suffix} file like this cannot be shown.".split())
 
 
 def _ends_early(file: BinaryIO) -> bool:

@@ -270,3 +270,9 @@ def test_a_volume_has_no_preview_and_one_cut_short_is_said_to_be(name: str) -> N
 
 def test_a_picture_is_shown_whatever_its_name() -> None:
     assert grey(render(encode(NOISE, "PNG"), name="x.nii.gz")).shape == (80, 120)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.png", "A .png file"), ("IM0001", "A file")])
+def test_what_is_no_picture_is_named_by_its_ending(name: str, kind: str) -> None:
+    with pytest.raises(CannotRender, match=f"^{kind} like this cannot be shown"):
+        render(b"not a picture", name=name)
