@@ -11,5 +11,6 @@ urlpatterns = [
     path("images/", views.image_list, name="image-list"),
     path("images/<int:pk>/", views.image_detail, name="image-detail"),
     path("images/<int:pk>/preview/", views.image_preview, name="image-preview"),
+    path("images/<int:pk>/preview/notes/", views.image_preview_notes, name="image-preview-notes"),
     path("images/<int:pk>/file/", views.image_file, name="image-file"),
 ]
