@@ -1,5 +1,6 @@
 """Reads the texts of a BIDS dataset: tables and JSON files. What is missing is empty."""
 
+import codecs
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from catalog.imaging.paths import UnsafePath, open_beneath
 
 MAX_TEXT_BYTES = 64 << 20
 _DELIMITERS = ",;"
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Sheet(NamedTuple):
@@ -24,9 +26,11 @@ def read_text(root: Path, path: str) -> str:
     """The text of a file, at most MAX_TEXT_BYTES of it; '' if there is none."""
     try:
         with open_beneath(root, path) as file:
-            return file.read(MAX_TEXT_BYTES).decode("utf-8-sig", "replace")
+            content = file.read(MAX_TEXT_BYTES)
     except (OSError, UnsafePath):
         return ""
+    encoding = "utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig"
+    return content.decode(encoding, "replace").replace("\0", "")
 
 
 def read_object(root: Path, path: str) -> dict[str, Any]:

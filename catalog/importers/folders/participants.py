@@ -24,7 +24,7 @@ _TABLE = "participants.tsv"
 _PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
 _VISITS = ("sessionid", "session", "ses")
 _SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
-          "subjectsex", "geschlecht", "sexe", "genre", "sexo", "genero", "sesso", "genere",
+          "subjectsex", "geschlecht", "sexe", "sexo", "genero", "sesso",
           "geslacht")  # fmt: skip
 _WORDS = {
     "years": ("years", "year", "yrs", "yr", "y"),
@@ -42,8 +42,8 @@ _AGE_THEN = re.compile(
     rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
 )
 _AGE = re.compile(
-    rf"(?:participant|patient|subject)?age(?:in)?(?P<unit>{_NAMED_UNITS})?"
-    "|alter|edad|eta|idade|leeftijd"
+    rf"(?:participant|patient|subject)?(?:age|alter|edad|idade|leeftijd)"
+    rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
 )
 
 
@@ -162,8 +162,8 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
                 for words in (keys, _SEXES))  # fmt: skip
     age, unit = _find_age(compact)
     told = {name.strip().casefold(): note for name, note in notes.items() if isinstance(note, dict)}
-    if age and "Units" in told.get(age.casefold(), {}):
-        unit = _UNITS.get(str(told[age.casefold()]["Units"]).strip().casefold(), "")
+    if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
+        unit = _read_unit(stated)
     others = [name for name in names if name and name not in (key, sex, age)]
     unsafe = [name for name in others if is_identifying(name) or may_identify(name)]
     return _Columns(
@@ -184,6 +184,12 @@ def _find_age(compact: Mapping[str, str]) -> tuple[str, str]:
             if found := pattern.fullmatch(form):
                 return name, _UNITS[found["unit"] or "years"]
     return "", "years"
+
+
+def _read_unit(text: str) -> str:
+    """The unit that a text such as ``years (decimal)`` names; '' if it names none, or several."""
+    units = {_UNITS[word] for word in normalize(text).split() if word in _UNITS}
+    return units.pop() if len(units) == 1 else ""
 
 
 def _read_levels(note: Mapping[str, Any]) -> dict[str, str]:

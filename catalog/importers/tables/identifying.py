@@ -5,11 +5,12 @@ The rule has two parts, by a column's name alone, in any spelling (`PatientName`
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
-  by which authorities, insurers and hospitals know somebody; accession numbers. Only an age may be
-  computed from a date of birth.
+  by which authorities, insurers and hospitals know somebody; accession numbers. A description
+  that names such a column is refused; only an age may be computed from a date of birth.
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
-  pseudonym in most published tables and a hospital's own number in others, and a bare `Name` is
-  that of a file, a finding or a person. `subject = "{Patient ID}"` says that it is a pseudonym.
+  pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
+  of a file, a finding or a person, and a `Radiologist` is a number or a name.
+  `subject = "{Patient ID}"` says that these are pseudonyms.
 
 Every other column is kept. Dates of studies, places and free text are among them, so whoever
 publishes a table must have removed people from these. The import report names each column that was
@@ -91,13 +92,13 @@ _NUMBERS = rf"""
 """
 _STAFF = rf"""
     (?:referring|requesting|performing|scheduledperforming)?physicians?(?:name|address)?
-    | (?:attending|treating|referring)?doctors?(?:name)? | physiciansofrecord
+    | (?:attending|treating|referring)doctors?(?:name)? | doctors?name | physiciansofrecord
     | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader)s?name
     | responsibleperson | institutionaddress
-    | (?:behandelnder|zuweisender|uberweisender)?arzt(?:in)? | hausarzt | zuweiser
-    | (?:nom{_OF})?medecin(?:traitant|prescripteur|referent)?
-    | (?:nombre{_OF}|nome{_OF})?medic[oa](?:tratante|solicitante|curante|responsable)?
-    | huisarts | behandelaar | verwijzer
+    | (?:behandelnder|zuweisender|uberweisender|haus)arzt | (?:arzt|radiologen)namen? | zuweiser
+    | nom{_OF}(?:medecin|radiologue) | medecin(?:traitant|prescripteur|referent)
+    | nom(?:br)?e{_OF}(?:medico|radiologo) | medic[oa](?:tratante|solicitante|curante|responsable)
+    | huisarts | verwijzer
 """
 _OTHERS = rf"patientcomments | occupation | {_PERSON}?religiouspreference"
 _IDENTIFYING = re.compile(
@@ -110,8 +111,8 @@ _MAYBE = re.compile(
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
-    | (?:zis|dossier){_NUMBER} | radiologists? | radiologe | radiologin | radiologue | radiologo
-    | radiologa | radioloog
+    | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
+    | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
 )

@@ -48,6 +48,8 @@ def read_images(root: Path) -> tuple[dict[str, ImageRow], NiftiFolder]:
         ("participant_id,age,sex", "sub-1,34,F", "F", 34),
         ('participant_id,"note, free",age', 'sub-1,"a, b",34', "", 34),
         ("participant_id;age;sex", "sub-1;34;F", "F", 34),
+        ("participant_id\tAlter", "sub-1\t34", "", 34),
+        ("participant_id\tage_\0at_scan", "sub-1\t3\0", "", 3),
     ],
 )
 def test_columns_of_sex_and_age_are_found(
@@ -124,6 +126,27 @@ def test_a_table_without_participants_is_reported(tmp_path: Path) -> None:
     (note,) = read_participants(tmp_path, "who\tsex\nsub-1\tF\n").notes
 
     assert "no column participant_id" in note
+
+
+@pytest.mark.parametrize(
+    ("units", "age"),
+    [("years", 6), ("Months", 0.5), ("years (decimal)", 6), ("n/a", 6), ("", 6), (None, 6),
+     ("years and months", None), ("moons", None)],
+)  # fmt: skip
+def test_units_of_ages(tmp_path: Path, units: str | None, age: float | None) -> None:
+    notes = {"Age": {"Units": units} if units is not None else {}}
+
+    participants = read_participants(tmp_path, "participant_id\tage\nsub-1\t6\n", notes)
+
+    assert participants.find("1", "").age_years == age
+
+
+def test_a_table_saved_as_utf_16_is_read(tmp_path: Path) -> None:
+    table = "participant_id\tsex\nsub-1\tmännlich\n".encode("utf-16")
+
+    participants = Participants(write_files(tmp_path, {"participants.tsv": table}))
+
+    assert participants.find("1", "").sex == "M"
 
 
 # --- Sessions ---

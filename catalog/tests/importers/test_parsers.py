@@ -276,7 +276,7 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "Nachname", "Vorname", "Familienname", "Mädchenname", "Maedchenname", "PatientenName",
      "Name des Patienten", "Geburtsdatum", "geburts_datum", "GebDatum", "Geb.-Datum",
      "Geburtsort", "Straße", "STRASSE", "PLZ", "Postleitzahl", "Wohnort", "Telefonnummer",
-     "Handynummer", "Versichertennummer", "Überweisender Arzt", "ueberweisender_arzt",
+     "Handynummer", "Versichertennummer", "Überweisender Arzt", "ueberweisender_arzt", "Hausarzt",
      # French
      "Prénom", "Nom de famille", "nom_patient", "NomPrenom", "Date de naissance",
      "lieu de naissance", "DDN", "Code postal", "Numéro de téléphone", "Médecin traitant",
@@ -316,7 +316,8 @@ def test_other_columns_may_be_used(column: str) -> None:
     ["Name", "Nombre", "Nom", "nome", "Naam", "Patient", "Patient ID", "PatientID", "patient_id",
      "patientId", "Patient No.", "pt_id", "Hospital ID", "hospital_id", "Patienten-ID",
      "Patientennummer", "PatientenNr", "Fallnummer", "Numéro patient", "identifiant_patient",
-     "ID del paciente", "paciente_id", "ID paziente", "id_paciente", "Radiologist", "Radiologe"],
+     "ID del paciente", "paciente_id", "ID paziente", "id_paciente", "Radiologist", "Radiologe",
+     "Doctor", "Arzt", "médico", "Name_x", "nombre 2"],
 )  # fmt: skip
 def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     assert may_identify(column)
