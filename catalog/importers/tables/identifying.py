@@ -54,6 +54,7 @@ _NAMES = rf"""
 """
 _BIRTHS = rf"""
     {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob)
+    | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth
     | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
     | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
@@ -67,6 +68,7 @@ _CONTACTS = rf"""
         |zip(?:code)?|post(?:al)?code)
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
         |fax{_NUMBER}?) | (?:place|region|country)ofresidence
+    | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
     | adressen? | anschrift | wohnort | strasse | hausnummer | plz | postleitzahl
     | (?:telefon|mobil|mobilfunk|handy){_NUMBER} | telefon | emailadresse
     | adresse(?:postale|{_OF}{_PATIENT}) | codepostal | numero{_OF}telephone | courriel
@@ -79,7 +81,7 @@ _NUMBERS = rf"""
     {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
         |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
         |hospital(?:numbers?|nos?|nr)|medicalrecord(?:{_NUMBER}|locator))
-    | otherpatientids? | accession{_NUMBER}?
+    | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
     | ahv{_NUMBER}?
     | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
@@ -91,7 +93,12 @@ _NUMBERS = rf"""
     | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer
 """
 _STAFF = rf"""
-    (?:referring|requesting|performing|scheduledperforming)?physicians?(?:name|address)?
+    (?:referring|requesting|consulting|performing|scheduledperforming)?physicians?(?:name|address)?
+    | physicianapprovinginterpretation | interpretation(?:author|recorder|transcriber)
+    | (?:secondary)?reviewername | evaluatorname | humanperformername | contentcreatorname
+    | verifyingobservername | namesofintendedrecipients.* | distributionname | orderenteredby
+    | documentauthor(?:trial)? | currentobserver(?:trial)? | verbalsource(?:trial)?
+    | roiinterpreter | selectorpnvalue
     | (?:attending|treating|referring)doctors?(?:name)? | doctors?name | physiciansofrecord
     | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader)s?name
     | responsibleperson | institutionaddress

@@ -1,6 +1,7 @@
 """Dirty values, by table; no database."""
 
 import pytest
+from pydicom.datadict import dictionary_VR, keyword_dict
 
 from catalog.imaging.dicom.header import METADATA_KEYWORDS
 from catalog.importers.parsers import (
@@ -349,13 +350,21 @@ def test_the_fixed_lists_of_what_is_read_from_files_hold_nothing_identifying() -
     assert not [word for word in METADATA_KEYWORDS if is_identifying(word) or may_identify(word)]
 
 
+def test_every_name_of_a_person_in_dicom_identifies_one() -> None:
+    names = [word for word, tag in keyword_dict.items() if dictionary_VR(tag) == "PN"]
+
+    assert len(names) > 20
+    assert not [word for word in names if not is_identifying(word)]
+
+
 @pytest.mark.parametrize(
     "keyword",
     ["PatientName", "PatientBirthDate", "PatientBirthTime", "PatientBirthName", "PatientAddress",
      "PatientMotherBirthName", "PatientTelephoneNumbers", "OtherPatientIDs", "OtherPatientNames",
      "MedicalRecordLocator", "AccessionNumber", "ReferringPhysicianName", "OperatorsName",
      "ReferringPhysicianAddress", "PhysiciansOfRecord", "PerformingPhysicianName", "Occupation",
-     "CountryOfResidence", "RegionOfResidence",
+     "PatientInsurancePlanCodeSequence", "CountryOfResidence", "RegionOfResidence",
+     "PatientTelecomInformation", "CurrentPatientLocation", "OtherPatientIDsSequence",
      "PatientReligiousPreference", "PatientComments", "ResponsiblePerson", "InstitutionAddress"],
 )  # fmt: skip
 def test_what_dicom_calls_confidential_is_left_out_of_tables(keyword: str) -> None:
