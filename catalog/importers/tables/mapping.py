@@ -57,6 +57,7 @@ class RowReader:
         self._fields = tuple(_compile_fields(image, header).items())
         self._labels = compile_labels(description.labels, header)
         self._metadata = MetadataReader(description, header)
+        self.excluded_columns = self._metadata.excluded_columns
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""
