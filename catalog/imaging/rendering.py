@@ -13,14 +13,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from catalog.imaging.dicom.header import NotReadable, render_pixels
+from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 CONTENT_TYPE = "image/webp"
 # The formats that Pillow may open here; no dataset uses the others.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
-_DICOM_MARK = b"DICM"
-_DICOM_MARK_AT = 128
 _WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _BACKGROUND = (24, 24, 24)
 
@@ -45,10 +44,9 @@ def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> bytes:
 
 
 def _is_dicom(file: BinaryIO) -> bool:
-    file.seek(_DICOM_MARK_AT)
-    mark = file.read(len(_DICOM_MARK))
+    head = file.read(1024)
     file.seek(0)
-    return mark == _DICOM_MARK
+    return is_dicom(head)
 
 
 def _render_dicom(file: BinaryIO, max_edge: int) -> Image.Image:

@@ -1,9 +1,16 @@
 """A tree of NIfTI files, named as in BIDS or otherwise: each volume is an image."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from catalog.imaging.nifti import NiftiHeader, UnreadableNifti, read_nifti_header
+from catalog.imaging.nifti import (
+    CutShortNifti,
+    NiftiHeader,
+    UnreadableNifti,
+    describe_volume,
+    read_nifti_header,
+)
+from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.bids import (
     MASKS,
     BidsName,
@@ -35,11 +42,20 @@ class NiftiFolder(FolderSource):
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         try:
             header = read_nifti_header(file)
+        except CutShortNifti as error:
+            raise UnusableFile(FileProblem.CUT_SHORT) from error
         except UnreadableNifti as error:
             raise Unreadable(f"{error} Get the file again, or remove it.") from error
+        return self._make_row(path, header)
+
+    def describe_path(self, path: str) -> ImageRow:
+        return self._make_row(path, None)
+
+    def _make_row(self, path: str, header: NiftiHeader | None) -> ImageRow:
         name = parse_name(path)
         person = self.participants.get(name.subject, _NOBODY)
-        width, height = (*header.dimensions, None)[:2]
+        width, height = (*header.dimensions, None)[:2] if header else (None, None)
+        volume = describe_volume(header) if header else {}
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
@@ -49,18 +65,8 @@ class NiftiFolder(FolderSource):
             age_years=person.age_years,
             width=width,
             height=height,
-            metadata=describe_entities(name) | _describe_volume(header) | person.raw,
+            metadata=describe_entities(name) | volume | person.raw,
         )
 
     def _default_modality(self, name: BidsName) -> str:
         return "" if name.suffix in MASKS else self.modality
-
-
-def _describe_volume(header: NiftiHeader) -> dict[str, Any]:
-    found = {
-        "dimensions": list(header.dimensions),
-        "voxel_size": list(header.voxel_size),
-        "voxel_unit": header.unit,
-        "datatype": header.datatype,
-    }
-    return {key: value for key, value in found.items() if value not in ("", [])}
