@@ -178,8 +178,7 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callabl
     try:
         with open_beneath(root, row.file_path) as opened:
             file = cast("BinaryIO", _Stoppable(opened, check))
-            if not row.is_opened:
-                row = _fill_in(row, read_content(file, row.file_path))
+            content = None if row.is_opened else read_content(file, row.file_path)
             facts = _unchanged(os.fstat(file.fileno()), row, known) or read_facts(file)
     except FileNotFoundError:
         raise
@@ -188,13 +187,14 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callabl
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
-    return replace(row, facts=facts)
+    return _fill_in(row, facts, content) if content else replace(row, facts=facts)
 
 
-def _fill_in(row: ImageRow, content: FileContent) -> ImageRow:
+def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:
     """The row with what the file says and the source does not."""
     return replace(
         row,
+        facts=facts,
         width=row.width or content.width,
         height=row.height or content.height,
         modality=row.modality or content.modality,
