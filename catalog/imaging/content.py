@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from catalog.imaging.dicom.header import DicomDirectory, DicomHeader, read_header
+from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.dicom.stream import CutShort, NotReadable, is_dicom
 from catalog.imaging.nifti import (
     MAX_EDGE,
@@ -147,7 +147,9 @@ def _read_dicom(file: BinaryIO) -> FileContent:
             header = read_header(file)
     except CutShort as error:
         raise UnusableFile(FileProblem.CUT_SHORT) from error
-    except (DicomDirectory, NotReadable) as error:
+    except NotReadable as error:  # a directory, too
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
         raise UnusableFile(FileProblem.NO_IMAGE) from error
     if not header.has_pixels:
         raise UnusableFile(FileProblem.NO_IMAGE)

@@ -126,13 +126,16 @@ ADD_LABELS = """
 """
 
 # One row for each file that several staged images have; an image's split is '' if it has none.
+# Only of these few the metadata are looked at.
 FIND_SAME_BYTES = """
     DROP TABLE IF EXISTS staged_same;
     CREATE TEMP TABLE staged_same ON COMMIT DROP AS
-    SELECT sha256, count(*) AS images,
-           count(DISTINCT coalesce(metadata_json->>'split', '')) > 1 AS has_splits, min(n) AS n
-      FROM staged_image WHERE sha256 <> ''
-     GROUP BY sha256 HAVING count(*) > 1
+    SELECT sha256, count(*) AS images, min(n) AS n,
+           count(DISTINCT coalesce(staged.metadata_json->>'split', '')) > 1 AS has_splits
+      FROM (SELECT sha256 FROM staged_image WHERE sha256 <> ''
+             GROUP BY sha256 HAVING count(*) > 1) same
+      JOIN staged_image staged USING (sha256)
+     GROUP BY sha256
 """
 
 COUNT_SAME_BYTES = """

@@ -8,6 +8,10 @@ from django.db.backends.utils import CursorWrapper
 
 from catalog.importers import queries
 from catalog.importers.rows import MAX_EXAMPLES, SameBytes
+from catalog.models import Dataset
+
+# The key of the counts in Dataset.imported_json, beside the fields of the entry.
+KEY = "same_bytes"
 
 
 def count_same_bytes(cursor: CursorWrapper, dataset_pk: int) -> SameBytes:
@@ -24,3 +28,13 @@ def count_same_bytes(cursor: CursorWrapper, dataset_pk: int) -> SameBytes:
         for count, slug, example, other in cursor.fetchall():
             found.elsewhere[slug] = (count, f"{example} = {other}")
     return found
+
+
+def keep_counts(dataset_pk: int, found: SameBytes) -> None:
+    """Keep the counts for the dataset's page; writes only if they differ from those kept."""
+    before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
+    after = {key: value for key, value in before.items() if key != KEY}
+    if found.within:
+        after[KEY] = {"within": found.within, "across_splits": found.across_splits}
+    if after != before:
+        Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)

@@ -10,7 +10,7 @@ from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
 from catalog.importers.merge import merge_staged
 from catalog.importers.rows import BadRow, ImageRow, ImportReport
-from catalog.importers.same_bytes import count_same_bytes
+from catalog.importers.same_bytes import count_same_bytes, keep_counts
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
@@ -78,6 +78,7 @@ def store_images(
             lock_datasets(cursor, [dataset.pk])
             before_merge()
             _merge(cursor, dataset, report)
+            keep_counts(dataset.pk, report.same_bytes)
     return report
 
 

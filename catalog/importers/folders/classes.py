@@ -5,6 +5,7 @@ The layouts are that of torchvision's ImageFolder, ``<class>/…/<file>``, and t
 a folder such as ``masks``, which are annotations and not images of patients.
 """
 
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from catalog.imaging.content import HEAD, read_picture
@@ -52,9 +53,8 @@ class ClassFolders(FolderSource):
     kind = Kind.PICTURES
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
-        row = self.describe_path(path)
-        row.width, row.height = read_size(file)
-        return row
+        width, height = read_size(file)
+        return replace(self.describe_path(path), width=width, height=height)
 
     def describe_path(self, path: str) -> ImageRow:
         place = parse_place(path, root_name=self.root.name)

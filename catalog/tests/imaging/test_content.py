@@ -1,5 +1,6 @@
 """What a file is by its bytes: whole, cut short, or something else in its place."""
 
+import errno
 import io
 import os
 import struct
@@ -165,6 +166,26 @@ def test_a_picture_that_is_too_large_to_be_opened_is_kept_without_its_size() -> 
     bmp[18:26] = struct.pack("<ii", 90_000, 90_000)
 
     assert read(bytes(bmp)) == FileContent()
+
+
+@pytest.mark.parametrize("form", ["dicom", "JPEG", "PNG"])
+def test_a_disk_that_fails_is_no_fault_of_the_file(form: str) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 100_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(min(size or 0, 100_000))
+
+    large = np.random.default_rng(1).integers(0, 255, (600, 600), np.uint8)
+    if form == "dicom":
+        content = make_dicom(large, EncapsulatedDocument=bytes(200_000))
+    else:
+        out = io.BytesIO()
+        Image.fromarray(large).save(out, form)
+        content = out.getvalue()
+
+    with pytest.raises(OSError, match="Input/output"):
+        read_content(Failing(content), "a")
 
 
 @settings(max_examples=400, deadline=None)

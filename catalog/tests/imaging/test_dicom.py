@@ -23,6 +23,7 @@ from catalog.imaging.dicom.header import (
     render_pixels,
 )
 from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
+from catalog.imaging.rendering import render_preview
 from catalog.tests.imaging.dicom_files import (
     ROOT,
     damage,
@@ -306,6 +307,7 @@ def test_a_file_without_its_meta_information_is_read(syntax: str, start: str) ->
     assert (header.width, header.height, header.modality) == (4, 3, "OT")
     assert header.transfer_syntax == syntax
     assert (header.has_pixels, header.missing_bytes) == (True, 0)
+    assert render_preview(io.BytesIO(content), name="IM1", max_edge=10)
     levels = render_pixels(io.BytesIO(content), max_edge=10)
     assert list(np.asarray(levels).ravel()) == sorted(np.asarray(levels).ravel())
 

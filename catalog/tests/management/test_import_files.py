@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.test import Client
 
 from catalog.models import Dataset, Image
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
+from catalog.tests.importers.import_rows import row_versions
 from catalog.tests.management.test_import_dataset import code_of, home, run
 
 __all__ = ["home"]
@@ -227,7 +229,7 @@ def test_pixel_data_that_are_too_short_are_reported(home: Path) -> None:
     assert sorted(each.source_id for each in Image.objects.local()) == ["good.dcm", "short.dcm"]
 
 
-def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path) -> None:
+def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client: Client) -> None:
     same = make_picture(20, 20)
     folder = write_files(
         home / "tumours",
@@ -237,6 +239,7 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path) -> None
             "Training/tumor/c.png": make_picture(5, 5),
             "Training/tumor/d.png": make_picture(5, 5),
             "masks/m.png": make_picture(20, 21),
+            "masks/pointer.png": LFS,
         },
     )
 
@@ -244,10 +247,22 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path) -> None
 
     assert "4 images share their file's bytes with another image, 2 of them across splits" in report
     assert "Testing/no_tumor/b.png = Training/no_tumor/a.png; " in report
-    assert "1 pictures are annotations by their folder" in report
+    assert "2 pictures are annotations by their folder" in report
     mask = Image.objects.get(source_id="masks/m.png")
     assert (mask.label_set.count(), mask.modality) == (0, None)
     assert mask.metadata_json == {"annotation": "masks"}
+
+    notice = "4 images have the very same file as another image of this dataset, 2 of them with"
+    page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
+    assert notice in page
+    before = row_versions()
+    assert "0 added, 0 changed, 6 unchanged" in run(folder, "--modality", "mr")
+    assert row_versions() == before
+    for name in ("Testing/no_tumor/b.png", "Training/tumor/d.png"):
+        (folder / name).unlink()
+    assert "share their file" not in run(folder)
+    page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
+    assert "very same file" not in page
 
 
 def test_the_same_bytes_in_another_dataset_are_reported(home: Path) -> None:
