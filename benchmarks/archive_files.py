@@ -92,13 +92,13 @@ def make_dataset(home: Path, files: FileSet) -> Path:
 
 def file_name(number: int) -> str:
     """The path of a numbered file below the folder."""
-    return f"{number // FILES_IN_FOLDER:04}/{number:07}.png"
+    return f"{number // FILES_IN_FOLDER:04}/{number:07}.raw"
 
 
 def warm_up(folder: Path) -> None:
     """Read every file, so that the page cache has as many of them as possible."""
     buffer = bytearray(BLOCK)
-    for path in folder.rglob("*.png"):
+    for path in folder.rglob("*.raw"):
         with path.open("rb", buffering=0) as file:
             while file.readinto(buffer):
                 pass

@@ -89,7 +89,8 @@ class Dataset(models.Model):
     )
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
-    # What an import last wrote. A field that now differs from it was changed by a curator.
+    # What an import last wrote. A field that now differs from it was changed by a curator. Beside
+    # the fields, ``same_bytes`` counts images whose files are the same.
     imported_json = models.JSONField(default=dict, editable=False)
     # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)

@@ -14,7 +14,7 @@ SOME = FileSet("bench-some", count=FILES_IN_FOLDER + 3, size=70)
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.raw")}
 
 
 def test_a_set_is_as_large_as_it_says_and_in_folders(tmp_path: Path) -> None:

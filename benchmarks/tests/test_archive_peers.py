@@ -46,4 +46,4 @@ def test_a_changed_byte_is_found(folder: Path) -> None:
     whole[60] ^= 1
     out.write_bytes(whole)
 
-    assert find_damage(out) == "0000/0000000.png"
+    assert find_damage(out) == "0000/0000000.raw"

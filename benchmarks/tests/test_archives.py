@@ -90,7 +90,7 @@ def test_each_round_really_builds(site: Path) -> None:
 
 def test_a_build_that_fails_is_no_figure(site: Path) -> None:
     frozen = run_step("freeze", QUERY, "One")
-    next((site / "datasets" / FILES.slug).rglob("*.png")).unlink()
+    next((site / "datasets" / FILES.slug).rglob("*.raw")).unlink()
 
     with pytest.raises(StepFailed, match=r"ended as failed: 1 file"):
         build(str(frozen["id"]))

@@ -1,11 +1,13 @@
-"""The header of a NIfTI file: how large the volume is. Read within bounds, from gzip too. Pure.
+"""The header of a NIfTI file: how large the volume is, and whether the file is whole.
 
 nibabel interprets the header. What it would pass over is checked here: the length in the first four
 bytes (348 in NIfTI-1, 540 in NIfTI-2, in either byte order), the mark of a single file, and whether
-the voxels are there. https://nifti.nimh.nih.gov/nifti-1, https://nifti.nimh.nih.gov/nifti-2
+the voxels are there. Of a compressed file, gzip's last four bytes (ISIZE, RFC 1952 2.3.1) say how
+long the volume is. Only if they do not agree with the header (other software may have appended
+something, or written several gzip members) is the file inflated, part by part, and nothing kept.
+Damage within a compressed file is not noticed. https://nifti.nimh.nih.gov/nifti-1, https://nifti.nimh.nih.gov/nifti-2
 """
 
-import gzip
 import math
 import os
 import re
@@ -22,7 +24,8 @@ _GZIP = b"\x1f\x8b"
 _AUTO_GZIP = 16 + zlib.MAX_WBITS
 # A gzip header may hold a name and a comment before the first byte of the file.
 _MAX_GZIP_BYTES = 64 << 10
-_READ_SIZE = 1 << 20
+_GZIP_BLOCK = 1 << 20
+MAX_INFLATED_BYTES = 4 << 30
 _UNITS = {1: "m", 2: "mm", 3: "µm"}
 # The length of a version's header: its class, and the mark of a single file with its offset.
 _VERSIONS: dict[int, tuple[Any, bytes, int]] = {
@@ -33,6 +36,10 @@ _VERSIONS: dict[int, tuple[Any, bytes, int]] = {
 
 class UnreadableNifti(Exception):
     """No NIfTI file, or a damaged one; the message says what is wrong."""
+
+
+class CutShortNifti(UnreadableNifti):
+    """The end of the file is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +55,15 @@ class NiftiHeader:
     datatype: str
 
 
-def read_nifti_header(file: BinaryIO, *, max_inflated: int = 0) -> NiftiHeader:
+def read_nifti_header(file: BinaryIO, *, max_inflated: int = MAX_INFLATED_BYTES) -> NiftiHeader:
     """Read the header of a .nii or .nii.gz file, opened at its start.
 
-    With `max_inflated`, a .nii.gz file that does not end with the length that its voxels need is
-    inflated, to find out whether they are there, but no further than to that many bytes.
+    A .nii.gz file that does not end with the length that its voxels need is inflated, to find out
+    whether they are there, but no further than to `max_inflated` bytes.
 
     Raises:
-        UnreadableNifti: it is no NIfTI file, its header contradicts itself, or its voxels are
-            cut short, as far as that is looked at.
+        CutShortNifti: the voxels are cut short. (Beyond `max_inflated` bytes, nobody looks.)
+        UnreadableNifti: it is no NIfTI file, or its header contradicts itself.
     """
     header = _parse(_read_start(file))
     dimensions = _check_dimensions(tuple(header["dim"].tolist()))
@@ -81,6 +88,17 @@ def _read_start(file: BinaryIO) -> bytes:
         raise _damaged("its gzip stream cannot be inflated") from error
 
 
+def describe_volume(header: NiftiHeader) -> dict[str, Any]:
+    """What the header says, as an image's metadata."""
+    found = {
+        "dimensions": list(header.dimensions),
+        "voxel_size": list(header.voxel_size),
+        "voxel_unit": header.unit,
+        "datatype": header.datatype,
+    }
+    return {key: value for key, value in found.items() if value not in ("", [])}
+
+
 def _parse(raw: bytes) -> Nifti1Header:
     start = raw[:4].ljust(4, b"\0")
     # nibabel tells the order by the number of dimensions, which may be wrong.
@@ -94,7 +112,7 @@ def _parse(raw: bytes) -> Nifti1Header:
         )
     kind, mark, offset = _VERSIONS[length]
     if len(raw) < length:
-        raise _damaged(f"it ends after {len(raw)} bytes of its header")
+        raise _cut_short(f"it ends after {len(raw)} bytes of its header")
     if not raw.startswith(mark, offset):
         raise _damaged("the mark of a single-file NIfTI is missing")
     return kind(raw[:length], order, check=False)
@@ -122,48 +140,51 @@ def _check_datatype(code: int) -> tuple[str, int]:
 
 
 def _check_length(file: BinaryIO, offset: float, num_bits: int, max_inflated: int) -> None:
-    """The file must hold all its voxels; a compressed one may have to be inflated to know it."""
-    if not (math.isfinite(offset) and offset >= 0):
-        raise _damaged("its voxels begin outside of the file")
-    needed = int(offset) + (num_bits + 7) // 8
+    """The file must hold all voxels."""
     file.seek(0)
-    if file.read(2) == _GZIP:
-        if max_inflated:
-            _check_inflated(file, needed, max_inflated)
-        return
+    is_packed = file.read(2) == _GZIP
     size = file.seek(0, os.SEEK_END)
-    if offset > size:
+    if not (math.isfinite(offset) and offset >= 0 and (is_packed or offset <= size)):
         raise _damaged("its voxels begin outside of the file")
-    if needed > size:
-        raise _damaged(f"{needed - size} bytes of its voxels are missing")
+    expected = int(offset) + (num_bits + 7) // 8
+    if is_packed:
+        if not _ends_with_length(file, expected) and _inflates_to_less(
+            file, expected, max_inflated
+        ):
+            raise _cut_short("its gzip stream ends too early")
+    elif expected > size:
+        raise _cut_short(f"{expected - size} bytes of its voxels are missing")
 
 
-def _check_inflated(file: BinaryIO, needed: int, max_inflated: int) -> None:
-    """A gzip file ends with its length, modulo 2**32 (RFC 1952); inflated only if that differs.
-
-    It differs in a file that is cut short, and in a whole one of several members.
-    """
+def _ends_with_length(file: BinaryIO, expected: int) -> bool:
     file.seek(-4, os.SEEK_END)
-    if int.from_bytes(file.read(4), "little") == needed % 2**32:
-        return
+    return file.read(4) == struct.pack("<I", expected & 0xFFFFFFFF)
+
+
+def _inflates_to_less(file: BinaryIO, expected: int, max_inflated: int) -> bool:
+    """Whether the gzip members hold fewer bytes than ``expected``, or the last one has no end."""
     file.seek(0)
-    if not _inflates_to(file, min(needed, max_inflated)):
-        raise _damaged("it is cut short, and voxels are missing")
-
-
-def _inflates_to(file: BinaryIO, wanted: int) -> bool:
-    """Whether a gzip file holds at least `wanted` bytes."""
-    found = 0
-    try:
-        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-            while found < wanted and (part := stream.read(_READ_SIZE)):
-                found += len(part)
-    except EOFError:
-        return False
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged("its gzip stream cannot be inflated") from error
-    return found >= wanted
+    inflater, length = zlib.decompressobj(_AUTO_GZIP), 0
+    packed = b""
+    while length < max_inflated:
+        packed = packed or file.read(_GZIP_BLOCK)
+        if not packed:
+            return length < expected or not inflater.eof
+        if inflater.eof:
+            if not packed.startswith(_GZIP):  # padding behind the last member
+                return length < expected
+            inflater = zlib.decompressobj(_AUTO_GZIP)
+        try:
+            length += len(inflater.decompress(packed, _GZIP_BLOCK))
+        except zlib.error as error:
+            raise _damaged("its gzip stream cannot be inflated") from error
+        packed = inflater.unconsumed_tail or inflater.unused_data
+    return False
 
 
 def _damaged(what: str) -> UnreadableNifti:
     return UnreadableNifti(f"The NIfTI file is damaged: {what}.")
+
+
+def _cut_short(what: str) -> CutShortNifti:
+    return CutShortNifti(f"The NIfTI file is cut short: {what}.")

@@ -102,6 +102,14 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
         return os.fdopen(files.open_fd(relative), "rb")
 
 
+def read_link(root: Path, relative: str) -> str:
+    """The text of the link `relative` below `root`; '' if it is none. Nothing is opened."""
+    try:
+        return str((root / relative).readlink())
+    except OSError:
+        return ""
+
+
 class BeneathOpener:
     """Opens many files below one root, as safely as `open_beneath` but faster.
 
@@ -276,8 +284,9 @@ def iter_files(root: Path) -> Iterator[str]:
     """Yield the relative POSIX path of every regular file below `root`, sorted by code point.
 
     Files and folders whose names begin with a dot are ignored. A link to a file is yielded
-    (`open_beneath` decides whether to follow it), a link to a folder is not entered. Raises
-    `OSError` for a folder that cannot be listed.
+    (`open_beneath` decides whether to follow it), and so is a link to nothing, as git-annex leaves
+    for a file that is not here; a link to a folder is not entered. Raises `OSError` for a folder
+    that cannot be listed.
     """
     waiting = _list_folder(root, "")
     while waiting:
@@ -295,6 +304,10 @@ def _list_folder(root: Path, prefix: str) -> list[str]:
             f"{prefix}{entry.name}/" if is_folder else f"{prefix}{entry.name}"
             for entry in entries
             if not entry.name.startswith(".")
-            and ((is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file())
+            and (
+                (is_folder := entry.is_dir(follow_symlinks=False))
+                or entry.is_file()
+                or (entry.is_symlink() and not (root / prefix / entry.name).exists())
+            )
         ]
     return sorted(found, reverse=True)

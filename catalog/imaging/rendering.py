@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from catalog.imaging.dicom.header import NotReadable, render_pixels
+from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
 from catalog.imaging.picture import Picture
 from catalog.imaging.pillow_pictures import FORMATS, CannotRender, render_picture
@@ -16,8 +17,6 @@ from catalog.imaging.pillow_pictures import FORMATS, CannotRender, render_pictur
 __all__ = ["CONTENT_TYPE", "FORMATS", "CannotRender", "Preview", "render_preview"]
 
 CONTENT_TYPE = "image/webp"
-_DICOM_MARK = b"DICM"
-_DICOM_MARK_AT = 128
 # Inflating this much takes about a second; what is larger is not checked again after its import.
 _MAX_INFLATED_BYTES = 256 << 20
 
@@ -55,10 +54,9 @@ def _render(file: BinaryIO, name: str, max_edge: int) -> Picture:
 
 
 def _is_dicom(file: BinaryIO) -> bool:
-    file.seek(_DICOM_MARK_AT)
-    mark = file.read(len(_DICOM_MARK))
+    head = file.read(1024)
     file.seek(0)
-    return mark == _DICOM_MARK
+    return is_dicom(head)
 
 
 def _explain_nifti(file: BinaryIO) -> str:

@@ -12,7 +12,16 @@ from threading import Event
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from catalog.bulk.batches import in_batches
-from catalog.imaging.paths import FileChanged, FileFacts, UnsafePath, open_beneath, read_facts
+from catalog.imaging.content import FileContent, find_link_problem, read_content
+from catalog.imaging.paths import (
+    FileChanged,
+    FileFacts,
+    UnsafePath,
+    open_beneath,
+    read_facts,
+    read_link,
+)
+from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.rows import BadRow, ImageRow
 
 BATCH = 1024
@@ -48,8 +57,12 @@ def with_facts(
 ) -> Iterator[Row]:
     """Yield the rows in their order; those that name a file below ``root`` get its facts.
 
+    The file is opened first, unless the source did that, and what it says fills in what the row
+    does not. A file that is not the image that it should be is none: the row is yielded without its
+    path, and with the problem.
+
     ``known`` takes a batch of source ids and returns their files in the catalog: a file with the
-    same path, size and time is not read again. A row whose file is missing is yielded without its
+    same path, size and time is not hashed again. A row whose file is missing is yielded without its
     path, and ``on_missing`` gets its id. An unsafe path and an unreadable file become a BadRow.
     Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
     ``on_missing`` are called only in the caller's thread. ``check_stopped`` is called, from any
@@ -107,7 +120,11 @@ class _Block:
     def _complete(self, row: ImageRow) -> Row:
         try:
             return _read_row(self.root, row, self.files.get(row.source_id), self.check)
+        except UnusableFile as error:
+            return _without_file(row, error.problem)
         except FileNotFoundError:
+            if target := read_link(self.root, row.file_path):
+                return _without_file(row, find_link_problem(target))
             self.missing.append(row.source_id)
             return replace(row, file_path="")
 
@@ -141,10 +158,15 @@ class _Stopped(Exception):
 
 
 class _Stoppable:
-    """A file for ``read_facts`` that can be stopped, however large it is."""
+    """A file whose reading can be stopped, however large it is."""
 
     def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
-        self.fileno, self.seek, self._file, self._check = file.fileno, file.seek, file, check
+        self.fileno, self.seek, self.tell, self._file = file.fileno, file.seek, file.tell, file
+        self._check = check
+
+    def read(self, size: int = -1) -> bytes:
+        self._check()
+        return self._file.read(size)
 
     def readinto(self, buffer: memoryview) -> int:
         self._check()
@@ -152,11 +174,12 @@ class _Stoppable:
 
 
 def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callable[[], None]) -> Row:
-    """The row with its facts, or a BadRow; raises FileNotFoundError."""
+    """The row with its facts, or a BadRow; raises FileNotFoundError and UnusableFile."""
     try:
-        with open_beneath(root, row.file_path) as file:
-            facts = _unchanged(os.fstat(file.fileno()), row, known)
-            facts = facts or read_facts(cast("BinaryIO", _Stoppable(file, check)))
+        with open_beneath(root, row.file_path) as opened:
+            file = cast("BinaryIO", _Stoppable(opened, check))
+            content = None if row.is_opened else read_content(file, row.file_path)
+            facts = _unchanged(os.fstat(file.fileno()), row, known) or read_facts(file)
     except FileNotFoundError:
         raise
     except (UnsafePath, FileChanged) as error:
@@ -164,7 +187,25 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callabl
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
-    return replace(row, facts=facts)
+    return _fill_in(row, facts, content) if content else replace(row, facts=facts)
+
+
+def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:
+    """The row with what the file says and the source does not."""
+    return replace(
+        row,
+        facts=facts,
+        width=row.width or content.width,
+        height=row.height or content.height,
+        modality=row.modality or content.modality,
+        metadata={**content.metadata, **row.metadata} if content.metadata else row.metadata,
+        sop_uid=content.sop_uid,
+        problem=(content.problem, row.file_path) if content.problem else None,
+    )
+
+
+def _without_file(row: ImageRow, problem: FileProblem) -> ImageRow:
+    return replace(row, file_path="", problem=(problem, row.file_path))
 
 
 def _unchanged(now: os.stat_result, row: ImageRow, known: KnownFile | None) -> FileFacts | None:

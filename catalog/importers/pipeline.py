@@ -9,8 +9,9 @@ from django.db import connection, transaction
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, save_dataset
+from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFile, with_facts
-from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source
+from catalog.importers.rows import BadRow, Examples, ImageRow, ImportReport, Source
 from catalog.importers.store import (
     MAX_SHARE_REJECTED,
     ImportStopped,
@@ -120,7 +121,8 @@ def _read_files(
 ) -> Iterator[ImageRow | BadRow]:
     """The rows with the facts of their files.
 
-    If a file is not on this server, the path is cleared and the file is counted as missing.
+    If a file is not on this server, or is not the image that it should be, the path is cleared and
+    the file is counted as missing, or by its problem.
     """
 
     def count_missing(source_id: str) -> None:
@@ -129,13 +131,24 @@ def _read_files(
     if not dataset.local_path:
         return _without_files(rows, count_missing)
     known = _make_lookup(dataset)
-    return with_facts(
+    found = with_facts(
         rows,
         root=dataset_root(dataset),
         known=known,
         on_missing=count_missing,
         check_stopped=check_stopped,
     )
+    return keep_instances_once(_count_problems(found, report), report)
+
+
+def _count_problems(
+    rows: Iterable[ImageRow | BadRow], report: ImportReport
+) -> Iterator[ImageRow | BadRow]:
+    for row in rows:
+        if isinstance(row, ImageRow) and row.problem:
+            problem, path = row.problem
+            report.file_problems.setdefault(problem, Examples()).add(path)
+        yield row
 
 
 def _without_files(

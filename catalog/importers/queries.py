@@ -125,6 +125,46 @@ ADD_LABELS = """
      WHERE {whose} AND place.has_labels
 """
 
+# One row for each file that several staged images have; an image's split is '' if it has none.
+# Only of these few the metadata are looked at.
+FIND_SAME_BYTES = """
+    DROP TABLE IF EXISTS staged_same;
+    CREATE TEMP TABLE staged_same ON COMMIT DROP AS
+    SELECT sha256, count(*) AS images, min(n) AS n,
+           count(DISTINCT coalesce(staged.metadata_json->>'split', '')) > 1 AS has_splits
+      FROM (SELECT sha256 FROM staged_image WHERE sha256 <> ''
+             GROUP BY sha256 HAVING count(*) > 1) same
+      JOIN staged_image staged USING (sha256)
+     GROUP BY sha256
+"""
+
+COUNT_SAME_BYTES = """
+    SELECT coalesce(sum(images), 0)::bigint,
+           coalesce(sum(images) FILTER (WHERE has_splits), 0)::bigint,
+           EXISTS (SELECT FROM staged_image WHERE sha256 <> '')
+      FROM staged_same
+"""
+
+SHOW_SAME_BYTES = """
+    SELECT (array_agg(staged.source_id ORDER BY staged.n))[:3]
+      FROM (SELECT * FROM staged_same ORDER BY has_splits DESC, n LIMIT %s) same
+      JOIN staged_image staged USING (sha256)
+     GROUP BY same.has_splits, same.n ORDER BY same.has_splits DESC, same.n
+"""
+
+# Images of datasets that nobody can see do not count.
+FIND_BYTES_ELSEWHERE = """
+    SELECT count(DISTINCT staged.source_id), dataset.slug,
+           (array_agg(staged.source_id ORDER BY staged.n, image.id))[1],
+           (array_agg(image.source_id ORDER BY staged.n, image.id))[1]
+      FROM staged_image staged
+      JOIN catalog_image image ON image.sha256 = staged.sha256
+      JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
+     WHERE staged.sha256 <> '' AND image.sha256 <> '' AND image.removed_at IS NULL
+       AND dataset.is_active AND dataset.id <> %(dataset)s
+     GROUP BY dataset.slug ORDER BY count(*) DESC, dataset.slug
+"""
+
 COUNT_DANGLING = """
     SELECT count(*) FILTER (
         WHERE NOT EXISTS (SELECT FROM catalog_dataset WHERE id = {dataset})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from catalog.imaging.paths import FileFacts
+from catalog.imaging.problems import FileProblem
 
 
 class SourceError(Exception):
@@ -30,7 +31,10 @@ class ImageRow:
 
     ``modality`` and ``area`` are the source's words or codes, resolved through the vocabularies.
     ``line`` is the row's line in its table, from 1; 0 without a table. The pipeline reads missing
-    ``facts`` of a local file.
+    ``facts`` of a local file, and opens the file unless the source did (``is_opened``).
+
+    ``problem`` is what is wrong with the file, and its path; ``sop_uid`` is DICOM's SOP Instance
+    UID, which is not stored.
     """
 
     source_id: str
@@ -48,6 +52,9 @@ class ImageRow:
     height: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[LabelRow, ...] = ()
+    is_opened: bool = False
+    sop_uid: str = ""
+    problem: tuple[FileProblem, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,46 @@ class Source(Protocol):
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
 
 
+MAX_EXAMPLES = 3
+
+
+@dataclass(slots=True)
+class Examples:
+    """How often something was found, and the first of them."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        self.count += 1
+        if len(self.first) < MAX_EXAMPLES:
+            self.first.append(name)
+
+
+@dataclass(slots=True)
+class SameBytes:
+    """Images of an import whose files have the same bytes as that of another image.
+
+    ``within`` counts images with copies in this dataset, ``across_splits`` those of them whose
+    copies are in several splits. ``elsewhere`` has, by the slugs of other datasets, the number of
+    images with a copy there, and an example.
+    """
+
+    within: int = 0
+    across_splits: int = 0
+    examples: list[str] = field(default_factory=list)
+    elsewhere: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class ImportReport:
     """The result of an import, in numbers of images.
 
     ``nameless`` is the number of rejected rows without a source id; if there are any, no image is
     removed. ``new_labels`` are words that were added as inactive labels, with their numbers of
-    images; ``unknown_words`` are (vocabulary, word) pairs without a term.
+    images; ``unknown_words`` are (vocabulary, word) pairs without a term. ``file_problems`` has
+    files by what is wrong with them. ``copies`` are files left out because they repeat a DICOM
+    instance byte for byte; ``shared_uids`` are those that differ under one SOP Instance UID.
     """
 
     slug: str = ""
@@ -96,3 +136,7 @@ class ImportReport:
     missing_files: int = 0
     new_labels: Counter[str] = field(default_factory=Counter)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)
+    file_problems: dict[FileProblem, Examples] = field(default_factory=dict)
+    copies: Examples = field(default_factory=Examples)
+    shared_uids: Examples = field(default_factory=Examples)
+    same_bytes: SameBytes = field(default_factory=SameBytes)

@@ -10,6 +10,7 @@ from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
 from catalog.importers.merge import merge_staged
 from catalog.importers.rows import BadRow, ImageRow, ImportReport
+from catalog.importers.same_bytes import count_same_bytes, keep_counts
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
@@ -73,9 +74,11 @@ def store_images(
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
         with connection.cursor() as cursor:
+            report.same_bytes = count_same_bytes(cursor, dataset.pk)
             lock_datasets(cursor, [dataset.pk])
             before_merge()
             _merge(cursor, dataset, report)
+            keep_counts(dataset.pk, report.same_bytes)
     return report
 
 

@@ -19,6 +19,7 @@ from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.store import ALWAYS_ALLOWED, MAX_SHARE_REJECTED
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.lines import show
+from catalog.management.file_findings import format_files
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.rejects import RejectsFile
@@ -285,6 +286,7 @@ def format_findings(report: ImportReport) -> Iterator[str]:
     """Lines on missing files, words without a term, and what curators can do about them."""
     if report.missing_files:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
+    yield from format_files(report)
     if report.nameless:
         yield (f"{report.nameless:,} bad rows have no image id, so no image was removed")
     if report.new_labels:

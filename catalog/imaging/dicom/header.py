@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
+    UNDEFINED_LENGTH,
+    DicomDirectory,
     DicomStream,
     NotReadable,
     open_dicom,
@@ -24,7 +26,14 @@ from catalog.imaging.dicom.stream import (
 from catalog.imaging.picture import Picture
 from catalog.limits import MAX_AGE_YEARS
 
-__all__ = ["DicomHeader", "MetadataValue", "NotReadable", "read_header", "render_pixels"]
+__all__ = [
+    "DicomDirectory",
+    "DicomHeader",
+    "MetadataValue",
+    "NotReadable",
+    "read_header",
+    "render_pixels",
+]
 
 MetadataValue = str | int | float | list[str | int | float]
 
@@ -83,14 +92,15 @@ class DicomHeader:
     study_uid: str
     series_uid: str
     sop_uid: str
+    missing_bytes: int  # of pixel data that are not compressed, by the size that the header states
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
 
 
 def read_header(file: BinaryIO) -> DicomHeader:
     """Read the header of the DICOM file `file` (seekable, in binary mode), without its pixels.
 
-    Raises `NotReadable` when it is not a DICOM file, is cut short, or is not one object (a
-    DICOMDIR has no SOP class). A single invalid element is ignored.
+    Raises `NotReadable` when it is not a DICOM file or has no SOP class, `CutShort` when it is cut
+    short, and `DicomDirectory`. A single invalid element is ignored.
     """
     keywords = (*_OTHER_KEYWORDS, *METADATA_KEYWORDS)
     stream = open_dicom(file, keywords, max_value=MAX_HEADER_VALUE)
@@ -131,8 +141,24 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         study_uid=_read_uid(header, "StudyInstanceUID"),
         series_uid=_read_uid(header, "SeriesInstanceUID"),
         sop_uid=_read_uid(header, "SOPInstanceUID"),
+        missing_bytes=_count_missing(stream),
         metadata=_make_metadata(stream),
     )
+
+
+def _count_missing(stream: DicomStream) -> int:
+    """Bytes that the pixel data lack; 0 if they are compressed, or their size is not stated."""
+    pixels = stream.pixels
+    if pixels is None or pixels.length in (0, UNDEFINED_LENGTH):
+        return 0
+    words = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+    rows, columns, samples, bits, frames = (_read_size(stream.header, word) for word in words)
+    if rows is None or columns is None or bits is None:
+        return 0
+    total = rows * columns * (samples or 1) * bits * (frames or 1)
+    if _read_text(stream.header, "PhotometricInterpretation") == "YBR_FULL_422":
+        total = total * 2 // 3  # two pixels share their chroma
+    return max(0, (total + 7) // 8 - pixels.length)
 
 
 def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:

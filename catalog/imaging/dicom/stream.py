@@ -6,6 +6,7 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 """
 
 import io
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pydicom import uid
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filereader import read_dataset
+from pydicom.valuerep import VR
 
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage
 MAX_INFLATED_BYTES = 256 << 20
+MAX_FIRST_VALUE = 64 << 10
 UNDEFINED_LENGTH = 0xFFFFFFFF
 # Float Pixel Data, Double Float Pixel Data, Pixel Data
 PIXEL_KEYWORDS = {
@@ -25,6 +29,7 @@ PIXEL_KEYWORDS = {
     0x7FE00009: "DoubleFloatPixelData",
     0x7FE00010: "PixelData",
 }
+_VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
 
 
 class NotReadable(Exception):
@@ -33,6 +38,14 @@ class NotReadable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class CutShort(NotReadable):
+    """The end of the file is missing."""
+
+
+class DicomDirectory(NotReadable):
+    """A DICOMDIR (PS3.3 F), whatever its name: it lists files and has no image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +84,16 @@ def plain_reasons(what: str) -> Iterator[None]:
 def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
 
-    Values over `max_value` bytes are ignored. Raises `NotReadable` if the file is not DICOM, is cut
-    short, or names no transfer syntax.
+    A file may lack the preamble, the file meta information or its transfer syntax; the latter is
+    then told from the data set. Values over `max_value` bytes are ignored. Raises `NotReadable` if
+    the file is not DICOM, `CutShort` if it is cut short, and `DicomDirectory`.
     """
     with plain_reasons("The DICOM header cannot be read"):
         file.seek(0)
         meta = _read_meta(file)
-        syntax = uid.UID(str(meta.get("TransferSyntaxUID", "")))
-        if not syntax:
-            raise NotReadable("The DICOM header names no transfer syntax.")
+        if meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS:
+            raise DicomDirectory("The file is a DICOM directory, which contains no image.")
+        syntax = uid.UID(str(meta.get("TransferSyntaxUID", ""))) or _guess_syntax(file)
         body = _inflate(file) if syntax == uid.DeflatedExplicitVRLittleEndian else file
         stream = DicomStream(Dataset(), syntax, body)
         tags: list[Any] = [tag for word in keywords if (tag := tag_for_keyword(word)) is not None]
@@ -103,11 +117,44 @@ def read_value(header: Dataset, keyword: str) -> Any:
         return None
 
 
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins with `head` (1,024 bytes, if it is that long) is DICOM.
+
+    That is so if it has the mark of PS3.10 7.1; or if it begins with an element of the file meta
+    information or of group 8, and its SOP class follows soon.
+    """
+    if head[128:132] == b"DICM":
+        return True
+    if head.startswith(b"\x02\0"):
+        return _begins_data_set(head, "<") and b"\x02\0\x02\0UI" in head
+    if head.startswith(b"\x08\0"):
+        return _begins_data_set(head, "<") and b"\x08\0\x16\0" in head
+    return head.startswith(b"\0\x08") and _begins_data_set(head, ">") and b"\0\x08\0\x16" in head
+
+
+def _begins_data_set(head: bytes, order: str) -> bool:
+    if len(head) < 8:
+        return False
+    group, element, vr, length = struct.unpack(f"{order}HH2sH", head[:8])
+    if vr in _VRS:
+        return True
+    length = struct.unpack(f"{order}I", head[4:8])[0]
+    is_known = dictionary_has_tag(group << 16 | element) or element == 0
+    return group == 8 and order == "<" and is_known and length <= MAX_FIRST_VALUE
+
+
 def _read_meta(file: BinaryIO) -> Any:
-    if file.read(132)[128:] != b"DICM":
-        raise NotReadable("This is not a DICOM file: it lacks the mark 'DICM' at byte 128.")
-    file.seek(0)
-    read_preamble(file, force=False)
+    """The file meta information, with the file left at its end; empty if there is none."""
+    head = file.read(1024)
+    if not is_dicom(head):
+        raise NotReadable(
+            "This is not a DICOM file: it lacks the mark 'DICM' at byte 128, and begins with no "
+            "data set of an image."
+        )
+    start = 132 if head[128:132] == b"DICM" else 0
+    file.seek(start)
+    if head[start : start + 2] != b"\x02\0":
+        return Dataset()
     return read_dataset(
         file,
         is_implicit_VR=False,
@@ -115,6 +162,16 @@ def _read_meta(file: BinaryIO) -> Any:
         stop_when=lambda tag, vr, length: tag >> 16 != 2,
         defer_size=4096,
     )
+
+
+def _guess_syntax(file: BinaryIO) -> uid.UID:
+    """The transfer syntax of the data set at the file's position, from its first element."""
+    start = file.read(6)
+    file.seek(-len(start), io.SEEK_CUR)
+    if start[4:] not in _VRS:
+        return uid.ImplicitVRLittleEndian
+    is_big = start[:1] == b"\0"  # the group of a data set's first element is small
+    return uid.ExplicitVRBigEndian if is_big else uid.ExplicitVRLittleEndian
 
 
 def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
@@ -146,7 +203,7 @@ class _PixelFinder:
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         offset = self.stream.body.tell()
         if length != UNDEFINED_LENGTH and offset + length > self.size:
-            raise NotReadable(
+            raise CutShort(
                 f"The file is cut short: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) says it has"
                 f" {length} bytes and {max(0, self.size - offset)} are left."
             )

@@ -1,15 +1,15 @@
 """Pictures in class folders, a common layout of training sets.
 
 The layouts are that of torchvision's ImageFolder, ``<class>/…/<file>``, and the same below a split,
-``<split>/<class>/…/<file>``. Pictures outside a class folder have no label.
+``<split>/<class>/…/<file>``. Pictures outside a class folder have no label. Nor have pictures below
+a folder such as ``masks``, which are annotations and not images of patients.
 """
 
-import warnings
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
-
-from catalog.imaging.rendering import FORMATS
+from catalog.imaging.content import HEAD, read_picture
+from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow, LabelRow
 
@@ -25,13 +25,26 @@ SPLITS = {
 }
 # Folders whose names are not classes.
 _WRAPPERS = frozenset({"images", "image", "imgs", "img", "pictures", "data", "dataset"})
+# Folders of annotations that are pictures themselves; spaces, "_" and "-" are ignored.
+_ANNOTATIONS = frozenset({
+    "mask", "masks", "seg", "segs", "segmentation", "segmentations", "segmentationmask",
+    "segmentationmasks", "annotation", "annotations", "groundtruth", "groundtruths", "gt",
+    "labelmap", "labelmaps", "labelstr", "labelsts", "contours",
+})  # fmt: skip
+# Pillow's own limit against decompression bombs.
+MAX_PIXELS = 2 * (1 << 30) // 4 // 3
+_FILLERS = str.maketrans("", "", " _-")
 
 
 class Place(NamedTuple):
-    """Class and split of a picture, from its path; '' if there is none."""
+    """Class and split of a picture, from its path; '' if there is none.
+
+    ``annotation`` is the name of the folder if the picture is an annotation.
+    """
 
     label: str
     split: str
+    annotation: str = ""
 
 
 class ClassFolders(FolderSource):
@@ -41,14 +54,18 @@ class ClassFolders(FolderSource):
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         width, height = read_size(file)
+        return replace(self.describe_path(path), width=width, height=height)
+
+    def describe_path(self, path: str) -> ImageRow:
         place = parse_place(path, root_name=self.root.name)
+        found = {"split": place.split, "annotation": place.annotation}
+        if place.annotation:
+            self.annotations.add(path)
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
-            modality=self.modality,
-            width=width,
-            height=height,
-            metadata={"split": place.split} if place.split else {},
+            modality="" if place.annotation else self.modality,
+            metadata={name: value for name, value in found.items() if value},
             labels=(LabelRow(place.label),) if place.label else (),
         )
 
@@ -61,6 +78,7 @@ def parse_place(path: str, *, root_name: str) -> Place:
     """
     folders = path.split("/")[:-1]
     wrappers = _WRAPPERS | {root_name.casefold()}
+    annotation = next(filter(_is_annotation, folders), "")
     split = ""
     while folders:
         word = folders[0].strip().casefold()
@@ -70,34 +88,39 @@ def parse_place(path: str, *, root_name: str) -> Place:
             split = SPLITS[word]
             folders.pop(0)
         else:
-            return Place(folders[0].strip(), split)
-    return Place("", split)
+            return Place("" if annotation else folders[0].strip(), split, annotation)
+    return Place("", split, annotation)
+
+
+def _is_annotation(folder: str) -> bool:
+    return folder.casefold().translate(_FILLERS) in _ANNOTATIONS
 
 
 def read_size(file: BinaryIO) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone: nothing is decoded.
+    """Width and height in pixels of a whole picture, from the header alone: nothing is decoded.
 
     Raises:
         Unreadable: it is not a picture that Pillow can read, or it is too large (Pillow's own
             limit against decompression bombs, about 179 megapixels).
+        UnusableFile: it is cut short.
     """
+    head = file.read(HEAD)
+    file.seek(0)
     try:
-        with warnings.catch_warnings():
-            # A large picture is accepted, as nothing is decoded; one that is far too large raises.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=(*FORMATS, "AVIF")) as picture:
-                return picture.size
-    except Image.DecompressionBombError as error:
+        width, height = read_picture(file, head)
+    except UnusableFile as error:
+        if error.problem is FileProblem.NO_IMAGE:
+            raise Unreadable(
+                "The file is not a picture, though its name says so. Replace it, or remove it."
+            ) from error
+        if error.problem is FileProblem.DAMAGED:
+            raise Unreadable(
+                "The picture's header is damaged. Get the file again, or remove it."
+            ) from error
+        raise
+    if width is None or height is None or width * height > MAX_PIXELS:
         raise Unreadable(
             "The picture has more pixels than can be opened safely. Cut it into tiles, or list it "
             "in a table with its size: see docs/loading-data.md."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise Unreadable(
-            "The file is not a picture, though its name says so. Replace it, or remove it."
-        ) from error
-    except Exception as error:
-        # Pillow may raise any exception on malformed files; one of them must not stop an import.
-        raise Unreadable(
-            "The picture's header is damaged. Get the file again, or remove it."
-        ) from error
+        )
+    return width, height

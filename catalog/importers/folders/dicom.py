@@ -7,16 +7,17 @@ hospital's own number, and a pseudonym replaces it. Paths are kept as they are: 
 folders that contain names of people before the import.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.dicom.header import DicomHeader, NotReadable, read_header
+from catalog.imaging.content import find_short_pixels, quiet_parser
+from catalog.imaging.dicom.header import DicomDirectory, DicomHeader, NotReadable, read_header
+from catalog.imaging.dicom.stream import CutShort
+from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow
 
-_DIRECTORY = "DICOMDIR"
 # The common part of the names of SOP classes of images (PS3.4 B.5). Objects of other classes, such
 # as reports and plans, have no pixels.
 _IMAGE_CLASS = "Image Storage"
@@ -41,8 +42,6 @@ class DicomFolder(FolderSource):
         self.pseudonym = pseudonym
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
-        if path.rpartition("/")[2].upper() == _DIRECTORY:
-            raise NoImage("DICOM directories")
         header = _read_header(file)
         return ImageRow(
             source_id=make_source_id(path),
@@ -55,7 +54,12 @@ class DicomFolder(FolderSource):
             width=header.width,
             height=header.height,
             metadata=header.metadata,
+            sop_uid=header.sop_uid,
+            problem=(problem, path) if (problem := find_short_pixels(header)) else None,
         )
+
+    def describe_path(self, path: str) -> ImageRow:
+        return ImageRow(make_source_id(path), file_path=path, modality=self.modality)
 
     def _subject(self, header: DicomHeader) -> str:
         is_removed = str(header.metadata.get("PatientIdentityRemoved", "")).upper() == "YES"
@@ -66,10 +70,12 @@ class DicomFolder(FolderSource):
 
 def _read_header(file: BinaryIO) -> DicomHeader:
     try:
-        with warnings.catch_warnings():
-            # pydicom's warnings contain values, and one for each file would hide the report.
-            warnings.simplefilter("ignore")
+        with quiet_parser():
             header = read_header(file)
+    except DicomDirectory as error:
+        raise NoImage("DICOM directories") from error
+    except CutShort as error:
+        raise UnusableFile(FileProblem.CUT_SHORT) from error
     except NotReadable as error:
         raise Unreadable(f"{error.reason} Get the file again, or remove it.") from error
     if header.has_pixels:

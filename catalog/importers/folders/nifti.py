@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from catalog.imaging.nifti import NiftiHeader, UnreadableNifti, read_nifti_header
+from catalog.imaging.nifti import (
+    CutShortNifti,
+    NiftiHeader,
+    UnreadableNifti,
+    describe_volume,
+    read_nifti_header,
+)
+from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.bids import describe_entities, find_role, parse_name
 from catalog.importers.folders.participants import Participants, Person
 from catalog.importers.folders.sidecar import read_sidecar
@@ -13,6 +20,7 @@ from catalog.importers.folders.source import (
     Kind,
     NoImage,
     Unreadable,
+    kind_of_name,
     make_source_id,
 )
 from catalog.importers.rows import BadRow, ImageRow, SourceError
@@ -41,18 +49,29 @@ class NiftiFolder(FolderSource):
         if is_empty:
             raise SourceError(_explain_nothing(self.root.name, self.skipped))
 
-    def read_image(self, path: str, file: BinaryIO) -> ImageRow:
-        if role := find_role(path):
+    def require_image(self, path: str) -> None:
+        if kind_of_name(path) is self.kind and (role := find_role(path)):
             raise NoImage(role)
+
+    def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         try:
             header = read_nifti_header(file)
+        except CutShortNifti as error:
+            raise UnusableFile(FileProblem.CUT_SHORT) from error
         except UnreadableNifti as error:
             raise Unreadable(f"{error} Get the file again, or remove it.") from error
+        return self._make_row(path, header)
+
+    def describe_path(self, path: str) -> ImageRow:
+        return self._make_row(path, None)
+
+    def _make_row(self, path: str, header: NiftiHeader | None) -> ImageRow:
         name = parse_name(path)
         person = self.participants.find(name.subject, name.entities.get("session", ""))
         taken = read_sidecar(self.root, path)
         stated = str(taken.pop("Modality", ""))
-        width, height = (*header.dimensions, None)[:2]
+        width, height = (*header.dimensions, None)[:2] if header else (None, None)
+        volume = describe_volume(header) if header else {}
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
@@ -62,7 +81,7 @@ class NiftiFolder(FolderSource):
             age_years=person.age_years,
             width=width,
             height=height,
-            metadata=_join(describe_entities(name) | taken | _describe_volume(header), person),
+            metadata=_join(describe_entities(name) | taken | volume, person),
         )
 
 
@@ -78,13 +97,3 @@ def _explain_nothing(name: str, skipped: Counter[str]) -> str:
         f"The folder {name} has no images ({found}). To import derivatives, name their folder; to "
         "import masks as images, list them in a table with a dataset.toml."
     )
-
-
-def _describe_volume(header: NiftiHeader) -> dict[str, Any]:
-    found = {
-        "dimensions": list(header.dimensions),
-        "voxel_size": list(header.voxel_size),
-        "voxel_unit": header.unit,
-        "datatype": header.datatype,
-    }
-    return {key: value for key, value in found.items() if value not in ("", [])}

@@ -3,24 +3,27 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, ClassVar
 
-from catalog.imaging.paths import UnsafePath, iter_files, open_beneath
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.imaging.content import (
+    DICOM_SUFFIXES,
+    HEAD,
+    NIFTI_SUFFIXES,
+    PICTURE_SUFFIXES,
+    find_link_problem,
+    find_placeholder,
+    is_nifti,
+    is_picture,
+)
+from catalog.imaging.dicom.stream import is_dicom
+from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
+from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.importers.rows import BadRow, Examples, ImageRow
 from catalog.limits import MAX_SOURCE_ID
-
-# fmt: off
-PICTURE_SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp",
-    ".avif", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
-})
-# fmt: on
-_DICOM_SUFFIXES = (".dcm", ".dicom")
-_NIFTI_SUFFIXES = (".nii", ".nii.gz")
-_HEAD = 132
 
 
 class Kind(StrEnum):
@@ -52,9 +55,10 @@ class NoImage(Exception):
 class FolderSource(ABC):
     """One dataset from a folder's files of one kind, in the order of their paths.
 
-    After ``rows``, ``skipped`` has the numbers of files that are not images, by kind, ``notes`` has
-    sentences for the report, and ``excluded_columns`` were left out of a table of people, as they
-    may identify them. Files whose names begin with a dot, and linked folders, are ignored.
+    After ``rows``, ``skipped`` has the numbers of files that are not images, by kind,
+    ``annotations`` the files that are masks and the like, ``notes`` sentences for the report, and
+    ``excluded_columns`` were left out of a table of people, as they may identify them. Files whose
+    names begin with a dot, and linked folders, are ignored.
     """
 
     kind: ClassVar[Kind]
@@ -73,16 +77,33 @@ class FolderSource(ABC):
         self.num_rows = num_rows
         self.modality = modality
         self.skipped: Counter[str] = Counter()
+        self.annotations = Examples()
         self.excluded_columns: list[str] = []
         self.notes: list[str] = []
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
-        """The row of one file, opened at its start; raises Unreadable, NoImage, OSError."""
+        """The row of one file, opened at its start.
+
+        Raises:
+            NoImage, Unreadable, UnusableFile, OSError
+        """
+
+    @abstractmethod
+    def describe_path(self, path: str) -> ImageRow:
+        """The row of a file that is not here, from its path alone."""
+
+    def require_image(self, path: str) -> None:
+        """Raises NoImage if the path says that its file is something else, such as a mask."""
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
-        """A row for every image, a BadRow for every file that should be one; raises OSError."""
+        """A row for every image, a BadRow for every file that should be one; raises OSError.
+
+        In the place of an image may be a pointer to it, or only a part of it: then its row names no
+        file, and the problem.
+        """
         self.skipped.clear()
+        self.annotations = Examples()
         for path in iter_files(self.root):
             row = self._read(path)
             if row is not None:
@@ -90,38 +111,66 @@ class FolderSource(ABC):
 
     def _read(self, path: str) -> ImageRow | BadRow | None:
         try:
+            self.require_image(path)
             with open_beneath(self.root, path) as file:
                 self._require_kind(path, file)
-                return self.read_image(path, file)
+                row = self.read_image(path, file)
+                row.is_opened = True
+                return row
         except NoImage as error:
             self.skipped[str(error)] += 1
             return None
+        except UnusableFile as error:
+            return self._without_file(path, error.problem)
+        except FileNotFoundError as error:
+            target = read_link(self.root, path)
+            if target and kind_of_name(path) is self.kind:
+                return self._without_file(path, find_link_problem(target))
+            return None if target else reject_unread(path, error)
         except Unreadable as error:
             return reject(path, error.reason)
         except UnsafePath as error:
             return reject(path, str(error))
         except OSError as error:
-            reason = f"The file cannot be read ({error.strerror or error}). Fix that, or remove it."
-            return reject(path, reason)
+            return reject_unread(path, error)
+
+    def _without_file(self, path: str, problem: FileProblem) -> ImageRow:
+        return replace(self.describe_path(path), file_path="", problem=(problem, path))
 
     def _require_kind(self, path: str, file: BinaryIO) -> None:
-        kind = find_kind(path, file)
+        kind, placeholder = find_kind(path, file)
         if kind is not self.kind:
             raise NoImage(describe_other(path) if kind is Kind.OTHER else kind.plural)
+        if placeholder:
+            raise UnusableFile(placeholder)
 
 
-def find_kind(path: str, file: BinaryIO) -> Kind:
-    """The kind of a file: DICOM by its content (PS3.10 7.1: ``DICM`` at byte 128), others by name.
+def find_kind(path: str, file: BinaryIO) -> tuple[Kind, FileProblem | None]:
+    """The kind of a file by its content, or else by its name; and what stands in its place.
 
-    A file with a DICOM suffix counts as DICOM, so that it is reported if it is not. The file is
-    left at its start.
+    A file with the suffix of a kind counts as of this kind, so that it is reported if it is not of
+    any. A suffix that is not known here says that the file is of some other format, which may well
+    contain a picture. The file is left at its start.
     """
-    head = file.read(_HEAD)
+    head = file.read(HEAD)
     file.seek(0)
+    kind = kind_of_name(path)
+    if is_dicom(head):
+        return Kind.DICOM, None
+    if kind is not Kind.OTHER or not PurePosixPath(path).suffix:
+        if is_picture(head):
+            return Kind.PICTURES, None
+        if is_nifti(head):
+            return Kind.NIFTI, None
+    return kind, find_placeholder(head)
+
+
+def kind_of_name(path: str) -> Kind:
+    """The kind that a file should be of, by its suffix."""
     name = path.lower()
-    if head[128:] == b"DICM" or name.endswith(_DICOM_SUFFIXES):
+    if name.endswith(DICOM_SUFFIXES):
         return Kind.DICOM
-    if name.endswith(_NIFTI_SUFFIXES):
+    if name.endswith(NIFTI_SUFFIXES):
         return Kind.NIFTI
     return Kind.PICTURES if PurePosixPath(name).suffix in PICTURE_SUFFIXES else Kind.OTHER
 
@@ -139,6 +188,12 @@ def make_source_id(path: str) -> str:
         return path
     mark = f"{sha256(path.encode()).hexdigest()[:16]}…"
     return mark + path[len(mark) - MAX_SOURCE_ID :]
+
+
+def reject_unread(path: str, error: OSError) -> BadRow:
+    """The BadRow of a file that the system does not give."""
+    reason = f"The file cannot be read ({error.strerror or error}). Fix that, or remove it."
+    return reject(path, reason)
 
 
 def reject(path: str, reason: str) -> BadRow:

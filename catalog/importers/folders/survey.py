@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from catalog.imaging.paths import UnsafePath, iter_files, open_beneath
+from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.importers.folders.classes import ClassFolders
 from catalog.importers.folders.dicom import DicomFolder
 from catalog.importers.folders.nifti import NiftiFolder
-from catalog.importers.folders.source import FolderSource, Kind, describe_other, find_kind
+from catalog.importers.folders.source import (
+    FolderSource,
+    Kind,
+    describe_other,
+    find_kind,
+    kind_of_name,
+)
 
 IMAGE_KINDS = (Kind.PICTURES, Kind.DICOM, Kind.NIFTI)
 _EXPECTED = (
@@ -48,7 +54,12 @@ def survey_folder(root: Path) -> FolderSurvey:
     for path in iter_files(root):
         try:
             with open_beneath(root, path) as file:
-                kind = find_kind(path, file)
+                kind, _ = find_kind(path, file)
+        except FileNotFoundError:
+            if not read_link(root, path):
+                survey.unreadable += 1
+                continue
+            kind = kind_of_name(path)
         except (OSError, UnsafePath):
             survey.unreadable += 1
             continue

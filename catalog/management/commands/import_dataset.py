@@ -129,6 +129,12 @@ class Command(ImportCommand):
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
         super().say_report(report, dry_run=dry_run)
+        if isinstance(self.source, FolderSource) and self.source.annotations.count:
+            folder = self.source.annotations
+            self.stdout.write(
+                f"  {folder.count:,} pictures are annotations by their folder (masks and the like) "
+                f"and have no label and no modality: {', '.join(folder.first)}"
+            )
         if isinstance(self.source, FolderSource) and self.source.skipped:
             found = self.source.skipped.most_common()
             named = ", ".join(f"{what} ({count:,})" for what, count in found)

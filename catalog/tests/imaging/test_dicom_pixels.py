@@ -322,7 +322,7 @@ def test_pixels_that_were_decompressed_under_their_old_name_are_shown() -> None:
 BROKEN = {
     "JPEG2000-embedded-sequence-delimiter.dcm": "megapixels",
     "MR_truncated.dcm": "cut short",
-    "meta_missing_tsyntax.dcm": "names no transfer syntax",
+    "meta_missing_tsyntax.dcm": "no rows or no columns",
     "nested_priv_SQ.dcm": "no rows or no columns",
 }
 
@@ -338,7 +338,7 @@ def test_every_shipped_file_with_pixels_is_shown_but_for_the_broken(path: Path) 
         assert max(shown.shape) <= 64
         assert shown.min() < shown.max()
     else:
-        with pytest.raises(NotReadable, match=r"no pixel data|cut short"):
+        with pytest.raises(NotReadable, match=r"no pixel data|cut short|DICOM directory"):
             levels(content)
 
 

@@ -50,7 +50,7 @@ def test_a_stream_that_is_damaged_inside_is_refused_if_its_length_is_in_doubt() 
 
 
 def test_a_file_that_ends_as_it_must_is_not_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nifti, "_inflates_to", pytest.fail)
+    monkeypatch.setattr(nifti, "_inflates_to_less", pytest.fail)
     read(PACKED)
 
 

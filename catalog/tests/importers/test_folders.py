@@ -4,16 +4,19 @@ import gzip
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
+from catalog.imaging.nifti import CutShortNifti, UnreadableNifti, read_nifti_header
+from catalog.imaging.problems import FileProblem
 from catalog.importers.folders.bids import parse_name
 from catalog.importers.folders.classes import Place, parse_place
 from catalog.importers.folders.source import FolderSource, make_source_id
@@ -71,9 +74,13 @@ def read_image(root: Path, content: bytes, name: str, **options: Any) -> ImageRo
         ("images/train/normal/a.png", ("normal", "train")),
         ("my_rays/train/normal/a.png", ("normal", "train")),
         ("train/test/a.png", ("test", "train")),
+        ("masks/a.png", ("", "", "masks")),
+        ("COVID/masks/a.png", ("", "", "masks")),
+        ("train/Ground_Truth/normal/a.png", ("", "train", "Ground_Truth")),
+        ("mask wearers/a.png", ("mask wearers", "")),
     ],
 )
-def test_class_and_split_come_from_the_folders(path: str, place: tuple[str, str]) -> None:
+def test_class_and_split_come_from_the_folders(path: str, place: tuple[str, ...]) -> None:
     assert parse_place(path, root_name="My_Rays") == Place(*place)
 
 
@@ -173,13 +180,17 @@ def test_a_messy_folder_is_read_and_its_bad_files_are_named(tmp_path: Path) -> N
     source = open_it(root)
     rows = list(source.rows())
 
-    good = [row.source_id for row in rows if isinstance(row, ImageRow)]
+    images = [row for row in rows if isinstance(row, ImageRow)]
+    good = [row.source_id for row in images if row.file_path]
     assert good == ["normal/good.png", "normal/link.png", "normal/wrong suffix.png"]
+    assert {row.source_id: row.problem for row in images if not row.file_path} == {
+        "normal/cut.png": (FileProblem.CUT_SHORT, "normal/cut.png"),
+        "normal/dangling.png": (FileProblem.BROKEN_LINK, "normal/dangling.png"),
+        "normal/empty.png": (FileProblem.EMPTY, "normal/empty.png"),
+    }
     bad = {row.value: row.reason for row in rows if isinstance(row, BadRow)}
     assert bad.keys() == {
-        "normal/empty.png",
         "normal/text.jpg",
-        "normal/cut.png",
         "normal/escape.png",
         "normal/caf\\udce9.png",
     }
@@ -281,7 +292,8 @@ def test_dicom_objects_without_an_image_are_skipped_and_damaged_ones_reported(
     source = open_it(root)
     rows = list(source.rows())
 
-    assert [row.source_id for row in rows if isinstance(row, ImageRow)] == ["good.dcm"]
+    images = [row for row in rows if isinstance(row, ImageRow)]
+    assert [row.source_id for row in images if row.file_path] == ["good.dcm"]
     bad = {row.value: row.reason for row in rows if isinstance(row, BadRow)}
     assert bad.keys() == {"cut.dcm", "no_mark.dcm", "no_pixels.dcm"}
     assert "lacks the mark" in bad["no_mark.dcm"]
@@ -371,12 +383,40 @@ def test_an_invalid_voxel_size_is_ignored() -> None:
     assert (header.voxel_size, header.unit) == ((), "")
 
 
-def test_a_gzip_bomb_is_not_inflated(tmp_path: Path) -> None:
-    bomb = make_nifti(30_000, 30_000, num_bytes=200_000_000, packed=True)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_gzip_bomb_does_not_fill_the_memory(is_whole: bool) -> None:
+    bomb = make_nifti(10_000, 10_000, num_bytes=200_000_000 - (not is_whole), packed=True)
     file = io.BytesIO(bomb)
+    tracemalloc.start()
 
-    assert read_nifti_header(file).dimensions == (30_000, 30_000)
-    assert file.tell() < 70_000, "only the beginning is read"
+    if is_whole:
+        assert read_nifti_header(file).dimensions == (10_000, 10_000)
+    else:
+        with pytest.raises(CutShortNifti):
+            read_nifti_header(file)
+
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "extra", [b"", b"\0" * 512, gzip.compress(b""), gzip.compress(b"appended")], ids=range(4)
+)
+def test_a_compressed_volume_may_have_several_members_and_padding(extra: bytes) -> None:
+    plain = make_nifti(64, 64)
+    packed = gzip.compress(plain[:3000]) + gzip.compress(plain[3000:]) + extra
+
+    assert read_nifti_header(io.BytesIO(packed)).dimensions == (64, 64)
+
+
+@pytest.mark.parametrize("length", [-1, -4, -8, -9, -100, 500])
+def test_a_compressed_volume_that_is_cut_short_is_noticed(length: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, 8192, np.uint8).tobytes()
+    packed = gzip.compress(make_nifti(64, 64, num_bytes=0) + noise, mtime=0)
+
+    assert read_nifti_header(io.BytesIO(packed)).dimensions == (64, 64)
+    with pytest.raises(CutShortNifti):
+        read_nifti_header(io.BytesIO(packed[:length]))
 
 
 @settings(max_examples=300, deadline=None)
@@ -508,7 +548,7 @@ def test_an_unreadable_participants_table_loses_no_image(tmp_path: Path, table: 
 
 
 def test_a_damaged_volume_is_a_bad_row(tmp_path: Path) -> None:
-    files = {"a.nii": make_nifti(4, 4), "b.nii": make_nifti(4, 4)[:-4], "c.nii.gz": b"text"}
+    files = {"a.nii": make_nifti(4, 4), "b.nii": make_nifti(4, 0), "c.nii.gz": b"text"}
 
     images, bad = read_rows(write_files(tmp_path, files))
 

@@ -41,13 +41,13 @@ def facts_of(row: ImageRow | BadRow) -> FileFacts:
 
 def test_facts_are_those_of_the_bytes(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
-    row = write(tmp_path, "a/b.png", content)
+    row = write(tmp_path, "a/b.raw", content)
 
     facts = facts_of(read_one(tmp_path, row))
 
     assert facts.sha256 == hashlib.sha256(content).hexdigest()
     assert (facts.crc32, facts.size_bytes) == (zlib.crc32(content), len(content))
-    assert facts.mtime_ns == (tmp_path / "a/b.png").stat().st_mtime_ns
+    assert facts.mtime_ns == (tmp_path / "a/b.raw").stat().st_mtime_ns
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -72,7 +72,7 @@ def test_other_columns_of_a_row_are_kept_as_metadata(tmp_path: Path) -> None:
     found = read_one(tmp_path, row)
 
     assert isinstance(found, ImageRow)
-    assert replace(found, facts=None) == row
+    assert replace(found, facts=None, problem=None) == row
     assert row.facts is None, "the source's own row is left as it is"
 
 
@@ -129,10 +129,10 @@ def test_an_unsafe_path_is_a_bad_row_that_says_what_to_do(
 
 
 def test_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
-    write(tmp_path, "real.png", b"pixels")
-    (tmp_path / "link.png").symlink_to("real.png")
+    write(tmp_path, "real.raw", b"pixels")
+    (tmp_path / "link.raw").symlink_to("real.raw")
 
-    assert facts_of(read_one(tmp_path, ImageRow("i", file_path="link.png"))).size_bytes == 6
+    assert facts_of(read_one(tmp_path, ImageRow("i", file_path="link.raw"))).size_bytes == 6
 
 
 def test_a_file_that_may_not_be_read_is_a_bad_row(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def remember(rows: Sequence[ImageRow | BadRow]) -> dict[str, KnownFile]:
     return {row.source_id: KnownFile(row.file_path, facts_of(row)) for row in rows}  # type: ignore[union-attr]
 
 
-def test_a_file_of_the_same_size_and_time_is_not_read_again(tmp_path: Path) -> None:
+def test_a_file_of_the_same_size_and_time_is_not_hashed_again(tmp_path: Path) -> None:
     row = write(tmp_path, "a")
     status = (tmp_path / "a").stat()
     told = FileFacts(6, "f" * 64, 99, status.st_mtime_ns)

@@ -115,33 +115,33 @@ def folder(own_folders: Path) -> Path:
 
 
 def test_local_files_are_read_and_missing_ones_counted(folder: Path) -> None:
-    (folder / "a.png").write_bytes(b"hello")
-    rows = [row("a", file_path="a.png"), row("b", file_path="b.png"), row("c")]
+    (folder / "a.raw").write_bytes(b"hello")
+    rows = [row("a", file_path="a.raw"), row("b", file_path="b.raw"), row("c")]
     source = ListSource(rows, local_path="rays")
     report = import_source(source=source)
     assert (report.added, report.missing_files) == (3, 1)
     here = Image.objects.get(source_id="a")
-    assert (here.file_path, here.size_bytes, here.crc32) == ("a.png", 5, 0x3610A686)
+    assert (here.file_path, here.size_bytes, here.crc32) == ("a.raw", 5, 0x3610A686)
     assert Image.objects.get(source_id="b").file_path == ""
     assert list(Image.objects.local()) == [here]
 
     assert import_source(source=source).unchanged == 3
-    (folder / "b.png").write_bytes(b"now it is here")
-    (folder / "a.png").unlink()
+    (folder / "b.raw").write_bytes(b"now it is here")
+    (folder / "a.raw").unlink()
     report = import_source(source=source)
     assert (report.changed, report.unchanged, report.missing_files) == (2, 1, 1)
     assert [image.source_id for image in Image.objects.local()] == ["b"]
     assert_profiles_are_true()
 
 
-def test_a_file_that_has_not_changed_is_not_read_again(folder: Path) -> None:
-    """Same size and time: it is not even opened for reading, so that a changed byte goes unseen."""
-    rows = [row(f"{number}", file_path=f"{number}.png") for number in range(2_500)]
+def test_a_file_that_has_not_changed_is_not_hashed_again(folder: Path) -> None:
+    """Same size and time: only its first bytes are looked at, so a changed byte goes unseen."""
+    rows = [row(f"{number}", file_path=f"{number}.raw") for number in range(2_500)]
     for each in rows:
         (folder / each.file_path).write_bytes(b"12345")
     source = ListSource(rows, local_path="rays")
     import_source(source=source)
-    path = folder / "7.png"
+    path = folder / "7.raw"
     times = path.stat()
     path.write_bytes(b"54321")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -13,6 +13,7 @@ from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.models import Dataset, Image
+from catalog.tests.importers.folder_files import make_picture
 from vocab.services import DATA_DIR
 from vocab.tests.shipped import save_shipped_vocabularies
 from vocab.text import normalize
@@ -313,7 +314,7 @@ def test_files_that_lie_in_any_folder_are_found_and_hashed(own_folders: Path) ->
     save_shipped_vocabularies()
     home = own_folders / "datasets" / "nih"
     (home / "images_001" / "images").mkdir(parents=True)
-    (home / "images_001" / "images" / "00000001_000.png").write_bytes(b"picture")
+    (home / "images_001" / "images" / "00000001_000.png").write_bytes(make_picture(30, 20))
     (home / "Data_Entry_2017_v2020.csv").write_text(NIH)
     path = SHIPPED_TABLES / "nih-chestxray14.toml"
 
@@ -322,4 +323,4 @@ def test_files_that_lie_in_any_folder_are_found_and_hashed(own_folders: Path) ->
     assert (report.added, report.missing_files) == (3, 2)
     image = Image.objects.local().get()
     assert image.file_path == "images_001/images/00000001_000.png"
-    assert image.size_bytes == 7
+    assert image.size_bytes == len(make_picture(30, 20))

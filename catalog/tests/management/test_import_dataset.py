@@ -210,7 +210,8 @@ def test_a_messy_folder_is_imported_and_skipped_files_are_reported(home: Path) -
 
     report = run(folder, "--max-rejected", "2")
 
-    assert "6 added, 0 changed, 0 unchanged, 0 removed, 2 rejected" in report
+    assert "7 added, 0 changed, 0 unchanged, 0 removed, 1 rejected" in report
+    assert "1 empty files (0 bytes); their images have no file here: train/Effusion/empty" in report
     assert "skipped: .db files (1), .txt files (1)" in report
     reasons = {each["value"]: each["reason"] for each in read_rejects(home / "my_rays.rejects.csv")}
     assert "leads out of the dataset's folder" in reasons["train/Effusion/out.png"]
@@ -240,7 +241,12 @@ def test_a_tree_of_dicom_files(home: Path) -> None:
     )
     folder = write_files(
         home / "scans",
-        {"p1/IM1": scan, "p1/IM2": scan, "p2/x.dcm": read_shipped("CT_small.dcm"), "a.txt": b""},
+        {
+            "p1/IM1": scan,
+            "p1/IM2": scan + b"\0\0",
+            "p2/x.dcm": read_shipped("CT_small.dcm"),
+            "a.txt": b"",
+        },
     )
 
     report = run(folder, "--title", "Our scans")

@@ -1,0 +1,291 @@
+"""Finds out what a file is by its bytes: the size and facts of an image, or what is wrong with it.
+
+Nothing is decoded. Of a picture only the header is read, and whether its end is there: JPEG's EOI
+marker (ITU-T T.81 B.1.1.3), PNG's IEND chunk (ISO/IEC 15948 11.2.5), RIFF's length of WebP, the
+strips and tiles of TIFF 6.0. JPEG 2000, BMP, GIF, PNM and AVIF can be cut short unnoticed.
+"""
+
+import io
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from catalog.imaging.dicom.header import DicomHeader, read_header
+from catalog.imaging.dicom.stream import CutShort, NotReadable, is_dicom
+from catalog.imaging.nifti import (
+    MAX_EDGE,
+    CutShortNifti,
+    UnreadableNifti,
+    describe_volume,
+    read_nifti_header,
+)
+from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.imaging.rendering import FORMATS
+
+# fmt: off
+PICTURE_SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp",
+    ".avif", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
+})
+# fmt: on
+DICOM_SUFFIXES = (".dcm", ".dicom")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+HEAD = 1024
+BLOCK = TAIL = 64 << 10
+MAX_SEGMENTS = 10_000
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
+_JPEG_SCAN = 0xDA
+_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# The first bytes of formats that cannot be taken for anything else.
+_JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
+_PICTURE_MARKS = (_PNG, _JPEG, b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a", _JPEG_2000)
+_NIFTI_MARKS = ((344, b"n+1\0"), (4, b"n+2\0\r\n\x1a\n"))
+_LFS = b"version https://git-lfs.github.com/spec/"
+# A pointer file of git-annex, or its link where links are stored as text.
+_ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/")
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*(?:<!doctype html|<html|<head|<body"
+    rb"|(?:<\?xml[^>]*>\s*)?<error)",
+    re.IGNORECASE | re.DOTALL,
+)
+# The first byte of each of them, which spares nearly every file the search.
+_TEXT_STARTS = b"v./<\xef \t\r\n\v\f"
+# ``warnings.catch_warnings`` is not thread-safe.
+_QUIET = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What a file says of its image; ``problem`` is one of those with which a file is kept."""
+
+    width: int | None = None
+    height: int | None = None
+    modality: str = ""
+    sop_uid: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    problem: FileProblem | None = None
+
+
+@contextmanager
+def quiet_parser() -> Iterator[None]:
+    """Hide warnings of pydicom and Pillow: they contain values, one for each file."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_content(file: BinaryIO, name: str) -> FileContent:
+    """Look at a file, opened at its start; ``name`` counts only where the bytes say nothing.
+
+    Raises:
+        UnusableFile: it is not the image that its name promises, or not all of it.
+        OSError: it cannot be read.
+    """
+    start = file.read(BLOCK)
+    if len(start) < BLOCK:
+        file = io.BytesIO(start)  # nearly every step is faster in memory
+    file.seek(0)
+    head = start[:HEAD]
+    if problem := find_placeholder(head):
+        raise UnusableFile(problem)
+    lower = name.lower()
+    if is_dicom(head) or (lower.endswith(DICOM_SUFFIXES) and not is_picture(head)):
+        return _read_dicom(file)
+    if is_nifti(head) or lower.endswith(NIFTI_SUFFIXES):
+        return _read_nifti(file)
+    if is_picture(head) or PurePosixPath(lower).suffix in PICTURE_SUFFIXES:
+        width, height = read_picture(file, head)
+        return FileContent(width, height)
+    return FileContent(problem=FileProblem.UNKNOWN_FORMAT)
+
+
+def find_placeholder(head: bytes) -> FileProblem | None:
+    """What stands in the place of an image, by the first bytes of its file."""
+    if not head:
+        return FileProblem.EMPTY
+    if head[0] not in _TEXT_STARTS:
+        return None
+    if head.startswith(_LFS):
+        return FileProblem.LFS_POINTER
+    if _ANNEX.match(head):
+        return FileProblem.ANNEX_POINTER
+    return FileProblem.WEB_PAGE if _PAGE.match(head) else None
+
+
+def find_link_problem(target: str) -> FileProblem:
+    """Why a link with the text ``target`` leads to no file."""
+    is_annex = "/annex/objects/" in target
+    return FileProblem.ANNEX_POINTER if is_annex else FileProblem.BROKEN_LINK
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether these first bytes are of PNG, JPEG, TIFF, GIF, WebP or JPEG 2000."""
+    return head.startswith(_PICTURE_MARKS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether these first bytes are of a NIfTI file that is not compressed."""
+    return any(head.startswith(mark, offset) for offset, mark in _NIFTI_MARKS)
+
+
+def _read_dicom(file: BinaryIO) -> FileContent:
+    try:
+        with quiet_parser():
+            header = read_header(file)
+    except CutShort as error:
+        raise UnusableFile(FileProblem.CUT_SHORT) from error
+    except NotReadable as error:  # a directory, too
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise UnusableFile(FileProblem.NO_IMAGE) from error
+    if not header.has_pixels:
+        raise UnusableFile(FileProblem.NO_IMAGE)
+    return FileContent(
+        header.width,
+        header.height,
+        header.modality,
+        header.sop_uid,
+        header.metadata,
+        find_short_pixels(header),
+    )
+
+
+def find_short_pixels(header: DicomHeader) -> FileProblem | None:
+    return FileProblem.SHORT_PIXELS if header.missing_bytes else None
+
+
+def _read_nifti(file: BinaryIO) -> FileContent:
+    try:
+        header = read_nifti_header(file)
+    except CutShortNifti as error:
+        raise UnusableFile(FileProblem.CUT_SHORT) from error
+    except UnreadableNifti as error:
+        raise UnusableFile(FileProblem.DAMAGED) from error
+    width, height = (*header.dimensions, None)[:2]
+    return FileContent(width, height, metadata=describe_volume(header))
+
+
+def read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
+    """Width and height of a picture that is whole; None if it is too large to be opened safely.
+
+    Raises:
+        UnusableFile: it is cut short, damaged, or no picture.
+    """
+    if head.startswith(_PNG):
+        return _read_png(file, head)
+    if head.startswith(_JPEG):
+        return _read_jpeg(file)
+    if head[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") + 8 > file.seek(0, 2):
+        raise UnusableFile(FileProblem.CUT_SHORT)
+    file.seek(0)
+    with quiet_parser():
+        return _read_with_pillow(file, head)
+
+
+def _read_png(file: BinaryIO, head: bytes) -> tuple[int, int]:
+    if len(head) < 24 or not _has_end(file, _PNG_END, 24):
+        raise UnusableFile(FileProblem.CUT_SHORT)
+    width, height = struct.unpack(">II", head[16:24])
+    if head[12:16] != b"IHDR" or not (0 < width <= MAX_EDGE and 0 < height <= MAX_EDGE):
+        raise UnusableFile(FileProblem.DAMAGED)
+    return width, height
+
+
+def _read_jpeg(file: BinaryIO) -> tuple[int, int] | tuple[None, None]:
+    """Go from marker to marker up to the first scan; the end marker must follow it."""
+    size = None
+    file.seek(2)
+    for _ in range(MAX_SEGMENTS):
+        marker = _read_marker(file)
+        if marker in _JPEG_ALONE:
+            continue
+        start = file.read(7)
+        if len(start) < 7:
+            raise UnusableFile(FileProblem.CUT_SHORT)
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", start[3:7])
+            size = (width, height)
+        length = int.from_bytes(start[:2], "big")
+        if length < 2:
+            raise UnusableFile(FileProblem.DAMAGED)
+        end = file.seek(length - 7, 1)
+        if marker == _JPEG_SCAN:
+            break
+    if size is None:
+        raise UnusableFile(FileProblem.DAMAGED)
+    if not _has_end(file, _JPEG_END, end):
+        raise UnusableFile(FileProblem.CUT_SHORT)
+    return size if all(size) else (None, None)  # the height may follow the scan (T.81 B.2.5)
+
+
+def _read_marker(file: BinaryIO) -> int:
+    byte = file.read(1)
+    if byte and byte != b"\xff":
+        raise UnusableFile(FileProblem.DAMAGED)
+    while byte == b"\xff":  # any number of fill bytes
+        byte = file.read(1)
+    if not byte:
+        raise UnusableFile(FileProblem.CUT_SHORT)
+    return byte[0]
+
+
+def _has_end(file: BinaryIO, mark: bytes, start: int) -> bool:
+    """Whether ``mark`` stands behind ``start``; some software appends data of its own to it."""
+    size = file.seek(0, 2)
+    tail = max(start, size - TAIL)
+    file.seek(tail)
+    if mark in file.read(TAIL):
+        return True
+    file.seek(start)
+    kept = b""
+    while file.tell() < tail and (block := file.read(1 << 20)):
+        if mark in kept + block:
+            return True
+        kept = block[1 - len(mark) :]
+    return False
+
+
+def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
+    try:
+        with Image.open(file, formats=(*FORMATS, "AVIF")) as picture:
+            if isinstance(picture, TiffImagePlugin.TiffImageFile) and not _holds(file, picture):
+                raise UnusableFile(FileProblem.CUT_SHORT)
+            return picture.size
+    except UnusableFile:
+        raise
+    except Image.DecompressionBombError:
+        return None, None
+    except UnidentifiedImageError as error:
+        known = is_picture(head)
+        raise UnusableFile(FileProblem.DAMAGED if known else FileProblem.NO_IMAGE) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnusableFile(FileProblem.DAMAGED) from error
+    except Exception as error:
+        # Pillow may raise any exception on malformed files; one of them must not stop an import.
+        raise UnusableFile(FileProblem.DAMAGED) from error
+
+
+def _holds(file: BinaryIO, picture: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether the strips or tiles lie within the file."""
+    size = file.seek(0, 2)
+    tags = picture.tag_v2
+    for offsets, lengths in ((273, 279), (324, 325)):
+        parts = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
+        if any(offset + length > size for offset, length in parts):
+            return False
+    return True

@@ -1,0 +1,63 @@
+"""What may be wrong with a file that should be an image, and what to do about it."""
+
+from enum import Enum
+
+
+class FileProblem(Enum):
+    """The name of such files in messages, and what to do."""
+
+    LFS_POINTER = (
+        "Git LFS pointers instead of images",
+        "run “git lfs pull” in the folder and import again",
+    )
+    ANNEX_POINTER = (
+        "git-annex pointers instead of images",
+        "run “git annex get” in the folder and import again",
+    )
+    BROKEN_LINK = (
+        "links whose file is missing",
+        "put the file where the link leads and import again",
+    )
+    EMPTY = ("empty files (0 bytes)", "get them again and import again")
+    WEB_PAGE = (
+        "web pages instead of images",
+        "the download was answered with a page, perhaps a login or an error: get the files again",
+    )
+    CUT_SHORT = ("files that are cut short", "get them again and import again")
+    DAMAGED = ("files whose header is damaged", "get them again and import again")
+    NO_IMAGE = (
+        "files that are no image, though their names say so",
+        "get them again, or correct the names",
+    )
+    # The files of the following are kept.
+    SHORT_PIXELS = (
+        "DICOM files with fewer pixel data than their header says",
+        "the files are kept as they are; ask their publisher",
+    )
+    UNKNOWN_FORMAT = (
+        "files of a format that is not read here",
+        "the files are kept unopened, so nothing proves that they are whole",
+    )
+
+    @property
+    def plural(self) -> str:
+        """The name of such files in messages."""
+        return self.value[0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about them."""
+        return self.value[1]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the image has the file nevertheless."""
+        return self in (FileProblem.SHORT_PIXELS, FileProblem.UNKNOWN_FORMAT)
+
+
+class UnusableFile(Exception):
+    """A file that is not the image that it should be."""
+
+    def __init__(self, problem: FileProblem) -> None:
+        super().__init__(problem.plural)
+        self.problem = problem

@@ -1,0 +1,207 @@
+"""What a file is by its bytes: whole, cut short, or something else in its place."""
+
+import errno
+import io
+import os
+import struct
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from catalog.imaging.content import FileContent, find_link_problem, read_content
+from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
+from catalog.tests.importers.folder_files import make_nifti, make_scan
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+NOISE = np.random.default_rng(1).integers(0, 255, (200, 300), np.uint8)
+
+
+def read(content: bytes, name: str = "a.png") -> FileContent | FileProblem:
+    """What is found, or the problem of a file that is none."""
+    try:
+        return read_content(io.BytesIO(content), name)
+    except UnusableFile as error:
+        return error.problem
+
+
+def save(form: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(NOISE).save(out, form, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", FileProblem.EMPTY),
+        (LFS, FileProblem.LFS_POINTER),
+        (b"/annex/objects/SHA256E-s1678451--2659.png\n", FileProblem.ANNEX_POINTER),
+        (b"../../.git/annex/objects/x1/Zz/SHA256E-s16", FileProblem.ANNEX_POINTER),
+        (b".git/annex/objects/x1/Zz/SHA256E-s16", FileProblem.ANNEX_POINTER),
+        (b"<!DOCTYPE html><html><body>404</body></html>", FileProblem.WEB_PAGE),
+        (b"\xef\xbb\xbf \r\n<HTML lang='en'>", FileProblem.WEB_PAGE),
+        (b"<!-- a proxy -->\n<html>", FileProblem.WEB_PAGE),
+        (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code>', FileProblem.WEB_PAGE),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.png", "a.dcm", "a.nii.gz", "a.mha", "a"])
+def test_what_stands_in_the_place_of_an_image_is_named(
+    content: bytes, problem: FileProblem, name: str
+) -> None:
+    assert read(content, name) is problem
+
+
+def test_a_link_to_nothing_is_told_by_where_it_leads() -> None:
+    assert find_link_problem("../.git/annex/objects/x") is FileProblem.ANNEX_POINTER
+    assert find_link_problem("nowhere") is FileProblem.BROKEN_LINK
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"exif": b"Exif\0\0" + b"\xff\xd9" * 30_000}),
+        ("TIFF", {}),
+        ("TIFF", {"tile": (64, 64)}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("WEBP", {"lossless": True}),
+    ],
+    ids=range(8),
+)
+def test_a_picture_that_is_cut_short_is_none(form: str, options: dict[str, object]) -> None:
+    whole = save(form, **options)
+
+    assert read(whole, "no suffix") == FileContent(300, 200)
+    assert read(whole + b"appended by other software", "x.dat") == FileContent(300, 200)
+    assert read(whole + os.urandom(200_000), "x.dat") == FileContent(300, 200)
+    for length in (
+        len(whole) - (99 if form == "TIFF" else 1),
+        len(whole) * 2 // 3,
+        len(whole) // 2,
+        30,
+        12,
+    ):
+        problem = read(whole[:length])
+        assert problem in (FileProblem.CUT_SHORT, FileProblem.DAMAGED, FileProblem.NO_IMAGE), length
+        if length > len(whole) // 3 and form != "TIFF":  # its header may be at its end
+            assert problem is FileProblem.CUT_SHORT
+
+
+@pytest.mark.parametrize("form", ["GIF", "BMP", "PPM", "JPEG2000", "AVIF"])
+def test_other_pictures_tell_their_size(form: str) -> None:
+    assert read(save(form), "a.gif") == FileContent(300, 200)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tiff", "a.bmp"])
+def test_a_name_alone_makes_no_picture(name: str) -> None:
+    assert read(b"this is no picture", name) is FileProblem.NO_IMAGE
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a", "a.npy", "a.mp4"])
+def test_a_format_that_is_not_read_here_is_kept_and_said(name: str) -> None:
+    assert read(b"some other format", name) == FileContent(problem=FileProblem.UNKNOWN_FORMAT)
+
+
+@pytest.mark.parametrize("name", ["a.png", "IM000001", "a.dcm"])
+def test_a_dicom_file_is_known_by_its_content(name: str) -> None:
+    found = read(make_scan(Modality="CT", KVP="120", PatientName="Doe^Jane"), name)
+
+    assert isinstance(found, FileContent)
+    assert (found.width, found.height, found.modality, found.sop_uid) == (5, 4, "CT", "1.2.3.4")
+    assert found.metadata["KVP"] == 120
+    assert "Jane" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (make_scan()[:-5], FileProblem.CUT_SHORT),
+        (read_shipped("rtplan.dcm"), FileProblem.NO_IMAGE),
+        (read_shipped("dicomdirtests/DICOMDIR"), FileProblem.NO_IMAGE),
+        (b"text", FileProblem.NO_IMAGE),
+    ],
+    ids=range(4),
+)
+def test_a_dicom_file_without_an_image_is_none(content: bytes, problem: FileProblem) -> None:
+    assert read(content, "a.dcm") is problem
+
+
+def test_short_pixel_data_are_reported_and_the_file_is_kept() -> None:
+    found = read(make_dicom(np.zeros((4, 4), np.uint16), PixelData=bytes(8)), "a.dcm")
+
+    assert isinstance(found, FileContent)
+    assert (found.problem, found.width) == (FileProblem.SHORT_PIXELS, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (make_nifti(4, 4)[:-4], FileProblem.CUT_SHORT),
+        (make_nifti(64, 64, packed=True)[:-4], FileProblem.CUT_SHORT),
+        (b"text", FileProblem.DAMAGED),
+    ],
+    ids=range(3),
+)
+def test_a_volume_that_is_damaged_is_none(content: bytes, problem: FileProblem) -> None:
+    assert read(content, "a.nii.gz") is problem
+
+
+def test_a_volume_tells_its_size() -> None:
+    for name, content in (("a", make_nifti(4, 3, 2)), ("a.nii.gz", make_nifti(4, 3, 2))):
+        found = read(content, name)
+        assert isinstance(found, FileContent)
+        assert (found.width, found.height) == (4, 3)
+        assert found.metadata["dimensions"] == [4, 3, 2]
+
+
+def test_a_picture_that_is_too_large_to_be_opened_is_kept_without_its_size() -> None:
+    bmp = bytearray(save("BMP"))
+    bmp[18:26] = struct.pack("<ii", 90_000, 90_000)
+
+    assert read(bytes(bmp)) == FileContent()
+
+
+@pytest.mark.parametrize("form", ["dicom", "JPEG", "PNG"])
+def test_a_disk_that_fails_is_no_fault_of_the_file(form: str) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 100_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(min(size or 0, 100_000))
+
+    large = np.random.default_rng(1).integers(0, 255, (600, 600), np.uint8)
+    if form == "dicom":
+        content = make_dicom(large, EncapsulatedDocument=bytes(200_000))
+    else:
+        out = io.BytesIO()
+        Image.fromarray(large).save(out, form)
+        content = out.getvalue()
+
+    with pytest.raises(OSError, match="Input/output"):
+        read_content(Failing(content), "a")
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([save("PNG"), save("JPEG"), save("TIFF"), save("WEBP"), save("GIF"),
+                     make_scan(), make_nifti(4, 4, packed=True)]),
+    st.lists(st.tuples(st.integers(0, 700), st.binary(min_size=1, max_size=8)), max_size=6),
+    st.integers(0, 2000),
+    st.sampled_from(["a.png", "a.dcm", "a.nii.gz", "a"]),
+)  # fmt: skip
+def test_no_bytes_stop_an_import(
+    content: bytes, changes: list[tuple[int, bytes]], length: int, name: str
+) -> None:
+    damaged = bytearray(content)
+    for place, data in changes:
+        damaged[place : place + len(data)] = data
+    for version in (bytes(damaged), bytes(damaged[:length])):
+        with suppress(UnusableFile):
+            read_content(io.BytesIO(version), name)

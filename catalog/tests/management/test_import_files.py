@@ -1,0 +1,278 @@
+"""``manage.py import_dataset`` and what is in the files: a file is what it is, not its name."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.test import Client
+
+from catalog.models import Dataset, Image
+from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
+from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
+from catalog.tests.importers.import_rows import row_versions
+from catalog.tests.management.test_import_dataset import code_of, home, run
+
+__all__ = ["home"]
+pytestmark = pytest.mark.django_db
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+ANNEX = b"/annex/objects/SHA256E-s1678451--265963.png\n"
+TOML = """
+[dataset]
+slug = "table"
+title = "Table"
+{dataset}
+[files]
+folder = "pics"
+path = "{{File}}"
+[[table]]
+path = "t.csv"
+[image]
+id = "{{File}}"
+{image}
+"""
+
+
+def make_table(
+    home: Path, files: dict[str, bytes], *, image: str = "", dataset: str = "", rows: str = ""
+) -> Path:
+    """A dataset.toml with a table that names the files."""
+    folder = write_files(home / "table", {f"pics/{name}": data for name, data in files.items()})
+    (folder / "dataset.toml").write_text(TOML.format(image=image, dataset=dataset))
+    (folder / "t.csv").write_text(rows or "\n".join(["File", *files]))
+    return folder
+
+
+def describe(source_id: str) -> tuple[str, int | None, int | None]:
+    image = Image.objects.get(source_id=source_id)
+    return image.file_path, image.width, image.height
+
+
+def test_what_a_table_names_is_opened_and_what_is_no_picture_is_named(home: Path) -> None:
+    jpeg = make_picture(400, 300, form="JPEG")
+    folder = make_table(
+        home,
+        {
+            "lfs.png": LFS,
+            "annex.png": ANNEX,
+            "zero.png": b"",
+            "html.jpg": b"<!DOCTYPE html><html><body>404</body></html>",
+            "half.jpg": jpeg[: len(jpeg) // 2],
+            "text.png": b"no picture",
+            "good.png": make_picture(40, 30),
+            "good.jpg": jpeg,
+            "odd.mha": b"ObjectType = Image",
+        },
+    )
+    (folder / "pics" / "link.png").symlink_to("../.git/annex/objects/x")
+    with (folder / "t.csv").open("a") as table:
+        table.write("\nlink.png\ngone.png")
+
+    report = run(folder)
+
+    assert "11 added" in report
+    assert "1 files are missing" in report
+    assert "2 git-annex pointers instead of images; their images have no file here: " in report
+    assert "run “git annex get”" in report
+    assert "1 Git LFS pointers instead of images; their images have no file here: lfs.png" in report
+    assert "run “git lfs pull”" in report
+    assert "1 empty files (0 bytes); their images have no file here: zero.png" in report
+    assert "1 web pages instead of images; their images have no file here: html.jpg" in report
+    assert "1 files that are cut short; their images have no file here: half.jpg" in report
+    assert "1 files that are no image, though their names say so" in report
+    assert "1 files of a format that is not read here: odd.mha" in report
+    local = Image.objects.local().values_list("source_id", flat=True)
+    assert sorted(local) == ["good.jpg", "good.png", "odd.mha"]
+    assert describe("good.png") == ("good.png", 40, 30)
+    assert describe("good.jpg") == ("good.jpg", 400, 300)
+    assert describe("odd.mha") == ("odd.mha", None, None)
+
+
+def test_pointers_become_files_with_the_next_import(home: Path) -> None:
+    folder = make_table(home, {"a.png": LFS, "b.png": make_picture()})
+    run(folder)
+
+    (folder / "pics" / "a.png").write_bytes(make_picture(9, 9))
+    assert "0 added, 1 changed, 1 unchanged" in run(folder)
+    assert describe("a.png") == ("a.png", 9, 9)
+    assert "0 added, 0 changed, 2 unchanged" in run(folder)
+
+    (folder / "pics" / "a.png").write_bytes(LFS)
+    assert "0 added, 1 changed, 1 unchanged" in run(folder)
+    assert describe("a.png") == ("", None, None)
+
+
+def test_the_facts_of_dicom_files_and_volumes_that_a_table_names(home: Path) -> None:
+    scan = make_scan(Modality="CT", KVP="120", PatientName="Doe^Jane", PatientID="MRN-1")
+    files = {"IM1": scan, "IM2": scan + b"\0\0", "v.nii.gz": make_nifti(32, 24, 5, packed=True)}
+    folder = make_table(
+        home, files, image='modality = "{M}"', rows="File,M,KVP\nIM1,,9\nIM2,mr,\nv.nii.gz,mr,"
+    )
+
+    run(folder)
+
+    image = Image.objects.get(source_id="IM1")
+    assert (image.width, image.height, code_of(image.modality)) == (5, 4, "ct")
+    assert image.metadata_json["KVP"] == "9", "the table's word counts"
+    assert image.metadata_json["SOPClassUID"] == "Secondary Capture Image Storage"
+    assert (image.subject_id, image.sex) == ("", ""), "of persons the table tells"
+    assert code_of(Image.objects.get(source_id="IM2").modality) == "mr"
+    volume = Image.objects.get(source_id="v.nii.gz")
+    assert (volume.width, volume.height) == (32, 24)
+    assert volume.metadata_json["dimensions"] == [32, 24, 5]
+    assert "3 unchanged" in run(folder)
+
+
+def test_a_folder_of_volumes_names_what_is_not_here(home: Path) -> None:
+    whole = make_nifti(32, 24, 5, packed=True)
+    noise = np.random.default_rng(1).integers(0, 255, 32 * 24 * 2, np.uint8).tobytes()
+    cut = gzip.compress(make_nifti(32, 24, num_bytes=0) + noise)
+    folder = write_files(
+        home / "brains",
+        {
+            "participants.tsv": b"participant_id\tsex\nsub-01\tF\n",
+            "sub-01/sub-01_T1w.nii.gz": ANNEX,
+            "sub-02/sub-02_T1w.nii.gz": LFS,
+            "sub-03/sub-03_T1w.nii.gz": b"",
+            "sub-04/sub-04_T1w.nii.gz": cut[: len(cut) // 2],
+            "sub-05/sub-05_T1w.nii.gz": whole,
+        },
+    )
+    (folder / "sub-05" / "sub-05_T2w.nii.gz").symlink_to("../.git/annex/objects/x")
+
+    report = run(folder)
+
+    assert "brains: 6 added" in report
+    assert (
+        "2 git-annex pointers instead of images; their images have no file here: sub-01" in report
+    )
+    assert "1 Git LFS pointers" in report
+    assert "1 empty files" in report
+    assert "1 files that are cut short; their images have no file here: sub-04" in report
+    assert [image.source_id for image in Image.objects.local()] == ["sub-05/sub-05_T1w.nii.gz"]
+    image = Image.objects.get(source_id="sub-01/sub-01_T1w.nii.gz")
+    assert (image.subject_id, image.sex, code_of(image.modality)) == ("01", "F", "mr")
+
+
+def test_a_folder_of_pointers_alone_is_imported(home: Path) -> None:
+    folder = write_files(home / "rays", {"normal/a.png": LFS, "normal/b.png": LFS})
+
+    assert "2 Git LFS pointers" in run(folder)
+    assert [str(label) for image in Image.objects.all() for label in image.label_set.all()]
+
+
+def test_dicom_files_without_their_meta_information_are_found_by_content(home: Path) -> None:
+    whole = {n: make_scan(SOPInstanceUID=f"1.2.{n}", Modality="CT") for n in range(4)}
+    bare = {n: content[content.index(b"\x08\0\x16\0") :] for n, content in whole.items()}
+    folder = write_files(
+        home / "scans",
+        {
+            "IM000001": bare[0],
+            "x.IMA": bare[1],
+            "a.dcm": bare[2],
+            "nopreamble.dcm": whole[3][132:],
+            "DIRFILE": read_shipped("dicomdirtests/DICOMDIR"),
+            "text": b"hello",
+        },
+    )
+
+    report = run(folder)
+
+    assert "scans: 4 added" in report
+    assert "DICOM directories (1)" in report
+    for image in Image.objects.all():
+        assert (code_of(image.modality), image.width, image.height) == ("ct", 5, 4)
+
+
+def test_a_directory_by_any_name_alone_is_no_image(home: Path) -> None:
+    files = {"DIRFILE": read_shipped("dicomdirtests/DICOMDIR"), "a.dcm": make_scan()}
+
+    assert "scans: 1 added" in run(write_files(home / "scans", files))
+
+
+def test_copies_of_an_instance_are_one_image_and_others_are_reported(home: Path) -> None:
+    one = make_scan(SOPInstanceUID="1.2.9")
+    other = make_scan(SOPInstanceUID="1.2.9", KVP="7")
+    folder = write_files(
+        home / "scans", {"a.dcm": one, "b.dcm": other, "c.dcm": one, "d.dcm": other}
+    )
+
+    report = run(folder)
+
+    assert "scans: 2 added" in report
+    assert "2 files are exact copies of a DICOM instance" in report
+    assert "left out: c.dcm, d.dcm" in report
+    assert "1 DICOM files have the SOP Instance UID of another file but other bytes" in report
+    assert "wrong: b.dcm" in report
+    assert "2 unchanged" in run(folder)
+
+
+def test_rows_of_a_table_with_the_same_instance_stay(home: Path) -> None:
+    folder = make_table(home, {"a.dcm": make_scan(), "b.dcm": make_scan()})
+
+    report = run(folder)
+
+    assert "2 added" in report
+    assert "2 images share their file's bytes with another image: a.dcm = b.dcm" in report
+
+
+def test_pixel_data_that_are_too_short_are_reported(home: Path) -> None:
+    short = make_dicom(np.zeros((4, 4), np.uint16), PixelData=bytes(8), SOPInstanceUID="1.2.5")
+    files = {"good.dcm": make_scan(), "short.dcm": short, "cut.dcm": make_scan()[:-8]}
+
+    report = run(write_files(home / "scans", files))
+
+    assert "3 added" in report
+    assert "1 DICOM files with fewer pixel data than their header says: short.dcm" in report
+    assert "1 files that are cut short; their images have no file here: cut.dcm" in report
+    assert sorted(each.source_id for each in Image.objects.local()) == ["good.dcm", "short.dcm"]
+
+
+def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client: Client) -> None:
+    same = make_picture(20, 20)
+    folder = write_files(
+        home / "tumours",
+        {
+            "Training/no_tumor/a.png": same,
+            "Testing/no_tumor/b.png": same,
+            "Training/tumor/c.png": make_picture(5, 5),
+            "Training/tumor/d.png": make_picture(5, 5),
+            "masks/m.png": make_picture(20, 21),
+            "masks/pointer.png": LFS,
+        },
+    )
+
+    report = run(folder, "--modality", "mr")
+
+    assert "4 images share their file's bytes with another image, 2 of them across splits" in report
+    assert "Testing/no_tumor/b.png = Training/no_tumor/a.png; " in report
+    assert "2 pictures are annotations by their folder" in report
+    mask = Image.objects.get(source_id="masks/m.png")
+    assert (mask.label_set.count(), mask.modality) == (0, None)
+    assert mask.metadata_json == {"annotation": "masks"}
+
+    notice = "4 images have the very same file as another image of this dataset, 2 of them with"
+    page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
+    assert notice in page
+    before = row_versions()
+    assert "0 added, 0 changed, 6 unchanged" in run(folder, "--modality", "mr")
+    assert row_versions() == before
+    for name in ("Testing/no_tumor/b.png", "Training/tumor/d.png"):
+        (folder / name).unlink()
+    assert "share their file" not in run(folder)
+    page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
+    assert "very same file" not in page
+
+
+def test_the_same_bytes_in_another_dataset_are_reported(home: Path) -> None:
+    same = make_picture(20, 20)
+    run(write_files(home / "first", {"x/a.png": same}))
+    run(write_files(home / "hidden", {"x/a.png": same}))
+    Dataset.objects.filter(slug="hidden").update(is_active=False)
+
+    report = run(write_files(home / "second", {"y/b.png": same, "y/c.png": make_picture()}))
+
+    assert "1 images have the bytes of an image of the dataset first: y/b.png = x/a.png" in report
+    assert "dataset hidden" not in report
+    assert "have the bytes" in run(home / "second"), "and again"
