@@ -7,7 +7,7 @@ from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
-from catalog.importers.tables.templates import Cells, Getter, Header, compile_value
+from catalog.importers.tables.templates import Cells, Getter, Header, compile_id
 
 _WILD = frozenset("*?[")
 
@@ -88,7 +88,7 @@ class Join:
 
 def _make_get_key(table: Table, spec: JoinSpec) -> Getter:
     index = {name: place for place, name in enumerate(table.header) if name}
-    return compile_value(spec.key, Header(table.path, index))
+    return compile_id(spec.key, Header(table.path, index))
 
 
 class WideTable:
@@ -118,7 +118,7 @@ class WideTable:
                     index.setdefault(name, place)
             width += len(join.header)
         self.header = Header(table.path, index, is_open)
-        self._get_keys = [compile_value(join.spec.to, self.header) for join in self._joins]
+        self._get_keys = [compile_id(join.spec.to, self.header) for join in self._joins]
 
     @property
     def num_rows(self) -> int | None:

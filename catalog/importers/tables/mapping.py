@@ -24,7 +24,7 @@ from catalog.importers.tables.labels import CellError, Remembered, compile_label
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
 from catalog.importers.tables.specs import Description, ImageSpec
-from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
+from catalog.importers.tables.templates import Cells, Header, compile_id, compile_raw, compile_value
 from catalog.importers.tables.toml_section import Value
 from catalog.limits import MAX_IMAGE_BYTES, MAX_SOURCE_ID, MAX_SUBJECT_ID, MAX_URL
 
@@ -49,8 +49,8 @@ class RowReader:
         image, files = description.image, description.files
         self._id_column = _name_column(image.id)
         self._path_column = _name_column(files.path or image.id)
-        self._get_id = compile_value(image.id, header)
-        self._get_path = compile_value(files.path or image.id, header)
+        self._get_id = compile_id(image.id, header)
+        self._get_path = compile_id(files.path or image.id, header)
         self._finder = finder
         self._get_modality = compile_value(image.modality, header)
         self._get_area = compile_value(image.area, header)

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import partial
 from operator import itemgetter
 
-from catalog.importers.parsers import clean
+from catalog.importers.parsers import clean, clean_id
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
 
@@ -166,17 +166,23 @@ class Header:
         )
 
 
-def compile_value(templates: tuple[Template, ...], header: Header) -> Getter:
+def compile_value(templates: tuple[Template, ...], header: Header, clean: Filter = clean) -> Getter:
     """A function that returns the first template that is not empty in a row, or ''.
 
-    A template is empty when one of its columns is. Raises `SourceError` for unknown columns.
+    A template is empty when one of its columns is, `clean`ed. Raises `SourceError` for unknown
+    columns.
     """
-    getters = [_compile(template, header) for template in templates]
+    getters = [_compile(template, header, clean) for template in templates]
     if len(getters) == 1:
         return getters[0]
     if not getters:
         return lambda cells: ""
     return lambda cells: next(filter(None, (get(cells) for get in getters)), "")
+
+
+def compile_id(templates: tuple[Template, ...], header: Header) -> Getter:
+    """The same for ids, and for the paths and keys that are made of them."""
+    return compile_value(templates, header, clean_id)
 
 
 def compile_raw(templates: tuple[Template, ...], header: Header) -> Getter:
@@ -188,11 +194,11 @@ def compile_raw(templates: tuple[Template, ...], header: Header) -> Getter:
     return compile_value(templates, header)
 
 
-def _compile(template: Template, header: Header) -> Getter:
+def _compile(template: Template, header: Header, clean: Filter) -> Getter:
     if not template.columns:
         text = "".join(part.text for part in template.parts)
         return lambda cells: text
-    getters = [_compile_part(part, header) for part in template.parts]
+    getters = [_compile_part(part, header, clean) for part in template.parts]
     if len(getters) == 1:
         return getters[0]
 
@@ -203,7 +209,7 @@ def _compile(template: Template, header: Header) -> Getter:
     return join
 
 
-def _compile_part(part: Part, header: Header) -> Getter:
+def _compile_part(part: Part, header: Header, clean: Filter) -> Getter:
     if not part.column:
         return lambda cells: part.text
     index, filters = header.find(part.column), part.filters

@@ -569,3 +569,19 @@ def test_of_contradicting_rows_the_stronger_finding_counts(tmp_path: Path) -> No
     (image,) = read_images(tmp_path, description, "id,Mass\na,0\na,1\na,-1\n")
 
     assert image.labels == (LabelRow("Mass"),)
+
+
+# --- Ids ---
+def test_na_is_an_id_as_any_other(tmp_path: Path) -> None:
+    description = PLAIN.replace('"{id}"', '"{id}.png"') + (
+        '[[join]]\npath = "more.csv"\nkey = "{who}"\nto = "{id}"\n'
+    )
+    table = "id,sex\nNA,F\nnan,M\nNB,NA\n"
+
+    images, bad = read(open_source(tmp_path, description, table, more="who,note\nNA,yes\n"))
+
+    assert [(each.source_id, each.metadata.get("note")) for each in images] == [
+        ("NA.png", "yes"),
+        ("NB.png", None),
+    ]
+    assert [(each.line, each.value) for each in bad] == [(3, "")]
