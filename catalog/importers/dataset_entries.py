@@ -22,6 +22,8 @@ PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_im
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
+# No field of a dataset, but kept with them in ``imported_json``: see ``find_place``.
+_PLACE = "imported_from"
 # Counted from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
@@ -71,20 +73,29 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
         ValidationError: a field does not hold what it should.
     """
     wanted = _read_entry(entry)
+    place = {_PLACE: entry[_PLACE]} if entry.get(_PLACE) else {}
     with transaction.atomic():
         dataset = _find_dataset(entry)
         if dataset is None:
-            dataset = Dataset(slug=entry["slug"], imported_json=wanted)
+            dataset = Dataset(slug=entry["slug"], imported_json=wanted | place)
             _write(dataset, wanted)
             return dataset, Change.ADDED
-        return dataset, _update(dataset, entry["slug"], wanted)
+        return dataset, _update(dataset, entry["slug"], wanted, place)
 
 
-def _update(dataset: Dataset, slug: str, wanted: dict[str, Any]) -> Change:
+def find_place(slug: str) -> str:
+    """The description from which a dataset was last imported, or ''."""
+    dataset = Dataset.objects.filter(slug=slug).only("imported_json").first()
+    return str(dataset.imported_json.get(_PLACE, "")) if dataset else ""
+
+
+def _update(
+    dataset: Dataset, slug: str, wanted: dict[str, Any], place: Mapping[str, Any]
+) -> Change:
     if dataset.images.exists():
         wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
     changes = _find_changes(dataset, wanted)
-    imported = {**dataset.imported_json, **wanted}
+    imported = {**dataset.imported_json, **wanted, **place}
     if not changes and dataset.slug == slug:
         if imported != dataset.imported_json:
             # This is not visible, so it does not count as a change.

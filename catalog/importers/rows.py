@@ -1,6 +1,6 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -30,7 +30,8 @@ class ImageRow:
 
     ``modality`` and ``area`` are the source's words or codes, resolved through the vocabularies.
     ``line`` is the row's line in its table, from 1; 0 without a table. The pipeline reads missing
-    ``facts`` of a local file.
+    ``facts`` of a local file. ``unread`` are values that were not understood, so that their field
+    is unknown, as pairs of field and text; ``conflicts`` are those of rows that contradict it.
     """
 
     source_id: str
@@ -48,6 +49,8 @@ class ImageRow:
     height: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[LabelRow, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    conflicts: "tuple[BadRow, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +80,37 @@ class Source(Protocol):
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
 
 
+class Unread:
+    """The values of one field that were not understood: of how many images, and some of them."""
+
+    MOST_EXAMPLES = 1_000
+    LONGEST = 200
+
+    def __init__(self) -> None:
+        self.num_images = 0
+        self.examples: Counter[str] = Counter()
+
+    def add(self, text: str) -> None:
+        self.num_images += 1
+        text = text[: self.LONGEST]
+        if text in self.examples or len(self.examples) < self.MOST_EXAMPLES:
+            self.examples[text] += 1
+
+
 @dataclass(slots=True)
 class ImportReport:
     """The result of an import, in numbers of images.
 
-    ``nameless`` is the number of rejected rows without a source id; if there are any, no image is
-    removed. ``new_labels`` are words that were added as inactive labels, with their numbers of
-    images; ``unknown_words`` are (vocabulary, word) pairs without a term.
+    ``before`` is the number of images that the dataset had. ``nameless`` is the number of rejected
+    rows without a source id; if there are any, no image is removed. ``new_labels`` are words that
+    are inactive labels, added now or by an earlier import, with their numbers of images;
+    ``unknown_words`` are (vocabulary, word) pairs without a term. ``unread`` are values that were
+    not understood, by field; ``conflicts`` the numbers of images by the field in which the rows of
+    one image contradict each other.
     """
 
     slug: str = ""
+    before: int = 0
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -96,3 +120,5 @@ class ImportReport:
     missing_files: int = 0
     new_labels: Counter[str] = field(default_factory=Counter)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
+    conflicts: Counter[str] = field(default_factory=Counter)

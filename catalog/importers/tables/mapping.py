@@ -32,6 +32,9 @@ _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?:https?|s3|gs)://[^\s<>\"\\^`{|}]+")
 
 
+_UNKNOWN: tuple[object, ...] = ("", None)
+
+
 class Field(NamedTuple):
     """One optional field: its text, its parser, and the columns to keep if it is not exact."""
 
@@ -80,6 +83,8 @@ class RowReader:
             setattr(row, name, value)
             if not exact:
                 metadata.update({column: cells[index] for column, index in raw})
+                if value in _UNKNOWN:
+                    row.unread += ((name, _show_value(get(cells))),)
         return row
 
     def _find_file(self, finder: FileFinder, cells: Cells) -> str:
@@ -88,6 +93,11 @@ class RowReader:
             return finder.find(name)
         except UnsafePath as error:
             raise CellError(self._path_column, name, str(error)) from error
+
+
+def _show_value(text: str | tuple[str, ...]) -> str:
+    """Of an age from several columns only its own: a date of birth is not shown."""
+    return text if isinstance(text, str) else text[0] or "dates"
 
 
 def _name_column(value: Value) -> str:

@@ -1,7 +1,7 @@
 """The source that a `dataset.toml` describes: images from the rows of tables."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,12 @@ from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.join import Join, WideTable, find_tables
-from catalog.importers.tables.labels import merge_labels
+from catalog.importers.tables.many import Piece, join_adjacent, join_all
 from catalog.importers.tables.mapping import RowReader
 from catalog.importers.tables.metadata import Gatherer
 from catalog.importers.tables.specs import Description
 
 SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
-_FILLED = tuple(
-    each.name for each in fields(ImageRow) if each.name not in ("labels", "metadata", "line")
-)
 
 
 def open_dataset_toml(
@@ -38,7 +35,10 @@ def open_dataset_toml(
             f"The folder {folder} does not exist. Put the files there, name another one, or remove "
             "folder from [files] to catalog only the table."
         )
-    return TableSource(description, tables or path.parent, folder)
+    source = TableSource(description, tables or path.parent, folder)
+    if path.parent != SHIPPED_TABLES:
+        source.entry = {**source.entry, "imported_from": _name_place(path)}
+    return source
 
 
 @dataclass(slots=True)
@@ -80,10 +80,10 @@ class TableSource:
                 yield from self._read_single(compiled)
         elif many.adjacent:
             for compiled in self._tables:
-                yield from _join_adjacent(self._read_many(compiled), many.gather)
+                yield from join_adjacent(self._read_many(compiled), many.gather)
         else:
             every = (pair for compiled in self._tables for pair in self._read_many(compiled))
-            yield from _join_all(every, many.gather)
+            yield from join_all(every, many.gather)
 
     def _compile(self, table: WideTable, finder: FileFinder | None) -> _Compiled:
         return _Compiled(
@@ -107,7 +107,7 @@ class TableSource:
             elif image:
                 yield image
 
-    def _read_many(self, compiled: _Compiled) -> Iterator["_Piece"]:
+    def _read_many(self, compiled: _Compiled) -> Iterator[Piece]:
         for row in compiled.table.rows():
             if isinstance(row, BadRow):
                 yield self._name_table(row, compiled.table.path), {}
@@ -129,78 +129,11 @@ def _complete(entry: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     shipped = {each["slug"]: each for each in read_datasets(SHIPPED_DATASETS)}
     complete = {**shipped.get(entry["slug"], {}), **entry}
     if folder is not None:
-        place, home = folder.resolve(), Path(settings.DATASET_ROOTS[0])
-        inside = place.is_relative_to(home)
-        complete["local_path"] = str(place.relative_to(home) if inside else place)
+        complete["local_path"] = _name_place(folder)
     return complete
 
 
-# --- Several rows an image ---
-_Piece = tuple[ImageRow | BadRow, dict[str, Any]]
-
-
-class _Whole:
-    """An image from several rows; with a bad row among them it is not yielded."""
-
-    def __init__(self, piece: _Piece, gather: str) -> None:
-        self._row, gathered = piece
-        self._gather = gather
-        self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
-        self._gathered = [gathered] if gathered else []
-
-    @property
-    def source_id(self) -> str:
-        return self._row.source_id
-
-    def add(self, piece: _Piece) -> None:
-        row, gathered = piece
-        if isinstance(self._row, BadRow) or isinstance(row, BadRow):
-            self._row = row if isinstance(row, BadRow) else self._row
-            return
-        self._labels += row.labels
-        self._gathered += [gathered] if gathered else []
-        self._row.metadata = {**row.metadata, **self._row.metadata}
-        for name in _FILLED:
-            if getattr(self._row, name) in ("", None):
-                setattr(self._row, name, getattr(row, name))
-
-    def finish(self) -> Iterator[ImageRow]:
-        if isinstance(self._row, ImageRow):
-            self._row.labels = merge_labels(self._labels)
-            if self._gathered:
-                self._row.metadata = {**self._row.metadata, self._gather: self._gathered}
-            yield self._row
-
-
-def _join_adjacent(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    whole: _Whole | None = None
-    for piece in pieces:
-        row = piece[0]
-        if isinstance(row, BadRow):
-            yield row
-        if not row.source_id:
-            continue
-        if whole and row.source_id == whole.source_id:
-            whole.add(piece)
-        else:
-            if whole:
-                yield from whole.finish()
-            whole = _Whole(piece, gather)
-    if whole:
-        yield from whole.finish()
-
-
-def _join_all(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    wholes: dict[str, _Whole] = {}
-    for piece in pieces:
-        row = piece[0]
-        if isinstance(row, BadRow):
-            yield row
-        if not row.source_id:
-            continue
-        if row.source_id in wholes:
-            wholes[row.source_id].add(piece)
-        else:
-            wholes[row.source_id] = _Whole(piece, gather)
-    for whole in wholes.values():
-        yield from whole.finish()
+def _name_place(path: Path) -> str:
+    """The path, relative if it is in the first of the dataset folders."""
+    place, home = path.resolve(), Path(settings.DATASET_ROOTS[0])
+    return str(place.relative_to(home) if place.is_relative_to(home) else place)

@@ -18,6 +18,7 @@ from catalog.management.importing import ImportCommand, find_known_folder, forma
 DESCRIPTION = "dataset.toml"
 OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
 OF_TABLES = ("tables", "files")
+ONLY_OF_TABLES = (*OF_TABLES, "moved")
 
 
 class Command(ImportCommand):
@@ -42,6 +43,11 @@ class Command(ImportCommand):
         tables = parser.add_argument_group("with a dataset.toml")
         tables.add_argument("--tables", type=Path, metavar="DIR", help="where its tables are")
         tables.add_argument("--files", type=Path, metavar="DIR", help="where its images are")
+        tables.add_argument(
+            "--moved",
+            action="store_true",
+            help="this description takes the place of another one that has the same slug",
+        )
         folders = parser.add_argument_group("with a folder")
         folders.add_argument("--slug", default="", help="default: from the folder's name")
         folders.add_argument("--title", default="", help="default: the folder's name, at first")
@@ -79,7 +85,7 @@ class Command(ImportCommand):
         try:
             description = find_description(path)
             if description is None:
-                _refuse(options, OF_TABLES, f"for a {DESCRIPTION}, and {path} has none")
+                _refuse(options, ONLY_OF_TABLES, f"for a {DESCRIPTION}, and {path} has none")
                 self.source = self._open_folder(path.resolve(), options)
             else:
                 _refuse(options, OF_FOLDERS, f"for folders without a table: edit {description}")

@@ -535,12 +535,31 @@ def test_rows_of_an_image_come_together(tmp_path: Path, adjacent: str) -> None:
 
     first, second = read_images(tmp_path, MANY + adjacent, table)
 
-    assert (first.source_id, first.line, first.sex) == ("a", 2, "F")
+    assert (first.source_id, first.line, first.sex) == ("a", 2, "")
+    assert [(each.line, each.column, each.value) for each in first.conflicts] == [(4, "sex", "M")]
+    assert "Line 3 says “F” of the same image a, so its sex is unknown" in first.conflicts[0].reason
     assert first.labels == (LabelRow("Mass"), LabelRow("Edema"))
     assert first.metadata == {
         "boxes": [{"label": "Mass", "x": 1, "y": 2.5}, {"label": "Mass", "x": 3, "y": 4}]
     }
     assert (second.source_id, second.line, second.metadata) == ("b", 5, {})
+
+
+def test_a_column_in_which_the_rows_of_an_image_differ_keeps_all_values(tmp_path: Path) -> None:
+    table = "id,label,sex,x,y,reader,note\na,Mass,,,,R1,same\na,Mass,,,,R2,same\na,Mass,,,,R1,\n"
+
+    (image,) = read_images(tmp_path, MANY, table)
+
+    assert image.metadata == {"reader": ["R1", "R2"], "note": "same"}
+    assert image.conflicts == ()
+
+
+def test_what_is_not_understood_is_told_once_for_each_image(tmp_path: Path) -> None:
+    table = ROWS + "a,Mass,,,0\na,Mass,,,0\nb,Mass,,,unknown\nc,Mass,,,F\n"
+
+    a, b, c = read_images(tmp_path, MANY, table)
+
+    assert (a.unread, b.unread, c.unread) == ((("sex", "0"),), (), ())
 
 
 def test_rows_that_do_not_follow_one_another_come_together_too(tmp_path: Path) -> None:

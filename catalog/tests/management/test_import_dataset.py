@@ -626,3 +626,74 @@ def test_a_killed_import_leaves_the_old_state(home: Path) -> None:
     assert Image.objects.get(source_id="train/Effusion/0.png").width != 99
     os.truncate(folder / "test/Effusion/0.png", 100)
     assert "2 changed, 4 unchanged" in run(folder), "and the next import goes through"
+
+
+# --- Two descriptions of one name; rows that contradict each other ---
+LEAST = (
+    '[dataset]\nslug = "collide"\ntitle = "x"\n[[table]]\npath = "t.csv"\n[image]\nid = "{File}"\n'
+)
+
+
+def make_table(folder: Path, table: str, description: str = LEAST) -> Path:
+    return write_files(folder, {"t.csv": table.encode(), "dataset.toml": description.encode()})
+
+
+def test_two_folders_with_one_slug_do_not_remove_each_others_images(home: Path) -> None:
+    first = make_table(home / "first", "File\na.png\nb.png\n")
+    second = make_table(home / "second", "File\nx.png\n")
+    run(first)
+
+    reason = refuse(second)
+
+    assert "“collide” is imported from first/dataset.toml, and this is second/" in reason
+    assert "--moved" in reason
+    assert Image.objects.count() == 2
+    assert "1 added, 0 changed, 0 unchanged, 2 removed" in run(second, "--moved")
+    assert "collide" in refuse(first), "the other one is now the one that it came from"
+
+
+def test_a_folder_that_was_renamed_or_lies_elsewhere_is_imported_as_before(
+    home: Path, tmp_path: Path
+) -> None:
+    first = make_table(home / "first", "File\na.png\n")
+    run(first)
+    second = first.rename(home / "second")
+    assert "1 unchanged" in run(second)
+    assert "1 unchanged" in run(second.rename(tmp_path / "third") / "dataset.toml")
+    assert "1 unchanged" in run(make_table(home / "fourth", "File\na.png\n"), "--moved")
+
+
+CONFLICTING = LEAST + (
+    'subject = "{Patient}"\nsex = "{Sex}"\nage = "{Age}"\n[[labels]]\nwords = "{Findings}"\n'
+)
+TWO_ROWS = "File,Patient,Sex,Age,Findings\n1.png,P1,M,50,Nodule\n1.png,P2,F,71,Effusion\n"
+
+
+def test_what_the_rows_of_an_image_contradict_is_unknown_and_listed(home: Path) -> None:
+    folder = make_table(home / "rays", TWO_ROWS, CONFLICTING + "[many]\n")
+
+    report = run(folder)
+
+    assert "contradict each other, so these are unknown there: subject (1), sex (1), age (1)" in (
+        report
+    )
+    assert "3 bad and contradicting rows are listed in" in report
+    image = Image.objects.get()
+    assert (image.subject_id, image.sex, image.age_years) == ("", "", None)
+    listed = read_rejects(folder / "rejects.csv")
+    assert [(each["line"], each["column"], each["value"]) for each in listed] == [
+        ("3", "subject", "P2"),
+        ("3", "sex", "F"),
+        ("3", "age", "71.0"),
+    ]
+    assert listed[1]["reason"].startswith("Line 2 says “M” of the same image 1.png")
+
+
+def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> None:
+    folder = make_table(home / "rays", TWO_ROWS, CONFLICTING)
+
+    assert "1 rejected" in run(folder)
+
+    (bad,) = read_rejects(folder / "rejects.csv")
+    assert "line 2, which was kept" in bad["reason"]
+    assert "[many]" in bad["reason"]
