@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from catalog.importers.tables.toml_section import describe_errors
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
-from vocab.lookup import find_terms
+from vocab.lookup import current_vocabularies, find_terms
+from vocab.text import normalize
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
 PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images", "size_mb",
@@ -138,7 +140,8 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
         if not terms:
             raise BadEntry(
                 f"The {where} has {field} “{word}”, which the vocabulary “{vocabulary}” does not "
-                "know. Correct the word, or add it there in the admin, as a term or as an alias "
+                f"know.{_offer_codes(vocabulary, word)} `manage.py terms {vocabulary}` lists its "
+                "codes. Correct the word, or add it there in the admin, as a term or as an alias "
                 "(manage.py load_vocab loads the shipped terms)."
             )
         if len(terms) > 1:
@@ -148,6 +151,13 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
                 f"“{vocabulary}”. Write one of the codes: {codes}."
             )
     return [terms[0].code for terms in found.values()]
+
+
+def _offer_codes(vocabulary: str, word: str) -> str:
+    spellings = current_vocabularies().spellings[vocabulary]
+    near = get_close_matches(normalize(word), spellings, n=3)
+    codes = dict.fromkeys(term.code for key in near for term in spellings[key])
+    return f" Did you mean {' or '.join(codes)}?" if codes else ""
 
 
 def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:

@@ -49,6 +49,19 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
 
 
+def format_next_steps(report: ImportReport) -> Iterator[str]:
+    """Where the images can be seen and searched, and what a curator can do for them."""
+    admin = reverse("admin:catalog_dataset_changelist")
+    yield f"Next: see the dataset at {reverse('dataset-detail', args=[report.slug])}"
+    yield f"  search its images at {reverse('image-list')}?dataset={report.slug}"
+    yield f"  complete its description, licence and citation at {admin}?q={report.slug}"
+    if report.new_labels:
+        labels = reverse("admin:vocab_label_changelist")
+        yield f"  activate its labels, or make aliases of them, at {labels}?is_active__exact=0"
+    if report.unknown_words:
+        yield "  add its unknown words as aliases (manage.py terms lists the codes), import again"
+
+
 def _format_unread(name: str, unread: Unread, images: int) -> Iterator[str]:
     """What was not understood of a field, and how the description can explain it."""
     found = unread.examples.most_common(SHOWN_EXAMPLES)

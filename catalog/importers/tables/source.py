@@ -16,6 +16,7 @@ from catalog.importers.tables.many import Piece, join_adjacent, join_all
 from catalog.importers.tables.mapping import RowReader
 from catalog.importers.tables.metadata import Gatherer
 from catalog.importers.tables.specs import Description
+from catalog.importers.tables.templates import NoColumn
 
 SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
 
@@ -35,7 +36,10 @@ def open_dataset_toml(
             f"The folder {folder} does not exist. Put the files there, name another one, or remove "
             "folder from [files] to catalog only the table."
         )
-    source = TableSource(description, tables or path.parent, folder)
+    try:
+        source = TableSource(description, tables or path.parent, folder)
+    except NoColumn as error:
+        raise NoColumn(f"{path.name}, {error}") from error
     if path.parent != SHIPPED_TABLES:
         source.entry = {**source.entry, "imported_from": _name_place(path)}
     return source
@@ -51,17 +55,18 @@ class _Compiled:
 class TableSource:
     """One dataset from its tables; images come in the order of their first rows.
 
-    Memory grows only with joined tables, with files that may be anywhere, and with several rows for
-    an image that are not adjacent: then all images (2 KB each) are in memory until the end.
+    Memory grows only with joined tables, with files (some hundred bytes each), and with several
+    rows for an image that are not adjacent: then all images (2 KB each) are in memory until the
+    end. `files` knows afterwards which ones are missing, and which ones no row names.
     """
 
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
         self.entry: Mapping[str, Any] = _complete(description.entry, folder)
         self._description = description
-        self._joins = [Join(home, spec) for spec in description.join]
-        finder = FileFinder(folder, description.files) if folder else None
+        self.joins = [Join(home, spec) for spec in description.join]
+        self.files = FileFinder(folder, description.files) if folder else None
         self._tables = [
-            self._compile(WideTable(table, self._joins), finder)
+            self._compile(WideTable(table, self.joins))
             for spec in description.table
             for table in find_tables(home, spec)
         ]
@@ -71,7 +76,9 @@ class TableSource:
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
-        for join in self._joins:
+        if self.files:
+            self.files.reset()
+        for join in self.joins:
             for path, row in join.load():
                 yield self._name_table(row, path)
         many = self._description.many
@@ -85,10 +92,10 @@ class TableSource:
             every = (pair for compiled in self._tables for pair in self._read_many(compiled))
             yield from join_all(every, many.gather)
 
-    def _compile(self, table: WideTable, finder: FileFinder | None) -> _Compiled:
+    def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(
             table,
-            RowReader(self._description, table.header, finder),
+            RowReader(self._description, table.header, self.files),
             Gatherer(self._description, table.header),
         )
 
@@ -120,7 +127,7 @@ class TableSource:
 
     def _name_table(self, row: BadRow, path: str) -> BadRow:
         """Add the table's path to the reason if there are several tables."""
-        is_clear = len(self._tables) == 1 and not self._joins
+        is_clear = len(self._tables) == 1 and not self.joins
         return row if is_clear else replace(row, reason=f"{path}: {row.reason}")
 
 

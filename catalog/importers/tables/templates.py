@@ -5,7 +5,8 @@ followed by filters, each after a `|`. There is nothing else: no attributes, for
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -20,6 +21,10 @@ Getter = Callable[[Cells], str]
 Filter = Callable[[str], str]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+
+
+class NoColumn(SourceError):
+    """A column that the description names and the table does not have."""
 
 
 class BadTemplate(ValueError):
@@ -160,10 +165,19 @@ class Header:
             hint += ' If it holds several, give the delimiter: delimiter = ";".'
         names = ", ".join(f"“{show(name)}”" for name in [*self.index][:12])
         more = " …" if len(self.index) > 12 else ""
-        raise SourceError(
+        raise NoColumn(
             f"{self.name} has no column “{column}”.{hint} It has {names}{more}. If these are no "
             "names, the table has no header: name its columns with header = […]."
         )
+
+
+@contextmanager
+def of_key(section: str, key: str) -> Iterator[None]:
+    """Name the key of the description that names a column in vain."""
+    try:
+        yield
+    except NoColumn as error:
+        raise NoColumn(f"{section} {key}: {error}") from error
 
 
 def compile_value(templates: tuple[Template, ...], header: Header, clean: Filter = clean) -> Getter:

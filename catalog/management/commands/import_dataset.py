@@ -1,5 +1,5 @@
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from catalog.importers.folders.entry import make_entry
 from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.rows import ImportReport, Source, SourceError
-from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
+from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
 from catalog.management.importing import ImportCommand, find_known_folder, format_refusal
+from catalog.management.report import format_next_steps
+from catalog.management.unmatched import FILE_NAME, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
 OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
@@ -29,6 +31,7 @@ class Command(ImportCommand):
     )
     refusals = (SourceError,)
     source: Source | None = None
+    rejects: Path
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -98,6 +101,7 @@ class Command(ImportCommand):
             raise CommandError(format_refusal(error)) from error
         if options["rejects"] is None:
             options["rejects"] = choose_rejects(description, path.resolve())
+        self.rejects = Path(options["rejects"])
         return [self.source]
 
     def _open_folder(self, folder: Path, options: dict[str, Any]) -> FolderSource:
@@ -123,6 +127,20 @@ class Command(ImportCommand):
             found = self.source.skipped.most_common()
             named = ", ".join(f"{what} ({count:,})" for what, count in found)
             self.stdout.write(f"  skipped: {named}")
+        if isinstance(self.source, TableSource):
+            for line in self._describe_tables(self.source):
+                self.stdout.write(f"  {line}")
+
+        if dry_run:
+            self.stdout.write("Next: import it, without --dry-run")
+            return
+        for line in format_next_steps(report):
+            self.stdout.write(line)
+
+    def _describe_tables(self, source: TableSource) -> Iterator[str]:
+        yield from format_joins(source)
+        if source.files:
+            yield from list_unmatched(source.files, self.rejects.with_name(FILE_NAME))
 
 
 def find_description(path: Path) -> Path | None:

@@ -697,3 +697,63 @@ def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> Non
     (bad,) = read_rejects(folder / "rejects.csv")
     assert "line 2, which was kept" in bad["reason"]
     assert "[many]" in bad["reason"]
+
+
+def test_files_are_found_by_case_and_ending_and_the_rest_is_listed(home: Path) -> None:
+    names = ("374.PNG", "403.jpeg", "900.png", "12.png")
+    pictures = {f"pics/{name}": make_picture(4, 3, shade=n) for n, name in enumerate(names)}
+    folder = write_files(home / "rays", pictures)
+    description = LEAST + '[files]\nfolder = "pics"\n'
+    make_table(folder, "File\n374.png\n403.jpg\n12.dcm\n", description)
+
+    report = run(folder)
+
+    assert "2 files were found under another spelling: 374.png as 374.PNG, 403.jpg" in report
+    assert "1 files are missing" in report
+    path = folder / "unmatched-files.csv"
+    assert f"1 missing files and 2 files that no row names: listed in {path}" in report
+    assert [[*row.values()] for row in read_rejects(path)] == [
+        ["missing", "12.dcm", "12.png"],
+        ["named by no row", "12.png", ""],
+        ["named by no row", "900.png", ""],
+    ]
+    assert Image.objects.local().count() == 2
+    make_table(folder, "File\n374.PNG\n403.jpeg\n12.png\n900.png\n", description)
+    assert "spelling" not in run(folder)
+    assert not path.exists()
+
+
+def test_an_import_ends_with_what_can_be_done_next(home: Path) -> None:
+    table = "File,label\na.png,Odd word\n"
+    folder = make_table(home / "rays", table, LEAST + '[[labels]]\nwords = "{label}"\n')
+
+    assert "Next: import it, without --dry-run" in run(folder, "--dry-run")
+    report = run(folder)
+
+    assert "Next: see the dataset at /datasets/collide/\n" in report
+    assert "search its images at /images/?dataset=collide\n" in report
+    assert "/admin/catalog/dataset/?q=collide\n" in report
+    assert "activate its labels, or make aliases of them, at /admin/vocab/label/?is_act" in report
+
+
+def test_a_table_of_coded_sexes_says_how_to_map_them(home: Path) -> None:
+    table = "File,sex,age\na.png,0,412\nb.png,1,50\nc.png,1,\n"
+    folder = make_table(home / "rays", table, LEAST + 'sex = "{sex}"\nage = "{age}"\n')
+
+    report = run(folder)
+
+    assert "sex not understood in 3 of 3: “1” (2), “0” (1)" in report
+    assert 'sex_words = { "1" = "…", "0" = "…" }' in report
+    assert "age not understood in 1 of 3: “412” (1)" in report
+    told = LEAST + 'sex = "{sex}"\nsex_words = { "1" = "F", "0" = "M" }\n'
+    assert "not understood" not in run(make_table(folder, table, told))
+    assert sorted(Image.objects.values_list("sex", flat=True)) == ["F", "F", "M"]
+
+
+def test_a_word_that_no_vocabulary_knows_is_answered_with_the_nearest(home: Path) -> None:
+    description = LEAST.replace('title = "x"', 'title = "x"\narea = "chst"')
+
+    reason = refuse(make_table(home / "rays", "File\na.png\n", description))
+
+    assert "area “chst”" in reason
+    assert "Did you mean chest? `manage.py terms area` lists its codes." in reason
