@@ -104,7 +104,8 @@ class ImportReport:
     ``before`` is the number of images that the dataset had. ``nameless`` is the number of rejected
     rows without a source id; if there are any, no image is removed. ``new_labels`` are words that
     are inactive labels, added now or by an earlier import, with their numbers of images;
-    ``unknown_words`` are (vocabulary, word) pairs without a term. ``unread`` are values that were
+    ``unknown_words`` are (vocabulary, word) pairs without a term. ``rejected_for`` are the values
+    for which rows were rejected, by column. ``unread`` are values that were
     not understood, by field; ``conflicts`` the numbers of images by the field in which the rows of
     one image contradict each other.
     """
@@ -120,5 +121,6 @@ class ImportReport:
     missing_files: int = 0
     new_labels: Counter[str] = field(default_factory=Counter)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected_for: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     conflicts: Counter[str] = field(default_factory=Counter)

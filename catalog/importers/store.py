@@ -108,6 +108,7 @@ class _Rejects:
 
     def add(self, row: BadRow) -> None:
         self.report.rejected += 1
+        self.report.rejected_for[row.column].add(row.value)
         if len(self.first) < SHOWN_REJECTS:
             self.first.append(row)
         self.on_reject(row)

@@ -34,6 +34,9 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
     if report.nameless:
         yield (f"{report.nameless:,} bad rows have no image id, so no image was removed")
+    for column, rejected in report.rejected_for.items():
+        where = f" because of {show(column)}" if column else ""
+        yield f"{rejected.num_images:,} rejected{where}: {_format_examples(rejected)}"
     yield from _format_conflicts(report)
     images = report.added + report.changed + report.unchanged
     for name, unread in report.unread.items():
@@ -49,12 +52,12 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
 
 
-def format_next_steps(report: ImportReport) -> Iterator[str]:
+def format_next_steps(slug: str, report: ImportReport) -> Iterator[str]:
     """Where the images can be seen and searched, and what a curator can do for them."""
     admin = reverse("admin:catalog_dataset_changelist")
-    yield f"Next: see the dataset at {reverse('dataset-detail', args=[report.slug])}"
-    yield f"  search its images at {reverse('image-list')}?dataset={report.slug}"
-    yield f"  complete its description, licence and citation at {admin}?q={report.slug}"
+    yield f"Next: see the dataset at {reverse('dataset-detail', args=[slug])}"
+    yield f"  search its images at {reverse('image-list')}?dataset={slug}"
+    yield f"  complete its description, licence and citation at {admin}?q={slug}"
     if report.new_labels:
         labels = reverse("admin:vocab_label_changelist")
         yield f"  activate its labels, or make aliases of them, at {labels}?is_active__exact=0"
@@ -64,13 +67,12 @@ def format_next_steps(report: ImportReport) -> Iterator[str]:
 
 def _format_unread(name: str, unread: Unread, images: int) -> Iterator[str]:
     """What was not understood of a field, and how the description can explain it."""
-    found = unread.examples.most_common(SHOWN_EXAMPLES)
-    more = " …" if len(unread.examples) > len(found) else ""
-    examples = ", ".join(f"“{show(text)}” ({count:,})" for text, count in found)
     field = _FIELD_NAMES.get(name, name)
-    yield f"{field} not understood in {unread.num_images:,} of {images:,}: {examples}{more}"
+    count = f"{unread.num_images:,} of {images:,}"
+    yield f"{field} not understood in {count}: {_format_examples(unread)}"
     if name == "sex":
-        pairs = ", ".join(f'"{show(text)}" = "…"' for text, _ in found)
+        words = [text for text, _ in unread.examples.most_common(SHOWN_EXAMPLES)]
+        pairs = ", ".join(f'"{show(word)}" = "…"' for word in words)
         yield (
             "  It is unknown there. Say what each word means below [image] in the description: "
             f'sex_words = {{ {pairs} }}, with F, M, O or "" for each.'
@@ -80,6 +82,12 @@ def _format_unread(name: str, unread: Unread, images: int) -> Iterator[str]:
             "  It is unknown there. Ages are such as 58, 058Y, 6 months or 50+; what a bare number "
             'counts can be said below [image] in the description: age_unit = "months".'
         )
+
+
+def _format_examples(unread: Unread) -> str:
+    found = unread.examples.most_common(SHOWN_EXAMPLES)
+    more = " …" if len(unread.examples) > len(found) else ""
+    return ", ".join(f"“{show(text)}” ({count:,})" for text, count in found) + more
 
 
 def _format_conflicts(report: ImportReport) -> Iterator[str]:

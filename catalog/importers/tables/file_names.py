@@ -13,14 +13,18 @@ _ALIKE = (
     (".bmp", ".dib"),
 )
 _FAMILY = {suffix: family[0] for family in _ALIKE for suffix in family}
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", *sorted(PICTURE_SUFFIXES))
+_SUFFIXES = PICTURE_SUFFIXES | {".nii", ".dcm", ".dicom"}
+_PACKED = ".nii.gz"
 
 
 def split_suffix(name: str) -> tuple[str, str]:
     """`A.PNG` → `a`, `.png`; of `1.2.840` nothing is the ending of an image."""
     folded = name.casefold()
-    suffix = next((each for each in _SUFFIXES if folded.endswith(each)), "")
-    return folded[: len(folded) - len(suffix)], suffix
+    if folded.endswith(_PACKED):
+        return folded.removesuffix(_PACKED), _PACKED
+    stem, dot, end = folded.rpartition(".")
+    suffix = dot + end
+    return (stem, suffix) if suffix in _SUFFIXES else (folded, "")
 
 
 class NameIndex:

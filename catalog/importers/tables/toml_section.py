@@ -120,7 +120,6 @@ _EXAMPLES = {
     "is_synthetic": "is_synthetic = true",
     "title": 'title = "My rays"',
     "folder": 'folder = "pictures"',
-    "path": 'path = "labels.csv"',
     "extensions": 'extensions = [".png", ".jpg"]',
     "anywhere": "anywhere = true",
     "optional": "optional = true",

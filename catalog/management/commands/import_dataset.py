@@ -131,11 +131,14 @@ class Command(ImportCommand):
             for line in self._describe_tables(self.source):
                 self.stdout.write(f"  {line}")
 
-        if dry_run:
+    def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
+        report = super().run_imports(sources, options)
+        if options["dry_run"]:
             self.stdout.write("Next: import it, without --dry-run")
-            return
-        for line in format_next_steps(report):
-            self.stdout.write(line)
+        else:
+            for line in format_next_steps(sources[0].entry["slug"], report):
+                self.stdout.write(line)
+        return report
 
     def _describe_tables(self, source: TableSource) -> Iterator[str]:
         yield from format_joins(source)

@@ -692,7 +692,7 @@ def test_what_the_rows_of_an_image_contradict_is_unknown_and_listed(home: Path) 
 def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> None:
     folder = make_table(home / "rays", TWO_ROWS, CONFLICTING)
 
-    assert "1 rejected" in run(folder)
+    assert "1 rejected because of source_id: “1.png” (1)" in run(folder)
 
     (bad,) = read_rejects(folder / "rejects.csv")
     assert "line 2, which was kept" in bad["reason"]
@@ -733,7 +733,7 @@ def test_an_import_ends_with_what_can_be_done_next(home: Path) -> None:
     assert "Next: see the dataset at /datasets/collide/\n" in report
     assert "search its images at /images/?dataset=collide\n" in report
     assert "/admin/catalog/dataset/?q=collide\n" in report
-    assert "activate its labels, or make aliases of them, at /admin/vocab/label/?is_act" in report
+    assert "activate its labels, or make aliases of them, at" in report.splitlines()[-1]
 
 
 def test_a_table_of_coded_sexes_says_how_to_map_them(home: Path) -> None:
