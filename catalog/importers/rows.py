@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from catalog.imaging.paths import FileFacts
 
@@ -80,15 +80,15 @@ class Source(Protocol):
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
 
 
+@dataclass(slots=True)
 class Unread:
     """The values of one field that were not understood: of how many images, and some of them."""
 
-    MOST_EXAMPLES = 1_000
-    LONGEST = 200
+    MOST_EXAMPLES: ClassVar[int] = 1_000
+    LONGEST: ClassVar[int] = 200
 
-    def __init__(self) -> None:
-        self.num_images = 0
-        self.examples: Counter[str] = Counter()
+    num_images: int = 0
+    examples: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str) -> None:
         self.num_images += 1
