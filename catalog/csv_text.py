@@ -7,9 +7,10 @@ from typing import Any
 
 from catalog.bulk.copy_text import unescape_field
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The apostrophe itself too, so that a reader may take one away from every cell that begins with it.
+_GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
 _QUOTED = (b'"', b",", b"\\")
-_RISKY = (b"=", b"+", b"-", b"@")
+_RISKY = (b"=", b"+", b"-", b"@", b"'")
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
@@ -24,8 +25,11 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
 
 
 def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula (OWASP, CSV injection); numbers stay."""
-    if isinstance(value, str) and value[:1] in _FORMULA:
+    """A cell that no spreadsheet runs as a formula (OWASP, CSV injection); numbers stay.
+
+    To undo it without loss, take one apostrophe away from the beginning of a cell.
+    """
+    if isinstance(value, str) and value[:1] in _GUARDED:
         return "'" + value
     return "" if value is None else value
 

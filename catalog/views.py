@@ -22,7 +22,7 @@ from catalog.files import find_nginx_address, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Dataset, Finding, Image, ImageProfile
-from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
+from catalog.previews import PREVIEW_SIZES, cached_preview, find_cached_preview, preview_etag
 from catalog.search.cards import Card
 from catalog.search.columns import Rows
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
@@ -45,6 +45,7 @@ STRIP_IMAGES = 8
 SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
 # Modalities whose objects say little to the eye: test patterns, masks, doses.
 NOT_PICTURES = ("ot", "seg", "rtdose")
+NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 
 
 @require_safe
@@ -251,8 +252,16 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
             "metadata": sorted(image.metadata_json.items()),
             "num_of_subject": _count_of_subject(image),
+            "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
+            "num_frames": _count_frames(image),
         },
     )
+
+
+def _count_frames(image: Image) -> int:
+    """The frames that a DICOM header states; 1 for other files."""
+    frames = image.metadata_json.get("NumberOfFrames")
+    return frames if isinstance(frames, int) else 1
 
 
 def _count_of_subject(image: Image) -> int:
@@ -275,17 +284,34 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
     if request.headers.get("If-None-Match") == etag:
         return HttpResponseNotModified()
     try:
-        body = cached_preview(image, size)
-    except (CannotRender, UnsafePath, OSError) as error:
+        body = cached_preview(image, size).body
+    except NO_PREVIEW as error:
         return HttpResponse(
-            f"No preview: {getattr(error, 'reason', 'the file cannot be read')}.",
-            status=404,
-            content_type="text/plain; charset=utf-8",
+            _explain_no_preview(error), status=404, content_type="text/plain; charset=utf-8"
         )
     response = HttpResponse(body, content_type=CONTENT_TYPE)
     response["ETag"] = etag
     response["Cache-Control"] = "private, max-age=86400"
     return response
+
+
+@require_safe
+def image_preview_notes(request: HttpRequest, pk: int) -> HttpResponse:
+    """What to say of the large preview, or why there is none; a part of the image's page."""
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
+    context: dict[str, Any] = {}
+    try:
+        context["notes"] = cached_preview(image, PREVIEW_SIZES["large"]).notes
+    except NO_PREVIEW as error:
+        context["reason"] = _explain_no_preview(error)
+    return render(request, "catalog/_preview_notes.html", context)
+
+
+def _explain_no_preview(error: Exception) -> str:
+    reason = getattr(error, "reason", "the file cannot be read")
+    return f"No preview: {reason.rstrip('.')}."
 
 
 @require_safe

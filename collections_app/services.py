@@ -15,12 +15,12 @@ from collections_app.archive import safe_name
 from collections_app.builds.expiry import lifetime
 from collections_app.builds.files import find_bad_files
 from collections_app.builds.outcome import NO_ARCHIVE, fail_build
-from collections_app.builds.queue import queue_build
+from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
 from collections_app.selection.limits import explain_limits
-from collections_app.selection.provenance import describe_provenance
+from collections_app.selection.provenance import describe_provenance, describe_terms
 from collections_app.selection.quotas import explain_quota, lock_quota
 from collections_app.storage import remove_archive
 
@@ -77,12 +77,13 @@ def create_collection(
         _count_items(collection)
         _check_quota(collection)
         collection.provenance = describe_provenance(filters)
+        collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = [
             {"filter": item.title, "value": item.text} for item in filters.active_filters()
         ]
         finalize_items(collection, rows)
         collection.save()
-        queue_build(collection=collection, notify=notify)
+        add_build(collection=collection, notify=notify)
     return collection
 
 
@@ -238,7 +239,7 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     if not queued:
         collection.refresh_from_db()
         raise NotPossibleNow(f"The collection is {collection.status}, so this cannot be done now.")
-    queue_build(collection=collection)
+    add_build(collection=collection)
 
 
 def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:

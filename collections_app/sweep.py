@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from collections_app.builds.outcome import fail_archive, fail_build
 from collections_app.builds.queue import (
-    enqueue_build,
-    enqueue_mails,
-    enqueue_verification,
-    queue_build,
+    add_build,
+    notify_builder,
+    notify_mailer,
+    notify_verifier,
 )
 from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
@@ -44,13 +44,13 @@ def sweep_collections() -> dict[str, int]:
     """Run all steps of the sweep; return how many objects each of them changed."""
     steps = {
         "failed": _fail_hopeless,
-        "queued": _queue_unqueued,
-        "enqueued": _enqueue_lost,
+        "added": _add_missing_builds,
+        "notified": _notify_again,
         "expired": _expire_old,
         "missing": _fail_missing,
         "modified": _unverify_modified,
-        "verifications": _enqueue_verifications,
-        "mails": _enqueue_due_mails,
+        "verifications": _notify_of_verifications,
+        "mails": _notify_of_due_mails,
         "files_removed": _remove_stray_files,
     }
     return {name: _try(step) for name, step in steps.items()}
@@ -87,8 +87,8 @@ def _fail_hopeless() -> int:
     )
 
 
-def _enqueue_lost() -> int:
-    """Enqueue builds again whose worker has stopped or whose message was lost.
+def _notify_again() -> int:
+    """Notify a builder again of builds whose worker has stopped or whose message was lost.
 
     A ``notified_at`` in the future was set before the clock was set back.
     """
@@ -101,25 +101,26 @@ def _enqueue_lost() -> int:
     ids = list(lost.values_list("pk", "collection_id"))
     Build.objects.filter(pk__in=[pk for pk, _ in ids]).update(notified_at=now)
     for _, collection_id in ids:
-        enqueue_build(collection_id)
+        notify_builder(collection_id)
     return len(ids)
 
 
-def _queue_unqueued() -> int:
+def _add_missing_builds() -> int:
     """Queue pending collections that have no build, as after a partial restore."""
     pending = Collection.objects.pending()
-    unqueued = list(pending.exclude(builds__in=Build.objects.unfinished()))
-    for collection in unqueued:
+    without_build = list(pending.exclude(builds__in=Build.objects.unfinished()))
+    for collection in without_build:
         with suppress(IntegrityError), transaction.atomic():  # queued by somebody else meanwhile
-            queue_build(collection=collection)
-    return len(unqueued)
+            add_build(collection=collection)
+    return len(without_build)
 
 
 def _find_missing() -> list[Collection]:
     """Ready collections whose archive is missing or truncated.
 
-    None if the disk of the archives seems not to be mounted: several archives are missing, and none
-    of those that are there was finished before one that is missing.
+    Raises:
+        DiskNotMounted: several archives are missing, and none of those that are there was finished
+            before one that is missing.
     """
     columns = ("archive_path", "archive_size")
     ready = Collection.objects.filter(status=Status.READY).only(*columns).order_by("finished_at")
@@ -158,24 +159,24 @@ def _unverify_modified() -> int:
     return verified.filter(pk__in=ids).update(verified_at=None)
 
 
-def _enqueue_verifications() -> int:
+def _notify_of_verifications() -> int:
     """Enqueue verifications again whose message was lost or whose worker has stopped."""
-    # Verifying a large archive takes minutes, and must not be enqueued again meanwhile.
+    # Verifying a large archive takes minutes, and must not be asked for again meanwhile.
     lost_before = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
     is_lost = Q(notified_at__lt=lost_before) | Q(notified_at__isnull=True)
     builds = Build.objects.newest().filter(is_lost, collection__in=Collection.objects.unverified())
     lost = dict(builds.values_list("pk", "collection_id"))
     Build.objects.filter(pk__in=lost).update(notified_at=timezone.now())
     for collection_id in lost.values():
-        enqueue_verification(collection_id)
+        notify_verifier(collection_id)
     return len(lost)
 
 
-def _enqueue_due_mails() -> int:
+def _notify_of_due_mails() -> int:
     """Enqueue the task that sends mails if any are due."""
     due = find_due_mails()
     if due:
-        enqueue_mails()
+        notify_mailer()
     return len(due)
 
 

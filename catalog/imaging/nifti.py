@@ -5,6 +5,7 @@ bytes (348 in NIfTI-1, 540 in NIfTI-2, in either byte order), the mark of a sing
 the voxels are there. https://nifti.nimh.nih.gov/nifti-1, https://nifti.nimh.nih.gov/nifti-2
 """
 
+import gzip
 import math
 import os
 import re
@@ -21,6 +22,7 @@ _GZIP = b"\x1f\x8b"
 _AUTO_GZIP = 16 + zlib.MAX_WBITS
 # A gzip header may hold a name and a comment before the first byte of the file.
 _MAX_GZIP_BYTES = 64 << 10
+_READ_SIZE = 1 << 20
 _UNITS = {1: "m", 2: "mm", 3: "µm"}
 # The length of a version's header: its class, and the mark of a single file with its offset.
 _VERSIONS: dict[int, tuple[Any, bytes, int]] = {
@@ -46,17 +48,21 @@ class NiftiHeader:
     datatype: str
 
 
-def read_nifti_header(file: BinaryIO) -> NiftiHeader:
+def read_nifti_header(file: BinaryIO, *, max_inflated: int = 0) -> NiftiHeader:
     """Read the header of a .nii or .nii.gz file, opened at its start.
 
+    With `max_inflated`, a .nii.gz file that does not end with the length that its voxels need is
+    inflated, to find out whether they are there, but no further than to that many bytes.
+
     Raises:
-        UnreadableNifti: it is no NIfTI file, its header contradicts itself, or (where that can be
-            told without inflating all of it) the voxels are cut short.
+        UnreadableNifti: it is no NIfTI file, its header contradicts itself, or its voxels are
+            cut short, as far as that is looked at.
     """
     header = _parse(_read_start(file))
     dimensions = _check_dimensions(tuple(header["dim"].tolist()))
     name, bits = _check_datatype(int(header["datatype"]))
-    _check_length(file, header["vox_offset"].item(), math.prod(dimensions) * bits)
+    num_bits = math.prod(dimensions) * bits
+    _check_length(file, header["vox_offset"].item(), num_bits, max_inflated)
     sizes = [abs(size) for size in header["pixdim"].tolist()[1 : 1 + min(3, len(dimensions))]]
     unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
     voxel = tuple(float(f"{size:.6g}") for size in sizes if math.isfinite(size))
@@ -115,17 +121,48 @@ def _check_datatype(code: int) -> tuple[str, int]:
     return name, int(re.sub("[^0-9]", "", name))
 
 
-def _check_length(file: BinaryIO, offset: float, num_bits: int) -> None:
-    """A plain file must hold all its voxels; a compressed one would have to be inflated."""
+def _check_length(file: BinaryIO, offset: float, num_bits: int, max_inflated: int) -> None:
+    """The file must hold all its voxels; a compressed one may have to be inflated to know it."""
+    if not (math.isfinite(offset) and offset >= 0):
+        raise _damaged("its voxels begin outside of the file")
+    needed = int(offset) + (num_bits + 7) // 8
     file.seek(0)
     if file.read(2) == _GZIP:
+        if max_inflated:
+            _check_inflated(file, needed, max_inflated)
         return
     size = file.seek(0, os.SEEK_END)
-    if not (math.isfinite(offset) and 0 <= offset <= size):
+    if offset > size:
         raise _damaged("its voxels begin outside of the file")
-    missing = int(offset) + (num_bits + 7) // 8 - size
-    if missing > 0:
-        raise _damaged(f"{missing} bytes of its voxels are missing")
+    if needed > size:
+        raise _damaged(f"{needed - size} bytes of its voxels are missing")
+
+
+def _check_inflated(file: BinaryIO, needed: int, max_inflated: int) -> None:
+    """A gzip file ends with its length, modulo 2**32 (RFC 1952); inflated only if that differs.
+
+    It differs in a file that is cut short, and in a whole one of several members.
+    """
+    file.seek(-4, os.SEEK_END)
+    if int.from_bytes(file.read(4), "little") == needed % 2**32:
+        return
+    file.seek(0)
+    if not _inflates_to(file, min(needed, max_inflated)):
+        raise _damaged("it is cut short, and voxels are missing")
+
+
+def _inflates_to(file: BinaryIO, wanted: int) -> bool:
+    """Whether a gzip file holds at least `wanted` bytes."""
+    found = 0
+    try:
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            while found < wanted and (part := stream.read(_READ_SIZE)):
+                found += len(part)
+    except EOFError:
+        return False
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged("its gzip stream cannot be inflated") from error
+    return found >= wanted
 
 
 def _damaged(what: str) -> UnreadableNifti:

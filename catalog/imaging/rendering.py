@@ -5,43 +5,53 @@ no EXIF data, no comments, no colour profile.
 """
 
 import io
-import warnings
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from catalog.imaging.dicom.header import NotReadable, render_pixels
-from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
-from catalog.limits import MAX_PREVIEW_PIXELS
+from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
+from catalog.imaging.picture import Picture
+from catalog.imaging.pillow_pictures import FORMATS, CannotRender, render_picture
+
+__all__ = ["CONTENT_TYPE", "FORMATS", "CannotRender", "Preview", "render_preview"]
 
 CONTENT_TYPE = "image/webp"
-# The formats that Pillow may open here; no dataset uses the others.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 _DICOM_MARK = b"DICM"
 _DICOM_MARK_AT = 128
-_WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-_BACKGROUND = (24, 24, 24)
+# Inflating this much takes about a second; what is larger is not checked again after its import.
+_MAX_INFLATED_BYTES = 256 << 20
 
 
-class CannotRender(Exception):
-    """No preview can be made; `reason` says why."""
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A WebP, and what a page should say of it: which frame it is, what was guessed."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    body: bytes
+    notes: tuple[str, ...] = ()
 
 
-def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> bytes:
+def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> Preview:
     """The image in `file` (seekable, binary) as WebP, its longest edge at most `max_edge` pixels.
 
     `name` is only used in error messages. Raises `CannotRender`.
     """
-    picture = _render_dicom(file, max_edge) if _is_dicom(file) else _open(file, name, max_edge)
+    picture = _render(file, name, max_edge)
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=82, method=4)
-    return out.getvalue()
+    picture.image.save(out, "WEBP", quality=82, method=4)
+    return Preview(out.getvalue(), picture.notes)
+
+
+def _render(file: BinaryIO, name: str, max_edge: int) -> Picture:
+    try:
+        if _is_dicom(file):
+            return render_pixels(file, max_edge=max_edge)
+        return render_picture(file, name=name, max_edge=max_edge)
+    except NotReadable as error:
+        raise CannotRender(error.reason) from error
+    except CannotRender as error:
+        if not name.lower().endswith((".nii", ".nii.gz")):
+            raise
+        raise CannotRender(_explain_nifti(file)) from error
 
 
 def _is_dicom(file: BinaryIO) -> bool:
@@ -51,51 +61,11 @@ def _is_dicom(file: BinaryIO) -> bool:
     return mark == _DICOM_MARK
 
 
-def _render_dicom(file: BinaryIO, max_edge: int) -> Image.Image:
+def _explain_nifti(file: BinaryIO) -> str:
+    """Volumes have no preview; a damaged one says what is wrong with it."""
+    file.seek(0)
     try:
-        return render_pixels(file, max_edge=max_edge)
-    except NotReadable as error:
-        raise CannotRender(error.reason) from error
-
-
-def _open(file: BinaryIO, name: str, max_edge: int) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # The limit on pixels below replaces Pillow's warning.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as picture:
-                return _shrink(picture, max_edge)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        kind = PurePosixPath(name).suffix or "this"
-        raise CannotRender(f"A {kind} file like this cannot be shown.") from error
-
-
-def _shrink(picture: Image.Image, max_edge: int) -> Image.Image:
-    if picture.width * picture.height > MAX_PREVIEW_PIXELS:
-        raise CannotRender(f"{picture.width}×{picture.height} pixels are too many for a preview.")
-    if picture.mode in _WIDE_MODES:
-        return fit_within(_spread(picture), max_edge)
-    if picture.format == "JPEG":
-        # Lets the decoder skip most of a large photograph.
-        picture.draft(None, (max_edge, max_edge))
-    upright = ImageOps.exif_transpose(picture)
-    return fit_within(_flatten(upright), max_edge)
-
-
-def _spread(picture: Image.Image) -> Image.Image:
-    """Map grey of more than 8 bits to the range of its values."""
-    values = np.asarray(picture)
-    low, high = find_range(values)
-    return Image.fromarray(apply_curve(values, lambda part: stretch(part, low, high)), "L")
-
-
-def _flatten(picture: Image.Image) -> Image.Image:
-    """Grey or colour without transparency, on a dark background like that of radiographs."""
-    if picture.mode in ("L", "1"):
-        return picture.convert("L")
-    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        ground = Image.new("RGB", layer.size, _BACKGROUND)
-        ground.paste(layer, mask=layer.getchannel("A"))
-        return ground
-    return picture.convert("RGB")
+        read_nifti_header(file, max_inflated=_MAX_INFLATED_BYTES)
+    except UnreadableNifti as error:
+        return str(error)
+    return "Volumes in NIfTI files have no preview."

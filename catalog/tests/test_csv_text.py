@@ -32,6 +32,7 @@ def test_a_reader_gets_each_cell_back_and_none_is_a_formula(rows: list[list[str]
     read = list(csv.reader(io.StringIO(lines_to_csv(as_copied(rows)).decode(), newline="")))
     assert read == [[safe_cell(cell) for cell in row] for row in rows]
     assert not [cell for row in read for cell in row if cell[:1] in {*"=+-@\t\r"} - {""}]
+    assert [[cell.removeprefix("'") for cell in row] for row in read] == rows, "nothing is lost"
 
 
 @given(ROWS)

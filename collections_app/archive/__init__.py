@@ -8,6 +8,7 @@ Format: PKWARE APPNOTE.TXT 6.3.10. Entries are stored without compression. ZIP64
 (section 4.5.3) is used only where a number needs it.
 """
 
+from collections_app.archive.checked_file import check_entry
 from collections_app.archive.entries import (
     ArchiveSummary,
     BadEntry,
@@ -18,7 +19,6 @@ from collections_app.archive.entries import (
 )
 from collections_app.archive.names import UniqueNames, checksum_line, safe_name
 from collections_app.archive.reader import ArchiveDiffers, ArchiveReader
-from collections_app.archive.source import check_entry
 from collections_app.archive.writer import WRITER_VERSION, write_archive
 
 __all__ = [

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from collections_app.archive import records
+from collections_app.archive.checked_file import CheckedFile
 from collections_app.archive.digest import Digest
 from collections_app.archive.entries import (
     ArchiveSummary,
@@ -15,7 +16,6 @@ from collections_app.archive.entries import (
     TextEntry,
 )
 from collections_app.archive.sink import BUFFER, Sink
-from collections_app.archive.source import Source
 
 WRITER_VERSION = "medagg-zip/2"
 """Part of every fingerprint. Raise it when equal entries will give other bytes."""
@@ -116,7 +116,7 @@ class _Writer:
 
     def _add_file(self, entry: FileEntry) -> None:
         name, offset, size = _encode_name(entry.name), self._sink.position, entry.size
-        source = Source(entry)
+        source = CheckedFile(entry)
         try:
             header = records.local_header(name, entry.crc32 or 0, size)
             self._sink.write(header)
@@ -128,7 +128,7 @@ class _Writer:
             self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.pack_crc(crc))
         self._directory.add(records.central_record(name, crc, size, offset))
 
-    def _copy_known(self, source: Source) -> int:
+    def _copy_known(self, source: CheckedFile) -> int:
         """Copy the contents; return the catalog's CRC-32, valid because size and mtime match."""
         done = 0
         for start, end in source.extents():
@@ -139,7 +139,7 @@ class _Writer:
         self._sink.skip(source.entry.size - done)
         return source.entry.crc32 or 0
 
-    def _copy(self, source: Source, start: int, end: int) -> Iterator[int]:
+    def _copy(self, source: CheckedFile, start: int, end: int) -> Iterator[int]:
         """Append these bytes of a file; yield the number of bytes of each step."""
         while start < end:
             count = self._sink.copy_from(source.fd, start, min(end - start, _CHUNK))
@@ -147,13 +147,13 @@ class _Writer:
             yield count
             start += count
 
-    def _read(self, source: Source, offset: int, size: int) -> int:
+    def _read(self, source: CheckedFile, offset: int, size: int) -> int:
         room = self._sink.room(size)
         count = source.read_into(room, offset)
         self._sink.advance(count)
         return count
 
-    def _copy_hashed(self, source: Source) -> int:
+    def _copy_hashed(self, source: CheckedFile) -> int:
         """Read the contents, hash and append them; return their CRC-32."""
         size, digest = source.entry.size, Digest()
         while digest.size < size:

@@ -28,7 +28,7 @@ from collections_app.builds.lease import (
 )
 from collections_app.builds.outcome import fail_build, finish_build
 from collections_app.builds.problems import describe_bad_files
-from collections_app.builds.queue import enqueue_mails, enqueue_verification
+from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
@@ -103,8 +103,8 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     ):
         remove_archive(path)
         raise LeaseLost
-    enqueue_verification(collection.pk)
-    enqueue_mails()
+    notify_verifier(collection.pk)
+    notify_mailer()
 
 
 def _check_space(claim: Claim) -> None:
@@ -210,4 +210,4 @@ def fail_claimed(claim: Claim, error: BuildFailed) -> None:
     outcome = f"failed: {error}" if failed else "failed after this worker had lost its lease"
     logger.warning("collection %s: %s", claim.collection.uuid, outcome)
     if failed:
-        enqueue_mails()
+        notify_mailer()

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from collections_app.builds.expiry import lifetime
-from collections_app.builds.queue import queue_build
+from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.querysets import BuildQuerySet, CollectionQuerySet
 from collections_app.storage import remove_archive
@@ -91,7 +91,7 @@ def rebuild_archive(*, collection: Collection) -> bool:
                    "fingerprint": "", "updated_at": timezone.now()}  # fmt: skip
         if not with_same_archive(collection).update(**pending, **NO_ARCHIVE):
             return False
-        queue_build(collection=collection)
+        add_build(collection=collection)
         transaction.on_commit(lambda: remove_archive(path))
     return True
 

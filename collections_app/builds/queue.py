@@ -17,7 +17,7 @@ VERIFY_TASK = "collections_app.tasks.verify_archive_task"
 MAIL_TASK = "collections_app.tasks.send_mails_task"
 
 
-def queue_build(*, collection: Collection, notify: bool = True) -> Build:
+def add_build(*, collection: Collection, notify: bool = True) -> Build:
     """Add a build of a pending collection to the queue; notify a worker after the commit.
 
     Without ``notify`` the caller builds it at once.
@@ -25,31 +25,29 @@ def queue_build(*, collection: Collection, notify: bool = True) -> Build:
     now = timezone.now()
     build = Build.objects.create(collection=collection, queued_at=now, notified_at=now)
     if notify:
-        transaction.on_commit(lambda: enqueue_build(collection.pk))
+        transaction.on_commit(lambda: notify_builder(collection.pk))
     return build
 
 
-def enqueue_build(collection_id: int) -> None:
+def notify_builder(collection_id: int) -> None:
     """Send the message for a pending collection; the sweep repeats a lost one."""
-    _enqueue(BUILD_TASK, collection_id)
+    _send(BUILD_TASK, collection_id)
 
 
-def enqueue_verification(collection_id: int) -> None:
+def notify_verifier(collection_id: int) -> None:
     """Have a finished archive verified and its SHA-256 computed."""
-    _enqueue(VERIFY_TASK, collection_id)
+    _send(VERIFY_TASK, collection_id)
 
 
-def enqueue_mails() -> None:
+def notify_mailer() -> None:
     """Have the due mails sent."""
     if settings.EMAIL_IS_CONFIGURED:
         # A message that no worker takes in time is dropped: the sweep sends the next one.
-        _enqueue(MAIL_TASK, expires=settings.SWEEP_SECONDS)
+        _send(MAIL_TASK, expires=settings.SWEEP_SECONDS)
 
 
-def _enqueue(task: str, *args: int, expires: float | None = None) -> None:
+def _send(task: str, *args: int, expires: float | None = None) -> None:
     try:
         current_app.send_task(task, args=args, expires=expires)
     except OperationalError:
-        logger.warning(
-            "The broker does not answer; the sweep will enqueue %s %s again.", task, args
-        )
+        logger.warning("The broker does not answer; the sweep will send %s %s again.", task, args)

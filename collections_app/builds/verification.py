@@ -24,7 +24,7 @@ from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
 from collections_app.builds.outcome import fail_archive, rebuild_archive, with_same_archive
 from collections_app.builds.problems import describe_bad_files
-from collections_app.builds.queue import enqueue_mails
+from collections_app.builds.queue import notify_mailer
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Collection, CollectionItem, Reason
@@ -211,7 +211,7 @@ def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFile
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
     logger.error("archive %s failed verification and is removed: %s", path, message)
-    enqueue_mails()
+    notify_mailer()
     try:
         remove_archive(path)
     except OSError as error:

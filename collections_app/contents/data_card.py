@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog.formats import file_size
+from collections_app.contents.tables import count_elsewhere
 from collections_app.models import Collection
 
 
@@ -36,19 +37,34 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 
 
 def _contents(collection: Collection) -> Iterator[str]:
-    remote = collection.num_images - collection.num_files
+    elsewhere, nowhere = count_elsewhere(collection)
     excluded = collection.num_excluded
     yield "## What is inside"
     yield ""
+    if not collection.num_files:
+        yield "**This archive has no image files**, only tables: none of its images is here."
+        yield ""
     yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"
     yield "- `metadata.csv`: one row for each file; `file_name` is its path"
-    if remote:
-        yield f"- `remote.csv`: {_count(remote, 'image')} elsewhere, with where to fetch them"
+    if elsewhere:
+        yield f"- `remote.csv`: {_count(elsewhere, 'image')} elsewhere, with where to fetch them"
+    if nowhere:
+        yield (
+            f"- `unavailable.csv`: {_count(nowhere, 'image')} without a file and without an "
+            "address; `source_url` in `licenses.csv` is the page of their dataset"
+        )
     if excluded:
         yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
+    if collection.provenance.get("terms"):
+        yield "- `terms.csv`: every code used in the tables, with its name and description"
     yield "- `licenses.csv`: the licence and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
+    yield ""
+    yield (
+        "Columns that begin with `source.` are the source's own, in its own words; lists are JSON. "
+        "An empty cell is not known."
+    )
     yield ""
 
 
@@ -84,23 +100,41 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
         yield ""
 
 
+_CODE = """\
+```python
+import csv
+from pathlib import Path
+
+folder = Path("{folder}")
+
+
+def read(name):
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            # One apostrophe keeps spreadsheets from running a cell as a formula.
+            yield {{key: cell.removeprefix("'") for key, cell in row.items()}}
+
+
+for row in read("{table}"):
+    {use}
+    labels = row["labels"].split("|") if row["labels"] else []
+```
+"""
+
+
 def _use(collection: Collection) -> Iterator[str]:
+    table, use = "metadata.csv", 'path = folder / row["file_name"]'
+    if not collection.num_files:
+        elsewhere, _ = count_elsewhere(collection)
+        table, use = ("remote.csv", 'address = row["url"]') if elsewhere else (
+            "unavailable.csv", 'image = row["dataset"], row["source_id"]')  # fmt: skip
     yield "## How to use it"
     yield ""
-    yield "```python"
-    yield "import csv"
-    yield "from pathlib import Path"
-    yield ""
-    yield f'folder = Path("{collection.slug}")'
-    yield 'with (folder / "metadata.csv").open(newline="", encoding="utf-8") as file:'
-    yield "    for row in csv.DictReader(file):"
-    yield '        path, labels = folder / row["file_name"], row["labels"].split("|")'
-    yield "```"
-    yield ""
+    yield _CODE.format(folder=collection.slug, table=table, use=use)
     yield (
-        "Cells that begin with `=`, `+`, `-` or `@` carry a leading apostrophe, so that no "
-        "spreadsheet takes them for a formula. Split by `subject_id`, never by image: several "
-        "images may show the same person."
+        "Cells that begin with `=`, `+`, `-`, `@` or an apostrophe carry a leading apostrophe, so "
+        "that no spreadsheet takes them for a formula. Split by `subject_id`, never by image: "
+        "several images may show the same person."
     )
     yield ""
 

@@ -3,14 +3,18 @@
 The database writes the rows, and Python only turns tabs into commas.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from django.db import connection
 
 from catalog.csv_text import csv_text, lines_to_csv
 from collections_app.archive import TextEntry, checksum_line
 from collections_app.models import Collection
+from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
 
-Columns = tuple[str, ...]
+# The titles of a table's columns, and the SQL of their values.
+Columns = Mapping[str, str]
 
 METADATA_COLUMNS = (
     "file_name", "dataset", "source_id", "subject_id", "sex", "age_years", "modality", "area",
@@ -19,20 +23,29 @@ METADATA_COLUMNS = (
 )  # fmt: skip
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "labels",
-    "uncertain_labels", "negative_labels", "label_confidence",
+    "uncertain_labels", "negative_labels", "label_confidence", "size_bytes", "num_files",
+    "study_uid",
 )  # fmt: skip
+UNAVAILABLE_COLUMNS = tuple(column for column in REMOTE_COLUMNS if column != "url")
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
 HAS_FILE = "file_name <> '' AND NOT is_excluded"
-IS_REMOTE = "file_name = '' AND NOT is_excluded"
+_IS_ELSEWHERE = "file_name = '' AND NOT is_excluded"
+HAS_ADDRESS = f"{_IS_ELSEWHERE} AND metadata_json ? 'remote_url'"
+HAS_NO_ADDRESS = f"{_IS_ELSEWHERE} AND NOT metadata_json ? 'remote_url'"
 IS_EXCLUDED = "is_excluded"
 
+_SOURCE = "metadata_json -> 'source'"
 _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha256",
-           "reason": "problem", "url": "metadata_json ->> 'remote_url'"}  # fmt: skip
+           "reason": "problem", "url": "metadata_json ->> 'remote_url'",
+           "num_files": f"{_SOURCE} ->> 'instances'",
+           "study_uid": f"{_SOURCE} ->> 'StudyInstanceUID'"}  # fmt: skip
+# PostgreSQL returns at most 1,664 columns. What is in fewer images than these is in one column.
+MAX_SOURCE_COLUMNS = 1_000
 
 
 def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
-    """metadata.csv; remote.csv and missing.csv if they have rows; SHA256SUMS.
+    """metadata.csv; remote.csv, unavailable.csv and missing.csv if they have rows; SHA256SUMS.
 
     ``texts`` are those before the images. They must be written first, because SHA256SUMS lists
     their checksums.
@@ -47,29 +60,67 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
-    yield "metadata.csv", METADATA_COLUMNS, HAS_FILE
-    if collection.num_images > collection.num_files:
-        yield "remote.csv", REMOTE_COLUMNS, IS_REMOTE
+    source = _source_columns(collection)
+    yield "metadata.csv", {**_columns(METADATA_COLUMNS), **source}, HAS_FILE
+    elsewhere, nowhere = count_elsewhere(collection)
+    if elsewhere:
+        yield "remote.csv", {**_columns(REMOTE_COLUMNS), **source}, HAS_ADDRESS
+    if nowhere:
+        yield "unavailable.csv", {**_columns(UNAVAILABLE_COLUMNS), **source}, HAS_NO_ADDRESS
     if collection.num_excluded:
-        yield "missing.csv", MISSING_COLUMNS, IS_EXCLUDED
+        yield "missing.csv", _columns(MISSING_COLUMNS), IS_EXCLUDED
+
+
+def count_elsewhere(collection: Collection) -> tuple[int, int]:
+    """The numbers of images without a file here that have an address, and that have none."""
+    num_elsewhere = collection.num_images - collection.num_files
+    if not num_elsewhere:
+        return 0, 0
+    # A line with one number for each chunk of positions.
+    counts = iter_lines(_select("count(*)", HAS_ADDRESS), collection=collection)
+    num_with_address = sum(map(int, counts))
+    return num_with_address, num_elsewhere - num_with_address
+
+
+def _columns(names: Sequence[str]) -> Columns:
+    return {name: _FIELDS.get(name, f"metadata_json ->> '{name}'") for name in names}
+
+
+def _source_columns(collection: Collection) -> Columns:
+    """What the sources say besides: ``source.`` and the source's name, in the order of the names.
+
+    What few images have is left to the last column, ``source``, as JSON.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(queries.SOURCE_NAMES, [collection.pk])
+        names = [name for (name,) in cursor.fetchall()]
+    own, rest = sorted(names[:MAX_SOURCE_COLUMNS]), names[MAX_SOURCE_COLUMNS:]
+    columns = {f"source.{name}": f"{_SOURCE} ->> {_literal(name)}" for name in own}
+    if rest:
+        columns["source"] = f"nullif(({_SOURCE}) - {_literal(own)}::text[], '{{{{}}}}')"
+    return columns
+
+
+def _literal(value: str | list[str]) -> str:
+    """The value in the SQL of ``iter_lines``, where braces are doubled."""
+    with connection.cursor() as cursor:
+        text: str = cursor.mogrify("%s", [value]).decode()
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[bytes]:
     yield csv_text([columns])
-    fields = ", ".join(f"coalesce({_field(column)}::text, '')" for column in columns)
-    yield from map(lines_to_csv, iter_lines(_rows(fields, whose), collection=collection))
+    fields = ", ".join(f"coalesce(({field})::text, '')" for field in columns.values())
+    rows = f"{_select(fields, whose)} ORDER BY position"
+    yield from map(lines_to_csv, iter_lines(rows, collection=collection))
 
 
-def _rows(fields: str, whose: str) -> str:
+def _select(fields: str, whose: str) -> str:
     return (
-        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - our own words
+        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - ours, or a literal
         "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
-        f"AND {whose} ORDER BY position"
+        f"AND {whose}"
     )
-
-
-def _field(column: str) -> str:
-    return _FIELDS.get(column, f"metadata_json ->> '{column}'")
 
 
 def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
@@ -77,7 +128,7 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     prefix = f"{collection.slug}/"
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
-    rows = _rows("sha256, file_name", HAS_FILE)
+    rows = f"{_select('sha256, file_name', HAS_FILE)} ORDER BY position"
     for lines in iter_lines(rows, collection=collection):
         if b"\\" in lines:
             raise ValueError("a name in the archive has a backslash or a line break")

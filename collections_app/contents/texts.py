@@ -16,6 +16,8 @@ from collections_app.selection.fingerprint import CONTENTS_VERSION, frozen_head
 LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", "license_url",
                    "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
 
+TERM_COLUMNS = ("vocabulary", "code", "name", "description")
+
 
 def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
     """The texts that come before the images."""
@@ -24,6 +26,11 @@ def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
         "collection.json": collection_json(collection, fingerprint),
         "licenses.csv": licenses_csv(collection),
     }
+    # Collections of an earlier version have no terms.
+    if terms := collection.provenance.get("terms"):
+        texts["terms.csv"] = csv_text(
+            [TERM_COLUMNS, *([t[c] for c in TERM_COLUMNS] for t in terms)]
+        )
     return [TextEntry(f"{collection.slug}/{name}", [text]) for name, text in texts.items()]
 
 

@@ -1,4 +1,4 @@
-"""Names in the archive, the digest of the items, and the fingerprint.
+"""The digest of the items, and the fingerprint.
 
 An archive's bytes are determined by the versions of the program, the frozen metadata of the
 collection and its items. The items are hashed when they are frozen, so that computing a fingerprint
@@ -7,21 +7,20 @@ later takes the same time for any number of items.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
 
-from collections_app.archive import WRITER_VERSION, UniqueNames, safe_name
+from collections_app.archive import WRITER_VERSION
 from collections_app.models import Collection, CollectionItem
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
+from collections_app.selection.item_names import iter_renamed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
 
 # Raise it with every change after which the same collection gives other texts.
-CONTENTS_VERSION = "3"
-BATCH = 2000
+CONTENTS_VERSION = "4"
 BYTES_AT_ONCE = 1 << 20
 
 
@@ -82,7 +81,7 @@ def finalize_items(collection: Collection, rows: ItemRows | None = None) -> None
     """
     rows = rows or _read_rows(collection)
     if rows.must_be_renamed:
-        set_item_texts(collection, "file_name", _renamed(collection))
+        set_item_texts(collection, "file_name", iter_renamed(collection))
         rows = _read_rows(collection)
     collection.items_sha256 = rows.sha256
 
@@ -100,18 +99,6 @@ def _read_rows(collection: Collection) -> ItemRows:
     for lines in iter_lines(queries.ITEMS, collection=collection):
         rows.write(lines)
     return rows
-
-
-def _renamed(collection: Collection) -> Iterator[tuple[int, str]]:
-    """(position, new name) of each file that must be renamed."""
-    names = UniqueNames()
-    files = collection.items.exclude(sha256="").order_by("position")
-    rows = files.values_list("position", "file_name", "metadata_json")
-    for position, given, metadata in rows.iterator(chunk_size=BATCH):
-        wanted = f"images/{metadata['dataset']}/{metadata['file_path']}"
-        name = names.take(safe_name(wanted))
-        if name != given:
-            yield position, name
 
 
 def compute_fingerprint(collection: Collection) -> str:

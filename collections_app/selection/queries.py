@@ -52,7 +52,8 @@ FREEZE = f"""
                'age_years' : image.age_years, 'width' : image.width, 'height' : image.height,
                'labels' : shared.labels, 'uncertain_labels' : given.uncertain_labels,
                'negative_labels' : given.negative_labels,
-               'label_confidence' : given.label_confidence
+               'label_confidence' : given.label_confidence,
+               'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),
            '', false
       FROM selected image
@@ -76,6 +77,23 @@ ITEMS = f"""
      WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
      ORDER BY position
 """  # noqa: S608 - our own words
+
+# Codes of labels in the items, whatever the source says of them.
+LABEL_CODES = """
+    SELECT DISTINCT unnest(string_to_array(codes, '|'))
+      FROM (SELECT DISTINCT concat_ws('|', metadata_json ->> 'labels',
+                                      metadata_json ->> 'uncertain_labels',
+                                      metadata_json ->> 'negative_labels') AS codes
+              FROM collections_app_collectionitem WHERE collection_id = %s) lists
+"""
+
+# Names that the sources give to what they say of the images, the most frequent first.
+SOURCE_NAMES = """
+    SELECT name FROM collections_app_collectionitem,
+                     jsonb_object_keys(metadata_json -> 'source') name
+     WHERE collection_id = %s
+     GROUP BY name ORDER BY count(*) DESC, name COLLATE "C"
+"""
 
 SET_TEXTS = """
     UPDATE collections_app_collectionitem item SET {column} = given.value

@@ -210,12 +210,12 @@ class RandomActions(RuleBasedStateMachine):
 
     @rule()
     def lose_all_news_and_work_until_all_is_done(self) -> None:
-        """Do what the sweep, or a task of it, has enqueued."""
+        """Do what the sweep, or a task of it, has sent messages for."""
         app.control.purge()
         for _ in range(2):
             let_time_pass(hours=2)
             sweep_collections()
-            do_what_is_enqueued()
+            do_what_is_sent()
         self._note_forged()
         self._forget_vanished()
         ready = Collection.objects.filter(status=Status.READY)
@@ -304,7 +304,7 @@ def is_missing(collection: Collection) -> bool:
 TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, VERIFY_TASK: verify_archive}
 
 
-def do_what_is_enqueued() -> None:
+def do_what_is_sent() -> None:
     """Work as a worker that takes one message after another from the queue."""
     for name in ("builds", "verify"):
         with app.connection_for_read() as broker, broker.SimpleQueue(name) as queue:

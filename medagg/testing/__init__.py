@@ -5,6 +5,7 @@ environment or `.env` names, a test never uses a real database.
 """
 
 import os
+import signal
 
 import pytest
 
@@ -30,6 +31,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Registered late, so that its fixtures win over those of pytest-playwright.
     config.pluginmanager.register(browser_fixtures, "medagg-browser")
     _environment.speed_up_settings()

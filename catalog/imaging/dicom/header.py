@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -22,6 +21,7 @@ from catalog.imaging.dicom.stream import (
     plain_reasons,
     read_value,
 )
+from catalog.imaging.picture import Picture
 from catalog.limits import MAX_AGE_YEARS
 
 __all__ = ["DicomHeader", "MetadataValue", "NotReadable", "read_header", "render_pixels"]
@@ -100,8 +100,8 @@ def read_header(file: BinaryIO) -> DicomHeader:
         return _make_header(stream)
 
 
-def render_pixels(file: BinaryIO, *, max_edge: int) -> Image.Image:
-    """Render the middle frame of the DICOM file `file` for a screen: mode L or RGB, 8 bits.
+def render_pixels(file: BinaryIO, *, max_edge: int) -> Picture:
+    """Render a frame of the DICOM file `file` for a screen: the middle one if it shows anything.
 
     The longest edge is at most `max_edge` pixels; nothing is enlarged. Raises `NotReadable` when
     there are no pixels, when they cannot be decoded, and for frames of over 100 megapixels.

@@ -4,11 +4,13 @@ The order is that of PS3.4 N.2: stored values → modality LUT or rescale → VO
 greyscale polarity; colour goes to RGB.
 """
 
+import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from pydicom import uid
+from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
@@ -16,6 +18,8 @@ from pydicom.pixels.utils import as_pixel_options
 
 from catalog.imaging.dicom import gdcm_process
 from catalog.imaging.dicom.codestreams import read_frame_size
+from catalog.imaging.dicom.frames import choose_frame, describe_frame
+from catalog.imaging.dicom.photometric import settle_photometric
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
     DicomStream,
@@ -25,6 +29,7 @@ from catalog.imaging.dicom.stream import (
 )
 from catalog.imaging.dicom.windowing import FRAME_GROUPS, FrameTags, make_curve
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
+from catalog.imaging.picture import Picture
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 # fmt: off
@@ -45,26 +50,35 @@ DISPLAY_KEYWORDS = (
 # fmt: on
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 _SANE_ASPECT = 20.0
+_MAX_SEARCHED_BYTES = 256 << 20
 
 gdcm_process.register()
 
 
-def render_stream(stream: DicomStream, *, max_edge: int) -> Image.Image:
-    """Render the middle frame: mode L or RGB, longest edge at most `max_edge`, never enlarged.
+def render_stream(stream: DicomStream, *, max_edge: int) -> Picture:
+    """Render the middle frame: longest edge at most `max_edge`, never enlarged.
 
-    Raises `NotReadable` if there are no pixels or too many, and the errors of the decoders.
+    If the middle frame shows nothing, another that does is looked for, within limits. Raises
+    `NotReadable` if there are no pixels or too many, and the errors of the decoders.
     """
     if stream.pixels is None or stream.pixels.length == 0:
         raise NotReadable("The file has no pixel data.")
-    options = _read_options(stream, stream.pixels)
-    index = _find_middle(stream.pixels, options)
-    frame = _decode(stream, stream.pixels, options, index)
+    pixels, notes = stream.pixels, list[str]()
+    options = _read_options(stream, pixels, notes)
+    count = _count_frames(pixels, options)
+
+    def decode(index: int) -> np.ndarray:
+        return _decode(stream, pixels, options, index)
+
+    index, frame = choose_frame(decode, count, tries=_count_tries(stream, pixels, options))
+    notes += describe_frame(index, count, stated=int(options["number_of_frames"]), frame=frame)
     tags = FrameTags(stream.header, index)
-    levels = _to_levels(stream, tags, frame, options)
-    return fit_within(Image.fromarray(levels), max_edge, pixel_aspect=_read_aspect(tags))
+    levels = _to_levels(stream, tags, frame, options, notes)
+    image = fit_within(Image.fromarray(levels), max_edge, pixel_aspect=_read_aspect(tags))
+    return Picture(image, tuple(notes))
 
 
-def _read_options(stream: DicomStream, pixels: PixelElement) -> dict[str, Any]:
+def _read_options(stream: DicomStream, pixels: PixelElement, notes: list[str]) -> dict[str, Any]:
     """The options for pydicom's decoders, checked before memory of that size is allocated."""
     header = stream.header
     if "NumberOfFrames" in header and not isinstance(read_value(header, "NumberOfFrames"), int):
@@ -77,6 +91,8 @@ def _read_options(stream: DicomStream, pixels: PixelElement) -> dict[str, Any]:
     samples = int(options.get("samples_per_pixel") or 1)
     if not 1 <= samples <= 4:
         raise NotReadable(f"The image has {samples} samples per pixel (limit: 4).")
+    settle_photometric(header, is_compressed=_is_compressed(stream, pixels), notes=notes)
+    options["photometric_interpretation"] = header.PhotometricInterpretation
     return options
 
 
@@ -86,11 +102,19 @@ def _check_size(width: int, height: int) -> None:
         raise NotReadable(f"A frame of {width}×{height} pixels is over {limit} megapixels.")
 
 
-def _find_middle(pixels: PixelElement, options: dict[str, Any]) -> int:
-    """The index of the middle frame of those that the file really has, as far as known."""
+def _is_compressed(stream: DicomStream, pixels: PixelElement) -> bool:
+    """Compressed data always have undefined length (PS3.5 A.4).
+
+    Those with a length were decompressed by software that did not change the transfer syntax.
+    """
+    return stream.transfer_syntax.is_encapsulated and pixels.length == UNDEFINED_LENGTH
+
+
+def _count_frames(pixels: PixelElement, options: dict[str, Any]) -> int:
+    """The number of frames that the file really has, as far as known."""
     frames = max(1, int(options["number_of_frames"]))
     if pixels.length == UNDEFINED_LENGTH:
-        return frames // 2
+        return frames
     samples = options["rows"] * options["columns"] * int(options.get("samples_per_pixel") or 1)
     bits = samples * int(options.get("bits_allocated") or 8)
     if options.get("photometric_interpretation") == "YBR_FULL_422":
@@ -98,7 +122,19 @@ def _find_middle(pixels: PixelElement, options: dict[str, Any]) -> int:
     present = pixels.length * 8 // bits
     if not present:
         raise NotReadable("The file is cut short: its pixel data are less than one frame.")
-    return min(frames, present) // 2
+    return min(frames, present)
+
+
+def _count_tries(stream: DicomStream, pixels: PixelElement, options: dict[str, Any]) -> int:
+    """How many frames may be decoded: together, they have no more pixels than one frame may.
+
+    To find a compressed frame, all before it may have to be read.
+    """
+    tries = MAX_PREVIEW_PIXELS // (options["rows"] * options["columns"])
+    if _is_compressed(stream, pixels):
+        size = stream.body.seek(0, io.SEEK_END)
+        tries = min(tries, 1 + _MAX_SEARCHED_BYTES // size)
+    return tries
 
 
 def _decode(
@@ -106,19 +142,33 @@ def _decode(
 ) -> np.ndarray:
     """Frame `index` as (rows, columns) or (rows, columns, samples), in the machine's byte order."""
     syntax = stream.transfer_syntax
-    if pixels.length != UNDEFINED_LENGTH and syntax.is_encapsulated:
-        # Compressed data always have undefined length (PS3.5 A.4), so the data were decompressed by
-        # software that did not change the transfer syntax.
-        syntax = uid.ExplicitVRLittleEndian
-    if syntax.is_encapsulated:
+    if _is_compressed(stream, pixels):
         _check_frame(stream, pixels, options, index)
+    elif syntax.is_encapsulated:
+        syntax = uid.ExplicitVRLittleEndian
     stream.body.seek(pixels.offset)
-    options = {**options, "transfer_syntax_uid": syntax}
-    plugin = _choose_plugin(syntax, int(options.get("bits_stored") or 8))
+    unused = 0
+    if not syntax.is_encapsulated or syntax == uid.RLELossless:
+        unused = _count_unused_bits(stream.header, options)
+    bits = int(options.get("bits_stored") or 8) + unused
+    options = {**options, "transfer_syntax_uid": syntax, "bits_stored": bits}
+    plugin = _choose_plugin(syntax, bits)
     frame, _ = get_decoder(syntax).as_array(
         stream.body, index=index, decoding_plugin=plugin, **options
     )
-    return frame.astype(frame.dtype.newbyteorder("="), copy=False)
+    frame = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+    return frame >> unused if unused else frame
+
+
+def _count_unused_bits(header: Dataset, options: dict[str, Any]) -> int:
+    """The bits below each value: 4 for 12 bits whose highest is bit 15 (PS3.5 8.1.1).
+
+    pydicom takes the lowest bit for the first of the value, whatever High Bit says.
+    """
+    high, stored = read_value(header, "HighBit"), int(options.get("bits_stored") or 0)
+    if not isinstance(high, int) or not 0 < stored <= high < int(options["bits_allocated"]):
+        return 0
+    return high + 1 - stored
 
 
 def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
@@ -154,7 +204,11 @@ def _check_frame(
 
 
 def _to_levels(
-    stream: DicomStream, tags: FrameTags, frame: np.ndarray, options: dict[str, Any]
+    stream: DicomStream,
+    tags: FrameTags,
+    frame: np.ndarray,
+    options: dict[str, Any],
+    notes: list[str],
 ) -> np.ndarray:
     """The frame as uint8, (rows, columns) or (rows, columns, 3)."""
     if tags.text("PhotometricInterpretation") == "PALETTE COLOR":
@@ -165,7 +219,8 @@ def _to_levels(
             raise NotReadable(f"Pixels of {frame.shape[2]} samples are neither grey nor colour.")
         return _narrow(frame[..., :3], int(options.get("bits_stored") or 8))
     little_endian = stream.transfer_syntax != uid.ExplicitVRBigEndian
-    return apply_curve(frame, make_curve(tags, frame, little_endian=little_endian))
+    curve = make_curve(tags, frame, little_endian=little_endian, notes=notes)
+    return apply_curve(frame, curve)
 
 
 def _narrow(colors: np.ndarray, bits: int) -> np.ndarray:

@@ -18,6 +18,10 @@ FRAME_MACROS = (
     "PixelMeasuresSequence",
 )
 
+PADDING_NOTE = (
+    "Pixels of the value {}, which is far below all others and reaches a corner, are taken for"
+    " padding and do not count for the range of greys, though the header names no padding."
+)
 _NEARLY = 8  # grey levels that are indistinguishable from black or white
 
 
@@ -105,17 +109,22 @@ def _to_levels(data: Any, count: int, little_endian: bool) -> np.ndarray:
     return np.atleast_1d(np.asarray(data, np.float64))[:count]
 
 
-def make_curve(tags: FrameTags, stored: np.ndarray, *, little_endian: bool) -> Curve:
+def make_curve(
+    tags: FrameTags, stored: np.ndarray, *, little_endian: bool, notes: list[str]
+) -> Curve:
     """Return the function from stored values to grey levels, 0 black and 255 white.
 
     `stored` is the decoded frame, of any real dtype. Its own range is used if the file gives no
     window, or one in which the whole frame is black or white. MONOCHROME1, in which low values are
-    bright, is inverted.
+    bright, is inverted. What is guessed is added to `notes`.
     """
     modality = _read_modality(tags, little_endian)
     shade = _read_voi(tags, little_endian)
-    low, high = sorted(modality(np.array(find_range(_drop_padding(tags, stored)))))
+    values, guess = _drop_padding(tags, stored)
+    low, high = sorted(modality(np.array(find_range(values))))
     if shade is None or _is_blank(shade(np.array([low, high]))):
+        if guess is not None:
+            notes.append(PADDING_NOTE.format(guess))
         shade = _Stretch(float(low), float(high))
     if tags.text("PhotometricInterpretation") == "MONOCHROME1":
         return lambda values: 255 - shade(modality(values))
@@ -168,12 +177,37 @@ def make_window(center: float, width: float, function: str) -> Curve:
     return lambda values: to_grey((values - (center - 0.5)) / (width - 1) + 0.5)
 
 
-def _drop_padding(tags: FrameTags, stored: np.ndarray) -> np.ndarray:
-    """The values without padding (PS3.3 C.7.5.1.1.2)."""
+def _drop_padding(tags: FrameTags, stored: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """The values without padding (PS3.3 C.7.5.1.1.2), and the padding if it is a guess."""
     padding = tags.number("PixelPaddingValue")
     if padding is None:
-        return stored
+        return _drop_evident_padding(stored)
     limit = tags.number("PixelPaddingRangeLimit")
-    low, high = sorted((padding, padding if limit is None else limit))
+    ends = (padding, padding if limit is None else limit)
+    low, high = sorted(_wrap(end, stored.dtype) for end in ends)
     kept = stored[(stored < low) | (stored > high)]
-    return kept if kept.size else stored
+    return (kept if kept.size else stored), None
+
+
+def _wrap(value: float, dtype: np.dtype) -> float:
+    """`value` with the sign of the pixels: −2000 is often written as 63536, its unsigned bits."""
+    if dtype.kind not in "iu":
+        return value
+    return int(np.array(int(value), np.int64).astype(dtype))
+
+
+def _drop_evident_padding(stored: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """The values without a padding that the header does not name, if it is evident.
+
+    Padding lies outside of the range of the image itself (PS3.3 C.7.5.1.1.2, note 2) and around it.
+    It is evident if the lowest value is negative and in a corner, and the gap above it is wider
+    than the range of all other values, so that these would share less than half of the greys.
+    """
+    lowest = int(stored.min()) if stored.dtype.kind == "i" else 0
+    if lowest >= 0 or lowest not in stored[[0, 0, -1, -1], [0, -1, 0, -1]]:
+        return stored, None
+    kept = stored[stored > lowest]
+    low, high = find_range(kept)
+    if high > low and int(kept.min()) - lowest > high - low:
+        return kept, lowest
+    return stored, None

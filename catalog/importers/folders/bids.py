@@ -1,23 +1,12 @@
-"""Brain Imaging Data Structure: parses its file names and its table of participants.
+"""Brain Imaging Data Structure: parses its file names, and tells images from masks and derivatives.
 
 Source: BIDS specification 1.10 (https://bids-specification.readthedocs.io): entities in file names,
-the suffixes of each datatype, ``participants.tsv`` with its columns ``participant_id``, ``sex`` and
-``age`` (in years unless ``participants.json`` names other units).
+the suffixes of each datatype, and the folder ``derivatives``.
 """
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from catalog.imaging.paths import UnsafePath, open_beneath
-from catalog.importers.parsers import AGE_UNITS, Reading, clean, parse_age, parse_sex
-
-MAX_TABLE_BYTES = 64 << 20
-MAX_RAW = 40
 # The keys of file names and their names in the specification. A BIDS "split" is a part of a
 # recording, not a split as in machine learning.
 ENTITIES = {
@@ -75,6 +64,16 @@ _MR_SUFFIXES = (
 _MODALITIES = {suffix.casefold(): "mr" for suffix in _MR_SUFFIXES} | {"pet": "pt", "ct": "ct"}
 # Segmentations, which have no modality.
 MASKS = frozenset({"mask", "dseg", "probseg", "defacemask"})
+# The same in other datasets, as the first or last word of a file's name or as a folder:
+# ``BraTS_001_seg.nii.gz``, ``segmentation-0.nii``, ``labelsTr/liver_1.nii.gz``.
+_MASK_WORDS = MASKS | {
+    "masks", "seg", "segs", "aseg", "segmentation", "segmentations", "label", "labels", "labelmap",
+    "roi", "rois", "gt", "groundtruth", "annotation", "annotations",
+}  # fmt: skip
+_MASK_FOLDERS = frozenset({
+    "labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "segmentation", "segmentations",
+    "groundtruth", "ground_truth", "annotations",
+})  # fmt: skip
 _PART = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
 
 
@@ -85,14 +84,6 @@ class BidsName(NamedTuple):
     entities: dict[str, str]
     suffix: str
     modality: str  # a code of the vocabulary, or ''
-
-
-class Participant(NamedTuple):
-    """Sex (F, M, O or '') and age in years; ``raw`` has the cells that were not understood."""
-
-    sex: str
-    age_years: float | None
-    raw: dict[str, str]
 
 
 def parse_name(path: str) -> BidsName:
@@ -114,58 +105,16 @@ def parse_name(path: str) -> BidsName:
     )
 
 
-def read_participants(root: Path) -> dict[str, Participant]:
-    """Participants of the dataset in ``root`` by label, without ``sub-``; empty if there are none.
-
-    Of a damaged table, or one over MAX_TABLE_BYTES, the readable part is used.
-    """
-    table = _read_text(root, "participants.tsv")
-    unit = _find_age_unit(_read_text(root, "participants.json"))
-    found: dict[str, Participant] = {}
-    for row in _iter_rows(table):
-        label = row.get("participant_id", "").removeprefix("sub-")
-        if label:
-            found.setdefault(label, _parse_participant(row, unit))
-    return found
-
-
-def _read_text(root: Path, name: str) -> str:
-    try:
-        with open_beneath(root, name) as file:
-            return file.read(MAX_TABLE_BYTES).decode("utf-8-sig", "replace")
-    except (FileNotFoundError, UnsafePath):
-        return ""
-
-
-def _iter_rows(table: str) -> Iterator[dict[str, str]]:
-    lines = csv.reader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE)
-    try:
-        names = [name.strip().casefold() for name in next(lines, [])]
-        for cells in lines:
-            yield dict(zip(names, (cell.strip() for cell in cells), strict=False))
-    except csv.Error:  # a cell beyond the limit of csv; the rows before it are valid
-        return
-
-
-def _find_age_unit(sidecar: str) -> str:
-    """One of ``AGE_UNITS``; '' if the sidecar names another unit."""
-    try:
-        unit = json.loads(sidecar or "{}")["age"]["Units"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return AGE_UNITS[0]
-    word = str(unit).strip().casefold().removesuffix("s") + "s"
-    return word if word in AGE_UNITS else ""
-
-
-def _parse_participant(row: Mapping[str, str], unit: str) -> Participant:
-    words = {name: row.get(name, "") for name in ("sex", "age")}
-    sex = parse_sex(words["sex"])
-    age = parse_age(words["age"], unit=unit) if unit else Reading(None, exact=False)
-    inexact = [name for name, value in (("sex", sex), ("age", age)) if not value.exact]
-    raw = {name: words[name][:MAX_RAW] for name in inexact if clean(words[name])}
-    return Participant(sex.value, age.value, raw)
-
-
 def describe_entities(name: BidsName) -> dict[str, Any]:
     """The name's entities and suffix as an image's metadata."""
     return name.entities | ({"suffix": name.suffix} if name.suffix else {})
+
+
+def find_role(path: str) -> str:
+    """What a volume is if it is not an image of a participant, for the report; else ''."""
+    *folders, file = path.casefold().split("/")
+    if "derivatives" in folders:
+        return "derivatives"
+    words = re.findall("[a-z]+", re.sub(r"\.nii(\.gz)?$", "", file)) or [""]
+    is_mask = not _MASK_WORDS.isdisjoint((words[0], words[-1]))
+    return "masks and segmentations" if is_mask or _MASK_FOLDERS & {*folders} else ""

@@ -9,17 +9,27 @@ from django.conf import settings
 from django.utils.text import slugify
 
 from catalog.imaging.paths import UnsafePath
+from catalog.importers.folders.bids_dataset import FILE, DatasetDescription
 from catalog.importers.folders.survey import UnknownFolder
 from catalog.limits import MAX_SLUG, MAX_TITLE
 from catalog.models import Dataset
 from catalog.storage.roots import resolve_dataset_root
 
 
-def make_entry(folder: Path, *, slug: str, title: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def make_entry(
+    folder: Path,
+    *,
+    slug: str,
+    title: str,
+    fields: Mapping[str, Any],
+    described: DatasetDescription,
+) -> dict[str, Any]:
     """The entry of the dataset in ``folder``, for ``published.save_dataset``.
 
     The default of ``slug``, and of ``title`` for a new dataset, is made from the folder's name.
-    Empty values are not part of the entry, so an existing dataset keeps what it has.
+    What the folder's own description says fills what is neither given nor known. Empty values are
+    not part of the entry, so an existing dataset keeps what it has; where the description says
+    something else, that is noted in it.
 
     Raises:
         UnknownFolder: the folder may not be used, has no usable name, or the dataset of that slug
@@ -29,12 +39,31 @@ def make_entry(folder: Path, *, slug: str, title: str, fields: Mapping[str, Any]
     found = slug or _make_slug(folder)
     dataset = Dataset.objects.filter(slug=found).first()
     if dataset is None:
-        title = title or _make_title(folder)
+        title = title or described.title or _make_title(folder)
     else:
         path = _require_same_folder(dataset, folder, path, is_asked=bool(slug))
+        if dataset.title == _make_title(folder):
+            title = title or described.title
+    known = {"license": described.license, "doi": described.doi}
     given = {"title": title, **fields}
+    for name, value in known.items():
+        given[name] = given.get(name) or _fill(dataset, name, value, described.notes)
     named = {name: value for name, value in given.items() if value}
     return {"slug": found, "local_path": path, **named}
+
+
+def _fill(dataset: Dataset | None, name: str, value: str, notes: list[str]) -> str:
+    """A described value, if the dataset has none yet."""
+    if dataset is None or not value:
+        return value
+    license_code = dataset.license.code if dataset.license else ""
+    current = {"license": license_code, "doi": dataset.doi}[name]
+    if current and current != value:
+        notes.append(
+            f"{FILE} says {name} “{value}”, and the dataset keeps “{current}”: change it in the "
+            "admin if that is wrong"
+        )
+    return "" if current else value
 
 
 def _find_local_path(folder: Path) -> str:

@@ -1,59 +1,83 @@
 """A tree of NIfTI files, named as in BIDS or otherwise: each volume is an image."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from catalog.imaging.nifti import NiftiHeader, UnreadableNifti, read_nifti_header
-from catalog.importers.folders.bids import (
-    MASKS,
-    BidsName,
-    Participant,
-    describe_entities,
-    parse_name,
-    read_participants,
+from catalog.importers.folders.bids import describe_entities, find_role, parse_name
+from catalog.importers.folders.participants import Participants, Person
+from catalog.importers.folders.sidecar import read_sidecar
+from catalog.importers.folders.source import (
+    FolderSource,
+    Kind,
+    NoImage,
+    Unreadable,
+    make_source_id,
 )
-from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.limits import MAX_SUBJECT_ID
-
-_NOBODY = Participant("", None, {})
 
 
 class NiftiFolder(FolderSource):
-    """The NIfTI volumes of a folder; sex and age come from its ``participants.tsv``.
+    """The NIfTI volumes of a folder; facts of people come from its ``participants.tsv``.
 
+    Masks, segmentations and what lies in ``derivatives`` are not images of people, and are skipped.
     Width and height are the first two dimensions of a volume, in voxels; all are in the metadata.
     """
 
     kind = Kind.NIFTI
-    participants: dict[str, Participant]
+    participants: Participants
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
-        self.participants = read_participants(self.root)
-        yield from super().rows()
+        """Raises SourceError if there are only masks and derivatives."""
+        self.participants = Participants(self.root)
+        self.notes = self.participants.notes
+        self.excluded_columns = self.participants.excluded_columns
+        is_empty = True
+        for row in super().rows():
+            is_empty = False
+            yield row
+        if is_empty:
+            raise SourceError(_explain_nothing(self.root.name, self.skipped))
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
+        if role := find_role(path):
+            raise NoImage(role)
         try:
             header = read_nifti_header(file)
         except UnreadableNifti as error:
             raise Unreadable(f"{error} Get the file again, or remove it.") from error
         name = parse_name(path)
-        person = self.participants.get(name.subject, _NOBODY)
+        person = self.participants.find(name.subject, name.entities.get("session", ""))
+        taken = read_sidecar(self.root, path)
+        stated = str(taken.pop("Modality", ""))
         width, height = (*header.dimensions, None)[:2]
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
-            modality=name.modality or self._default_modality(name),
+            modality=name.modality or stated or self.modality,
             subject_id=name.subject[:MAX_SUBJECT_ID],
             sex=person.sex,
             age_years=person.age_years,
             width=width,
             height=height,
-            metadata=describe_entities(name) | _describe_volume(header) | person.raw,
+            metadata=_join(describe_entities(name) | taken | _describe_volume(header), person),
         )
 
-    def _default_modality(self, name: BidsName) -> str:
-        return "" if name.suffix in MASKS else self.modality
+
+def _join(image: dict[str, Any], person: Person) -> dict[str, Any]:
+    """The metadata of an image and those of its participant, which may have the same names."""
+    named = {f"participant_{k}" if k in image else k: v for k, v in person.metadata.items()}
+    return image | named
+
+
+def _explain_nothing(name: str, skipped: Counter[str]) -> str:
+    found = ", ".join(f"{what}: {count:,}" for what, count in skipped.most_common())
+    return (
+        f"The folder {name} has no images ({found}). To import derivatives, name their folder; to "
+        "import masks as images, list them in a table with a dataset.toml."
+    )
 
 
 def _describe_volume(header: NiftiHeader) -> dict[str, Any]:

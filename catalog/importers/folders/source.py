@@ -52,8 +52,9 @@ class NoImage(Exception):
 class FolderSource(ABC):
     """One dataset from a folder's files of one kind, in the order of their paths.
 
-    After ``rows``, ``skipped`` has the numbers of files that are not images, by kind. Files whose
-    names begin with a dot, and linked folders, are ignored.
+    After ``rows``, ``skipped`` has the numbers of files that are not images, by kind, ``notes`` has
+    sentences for the report, and ``excluded_columns`` were left out of a table of people, as they
+    may identify them. Files whose names begin with a dot, and linked folders, are ignored.
     """
 
     kind: ClassVar[Kind]
@@ -72,6 +73,8 @@ class FolderSource(ABC):
         self.num_rows = num_rows
         self.modality = modality
         self.skipped: Counter[str] = Counter()
+        self.excluded_columns: list[str] = []
+        self.notes: list[str] = []
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:

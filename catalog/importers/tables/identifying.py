@@ -1,32 +1,130 @@
-"""Recognises columns, and keys of objects in them, that identify persons."""
+"""Which columns, and keys of objects in them, tell who somebody is. One rule for all importers.
+
+The rule has two parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
+`Prénom`) and in English, German, French, Spanish, Italian, Portuguese or Dutch:
+
+- What *identifies* people never gets into the catalog: names and initials of patients, relatives
+  and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
+  by which authorities, insurers and hospitals know somebody; accession numbers. A description
+  that names such a column is refused; only an age may be computed from a date of birth.
+- What *may* identify people is kept only if a description names the column: a `Patient ID` is a
+  pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
+  of a file, a finding or a person, and a `Radiologist` is a number or a name.
+  `subject = "{Patient ID}"` says that these are pseudonyms.
+
+Every other column is kept. Dates of studies, places and free text are among them, so whoever
+publishes a table must have removed people from these. The import report names each column that was
+left out. DICOM files, and the JSON files beside NIfTI volumes, need no such rule: of these only
+fixed lists are read, in which this rule finds nothing.
+"""
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from catalog.importers.tables.lines import show
 from vocab.text import normalize
 
-# After the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
-_PERSON = "(?:patients?|subjects?|persons?|pats?|pts?)"
-_NUMBER = "(?:numbers?|nos?|nr|id)"
+# Names are compared in lower case without accents and without anything between their words.
+# English after the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
+_PATIENT = "(?:patient(?:s|en|in|innen)?|pats?|pts?|pacientes?|pazient[ei])"
+_PERSON = (
+    f"(?:{_PATIENT}|subjects?|persons?|participants?|mothers?|fathers?|guardians?|probanden?"
+    "|sujets?|personas?|pessoas?)"
+)
+_OF = "(?:of(?:the)?|de(?:l|la|llo|lla|r|s)?|d[aiou]?s?|van(?:de)?)?"
+_NUMBER = "(?:numbers?|nummer|nos?|nr|num|numero|ids?)"
+_NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
+
+_NAMES = rf"""
+    {_PERSON}?(?:first|middle|last|given|family|full|maiden|birth|mothers?maiden|mothers?birth|nick
+        |fore|sur)names?
+    | names?(?:first|middle|last|given|family|full|maiden)
+    | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
+    | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
+    | prenoms?{_OF}{_PATIENT}? | nom(?:et)?prenoms? | nom{_OF}(?:famille|naissance|jeunefille)
+    | (?:primer|segundo)?apellidos? | (?:primer|segundo)nombre | nombres?y?apellidos?
+    | apellidos?y?nombres? | nom(?:br)?ecompleto | cognome{_OF}{_PATIENT}? | nomee?cognome
+    | cognomee?nome | nominativo | sobrenome | apelido | nome{_OF}mae | nomesocial
+    | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
+    | {_PERSON}?(?:middle)?initials | (?:{_PERSON}|middle)initial | nameinitials?
+    | initialen | initiales | iniziali | iniciais | iniciales | voorletters
+    | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
+    | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
+"""
+_BIRTHS = rf"""
+    {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob)
+    | {_PERSON}?birthdateinalternativecalendar
+    | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth
+    | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
+    | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
+    | (?:fecha|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
+    | (?:data|giorno|anno|mese|luogo){_OF}nascita
+    | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:imento)?
+    | geboorte(?:datum|dag|jaar|maand|plaats|land)
+"""
+_CONTACTS = rf"""
+    {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
+        |zip(?:code)?|post(?:al)?code)
+    | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
+        |fax{_NUMBER}?) | (?:place|region|country)ofresidence
+    | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
+    | adressen? | anschrift | wohnort | strasse | hausnummer | plz | postleitzahl
+    | (?:telefon|mobil|mobilfunk|handy){_NUMBER} | telefon | emailadresse
+    | adresse(?:postale|{_OF}{_PATIENT}) | codepostal | numero{_OF}telephone | courriel
+    | direccion | domicilio | calle | codigopostal | (?:numero{_OF})?telefono(?:movil|celular)?
+    | movil | correo(?:electronico)? | indirizzo | codicepostale | (?:numero{_OF})?cellulare
+    | endereco | morada | cep | (?:numero{_OF})?(?:telefone|telemovel)
+    | adres | straat(?:naam)? | huisnummer | woonplaats | telefoon(?:nummer)?
+"""
+_NUMBERS = rf"""
+    {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
+        |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
+        |hospital(?:numbers?|nos?|nr)|medicalrecord(?:{_NUMBER}|locator))
+    | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
+    | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
+    | ahv{_NUMBER}?
+    | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
+    | (?:numero{_OF})?(?:securitesociale|seguridadsocial|segurancasocial|passeport|pasaporte
+        |passaporto|tesserasanitaria|cartaosus) | numero{_OF}secu
+    | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer | paspoortnummer
+    | (?:polis|verzekerings)nummer | nhc | historiaclinica
+    | numero{_OF}historia(?:clinica)?
+    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer
+"""
+_STAFF = rf"""
+    (?:referring|requesting|consulting|performing|scheduledperforming)?physicians?(?:name|address)?
+    | physicianapprovinginterpretation | interpretation(?:author|recorder|transcriber)
+    | (?:secondary)?reviewername | evaluatorname | humanperformername | contentcreatorname
+    | verifyingobservername | namesofintendedrecipients.* | distributionname | orderenteredby
+    | documentauthor(?:trial)? | currentobserver(?:trial)? | verbalsource(?:trial)?
+    | roiinterpreter | selectorpnvalue
+    | (?:attending|treating|referring)doctors?(?:name)? | doctors?name | physiciansofrecord
+    | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader)s?name
+    | responsibleperson | institutionaddress
+    | (?:behandelnder|zuweisender|uberweisender|haus)arzt | (?:arzt|radiologen)namen? | zuweiser
+    | nom{_OF}(?:medecin|radiologue) | medecin(?:traitant|prescripteur|referent)
+    | nom(?:br)?e{_OF}(?:medico|radiologo) | medic[oa](?:tratante|solicitante|curante|responsable)
+    | huisarts | verwijzer
+"""
+_OTHERS = rf"patientcomments | occupation | {_PERSON}?religiouspreference"
 _IDENTIFYING = re.compile(
+    "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
+)
+_BARE_NAME = re.compile(_NAME)
+_MAYBE = re.compile(
     rf"""
-    {_PERSON}?(?:
-        (?:first|middle|last|given|family|full|maiden|birth|mothersmaiden|mothersbirth)names?
-        | names?(?:first|middle|last|given|family|full|maiden)
-        | surname | birth(?:date|day|time|year)? | (?:date|year)ofbirth | dob
-        | (?:home|email)?address | e?mail | street | zip(?:code)? | post(?:al)?code
-        | (?:home|mobile|cell|work|tele)?phone{_NUMBER}? | tel{_NUMBER}? | mobile{_NUMBER}?
-        | fax{_NUMBER}? | ssn | socialsecurity{_NUMBER}? | nationalid | passport{_NUMBER}?
-        | driverslicense | insurance{_NUMBER} | nhs{_NUMBER} | hospital(?:numbers?|nos?|nr)
-        | mrn | medicalrecord(?:{_NUMBER}|locator) | religiouspreference
-    )
-    | (?:other)?{_PERSON}names? | nameof{_PERSON} | otherpatientids? | patientcomments
-    | accession{_NUMBER}? | occupation | responsibleperson | institutionaddress
-    | (?:referring|requesting|performing|scheduledperforming)?physicians?(?:name|address)?
-    | physiciansofrecord | nameofphysicians.* | operators?(?:name)? | radiologist(?:s?name)
+    {_NAME} | (?:patient|paciente|paziente) | {_PATIENT}{_NUMBER} | {_PATIENT}identifier
+    | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
+        (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
+    | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
+    | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
+    | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
 )
+# What tables and their joins add to the end of a name: `Phone 2`, pandas' `MRN_x`.
+_ENDING = re.compile(r"(?: ?(?:dicom|[0-9]+)| [xy])+$")
 # The last words of keys whose names are not those of people.
 _THING = re.compile(
     r"(?:.* )?(?:categor(?:y|ies)|diagnos[ie]s|stud(?:y|ies)|series|class(?:es)?|anatomy|modality"
@@ -34,25 +132,52 @@ _THING = re.compile(
     r"|label|lesion|manufacturer|mask|model|organ|part|procedure|protocol|region|scanner|sequence"
     r"|structure|tag|task|view)(?:e?s)?)"
 )
+# As German is written where there are no umlauts.
+_UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 
 def is_identifying(column: str) -> bool:
     """Whether a column identifies people, by any spelling of its name."""
-    name = normalize(column).replace(" ", "").removesuffix("dicom")
-    return bool(_IDENTIFYING.fullmatch(name))
+    return _matches(_IDENTIFYING, column)
+
+
+def may_identify(column: str) -> bool:
+    """Whether a column identifies people or not, depending on the table."""
+    return _matches(_MAYBE, column)
 
 
 def is_bare_name(column: str) -> bool:
     """Whether a column is just called `Name`: that of a file, a finding or a person."""
-    return normalize(column) in ("name", "names")
+    return bool(_BARE_NAME.fullmatch(normalize(column)))
 
 
 @lru_cache(maxsize=1 << 12)
 def is_identifying_within(parent: str, key: str) -> bool:
     """The same for the key of an object in `parent`, such as `name` in `patient`.
 
-    A bare name is regarded as that of a person, unless the parent is a thing such as `finding`.
+    A bare name is regarded as that of a person, unless the parent is a thing such as `finding`. No
+    description can name such a key, so what may identify people is not kept.
     """
     if is_bare_name(key):
         return not _THING.fullmatch(normalize(parent))
-    return is_identifying(key) or is_identifying(f"{parent} {key}")
+    return any(is_identifying(each) or may_identify(each) for each in (key, f"{parent} {key}"))
+
+
+def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
+    """What a report says of the columns that were left out by this rule."""
+    every = list(dict.fromkeys(columns))
+    if sure := [name for name in every if is_identifying(name)]:
+        yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
+    if unsure := [name for name in every if name not in sure]:
+        yield (
+            f"columns left out, as they may identify people: {', '.join(map(show, unsure))} (a "
+            'dataset.toml that names a column uses it, as in subject = "{Patient ID}")'
+        )
+
+
+def _matches(pattern: re.Pattern[str], column: str) -> bool:
+    name = _ENDING.sub("", normalize(column)).replace(" ", "")
+    plain = name
+    for written, umlaut in _UMLAUTS:
+        plain = plain.replace(written, umlaut)
+    return bool(pattern.fullmatch(name) or pattern.fullmatch(plain))

@@ -75,6 +75,7 @@ class RowReader:
             self._labels = compile_labels(description.labels, header)
         with of_key("[metadata]", "or [image] view"):
             self._metadata = MetadataReader(description, header)
+        self.excluded_columns = self._metadata.excluded_columns
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""

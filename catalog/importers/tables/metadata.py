@@ -9,7 +9,7 @@ from catalog.importers.parsers import (
     parse_list,
     parse_number,
 )
-from catalog.importers.tables.identifying import is_bare_name, is_identifying
+from catalog.importers.tables.identifying import is_identifying, may_identify
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value
@@ -24,13 +24,20 @@ Convert = Callable[[str], Any]
 
 
 class MetadataReader:
-    """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks."""
+    """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks.
+
+    `excluded_columns` were left out, though no description says so, as they may identify people.
+    """
 
     def __init__(self, description: Description, header: Header) -> None:
         spec, view = description.metadata, description.image.view
         for name in (*spec.only, *spec.leave_out, *spec.numbers, *spec.lists):
             header.find(name)
-        names = spec.only or _find_others(description, header)
+        others = [] if spec.only else _find_others(description, header)
+        used = _find_used(description)
+        kept = [name for name in others if _is_kept(name, used)]
+        self.excluded_columns = [name for name in others if name not in {*kept, *used}]
+        names = spec.only or kept
         places = [(name, header.index[name]) for name in names if name in header.index]
         converts = {name: _find_converter(spec, name) for name in names}
         self._kept = [(name, index) for name, index in places if not converts[name]]
@@ -85,10 +92,9 @@ def _is_told(text: str) -> bool:
 
 
 def _find_others(description: Description, header: Header) -> Iterable[str]:
-    """All columns except those that identify people, are excluded, or are a field as a whole.
+    """All columns except those that are excluded, or are a field as a whole.
 
-    A column that is just named `Name` may identify people, so it is kept only if the description
-    uses it. (The store keeps unknown words for modality and area.)
+    (The store keeps unknown words for modality and area.)
     """
     image = description.image
     told = {name for spec in description.labels for name in spec.whole_columns}
@@ -99,9 +105,12 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
     if description.many:
         told.update(description.many.columns)
     told.update(description.metadata.leave_out)
-    used = _find_used(description)
-    told |= {name for name in header.index if is_bare_name(name) and name not in used}
-    return [name for name in header.index if name not in told and not is_identifying(name)]
+    return [name for name in header.index if name not in told]
+
+
+def _is_kept(name: str, used: set[str]) -> bool:
+    """Whether a column is kept: one that may identify people only if the description uses it."""
+    return not is_identifying(name) and (name in used or not may_identify(name))
 
 
 def _find_used(description: Description) -> set[str]:

@@ -73,6 +73,10 @@ class TableSource:
         if not self._tables:
             raise SourceError(f"None of the tables that the description names is in {home}.")
         self.num_rows = self._count_rows()
+        # Columns that were left out, as they may identify people.
+        self.excluded_columns = [
+            name for each in self._tables for name in each.reader.excluded_columns
+        ]
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""

@@ -8,13 +8,15 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.crypto import salted_hmac
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
+from catalog.importers.folders.bids_dataset import read_dataset_description
 from catalog.importers.folders.entry import make_entry
 from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.rows import ImportReport, Source, SourceError
+from catalog.importers.tables.identifying import describe_excluded
 from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
 from catalog.management.importing import ImportCommand, find_known_folder, format_refusal
-from catalog.management.report import format_next_steps
+from catalog.management.report import SHOWN_WORDS, format_next_steps
 from catalog.management.unmatched import FILE_NAME, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
@@ -32,6 +34,7 @@ class Command(ImportCommand):
     refusals = (SourceError,)
     source: Source | None = None
     rejects: Path
+    notes: Sequence[str] = ()  # on what describes the folder
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -111,7 +114,15 @@ class Command(ImportCommand):
             "license": options["license"],
             "modalities": modalities,
         }
-        entry = make_entry(folder, slug=options["slug"], title=options["title"], fields=fields)
+        described = read_dataset_description(folder)
+        entry = make_entry(
+            folder,
+            slug=options["slug"],
+            title=options["title"],
+            fields=fields,
+            described=described,
+        )
+        self.notes = described.notes
         self.stderr.write(f"Reading {folder} …", style_func=str)
         return open_folder(
             folder,
@@ -127,6 +138,11 @@ class Command(ImportCommand):
             found = self.source.skipped.most_common()
             named = ", ".join(f"{what} ({count:,})" for what, count in found)
             self.stdout.write(f"  skipped: {named}")
+        excluded = describe_excluded(getattr(self.source, "excluded_columns", ()))
+        notes = [*self.notes, *getattr(self.source, "notes", ())]
+        more = [f"and {len(notes) - SHOWN_WORDS:,} more notes"] if len(notes) > SHOWN_WORDS else []
+        for line in (*notes[:SHOWN_WORDS], *more, *excluded):
+            self.stdout.write(f"  {line}")
         if isinstance(self.source, TableSource):
             for line in self._describe_tables(self.source):
                 self.stdout.write(f"  {line}")

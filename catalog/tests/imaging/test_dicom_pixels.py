@@ -29,7 +29,7 @@ SIGNED = (VALUES.astype(np.int32) - 32768).astype(np.int16)
 
 
 def levels(content: bytes, max_edge: int = 4096) -> np.ndarray:
-    return np.asarray(render_pixels(io.BytesIO(content), max_edge=max_edge))
+    return np.asarray(render_pixels(io.BytesIO(content), max_edge=max_edge).image)
 
 
 def levels_with(pixels: np.ndarray = VALUES, **elements: Any) -> list[list[int]]:
@@ -289,7 +289,7 @@ def test_shapes_are_kept_and_nothing_is_enlarged(
     elements: dict[str, Any], max_edge: int, size: tuple[int, int]
 ) -> None:
     content = make_dicom(np.zeros((40, 60), np.uint8), **elements)
-    assert render_pixels(io.BytesIO(content), max_edge=max_edge).size == size
+    assert render_pixels(io.BytesIO(content), max_edge=max_edge).image.size == size
 
 
 # --- Transfer syntaxes, by pydicom's own files ---

@@ -20,7 +20,7 @@ from catalog.tests.imaging.dicom_files import damage
 
 
 def preview(content: bytes, *, max_edge: int = 64, name: str = "x.png") -> Image.Image:
-    body = render_preview(io.BytesIO(content), name=name, max_edge=max_edge)
+    body = render_preview(io.BytesIO(content), name=name, max_edge=max_edge).body
     picture = Image.open(io.BytesIO(body))
     assert picture.format == "WEBP"
     return picture
@@ -37,7 +37,7 @@ def gradient(size: tuple[int, int] = (200, 100)) -> Image.Image:
     return Image.fromarray(ramp)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "AVIF"])
 def test_common_formats_are_shown_whatever_their_name(kind: str) -> None:
     shown = preview(encode(gradient(), kind), name="wrong.dcm")
     assert shown.size == (64, 32)
@@ -74,14 +74,14 @@ def test_nothing_but_pixels_comes_along() -> None:
     body = render_preview(
         io.BytesIO(encode(gradient(), "JPEG", exif=exif, comment=b"Jane Doe")),
         name="x.jpg", max_edge=64,
-    )  # fmt: skip
+    ).body  # fmt: skip
     assert b"Doe" not in body
     assert not Image.open(io.BytesIO(body)).getexif()
 
 
 def test_the_same_file_gives_the_same_preview() -> None:
     content = encode(gradient())
-    bodies = {render_preview(io.BytesIO(content), name="x", max_edge=64) for _ in range(3)}
+    bodies = {render_preview(io.BytesIO(content), name="x", max_edge=64).body for _ in range(3)}
     assert len(bodies) == 1
 
 
@@ -195,11 +195,12 @@ def test_no_color_profile_or_xmp_comes_along() -> None:
         gradient().convert("RGB"), "JPEG",
         icc_profile=b"profile of Jane Doe", xmp=b"<x:xmpmeta>Jane Doe</x:xmpmeta>",
     )  # fmt: skip
-    body = render_preview(io.BytesIO(content), name="x.jpg", max_edge=64)
+    body = render_preview(io.BytesIO(content), name="x.jpg", max_edge=64).body
     assert b"Doe" not in body
 
 
-SEEDS = [encode(gradient((40, 30)), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")]
+KINDS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "AVIF")
+SEEDS = [encode(gradient((40, 30)), kind) for kind in KINDS]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -1,7 +1,9 @@
 """Dirty values, by table; no database."""
 
 import pytest
+from pydicom.datadict import dictionary_VR, keyword_dict
 
+from catalog.imaging.dicom.header import METADATA_KEYWORDS
 from catalog.importers.parsers import (
     NotAList,
     Reading,
@@ -18,6 +20,7 @@ from catalog.importers.tables.identifying import (
     is_bare_name,
     is_identifying,
     is_identifying_within,
+    may_identify,
 )
 
 UNKNOWN = Reading(None)
@@ -268,7 +271,31 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "SSN", "MRN", "medical record number", "Accession Number", "AccessionNumber",
      "Referring Physician's Name", "Operators' Name", "OtherPatientIDs", "Pt Name", "pat_name",
      "name_last", "Name of patient", "Phone No", "Phone Nr.", "NHS Number", "nhs_no",
-     "Hospital Number"],
+     "Hospital Number", "Initials", "patientInitials", "username", "user_name", "login",
+     "Phone 2", "MRN_x", "address_line_1", "PlaceOfBirth", "mother_name", "health insurance no",
+     # German
+     "Nachname", "Vorname", "Familienname", "Mädchenname", "Maedchenname", "PatientenName",
+     "Name des Patienten", "Geburtsdatum", "geburts_datum", "GebDatum", "Geb.-Datum",
+     "Geburtsort", "Straße", "STRASSE", "PLZ", "Postleitzahl", "Wohnort", "Telefonnummer",
+     "Handynummer", "Versichertennummer", "Überweisender Arzt", "ueberweisender_arzt", "Hausarzt",
+     # French
+     "Prénom", "Nom de famille", "nom_patient", "NomPrenom", "Date de naissance",
+     "lieu de naissance", "DDN", "Code postal", "Numéro de téléphone", "Médecin traitant",
+     "Numéro de sécurité sociale", "nom d'utilisateur",
+     # Spanish
+     "Apellidos", "primer_apellido", "Nombre del paciente", "NombrePaciente", "nombre completo",
+     "Nombre y apellidos", "Fecha de nacimiento", "fecha_nac", "FechaNacimiento",
+     "año de nacimiento", "Dirección", "Teléfono", "Correo electrónico", "DNI",
+     "Historia clínica", "número de historia",
+     # Italian
+     "Cognome", "Nome e cognome", "nome_paziente", "Data di nascita", "DataNascita",
+     "luogo_di_nascita", "Indirizzo", "Codice Fiscale", "Cellulare", "numero di telefono",
+     # Portuguese
+     "Sobrenome", "Nome completo", "Nome do paciente", "NomePaciente", "nome da mãe",
+     "Data de nascimento", "data_nasc", "dt_nascimento", "Endereço", "CPF", "Prontuário",
+     # Dutch
+     "Voornaam", "Achternaam", "geboortedatum", "Geboorteplaats", "Huisnummer", "Woonplaats",
+     "BSN", "burgerservicenummer", "Telefoonnummer", "huisarts", "gebruikersnaam"],
 )  # fmt: skip
 def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
     assert is_identifying(column)
@@ -281,8 +308,67 @@ def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
      "image name", "dataset name", "study name", "series name", "finding name", "pattern", "NHS",
      "Hospital", "Hospital ID", "Instance Number"],
 )  # fmt: skip
-def test_other_columns_may_be_kept(column: str) -> None:
+def test_other_columns_may_be_used(column: str) -> None:
     assert not is_identifying(column)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Name", "Nombre", "Nom", "nome", "Naam", "Patient", "Patient ID", "PatientID", "patient_id",
+     "patientId", "Patient No.", "pt_id", "Hospital ID", "hospital_id", "Patienten-ID",
+     "Patientennummer", "PatientenNr", "Fallnummer", "Numéro patient", "identifiant_patient",
+     "ID del paciente", "paciente_id", "ID paziente", "id_paciente", "Radiologist", "Radiologe",
+     "Doctor", "Arzt", "médico", "Name_x", "nombre 2"],
+)  # fmt: skip
+def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
+    assert may_identify(column)
+    assert not is_identifying(column), "so a description may use it"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["filename", "file_name", "FileName", "image_id", "ImageID", "id", "age", "Age at scan", "sex",
+     "Gender", "Geschlecht", "Alter", "patient_position", "PatientOrientation", "Patient Age",
+     "PatientSex", "patient_group", "n_patients", "num_patients", "patients_per_site",
+     "hospital_stay_days", "Hospital", "Klinik", "study_id", "StudyInstanceUID", "class_name",
+     "subject_id", "participant_id", "rad_id", "case_id", "birth_weight", "age_at_birth",
+     "initial", "initial_diagnosis", "initialization", "addressed", "postcontrast", "phonation",
+     "telangiectasia", "faxen", "dobutamine", "nomenclature", "nominal", "nombre d'images",
+     "nombre_images", "nome_arquivo", "nom du fichier", "Nom de la classe", "dateiname",
+     "Bildname", "bestandsnaam", "nombre_archivo", "medication", "medicine", "user_rating",
+     "user", "username_count", "operation", "emailed", "zipfile", "street_view", "mobility",
+     "city", "country", "StudyDate", "ContentDate", "series_number", "acquisition_number",
+     "x", "y", "1", "", "name_x_min", "device name", "station name", "history", "artsy", "CNS",
+     "RG", "rut_depth", "strain", "PatientIdentityRemoved", "Number of patients"],
+)  # fmt: skip
+def test_other_columns_are_kept(column: str) -> None:
+    assert not is_identifying(column)
+    assert not may_identify(column)
+
+
+def test_the_fixed_lists_of_what_is_read_from_files_hold_nothing_identifying() -> None:
+    assert not [word for word in METADATA_KEYWORDS if is_identifying(word) or may_identify(word)]
+
+
+def test_every_name_of_a_person_in_dicom_identifies_one() -> None:
+    names = [word for word, tag in keyword_dict.items() if dictionary_VR(tag) == "PN"]
+
+    assert len(names) > 20
+    assert not [word for word in names if not is_identifying(word)]
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["PatientName", "PatientBirthDate", "PatientBirthTime", "PatientBirthName", "PatientAddress",
+     "PatientMotherBirthName", "PatientTelephoneNumbers", "OtherPatientIDs", "OtherPatientNames",
+     "MedicalRecordLocator", "AccessionNumber", "ReferringPhysicianName", "OperatorsName",
+     "ReferringPhysicianAddress", "PhysiciansOfRecord", "PerformingPhysicianName", "Occupation",
+     "PatientInsurancePlanCodeSequence", "CountryOfResidence", "RegionOfResidence",
+     "PatientTelecomInformation", "CurrentPatientLocation", "OtherPatientIDsSequence",
+     "PatientReligiousPreference", "PatientComments", "ResponsiblePerson", "InstitutionAddress"],
+)  # fmt: skip
+def test_what_dicom_calls_confidential_is_left_out_of_tables(keyword: str) -> None:
+    assert is_identifying(keyword)
 
 
 @pytest.mark.parametrize("column", ["Name", "name", " NAMES "])
@@ -296,7 +382,8 @@ def test_a_name_alone_may_be_anybodys(column: str) -> None:
     [("patient", "name", True), ("owner", "Name", True), ("patient", "birthDate", True),
      ("phone", "number", True), ("findings", "name", False), ("body part", "name", False),
      ("DataSet", "name", False), ("categories", "name", False), ("profile", "name", True),
-     ("patient", "id", False), ("series", "number", False)],
+     ("patient", "id", True), ("subject", "id", False), ("series", "number", False),
+     ("patient", "Nachname", True), ("finding", "nombre", False), ("paciente", "nombre", True)],
 )  # fmt: skip
 def test_within_an_object_a_name_is_a_persons_unless_it_is_a_things(
     parent: str, key: str, tells: bool

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -280,6 +281,97 @@ def test_a_bids_tree(home: Path) -> None:
     assert (image.subject_id, image.sex, image.age_years) == ("01", "F", 89)
     assert (image.width, image.height) == (8, 6)
     assert image.metadata_json.items() >= {"task": "rest", "run": "2", "age": "89+"}.items()
+
+
+def make_brains(home: Path, **description: str) -> Path:
+    files = {
+        "dataset_description.json": json.dumps(description).encode(),
+        "participants.tsv": b"participant_id\tInitials\tpatient_id\tgroup\nsub-01\tJD\t47\ta\n",
+        "sub-01/anat/sub-01_T1w.nii.gz": make_nifti(8, 6, 5, packed=True),
+        "sub-01/anat/sub-01_mask.nii.gz": make_nifti(8, 6, 5, packed=True),
+    }
+    return write_files(home / "brains", files)
+
+
+def test_a_bids_dataset_says_its_name_licence_and_doi(home: Path) -> None:
+    folder = make_brains(
+        home, Name="My brains", License="CC BY 4.0", DatasetDOI="https://doi.org/10.1234/x.1"
+    )
+
+    report = run(folder)
+
+    dataset = Dataset.objects.get()
+    assert (dataset.slug, dataset.title, dataset.doi) == ("brains", "My brains", "10.1234/x.1")
+    assert code_of(dataset.license) == "cc-by-4.0"
+    assert "masks and segmentations (1)" in report
+    assert "columns left out, as they identify people: Initials\n" in report
+    assert "as they may identify people: patient_id (" in report
+    assert dataset.images.get().metadata_json["group"] == "a"
+    assert "JD" not in str(dataset.images.get().metadata_json)
+
+
+def test_what_a_bids_dataset_says_and_nobody_understands_is_reported(home: Path) -> None:
+    report = run(make_brains(home, Name="", License="ask Jane", DatasetDOI="10.1/x"))
+
+    dataset = Dataset.objects.get()
+    assert (dataset.title, dataset.license, dataset.doi) == ("Brains", None, "")
+    assert "the License “ask Jane” is in no vocabulary, so it counts as not stated" in report
+    assert "the DatasetDOI “10.1/x” was not used" in report
+
+
+def test_what_was_said_here_counts_before_what_a_bids_dataset_says(home: Path) -> None:
+    load_terms(vocabulary="license", terms=[{"code": "cc0-1.0", "name": "CC0 1.0"}])
+    folder = make_brains(home, Name="My brains", License="CC0 1.0", DatasetDOI="doi:10.1234/x")
+    run(folder, "--title", "Ours", "--license", "cc-by-4.0")
+
+    report = run(folder)
+
+    dataset = Dataset.objects.get()
+    assert (dataset.title, code_of(dataset.license)) == ("Ours", "cc-by-4.0")
+    assert "says license “cc0-1.0”, and the dataset keeps “cc-by-4.0”" in report
+    assert "0 changed, 1 unchanged" in report
+
+
+def test_a_dataset_that_was_named_after_its_folder_gets_its_name(home: Path) -> None:
+    run(make_brains(home))
+
+    run(make_brains(home, Name="My brains", DatasetDOI="10.1234/x"))
+
+    assert Dataset.objects.values_list("title", "doi").get() == ("My brains", "10.1234/x")
+
+
+def test_a_damaged_description_of_a_bids_dataset_is_reported(home: Path) -> None:
+    folder = write_files(make_brains(home), {"dataset_description.json": b"[1"})
+
+    assert "dataset_description.json is not a JSON object" in run(folder)
+
+
+# --- What identifies people ---
+
+
+def test_columns_that_identify_people_are_left_out_and_named(home: Path) -> None:
+    columns = ["File", "Nachname", "Nombre", "Geburtsdatum", "Hospital ID", "Patient ID",
+               "Initials", "username", "filename", "Device Name", "Comments"]  # fmt: skip
+    table = f"{','.join(columns)}\n1.png,{','.join(f'v{n}' for n in range(1, len(columns)))}\n"
+    text = '[dataset]\nslug = "t"\ntitle = "T"\n[[table]]\npath = "t.csv"\n[image]\nid = "{File}"\n'
+    folder = write_files(home / "t", {"t.csv": table.encode(), "dataset.toml": text.encode()})
+
+    report = run(folder)
+
+    assert Image.objects.get().metadata_json == {
+        "filename": "v8", "Device Name": "v9", "Comments": "v10",
+    }  # fmt: skip
+    assert (
+        "  columns left out, as they identify people: "
+        "Nachname, Geburtsdatum, Initials, username\n" in report
+    )
+    assert "as they may identify people: Nombre, Hospital ID, Patient ID (" in report
+
+    (folder / "dataset.toml").write_text(text + 'subject = "{Patient ID}"\n')
+    report = run(folder)
+
+    assert Image.objects.get().subject_id == "v5", "the description says that it is a pseudonym"
+    assert "as they may identify people: Nombre, Hospital ID (" in report
 
 
 # --- Which dataset it is ---

@@ -60,7 +60,7 @@ def test_an_archive_has_every_file_and_its_sources() -> None:
     assert (collection.status, collection.error_message) == ("ready", "")
     content = read_archive(collection)
     assert list(content) == [
-        "README.md", "collection.json", "licenses.csv",
+        "README.md", "collection.json", "licenses.csv", "terms.csv",
         *(f"images/rays/deep/{number:03}.png" for number in range(5)),
         "metadata.csv", "remote.csv", "SHA256SUMS",
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def test_sha256sum_checks_the_unpacked_folder(tmp_path: Path) -> None:
         cwd=tmp_path / collection.slug, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert check.returncode == 0, check.stdout + check.stderr
-    assert check.stdout.count(": OK") == 7
+    assert check.stdout.count(": OK") == 8
 
 
 def test_a_rebuild_gives_the_same_bytes_after_changes_in_the_catalog() -> None:

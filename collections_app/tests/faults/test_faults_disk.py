@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as conf
 
-from collections_app.builds.queue import enqueue_build
+from collections_app.builds.queue import notify_builder
 from collections_app.models import Collection
 from collections_app.services import retry_collection
 from collections_app.tests.factories import files_in_archive_root, make_collection
@@ -103,7 +103,7 @@ def test_a_full_disk_fails_the_build_before_it_begins(
     worker.restart(ARCHIVE_RESERVE_BYTES="0")
     collection = make_pending()
     filler = fill_disk(small_disk, but=500_000)
-    enqueue_build(collection.pk)
+    notify_builder(collection.pk)
     wait_for_end(collection)
     assert_page_says(collection, "no room for this archive", "Try again")
     filler.unlink()

@@ -94,7 +94,7 @@ def test_a_dataset_with_images_in_a_collection_cannot_be_deleted(state: str) -> 
         rebuild_collection(collection=collection)
     if state != "ready":
         build_collection(collection_id=collection.pk)
-    assert len(read_archive(collection)) == 10
+    assert len(read_archive(collection)) == 11
 
 
 def test_deleted_files_of_a_dataset_are_all_named() -> None:

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 from django.conf import settings as conf
 from django.db import connection
 
-from collections_app.builds.queue import enqueue_build
+from collections_app.builds.queue import notify_builder
 from collections_app.services import cancel_build, retry_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
@@ -79,7 +79,7 @@ def test_a_build_survives_kill_9_of_its_worker(
     if not worker.is_alive:
         worker.start()
     let_lease_lapse(collection)
-    assert sweep_collections()["enqueued"] == 1
+    assert sweep_collections()["notified"] == 1
     wait_for_end(collection)
     assert left not in files_in_archive_root()
     assert_ready_after(collection, attempts=2)
@@ -94,9 +94,9 @@ def test_a_build_that_kills_every_worker_fails_and_can_be_retried(
             kill_the_hand(worker)
         let_lease_lapse(collection)
     # The last message returns to the queue, but all attempts are used up.
-    enqueue_build(collection.pk)
+    notify_builder(collection.pk)
     swept = sweep_collections()
-    assert (swept["failed"], swept["enqueued"]) == (1, 0)
+    assert (swept["failed"], swept["notified"]) == (1, 0)
     collection.refresh_from_db()
     assert (collection.status, collection.builds.latest("pk").attempt_token) == ("failed", None)
     assert_page_says(collection, "interrupted 3 times: its worker stopped", "Try again")
@@ -123,7 +123,7 @@ def test_two_workers_with_the_same_task_build_once(
     collection = make_pending()
     first_log, second_log = LogSince(worker), LogSince(second_worker)
     with held_build(collection) as hold:
-        enqueue_build(collection.pk)
+        notify_builder(collection.pk)
         wait_for(
             lambda: first_log.count("succeeded in") + second_log.count("succeeded in"),
             "the other worker to see that it is taken",
@@ -140,10 +140,10 @@ def test_two_workers_with_the_same_task_build_once(
 def test_a_task_delivered_many_times_builds_once(worker: WorkerProcess) -> None:
     collection, log = make_pending(), LogSince(worker)
     for _ in range(3):
-        enqueue_build(collection.pk)
+        notify_builder(collection.pk)
     wait_for_end(collection)
     written = archive_file(collection.archive_path).stat()
-    enqueue_build(collection.pk)
+    notify_builder(collection.pk)
     wait_for(
         lambda: log.num_received >= 5 and log.is_idle, "four builds and a verification to be done"
     )
@@ -152,13 +152,13 @@ def test_a_task_delivered_many_times_builds_once(worker: WorkerProcess) -> None:
     assert_ready_after(collection, attempts=1)
 
 
-def test_a_build_whose_task_is_never_delivered_is_enqueued_by_the_sweep(
+def test_a_build_whose_task_is_never_delivered_is_sent_again_by_the_sweep(
     worker: WorkerProcess, settings: LazySettings
 ) -> None:
     collection = make_pending()
-    assert sweep_collections()["enqueued"] == 0, "its message may still be on the way"
+    assert sweep_collections()["notified"] == 0, "its message may still be on the way"
     settings.BUILD_LEASE_SECONDS = 0.001
-    assert sweep_collections()["enqueued"] == 1
+    assert sweep_collections()["notified"] == 1
     settings.BUILD_LEASE_SECONDS = conf.BUILD_LAST_LEASE - conf.BUILD_HARD_LIMIT
     wait_for_end(collection)
     assert_ready_after(collection, attempts=1)

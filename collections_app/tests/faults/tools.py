@@ -25,7 +25,7 @@ from django.utils import timezone
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, dataset_folder, make_searchable
 from collections_app.builds.lease import RENEW_SECONDS
-from collections_app.builds.queue import enqueue_build
+from collections_app.builds.queue import notify_builder
 from collections_app.models import Build, Collection, Status
 from collections_app.tests.factories import files_in_archive_root, make_collection, read_archive
 from medagg.testing.worker import WorkerProcess
@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 60.0
 FILES = 300
 UNTIL_PROGRESS_SECONDS = RENEW_SECONDS + 0.1
 FIRST_SIZE = 300_000
-TEXTS = 5  # README.md, collection.json, licenses.csv, metadata.csv, SHA256SUMS
+TEXTS = 6  # README.md, collection.json, licenses.csv, terms.csv, metadata.csv, SHA256SUMS
 
 
 def make_many_files(slug: str = "many", *, files: int, size: int = 300) -> Dataset:
@@ -199,7 +199,7 @@ def held_build(collection: Collection) -> Iterator[Hold]:
     hold = Hold()
     try:
         hold.lock_images()
-        enqueue_build(collection.pk)
+        notify_builder(collection.pk)
         wait_for(lambda: is_in_the_middle(collection), "the build to be in the middle")
         wait_for(hold.stops_somebody, "the build to ask for its files")
         time.sleep(UNTIL_PROGRESS_SECONDS)

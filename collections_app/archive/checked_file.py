@@ -28,7 +28,7 @@ _REASONS: dict[BadKind, str] = {
 _PROCESS_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
-class Source:
+class CheckedFile:
     """An open file whose size is the one in the catalog. Close it after use.
 
     Raises BadEntry if it cannot be opened, is not a regular file, or has another size.
@@ -139,7 +139,7 @@ def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None)
     for each megabyte read. It may raise to stop the reading.
     """
     try:
-        source = Source(entry)
+        source = CheckedFile(entry)
     except BadEntry as bad:
         return bad
     try:
@@ -152,7 +152,7 @@ def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None)
     return None
 
 
-def _read_and_confirm(source: Source, on_step: Callable[[], None]) -> None:
+def _read_and_confirm(source: CheckedFile, on_step: Callable[[], None]) -> None:
     digest, room = Digest(), memoryview(bytearray(min(_CHUNK, source.entry.size)))
     while digest.size < source.entry.size:
         part = room[: source.entry.size - digest.size]

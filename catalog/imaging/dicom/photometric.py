@@ -1,0 +1,49 @@
+"""Photometric Interpretation (PS3.3 C.7.6.3.1.2) as files write it: lower case, spaced, or absent.
+
+GDCM, on which many viewers are built, goes on without a valid value as this does: one sample is
+MONOCHROME2, three are RGB. That is a guess, so a note tells it.
+"""
+
+import re
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from catalog.imaging.dicom.stream import NotReadable, read_value
+
+# The terms of the standard, and those that it retired.
+_TERMS = (
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422",
+    "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK",
+)  # fmt: skip
+_NO_LETTER = re.compile("[^A-Z0-9]")
+_BY_LETTERS = {_NO_LETTER.sub("", term): term for term in _TERMS}
+_GUESSES = {1: "MONOCHROME2", 3: "RGB"}
+_MEANINGS = {1: "low values are shown dark", 3: "the samples are shown as red, green and blue"}
+
+
+def settle_photometric(header: Dataset, *, is_compressed: bool, notes: list[str]) -> None:
+    """Set the header's Photometric Interpretation to the term that is meant.
+
+    Raises `NotReadable` where it cannot be told: colour that is compressed may be RGB or YBR.
+    """
+    stated = _first(read_value(header, "PhotometricInterpretation"))
+    term = _BY_LETTERS.get(_NO_LETTER.sub("", stated.upper()))
+    if term is None:
+        what = f"“{stated}”, which DICOM does not know, as" if stated else "no"
+        samples = read_value(header, "SamplesPerPixel")
+        if samples not in _GUESSES or (samples > 1 and is_compressed):
+            raise NotReadable(
+                f"The header states {what} photometric interpretation, so that its colours cannot"
+                " be told."
+            )
+        term = _GUESSES[samples]
+        notes.append(f"The header states {what} photometric interpretation: {_MEANINGS[samples]}.")
+    header.PhotometricInterpretation = term
+
+
+def _first(value: Any) -> str:
+    """The first value as text without control characters, at most 16 long as the VR is."""
+    if value is not None and not isinstance(value, str):
+        value = next(iter(value), "")
+    return "".join(c for c in str(value or "") if c.isprintable()).strip()[:16]

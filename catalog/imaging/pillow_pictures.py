@@ -1,0 +1,156 @@
+"""Pictures that Pillow reads: PNG, JPEG, TIFF and others, as the eye should see them."""
+
+import os
+import warnings
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, TiffImagePlugin
+
+from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
+from catalog.imaging.picture import Picture
+from catalog.imaging.tiff_pages import go_to_page, is_tiff
+from catalog.limits import MAX_PREVIEW_PIXELS
+
+# The formats that Pillow may open here; no dataset uses the others.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000", "AVIF")
+_WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_TRANSPARENT_MODES = ("LA", "PA", "RGBA", "RGBa", "La")
+_BACKGROUND = (24, 24, 24)
+_PHOTOMETRIC_TAG, _MIN_IS_WHITE = 262, 0  # TIFF 6.0, PhotometricInterpretation
+# An eighth of the 256 levels: a picture without a lighter one is nearly black, such as a mask of 0
+# and 1 or a map of a few labels.
+_DARK = 32
+# The first box of AVIF and of JPEG 2000.
+_BOX_TYPES = (b"ftyp", b"jP  ")
+_BOX_HEADER, _MAX_BOXES = 8, 64
+
+
+class CannotRender(Exception):
+    """No preview can be made; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def render_picture(file: BinaryIO, *, name: str, max_edge: int) -> Picture:
+    """The picture in `file`, its longest edge at most `max_edge`. Raises `CannotRender`."""
+    try:
+        with warnings.catch_warnings():
+            # The limit on pixels below replaces Pillow's warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _open(file) as picture:
+                return _draw(picture, max_edge)
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
+        raise CannotRender(_explain(error, file, name)) from error
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    if is_tiff(file):
+        # Image.open refuses a slide of gigapixels by its first page; only a small one is decoded.
+        return TiffImagePlugin.TiffImageFile(file)
+    return Image.open(file, formats=FORMATS)
+
+
+def _explain(error: Exception, file: BinaryIO, name: str) -> str:
+    if "truncated" in str(error).lower() or _ends_early(file):
+        return "The file is cut short: it ends before its picture does. Get it again."
+    return " ".join(f"A {PurePosixPath(name).suffix} file like this cannot be shown.".split())
+
+
+def _ends_early(file: BinaryIO) -> bool:
+    """Whether the file is shorter than its own lengths and offsets say (WebP, TIFF, AVIF, JP2)."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b"RIFF":
+        return int.from_bytes(head[4:8], "little") + 8 > size
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return int.from_bytes(head[4:8], "little" if head[:1] == b"I" else "big") >= size
+    return head[4:8] in _BOX_TYPES and _has_cut_box(file, size)
+
+
+def _has_cut_box(file: BinaryIO, size: int) -> bool:
+    """Boxes follow one another, each beginning with its length (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        length = int.from_bytes(file.read(4), "big")
+        if length < _BOX_HEADER:  # the end, or a box without a plain length
+            break
+        at += length
+    return at > size
+
+
+def _draw(picture: Image.Image, max_edge: int) -> Picture:
+    notes: list[str] = []
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        notes += go_to_page(picture, max_edge)
+    elif getattr(picture, "is_animated", False):
+        notes.append("The file holds several frames: the first is shown.")
+    _check_size(picture)
+    if picture.format == "JPEG":
+        # Lets the decoder skip most of a large photograph.
+        picture.draft(None, (max_edge, max_edge))
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode in _WIDE_MODES:
+        shown = _spread(picture, is_negative=_is_min_is_white(picture))
+    else:
+        shown = _flatten(picture)
+        if not _is_transparent(picture):
+            shown = _lift(shown, notes)
+        if _is_min_is_white(picture):
+            shown = _lift_negative(shown, notes)
+    return Picture(fit_within(shown, max_edge), tuple(notes))
+
+
+def _check_size(picture: Image.Image) -> None:
+    if picture.width * picture.height > MAX_PREVIEW_PIXELS:
+        raise CannotRender(f"{picture.width}×{picture.height} pixels are too many for a preview.")
+
+
+def _is_min_is_white(picture: Image.Image) -> bool:
+    """Whether the lowest value is white; Pillow inverts such grey of up to 8 bits itself."""
+    tags = getattr(picture, "tag_v2", {})
+    return tags.get(_PHOTOMETRIC_TAG) == _MIN_IS_WHITE
+
+
+def _spread(picture: Image.Image, *, is_negative: bool) -> Image.Image:
+    """Map grey of more than 8 bits to the range of its values."""
+    values = np.asarray(picture)
+    low, high = find_range(values)
+    levels = apply_curve(values, lambda part: stretch(part, low, high))
+    return Image.fromarray(255 - levels if is_negative else levels)
+
+
+def _lift(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """Spread a nearly black picture over all levels, so that masks and maps of labels are seen."""
+    highest = max(np.flatnonzero(band.histogram()).max() for band in picture.split())
+    if not 0 < highest < _DARK:
+        return picture
+    notes.append(f"All values are at most {highest} of 255: they are spread, to be seen.")
+    levels = [min(255, round(level * 255 / highest)) for level in range(256)]
+    return picture.point(levels * len(picture.getbands()))
+
+
+def _lift_negative(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """The same, where low values are nearly white."""
+    return ImageOps.invert(_lift(ImageOps.invert(picture), notes))
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    return picture.mode in _TRANSPARENT_MODES or "transparency" in picture.info
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Grey or colour without transparency, on a dark background like that of radiographs."""
+    if picture.mode in ("L", "1"):
+        return picture.convert("L")
+    if _is_transparent(picture):
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGB", layer.size, _BACKGROUND)
+        ground.paste(layer, mask=layer.getchannel("A"))
+        return ground
+    return picture.convert("RGB")

@@ -1,0 +1,73 @@
+"""Reads the texts of a BIDS dataset: tables and JSON files. What is missing is empty."""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from catalog.imaging.paths import UnsafePath, open_beneath
+
+MAX_TEXT_BYTES = 64 << 20
+_DELIMITERS = ",;"
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Sheet(NamedTuple):
+    """A table: the names of its columns as they are written, and its rows by these."""
+
+    names: tuple[str, ...] = ()
+    rows: tuple[dict[str, str], ...] = ()
+
+
+def read_text(root: Path, path: str) -> str:
+    """The text of a file, at most MAX_TEXT_BYTES of it; '' if there is none."""
+    try:
+        with open_beneath(root, path) as file:
+            content = file.read(MAX_TEXT_BYTES)
+    except (OSError, UnsafePath):
+        return ""
+    encoding = "utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig"
+    return content.decode(encoding, "replace").replace("\0", "")
+
+
+def read_object(root: Path, path: str) -> dict[str, Any]:
+    """The JSON object of a file; {} if there is none, or if it is damaged."""
+    try:
+        found = json.loads(read_text(root, path) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_sheet(root: Path, path: str) -> Sheet:
+    """A table whose columns are parted by tabs, or by commas or semicolons if it has no tab.
+
+    Of a damaged table the readable part is used.
+    """
+    text = read_text(root, path)
+    delimiter = _find_delimiter(text.partition("\n")[0])
+    reader = csv.reader(
+        io.StringIO(text),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+    )
+    lines = _iter_lines(reader)
+    names = tuple(name.strip() for name in next(lines, []))
+    return Sheet(names, tuple(dict(zip(names, map(str.strip, cells), strict=False))
+                              for cells in lines))  # fmt: skip
+
+
+def _find_delimiter(header: str) -> str:
+    if "\t" in header:
+        return "\t"
+    return max(_DELIMITERS, key=header.count) if set(_DELIMITERS) & set(header) else "\t"
+
+
+def _iter_lines(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from lines
+    except csv.Error:  # a cell beyond the limit of csv; the rows before it are valid
+        return

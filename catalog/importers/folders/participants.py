@@ -1,0 +1,248 @@
+"""The participants of a BIDS dataset and their sessions, from its tables.
+
+Source: BIDS specification 1.10, "Data summary files": ``participants.tsv`` with a row for each
+participant, ``sub-<label>/sub-<label>_sessions.tsv`` with a row for each session, and beside them
+JSON files that give ``Units`` and ``Levels``. Published tables also write ``Gender`` or
+``age_at_scan``, and commas instead of tabs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
+from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
+from catalog.importers.tables.identifying import is_identifying, may_identify
+from catalog.importers.tables.labels import fold
+from catalog.importers.tables.lines import show
+from vocab.text import normalize
+
+_TABLE = "participants.tsv"
+_PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
+_VISITS = ("sessionid", "session", "ses")
+_SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
+          "subjectsex", "geschlecht", "sexe", "sexo", "genero", "sesso",
+          "geslacht")  # fmt: skip
+_WORDS = {
+    "years": ("years", "year", "yrs", "yr", "y"),
+    "months": ("months", "month", "mos", "mo"),
+    "weeks": ("weeks", "week", "wks", "wk"),
+    "days": ("days", "day", "d"),
+}
+_UNITS = {word: unit for unit, words in _WORDS.items() for word in words}
+# Ages at other times than that of the image, such as the onset or the baseline, are not its age.
+_SCANS = ("scan|scanning|mri?|pet|ct|imaging|acquisition|session|visit|exam|examination|study|test"
+          "|testing")  # fmt: skip
+_NAMED_UNITS = "years?|yrs?|months?|weeks?|days?"
+_AGE_THEN = re.compile(
+    rf"(?:participant|patient|subject)?(?:ageat(?:the)?(?:timeof)?(?:{_SCANS})|(?:{_SCANS})age)"
+    rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
+)
+_AGE = re.compile(
+    rf"(?:participant|patient|subject)?(?:age|alter|edad|idade|leeftijd)"
+    rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
+)
+
+
+class Person(NamedTuple):
+    """Sex (F, M, O or '') and age in years; ``metadata`` has the other cells.
+
+    Among these are cells of sex and age that were not understood, or only in part.
+    """
+
+    sex: str = ""
+    age_years: float | None = None
+    metadata: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a table: which of them has what, and what the JSON file beside it says."""
+
+    key: str
+    sex: str
+    age: str
+    age_unit: str  # '' if it is none that is understood
+    levels: Mapping[str, str]  # the words for the codes of sexes
+    others: list[str]
+    identifying: list[str]
+
+
+@dataclass(slots=True)
+class _People:
+    """The rows of a table by label. ``unread`` counts words by column, ``twice`` has labels."""
+
+    columns: _Columns
+    found: dict[str, Person] = field(default_factory=dict)
+    unread: Counter[tuple[str, str]] = field(default_factory=Counter)
+    twice: list[str] = field(default_factory=list)
+
+
+class Participants:
+    """Finds the sex, age and other columns of a participant in a session.
+
+    ``notes`` are sentences for the report; ``excluded_columns`` may identify people.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        sheet = read_sheet(root, _TABLE)
+        self._people = _read_people(sheet, read_object(root, "participants.json"), _PEOPLE, "sub-")
+        self._visits: dict[str, _People] = {}
+        self._general = read_object(root, "sessions.json")
+        self.excluded_columns = list(self._people.columns.identifying)
+        self.notes = list(_describe_problems(_TABLE, self._people))
+        if any(sheet.rows) and not self._people.columns.key:
+            self.notes.append(
+                f"{_TABLE} has no column participant_id, so it was not used: name it so"
+            )
+
+    def find(self, subject: str, session: str) -> Person:
+        """An age of the session counts, and if there are such ages, no other."""
+        person = self._people.found.get(subject, Person())
+        if not (subject and session):
+            return person
+        visits = self._visits.get(subject)
+        if visits is None:
+            visits = self._visits[subject] = self._read_visits(subject)
+        visit = visits.found.get(session, Person())
+        if not visits.columns.age:
+            return Person(
+                visit.sex or person.sex, person.age_years, {**person.metadata, **visit.metadata}
+            )
+        kept = {k: v for k, v in person.metadata.items() if k != self._people.columns.age}
+        return Person(visit.sex or person.sex, visit.age_years, {**kept, **visit.metadata})
+
+    def _read_visits(self, subject: str) -> _People:
+        path = f"sub-{subject}/sub-{subject}_sessions"
+        notes = self._general | read_object(self._root, f"{path}.json")
+        visits = _read_people(read_sheet(self._root, f"{path}.tsv"), notes, _VISITS, "ses-")
+        new = [each for each in visits.columns.identifying if each not in self.excluded_columns]
+        self.excluded_columns += new
+        self.notes += _describe_problems(f"{path}.tsv", visits)
+        return visits
+
+
+def _read_people(
+    sheet: Sheet, notes: Mapping[str, Any], keys: Iterable[str], prefix: str
+) -> _People:
+    people = _People(_find_columns(sheet.names, notes, keys))
+    key = people.columns.key
+    for row in sheet.rows if key else ():
+        label = clean(row.get(key, "")).removeprefix(prefix)
+        if not label:
+            continue
+        person = _read_person(row, people)
+        known = people.found.get(label)
+        if known is not None and known != person:
+            people.twice.append(label)
+            person = _agree(known, person)
+        people.found[label] = person
+    return people
+
+
+def _agree(one: Person, other: Person) -> Person:
+    """What two rows of a participant both say; where they differ, nothing is known."""
+    return Person(
+        one.sex if one.sex == other.sex else "",
+        one.age_years if one.age_years == other.age_years else None,
+        dict(one.metadata.items() & other.metadata.items()),
+    )
+
+
+# --- Columns ---
+def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable[str]) -> _Columns:
+    compact: dict[str, str] = {}
+    for name in names:
+        compact.setdefault(normalize(name).replace(" ", ""), name)
+    key, sex = (next((compact[each] for each in words if each in compact), "")
+                for words in (keys, _SEXES))  # fmt: skip
+    age, unit = _find_age(compact)
+    told = {name.strip().casefold(): note for name, note in notes.items() if isinstance(note, dict)}
+    if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
+        unit = _read_unit(stated)
+    others = [name for name in names if name and name not in (key, sex, age)]
+    unsafe = [name for name in others if is_identifying(name) or may_identify(name)]
+    return _Columns(
+        key=key,
+        sex=sex,
+        age=age,
+        age_unit=unit,
+        levels=_read_levels(told.get(sex.casefold(), {})),
+        others=[name for name in others if name not in unsafe],
+        identifying=unsafe,
+    )
+
+
+def _find_age(compact: Mapping[str, str]) -> tuple[str, str]:
+    """The column of the age at the scan, or else of the age, and the unit in its name."""
+    for pattern in (_AGE_THEN, _AGE):
+        for form, name in compact.items():
+            if found := pattern.fullmatch(form):
+                return name, _UNITS[found["unit"] or "years"]
+    return "", "years"
+
+
+def _read_unit(text: str) -> str:
+    """The unit that a text such as ``years (decimal)`` names; '' if it names none, or several."""
+    units = {_UNITS[word] for word in normalize(text).split() if word in _UNITS}
+    return units.pop() if len(units) == 1 else ""
+
+
+def _read_levels(note: Mapping[str, Any]) -> dict[str, str]:
+    """``{"1": "male"}`` or ``{"1": {"Description": "male"}}``, the codes in their normal form."""
+    levels = note.get("Levels")
+    if not isinstance(levels, dict):
+        return {}
+    words = {
+        fold(str(code)): word.get("Description", "") if isinstance(word, dict) else word
+        for code, word in levels.items()
+    }
+    return {code: word for code, word in words.items() if isinstance(word, str)}
+
+
+# --- Rows ---
+def _read_person(row: Mapping[str, str], people: _People) -> Person:
+    columns = people.columns
+    words = {name: clean(row.get(name, "")) for name in (columns.sex, columns.age) if name}
+    sex = _read_sex(words.get(columns.sex, ""), columns.levels)
+    age = _read_age(words.get(columns.age, ""), columns.age_unit)
+    if not sex.exact and not sex.value:
+        people.unread[columns.sex, words[columns.sex]] += 1
+    if not age.exact and age.value is None:
+        people.unread[columns.age, words[columns.age]] += 1
+    inexact = [name for name, each in ((columns.sex, sex), (columns.age, age)) if not each.exact]
+    metadata = {name: words[name] for name in inexact}
+    metadata |= {name: text for name in columns.others if (text := clean(row.get(name, "")))}
+    return Person(sex.value, age.value, metadata)
+
+
+def _read_sex(word: str, levels: Mapping[str, str]) -> Reading[str]:
+    """The meaning of a code counts before its own."""
+    meaning = parse_sex(levels.get(fold(word), "")) if word else Reading("")
+    return meaning if meaning.value and meaning.exact else parse_sex(word)
+
+
+def _read_age(word: str, unit: str) -> Reading[float | None]:
+    if unit or not word:
+        return parse_age(word, unit=unit or "years")
+    return Reading(None, exact=False)
+
+
+def _describe_problems(path: str, people: _People) -> Iterable[str]:
+    columns = people.columns
+    for name, what in ((columns.sex, "a sex"), (columns.age, "an age")):
+        words = {word: count for (column, word), count in people.unread.items() if column == name}
+        if name and words:
+            hint = "Levels" if name == columns.sex else "Units"
+            yield (
+                f"{path}: {sum(words.values()):,} cells of {show(name)} are not {what} that is "
+                f"understood, such as “{show(next(iter(words)))}”: say what they mean with {hint} "
+                f"in {path.removesuffix('.tsv')}.json"
+            )
+    if people.twice:
+        names = show(", ".join(dict.fromkeys(people.twice)))
+        yield f"{path}: rows of {names} contradict each other; where they differ nothing is known"

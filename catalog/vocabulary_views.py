@@ -1,0 +1,61 @@
+"""Pages of the vocabularies: every code that filters, tables and archives use."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from catalog.search.columns import Rows
+from catalog.search.snapshot import current_snapshot
+from vocab.lookup import VOCABULARIES
+
+TITLES = {
+    "modality": "modalities",
+    "area": "anatomical areas",
+    "label": "labels",
+    "task": "tasks",
+    "license": "licences",
+    "tag": "tags",
+}
+TERMS_PER_PAGE = 200
+MAX_WORDS = 100
+
+
+@require_safe
+def first_vocabulary(request: HttpRequest) -> HttpResponse:
+    return redirect("vocabulary", next(iter(TITLES)))
+
+
+@require_safe
+def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
+    """The active terms of a vocabulary, with their aliases and numbers of images and datasets."""
+    model: Any = VOCABULARIES.get(name)
+    if model is None:
+        raise Http404(f"There is no vocabulary “{name}”.")
+    words = request.GET.get("q", "").replace("\0", "").strip()[:MAX_WORDS]
+    terms = model.objects.active().order_by("code").prefetch_related("aliases")
+    if words:
+        named = Q(code__icontains=words) | Q(name__icontains=words)
+        terms = terms.filter(named | Q(aliases__text__icontains=words)).distinct()
+    page = Paginator(terms, TERMS_PER_PAGE).get_page(request.GET.get("page"))
+    snapshot = current_snapshot()
+    images = Rows(snapshot.images).count().sums(name)
+    datasets = Rows(snapshot.datasets).count().sums(name) if name != "label" else {}
+    rows = [(term, images.get(term.pk, 0), datasets.get(term.pk, 0)) for term in page]
+    return render(
+        request,
+        "catalog/vocabulary.html",
+        {
+            "name": name,
+            "title": TITLES[name],
+            "vocabularies": TITLES.items(),
+            "has_datasets": name != "label",
+            "query_text": words,
+            "params": request.GET,
+            "page": page,
+            "rows": rows,
+        },
+    )

@@ -1,0 +1,137 @@
+"""The tables of an archive say all that the catalog knows."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from catalog.models import Image
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from collections_app.contents import tables
+from collections_app.models import Collection
+from collections_app.tests.factories import (
+    build,
+    make_collection,
+    make_dataset,
+    make_ready,
+    read_archive,
+)
+from vocab.models import Label
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+
+def rows(collection: Collection, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(read_archive(collection)[name].decode())))
+
+
+def tell(number: int, **source: Any) -> None:
+    Image.objects.filter(source_id=f"rays-{number:03}").update(metadata_json=source)
+
+
+def test_the_sources_own_columns_are_at_the_end_in_a_fixed_order() -> None:
+    make_dataset(files=3)
+    tell(0, view="PA", Boxes=[1, 2.5], labels="as the source writes it")
+    tell(1, **{"Follow-up #": 3, "100% {odd}' \\ name": "x", "is_x": True})
+    collection = make_ready()
+
+    table = rows(collection, "metadata.csv")
+
+    own = [f"source.{name}" for name in sorted(
+        ["view", "Boxes", "labels", "Follow-up #", "100% {odd}' \\ name", "is_x"])]  # fmt: skip
+    assert list(table[0]) == [*tables.METADATA_COLUMNS, *own]
+    assert table[0]["source.view"] == "PA"
+    assert json.loads(table[0]["source.Boxes"]) == [1, 2.5]
+    assert table[0]["source.labels"] == "as the source writes it"
+    assert [row["source.Follow-up #"] for row in table] == ["", "3", ""]
+    assert table[1]["source.100% {odd}' \\ name"] == "x"
+    assert table[1]["source.is_x"] == "true"
+
+
+def test_what_few_images_have_is_in_one_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_SOURCE_COLUMNS", 2)
+    make_dataset(files=3)
+    tell(0, a=1, b=2, rare="{x}", rarer="y")
+    tell(1, a=1, b=2)
+    table = rows(make_ready(), "metadata.csv")
+    assert list(table[0])[-3:] == ["source.a", "source.b", "source"]
+    assert json.loads(table[0]["source"]) == {"rare": "{x}", "rarer": "y"}
+    assert [row["source"] for row in table[1:]] == ["", ""]
+
+
+def test_later_changes_of_the_source_change_no_archive() -> None:
+    make_dataset(files=1)
+    tell(0, view="PA")
+    collection = make_collection()
+    tell(0, view="AP")
+    assert rows(build(collection), "metadata.csv")[0]["source.view"] == "PA"
+
+
+def test_images_elsewhere_are_told_from_images_without_an_address() -> None:
+    make_dataset(files=1, remote=1)
+    Image.objects.filter(source_id="rays-remote-000").update(
+        size_bytes=5_000, metadata_json={"instances": 12, "StudyInstanceUID": "1.2.3"}
+    )
+    ImageFactory(dataset__slug="listed", source_id="nowhere")
+    make_searchable()
+    collection = make_ready()
+
+    (remote,) = rows(collection, "remote.csv")
+    assert remote["url"] == "s3://bucket/rays/0"
+    assert (remote["size_bytes"], remote["num_files"], remote["study_uid"]) == (
+        "5000", "12", "1.2.3")  # fmt: skip
+    (unavailable,) = rows(collection, "unavailable.csv")
+    assert (unavailable["dataset"], unavailable["source_id"]) == ("listed", "nowhere")
+    assert "url" not in unavailable
+    card = read_archive(collection)["README.md"].decode()
+    assert "`remote.csv`: 1 image elsewhere" in card
+    assert "`unavailable.csv`: 1 image without a file and without an address" in card
+
+
+def test_every_code_is_explained_as_it_was_when_frozen() -> None:
+    make_dataset(files=4)
+    Label.objects.filter(code="nodule").update(name="Nodule", description="A small mass.")
+    collection = make_collection()
+    Label.objects.update(name="Renamed")
+    terms = {(row["vocabulary"], row["code"]): row for row in rows(build(collection), "terms.csv")}
+    assert terms["label", "nodule"]["name"] == "Nodule"
+    assert terms["label", "nodule"]["description"] == "A small mass."
+    assert ("label", "normal") in terms
+    assert ("modality", "dx") in terms
+    assert terms["sex", "F"]["name"] == "Female"
+
+
+@pytest.mark.parametrize("remote", [0, 1])
+def test_an_archive_without_files_says_so(remote: int, client: Any) -> None:
+    make_dataset(files=0, remote=1) if remote else ImageFactory(dataset=DatasetFactory())
+    make_searchable()
+    collection = make_collection()
+    client.force_login(collection.user)
+    before = client.get("/collections/new/").content.decode()
+    assert "The ZIP will have no image files" in before
+
+    card = read_archive(build(collection))["README.md"].decode()
+    assert "**This archive has no image files**" in card
+    assert ("remote.csv" if remote else "unavailable.csv") in card.partition("How to use it")[2]
+    page = client.get(f"/collections/{collection.uuid}/").content.decode()
+    assert "This ZIP has no image files" in page
+
+
+def test_the_code_in_the_data_card_reads_what_is_there(tmp_path: Any) -> None:
+    make_dataset(files=2, remote=1)
+    tell(0, formula="=1+1", quoted="'tis")
+    Image.objects.filter(source_id="rays-001").update(subject_id="-7")
+    content = read_archive(make_ready(title="Rays"))
+    code = content["README.md"].decode().partition("```python\n")[2].partition("```")[0]
+    folder = tmp_path / "rays"
+    folder.mkdir()
+    (folder / "metadata.csv").write_bytes(content["metadata.csv"])
+    found: list[Any] = []
+    code = code.replace('Path("rays")', f"Path({str(folder)!r})")
+    exec(code + "\n    found.append((row, path, labels))", {"found": found})  # noqa: S102 - our own
+    first = found[0][0]
+    assert (first["source.formula"], first["source.quoted"]) == ("=1+1", "'tis")
+    assert found[1][0]["subject_id"] == "-7"
+    assert [labels for _, _, labels in found] == [["normal"], ["nodule"]]
