@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from catalog.importers.tables.toml_section import describe_errors
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
-from vocab.lookup import find_terms
+from vocab.lookup import current_vocabularies, find_terms
+from vocab.text import normalize
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
 PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images", "size_mb",
@@ -22,6 +24,8 @@ PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_im
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
+# No field of a dataset, but kept with them in ``imported_json``: see ``find_place``.
+_PLACE = "imported_from"
 # Counted from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
@@ -71,20 +75,29 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
         ValidationError: a field does not hold what it should.
     """
     wanted = _read_entry(entry)
+    place = {_PLACE: entry[_PLACE]} if entry.get(_PLACE) else {}
     with transaction.atomic():
         dataset = _find_dataset(entry)
         if dataset is None:
-            dataset = Dataset(slug=entry["slug"], imported_json=wanted)
+            dataset = Dataset(slug=entry["slug"], imported_json=wanted | place)
             _write(dataset, wanted)
             return dataset, Change.ADDED
-        return dataset, _update(dataset, entry["slug"], wanted)
+        return dataset, _update(dataset, entry["slug"], wanted, place)
 
 
-def _update(dataset: Dataset, slug: str, wanted: dict[str, Any]) -> Change:
+def find_place(slug: str) -> str:
+    """The description from which a dataset was last imported, or ''."""
+    dataset = Dataset.objects.filter(slug=slug).only("imported_json").first()
+    return str(dataset.imported_json.get(_PLACE, "")) if dataset else ""
+
+
+def _update(
+    dataset: Dataset, slug: str, wanted: dict[str, Any], place: Mapping[str, Any]
+) -> Change:
     if dataset.images.exists():
         wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
     changes = _find_changes(dataset, wanted)
-    imported = {**dataset.imported_json, **wanted}
+    imported = {**dataset.imported_json, **wanted, **place}
     if not changes and dataset.slug == slug:
         if imported != dataset.imported_json:
             # This is not visible, so it does not count as a change.
@@ -127,7 +140,8 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
         if not terms:
             raise BadEntry(
                 f"The {where} has {field} “{word}”, which the vocabulary “{vocabulary}” does not "
-                "know. Correct the word, or add it there in the admin, as a term or as an alias "
+                f"know.{_offer_codes(vocabulary, word)} `manage.py terms {vocabulary}` lists its "
+                "codes. Correct the word, or add it there in the admin, as a term or as an alias "
                 "(manage.py load_vocab loads the shipped terms)."
             )
         if len(terms) > 1:
@@ -137,6 +151,13 @@ def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -
                 f"“{vocabulary}”. Write one of the codes: {codes}."
             )
     return [terms[0].code for terms in found.values()]
+
+
+def _offer_codes(vocabulary: str, word: str) -> str:
+    spellings = current_vocabularies().spellings[vocabulary]
+    near = get_close_matches(normalize(word), spellings, n=3)
+    codes = dict.fromkeys(term.code for key in near for term in spellings[key])
+    return f" Did you mean {' or '.join(codes)}?" if codes else ""
 
 
 def _find_dataset(entry: Mapping[str, Any]) -> Dataset | None:

@@ -25,7 +25,11 @@ class DatasetEntry(Section):
 
 
 class PublishedEntry(DatasetEntry):
-    """The same with what only the catalog knows: former slugs, and where the files are."""
+    """The same with what only the catalog knows: former slugs, and where things are.
+
+    ``imported_from`` is the description of a dataset with tables.
+    """
 
     formerly: Texts = ()
     local_path: Text = ""
+    imported_from: Text = ""

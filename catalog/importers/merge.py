@@ -5,7 +5,7 @@ images are inserted with their profile, in the order of profiles, so that a page
 from neighbouring disk blocks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,7 @@ _DROP_TABLES = "DROP TABLE IF EXISTS staged_given, staged_match, staged_place, s
 class Merged:
     """The numbers of images of a merge; ``is_written`` if any row of the catalog changed."""
 
+    before: int
     added: int
     changed: int
     unchanged: int
@@ -64,10 +65,17 @@ class Merged:
     is_written: bool
 
 
-def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool) -> Merged:
+def merge_staged(
+    cursor: CursorWrapper,
+    dataset_id: int,
+    *,
+    keeps_missing: bool,
+    check_removal: Callable[[int, int], None],
+) -> Merged:
     """Make the dataset's images and profiles equal to the staged rows; write only differences.
 
-    With ``keeps_missing`` images that are not staged stay as they are.
+    With ``keeps_missing`` images that are not staged stay as they are. ``check_removal`` gets the
+    numbers of images to be removed and of all images before, and may raise.
     """
     cursor.execute(_DROP_TABLES)
     cursor.execute(queries.BY_TABLE)
@@ -77,6 +85,10 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool)
     changed, unchanged = cursor.fetchone()
     cursor.execute(queries.FIND_REMOVED)
     cursor.execute("ANALYZE staged_removed")
+    cursor.execute(queries.COUNT_REMOVED)
+    missing, before = cursor.fetchone()
+    if not keeps_missing:
+        check_removal(missing, before)
     cursor.execute(queries.BY_ROW)
     added, updated = _write_images(cursor, dataset_id)
     removed, num_written = (0, 0) if keeps_missing else _remove_missing(cursor)
@@ -84,7 +96,7 @@ def merge_staged(cursor: CursorWrapper, dataset_id: int, *, keeps_missing: bool)
     if is_written:
         count_profiles(cursor, [dataset_id])
     cursor.execute(queries.AS_USUAL)
-    return Merged(added, changed, unchanged, removed, is_written)
+    return Merged(before, added, changed, unchanged, removed, is_written)
 
 
 def _match(cursor: CursorWrapper, dataset_id: int) -> None:

@@ -35,6 +35,12 @@ def clean(text: str) -> str:
     return "" if text.casefold() in EMPTY_WORDS else text
 
 
+def clean_id(text: str) -> str:
+    """The same for an id, which may well be `NA`."""
+    text = text.strip()
+    return text if text in ("NA", "Na", "na") else clean(text)
+
+
 # --- Numbers ---
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?")

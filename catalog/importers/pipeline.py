@@ -1,14 +1,16 @@
 """Imports a source: its entry, its rows and their files, in one transaction."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from catalog.imaging.paths import FileFacts
-from catalog.importers.dataset_entries import Change, save_dataset
+from catalog.importers.dataset_entries import Change, find_place, save_dataset
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFile, with_facts
 from catalog.importers.rows import BadRow, Examples, ImageRow, ImportReport, Source
@@ -36,6 +38,8 @@ def import_source(
     dry_run: bool = False,
     max_rejected: int | None = None,
     max_share: float = MAX_SHARE_REJECTED,
+    allow_removal: bool = False,
+    allow_move: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
@@ -44,19 +48,22 @@ def import_source(
     """Make a dataset, its images and all derived data equal to the source.
 
     Everything is written, or nothing is; a ``dry_run`` writes nothing and returns the same report.
-    ``max_rejected``, ``max_share`` and the callbacks are those of ``store_images``;
-    ``check_stopped`` is called often while rows and files are read, from any thread, and what it
-    raises stops the import.
+    ``max_rejected``, ``max_share``, ``allow_removal`` and the callbacks are those of
+    ``store_images``. With ``allow_move`` the dataset may have been imported from another place that
+    is still there. ``check_stopped`` is called often while rows and files are read, from any
+    thread, and what it raises stops the import.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
-        ImportStopped: as ``store_images``; or another import of this dataset is running, or it
-            was edited meanwhile.
+        ImportStopped: as ``store_images``; or another import of this dataset is running, it was
+            edited meanwhile, or it is imported from another place.
         OSError: the source cannot be read.
     """
     report = ImportReport()
     with transaction.atomic():
         _claim(source.entry["slug"])
+        if not allow_move:
+            _require_same_place(source.entry)
         dataset, is_new = _read_entry(source)
         store_images(
             dataset=dataset,
@@ -64,6 +71,7 @@ def import_source(
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
+            allow_removal=allow_removal,
             on_reject=on_reject,
             on_rows=on_rows,
             on_read=on_read,
@@ -82,6 +90,17 @@ def _claim(slug: str) -> None:
             raise ImportStopped(
                 f"Another import of “{slug}” is running. Wait until it ends and import again."
             )
+
+
+def _require_same_place(entry: Mapping[str, Any]) -> None:
+    """Refuse two descriptions with one slug: each import would remove the images of the other."""
+    before, now = find_place(entry["slug"]), entry.get("imported_from", "")
+    if now and before and now != before and Path(settings.DATASET_ROOTS[0], before).exists():
+        raise ImportStopped(
+            f"The dataset “{entry['slug']}” is imported from {before}, and this is {now}. Give one "
+            "of the two another slug in its [dataset]. If this one takes the place of the other, "
+            "import it with --moved."
+        )
 
 
 def _read_entry(source: Source) -> tuple[Dataset, bool]:

@@ -187,6 +187,11 @@ FIND_REMOVED = """
        AND NOT EXISTS (SELECT FROM staged_reject bad WHERE bad.source_id = known.source_id)
 """
 
+COUNT_REMOVED = """
+    SELECT (SELECT count(*) FROM staged_removed WHERE NOT was_removed),
+           (SELECT count(*) FROM staged_match WHERE NOT was_removed)
+"""
+
 # A transaction that adds one of them to a collection is either seen by the next statement, or waits
 # for this one and then finds the image deleted.
 LOCK_REMOVED = """

@@ -1,9 +1,9 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
@@ -34,7 +34,8 @@ class ImageRow:
     ``facts`` of a local file, and opens the file unless the source did (``is_opened``).
 
     ``problem`` is what is wrong with the file, and its path; ``sop_uid`` is DICOM's SOP Instance
-    UID, which is not stored.
+    UID, which is not stored. ``unread`` are values that were not understood, so that their field
+    is unknown, as pairs of field and text; ``conflicts`` are those of rows that contradict it.
     """
 
     source_id: str
@@ -55,6 +56,8 @@ class ImageRow:
     is_opened: bool = False
     sop_uid: str = ""
     problem: tuple[FileProblem, str] | None = None
+    unread: tuple[tuple[str, str], ...] = ()
+    conflicts: "tuple[BadRow, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +119,39 @@ class SameBytes:
 
 
 @dataclass(slots=True)
+class Unread:
+    """The values of one field that were not understood: of how many images, and some of them."""
+
+    MOST_EXAMPLES: ClassVar[int] = 1_000
+    LONGEST: ClassVar[int] = 200
+
+    num_images: int = 0
+    examples: Counter[str] = field(default_factory=Counter)
+
+    def add(self, text: str) -> None:
+        self.num_images += 1
+        text = text[: self.LONGEST]
+        if text in self.examples or len(self.examples) < self.MOST_EXAMPLES:
+            self.examples[text] += 1
+
+
+@dataclass(slots=True)
 class ImportReport:
     """The result of an import, in numbers of images.
 
-    ``nameless`` is the number of rejected rows without a source id; if there are any, no image is
-    removed. ``new_labels`` are words that were added as inactive labels, with their numbers of
-    images; ``unknown_words`` are (vocabulary, word) pairs without a term. ``file_problems`` has
-    files by what is wrong with them. ``copies`` are files left out because they repeat a DICOM
-    instance byte for byte; ``shared_uids`` are those that differ under one SOP Instance UID.
+    ``before`` is the number of images that the dataset had. ``nameless`` is the number of rejected
+    rows without a source id; if there are any, no image is removed. ``new_labels`` are words that
+    are inactive labels, added now or by an earlier import, with their numbers of images;
+    ``unknown_words`` are (vocabulary, word) pairs without a term. ``rejected_for`` are the values
+    for which rows were rejected, by column. ``unread`` are values that were not understood, by
+    field; ``conflicts`` the numbers of images by the field in which the rows of one image
+    contradict each other. ``file_problems`` has files by what is wrong with them. ``copies`` are
+    files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
+    that differ under one SOP Instance UID.
     """
 
     slug: str = ""
+    before: int = 0
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -140,3 +165,6 @@ class ImportReport:
     copies: Examples = field(default_factory=Examples)
     shared_uids: Examples = field(default_factory=Examples)
     same_bytes: SameBytes = field(default_factory=SameBytes)
+    rejected_for: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
+    unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
+    conflicts: Counter[str] = field(default_factory=Counter)

@@ -21,11 +21,23 @@ MAX_SHARE_REJECTED = 0.01
 # So many bad rows are always allowed, as a share of a small table says little.
 ALWAYS_ALLOWED = 100
 SHOWN_REJECTS = 5
+# So many images may always be removed, and of more of them at most this share.
+REMOVALS_ALLOWED = 10
+MAX_SHARE_REMOVED = 0.5
 _DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_duplicate)"
 
 
 class ImportStopped(Exception):
     """An import stopped and changed nothing; the message says why and what to do."""
+
+
+class ManyRemovals(ImportStopped):
+    """An import would remove most of a dataset's images, which nobody has allowed."""
+
+
+def removes_many(removed: int, before: int) -> bool:
+    """Whether an import that removes so many images needs to be allowed to."""
+    return removed > REMOVALS_ALLOWED and removed > MAX_SHARE_REMOVED * before
 
 
 def ignore(argument: object) -> None:
@@ -43,6 +55,7 @@ def store_images(
     num_rows: int | None = None,
     max_rejected: int | None = None,
     max_share: float = MAX_SHARE_REJECTED,
+    allow_removal: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
@@ -58,12 +71,15 @@ def store_images(
 
     At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
     always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end.
-    ``on_rows`` gets the number of rows read so far, ``on_read`` is called after the last row, and
-    ``before_merge`` then under the dataset's lock. An existing ``report`` may be continued.
+    Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
+    ``on_reject`` also gets the conflicts of good rows, ``on_rows`` the number of rows read so far;
+    ``on_read`` is called after the last row, and ``before_merge`` then under the dataset's lock.
+    An existing ``report`` may be continued.
 
     Raises:
         ImportStopped: there are too many bad rows, no good row, or too many new labels. Nothing was
             changed.
+        ManyRemovals: an ImportStopped, without ``allow_removal``.
     """
     report = report or ImportReport()
     report.slug = dataset.slug
@@ -77,7 +93,7 @@ def store_images(
             report.same_bytes = count_same_bytes(cursor, dataset.pk)
             lock_datasets(cursor, [dataset.pk])
             before_merge()
-            _merge(cursor, dataset, report)
+            _merge(cursor, dataset, report, allow_removal)
             keep_counts(dataset.pk, report.same_bytes)
     return report
 
@@ -95,11 +111,20 @@ class _Rejects:
 
     def add(self, row: BadRow) -> None:
         self.report.rejected += 1
+        self.report.rejected_for[row.column].add(row.value)
         if len(self.first) < SHOWN_REJECTS:
             self.first.append(row)
         self.on_reject(row)
         if self.max_rejected is not None or self.num_rows is not None:
             self.check_limit(self.num_rows or 0)
+
+    def note(self, row: ImageRow) -> None:
+        """Count the values of a good row that are unknown, and pass its conflicts on."""
+        for name, text in row.unread:
+            self.report.unread[name].add(text)
+        for conflict in row.conflicts:
+            self.report.conflicts[conflict.column] += 1
+            self.on_reject(conflict)
 
     def check_limit(self, num_rows: int) -> None:
         """Raise ImportStopped if there are too many bad rows among ``num_rows``."""
@@ -133,6 +158,8 @@ def _stage(
             line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
             if isinstance(line, str):
                 staging.add_line(line)
+                if isinstance(row, ImageRow) and (row.unread or row.conflicts):
+                    rejects.note(row)
             else:
                 _reject(line, staging, rejects)
             if not number % ROWS_BETWEEN_REPORTS:
@@ -170,6 +197,8 @@ def _reject_duplicates(rejects: _Rejects) -> None:
         for line, source_id, first_line in duplicates:
             where = f"line {first_line}" if first_line else "an earlier row"
             reason = f"The id was already used in {where}, which was kept. Make ids unique."
+            if first_line:
+                reason += " If several rows describe one image, add [many] to the description."
             rejects.add(BadRow(line, "source_id", source_id, reason, source_id=source_id))
 
 
@@ -182,9 +211,24 @@ def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
     )
 
 
-def _merge(cursor: CursorWrapper, dataset: Dataset, report: ImportReport) -> None:
+def _merge(
+    cursor: CursorWrapper, dataset: Dataset, report: ImportReport, allow_removal: bool
+) -> None:
+    def check_removal(removed: int, before: int) -> None:
+        if removes_many(removed, before) and not allow_removal:
+            raise ManyRemovals(
+                f"{removed:,} of the {before:,} images of “{dataset.slug}” are not in this source "
+                "and would be removed, so nothing was changed. Check that it is the right file or "
+                "folder, and that its slug is not that of another dataset. If the images are to "
+                "be removed, import with --allow-removal."
+            )
+
     # A bad row without a source id may be of any image, so no image is removed then.
-    merged = merge_staged(cursor, dataset.pk, keeps_missing=bool(report.nameless))
+    keeps_missing = bool(report.nameless)
+    merged = merge_staged(
+        cursor, dataset.pk, keeps_missing=keeps_missing, check_removal=check_removal
+    )
+    report.before = merged.before
     if merged.is_written:
         touch_datasets(cursor, [dataset.pk])
     report.added, report.changed = merged.added, merged.changed

@@ -49,7 +49,7 @@ class GivenLabel(NamedTuple):
 
 
 class LabelSet(NamedTuple):
-    """The labels of an image, ascending by id, and the names of those that were added."""
+    """The labels of an image, ascending by id, and the names of those that are inactive."""
 
     labels: tuple[GivenLabel, ...]
     new_names: tuple[str, ...]
@@ -94,7 +94,8 @@ class LabelWords:
         # By normal form: labels that search does not show, and those added here.
         self._hidden = _load_hidden()
         self._names: dict[int, str] = {}
-        self._new_names: dict[int, str] = {}
+        self._hidden_names = {label.id: label.name for label in self._hidden.values()}
+        self._num_new = 0
 
     def resolve(self, rows: tuple[LabelRow, ...]) -> LabelSet | BadWord:
         """The labels of one image; several words for one label become one.
@@ -114,8 +115,9 @@ class LabelWords:
         given.sort(key=_by_label)
         if len({label.label_id for label in given}) < len(given):
             given = [self._join(list(group)) for _, group in groupby(given, key=_by_label)]
-        new = (self._new_names.get(label.label_id) for label in given) if self._new_names else ()
-        return LabelSet(tuple(given), tuple(name for name in new if name))
+        names = self._hidden_names
+        hidden = (names.get(label.label_id) for label in given) if names else ()
+        return LabelSet(tuple(given), tuple(name for name in hidden if name))
 
     def _give(self, row: LabelRow) -> GivenLabel | BadWord:
         label = self._words.get(row.word)
@@ -172,15 +174,17 @@ class LabelWords:
             cursor.execute(_LOCK)
         self._hidden = _load_hidden() | self._hidden
         if key in self._hidden:
+            self._hidden_names[self._hidden[key].id] = self._hidden[key].name
             return
-        if len(self._new_names) >= MAX_NEW_LABELS:
+        if self._num_new >= MAX_NEW_LABELS:
             raise ManyNewLabels(
                 f"More than {MAX_NEW_LABELS:,} labels are in no vocabulary, such as “{name}”. "
                 "Check which column is read as labels, and how its values are separated."
             )
         label = Label.objects.create(code=_make_code(key), name=name, is_active=False)
         self._hidden[key] = _KnownLabel(label.pk, name)
-        self._new_names[label.pk] = name
+        self._hidden_names[label.pk] = name
+        self._num_new += 1
 
 
 def is_text(value: str) -> bool:

@@ -1,8 +1,9 @@
 """The base class of the import commands: options, progress, rejects.csv and the report."""
 
 import re
+import sys
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,23 +11,25 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
-from django.urls import reverse
 
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.dataset_entries import BadEntry
 from catalog.importers.pipeline import ImportStopped, import_source
-from catalog.importers.rows import ImportReport, Source, SourceError
-from catalog.importers.store import ALWAYS_ALLOWED, MAX_SHARE_REJECTED
+from catalog.importers.rows import BadRow, ImportReport, Source, SourceError
+from catalog.importers.store import (
+    ALWAYS_ALLOWED,
+    MAX_SHARE_REJECTED,
+    ManyRemovals,
+    removes_many,
+)
 from catalog.importers.tables.description import read_description
-from catalog.importers.tables.lines import show
-from catalog.management.file_findings import format_files
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.rejects import RejectsFile
+from catalog.management.report import SHOWN_WORDS, format_counts, format_findings
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 
-SHOWN_WORDS = 20
 EXIT_INTERRUPTED = 130
 # Errors with a message for the user; any other exception is a bug and shows its traceback.
 REFUSALS: tuple[type[Exception], ...] = (
@@ -84,6 +87,11 @@ class ImportCommand(BaseCommand):
             f"{ALWAYS_ALLOWED} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
         )
         parser.add_argument(
+            "--allow-removal",
+            action="store_true",
+            help="remove most of a dataset's images, if the source has them no longer, unasked",
+        )
+        parser.add_argument(
             "--rejects",
             type=Path,
             default=Path(self.default_rejects),
@@ -121,11 +129,13 @@ class ImportCommand(BaseCommand):
         run = _Run(self, Progress(self.stderr, total=total, unit=" rows"), rejects, options)
         try:
             run.import_all(sources)
+            run.import_allowed()
         finally:
             run.progress.close()
             rejects.close()
             if rejects.count:
-                self.stdout.write(f"{rejects.count:,} bad rows are listed in {rejects.path}")
+                what = "bad and contradicting rows" if run.sum.conflicts else "bad rows"
+                self.stdout.write(f"{rejects.count:,} {what} are listed in {rejects.path}")
         return run.finish(len(sources))
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
@@ -133,6 +143,19 @@ class ImportCommand(BaseCommand):
         self.stdout.write(f"{report.slug}: {format_counts(report)}{DRY if dry_run else ''}")
         for line in format_findings(report):
             self.stdout.write(f"  {line}")
+        if dry_run and removes_many(report.removed, report.before):
+            self.stdout.write(
+                f"  {report.removed:,} of {report.before:,} images would be removed: the import "
+                "will ask, or needs --allow-removal"
+            )
+
+    def ask(self, question: str) -> bool:
+        """Whether somebody at a terminal says yes."""
+        if not (sys.stdin and sys.stdin.isatty() and self.stderr.isatty()):
+            return False
+        self.stderr.write(f"{question} [y/N] ", style_func=str, ending="")
+        self.stderr.flush()
+        return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 DRY = " (dry run: nothing was changed)"
@@ -151,12 +174,16 @@ class _Run:
         self.command = command
         self.progress = progress
         self.rejects = rejects
+        self.on_reject: Callable[[str, BadRow], None] = rejects.write
         self.dry_run: bool = options["dry_run"]
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
         self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
+        self.allow_removal: bool = options.get("allow_removal", False) or self.dry_run
+        self.allow_move: bool = options.get("moved", False)
         self.turns = ReadOrder()
         self.begun = 0
+        self.unallowed: list[tuple[Source, ManyRemovals]] = []
         self.failures: list[tuple[str, str]] = []
         self.sum = ImportReport()
 
@@ -173,6 +200,22 @@ class _Run:
             return
         for source, task in zip(sources, tasks, strict=True):
             self._report(source, task)
+
+    def import_allowed(self) -> None:
+        """Ask about the datasets that would lose most of their images, and import those again."""
+        refused, self.unallowed = self.unallowed, []
+        allowed: list[Source] = []
+        for source, error in refused:
+            question = str(error).partition(", so nothing was changed")[0]
+            if self.command.ask(f"{question}. Import it all the same?"):
+                allowed.append(source)
+            else:
+                self.failures.append((_slug_of(source), format_refusal(error)))
+        if allowed:
+            # The bad rows are in the list already.
+            self.allow_removal, self.on_reject = True, lambda slug, row: None
+            self.turns, self.begun = ReadOrder(), 0
+            self.import_all(allowed)
 
     def _overlap(self, sources: Sequence[Source], tasks: Sequence[Callable[[], Any]]) -> None:
         reported = 0
@@ -198,6 +241,10 @@ class _Run:
     def _report(self, source: Source, get_report: Callable[[], ImportReport]) -> None:
         try:
             report = get_report()
+        except ManyRemovals as error:
+            self.progress.clear()
+            self.unallowed.append((source, error))
+            return
         except (*REFUSALS, *self.command.refusals) as error:
             self.progress.clear()
             if self.traceback:
@@ -217,7 +264,9 @@ class _Run:
                 dry_run=self.dry_run,
                 max_rejected=self.limit.max_rejected,
                 max_share=self.limit.max_share,
-                on_reject=partial(self.rejects.write, _slug_of(source)),
+                allow_removal=self.allow_removal,
+                allow_move=self.allow_move,
+                on_reject=partial(self.on_reject, _slug_of(source)),
                 on_rows=self.progress.show,
                 on_read=partial(self._pass_on, pass_on),
                 check_stopped=self.turns.check,
@@ -271,35 +320,6 @@ def find_known_folder(description: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def format_counts(report: ImportReport) -> str:
-    counts = [
-        f"{report.added:,} added",
-        f"{report.changed:,} changed",
-        f"{report.unchanged:,} unchanged",
-        f"{report.removed:,} removed",
-    ]
-    counts += [f"{report.rejected:,} rejected"] if report.rejected else []
-    return ", ".join(counts)
-
-
-def format_findings(report: ImportReport) -> Iterator[str]:
-    """Lines on missing files, words without a term, and what curators can do about them."""
-    if report.missing_files:
-        yield f"{report.missing_files:,} files are missing: their images have no file here"
-    yield from format_files(report)
-    if report.nameless:
-        yield (f"{report.nameless:,} bad rows have no image id, so no image was removed")
-    if report.new_labels:
-        address = f"{reverse('admin:vocab_label_changelist')}?is_active__exact=0"
-        count = f"{len(report.new_labels):,} new labels"
-        yield f"{count}, hidden until a curator activates them: {address}"
-        yield from _format_words(report.new_labels.most_common())
-    if report.unknown_words:
-        yield "unknown words (add them to a vocabulary as terms or aliases, and import again):"
-        found = report.unknown_words.most_common()
-        yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
-
-
 def format_refusal(error: Exception) -> str:
     """The message of an exception, for the user."""
     if isinstance(error, ValidationError):
@@ -313,13 +333,6 @@ def format_refusal(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _format_words(words: Sequence[tuple[str, int]]) -> Iterator[str]:
-    for word, count in words[:SHOWN_WORDS]:
-        yield f"  {show(word)} ({count:,})"
-    if len(words) > SHOWN_WORDS:
-        yield f"  and {len(words) - SHOWN_WORDS:,} more"
-
-
 def _add(total: ImportReport, report: ImportReport) -> None:
     for name in (
         "added",
@@ -331,5 +344,6 @@ def _add(total: ImportReport, report: ImportReport) -> None:
         "missing_files",
     ):
         setattr(total, name, getattr(total, name) + getattr(report, name))
+    total.conflicts += report.conflicts
     total.new_labels += report.new_labels
     total.unknown_words += report.unknown_words

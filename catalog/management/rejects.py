@@ -1,8 +1,9 @@
-"""rejects.csv: the rows that an import could not take, each with its place and the reason."""
+"""Lists of an import as CSV files: bad rows, and files that do not fit the table."""
 
 import contextlib
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +13,33 @@ from catalog.importers.rows import BadRow
 COLUMNS = ("dataset", "line", "column", "value", "reason")
 
 
-class RejectsFile:
-    """Written beside its place and moved there at the end; no bad row, no file.
+class ListFile:
+    """Written beside its place and moved there at the end; without a row there is no file.
 
     The list of an earlier import is then taken away, and nothing else that may lie there.
 
     Raises OSError where it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], option: str = "--rejects") -> None:
         if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"{path} cannot be written; name another place with --rejects.")
+            raise PermissionError(f"{path} cannot be written; name another place with {option}.")
         self.path = path
         self.count = 0
+        self._columns = columns
         self._partial = path.with_name(f".{path.name}.part")
         self._stack = contextlib.ExitStack()
         self._writer: Any = None
 
-    def write(self, dataset: str, row: BadRow) -> None:
-        """Add one bad row of a dataset."""
+    def add(self, *cells: Any) -> None:
+        """Add one row."""
         if self._writer is None:
             file = self._stack.enter_context(
                 self._partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
             )
             self._writer = csv.writer(file)
-            self._writer.writerow(COLUMNS)
+            self._writer.writerow(self._columns)
         self.count += 1
-        cells = (dataset, row.line or "", row.column, row.value, row.reason)
         self._writer.writerow(map(safe_cell, cells))
 
     def close(self) -> None:
@@ -46,14 +47,24 @@ class RejectsFile:
             self._stack.close()
             self._partial.replace(self.path)
             self._writer = None
-        elif self.count == 0 and _is_rejects_file(self.path):
+        elif self.count == 0 and self._is_earlier_list():
             self.path.unlink()
 
+    def _is_earlier_list(self) -> bool:
+        """Whether it begins with our header: a person may have named any file."""
+        if not self.path.is_file():
+            return False
+        header = ",".join(self._columns).encode()
+        with self.path.open("rb") as file:
+            return file.read(len(header) + 1) in (header + b"\r", header + b"\n")
 
-def _is_rejects_file(path: Path) -> bool:
-    """Whether it begins with our header: a person may have named any file."""
-    if not path.is_file():
-        return False
-    header = ",".join(COLUMNS).encode()
-    with path.open("rb") as file:
-        return file.read(len(header) + 1) in (header + b"\r", header + b"\n")
+
+class RejectsFile(ListFile):
+    """rejects.csv: the rows that an import could not take, each with its place and the reason."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, COLUMNS)
+
+    def write(self, dataset: str, row: BadRow) -> None:
+        """Add one bad row of a dataset."""
+        self.add(dataset, row.line or "", row.column, row.value, row.reason)

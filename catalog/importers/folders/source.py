@@ -93,7 +93,7 @@ class FolderSource(ABC):
     def describe_path(self, path: str) -> ImageRow:
         """The row of a file that is not here, from its path alone."""
 
-    def require_image(self, path: str) -> None:
+    def require_image(self, path: str) -> None:  # noqa: B027 - most kinds need no name
         """Raises NoImage if the path says that its file is something else, such as a mask."""
 
     def rows(self) -> Iterator[ImageRow | BadRow]:

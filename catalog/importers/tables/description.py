@@ -15,6 +15,7 @@ A value is a template: text with columns in braces. Of a list of templates the f
 empty counts.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from catalog.importers.rows import SourceError
+from catalog.importers.tables.lines import show
 from catalog.importers.tables.specs import Description
 from catalog.importers.tables.toml_section import describe_errors
 
@@ -50,4 +52,15 @@ def _load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # ValueError: also of numbers with 5,000 digits
-        raise SourceError(f"{path.name} is no TOML: {error}.") from error
+        raise SourceError(
+            f"{path.name} is no TOML: {error}.{_show_line(path, str(error))} Write a key a line, "
+            'below its section, and text in quotes: title = "My rays".'
+        ) from error
+
+
+def _show_line(path: Path, error: str) -> str:
+    """The line that an error names."""
+    found = re.search(r"at line ([0-9]+)", error)
+    lines = path.read_text("utf-8", errors="replace").splitlines() if found else []
+    number = int(found[1]) if found else 0
+    return f" That line is: {show(lines[number - 1])}" if 0 < number <= len(lines) else ""

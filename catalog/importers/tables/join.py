@@ -1,5 +1,6 @@
 """Finds tables by their names, and joins rows with those of a second table."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
-from catalog.importers.tables.templates import Cells, Getter, Header, compile_value
+from catalog.importers.tables.templates import Cells, Getter, Header, compile_id, of_key
 
 _WILD = frozenset("*?[")
 
@@ -53,6 +54,8 @@ def _find_paths(home: Path, pattern: str) -> list[str]:
 class Join:
     """A second table, in memory by key; of rows with the same key the first one counts.
 
+    `contradicting` are the keys of further rows that say something else, with their numbers.
+
     Raises `SourceError` when its file is missing, unless it is optional.
     """
 
@@ -61,10 +64,15 @@ class Join:
         self._tables = find_tables(home, spec)
         self.header = self._tables[0].header if self._tables else ()
         self._rows: dict[str, Cells] = {}
+        self.contradicting: Counter[str] = Counter()
         for table in self._tables:
             if table.header != self.header:
                 raise SourceError(f"{table.path} has other columns than {self._tables[0].path}.")
             _make_get_key(table, spec)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(table.path for table in self._tables)
 
     @property
     def is_there(self) -> bool:
@@ -73,13 +81,16 @@ class Join:
     def load(self) -> Iterator[tuple[str, BadRow]]:
         """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()
+        self.contradicting.clear()
         for table in self._tables:
             get_key = _make_get_key(table, self.spec)
             for row in table.rows():
                 if isinstance(row, BadRow):
                     yield table.path, row
-                elif key := get_key(row.cells):
-                    self._rows.setdefault(key, row.cells)
+                elif not (key := get_key(row.cells)):
+                    continue
+                elif self._rows.setdefault(key, row.cells) != row.cells:
+                    self.contradicting[key] += 1
 
     def find(self, key: str) -> Cells:
         """The row of a key; empty cells if there is none."""
@@ -88,7 +99,8 @@ class Join:
 
 def _make_get_key(table: Table, spec: JoinSpec) -> Getter:
     index = {name: place for place, name in enumerate(table.header) if name}
-    return compile_value(spec.key, Header(table.path, index))
+    with of_key("[[join]]", "key"):
+        return compile_id(spec.key, Header(table.path, index))
 
 
 class WideTable:
@@ -118,7 +130,8 @@ class WideTable:
                     index.setdefault(name, place)
             width += len(join.header)
         self.header = Header(table.path, index, is_open)
-        self._get_keys = [compile_value(join.spec.to, self.header) for join in self._joins]
+        with of_key("[[join]]", "to"):
+            self._get_keys = [compile_id(join.spec.to, self.header) for join in self._joins]
 
     @property
     def num_rows(self) -> int | None:

@@ -1,8 +1,8 @@
-"""Reads JSON Lines as rows of text, and writes any value as the text that a CSV would have."""
+"""Reads JSON objects as rows of text, and writes any value as the text that a CSV would have."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.identifying import is_identifying_within
@@ -11,18 +11,29 @@ from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw,
 MAX_COLUMNS = 10_000
 
 
-def find_keys(lines: Lines, path: str) -> list[str]:
+class Item(NamedTuple):
+    """One object with the line where it begins, or what is wrong with what is shown."""
+
+    line: int
+    shown: str
+    found: dict[str, Any] | str
+
+
+def find_keys(items: Iterable[Item], path: str) -> list[str]:
     """All keys of all objects, in order of their first use; objects may lack some keys."""
     keys: dict[str, None] = {}
     characters = 0
-    for line in lines:
-        lines.forget()
-        found = _load_object(line)
+    for _, _, found in items:
         if isinstance(found, dict) and not found.keys() <= keys.keys():
             characters += sum(len(key) for key in found if key not in keys)
             keys.update(dict.fromkeys(found))
             if len(keys) > MAX_COLUMNS or characters > MAX_LINE:
                 raise too_many_columns(path)
+    if not keys:
+        raise SourceError(
+            f"{path} has no JSON object. Write one object {{…}} for each image: one a line, or all "
+            "in one array, separated by commas: [{…}, {…}]."
+        )
     return list(keys)
 
 
@@ -33,14 +44,24 @@ def too_many_columns(path: str) -> SourceError:
     )
 
 
-def iter_json_lines(lines: Lines, header: tuple[str, ...]) -> Iterator[TableRow | BadRow]:
+def iter_json_lines(lines: Lines) -> Iterator[Item]:
+    """The objects of JSON Lines: one a line."""
     for line in lines:
-        found = f"The line has {lines.flaw}." if lines.flaw else _load_texts(line)
+        flaw = lines.flaw
         lines.forget()
-        if isinstance(found, dict):
-            yield check_texts(lines.number, [found.get(key, "") for key in header])
-        elif line.strip():
-            yield BadRow(lines.number, "", show(line), found)
+        if line.strip():
+            found = f"The line has {flaw}." if flaw else _load_object(line)
+            yield Item(lines.number, "" if isinstance(found, dict) else show(line), found)
+
+
+def iter_objects(items: Iterable[Item], header: tuple[str, ...]) -> Iterator[TableRow | BadRow]:
+    """The rows of objects, with the columns of `header`."""
+    for line, shown, found in items:
+        texts = _write_texts(found) if isinstance(found, dict) else found
+        if isinstance(texts, dict):
+            yield check_texts(line, [texts.get(key, "") for key in header])
+        else:
+            yield BadRow(line, "", shown or show(", ".join(found)), texts)
 
 
 def check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
@@ -59,11 +80,8 @@ def _load_object(line: str) -> dict[str, Any] | str:
     return found if isinstance(found, dict) else "The line is not a JSON object {…}."
 
 
-def _load_texts(line: str) -> dict[str, str] | str:
-    """The texts of a line's object by its columns, or what is wrong with the line."""
-    found = _load_object(line)
-    if isinstance(found, str):
-        return found
+def _write_texts(found: dict[str, Any]) -> dict[str, str] | str:
+    """The texts of an object by its columns, or what is wrong with it."""
     try:
         return {key.strip(): write_text(value, key) for key, value in found.items()}
     except RecursionError:

@@ -1,5 +1,6 @@
 """Reads the lines of a text table, decoded one by one, so that an error affects only one row."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from io import TextIOWrapper
@@ -11,6 +12,10 @@ from catalog.importers.rows import SourceError
 MAX_LINE = 1 << 24
 MAX_LINES_OF_A_ROW = 20_000
 _SHOWN = 200
+# Bytes 0x80 to 0x9f: letters and quotes in cp1252, control characters in latin-1.
+_UNDECODED_CP1252 = re.compile("[\udc80-\udc9f]")
+_CONTROL_OF_LATIN_1 = re.compile("[\x80-\x9f]")
+_LATIN_1 = frozenset({"latin-1", "latin1", "latin", "l1", "iso-8859-1", "iso8859-1", "8859"})
 
 
 class TableRow(NamedTuple):
@@ -60,19 +65,32 @@ class Lines:
         self.ended = True
 
     def _mend(self, line: str) -> str:
-        if self._second and not _is_text(line):
-            raw = line.encode(self._encoding, "surrogateescape")
-            line = raw.decode(self._second, "surrogateescape")
-        self.flaw = self.flaw or find_flaw(line)
+        line, flaw = mend(line, self._encoding, self._second)
+        self.flaw = self.flaw or flaw
         return line
+
+
+def mend(text: str, encoding: str, second: str) -> tuple[str, str]:
+    """The text, decoded with `second` if it is not in `encoding`, and what is wrong with it."""
+    if second and not _is_text(text):
+        text = text.encode(encoding, "surrogateescape").decode(second, "surrogateescape")
+        encoding = second
+    is_latin = encoding.lower().replace("_", "-") in _LATIN_1
+    if is_latin and _CONTROL_OF_LATIN_1.search(text):
+        return text, (
+            "bytes that are control characters in latin-1, and letters or quotes in cp1252. Name "
+            'that in the description: encoding = ["utf-8", "cp1252"]'
+        )
+    return text, find_flaw(text)
 
 
 def find_flaw(line: str) -> str:
     """Why a line cannot be stored, and what to do; '' if it can."""
     if not _is_text(line):
+        likely = "cp1252" if _UNDECODED_CP1252.search(line) else "latin-1"
         return (
             "bytes that are not in the table's encoding. Name it in the description, as in "
-            'encoding = ["utf-8", "latin-1"]'
+            f'encoding = ["utf-8", "{likely}"]'
         )
     return "NUL characters. Save the table again as plain text" if "\0" in line else ""
 

@@ -24,12 +24,24 @@ from catalog.importers.tables.labels import CellError, Remembered, compile_label
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
 from catalog.importers.tables.specs import Description, ImageSpec
-from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
+from catalog.importers.tables.templates import (
+    Cells,
+    Header,
+    compile_id,
+    compile_raw,
+    compile_value,
+    of_key,
+)
 from catalog.importers.tables.toml_section import Value
 from catalog.limits import MAX_IMAGE_BYTES, MAX_SOURCE_ID, MAX_SUBJECT_ID, MAX_URL
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?:https?|s3|gs)://[^\s<>\"\\^`{|}]+")
+
+
+# The keys of fields in a description, where they differ.
+FIELD_KEYS = {"subject_id": "subject", "size_bytes": "size", "remote_url": "url"}
+_UNKNOWN: tuple[object, ...] = ("", None)
 
 
 class Field(NamedTuple):
@@ -49,14 +61,20 @@ class RowReader:
         image, files = description.image, description.files
         self._id_column = _name_column(image.id)
         self._path_column = _name_column(files.path or image.id)
-        self._get_id = compile_value(image.id, header)
-        self._get_path = compile_value(files.path or image.id, header)
+        with of_key("[image]", "id"):
+            self._get_id = compile_id(image.id, header)
+        with of_key("[files]", "path"):
+            self._get_path = compile_id(files.path or image.id, header)
         self._finder = finder
-        self._get_modality = compile_value(image.modality, header)
-        self._get_area = compile_value(image.area, header)
+        with of_key("[image]", "modality"):
+            self._get_modality = compile_value(image.modality, header)
+        with of_key("[image]", "area"):
+            self._get_area = compile_value(image.area, header)
         self._fields = tuple(_compile_fields(image, header).items())
-        self._labels = compile_labels(description.labels, header)
-        self._metadata = MetadataReader(description, header)
+        with of_key("[[labels]]", "words or columns"):
+            self._labels = compile_labels(description.labels, header)
+        with of_key("[metadata]", "or [image] view"):
+            self._metadata = MetadataReader(description, header)
         self.excluded_columns = self._metadata.excluded_columns
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
@@ -81,6 +99,8 @@ class RowReader:
             setattr(row, name, value)
             if not exact:
                 metadata.update({column: cells[index] for column, index in raw})
+                if value in _UNKNOWN:
+                    row.unread += ((name, _show_value(get(cells))),)
         return row
 
     def _find_file(self, finder: FileFinder, cells: Cells) -> str:
@@ -89,6 +109,11 @@ class RowReader:
             return finder.find(name)
         except UnsafePath as error:
             raise CellError(self._path_column, name, str(error)) from error
+
+
+def _show_value(text: str | tuple[str, ...]) -> str:
+    """Of an age from several columns only its own: a date of birth is not shown."""
+    return text if isinstance(text, str) else text[0] or "dates"
 
 
 def _name_column(value: Value) -> str:
@@ -122,13 +147,14 @@ def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
         "size_bytes": (image.size, read_bytes),
         "remote_url": (image.url, _read_url),
     }
-    fields = {
-        name: Field(compile_raw(value, header), read, _find_raw(value, header))
-        for name, (value, read) in values.items()
-        if value
-    }
+    fields = {}
+    for name, (value, read) in values.items():
+        if value:
+            with of_key("[image]", FIELD_KEYS.get(name, name)):
+                fields[name] = Field(compile_raw(value, header), read, _find_raw(value, header))
     if image.age or image.born:
-        fields["age_years"] = _compile_age(image, header)
+        with of_key("[image]", "age, born or studied"):
+            fields["age_years"] = _compile_age(image, header)
     return fields
 
 

@@ -1,6 +1,6 @@
-"""Reads tables as rows of text with line numbers: CSV, TSV, JSON Lines, Parquet.
+"""Reads tables as rows of text with line numbers: CSV, TSV, JSON, Parquet.
 
-CSV, TSV and JSON Lines may be compressed with gzip or be in a ZIP, which is recognised by the first
+CSV, TSV and JSON may be compressed with gzip or be in a ZIP, which is recognised by the first
 bytes of a file, not by its name. Everything is streamed, so memory does not grow.
 """
 
@@ -8,11 +8,12 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, cast
@@ -24,24 +25,30 @@ from pydantic import AfterValidator
 from catalog.imaging.paths import UnsafePath, open_beneath
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.delimited import iter_delimited, read_cells
+from catalog.importers.tables.header_check import check_width
+from catalog.importers.tables.json_array import is_array, iter_array
 from catalog.importers.tables.json_lines import (
     MAX_COLUMNS,
-    check_texts,
+    Item,
     find_keys,
     iter_json_lines,
+    iter_objects,
     too_many_columns,
-    write_text,
 )
 from catalog.importers.tables.lines import Lines, TableRow, show
+from catalog.importers.tables.parquet import find_whole_columns, iter_parquet
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
 
 __all__ = ["FORMATS", "SourceError", "Table", "TableFormat", "TableRow"]
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet")
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "json")
 _ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl",
-            "parquet": "parquet", "pq": "parquet", "txt": "csv"}  # fmt: skip
+            "json": "json", "parquet": "parquet", "pq": "parquet", "txt": "csv"}  # fmt: skip
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_BATCH = 4096
+_JSON = ("jsonl", "json")  # either may be one object a line, or an array of objects
+# Excel understands a first line such as sep=; and other programs write it.
+_SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?[,;\t]*\s*', re.IGNORECASE)
+_CHECKED_ROWS = 20
 
 
 def _check_encodings(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,16 +95,21 @@ class Table:
         self.path = path
         self._folder, self._how = folder, how
         self._format = how.format or _guess_format(path)
+        self._whole: frozenset[str] | None = None
         with self._source_errors(), ExitStack() as stack:
+            self._sep = self._find_sep(stack)
             self.header = self._check_header(self._read_header(stack))
 
     def rows(self) -> Iterator[TableRow | BadRow]:
         """The rows after the header, all of its length, without empty ones."""
         with self._source_errors(), ExitStack() as stack:
             if self._format == "parquet":
-                yield from _iter_parquet(self._open_parquet(stack))
-            elif self._format == "jsonl":
-                yield from iter_json_lines(self._open_lines(stack), self.header)
+                file = self._open_parquet(stack)
+                if self._whole is None:
+                    self._whole = find_whole_columns(file)
+                yield from iter_parquet(file, self._whole)
+            elif self._format in _JSON:
+                yield from iter_objects(self._open_objects(stack), self.header)
             else:
                 lines = self._open_lines(stack)
                 if not self._how.header:
@@ -106,7 +118,7 @@ class Table:
 
     @property
     def _delimiter(self) -> str:
-        return self._how.delimiter or ("\t" if self._format == "tsv" else ",")
+        return self._how.delimiter or self._sep or ("\t" if self._format == "tsv" else ",")
 
     @property
     def num_rows(self) -> int | None:
@@ -120,17 +132,32 @@ class Table:
     def _read_header(self, stack: ExitStack) -> list[str]:
         if self._format == "parquet":
             return list(self._open_parquet(stack).schema_arrow.names)
+        if self._format in _JSON:
+            return find_keys(self._open_objects(stack), self.path)
         lines = self._open_lines(stack)
-        if self._format == "jsonl":
-            return find_keys(lines, self.path)
         if self._how.header:
-            return list(self._how.header)
+            cells, skip = list(self._how.header), 0
+        else:
+            cells, skip = self._read_names(lines), lines.number
+        check_width(self.path, cells, self._peek(lines), skip)
+        return cells
+
+    def _read_names(self, lines: Lines) -> list[str]:
         cells = read_cells(lines, self._delimiter)
         if cells is None:
             raise SourceError(f"{self.path} is empty. Give a table with a line of column names.")
         if lines.flaw:
             raise SourceError(f"{self.path}, line {lines.number}: the header has {lines.flaw}.")
         return cells
+
+    def _peek(self, lines: Lines) -> list[list[str]]:
+        """The first rows, up to one that cannot be read, which `rows` reports."""
+        found: list[list[str]] = []
+        with suppress(csv.Error, SourceError):
+            while len(found) < _CHECKED_ROWS and (cells := read_cells(lines, self._delimiter)):
+                found.append(cells)
+                lines.forget()
+        return found
 
     def _check_header(self, names: list[str]) -> tuple[str, ...]:
         stripped = [name.strip() for name in names]
@@ -152,6 +179,32 @@ class Table:
 
     # --- The file ---
     def _open_lines(self, stack: ExitStack) -> Lines:
+        encoding, second = self._encodings
+        lines = Lines(self._open_text(stack), name=self.path, encoding=encoding, second=second)
+        for _ in islice(lines, self._how.skip or bool(self._sep)):
+            lines.forget()
+        return lines
+
+    def _open_objects(self, stack: ExitStack) -> Iterator[Item]:
+        text = self._open_text(stack)
+        if not is_array(text):
+            return iter_json_lines(self._open_lines(stack))
+        encoding, second = self._encodings
+        return iter_array(text, name=self.path, encoding=encoding, second=second)
+
+    @property
+    def _encodings(self) -> tuple[str, str]:
+        first, *others = self._how.encoding
+        return first, others[0] if others else ""
+
+    def _find_sep(self, stack: ExitStack) -> str:
+        """The delimiter that a first line such as `sep=;` gives, or ''."""
+        if self._format not in ("csv", "tsv"):
+            return ""
+        found = _SEP_LINE.fullmatch(self._open_text(stack).readline(20))
+        return found[1] if found else ""
+
+    def _open_text(self, stack: ExitStack) -> io.TextIOWrapper:
         raw = stack.enter_context(open_beneath(self._folder, self.path))
         start = raw.read(4)
         raw.seek(0)
@@ -160,18 +213,8 @@ class Table:
             file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
         elif start.startswith(b"PK\x03\x04"):
             file = self._open_member(stack.enter_context(zipfile.ZipFile(raw)), stack)
-        encoding, *others = self._how.encoding
         buffered = stack.enter_context(io.BufferedReader(cast("io.RawIOBase", file), 1 << 16))
-        text = self._decode(buffered, encoding)
-        lines = Lines(
-            stack.enter_context(text),
-            name=self.path,
-            encoding=encoding,
-            second=others[0] if others else "",
-        )
-        for _ in islice(lines, self._how.skip):
-            lines.forget()
-        return lines
+        return stack.enter_context(self._decode(buffered, self._encodings[0]))
 
     def _decode(self, file: Any, encoding: str) -> io.TextIOWrapper:
         mark = file.peek(2)[:2]
@@ -234,24 +277,3 @@ def _guess_format(path: str) -> str:
         f"The name {path} does not say what kind of table it is. Give the format in the "
         f"description: {', '.join(FORMATS)}."
     )
-
-
-# --- Parquet ---
-def _iter_parquet(file: Any) -> Iterator[TableRow | BadRow]:
-    line = 0
-    for batch in file.iter_batches(batch_size=_BATCH):
-        columns = [
-            [write_text(value, name) for value in _read_column(column)]
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        for cells in zip(*columns, strict=True):
-            line += 1
-            yield check_texts(line, list(cells))
-
-
-def _read_column(column: Any) -> list[Any]:
-    try:
-        return cast("list[Any]", column.to_pylist())
-    except (ValueError, OverflowError):
-        # Python has no nanoseconds and no years after 9999; Arrow can write both as text.
-        return cast("list[Any]", column.cast(pa.string()).to_pylist())

@@ -1,7 +1,7 @@
 """The source that a `dataset.toml` describes: images from the rows of tables."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,13 @@ from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.join import Join, WideTable, find_tables
-from catalog.importers.tables.labels import merge_labels
+from catalog.importers.tables.many import Piece, join_adjacent, join_all
 from catalog.importers.tables.mapping import RowReader
 from catalog.importers.tables.metadata import Gatherer
 from catalog.importers.tables.specs import Description
+from catalog.importers.tables.templates import NoColumn
 
 SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
-_FILLED = tuple(
-    each.name for each in fields(ImageRow) if each.name not in ("labels", "metadata", "line")
-)
 
 
 def open_dataset_toml(
@@ -38,7 +36,13 @@ def open_dataset_toml(
             f"The folder {folder} does not exist. Put the files there, name another one, or remove "
             "folder from [files] to catalog only the table."
         )
-    return TableSource(description, tables or path.parent, folder)
+    try:
+        source = TableSource(description, tables or path.parent, folder)
+    except NoColumn as error:
+        raise NoColumn(f"{path.name}, {error}") from error
+    if path.parent != SHIPPED_TABLES:
+        source.entry = {**source.entry, "imported_from": _name_place(path)}
+    return source
 
 
 @dataclass(slots=True)
@@ -51,17 +55,18 @@ class _Compiled:
 class TableSource:
     """One dataset from its tables; images come in the order of their first rows.
 
-    Memory grows only with joined tables, with files that may be anywhere, and with several rows for
-    an image that are not adjacent: then all images (2 KB each) are in memory until the end.
+    Memory grows only with joined tables, with files (some hundred bytes each), and with several
+    rows for an image that are not adjacent: then all images (2 KB each) are in memory until the
+    end. `files` knows afterwards which ones are missing, and which ones no row names.
     """
 
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
         self.entry: Mapping[str, Any] = _complete(description.entry, folder)
         self._description = description
-        self._joins = [Join(home, spec) for spec in description.join]
-        finder = FileFinder(folder, description.files) if folder else None
+        self.joins = [Join(home, spec) for spec in description.join]
+        self.files = FileFinder(folder, description.files) if folder else None
         self._tables = [
-            self._compile(WideTable(table, self._joins), finder)
+            self._compile(WideTable(table, self.joins))
             for spec in description.table
             for table in find_tables(home, spec)
         ]
@@ -75,7 +80,9 @@ class TableSource:
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
-        for join in self._joins:
+        if self.files:
+            self.files.reset()
+        for join in self.joins:
             for path, row in join.load():
                 yield self._name_table(row, path)
         many = self._description.many
@@ -84,15 +91,15 @@ class TableSource:
                 yield from self._read_single(compiled)
         elif many.adjacent:
             for compiled in self._tables:
-                yield from _join_adjacent(self._read_many(compiled), many.gather)
+                yield from join_adjacent(self._read_many(compiled), many.gather)
         else:
             every = (pair for compiled in self._tables for pair in self._read_many(compiled))
-            yield from _join_all(every, many.gather)
+            yield from join_all(every, many.gather)
 
-    def _compile(self, table: WideTable, finder: FileFinder | None) -> _Compiled:
+    def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(
             table,
-            RowReader(self._description, table.header, finder),
+            RowReader(self._description, table.header, self.files),
             Gatherer(self._description, table.header),
         )
 
@@ -111,7 +118,7 @@ class TableSource:
             elif image:
                 yield image
 
-    def _read_many(self, compiled: _Compiled) -> Iterator["_Piece"]:
+    def _read_many(self, compiled: _Compiled) -> Iterator[Piece]:
         for row in compiled.table.rows():
             if isinstance(row, BadRow):
                 yield self._name_table(row, compiled.table.path), {}
@@ -124,7 +131,7 @@ class TableSource:
 
     def _name_table(self, row: BadRow, path: str) -> BadRow:
         """Add the table's path to the reason if there are several tables."""
-        is_clear = len(self._tables) == 1 and not self._joins
+        is_clear = len(self._tables) == 1 and not self.joins
         return row if is_clear else replace(row, reason=f"{path}: {row.reason}")
 
 
@@ -133,78 +140,11 @@ def _complete(entry: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     shipped = {each["slug"]: each for each in read_datasets(SHIPPED_DATASETS)}
     complete = {**shipped.get(entry["slug"], {}), **entry}
     if folder is not None:
-        place, home = folder.resolve(), Path(settings.DATASET_ROOTS[0])
-        inside = place.is_relative_to(home)
-        complete["local_path"] = str(place.relative_to(home) if inside else place)
+        complete["local_path"] = _name_place(folder)
     return complete
 
 
-# --- Several rows an image ---
-_Piece = tuple[ImageRow | BadRow, dict[str, Any]]
-
-
-class _Whole:
-    """An image from several rows; with a bad row among them it is not yielded."""
-
-    def __init__(self, piece: _Piece, gather: str) -> None:
-        self._row, gathered = piece
-        self._gather = gather
-        self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
-        self._gathered = [gathered] if gathered else []
-
-    @property
-    def source_id(self) -> str:
-        return self._row.source_id
-
-    def add(self, piece: _Piece) -> None:
-        row, gathered = piece
-        if isinstance(self._row, BadRow) or isinstance(row, BadRow):
-            self._row = row if isinstance(row, BadRow) else self._row
-            return
-        self._labels += row.labels
-        self._gathered += [gathered] if gathered else []
-        self._row.metadata = {**row.metadata, **self._row.metadata}
-        for name in _FILLED:
-            if getattr(self._row, name) in ("", None):
-                setattr(self._row, name, getattr(row, name))
-
-    def finish(self) -> Iterator[ImageRow]:
-        if isinstance(self._row, ImageRow):
-            self._row.labels = merge_labels(self._labels)
-            if self._gathered:
-                self._row.metadata = {**self._row.metadata, self._gather: self._gathered}
-            yield self._row
-
-
-def _join_adjacent(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    whole: _Whole | None = None
-    for piece in pieces:
-        row = piece[0]
-        if isinstance(row, BadRow):
-            yield row
-        if not row.source_id:
-            continue
-        if whole and row.source_id == whole.source_id:
-            whole.add(piece)
-        else:
-            if whole:
-                yield from whole.finish()
-            whole = _Whole(piece, gather)
-    if whole:
-        yield from whole.finish()
-
-
-def _join_all(pieces: Iterator[_Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    wholes: dict[str, _Whole] = {}
-    for piece in pieces:
-        row = piece[0]
-        if isinstance(row, BadRow):
-            yield row
-        if not row.source_id:
-            continue
-        if row.source_id in wholes:
-            wholes[row.source_id].add(piece)
-        else:
-            wholes[row.source_id] = _Whole(piece, gather)
-    for whole in wholes.values():
-        yield from whole.finish()
+def _name_place(path: Path) -> str:
+    """The path, relative if it is in the first of the dataset folders."""
+    place, home = path.resolve(), Path(settings.DATASET_ROOTS[0])
+    return str(place.relative_to(home) if place.is_relative_to(home) else place)

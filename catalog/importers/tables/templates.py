@@ -5,13 +5,14 @@ followed by filters, each after a `|`. There is nothing else: no attributes, for
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from operator import itemgetter
 
-from catalog.importers.parsers import clean
+from catalog.importers.parsers import clean, clean_id
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
 
@@ -20,6 +21,10 @@ Getter = Callable[[Cells], str]
 Filter = Callable[[str], str]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+
+
+class NoColumn(SourceError):
+    """A column that the description names and the table does not have."""
 
 
 class BadTemplate(ValueError):
@@ -160,23 +165,38 @@ class Header:
             hint += ' If it holds several, give the delimiter: delimiter = ";".'
         names = ", ".join(f"“{show(name)}”" for name in [*self.index][:12])
         more = " …" if len(self.index) > 12 else ""
-        raise SourceError(
+        raise NoColumn(
             f"{self.name} has no column “{column}”.{hint} It has {names}{more}. If these are no "
             "names, the table has no header: name its columns with header = […]."
         )
 
 
-def compile_value(templates: tuple[Template, ...], header: Header) -> Getter:
+@contextmanager
+def of_key(section: str, key: str) -> Iterator[None]:
+    """Name the key of the description that names a column in vain."""
+    try:
+        yield
+    except NoColumn as error:
+        raise NoColumn(f"{section} {key}: {error}") from error
+
+
+def compile_value(templates: tuple[Template, ...], header: Header, clean: Filter = clean) -> Getter:
     """A function that returns the first template that is not empty in a row, or ''.
 
-    A template is empty when one of its columns is. Raises `SourceError` for unknown columns.
+    A template is empty when one of its columns is, `clean`ed. Raises `SourceError` for unknown
+    columns.
     """
-    getters = [_compile(template, header) for template in templates]
+    getters = [_compile(template, header, clean) for template in templates]
     if len(getters) == 1:
         return getters[0]
     if not getters:
         return lambda cells: ""
     return lambda cells: next(filter(None, (get(cells) for get in getters)), "")
+
+
+def compile_id(templates: tuple[Template, ...], header: Header) -> Getter:
+    """The same for ids, and for the paths and keys that are made of them."""
+    return compile_value(templates, header, clean_id)
 
 
 def compile_raw(templates: tuple[Template, ...], header: Header) -> Getter:
@@ -188,11 +208,11 @@ def compile_raw(templates: tuple[Template, ...], header: Header) -> Getter:
     return compile_value(templates, header)
 
 
-def _compile(template: Template, header: Header) -> Getter:
+def _compile(template: Template, header: Header, clean: Filter) -> Getter:
     if not template.columns:
         text = "".join(part.text for part in template.parts)
         return lambda cells: text
-    getters = [_compile_part(part, header) for part in template.parts]
+    getters = [_compile_part(part, header, clean) for part in template.parts]
     if len(getters) == 1:
         return getters[0]
 
@@ -203,7 +223,7 @@ def _compile(template: Template, header: Header) -> Getter:
     return join
 
 
-def _compile_part(part: Part, header: Header) -> Getter:
+def _compile_part(part: Part, header: Header, clean: Filter) -> Getter:
     if not part.column:
         return lambda cells: part.text
     index, filters = header.find(part.column), part.filters

@@ -110,6 +110,51 @@ _RIGHT_FORMS = {
     "dict_type": 'give pairs of texts: { "from" = "to" }.',
     "model_type": "is no table. Write its keys below a line of its own.",
 }
+# A line for each key that is often written wrongly.
+_EXAMPLES = {
+    "modalities": 'modalities = ["dx"]',
+    "task_types": 'task_types = ["classification"]',
+    "tags": 'tags = ["png"]',
+    "num_images": "num_images = 1000",
+    "size_mb": "size_mb = 250",
+    "is_synthetic": "is_synthetic = true",
+    "title": 'title = "My rays"',
+    "folder": 'folder = "pictures"',
+    "extensions": 'extensions = [".png", ".jpg"]',
+    "anywhere": "anywhere = true",
+    "optional": "optional = true",
+    "format": 'format = "csv"',
+    "encoding": 'encoding = ["utf-8", "cp1252"]',
+    "delimiter": 'delimiter = ";"',
+    "header": 'header = ["id", "label"]',
+    "skip": "skip = 1",
+    "member": 'member = "train.csv"',
+    "id": 'id = "{File}"',
+    "subject": 'subject = "{Patient}"',
+    "sex": 'sex = "{Sex}"',
+    "sex_words": 'sex_words = { "0" = "F", "1" = "M" }',
+    "age": 'age = "{Age}"',
+    "age_unit": 'age_unit = "months"',
+    "view": 'view = "{View}"',
+    "modality": 'modality = "dx"',
+    "area": 'area = "chest"',
+    "words": 'words = "{Findings}"',
+    "separator": 'separator = "|"',
+    "list": "list = true",
+    "finding": 'finding = "uncertain"',
+    "confidence": 'confidence = "{score}"',
+    "columns": 'columns = ["Mass", "Nodule"]',
+    "positive": 'positive = ["1"]',
+    "negative": 'negative = ["0"]',
+    "uncertain": 'uncertain = ["-1"]',
+    "rename": 'rename = { "PTX" = "Pneumothorax" }',
+    "adjacent": "adjacent = true",
+    "gather": 'gather = "boxes"',
+    "only": 'only = ["View"]',
+    "leave_out": 'leave_out = ["Notes"]',
+    "numbers": 'numbers = ["Follow-up #"]',
+    "add": 'add = { study = "{Path|part -2}" }',
+}
 
 
 def describe_errors(error: ValidationError, model: type[Section], where: str) -> str:
@@ -152,7 +197,9 @@ def _say(error: ErrorDetails, section: type[Section]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(fields))}."
         return f"there is no such key; {hint}"
     if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
+        said, example = str(error["ctx"]["error"]), _EXAMPLES.get(key, "")
+        return said if not example or example in said else f"{said} For example: {example}"
     if key in fields and error["type"] in ("missing", "string_too_short", "too_short"):
         return f"give {fields[key].description}"
-    return _RIGHT_FORMS.get(error["type"], error["msg"])
+    said = _RIGHT_FORMS.get(error["type"], error["msg"])
+    return f"{said} For example: {_EXAMPLES[key]}" if key in _EXAMPLES else said

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,15 @@ from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.tables.identifying import describe_excluded
-from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
-from catalog.management.importing import (
-    SHOWN_WORDS,
-    ImportCommand,
-    find_known_folder,
-    format_refusal,
-)
+from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
+from catalog.management.importing import ImportCommand, find_known_folder, format_refusal
+from catalog.management.report import SHOWN_WORDS, format_next_steps
+from catalog.management.unmatched import FILE_NAME, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
 OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
 OF_TABLES = ("tables", "files")
+ONLY_OF_TABLES = (*OF_TABLES, "moved")
 
 
 class Command(ImportCommand):
@@ -35,6 +33,7 @@ class Command(ImportCommand):
     )
     refusals = (SourceError,)
     source: Source | None = None
+    rejects: Path
     notes: Sequence[str] = ()  # on what describes the folder
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,6 +49,11 @@ class Command(ImportCommand):
         tables = parser.add_argument_group("with a dataset.toml")
         tables.add_argument("--tables", type=Path, metavar="DIR", help="where its tables are")
         tables.add_argument("--files", type=Path, metavar="DIR", help="where its images are")
+        tables.add_argument(
+            "--moved",
+            action="store_true",
+            help="this description takes the place of another one that has the same slug",
+        )
         folders = parser.add_argument_group("with a folder")
         folders.add_argument("--slug", default="", help="default: from the folder's name")
         folders.add_argument("--title", default="", help="default: the folder's name, at first")
@@ -87,7 +91,7 @@ class Command(ImportCommand):
         try:
             description = find_description(path)
             if description is None:
-                _refuse(options, OF_TABLES, f"for a {DESCRIPTION}, and {path} has none")
+                _refuse(options, ONLY_OF_TABLES, f"for a {DESCRIPTION}, and {path} has none")
                 self.source = self._open_folder(path.resolve(), options)
             else:
                 _refuse(options, OF_FOLDERS, f"for folders without a table: edit {description}")
@@ -100,6 +104,7 @@ class Command(ImportCommand):
             raise CommandError(format_refusal(error)) from error
         if options["rejects"] is None:
             options["rejects"] = choose_rejects(description, path.resolve())
+        self.rejects = Path(options["rejects"])
         return [self.source]
 
     def _open_folder(self, folder: Path, options: dict[str, Any]) -> FolderSource:
@@ -144,6 +149,23 @@ class Command(ImportCommand):
         more = [f"and {len(notes) - SHOWN_WORDS:,} more notes"] if len(notes) > SHOWN_WORDS else []
         for line in (*notes[:SHOWN_WORDS], *more, *excluded):
             self.stdout.write(f"  {line}")
+        if isinstance(self.source, TableSource):
+            for line in self._describe_tables(self.source):
+                self.stdout.write(f"  {line}")
+
+    def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
+        report = super().run_imports(sources, options)
+        if options["dry_run"]:
+            self.stdout.write("Next: import it, without --dry-run")
+        else:
+            for line in format_next_steps(sources[0].entry["slug"], report):
+                self.stdout.write(line)
+        return report
+
+    def _describe_tables(self, source: TableSource) -> Iterator[str]:
+        yield from format_joins(source)
+        if source.files:
+            yield from list_unmatched(source.files, self.rejects.with_name(FILE_NAME))
 
 
 def find_description(path: Path) -> Path | None:

@@ -44,6 +44,7 @@ class Command(BaseCommand):
             rows=pydicom_samples.copy_samples(settings.DATASET_ROOTS[0] / pydicom_samples.SLUG),
             # Many of pydicom's samples are made to be unreadable.
             max_share=1.0,
+            allow_removal=True,
             on_reject=skipped.append,
         )
         self._say(report)
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         dataset = Dataset.objects.get(slug=phantom_images.SLUG)
         known = phantom_images.known_phantoms(dataset.images.all())
         rows = phantom_images.write_phantoms(folder, known=known)
-        self._say(store_images(dataset=dataset, rows=rows))
+        self._say(store_images(dataset=dataset, rows=rows, allow_removal=True))
 
     def _say(self, report: ImportReport) -> None:
         self.stdout.write(

@@ -138,8 +138,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         parse(with_line("image", 'sexx = "{s}"\nage = 3') + "[files]\nanywhere = 1")
 
     assert str(caught.value).splitlines() == [
-        "dataset.toml, [files] anywhere: say true or false.",
-        'dataset.toml, [image] age: give a list of texts: ["one", "two"].',
+        "dataset.toml, [files] anywhere: say true or false. For example: anywhere = true",
+        'dataset.toml, [image] age: give a list of texts: ["one", "two"]. For example: '
+        'age = "{Age}"',
         "dataset.toml, [image] sexx: there is no such key; did you mean sex?",
     ]
 
@@ -253,3 +254,34 @@ def test_of_several_templates_the_first_that_is_not_empty_counts() -> None:
     get = compile_value(tuple(map(parse_template, ("{a}", "{b}", "neither"))), header)
 
     assert [get(["1", "2"]), get(["", "2"]), get(["nan", " "])] == ["1", "2", "neither"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (with_line("[table]", "skip = true"), "[[table]] skip: .* For example: skip = 1"),
+        (with_line("[table]", 'format = "xls"'), '[[table]] format: .* example: format = "csv"'),
+        (with_line("image", 'age_unit = "hours"'), '[image] age_unit: .* age_unit = "months"'),
+        (with_line("dataset", "modalities = 3"), '[dataset] modalities: .* modalities = ["dx"]'),
+        (with_line("files", "anywhere = 1"), "[files] anywhere: .* anywhere = true"),
+        (with_line("files", 'extensions = ["png"]'), 'extensions = [".png", ".jpg"]'),
+    ],
+)
+def test_what_is_wrong_is_said_with_an_example(text: str, message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse(text)
+
+    start, _, end = message.partition(" .* ")
+    assert f"dataset.toml, {start}" in str(caught.value) or start in str(caught.value)
+    assert end in str(caught.value)
+
+
+def test_a_line_that_is_no_toml_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "dataset.toml").write_text('[dataset]\nslug = "mine"\ntitle = My rays\n')
+
+    with pytest.raises(SourceError) as caught:
+        read_description(tmp_path / "dataset.toml")
+
+    assert "(at line 3" in str(caught.value)
+    assert "That line is: title = My rays" in str(caught.value)
+    assert 'title = "My rays".' in str(caught.value)

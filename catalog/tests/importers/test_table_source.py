@@ -535,12 +535,31 @@ def test_rows_of_an_image_come_together(tmp_path: Path, adjacent: str) -> None:
 
     first, second = read_images(tmp_path, MANY + adjacent, table)
 
-    assert (first.source_id, first.line, first.sex) == ("a", 2, "F")
+    assert (first.source_id, first.line, first.sex) == ("a", 2, "")
+    assert [(each.line, each.column, each.value) for each in first.conflicts] == [(4, "sex", "M")]
+    assert "Line 3 says “F” of the same image a, so its sex is unknown" in first.conflicts[0].reason
     assert first.labels == (LabelRow("Mass"), LabelRow("Edema"))
     assert first.metadata == {
         "boxes": [{"label": "Mass", "x": 1, "y": 2.5}, {"label": "Mass", "x": 3, "y": 4}]
     }
     assert (second.source_id, second.line, second.metadata) == ("b", 5, {})
+
+
+def test_a_column_in_which_the_rows_of_an_image_differ_keeps_all_values(tmp_path: Path) -> None:
+    table = "id,label,sex,x,y,reader,note\na,Mass,,,,R1,same\na,Mass,,,,R2,same\na,Mass,,,,R1,\n"
+
+    (image,) = read_images(tmp_path, MANY, table)
+
+    assert image.metadata == {"reader": ["R1", "R2"], "note": "same"}
+    assert image.conflicts == ()
+
+
+def test_what_is_not_understood_is_told_once_for_each_image(tmp_path: Path) -> None:
+    table = ROWS + "a,Mass,,,0\na,Mass,,,0\nb,Mass,,,unknown\nc,Mass,,,F\n"
+
+    a, b, c = read_images(tmp_path, MANY, table)
+
+    assert (a.unread, b.unread, c.unread) == ((("sex", "0"),), (), ())
 
 
 def test_rows_that_do_not_follow_one_another_come_together_too(tmp_path: Path) -> None:
@@ -569,3 +588,106 @@ def test_of_contradicting_rows_the_stronger_finding_counts(tmp_path: Path) -> No
     (image,) = read_images(tmp_path, description, "id,Mass\na,0\na,1\na,-1\n")
 
     assert image.labels == (LabelRow("Mass"),)
+
+
+# --- Ids ---
+def test_na_is_an_id_as_any_other(tmp_path: Path) -> None:
+    description = PLAIN.replace('"{id}"', '"{id}.png"') + (
+        '[[join]]\npath = "more.csv"\nkey = "{who}"\nto = "{id}"\n'
+    )
+    table = "id,sex\nNA,F\nnan,M\nNB,NA\n"
+
+    images, bad = read(open_source(tmp_path, description, table, more="who,note\nNA,yes\n"))
+
+    assert [(each.source_id, each.metadata.get("note")) for each in images] == [
+        ("NA.png", "yes"),
+        ("NB.png", None),
+    ]
+    assert [(each.line, each.value) for each in bad] == [(3, "")]
+
+
+# --- Files under other names ---
+def test_a_file_is_found_whatever_its_case_and_by_endings_that_say_the_same(
+    tmp_path: Path,
+) -> None:
+    table = "id\n374.png\n403.jpg\nX/b.tif\n0007\nscan.dicom\n1.2.840.9\nd.nii.gz\nplain.png\n"
+    names = ("374.PNG", "403.jpeg", "x/B.TIFF", "0007.jpg", "scan.dcm", "1.2.840.9.dcm", "D.nii.GZ")
+    source = with_files(tmp_path, "", table, *names, "plain.png")
+
+    images, _ = read(source)
+
+    assert [image.file_path for image in images] == [*names, "plain.png"]
+    assert source.files
+    assert source.files.respelled == 7
+    assert source.files.examples[0] == ("374.png", "374.PNG")
+    assert source.files.missing == []
+
+
+@pytest.mark.parametrize("more", ["", "anywhere = true\n"])
+def test_what_could_be_several_files_or_another_picture_is_only_offered(
+    tmp_path: Path, more: str
+) -> None:
+    table = "id\nTwo.png\njpg.png\na.png\nA.png\nnone.png\n"
+    names = ("two.png", "TWO.png", "jpg.jpg", "a.png", "rest.png", "notes.txt")
+    source = with_files(tmp_path, more, table, *names)
+
+    images, _ = read(source)
+
+    assert [image.file_path for image in images] == [
+        *("Two.png", "jpg.png", "a.png", "A.png", "none.png")
+    ]
+    files = source.files
+    assert files
+    assert files.missing == ["Two.png", "jpg.png", "A.png", "none.png"]
+    offered = [sorted(files.offer(name)) for name in files.missing]
+    assert offered == [["TWO.png", "two.png"], ["jpg.jpg"], ["a.png"], []]
+    assert [*files.iter_unused()] == ["TWO.png", "jpg.jpg", "rest.png", "two.png"]
+
+
+def test_files_are_sought_anew_and_a_file_of_two_spellings_is_named(tmp_path: Path) -> None:
+    source = with_files(tmp_path, "", "id\nA.png\na.png\n", "a.png")
+
+    for _ in range(2):
+        assert [image.file_path for image in read(source)[0]] == ["a.png", "a.png"]
+        assert source.files
+        assert source.files.shared == ["a.png"]
+    (tmp_path / "images/A.png").touch()
+    assert [image.file_path for image in read(source)[0]] == ["A.png", "a.png"]
+
+
+def test_an_extension_of_the_description_is_found_in_any_case(tmp_path: Path) -> None:
+    source = with_files(tmp_path, 'extensions = [".png", ".jpg"]', "id\na\nb\n", "a.PNG", "b.JPEG")
+
+    assert [image.file_path for image in read(source)[0]] == ["a.PNG", "b.JPEG"]
+
+
+def test_a_joined_table_tells_which_of_its_keys_contradict_themselves(tmp_path: Path) -> None:
+    join = '[[join]]\npath = "more.csv"\nkey = "{who}"\nto = "{id}"\n'
+    source = open_source(tmp_path, PLAIN + join, "id\na\nb\n", more="who,x\na,1\na,1\nb,1\nb,2\n")
+
+    read(source)
+
+    assert [dict(each.contradicting) for each in source.joins] == [{"b": 1}]
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ('sex = "{Sexx}"\n', "[image] sex"),
+        ('age = "{Sexx}"\n', "[image] age, born or studied"),
+        ('url = "{Sexx}"\n', "[image] url"),
+        ('[files]\npath = "{Sexx}"\n', "[files] path"),
+        ('[[labels]]\nwords = "{Sexx}"\n', "[[labels]] words or columns"),
+        ('[metadata]\nonly = ["Sexx"]\n', "[metadata] or [image] view"),
+        ('[[join]]\npath = "t.csv"\nkey = "{Sexx}"\nto = "{id}"\n', "[[join]] key"),
+        ('[[join]]\npath = "u.csv"\nkey = "{who}"\nto = "{Sexx}"\n', "[[join]] to"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_its_key(
+    tmp_path: Path, more: str, place: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(tmp_path, PLAIN + more, "id,Sex\na,F\n", u="who\na\n")
+
+    said = str(caught.value)
+    assert said.startswith(f"dataset.toml, {place}: t.csv has no column “Sexx”.")

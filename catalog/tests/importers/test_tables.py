@@ -432,3 +432,157 @@ def test_what_python_writes_is_read_back(tmp_path: Path) -> None:
 
     assert [cells for _, cells in good] == wanted
     assert bad == []
+
+
+# --- As tables are published ---
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [(b"1,\x93quoted\x94", "cp1252"), (b"1,caf\xe9", "latin-1")],
+)
+def test_the_encoding_that_is_named_is_the_one_that_the_bytes_are_in(
+    tmp_path: Path, row: bytes, wanted: str
+) -> None:
+    _, bad = read(open_table(tmp_path, "t.csv", b"id,label\n" + row + b"\n"))
+
+    assert f'encoding = ["utf-8", "{wanted}"]' in bad[0].reason
+
+
+def test_latin_1_does_not_make_control_characters_of_quotes(tmp_path: Path) -> None:
+    data = b"id,label\n1,\x93quoted\x94\n2,caf\xe9\n"
+
+    for encoding in ("latin-1", ("utf-8", "latin-1")):
+        good, bad = read(open_table(tmp_path, "t.csv", data, encoding=encoding))
+        assert good == [(3, ["2", "café"])]
+        assert 'encoding = ["utf-8", "cp1252"]' in bad[0].reason
+    good, _ = read(open_table(tmp_path, "t.csv", data, encoding=("utf-8", "cp1252")))
+    assert good[0] == (2, ["1", "“quoted”"])
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "\ufeffSEP=;\n", "sep=;;\n"])
+def test_a_first_line_that_names_the_delimiter_is_understood(tmp_path: Path, first: str) -> None:
+    text = f"{first}id;label\na;x\nb;y,z\n"
+    rows = [(3, ["a", "x"]), (4, ["b", "y,z"])]
+
+    assert read(open_table(tmp_path, "t.csv", text))[0] == rows
+    assert read(open_table(tmp_path, "t.csv", text.lstrip("\ufeff").encode("utf-16")))[0] == rows
+    told = open_table(tmp_path, "t.csv", text, skip=2, header=("id", "label"))
+    assert read(told)[0] == rows, "who counted that line counts it still"
+    assert read(open_table(tmp_path, "t.csv", "sep=\nx\n"))[0] == [(2, ["x"])]
+
+
+def test_a_header_with_fewer_names_than_cells_is_explained(tmp_path: Path) -> None:
+    text = (
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+        "1.png,Atelectasis,225.5,547.0,86.25,79.5\n2.png,Mass,686.0,131.5,185.5,313.25\n"
+    )
+
+    with pytest.raises(SourceError) as refused:
+        open_table(tmp_path, "t.csv", text)
+
+    assert "t.csv: the header names 3 columns, but the rows have 6 cells." in str(refused.value)
+    wanted = (
+        'skip = 1 and header = ["Image Index", "Finding Label", "Bbox [x,y,w,h]", "…", "…", "…"]'
+    )
+    assert wanted in str(refused.value)
+    names = ("id", "label", "x", "y", "w", "h")
+    good, bad = read(open_table(tmp_path, "t.csv", text, skip=1, header=names))
+    assert (len(good), bad) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "says"),
+    [
+        ("id;x\n1,5;2,5\n2,5;3,5\n", {}, 'delimiter = ";"'),
+        ("a,b\n1,2,3\n4,5,6\n", {}, 'header = ["a", "b", "…"]'),
+        ("a,b,c\n1,2\n3,4\n", {}, 'header = ["a", "b"]'),
+        ("1,2,3\n4,5,6\n", {"header": ("a", "b")}, "the header in the description names 2 col"),
+        ("\n# note\na,b\n1,2,3\n4,5,6\n", {"skip": 2}, "skip = 3 and"),
+    ],
+)
+def test_rows_that_all_have_another_width_are_not_bad_one_by_one(
+    tmp_path: Path, text: str, how: dict[str, object], says: str
+) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_table(tmp_path, "t.csv", text, **how)
+    assert says in str(refused.value)
+
+
+ARRAY = ' [\n{"id": "a", "label": "x"},\n\n {"id": "b", "n": [1]}, 7,\n{"id": "ß"}]\n'
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl", "t.json.gz"])
+def test_an_array_of_objects_is_read_like_json_lines(tmp_path: Path, name: str) -> None:
+    data = ARRAY.encode()
+    table = open_table(tmp_path, name, gzip.compress(data) if name.endswith("gz") else data)
+
+    good, bad = read(table)
+
+    assert table.header == ("id", "label", "n")
+    assert good == [(2, ["a", "x", ""]), (4, ["b", "", "[1]"]), (5, ["ß", "", ""])]
+    assert (bad[0].line, bad[0].value) == (4, "7")
+    lines = open_table(tmp_path, "t.json", '{"id": "a"}\n{"id": "b"}\n')
+    assert read(lines)[0] == [(1, ["a"]), (2, ["b"])], "either form, by either name"
+
+
+def test_an_array_has_encodings_as_other_tables_have(tmp_path: Path) -> None:
+    data = b'[{"id": "caf\xe9"}, {"id": "b"}]'
+
+    good, bad = read(open_table(tmp_path, "t.json", data))
+    assert (good, bad[0].line) == ([(1, ["b"])], 1)
+    assert "latin-1" in bad[0].reason
+    told = open_table(tmp_path, "t.json", data, encoding=("utf-8", "latin-1"))
+    assert read(told)[0] == [(1, ["café"]), (1, ["b"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[{"id": 1},\n{"id": 2}', "line 2: the JSON array has no end"),
+        ('[{"id": 1},\n\n{"id": 2', r"line 3: what begins here is not JSON \(.*\): {\"id\": 2"),
+        ("[{'id': 1}]", "line 1: what begins here is not JSON"),
+        ("[1, 2]", "t.json has no JSON object"),
+        ("[]", "t.json has no JSON object"),
+        ('{\n"images": []\n}', "t.json has no JSON object"),
+    ],
+)
+def test_an_array_that_is_broken_stops_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        open_table(tmp_path, "t.json", text)
+
+
+def test_a_large_array_on_one_line_needs_little_memory(tmp_path: Path) -> None:
+    text = "[" + ",".join(f'{{"id": {n}, "text": "{"x" * 400}"}}' for n in range(60_000)) + "]"
+    (tmp_path / "t.json").write_text(text)
+    size = len(text)
+    del text
+
+    tracemalloc.start()
+    table = Table(tmp_path, "t.json", TableFormat())
+    rows = sum(1 for _ in table.rows())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert rows == 60_000
+    assert size > 24 << 20
+    assert peak < 10 << 20
+
+
+def test_whole_numbers_that_parquet_has_as_floats_are_written_whole(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": [1.0, 2.0, None, float("nan")],
+            "half": [1.0, 2.5, None, 4.0],
+            "large": [1e300, 1.0, 1.0, 1.0],
+            "empty": pa.array([None] * 4, pa.float64()),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+
+    good, _ = read(Table(tmp_path, "t.parquet", TableFormat()))
+
+    assert [cells for _, cells in good] == [
+        ["1", "1.0", "1e+300", ""],
+        ["2", "2.5", "1.0", ""],
+        ["", "", "1.0", ""],
+        ["", "4.0", "1.0", ""],
+    ]

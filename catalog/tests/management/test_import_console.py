@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,8 @@ def test_the_report_names_what_asks_for_attention(rejects: Path) -> None:
 
     assert "mine: 3 added, 0 changed, 0 unchanged, 0 removed, 1 rejected" in report
     assert "1 files are missing" in report
-    assert (
-        "1 new labels, hidden until a curator activates them: /admin/vocab/label/?is_active"
-        in report
-    )
+    labels = "1 labels that no vocabulary knows, hidden until a curator activates them"
+    assert f"{labels}: /admin/vocab/label/?is_active" in report
     assert "Foo bar (2)" in report
     assert "area: upper torso (1)" in report
     assert "modality: hologram (1)" in report
@@ -463,3 +462,74 @@ def test_a_killed_import_leaves_the_old_state_and_the_next_one_works(
     again.communicate()
 
     assert Image.objects.count() == 10
+
+
+# --- Images that would be removed ---
+@pytest.mark.django_db
+def test_most_images_are_removed_only_when_that_is_allowed(rejects: Path) -> None:
+    run(rejects, ListSource("mine", images(30)))
+    half, less = ListSource("mine", images(15)), ListSource("mine", [*images(14), bad(9)])
+
+    assert "15 removed" in run(rejects, half), "half of them are not most"
+    run(rejects, ListSource("mine", images(30)), arguments=["--allow-removal"])
+    with pytest.raises(CommandError) as refused:
+        run(rejects, ListSource("mine", images(14)))
+
+    assert "16 of the 30 images of “mine” are not in this source" in str(refused.value)
+    assert "--allow-removal" in str(refused.value)
+    assert Image.objects.count() == 30
+    preview = run(rejects, ListSource("mine", images(14)), arguments=["--dry-run"])
+    assert "16 of 30 images would be removed: the import will ask" in preview
+    assert "0 removed" in run(rejects, less), "one of them may be that of the bad row"
+    assert "16 removed" in run(
+        rejects, ListSource("mine", images(14)), arguments=["--allow-removal"]
+    )
+    assert "10 removed" in run(rejects, ListSource("mine", images(4))), "few may go at any time"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("\n", 30), ("", 30), ("no\n", 30)])
+def test_at_a_terminal_it_is_asked(
+    rejects: Path, answer: str, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(rejects, ListSource("mine", images(30)))
+    typed, out = StringIO(answer), StringIO()
+    monkeypatch.setattr(typed, "isatty", lambda: True)
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", typed)
+    source = ListSource("mine", [*images(2), BadRow(4, "x", "y", "Bad.", source_id="gone")])
+    command = ListCommand(source, stdout=out, stderr=out)
+
+    with suppress(CommandError):
+        call_command(command, "--rejects", str(rejects))
+
+    assert "28 of the 30 images of “mine” are not in this source and would be removed." in (
+        out.getvalue()
+    )
+    assert Image.objects.count() == left
+    assert len(read_csv(rejects)) == 2, "the bad row is listed once"
+
+
+# --- Values that are unknown ---
+@pytest.mark.django_db
+def test_values_that_are_not_understood_are_counted_with_what_to_do(rejects: Path) -> None:
+    rows = [ImageRow(f"a{n}", unread=(("sex", str(n % 2)),)) for n in range(5)]
+    rows += [ImageRow(f"b{n}", unread=(("age_years", f"{n}th"),)) for n in range(7)]
+
+    report = run(rejects, ListSource("mine", [*rows, *images(1)]))
+
+    assert "sex not understood in 5 of 13: “0” (3), “1” (2)\n" in report
+    assert 'sex_words = { "0" = "…", "1" = "…" }, with F, M, O or ""' in report
+    assert "age not understood in 7 of 13: “0th” (1), “1th” (1)" in report
+    assert "“4th” (1) …\n" in report
+    assert "age_unit" in report
+
+
+@pytest.mark.django_db
+def test_a_word_that_waits_for_a_curator_is_told_for_each_dataset(rejects: Path) -> None:
+    run(rejects, ListSource("first", [ImageRow("a", labels=(LabelRow("Foo bar"),))]))
+
+    report = run(rejects, ListSource("second", [ImageRow("a", labels=(LabelRow("foo-bar"),))]))
+
+    assert "1 labels that no vocabulary knows" in report
+    assert "Foo bar (1)" in report

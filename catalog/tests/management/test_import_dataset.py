@@ -724,3 +724,134 @@ def test_a_killed_import_leaves_the_old_state(home: Path) -> None:
     assert Image.objects.get(source_id="train/Effusion/0.png").width != 99
     os.truncate(folder / "test/Effusion/0.png", 100)
     assert "2 changed, 4 unchanged" in run(folder), "and the next import goes through"
+
+
+# --- Two descriptions of one name; rows that contradict each other ---
+LEAST = (
+    '[dataset]\nslug = "collide"\ntitle = "x"\n[[table]]\npath = "t.csv"\n[image]\nid = "{File}"\n'
+)
+
+
+def make_table(folder: Path, table: str, description: str = LEAST) -> Path:
+    return write_files(folder, {"t.csv": table.encode(), "dataset.toml": description.encode()})
+
+
+def test_two_folders_with_one_slug_do_not_remove_each_others_images(home: Path) -> None:
+    first = make_table(home / "first", "File\na.png\nb.png\n")
+    second = make_table(home / "second", "File\nx.png\n")
+    run(first)
+
+    reason = refuse(second)
+
+    assert "“collide” is imported from first/dataset.toml, and this is second/" in reason
+    assert "--moved" in reason
+    assert Image.objects.count() == 2
+    assert "1 added, 0 changed, 0 unchanged, 2 removed" in run(second, "--moved")
+    assert "collide" in refuse(first), "the other one is now the one that it came from"
+
+
+def test_a_folder_that_was_renamed_or_lies_elsewhere_is_imported_as_before(
+    home: Path, tmp_path: Path
+) -> None:
+    first = make_table(home / "first", "File\na.png\n")
+    run(first)
+    second = first.rename(home / "second")
+    assert "1 unchanged" in run(second)
+    assert "1 unchanged" in run(second.rename(tmp_path / "third") / "dataset.toml")
+    assert "1 unchanged" in run(make_table(home / "fourth", "File\na.png\n"), "--moved")
+
+
+CONFLICTING = LEAST + (
+    'subject = "{Patient}"\nsex = "{Sex}"\nage = "{Age}"\n[[labels]]\nwords = "{Findings}"\n'
+)
+TWO_ROWS = "File,Patient,Sex,Age,Findings\n1.png,P1,M,50,Nodule\n1.png,P2,F,71,Effusion\n"
+
+
+def test_what_the_rows_of_an_image_contradict_is_unknown_and_listed(home: Path) -> None:
+    folder = make_table(home / "rays", TWO_ROWS, CONFLICTING + "[many]\n")
+
+    report = run(folder)
+
+    assert "contradict each other, so these are unknown there: subject (1), sex (1), age (1)" in (
+        report
+    )
+    assert "3 bad and contradicting rows are listed in" in report
+    image = Image.objects.get()
+    assert (image.subject_id, image.sex, image.age_years) == ("", "", None)
+    listed = read_rejects(folder / "rejects.csv")
+    assert [(each["line"], each["column"], each["value"]) for each in listed] == [
+        ("3", "subject", "P2"),
+        ("3", "sex", "F"),
+        ("3", "age", "71.0"),
+    ]
+    assert listed[1]["reason"].startswith("Line 2 says “M” of the same image 1.png")
+
+
+def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> None:
+    folder = make_table(home / "rays", TWO_ROWS, CONFLICTING)
+
+    assert "1 rejected because of source_id: “1.png” (1)" in run(folder)
+
+    (bad,) = read_rejects(folder / "rejects.csv")
+    assert "line 2, which was kept" in bad["reason"]
+    assert "[many]" in bad["reason"]
+
+
+def test_files_are_found_by_case_and_ending_and_the_rest_is_listed(home: Path) -> None:
+    names = ("374.PNG", "403.jpeg", "900.png", "12.png")
+    pictures = {f"pics/{name}": make_picture(4, 3, shade=n) for n, name in enumerate(names)}
+    folder = write_files(home / "rays", pictures)
+    description = LEAST + '[files]\nfolder = "pics"\n'
+    make_table(folder, "File\n374.png\n403.jpg\n12.dcm\n", description)
+
+    report = run(folder)
+
+    assert "2 files were found under another spelling: 374.png as 374.PNG, 403.jpg" in report
+    assert "1 files are missing" in report
+    path = folder / "unmatched-files.csv"
+    assert f"1 missing files and 2 files that no row names: listed in {path}" in report
+    assert [[*row.values()] for row in read_rejects(path)] == [
+        ["missing", "12.dcm", "12.png"],
+        ["named by no row", "12.png", ""],
+        ["named by no row", "900.png", ""],
+    ]
+    assert Image.objects.local().count() == 2
+    make_table(folder, "File\n374.PNG\n403.jpeg\n12.png\n900.png\n", description)
+    assert "spelling" not in run(folder)
+    assert not path.exists()
+
+
+def test_an_import_ends_with_what_can_be_done_next(home: Path) -> None:
+    table = "File,label\na.png,Odd word\n"
+    folder = make_table(home / "rays", table, LEAST + '[[labels]]\nwords = "{label}"\n')
+
+    assert "Next: import it, without --dry-run" in run(folder, "--dry-run")
+    report = run(folder)
+
+    assert "Next: see the dataset at /datasets/collide/\n" in report
+    assert "search its images at /images/?dataset=collide\n" in report
+    assert "/admin/catalog/dataset/?q=collide\n" in report
+    assert "activate its labels, or make aliases of them, at" in report.splitlines()[-1]
+
+
+def test_a_table_of_coded_sexes_says_how_to_map_them(home: Path) -> None:
+    table = "File,sex,age\na.png,0,412\nb.png,1,50\nc.png,1,\n"
+    folder = make_table(home / "rays", table, LEAST + 'sex = "{sex}"\nage = "{age}"\n')
+
+    report = run(folder)
+
+    assert "sex not understood in 3 of 3: “1” (2), “0” (1)" in report
+    assert 'sex_words = { "1" = "…", "0" = "…" }' in report
+    assert "age not understood in 1 of 3: “412” (1)" in report
+    told = LEAST + 'sex = "{sex}"\nsex_words = { "1" = "F", "0" = "M" }\n'
+    assert "not understood" not in run(make_table(folder, table, told))
+    assert sorted(Image.objects.values_list("sex", flat=True)) == ["F", "F", "M"]
+
+
+def test_a_word_that_no_vocabulary_knows_is_answered_with_the_nearest(home: Path) -> None:
+    description = LEAST.replace('title = "x"', 'title = "x"\narea = "chst"')
+
+    reason = refuse(make_table(home / "rays", "File\na.png\n", description))
+
+    assert "area “chst”" in reason
+    assert "Did you mean chest? `manage.py terms area` lists its codes." in reason

@@ -1,0 +1,126 @@
+"""Makes one image of the several rows that describe it."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.tables.labels import merge_labels
+from catalog.importers.tables.lines import show
+
+# A row as it was read, and the columns of it that are gathered in a list.
+Piece = tuple[ImageRow | BadRow, dict[str, Any]]
+
+_MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts")
+_EMPTY: dict[str, object] = {
+    each.name: each.default for each in fields(ImageRow) if each.name not in _MERGED
+}
+_FIELD_NAMES = {"subject_id": "subject", "age_years": "age", "size_bytes": "size",
+                "remote_url": "url", "file_path": "file"}  # fmt: skip
+
+
+class _Whole:
+    """An image from several rows; with a bad row among them it is not yielded.
+
+    A field that rows contradict is unknown. A column of the metadata in which they differ becomes
+    the list of its values.
+    """
+
+    def __init__(self, piece: Piece, gather: str) -> None:
+        self._row, gathered = piece
+        self._gather = gather
+        self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
+        self._gathered = [gathered] if gathered else []
+        self._lines: dict[str, int] = {}  # of fields that are not of the first row
+        self._conflicts: dict[str, BadRow] = {}
+        self._values: dict[str, dict[str, Any]] = {}
+
+    @property
+    def source_id(self) -> str:
+        return self._row.source_id
+
+    def add(self, piece: Piece) -> None:
+        row, gathered = piece
+        if isinstance(self._row, BadRow) or isinstance(row, BadRow):
+            self._row = row if isinstance(row, BadRow) else self._row
+            return
+        self._labels += row.labels
+        self._gathered += [gathered] if gathered else []
+        self._row.unread += row.unread
+        if row.metadata != self._row.metadata:
+            self._add_metadata(self._row, row)
+        for name, empty in _EMPTY.items():
+            if (value := getattr(row, name)) != empty:
+                self._add_value(self._row, name, value, row.line)
+
+    def _add_metadata(self, first: ImageRow, row: ImageRow) -> None:
+        for name, value in row.metadata.items():
+            known = first.metadata.get(name)
+            if known is not None and known != value:
+                values = self._values.setdefault(name, {repr(known): known})
+                values.setdefault(repr(value), value)
+        first.metadata = {**row.metadata, **first.metadata}
+
+    def _add_value(self, first: ImageRow, name: str, value: Any, line: int) -> None:
+        known = getattr(first, name)
+        if known == value or name in self._conflicts:
+            return
+        if known == _EMPTY[name]:
+            setattr(first, name, value)
+            self._lines[name] = line
+            return
+        field = _FIELD_NAMES.get(name, name)
+        reason = (
+            f"Line {self._lines.get(name, first.line)} says “{show(str(known))}” of the same image "
+            f"{show(first.source_id)}, so its {field} is unknown. Correct one of the rows, or "
+            "choose an id that tells the images apart."
+        )
+        self._conflicts[name] = BadRow(line, field, show(str(value)), reason, first.source_id)
+        setattr(first, name, _EMPTY[name])
+
+    def finish(self) -> Iterator[ImageRow]:
+        row = self._row
+        if isinstance(row, ImageRow):
+            row.labels = merge_labels(self._labels)
+            row.unread = tuple(dict(reversed(row.unread)).items())  # the first of each field
+            row.conflicts = tuple(self._conflicts.values())
+            several = {name: [*values.values()] for name, values in self._values.items()}
+            gathered = {self._gather: self._gathered} if self._gathered else {}
+            row.metadata = {**row.metadata, **several, **gathered}
+            yield row
+
+
+def join_adjacent(pieces: Iterator[Piece], gather: str) -> Iterator[ImageRow | BadRow]:
+    """The images of rows of which those of an image follow one another."""
+    whole: _Whole | None = None
+    for piece in pieces:
+        row = piece[0]
+        if isinstance(row, BadRow):
+            yield row
+        if not row.source_id:
+            continue
+        if whole and row.source_id == whole.source_id:
+            whole.add(piece)
+        else:
+            if whole:
+                yield from whole.finish()
+            whole = _Whole(piece, gather)
+    if whole:
+        yield from whole.finish()
+
+
+def join_all(pieces: Iterator[Piece], gather: str) -> Iterator[ImageRow | BadRow]:
+    """The images of rows in any order."""
+    wholes: dict[str, _Whole] = {}
+    for piece in pieces:
+        row = piece[0]
+        if isinstance(row, BadRow):
+            yield row
+        if not row.source_id:
+            continue
+        if row.source_id in wholes:
+            wholes[row.source_id].add(piece)
+        else:
+            wholes[row.source_id] = _Whole(piece, gather)
+    for whole in wholes.values():
+        yield from whole.finish()

@@ -1,0 +1,67 @@
+"""Reads Parquet as rows of text."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
+
+from catalog.importers.rows import BadRow
+from catalog.importers.tables.json_lines import check_texts, write_text
+from catalog.importers.tables.lines import TableRow
+
+_BATCH = 4096
+# Above it not every whole number is a float.
+_MOST_WHOLE = float(1 << 53)
+
+
+def find_whole_columns(file: Any) -> frozenset[str]:
+    """The columns of floats that hold only whole numbers.
+
+    pandas makes floats of a column of whole numbers as soon as one is missing, so an id 7 would be
+    read as 7.0, which no other table and no file name has.
+    """
+    schema = file.schema_arrow
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    whole = {name for name in floats if schema.names.count(name) == 1}
+    for batch in file.iter_batches(columns=sorted(whole)) if whole else ():
+        whole -= {name for name in whole if not _is_whole(batch.column(name))}
+    return frozenset(whole)
+
+
+def _is_whole(column: Any) -> bool:
+    values = column.cast(pa.float64()).drop_null()
+    values = values.filter(pc.invert(pc.is_nan(values)))
+    is_whole = pc.and_(
+        pc.equal(pc.floor(values), values), pc.less_equal(pc.abs(values), _MOST_WHOLE)
+    )
+    return bool(pc.all(is_whole, min_count=0).as_py())
+
+
+def iter_parquet(file: Any, whole: frozenset[str]) -> Iterator[TableRow | BadRow]:
+    """The rows of a file; whole numbers of the columns `whole` are written without a fraction."""
+    line = 0
+    for batch in file.iter_batches(batch_size=_BATCH):
+        columns = [
+            _write_whole(column)
+            if name in whole
+            else [write_text(value, name) for value in _read_column(column)]
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        for cells in zip(*columns, strict=True):
+            line += 1
+            yield check_texts(line, list(cells))
+
+
+def _write_whole(column: Any) -> list[str]:
+    values = column.to_pylist()
+    # NaN is the only number that is not itself.
+    return ["" if each is None or each != each else str(int(each)) for each in values]
+
+
+def _read_column(column: Any) -> list[Any]:
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except (ValueError, OverflowError):
+        # Python has no nanoseconds and no years after 9999; Arrow can write both as text.
+        return cast("list[Any]", column.cast(pa.string()).to_pylist())
