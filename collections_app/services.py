@@ -69,16 +69,16 @@ def create_collection(
             title=title,
             slug=_name_folder(title),
             query_text=filters.cleaned.get("q", ""),
-            filter_snapshot=filters.as_json(),
             wants_mail=wants_mail,
         )
         filters, rows = _freeze(collection, filters)
         _check_frozen(filters.total, expected_images)
         _count_items(collection)
         _check_quota(collection)
+        collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
         collection.provenance["words"] = [
-            {"filter": item.title, "value": item.text} for item in filters.active_filters()
+            {"filter": item.title, "value": str(item)} for item in filters.active_filters()
         ]
         finalize_items(collection, rows)
         collection.save()
