@@ -7,7 +7,6 @@ from django.db import connection
 from django.http import QueryDict
 from hypothesis import strategies as st
 
-from catalog.models import Dataset
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.models import AnatomicalArea, Modality
 from vocab.tests.factories import AreaFactory, ModalityFactory
@@ -130,11 +129,10 @@ def plant_both(areas: Any, modalities: Any) -> None:
     plant(Modality, MODALITIES, modalities)
 
 
-def make_catalog() -> list[Dataset]:
+def make_catalog() -> None:
     """Datasets and images with any combination of areas and modalities, and with none."""
     areas = [None, *(AreaFactory(code=code) for code in AREAS)]
     modalities = [None, *(ModalityFactory(code=code) for code in MODALITIES)]
-    datasets = []
     for number in range(5):
         some = {modalities[1 + number], modalities[1 + (number * 3 + 1) % 5]}
         dataset = DatasetFactory(
@@ -147,6 +145,4 @@ def make_catalog() -> list[Dataset]:
                 modality=modalities[(number * 2 + place) % 6],
                 sex=SEXES[place % 3],
             )
-        datasets.append(dataset)
     make_searchable()
-    return datasets
