@@ -31,13 +31,15 @@ from catalog.search.facets import (
     count_dataset_facets,
     count_image_facets,
     count_labels_within,
+    count_terms,
     describe_query,
+    swap_value,
     toggle_value,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Snapshot, current_snapshot
-from catalog.search.suggestions import suggest_fewer_filters
+from catalog.search.suggestions import suggest_changes
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 DATASETS_PER_PAGE = 20
@@ -86,16 +88,18 @@ def _sample_images() -> list[Image]:
 
 def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
     """Active terms in use with their numbers of images and datasets, the most used first."""
-    images = Rows(snapshot.images).count().sums(name)
-    datasets = Rows(snapshot.datasets).count().sums(name)
+    terms = snapshot.vocabularies.terms[name].values()
+    images = count_terms(terms, Rows(snapshot.images).count(), name)
+    datasets = count_terms(terms, Rows(snapshot.datasets).count(), name)
     counted = [
         {
             "code": term.code,
             "name": term.name,
+            "note": term.note,
             "num_images": images.get(term.id, 0),
             "num_datasets": datasets.get(term.id, 0),
         }
-        for term in snapshot.vocabularies.terms[name].values()
+        for term in terms
         if term.id in images or term.id in datasets
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))
@@ -213,7 +217,11 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
     """What every list shows: what is in force, how to undo it, and what was not understood."""
     params = canonical_params(filters)
     chips = [
-        {"filter": item, "remove": toggle_value(params, item.name, item.value)}
+        {
+            "filter": item,
+            "remove": toggle_value(params, item.name, item.value),
+            "alone": item.alone and swap_value(params, item.name, item.value, item.alone),
+        }
         for item in filters.active_filters()
     ]
     return {
@@ -222,7 +230,7 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
         "params": params,
         "query_string": params.urlencode(),
         "query_text": filters.cleaned.get("q") or filters.data.get("q", ""),
-        "suggestions": [] if problems or filters.total else suggest_fewer_filters(filters),
+        "suggestions": [] if problems or filters.total else suggest_changes(filters),
     }
 
 

@@ -70,13 +70,13 @@ def create_collection(
             title=title,
             slug=_name_folder(title),
             query_text=filters.cleaned.get("q", ""),
-            filter_snapshot=filters.as_json(),
             wants_mail=wants_mail,
         )
         filters, rows = _freeze(collection, filters)
         _check_frozen(filters.total, expected_images)
         _count_items(collection)
         _check_quota(collection)
+        collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
         collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = describe_filters(filters)

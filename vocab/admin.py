@@ -106,15 +106,22 @@ class TermAdmin(admin.ModelAdmin):
         self.message_user(request, f"{changed} deactivated.")
 
 
-@admin.register(models.Modality)
-class ModalityAdmin(TermAdmin):
+class HierarchicalTermAdmin(TermAdmin):
+    """Terms with a broader one; the form refuses circles."""
+
     usage = DATASETS | IMAGES
+    extra_columns = ("broader",)
+    list_select_related = ("broader",)
+    autocomplete_fields = ("broader",)
+
+
+@admin.register(models.Modality)
+class ModalityAdmin(HierarchicalTermAdmin):
     inlines = (alias_inline(models.ModalityAlias),)
 
 
 @admin.register(models.AnatomicalArea)
-class AnatomicalAreaAdmin(TermAdmin):
-    usage = DATASETS | IMAGES
+class AnatomicalAreaAdmin(HierarchicalTermAdmin):
     inlines = (alias_inline(models.AnatomicalAreaAlias),)
 
 

@@ -1,11 +1,13 @@
 """Finds terms by code, name or alias."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from vocab.hierarchy import find_broader, find_narrower
 from vocab.models import (
     AnatomicalArea,
+    HierarchicalTerm,
     Label,
     License,
     Modality,
@@ -25,6 +27,10 @@ VOCABULARIES: Mapping[str, type[Term]] = {
     "license": License,
     "tag": Tag,
 }
+# Those whose terms can have broader ones.
+HIERARCHIES = frozenset(
+    name for name, model in VOCABULARIES.items() if issubclass(model, HierarchicalTerm)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Vocabularies:
     """All active terms and their spellings at one version; immutable.
 
     ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
+    ``broader`` maps the name of each hierarchy to the nearest broader terms by id, and
     ``commercial`` are the licences that permit commercial use.
     """
 
@@ -39,6 +46,7 @@ class Vocabularies:
     terms: Mapping[str, Mapping[int, TermRef]]
     spellings: Mapping[str, Mapping[str, list[TermRef]]]
     commercial: tuple[TermRef, ...]
+    broader: Mapping[str, Mapping[int, TermRef]]
 
     def find(self, vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
         """For each word the list of terms that it means in one vocabulary, which may be empty.
@@ -82,11 +90,14 @@ _cache: dict[str, Vocabularies] = {}
 def _load(version: int) -> Vocabularies:
     # The version was read first, so a later change gives a higher one.
     terms = {name: _load_terms(name) for name in VOCABULARIES}
+    parents = {name: _load_parents(name) for name in HIERARCHIES}
+    terms |= {name: _add_narrower(terms[name], parents[name]) for name in HIERARCHIES}
     spellings = {name: _load_spellings(name, terms[name]) for name in VOCABULARIES}
     allowing = License.objects.active().filter(allows_commercial_use=True)
     ids = set(allowing.values_list("pk", flat=True))
     commercial = tuple(ref for pk, ref in terms["license"].items() if pk in ids)
-    return Vocabularies(version, terms, spellings, commercial)
+    broader = {name: _refer_to_broader(terms[name], parents[name]) for name in HIERARCHIES}
+    return Vocabularies(version, terms, spellings, commercial, broader)
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
@@ -98,6 +109,26 @@ def _load_terms(vocabulary: str) -> dict[int, TermRef]:
     model: Any = VOCABULARIES[vocabulary]
     rows = model._default_manager.filter(is_active=True).values_list("id", "code", "name")
     return {pk: TermRef(vocabulary, pk, code, name) for pk, code, name in rows}
+
+
+def _load_parents(vocabulary: str) -> dict[int, int | None]:
+    """The broader term of every term, inactive ones too."""
+    model: Any = VOCABULARIES[vocabulary]
+    return dict(model._default_manager.order_by().values_list("id", "broader_id"))
+
+
+def _add_narrower(
+    refs: Mapping[int, TermRef], parents: Mapping[int, int | None]
+) -> dict[int, TermRef]:
+    narrower = find_narrower(parents, refs)  # in the order of names, as the terms are
+    return {pk: replace(ref, narrower=tuple(refs[each] for each in narrower[pk]))
+            for pk, ref in refs.items()}  # fmt: skip
+
+
+def _refer_to_broader(
+    refs: Mapping[int, TermRef], parents: Mapping[int, int | None]
+) -> dict[int, TermRef]:
+    return {pk: refs[above] for pk, above in find_broader(parents, refs).items()}
 
 
 def _load_spellings(vocabulary: str, refs: Mapping[int, TermRef]) -> dict[str, list[TermRef]]:

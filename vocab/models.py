@@ -1,5 +1,6 @@
 """The vocabularies: every term has a stable code, a name, and aliases."""
 
+from itertools import pairwise
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -87,14 +88,63 @@ class Alias(models.Model):
         return other.term if other else None
 
 
-class Modality(Term):
-    """How the image was made; the code is the DICOM modality (0008,0060) in lower case."""
+class HierarchicalTerm(Term):
+    """A term that may have a broader one; a filter by the broader one includes it."""
+
+    broader: Any = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="narrower",
+        verbose_name="broader term",
+        help_text="A filter by the broader term finds this one too: Head is broader than Brain.",
+    )
 
     class Meta(Term.Meta):
+        abstract = True
+        constraints = [
+            *Term.Meta.constraints,
+            models.CheckConstraint(
+                condition=models.Q(broader__isnull=True) | ~models.Q(broader=models.F("id")),
+                name="%(class)s_is_not_narrower_than_itself",
+            ),
+        ]
+
+    def clean(self) -> None:
+        """Refuse a broader term that is this one or narrower than it."""
+        super().clean()
+        if path := self.find_cycle():
+            raise ValidationError({"broader": describe_cycle(path)})
+
+    def find_cycle(self) -> "list[HierarchicalTerm]":
+        """This term, its broader term and so on up to this term again; empty without a cycle."""
+        path, seen = [self], {self.pk}
+        above = self.broader
+        while above is not None:
+            path.append(above)
+            if above.pk in seen:
+                return path if above.pk == self.pk else []
+            seen.add(above.pk)
+            above = above.broader
+        return []
+
+
+def describe_cycle(path: "list[HierarchicalTerm]") -> str:
+    """Why the first term of a cycle cannot have its broader term, and what to do."""
+    names = [f"“{term.name}”" for term in path]
+    steps = " and ".join(f"{low} below {high}" for low, high in pairwise(names))
+    return f"This is a circle, with {steps}. Choose a term that is not below {names[0]}, or none."
+
+
+class Modality(HierarchicalTerm):
+    """How the image was made; the code is the DICOM modality (0008,0060) in lower case."""
+
+    class Meta(HierarchicalTerm.Meta):
         verbose_name_plural = "modalities"
 
 
-class AnatomicalArea(Term):
+class AnatomicalArea(HierarchicalTerm):
     """The part of the body that an image shows."""
 
 
@@ -120,7 +170,7 @@ class Label(Term):
 
 
 class ModalityAlias(Alias):
-    """Only here an alias may mean several terms: "X-ray" is CR and DX."""
+    """Only here an alias may mean several terms: "microscopy" is SM, GM and CFM."""
 
     term = models.ForeignKey(Modality, models.CASCADE, related_name="aliases")
 

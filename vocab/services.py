@@ -1,7 +1,7 @@
 """Loads and imports terms, keeping the changes of curators, and activates or hides them."""
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
-from vocab.lookup import VOCABULARIES
+from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.models import Alias, ModalityAlias
+from vocab.moving import load_known, move_terms
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
@@ -29,12 +30,22 @@ SHIPPED_FILES: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class LoadReport:
-    """The result of a load, in numbers of terms; ``skipped`` lists aliases with the reason."""
+    """The result of a load, in numbers of terms.
+
+    ``skipped`` lists aliases and broader terms that were not taken, with the reason.
+    """
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     skipped: list[str] = field(default_factory=list)
+
+    def count(self, codes: Iterable[str], *, old: Container[str], changed: Container[str]) -> None:
+        """Count the terms; ``old`` are those that were there before."""
+        for code in codes:
+            self.added += code not in old
+            self.changed += code in old and code in changed
+            self.unchanged += code in old and code not in changed
 
 
 def load_shipped_vocabularies() -> dict[str, LoadReport]:
@@ -60,7 +71,8 @@ def import_terms(
     """Import an operator's own terms into a vocabulary, all of them or none.
 
     Fields in the file replace existing values and then count as a curator's changes, which
-    `load_terms` keeps. Aliases are added, and none is removed.
+    `load_terms` keeps. Aliases are added, and none is removed. A broader term is given by its
+    code, which may stand anywhere in the file, or is removed by an empty text.
 
     Raises:
         BadTermFile: a term or an alias is invalid; lists every problem with its line.
@@ -69,14 +81,21 @@ def import_terms(
     model = VOCABULARIES[vocabulary]
     problems: list[str] = []
     with transaction.atomic():
-        known = {term.code: term for term in model._default_manager.all()}
+        known = load_known(model)
+        old, changed = set(known), set()
         spellings = _Spellings(model)
         for given in terms:
-            term = known.get(given.fields["code"]) or model(code=given.fields["code"])
+            term = known.setdefault(given.fields["code"], model(code=given.fields["code"]))
             try:
-                _import_term(term, given.fields, spellings, report)
+                if _import_term(term, given.fields, spellings, report):
+                    changed.add(term.code)
             except ValidationError as error:
                 problems += [f"{place(given)}: {text}" for text in _describe(error)]
+        if vocabulary in HIERARCHIES:
+            moved, more = _import_broader(terms, known)
+            changed |= moved
+            problems += more
+        report.count((given.fields["code"] for given in terms), old=old, changed=changed)
         if problems:
             raise BadTermFile(*problems)
         spellings.save()
@@ -89,20 +108,39 @@ def import_terms(
 
 def _import_term(
     term: Any, given: Mapping[str, Any], spellings: "_Spellings", report: LoadReport
-) -> None:
+) -> bool:
+    """Write the fields and add the aliases; returns whether anything changed."""
     is_new = term.pk is None
     changed = False
-    for name in given.keys() - {"code", "aliases"}:
+    for name in given.keys() - {"code", "aliases", "broader"}:
         value = _to_python(term._meta.get_field(name), given[name])
         changed |= getattr(term, name) != value
         setattr(term, name, value)
     if is_new or changed:
         term.clean_fields()
         term.save()
-    changed |= spellings.add(term, given.get("aliases", ()), report)
-    report.added += is_new
-    report.changed += changed and not is_new
-    report.unchanged += not (changed or is_new)
+    return spellings.add(term, given.get("aliases", ()), report) or changed
+
+
+def _import_broader(
+    terms: Sequence[FileTerm], known: Mapping[str, Any]
+) -> tuple[set[str], list[str]]:
+    """Set the broader terms that the file gives; the codes of those moved, and the problems."""
+    given = {term.fields["code"]: term for term in terms if "broader" in term.fields}
+    # What could not be saved is reported already.
+    wanted = {code: term.fields["broader"] for code, term in given.items() if known[code].pk}
+    reasons = {
+        code: f"there is no term “{above}”. Write the code of a term of this vocabulary."
+        for code, above in wanted.items()
+        if above and above not in known
+    }
+    wanted = {code: above for code, above in wanted.items()
+              if not above or (above in known and known[above].pk)}  # fmt: skip
+    moved, circles = move_terms(wanted, known)
+    problems = [
+        f"{place(given[code])}: broader: {why}" for code, why in (reasons | circles).items()
+    ]
+    return moved, problems
 
 
 def _to_python(field: models.Field, value: Any) -> Any:
@@ -133,33 +171,66 @@ def set_terms_active(*, terms: TermQuerySet, is_active: bool) -> int:
 def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadReport:
     """Add missing terms and update shipped ones.
 
-    A field or alias that a curator changed, added or removed stays as the curator left it.
-    ``terms`` are mappings with ``code``, ``name``, optional ``description``, ``aliases`` and the
-    vocabulary's own fields.
+    A field, alias or broader term that a curator changed, added or removed stays as the curator
+    left it. An alias that is no longer shipped is removed. ``terms`` are mappings with ``code``,
+    ``name``, optional ``description``, ``aliases`` and the vocabulary's own fields.
     """
     report = LoadReport()
     model = VOCABULARIES[vocabulary]
-    known = {term.code: term for term in model._default_manager.all()}
+    known = load_known(model)
     spellings = _Spellings(model)
-    for shipped in terms:
-        term = known.get(shipped["code"]) or model(code=shipped["code"])
+    given = list(terms)
+    old = set(known)
+    # First, so that an alias can move to another term.
+    changed = {shipped["code"] for shipped in given
+               if spellings.drop(known.get(shipped["code"]), shipped)}  # fmt: skip
+    for shipped in given:
+        term = known.setdefault(shipped["code"], model(code=shipped["code"]))
         is_new = term.pk is None
         aliases = list(shipped.get("aliases", ()))
-        fields = {key: value for key, value in shipped.items() if key not in {"code", "aliases"}}
+        fields = {key: value for key, value in shipped.items()
+                  if key not in {"code", "aliases", "broader"}}  # fmt: skip
         is_changed = _apply_fields(term, fields, is_new=is_new)
         # A missing alias that was shipped before was removed by a curator: do not add it again.
         before = term.shipped_json.get("aliases", [])
         is_changed |= spellings.add(term, [text for text in aliases if text not in before], report)
-        shipped_json = {"fields": fields, "aliases": aliases}
+        shipped_json = {**term.shipped_json, "fields": fields, "aliases": aliases}
         if is_new or term.shipped_json != shipped_json:
             term.shipped_json = shipped_json
             term.clean_fields()
             term.save()
-        report.added += is_new
-        report.changed += is_changed and not is_new
-        report.unchanged += not (is_changed or is_new)
+        if is_changed:
+            changed.add(term.code)
+    if vocabulary in HIERARCHIES:
+        changed |= _move_shipped(given, known, report)
+    report.count((shipped["code"] for shipped in given), old=old, changed=changed)
     spellings.save()
     return report
+
+
+def _move_shipped(
+    given: Iterable[Mapping[str, Any]], known: Mapping[str, Any], report: LoadReport
+) -> set[str]:
+    """Set the shipped broader terms that no curator changed; returns the codes of those moved."""
+    wanted = {
+        shipped["code"]: shipped.get("broader", "")
+        for shipped in given
+        if _code_of_broader(known[shipped["code"]])
+        == known[shipped["code"]].shipped_json.get("broader", "")
+    }
+    moved, circles = move_terms(wanted, known)
+    for code, why in circles.items():
+        report.skipped.append(f"{wanted[code]} as the broader term of {code}: {why}")
+    for shipped in given:
+        term, code = known[shipped["code"]], shipped.get("broader", "")
+        if term.shipped_json.get("broader", "") != code and term.code not in circles:
+            term.shipped_json = {**term.shipped_json, "broader": code}
+            term.save(update_fields=["shipped_json"])
+    return moved
+
+
+def _code_of_broader(term: Any) -> str:
+    return term.broader.code if term.broader else ""
 
 
 def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool:
@@ -207,6 +278,18 @@ class _Spellings:
             codes.append(term.code)
             self._new.append(alias)
         return len(self._new) > count
+
+    def drop(self, term: Any, shipped: Mapping[str, Any]) -> bool:
+        """Remove the aliases that were shipped for the term before and no longer are."""
+        if term is None:
+            return False
+        kept = {normalize(text) for text in shipped.get("aliases", ())}
+        gone = {normalize(text) for text in term.shipped_json.get("aliases", ())} - kept
+        removed, _ = self._model._default_manager.filter(term=term, key__in=gone).delete()
+        for key in gone:
+            if term.code in self._codes.get(key, ()):
+                self._codes[key].remove(term.code)
+        return removed > 0
 
     def save(self) -> None:
         """Store the added aliases; their terms must have been saved."""

@@ -110,7 +110,7 @@ def _read_cells(line: int, header: list[str], cells: list[str]) -> dict[str, Any
 def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
     for name in term.fields.keys() - known:
         yield f"{place(term)}: there is no field “{name}”; there are {', '.join(sorted(known))}."
-    for name in ("code", "name", "description"):
+    for name in ("code", "name", "description", "broader"):
         if not isinstance(term.fields.get(name, ""), str):
             yield f"{place(term)}: {name} is not a text. Put it into quotes."
     if not term.fields.get("code"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Groups = Mapping[int, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class Column:
         """The sum of ``weights`` by value, over ``rows`` or, with None, over all rows."""
         codes = self.codes if rows is None else self.codes[rows]
         return _by_value(self.values, _bincount(codes, weights, len(self.values)))
+
+    def sums_of_any(self, rows: Ints | None, weights: Ints, groups: Groups) -> dict[int, int]:
+        """The sum of ``weights`` by key of ``groups``: over rows with any value of the group."""
+        sums = self.sums(rows, weights)
+        totals = {key: sum(sums.get(value, 0) for value in group) for key, group in groups.items()}
+        return {key: total for key, total in totals.items() if total}
 
     def through(self, rows: NDArray[np.int32]) -> "Column":
         """The column of another table, whose row i has the value of row ``rows[i]`` of this one."""
@@ -83,6 +90,13 @@ class SetColumn:
         of_sets = _bincount(codes, weights, self.num_sets)
         return _by_value(self.values, _bincount(self.members, of_sets[self.owners],
                                                 len(self.values)))  # fmt: skip
+
+    def sums_of_any(self, rows: Ints | None, weights: Ints, groups: Groups) -> dict[int, int]:
+        """As ``Column.sums_of_any``; a row counts once, however many values of a group it has."""
+        masks = {key: self.any_of(group) for key, group in groups.items()}
+        totals = {key: int(weights[mask if rows is None else mask[rows]].sum())
+                  for key, mask in masks.items()}  # fmt: skip
+        return {key: total for key, total in totals.items() if total}
 
     def through(self, rows: NDArray[np.int32]) -> "SetColumn":
         return SetColumn(self.values, self.codes[rows], self.members, self.owners, self.num_sets)
@@ -179,6 +193,10 @@ class Counted:
     def sums(self, column: str) -> dict[int, int]:
         """The sum of weights by value of a column, without zeros."""
         return self.table.columns[column].sums(self.rows, self.weights)
+
+    def sums_of_any(self, column: str, groups: Groups) -> dict[int, int]:
+        """The sum of weights by key: of rows with any value of the key's group, without zeros."""
+        return self.table.columns[column].sums_of_any(self.rows, self.weights, groups)
 
     def pairs(self) -> tuple[Ints, Ints]:
         """Ids and weights of the chosen rows, ascending by id."""

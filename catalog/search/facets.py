@@ -11,11 +11,13 @@ from typing import Any
 
 from django.http import QueryDict
 
+from catalog.search.columns import Counted
 from catalog.search.filter_choices import NOT_WHOLE, WHOLE
 from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.query import Match
-from vocab.lookup import VOCABULARIES
+from vocab.lookup import HIERARCHIES, VOCABULARIES, Vocabularies
+from vocab.text import TermRef
 
 SHOWN_VALUES = 8
 IMAGE_FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag",
@@ -25,12 +27,17 @@ DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
 
 @dataclass(frozen=True, slots=True)
 class FacetValue:
-    """One value of a facet; ``count`` is the number of rows that it gives."""
+    """One value of a facet; ``count`` is the number of rows that it gives.
+
+    ``note`` says what a term includes, and ``alone`` is the value without that, if it gives any.
+    """
 
     code: str
     name: str
     count: int
     is_selected: bool
+    note: str = ""
+    alone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +69,13 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class ValueCount:
-    """A value with the number of rows that have it."""
+    """A value with the number of rows that have it; ``note`` and ``alone`` as in FacetValue."""
 
     code: str
     name: str
     count: int
+    note: str = ""
+    alone: str = ""
 
 
 def toggle_value(params: QueryDict, name: str, value: str) -> str:
@@ -79,13 +88,22 @@ def toggle_value(params: QueryDict, name: str, value: str) -> str:
     return changed.urlencode()
 
 
+def swap_value(params: QueryDict, name: str, value: str, other: str) -> str:
+    """The query string with another value of a filter in the place of one, for the first page."""
+    changed = params.copy()
+    changed.pop("page", None)
+    values = [other if each == value else each for each in changed.getlist(name)]
+    changed.setlist(name, list(dict.fromkeys(values)))
+    return changed.urlencode()
+
+
 def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     """All facets of the images page, in the order in which they are shown."""
     facets = []
     for name in IMAGE_FACETS:
         is_narrowed = name in filters.masks and not _must_have_all(filters, name)
         counted = filters.count(without={name}) if is_narrowed else filters.counted
-        facets.append(_facet(filters, name, _name_sums(filters, name, counted.sums(name))))
+        facets.append(_facet(filters, name, _name_counts(filters, name, counted)))
     return facets
 
 
@@ -95,33 +113,47 @@ def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
 
 def count_labels_within(filters: ImageFilterSet) -> list[ValueCount]:
     """The positive labels of exactly the images that match, the most frequent first."""
-    return _name_sums(filters, "label", filters.counted.sums("label"))
+    return _name_counts(filters, "label", filters.counted)
 
 
 def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
     """All facets of the datasets page, in the order in which they are shown."""
     return [
-        _facet(
-            filters,
-            name,
-            _name_sums(filters, name, filters.count(without={name}).sums(name)),
-        )
+        _facet(filters, name, _name_counts(filters, name, filters.count(without={name})))
         for name in DATASET_FACETS
     ]
 
 
-def _name_sums(filters: CatalogFilterSet, name: str, sums: Mapping[int, int]) -> list[ValueCount]:
+def count_terms(refs: Iterable[TermRef], counted: Counted, column: str) -> dict[int, int]:
+    """The rows of each term with what is narrower, by id: those that a filter by it finds."""
+    groups = {ref.id: ref.ids for ref in refs if ref.narrower}
+    return counted.sums(column) | counted.sums_of_any(column, groups)
+
+
+def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list[ValueCount]:
     """The sums with the codes and names of their values, without inactive terms."""
     chosen = filters.filters[name]
+    sums = counted.sums(name)
     if isinstance(chosen, ChoiceFilter):
         numbered = [(code, text, chosen.codes[code]) for code, text in chosen.field.names.items()]
         return [ValueCount(code, text, sums[n]) for code, text, n in numbered if n in sums]
     if name in VOCABULARIES:
-        refs: Iterable[Any] = filters.snapshot.vocabularies.terms[name].values()
+        refs: Iterable[TermRef] = filters.snapshot.vocabularies.terms[name].values()
     else:
         refs = filters.snapshot.refs.values()
-    counted = [ValueCount(ref.code, ref.name, sums[ref.id]) for ref in refs if ref.id in sums]
-    return sorted(counted, key=_by_count)
+    totals = count_terms(refs, counted, name)
+    values = [_value(ref, totals[ref.id], sums) for ref in refs if ref.id in totals]
+    values += [
+        _value(ref, sums[ref.id], sums)
+        for ref in filters.cleaned.get(name, ())
+        if ref.is_alone and ref.id in sums
+    ]
+    return sorted(values, key=_by_count)
+
+
+def _value(ref: TermRef, count: int, sums: Mapping[int, int]) -> ValueCount:
+    alone = ref.alone().value if ref.narrower and ref.id in sums else ""
+    return ValueCount(ref.value, ref.text, count, ref.note, alone)
 
 
 def _by_count(counted: ValueCount) -> tuple[int, str]:
@@ -130,11 +162,14 @@ def _by_count(counted: ValueCount) -> tuple[int, str]:
 
 def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> Facet:
     """A facet; a selected value with no rows is kept, so that it can be removed."""
-    selected = {item.value: item.text for item in filters.active_filters() if item.name == name}
+    selected = {item.value: item for item in filters.active_filters() if item.name == name}
     missing = selected.keys() - {item.code for item in counted}
-    counted = counted + [ValueCount(code, selected[code], 0) for code in sorted(missing)]
+    counted = counted + [
+        ValueCount(code, selected[code].text, 0, selected[code].note) for code in sorted(missing)
+    ]
     values = [
-        FacetValue(item.code, item.name, item.count, item.code in selected) for item in counted
+        FacetValue(item.code, item.name, item.count, item.code in selected, item.note, item.alone)
+        for item in counted
     ]
     return Facet(name, str(filters.filters[name].label), values, name in _whole_facets(filters))
 
@@ -182,7 +217,11 @@ def describe_query(filters: CatalogFilterSet) -> list[Understood]:
 def _name_values(match: Match, filters: CatalogFilterSet) -> str:
     if len(match.values) > 1 and set(match.values) == set(filters.snapshot.vocabularies.commercial):
         return "commercial use allowed"
-    return " or ".join(match.names)
+    if len(match.values) == 1:
+        return str(match.values[0]) if isinstance(match.values[0], TermRef) else match.names[0]
+    notes = [value.note if isinstance(value, TermRef) else "" for value in match.values]
+    named = zip(match.names, notes, strict=True)
+    return " or ".join(f"{name} ({note})" if note else name for name, note in named)
 
 
 def _with_query(params: QueryDict, text: str) -> str:
@@ -201,6 +240,27 @@ def canonical_params(filters: CatalogFilterSet) -> QueryDict:
     if whole := _whole_facets(filters):
         params.setlist(WHOLE, whole)
     return params
+
+
+def params_from_frozen(filters: Mapping[str, Any], vocabularies: Vocabularies) -> QueryDict:
+    """The query string of filters that ``CatalogFilterSet.as_frozen_json`` wrote.
+
+    It finds exactly the terms that are listed: a term with all that is narrower now is one value.
+    """
+    given = dict(filters)
+    for name in HIERARCHIES & given.keys():
+        known = {ref.code: ref for ref in vocabularies.terms[name].values()}
+        given[name] = _join_narrower(given[name], known)
+    return params_from_json(given)
+
+
+def _join_narrower(codes: list[str], known: Mapping[str, TermRef]) -> list[str]:
+    listed = {code: known[code] for code in codes if code in known}
+    whole = [ref for ref in listed.values() if all(each.code in listed for each in ref.narrower)]
+    joined = {each.code for ref in whole for each in ref.narrower}
+    values = {code: ref.alone().value for code, ref in listed.items()}
+    values |= {ref.code: ref.code for ref in whole}
+    return [values.get(code, code) for code in codes if code not in joined]
 
 
 def params_from_json(filters: Mapping[str, Any]) -> QueryDict:

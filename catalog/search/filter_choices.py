@@ -45,9 +45,17 @@ NEUTRAL_PARAMETERS = frozenset({"page", "sort", WHOLE, NOT_WHOLE, "fbclid", "gcl
 
 @dataclass(frozen=True, slots=True)
 class ActiveFilter:
-    """One active value of a filter as text, for example “Label: Nodule”."""
+    """One active value of a filter as text, for example “Label: Nodule”.
+
+    ``note`` is what a term includes, as “with Brain, Skull”; ``alone`` is the value without that.
+    """
 
     name: str
     title: str
     value: str
     text: str
+    note: str = ""
+    alone: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.text, self.note)))

@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 
 from catalog.ages import clean_limit
 from catalog.search.snapshot import Snapshot
-from vocab.lookup import VOCABULARIES
-from vocab.text import TermRef, normalize
+from vocab.lookup import HIERARCHIES, VOCABULARIES
+from vocab.text import ALONE, TermRef, normalize
 
 MAX_VALUES = 200
 MAX_QUERY_LENGTH = 300
@@ -42,14 +42,23 @@ class RepeatedField(forms.Field):
 
 
 class TermsField(RepeatedField):
-    """Codes or other spellings of terms of one vocabulary; cleaned to a list of TermRef."""
+    """Codes or other spellings of terms of one vocabulary; cleaned to a list of TermRef.
+
+    ``~only`` after a spelling is the term without what is narrower.
+    """
 
     def __init__(self, *, vocabulary: str, **kwargs: Any) -> None:
         self.vocabulary = vocabulary
         super().__init__(**kwargs)
 
     def understand(self, values: list[str]) -> list[TermRef]:
-        found = self.snapshot.vocabularies.find(self.vocabulary, values)
+        ending = ALONE if self.vocabulary in HIERARCHIES else ""
+        spellings = {value: value.removesuffix(ending) for value in values}
+        terms_of = self.snapshot.vocabularies.find(self.vocabulary, spellings.values())
+        found = {
+            value: [term.alone() if spelling != value else term for term in terms_of[spelling]]
+            for value, spelling in spellings.items()
+        }
         if unknown := [value for value, terms in found.items() if not terms]:
             name = VOCABULARIES[self.vocabulary]._meta.verbose_name
             raise ValidationError(

@@ -39,12 +39,15 @@ class ColumnFilter(filters.Filter):
 
 
 class TermFilter(ColumnFilter):
-    """Rows with any of the chosen terms."""
+    """Rows with any of the chosen terms, or of what is narrower."""
 
     field_class = TermsField
 
     def __init__(self, vocabulary: str, **extra: Any) -> None:
         super().__init__(vocabulary, vocabulary=vocabulary, **extra)
+
+    def numbers(self, value: Iterable[Any]) -> list[int]:
+        return [pk for item in value for pk in item.ids]
 
 
 class DatasetFilter(ColumnFilter):

@@ -48,6 +48,7 @@ from catalog.search.filter_kinds import (
 from catalog.search.full_text import rank_datasets, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, parse_query
 from catalog.search.snapshot import Snapshot, current_snapshot
+from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
 
 # A shorter prefix of an id would match half of the catalog.
@@ -178,7 +179,8 @@ class CatalogFilterSet(filters.FilterSet):
 
     def _describe(self, name: str, title: str, item: Any) -> ActiveFilter:
         if isinstance(item, TermRef):
-            return ActiveFilter(name, title, item.code, item.name)
+            alone = item.alone().value if item.narrower else ""
+            return ActiveFilter(name, title, item.value, item.text, item.note, alone)
         if name in ("age_min", "age_max"):
             ages = range_of_limits(item, "") if name == "age_min" else range_of_limits("", item)
             return ActiveFilter(name, str(self.filters["age"].label), item, ages.name)
@@ -186,14 +188,26 @@ class CatalogFilterSet(filters.FilterSet):
         return ActiveFilter(name, title, str(item), names.get(item, str(item)))
 
     def as_json(self) -> dict[str, Any]:
-        """The active filters as JSON: codes, slugs and choices, never database ids of terms."""
+        """The active filters as JSON: values of the URL, never database ids of terms."""
         return {
-            name: [item.code if isinstance(item, TermRef) else item for item in value]
+            name: [item.value if isinstance(item, TermRef) else item for item in value]
             if isinstance(value, list)
             else value
             for name, value in self.cleaned.items()
             if value
         }
+
+    def as_frozen_json(self) -> dict[str, Any]:
+        """As ``as_json``, with every term that a filter includes, each standing for itself alone.
+
+        It means the same when the hierarchy has changed, and also where it was written before
+        there was one. ``params_from_frozen`` reads it.
+        """
+        frozen = self.as_json()
+        for name in HIERARCHIES & frozen.keys():
+            refs = [each for ref in self.cleaned[name] for each in (ref, *ref.narrower)]
+            frozen[name] = list(dict.fromkeys(ref.code for ref in refs))
+        return frozen
 
 
 class DatasetFilterSet(CatalogFilterSet):

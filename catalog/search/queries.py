@@ -1,9 +1,32 @@
 """The SQL of search."""
 
-# Titles weigh most, then the terms and their aliases, then prose.
+# Titles weigh most, then the terms and their aliases, then prose. Who searches for a broader term
+# finds the datasets of narrower ones as well, but after its own. UNION ends at a circle.
 REFRESH = """
-    WITH words AS (
+    WITH RECURSIVE areas AS (
+        SELECT id, broader_id FROM vocab_anatomicalarea WHERE is_active
+         UNION
+        SELECT areas.id, above.broader_id
+          FROM areas JOIN vocab_anatomicalarea above ON above.id = areas.broader_id),
+    modalities AS (
+        SELECT id, broader_id FROM vocab_modality WHERE is_active
+         UNION
+        SELECT modalities.id, above.broader_id
+          FROM modalities JOIN vocab_modality above ON above.id = modalities.broader_id),
+    words AS (
         SELECT dataset.id,
+               concat_ws(' ',
+                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+                      FROM areas
+                      JOIN vocab_anatomicalarea t ON t.id = areas.broader_id AND t.is_active
+                      LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id
+                     WHERE areas.id = dataset.area_id),
+                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+                      FROM catalog_dataset_modalities m
+                      JOIN modalities ON modalities.id = m.modality_id
+                      JOIN vocab_modality t ON t.id = modalities.broader_id AND t.is_active
+                      LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
+                     WHERE m.dataset_id = dataset.id)) AS broader,
                concat_ws(' ', area.name, (SELECT string_agg(text, ' ')
                    FROM vocab_anatomicalareaalias WHERE term_id = area.id)) AS area,
                concat_ws(' ', license.name, (SELECT string_agg(text, ' ')
@@ -33,7 +56,8 @@ REFRESH = """
            setweight(to_tsvector('english', dataset.title || ' ' || dataset.slug), 'A')
         || setweight(to_tsvector('english', concat_ws(' ', words.area, words.modalities,
                words.task_types, words.tags, words.license)), 'B')
-        || setweight(to_tsvector('english', dataset.description), 'C')
+        || setweight(to_tsvector('english', concat_ws(' ', words.broader,
+               dataset.description)), 'C')
         || setweight(to_tsvector('english', dataset.citation || ' ' || dataset.doi), 'D')
       FROM words
      WHERE words.id = dataset.id

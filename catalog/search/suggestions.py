@@ -1,29 +1,31 @@
-"""Suggestions where nothing matches: which filter to remove, and how many rows would then match."""
+"""Suggestions where nothing matches: which filter to change, and how many rows would then match."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 from django.http import QueryDict
 
 from catalog.search.facets import canonical_params
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
-from catalog.search.query import Match, Word
+from catalog.search.query import Match, Word, parse_query
+from vocab.lookup import HIERARCHIES
+from vocab.text import TermRef
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A filter to remove, in words; how many rows then match; and the query string without it."""
+    """A filter to change, in words; how many rows then match; and the query string with that."""
 
     text: str
     total: int
     query_string: str
 
 
-def suggest_fewer_filters(filters: CatalogFilterSet) -> list[Suggestion]:
-    """Single filters without which something matches, the one with most matches first."""
+def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
+    """Single filters to remove or to widen so that something matches; most matches first."""
     suggestions = []
-    for text, params in _without_one(filters):
+    for text, params in chain(_without_one(filters), _with_broader(filters)):
         total = type(filters)(params, snapshot=filters.snapshot).total
         suggestions.append(Suggestion(text, total, params.urlencode()))
     useful = (suggestion for suggestion in suggestions if suggestion.total)
@@ -39,7 +41,7 @@ def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
             continue
         params = canonical_params(filters)
         params.pop(name)
-        yield f"{items[0].title}: {', '.join(item.text for item in items)}", params
+        yield f"without {items[0].title}: {', '.join(item.text for item in items)}", params
 
 
 def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
@@ -53,4 +55,45 @@ def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
     for text, words in parts:
         params = canonical_params(filters)
         params["q"] = query.without(*words)
-        yield text, params
+        yield f"without {text}", params
+
+
+def _with_broader(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
+    """Each term with its broader one instead, in words, and the parameters with that."""
+    for name in sorted(HIERARCHIES & filters.cleaned.keys()):
+        for ref in filters.cleaned[name]:
+            if broader := _find_broader(filters, ref):
+                params = canonical_params(filters)
+                others = [value for value in params.getlist(name) if value != ref.value]
+                params.setlist(name, [*others, broader.code])
+                yield f"{broader.name} instead of {ref.text}", params
+    if isinstance(filters, ImageFilterSet):
+        yield from _with_broader_words(filters)
+
+
+def _with_broader_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
+    """The same for the terms that the query names."""
+    query = filters.parsed_query
+    for match in query.matches:
+        ref = match.values[0]
+        if match.name not in HIERARCHIES or len(match.values) > 1 or not isinstance(ref, TermRef):
+            continue
+        broader = _find_broader(filters, ref)
+        if broader and _names_only(broader, filters):
+            params = canonical_params(filters)
+            params["q"] = query.replacing(match, broader.name)
+            yield f"“{broader.name}” instead of “{match.words}”", params
+
+
+def _names_only(ref: TermRef, filters: ImageFilterSet) -> bool:
+    """Whether the name of a term means this term in a query."""
+    matches = parse_query(ref.name, filters.snapshot.spellings).matches
+    return [match.values for match in matches] == [(ref,)]
+
+
+def _find_broader(filters: CatalogFilterSet, ref: TermRef) -> TermRef | None:
+    """The term with what is narrower, if the filter is by the term alone, else the broader one."""
+    vocabularies = filters.snapshot.vocabularies
+    if ref.is_alone:
+        return vocabularies.terms[ref.vocabulary][ref.id]
+    return vocabularies.broader[ref.vocabulary].get(ref.id)

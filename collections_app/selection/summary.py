@@ -55,7 +55,7 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
     """The filters in words; after the query, what its words were understood as."""
     words = []
     for item in filters.active_filters():
-        words.append({"filter": item.title, "value": item.text})
+        words.append({"filter": item.title, "value": str(item)})
         if item.name == "q":
             words += [
                 {"filter": f"{each.title} (“{each.words}”)", "value": each.text}

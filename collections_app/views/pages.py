@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
-from catalog.search.facets import params_from_json
+from catalog.search.facets import params_from_frozen
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -26,6 +26,7 @@ from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.selection.quotas import describe_usage
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
+from vocab.lookup import current_vocabularies
 
 COLLECTIONS_PER_PAGE = 20
 
@@ -60,9 +61,15 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _status_context(collection) | {
         "page": page,
         "active_slugs": _active_slugs(collection),
-        "search_again": params_from_json(collection.filter_snapshot).urlencode(),
+        "search_again": _search_again(collection),
     }
     return render(request, "collections/detail.html", context)
+
+
+def _search_again(collection: Collection) -> str:
+    """The query string that asks the present catalog for exactly the frozen filters."""
+    vocabularies = current_vocabularies()
+    return params_from_frozen(collection.filter_snapshot, vocabularies).urlencode()
 
 
 def _active_slugs(collection: Collection) -> set[str]:

@@ -1,5 +1,6 @@
 """The admin as a curator uses it: every model, at any size, with the services behind it."""
 
+from html import unescape
 from typing import Any
 
 import pytest
@@ -317,3 +318,36 @@ def test_metadata_that_is_no_object_is_refused(curator: Client, value: str) -> N
     image = Image.objects.get()
     path = f"/admin/catalog/image/{image.pk}/change/"
     assert "Give a JSON object" in edit(curator, path, metadata_json=value).content.decode()
+
+
+def test_a_broader_term_is_chosen_in_the_admin_and_counts_at_once(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    head, brain = AreaFactory(code="head"), AreaFactory(code="brain")
+    DatasetFactory(slug="brains", title="Thinking", area=brain)
+    assert 'data-total="0"' in curator.get("/datasets/?area=head").content.decode()
+    path = f"/admin/vocab/anatomicalarea/{brain.pk}/change/"
+    with django_capture_on_commit_callbacks(execute=True):
+        edit(curator, path, broader=head.pk)
+    assert 'data-total="1"' in curator.get("/datasets/?area=head").content.decode()
+    assert 'data-total="1"' in curator.get("/datasets/?q=head").content.decode()
+    assert "Head" in curator.get("/admin/vocab/anatomicalarea/?q=brain").content.decode()
+
+
+def test_a_circle_of_broader_terms_is_refused_in_the_admin(curator: Client) -> None:
+    head = AreaFactory(code="head")
+    brain = AreaFactory(code="brain", broader=head)
+    path = f"/admin/vocab/anatomicalarea/{head.pk}/change/"
+    said = unescape(edit(curator, path, broader=brain.pk).content.decode())
+    assert "This is a circle, with “Head” below “Brain” and “Brain” below “Head”." in said
+    head.refresh_from_db()
+    assert head.broader is None
+
+
+def test_a_term_with_narrower_ones_is_not_deleted(curator: Client) -> None:
+    head = AreaFactory(code="head")
+    AreaFactory(code="brain", broader=head)
+    path = f"/admin/vocab/anatomicalarea/{head.pk}/delete/"
+    said = curator.get(path).content.decode()
+    assert "Cannot delete" in said
+    assert "Brain" in said

@@ -133,6 +133,10 @@ class ParsedQuery:
         """The query with the words of ``match`` in quotes, which makes them plain words."""
         return self._replace({match: f'"{match.words}"'})
 
+    def replacing(self, match: Match, words: str) -> str:
+        """The query with other words in the place of ``match``."""
+        return self._replace({match: words})
+
     def _replace(self, words: Mapping[Match | Word, str]) -> str:
         """Replace parts of the text, last one first, so that earlier positions stay valid."""
         text = self.text

@@ -173,7 +173,7 @@ def test_counted_numbers_win_over_stated_ones() -> None:
         ({"area": "torsoo"}, "area “torsoo”, which the vocabulary “area” does not know"),
         ({"tags": ["dicom", "shiny"]}, "tags “shiny”.*“tag”.*add it there in the admin"),
         ({"license": "do what you like"}, "license “do what you like”"),
-        ({"modalities": ["x-ray"]}, "means several terms.*Write one of the codes: .*cr.*dx"),
+        ({"modalities": ["microscopy"]}, "means several terms.*Write one of the codes: .*sm.*gm"),
         ({"modalities": 3}, "“lung-scans”, modalities: give a list of texts"),
         ({"licence": "mit"}, "“lung-scans”, licence: there is no such key; did you mean license"),
         ({"colour": "red"}, "“lung-scans”, colour: there is no such key; there are area, "),

@@ -48,6 +48,22 @@ def test_filters_and_sums_are_those_of_a_plain_loop(
     assert counted.sums("many") == {value: n for value, n in sets.items() if n}
 
 
+@given(rows=rows_of_values, wanted=st.sets(small), low=small)
+def test_a_row_counts_once_for_a_group_of_values(
+    rows: list[tuple[int, frozenset[int], int]], wanted: set[int], low: int
+) -> None:
+    table = make_table(rows)
+    chosen = Rows(table).where(table.columns["one"].any_of(range(low, 7)))
+    for counted, kept in (
+        (Rows(table).count(), rows),
+        (chosen.count(), [row for row in rows if row[0] >= low]),
+    ):
+        ones = sum(weight for value, _, weight in kept if value in wanted)
+        many = sum(weight for _, values, weight in kept if values & wanted)
+        assert counted.sums_of_any("one", {9: sorted(wanted)}) == ({9: ones} if ones else {})
+        assert counted.sums_of_any("many", {9: sorted(wanted)}) == ({9: many} if many else {})
+
+
 @given(rows=rows_of_values, places=st.lists(st.integers(0, 11), max_size=8))
 def test_a_column_can_be_mapped_to_another_table(
     rows: list[tuple[int, frozenset[int], int]], places: list[int]

@@ -53,7 +53,7 @@ SPELLINGS = make_spellings()
 COMMERCIAL = ",".join(
     ref.code for ref, term in read_terms() if term.get("allows_commercial_use")
 )  # fmt: skip
-XRAY = "modality=cr,dx,rg"
+XRAY = "modality=xray"
 
 
 def read(text: str) -> ParsedQuery:

@@ -71,7 +71,7 @@ def test_removing_words_keeps_the_other_filters(client: Client) -> None:
 def test_no_results_suggest_a_filter_to_remove_and_count_what_then_matches(client: Client) -> None:
     page = get(client, "/images/?modality=ct&sex=F&label=mass")
     assert total(page) == 0
-    assert "Remove one filter" in page
+    assert "Change one filter" in page
     suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
     assert suggestions == [("Modality: Computed tomography", "3")]
     assert total(follow(client, page, "without Modality: Computed tomography")) == 3
@@ -80,7 +80,7 @@ def test_no_results_suggest_a_filter_to_remove_and_count_what_then_matches(clien
 def test_a_suggestion_may_remove_words_of_the_query(client: Client) -> None:
     page = get(client, "/images/?q=ct+mass+unheardof")
     assert total(page) == 0
-    assert "Removing a single filter does not help" in page
+    assert "Changing a single filter does not help" in page
     page = get(client, "/images/?q=mammography+unheardof")
     suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
     assert suggestions == [("“unheardof”", "3")]

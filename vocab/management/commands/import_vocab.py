@@ -14,8 +14,9 @@ SHOWN_PROBLEMS = 20
 class Command(BaseCommand):
     help = (
         "Import terms of your own into a vocabulary, from TOML ([[term]] tables as in vocab/data) "
-        "or CSV (code,name,description,aliases; aliases separated by |). Terms and aliases are "
-        "added, and fields in the file are written; nothing is removed."
+        "or CSV (code,name,description,aliases; aliases separated by |). Areas and modalities may "
+        "have the code of a broader term in “broader”. Terms and aliases are added, and fields in "
+        "the file are written; nothing is removed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -15,4 +15,4 @@ class Command(BaseCommand):
                 f"{report.unchanged} unchanged"
             )
             for line in report.skipped:
-                self.stdout.write(f"  alias skipped: {line}")
+                self.stdout.write(f"  skipped: {line}")
