@@ -1,6 +1,7 @@
 """Whether a search for datasets finds the ones that were meant: sixty searches with their answers.
 
-Only the demo catalog is loaded, in which the right answers are known.
+Only the demo catalog is loaded, in which the right answers are known. ``python -m
+benchmarks.relevance`` asks them alone and prints the result; no other program is needed for that.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from benchmarks.figures import Figures, Goal, table
-from benchmarks.folder import Folder, say
+from benchmarks.folder import REPOSITORY, Folder, say
 from benchmarks.processes import run_measured
 from benchmarks.sites import Visitor, start_medagg
 
@@ -112,3 +113,16 @@ def describe(figures: Figures) -> Iterator[str]:
     if figures["missed"]:
         yield f"Not among the first {FIRST}: {'; '.join(figures['missed'])}."
         yield ""
+
+
+def main() -> None:
+    with Folder(REPOSITORY / "var" / "bench").opened() as folder:
+        figures = measure(folder, Namespace())
+    for line in describe(figures):
+        say(line)
+    for goal in goals(figures):
+        say(" | ".join(goal.row))
+
+
+if __name__ == "__main__":
+    main()

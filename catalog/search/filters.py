@@ -243,7 +243,8 @@ class DatasetFilterSet(CatalogFilterSet):
         filters = ImageFilterSet.base_filters
         for group in self._whole_query.groups:
             masks = [filters[match.name].filter(rows, match.values).mask for match in group]
-            yield np.logical_or.reduce(masks)
+            if all(mask is not None for mask in masks):
+                yield np.logical_or.reduce(masks)
 
     def missing_words(self, pk: int) -> Sequence[str]:
         """The words of the query that a dataset does not meet."""

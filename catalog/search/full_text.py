@@ -40,11 +40,13 @@ def rank_datasets(text: str) -> dict[int, float]:
 class Wish(NamedTuple):
     """What a dataset should have, in the syntax of ``rank_datasets``.
 
-    ``wordings`` are alternatives; ``typed`` is the one of the query and ranks what any finds.
+    ``wordings`` are alternatives; ``typed`` is the one of the query and ranks what any finds. So
+    does any word that begins with ``root``, if it is not empty.
     """
 
     typed: str
     wordings: Sequence[str]
+    root: str = ""
 
 
 def rank_wishes(wishes: Sequence[Wish]) -> list[dict[int, float] | None]:
@@ -57,7 +59,8 @@ def rank_wishes(wishes: Sequence[Wish]) -> list[dict[int, float] | None]:
         return found
     any_wording = [" or ".join(wish.wordings) for wish in wishes]
     with connection.cursor() as cursor:
-        cursor.execute(queries.RANK_WISHES, [any_wording, [wish.typed for wish in wishes]])
+        typed, roots = [wish.typed for wish in wishes], [wish.root for wish in wishes]
+        cursor.execute(queries.RANK_WISHES, [any_wording, typed, roots])
         for number, nodes, pk, rank in cursor.fetchall():
             if nodes:
                 ranks = found[number - 1] = found[number - 1] or {}

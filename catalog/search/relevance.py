@@ -14,7 +14,7 @@ from operator import itemgetter
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import Wish, rank_similar_titles, rank_wishes
 from catalog.search.query import Match, ParsedQuery, Word
-from catalog.search.query.word_forms import vary_spelling
+from catalog.search.query.word_forms import find_root, vary_spelling
 from catalog.search.snapshot import Snapshot
 from vocab.text import TermRef
 
@@ -148,14 +148,15 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
 def _wish_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Wish:
     typed = _quote(word.text) if word.is_quoted else _plain(word.text)
     met: dict[int, float] = {}
-    wordings = [typed]
+    wordings, root = [typed], ""
     if word.is_excluded:
         for match in find_excluded_terms(word, snapshot):
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
     elif not word.is_quoted:
         wordings += [_plain(text) for text in vary_spelling(word.text)]
+        root = find_root(word.text)
     words = f"-{word.text}" if word.is_excluded else word.text
-    return _Wish(words, Wish(typed, wordings), word.is_excluded, word.is_quoted, met)
+    return _Wish(words, Wish(typed, wordings, root), word.is_excluded, word.is_quoted, met)
 
 
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:

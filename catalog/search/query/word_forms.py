@@ -20,6 +20,9 @@ _AMERICAN_AND_BRITISH = (
     ("fetus", "foetus"), ("cecum", "caecum"), ("leuko", "leuco"), ("ization", "isation"),
     ("labeled", "labelled"),
 )  # fmt: skip
+# Of countries; other endings would leave another word: "lateral", "later".
+_ADJECTIVES = ("ian", "ese", "ish", "an")
+MIN_ROOT = 6
 
 
 def vary_spelling(word: str) -> list[str]:
@@ -31,6 +34,14 @@ def vary_spelling(word: str) -> list[str]:
         for here, there in (pair[::-1] if pair[1] in folded else pair,)
         if here in folded
     ]
+
+
+def find_root(word: str) -> str:
+    """What a noun and its adjective begin with: "brazil" of "Brazilian"; "" if it is too short."""
+    folded = word.casefold()
+    ending = next((e for e in _ADJECTIVES if folded.endswith(e)), "")
+    root = folded.removesuffix(ending)
+    return root if len(root) >= MIN_ROOT and root.isalpha() else ""
 
 
 def loosen(words: Sequence[str]) -> str:

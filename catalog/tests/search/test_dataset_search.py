@@ -86,7 +86,7 @@ def test_datasets_are_found(query: str, expected: str) -> None:
 
 
 def test_another_filter_does_not_switch_to_similar_titles() -> None:
-    DatasetFactory(slug="noduli", title="Lung noduless", area=AreaFactory(code="brain"))
+    DatasetFactory(slug="noduli", title="Lung nodulse", area=AreaFactory(code="brain"))
     assert select("q=nodules") == "lung-ct"
     assert select("q=nodules&area=brain") == ""
     assert select("q=nodules&area=brain&area=chest") == "lung-ct"
@@ -195,6 +195,12 @@ def test_words_are_found_in_the_other_spelling(text: str) -> None:
     DatasetFactory(slug="here", title="Here", description="A tumor. A hematoma.")
     DatasetFactory(slug="there", title="There", description="A tumour. A haematoma.")
     assert set(select(f"q={text}").split()) == {"here", "there"}
+
+
+@pytest.mark.parametrize(("text", "told"), [("brazil", "Brazilian"), ("vietnamese", "Vietnam")])
+def test_a_noun_finds_its_adjective(text: str, told: str) -> None:
+    DatasetFactory(slug="there", title="There", description=f"From {told} hospitals.")
+    assert select(f"q={text}") == "there"
 
 
 def test_the_page_counts_full_and_partial_matches_separately(client: Client) -> None:
