@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import archives, breakdown, downloads, growth, load, million, pages, search
+from benchmarks import (
+    archives,
+    breakdown,
+    downloads,
+    growth,
+    load,
+    million,
+    pages,
+    relevance,
+    search,
+)
 from benchmarks.document import Section, write_document
 from benchmarks.figures import Figures, Goal
 from benchmarks.folder import REPOSITORY, Folder, MissingResultError, say
@@ -41,6 +51,9 @@ STEPS = {
     "pages": Step(pages.TITLE, pages.measure, pages.goals, pages.describe),
     "growth": Step(growth.TITLE, growth.measure, growth.goals, growth.describe),
     "search": Step(search.TITLE, search.measure, search.goals, search.describe),
+    "relevance": Step(
+        relevance.TITLE, relevance.measure, relevance.goals, relevance.describe
+    ),
     "breakdown": Step(
         breakdown.TITLE, breakdown.measure, breakdown.goals, breakdown.describe
     ),

@@ -33,10 +33,13 @@ from catalog.search.facets import (
     count_labels_within,
     count_terms,
     describe_query,
+    is_understood,
+    say_label_groups,
     swap_value,
     toggle_value,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Snapshot, current_snapshot
 from catalog.search.suggestions import suggest_changes
@@ -122,11 +125,16 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
-        "datasets": fetch_datasets(filters, list(page.object_list)),
+        "rows": [
+            (dataset, filters.missing_words(dataset.pk))
+            for dataset in fetch_datasets(filters, list(page.object_list))
+        ],
+        "num_partial": 0 if problems else filters.num_partial,
         "total": paginator.count,
-        "understood": describe_query(filters) if filters.found_by_terms else [],
+        "total_full": paginator.count - (0 if problems else filters.num_partial),
+        "understood": describe_query(filters),
         "other_words": filters.parsed_query.search_text,
-        "ignored_words": filters.ignored_words if filters.found_by_terms else [],
+        "ignored_words": filters.ignored_words,
         "images_instead": 0 if problems or paginator.count else _count_images(filters),
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
@@ -207,7 +215,11 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "total": 0 if problems else filters.total,
         "understood": describe_query(filters),
-        "other_words": filters.parsed_query.search_text,
+        "id_words": [] if problems else filters.id_words,
+        "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
+        "said_labels": say_label_groups(filters),
+        "offers": [] if problems or filters.total else offer_datasets(filters),
+        "unlisted": [] if problems or filters.total else list_unlisted(filters),
         "label_mode": filters.cleaned.get("label_mode") or "any",
     }
     return _page_or_fragment(request, "image", context, bool(problems))
@@ -223,8 +235,10 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
             "alone": item.alone and swap_value(params, item.name, item.value, item.alone),
         }
         for item in filters.active_filters()
+        if not is_understood(filters, item.name, item.value)
     ]
     return {
+        "is_filtered": bool(filters.as_json()),
         "problems": problems,
         "chips": chips,
         "params": params,

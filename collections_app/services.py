@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from catalog.search.filters import ImageFilterSet
+from catalog.search.understanding import understood_words
 from collections_app.archive import safe_name
 from collections_app.builds.expiry import lifetime
 from collections_app.builds.files import find_bad_files
@@ -80,6 +81,7 @@ def create_collection(
         collection.provenance = describe_provenance(filters)
         collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = describe_filters(filters)
+        collection.provenance["understood"] = understood_words(filters)
         finalize_items(collection, rows)
         collection.save()
         add_build(collection=collection, notify=notify)

@@ -14,7 +14,7 @@ class Sort(NamedTuple):
 
 
 DATASET_SORTS = {
-    "relevance": Sort("Best match", ("title", "pk")),
+    "relevance": Sort("Best match", ("-num_images", "title", "pk")),
     "title": Sort("Title", ("title", "pk")),
     "images": Sort("Most images", ("-num_images", "title", "pk")),
     "size": Sort("Largest", ("-known_size", "title", "pk")),
@@ -23,21 +23,26 @@ DATASET_SORTS = {
 
 
 def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
-    """The ids of all matching datasets in the order of DATASET_SORTS."""
+    """The ids of all matching datasets in the order of DATASET_SORTS.
+
+    In each order those that lack words of the query follow those that have them all.
+    """
     datasets = Dataset.objects.filter(pk__in=filters.rows().ids().tolist())
     if sort == "size":
         datasets = datasets.with_known_size()
     ids = list(datasets.order_by(*DATASET_SORTS[sort].fields).values_list("pk", flat=True))
-    ranks = filters.ranks
-    if sort == "relevance" and ranks is not None:
-        ids.sort(key=lambda pk: -ranks[pk])
+    if found := filters.found:
+        if sort == "relevance":
+            ids.sort(key=lambda pk: found[pk].sort_key)
+        else:
+            ids.sort(key=lambda pk: bool(found[pk].missing))
     return ids
 
 
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
     """These datasets in this order, with their terms and the snippets that match the query."""
     datasets = Dataset.objects.with_terms()
-    if filters.found_by_words:
-        datasets = add_snippets(datasets, filters.cleaned["q"])
+    if text := filters.cleaned.get("q"):
+        datasets = add_snippets(datasets, text)
     found = datasets.in_bulk(list(ids))
     return [found[pk] for pk in ids if pk in found]

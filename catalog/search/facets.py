@@ -30,6 +30,7 @@ class FacetValue:
     """One value of a facet; ``count`` is the number of rows that it gives.
 
     ``note`` says what a term includes, and ``alone`` is the value without that, if it gives any.
+    If ``words`` of the query mean it, ``undo`` is the query string without them.
     """
 
     code: str
@@ -38,6 +39,8 @@ class FacetValue:
     is_selected: bool
     note: str = ""
     alone: str = ""
+    words: str = ""
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +165,33 @@ def _by_count(counted: ValueCount) -> tuple[int, str]:
 
 def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> Facet:
     """A facet; a selected value with no rows is kept, so that it can be removed."""
-    selected = {item.value: item for item in filters.active_filters() if item.name == name}
+    selected = {item.value: (item.text, item.note) for item in filters.active_filters()
+                if item.name == name}  # fmt: skip
+    understood = _understood_values(filters, name)
+    selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
     missing = selected.keys() - {item.code for item in counted}
     counted = counted + [
-        ValueCount(code, selected[code].text, 0, selected[code].note) for code in sorted(missing)
+        ValueCount(code, selected[code][0], 0, selected[code][1]) for code in sorted(missing)
     ]
     values = [
-        FacetValue(item.code, item.name, item.count, item.code in selected, item.note, item.alone)
+        FacetValue(item.code, item.name, item.count, item.code in selected, item.note, item.alone,
+                   *understood.get(item.code, ())[1:])
         for item in counted
-    ]
+    ]  # fmt: skip
     return Facet(name, str(filters.filters[name].label), values, name in _whole_facets(filters))
+
+
+def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[str, str, str]]:
+    """The values of a filter that the query names: name, words, and the query string without."""
+    chosen = {item.value for item in filters.active_filters() if item.name == name}
+    found = {}
+    for match in filters.parsed_query.matches:
+        undo = _with_query(params_without(filters, match), filters.parsed_query.without(match))
+        for code, text in zip(match.codes, match.names, strict=True):
+            # Of several values that words may mean, one that is also chosen by itself is kept.
+            if match.name == name and not (len(match.codes) > 1 and code in chosen):
+                found[code] = (text, match.words, undo)
+    return found
 
 
 def _whole_facets(filters: CatalogFilterSet) -> list[str]:
@@ -199,7 +219,6 @@ class Understood:
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
     """The terms that the query names, as chips that can be undone."""
     query = filters.parsed_query
-    params = canonical_params(filters)
     return [
         Understood(
             title=str(filters.filters[match.name].label),
@@ -207,11 +226,34 @@ def describe_query(filters: CatalogFilterSet) -> list[Understood]:
             words=match.words,
             is_corrected=bool(match.corrected),
             is_excluded=bool(filters.filters[match.name].exclude),
-            drop=_with_query(params, query.without(match)),
-            as_words=_with_query(params, query.as_text(match)),
+            drop=_with_query(params_without(filters, match), query.without(match)),
+            as_words=_with_query(params_without(filters, match), query.as_text(match)),
         )
         for match in query.matches
     ]
+
+
+def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
+    """The filters in force without the one that says the same as words of the query."""
+    params = canonical_params(filters)
+    if len(match.codes) == 1:
+        values = [value for value in params.getlist(match.name) if value not in match.codes]
+        params.setlist(match.name, values)
+    return params
+
+
+def is_understood(filters: CatalogFilterSet, name: str, value: str) -> bool:
+    """Whether words of the query say the same as this filter, so that it need not be shown."""
+    if name == "q":
+        query = filters.parsed_query
+        return bool(query.matches) and not query.words and not filters.ignored_words
+    return any(m.name == name and m.codes == [value] for m in filters.parsed_query.matches)
+
+
+def say_label_groups(filters: CatalogFilterSet) -> str:
+    """The labels that the query asks for, with "and" and "or" as they are in force."""
+    groups = [group for group in filters.parsed_query.groups if group[0].name == "label"]
+    return " and ".join(" or ".join(n for m in group for n in m.names) for group in groups)
 
 
 def _name_values(match: Match, filters: CatalogFilterSet) -> str:

@@ -5,7 +5,8 @@ Counts, pages and sets of images are derived from these rows. A value that is no
 the set invalid, and an invalid set matches nothing.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -45,14 +46,13 @@ from catalog.search.filter_kinds import (
     ReadByTheSet,
     TermFilter,
 )
-from catalog.search.full_text import rank_datasets, rank_similar_titles
-from catalog.search.query import Match, ParsedQuery, parse_query
+from catalog.search.full_text import rank_datasets
+from catalog.search.image_ids import find_by_ids
+from catalog.search.query import Match, ParsedQuery, Word, parse_query
+from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets, find_excluded_terms
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
-
-# A shorter prefix of an id would match half of the catalog.
-MIN_ID_PREFIX = 4
 
 
 class CatalogFilterSet(filters.FilterSet):
@@ -214,7 +214,7 @@ class DatasetFilterSet(CatalogFilterSet):
     """Filters of ``/datasets/``."""
 
     model = Dataset
-    not_applicable = ("sex", "age")
+    not_applicable = NOT_OF_DATASETS
     q = QueryFilter(label="Search")
     area = TermFilter("area", label="Area")
     modality = TermFilter("modality", label="Modality")
@@ -241,50 +241,60 @@ class DatasetFilterSet(CatalogFilterSet):
         return snapshot.datasets
 
     @cached_property
-    def ranks(self) -> dict[int, float] | None:
-        """The rank of each dataset that the query finds; None without a query.
+    def found(self) -> dict[int, Found] | None:
+        """What the query finds, whatever the other filters are, by id; None without a query."""
+        return find_datasets(
+            self._whole_query,
+            self.snapshot,
+            holds=self._holds,
+            image_masks=list(self._image_masks()),
+        )
 
-        Searches for the words as they are, then for the terms that they name, then for similar
-        titles; the first of them that finds anything is used.
-        """
-        text = self.cleaned.get("q")
-        if not text:
-            return None
-        return self._by_words or self._by_terms or rank_similar_titles(text)
+    def _holds(self, match: Match) -> Mask:
+        """The datasets that have the terms of a match, themselves or in their images."""
+        if match.name in self.filters:
+            return self._ask(match)
+        column = self.snapshot.datasets.columns["dataset"]
+        of_images = ImageFilterSet.base_filters[match.name]
+        if isinstance(of_images, DatasetFilter):
+            return column.any_of(of_images.numbers(match.values))
+        rows = Rows(self.snapshot.images).where(self._images_of(match))
+        return column.any_of(rows.count().sums("dataset"))
+
+    def _images_of(self, match: Match) -> Mask:
+        """The profiles with images that a match selects."""
+        table = self.snapshot.images
+        if match.name == "age":
+            assert table.ages is not None  # noqa: S101 - tells the type checker
+            chosen = match_ages(table.ages.values, [tuple(match.values)])
+            return table.ages.by_row(table.ages.weights, chosen, len(table)) > 0
+        mask = ImageFilterSet.base_filters[match.name].filter(Rows(table), match.values).mask
+        return np.ones(len(table), dtype=np.bool_) if mask is None else mask
+
+    def _image_masks(self) -> Iterator[Mask]:
+        """The images that the terms of the query select."""
+        for group in self._whole_query.groups:
+            yield np.logical_or.reduce([self._images_of(match) for match in group])
+
+    def missing_words(self, pk: int) -> Sequence[str]:
+        """The words of the query that a dataset does not meet."""
+        return self.found[pk].missing if self.found else ()
 
     @cached_property
-    def _by_words(self) -> dict[int, float]:
-        return rank_datasets(self.cleaned["q"])
-
-    @cached_property
-    def _by_terms(self) -> dict[int, float]:
-        """Datasets that have all the named terms and whose text has the remaining words."""
-        if not self.parsed_query.groups:
-            return {}
-        rows = self.all_rows
-        for mask in self._ask_query():
-            rows = rows.where(mask)
-        words = self.parsed_query.search_text
-        fitting = rank_datasets(words) if words else None
-        ids = rows.ids().tolist()
-        return {pk: 0.0 if fitting is None else fitting[pk]
-                for pk in ids if fitting is None or pk in fitting}  # fmt: skip
+    def num_partial(self) -> int:
+        """How many of the matching datasets do not meet the whole query."""
+        return sum(bool(self.missing_words(pk)) for pk in self.rows().ids().tolist())
 
     @property
-    def found_by_words(self) -> bool:
-        """Whether there is a query, and datasets contain its words as they are."""
-        return bool(self.cleaned.get("q")) and bool(self._by_words)
-
-    @property
-    def found_by_terms(self) -> bool:
-        """Whether datasets were found by the terms that the query names, not by its words."""
-        return self.ranks is not None and not self._by_words and bool(self._by_terms)
+    def ignored_words(self) -> list[str]:
+        """Words of the query whose filters do not apply to datasets, unless there are no others."""
+        return super().ignored_words if self.parsed_query.matches or self.parsed_query.words else []
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
         masks = super().masks
-        if self.ranks is not None:
-            masks["q"] = self.snapshot.datasets.columns["dataset"].any_of(self.ranks)
+        if self.found is not None:
+            masks["q"] = self.snapshot.datasets.columns["dataset"].any_of(self.found)
         return masks
 
 
@@ -342,6 +352,11 @@ class ImageFilterSet(CatalogFilterSet):
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
         if self._images_of_age is not None:
             masks["ages"] = self._images_of_age > 0
+        masks |= {
+            f"-{number}": ~self._named_by(word)
+            for number, word in enumerate(self.parsed_query.words)
+            if word.is_excluded
+        }
         return masks
 
     def _ask(self, match: Match) -> Mask:
@@ -380,6 +395,13 @@ class ImageFilterSet(CatalogFilterSet):
         chosen = match_ages(table.ages.values, self._age_groups)
         return table.ages.by_row(numbers, chosen, len(table))
 
+    def _named_by(self, word: Word) -> Mask:
+        """What an excluded word names: the images with its terms, else datasets that mention it."""
+        if terms := find_excluded_terms(word, self.snapshot):
+            return np.logical_or.reduce([self._ask(match) for match in terms])
+        text = str(replace(word, is_excluded=False))
+        return self.snapshot.images.columns["dataset"].any_of(rank_datasets(text))
+
     @cached_property
     def image_condition(self) -> Q | None:
         """The condition on single images beyond their profiles; None if there is none."""
@@ -391,23 +413,14 @@ class ImageFilterSet(CatalogFilterSet):
         condition = Q()
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if self.parsed_query.rest:
-            condition &= Q(dataset__in=list(self._named_datasets)) | self._named_images
+        if words := self.id_words:
+            condition &= find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
         return condition or None
 
-    @cached_property
-    def _named_datasets(self) -> dict[int, float]:
-        text = self.parsed_query.search_text
-        return rank_datasets(text) or rank_similar_titles(text)
-
-    @cached_property
-    def _named_images(self) -> Q:
-        """Images by their source id, or its first characters."""
-        words = " ".join(word.text for word in self.parsed_query.words if not word.is_excluded)
-        of_active = Q(dataset__in=self.snapshot.datasets.ids.tolist())
-        if len(words) < MIN_ID_PREFIX or not any(char.isdigit() for char in words):
-            return of_active & Q(source_id=words)
-        return of_active & Q(source_id__startswith=words)
+    @property
+    def id_words(self) -> list[str]:
+        """The words that name nothing else, which have to be ids of images or of subjects."""
+        return [word.text for word in self.parsed_query.words if not word.is_excluded]
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
         """Matching profiles, each with the number of its images that match."""
@@ -424,15 +437,9 @@ class ImageFilterSet(CatalogFilterSet):
     def _matching_images(self) -> Any:
         """For each profile, the number of images that meet the image condition."""
         table = self.snapshot.images
-        of_age = table.weights if self._images_of_age is None else self._images_of_age
         if self._condition_without_ages is None:
-            return of_age
-        if self.cleaned.get("image") or not self.parsed_query.rest:
-            return self._count_by_profile(self.image_condition or Q())
-        # If the words name a dataset, all its images match, and profiles know their number.
-        named = table.columns["dataset"].any_of(self._named_datasets)
-        others = self._count_by_profile(self._named_images & age_condition(self._age_groups))
-        return np.where(named, of_age, others)
+            return table.weights if self._images_of_age is None else self._images_of_age
+        return self._count_by_profile(self.image_condition or Q())
 
     def _count_by_profile(self, condition: Q) -> Any:
         table = self.snapshot.images

@@ -1,15 +1,17 @@
 """Full-text search over datasets: a stored, weighted vector that includes the terms' aliases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from django.contrib.postgres.search import (
     SearchHeadline,
     SearchQuery,
     SearchRank,
+    SearchVector,
     TrigramWordSimilarity,
 )
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import BooleanField, F, Func, Q
 
 from catalog.models import Dataset
 from catalog.querysets import DatasetQuerySet
@@ -35,6 +37,53 @@ def rank_datasets(text: str) -> dict[int, float]:
     return dict(found.values_list("pk", rank))
 
 
+class Wish(NamedTuple):
+    """What a dataset should have, in the syntax of ``rank_datasets``.
+
+    ``wordings`` are alternatives; ``typed`` is the one of the query and ranks what any finds. So
+    does any word that begins with ``root``, if it is not empty.
+    """
+
+    typed: str
+    wordings: Sequence[str]
+    root: str = ""
+
+
+def rank_wishes(wishes: Sequence[Wish]) -> list[dict[int, float] | None]:
+    """For each wish the ranks of the active datasets whose texts meet it, by id.
+
+    None for a wish that consists of words without meaning.
+    """
+    found: list[dict[int, float] | None] = [None] * len(wishes)
+    if not wishes:
+        return found
+    any_wording = [" or ".join(wish.wordings) for wish in wishes]
+    with connection.cursor() as cursor:
+        typed, roots = [wish.typed for wish in wishes], [wish.root for wish in wishes]
+        cursor.execute(queries.RANK_WISHES, [any_wording, typed, roots])
+        for number, nodes, pk, rank in cursor.fetchall():
+            if nodes:
+                ranks = found[number - 1] = found[number - 1] or {}
+                if pk is not None:
+                    ranks[pk] = rank
+    return found
+
+
+def say_where(text: str, *, dataset_ids: Iterable[int]) -> dict[int, str]:
+    """Whether the title or the description of these datasets has the words; by id, where so."""
+    query = _query(text)
+    found = Dataset.objects.filter(pk__in=list(dataset_ids)).order_by()
+    in_title = _contains(SearchVector("title", "slug", config=CONFIG), query)
+    in_description = _contains(SearchVector("description", config=CONFIG), query)
+    rows = found.values_list("pk", in_title, in_description)
+    return {pk: "title" if titled else "description" for pk, titled, told in rows if titled or told}
+
+
+def _contains(vector: SearchVector, query: SearchQuery) -> Func:
+    return Func(vector, query, template="(%(expressions)s)", arg_joiner=" @@ ",
+                output_field=BooleanField())  # fmt: skip
+
+
 def rank_similar_titles(text: str) -> dict[int, float]:
     """The ranks of datasets whose title is similar to ``text``, which may contain a typo."""
     similar = Q(title__trigram_word_similar=text) | Q(slug__icontains=text)
@@ -43,11 +92,12 @@ def rank_similar_titles(text: str) -> dict[int, float]:
 
 
 def add_snippets(datasets: DatasetQuerySet, text: str) -> DatasetQuerySet:
-    """Annotate ``snippet``: the part of the description around the matching, marked words."""
+    """Annotate ``snippet``: the part of the description around any of the words."""
+    words = " or ".join(word for word in text.replace('"', " ").split() if word[0] != "-")
     return datasets.annotate(
         snippet=SearchHeadline(
             "description",
-            _query(text),
+            _query(words),
             config=CONFIG,
             start_sel="\x02",
             stop_sel="\x03",

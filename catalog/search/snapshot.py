@@ -29,11 +29,13 @@ from catalog.search.filter_choices import (
     SEX_CODES,
     size_code,
 )
-from catalog.search.query import Spellings
+from catalog.search.query import NamedDataset, Spellings
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import TermRef, normalize
 
 _WORD = re.compile(r"\w+")
+# A word in running text; a name or an acronym has a capital.
+_PLAIN_WORD = re.compile(r"\b[a-z]{4,}\b")
 
 
 class Stamp(NamedTuple):
@@ -49,7 +51,8 @@ class Snapshot:
     """Active datasets and their profiles as they were at one stamp; immutable.
 
     ``datasets`` is in ascending order of ids, and ``images`` has a row for each profile. ``refs``
-    has a reference to each dataset by slug; ``titles`` and ``versions`` are by id.
+    has a reference to each dataset by slug; ``titles`` and ``versions`` are by id. ``wordings`` are
+    the normal forms of each term's spellings.
     """
 
     stamp: Stamp
@@ -60,6 +63,7 @@ class Snapshot:
     refs: Mapping[str, TermRef]
     titles: Mapping[int, str]
     versions: Mapping[int, int]
+    wordings: Mapping[TermRef, Sequence[str]]
 
     def is_unchanged(self, dataset_ids: Iterable[int]) -> bool:
         """Whether no change to these datasets has been committed since."""
@@ -135,6 +139,7 @@ def _load(stamp: Stamp) -> Snapshot:
     vocabularies = current_vocabularies()
     rows = [_cache.datasets[pk] for pk in sorted(_cache.datasets)]
     datasets = _make_datasets(rows)
+    refs = {row["slug"]: TermRef("dataset", row["id"], row["slug"], row["title"]) for row in rows}
     return Snapshot(
         stamp=stamp,
         titles={row["id"]: row["title"] for row in rows},
@@ -145,13 +150,23 @@ def _load(stamp: Stamp) -> Snapshot:
             commercial=vocabularies.commercial,
             choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES},
             known_words=_known_words(rows),
-            names=[row["slug"] for row in rows],
+            datasets=[NamedDataset(ref, ref.name, slug) for slug, ref in refs.items()],
+            plain_words=frozenset().union(*(row["plain"] for row in rows)),
         ),
         datasets=datasets,
         images=_make_images(datasets),
-        refs={row["slug"]: TermRef("dataset", row["id"], row["slug"], row["title"])
-              for row in rows},
-    )  # fmt: skip
+        refs=refs,
+        wordings=_list_wordings(vocabularies),
+    )
+
+
+def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
+    wordings: dict[TermRef, list[str]] = {}
+    for spellings in vocabularies.spellings.values():
+        for key, terms in spellings.items():
+            for term in terms:
+                wordings.setdefault(term, []).append(key)
+    return wordings
 
 
 _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
@@ -169,6 +184,7 @@ def _load_datasets() -> set[int]:
     rows = Dataset.objects.active().filter(pk__in=changed).order_by()
     for row in rows.values(*_PLAIN, **{_ids(name): _select_ids(name) for name in _MANY}):
         row["named"] = _words_of(f"{row['title']} {row['slug']}")
+        row["plain"] = frozenset(_PLAIN_WORD.findall(row["description"]))
         row["described"] = _words_of(row.pop("description"))
         cached[row["id"]] = row
     return changed

@@ -52,6 +52,8 @@ def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
     ]
     if query.words:
         parts.append((f"“{query.search_text}”", query.words))
+    if len(query.words) > 1:
+        parts += [(f"“{word}”", [word]) for word in query.words]
     for text, words in parts:
         params = canonical_params(filters)
         params["q"] = query.without(*words)

@@ -83,10 +83,19 @@ def test_query_and_filters_are_stored_as_typed_and_in_words() -> None:
     }  # fmt: skip
     assert collection.provenance["words"] == [
         {"filter": "Search", "value": "rays"},
+        {"filter": "Dataset (“rays”)", "value": "Rays"},
         {"filter": "Label", "value": "Nodule"},
         {"filter": "Without label", "value": "Normal"},
     ]
     assert collection.provenance["datasets"][0]["license"] == "cc-by-4.0"
+
+
+def test_what_the_query_was_understood_as_is_stored() -> None:
+    make_dataset()
+    understood = make_collection("q=nodule").provenance["understood"]
+    assert [(part["words"], part["filter"], part["codes"]) for part in understood] == [
+        ("nodule", "label", ["nodule"])
+    ]
 
 
 def test_the_label_mode_is_stored_in_words() -> None:

@@ -9,7 +9,7 @@ from catalog.search.query.spellings import Value
 from vocab.text import TermRef
 
 # An image has at most one value of these filters, so two values can only be alternatives.
-SINGLE_VALUED = frozenset({"modality", "area", "license", "sex", "age", "local"})
+SINGLE_VALUED = frozenset({"modality", "area", "license", "sex", "age", "local", "dataset"})
 # Dashes and similar characters between a match and its neighbours; commas may stay.
 _GLUED_BEFORE = re.compile(r'[^\w\s",;]+$')
 _GLUED_AFTER = re.compile(r'^[^\w\s",;]+')

@@ -125,9 +125,25 @@ class _Parser:
         """The end and the meaning of the longest spelling that begins at ``at``."""
         reach = self.spellings.longest_from(self.pieces[at].word)
         for stop in range(min(at + reach, len(self.pieces)), at, -1):
-            if self._fits(at, stop) and (reading := self.spellings.find(self._words(at, stop))):
+            if self._fits(at, stop) and (reading := self._read_words(at, stop)):
                 return stop, reading
         return at, None
+
+    def _read_words(self, at: int, stop: int) -> Reading | None:
+        words = self._words(at, stop)
+        return self.spellings.find(words) or (
+            self.spellings.find_dataset(words) if self._is_chunk(at, stop) else None
+        )
+
+    def _is_chunk(self, at: int, stop: int) -> bool:
+        """Whether these are all words of one chunk: "Pancreas-CT"."""
+        chunk = self.pieces[at].chunk
+        before, after = self.pieces[:at], self.pieces[stop:]
+        return (
+            chunk == self.pieces[stop - 1].chunk
+            and not (before and before[-1].chunk == chunk)
+            and not (after and after[0].chunk == chunk)
+        )
 
     def _fits(self, at: int, stop: int) -> bool:
         whole = self.pieces[at].may_start and self.pieces[stop - 1].may_end

@@ -1,6 +1,6 @@
 """All spellings that a query may contain, and the correction of typos. Django-free."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -10,6 +10,7 @@ from rapidfuzz.distance import OSA
 
 from catalog.ages import AgeRange
 from catalog.search.query.age_phrases import AGE_WORDS
+from catalog.search.query.dataset_names import NamedDataset, find_names
 from catalog.search.query.phrases import (
     COMMERCIAL_PHRASES,
     ORDINARY_WORDS,
@@ -35,6 +36,7 @@ MIN_LETTERS_FOR_TWO = 8
 FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
 CACHED_WORDS = 4096
+DATASET = "dataset"
 
 # A term, a range of ages, or the code of a choice of the filters sex, age and local.
 Value = TermRef | AgeRange | str
@@ -75,7 +77,8 @@ class Spellings:
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
     of the filters ``sex``, ``age`` and ``local``; queries cannot name a
     filter that is missing here. ``known_words`` (of titles, descriptions) are never corrected.
-    ``names`` are slugs and short titles of datasets; such a name is not split at its dashes.
+    ``names`` are names of datasets that are not split at their dashes; those of ``datasets`` mean
+    the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Spellings:
         choices: Mapping[str, Iterable[tuple[str, str]]] | None = None,
         known_words: Iterable[str] = (),
         names: Iterable[str] = (),
+        datasets: Iterable[NamedDataset] = (),
+        plain_words: Collection[str] = (),
     ) -> None:
         offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
         self.has_ages = "age" in offered
@@ -95,9 +100,16 @@ class Spellings:
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
                 self._readings[key] = _prefer_age(key, self._readings, refs)
-        self._loose = self._index_loosely()
-        self._names = frozenset(normalize(name) for name in names)
         words = {word for key in self._readings for word in key.split()}
+        # Licences are called after those who give them: "RSNA" is no word for a licence alone.
+        licences = {key for key, found in self._readings.items() if found.name == "license"}
+        of_terms = {word for key in self._readings.keys() - licences for word in key.split()}
+        named_sets = find_names(datasets, term_words=of_terms, plain_words=plain_words)
+        for key, refs in named_sets.distinct.items():
+            self._readings.setdefault(key, Reading(DATASET, tuple(refs)))
+        self._datasets = named_sets.whole
+        self._loose = self._index_loosely()
+        self._names = frozenset(normalize(name) for name in names) | self._datasets.keys()
         listed = {word for text in known_words for word in normalize(text).split()}
         named = {word for name in self._names for word in name.split()}
         self._known = words | listed | named | STOP_WORDS | TOO_COMMON | ORDINARY_WORDS | REFUSALS
@@ -123,6 +135,16 @@ class Spellings:
         if key := self._find_loosely(words):
             return self._readings[key]
         return self._correct(words) if with_typo else None
+
+    def read(self, text: str) -> Reading | None:
+        """The meaning of a word or phrase on its own, without correcting it."""
+        words = normalize(text).split()
+        return self.find(words, with_typo=False) or self.find_dataset(words)
+
+    def find_dataset(self, words: Sequence[str]) -> Reading | None:
+        """The dataset whose slug or title these words are, if all of them are one typed word."""
+        refs = self._datasets.get(" ".join(words))
+        return Reading(DATASET, tuple(refs)) if refs else None
 
     def names_of(self, reading: Reading) -> tuple[str, ...]:
         """The names of the values."""
@@ -152,13 +174,20 @@ class Spellings:
         return readings
 
     def _index_loosely(self) -> dict[str, str]:
-        """From loose forms to spellings, without forms that have several meanings."""
+        """From loose forms to spellings, without forms that have several meanings.
+
+        Of the names of datasets only those with a number: "chest x-ray" is not "ChestX".
+        """
         buckets: dict[str, list[str]] = {}
-        for key in self._readings:
+        for key, reading in self._readings.items():
+            if reading.name == DATASET and not any(map(str.isdecimal, key)):
+                continue
             if loose := loosen(key.split()):
                 buckets.setdefault(loose, []).append(key)
         index = {}
-        for loose, keys in buckets.items():
+        for loose, found in buckets.items():
+            # The name of a dataset takes no spelling from a term.
+            keys = [key for key in found if self._readings[key].name != DATASET] or found
             chosen = [key for key in keys if key.replace(" ", "") == loose] or keys
             if len({self._readings[key].meaning for key in chosen}) == 1:
                 index[loose] = chosen[0]

@@ -11,6 +11,37 @@ NEGATING_PREFIXES = frozenset({"a", "ab", "an", "de", "dis", "im", "in", "non", 
 OPPOSITE_PREFIXES = (("hypo", "hyper"), ("micro", "macro"))
 _SOUNDS = (("ph", "f"), ("ae", "e"), ("oe", "e"), ("ck", "k"), ("y", "i"))
 _DOUBLED = re.compile(r"(.)\1+")
+# Parts of words in American and in British spelling.
+_AMERICAN_AND_BRITISH = (
+    ("tumor", "tumour"), ("color", "colour"), ("center", "centre"), ("fiber", "fibre"),
+    ("gray", "grey"), ("edema", "oedema"), ("esophag", "oesophag"), ("hemor", "haemor"),
+    ("hemat", "haemat"), ("hemo", "haemo"), ("ischem", "ischaem"), ("anemi", "anaemi"),
+    ("pediatr", "paediatr"), ("orthoped", "orthopaed"), ("gynec", "gynaec"), ("fetal", "foetal"),
+    ("fetus", "foetus"), ("cecum", "caecum"), ("leuko", "leuco"), ("ization", "isation"),
+    ("labeled", "labelled"),
+)  # fmt: skip
+# Of countries; other endings would leave another word: "lateral", "later".
+_ADJECTIVES = ("ian", "ese", "ish", "an")
+MIN_ROOT = 6
+
+
+def vary_spelling(word: str) -> list[str]:
+    """The word as it is spelt on the other side of the Atlantic."""
+    folded = word.casefold()
+    return [
+        folded.replace(here, there)
+        for pair in _AMERICAN_AND_BRITISH
+        for here, there in (pair[::-1] if pair[1] in folded else pair,)
+        if here in folded
+    ]
+
+
+def find_root(word: str) -> str:
+    """What a noun and its adjective begin with: "brazil" of "Brazilian"; "" if it is too short."""
+    folded = word.casefold()
+    ending = next((e for e in _ADJECTIVES if folded.endswith(e)), "")
+    root = folded.removesuffix(ending)
+    return root if len(root) >= MIN_ROOT and root.isalpha() else ""
 
 
 def loosen(words: Sequence[str]) -> str:

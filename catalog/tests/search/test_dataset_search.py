@@ -1,12 +1,14 @@
+import html
 from typing import Any
 
 import pytest
 from django.http import QueryDict
+from django.test import Client
 
 from catalog.search.dataset_paging import fetch_datasets, sort_datasets
 from catalog.search.facets import count_dataset_facets
 from catalog.search.filters import DatasetFilterSet
-from catalog.tests.factories import DatasetFactory
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.models import License, Modality
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
@@ -43,10 +45,16 @@ def catalog() -> None:
 
 
 def select(query: str) -> str:
+    """The slugs in their order, those that lack words with them: ``both[chest]``."""
     filters = DatasetFilterSet(QueryDict(query))
     assert not filters.problems, filters.problems
     ids = sort_datasets(filters, "relevance" if "q" in filters.as_json() else "title")
-    return " ".join(dataset.slug for dataset in fetch_datasets(filters, ids))
+    found = [(d.slug, filters.missing_words(d.pk)) for d in fetch_datasets(filters, ids)]
+    assert filters.total == len(found)
+    assert filters.num_partial == sum(bool(missing) for _, missing in found)
+    return " ".join(
+        slug + (f"[{', '.join(missing)}]" if missing else "") for slug, missing in found
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ def select(query: str) -> str:
         ("size=lt1", "both"),
         ("size=10-100&size=gt100", "lung-ct chestx-ray14"),
         ("local=1", "lung-ct"),
-        ("q=chest+x-ray", "chestx-ray14"),
+        ("q=chest+x-ray", "chestx-ray14 both[chest] lung-ct[x-ray]"),
         ("q=ChestX-ray14", "chestx-ray14"),
         ("q=nodule", "lung-ct"),
         ("q=findings", "chestx-ray14"),
@@ -78,7 +86,7 @@ def test_datasets_are_found(query: str, expected: str) -> None:
 
 
 def test_another_filter_does_not_switch_to_similar_titles() -> None:
-    DatasetFactory(slug="noduli", title="Lung noduless", area=AreaFactory(code="brain"))
+    DatasetFactory(slug="noduli", title="Lung nodulse", area=AreaFactory(code="brain"))
     assert select("q=nodules") == "lung-ct"
     assert select("q=nodules&area=brain") == ""
     assert select("q=nodules&area=brain&area=chest") == "lung-ct"
@@ -96,14 +104,18 @@ def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
     ("query", "expected"),
     [
         ("q=radiografy", "both chestx-ray14"),
-        ("q=CT+of+the+chest,+commercial+use", ""),
-        ("q=x-ray+of+the+chest,+commercial+use", "chestx-ray14"),
-        ("q=radiografy+nowhere", ""),
+        ("q=CT+of+the+chest,+commercial+use",
+         "lung-ct[commercial use] chestx-ray14[CT]"),
+        ("q=x-ray+of+the+chest,+commercial+use",
+         "chestx-ray14 both[chest, commercial use] lung-ct[x-ray, commercial use]"),
+        ("q=x-ray+of+the+chest,+commercial+use&modality=ct",
+         "both[chest, commercial use] lung-ct[x-ray, commercial use]"),
+        ("q=radiografy+nowhere", "both[nowhere] chestx-ray14[nowhere]"),
+        ("q=nowhere+nohow", ""),
+        ("q=chest+-nodules+nowhere", "chestx-ray14[nowhere]"),
     ],
-)
-def test_where_no_dataset_has_the_words_the_terms_that_they_name_are_searched_for(
-    query: str, expected: str
-) -> None:
+)  # fmt: skip
+def test_datasets_that_lack_words_follow_and_say_which(query: str, expected: str) -> None:
     License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
     Modality.objects.filter(code="dx").update(name="Radiography")
     assert select(query) == expected
@@ -139,9 +151,62 @@ def test_snippets_mark_the_hit_and_stay_text() -> None:
         ("", "size", {"lt1": 1, "10-100": 1, "gt100": 1}),
         ("", "local", {"1": 1, "0": 2}),
         ("q=chest", "modality", {"ct": 1, "dx": 1}),
+        # What lacks words is listed and therefore counted.
+        ("q=chest+x-ray", "modality", {"ct": 2, "dx": 2}),
     ],
 )
 def test_dataset_facets_count_exactly(query: str, facet: str, expected: dict[str, int]) -> None:
     facets = count_dataset_facets(DatasetFilterSet(QueryDict(query)))
     counted = next(f for f in facets if f.name == facet)
     assert {value.code: value.count for value in counted.values} == expected
+
+
+def test_datasets_that_lack_words_do_not_follow_where_many_lack_nothing() -> None:
+    dx = Modality.objects.get(code="dx")
+    for number in range(10):
+        DatasetFactory(slug=f"wrist-{number}", title="Wrists", terms__modalities=[dx])
+    assert "[" not in select("q=wrists+x-ray")
+
+
+def test_those_that_lack_words_are_last_in_every_order() -> None:
+    filters = DatasetFilterSet(QueryDict("q=chest+x-ray"))
+    found = [bool(filters.missing_words(pk)) for pk in sort_datasets(filters, "title")]
+    assert found == [False, True, True]
+
+
+def test_labels_of_its_images_belong_to_a_dataset() -> None:
+    ImageFactory(dataset=DatasetFactory(slug="labelled", title="Labelled"), labels=["mass"])
+    make_searchable()
+    assert select("q=mass") == "labelled"
+
+
+def test_the_number_of_matching_images_decides_among_equals() -> None:
+    ct = Modality.objects.get(code="ct")
+    for slug, number in (("few", 1), ("many", 3)):
+        dataset = DatasetFactory(slug=slug, title=slug.title(), terms__modalities=[ct])
+        for _ in range(number):
+            ImageFactory(dataset=dataset, modality=ct)
+    make_searchable()
+    assert select("q=ct").split()[:2] == ["lung-ct", "many"]
+
+
+@pytest.mark.parametrize("text", ["tumour", "tumor", "Tumours", "haematoma", "hematoma"])
+def test_words_are_found_in_the_other_spelling(text: str) -> None:
+    DatasetFactory(slug="here", title="Here", description="A tumor. A hematoma.")
+    DatasetFactory(slug="there", title="There", description="A tumour. A haematoma.")
+    assert set(select(f"q={text}").split()) == {"here", "there"}
+
+
+@pytest.mark.parametrize(("text", "told"), [("brazil", "Brazilian"), ("vietnamese", "Vietnam")])
+def test_a_noun_finds_its_adjective(text: str, told: str) -> None:
+    DatasetFactory(slug="there", title="There", description=f"From {told} hospitals.")
+    assert select(f"q={text}") == "there"
+
+
+def test_the_page_counts_full_and_partial_matches_separately(client: Client) -> None:
+    page = html.unescape(client.get("/datasets/?q=chest+x-ray").content.decode())
+    assert '<span data-total="3">3</span> datasets' in page
+    assert "1 with all of these words, then 2 without some of them" in page
+    assert "without: “chest”" in page
+    page = html.unescape(client.get("/datasets/?q=chest+x-ray&modality=ct").content.decode())
+    assert "No dataset has all of these words" in page

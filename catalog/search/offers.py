@@ -1,0 +1,73 @@
+"""What the images page offers where nothing matches, beside taking filters away.
+
+Words of a query that name nothing never widen it to the images of a dataset that mentions them: the
+dataset is offered instead. So is the page of a dataset that was asked for and lists no images.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.http import QueryDict
+
+from catalog.search.facets import canonical_params
+from catalog.search.filters import ImageFilterSet
+from catalog.search.full_text import rank_datasets, rank_similar_titles, say_where
+from vocab.text import TermRef
+
+MAX_OFFERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A dataset that mentions the words in its ``place``; with "" its title only resembles them.
+
+    ``query_string`` shows its ``total`` images that match the rest of the search.
+    """
+
+    dataset: TermRef
+    words: str
+    place: str
+    total: int
+    query_string: str
+
+
+def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
+    """The datasets that mention the words which are no ids, those with images first."""
+    words = [word for word in filters.parsed_query.words if not word.is_excluded]
+    if not words:
+        return []
+    text = " ".join(map(str, words))
+    ranks = rank_datasets(text) or rank_similar_titles(text)
+    best = sorted(ranks, key=lambda pk: (-ranks[pk], pk))[:MAX_OFFERS]
+    places = say_where(text, dataset_ids=best)
+    by_id = {ref.id: ref for ref in filters.snapshot.refs.values()}
+    offers = []
+    for pk in best:
+        params = _params_for(filters, by_id[pk])
+        total = ImageFilterSet(params, snapshot=filters.snapshot).total
+        shown = " ".join(word.text for word in words)
+        offers.append(Offer(by_id[pk], shown, places.get(pk, ""), total, params.urlencode()))
+    return sorted(offers, key=lambda offer: not offer.total)
+
+
+def _params_for(filters: ImageFilterSet, dataset: TermRef) -> QueryDict:
+    params = canonical_params(filters)
+    query = filters.parsed_query
+    params["q"] = query.without(*(word for word in query.words if not word.is_excluded))
+    if not params["q"]:
+        params.pop("q")
+    params["dataset"] = dataset.code
+    return params
+
+
+def list_unlisted(filters: ImageFilterSet) -> list[TermRef]:
+    """The datasets asked for, by filter or by name, of which the catalog lists no images."""
+    listed = filters.all_rows.count().sums("dataset")
+    return [ref for ref in dict.fromkeys(_list_wanted(filters)) if ref.id not in listed]
+
+
+def _list_wanted(filters: ImageFilterSet) -> Iterator[TermRef]:
+    yield from filters.cleaned.get("dataset") or ()
+    for match in filters.parsed_query.matches:
+        if match.name == "dataset":
+            yield from (value for value in match.values if isinstance(value, TermRef))
