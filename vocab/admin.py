@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from vocab import models
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
-from vocab.text import normalize
 
 DATASETS = {"datasets": Count("datasets")}
 IMAGES = {"images": Sum("profiles__num_images")}
@@ -27,7 +26,7 @@ class AliasFormSet(BaseInlineFormSet):
         seen: set[str] = set()
         for form in self.forms:
             data = getattr(form, "cleaned_data", {})
-            key = normalize(data.get("text", ""))
+            key = self.model.make_key(data.get("text", ""))
             if not key or data.get("DELETE"):
                 continue
             if key in seen:

@@ -1,5 +1,6 @@
 """The vocabularies: every term has a stable code, a name, and aliases."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from vocab.querysets import TermQuerySet
-from vocab.text import normalize
+from vocab.text import normalize, normalize_label
 
 CODE_PATTERN = r"^[a-z0-9]+([.-][a-z0-9]+)*$"
 validate_code = RegexValidator(
@@ -60,6 +61,8 @@ class Alias(models.Model):
     text = models.CharField("alias", max_length=120)
     key = models.CharField(max_length=160, editable=False)
 
+    make_key: Callable[[str], str] = staticmethod(normalize)
+
     class Meta:
         abstract = True
         ordering = ["text"]
@@ -74,8 +77,8 @@ class Alias(models.Model):
 
     def clean(self) -> None:
         """Set the key; refuse an alias of another term."""
-        self.key = normalize(self.text)
-        if not self.key:
+        self.key = self.make_key(self.text)
+        if not normalize(self.text):
             raise ValidationError({"text": "An alias needs at least one letter or digit."})
         if taken := self.find_clash():
             raise ValidationError({"text": f"“{self.text}” is already an alias of {taken}."})
@@ -152,6 +155,10 @@ class LicenseAlias(Alias):
 
 
 class LabelAlias(Alias):
+    """Labels are looked up by ``text``: the key of an older row may lack the signs."""
+
+    make_key = staticmethod(normalize_label)
+
     term = models.ForeignKey(Label, models.CASCADE, related_name="aliases")
 
 

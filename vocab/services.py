@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from vocab.lookup import VOCABULARIES
-from vocab.models import Alias, ModalityAlias
+from vocab.models import Alias, LabelAlias, ModalityAlias
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
-from vocab.text import normalize
+from vocab.text import label_keys, normalize, plain_keys
 
 DATA_DIR = Path(__file__).parent / "data"
 SHIPPED_FILES: Mapping[str, str] = {
@@ -191,17 +191,18 @@ class _Spellings:
 
         Raises ValidationError for an invalid alias.
         """
-        own = {normalize(term.code), normalize(term.name)}
+        keys_of = label_keys if self._model is LabelAlias else plain_keys
+        own = keys_of(term.code, term.name)
         count = len(self._new)
         for text in aliases:
-            alias = self._model(term=term, text=text, key=normalize(text))
+            alias = self._model(term=term, text=text, key=self._model.make_key(text))
             codes = self._codes.setdefault(alias.key, [])
             if alias.key in own or term.code in codes:
                 continue
             if codes and self._model is not ModalityAlias:
                 report.skipped.append(f"“{text}” for {term.code}: it already means {codes[0]}")
                 continue
-            if not alias.key:
+            if not normalize(text):
                 raise ValidationError({"aliases": f"“{text}” has no letter or digit."})
             alias.clean_fields(exclude=["term"])
             codes.append(term.code)

@@ -31,6 +31,55 @@ def stored_labels() -> list[tuple]:
 
 
 # --- Labels ---
+def findings(dataset: Dataset, *words: str | LabelRow) -> list[tuple[str, str]]:
+    """What each word is stored as, each of an image of its own: label and finding."""
+    labels = [LabelRow(word) if isinstance(word, str) else word for word in words]
+    store_images(dataset=dataset, rows=[row(f"{n:02}", labels=(x,)) for n, x in enumerate(labels)])
+    given = ImageLabel.objects.order_by("image__source_id")
+    return list(given.values_list("label__name", "finding"))
+
+
+def test_labels_that_differ_by_a_sign_are_different_labels(dataset: Dataset) -> None:
+    words = ["HER2+", "HER2-", "Grade <2", "Grade >2", "Grade 2", "Mass/nodule", "mass nodule"]
+    assert findings(dataset, *words) == [(word, "positive") for word in words]
+    codes = set(Label.objects.values_list("code", flat=True))
+    assert {"her2-plus", "her2-minus", "grade-below-2", "grade-above-2", "grade-2"} <= codes
+    assert findings(dataset, *words) == [(word, "positive") for word in words], "the second time"
+    assert len(codes) == Label.objects.count()
+
+
+def test_a_word_states_the_finding_of_a_known_label(dataset: Dataset) -> None:
+    LabelFactory(code="covid-19", name="COVID-19")
+    words = {
+        "COVID-19?": "uncertain", "? covid-19": "uncertain", "COVID-19 (?)": "uncertain",
+        "COVID-19 (-)": "negative", "COVID-19 -": "negative",
+        "COVID-19 \N{MINUS SIGN}": "negative", "neg COVID-19": "negative", "negative for COVID-19": "negative", "COVID-19_neg": "negative",
+        "no COVID-19": "negative", "No finding of COVID-19": "negative",
+        "no_covid_19": "negative", "COVID-19 (+)": "positive", "COVID-19 positive": "positive",
+    }  # fmt: skip
+    assert findings(dataset, *words) == [("COVID-19", each) for each in words.values()]
+    kept = ImageLabel.objects.order_by("image__source_id").values_list("metadata_json", flat=True)
+    assert list(kept) == [{"word": word} for word in words]
+    assert_profiles_are_true()
+
+
+def test_what_states_nothing_about_a_known_label_stays_a_word_of_its_own(dataset: Dataset) -> None:
+    LabelFactory(code="mass", name="Mass")
+    LabelFactory(code="no-finding", name="No finding")
+    words = ["Mass-", "no mass?", "no masses", "Nodule?", "no change", "Massive"]
+    assert findings(dataset, *words, "no finding") == [
+        *((word, "positive") for word in words), ("No finding", "positive"),
+    ]  # fmt: skip
+
+
+def test_a_double_negation_is_not_guessed(dataset: Dataset) -> None:
+    LabelFactory(code="mass", name="Mass")
+    told = [LabelRow("no mass", "negative"), LabelRow("Mass?", "uncertain"), LabelRow("no mass")]
+    assert findings(dataset, *told) == [
+        ("no mass", "negative"), ("Mass", "uncertain"), ("Mass", "negative"),
+    ]  # fmt: skip
+
+
 def test_every_spelling_is_one_label_and_the_sources_word_is_kept(dataset: Dataset) -> None:
     effusion = LabelFactory(code="effusion", name="Pleural effusion")
     add_alias(effusion, "fluid in the chest")

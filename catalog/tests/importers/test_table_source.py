@@ -569,3 +569,11 @@ def test_of_contradicting_rows_the_stronger_finding_counts(tmp_path: Path) -> No
     (image,) = read_images(tmp_path, description, "id,Mass\na,0\na,1\na,-1\n")
 
     assert image.labels == (LabelRow("Mass"),)
+
+
+def test_a_column_that_asks_is_answered_by_its_cells(tmp_path: Path) -> None:
+    description = PLAIN + '[[labels]]\ncolumns = ["Mass?"]\n'
+    images = read_images(tmp_path, description, "id,Mass?\na,yes\nb,no\n")
+    assert [image.labels for image in images] == [
+        (LabelRow("Mass"),), (LabelRow("Mass", "negative"),)
+    ]  # fmt: skip
