@@ -106,10 +106,6 @@ class RowEncoder:
         if problem := find_problem(row):
             return _reject(row, *problem)
         modality, area = self._modalities[row.modality], self._areas[row.area]
-        if isinstance(modality, BadWord):
-            return _reject(row, "modality", *modality)
-        if isinstance(area, BadWord):
-            return _reject(row, "area", *area)
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
@@ -138,9 +134,10 @@ class RowEncoder:
         self, row: ImageRow, modality: int | None, area: int | None, labels: EncodedLabels
     ) -> None:
         if modality is None and row.modality:
-            self._report.unknown_words["modality", row.modality] += 1
+            word = self._modalities.describe(row.modality)
+            self._report.unknown_words["modality", word] += 1
         if area is None and row.area:
-            self._report.unknown_words["area", row.area] += 1
+            self._report.unknown_words["area", self._areas.describe(row.area)] += 1
         if labels.new_names:
             self._report.new_labels.update(labels.new_names)
 

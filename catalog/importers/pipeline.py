@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, save_dataset
@@ -92,6 +93,7 @@ def _read_entry(source: Source) -> tuple[Dataset, bool]:
     """
     with transaction.atomic():
         dataset, change = save_dataset(entry=source.entry)
+        prefetch_related_objects([dataset], "modalities")
         if change is not Change.ADDED:
             transaction.set_rollback(True)
     return dataset, change is Change.ADDED
@@ -99,7 +101,8 @@ def _read_entry(source: Source) -> tuple[Dataset, bool]:
 
 def _save_entry(source: Source, planned: Dataset) -> None:
     dataset, _ = save_dataset(entry=source.entry)
-    if any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY):
+    has_changed = any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY)
+    if has_changed or set(dataset.modalities.all()) != set(planned.modalities.all()):
         raise ImportStopped(
             f"The dataset “{dataset.slug}” was edited while it was imported, so nothing was "
             "changed. Import it again."

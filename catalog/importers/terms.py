@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -61,27 +61,47 @@ class LabelSet(NamedTuple):
     new_names: tuple[str, ...]
 
 
-Meaning = int | None | BadWord
+# The term for sources that do not say which of several kinds they mean.
+_GENERAL = frozenset({"xray"})
 
 
-class Words(dict[str, Meaning]):
+class Words(dict[str, int | None]):
     """From words to the ids of the terms of one vocabulary that they mean, or None.
 
-    Filled on demand. Codes win over names, names over aliases.
+    Filled on demand. Codes win over names, names over aliases. ``own_ids`` are the terms of the
+    dataset: of several kinds that a word may mean ("X-ray") the dataset's own is meant, if it has
+    exactly one of them.
     """
 
-    def __init__(self, vocabularies: Vocabularies, vocabulary: str) -> None:
+    def __init__(
+        self, vocabularies: Vocabularies, vocabulary: str, own_ids: Collection[int] = ()
+    ) -> None:
         super().__init__({"": None})
         self._vocabularies = vocabularies
         self._vocabulary = vocabulary
+        self._own_ids = frozenset(own_ids)
+        self._several: dict[str, str] = {}
 
-    def __missing__(self, word: str) -> Meaning:
+    def __missing__(self, word: str) -> int | None:
         terms = self._vocabularies.find(self._vocabulary, [word])[word]
-        meaning: Meaning = terms[0].id if terms else None
-        if len(terms) > 1:
-            meaning = BadWord(word, _explain_several(terms))
-        self[word] = meaning
-        return meaning
+        chosen = self[word] = self._choose(terms)
+        if terms and chosen is None:
+            codes = ", ".join(sorted(term.code for term in terms))
+            self._several[word] = f"{word}, which may mean {codes}"
+        return chosen
+
+    def _choose(self, terms: Sequence[TermRef]) -> int | None:
+        # A term has ``ids`` where terms can be narrower than others.
+        meant = {pk for term in terms for pk in getattr(term, "ids", (term.id,))}
+        own = meant & self._own_ids
+        if len(own) == 1:
+            return next(iter(own))
+        general = [term.id for term in terms if len(terms) == 1 or term.code in _GENERAL]
+        return general[0] if general else None
+
+    def describe(self, word: str) -> str:
+        """A word without a term, for the report."""
+        return self._several.get(word, word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +253,14 @@ def _is_readable(value: str) -> bool:
     )
 
 
-def load_words() -> tuple[Words, Words, LabelWords]:
-    """Modalities, areas and labels as they are now."""
+def load_words(modality_ids: Collection[int] = ()) -> tuple[Words, Words, LabelWords]:
+    """Modalities, areas and labels as they are now; ``modality_ids`` are the dataset's own."""
     vocabularies = current_vocabularies()
-    return Words(vocabularies, "modality"), Words(vocabularies, "area"), LabelWords(vocabularies)
+    return (
+        Words(vocabularies, "modality", modality_ids),
+        Words(vocabularies, "area"),
+        LabelWords(vocabularies),
+    )
 
 
 def _find_problem(row: LabelRow) -> str:

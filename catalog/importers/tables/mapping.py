@@ -25,7 +25,7 @@ from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
 from catalog.importers.tables.specs import Description, ImageSpec
 from catalog.importers.tables.templates import Cells, Header, compile_raw, compile_value
-from catalog.importers.tables.toml_section import Value
+from catalog.importers.tables.toml_section import Pairs, Value
 from catalog.limits import MAX_IMAGE_BYTES, MAX_SOURCE_ID, MAX_SUBJECT_ID, MAX_URL
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -52,8 +52,8 @@ class RowReader:
         self._get_id = compile_value(image.id, header)
         self._get_path = compile_value(files.path or image.id, header)
         self._finder = finder
-        self._get_modality = compile_value(image.modality, header)
-        self._get_area = compile_value(image.area, header)
+        self._get_modality = _compile_word(image.modality, image.modality_words, header)
+        self._get_area = _compile_word(image.area, image.area_words, header)
         self._fields = tuple(_compile_fields(image, header).items())
         self._labels = compile_labels(description.labels, header)
         self._metadata = MetadataReader(description, header)
@@ -105,6 +105,15 @@ def _check_id(source_id: str) -> str:
 
 
 # --- Fields ---
+def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells], str]:
+    """The value in the words that the vocabulary knows, where the description says them."""
+    get = compile_value(value, header)
+    if not words:
+        return get
+    translated = Remembered[str, str](lambda text: words.get(fold(text), text))
+    return lambda cells: translated[get(cells)]
+
+
 def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
     def read_sex(text: str) -> Reading:
         word = fold(text)

@@ -52,10 +52,11 @@ def test_a_word_states_the_finding_of_a_known_label(dataset: Dataset) -> None:
     LabelFactory(code="covid-19", name="COVID-19")
     words = {
         "COVID-19?": "uncertain", "? covid-19": "uncertain", "COVID-19 (?)": "uncertain",
-        "COVID-19 (-)": "negative", "COVID-19 -": "negative",
-        "COVID-19 \N{MINUS SIGN}": "negative", "neg COVID-19": "negative", "negative for COVID-19": "negative", "COVID-19_neg": "negative",
-        "no COVID-19": "negative", "No finding of COVID-19": "negative",
-        "no_covid_19": "negative", "COVID-19 (+)": "positive", "COVID-19 positive": "positive",
+        "COVID-19 (-)": "negative", "COVID-19 -": "negative", "COVID-19 –": "negative",
+        "neg COVID-19": "negative", "negative for COVID-19": "negative",
+        "COVID-19_neg": "negative", "no COVID-19": "negative",
+        "No finding of COVID-19": "negative", "no_covid_19": "negative",
+        "COVID-19 (+)": "positive", "COVID-19 positive": "positive",
     }  # fmt: skip
     assert findings(dataset, *words) == [("COVID-19", each) for each in words.values()]
     kept = ImageLabel.objects.order_by("image__source_id").values_list("metadata_json", flat=True)
@@ -257,3 +258,36 @@ def test_a_word_that_is_explained_later_is_understood_by_the_next_import(dataset
     image = Image.objects.select_related("modality").get()
     assert (image.modality.code, image.metadata_json) == ("ct", {})  # type: ignore[union-attr]
     assert_profiles_are_true()
+
+
+def stored_modality(dataset: Dataset, word: str) -> str | None:
+    """The code of the modality that the word became."""
+    report = store_images(dataset=dataset, rows=[row("a", modality=word)])
+    assert report.rejected == 0
+    modality = Image.objects.select_related("modality").get().modality
+    return modality.code if modality else None
+
+
+def test_of_several_modalities_that_a_word_means_the_datasets_own_counts(dataset: Dataset) -> None:
+    for code in ("cr", "dx"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    dataset.modalities.set([ModalityFactory(code="dx"), ModalityFactory(code="ct")])
+    assert stored_modality(dataset, "X-Ray") == "dx"
+    assert stored_modality(dataset, "CR") == "cr", "a word that means one term is no question"
+
+
+def test_otherwise_it_is_the_general_modality(dataset: Dataset) -> None:
+    for code in ("cr", "dx", "xray"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    assert stored_modality(dataset, "X-ray") == "xray"
+    dataset.modalities.set([ModalityFactory(code="dx"), ModalityFactory(code="cr")])
+    assert stored_modality(dataset, "X-ray") == "xray", "it may be either"
+
+
+def test_without_a_general_modality_it_is_unknown_and_the_report_says_why(dataset: Dataset) -> None:
+    for code in ("cr", "dx"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    report = store_images(dataset=dataset, rows=[row("a", modality="X-ray")])
+    assert report.unknown_words == {("modality", "X-ray, which may mean cr, dx"): 1}
+    image = Image.objects.get()
+    assert (image.modality, image.metadata_json) == (None, {"modality": "X-ray"})

@@ -577,3 +577,15 @@ def test_a_column_that_asks_is_answered_by_its_cells(tmp_path: Path) -> None:
     assert [image.labels for image in images] == [
         (LabelRow("Mass"),), (LabelRow("Mass", "negative"),)
     ]  # fmt: skip
+
+
+def test_words_of_modality_and_area_can_be_explained(tmp_path: Path) -> None:
+    description = PLAIN + (
+        'modality = "{mod}"\nmodality_words = { "Röntgen" = "dx", 2 = "ct", "?!" = "" }\n'
+        'area = "{part}"\narea_words = { thorax-ap = "chest" }\n'
+    )
+    table = "id,mod,part\na,röntgen,Thorax-AP\nb,2.0,Knee\nc,?!,\nd,MR,\n"
+    images = read_images(tmp_path, description, table)
+    assert [(image.modality, image.area) for image in images] == [
+        ("dx", "chest"), ("ct", "Knee"), ("", ""), ("MR", ""),
+    ]  # fmt: skip

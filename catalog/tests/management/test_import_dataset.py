@@ -626,3 +626,20 @@ def test_a_killed_import_leaves_the_old_state(home: Path) -> None:
     assert Image.objects.get(source_id="train/Effusion/0.png").width != 99
     os.truncate(folder / "test/Effusion/0.png", 100)
     assert "2 changed, 4 unchanged" in run(folder), "and the next import goes through"
+
+
+def test_x_ray_is_the_modality_of_the_dataset(home: Path) -> None:
+    folder = home / "rays"
+    write_files(folder, {"t.csv": b"id,mod\n1,X-ray\n2,CT\n"})
+    text = '[dataset]\nslug = "rays"\ntitle = "Rays"\n{}[[table]]\npath = "t.csv"\n'
+    text += '[image]\nid = "{{id}}"\nmodality = "{{mod}}"\n'
+    description = folder / "dataset.toml"
+    description.write_text(text.format(""))
+    said = run(description)
+    assert "X-ray, which may mean cr, dx (1)" in said
+    assert "modality_words" in said
+    assert dict(Image.objects.values_list("source_id", "modality__code")) == {"1": None, "2": "ct"}
+
+    description.write_text(text.format('modalities = ["dx", "ct"]\n'))
+    assert "unknown words" not in run(description)
+    assert dict(Image.objects.values_list("source_id", "modality__code")) == {"1": "dx", "2": "ct"}
