@@ -109,6 +109,10 @@ class Tag(Term):
     """Any other property of a dataset that people look for."""
 
 
+# The code of the inactive licence of images whose source states one in words that are not known.
+NOT_STATED = "not-stated"
+
+
 class License(Term):
     """The terms under which a dataset is published; codes are SPDX identifiers where they exist."""
 

@@ -17,6 +17,7 @@ from catalog.importers.terms import (
     GivenLabel,
     LabelSet,
     LabelWords,
+    LicenseWords,
     Words,
     is_storable,
     is_text,
@@ -42,6 +43,7 @@ LINE: Mapping[str, str] = {
     "metadata_json": "jsonb",
     "modality_id": "bigint",
     "area_id": "bigint",
+    "license_id": "bigint",
     "sex": "text",
     "age_years": "double precision",
     "width": "integer",
@@ -86,12 +88,12 @@ class RowEncoder:
 
     def __init__(
         self,
-        words: tuple[Words, Words, LabelWords],
+        words: tuple[Words, Words, LicenseWords, LabelWords],
         *,
         area_id: int | None,
         report: ImportReport,
     ) -> None:
-        self._modalities, self._areas, self._labels = words
+        self._modalities, self._areas, self._licenses, self._labels = words
         self._area_id = area_id
         self._report = report
         self._label_texts = _LabelTexts()
@@ -106,6 +108,7 @@ class RowEncoder:
         if problem := find_problem(row):
             return _reject(row, *problem)
         modality, area = self._modalities[row.modality], self._areas[row.area]
+        license_ = self._licenses[row.license]
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
@@ -116,7 +119,7 @@ class RowEncoder:
         self._count_words(row, modality, area, labels)
         return (
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
-            f"{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
+            f"{_null(license_)}\t{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
             f"{_encode_facts(row)}\t{labels.text}\t{number}\t{row.line}\n"
         )
 
@@ -128,6 +131,8 @@ class RowEncoder:
             metadata = {"modality": row.modality, **metadata}
         if area is None and row.area:
             metadata = {"area": row.area, **metadata}
+        if row.license in self._licenses.unknown:
+            metadata = {"license": row.license, **metadata}
         return metadata
 
     def _count_words(
@@ -138,6 +143,8 @@ class RowEncoder:
             self._report.unknown_words["modality", word] += 1
         if area is None and row.area:
             self._report.unknown_words["area", self._areas.describe(row.area)] += 1
+        if row.license in self._licenses.unknown:
+            self._report.unknown_words["license", self._licenses.describe(row.license)] += 1
         if labels.new_names:
             self._report.new_labels.update(labels.new_names)
 

@@ -16,7 +16,7 @@ from catalog.importers.rows import LabelRow
 from catalog.importers.statements import read_statements
 from catalog.models import Finding
 from vocab.lookup import Vocabularies, current_vocabularies
-from vocab.models import Label, LabelAlias
+from vocab.models import NOT_STATED, Label, LabelAlias, License
 from vocab.text import TermRef, label_keys, normalize, normalize_label
 
 # No real list of findings has more new words, so the column must contain something else.
@@ -102,6 +102,27 @@ class Words(dict[str, int | None]):
     def describe(self, word: str) -> str:
         """A word without a term, for the report."""
         return self._several.get(word, word)
+
+
+class LicenseWords(Words):
+    """The same for licences; the ``unknown`` words mean a licence that is not stated."""
+
+    def __init__(self, vocabularies: Vocabularies) -> None:
+        super().__init__(vocabularies, "license")
+        self.unknown: set[str] = set()
+
+    def __missing__(self, word: str) -> int | None:
+        known = super().__missing__(word)
+        if known is None:
+            self.unknown.add(word)
+            known = self[word] = _find_not_stated()
+        return known
+
+
+def _find_not_stated() -> int:
+    fields = {"name": "Not stated", "is_active": False}
+    license_, _ = License.objects.get_or_create(code=NOT_STATED, defaults=fields)
+    return int(license_.pk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +274,13 @@ def _is_readable(value: str) -> bool:
     )
 
 
-def load_words(modality_ids: Collection[int] = ()) -> tuple[Words, Words, LabelWords]:
-    """Modalities, areas and labels as they are now; ``modality_ids`` are the dataset's own."""
+def load_words(modality_ids: Collection[int] = ()) -> tuple[Words, Words, LicenseWords, LabelWords]:
+    """The vocabularies of images as they are now; ``modality_ids`` are the dataset's own."""
     vocabularies = current_vocabularies()
     return (
         Words(vocabularies, "modality", modality_ids),
         Words(vocabularies, "area"),
+        LicenseWords(vocabularies),
         LabelWords(vocabularies),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from catalog.formats import file_size
 from collections_app.models import Collection
+from collections_app.selection.provenance import licenses_of
 
 
 def data_card(collection: Collection, fingerprint: str) -> bytes:
@@ -46,7 +47,7 @@ def _contents(collection: Collection) -> Iterator[str]:
         yield f"- `remote.csv`: {_count(remote, 'image')} elsewhere, with where to fetch them"
     if excluded:
         yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
-    yield "- `licenses.csv`: the licence and citation of each source dataset"
+    yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
     yield ""
@@ -70,9 +71,13 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
         yield f"### {_plain(dataset['title'])}"
         yield ""
         yield f"- Images in this collection: {dataset['num_images']:,}"
-        yield f"- Licence: {dataset['license_name']} {dataset['license_url']}".rstrip()
-        if dataset["allows_commercial_use"] is False:
-            yield "- Commercial use is not permitted."
+        licenses = licenses_of(dataset)
+        for each in licenses:
+            number = f" ({_count(each['num_images'], 'image')})" if len(licenses) > 1 else ""
+            yield f"- Licence: {each['license_name']} {each['license_url']}".rstrip() + number
+            if each["allows_commercial_use"] is False:
+                whose = " of these images" if len(licenses) > 1 else ""
+                yield f"- Commercial use{whose} is not permitted."
         if dataset["source_url"]:
             yield f"- Source: <{dataset['source_url']}>"
         if dataset["doi"]:

@@ -15,12 +15,15 @@ Columns = tuple[str, ...]
 METADATA_COLUMNS = (
     "file_name", "dataset", "source_id", "subject_id", "sex", "age_years", "modality", "area",
     "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
-    "size_bytes", "sha256",
+    "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "labels",
-    "uncertain_labels", "negative_labels", "label_confidence",
+    "uncertain_labels", "negative_labels", "label_confidence", "license",
+    "labels_unreviewed", "label_words",
 )  # fmt: skip
+# Collections of earlier versions did not freeze these.
+_LATER_COLUMNS = frozenset({"license", "labels_unreviewed", "label_words"})
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
 HAS_FILE = "file_name <> '' AND NOT is_excluded"
@@ -47,11 +50,17 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
-    yield "metadata.csv", METADATA_COLUMNS, HAS_FILE
+    yield "metadata.csv", _known_columns(collection, METADATA_COLUMNS), HAS_FILE
     if collection.num_images > collection.num_files:
-        yield "remote.csv", REMOTE_COLUMNS, IS_REMOTE
+        yield "remote.csv", _known_columns(collection, REMOTE_COLUMNS), IS_REMOTE
     if collection.num_excluded:
         yield "missing.csv", MISSING_COLUMNS, IS_EXCLUDED
+
+
+def _known_columns(collection: Collection, columns: Columns) -> Columns:
+    if all("licenses" in dataset for dataset in collection.provenance["datasets"]):
+        return columns
+    return tuple(column for column in columns if column not in _LATER_COLUMNS)
 
 
 def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[bytes]:

@@ -54,6 +54,7 @@ class RowReader:
         self._finder = finder
         self._get_modality = _compile_word(image.modality, image.modality_words, header)
         self._get_area = _compile_word(image.area, image.area_words, header)
+        self._get_license = _compile_word(image.license, image.license_words, header)
         self._fields = tuple(_compile_fields(image, header).items())
         self._labels = compile_labels(description.labels, header)
         self._metadata = MetadataReader(description, header)
@@ -74,6 +75,7 @@ class RowReader:
             return BadRow(line, error.column, show(error.value), error.reason, source_id)
         row.modality = self._get_modality(cells)
         row.area = self._get_area(cells)
+        row.license = self._get_license(cells)
         row.metadata = metadata = self._metadata.read(cells)
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))

@@ -112,6 +112,8 @@ class ImageSpec(Section):
     modality_words: MeantWords = {}
     area: Value = ()
     area_words: MeantWords = {}
+    license: Value = ()
+    license_words: MeantWords = {}
     view: Value = ()
     width: Value = ()
     height: Value = ()

@@ -9,8 +9,14 @@ from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import row
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
-from vocab.models import Label
-from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+from vocab.models import Label, License
+from vocab.tests.factories import (
+    AreaFactory,
+    LabelFactory,
+    LicenseFactory,
+    ModalityFactory,
+    add_alias,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -291,3 +297,26 @@ def test_without_a_general_modality_it_is_unknown_and_the_report_says_why(datase
     assert report.unknown_words == {("modality", "X-ray, which may mean cr, dx"): 1}
     image = Image.objects.get()
     assert (image.modality, image.metadata_json) == (None, {"modality": "X-ray"})
+
+
+# --- Licences ---
+def test_an_image_has_the_licence_that_its_row_states(dataset: Dataset) -> None:
+    by, nc = LicenseFactory(code="cc-by-4.0"), LicenseFactory(code="cc-by-nc-4.0")
+    add_alias(nc, "CC BY-NC")
+    dataset.license = by
+    dataset.save()
+    rows = [row("a", license="CC-BY 4.0"), row("b", license="cc by-nc"), row("c")]
+    rows += [row("d", license="ask Jim"), row("e", license="ask Jim")]
+    report = store_images(dataset=dataset, rows=rows)
+    assert report.unknown_words == {("license", "ask Jim"): 2}
+    assert dict(Image.objects.values_list("source_id", "license__code")) == {
+        "a": "cc-by-4.0", "b": "cc-by-nc-4.0", "c": None, "d": "not-stated", "e": "not-stated",
+    }  # fmt: skip
+    assert Image.objects.get(source_id="d").metadata_json == {"license": "ask Jim"}
+    assert not License.objects.get(code="not-stated").is_active
+    assert_profiles_are_true()
+    assert store_images(dataset=dataset, rows=rows).unchanged == 5
+
+    add_alias(by, "ask Jim")
+    assert store_images(dataset=dataset, rows=rows).changed == 2
+    assert Image.objects.filter(license=by).count() == 3

@@ -579,6 +579,12 @@ def test_a_column_that_asks_is_answered_by_its_cells(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_each_image_may_have_its_own_licence(tmp_path: Path) -> None:
+    description = PLAIN + 'license = "{lic}"\nlicense_words = { Jim = "cc-by-4.0" }\n'
+    images = read_images(tmp_path, description, "id,lic\na,CC BY-NC\nb,jim\nc,\nd,NaN\n")
+    assert [image.license for image in images] == ["CC BY-NC", "cc-by-4.0", "", ""]
+
+
 def test_words_of_modality_and_area_can_be_explained(tmp_path: Path) -> None:
     description = PLAIN + (
         'modality = "{mod}"\nmodality_words = { "Röntgen" = "dx", 2 = "ct", "?!" = "" }\n'

@@ -16,6 +16,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 
 from catalog.imaging.paths import read_facts
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
@@ -643,3 +644,21 @@ def test_x_ray_is_the_modality_of_the_dataset(home: Path) -> None:
     description.write_text(text.format('modalities = ["dx", "ct"]\n'))
     assert "unknown words" not in run(description)
     assert dict(Image.objects.values_list("source_id", "modality__code")) == {"1": "dx", "2": "ct"}
+
+
+def test_images_keep_the_licences_that_their_table_states(home: Path, client: Client) -> None:
+    terms = [{"code": "cc-by-nc-nd-4.0", "name": "CC BY-NC-ND 4.0"}]
+    load_terms(vocabulary="license", terms=terms)
+    folder = home / "rays"
+    table = "id,License\n1,CC BY 4.0\n2,CC BY-NC-ND 4.0\n3,on request\n4,\n"
+    write_files(folder, {"t.csv": table.encode()})
+    (folder / "dataset.toml").write_text(
+        '[dataset]\nslug = "rays"\ntitle = "Rays"\nlicense = "cc-by-4.0"\n'
+        '[[table]]\npath = "t.csv"\n[image]\nid = "{id}"\nlicense = "{License}"\n'
+    )
+    assert "license: on request (1)" in run(folder)
+    html = client.get("/images/?license=cc-by-4.0").content.decode()
+    assert 'data-total="2"' in html
+    html = client.get("/datasets/rays/").content.decode()
+    for words in ("CC BY-NC-ND 4.0", "licence not stated", "CC BY 4.0"):
+        assert words in html
