@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
+from catalog.importers.term_words import LicenseWords, Words
 from catalog.importers.terms import (
     BadWord,
     GivenLabel,
     LabelSet,
     LabelWords,
-    LicenseWords,
-    Words,
     is_storable,
     is_text,
     metadata_of_label,

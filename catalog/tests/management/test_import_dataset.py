@@ -20,7 +20,7 @@ from django.test import Client
 
 from catalog.imaging.paths import read_facts
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
-from catalog.models import Dataset, Image
+from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from catalog.tests.imaging.dicom_files import read_shipped
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
@@ -662,3 +662,25 @@ def test_images_keep_the_licences_that_their_table_states(home: Path, client: Cl
     html = client.get("/datasets/rays/").content.decode()
     for words in ("CC BY-NC-ND 4.0", "licence not stated", "CC BY 4.0"):
         assert words in html
+
+
+def test_labels_say_what_the_table_says(home: Path) -> None:
+    terms = [{"code": "covid-19", "name": "COVID-19"}, {"code": "mass", "name": "Mass"}]
+    load_terms(vocabulary="label", terms=terms)
+    words = ["HER2+", "HER2-", "COVID-19?", "COVID-19 (-)", "Mass -", "Grade >2", "Grade <2"]
+    folder = home / "rays"
+    rows = [f"{n},{word}" for n, word in enumerate(words)]
+    write_files(folder, {"t.csv": "\n".join(["id,Findings", *rows]).encode()})
+    (folder / "dataset.toml").write_text(
+        '[dataset]\nslug = "rays"\ntitle = "Rays"\n[[table]]\npath = "t.csv"\n'
+        '[image]\nid = "{id}"\n[[labels]]\nwords = "{Findings}"\n'
+    )
+    said = run(folder)
+    for word in ("HER2+", "HER2-", "Grade >2", "Grade <2"):
+        assert f"  {word} (1)" in said
+    given = ImageLabel.objects.order_by("image__source_id")
+    assert list(given.values_list("label__name", "finding")) == [
+        ("HER2+", "positive"), ("HER2-", "positive"), ("COVID-19", "uncertain"),
+        ("COVID-19", "negative"), ("Mass", "negative"), ("Grade >2", "positive"),
+        ("Grade <2", "positive"),
+    ]  # fmt: skip
