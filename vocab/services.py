@@ -183,8 +183,10 @@ class _Spellings:
         self._new: list[Alias] = []
         # The codes of the terms of each alias; only an alias of modalities may have several.
         self._codes: dict[str, list[str]] = {}
-        for key, code in self._model._default_manager.values_list("key", "term__code"):
-            self._codes.setdefault(key, []).append(code)
+        rows = self._model._default_manager.values_list("key", "text", "term__code")
+        for key, text, code in rows:
+            for each in {key, self._model.make_key(text)}:  # an older key may lack signs
+                self._codes.setdefault(each, []).append(code)
 
     def add(self, term: Any, aliases: Iterable[str], report: LoadReport) -> bool:
         """Add the aliases that the term lacks; aliases of other terms are skipped.
