@@ -18,8 +18,7 @@ _PROFILES = """
           FROM (SELECT DISTINCT label_ids FROM catalog_imageprofile) sets
     ), facts AS (
         SELECT dataset.id, dataset.slug,
-               (SELECT code FROM vocab_license
-                 WHERE id = dataset.license_id AND is_active) AS license,
+               dataset.license_id,
                (SELECT array_agg(code ORDER BY code) FROM catalog_dataset_task_types many
                   JOIN vocab_tasktype term ON term.id = many.tasktype_id AND term.is_active
                  WHERE many.dataset_id = dataset.id) AS tasks,
@@ -29,7 +28,8 @@ _PROFILES = """
           FROM catalog_dataset dataset WHERE dataset.is_active
     )
     SELECT profile.id AS profile_id, profile.num_images, facts.slug AS dataset,
-           area.code AS area, modality.code AS modality, facts.license,
+           area.code AS area, modality.code AS modality,
+           license.code AS license,
            coalesce(nullif(profile.sex, ''), 'unknown') AS sex,
            coalesce(profile.age_band || '-' || profile.age_band + 9, 'unknown') AS age,
            profile.is_local::int::text AS local,
@@ -40,6 +40,8 @@ _PROFILES = """
       JOIN label_sets ON label_sets.label_ids = profile.label_ids
       LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id AND area.is_active
       LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id AND modality.is_active
+      LEFT JOIN vocab_license license
+        ON license.id = coalesce(profile.license_id, facts.license_id) AND license.is_active
      WHERE profile.num_images > 0
 """
 _ORDER = "dataset, area, modality, sex, age, local, labels"

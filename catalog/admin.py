@@ -172,7 +172,7 @@ class ImageAdmin(BigModelAdmin):
     search_fields = ("source_id__startswith", "dataset__slug__startswith")
     search_help_text = "The beginning of a source id or of a dataset's slug."
     ordering = ("pk",)
-    autocomplete_fields = ("dataset", "modality", "area")
+    autocomplete_fields = ("dataset", "modality", "area", "license")
     # What importers read from the file itself cannot be edited.
     readonly_fields = (
         "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",

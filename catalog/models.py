@@ -127,7 +127,8 @@ class ImageProfile(models.Model):
     images. ``age_band`` is the first year of a ten-year band; None if the age is unknown.
     ``ages`` are the completed ages within it as in ``catalog.ages``, ascending; ``age_images`` and
     ``age_bytes`` are the images and bytes of each.
-    ``label_ids`` are the positive labels, ascending. Only ``catalog.profiles.building`` writes it.
+    ``label_ids`` are the positive labels, ascending. ``license`` is that of the images; None if
+    it is the dataset's. Only ``catalog.profiles.building`` writes it.
     """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="profiles", db_index=False)
@@ -137,6 +138,7 @@ class ImageProfile(models.Model):
     sex = models.CharField(max_length=1, blank=True, choices=Sex)
     age_band = models.PositiveSmallIntegerField(null=True)
     is_local = models.BooleanField()
+    license = models.ForeignKey(License, models.PROTECT, null=True, related_name="profiles")
     num_images = models.PositiveIntegerField(default=0)
     num_bytes = models.PositiveBigIntegerField(default=0)
     ages = ArrayField(models.SmallIntegerField(), default=list)
@@ -148,7 +150,16 @@ class ImageProfile(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["dataset", "area", "modality", "label_ids", "sex", "age_band", "is_local"],
+                fields=[
+                    "dataset",
+                    "area",
+                    "modality",
+                    "label_ids",
+                    "sex",
+                    "age_band",
+                    "is_local",
+                    "license",
+                ],
                 nulls_distinct=False,
                 name="profile_is_one_combination",
             ),
@@ -187,6 +198,15 @@ class Image(models.Model):
         related_name="images",
         db_index=False,
         help_text="Only where it differs from the dataset's area.",
+    )
+    license = models.ForeignKey(
+        License,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="images",
+        db_index=False,
+        help_text="Only where the source states one for the image itself.",
     )
     subject_id = models.CharField(max_length=MAX_SUBJECT_ID, blank=True)
     sex = models.CharField(max_length=1, blank=True, choices=Sex)
@@ -321,3 +341,9 @@ class ImageLabel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.get_finding_display().lower()})"
+
+    @property
+    def source_words(self) -> str:
+        """The source's own words, where they are not just the label's name."""
+        words = self.metadata_json.get("words") or [self.metadata_json.get("word")]
+        return ", ".join(f"“{word}”" for word in words if word)

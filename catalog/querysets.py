@@ -57,6 +57,6 @@ class ImageQuerySet(models.QuerySet):
 
     def with_terms(self) -> Self:
         """With everything that an image page shows, in a fixed number of queries."""
-        return self.select_related("dataset", "modality", "area").prefetch_related(
-            "image_labels__label"
-        )
+        return self.select_related(
+            "dataset__license", "modality", "area", "license"
+        ).prefetch_related("image_labels__label")

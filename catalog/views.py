@@ -32,6 +32,7 @@ from catalog.search.facets import (
     count_image_facets,
     count_labels_within,
     count_terms,
+    count_unreviewed_labels,
     describe_query,
     is_understood,
     say_label_groups,
@@ -39,6 +40,7 @@ from catalog.search.facets import (
     toggle_value,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.snapshot import Snapshot, current_snapshot
@@ -171,11 +173,19 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
+            "licenses": _image_licenses(filters, dataset),
             "num_local": num_local,
             "labels": _label_distribution(filters),
+            "num_unreviewed": count_unreviewed_labels(filters),
             "images": _fetch_strip(dataset, filters.snapshot) if num_local else [],
         },
     )
+
+
+def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseShare]:
+    """The licences of the images, unless all have that of the dataset."""
+    shares = count_licenses(filters)
+    return [] if [each.license for each in shares] in ([], [dataset.license]) else shares
 
 
 def _fetch_strip(dataset: Dataset, snapshot: Snapshot) -> list[Card]:
@@ -272,6 +282,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "image": image,
             "dataset": image.dataset,
             "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
+            "num_unreviewed": len(image.image_labels.all()) - len(labels),
             "metadata": sorted(image.metadata_json.items()),
             "num_of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),

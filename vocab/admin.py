@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from vocab import models
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
-from vocab.text import normalize
 
 DATASETS = {"datasets": Count("datasets")}
 IMAGES = {"images": Sum("profiles__num_images")}
@@ -25,9 +24,10 @@ class AliasFormSet(BaseInlineFormSet):
         """Refuse two new aliases with the same normal form, which the database cannot see yet."""
         super().clean()
         seen: set[str] = set()
+        make_key = self.get_queryset().model.make_key
         for form in self.forms:
             data = getattr(form, "cleaned_data", {})
-            key = normalize(data.get("text", ""))
+            key = make_key(data.get("text", ""))
             if not key or data.get("DELETE"):
                 continue
             if key in seen:

@@ -1,6 +1,6 @@
 """Finds terms by code, name or alias."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from vocab.models import (
     Term,
     VocabularyVersion,
 )
-from vocab.text import TermRef, normalize
+from vocab.text import TermRef, label_keys, normalize, normalize_label, plain_keys
 
 # The names of the vocabularies in URLs, stored filters and archives.
 VOCABULARIES: Mapping[str, type[Term]] = {
@@ -38,13 +38,15 @@ class Vocabularies:
     """All active terms and their spellings at one version; immutable.
 
     ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
-    ``broader`` maps the name of each hierarchy to the nearest broader terms by id, and
-    ``commercial`` are the licences that permit commercial use.
+    ``labels`` are the labels by their own normal form, which keeps signs. ``broader`` maps the name
+    of each hierarchy to the nearest broader terms by id, and ``commercial`` are the licences that
+    permit commercial use.
     """
 
     version: int
     terms: Mapping[str, Mapping[int, TermRef]]
     spellings: Mapping[str, Mapping[str, list[TermRef]]]
+    labels: Mapping[str, list[TermRef]]
     commercial: tuple[TermRef, ...]
     broader: Mapping[str, Mapping[int, TermRef]]
 
@@ -53,10 +55,12 @@ class Vocabularies:
 
         A code wins over a name, a name over an alias.
         """
-        spellings = self.spellings[vocabulary]
+        is_label = vocabulary == "label"
+        spellings = self.labels if is_label else self.spellings[vocabulary]
+        make_key = normalize_label if is_label else normalize
         codes = {ref.code: ref for ref in self.terms[vocabulary].values()}
         return {
-            word: [codes[word]] if word in codes else spellings.get(normalize(word), [])
+            word: [codes[word]] if word in codes else spellings.get(make_key(word), [])
             for word in words
         }
 
@@ -92,12 +96,18 @@ def _load(version: int) -> Vocabularies:
     terms = {name: _load_terms(name) for name in VOCABULARIES}
     parents = {name: _load_parents(name) for name in HIERARCHIES}
     terms |= {name: _add_narrower(terms[name], parents[name]) for name in HIERARCHIES}
-    spellings = {name: _load_spellings(name, terms[name]) for name in VOCABULARIES}
+    spellings = {
+        name: _load_spellings(name, terms[name], name_keys=plain_keys, make_key=normalize)
+        for name in VOCABULARIES
+    }
+    labels = _load_spellings(
+        "label", terms["label"], name_keys=label_keys, make_key=normalize_label
+    )
     allowing = License.objects.active().filter(allows_commercial_use=True)
     ids = set(allowing.values_list("pk", flat=True))
     commercial = tuple(ref for pk, ref in terms["license"].items() if pk in ids)
     broader = {name: _refer_to_broader(terms[name], parents[name]) for name in HIERARCHIES}
-    return Vocabularies(version, terms, spellings, commercial, broader)
+    return Vocabularies(version, terms, spellings, labels, commercial, broader)
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
@@ -131,15 +141,21 @@ def _refer_to_broader(
     return {pk: refs[above] for pk, above in find_broader(parents, refs).items()}
 
 
-def _load_spellings(vocabulary: str, refs: Mapping[int, TermRef]) -> dict[str, list[TermRef]]:
+def _load_spellings(
+    vocabulary: str,
+    refs: Mapping[int, TermRef],
+    *,
+    name_keys: Callable[[str, str], set[str]],
+    make_key: Callable[[str], str],
+) -> dict[str, list[TermRef]]:
     model: Any = VOCABULARIES[vocabulary]
     names: dict[str, list[TermRef]] = {}
     for ref in refs.values():
-        for key in {normalize(ref.code), normalize(ref.name)}:
+        for key in name_keys(ref.code, ref.name):
             names.setdefault(key, []).append(ref)
-    others: dict[str, list[TermRef]] = {}
+    others: dict[str, dict[TermRef, None]] = {}
     aliases = model._meta.get_field("aliases").related_model._default_manager
-    for term_id, key in aliases.order_by("id").values_list("term_id", "key"):
+    for term_id, text in aliases.order_by("id").values_list("term_id", "text"):
         if term_id in refs:
-            others.setdefault(key, []).append(refs[term_id])
-    return others | names
+            others.setdefault(make_key(text), {})[refs[term_id]] = None
+    return {key: list(found) for key, found in others.items()} | names

@@ -1,5 +1,6 @@
 """The vocabularies: every term has a stable code, a name, and aliases."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from vocab.querysets import TermQuerySet
-from vocab.text import normalize
+from vocab.text import normalize, normalize_label
 
 CODE_PATTERN = r"^[a-z0-9]+([.-][a-z0-9]+)*$"
 validate_code = RegexValidator(
@@ -61,6 +62,8 @@ class Alias(models.Model):
     text = models.CharField("alias", max_length=120)
     key = models.CharField(max_length=160, editable=False)
 
+    make_key: Callable[[str], str] = staticmethod(normalize)
+
     class Meta:
         abstract = True
         ordering = ["text"]
@@ -75,8 +78,8 @@ class Alias(models.Model):
 
     def clean(self) -> None:
         """Set the key; refuse an alias of another term."""
-        self.key = normalize(self.text)
-        if not self.key:
+        self.key = self.make_key(self.text)
+        if not normalize(self.text):
             raise ValidationError({"text": "An alias needs at least one letter or digit."})
         if taken := self.find_clash():
             raise ValidationError({"text": f"“{self.text}” is already an alias of {taken}."})
@@ -156,6 +159,10 @@ class Tag(Term):
     """Any other property of a dataset that people look for."""
 
 
+# The code of the inactive licence of images whose source states one in words that are not known.
+NOT_STATED = "not-stated"
+
+
 class License(Term):
     """The terms under which a dataset is published; codes are SPDX identifiers where they exist."""
 
@@ -202,6 +209,10 @@ class LicenseAlias(Alias):
 
 
 class LabelAlias(Alias):
+    """Labels are looked up by ``text``: the key of an older row may lack the signs."""
+
+    make_key = staticmethod(normalize_label)
+
     term = models.ForeignKey(Label, models.CASCADE, related_name="aliases")
 
 

@@ -10,12 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from vocab.lookup import HIERARCHIES, VOCABULARIES
-from vocab.models import Alias, ModalityAlias
+from vocab.models import Alias, LabelAlias, ModalityAlias
 from vocab.moving import load_known, move_terms
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
-from vocab.text import normalize
+from vocab.text import label_keys, normalize, plain_keys
 
 DATA_DIR = Path(__file__).parent / "data"
 SHIPPED_FILES: Mapping[str, str] = {
@@ -254,25 +254,28 @@ class _Spellings:
         self._new: list[Alias] = []
         # The codes of the terms of each alias; only an alias of modalities may have several.
         self._codes: dict[str, list[str]] = {}
-        for key, code in self._model._default_manager.values_list("key", "term__code"):
-            self._codes.setdefault(key, []).append(code)
+        rows = self._model._default_manager.values_list("key", "text", "term__code")
+        for key, text, code in rows:
+            for each in {key, self._model.make_key(text)}:  # an older key may lack signs
+                self._codes.setdefault(each, []).append(code)
 
     def add(self, term: Any, aliases: Iterable[str], report: LoadReport) -> bool:
         """Add the aliases that the term lacks; aliases of other terms are skipped.
 
         Raises ValidationError for an invalid alias.
         """
-        own = {normalize(term.code), normalize(term.name)}
+        keys_of = label_keys if self._model is LabelAlias else plain_keys
+        own = keys_of(term.code, term.name)
         count = len(self._new)
         for text in aliases:
-            alias = self._model(term=term, text=text, key=normalize(text))
+            alias = self._model(term=term, text=text, key=self._model.make_key(text))
             codes = self._codes.setdefault(alias.key, [])
             if alias.key in own or term.code in codes:
                 continue
             if codes and self._model is not ModalityAlias:
                 report.skipped.append(f"“{text}” for {term.code}: it already means {codes[0]}")
                 continue
-            if not alias.key:
+            if not normalize(text):
                 raise ValidationError({"aliases": f"“{text}” has no letter or digit."})
             alias.clean_fields(exclude=["term"])
             codes.append(term.code)
@@ -283,8 +286,9 @@ class _Spellings:
         """Remove the aliases that were shipped for the term before and no longer are."""
         if term is None:
             return False
-        kept = {normalize(text) for text in shipped.get("aliases", ())}
-        gone = {normalize(text) for text in term.shipped_json.get("aliases", ())} - kept
+        make_key = self._model.make_key
+        kept = {make_key(text) for text in shipped.get("aliases", ())}
+        gone = {make_key(text) for text in term.shipped_json.get("aliases", ())} - kept
         removed, _ = self._model._default_manager.filter(term=term, key__in=gone).delete()
         for key in gone:
             if term.code in self._codes.get(key, ()):

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
+from catalog.importers.term_words import LicenseWords, Words
 from catalog.importers.terms import (
     BadWord,
     GivenLabel,
     LabelSet,
     LabelWords,
-    Words,
     is_storable,
     is_text,
     metadata_of_label,
@@ -42,6 +42,7 @@ LINE: Mapping[str, str] = {
     "metadata_json": "jsonb",
     "modality_id": "bigint",
     "area_id": "bigint",
+    "license_id": "bigint",
     "sex": "text",
     "age_years": "double precision",
     "width": "integer",
@@ -86,12 +87,12 @@ class RowEncoder:
 
     def __init__(
         self,
-        words: tuple[Words, Words, LabelWords],
+        words: tuple[Words, Words, LicenseWords, LabelWords],
         *,
         area_id: int | None,
         report: ImportReport,
     ) -> None:
-        self._modalities, self._areas, self._labels = words
+        self._modalities, self._areas, self._licenses, self._labels = words
         self._area_id = area_id
         self._report = report
         self._label_texts = _LabelTexts()
@@ -106,10 +107,7 @@ class RowEncoder:
         if problem := find_problem(row):
             return _reject(row, *problem)
         modality, area = self._modalities[row.modality], self._areas[row.area]
-        if isinstance(modality, BadWord):
-            return _reject(row, "modality", *modality)
-        if isinstance(area, BadWord):
-            return _reject(row, "area", *area)
+        license_ = self._licenses[row.license]
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
@@ -120,7 +118,7 @@ class RowEncoder:
         self._count_words(row, modality, area, labels)
         return (
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
-            f"{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
+            f"{_null(license_)}\t{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
             f"{_encode_facts(row)}\t{labels.text}\t{number}\t{row.line}\n"
         )
 
@@ -132,15 +130,20 @@ class RowEncoder:
             metadata = {"modality": row.modality, **metadata}
         if area is None and row.area:
             metadata = {"area": row.area, **metadata}
+        if row.license in self._licenses.unknown:
+            metadata = {"license": row.license, **metadata}
         return metadata
 
     def _count_words(
         self, row: ImageRow, modality: int | None, area: int | None, labels: EncodedLabels
     ) -> None:
         if modality is None and row.modality:
-            self._report.unknown_words["modality", row.modality] += 1
+            word = self._modalities.describe(row.modality)
+            self._report.unknown_words["modality", word] += 1
         if area is None and row.area:
-            self._report.unknown_words["area", row.area] += 1
+            self._report.unknown_words["area", self._areas.describe(row.area)] += 1
+        if row.license in self._licenses.unknown:
+            self._report.unknown_words["license", self._licenses.describe(row.license)] += 1
         if labels.new_names:
             self._report.new_labels.update(labels.new_names)
 

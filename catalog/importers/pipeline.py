@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, find_place, save_dataset
@@ -112,6 +113,7 @@ def _read_entry(source: Source) -> tuple[Dataset, bool]:
     """
     with transaction.atomic():
         dataset, change = save_dataset(entry=source.entry)
+        prefetch_related_objects([dataset], "modalities")
         if change is not Change.ADDED:
             transaction.set_rollback(True)
     return dataset, change is Change.ADDED
@@ -119,7 +121,8 @@ def _read_entry(source: Source) -> tuple[Dataset, bool]:
 
 def _save_entry(source: Source, planned: Dataset) -> None:
     dataset, _ = save_dataset(entry=source.entry)
-    if any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY):
+    has_changed = any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY)
+    if has_changed or set(dataset.modalities.all()) != set(planned.modalities.all()):
         raise ImportStopped(
             f"The dataset “{dataset.slug}” was edited while it was imported, so nothing was "
             "changed. Import it again."

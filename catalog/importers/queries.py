@@ -171,8 +171,10 @@ COUNT_DANGLING = """
            OR modality_id IS NOT NULL
               AND NOT EXISTS (SELECT FROM vocab_modality WHERE id = modality_id)
            OR area_id IS NOT NULL
-              AND NOT EXISTS (SELECT FROM vocab_anatomicalarea WHERE id = area_id))
-      FROM (SELECT DISTINCT modality_id, area_id FROM staged_image) used
+              AND NOT EXISTS (SELECT FROM vocab_anatomicalarea WHERE id = area_id)
+           OR license_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_license WHERE id = license_id))
+      FROM (SELECT DISTINCT modality_id, area_id, license_id FROM staged_image) used
 """
 
 COUNT_DANGLING_LABELS = """

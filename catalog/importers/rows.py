@@ -29,7 +29,8 @@ class LabelRow(NamedTuple):
 class ImageRow:
     """One image of a source; sizes in pixels and bytes, age in years.
 
-    ``modality`` and ``area`` are the source's words or codes, resolved through the vocabularies.
+    ``modality``, ``area`` and ``license`` are the source's words or codes, resolved through the
+    vocabularies; an image without a licence of its own has the dataset's.
     ``line`` is the row's line in its table, from 1; 0 without a table. The pipeline reads missing
     ``facts`` of a local file, and opens the file unless the source did (``is_opened``).
 
@@ -46,6 +47,7 @@ class ImageRow:
     remote_url: str = ""
     modality: str = ""
     area: str = ""
+    license: str = ""
     subject_id: str = ""
     sex: str = ""
     age_years: float | None = None

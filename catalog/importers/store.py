@@ -151,7 +151,8 @@ def _stage(
     on_rows: Callable[[int], None],
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
-    encoder = RowEncoder(load_words(), area_id=dataset.area_id, report=rejects.report)
+    words = load_words([modality.pk for modality in dataset.modalities.all()])
+    encoder = RowEncoder(words, area_id=dataset.area_id, report=rejects.report)
     number = 0
     with open_staging() as staging:
         for number, row in enumerate(rows, 1):

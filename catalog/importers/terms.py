@@ -1,9 +1,9 @@
-"""Resolves a source's words for modalities, areas and labels to the ids of terms."""
+"""Resolves a source's words for labels to the ids of terms, and loads all words of an import."""
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -13,16 +13,23 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from catalog.importers.rows import LabelRow
+from catalog.importers.statements import read_statements
+from catalog.importers.term_words import LicenseWords, Words
 from catalog.models import Finding
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Label, LabelAlias
-from vocab.text import TermRef, normalize
+from vocab.text import TermRef, label_keys, normalize, normalize_label
 
 # No real list of findings has more new words, so the column must contain something else.
 MAX_NEW_LABELS = 2_000
 _NAME_LENGTH: int = Label._meta.get_field("name").max_length or 0
 _CODE_LENGTH: int = Label._meta.get_field("code").max_length or 0
 _NOT_CODE = re.compile(r"[^a-z0-9]+")
+# What signs are called in codes, so that these tell "HER2+" from "HER2-".
+_SIGN_WORDS = {
+    "+": "-plus-", "−": "-minus-", "±": "-plus-minus-", "?": "-uncertain-", "~": "-about-",
+    "<": "-below-", ">": "-above-", "≤": "-at-most-", "≥": "-at-least-",
+}  # fmt: skip
 _by_label = attrgetter("label_id")
 # Only one importer at a time adds labels, so that two cannot deadlock.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('new labels', 0))"
@@ -55,41 +62,25 @@ class LabelSet(NamedTuple):
     new_names: tuple[str, ...]
 
 
-Meaning = int | None | BadWord
-
-
-class Words(dict[str, Meaning]):
-    """From words to the ids of the terms of one vocabulary that they mean, or None.
-
-    Filled on demand. Codes win over names, names over aliases.
-    """
-
-    def __init__(self, vocabularies: Vocabularies, vocabulary: str) -> None:
-        super().__init__({"": None})
-        self._vocabularies = vocabularies
-        self._vocabulary = vocabulary
-
-    def __missing__(self, word: str) -> Meaning:
-        terms = self._vocabularies.find(self._vocabulary, [word])[word]
-        meaning: Meaning = terms[0].id if terms else None
-        if len(terms) > 1:
-            meaning = BadWord(word, _explain_several(terms))
-        self[word] = meaning
-        return meaning
-
-
 @dataclass(frozen=True, slots=True)
 class _KnownLabel:
+    """A label, and the finding that the word itself states; '' if it states none."""
+
     id: int
     name: str
+    finding: str = ""
 
 
 class LabelWords:
-    """Resolves a source's labels. Words without a term become inactive labels."""
+    """Resolves a source's labels.
+
+    Of a known label a word may state the finding, as in "no pneumonia". Words without a term become
+    inactive labels.
+    """
 
     def __init__(self, vocabularies: Vocabularies) -> None:
         self._vocabularies = vocabularies
-        self._words: dict[str, _KnownLabel | BadWord] = {}
+        self._words: dict[tuple[str, str], _KnownLabel | BadWord] = {}
         self._given: dict[LabelRow, GivenLabel] = {}
         # By normal form: labels that search does not show, and those added here.
         self._hidden = _load_hidden()
@@ -120,9 +111,9 @@ class LabelWords:
         return LabelSet(tuple(given), tuple(name for name in hidden if name))
 
     def _give(self, row: LabelRow) -> GivenLabel | BadWord:
-        label = self._words.get(row.word)
+        label = self._words.get((row.word, row.finding))
         if label is None:
-            label = self._words[row.word] = self._find(row.word)
+            label = self._words[row.word, row.finding] = self._find(row.word, row.finding)
         if isinstance(label, BadWord):
             return label
         if problem := _find_problem(row):
@@ -130,7 +121,7 @@ class LabelWords:
         self._names[label.id] = label.name
         word = row.word.strip()
         words = () if word == label.name else (word,)
-        given = GivenLabel(label.id, row.finding, row.confidence, words)
+        given = GivenLabel(label.id, label.finding or row.finding, row.confidence, words)
         if row.confidence is None:  # else there may be as many as there are images
             self._given[row] = given
         return given
@@ -147,13 +138,12 @@ class LabelWords:
         kept = () if words == (name,) else words
         return GivenLabel(group[0].label_id, finding, confidence, kept)
 
-    def _find(self, word: str) -> _KnownLabel | BadWord:
-        key = normalize(word)
+    def _find(self, word: str, finding: str) -> _KnownLabel | BadWord:
         if not is_storable(word):
             return BadWord(word, "It contains a NUL or half a character. Check the encoding.")
         if not _is_readable(word.strip()):
             return BadWord(word, "It contains control characters. Write the label as plain text.")
-        if not key:
+        if not normalize(word):
             return BadWord(word, "A label needs a letter or a digit. Correct or empty the cell.")
         if len(word.strip()) > _NAME_LENGTH:
             return BadWord(
@@ -164,9 +154,26 @@ class LabelWords:
             return BadWord(word, _explain_several(terms))
         if terms:
             return _KnownLabel(terms[0].id, terms[0].name)
+        if stated := self._find_stated(word, finding):
+            return stated
+        key = normalize_label(word)
         if key not in self._hidden:
             self._add_label(word.strip(), key)
         return self._hidden[key]
+
+    def _find_stated(self, word: str, finding: str) -> _KnownLabel | None:
+        """The active label of which the word states a finding.
+
+        A word in a place for other findings is not read: "no mass" among the negative ones may mean
+        either.
+        """
+        for rest, stated in read_statements(word):
+            terms = self._vocabularies.find("label", [rest])[rest]
+            if len(terms) == 1 and finding in (Finding.POSITIVE, stated):
+                if stated == finding == Finding.NEGATIVE:
+                    return None
+                return _KnownLabel(terms[0].id, terms[0].name, stated)
+        return None
 
     def _add_label(self, name: str, key: str) -> None:
         """Add an inactive label, unless another import has added it meanwhile."""
@@ -181,7 +188,7 @@ class LabelWords:
                 f"More than {MAX_NEW_LABELS:,} labels are in no vocabulary, such as “{name}”. "
                 "Check which column is read as labels, and how its values are separated."
             )
-        label = Label.objects.create(code=_make_code(key), name=name, is_active=False)
+        label = Label.objects.create(code=_make_code(name), name=name, is_active=False)
         self._hidden[key] = _KnownLabel(label.pk, name)
         self._hidden_names[label.pk] = name
         self._num_new += 1
@@ -208,10 +215,15 @@ def _is_readable(value: str) -> bool:
     )
 
 
-def load_words() -> tuple[Words, Words, LabelWords]:
-    """Modalities, areas and labels as they are now."""
+def load_words(modality_ids: Collection[int] = ()) -> tuple[Words, Words, LicenseWords, LabelWords]:
+    """The vocabularies of images as they are now; ``modality_ids`` are the dataset's own."""
     vocabularies = current_vocabularies()
-    return Words(vocabularies, "modality"), Words(vocabularies, "area"), LabelWords(vocabularies)
+    return (
+        Words(vocabularies, "modality", modality_ids),
+        Words(vocabularies, "area"),
+        LicenseWords(vocabularies),
+        LabelWords(vocabularies),
+    )
 
 
 def _find_problem(row: LabelRow) -> str:
@@ -232,19 +244,22 @@ def _load_hidden() -> dict[str, _KnownLabel]:
     hidden: QuerySet = Label.objects.filter(is_active=False).order_by("-id")
     labels = {pk: (code, name) for pk, code, name in hidden.values_list("pk", "code", "name")}
     found: dict[str, _KnownLabel] = {}
-    for term_id, key in LabelAlias.objects.filter(term__in=hidden).values_list("term_id", "key"):
-        found[key] = _KnownLabel(term_id, labels[term_id][1])
+    for term_id, text in LabelAlias.objects.filter(term__in=hidden).values_list("term_id", "text"):
+        found[normalize_label(text)] = _KnownLabel(term_id, labels[term_id][1])
     for pk, (_, name) in labels.items():
-        found[normalize(name)] = _KnownLabel(pk, name)
+        found[normalize_label(name)] = _KnownLabel(pk, name)
     for pk, (code, name) in labels.items():
-        found[normalize(code)] = _KnownLabel(pk, name)
+        for key in label_keys(code, name) - {normalize_label(name)}:
+            found[key] = _KnownLabel(pk, name)
     return found
 
 
-def _make_code(key: str) -> str:
-    """A code that no label has, from a normal form; one without Latin letters gets a hash."""
-    base = _NOT_CODE.sub("-", key).strip("-")[: _CODE_LENGTH - 4].strip("-")
-    if not base:
+def _make_code(name: str) -> str:
+    """A code that no label has, from a name; one without Latin letters gets a hash."""
+    key = normalize(name)
+    spelled = "".join(_SIGN_WORDS.get(char, char) for char in normalize_label(name))
+    base = _NOT_CODE.sub("-", spelled).strip("-")[: _CODE_LENGTH - 4].strip("-")
+    if not _NOT_CODE.sub("", key):
         base = f"label-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     taken = set(Label.objects.filter(code__startswith=base).values_list("code", flat=True))
     codes = (base, *(f"{base}-{number}" for number in range(2, 1000)))

@@ -49,7 +49,10 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         yield f"{count}, hidden until a curator activates them: {address}"
         yield from _format_words(report.new_labels.most_common())
     if report.unknown_words:
-        yield "unknown words (add them to a vocabulary as terms or aliases, and import again):"
+        yield (
+            "unknown words (add them to a vocabulary as terms or aliases, or say what they mean in "
+            'the description, as modality_words = { "X-ray" = "dx" } does, and import again):'
+        )
         found = report.unknown_words.most_common()
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
 

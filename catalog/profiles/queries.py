@@ -9,7 +9,8 @@ KEY = """
     coalesce({labels}, '{{}}'::bigint[]) AS label_ids,
     {row}.sex,
     (floor({row}.age_years / 10) * 10)::smallint AS age_band,
-    {row}.file_path <> '' AS is_local
+    {row}.file_path <> '' AS is_local,
+    {row}.license_id
 """
 
 # Equality of all columns, NULLs included, in a form that allows a hash join. No id is 0.
@@ -21,6 +22,7 @@ SAME_KEY = """
     AND profile.sex = key.sex
     AND coalesce(profile.age_band, -1) = coalesce(key.age_band, -1)
     AND profile.is_local = key.is_local
+    AND coalesce(profile.license_id, 0) = coalesce(key.license_id, 0)
 """
 
 # The keys of images in the catalog, by image; ``{scope}`` selects the ids of the images.
@@ -51,10 +53,11 @@ SHARE = """
 
 ADD = """
     INSERT INTO catalog_imageprofile
-           (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
+           (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
             num_images, num_bytes, ages, age_images, age_bytes)
     SELECT key.*, 0, 0, '{{}}', '{{}}', '{{}}'
-      FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
+      FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
+                            license_id
               FROM {keys}) key
      WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
                         WHERE profile.dataset_id = ANY(%s) AND {same})
@@ -131,16 +134,17 @@ TOUCH = """
 PROFILES = f"""
     WITH image_key AS MATERIALIZED ({{keys}}),
     by_age AS (
-        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
+        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
                {_AGE.format(age="age_years")} AS age, count(*)::int AS images,
                coalesce(sum(size_bytes), 0)::bigint AS bytes
           FROM image_key
-         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, 8
+         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
     ),
     key AS (
-        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, {_SUMS}
+        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
+               {_SUMS}
           FROM by_age
-         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local
+         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id
     ),
     stored AS (SELECT * FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s))
     SELECT dataset.id, dataset.slug,

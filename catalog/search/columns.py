@@ -198,6 +198,22 @@ class Counted:
         """The sum of weights by key: of rows with any value of the key's group, without zeros."""
         return self.table.columns[column].sums_of_any(self.rows, self.weights, groups)
 
+    def sums_of_pairs(self, one: str, other: str) -> dict[tuple[int, int], int]:
+        """The sum of weights by the values of two columns of single values, without zeros."""
+        first, second = self.table.columns[one], self.table.columns[other]
+        assert isinstance(first, Column)  # noqa: S101 - tells the type checker
+        assert isinstance(second, Column)  # noqa: S101
+        size = len(second.values)
+        both = first.codes.astype(np.int64) * size + second.codes
+        numbers, codes = np.unique(both if self.rows is None else both[self.rows],
+                                   return_inverse=True)  # fmt: skip
+        sums = _bincount(codes.astype(np.int32), self.weights, len(numbers))
+        return {
+            (int(first.values[number // size]), int(second.values[number % size])): int(total)
+            for number, total in zip(numbers.tolist(), sums.tolist(), strict=True)
+            if total
+        }
+
     def pairs(self) -> tuple[Ints, Ints]:
         """Ids and weights of the chosen rows, ascending by id."""
         return (self.table.ids if self.rows is None else self.table.ids[self.rows]), self.weights

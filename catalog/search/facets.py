@@ -119,6 +119,12 @@ def count_labels_within(filters: ImageFilterSet) -> list[ValueCount]:
     return _name_counts(filters, "label", filters.counted)
 
 
+def count_unreviewed_labels(filters: ImageFilterSet) -> int:
+    """How many positive labels of the images that match wait for a curator, and are not shown."""
+    found = filters.counted.sums("label").keys()
+    return len(found - filters.snapshot.vocabularies.terms["label"].keys())
+
+
 def count_dataset_facets(filters: DatasetFilterSet) -> list[Facet]:
     """All facets of the datasets page, in the order in which they are shown."""
     return [

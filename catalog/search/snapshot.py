@@ -82,6 +82,7 @@ class _Block(NamedTuple):
     sex: Ints
     age: Ints
     local: Ints
+    license: Ints
     num_images: Ints
     num_bytes: Ints
     num_ages: Ints
@@ -227,12 +228,14 @@ def _load_blocks(dataset_ids: Iterable[int]) -> None:
         rows = cursor.fetchall()
     if not rows:
         return
-    owner, ids, area, modality, labels, sex, age, local, images, size, num_ages, *by_age = zip(
-        *rows, strict=True
-    )
+    fields = list(zip(*rows, strict=True))
+    owner, ids, area, modality, labels, sex, age, local, license_, images, size, num_ages = fields[
+        :12
+    ]
+    by_age = fields[12:]
     columns = [
         ids, area, modality, [_intern(text) for text in labels],
-        [SEX_CODES[code] for code in sex], age, local, images, size, num_ages,
+        [SEX_CODES[code] for code in sex], age, local, license_, images, size, num_ages,
     ]  # fmt: skip
     arrays = [np.array(column, dtype=np.int64) for column in columns]
     owners, starts = np.unique(np.array(owner, dtype=np.int64), return_index=True)
@@ -301,9 +304,17 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
         "age": Column.of(joined.age),
         "local": Column.of(joined.local),
     }
-    for name in ("dataset", "task", "tag", "license"):
+    for name in ("dataset", "task", "tag"):
         columns[name] = datasets.columns[name].through(place)
+    columns["license"] = _own_or_of_dataset(joined.license, datasets.columns["license"], place)
     return columns
+
+
+def _own_or_of_dataset(own: Ints, of_datasets: Column | SetColumn, place: Any) -> Column:
+    """The licences of images: their own where they have one, else that of their dataset."""
+    assert isinstance(of_datasets, Column)  # noqa: S101 - tells the type checker
+    given = of_datasets.through(place)
+    return Column.of(np.where(own > 0, own, given.values[given.codes]))
 
 
 def _intern(text: str) -> int:

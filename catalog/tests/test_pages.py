@@ -164,6 +164,31 @@ def test_inactive_datasets_are_hidden_everywhere(client: Client, rays: Dataset) 
     get(client, "/datasets/rays/", status=404)
 
 
+def test_labels_that_wait_for_review_are_counted_and_not_named(
+    client: Client, rays: Dataset
+) -> None:
+    image = Image.objects.get(source_id="r-1")
+    Label.objects.filter(code="nodule").update(is_active=False, name="Secret finding")
+    html = get(client, f"/images/{image.pk}/")
+    assert "1 finding waits for review by a curator" in html
+    assert "The source gives this image no labels" not in html
+    assert "1 label waits for review by a curator" in get(client, "/datasets/rays/")
+
+
+def test_an_image_page_shows_its_own_licence_and_the_sources_words(
+    client: Client, rays: Dataset
+) -> None:
+    image = Image.objects.get(source_id="r-1")
+    image.license = LicenseFactory(code="cc0-1.0")
+    image.save()
+    image.image_labels.update(metadata_json={"word": "Nodule??"})
+    make_searchable()
+    html = get(client, f"/images/{image.pk}/")
+    assert "Cc0 1.0" in html
+    assert "“Nodule??” in the source" in html
+    assert "Cc0 1.0" in get(client, "/datasets/rays/")
+
+
 def test_inactive_terms_are_hidden_everywhere(client: Client, rays: Dataset) -> None:
     Label.objects.filter(code="nodule").update(is_active=False, name="Secret finding")
     Modality.objects.filter(code="dx").update(is_active=False, name="Secret modality")

@@ -6,6 +6,7 @@ from typing import Any
 from catalog.formats import file_size
 from collections_app.contents.tables import count_elsewhere
 from collections_app.models import Collection
+from collections_app.selection.provenance import licenses_of
 
 
 def data_card(collection: Collection, fingerprint: str) -> bytes:
@@ -57,7 +58,7 @@ def _contents(collection: Collection) -> Iterator[str]:
         yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
     if collection.provenance.get("terms"):
         yield "- `terms.csv`: every code used in the tables, with its name and description"
-    yield "- `licenses.csv`: the licence and citation of each source dataset"
+    yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
     yield ""
@@ -86,9 +87,13 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
         yield f"### {_plain(dataset['title'])}"
         yield ""
         yield f"- Images in this collection: {dataset['num_images']:,}"
-        yield f"- Licence: {dataset['license_name']} {dataset['license_url']}".rstrip()
-        if dataset["allows_commercial_use"] is False:
-            yield "- Commercial use is not permitted."
+        licenses = licenses_of(dataset)
+        for each in licenses:
+            number = f" ({_count(each['num_images'], 'image')})" if len(licenses) > 1 else ""
+            yield f"- Licence: {each['license_name']} {each['license_url']}".rstrip() + number
+            if each["allows_commercial_use"] is False:
+                whose = " of these images" if len(licenses) > 1 else ""
+                yield f"- Commercial use{whose} is not permitted."
         if dataset["source_url"]:
             yield f"- Source: <{dataset['source_url']}>"
         if dataset["doi"]:

@@ -19,14 +19,16 @@ Columns = Mapping[str, str]
 METADATA_COLUMNS = (
     "file_name", "dataset", "source_id", "subject_id", "sex", "age_years", "modality", "area",
     "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
-    "size_bytes", "sha256",
+    "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "labels",
-    "uncertain_labels", "negative_labels", "label_confidence", "size_bytes", "num_files",
-    "study_uid",
+    "uncertain_labels", "negative_labels", "label_confidence", "license",
+    "labels_unreviewed", "label_words", "size_bytes", "num_files", "study_uid",
 )  # fmt: skip
 UNAVAILABLE_COLUMNS = tuple(column for column in REMOTE_COLUMNS if column != "url")
+# Collections of earlier versions did not freeze these.
+_LATER_COLUMNS = frozenset({"license", "labels_unreviewed", "label_words"})
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
 HAS_FILE = "file_name <> '' AND NOT is_excluded"
@@ -61,14 +63,15 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
     source = _source_columns(collection)
-    yield "metadata.csv", {**_columns(METADATA_COLUMNS), **source}, HAS_FILE
+    yield "metadata.csv", {**_columns(collection, METADATA_COLUMNS), **source}, HAS_FILE
     elsewhere, nowhere = count_elsewhere(collection)
     if elsewhere:
-        yield "remote.csv", {**_columns(REMOTE_COLUMNS), **source}, HAS_ADDRESS
+        yield "remote.csv", {**_columns(collection, REMOTE_COLUMNS), **source}, HAS_ADDRESS
     if nowhere:
-        yield "unavailable.csv", {**_columns(UNAVAILABLE_COLUMNS), **source}, HAS_NO_ADDRESS
+        unavailable = _columns(collection, UNAVAILABLE_COLUMNS)
+        yield "unavailable.csv", {**unavailable, **source}, HAS_NO_ADDRESS
     if collection.num_excluded:
-        yield "missing.csv", _columns(MISSING_COLUMNS), IS_EXCLUDED
+        yield "missing.csv", _columns(collection, MISSING_COLUMNS), IS_EXCLUDED
 
 
 def count_elsewhere(collection: Collection) -> tuple[int, int]:
@@ -82,7 +85,9 @@ def count_elsewhere(collection: Collection) -> tuple[int, int]:
     return num_with_address, num_elsewhere - num_with_address
 
 
-def _columns(names: Sequence[str]) -> Columns:
+def _columns(collection: Collection, names: Sequence[str]) -> Columns:
+    if not all("licenses" in dataset for dataset in collection.provenance["datasets"]):
+        names = [name for name in names if name not in _LATER_COLUMNS]
     return {name: _FIELDS.get(name, f"metadata_json ->> '{name}'") for name in names}
 
 

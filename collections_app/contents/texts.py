@@ -12,6 +12,7 @@ from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.contents.data_card import data_card
 from collections_app.models import Collection
 from collections_app.selection.fingerprint import CONTENTS_VERSION, frozen_head
+from collections_app.selection.provenance import licenses_of
 
 LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", "license_url",
                    "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
@@ -50,12 +51,16 @@ def collection_json(collection: Collection, fingerprint: str) -> bytes:
 
 
 def licenses_csv(collection: Collection) -> bytes:
-    """Each source dataset with its licence, citation and address."""
-    rows = map(_license_row, collection.provenance["datasets"])
+    """Each source dataset with each licence of its images, its citation and address."""
+    rows = (
+        _license_row(dataset, license_)
+        for dataset in collection.provenance["datasets"]
+        for license_ in licenses_of(dataset)
+    )
     return csv_text([LICENSE_COLUMNS, *rows])
 
 
-def _license_row(dataset: dict[str, Any]) -> list[Any]:
-    commercial = {True: "yes", False: "no", None: "not stated"}[dataset["allows_commercial_use"]]
-    row = {**dataset, "dataset": dataset["slug"], "allows_commercial_use": commercial}
+def _license_row(dataset: dict[str, Any], license_: dict[str, Any]) -> list[Any]:
+    commercial = {True: "yes", False: "no", None: "not stated"}[license_["allows_commercial_use"]]
+    row = {**dataset, **license_, "dataset": dataset["slug"], "allows_commercial_use": commercial}
     return [row[column] for column in LICENSE_COLUMNS]

@@ -1,26 +1,32 @@
 """The datasets, licences and terms of frozen images, as they are at the freeze."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
 
 from catalog.models import Dataset, Sex
 from catalog.search.filters import ImageFilterSet
+from catalog.search.licenses import (
+    LicenseShare,
+    allow_commercial_use,
+    count_licenses_by_dataset,
+)
 from collections_app.models import Collection
 from collections_app.selection import queries
 from vocab.models import AnatomicalArea, Label, Modality, Term
 
 
 def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
-    """The datasets of the images that these filters select, with their present licences."""
-    counts = filters.counted.sums("dataset")
-    datasets = Dataset.objects.filter(pk__in=counts).select_related("license").order_by("slug")
-    return {"datasets": [_describe_dataset(d, counts[d.pk]) for d in datasets]}
+    """The datasets of the images that these filters select, with the licences of these images."""
+    licenses = count_licenses_by_dataset(filters)
+    datasets = Dataset.objects.filter(pk__in=licenses).order_by("slug")
+    return {"datasets": [_describe_dataset(each, licenses[each.pk]) for each in datasets]}
 
 
-def _describe_dataset(dataset: Dataset, num_images: int) -> Mapping[str, Any]:
-    license_ = dataset.license
+def _describe_dataset(dataset: Dataset, licenses: list[LicenseShare]) -> dict[str, Any]:
+    """``licenses`` has each licence; the fields beside it hold for all images together."""
+    each = [_describe_license(share) for share in licenses]
     return {
         "slug": dataset.slug,
         "title": dataset.title,
@@ -28,11 +34,23 @@ def _describe_dataset(dataset: Dataset, num_images: int) -> Mapping[str, Any]:
         "doi": dataset.doi,
         "citation": dataset.citation,
         "is_synthetic": dataset.is_synthetic,
-        "num_images": num_images,
+        "num_images": sum(share.num_images for share in licenses),
+        "license": "|".join(one["license"] for one in each if one["license"]),
+        "license_name": ", ".join(one["license_name"] for one in each),
+        "license_url": each[0]["license_url"] if len(each) == 1 else "",
+        "allows_commercial_use": allow_commercial_use(licenses),
+        "licenses": each,
+    }
+
+
+def _describe_license(share: LicenseShare) -> dict[str, Any]:
+    license_ = share.license
+    return {
         "license": license_.code if license_ else "",
         "license_name": license_.name if license_ else "not stated",
         "license_url": license_.url if license_ else "",
-        "allows_commercial_use": license_.allows_commercial_use if license_ else None,
+        "allows_commercial_use": share.allows_commercial_use,
+        "num_images": share.num_images,
     }
 
 
@@ -55,3 +73,9 @@ def _describe(vocabulary: str, terms: Iterable[Term]) -> Iterable[dict[str, str]
     for term in sorted(terms, key=lambda term: term.code):
         yield {"vocabulary": vocabulary, "code": term.code, "name": term.name,
                "description": term.description}  # fmt: skip
+
+
+def licenses_of(dataset: dict[str, Any]) -> list[dict[str, Any]]:
+    """The licences of a described dataset; collections of earlier versions name a single one."""
+    licenses: list[dict[str, Any]] = dataset.get("licenses") or [dataset]
+    return licenses

@@ -5,33 +5,51 @@ ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 
 # Everything that the archive says about an image is frozen with it, so that later edits of the
 # catalog change no archive. Labels are frozen as metadata.csv shows them, so that a build need not
-# format them. Values that images share by their profile are computed once for each profile.
+# format them: ``labels_unreviewed`` are those that wait for a curator, with their finding unless it
+# is positive, and ``label_words`` the source's own words. Values that images share by their profile
+# are computed once for each profile.
 FREEZE = f"""
     WITH selected AS MATERIALIZED ({{images}}),
          shared AS MATERIALIZED (
              SELECT profile.id, dataset.slug, modality.code AS modality, area.code AS area,
-                    profile.sex, string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
-                        AS labels,
+                    profile.sex, nullif(license.code, 'not-stated') AS license,
+                    string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        FILTER (WHERE label.is_active) AS labels,
+                    string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
+                        FILTER (WHERE NOT label.is_active) AS unreviewed,
                     dense_rank() OVER (ORDER BY dataset.slug COLLATE "C") AS place
                FROM catalog_imageprofile profile
                JOIN catalog_dataset dataset ON dataset.id = profile.dataset_id
                LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id
                LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id
+               LEFT JOIN vocab_license license
+                 ON license.id = coalesce(profile.license_id, dataset.license_id)
                LEFT JOIN unnest(profile.label_ids) found (label_id) ON true
-               LEFT JOIN vocab_label label ON label.id = found.label_id AND label.is_active
+               LEFT JOIN vocab_label label ON label.id = found.label_id
               WHERE profile.id IN (SELECT profile_id FROM selected)
-              GROUP BY profile.id, dataset.slug, modality.code, area.code),
+              GROUP BY profile.id, dataset.slug, modality.code, area.code, license.code),
          given AS (
              SELECT given.image_id,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
-                        FILTER (WHERE given.finding = 'uncertain') AS uncertain_labels,
+                        FILTER (WHERE label.is_active AND given.finding = 'uncertain')
+                        AS uncertain_labels,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
-                        FILTER (WHERE given.finding = 'negative') AS negative_labels,
+                        FILTER (WHERE label.is_active AND given.finding = 'negative')
+                        AS negative_labels,
                     string_agg(label.code || '=' || given.confidence, '|'
-                               ORDER BY label.code COLLATE "C") AS label_confidence
+                               ORDER BY label.code COLLATE "C") AS label_confidence,
+                    string_agg(label.code || '=' || given.finding, '|'
+                               ORDER BY label.code COLLATE "C")
+                        FILTER (WHERE NOT label.is_active AND given.finding <> 'positive')
+                        AS unreviewed,
+                    jsonb_object_agg(label.code, coalesce(given.metadata_json -> 'word',
+                                     given.metadata_json -> 'words', to_jsonb(label.name)))
+                        FILTER (WHERE NOT label.is_active OR given.metadata_json <> '{{}}')
+                        AS words
                FROM catalog_imagelabel given
-               JOIN vocab_label label ON label.id = given.label_id AND label.is_active
-              WHERE (given.finding <> 'positive' OR given.confidence IS NOT NULL)
+               JOIN vocab_label label ON label.id = given.label_id
+              WHERE (given.finding <> 'positive' OR given.confidence IS NOT NULL
+                     OR given.metadata_json <> '{{}}' OR NOT label.is_active)
                 AND given.image_id IN (SELECT id FROM selected)
               GROUP BY given.image_id)
     INSERT INTO collections_app_collectionitem
@@ -47,12 +65,15 @@ FREEZE = f"""
                'dataset' : shared.slug, 'source_id' : image.source_id,
                'file_path' : nullif(image.file_path, ''),
                'remote_url' : nullif(image.remote_url, ''),
-               'modality' : shared.modality, 'area' : shared.area,
+               'modality' : shared.modality, 'area' : shared.area, 'license' : shared.license,
                'subject_id' : nullif(image.subject_id, ''), 'sex' : nullif(shared.sex, ''),
                'age_years' : image.age_years, 'width' : image.width, 'height' : image.height,
                'labels' : shared.labels, 'uncertain_labels' : given.uncertain_labels,
                'negative_labels' : given.negative_labels,
                'label_confidence' : given.label_confidence,
+               'labels_unreviewed' :
+                   nullif(concat_ws('|', shared.unreviewed, given.unreviewed), ''),
+               'label_words' : given.words,
                'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),
            '', false

@@ -1,11 +1,21 @@
 """The summary of a selection, shown before it is frozen."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from catalog.models import Dataset
-from catalog.search.facets import ValueCount, count_labels_within, describe_query
+from catalog.search.facets import (
+    ValueCount,
+    count_labels_within,
+    count_unreviewed_labels,
+    describe_query,
+)
 from catalog.search.filters import ImageFilterSet
+from catalog.search.licenses import (
+    LicenseShare,
+    allow_commercial_use,
+    count_licenses,
+    count_licenses_by_dataset,
+)
 from collections_app.selection.limits import explain_limits
 
 
@@ -15,6 +25,7 @@ class DatasetShare:
 
     dataset: Dataset
     num_images: int
+    licenses: list[LicenseShare]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,9 @@ class SelectionSummary:
     num_files: int
     num_bytes: int
     datasets: list[DatasetShare]
+    licenses: list[LicenseShare]
     labels: list[ValueCount]
+    num_unreviewed: int
     over_limits: list[str]
 
     @property
@@ -33,10 +46,14 @@ class SelectionSummary:
         return self.num_images - self.num_files
 
     @property
-    def licenses(self) -> list[Any]:
-        """The distinct licences of the datasets; None stands for "not stated"."""
-        return list({share.dataset.license_id: share.dataset.license for share in self.datasets}
-                    .values())  # fmt: skip
+    def allows_commercial_use(self) -> bool | None:
+        """Whether all licences allow it; None if that is not known of all."""
+        return allow_commercial_use(self.licenses)
+
+    @property
+    def num_commercial(self) -> int:
+        """Images whose licence allows commercial use."""
+        return sum(each.num_images for each in self.licenses if each.allows_commercial_use)
 
     @property
     def can_be_built(self) -> bool:
@@ -68,13 +85,16 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count the selected images by dataset and label, and compare them with the limits."""
     num_files, num_bytes = filters.count_files()
     counts = filters.counted.sums("dataset")
-    datasets = Dataset.objects.filter(pk__in=counts).select_related("license", "area")
-    shares = [DatasetShare(dataset, counts[dataset.pk]) for dataset in datasets]
+    licenses = count_licenses_by_dataset(filters)
+    datasets = Dataset.objects.filter(pk__in=counts)
+    shares = [DatasetShare(each, counts[each.pk], licenses[each.pk]) for each in datasets]
     return SelectionSummary(
         num_images=filters.total,
         num_files=num_files,
         num_bytes=num_bytes,
         datasets=sorted(shares, key=lambda share: -share.num_images),
+        licenses=count_licenses(filters),
         labels=count_labels_within(filters),
+        num_unreviewed=count_unreviewed_labels(filters),
         over_limits=explain_limits(num_images=filters.total, num_bytes=num_bytes),
     )

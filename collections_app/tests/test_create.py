@@ -45,7 +45,7 @@ def test_each_item_freezes_the_metadata_of_its_image() -> None:
     assert item.metadata_json == {
         "dataset": "rays", "source_id": "rays-001", "file_path": "deep/001.png", "modality": "dx",
         "subject_id": "subject-0", "sex": "M", "age_years": 41, "width": 192, "height": 200,
-        "labels": "nodule",
+        "labels": "nodule", "license": "cc-by-4.0",
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from vocab.lookup import find_terms
-from vocab.models import Label, License, Modality
+from vocab.models import Label, LabelAlias, License, Modality
 from vocab.services import load_terms, own_fields
 from vocab.signals import terms_changed
 from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
@@ -220,3 +220,19 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         call_command("import_vocab", tmp_path / "gone.csv", vocabulary="label")
     with pytest.raises(CommandError, match="invalid choice: 'colour'"):
         call_command("import_vocab", tmp_path / "x.csv", "--vocabulary=colour")
+
+
+def test_aliases_may_differ_by_a_sign(tmp_path: Path) -> None:
+    table = "code,name,aliases\namplified,Amplified,HER2+\nnot-amplified,Not amplified,HER2-\n"
+    assert "skipped" not in import_vocab(tmp_path / "l.csv", table)
+    assert find_label("her2 (+)") == ["amplified"]
+    assert find_label("HER2-") == ["not-amplified"]
+    assert "0 added, 0 changed, 2 unchanged" in import_vocab(tmp_path / "l.csv", table)
+
+
+def test_an_alias_whose_key_lacks_its_sign_keeps_its_spelling(tmp_path: Path) -> None:
+    LabelAlias.objects.create(term=LabelFactory(code="amplified"), text="HER2+", key="her2")
+    table = "code,name,aliases\namplified,Amplified,HER2+\nother,Other,HER2+|HER2\n"
+    report = import_vocab(tmp_path / "l.csv", table)
+    assert "2 aliases skipped" in report
+    assert find_label("HER2+") == ["amplified"]

@@ -5,7 +5,7 @@ from django.db import IntegrityError, transaction
 from vocab.lookup import current_vocabularies, find_terms
 from vocab.models import LabelAlias, Modality
 from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
-from vocab.text import normalize
+from vocab.text import normalize, normalize_label
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +24,50 @@ pytestmark = pytest.mark.django_db
 )
 def test_spellings_are_compared_without_case_accents_and_punctuation(text: str, key: str) -> None:
     assert normalize(text) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Pleural_Thickening", "pleural thickening"),
+        ("X-ray", "x ray"),
+        ("Left - lung", "left lung"),
+        ("HER2+", "her2+"),
+        ("HER2 (+)", "her2+"),
+        ("HER2-", "her2−"),
+        ("HER2\N{MINUS SIGN}", "her2−"),
+        ("HER2- ER+", "her2−er+"),
+        ("HER2 +/-", "her2±"),
+        ("Grade <= 2", "grade≤2"),
+        ("Grade >2", "grade>2"),
+        ("COVID-19?", "covid 19?"),
+        ("COVID-19 (-)", "covid 19−"),
+        ("Nodule / Mass", "nodule/mass"),
+        ("CD4\N{SUPERSCRIPT PLUS SIGN}", "cd4+"),
+        ("T-score -2", "t score−2"),
+    ],
+)
+def test_signs_of_labels_carry_meaning(text: str, key: str) -> None:
+    assert normalize_label(text) == key
+
+
+def test_labels_may_differ_by_a_sign_alone() -> None:
+    add_alias(LabelFactory(code="amplified"), "HER2+")
+    add_alias(LabelFactory(code="not-amplified"), "HER2-")
+    found = find_terms("label", ["her2 (+)", "her2-", "her2"])
+    assert [[ref.code for ref in refs] for refs in found.values()] == [
+        ["amplified"], ["not-amplified"], [],
+    ]  # fmt: skip
+    refs = current_vocabularies().all_spellings()["her2"]
+    assert {ref.code for ref in refs} == {"amplified", "not-amplified"}, "search offers both"
+
+
+def test_an_alias_from_before_signs_were_kept_is_found() -> None:
+    LabelAlias.objects.create(
+        term=LabelFactory(code="isup-1"), text="Gleason 3+3", key="gleason 3 3"
+    )
+    found = find_terms("label", ["Gleason 3+3", "gleason 3 3"])
+    assert [[ref.code for ref in refs] for refs in found.values()] == [["isup-1"], []]
 
 
 @pytest.mark.parametrize("code", ["CT", "x ray", "-ct", "ct-", "é", ""])

@@ -133,6 +133,7 @@ class IdcCollection:
                 remote_url=url or "",
                 modality=modality or "",
                 area=more.get("BodyPartExamined", ""),
+                license=more.get("license", ""),
                 subject_id=subject or "",
                 sex=known_sex,
                 age_years=known_age,

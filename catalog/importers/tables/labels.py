@@ -196,7 +196,11 @@ def _strength(label: LabelRow) -> tuple[int, float]:
 
 # --- One column a label ---
 def _compile_columns(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]:
-    places = [(column, word, header.find(column)) for column, word in spec.columns.items()]
+    # A column "Mass?" asks, and its cells answer.
+    places = [
+        (column, word.rstrip(" ?") or word, header.find(column))
+        for column, word in spec.columns.items()
+    ]
     present = [(column, word, index) for column, word, index in places if index is not None]
     if not present:
         return lambda cells: ()

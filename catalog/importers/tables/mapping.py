@@ -32,7 +32,7 @@ from catalog.importers.tables.templates import (
     compile_value,
     of_key,
 )
-from catalog.importers.tables.toml_section import Value
+from catalog.importers.tables.toml_section import Pairs, Value
 from catalog.limits import MAX_IMAGE_BYTES, MAX_SOURCE_ID, MAX_SUBJECT_ID, MAX_URL
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -67,9 +67,11 @@ class RowReader:
             self._get_path = compile_id(files.path or image.id, header)
         self._finder = finder
         with of_key("[image]", "modality"):
-            self._get_modality = compile_value(image.modality, header)
+            self._get_modality = _compile_word(image.modality, image.modality_words, header)
         with of_key("[image]", "area"):
-            self._get_area = compile_value(image.area, header)
+            self._get_area = _compile_word(image.area, image.area_words, header)
+        with of_key("[image]", "license"):
+            self._get_license = _compile_word(image.license, image.license_words, header)
         self._fields = tuple(_compile_fields(image, header).items())
         with of_key("[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
@@ -93,6 +95,7 @@ class RowReader:
             return BadRow(line, error.column, show(error.value), error.reason, source_id)
         row.modality = self._get_modality(cells)
         row.area = self._get_area(cells)
+        row.license = self._get_license(cells)
         row.metadata = metadata = self._metadata.read(cells)
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
@@ -131,6 +134,15 @@ def _check_id(source_id: str) -> str:
 
 
 # --- Fields ---
+def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells], str]:
+    """The value in the words that the vocabulary knows, where the description says them."""
+    get = compile_value(value, header)
+    if not words:
+        return get
+    translated = Remembered[str, str](lambda text: words.get(fold(text), text))
+    return lambda cells: translated[get(cells)]
+
+
 def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
     def read_sex(text: str) -> Reading:
         word = fold(text)

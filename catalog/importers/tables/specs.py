@@ -86,8 +86,19 @@ def _fold_words(words: Pairs) -> Pairs:
     return {fold(word): sex for word, sex in words.items()}
 
 
+def _fold_keys(words: Pairs) -> Pairs:
+    return {fold(word): meant for word, meant in words.items()}
+
+
+# What the source's words mean: a code, or another word that the vocabulary has; '' is unknown.
+MeantWords = Annotated[Pairs, AfterValidator(_fold_keys)]
+
+
 class ImageSpec(Section):
-    """How the fields of an image are made of a row. Ages without a unit are in `age_unit`."""
+    """How the fields of an image are made of a row. Ages without a unit are in `age_unit`.
+
+    `…_words` say what the source's words mean: `modality_words = { "Röntgen" = "dx" }`.
+    """
 
     id: Value = Field(description=_ID)
     subject: Value = ()
@@ -98,7 +109,11 @@ class ImageSpec(Section):
     born: BirthValue = ()
     studied: Value = ()
     modality: Value = ()
+    modality_words: MeantWords = {}
     area: Value = ()
+    area_words: MeantWords = {}
+    license: Value = ()
+    license_words: MeantWords = {}
     view: Value = ()
     width: Value = ()
     height: Value = ()

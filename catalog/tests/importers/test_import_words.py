@@ -9,8 +9,14 @@ from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import row
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
-from vocab.models import Label
-from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+from vocab.models import Label, License
+from vocab.tests.factories import (
+    AreaFactory,
+    LabelFactory,
+    LicenseFactory,
+    ModalityFactory,
+    add_alias,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +37,56 @@ def stored_labels() -> list[tuple]:
 
 
 # --- Labels ---
+def findings(dataset: Dataset, *words: str | LabelRow) -> list[tuple[str, str]]:
+    """What each word is stored as, each of an image of its own: label and finding."""
+    labels = [LabelRow(word) if isinstance(word, str) else word for word in words]
+    store_images(dataset=dataset, rows=[row(f"{n:02}", labels=(x,)) for n, x in enumerate(labels)])
+    given = ImageLabel.objects.order_by("image__source_id")
+    return list(given.values_list("label__name", "finding"))
+
+
+def test_labels_that_differ_by_a_sign_are_different_labels(dataset: Dataset) -> None:
+    words = ["HER2+", "HER2-", "Grade <2", "Grade >2", "Grade 2", "Mass/nodule", "mass nodule"]
+    assert findings(dataset, *words) == [(word, "positive") for word in words]
+    codes = set(Label.objects.values_list("code", flat=True))
+    assert {"her2-plus", "her2-minus", "grade-below-2", "grade-above-2", "grade-2"} <= codes
+    assert findings(dataset, *words) == [(word, "positive") for word in words], "the second time"
+    assert len(codes) == Label.objects.count()
+
+
+def test_a_word_states_the_finding_of_a_known_label(dataset: Dataset) -> None:
+    LabelFactory(code="covid-19", name="COVID-19")
+    words = {
+        "COVID-19?": "uncertain", "? covid-19": "uncertain", "COVID-19 (?)": "uncertain",
+        "COVID-19 (-)": "negative", "COVID-19 -": "negative", "COVID-19 –": "negative",
+        "neg COVID-19": "negative", "negative for COVID-19": "negative",
+        "COVID-19_neg": "negative", "no COVID-19": "negative",
+        "No finding of COVID-19": "negative", "no_covid_19": "negative",
+        "COVID-19 (+)": "positive", "COVID-19 positive": "positive",
+    }  # fmt: skip
+    assert findings(dataset, *words) == [("COVID-19", each) for each in words.values()]
+    kept = ImageLabel.objects.order_by("image__source_id").values_list("metadata_json", flat=True)
+    assert list(kept) == [{"word": word} for word in words]
+    assert_profiles_are_true()
+
+
+def test_what_states_nothing_about_a_known_label_stays_a_word_of_its_own(dataset: Dataset) -> None:
+    LabelFactory(code="mass", name="Mass")
+    LabelFactory(code="no-finding", name="No finding")
+    words = ["Mass-", "no mass?", "no masses", "Nodule?", "no change", "Massive"]
+    assert findings(dataset, *words, "no finding") == [
+        *((word, "positive") for word in words), ("No finding", "positive"),
+    ]  # fmt: skip
+
+
+def test_a_double_negation_is_not_guessed(dataset: Dataset) -> None:
+    LabelFactory(code="mass", name="Mass")
+    told = [LabelRow("no mass", "negative"), LabelRow("Mass?", "uncertain"), LabelRow("no mass")]
+    assert findings(dataset, *told) == [
+        ("no mass", "negative"), ("Mass", "uncertain"), ("Mass", "negative"),
+    ]  # fmt: skip
+
+
 def test_every_spelling_is_one_label_and_the_sources_word_is_kept(dataset: Dataset) -> None:
     effusion = LabelFactory(code="effusion", name="Pleural effusion")
     add_alias(effusion, "fluid in the chest")
@@ -209,3 +265,59 @@ def test_a_word_that_is_explained_later_is_understood_by_the_next_import(dataset
     image = Image.objects.select_related("modality").get()
     assert (image.modality.code, image.metadata_json) == ("ct", {})  # type: ignore[union-attr]
     assert_profiles_are_true()
+
+
+def stored_modality(dataset: Dataset, word: str) -> str | None:
+    """The code of the modality that the word became."""
+    report = store_images(dataset=dataset, rows=[row("a", modality=word)])
+    assert report.rejected == 0
+    modality = Image.objects.select_related("modality").get().modality
+    return modality.code if modality else None
+
+
+def test_of_several_modalities_that_a_word_means_the_datasets_own_counts(dataset: Dataset) -> None:
+    for code in ("cr", "dx"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    dataset.modalities.set([ModalityFactory(code="dx"), ModalityFactory(code="ct")])
+    assert stored_modality(dataset, "X-Ray") == "dx"
+    assert stored_modality(dataset, "CR") == "cr", "a word that means one term is no question"
+
+
+def test_otherwise_it_is_the_general_modality(dataset: Dataset) -> None:
+    for code in ("cr", "dx", "xray"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    assert stored_modality(dataset, "X-ray") == "xray"
+    dataset.modalities.set([ModalityFactory(code="dx"), ModalityFactory(code="cr")])
+    assert stored_modality(dataset, "X-ray") == "xray", "it may be either"
+
+
+def test_without_a_general_modality_it_is_unknown_and_the_report_says_why(dataset: Dataset) -> None:
+    for code in ("cr", "dx"):
+        add_alias(ModalityFactory(code=code), "X-ray")
+    report = store_images(dataset=dataset, rows=[row("a", modality="X-ray")])
+    assert report.unknown_words == {("modality", "X-ray, which may mean cr, dx"): 1}
+    image = Image.objects.get()
+    assert (image.modality, image.metadata_json) == (None, {"modality": "X-ray"})
+
+
+# --- Licences ---
+def test_an_image_has_the_licence_that_its_row_states(dataset: Dataset) -> None:
+    by, nc = LicenseFactory(code="cc-by-4.0"), LicenseFactory(code="cc-by-nc-4.0")
+    add_alias(nc, "CC BY-NC")
+    dataset.license = by
+    dataset.save()
+    rows = [row("a", license="CC-BY 4.0"), row("b", license="cc by-nc"), row("c")]
+    rows += [row("d", license="ask Jim"), row("e", license="ask Jim")]
+    report = store_images(dataset=dataset, rows=rows)
+    assert report.unknown_words == {("license", "ask Jim"): 2}
+    assert dict(Image.objects.values_list("source_id", "license__code")) == {
+        "a": "cc-by-4.0", "b": "cc-by-nc-4.0", "c": None, "d": "not-stated", "e": "not-stated",
+    }  # fmt: skip
+    assert Image.objects.get(source_id="d").metadata_json == {"license": "ask Jim"}
+    assert not License.objects.get(code="not-stated").is_active
+    assert_profiles_are_true()
+    assert store_images(dataset=dataset, rows=rows).unchanged == 5
+
+    add_alias(by, "ask Jim")
+    assert store_images(dataset=dataset, rows=rows).changed == 2
+    assert Image.objects.filter(license=by).count() == 3

@@ -12,7 +12,7 @@ from catalog.models import Image
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import FACTS, row
 from vocab.models import Label
-from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
+from vocab.tests.factories import LabelFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -149,14 +149,6 @@ def test_any_text_and_metadata_come_back(said: list[tuple[str, dict[str, Any]]])
     stored = dataset.images.values_list("source_id", "subject_id", "metadata_json")
     assert {int(n): (text, data) for n, text, data in stored} == dict(enumerate(said))
     assert store_images(dataset=dataset, rows=rows).unchanged == len(rows)
-
-
-def test_a_modality_that_means_several_is_a_bad_row() -> None:
-    for code in ("cr", "dx"):
-        add_alias(ModalityFactory(code=code), "X-ray")
-    (bad,) = import_one(row("bad", line=3, modality="X-Ray"))
-    assert (bad.line, bad.column, bad.value) == (3, "modality", "X-Ray")
-    assert "cr, dx" in bad.reason
 
 
 def test_a_label_that_means_several_is_a_bad_row() -> None:

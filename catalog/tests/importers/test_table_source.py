@@ -691,3 +691,29 @@ def test_a_column_that_is_not_there_is_named_with_its_key(
 
     said = str(caught.value)
     assert said.startswith(f"dataset.toml, {place}: t.csv has no column “Sexx”.")
+
+
+def test_a_column_that_asks_is_answered_by_its_cells(tmp_path: Path) -> None:
+    description = PLAIN + '[[labels]]\ncolumns = ["Mass?"]\n'
+    images = read_images(tmp_path, description, "id,Mass?\na,yes\nb,no\n")
+    assert [image.labels for image in images] == [
+        (LabelRow("Mass"),), (LabelRow("Mass", "negative"),)
+    ]  # fmt: skip
+
+
+def test_each_image_may_have_its_own_licence(tmp_path: Path) -> None:
+    description = PLAIN + 'license = "{lic}"\nlicense_words = { Jim = "cc-by-4.0" }\n'
+    images = read_images(tmp_path, description, "id,lic\na,CC BY-NC\nb,jim\nc,\nd,NaN\n")
+    assert [image.license for image in images] == ["CC BY-NC", "cc-by-4.0", "", ""]
+
+
+def test_words_of_modality_and_area_can_be_explained(tmp_path: Path) -> None:
+    description = PLAIN + (
+        'modality = "{mod}"\nmodality_words = { "Röntgen" = "dx", 2 = "ct", "?!" = "" }\n'
+        'area = "{part}"\narea_words = { thorax-ap = "chest" }\n'
+    )
+    table = "id,mod,part\na,röntgen,Thorax-AP\nb,2.0,Knee\nc,?!,\nd,MR,\n"
+    images = read_images(tmp_path, description, table)
+    assert [(image.modality, image.area) for image in images] == [
+        ("dx", "chest"), ("ct", "Knee"), ("", ""), ("MR", ""),
+    ]  # fmt: skip

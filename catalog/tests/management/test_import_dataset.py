@@ -17,10 +17,11 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 
 from catalog.imaging.paths import read_facts
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
-from catalog.models import Dataset, Image
+from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from catalog.tests.imaging.dicom_files import read_shipped
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
@@ -855,3 +856,60 @@ def test_a_word_that_no_vocabulary_knows_is_answered_with_the_nearest(home: Path
 
     assert "area “chst”" in reason
     assert "Did you mean chest? `manage.py terms area` lists its codes." in reason
+
+
+def test_x_ray_is_the_modality_of_the_dataset(home: Path) -> None:
+    folder = home / "rays"
+    write_files(folder, {"t.csv": b"id,mod\n1,X-ray\n2,CT\n"})
+    text = '[dataset]\nslug = "rays"\ntitle = "Rays"\n{}[[table]]\npath = "t.csv"\n'
+    text += '[image]\nid = "{{id}}"\nmodality = "{{mod}}"\n'
+    description = folder / "dataset.toml"
+    description.write_text(text.format(""))
+    said = run(description)
+    assert "X-ray, which may mean cr, dx (1)" in said
+    assert "modality_words" in said
+    assert dict(Image.objects.values_list("source_id", "modality__code")) == {"1": None, "2": "ct"}
+
+    description.write_text(text.format('modalities = ["dx", "ct"]\n'))
+    assert "unknown words" not in run(description)
+    assert dict(Image.objects.values_list("source_id", "modality__code")) == {"1": "dx", "2": "ct"}
+
+
+def test_images_keep_the_licences_that_their_table_states(home: Path, client: Client) -> None:
+    terms = [{"code": "cc-by-nc-nd-4.0", "name": "CC BY-NC-ND 4.0"}]
+    load_terms(vocabulary="license", terms=terms)
+    folder = home / "rays"
+    table = "id,License\n1,CC BY 4.0\n2,CC BY-NC-ND 4.0\n3,on request\n4,\n"
+    write_files(folder, {"t.csv": table.encode()})
+    (folder / "dataset.toml").write_text(
+        '[dataset]\nslug = "rays"\ntitle = "Rays"\nlicense = "cc-by-4.0"\n'
+        '[[table]]\npath = "t.csv"\n[image]\nid = "{id}"\nlicense = "{License}"\n'
+    )
+    assert "license: on request (1)" in run(folder)
+    html = client.get("/images/?license=cc-by-4.0").content.decode()
+    assert 'data-total="2"' in html
+    html = client.get("/datasets/rays/").content.decode()
+    for words in ("CC BY-NC-ND 4.0", "licence not stated", "CC BY 4.0"):
+        assert words in html
+
+
+def test_labels_say_what_the_table_says(home: Path) -> None:
+    terms = [{"code": "covid-19", "name": "COVID-19"}, {"code": "mass", "name": "Mass"}]
+    load_terms(vocabulary="label", terms=terms)
+    words = ["HER2+", "HER2-", "COVID-19?", "COVID-19 (-)", "Mass -", "Grade >2", "Grade <2"]
+    folder = home / "rays"
+    rows = [f"{n},{word}" for n, word in enumerate(words)]
+    write_files(folder, {"t.csv": "\n".join(["id,Findings", *rows]).encode()})
+    (folder / "dataset.toml").write_text(
+        '[dataset]\nslug = "rays"\ntitle = "Rays"\n[[table]]\npath = "t.csv"\n'
+        '[image]\nid = "{id}"\n[[labels]]\nwords = "{Findings}"\n'
+    )
+    said = run(folder)
+    for word in ("HER2+", "HER2-", "Grade >2", "Grade <2"):
+        assert f"  {word} (1)" in said
+    given = ImageLabel.objects.order_by("image__source_id")
+    assert list(given.values_list("label__name", "finding")) == [
+        ("HER2+", "positive"), ("HER2-", "positive"), ("COVID-19", "uncertain"),
+        ("COVID-19", "negative"), ("Mass", "negative"), ("Grade >2", "positive"),
+        ("Grade <2", "positive"),
+    ]  # fmt: skip

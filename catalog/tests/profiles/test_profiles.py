@@ -24,6 +24,7 @@ def truth() -> Counter:
         counted[(
             image.dataset_id, image.area_id or image.dataset.area_id, image.modality_id,
             tuple(sorted(labels)), image.sex, band, bool(image.file_path),
+            image.license_id,
         )] += 1  # fmt: skip
     return counted
 
@@ -33,7 +34,7 @@ def stored() -> Counter:
     for p in ImageProfile.objects.all():
         counted[
             (p.dataset_id, p.area_id, p.modality_id, tuple(p.label_ids), p.sex, p.age_band,
-             p.is_local)
+             p.is_local, p.license_id)
         ] = p.num_images  # fmt: skip
     return counted
 

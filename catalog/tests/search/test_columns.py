@@ -19,6 +19,7 @@ def make_table(rows: list[tuple[int, frozenset[int], int]]) -> Table:
     one = np.array([value for value, _, _ in rows], dtype=np.int64)
     columns: dict[str, Column | SetColumn] = {
         "one": Column.of(one),
+        "bytes": Column.of(weights % 7),
         "many": SetColumn.of([sorted(v) for _, v, _ in rows]),
     }
     return Table(np.arange(100, 100 + len(rows)), columns, weights, weights)
@@ -45,6 +46,10 @@ def test_filters_and_sums_are_those_of_a_plain_loop(
         ones[value] += weight
         sets.update(dict.fromkeys(values, weight))
     assert counted.sums("one") == {value: n for value, n in ones.items() if n}
+    pairs: Counter[tuple[int, int]] = Counter()
+    for value, _, weight in kept:
+        pairs[value, weight % 7] += weight
+    assert counted.sums_of_pairs("one", "bytes") == {pair: n for pair, n in pairs.items() if n}
     assert counted.sums("many") == {value: n for value, n in sets.items() if n}
 
 

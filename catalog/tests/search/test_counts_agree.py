@@ -16,7 +16,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.paging import fetch_page, parse_cursor
 from catalog.services import delete_images, refresh_images, set_datasets_active
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
-from vocab.models import AnatomicalArea, Label, Modality, Tag
+from vocab.models import AnatomicalArea, Label, License, Modality, Tag
 from vocab.services import set_terms_active
 from vocab.tests.factories import (
     AreaFactory,
@@ -69,7 +69,7 @@ FROM = """
       LEFT JOIN vocab_anatomicalarea own ON own.id = i.area_id
       LEFT JOIN vocab_anatomicalarea whole ON whole.id = d.area_id
       LEFT JOIN vocab_modality m ON m.id = i.modality_id
-      LEFT JOIN vocab_license l ON l.id = d.license_id
+      LEFT JOIN vocab_license l ON l.id = coalesce(i.license_id, d.license_id)
      WHERE i.removed_at IS NULL
 """
 
@@ -150,7 +150,8 @@ edits = st.lists(
     st.tuples(
         st.sampled_from([
             "add", "delete", "sex", "age", "label", "finding", "unlabel", "area", "modality",
-            "dataset area", "hide", "show", "tag", "untag", "term", "rebuild",
+            "dataset area", "license", "dataset license", "hide", "show", "tag", "untag", "term",
+            "rebuild",
         ]),
         st.integers(0, 10**6),
     ),
@@ -209,6 +210,9 @@ def edit(what: str, n: int) -> None:
             dataset.area = AnatomicalArea.objects.get(code=AREAS[n % 3])
             dataset.save()
             rebuild_profiles(dataset_ids=[dataset.pk])
+        case "dataset license":
+            dataset.license = License.objects.get(code=LICENSES[n % 2])
+            dataset.save()
         case "tag":
             dataset.tags.add(Tag.objects.get(code=TAGS[n % 2]))
         case "untag":
@@ -235,6 +239,8 @@ def edit_image(what: str, n: int, image: Image, label: Label) -> None:
             image.area = AnatomicalArea.objects.get(code=AREAS[n % 3])
         case "modality":
             image.modality = Modality.objects.get(code=MODALITIES[n % 2])
+        case "license":
+            image.license = License.objects.get(code=LICENSES[n % 2]) if n % 3 else None
         case "label":
             ImageLabel.objects.get_or_create(image=image, label=label)
         case "finding":

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from django.http import QueryDict
 
-from catalog.models import Finding, ImageLabel
+from catalog.models import Finding, Image, ImageLabel
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
+from vocab.models import License
 from vocab.tests.factories import (
     AreaFactory,
     LabelFactory,
@@ -176,6 +177,23 @@ def test_what_is_not_understood_is_said_and_selects_nothing(query: str, message:
     assert message in " ".join(filters.problems)
     assert filters.total == 0
     assert not filters.images().exists()
+
+
+def test_an_image_is_found_by_its_own_licence_else_by_that_of_its_dataset() -> None:
+    nc = LicenseFactory(code="cc-by-nc-4.0")
+    License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
+    Image.objects.filter(source_id__in=["a1", "b1"]).update(license=nc)
+    unknown = LicenseFactory(code="not-stated", is_active=False)
+    Image.objects.filter(source_id="a2").update(license=unknown)
+    make_searchable()
+    assert select("license=cc-by-nc-4.0") == "a1 b1"
+    assert select("license=cc0-1.0") == "a3 a4 a5"
+    assert select("q=commercial+use+allowed") == "a3 a4 a5"
+    (facet,) = (each for each in count_image_facets(ImageFilterSet(QueryDict("")))
+                if each.name == "license")  # fmt: skip
+    assert {value.code: value.count for value in facet.values} == {
+        "cc0-1.0": 3, "cc-by-nc-4.0": 2,
+    }  # fmt: skip
 
 
 def test_inactive_datasets_and_terms_are_hidden() -> None:

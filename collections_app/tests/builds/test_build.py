@@ -18,7 +18,7 @@ from django.conf import settings as conf
 from django.utils import timezone
 
 from catalog.models import Dataset, Image
-from catalog.tests.factories import dataset_folder
+from catalog.tests.factories import dataset_folder, make_searchable
 from collections_app import services
 from collections_app.builds.build import BuildFailed, build_claimed, build_collection
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
@@ -45,7 +45,8 @@ from collections_app.tests.factories import (
     read_archive,
 )
 from medagg.testing.programs import require_program
-from vocab.models import Label
+from vocab.models import Label, License
+from vocab.tests.factories import LabelFactory, LicenseFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -75,6 +76,52 @@ def test_an_archive_has_every_file_and_its_sources() -> None:
     record = json.loads(content["collection.json"])
     assert (record["query"], record["fingerprint"]) == ("rays", collection.fingerprint)
     assert "Ray et al." in content["README.md"].decode()
+
+
+def test_an_archive_says_the_licence_and_the_words_of_each_image() -> None:
+    make_dataset(files=3)
+    License.objects.update(allows_commercial_use=True)
+    first, second, third = Image.objects.order_by("source_id")
+    nc = LicenseFactory(code="cc-by-nc-4.0", url="https://example.org/nc")
+    unknown = LicenseFactory(code="not-stated", is_active=False)
+    Image.objects.filter(pk=first.pk).update(license=nc)
+    Image.objects.filter(pk=second.pk).update(license=unknown)
+    first.image_labels.update(finding="uncertain", metadata_json={"word": "normal?"})
+    hidden = LabelFactory(code="her2-plus", name="HER2+", is_active=False)
+    second.image_labels.create(label=hidden)
+    third.image_labels.create(label=hidden, finding="negative", metadata_json={"word": "her2 (+)"})
+    make_searchable()
+    content = read_archive(build(make_collection("")))
+
+    table = rows(content["metadata.csv"])
+    assert [row["license"] for row in table] == ["cc-by-nc-4.0", "", "cc-by-4.0"]
+    assert [row["labels"] for row in table] == ["", "nodule", "nodule"]
+    assert [row["uncertain_labels"] for row in table] == ["normal", "", ""]
+    assert [row["labels_unreviewed"] for row in table] == ["", "her2-plus", "her2-plus=negative"]
+    assert [json.loads(row["label_words"]) for row in table] == [
+        {"normal": "normal?"}, {"her2-plus": "HER2+"}, {"her2-plus": "her2 (+)"},
+    ]  # fmt: skip
+    licenses = {row["license"]: row for row in rows(content["licenses.csv"])}
+    assert {code: (row["num_images"], row["allows_commercial_use"], row["license_url"])
+            for code, row in licenses.items()} == {
+        "cc-by-4.0": ("1", "yes", ""), "": ("1", "not stated", ""),
+        "cc-by-nc-4.0": ("1", "no", "https://example.org/nc"),
+    }  # fmt: skip
+    (dataset,) = json.loads(content["collection.json"])["provenance"]["datasets"]
+    assert dataset["allows_commercial_use"] is False
+    card = content["README.md"].decode()
+    assert "- Licence: Cc by nc 4.0 https://example.org/nc (1 image)" in card
+    assert "- Commercial use of these images is not permitted." in card
+
+
+def test_collections_of_an_earlier_version_do_not_say_what_they_did_not_freeze() -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    del collection.provenance["datasets"][0]["licenses"]
+    collection.save()
+    content = read_archive(build(collection))
+    assert "license" not in rows(content["metadata.csv"])[0]
+    assert rows(content["licenses.csv"])[0]["license"] == "cc-by-4.0"
 
 
 def test_sha256sum_checks_the_unpacked_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from catalog.models import Dataset, Image
-from catalog.tests.factories import dataset_folder
+from catalog.tests.factories import dataset_folder, make_searchable
 from collections_app.builds.build import build_collection
 from collections_app.builds.lease import claim_build
 from collections_app.builds.verification import verify_archive
@@ -24,6 +24,8 @@ from collections_app.tests.factories import (
     make_ready,
 )
 from collections_app.tests.states import as_failed, as_ready, as_running, change
+from vocab.models import Label, License
+from vocab.tests.factories import LicenseFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -61,6 +63,42 @@ def test_the_form_shows_what_will_be_frozen(client: Client, owner: Any) -> None:
     assert 'data-total="3"' in html
     for fact in ("Rays", "Nodule", "cc by 4.0", "Build collection"):
         assert fact.lower() in html.lower(), fact
+
+
+def say(html: str) -> str:
+    """The words of a page."""
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+def test_the_form_says_how_many_images_are_under_which_licence(client: Client, owner: Any) -> None:
+    make_dataset(files=3)
+    License.objects.update(allows_commercial_use=True)
+    words = say(get(client, "/collections/new/"))
+    assert "Every licence allows commercial use. Cc by 4.0 3 images. Commercial use" in words
+
+    Image.objects.filter(source_id="rays-000").update(license=LicenseFactory(code="cc-by-nc-4.0"))
+    make_searchable()
+    words = say(get(client, "/collections/new/"))
+    assert "Only 2 of 3 images may be used commercially." in words
+    assert "Cc by nc 4.0 1 image. Commercial use is not allowed." in words
+    words = say(get(client, "/collections/new/?license=cc-by-nc-4.0"))
+    assert "None of the licences allows commercial use." in words
+    assert "Cc by 4.0" not in words
+
+    unknown = LicenseFactory(code="not-stated", is_active=False)
+    Image.objects.filter(source_id="rays-000").update(license=unknown)
+    make_searchable()
+    words = say(get(client, "/collections/new/"))
+    assert "Only 2 of 3 images may be used commercially." in words
+    assert "Not stated 1 image. Their licence is not stated" in words
+
+
+def test_the_form_counts_labels_that_wait_for_review(client: Client, owner: Any) -> None:
+    make_dataset(files=1)
+    Label.objects.update(is_active=False)
+    words = say(get(client, "/collections/new/"))
+    assert "1 more label waits for review by a curator." in words
+    assert "None of these images has a label" not in words
 
 
 def test_the_button_creates_the_collection_and_opens_its_page(client: Client, owner: Any) -> None:

@@ -1,0 +1,70 @@
+"""Resolves a source's words for modalities, areas and licences to the ids of terms."""
+
+from collections.abc import Collection, Sequence
+
+from vocab.lookup import Vocabularies
+from vocab.models import NOT_STATED, License
+from vocab.text import TermRef
+
+# The term for sources that do not say which of several kinds they mean.
+_GENERAL = frozenset({"xray"})
+
+
+class Words(dict[str, int | None]):
+    """From words to the ids of the terms of one vocabulary that they mean, or None.
+
+    Filled on demand. Codes win over names, names over aliases. ``own_ids`` are the terms of the
+    dataset: of several kinds that a word may mean ("X-ray") the dataset's own is meant, if it has
+    exactly one of them.
+    """
+
+    def __init__(
+        self, vocabularies: Vocabularies, vocabulary: str, own_ids: Collection[int] = ()
+    ) -> None:
+        super().__init__({"": None})
+        self._vocabularies = vocabularies
+        self._vocabulary = vocabulary
+        self._own_ids = frozenset(own_ids)
+        self._several: dict[str, str] = {}
+
+    def __missing__(self, word: str) -> int | None:
+        terms = self._vocabularies.find(self._vocabulary, [word])[word]
+        chosen = self[word] = self._choose(terms)
+        if terms and chosen is None:
+            codes = ", ".join(sorted(term.code for term in terms))
+            self._several[word] = f"{word}, which may mean {codes}"
+        return chosen
+
+    def _choose(self, terms: Sequence[TermRef]) -> int | None:
+        # A term has ``ids`` where terms can be narrower than others.
+        meant = {pk for term in terms for pk in term.ids}
+        own = meant & self._own_ids
+        if len(own) == 1:
+            return next(iter(own))
+        general = [term.id for term in terms if len(terms) == 1 or term.code in _GENERAL]
+        return general[0] if general else None
+
+    def describe(self, word: str) -> str:
+        """A word without a term, for the report."""
+        return self._several.get(word, word)
+
+
+class LicenseWords(Words):
+    """The same for licences; the ``unknown`` words mean a licence that is not stated."""
+
+    def __init__(self, vocabularies: Vocabularies) -> None:
+        super().__init__(vocabularies, "license")
+        self.unknown: set[str] = set()
+
+    def __missing__(self, word: str) -> int | None:
+        known = super().__missing__(word)
+        if known is None:
+            self.unknown.add(word)
+            known = self[word] = _find_not_stated()
+        return known
+
+
+def _find_not_stated() -> int:
+    fields = {"name": "Not stated", "is_active": False}
+    license_, _ = License.objects.get_or_create(code=NOT_STATED, defaults=fields)
+    return int(license_.pk)
