@@ -264,7 +264,7 @@ def test_a_volume_has_no_preview_and_one_cut_short_is_said_to_be(name: str) -> N
     content = make_nifti() if name == "x.nii" else gzip.compress(make_nifti())
     with pytest.raises(CannotRender, match="Volumes in NIfTI files have no preview"):
         render(content, name=name)
-    with pytest.raises(CannotRender, match=r"damaged: .*missing"):
+    with pytest.raises(CannotRender, match="cut short"):
         render(content[: len(content) // 2], name=name)
 
 

@@ -68,7 +68,7 @@ def test_an_entry_becomes_a_dataset_that_can_be_found() -> None:
     assert codes(dataset.modalities) == {"ct", "seg"}
     assert codes(dataset.tags) == {"dicom", "cancer"}
     assert is_found("thin slices")
-    assert not is_found("thick slices")
+    assert not is_found("thick walls")
 
 
 def test_the_same_entry_again_writes_nothing() -> None:
