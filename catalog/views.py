@@ -27,25 +27,29 @@ from catalog.search.cards import Card
 from catalog.search.columns import Rows
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
 from catalog.search.facets import (
-    canonical_params,
     count_dataset_facets,
     count_image_facets,
     count_labels_within,
     count_terms,
     count_unreviewed_labels,
-    describe_query,
-    is_understood,
-    say_label_groups,
-    swap_value,
-    toggle_value,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
+from catalog.search.query_strings import (
+    canonical_params,
+    swap_value,
+    toggle_value,
+)
 from catalog.search.snapshot import Snapshot, current_snapshot
 from catalog.search.suggestions import suggest_changes
-from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from catalog.search.understanding import (
+    describe_query,
+    is_understood,
+    say_label_groups,
+)
+from catalog.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8

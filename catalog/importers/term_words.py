@@ -36,17 +36,21 @@ class Words(dict[str, int | None]):
         return chosen
 
     def _choose(self, terms: Sequence[TermRef]) -> int | None:
-        # A term has ``ids`` where terms can be narrower than others.
-        meant = {pk for term in terms for pk in term.ids}
+        # Only a general term stands for what is narrower: "head" is not the dataset's brain.
+        meant = {pk for term in terms for pk in (term.ids if _is_general(term) else (term.id,))}
         own = meant & self._own_ids
         if len(own) == 1:
             return next(iter(own))
-        general = [term.id for term in terms if len(terms) == 1 or term.code in _GENERAL]
+        general = [term.id for term in terms if len(terms) == 1 or _is_general(term)]
         return general[0] if general else None
 
     def describe(self, word: str) -> str:
         """A word without a term, for the report."""
         return self._several.get(word, word)
+
+
+def _is_general(term: TermRef) -> bool:
+    return term.code in _GENERAL
 
 
 class LicenseWords(Words):

@@ -7,16 +7,13 @@ says how many rows remain if the label is added.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from django.http import QueryDict
 
 from catalog.search.columns import Counted
-from catalog.search.filter_choices import NOT_WHOLE, WHOLE
 from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from catalog.search.query import Match
-from vocab.lookup import HIERARCHIES, VOCABULARIES, Vocabularies
+from catalog.search.query_strings import whole_facets, with_query
+from catalog.search.understanding import params_without
+from vocab.lookup import VOCABULARIES
 from vocab.text import TermRef
 
 SHOWN_VALUES = 8
@@ -79,25 +76,6 @@ class ValueCount:
     count: int
     note: str = ""
     alone: str = ""
-
-
-def toggle_value(params: QueryDict, name: str, value: str) -> str:
-    """The query string with one value of a filter added or removed, for the first page."""
-    changed = params.copy()
-    changed.pop("page", None)
-    values = changed.getlist(name)
-    others = [other for other in values if other != value]
-    changed.setlist(name, others if value in values else [*values, value])
-    return changed.urlencode()
-
-
-def swap_value(params: QueryDict, name: str, value: str, other: str) -> str:
-    """The query string with another value of a filter in the place of one, for the first page."""
-    changed = params.copy()
-    changed.pop("page", None)
-    values = [other if each == value else each for each in changed.getlist(name)]
-    changed.setlist(name, list(dict.fromkeys(values)))
-    return changed.urlencode()
 
 
 def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
@@ -184,7 +162,7 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
                    *understood.get(item.code, ())[1:])
         for item in counted
     ]  # fmt: skip
-    return Facet(name, str(filters.filters[name].label), values, name in _whole_facets(filters))
+    return Facet(name, str(filters.filters[name].label), values, name in whole_facets(filters))
 
 
 def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[str, str, str]]:
@@ -192,131 +170,9 @@ def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[
     chosen = {item.value for item in filters.active_filters() if item.name == name}
     found = {}
     for match in filters.parsed_query.matches:
-        undo = _with_query(params_without(filters, match), filters.parsed_query.without(match))
+        undo = with_query(params_without(filters, match), filters.parsed_query.without(match))
         for code, text in zip(match.codes, match.names, strict=True):
             # Of several values that words may mean, one that is also chosen by itself is kept.
             if match.name == name and not (len(match.codes) > 1 and code in chosen):
                 found[code] = (text, match.words, undo)
     return found
-
-
-def _whole_facets(filters: CatalogFilterSet) -> list[str]:
-    whole = dict.fromkeys(filters.data.getlist(WHOLE))
-    not_whole = filters.data.getlist(NOT_WHOLE)
-    return [name for name in whole if name in filters.filters and name not in not_whole]
-
-
-@dataclass(frozen=True, slots=True)
-class Understood:
-    """Words of the query that became a filter, and the query strings that undo it.
-
-    ``drop`` is the query without the words; ``as_words`` searches for them as plain text.
-    """
-
-    title: str
-    text: str
-    words: str
-    is_corrected: bool
-    is_excluded: bool
-    drop: str
-    as_words: str
-
-
-def describe_query(filters: CatalogFilterSet) -> list[Understood]:
-    """The terms that the query names, as chips that can be undone."""
-    query = filters.parsed_query
-    return [
-        Understood(
-            title=str(filters.filters[match.name].label),
-            text=_name_values(match, filters),
-            words=match.words,
-            is_corrected=bool(match.corrected),
-            is_excluded=bool(filters.filters[match.name].exclude),
-            drop=_with_query(params_without(filters, match), query.without(match)),
-            as_words=_with_query(params_without(filters, match), query.as_text(match)),
-        )
-        for match in query.matches
-    ]
-
-
-def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
-    """The filters in force without the one that says the same as words of the query."""
-    params = canonical_params(filters)
-    if len(match.codes) == 1:
-        values = [value for value in params.getlist(match.name) if value not in match.codes]
-        params.setlist(match.name, values)
-    return params
-
-
-def is_understood(filters: CatalogFilterSet, name: str, value: str) -> bool:
-    """Whether words of the query say the same as this filter, so that it need not be shown."""
-    if name == "q":
-        query = filters.parsed_query
-        return bool(query.matches) and not query.words and not filters.ignored_words
-    return any(m.name == name and m.codes == [value] for m in filters.parsed_query.matches)
-
-
-def say_label_groups(filters: CatalogFilterSet) -> str:
-    """The labels that the query asks for, with "and" and "or" as they are in force."""
-    groups = [group for group in filters.parsed_query.groups if group[0].name == "label"]
-    return " and ".join(" or ".join(n for m in group for n in m.names) for group in groups)
-
-
-def _name_values(match: Match, filters: CatalogFilterSet) -> str:
-    if len(match.values) > 1 and set(match.values) == set(filters.snapshot.vocabularies.commercial):
-        return "commercial use allowed"
-    if len(match.values) == 1:
-        return str(match.values[0]) if isinstance(match.values[0], TermRef) else match.names[0]
-    notes = [value.note if isinstance(value, TermRef) else "" for value in match.values]
-    named = zip(match.names, notes, strict=True)
-    return " or ".join(f"{name} ({note})" if note else name for name, note in named)
-
-
-def _with_query(params: QueryDict, text: str) -> str:
-    changed = params.copy()
-    changed.pop("q", None)
-    if text:
-        changed["q"] = text
-    return changed.urlencode()
-
-
-def canonical_params(filters: CatalogFilterSet) -> QueryDict:
-    """The filters in force as a query string of codes, without aliases and empty values."""
-    params = params_from_json(filters.as_json())
-    if filters.data.get("sort"):
-        params["sort"] = filters.data["sort"]
-    if whole := _whole_facets(filters):
-        params.setlist(WHOLE, whole)
-    return params
-
-
-def params_from_frozen(filters: Mapping[str, Any], vocabularies: Vocabularies) -> QueryDict:
-    """The query string of filters that ``CatalogFilterSet.as_frozen_json`` wrote.
-
-    It finds exactly the terms that are listed: a term with all that is narrower now is one value.
-    """
-    given = dict(filters)
-    for name in HIERARCHIES & given.keys():
-        known = {ref.code: ref for ref in vocabularies.terms[name].values()}
-        given[name] = _join_narrower(given[name], known)
-    return params_from_json(given)
-
-
-def _join_narrower(codes: list[str], known: Mapping[str, TermRef]) -> list[str]:
-    listed = {code: known[code] for code in codes if code in known}
-    whole = [ref for ref in listed.values() if all(each.code in listed for each in ref.narrower)]
-    joined = {each.code for ref in whole for each in ref.narrower}
-    values = {code: ref.alone().value for code, ref in listed.items()}
-    values |= {ref.code: ref.code for ref in whole}
-    return [values.get(code, code) for code in codes if code not in joined]
-
-
-def params_from_json(filters: Mapping[str, Any]) -> QueryDict:
-    """The query string of filters that ``CatalogFilterSet.as_json`` wrote."""
-    params = QueryDict(mutable=True)
-    for name, value in filters.items():
-        params.setlist(name, [str(item) for item in value] if isinstance(value, list) else [value])
-    if "image" in params:
-        # One filter, as in ``active_filters``, which also makes a shorter URL.
-        params["image"] = ",".join(params.getlist("image"))
-    return params

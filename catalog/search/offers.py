@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from django.http import QueryDict
 
-from catalog.search.facets import canonical_params
 from catalog.search.filters import ImageFilterSet
 from catalog.search.full_text import rank_datasets, rank_similar_titles, say_where
+from catalog.search.query_strings import canonical_params
 from vocab.text import TermRef
 
 MAX_OFFERS = 5

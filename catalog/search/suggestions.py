@@ -6,9 +6,9 @@ from itertools import chain, groupby
 
 from django.http import QueryDict
 
-from catalog.search.facets import canonical_params
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.query import Match, Word, parse_query
+from catalog.search.query_strings import canonical_params
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
 

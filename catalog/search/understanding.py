@@ -1,9 +1,14 @@
-"""What a typed query was understood as, as a record that outlives the vocabularies."""
+"""What a typed query was understood as: chips that can be undone, and a record for archives."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from django.http import QueryDict
+
 from catalog.search.filters import CatalogFilterSet
-from catalog.search.query import Word
+from catalog.search.query import Match, Word
+from catalog.search.query_strings import canonical_params, with_query
+from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, or one that datasets must not mention.
 AS_ID, AS_EXCLUDED = "id", "excluded"
@@ -31,3 +36,69 @@ def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
 
 def _role(word: Word) -> str:
     return AS_EXCLUDED if word.is_excluded else AS_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """Words of the query that became a filter, and the query strings that undo it.
+
+    ``drop`` is the query without the words; ``as_words`` searches for them as plain text.
+    """
+
+    title: str
+    text: str
+    words: str
+    is_corrected: bool
+    is_excluded: bool
+    drop: str
+    as_words: str
+
+
+def describe_query(filters: CatalogFilterSet) -> list[Understood]:
+    """The terms that the query names, as chips that can be undone."""
+    query = filters.parsed_query
+    return [
+        Understood(
+            title=str(filters.filters[match.name].label),
+            text=_name_values(match, filters),
+            words=match.words,
+            is_corrected=bool(match.corrected),
+            is_excluded=bool(filters.filters[match.name].exclude),
+            drop=with_query(params_without(filters, match), query.without(match)),
+            as_words=with_query(params_without(filters, match), query.as_text(match)),
+        )
+        for match in query.matches
+    ]
+
+
+def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
+    """The filters in force without the one that says the same as words of the query."""
+    params = canonical_params(filters)
+    if len(match.codes) == 1:
+        values = [value for value in params.getlist(match.name) if value not in match.codes]
+        params.setlist(match.name, values)
+    return params
+
+
+def is_understood(filters: CatalogFilterSet, name: str, value: str) -> bool:
+    """Whether words of the query say the same as this filter, so that it need not be shown."""
+    if name == "q":
+        query = filters.parsed_query
+        return bool(query.matches) and not query.words and not filters.ignored_words
+    return any(m.name == name and m.codes == [value] for m in filters.parsed_query.matches)
+
+
+def say_label_groups(filters: CatalogFilterSet) -> str:
+    """The labels that the query asks for, with "and" and "or" as they are in force."""
+    groups = [group for group in filters.parsed_query.groups if group[0].name == "label"]
+    return " and ".join(" or ".join(n for m in group for n in m.names) for group in groups)
+
+
+def _name_values(match: Match, filters: CatalogFilterSet) -> str:
+    if len(match.values) > 1 and set(match.values) == set(filters.snapshot.vocabularies.commercial):
+        return "commercial use allowed"
+    if len(match.values) == 1:
+        return str(match.values[0]) if isinstance(match.values[0], TermRef) else match.names[0]
+    notes = [value.note if isinstance(value, TermRef) else "" for value in match.values]
+    named = zip(match.names, notes, strict=True)
+    return " or ".join(f"{name} ({note})" if note else name for name, note in named)

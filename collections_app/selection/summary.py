@@ -7,7 +7,6 @@ from catalog.search.facets import (
     ValueCount,
     count_labels_within,
     count_unreviewed_labels,
-    describe_query,
 )
 from catalog.search.filters import ImageFilterSet
 from catalog.search.licenses import (
@@ -15,6 +14,9 @@ from catalog.search.licenses import (
     allow_commercial_use,
     count_licenses,
     count_licenses_by_dataset,
+)
+from catalog.search.understanding import (
+    describe_query,
 )
 from collections_app.selection.limits import explain_limits
 

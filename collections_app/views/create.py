@@ -12,8 +12,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from catalog.search.facets import canonical_params
 from catalog.search.filters import ImageFilterSet
+from catalog.search.query_strings import canonical_params
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices

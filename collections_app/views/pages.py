@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
-from catalog.search.facets import params_from_frozen
+from catalog.search.query_strings import params_from_frozen
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,

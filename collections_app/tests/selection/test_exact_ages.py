@@ -7,8 +7,8 @@ from django.db import connection
 from django.http import QueryDict
 
 from catalog.models import Image
-from catalog.search.facets import params_from_json
 from catalog.search.filters import ImageFilterSet
+from catalog.search.query_strings import params_from_json
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from collections_app.selection.summary import summarize_selection
 from collections_app.tests.factories import make_collection
