@@ -13,7 +13,7 @@ AGE_CHOICES = [
     *[(f"{year}-{year + 9}", f"{year}–{year + 9} years") for year in range(0, MAX_AGE_YEARS, 10)],
     (UNKNOWN, "Unknown"),
 ]
-LOCAL_CHOICES = [("1", "On this server"), ("0", "Elsewhere")]
+LOCAL_CHOICES = [("1", "On this server"), ("0", "Not on this server")]
 LABEL_MODES = [("any", "any of them"), ("all", "all of them")]
 SIZE_CHOICES = [
     ("lt1", "under 1 GB"),

@@ -9,7 +9,7 @@ from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 
-from catalog.models import Image
+from catalog.models import Dataset, Image
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
@@ -76,9 +76,13 @@ def test_ids_of_images_and_subjects_are_found(query: str, expected: str) -> None
 
 
 def test_ids_are_found_by_indexes() -> None:
-    images = ImageFilterSet(QueryDict("q=patient14471")).image_condition
+    dataset = Dataset.objects.get(slug="chexpert")
+    Image.objects.bulk_create(
+        Image(dataset=dataset, source_id=f"x/{n}", subject_id=f"s{n}") for n in range(5_000)
+    )
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("ANALYZE catalog_image")
+    images = ImageFilterSet(QueryDict("q=patient14471")).image_condition
     plan = Image.objects.filter(images).order_by().explain()
     assert "image_by_subject" in plan
     assert "image_is_known_once" in plan

@@ -82,7 +82,7 @@ def test_the_form_says_how_many_images_are_under_which_licence(client: Client, o
     assert "Only 2 of 3 images may be used commercially." in words
     assert "Cc by nc 4.0 1 image. Commercial use is not allowed." in words
     words = say(get(client, "/collections/new/?license=cc-by-nc-4.0"))
-    assert "None of the licences allows commercial use." in words
+    assert "No image is known to be allowed for commercial use." in words
     assert "Cc by 4.0" not in words
 
     unknown = LicenseFactory(code="not-stated", is_active=False)
