@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from catalog.search.columns import Rows
+from catalog.search.facets import count_terms
 from catalog.search.snapshot import current_snapshot
 from vocab.lookup import VOCABULARIES
 
@@ -42,8 +43,10 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
         terms = terms.filter(named | Q(aliases__text__icontains=words)).distinct()
     page = Paginator(terms, TERMS_PER_PAGE).get_page(request.GET.get("page"))
     snapshot = current_snapshot()
-    images = Rows(snapshot.images).count().sums(name)
-    datasets = Rows(snapshot.datasets).count().sums(name) if name != "label" else {}
+    refs = snapshot.vocabularies.terms[name].values()
+    images = count_terms(refs, Rows(snapshot.images).count(), name)
+    has_datasets = name != "label"
+    datasets = count_terms(refs, Rows(snapshot.datasets).count(), name) if has_datasets else {}
     rows = [(term, images.get(term.pk, 0), datasets.get(term.pk, 0)) for term in page]
     return render(
         request,
@@ -52,7 +55,7 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
             "name": name,
             "title": TITLES[name],
             "vocabularies": TITLES.items(),
-            "has_datasets": name != "label",
+            "has_datasets": has_datasets,
             "query_text": words,
             "params": request.GET,
             "page": page,

@@ -21,7 +21,7 @@ from collections_app.models import Build, Collection, CollectionItem, Reason, St
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
 from collections_app.selection.limits import explain_limits
-from collections_app.selection.provenance import describe_provenance, describe_terms
+from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
 from collections_app.selection.quotas import explain_quota, lock_quota
 from collections_app.selection.summary import describe_filters
 from collections_app.storage import remove_archive
@@ -217,10 +217,7 @@ def build_without_problems(*, collection: Collection) -> int:
 
 
 def _count_excluded(collection: Collection) -> None:
-    included = collection.items.included().order_by().values_list("metadata_json__dataset")
-    counts = dict(included.annotate(total=Count("pk")))
-    for dataset in collection.provenance["datasets"]:
-        dataset["num_images"] = counts.get(dataset["slug"], 0)
+    recount_images(collection)
     collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
 
 

@@ -137,6 +137,7 @@ class TagAdmin(TermAdmin):
 
 @admin.register(models.License)
 class LicenseAdmin(TermAdmin):
+    usage = DATASETS | IMAGES
     inlines = (alias_inline(models.LicenseAlias),)
     extra_columns = ("allows_commercial_use",)
     formfield_overrides = HTTPS_URLS

@@ -154,8 +154,11 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
     understood = _understood_values(filters, name)
     selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
     missing = selected.keys() - {item.code for item in counted}
+    # No band of ages is "over 65": what matches at all is what it gives.
+    given = filters.total if name == "age" and understood.keys() & missing else 0
     counted = counted + [
-        ValueCount(code, selected[code][0], 0, selected[code][1]) for code in sorted(missing)
+        ValueCount(code, selected[code][0], given if code in understood else 0, selected[code][1])
+        for code in sorted(missing)
     ]
     values = [
         FacetValue(item.code, item.name, item.count, item.code in selected, item.note, item.alone,

@@ -8,6 +8,7 @@ from django.http import QueryDict
 from catalog.search.filters import CatalogFilterSet
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
+from catalog.search.relevance import find_excluded_terms
 from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, or one that datasets must not mention.
@@ -17,25 +18,38 @@ AS_ID, AS_EXCLUDED = "id", "excluded"
 def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
     """The parts of the query in its order, each with ``words`` as typed, ``filter`` and ``codes``.
 
-    Any of the ``codes`` had to match, and any part of the same ``group``. ``corrected`` is there if
-    the words had a typo. A word without a meaning has ``filter`` "id" or "excluded" and no codes.
+    Any of the ``codes`` had to match, and any part of the same ``group``; narrower terms are among
+    them. ``corrected`` is there if the words had a typo. A word without a meaning has ``filter``
+    "id" or "excluded" and no codes; an excluded word with codes is about these.
     """
     query = filters.parsed_query
     parts: list[tuple[int, dict[str, Any]]] = [
-        (word.start, {"words": word.text, "filter": _role(word), "codes": [], "names": []})
-        for word in query.words
+        (word.start, _describe_word(word, filters)) for word in query.words
     ]
     for number, group in enumerate(query.groups, 1):
         for match in group:
-            part = {"words": match.words, "filter": match.name, "codes": match.codes,
+            part = {"words": match.words, "filter": match.name, "codes": _list_codes(match),
                     "names": list(match.names), "group": number}  # fmt: skip
             corrected = {"corrected": match.corrected} if match.corrected else {}
             parts.append((match.start, part | corrected))
     return [part for _, part in sorted(parts, key=lambda each: each[0])]
 
 
-def _role(word: Word) -> str:
-    return AS_EXCLUDED if word.is_excluded else AS_ID
+def _describe_word(word: Word, filters: CatalogFilterSet) -> dict[str, Any]:
+    terms = find_excluded_terms(word, filters.snapshot) if word.is_excluded else []
+    return {
+        "words": word.text,
+        "filter": AS_EXCLUDED if word.is_excluded else AS_ID,
+        "codes": [code for match in terms for code in _list_codes(match)],
+        "names": [name for match in terms for name in match.names],
+    }
+
+
+def _list_codes(match: Match) -> list[str]:
+    """The codes of a match's values, with those of narrower terms."""
+    terms = [value for value in match.values if isinstance(value, TermRef)]
+    narrower = [each.code for term in terms for each in term.narrower]
+    return list(dict.fromkeys([*match.codes, *narrower]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,3 +58,16 @@ def test_long_vocabularies_have_pages(client: Client) -> None:
 def test_other_names_are_not_found_and_the_short_address_leads_to_the_first(client: Client) -> None:
     assert client.get("/vocabularies/nothing/").status_code == 404
     assert client.get("/vocabularies/").headers["Location"] == "/vocabularies/modality/"
+
+
+def test_a_broader_term_counts_what_its_link_finds(client: Client) -> None:
+    head = AreaFactory(code="head", name="Head")
+    brain = AreaFactory(code="brain", name="Brain", broader=head)
+    ImageFactory(dataset=DatasetFactory(slug="scans", area=brain))
+    make_searchable()
+
+    html = page(client, "/vocabularies/area/")
+
+    assert '<a href="/images/?area=head">1</a>' in html
+    assert '<a href="/datasets/?area=head">1</a>' in html
+    assert 'data-total="1"' in page(client, "/images/?area=head")

@@ -1,15 +1,16 @@
 """The datasets, licences and terms of frozen images, as they are at the freeze."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
+from django.db.models import Count
 
 from catalog.models import Dataset, Sex
 from catalog.search.filters import ImageFilterSet
 from catalog.search.licenses import (
     LicenseShare,
-    allow_commercial_use,
     count_licenses_by_dataset,
 )
 from collections_app.models import Collection
@@ -35,12 +36,34 @@ def _describe_dataset(dataset: Dataset, licenses: list[LicenseShare]) -> dict[st
         "citation": dataset.citation,
         "is_synthetic": dataset.is_synthetic,
         "num_images": sum(share.num_images for share in licenses),
+        **_join_licenses(each),
+    }
+
+
+def _join_licenses(each: list[dict[str, Any]]) -> dict[str, Any]:
+    allowed = [one["allows_commercial_use"] for one in each]
+    return {
         "license": "|".join(one["license"] for one in each if one["license"]),
         "license_name": ", ".join(one["license_name"] for one in each),
         "license_url": each[0]["license_url"] if len(each) == 1 else "",
-        "allows_commercial_use": allow_commercial_use(licenses),
+        "allows_commercial_use": False if False in allowed else None if None in allowed else True,
         "licenses": each,
     }
+
+
+def recount_images(collection: Collection) -> None:
+    """Count the included images of each dataset and licence again, after some were excluded."""
+    included = collection.items.included().order_by()
+    rows = included.values_list("metadata_json__dataset", "metadata_json__license")
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for slug, license_, total in rows.annotate(total=Count("pk")):
+        counts[slug][license_ or ""] += total
+    for dataset in collection.provenance["datasets"]:
+        of_license = counts[dataset["slug"]]
+        dataset["num_images"] = of_license.total()
+        if "licenses" in dataset:
+            each = [one | {"num_images": of_license[one["license"]]} for one in dataset["licenses"]]
+            dataset |= _join_licenses([one for one in each if one["num_images"]] or each[:1])
 
 
 def _describe_license(share: LicenseShare) -> dict[str, Any]:

@@ -104,7 +104,9 @@ LABEL_CODES = """
     SELECT DISTINCT unnest(string_to_array(codes, '|'))
       FROM (SELECT DISTINCT concat_ws('|', metadata_json ->> 'labels',
                                       metadata_json ->> 'uncertain_labels',
-                                      metadata_json ->> 'negative_labels') AS codes
+                                      metadata_json ->> 'negative_labels',
+                                      regexp_replace(metadata_json ->> 'labels_unreviewed',
+                                                     '=[a-z]+', '', 'g')) AS codes
               FROM collections_app_collectionitem WHERE collection_id = %s) lists
 """
 

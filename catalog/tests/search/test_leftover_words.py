@@ -190,3 +190,11 @@ def test_what_a_query_was_understood_as_can_be_kept() -> None:
         {"words": "patient14471", "filter": "id", "codes": [], "names": []},
         {"words": "lateral", "filter": "excluded", "codes": [], "names": []},
     ]  # fmt: skip
+
+
+def test_ages_that_a_query_means_are_counted_as_what_they_give() -> None:
+    ImageFactory(dataset=Dataset.objects.get(slug="chexpert"), source_id="old", age_years=70)
+    make_searchable()
+    facets = count_image_facets(ImageFilterSet(QueryDict("q=over+65")))
+    ages = next(facet for facet in facets if facet.name == "age")
+    assert [(value.code, value.count) for value in ages.values if value.is_selected] == [("66-", 1)]

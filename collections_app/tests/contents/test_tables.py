@@ -11,14 +11,17 @@ from catalog.models import Image
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from collections_app.contents import tables
 from collections_app.models import Collection
+from collections_app.services import build_without_problems
 from collections_app.tests.factories import (
     build,
+    image_file,
     make_collection,
     make_dataset,
     make_ready,
     read_archive,
 )
 from vocab.models import Label
+from vocab.tests.factories import LicenseFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -135,3 +138,31 @@ def test_the_code_in_the_data_card_reads_what_is_there(tmp_path: Any) -> None:
     assert (first["source.formula"], first["source.quoted"]) == ("=1+1", "'tis")
     assert found[1][0]["subject_id"] == "-7"
     assert [labels for _, _, labels in found] == [["normal"], ["nodule"]]
+
+
+def test_licences_are_counted_again_when_files_are_excluded() -> None:
+    make_dataset(files=3)
+    other = LicenseFactory(code="cc-by-nc-4.0", name="CC BY-NC 4.0", allows_commercial_use=False)
+    image = Image.objects.get(source_id="rays-001")
+    image.license = other
+    image.save()
+    make_searchable()
+    image_file(1).unlink()
+    collection = build(make_collection())
+    assert collection.status == "failed"
+
+    build_without_problems(collection=collection)
+    (row,) = rows(build(collection), "licenses.csv")
+
+    assert (row["license"], row["num_images"]) == ("cc-by-4.0", "2")
+    (described,) = collection.provenance["datasets"]
+    assert (described["license"], described["num_images"]) == ("cc-by-4.0", 2)
+
+
+def test_codes_of_labels_that_wait_for_a_curator_are_explained_too() -> None:
+    make_dataset(files=2)
+    Label.objects.filter(code="nodule").update(is_active=False)
+    make_searchable()
+    collection = make_ready()
+    assert [row["labels_unreviewed"] for row in rows(collection, "metadata.csv")] == ["", "nodule"]
+    assert "nodule" in {row["code"] for row in rows(collection, "terms.csv")}
