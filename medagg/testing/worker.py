@@ -19,6 +19,7 @@ from medagg.testing.environment import BASE_VARIABLE
 from medagg.worker_heartbeat import QUEUES
 
 START_SECONDS = 60.0
+BUSY_SECONDS = 10.0
 ANSWER_SECONDS = 1.0
 
 
@@ -66,6 +67,11 @@ class WorkerProcess:
         """Whether it is there to take tasks."""
         return bool(app.control.ping(timeout=ANSWER_SECONDS, limit=1))
 
+    def is_busy(self) -> bool:
+        """Whether it works on a task."""
+        active = app.control.inspect(timeout=ANSWER_SECONDS, limit=1).active() or {}
+        return self.is_alive and any(active.values())
+
     def kill(self) -> None:
         """As a machine that loses power: the worker and its pool are gone at once."""
         if self._process:
@@ -105,5 +111,10 @@ def celery_worker_process(
         celery_worker_module.start()
     yield celery_worker_module
     app.control.purge()
+    # A verification still under way would get into the way of emptying the database.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while celery_worker_module.is_alive and celery_worker_module.is_busy():
+        if time.monotonic() > deadline:
+            celery_worker_module.kill()
     if not celery_worker_module.is_ordinary:
         celery_worker_module.kill()
