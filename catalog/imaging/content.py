@@ -260,7 +260,7 @@ def _has_end(file: BinaryIO, mark: bytes, start: int) -> bool:
 
 def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
     try:
-        with Image.open(file, formats=(*FORMATS, "AVIF")) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             if isinstance(picture, TiffImagePlugin.TiffImageFile) and not _holds(file, picture):
                 raise UnusableFile(FileProblem.CUT_SHORT)
             return picture.size

@@ -173,9 +173,11 @@ def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[
     chosen = {item.value for item in filters.active_filters() if item.name == name}
     found = {}
     for match in filters.parsed_query.matches:
+        if match.name != name:
+            continue
         undo = with_query(params_without(filters, match), filters.parsed_query.without(match))
         for code, text in zip(match.codes, match.names, strict=True):
             # Of several values that words may mean, one that is also chosen by itself is kept.
-            if match.name == name and not (len(match.codes) > 1 and code in chosen):
+            if not (len(match.codes) > 1 and code in chosen):
                 found[code] = (text, match.words, undo)
     return found

@@ -37,7 +37,7 @@ def rank_datasets(text: str) -> dict[int, float]:
     return dict(found.values_list("pk", rank))
 
 
-class Wish(NamedTuple):
+class ClauseText(NamedTuple):
     """What a dataset should have, in the syntax of ``rank_datasets``.
 
     ``wordings`` are alternatives; ``typed`` is the one of the query and ranks what any finds. So
@@ -49,18 +49,18 @@ class Wish(NamedTuple):
     root: str = ""
 
 
-def rank_wishes(wishes: Sequence[Wish]) -> list[dict[int, float] | None]:
-    """For each wish the ranks of the active datasets whose texts meet it, by id.
+def rank_clauses(clauses: Sequence[ClauseText]) -> list[dict[int, float] | None]:
+    """For each clause the ranks of the active datasets whose texts meet it, by id.
 
-    None for a wish that consists of words without meaning.
+    None for a clause that consists of words without meaning.
     """
-    found: list[dict[int, float] | None] = [None] * len(wishes)
-    if not wishes:
+    found: list[dict[int, float] | None] = [None] * len(clauses)
+    if not clauses:
         return found
-    any_wording = [" or ".join(wish.wordings) for wish in wishes]
+    any_wording = [" or ".join(clause.wordings) for clause in clauses]
     with connection.cursor() as cursor:
-        typed, roots = [wish.typed for wish in wishes], [wish.root for wish in wishes]
-        cursor.execute(queries.RANK_WISHES, [any_wording, typed, roots])
+        typed, roots = [clause.typed for clause in clauses], [clause.root for clause in clauses]
+        cursor.execute(queries.RANK_CLAUSES, [any_wording, typed, roots])
         for number, nodes, pk, rank in cursor.fetchall():
             if nodes:
                 ranks = found[number - 1] = found[number - 1] or {}

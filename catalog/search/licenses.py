@@ -1,5 +1,6 @@
 """The licences of the images that match, with the numbers of images under each."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from catalog.search.filters import ImageFilterSet
@@ -47,9 +48,8 @@ def _by_number(share: LicenseShare) -> tuple[int, str]:
     return -share.num_images, share.license.code if share.license else ""
 
 
-def allow_commercial_use(shares: list[LicenseShare]) -> bool | None:
+def allow_commercial_use(allowed: Collection[bool | None]) -> bool | None:
     """Whether all licences allow it: False if one does not, None if one is not known to."""
-    allowed = [share.allows_commercial_use for share in shares]
     if False in allowed:
         return False
     return None if None in allowed else True

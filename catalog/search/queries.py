@@ -73,18 +73,18 @@ PROFILES = """
      ORDER BY dataset_id, id
 """
 
-# The datasets whose texts meet each wish in any of its wordings, or with a word that begins with
+# The datasets whose texts meet each clause in any of its wordings, or with a word that begins with
 # its root; and how well they meet the typed wording.
-# A wish without a word that can be searched for ("with") has no nodes. Weights: D, C, B, A.
-RANK_WISHES = """
-    SELECT wish.number, numnode(wish.any_wording), dataset.id,
-           ts_rank('{0.05, 0.15, 0.5, 1.0}', dataset.search_vector, wish.typed)
+# A clause without a word that can be searched for ("with") has no nodes. Weights: D, C, B, A.
+RANK_CLAUSES = """
+    SELECT clause.number, numnode(clause.any_wording), dataset.id,
+           ts_rank('{0.05, 0.15, 0.5, 1.0}', dataset.search_vector, clause.typed)
       FROM (SELECT number, websearch_to_tsquery('english', typed) AS typed,
                    coalesce(websearch_to_tsquery('english', wordings)
                                 || to_tsquery('simple', nullif(root, '') || ':*'),
                             websearch_to_tsquery('english', wordings)) AS any_wording
               FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
-                   AS given(wordings, typed, root, number)) wish
+                   AS given(wordings, typed, root, number)) clause
       LEFT JOIN catalog_dataset dataset
-        ON dataset.is_active AND dataset.search_vector @@ wish.any_wording
+        ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """

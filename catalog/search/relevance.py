@@ -1,9 +1,9 @@
 """Which datasets a typed query finds, fully or in part, and in which order.
 
-A query is a list of wishes: each group of its terms, and each of its other words. A dataset meets a
-wish by its terms, by the labels of its images, or by its texts in any wording that the vocabularies
-know. Datasets that meet all wishes come first. If these are few, the best of those that lack
-something follow, each with what it lacks.
+A query is a list of clauses: each group of its terms, and each of its other words. A dataset meets
+a clause by its terms, by the labels of its images, or by its texts in any wording that the
+vocabularies know. Datasets that meet all clauses come first. If these are few, the best of those
+that lack something follow, each with what it lacks.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from math import log
 from operator import itemgetter
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import Wish, rank_similar_titles, rank_wishes
+from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.query.spellings import Reading
 from catalog.search.query.word_forms import find_root, vary_spelling
@@ -21,7 +21,7 @@ from vocab.text import TermRef
 
 # Datasets that lack something follow only if fewer than this lack nothing, and are at most so many.
 ENOUGH, MAX_PARTIAL = 10, 10
-# What a dataset gains by meeting a wish at all, by a term, and by its name; texts add up to 1.
+# What a dataset gains by meeting a clause at all, by a term, and by its name; texts add up to 1.
 MET, BY_TERM, BY_NAME = 0.3, 0.4, 2.0
 # Shorter words resemble too many titles, and shorter aliases are codes: "us", "op".
 MIN_SIMILAR, MIN_WORDING = 4, 3
@@ -46,9 +46,9 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Clause:
     words: str
-    text: Wish
+    text: ClauseText
     is_excluded: bool = False
     is_quoted: bool = False
     met: dict[int, float] = field(default_factory=dict)
@@ -57,47 +57,54 @@ class _Wish:
 def find_datasets(
     query: ParsedQuery, snapshot: Snapshot, *, holds: Holds, image_masks: Sequence[Mask]
 ) -> dict[int, Found] | None:
-    """The datasets that ``query`` finds, by id; None if it wishes for nothing.
+    """The datasets that ``query`` finds, by id; None if it asks for nothing.
 
     ``holds`` gives the datasets that have a match's terms; ``image_masks`` select image profiles.
     """
-    wishes = _list_wishes(query, snapshot, holds)
+    clauses = _list_clauses(query, snapshot, holds)
     kept = []
-    for wish, ranks in zip(wishes, rank_wishes([wish.text for wish in wishes]), strict=True):
-        if ranks is not None or wish.met:
-            kept.append(wish)
+    for clause, ranks in zip(
+        clauses, rank_clauses([clause.text for clause in clauses]), strict=True
+    ):
+        if ranks is not None or clause.met:
+            kept.append(clause)
         for pk, rank in (ranks or {}).items():
-            wish.met[pk] = wish.met.get(pk, MET) + rank
+            clause.met[pk] = clause.met.get(pk, MET) + rank
     if not kept:
         return None
-    for wish in kept:
-        if not (wish.met or wish.is_excluded or wish.is_quoted) and len(wish.words) >= MIN_SIMILAR:
-            wish.met.update(rank_similar_titles(wish.words))
+    for clause in kept:
+        if (
+            not (clause.met or clause.is_excluded or clause.is_quoted)
+            and len(clause.words) >= MIN_SIMILAR
+        ):
+            clause.met.update(rank_similar_titles(clause.words))
     return _judge(kept, snapshot, _count_images(snapshot, image_masks))
 
 
 def _judge(
-    wishes: Sequence[_Wish], snapshot: Snapshot, num_images: Mapping[int, int]
+    clauses: Sequence[_Clause], snapshot: Snapshot, num_images: Mapping[int, int]
 ) -> dict[int, Found]:
-    excluded = set().union(*(wish.met for wish in wishes if wish.is_excluded))
-    wanted = [wish for wish in wishes if not wish.is_excluded]
+    excluded = set().union(*(clause.met for clause in clauses if clause.is_excluded))
+    wanted = [clause for clause in clauses if not clause.is_excluded]
     active = snapshot.datasets.ids.tolist()
-    weights = [log(1 + len(active) / (1 + len(wish.met))) for wish in wanted]
+    weights = [log(1 + len(active) / (1 + len(clause.met))) for clause in wanted]
     every = {}
     for pk in active:
         if pk not in excluded:
-            score = sum(w * wish.met.get(pk, 0) for w, wish in zip(weights, wanted, strict=True))
-            missing = tuple(wish.words for wish in wanted if pk not in wish.met)
+            score = sum(
+                w * clause.met.get(pk, 0) for w, clause in zip(weights, wanted, strict=True)
+            )
+            missing = tuple(clause.words for clause in wanted if pk not in clause.met)
             every[pk] = Found(score, num_images.get(pk, 0), missing)
     full = {pk: found for pk, found in every.items() if not found.missing}
     return full | (_best_partial(every, len(wanted)) if len(full) < ENOUGH else {})
 
 
-def _best_partial(every: Mapping[int, Found], num_wishes: int) -> dict[int, Found]:
-    """Those that meet at least half of the wishes; if none does, those that meet the most."""
-    some = {pk: found for pk, found in every.items() if 0 < len(found.missing) < num_wishes}
+def _best_partial(every: Mapping[int, Found], num_clauses: int) -> dict[int, Found]:
+    """Those that meet at least half of the clauses; if none does, those that meet the most."""
+    some = {pk: found for pk, found in every.items() if 0 < len(found.missing) < num_clauses}
     fewest = min((len(found.missing) for found in some.values()), default=0)
-    allowed = max(fewest, num_wishes // 2)
+    allowed = max(fewest, num_clauses // 2)
     near = [(found.sort_key, pk) for pk, found in some.items() if len(found.missing) <= allowed]
     return {pk: some[pk] for _, pk in sorted(near)[:MAX_PARTIAL]}
 
@@ -109,28 +116,28 @@ def _count_images(snapshot: Snapshot, masks: Iterable[Mask]) -> Mapping[int, int
     return rows.count().sums("dataset")
 
 
-def _list_wishes(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[_Wish]:
+def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[_Clause]:
     groups = [g for g in query.groups if g[0].name not in NOT_OF_DATASETS]
     if not groups and not query.words:
         # Nothing else is asked for, so these are words as any others.
         groups = list(query.groups)
-    wishes = [(group[0].start, _wish_of_group(group, snapshot, holds)) for group in groups]
-    wishes += [(word.start, _wish_of_word(word, snapshot, holds)) for word in query.words]
-    return [wish for _, wish in sorted(wishes, key=itemgetter(0))]
+    clauses = [(group[0].start, _clause_of_group(group, snapshot, holds)) for group in groups]
+    clauses += [(word.start, _clause_of_word(word, snapshot, holds)) for word in query.words]
+    return [clause for _, clause in sorted(clauses, key=itemgetter(0))]
 
 
-def _wish_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -> _Wish:
+def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -> _Clause:
     words = " or ".join(match.words for match in group)
     if group[0].name == "not_label":
         names = [_quote(name) for match in group for name in match.names]
-        return _Wish(words, Wish("", names), is_excluded=True)
+        return _Clause(words, ClauseText("", names), is_excluded=True)
     typed = " or ".join(_plain(match.corrected or match.words) for match in group)
     wordings = [typed, *(text for match in group for text in _list_wordings(match, snapshot))]
     met: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
-    return _Wish(words, Wish(typed, wordings), met=met)
+    return _Clause(words, ClauseText(typed, wordings), met=met)
 
 
 def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
@@ -146,7 +153,7 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
     return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
 
 
-def _wish_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Wish:
+def _clause_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Clause:
     typed = _quote(word.text) if word.is_quoted else _plain(word.text)
     met: dict[int, float] = {}
     wordings, root = [typed], ""
@@ -157,7 +164,7 @@ def _wish_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Wish:
         wordings += [_plain(text) for text in vary_spelling(word.text)]
         root = find_root(word.text)
     words = f"-{word.text}" if word.is_excluded else word.text
-    return _Wish(words, Wish(typed, wordings, root), word.is_excluded, word.is_quoted, met)
+    return _Clause(words, ClauseText(typed, wordings, root), word.is_excluded, word.is_quoted, met)
 
 
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:

@@ -228,11 +228,8 @@ def _load_blocks(dataset_ids: Iterable[int]) -> None:
         rows = cursor.fetchall()
     if not rows:
         return
-    fields = list(zip(*rows, strict=True))
-    owner, ids, area, modality, labels, sex, age, local, license_, images, size, num_ages = fields[
-        :12
-    ]
-    by_age = fields[12:]
+    (owner, ids, area, modality, labels, sex, age, local, license_, images, size, num_ages,
+     *by_age) = zip(*rows, strict=True)  # fmt: skip
     columns = [
         ids, area, modality, [_intern(text) for text in labels],
         [SEX_CODES[code] for code in sex], age, local, license_, images, size, num_ages,

@@ -23,10 +23,11 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
         f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
-    yield from _contents(collection)
+    elsewhere, nowhere = count_elsewhere(collection)
+    yield from _contents(collection, elsewhere, nowhere)
     yield from _choice(collection)
     yield from _sources(datasets)
-    yield from _use(collection)
+    yield from _use(collection, has_addresses=elsewhere > 0)
     yield "## Provenance"
     yield ""
     yield f"Fingerprint: `{fingerprint}`"
@@ -37,8 +38,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     )
 
 
-def _contents(collection: Collection) -> Iterator[str]:
-    elsewhere, nowhere = count_elsewhere(collection)
+def _contents(collection: Collection, elsewhere: int, nowhere: int) -> Iterator[str]:
     excluded = collection.num_excluded
     yield "## What is inside"
     yield ""
@@ -127,11 +127,10 @@ for row in read("{table}"):
 """
 
 
-def _use(collection: Collection) -> Iterator[str]:
+def _use(collection: Collection, *, has_addresses: bool) -> Iterator[str]:
     table, use = "metadata.csv", 'path = folder / row["file_name"]'
     if not collection.num_files:
-        elsewhere, _ = count_elsewhere(collection)
-        table, use = ("remote.csv", 'address = row["url"]') if elsewhere else (
+        table, use = ("remote.csv", 'address = row["url"]') if has_addresses else (
             "unavailable.csv", 'image = row["dataset"], row["source_id"]')  # fmt: skip
     yield "## How to use it"
     yield ""

@@ -11,6 +11,7 @@ from catalog.models import Dataset, Sex
 from catalog.search.filters import ImageFilterSet
 from catalog.search.licenses import (
     LicenseShare,
+    allow_commercial_use,
     count_licenses_by_dataset,
 )
 from collections_app.models import Collection
@@ -46,7 +47,7 @@ def _join_licenses(each: list[dict[str, Any]]) -> dict[str, Any]:
         "license": "|".join(one["license"] for one in each if one["license"]),
         "license_name": ", ".join(one["license_name"] for one in each),
         "license_url": each[0]["license_url"] if len(each) == 1 else "",
-        "allows_commercial_use": False if False in allowed else None if None in allowed else True,
+        "allows_commercial_use": allow_commercial_use(allowed),
         "licenses": each,
     }
 

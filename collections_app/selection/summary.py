@@ -50,7 +50,7 @@ class SelectionSummary:
     @property
     def allows_commercial_use(self) -> bool | None:
         """Whether all licences allow it; None if that is not known of all."""
-        return allow_commercial_use(self.licenses)
+        return allow_commercial_use([each.allows_commercial_use for each in self.licenses])
 
     @property
     def num_commercial(self) -> int:

@@ -22,7 +22,7 @@ _GUESSES = {1: "MONOCHROME2", 3: "RGB"}
 _MEANINGS = {1: "low values are shown dark", 3: "the samples are shown as red, green and blue"}
 
 
-def settle_photometric(header: Dataset, *, is_compressed: bool, notes: list[str]) -> None:
+def correct_photometric(header: Dataset, *, is_compressed: bool, notes: list[str]) -> None:
     """Set the header's Photometric Interpretation to the term that is meant.
 
     Raises `NotReadable` where it cannot be told: colour that is compressed may be RGB or YBR.

@@ -19,7 +19,7 @@ from pydicom.pixels.utils import as_pixel_options
 from catalog.imaging.dicom import gdcm_process
 from catalog.imaging.dicom.codestreams import read_frame_size
 from catalog.imaging.dicom.frames import choose_frame, describe_frame
-from catalog.imaging.dicom.photometric import settle_photometric
+from catalog.imaging.dicom.photometric import correct_photometric
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
     DicomStream,
@@ -91,7 +91,7 @@ def _read_options(stream: DicomStream, pixels: PixelElement, notes: list[str]) -
     samples = int(options.get("samples_per_pixel") or 1)
     if not 1 <= samples <= 4:
         raise NotReadable(f"The image has {samples} samples per pixel (limit: 4).")
-    settle_photometric(header, is_compressed=_is_compressed(stream, pixels), notes=notes)
+    correct_photometric(header, is_compressed=_is_compressed(stream, pixels), notes=notes)
     options["photometric_interpretation"] = header.PhotometricInterpretation
     return options
 

@@ -9,6 +9,7 @@ from catalog.models import Finding, Image, ImageLabel
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
+from catalog.tests.search.selecting import select
 from vocab.models import License
 from vocab.tests.factories import (
     AreaFactory,
@@ -61,15 +62,6 @@ def catalog() -> None:
         image=doubtful, label=LabelFactory(code="nodule"), finding=Finding.UNCERTAIN
     )
     make_searchable()
-
-
-def select(query: str) -> str:
-    """Source ids of what a query string selects, and that the total agrees."""
-    filters = ImageFilterSet(QueryDict(query))
-    assert not filters.problems, filters.problems
-    ids = sorted(filters.images().values_list("source_id", flat=True))
-    assert filters.total == len(ids)
-    return " ".join(ids)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.search.selecting import select
 from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
 
 pytestmark = pytest.mark.django_db
@@ -40,14 +41,6 @@ def catalog() -> None:
     ImageFactory(dataset=nlst, source_id="100002345", modality=ct)
     DatasetFactory(slug="brats-2021", title="BraTS 2021", description="Lateral ventricles.")
     make_searchable()
-
-
-def select(query: str) -> str:
-    filters = ImageFilterSet(QueryDict(query))
-    assert not filters.problems, filters.problems
-    ids = sorted(filters.images().values_list("source_id", flat=True))
-    assert filters.total == len(ids)
-    return " ".join(ids)
 
 
 def get(client: Client, address: str) -> str:
