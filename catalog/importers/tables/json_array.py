@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from io import TextIOWrapper
-from itertools import count
 from typing import Any
 
 from catalog.importers.rows import SourceError
@@ -37,7 +36,7 @@ class _Buffer:
 
     def skip_gap(self) -> str:
         """The next character after spaces and commas; '' at the end of the text."""
-        for _ in count():
+        while True:
             found = _GAP.match(self.text, self.place)
             self.advance(found.end() if found else self.place)
             if self.place < len(self.text) or self.is_last:
