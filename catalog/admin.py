@@ -172,7 +172,7 @@ class ImageAdmin(BigModelAdmin):
     search_fields = ("source_id__startswith", "dataset__slug__startswith")
     search_help_text = "The beginning of a source id or of a dataset's slug."
     ordering = ("pk",)
-    autocomplete_fields = ("dataset", "modality", "area", "license")
+    autocomplete_fields = ("dataset", "modality", "area", "license", "view")
     # What importers read from the file itself cannot be edited.
     readonly_fields = (
         "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",
@@ -237,8 +237,8 @@ class ImageLabelAdmin(ReadOnlyAdmin):
 class ImageProfileAdmin(ReadOnlyAdmin):
     """For lookups only: derived data, written by `catalog.profiles.building`."""
 
-    list_display = ("pk", "dataset", "area", "modality", "sex", "age_band", "is_local",
-                    "num_images")  # fmt: skip
-    list_select_related = ("dataset", "area", "modality")
-    list_filter = ("is_local", "sex", "modality")
+    list_display = ("pk", "dataset", "area", "modality", "sex", "age_band", "view",
+                    "availability", "num_images")  # fmt: skip
+    list_select_related = ("dataset", "area", "modality", "view")
+    list_filter = ("availability", "sex", "modality")
     ordering = ("pk",)

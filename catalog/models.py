@@ -24,7 +24,7 @@ from catalog.limits import (
     MAX_URL,
 )
 from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
-from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType
+from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType, ViewPosition
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -43,6 +43,27 @@ class Finding(models.TextChoices):
     POSITIVE = "positive", "Positive"
     UNCERTAIN = "uncertain", "Uncertain"
     NEGATIVE = "negative", "Negative"
+
+
+class Availability(models.TextChoices):
+    """Where the bytes of an image are."""
+
+    HERE = "here", "On this server"
+    ELSEWHERE = "elsewhere", "Elsewhere, with an address"
+    LISTED = "listed", "Listed only"
+
+
+class SampleUnit(models.TextChoices):
+    """What the number of a dataset without listed images counts; empty if it is not stated."""
+
+    IMAGE = "image", "images"
+    VOLUME = "volume", "volumes"
+    SERIES = "series", "series"
+    STUDY = "study", "studies"
+    PATIENT = "patient", "patients"
+    SLIDE = "slide", "slides"
+    VIDEO = "video", "videos"
+    FRAME = "frame", "frames"
 
 
 class Dataset(models.Model):
@@ -76,7 +97,13 @@ class Dataset(models.Model):
         validators=[RegexValidator(r"^10\.\d{4,9}/\S+$", "A DOI looks like 10.1234/abc.")],
     )
     num_images = models.PositiveIntegerField(
-        default=0, help_text="Images or studies, as published or, once loaded, as counted."
+        default=0, help_text="As published or, once images are loaded, as counted."
+    )
+    sample_unit = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=SampleUnit,
+        help_text="What the published number counts. Loaded images are files or series.",
     )
     size_mb = models.PositiveIntegerField(
         "size in MB", null=True, blank=True, help_text="Megabytes of 1,000,000 bytes."
@@ -137,8 +164,9 @@ class ImageProfile(models.Model):
     label_ids = ArrayField(models.BigIntegerField(), default=list)
     sex = models.CharField(max_length=1, blank=True, choices=Sex)
     age_band = models.PositiveSmallIntegerField(null=True)
-    is_local = models.BooleanField()
+    availability = models.CharField(max_length=9, choices=Availability)
     license = models.ForeignKey(License, models.PROTECT, null=True, related_name="profiles")
+    view = models.ForeignKey(ViewPosition, models.PROTECT, null=True, related_name="profiles")
     num_images = models.PositiveIntegerField(default=0)
     num_bytes = models.PositiveBigIntegerField(default=0)
     ages = ArrayField(models.SmallIntegerField(), default=list)
@@ -157,14 +185,19 @@ class ImageProfile(models.Model):
                     "label_ids",
                     "sex",
                     "age_band",
-                    "is_local",
+                    "availability",
                     "license",
+                    "view",
                 ],
                 nulls_distinct=False,
                 name="profile_is_one_combination",
             ),
             models.CheckConstraint(
                 condition=Q(sex__in=["", *Sex.values]), name="profile_sex_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(availability__in=Availability.values),
+                name="profile_availability_is_known",
             ),
         ]
         indexes = [GinIndex(fields=["label_ids"], name="profile_labels")]
@@ -207,6 +240,15 @@ class Image(models.Model):
         related_name="images",
         db_index=False,
         help_text="Only where the source states one for the image itself.",
+    )
+    view = models.ForeignKey(
+        ViewPosition,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="images",
+        db_index=False,
+        verbose_name="view position",
     )
     subject_id = models.CharField(max_length=MAX_SUBJECT_ID, blank=True)
     sex = models.CharField(max_length=1, blank=True, choices=Sex)
@@ -311,6 +353,12 @@ class Image(models.Model):
     @property
     def is_local(self) -> bool:
         return bool(self.file_path)
+
+    @property
+    def availability(self) -> Availability:
+        if self.file_path:
+            return Availability.HERE
+        return Availability.ELSEWHERE if self.remote_url else Availability.LISTED
 
 
 class ImageLabel(models.Model):

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 from catalog.files import find_nginx_address, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
-from catalog.models import Dataset, Finding, Image, ImageProfile
+from catalog.models import Availability, Dataset, Finding, Image, ImageProfile
 from catalog.previews import PREVIEW_SIZES, cached_preview, find_cached_preview, preview_etag
 from catalog.search.cards import Card
 from catalog.search.columns import Rows
@@ -33,7 +33,7 @@ from catalog.search.facets import (
     count_terms,
     count_unreviewed_labels,
 )
-from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.filters import HERE, CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
@@ -50,12 +50,13 @@ from catalog.search.understanding import (
     say_label_groups,
 )
 from catalog.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from vocab.models import Kind
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
 SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
-# Modalities whose objects say little to the eye: test patterns, masks, doses.
-NOT_PICTURES = ("ot", "seg", "rtdose")
+# Often test patterns.
+OTHER_MODALITY = "ot"
 NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 
 
@@ -69,7 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
         {
             "num_datasets": len(snapshot.datasets),
             "num_images": images.total,
-            "num_local": images.sums("local").get(1, 0),
+            "num_local": images.sums("local").get(HERE, 0),
             "modalities": _count_by(snapshot, "modality"),
             "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),
@@ -82,9 +83,11 @@ def _sample_images() -> list[Image]:
 
     Only the first image of the largest profiles is looked at, so that the cost has a bound.
     """
-    local = ImageProfile.objects.active().filter(is_local=True, modality__is_active=True)
+    local = ImageProfile.objects.active().filter(
+        availability=Availability.HERE, modality__is_active=True, modality__kind=Kind.PICTURE
+    )
     first = Image.objects.filter(profile=OuterRef("pk")).order_by("pk").values("pk")[:1]
-    largest = local.exclude(modality__code__in=NOT_PICTURES).order_by("-num_images", "pk")
+    largest = local.exclude(modality__code=OTHER_MODALITY).order_by("-num_images", "pk")
     ids = list(largest.values_list(Subquery(first), flat=True)[:SAMPLED_PROFILES])
     found = Image.objects.select_related("modality").in_bulk(ids)
     of_modality: dict[int | None, Image] = {}
@@ -167,7 +170,7 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
-    num_local = filters.counted.sums("local").get(1, 0)
+    num_local = filters.counted.sums("local").get(HERE, 0)
     return render(
         request,
         "catalog/dataset_detail.html",

@@ -17,6 +17,7 @@ TITLES = {
     "modality": "modalities",
     "area": "anatomical areas",
     "label": "labels",
+    "view": "view positions",
     "task": "tasks",
     "license": "licences",
     "tag": "tags",
@@ -45,7 +46,7 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
     snapshot = current_snapshot()
     refs = snapshot.vocabularies.terms[name].values()
     images = count_terms(refs, Rows(snapshot.images).count(), name)
-    has_datasets = name != "label"
+    has_datasets = name in snapshot.datasets.columns
     datasets = count_terms(refs, Rows(snapshot.datasets).count(), name) if has_datasets else {}
     rows = [(term, images.get(term.pk, 0), datasets.get(term.pk, 0)) for term in page]
     return render(

@@ -109,20 +109,29 @@ class TermAdmin(admin.ModelAdmin):
 class HierarchicalTermAdmin(TermAdmin):
     """Terms with a broader one; the form refuses circles."""
 
-    usage = DATASETS | IMAGES
-    extra_columns = ("broader",)
+    extra_columns: tuple[str, ...] = ("broader",)
     list_select_related = ("broader",)
     autocomplete_fields = ("broader",)
 
 
 @admin.register(models.Modality)
 class ModalityAdmin(HierarchicalTermAdmin):
+    usage = DATASETS | IMAGES
+    extra_columns = ("kind", "broader")
+    list_filter = ["is_active", "kind"]
     inlines = (alias_inline(models.ModalityAlias),)
 
 
 @admin.register(models.AnatomicalArea)
 class AnatomicalAreaAdmin(HierarchicalTermAdmin):
+    usage = DATASETS | IMAGES
     inlines = (alias_inline(models.AnatomicalAreaAlias),)
+
+
+@admin.register(models.ViewPosition)
+class ViewPositionAdmin(HierarchicalTermAdmin):
+    usage = IMAGES
+    inlines = (alias_inline(models.ViewPositionAlias),)
 
 
 @admin.register(models.TaskType)

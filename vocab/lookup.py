@@ -14,6 +14,7 @@ from vocab.models import (
     Tag,
     TaskType,
     Term,
+    ViewPosition,
     VocabularyVersion,
 )
 from vocab.text import TermRef, label_keys, normalize, normalize_label, plain_keys
@@ -23,6 +24,7 @@ VOCABULARIES: Mapping[str, type[Term]] = {
     "modality": Modality,
     "area": AnatomicalArea,
     "label": Label,
+    "view": ViewPosition,
     "task": TaskType,
     "license": License,
     "tag": Tag,
@@ -39,8 +41,8 @@ class Vocabularies:
 
     ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
     ``labels`` are the labels by their own normal form, which keeps signs. ``broader`` maps the name
-    of each hierarchy to the nearest broader terms by id, and ``commercial`` are the licences that
-    permit commercial use.
+    of each hierarchy to the nearest broader terms by id, ``commercial`` are the licences that
+    permit commercial use, and ``kinds`` are those of modalities by id, inactive ones too.
     """
 
     version: int
@@ -49,6 +51,7 @@ class Vocabularies:
     labels: Mapping[str, list[TermRef]]
     commercial: tuple[TermRef, ...]
     broader: Mapping[str, Mapping[int, TermRef]]
+    kinds: Mapping[int, str]
 
     def find(self, vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
         """For each word the list of terms that it means in one vocabulary, which may be empty.
@@ -107,7 +110,8 @@ def _load(version: int) -> Vocabularies:
     ids = set(allowing.values_list("pk", flat=True))
     commercial = tuple(ref for pk, ref in terms["license"].items() if pk in ids)
     broader = {name: _refer_to_broader(terms[name], parents[name]) for name in HIERARCHIES}
-    return Vocabularies(version, terms, spellings, labels, commercial, broader)
+    kinds = dict(Modality.objects.order_by().values_list("pk", "kind"))
+    return Vocabularies(version, terms, spellings, labels, commercial, broader, kinds)
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:

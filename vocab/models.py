@@ -140,15 +140,46 @@ def describe_cycle(path: "list[HierarchicalTerm]") -> str:
     return f"This is a circle, with {steps}. Choose a term that is not below {names[0]}, or none."
 
 
+class Kind(models.TextChoices):
+    """What the objects of a modality are; only pictures, and series of them, can be looked at."""
+
+    PICTURE = "picture", "Pictures and series"
+    SEGMENTATION = "segmentation", "Segmentations"
+    ANNOTATION = "annotation", "Annotations"
+    REPORT = "report", "Reports"
+    REGISTRATION = "registration", "Registrations"
+    PLAN = "plan", "Radiotherapy plans and records"
+    DOSE = "dose", "Radiotherapy doses"
+    WAVEFORM = "waveform", "Waveforms"
+    OTHER = "other", "Other objects"
+
+
 class Modality(HierarchicalTerm):
     """How the image was made; the code is the DICOM modality (0008,0060) in lower case."""
 
+    kind = models.CharField(
+        max_length=12,
+        choices=Kind,
+        default=Kind.PICTURE,
+        help_text="What its objects are. Only pictures and series are shown unless asked for.",
+    )
+
     class Meta(HierarchicalTerm.Meta):
+        constraints = [
+            *HierarchicalTerm.Meta.constraints,
+            models.CheckConstraint(
+                condition=models.Q(kind__in=Kind.values), name="%(class)s_kind_is_known"
+            ),
+        ]
         verbose_name_plural = "modalities"
 
 
 class AnatomicalArea(HierarchicalTerm):
     """The part of the body that an image shows."""
+
+
+class ViewPosition(HierarchicalTerm):
+    """From where the image was taken; DICOM's View Position (0018,5101), in lower case."""
 
 
 class TaskType(Term):
@@ -194,6 +225,10 @@ class ModalityAlias(Alias):
 
 class AnatomicalAreaAlias(Alias):
     term = models.ForeignKey(AnatomicalArea, models.CASCADE, related_name="aliases")
+
+
+class ViewPositionAlias(Alias):
+    term = models.ForeignKey(ViewPosition, models.CASCADE, related_name="aliases")
 
 
 class TaskTypeAlias(Alias):

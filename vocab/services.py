@@ -21,6 +21,7 @@ DATA_DIR = Path(__file__).parent / "data"
 SHIPPED_FILES: Mapping[str, str] = {
     "modality": "modalities.toml",
     "area": "areas.toml",
+    "view": "views.toml",
     "task": "task_types.toml",
     "tag": "tags.toml",
     "license": "licenses.toml",

@@ -19,8 +19,8 @@ from vocab.lookup import current_vocabularies, find_terms
 from vocab.text import normalize
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
-PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images", "size_mb",
-                "local_path", "is_synthetic")  # fmt: skip
+PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images",
+                "sample_unit", "size_mb", "local_path", "is_synthetic")  # fmt: skip
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
-from catalog.importers.term_words import LicenseWords, Words
 from catalog.importers.terms import (
     BadWord,
     GivenLabel,
+    ImageWords,
     LabelSet,
-    LabelWords,
     is_storable,
     is_text,
     metadata_of_label,
@@ -43,6 +42,7 @@ LINE: Mapping[str, str] = {
     "modality_id": "bigint",
     "area_id": "bigint",
     "license_id": "bigint",
+    "view_id": "bigint",
     "sex": "text",
     "age_years": "double precision",
     "width": "integer",
@@ -87,12 +87,12 @@ class RowEncoder:
 
     def __init__(
         self,
-        words: tuple[Words, Words, LicenseWords, LabelWords],
+        words: ImageWords,
         *,
         area_id: int | None,
         report: ImportReport,
     ) -> None:
-        self._modalities, self._areas, self._licenses, self._labels = words
+        self._modalities, self._areas, self._licenses, self._views, self._labels = words
         self._area_id = area_id
         self._report = report
         self._label_texts = _LabelTexts()
@@ -107,7 +107,7 @@ class RowEncoder:
         if problem := find_problem(row):
             return _reject(row, *problem)
         modality, area = self._modalities[row.modality], self._areas[row.area]
-        license_ = self._licenses[row.license]
+        license_, view = self._licenses[row.license], self._views[_view_of(row)]
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
@@ -116,9 +116,12 @@ class RowEncoder:
         if isinstance(text, BadRow):
             return text
         self._count_words(row, modality, area, labels)
+        if view is None and (word := _view_of(row)):
+            self._report.unknown_words["view", self._views.describe(word)] += 1
         return (
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
-            f"{_null(license_)}\t{row.sex}\t{_null(row.age_years)}\t{_null(row.width)}\t{_null(row.height)}\t"
+            f"{_null(license_)}\t{_null(view)}\t{row.sex}\t{_null(row.age_years)}\t"
+            f"{_null(row.width)}\t{_null(row.height)}\t"
             f"{_encode_facts(row)}\t{labels.text}\t{number}\t{row.line}\n"
         )
 
@@ -162,6 +165,12 @@ class RowEncoder:
                 known = found
             self._sets[rows] = known
         return known
+
+
+def _view_of(row: ImageRow) -> str:
+    """The word for the view of a row, or else of its file: DICOM's View Position (0018,5101)."""
+    word = row.view or row.metadata.get("ViewPosition", "")
+    return word if isinstance(word, str) else ""
 
 
 def find_problem(row: ImageRow) -> tuple[str, object, str] | None:

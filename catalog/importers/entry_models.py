@@ -1,8 +1,14 @@
 """What can be said of a dataset, in a TOML file or by a source. Pure."""
 
-from pydantic import Field
+from typing import Annotated
 
-from catalog.importers.tables.toml_section import Count, Section, Text, Texts
+from pydantic import AfterValidator, Field
+
+from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
+from catalog.models import SampleUnit
+
+# What ``num_images`` counts.
+SampleUnitText = Annotated[Text, AfterValidator(one_of(SampleUnit.values))]
 
 
 class DatasetEntry(Section):
@@ -20,6 +26,7 @@ class DatasetEntry(Section):
     task_types: Texts = ()
     tags: Texts = ()
     num_images: Count = 0
+    sample_unit: SampleUnitText = ""
     size_mb: Count = 0
     is_synthetic: bool = False
 

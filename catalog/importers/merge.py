@@ -22,8 +22,9 @@ from catalog.profiles.queries import SAME_KEY
 
 # The columns that a source gives of an image, without its labels.
 COLUMNS = (
-    "file_path", "remote_url", "modality_id", "area_id", "license_id", "subject_id", "sex",
-    "age_years", "width", "height", "size_bytes", "sha256", "crc32", "mtime_ns", "metadata_json",
+    "file_path", "remote_url", "modality_id", "area_id", "license_id", "view_id", "subject_id",
+    "sex", "age_years", "width", "height", "size_bytes", "sha256", "crc32", "mtime_ns",
+    "metadata_json",
 )  # fmt: skip
 
 
@@ -40,6 +41,8 @@ _LOCK_TARGETS = (
     "SELECT id FROM vocab_anatomicalarea WHERE id IN (SELECT area_id FROM staged_image)"
     " FOR KEY SHARE",
     "SELECT id FROM vocab_license WHERE id IN (SELECT license_id FROM staged_image) FOR KEY SHARE",
+    "SELECT id FROM vocab_viewposition WHERE id IN (SELECT view_id FROM staged_image)"
+    " FOR KEY SHARE",
     "SELECT id FROM vocab_label WHERE id IN (SELECT unnest(label_ids) FROM staged_image)"
     " FOR KEY SHARE",
 )

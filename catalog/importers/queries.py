@@ -173,8 +173,10 @@ COUNT_DANGLING = """
            OR area_id IS NOT NULL
               AND NOT EXISTS (SELECT FROM vocab_anatomicalarea WHERE id = area_id)
            OR license_id IS NOT NULL
-              AND NOT EXISTS (SELECT FROM vocab_license WHERE id = license_id))
-      FROM (SELECT DISTINCT modality_id, area_id, license_id FROM staged_image) used
+              AND NOT EXISTS (SELECT FROM vocab_license WHERE id = license_id)
+           OR view_id IS NOT NULL
+              AND NOT EXISTS (SELECT FROM vocab_viewposition WHERE id = view_id))
+      FROM (SELECT DISTINCT modality_id, area_id, license_id, view_id FROM staged_image) used
 """
 
 COUNT_DANGLING_LABELS = """

@@ -29,8 +29,9 @@ class LabelRow(NamedTuple):
 class ImageRow:
     """One image of a source; sizes in pixels and bytes, age in years.
 
-    ``modality``, ``area`` and ``license`` are the source's words or codes, resolved through the
-    vocabularies; an image without a licence of its own has the dataset's.
+    ``modality``, ``area``, ``license`` and ``view`` are the source's words or codes, resolved
+    through the vocabularies; an image without a licence of its own has the dataset's, and one
+    without a view that of its file's header, if there is one.
     ``line`` is the row's line in its table, from 1; 0 without a table. The pipeline reads missing
     ``facts`` of a local file, and opens the file unless the source did (``is_opened``).
 
@@ -48,6 +49,7 @@ class ImageRow:
     modality: str = ""
     area: str = ""
     license: str = ""
+    view: str = ""
     subject_id: str = ""
     sex: str = ""
     age_years: float | None = None

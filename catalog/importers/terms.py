@@ -215,13 +215,24 @@ def _is_readable(value: str) -> bool:
     )
 
 
-def load_words(modality_ids: Collection[int] = ()) -> tuple[Words, Words, LicenseWords, LabelWords]:
+class ImageWords(NamedTuple):
+    """The words of images for terms, by vocabulary."""
+
+    modalities: Words
+    areas: Words
+    licenses: LicenseWords
+    views: Words
+    labels: LabelWords
+
+
+def load_words(modality_ids: Collection[int] = ()) -> ImageWords:
     """The vocabularies of images as they are now; ``modality_ids`` are the dataset's own."""
     vocabularies = current_vocabularies()
-    return (
+    return ImageWords(
         Words(vocabularies, "modality", modality_ids),
         Words(vocabularies, "area"),
         LicenseWords(vocabularies),
+        Words(vocabularies, "view"),
         LabelWords(vocabularies),
     )
 

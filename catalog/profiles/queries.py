@@ -9,9 +9,15 @@ KEY = """
     coalesce({labels}, '{{}}'::bigint[]) AS label_ids,
     {row}.sex,
     (floor({row}.age_years / 10) * 10)::smallint AS age_band,
-    {row}.file_path <> '' AS is_local,
-    {row}.license_id
+    CASE WHEN {row}.file_path <> '' THEN 'here' WHEN {row}.remote_url <> '' THEN 'elsewhere'
+         ELSE 'listed' END AS availability,
+    {row}.license_id,
+    {row}.view_id
 """
+
+# Their names, in the order of KEY.
+KEY_COLUMNS = """dataset_id, area_id, modality_id, label_ids, sex, age_band, availability,
+    license_id, view_id"""
 
 # Equality of all columns, NULLs included, in a form that allows a hash join. No id is 0.
 SAME_KEY = """
@@ -21,8 +27,9 @@ SAME_KEY = """
     AND profile.label_ids = key.label_ids
     AND profile.sex = key.sex
     AND coalesce(profile.age_band, -1) = coalesce(key.age_band, -1)
-    AND profile.is_local = key.is_local
+    AND profile.availability = key.availability
     AND coalesce(profile.license_id, 0) = coalesce(key.license_id, 0)
+    AND coalesce(profile.view_id, 0) = coalesce(key.view_id, 0)
 """
 
 # The keys of images in the catalog, by image; ``{scope}`` selects the ids of the images.
@@ -51,17 +58,14 @@ SHARE = """
       FROM (SELECT unnest(%s::bigint[]) AS id ORDER BY id) wanted
 """
 
-ADD = """
+ADD = f"""
     INSERT INTO catalog_imageprofile
-           (dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
-            num_images, num_bytes, ages, age_images, age_bytes)
-    SELECT key.*, 0, 0, '{{}}', '{{}}', '{{}}'
-      FROM (SELECT DISTINCT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local,
-                            license_id
-              FROM {keys}) key
+           ({KEY_COLUMNS}, num_images, num_bytes, ages, age_images, age_bytes)
+    SELECT key.*, 0, 0, '{{{{}}}}', '{{{{}}}}', '{{{{}}}}'
+      FROM (SELECT DISTINCT {KEY_COLUMNS} FROM {{keys}}) key
      WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
-                        WHERE profile.dataset_id = ANY(%s) AND {same})
-"""
+                        WHERE profile.dataset_id = ANY(%s) AND {{same}})
+"""  # noqa: S608 - our own words
 
 POINT_IMAGES = """
     UPDATE catalog_image image SET profile_id = profile.id
@@ -134,18 +138,12 @@ TOUCH = """
 PROFILES = f"""
     WITH image_key AS MATERIALIZED ({{keys}}),
     by_age AS (
-        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
-               {_AGE.format(age="age_years")} AS age, count(*)::int AS images,
+        SELECT {KEY_COLUMNS}, {_AGE.format(age="age_years")} AS age, count(*)::int AS images,
                coalesce(sum(size_bytes), 0)::bigint AS bytes
           FROM image_key
-         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+         GROUP BY {KEY_COLUMNS}, age
     ),
-    key AS (
-        SELECT dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id,
-               {_SUMS}
-          FROM by_age
-         GROUP BY dataset_id, area_id, modality_id, label_ids, sex, age_band, is_local, license_id
-    ),
+    key AS (SELECT {KEY_COLUMNS}, {_SUMS} FROM by_age GROUP BY {KEY_COLUMNS}),
     stored AS (SELECT * FROM catalog_imageprofile WHERE dataset_id = ANY(%(ids)s))
     SELECT dataset.id, dataset.slug,
            (SELECT count(*) FROM key FULL JOIN stored profile ON {{same}}

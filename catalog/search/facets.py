@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from catalog.search.columns import Counted
+from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.query_strings import whole_facets, with_query
@@ -17,8 +18,8 @@ from vocab.lookup import VOCABULARIES
 from vocab.text import TermRef
 
 SHOWN_VALUES = 8
-IMAGE_FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag",
-                "license")  # fmt: skip
+IMAGE_FACETS = ("modality", "area", "label", "view", "sex", "age", "dataset", "local", "kind",
+                "task", "tag", "license")  # fmt: skip
 DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
 
 
@@ -122,8 +123,12 @@ def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list
     chosen = filters.filters[name]
     sums = counted.sums(name)
     if isinstance(chosen, ChoiceFilter):
-        numbered = [(code, text, chosen.codes[code]) for code, text in chosen.field.names.items()]
-        return [ValueCount(code, text, sums[n]) for code, text, n in numbered if n in sums]
+        names = chosen.field.names
+        values = [ValueCount(code, names[code], sums[n])
+                  for code, n in chosen.codes.items() if n in sums]  # fmt: skip
+        if values and ANY_KIND in names:
+            values.append(ValueCount(ANY_KIND, names[ANY_KIND], counted.total))
+        return values
     if name in VOCABULARIES:
         refs: Iterable[TermRef] = filters.snapshot.vocabularies.terms[name].values()
     else:

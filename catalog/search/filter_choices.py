@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from catalog.ages import UNKNOWN_AGE
 from catalog.limits import MAX_AGE_YEARS
-from catalog.models import Sex
+from catalog.models import Availability, Sex
+from vocab.models import Kind
 
 UNKNOWN = "unknown"
 SEX_CHOICES = [*Sex.choices, (UNKNOWN, "Unknown")]
@@ -13,7 +14,16 @@ AGE_CHOICES = [
     *[(f"{year}-{year + 9}", f"{year}–{year + 9} years") for year in range(0, MAX_AGE_YEARS, 10)],
     (UNKNOWN, "Unknown"),
 ]
+# A dataset has a folder on this server or not.
 LOCAL_CHOICES = [("1", "On this server"), ("0", "Not on this server")]
+FILE_CHOICES = [
+    ("1", str(Availability.HERE.label)),
+    *[(each.value, str(each.label)) for each in (Availability.ELSEWHERE, Availability.LISTED)],
+]
+# Spellings that stand for several values; addresses of before there were three.
+FILE_SPELLINGS = {"0": (Availability.ELSEWHERE.value, Availability.LISTED.value)}
+ANY_KIND = "any"
+KIND_CHOICES = [*Kind.choices, (ANY_KIND, "Objects of any kind")]
 LABEL_MODES = [("any", "any of them"), ("all", "all of them")]
 SIZE_CHOICES = [
     ("lt1", "under 1 GB"),
@@ -24,6 +34,10 @@ SIZE_CHOICES = [
 ]
 # The same values as numbers in the columns of catalog.search.snapshot.
 LOCAL_CODES = {"0": 0, "1": 1}
+AVAILABILITY_CODES = {code: number for number, code in enumerate(Availability.values)}
+FILE_CODES = {code: AVAILABILITY_CODES[Availability.HERE if code == "1" else code]
+              for code, _ in FILE_CHOICES}  # fmt: skip
+KIND_CODES = {code: number for number, code in enumerate(Kind.values)}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
 AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
              for code, _ in AGE_CHOICES}  # fmt: skip

@@ -1,6 +1,6 @@
 """Form fields for filters that may be repeated in a URL: ``?label=a&label=b``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -69,20 +69,29 @@ class TermsField(RepeatedField):
 
 
 class ChoicesField(RepeatedField):
-    """Values from a fixed list."""
+    """Values from a fixed list; ``spellings`` are replaced by the values that they stand for."""
 
-    def __init__(self, *, choices: Sequence[tuple[str, str]], what: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        choices: Sequence[tuple[str, str]],
+        what: str,
+        spellings: Mapping[str, Sequence[str]],
+        **kwargs: Any,
+    ) -> None:
         self.names = dict(choices)
         self.what = what
+        self.spellings = spellings
         super().__init__(**kwargs)
 
     def understand(self, values: list[str]) -> list[str]:
-        for value in values:
+        meant = [each for value in values for each in self.spellings.get(value, (value,))]
+        for value in meant:
             if value not in self.names:
                 raise ValidationError(
                     f"“{value[:60]}” is not {self.what}. Use one of: {', '.join(self.names)}."
                 )
-        return values
+        return list(dict.fromkeys(meant))
 
 
 class DatasetsField(RepeatedField):

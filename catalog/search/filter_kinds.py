@@ -1,11 +1,12 @@
 """The kinds of filters over columns."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import django_filters as filters
 
 from catalog.search.columns import Mask, Rows, Table
+from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filter_fields import (
     AgeLimitField,
     ChoicesField,
@@ -55,16 +56,34 @@ class DatasetFilter(ColumnFilter):
 
 
 class ChoiceFilter(ColumnFilter):
-    """Rows with any of the chosen values from a fixed list; ``codes`` are the column's numbers."""
+    """Rows with any of the chosen values from a fixed list; ``codes`` are the column's numbers.
+
+    ``spellings`` are values that stand for several of them.
+    """
 
     field_class = ChoicesField
 
-    def __init__(self, column: str, codes: Mapping[str, int], **extra: Any) -> None:
+    def __init__(
+        self,
+        column: str,
+        codes: Mapping[str, int],
+        *,
+        spellings: Mapping[str, Sequence[str]] | None = None,
+        **extra: Any,
+    ) -> None:
         self.codes = codes
-        super().__init__(column, **extra)
+        self.spellings = spellings or {}
+        super().__init__(column, spellings=self.spellings, **extra)
 
     def numbers(self, value: Iterable[Any]) -> list[int]:
-        return [self.codes[code] for code in value]
+        return [self.codes[each] for code in value for each in self.spellings.get(code, (code,))]
+
+
+class KindFilter(ChoiceFilter):
+    """Kinds of objects, or all of them."""
+
+    def filter(self, qs: Rows, value: Any) -> Rows:
+        return qs if ANY_KIND in value else super().filter(qs, value)
 
 
 class ReadByTheSet(filters.Filter):

@@ -18,13 +18,20 @@ from django.db.models.expressions import RawSQL
 from django.http import QueryDict
 
 from catalog.ages import range_of_limits
-from catalog.models import Dataset, Image
+from catalog.models import Availability, Dataset, Image
 from catalog.querysets import ImageQuerySet
 from catalog.search.age_groups import AgeGroup, age_condition, match_ages
 from catalog.search.columns import Counted, Ints, Mask, Rows, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_BANDS,
     AGE_CHOICES,
+    ANY_KIND,
+    AVAILABILITY_CODES,
+    FILE_CHOICES,
+    FILE_CODES,
+    FILE_SPELLINGS,
+    KIND_CHOICES,
+    KIND_CODES,
     LABEL_MODES,
     LOCAL_CHOICES,
     LOCAL_CODES,
@@ -40,6 +47,7 @@ from catalog.search.filter_kinds import (
     AgeLimitFilter,
     ChoiceFilter,
     DatasetFilter,
+    KindFilter,
     ModeFilter,
     PickedFilter,
     QueryFilter,
@@ -52,7 +60,10 @@ from catalog.search.query import Match, ParsedQuery, Word, parse_query
 from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets, find_excluded_terms
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
+from vocab.models import Kind
 from vocab.text import TermRef
+
+HERE = AVAILABILITY_CODES[Availability.HERE]
 
 
 class CatalogFilterSet(filters.FilterSet):
@@ -323,18 +334,33 @@ class ImageFilterSet(CatalogFilterSet):
     age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
     age_min = AgeLimitFilter(label="Age from")
     age_max = AgeLimitFilter(label="Age to")
+    view = TermFilter("view", label="View")
+    kind = KindFilter(
+        "kind", KIND_CODES, choices=KIND_CHOICES, what="a kind of objects", label="Kind"
+    )
     local = ChoiceFilter(
-        "local", LOCAL_CODES, choices=LOCAL_CHOICES, what="a choice for files", label="Files"
+        "local",
+        FILE_CODES,
+        spellings=FILE_SPELLINGS,
+        choices=FILE_CHOICES,
+        what="a choice for files",
+        label="Files",
     )
     task = TermFilter("task", label="Task")
     tag = TermFilter("tag", label="Tag")
     license = TermFilter("license", label="Licence")
     image = PickedFilter(label="Picked images")
 
+    def as_frozen_json(self) -> dict[str, Any]:
+        """As in the base class, and always with the kinds."""
+        kind = self.cleaned.get("kind") or [Kind.PICTURE if self.shows_pictures_only else ANY_KIND]
+        return super().as_frozen_json() | {"kind": kind}
+
     @classmethod
     def of_dataset(cls, slug: str, *, snapshot: Snapshot | None = None, **more: str) -> Self:
-        """The images of one dataset, narrowed by ``more`` filters."""
-        return cls(QueryDict(urlencode({"dataset": slug, **more})), snapshot=snapshot)
+        """The images and other objects of one dataset, narrowed by ``more`` filters."""
+        given = {"dataset": slug, "kind": ANY_KIND, **more}
+        return cls(QueryDict(urlencode(given)), snapshot=snapshot)
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:
@@ -349,6 +375,11 @@ class ImageFilterSet(CatalogFilterSet):
             column = self.snapshot.images.columns["label"]
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
+        if self.shows_pictures_only:
+            pictures = self.filters["kind"].filter(self.all_rows, [Kind.PICTURE])
+            masks["kind"] = pictures.mask
+        elif ANY_KIND in self.cleaned.get("kind", ()):
+            del masks["kind"]
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
         if self._images_of_age is not None:
             masks["ages"] = self._images_of_age > 0
@@ -358,6 +389,20 @@ class ImageFilterSet(CatalogFilterSet):
             if word.is_excluded
         }
         return masks
+
+    @cached_property
+    def shows_pictures_only(self) -> bool:
+        """Whether only pictures and series match because nothing asks for other objects.
+
+        A kind asks, and so do a modality of another kind and single images.
+        """
+        if self.problems or self.cleaned.get("kind") or self.cleaned.get("image"):
+            return False
+        asked = [*self.cleaned["modality"]]
+        for match in self.parsed_query.matches:
+            asked += match.values if match.name == "modality" else ()
+        kinds = self.snapshot.vocabularies.kinds
+        return all(kinds[ref.id] == Kind.PICTURE for ref in asked)
 
     def _ask(self, match: Match) -> Mask:
         if match.name == "age":  # ``masks["ages"]`` has all groups of them together.
@@ -468,7 +513,7 @@ class ImageFilterSet(CatalogFilterSet):
         """The number of matching images with a file here, and the bytes of these files."""
         if self._condition_without_ages is None:
             table = self.snapshot.images
-            local = self.rows().where(table.columns["local"].any_of([1])).positions()
+            local = self.rows().where(table.columns["local"].any_of([HERE])).positions()
             assert local is not None  # noqa: S101 - tells the type checker
             assert table.num_bytes is not None  # noqa: S101
             size = table.num_bytes

@@ -65,9 +65,9 @@ REFRESH = """
 
 PROFILES = """
     SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,
-           coalesce(age_band, %s), is_local::int, coalesce(license_id, 0), num_images, num_bytes,
-           cardinality(ages), array_to_string(ages, ','), array_to_string(age_images, ','),
-           array_to_string(age_bytes, ',')
+           coalesce(age_band, %s), availability, coalesce(license_id, 0), coalesce(view_id, 0),
+           num_images, num_bytes, cardinality(ages), array_to_string(ages, ','),
+           array_to_string(age_images, ','), array_to_string(age_bytes, ',')
       FROM catalog_imageprofile
      WHERE dataset_id = ANY(%s) AND num_images > 0
      ORDER BY dataset_id, id

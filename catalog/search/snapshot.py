@@ -24,6 +24,9 @@ from catalog.search import queries
 from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_CHOICES,
+    AVAILABILITY_CODES,
+    FILE_CHOICES,
+    KIND_CODES,
     LOCAL_CHOICES,
     SEX_CHOICES,
     SEX_CODES,
@@ -31,6 +34,7 @@ from catalog.search.filter_choices import (
 )
 from catalog.search.query import NamedDataset, Spellings
 from vocab.lookup import Vocabularies, current_vocabularies
+from vocab.models import Kind
 from vocab.text import TermRef, normalize
 
 _WORD = re.compile(r"\w+")
@@ -83,6 +87,7 @@ class _Block(NamedTuple):
     age: Ints
     local: Ints
     license: Ints
+    view: Ints
     num_images: Ints
     num_bytes: Ints
     num_ages: Ints
@@ -149,13 +154,17 @@ def _load(stamp: Stamp) -> Snapshot:
         spellings=Spellings(
             vocabularies.all_spellings(),
             commercial=vocabularies.commercial,
-            choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES},
+            choices={
+                "sex": SEX_CHOICES,
+                "age": AGE_CHOICES,
+                "local": [*FILE_CHOICES, *LOCAL_CHOICES],
+            },
             known_words=_known_words(rows),
             datasets=[NamedDataset(ref, ref.name, slug) for slug, ref in refs.items()],
             plain_words=frozenset().union(*(row["plain"] for row in rows)),
         ),
         datasets=datasets,
-        images=_make_images(datasets),
+        images=_make_images(datasets, vocabularies.kinds),
         refs=refs,
         wordings=_list_wordings(vocabularies),
     )
@@ -228,11 +237,12 @@ def _load_blocks(dataset_ids: Iterable[int]) -> None:
         rows = cursor.fetchall()
     if not rows:
         return
-    (owner, ids, area, modality, labels, sex, age, local, license_, images, size, num_ages,
+    (owner, ids, area, modality, labels, sex, age, local, license_, view, images, size, num_ages,
      *by_age) = zip(*rows, strict=True)  # fmt: skip
     columns = [
         ids, area, modality, [_intern(text) for text in labels],
-        [SEX_CODES[code] for code in sex], age, local, license_, images, size, num_ages,
+        [SEX_CODES[code] for code in sex], age, [AVAILABILITY_CODES[code] for code in local],
+        license_, view, images, size, num_ages,
     ]  # fmt: skip
     arrays = [np.array(column, dtype=np.int64) for column in columns]
     owners, starts = np.unique(np.array(owner, dtype=np.int64), return_index=True)
@@ -263,7 +273,7 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
 
 
-def _make_images(datasets: Table) -> Table:
+def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:
     """All blocks as one table in the order of profile ids, with the columns of their datasets."""
     places = [i for i, pk in enumerate(datasets.ids.tolist()) if pk in _cache.blocks]
     blocks = [_cache.blocks[int(datasets.ids[i])] for i in places]
@@ -274,6 +284,7 @@ def _make_images(datasets: Table) -> Table:
     joined = _Block(*(column[order] for column in joined))
     place = np.repeat(np.array(places, dtype=np.int32), sizes)[order]
     columns = _image_columns(joined, place, datasets)
+    columns["kind"] = _kinds_of(columns["modality"], kinds)
     return Table(joined.ids, columns, joined.num_images, joined.num_bytes, ages)
 
 
@@ -300,6 +311,7 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
         "sex": Column.of(joined.sex),
         "age": Column.of(joined.age),
         "local": Column.of(joined.local),
+        "view": Column.of(joined.view),
     }
     for name in ("dataset", "task", "tag"):
         columns[name] = datasets.columns[name].through(place)
@@ -312,6 +324,13 @@ def _own_or_of_dataset(own: Ints, of_datasets: Column | SetColumn, place: Any) -
     assert isinstance(of_datasets, Column)  # noqa: S101 - tells the type checker
     given = of_datasets.through(place)
     return Column.of(np.where(own > 0, own, given.values[given.codes]))
+
+
+def _kinds_of(modality: Column | SetColumn, kinds: Mapping[int, str]) -> Column:
+    """The kinds of images by their modalities; one without a modality is taken for a picture."""
+    assert isinstance(modality, Column)  # noqa: S101 - tells the type checker
+    known = [KIND_CODES[kinds.get(pk, Kind.PICTURE)] for pk in modality.values.tolist()]
+    return Column.of(np.array(known, dtype=np.int64)[modality.codes])
 
 
 def _intern(text: str) -> int:

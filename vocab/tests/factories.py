@@ -38,6 +38,11 @@ class LicenseFactory(TermFactory):
         model = models.License
 
 
+class ViewFactory(TermFactory):
+    class Meta:
+        model = models.ViewPosition
+
+
 class LabelFactory(TermFactory):
     class Meta:
         model = models.Label

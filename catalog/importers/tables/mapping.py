@@ -75,6 +75,9 @@ class RowReader:
         self._fields = tuple(_compile_fields(image, header).items())
         with of_key("[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
+        self._views = Remembered[str, str](
+            lambda text: description.image.view_words.get(fold(text), text)
+        )
         with of_key("[metadata]", "or [image] view"):
             self._metadata = MetadataReader(description, header)
         self.excluded_columns = self._metadata.excluded_columns
@@ -97,6 +100,7 @@ class RowReader:
         row.area = self._get_area(cells)
         row.license = self._get_license(cells)
         row.metadata = metadata = self._metadata.read(cells)
+        row.view = self._views[metadata.get("view", "")]
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
             setattr(row, name, value)

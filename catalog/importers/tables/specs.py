@@ -115,6 +115,7 @@ class ImageSpec(Section):
     license: Value = ()
     license_words: MeantWords = {}
     view: Value = ()
+    view_words: MeantWords = {}
     width: Value = ()
     height: Value = ()
     size: Value = ()

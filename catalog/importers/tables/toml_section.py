@@ -116,6 +116,7 @@ _EXAMPLES = {
     "task_types": 'task_types = ["classification"]',
     "tags": 'tags = ["png"]',
     "num_images": "num_images = 1000",
+    "sample_unit": 'sample_unit = "patient"',
     "size_mb": "size_mb = 250",
     "is_synthetic": "is_synthetic = true",
     "title": 'title = "My rays"',

@@ -63,7 +63,7 @@ def test_every_column_of_a_row_is_stored(dataset: Dataset) -> None:
     ]  # fmt: skip
     profile = image.profile
     assert profile is not None
-    assert (profile.sex, profile.age_band, profile.is_local) == ("F", 60, True)
+    assert (profile.sex, profile.age_band, profile.availability) == ("F", 60, "here")
     assert (profile.num_images, profile.num_bytes) == (1, 10)
     assert_profiles_are_true()
 

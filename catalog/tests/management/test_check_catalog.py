@@ -99,7 +99,7 @@ def test_an_image_without_a_profile_is_found(dataset: Dataset) -> None:
 
 
 def test_a_profile_without_images_is_found(dataset: Dataset) -> None:
-    ImageProfile.objects.create(dataset=dataset, label_ids=[], sex="O", is_local=True)
+    ImageProfile.objects.create(dataset=dataset, label_ids=[], sex="O", availability="here")
     expect_wrong("1 wrong profiles")
 
 

@@ -23,8 +23,8 @@ def truth() -> Counter:
         band = None if image.age_years is None else int(image.age_years // 10 * 10)
         counted[(
             image.dataset_id, image.area_id or image.dataset.area_id, image.modality_id,
-            tuple(sorted(labels)), image.sex, band, bool(image.file_path),
-            image.license_id,
+            tuple(sorted(labels)), image.sex, band, image.availability,
+            image.license_id, image.view_id,
         )] += 1  # fmt: skip
     return counted
 
@@ -34,7 +34,7 @@ def stored() -> Counter:
     for p in ImageProfile.objects.all():
         counted[
             (p.dataset_id, p.area_id, p.modality_id, tuple(p.label_ids), p.sex, p.age_band,
-             p.is_local, p.license_id)
+             p.availability, p.license_id, p.view_id)
         ] = p.num_images  # fmt: skip
     return counted
 

@@ -17,7 +17,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.paging import fetch_page, parse_cursor
 from catalog.services import delete_images, refresh_images, set_datasets_active
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
-from vocab.models import AnatomicalArea, Label, License, Modality, Tag
+from vocab.models import AnatomicalArea, Label, License, Modality, Tag, ViewPosition
 from vocab.services import set_terms_active
 from vocab.tests.factories import (
     AreaFactory,
@@ -26,11 +26,13 @@ from vocab.tests.factories import (
     ModalityFactory,
     TagFactory,
     TaskTypeFactory,
+    ViewFactory,
 )
 
 pytestmark = pytest.mark.django_db
 
-AREAS, MODALITIES, LABELS = ("chest", "brain", "knee"), ("ct", "mr"), ("nodule", "mass", "normal")
+AREAS, LABELS = ("chest", "brain", "knee"), ("nodule", "mass", "normal")
+MODALITIES, VIEWS = ("ct", "mr", "seg"), ("pa", "lateral")
 TAGS, TASKS, LICENSES = ("png", "dicom"), ("detection",), ("cc0-1.0", "custom")
 SLUGS = ("first", "second", "third")
 # Days, months as sources round them, the last day of an age, whole and broken years.
@@ -55,7 +57,10 @@ WHERE = {
     # Completed ages in months; a month is up to a two-hundredth of a year short by rounding.
     "age_min": f"{COMPLETED} >= {{}}",
     "age_max": f"{COMPLETED} <= {{}}",
-    "local": "CASE WHEN i.file_path = '' THEN '0' ELSE '1' END = ANY({})",
+    "local": "CASE WHEN i.file_path <> '' THEN '1' WHEN i.remote_url <> '' THEN 'elsewhere'"
+             " ELSE 'listed' END = ANY({})",
+    "view": "v.code = ANY({})",
+    "kind": "coalesce(m.kind, 'picture') = ANY({})",
     "license": "l.code = ANY({})",
     "task": "EXISTS (SELECT FROM catalog_dataset_task_types x JOIN vocab_tasktype t"
             " ON t.id = x.tasktype_id WHERE x.dataset_id = d.id AND t.code = ANY({}))",
@@ -70,6 +75,7 @@ FROM = """
       LEFT JOIN vocab_anatomicalarea own ON own.id = i.area_id
       LEFT JOIN vocab_anatomicalarea whole ON whole.id = d.area_id
       LEFT JOIN vocab_modality m ON m.id = i.modality_id
+      LEFT JOIN vocab_viewposition v ON v.id = i.view_id
       LEFT JOIN vocab_license l ON l.id = coalesce(i.license_id, d.license_id)
      WHERE i.removed_at IS NULL
 """
@@ -80,9 +86,13 @@ def ask_plainly(query: dict[str, list[str]]) -> list[int]:
     must_have_all = query.get("label_mode") == ["all"]
     parts: list[str] = [FROM]
     params: list[Any] = []
+    if not query.get("kind") and "seg" not in query.get("modality", ()):
+        query = query | {"kind": ["picture"]}  # unless something else is asked for
     for name, values in query.items():
-        if name == "label_mode" or not values:
+        if name == "label_mode" or not values or "any" in values:
             continue
+        if name == "local" and "0" in values:
+            values = [*values, "elsewhere", "listed"]
         if name in ("age_min", "age_max"):
             parts.append(f"AND {WHERE[name].format('%s')}")
             params.append(count_months(values[0], is_last=name == "age_max"))
@@ -135,7 +145,8 @@ LIMITS = ("0", "1", "2", "9", "10", "60", "64", "65", "66", "69", "70", "129", "
 CHOICES: dict[str, tuple[str, ...]] = {
     "dataset": SLUGS, "area": AREAS, "modality": MODALITIES, "label": LABELS, "not_label": LABELS,
     "sex": ("F", "M", "O", "unknown"), "age": ("0-9", "10-19", "60-69", "120-129", "unknown"),
-    "local": ("0", "1"), "task": TASKS, "tag": TAGS, "license": LICENSES,
+    "local": ("0", "1", "elsewhere", "listed"), "task": TASKS, "tag": TAGS, "license": LICENSES,
+    "view": VIEWS, "kind": ("picture", "segmentation", "any"),
 }  # fmt: skip
 queries = st.fixed_dictionaries(
     {},
@@ -151,8 +162,8 @@ edits = st.lists(
     st.tuples(
         st.sampled_from([
             "add", "delete", "sex", "age", "label", "finding", "unlabel", "area", "modality",
-            "dataset area", "license", "dataset license", "hide", "show", "tag", "untag", "term",
-            "rebuild",
+            "dataset area", "license", "view", "address", "kind", "dataset license", "hide",
+            "show", "tag", "untag", "term", "rebuild",
         ]),
         st.integers(0, 10**6),
     ),
@@ -165,9 +176,11 @@ def catalog() -> None:
     for codes, factory in (
         (AREAS, AreaFactory), (MODALITIES, ModalityFactory), (LABELS, LabelFactory),
         (TAGS, TagFactory), (TASKS, TaskTypeFactory), (LICENSES, LicenseFactory),
+        (VIEWS, ViewFactory),
     ):  # fmt: skip
         for code in codes:
             factory(code=code)
+    Modality.objects.filter(code="seg").update(kind="segmentation")
     for number, slug in enumerate(SLUGS):
         dataset = DatasetFactory(slug=slug)
         for place in range(7):
@@ -180,15 +193,17 @@ def catalog() -> None:
 def a_file(n: int) -> dict[str, Any]:
     """Every second image has a file here, and every one a size."""
     facts = {"file_path": f"{n}.png", "sha256": "0" * 64, "crc32": 0, "mtime_ns": 0}
-    return {"size_bytes": n} | (facts if n % 2 else {})
+    address = {"remote_url": f"https://example.org/{n}"} if n % 4 else {}
+    return {"size_bytes": n} | (facts if n % 2 else address)
 
 
 def add_image(dataset: Dataset, n: int) -> Image:
     labels = [code for place, code in enumerate(LABELS) if n >> place & 1]
-    modality = Modality.objects.get(code=MODALITIES[n % 2]) if n % 3 else None
+    modality = Modality.objects.get(code=MODALITIES[n % 3]) if n % 4 else None
     return ImageFactory(
         dataset=dataset,
         modality=modality,
+        view=ViewPosition.objects.get(code=VIEWS[n % 2]) if n % 5 else None,
         sex=SEXES[n % 4],
         age_years=AGES[n % len(AGES)],
         labels=labels,
@@ -216,6 +231,9 @@ def edit(what: str, n: int) -> None:
             dataset.save()
         case "tag":
             dataset.tags.add(Tag.objects.get(code=TAGS[n % 2]))
+        case "kind":
+            kind = ("picture", "segmentation", "report")[n % 3]
+            Modality.objects.filter(code="seg").update(kind=kind)
         case "untag":
             dataset.tags.clear()
         case "term":
@@ -239,7 +257,11 @@ def edit_image(what: str, n: int, image: Image, label: Label) -> None:
         case "area":
             image.area = AnatomicalArea.objects.get(code=AREAS[n % 3])
         case "modality":
-            image.modality = Modality.objects.get(code=MODALITIES[n % 2])
+            image.modality = Modality.objects.get(code=MODALITIES[n % 3])
+        case "view":
+            image.view = ViewPosition.objects.get(code=VIEWS[n % 2]) if n % 3 else None
+        case "address":
+            image.remote_url = "https://example.org/edited" if n % 2 else ""
         case "license":
             image.license = License.objects.get(code=LICENSES[n % 2]) if n % 3 else None
         case "label":

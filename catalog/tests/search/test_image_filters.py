@@ -221,7 +221,7 @@ def facet_counts(query: str, name: str) -> dict[str, int]:
         ("", "label", {"effusion": 2, "nodule": 2, "normal": 2}),
         ("", "sex", {"F": 3, "M": 1, "O": 1, "unknown": 3}),
         ("", "age", {"0-9": 1, "30-39": 1, "60-69": 2, "70-79": 1, "unknown": 3}),
-        ("", "local", {"1": 1, "0": 7}),
+        ("", "local", {"1": 1, "listed": 7}),
         ("", "dataset", {"rays": 5, "heads": 3}),
         ("", "task", {"classification": 5}),
         ("", "tag", {"png": 5, "screening": 5}),
