@@ -27,7 +27,7 @@ ENTRY: dict[str, Any] = {
     "source_url": "https://github.com/pydicom/pydicom",
     "modalities": ["ct", "mr", "us", "nm", "cr", "ot"],
     "task_types": [],
-    "tags": ["dicom"],
+    "tags": ["dicom", "test-files"],
     "license": "mit",
     "citation": f"pydicom {pydicom.__version__}, sample files, pydicom contributors.",
     "local_path": SLUG,

@@ -8,7 +8,7 @@ from catalog.models import Sex
 from catalog.querysets import ImageQuerySet
 from catalog.search.snapshot import Snapshot
 
-_FIELDS = ("pk", "profile_id", "source_id", "dataset_id", "modality_id", "sex", "age_years",
+_FIELDS = ("pk", "source_id", "dataset_id", "modality_id", "sex", "age_years",
            "file_path", "profile__label_ids")  # fmt: skip
 _SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
 
@@ -23,7 +23,6 @@ class Card:
 
     pk: int
     key: str
-    profile_id: int
     source_id: str
     url: str
     preview_url: str
@@ -40,14 +39,13 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
     terms = snapshot.vocabularies.terms
     cards = []
     for row in images.values_list(*_FIELDS):
-        pk, profile_id, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
+        pk, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
         modality = terms["modality"].get(modality_id)
         names = [terms["label"][pk].name for pk in label_ids if pk in terms["label"]]
         cards.append(
             Card(
                 pk=pk,
                 key=str(pk),
-                profile_id=profile_id,
                 source_id=source_id,
                 url=reverse("image-detail", args=[pk]),
                 preview_url=f"{reverse('image-preview', args=[pk])}?size=small" if path else "",

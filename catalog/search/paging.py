@@ -1,35 +1,35 @@
-"""Keyset paging over images in (profile, id) order.
+"""Keyset paging over images in the order of ``catalog.search.order``.
 
-The image counts of the sorted profiles tell which profiles a page needs, so only the images of one
-page are read, and no page costs more than another.
+The image counts of the profiles tell which of them a page needs, so only the images of one page are
+read, and no page costs more than another.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import BigIntegerField, Case, OuterRef, Q, Value, When
 
-from catalog.models import Image
-from catalog.querysets import ImageQuerySet
+from catalog.models import Image, ImageProfile
 from catalog.search.cards import Card, fetch_cards
 from catalog.search.filters import ImageFilterSet
+from catalog.search.order import FIRST, Order, Segment
 
 PAGE_SIZE = 50
-_CURSOR = re.compile(r"(after|before)-(\d{1,18})-(\d{1,18})")
+_CURSOR = re.compile(r"(after|before)-(first|rest)-(\d{1,18})-(\d{1,18})")
+_LAST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """A position just after or just before an image."""
 
-    direction: str
-    profile_id: int
+    is_before: bool
+    segment: Segment
     image_id: int
-
-    def __str__(self) -> str:
-        return f"{self.direction}-{self.profile_id}-{self.image_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,16 @@ class Page:
     images: list[Card]
     previous: str = ""
     next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    segment: Segment
+    image_id: int
+
+    def cursor(self, side: str) -> str:
+        part = "rest" if self.segment.is_rest else "first"
+        return f"{side}-{part}-{self.segment.profile_id}-{self.image_id}"
 
 
 def parse_cursor(text: str) -> Cursor | None:
@@ -51,60 +61,83 @@ def parse_cursor(text: str) -> Cursor | None:
         return None
     if not (match := _CURSOR.fullmatch(text)):
         raise ValidationError("This page number is not valid. Start from the first page.")
-    return Cursor(match[1], int(match[2]), int(match[3]))
+    return Cursor(match[1] == "before", Segment(match[2] == "rest", int(match[3])), int(match[4]))
 
 
 def fetch_page(filters: ImageFilterSet, cursor: Cursor | None, *, size: int = PAGE_SIZE) -> Page:
-    """The page of matching images at ``cursor``, at most ``size`` of them."""
-    backwards = cursor is not None and cursor.direction == "before"
-    found = _fetch(filters, cursor, size + 1, backwards=backwards)
+    """The page of matching images at ``cursor``, at most ``size`` of them.
+
+    Raises:
+        ValidationError: what the cursor names no longer matches.
+    """
+    backwards = cursor is not None and cursor.is_before
+    found = _find(filters, cursor, size + 1, backwards=backwards)
     has_more = len(found) > size
-    images = found[:size][::-1] if backwards else found[:size]
-    if not images:
+    shown = found[:size][::-1] if backwards else found[:size]
+    if not shown:
         return Page([])
-    first, last = images[0], images[-1]
     has_previous = has_more if backwards else cursor is not None
     has_next = True if backwards else has_more
+    cards = fetch_cards(
+        filters.snapshot, Image.objects.filter(pk__in=[each.image_id for each in shown])
+    )
+    by_id = {card.pk: card for card in cards}
     return Page(
-        images,
-        f"before-{first.profile_id}-{first.pk}" if has_previous else "",
-        f"after-{last.profile_id}-{last.pk}" if has_next else "",
+        [by_id[each.image_id] for each in shown if each.image_id in by_id],
+        shown[0].cursor("before") if has_previous else "",
+        shown[-1].cursor("after") if has_next else "",
     )
 
 
-def _fetch(
+def _find(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
-) -> list[Card]:
-    profiles = _next_profiles(filters, cursor, limit, backwards=backwards)
-    images = Image.objects.filter(profile_id__in=profiles)
-    if filters.image_condition is not None:
-        images = images.filter(filters.image_condition)
-    images = _beyond(images, cursor)
-    order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
-    return fetch_cards(filters.snapshot, images.order_by(*order)[:limit])
+) -> list[_Found]:
+    """The images next to the cursor, the nearest first."""
+    order = Order.of(filters.counted)
+    segments = order.segments(cursor.segment if cursor else None, limit, backwards=backwards)
+    if segments is None:
+        raise ValidationError(
+            "What this page began with no longer matches. Start from the first page."
+        )
+    ids = _fetch_ids(filters, cursor, segments, limit, backwards=backwards)
+    found = [_Found(segment, pk) for segment in segments for pk in ids[segment]]
+    return found[:limit]
 
 
-def _next_profiles(
-    filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
-) -> list[int]:
-    """The profiles of the next ``limit`` images after the cursor."""
-    ids, counts = filters.counted.pairs()
-    if backwards:
-        ids, counts = ids[::-1], counts[::-1]
-    if cursor:
-        beyond = ids <= cursor.profile_id if backwards else ids >= cursor.profile_id
-        ids, counts = ids[beyond], counts[beyond]
-    # Some images of the cursor's own profile come before it, so that profile is not counted.
-    own = 1 if cursor and len(ids) and ids[0] == cursor.profile_id else 0
-    full = int(np.searchsorted(np.cumsum(counts[own:]), limit)) + 1
-    return ids[: own + full].tolist()
-
-
-def _beyond(images: ImageQuerySet, cursor: Cursor | None) -> ImageQuerySet:
-    if cursor is None:
-        return images
-    side = "lt" if cursor.direction == "before" else "gt"
-    return images.filter(
-        Q(**{f"profile_id__{side}": cursor.profile_id})
-        | Q(profile_id=cursor.profile_id, **{f"id__{side}": cursor.image_id})
-    )
+def _fetch_ids(
+    filters: ImageFilterSet,
+    cursor: Cursor | None,
+    segments: list[Segment],
+    limit: int,
+    *,
+    backwards: bool,
+) -> dict[Segment, list[int]]:
+    """The matching images of each segment beyond the cursor, at least ``limit`` if it has them."""
+    order, beyond = ("-pk", "pk__lt") if backwards else ("pk", "pk__gt")
+    images = Image.objects.filter(filters.image_condition or Q(), profile=OuterRef("pk"))
+    first = images.order_by("pk").values("pk")[:FIRST]
+    begin: Any = Value(_LAST_ID if backwards else 0, BigIntegerField())
+    if cursor and cursor.segment.is_rest:
+        begin = Case(
+            When(pk=cursor.segment.profile_id, then=Value(cursor.image_id, BigIntegerField())),
+            default=begin,
+        )
+    rest = images.filter(**{beyond: OuterRef("begin")}).order_by(order).values("pk")
+    profiles = ImageProfile.objects.filter(pk__in={each.profile_id for each in segments})
+    rows = profiles.annotate(first=ArraySubquery(first))
+    if any(each.is_rest for each in segments):
+        rows = rows.annotate(begin=begin, rest=ArraySubquery(rest[: limit + FIRST]))
+    else:
+        rows = rows.annotate(rest=Value([], ArrayField(BigIntegerField())))
+    found: dict[Segment, list[int]] = {}
+    for pk, first_ids, rest_ids in rows.values_list("pk", "first", "rest"):
+        found[Segment(is_rest=False, profile_id=pk)] = first_ids[::-1] if backwards else first_ids
+        found[Segment(is_rest=True, profile_id=pk)] = [
+            each for each in rest_ids if each not in first_ids
+        ]
+    if cursor and not cursor.segment.is_rest:
+        ids = found.get(cursor.segment, [])
+        found[cursor.segment] = [
+            pk for pk in ids if (pk < cursor.image_id if backwards else pk > cursor.image_id)
+        ]
+    return {segment: found.get(segment, []) for segment in segments}

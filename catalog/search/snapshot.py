@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import OuterRef
 
 from catalog.ages import UNKNOWN_AGE
-from catalog.models import Dataset
+from catalog.models import Availability, Dataset
 from catalog.search import queries
 from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
@@ -37,6 +37,8 @@ from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Kind
 from vocab.text import TermRef, normalize
 
+# Tags of datasets that show no patients.
+NO_PATIENTS = frozenset({"synthetic", "phantom", "test-files"})
 _WORD = re.compile(r"\w+")
 # A word in running text; a name or an acronym has a capital.
 _PLAIN_WORD = re.compile(r"\b[a-z]{4,}\b")
@@ -144,7 +146,7 @@ def _load(stamp: Stamp) -> Snapshot:
         raise
     vocabularies = current_vocabularies()
     rows = [_cache.datasets[pk] for pk in sorted(_cache.datasets)]
-    datasets = _make_datasets(rows)
+    datasets = _make_datasets(rows, vocabularies)
     refs = {row["slug"]: TermRef("dataset", row["id"], row["slug"], row["title"]) for row in rows}
     return Snapshot(
         stamp=stamp,
@@ -180,7 +182,7 @@ def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]
 
 
 _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
-          "local_path")  # fmt: skip
+          "local_path", "is_synthetic")  # fmt: skip
 
 
 def _load_datasets() -> set[int]:
@@ -257,7 +259,7 @@ def _parse_numbers(texts: Sequence[str]) -> Ints:
     return np.fromstring(",".join(texts), dtype=np.int64, sep=",")
 
 
-def _make_datasets(rows: list[dict[str, Any]]) -> Table:
+def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Table:
     def column(values: Iterable[int]) -> Column:
         return Column.of(np.array(list(values), dtype=np.int64))
 
@@ -269,6 +271,10 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
         "local": column(int(row["local_path"] != "") for row in rows),
     }
     columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
+    no_patients = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code in NO_PATIENTS}
+    columns["no_patients"] = column(
+        int(row["is_synthetic"] or not no_patients.isdisjoint(row[_ids("tag")])) for row in rows
+    )
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
 
@@ -285,6 +291,7 @@ def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:
     place = np.repeat(np.array(places, dtype=np.int32), sizes)[order]
     columns = _image_columns(joined, place, datasets)
     columns["kind"] = _kinds_of(columns["modality"], kinds)
+    columns["rank"] = _rank(columns, datasets.columns["no_patients"], place)
     return Table(joined.ids, columns, joined.num_images, joined.num_bytes, ages)
 
 
@@ -331,6 +338,16 @@ def _kinds_of(modality: Column | SetColumn, kinds: Mapping[int, str]) -> Column:
     assert isinstance(modality, Column)  # noqa: S101 - tells the type checker
     known = [KIND_CODES[kinds.get(pk, Kind.PICTURE)] for pk in modality.values.tolist()]
     return Column.of(np.array(known, dtype=np.int64)[modality.codes])
+
+
+def _rank(
+    columns: Mapping[str, Column | SetColumn], no_patients: Column | SetColumn, place: Any
+) -> Column:
+    """The rank of each profile in ``catalog.search.order``, from 0."""
+    here = columns["local"].any_of([AVAILABILITY_CODES[Availability.HERE]])
+    pictures = columns["kind"].any_of([KIND_CODES[Kind.PICTURE]])
+    of_patients = no_patients.any_of([0])[place]
+    return Column.of(4 * ~here + 2 * ~pictures + 1 * ~of_patients)
 
 
 def _intern(text: str) -> int:

@@ -1,0 +1,87 @@
+"""The order in which images are shown, as an order of profiles. Django-free; uses only numpy.
+
+What can be seen here comes first, pictures before other objects, and patients before phantoms and
+synthetic pictures. Among equals the datasets take turns, so that a page shows many of them: first
+come the first ``FIRST`` images of each profile, then the rest of each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.search.columns import Column, Counted, Ints
+
+FIRST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some images of a profile: its first ones, or the rest."""
+
+    is_rest: bool
+    profile_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Profiles in the order in which they take turns, with the images of each that match."""
+
+    profile_ids: Ints
+    num_images: Ints
+
+    @classmethod
+    def of(cls, counted: Counted) -> "Order":
+        ids, num_images = counted.pairs()
+        places = _take_turns(counted)
+        return cls(ids[places], num_images[places])
+
+    def segments(
+        self, after: Segment | None, limit: int, *, backwards: bool
+    ) -> list[Segment] | None:
+        """The segment ``after`` and those that follow with together at least ``limit`` images.
+
+        The first or the last ones without ``after``; fewer images if there are no more. None if
+        ``after`` is not in this order.
+        """
+        num_images = np.concatenate(
+            [np.minimum(self.num_images, FIRST), np.maximum(self.num_images - FIRST, 0)]
+        )
+        at = self._place(after) if after else None
+        if after and at is None:
+            return None
+        places = np.flatnonzero(num_images)
+        if at is not None:
+            places = places[places <= at] if backwards else places[places >= at]
+        if backwards:
+            places = places[::-1]
+        # Some images of the given segment come before, so it is not counted.
+        own = 1 if at is not None and len(places) and places[0] == at else 0
+        full = int(np.searchsorted(np.cumsum(num_images[places[own:]]), limit)) + 1
+        return [self._segment(place) for place in places[: own + full].tolist()]
+
+    def _place(self, segment: Segment) -> int | None:
+        found = np.flatnonzero(self.profile_ids == segment.profile_id)
+        return int(found[0]) + segment.is_rest * len(self.profile_ids) if len(found) else None
+
+    def _segment(self, place: int) -> Segment:
+        is_rest, at = divmod(place, len(self.profile_ids))
+        return Segment(bool(is_rest), int(self.profile_ids[at]))
+
+
+def _take_turns(counted: Counted) -> NDArray[np.intp]:
+    """The positions of the counted rows in the order in which they are shown."""
+    table = counted.table
+    rank, datasets = table.columns["rank"], table.columns["dataset"]
+    assert isinstance(rank, Column)  # noqa: S101 - tells the type checker
+    assert isinstance(datasets, Column)  # noqa: S101
+    chosen = slice(None) if counted.rows is None else counted.rows
+    ranks, owners = rank.codes[chosen].astype(np.int64), datasets.codes[chosen].astype(np.int64)
+    # Rows of one rank and dataset, in the order of ids, get the turns 0, 1, 2 …
+    groups = ranks * len(datasets.values) + owners
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[by_group], prepend=-1))
+    sizes = np.diff(starts, append=len(groups))
+    turns = np.empty(len(groups), dtype=np.int64)
+    turns[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
+    return np.argsort((ranks * (len(groups) + 1) + turns) * len(datasets.values) + owners)
