@@ -6,7 +6,7 @@ from typing import Any
 import django_filters as filters
 
 from catalog.search.columns import Mask, Rows, Table
-from catalog.search.filter_fields import (
+from catalog.search.filters.fields import (
     AgeLimitField,
     ChoicesField,
     DatasetsField,
