@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from catalog.csv_text import safe_cell
+from catalog.bulk.csv_text import safe_cell
 from catalog.importers.rows import BadRow
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
