@@ -1,16 +1,20 @@
 from django.urls import path
 
-from catalog import views, vocabulary_views
+from catalog.views import datasets, home, image_files, images, vocabularies
 
 urlpatterns = [
-    path("", views.home, name="home"),
-    path("datasets/", views.dataset_list, name="dataset-list"),
-    path("datasets/<slug:slug>/", views.dataset_detail, name="dataset-detail"),
-    path("vocabularies/", vocabulary_views.first_vocabulary, name="vocabulary-list"),
-    path("vocabularies/<slug:name>/", vocabulary_views.vocabulary, name="vocabulary"),
-    path("images/", views.image_list, name="image-list"),
-    path("images/<int:pk>/", views.image_detail, name="image-detail"),
-    path("images/<int:pk>/preview/", views.image_preview, name="image-preview"),
-    path("images/<int:pk>/preview/notes/", views.image_preview_notes, name="image-preview-notes"),
-    path("images/<int:pk>/file/", views.image_file, name="image-file"),
+    path("", home.home, name="home"),
+    path("datasets/", datasets.dataset_list, name="dataset-list"),
+    path("datasets/<slug:slug>/", datasets.dataset_detail, name="dataset-detail"),
+    path("vocabularies/", vocabularies.first_vocabulary, name="vocabulary-list"),
+    path("vocabularies/<slug:name>/", vocabularies.vocabulary, name="vocabulary"),
+    path("images/", images.image_list, name="image-list"),
+    path("images/<int:pk>/", images.image_detail, name="image-detail"),
+    path("images/<int:pk>/preview/", image_files.image_preview, name="image-preview"),
+    path(
+        "images/<int:pk>/preview/notes/",
+        image_files.image_preview_notes,
+        name="image-preview-notes",
+    ),
+    path("images/<int:pk>/file/", image_files.image_file, name="image-file"),
 ]

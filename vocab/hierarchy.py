@@ -34,16 +34,10 @@ def iter_broader(parents: Parents, pk: int) -> Iterator[int]:
 
     Terms of a circle, which two edits at the same moment can make, count as having none above.
     """
-    seen = {pk}
-    above = _parent(parents, pk)
-    while above is not None and above not in seen:
+    # A walk that leads into a circle ends at its first term, so none comes twice.
+    while (above := parents.get(pk)) is not None and not _is_in_circle(parents, pk):
         yield above
-        seen.add(above)
-        above = _parent(parents, above)
-
-
-def _parent(parents: Parents, pk: int) -> int | None:
-    return None if _is_in_circle(parents, pk) else parents.get(pk)
+        pk = above
 
 
 def _is_in_circle(parents: Parents, pk: int) -> bool:

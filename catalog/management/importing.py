@@ -1,21 +1,16 @@
 """The base class of the import commands: options, progress, rejects.csv and the report."""
 
-import re
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import connection
 
-from catalog.imaging.paths import UnsafePath
-from catalog.importers.dataset_entries import BadEntry
-from catalog.importers.pipeline import ImportStopped, import_source
-from catalog.importers.rows import BadRow, ImportReport, Source, SourceError
+from catalog.importers.pipeline import import_source
+from catalog.importers.rows import BadRow, ImportReport, Source
 from catalog.importers.store import (
     ALWAYS_ALLOWED,
     MAX_SHARE_REJECTED,
@@ -25,40 +20,13 @@ from catalog.importers.store import (
 from catalog.importers.tables.description import read_description
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
-from catalog.management.rejects import RejectsFile
-from catalog.management.report import SHOWN_WORDS, format_counts, format_findings
+from catalog.management.refusals import REFUSALS, format_refusal
+from catalog.management.rejects import Limit, RejectsFile, parse_limit
+from catalog.management.report import SHOWN_WORDS, add_report, format_counts, format_findings
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 
 EXIT_INTERRUPTED = 130
-# Errors with a message for the user; any other exception is a bug and shows its traceback.
-REFUSALS: tuple[type[Exception], ...] = (
-    ImportStopped,
-    SourceError,
-    BadEntry,
-    ValidationError,
-    UnsafePath,
-    OSError,
-    DatabaseError,
-)
-
-
-class Limit(NamedTuple):
-    """The limit on bad rows, as the arguments of ``import_source``."""
-
-    max_rejected: int | None = None
-    max_share: float = MAX_SHARE_REJECTED
-
-
-def parse_limit(text: str) -> Limit:
-    """``"25"`` or ``"2.5%"``; raises ArgumentTypeError."""
-    share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text)
-    if share and float(share[1]) <= 100:
-        # 0% means no bad row at all; other shares always allow ALWAYS_ALLOWED rows.
-        return Limit(max_share=float(share[1]) / 100) if float(share[1]) else Limit(0)
-    if re.fullmatch("[0-9]{1,18}", text):
-        return Limit(int(text))
-    raise ArgumentTypeError(f"{text!r} is neither a number of rows nor a share such as 5%")
 
 
 class ImportCommand(BaseCommand):
@@ -253,7 +221,7 @@ class _Run:
             return
         self.progress.clear()
         self.command.say_report(report, dry_run=self.dry_run)
-        _add(self.sum, report)
+        add_report(self.sum, report)
 
     def _import(self, number: int, source: Source) -> ImportReport:
         with self.turns.wait_for(number) as pass_on:
@@ -318,32 +286,3 @@ def find_known_folder(description: Path) -> Path | None:
         return None
     folder = dataset_root(dataset)
     return folder if folder.is_dir() else None
-
-
-def format_refusal(error: Exception) -> str:
-    """The message of an exception, for the user."""
-    if isinstance(error, ValidationError):
-        if hasattr(error, "error_dict"):
-            return " ".join(f"{k}: {' '.join(v)}" for k, v in error.message_dict.items())
-        return " ".join(error.messages)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror or error}"
-    if isinstance(error, SourceError):  # it may have several sentences, a line each
-        return "\n".join(" ".join(line.split()) for line in str(error).splitlines())
-    return " ".join(str(error).split())
-
-
-def _add(total: ImportReport, report: ImportReport) -> None:
-    for name in (
-        "added",
-        "changed",
-        "unchanged",
-        "removed",
-        "rejected",
-        "nameless",
-        "missing_files",
-    ):
-        setattr(total, name, getattr(total, name) + getattr(report, name))
-    total.conflicts += report.conflicts
-    total.new_labels += report.new_labels
-    total.unknown_words += report.unknown_words

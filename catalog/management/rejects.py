@@ -1,16 +1,37 @@
-"""Lists of an import as CSV files: bad rows, and files that do not fit the table."""
+"""Bad rows of an import: how many are too many, and lists of them as CSV files."""
 
 import contextlib
 import csv
 import os
+import re
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from catalog.csv_text import safe_cell
+from catalog.bulk.csv_text import safe_cell
 from catalog.importers.rows import BadRow
+from catalog.importers.store import MAX_SHARE_REJECTED
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
+
+
+class Limit(NamedTuple):
+    """The limit on bad rows, as the arguments of ``import_source``."""
+
+    max_rejected: int | None = None
+    max_share: float = MAX_SHARE_REJECTED
+
+
+def parse_limit(text: str) -> Limit:
+    """``"25"`` or ``"2.5%"``; raises ArgumentTypeError."""
+    share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text)
+    if share and float(share[1]) <= 100:
+        # 0% means no bad row at all; other shares always allow ALWAYS_ALLOWED rows.
+        return Limit(max_share=float(share[1]) / 100) if float(share[1]) else Limit(0)
+    if re.fullmatch("[0-9]{1,18}", text):
+        return Limit(int(text))
+    raise ArgumentTypeError(f"{text!r} is neither a number of rows nor a share such as 5%")
 
 
 class ListFile:

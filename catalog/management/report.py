@@ -1,4 +1,4 @@
-"""The report of an import as lines of text."""
+"""The reports of imports: added up, and as lines of text."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +16,23 @@ _FIELD_NAMES = {
     "size_bytes": "size",
     "remote_url": "url",
 }
+
+
+def add_report(total: ImportReport, report: ImportReport) -> None:
+    """Add the numbers that are said of all datasets together."""
+    for name in (
+        "added",
+        "changed",
+        "unchanged",
+        "removed",
+        "rejected",
+        "nameless",
+        "missing_files",
+    ):
+        setattr(total, name, getattr(total, name) + getattr(report, name))
+    total.conflicts += report.conflicts
+    total.new_labels += report.new_labels
+    total.unknown_words += report.unknown_words
 
 
 def format_counts(report: ImportReport) -> str:

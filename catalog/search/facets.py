@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from catalog.search.columns import Counted
 from catalog.search.filter_choices import ANY_KIND
-from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.filters.kinds import ChoiceFilter
 from catalog.search.query_strings import whole_facets, with_query
 from catalog.search.understanding import params_without
 from vocab.lookup import VOCABULARIES

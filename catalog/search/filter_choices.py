@@ -35,6 +35,7 @@ SIZE_CHOICES = [
 # The same values as numbers in the columns of catalog.search.snapshot.
 LOCAL_CODES = {"0": 0, "1": 1}
 AVAILABILITY_CODES = {code: number for number, code in enumerate(Availability.values)}
+HERE = AVAILABILITY_CODES[Availability.HERE]
 FILE_CODES = {code: AVAILABILITY_CODES[Availability.HERE if code == "1" else code]
               for code, _ in FILE_CHOICES}  # fmt: skip
 KIND_CODES = {code: number for number, code in enumerate(Kind.values)}

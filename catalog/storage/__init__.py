@@ -1,4 +1,5 @@
-"""Where the bytes of datasets are.
+"""Where the bytes of datasets are, and how many files are sent at a time.
 
-A dataset comes in; the folder of its local copy goes out. It may call models.
+A dataset or an open file comes in; the folder of its local copy, or a transfer that counts, goes
+out. It may call models.
 """

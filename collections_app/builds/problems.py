@@ -14,7 +14,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.db.models.fields.json import KT
 
-from catalog.csv_text import csv_text
+from catalog.bulk.csv_text import csv_text
 from collections_app.models import Collection, CollectionItem
 from collections_app.querysets import CollectionItemQuerySet
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import connection
 
-from catalog.csv_text import csv_text, lines_to_csv
+from catalog.bulk.csv_text import csv_text, lines_to_csv
 from collections_app.archive import TextEntry, checksum_line
 from collections_app.models import Collection
 from collections_app.selection import queries

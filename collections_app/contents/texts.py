@@ -7,7 +7,7 @@ rebuild gives the same bytes.
 import json
 from typing import Any
 
-from catalog.csv_text import csv_text
+from catalog.bulk.csv_text import csv_text
 from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.contents.data_card import data_card
 from collections_app.models import Collection

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.contrib.sessions.backends.base import SessionBase
 
 from catalog.models import Image
-from catalog.search.filter_fields import MAX_PICKED_IMAGES
+from catalog.search.filters.fields import MAX_PICKED_IMAGES
 
 SESSION_KEY = "basket_images"
 

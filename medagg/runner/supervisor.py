@@ -202,7 +202,7 @@ def web_process(
 ) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor.
 
-    Three quarters of a worker's threads may send files (catalog.transfers). Each thread may
+    Three quarters of a worker's threads may send files (catalog.storage.transfers). Each thread may
     keep a connection to the database, of which PostgreSQL allows 100.
     """
     threads = str(max(8, 64 // max(2, workers)))

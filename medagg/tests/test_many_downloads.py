@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from catalog.storage.transfers import MAX_TRANSFERS
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from catalog.transfers import MAX_TRANSFERS
 from collections_app.models import Collection
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.ready_archives import make_ready_collection, sign_in

@@ -35,10 +35,6 @@ class _Whole:
         self._conflicts: dict[str, BadRow] = {}
         self._values: dict[str, dict[str, Any]] = {}
 
-    @property
-    def source_id(self) -> str:
-        return self._row.source_id
-
     def add(self, piece: Piece) -> None:
         row, gathered = piece
         if isinstance(self._row, BadRow) or isinstance(row, BadRow):
@@ -90,27 +86,10 @@ class _Whole:
             yield row
 
 
-def join_adjacent(pieces: Iterator[Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    """The images of rows of which those of an image follow one another."""
-    whole: _Whole | None = None
-    for piece in pieces:
-        row = piece[0]
-        if isinstance(row, BadRow):
-            yield row
-        if not row.source_id:
-            continue
-        if whole and row.source_id == whole.source_id:
-            whole.add(piece)
-        else:
-            if whole:
-                yield from whole.finish()
-            whole = _Whole(piece, gather)
-    if whole:
-        yield from whole.finish()
-
-
-def join_all(pieces: Iterator[Piece], gather: str) -> Iterator[ImageRow | BadRow]:
-    """The images of rows in any order."""
+def join_rows(
+    pieces: Iterator[Piece], gather: str, *, adjacent: bool
+) -> Iterator[ImageRow | BadRow]:
+    """The images of rows; with ``adjacent`` those of an image follow one another."""
     wholes: dict[str, _Whole] = {}
     for piece in pieces:
         row = piece[0]
@@ -118,9 +97,16 @@ def join_all(pieces: Iterator[Piece], gather: str) -> Iterator[ImageRow | BadRow
             yield row
         if not row.source_id:
             continue
-        if row.source_id in wholes:
-            wholes[row.source_id].add(piece)
-        else:
-            wholes[row.source_id] = _Whole(piece, gather)
+        if whole := wholes.get(row.source_id):
+            whole.add(piece)
+            continue
+        if adjacent:
+            yield from _finish_all(wholes)
+        wholes[row.source_id] = _Whole(piece, gather)
+    yield from _finish_all(wholes)
+
+
+def _finish_all(wholes: dict[str, _Whole]) -> Iterator[ImageRow]:
     for whole in wholes.values():
         yield from whole.finish()
+    wholes.clear()

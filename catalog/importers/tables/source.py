@@ -12,7 +12,7 @@ from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.join import Join, WideTable, find_tables
-from catalog.importers.tables.many import Piece, join_adjacent, join_all
+from catalog.importers.tables.many import Piece, join_rows
 from catalog.importers.tables.mapping import RowReader
 from catalog.importers.tables.metadata import Gatherer
 from catalog.importers.tables.specs import Description
@@ -91,10 +91,10 @@ class TableSource:
                 yield from self._read_single(compiled)
         elif many.adjacent:
             for compiled in self._tables:
-                yield from join_adjacent(self._read_many(compiled), many.gather)
+                yield from join_rows(self._read_many(compiled), many.gather, adjacent=True)
         else:
             every = (pair for compiled in self._tables for pair in self._read_many(compiled))
-            yield from join_all(every, many.gather)
+            yield from join_rows(every, many.gather, adjacent=False)
 
     def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(

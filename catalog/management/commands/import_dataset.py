@@ -15,7 +15,8 @@ from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_fo
 from catalog.importers.rows import ImportReport, Source, SourceError
 from catalog.importers.tables.identifying import describe_excluded
 from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
-from catalog.management.importing import ImportCommand, find_known_folder, format_refusal
+from catalog.management.importing import ImportCommand, find_known_folder
+from catalog.management.refusals import format_refusal
 from catalog.management.report import SHOWN_WORDS, format_next_steps
 from catalog.management.unmatched import FILE_NAME, format_joins, list_unmatched
 

@@ -75,10 +75,9 @@ class Spellings:
 
     ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
-    of the filters ``sex``, ``age`` and ``local``; queries cannot name a
-    filter that is missing here. ``known_words`` (of titles, descriptions) are never corrected.
-    ``names`` are names of datasets that are not split at their dashes; those of ``datasets`` mean
-    the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
+    of the filters ``sex``, ``age`` and ``local``; queries cannot name a filter that is missing
+    here. ``known_words`` (of titles, descriptions) are never corrected. The names of ``datasets``
+    mean the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
     """
 
     def __init__(
@@ -88,7 +87,6 @@ class Spellings:
         commercial: Sequence[TermRef] = (),
         choices: Mapping[str, Iterable[tuple[str, str]]] | None = None,
         known_words: Iterable[str] = (),
-        names: Iterable[str] = (),
         datasets: Iterable[NamedDataset] = (),
         plain_words: Collection[str] = (),
     ) -> None:
@@ -109,9 +107,8 @@ class Spellings:
             self._readings.setdefault(key, Reading(DATASET, tuple(refs)))
         self._datasets = named_sets.whole
         self._loose = self._index_loosely()
-        self._names = frozenset(normalize(name) for name in names) | self._datasets.keys()
         listed = {word for text in known_words for word in normalize(text).split()}
-        named = {word for name in self._names for word in name.split()}
+        named = {word for name in self._datasets for word in name.split()}
         self._known = words | listed | named | STOP_WORDS | TOO_COMMON | ORDINARY_WORDS | REFUSALS
         targets = sorted(w for w in words if w.isalpha() and len(w) >= MIN_LETTERS - 1)
         self._by_length = _group((len(word), word) for word in targets)
@@ -160,7 +157,7 @@ class Spellings:
     def is_name(self, words: Sequence[str]) -> bool:
         """Whether these words are the name of a dataset and not a spelling of a term."""
         key = " ".join(words)
-        return key in self._names and key not in self._readings
+        return key in self._datasets and key not in self._readings
 
     def _read_phrases(self, offered: Mapping[str, Mapping[str, str]]) -> dict[str, Reading]:
         readings = dict.fromkeys(PLAIN_PHRASES, PLAIN)

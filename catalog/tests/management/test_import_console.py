@@ -19,8 +19,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow, Source, SourceError
-from catalog.management.importing import ImportCommand, Limit, parse_limit
+from catalog.management.importing import ImportCommand
 from catalog.management.progress import Progress
+from catalog.management.rejects import Limit, parse_limit
 from catalog.models import Dataset, Image
 from catalog.tests.importers.idc_files import series, write_index
 from vocab.models import Label

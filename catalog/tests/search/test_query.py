@@ -10,14 +10,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from catalog.search.filter_choices import AGE_CHOICES, LOCAL_CHOICES, SEX_CHOICES
-from catalog.search.query import Match, ParsedQuery, Spellings, parse_query
+from catalog.search.query import Match, NamedDataset, ParsedQuery, Spellings, parse_query
 from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
 from vocab.text import TermRef, normalize
 
 CHOICES = {"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES}
-NAMES = ["lidc-idri", "tcga_brca", "Lung-PET-CT-Dx", "nih-chestxray14"]
+DATASETS = [
+    NamedDataset(TermRef("dataset", number, slug, slug), slug, slug)
+    for number, slug in enumerate(("lidc-idri", "tcga_brca", "lung_pet_ct_dx", "nih-chestxray14"))
+]
 TITLES = ["Chest images of Sao Paulo", "Duke cohort with tumur markers"]
 
 
@@ -46,7 +49,9 @@ def make_spellings(without: str = "") -> Spellings:
         for key, refs in (other | own).items():
             keys.setdefault(key, []).extend(refs)
     commercial = [ref for ref, term in terms if term.get("allows_commercial_use")]
-    return Spellings(keys, commercial=commercial, choices=CHOICES, known_words=TITLES, names=NAMES)
+    return Spellings(
+        keys, commercial=commercial, choices=CHOICES, known_words=TITLES, datasets=DATASETS
+    )
 
 
 SPELLINGS = make_spellings()
@@ -144,21 +149,30 @@ def test_the_own_name_of_a_tag_wins_over_another_word_for_a_label() -> None:
     "text",
     [
         "LIDC",
-        "TCGA-BRCA",
         "TCGA-GBM",
         "1.3.6.1.4.1.14519.5.2.1",
         "00000001_000.png",
         "images/chest/0001.png",
         "10.7937/K9/TCIA.2016.ELN8YGLE",
-        "lung-pet-ct-dx",
-        "lung_pet_ct_dx",
         "CT-based",
         "multiple myeloma",
     ],
 )
-def test_names_ids_and_paths_stay_whole(text: str) -> None:
+def test_ids_paths_and_unknown_names_stay_whole(text: str) -> None:
     check(text, "", text)
     assert " ".join(read(text).rest) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "slug"),
+    [
+        ("TCGA-BRCA", "tcga_brca"),
+        ("lung-pet-ct-dx", "lung_pet_ct_dx"),
+        ("lung_pet_ct_dx", "lung_pet_ct_dx"),
+    ],
+)
+def test_names_of_datasets_stay_whole(text: str, slug: str) -> None:
+    check(text, f"dataset={slug}", "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog import transfers
+from catalog.storage import transfers
 from collections_app.models import Collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.bulk.copy_text import escape_field, unescape_field
-from catalog.csv_text import csv_text, lines_to_csv, safe_cell
+from catalog.bulk.csv_text import csv_text, lines_to_csv, safe_cell
 
 CELL = st.text("ab09=+-@,\"\\\t\n\r\x0b é'", max_size=5)
 ROWS = st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=8)

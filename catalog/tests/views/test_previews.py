@@ -1,14 +1,17 @@
-"""The page of an image says which frame its preview shows, and what in it is a guess."""
+"""Previews; the page of an image says which frame is shown, and what in it is a guess."""
 
 import gzip
+import io
 
 import numpy as np
 import pytest
 from django.test import Client
+from PIL import Image as Picture
 
-from catalog.models import Image
+from catalog.models import Dataset, Image
 from catalog.tests.factories import ImageFactory, add_file, dataset_folder, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom
+from catalog.tests.views.pages import get
 
 pytestmark = pytest.mark.django_db
 
@@ -23,12 +26,6 @@ def cine() -> Image:
     add_file(image, make_dicom(FRAMES), "cine.dcm")
     make_searchable()
     return image
-
-
-def get(client: Client, path: str) -> str:
-    response = client.get(path)
-    assert response.status_code == 200, path
-    return response.content.decode()
 
 
 def test_the_page_says_which_frame_is_shown(client: Client, cine: Image) -> None:
@@ -80,3 +77,24 @@ def test_a_term_of_the_file_is_text_on_the_page(client: Client) -> None:
     html = get(client, f"/images/{image.pk}/preview/notes/")
     assert "&lt;B&gt;GREY" in html
     assert "<B>" not in html
+
+
+def test_a_preview_is_a_small_picture_and_is_kept(client: Client, rays: Dataset) -> None:
+    image = Image.objects.get(source_id="r-1")
+    response = client.get(f"/images/{image.pk}/preview/")
+    assert response["Content-Type"] == "image/webp"
+    assert Picture.open(io.BytesIO(response.content)).size == (40, 20)
+    (dataset_folder(rays) / "a/r-1.png").unlink()
+    again = client.get(f"/images/{image.pk}/preview/")
+    assert again.content == response.content
+    unchanged = client.get(
+        f"/images/{image.pk}/preview/", headers={"If-None-Match": response["ETag"]}
+    )
+    assert unchanged.status_code == 304
+
+
+def test_a_file_that_is_no_picture_has_no_preview_and_says_so(client: Client) -> None:
+    image = ImageFactory()
+    add_file(image, b"not a picture", "x.png")
+    make_searchable()
+    assert "No preview" in get(client, f"/images/{image.pk}/preview/", status=404)

@@ -7,7 +7,7 @@ import django_filters as filters
 
 from catalog.search.columns import Mask, Rows, Table
 from catalog.search.filter_choices import ANY_KIND
-from catalog.search.filter_fields import (
+from catalog.search.filters.fields import (
     AgeLimitField,
     ChoicesField,
     DatasetsField,

@@ -1,0 +1,105 @@
+"""The filters of ``/datasets/``, and which datasets a query finds."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from catalog.models import Dataset
+from catalog.search.age_groups import match_ages
+from catalog.search.columns import Mask, Rows, Table
+from catalog.search.filter_choices import LOCAL_CHOICES, LOCAL_CODES, SIZE_CHOICES
+from catalog.search.filters.base import CatalogFilterSet
+from catalog.search.filters.images import ImageFilterSet
+from catalog.search.filters.kinds import ChoiceFilter, DatasetFilter, QueryFilter, TermFilter
+from catalog.search.query import Match
+from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets
+from catalog.search.snapshot import Snapshot
+
+
+class DatasetFilterSet(CatalogFilterSet):
+    """Filters of ``/datasets/``."""
+
+    model = Dataset
+    not_applicable = NOT_OF_DATASETS
+    q = QueryFilter(label="Search")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
+    size = ChoiceFilter(
+        "size",
+        {code: number for number, (code, _) in enumerate(SIZE_CHOICES)},
+        choices=SIZE_CHOICES,
+        what="a size",
+        label="Size",
+    )
+    local = ChoiceFilter(
+        "local",
+        LOCAL_CODES,
+        choices=LOCAL_CHOICES,
+        what="a choice for local copies",
+        label="Local copy",
+    )
+
+    @staticmethod
+    def table_of(snapshot: Snapshot) -> Table:
+        return snapshot.datasets
+
+    @cached_property
+    def found(self) -> dict[int, Found] | None:
+        """What the query finds, whatever the other filters are, by id; None without a query."""
+        return find_datasets(
+            self._whole_query,
+            self.snapshot,
+            holds=self._holds,
+            image_masks=list(self._image_masks()),
+        )
+
+    def _holds(self, match: Match) -> Mask:
+        """The datasets that have the terms of a match, themselves or in their images."""
+        if match.name in self.filters:
+            return self._ask(match)
+        column = self.snapshot.datasets.columns["dataset"]
+        of_images = ImageFilterSet.base_filters[match.name]
+        if isinstance(of_images, DatasetFilter):
+            return column.any_of(of_images.numbers(match.values))
+        rows = Rows(self.snapshot.images).where(self._images_of(match))
+        return column.any_of(rows.count().sums("dataset"))
+
+    def _images_of(self, match: Match) -> Mask:
+        """The profiles with images that a match selects."""
+        table = self.snapshot.images
+        if match.name == "age":
+            assert table.ages is not None  # noqa: S101 - tells the type checker
+            chosen = match_ages(table.ages.values, [tuple(match.values)])
+            return table.ages.by_row(table.ages.weights, chosen, len(table)) > 0
+        mask = ImageFilterSet.base_filters[match.name].filter(Rows(table), match.values).mask
+        return np.ones(len(table), dtype=np.bool_) if mask is None else mask
+
+    def _image_masks(self) -> Iterator[Mask]:
+        """The images that the terms of the query select."""
+        for group in self._whole_query.groups:
+            yield np.logical_or.reduce([self._images_of(match) for match in group])
+
+    def missing_words(self, pk: int) -> Sequence[str]:
+        """The words of the query that a dataset does not meet."""
+        return self.found[pk].missing if self.found else ()
+
+    @cached_property
+    def num_partial(self) -> int:
+        """How many of the matching datasets do not meet the whole query."""
+        return sum(bool(self.missing_words(pk)) for pk in self.rows().ids().tolist())
+
+    @property
+    def ignored_words(self) -> list[str]:
+        """Words of the query whose filters do not apply to datasets, unless there are no others."""
+        return super().ignored_words if self.parsed_query.matches or self.parsed_query.words else []
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        masks = super().masks
+        if self.found is not None:
+            masks["q"] = self.snapshot.datasets.columns["dataset"].any_of(self.found)
+        return masks

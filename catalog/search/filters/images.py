@@ -1,0 +1,265 @@
+"""The filters of ``/images/``, and which images match."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import numpy as np
+from django.db.models import BooleanField, Count, Q, Sum
+from django.db.models.expressions import RawSQL
+from django.http import QueryDict
+
+from catalog.ages import range_of_limits
+from catalog.models import Image
+from catalog.querysets import ImageQuerySet
+from catalog.search.age_groups import AgeGroup, age_condition, match_ages
+from catalog.search.columns import Counted, Ints, Mask, SetColumn, Table
+from catalog.search.filter_choices import (
+    AGE_BANDS,
+    AGE_CHOICES,
+    ANY_KIND,
+    FILE_CHOICES,
+    FILE_CODES,
+    FILE_SPELLINGS,
+    HERE,
+    KIND_CHOICES,
+    KIND_CODES,
+    LABEL_MODES,
+    SEX_CHOICES,
+    SEX_CODES,
+    UNKNOWN,
+)
+from catalog.search.filters.base import CatalogFilterSet
+from catalog.search.filters.kinds import (
+    AgeLimitFilter,
+    ChoiceFilter,
+    DatasetFilter,
+    KindFilter,
+    ModeFilter,
+    PickedFilter,
+    QueryFilter,
+    TermFilter,
+)
+from catalog.search.full_text import rank_datasets
+from catalog.search.image_ids import find_by_ids
+from catalog.search.query import Match, Word
+from catalog.search.relevance import find_excluded_terms
+from catalog.search.snapshot import Snapshot
+from vocab.models import Kind
+
+
+class ImageFilterSet(CatalogFilterSet):
+    """Filters of ``/images/``; they work on image profiles.
+
+    Free words, picked images and ages within a band cannot be decided from profiles:
+    ``image_condition`` is their condition on single images, and None if profiles alone decide.
+    """
+
+    model = Image
+    q = QueryFilter(label="Search")
+    dataset = DatasetFilter("dataset", label="Dataset")
+    area = TermFilter("area", label="Area")
+    modality = TermFilter("modality", label="Modality")
+    label = TermFilter("label", label="Label")
+    label_mode = ModeFilter(choices=LABEL_MODES, label="Labels")
+    not_label = TermFilter("label", exclude=True, label="Without label")
+    sex = ChoiceFilter(
+        "sex",
+        {code: SEX_CODES["" if code == UNKNOWN else code] for code, _ in SEX_CHOICES},
+        choices=SEX_CHOICES,
+        what="a sex",
+        label="Sex",
+    )
+    age = ChoiceFilter("age", AGE_BANDS, choices=AGE_CHOICES, what="an age band", label="Age")
+    age_min = AgeLimitFilter(label="Age from")
+    age_max = AgeLimitFilter(label="Age to")
+    view = TermFilter("view", label="View")
+    kind = KindFilter(
+        "kind", KIND_CODES, choices=KIND_CHOICES, what="a kind of objects", label="Kind"
+    )
+    local = ChoiceFilter(
+        "local",
+        FILE_CODES,
+        spellings=FILE_SPELLINGS,
+        choices=FILE_CHOICES,
+        what="a choice for files",
+        label="Files",
+    )
+    task = TermFilter("task", label="Task")
+    tag = TermFilter("tag", label="Tag")
+    license = TermFilter("license", label="Licence")
+    image = PickedFilter(label="Picked images")
+
+    def as_frozen_json(self) -> dict[str, Any]:
+        """As in the base class, and always with the kinds."""
+        kind = self.cleaned.get("kind") or [Kind.PICTURE if self.shows_pictures_only else ANY_KIND]
+        return super().as_frozen_json() | {"kind": kind}
+
+    @classmethod
+    def of_dataset(cls, slug: str, *, snapshot: Snapshot | None = None, **more: str) -> Self:
+        """The images and other objects of one dataset, narrowed by ``more`` filters."""
+        given = {"dataset": slug, "kind": ANY_KIND, **more}
+        return cls(QueryDict(urlencode(given)), snapshot=snapshot)
+
+    @staticmethod
+    def table_of(snapshot: Snapshot) -> Table:
+        return snapshot.images
+
+    @cached_property
+    def masks(self) -> dict[str, Mask]:
+        """As in the base class, with one more mask for each group of the query's terms."""
+        masks = super().masks
+        labels = self.cleaned.get("label")
+        if labels and self.cleaned.get("label_mode") == "all":
+            column = self.snapshot.images.columns["label"]
+            assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
+            masks["label"] = column.all_of(ref.id for ref in labels)
+        if self.shows_pictures_only:
+            pictures = self.filters["kind"].filter(self.all_rows, [Kind.PICTURE])
+            masks["kind"] = pictures.mask
+        elif ANY_KIND in self.cleaned.get("kind", ()):
+            del masks["kind"]
+        masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
+        if self._images_of_age is not None:
+            masks["ages"] = self._images_of_age > 0
+        masks |= {
+            f"-{number}": ~self._named_by(word)
+            for number, word in enumerate(self.parsed_query.words)
+            if word.is_excluded
+        }
+        return masks
+
+    @cached_property
+    def shows_pictures_only(self) -> bool:
+        """Whether only pictures and series match because nothing asks for other objects.
+
+        A kind asks, and so do a modality of another kind and single images.
+        """
+        if self.problems or self.cleaned.get("kind") or self.cleaned.get("image"):
+            return False
+        asked = [*self.cleaned["modality"]]
+        for match in self.parsed_query.matches:
+            asked += match.values if match.name == "modality" else ()
+        kinds = self.snapshot.vocabularies.kinds
+        return all(kinds[ref.id] == Kind.PICTURE for ref in asked)
+
+    def _ask(self, match: Match) -> Mask:
+        if match.name == "age":  # ``masks["ages"]`` has all groups of them together.
+            return np.ones(len(self.all_rows.table), dtype=np.bool_)
+        return super()._ask(match)
+
+    @cached_property
+    def problems(self) -> list[str]:
+        found = super().problems
+        limits = [self.form.cleaned_data.get(name) or "" for name in ("age_min", "age_max")]
+        if not found and not range_of_limits(*limits).is_exact:
+            found.append("Age: the first age is above the last one. Exchange them.")
+        return found
+
+    @cached_property
+    def _age_groups(self) -> list[AgeGroup]:
+        """Ranges of ages, or "unknown": of every group, one has to match."""
+        groups: list[AgeGroup] = [
+            tuple(value for match in group for value in match.values)
+            for group in self.parsed_query.groups
+            if group[0].name == "age"
+        ]
+        limits = [self.cleaned.get(name) or "" for name in ("age_min", "age_max")]
+        return [(range_of_limits(*limits),), *groups] if any(limits) else groups
+
+    @cached_property
+    def _images_of_age(self) -> Ints | None:
+        """For each profile, its images whose ages match; None if there is no condition on ages."""
+        ages = self.snapshot.images.ages
+        return self._sum_by_age(ages.weights) if ages and self._age_groups else None
+
+    def _sum_by_age(self, numbers: Ints) -> Ints:
+        table = self.snapshot.images
+        assert table.ages is not None  # noqa: S101 - tells the type checker
+        chosen = match_ages(table.ages.values, self._age_groups)
+        return table.ages.by_row(numbers, chosen, len(table))
+
+    def _named_by(self, word: Word) -> Mask:
+        """What an excluded word names: the images with its terms, else datasets that mention it."""
+        if terms := find_excluded_terms(word, self.snapshot):
+            return np.logical_or.reduce([self._ask(match) for match in terms])
+        text = str(replace(word, is_excluded=False))
+        return self.snapshot.images.columns["dataset"].any_of(rank_datasets(text))
+
+    @cached_property
+    def image_condition(self) -> Q | None:
+        """The condition on single images beyond their profiles; None if there is none."""
+        condition = age_condition(self._age_groups) & (self._condition_without_ages or Q())
+        return condition or None
+
+    @cached_property
+    def _condition_without_ages(self) -> Q | None:
+        condition = Q()
+        if picked := self.cleaned.get("image"):
+            condition &= Q(pk__in=picked)
+        if words := self.id_words:
+            condition &= find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
+        return condition or None
+
+    @property
+    def id_words(self) -> list[str]:
+        """The words that name nothing else, which have to be ids of images or of subjects."""
+        return [word.text for word in self.parsed_query.words if not word.is_excluded]
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching profiles, each with the number of its images that match."""
+        rows = self.rows(without=without)
+        weights = self._matching_images
+        if weights is rows.table.weights:
+            return rows.count()
+        if rows.mask is not None:
+            weights = np.where(rows.mask, weights, 0)
+        places = np.flatnonzero(weights)
+        return Counted(rows.table, places, weights[places])
+
+    @cached_property
+    def _matching_images(self) -> Any:
+        """For each profile, the number of images that meet the image condition."""
+        table = self.snapshot.images
+        if self._condition_without_ages is None:
+            return table.weights if self._images_of_age is None else self._images_of_age
+        return self._count_by_profile(self.image_condition or Q())
+
+    def _count_by_profile(self, condition: Q) -> Any:
+        table = self.snapshot.images
+        images = Image.objects.filter(condition, profile__isnull=False).order_by()
+        pairs = list(images.values_list("profile").annotate(n=Count("pk")))
+        ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
+        places = np.searchsorted(table.ids, ids)
+        known = np.isin(ids, table.ids)
+        weights = np.zeros(len(table), dtype=np.int64)
+        weights[places[known]] = np.array([n for _, n in pairs], dtype=np.int64)[known]
+        return weights
+
+    def images(self) -> ImageQuerySet:
+        """The matching images, unordered."""
+        ids = self.rows().ids().tolist()
+        # PostgreSQL parses one array much faster than ten thousand parameters.
+        of_profiles = RawSQL(
+            "catalog_image.profile_id = ANY(%s::bigint[])",
+            ["{" + ",".join(map(str, ids)) + "}"],
+            output_field=BooleanField(),
+        )
+        images = Image.objects.filter(of_profiles)
+        return images.filter(self.image_condition) if self.image_condition else images
+
+    def count_files(self) -> tuple[int, int]:
+        """The number of matching images with a file here, and the bytes of these files."""
+        if self._condition_without_ages is None:
+            table = self.snapshot.images
+            local = self.rows().where(table.columns["local"].any_of([HERE])).positions()
+            assert local is not None  # noqa: S101 - tells the type checker
+            assert table.num_bytes is not None  # noqa: S101
+            size = table.num_bytes
+            if table.ages and self._age_groups:
+                size = self._sum_by_age(table.ages.num_bytes)
+            return int(self._matching_images[local].sum()), int(size[local].sum())
+        sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
+        return sums["files"] or 0, sums["size"] or 0

@@ -1,0 +1,28 @@
+"""The first page as a visitor gets it."""
+
+import pytest
+from django.test import Client
+
+from catalog.models import Dataset, Image
+from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from catalog.tests.views.pages import get, png
+from vocab.tests.factories import ModalityFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_home_says_what_is_inside(client: Client, rays: Dataset) -> None:
+    html = get(client, "/")
+    assert "modality=dx" in html
+    assert "area=chest" in html
+    assert 'name="q"' in html
+
+
+def test_home_shows_a_picture_of_each_modality_that_is_here(client: Client, rays: Dataset) -> None:
+    large = ImageFactory(dataset=rays, modality=ModalityFactory(code="ct"), width=512, height=512)
+    add_file(large, png(), "large.png")
+    make_searchable()
+    html = get(client, "/")
+    assert f'href="/images/{large.pk}/"' in html
+    small = Image.objects.get(source_id="r-1")
+    assert f'href="/images/{small.pk}/"' not in html, "too small to show off"

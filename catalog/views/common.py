@@ -1,0 +1,47 @@
+"""What the lists of datasets and of images share."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+from catalog.search.filters import CatalogFilterSet
+from catalog.search.query_strings import canonical_params, swap_value, toggle_value
+from catalog.search.suggestions import suggest_changes
+from catalog.search.understanding import is_understood
+
+
+def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
+    """What every list shows: what is in force, how to undo it, and what was not understood."""
+    params = canonical_params(filters)
+    chips = [
+        {
+            "filter": item,
+            "remove": toggle_value(params, item.name, item.value),
+            "alone": item.alone and swap_value(params, item.name, item.value, item.alone),
+        }
+        for item in filters.active_filters()
+        if not is_understood(filters, item.name, item.value)
+    ]
+    return {
+        "is_filtered": bool(filters.as_json()),
+        "problems": problems,
+        "chips": chips,
+        "params": params,
+        "query_string": params.urlencode(),
+        "query_text": filters.cleaned.get("q") or filters.data.get("q", ""),
+        "suggestions": [] if problems or filters.total else suggest_changes(filters),
+    }
+
+
+def page_or_fragment(
+    request: HttpRequest, kind: str, context: dict[str, Any], is_bad: bool
+) -> HttpResponse:
+    """The whole page, or for htmx only the part that a filter changes."""
+    htmx = getattr(request, "htmx", None)
+    is_fragment = htmx and not htmx.boosted and not htmx.history_restore_request
+    name = f"catalog/_{kind}_results.html" if is_fragment else f"catalog/{kind}_list.html"
+    response = render(request, name, context, status=400 if is_bad else 200)
+    patch_vary_headers(response, ["HX-Request"])
+    return response

@@ -1,0 +1,126 @@
+"""The list of datasets, and the page of one."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from catalog.models import Dataset
+from catalog.search.cards import Card
+from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
+from catalog.search.facets import (
+    count_dataset_facets,
+    count_labels_within,
+    count_unreviewed_labels,
+)
+from catalog.search.filter_choices import HERE
+from catalog.search.filters import DatasetFilterSet, ImageFilterSet
+from catalog.search.licenses import LicenseShare, count_licenses
+from catalog.search.paging import fetch_page
+from catalog.search.snapshot import Snapshot
+from catalog.search.understanding import describe_query
+from catalog.views.common import list_context, page_or_fragment
+
+DATASETS_PER_PAGE = 20
+STRIP_IMAGES = 8
+
+
+@require_safe
+def dataset_list(request: HttpRequest) -> HttpResponse:
+    filters = DatasetFilterSet(request.GET)
+    sorts = _dataset_sorts(filters)
+    sort = request.GET.get("sort") or sorts[0]
+    problems = list(filters.problems)
+    if sort == "relevance" and sort not in sorts:
+        # An order that needs a query, in a link whose query has been taken away.
+        sort = sorts[0]
+    if sort not in sorts:
+        problems.append(f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below.")
+    ids = [] if problems else sort_datasets(filters, sort)
+    paginator = Paginator(ids, DATASETS_PER_PAGE)
+    page = paginator.get_page(request.GET.get("page"))
+    context = list_context(filters, problems) | {
+        "facets": [] if problems else count_dataset_facets(filters),
+        "page": page,
+        "rows": [
+            (dataset, filters.missing_words(dataset.pk))
+            for dataset in fetch_datasets(filters, list(page.object_list))
+        ],
+        "num_partial": 0 if problems else filters.num_partial,
+        "total": paginator.count,
+        "total_full": paginator.count - (0 if problems else filters.num_partial),
+        "understood": describe_query(filters),
+        "other_words": filters.parsed_query.search_text,
+        "ignored_words": filters.ignored_words,
+        "images_instead": 0 if problems or paginator.count else _count_images(filters),
+        "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
+        "sort": sort,
+    }
+    return page_or_fragment(request, "dataset", context, bool(problems))
+
+
+def _count_images(filters: DatasetFilterSet) -> int:
+    """How many images the words find where no dataset does."""
+    text = filters.cleaned.get("q")
+    if not text:
+        return 0
+    params = QueryDict(mutable=True)
+    params["q"] = text
+    return ImageFilterSet(params, snapshot=filters.snapshot).total
+
+
+def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
+    has_rank = bool(filters.cleaned.get("q"))
+    return [code for code in DATASET_SORTS if has_rank or code != "relevance"]
+
+
+@require_safe
+def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
+    filters = ImageFilterSet.of_dataset(dataset.slug)
+    num_local = filters.counted.sums("local").get(HERE, 0)
+    return render(
+        request,
+        "catalog/dataset_detail.html",
+        {
+            "dataset": dataset,
+            "modalities": [term for term in dataset.modalities.all() if term.is_active],
+            "task_types": [term for term in dataset.task_types.all() if term.is_active],
+            "tags": [term for term in dataset.tags.all() if term.is_active],
+            "num_here": filters.total,
+            "licenses": _image_licenses(filters, dataset),
+            "num_local": num_local,
+            "labels": _label_distribution(filters),
+            "num_unreviewed": count_unreviewed_labels(filters),
+            "images": _fetch_strip(dataset, filters.snapshot) if num_local else [],
+        },
+    )
+
+
+def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseShare]:
+    """The licences of the images, unless all have that of the dataset."""
+    shares = count_licenses(filters)
+    return [] if [each.license for each in shares] in ([], [dataset.license]) else shares
+
+
+def _fetch_strip(dataset: Dataset, snapshot: Snapshot) -> list[Card]:
+    """Some images that are here: those that lie elsewhere have nothing to look at."""
+    local = ImageFilterSet.of_dataset(dataset.slug, snapshot=snapshot, local="1")
+    return fetch_page(local, None, size=STRIP_IMAGES).images
+
+
+def _label_distribution(filters: ImageFilterSet) -> list[dict[str, Any]]:
+    """Positive labels with their numbers of images and their share of the largest, in percent."""
+    labels = count_labels_within(filters)
+    most = max((label.count for label in labels), default=1)
+    return [
+        {
+            "code": label.code,
+            "name": label.name,
+            "count": label.count,
+            "percent": 100 * label.count / most,
+        }
+        for label in labels
+    ]

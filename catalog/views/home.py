@@ -1,0 +1,76 @@
+"""The first page: what the catalog has."""
+
+from typing import Any
+
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from catalog.models import Availability, Image, ImageProfile
+from catalog.search.columns import Rows
+from catalog.search.facets import count_terms
+from catalog.search.filter_choices import HERE
+from catalog.search.snapshot import Snapshot, current_snapshot
+from vocab.models import Kind
+
+SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
+# Often test patterns.
+OTHER_MODALITY = "ot"
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    snapshot = current_snapshot()
+    images = Rows(snapshot.images).count()
+    return render(
+        request,
+        "catalog/home.html",
+        {
+            "num_datasets": len(snapshot.datasets),
+            "num_images": images.total,
+            "num_local": images.sums("local").get(HERE, 0),
+            "modalities": _count_by(snapshot, "modality"),
+            "areas": _count_by(snapshot, "area"),
+            "samples": _sample_images(),
+        },
+    )
+
+
+def _sample_images() -> list[Image]:
+    """A picture on this server of each of a few modalities.
+
+    Only the first image of the largest profiles is looked at, so that the cost has a bound.
+    """
+    local = ImageProfile.objects.active().filter(
+        availability=Availability.HERE, modality__is_active=True, modality__kind=Kind.PICTURE
+    )
+    first = Image.objects.filter(profile=OuterRef("pk")).order_by("pk").values("pk")[:1]
+    largest = local.exclude(modality__code=OTHER_MODALITY).order_by("-num_images", "pk")
+    ids = list(largest.values_list(Subquery(first), flat=True)[:SAMPLED_PROFILES])
+    found = Image.objects.select_related("modality").in_bulk(ids)
+    of_modality: dict[int | None, Image] = {}
+    for pk in ids:
+        image = found.get(pk)
+        if image and min(image.width or 0, image.height or 0) >= SAMPLE_PIXELS:
+            of_modality.setdefault(image.modality_id, image)
+    return list(of_modality.values())[:SAMPLE_IMAGES]
+
+
+def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
+    """Active terms in use with their numbers of images and datasets, the most used first."""
+    terms = snapshot.vocabularies.terms[name].values()
+    images = count_terms(terms, Rows(snapshot.images).count(), name)
+    datasets = count_terms(terms, Rows(snapshot.datasets).count(), name)
+    counted = [
+        {
+            "code": term.code,
+            "name": term.name,
+            "note": term.note,
+            "num_images": images.get(term.id, 0),
+            "num_datasets": datasets.get(term.id, 0),
+        }
+        for term in terms
+        if term.id in images or term.id in datasets
+    ]
+    return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))

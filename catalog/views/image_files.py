@@ -1,0 +1,102 @@
+"""An image's preview, what is said of it, and the file itself."""
+
+import contextlib
+from typing import Any
+
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import content_disposition_header, http_date
+from django.views.decorators.http import require_safe
+
+from catalog.files import find_nginx_address, open_image
+from catalog.imaging.paths import UnsafePath
+from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
+from catalog.models import Image
+from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
+from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+
+NO_PREVIEW = (CannotRender, UnsafePath, OSError)
+
+
+@require_safe
+def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
+    """The image as a small WebP; ``?size=`` picks one of PREVIEW_SIZES."""
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
+    size = PREVIEW_SIZES.get(request.GET.get("size", "small"), PREVIEW_SIZES["small"])
+    if not image.is_local:
+        return HttpResponse("This image has no file here.", status=404, content_type="text/plain")
+    etag = preview_etag(image, size)
+    if request.headers.get("If-None-Match") == etag:
+        return HttpResponseNotModified()
+    try:
+        body = cached_preview(image, size).body
+    except NO_PREVIEW as error:
+        return HttpResponse(
+            _explain_no_preview(error), status=404, content_type="text/plain; charset=utf-8"
+        )
+    response = HttpResponse(body, content_type=CONTENT_TYPE)
+    response["ETag"] = etag
+    response["Cache-Control"] = "private, max-age=86400"
+    return response
+
+
+@require_safe
+def image_preview_notes(request: HttpRequest, pk: int) -> HttpResponse:
+    """What to say of the large preview, or why there is none; a part of the image's page."""
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
+    context: dict[str, Any] = {}
+    try:
+        context["notes"] = cached_preview(image, PREVIEW_SIZES["large"]).notes
+    except NO_PREVIEW as error:
+        context["reason"] = _explain_no_preview(error)
+    return render(request, "catalog/_preview_notes.html", context)
+
+
+def _explain_no_preview(error: Exception) -> str:
+    reason = getattr(error, "reason", "the file cannot be read")
+    return f"No preview: {reason.rstrip('.')}."
+
+
+@require_safe
+def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
+    """The file itself, byte for byte."""
+    image = get_object_or_404(
+        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_image(image))
+            nginx_address = find_nginx_address(image, file)
+        except (UnsafePath, OSError):
+            return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
+        if nginx_address:
+            return HttpResponse(headers=_describe_file(image) | {"X-Accel-Redirect": nginx_address})
+        try:
+            transfer = Transfer(file)
+        except TooManyTransfers:
+            return _busy(request, image)
+        stack.pop_all()
+    headers = _describe_file(image) | {"Content-Length": str(transfer.length)}
+    if image.mtime_ns:
+        headers["Last-Modified"] = http_date(image.mtime_ns // 10**9)
+    return FileResponse(transfer, headers=headers)
+
+
+def _describe_file(image: Image) -> dict[str, str]:
+    name = image.file_path.rsplit("/", 1)[-1]
+    disposition = content_disposition_header(as_attachment=True, filename=name) or "attachment"
+    return {
+        # What a browser guesses from untrusted bytes must never run as a page.
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": disposition,
+    }
+
+
+def _busy(request: HttpRequest, image: Image) -> HttpResponse:
+    response = render(request, "catalog/image_file_busy.html", {"image": image}, status=503)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response

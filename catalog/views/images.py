@@ -1,0 +1,75 @@
+"""The list of images, and the page of one."""
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from catalog.models import Finding, Image
+from catalog.previews import PREVIEW_SIZES, find_cached_preview
+from catalog.search.facets import count_image_facets
+from catalog.search.filters import ImageFilterSet
+from catalog.search.offers import list_unlisted, offer_datasets
+from catalog.search.paging import Page, fetch_page, parse_cursor
+from catalog.search.understanding import describe_query, say_label_groups
+from catalog.views.common import list_context, page_or_fragment
+
+
+@require_safe
+def image_list(request: HttpRequest) -> HttpResponse:
+    filters = ImageFilterSet(request.GET)
+    problems = list(filters.problems)
+    page = Page([])
+    try:
+        cursor = parse_cursor(request.GET.get("page", ""))
+        if not problems:
+            page = fetch_page(filters, cursor)
+    except ValidationError as error:
+        problems += error.messages
+    context = list_context(filters, problems) | {
+        "facets": [] if problems else count_image_facets(filters),
+        "page": page,
+        "total": 0 if problems else filters.total,
+        "understood": describe_query(filters),
+        "id_words": [] if problems else filters.id_words,
+        "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
+        "said_labels": say_label_groups(filters),
+        "offers": [] if problems or filters.total else offer_datasets(filters),
+        "unlisted": [] if problems or filters.total else list_unlisted(filters),
+        "label_mode": filters.cleaned.get("label_mode") or "any",
+    }
+    return page_or_fragment(request, "image", context, bool(problems))
+
+
+@require_safe
+def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    image = get_object_or_404(Image.objects.visible_to(request.user).with_terms(), pk=pk)
+    labels = [given for given in image.image_labels.all() if given.label.is_active]
+    rank = list(Finding)
+    return render(
+        request,
+        "catalog/image_detail.html",
+        {
+            "image": image,
+            "dataset": image.dataset,
+            "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
+            "num_unreviewed": len(image.image_labels.all()) - len(labels),
+            "metadata": sorted(image.metadata_json.items()),
+            "num_of_subject": _count_of_subject(image),
+            "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
+            "num_frames": _count_frames(image),
+        },
+    )
+
+
+def _count_frames(image: Image) -> int:
+    """The frames that a DICOM header states; 1 for other files."""
+    frames = image.metadata_json.get("NumberOfFrames")
+    return frames if isinstance(frames, int) else 1
+
+
+def _count_of_subject(image: Image) -> int:
+    if not image.subject_id:
+        return 0
+    same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
+    return same.filter(removed_at__isnull=True).count()
