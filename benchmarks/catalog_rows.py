@@ -32,7 +32,8 @@ _PROFILES = """
            license.code AS license,
            coalesce(nullif(profile.sex, ''), 'unknown') AS sex,
            coalesce(profile.age_band || '-' || profile.age_band + 9, 'unknown') AS age,
-           profile.is_local::int::text AS local,
+           CASE profile.availability WHEN 'here' THEN '1' ELSE profile.availability END AS local,
+           view.code AS view, coalesce(modality.kind, 'picture') AS kind,
            coalesce(label_sets.codes, '{}') AS labels,
            coalesce(facts.tasks, '{}') AS tasks, coalesce(facts.tags, '{}') AS tags
       FROM catalog_imageprofile profile
@@ -40,16 +41,17 @@ _PROFILES = """
       JOIN label_sets ON label_sets.label_ids = profile.label_ids
       LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id AND area.is_active
       LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id AND modality.is_active
+      LEFT JOIN vocab_viewposition view ON view.id = profile.view_id AND view.is_active
       LEFT JOIN vocab_license license
         ON license.id = coalesce(profile.license_id, facts.license_id) AND license.is_active
      WHERE profile.num_images > 0
 """
-_ORDER = "dataset, area, modality, sex, age, local, labels"
+_ORDER = "dataset, area, modality, sex, age, local, view, labels"
 _FLAT = f"""
     COPY (SELECT image.id, image.source_id, facts.dataset, facts.area, facts.modality,
-                 facts.license, facts.sex, facts.age, facts.local, to_json(facts.labels),
-                 to_json(facts.tasks), to_json(facts.tags), image.subject_id, image.file_path,
-                 image.remote_url,
+                 facts.license, facts.sex, facts.age, facts.local, facts.view, facts.kind,
+                 to_json(facts.labels), to_json(facts.tasks), to_json(facts.tags),
+                 image.subject_id, image.file_path, image.remote_url,
                  image.width, image.height, image.size_bytes
             FROM catalog_image image JOIN ({_PROFILES}) facts ON facts.profile_id = image.profile_id
            ORDER BY image.id)
@@ -57,8 +59,8 @@ _FLAT = f"""
 """  # noqa: S608 - both parts stand above
 # One row an image; lists are JSON arrays. The peers get exactly these columns.
 FLAT_COLUMNS = ("id", "source_id", "dataset", "area", "modality", "license", "sex", "age", "local",
-                "labels", "tasks", "tags", "subject_id", "file_path", "remote_url", "width",
-                "height", "size_bytes")  # fmt: skip
+                "view", "kind", "labels", "tasks", "tags", "subject_id", "file_path",
+                "remote_url", "width", "height", "size_bytes")  # fmt: skip
 _COUNTS = """
     SELECT (SELECT count(*) FROM catalog_image), (SELECT count(*) FROM catalog_dataset),
            (SELECT count(DISTINCT dataset_id) FROM catalog_image),
@@ -77,7 +79,7 @@ def read_profiles(connection: Connection) -> list[Profile]:
 
 
 def _make_profile(row: dict[str, Any]) -> Profile:
-    one = ("dataset", "area", "modality", "license", "sex", "age", "local")
+    one = ("dataset", "area", "modality", "license", "sex", "age", "local", "view", "kind")
     values = {name: (row[name],) for name in one if row[name]}
     many = {"label": row["labels"], "task": row["tasks"], "tag": row["tags"]}
     return Profile(values | {name: tuple(codes) for name, codes in many.items()}, row["num_images"])

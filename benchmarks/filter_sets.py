@@ -12,10 +12,11 @@ from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-FACETS = ("modality", "area", "label", "sex", "age", "dataset", "local", "task", "tag", "license")
+FACETS = ("modality", "area", "label", "view", "sex", "age", "dataset", "local", "task", "tag",
+          "license")  # fmt: skip
 # How often people reach for a facet, by feeling; a facet that the image has no value of is left.
-WISHES = {"modality": 5, "area": 5, "label": 6, "sex": 3, "age": 3, "dataset": 4, "local": 1,
-          "task": 2, "tag": 2, "license": 3}  # fmt: skip
+WISHES = {"modality": 5, "area": 5, "label": 6, "view": 1, "sex": 3, "age": 3, "dataset": 4,
+          "local": 1, "task": 2, "tag": 2, "license": 3}  # fmt: skip
 NUM_FACETS = {0: 1, 1: 6, 2: 7, 3: 4, 4: 2}
 MORE_VALUES, ALL_LABELS, NOT_LABEL, WITH_QUERY, NEXT_PAGE = 0.3, 0.3, 0.1, 0.15, 0.2
 QUERIES = (
@@ -95,6 +96,8 @@ class _Draw:
         if self.happens(WITH_QUERY):
             # With a query, users choose few filters.
             params = [("q", self.chance.choice(QUERIES)), *params[:1]]
+        # What the page chooses where nothing is said; the peers have to be told.
+        params += [("kind", code) for code in of.values["kind"]]
         return FilterSet(tuple(dict.fromkeys(params)), self.happens(NEXT_PAGE))
 
     def facets(self, of: Profile) -> list[str]:

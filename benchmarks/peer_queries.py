@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 
 from benchmarks.filter_sets import FilterSet
 
-ONE_VALUE = ("modality", "area", "sex", "age", "dataset", "local", "license")
+ONE_VALUE = ("modality", "area", "sex", "age", "dataset", "local", "view", "kind", "license")
 # The columns of the peers by the names of our filters.
 LISTS = {"label": "labels", "task": "tasks", "tag": "tags"}
 _TOTAL = re.compile(r"([\d,]+) rows?\b")
@@ -14,7 +14,7 @@ _TOTAL = re.compile(r"([\d,]+) rows?\b")
 def datasette_path(filters: FilterSet, database: str, *, all_facets: bool) -> str | None:
     """The page that answers the same question; None where its URLs cannot ask it.
 
-    Without ``all_facets`` it counts the seven facets of one value a row, which it is quick at, and
+    Without ``all_facets`` it counts the nine facets of one value a row, which it is quick at, and
     not those of lists.
     """
     if not filters.is_plain or filters.next_page:
