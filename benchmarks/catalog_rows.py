@@ -32,7 +32,7 @@ _PROFILES = """
            license.code AS license,
            coalesce(nullif(profile.sex, ''), 'unknown') AS sex,
            coalesce(profile.age_band || '-' || profile.age_band + 9, 'unknown') AS age,
-           profile.is_local::int::text AS local,
+           CASE profile.availability WHEN 'here' THEN '1' ELSE profile.availability END AS local,
            coalesce(label_sets.codes, '{}') AS labels,
            coalesce(facts.tasks, '{}') AS tasks, coalesce(facts.tags, '{}') AS tags
       FROM catalog_imageprofile profile

@@ -18,11 +18,13 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
+from catalog.addresses import find_fetch_command
 from catalog.files import find_nginx_address, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Availability, Dataset, Finding, Image, ImageProfile
 from catalog.previews import PREVIEW_SIZES, cached_preview, find_cached_preview, preview_etag
+from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
 from catalog.search.columns import Rows
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
@@ -33,7 +35,7 @@ from catalog.search.facets import (
     count_terms,
     count_unreviewed_labels,
 )
-from catalog.search.filters import HERE, CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
@@ -63,14 +65,14 @@ NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     snapshot = current_snapshot()
-    images = Rows(snapshot.images).count()
+    files = AvailabilityCounts.of(Rows(snapshot.images).count())
     return render(
         request,
         "catalog/home.html",
         {
             "num_datasets": len(snapshot.datasets),
-            "num_images": images.total,
-            "num_local": images.sums("local").get(HERE, 0),
+            "num_images": files.total,
+            "files": files,
             "modalities": _count_by(snapshot, "modality"),
             "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),
@@ -131,11 +133,12 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
+    files = count_by_dataset(filters.snapshot, page.object_list)
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
         "rows": [
-            (dataset, filters.missing_words(dataset.pk))
+            (dataset, filters.missing_words(dataset.pk), files[dataset.pk])
             for dataset in fetch_datasets(filters, list(page.object_list))
         ],
         "num_partial": 0 if problems else filters.num_partial,
@@ -170,7 +173,7 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
-    num_local = filters.counted.sums("local").get(HERE, 0)
+    files = AvailabilityCounts.of(filters.counted)
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -181,10 +184,11 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
             "licenses": _image_licenses(filters, dataset),
-            "num_local": num_local,
+            "files": files,
+            "filters": filters,
             "labels": _label_distribution(filters),
             "num_unreviewed": count_unreviewed_labels(filters),
-            "images": _fetch_strip(dataset, filters.snapshot) if num_local else [],
+            "images": _fetch_strip(dataset, filters.snapshot) if files.here else [],
         },
     )
 
@@ -255,6 +259,7 @@ def _list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, A
         if not is_understood(filters, item.name, item.value)
     ]
     return {
+        "filters": filters,
         "is_filtered": bool(filters.as_json()),
         "problems": problems,
         "chips": chips,
@@ -294,6 +299,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "num_of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
+            "fetch_command": find_fetch_command(image.remote_url),
         },
     )
 

@@ -33,8 +33,6 @@ from catalog.search.filter_choices import (
     KIND_CHOICES,
     KIND_CODES,
     LABEL_MODES,
-    LOCAL_CHOICES,
-    LOCAL_CODES,
     NEUTRAL_PARAMETERS,
     SEX_CHOICES,
     SEX_CODES,
@@ -239,12 +237,14 @@ class DatasetFilterSet(CatalogFilterSet):
         what="a size",
         label="Size",
     )
+    # Datasets with such images; one without images in the catalog is listed only.
     local = ChoiceFilter(
         "local",
-        LOCAL_CODES,
-        choices=LOCAL_CHOICES,
-        what="a choice for local copies",
-        label="Local copy",
+        FILE_CODES,
+        spellings=FILE_SPELLINGS,
+        choices=FILE_CHOICES,
+        what="a choice for files",
+        label="Files",
     )
 
     @staticmethod
