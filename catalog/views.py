@@ -133,7 +133,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
-    files = count_by_dataset(filters.snapshot, page.object_list)
+    files = count_by_dataset(filters.snapshot, list(page.object_list))
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,

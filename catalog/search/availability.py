@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 from catalog.models import Availability
 from catalog.search.columns import Counted, Rows
@@ -10,7 +10,8 @@ from catalog.search.filter_choices import AVAILABILITY_CODES, FILE_CODES
 from catalog.search.snapshot import Snapshot
 
 
-class AvailabilityPart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AvailabilityPart:
     """Images with one availability; ``value`` is that of the filter ``local``."""
 
     value: str

@@ -272,7 +272,7 @@ def _list_availability(dataset_id: int) -> list[int]:
     if dataset_id not in _cache.blocks:
         return [AVAILABILITY_CODES[Availability.LISTED]]
     block, _ = _cache.blocks[dataset_id]
-    return np.unique(block.local).tolist()  # type: ignore[no-any-return]
+    return np.unique(block.local).tolist()
 
 
 def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:
