@@ -89,9 +89,11 @@ PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
         "no files here", "without files here", "remote only",
     ),
     ("local", "elsewhere"): (
-        "elsewhere", "stored elsewhere", "files elsewhere", "available elsewhere", "with link",
-        "with links", "with a link", "has a link", "with address", "with addresses",
-        "with an address", "has an address", "with url", "with a url", "has a url",
+        # Not "elsewhere" alone, which may be said of a finding.
+        "elsewhere with an address", "stored elsewhere", "files elsewhere", "available elsewhere",
+        "with link", "with links", "with a link", "has a link", "have a link", "with address",
+        "with addresses", "with an address", "has an address", "have an address", "with url",
+        "with a url", "has a url", "have a url",
     ),
     ("local", "listed"): (
         "listed only", "only listed", "no files", "without files", "without any files",

@@ -272,7 +272,7 @@ def test_a_tie_between_two_meanings_is_left_alone() -> None:
         ("downloadable here", "local=1"),
         ("not local", "local=elsewhere,listed"),
         ("CT without local files", "modality=ct local=elsewhere,listed"),
-        ("chest x-ray elsewhere", f"area=chest {XRAY} local=elsewhere"),
+        ("chest x-ray files elsewhere", f"area=chest {XRAY} local=elsewhere"),
         ("CT with an address", "modality=ct local=elsewhere"),
         ("listed only", "local=listed"),
         ("no files", "local=listed"),
@@ -283,6 +283,11 @@ def test_a_tie_between_two_meanings_is_left_alone() -> None:
 )
 def test_fixed_phrases_become_filters(text: str, filters: str) -> None:
     check(text, filters, "")
+
+
+@pytest.mark.parametrize("text", ["metastases elsewhere", "x-ray with lines", "no tubes no lines"])
+def test_words_of_findings_say_nothing_of_files(text: str) -> None:
+    assert "local" not in describe(read(text))
 
 
 @pytest.mark.parametrize(
