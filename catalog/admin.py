@@ -165,8 +165,8 @@ class ImageLabelInline(admin.TabularInline):
 
 @admin.register(Image)
 class ImageAdmin(BigModelAdmin):
-    list_display = ("source_id", "dataset", "modality", "sex", "age_years", "is_here")
-    list_filter = ("modality", "sex")
+    list_display = ("source_id", "dataset", "modality", "sex", "age_years", "files")
+    list_filter = ("profile__availability", "modality", "sex")
     list_select_related = ("dataset", "modality")
     # Only prefixes, which the indexes serve.
     search_fields = ("source_id__startswith", "dataset__slug__startswith")
@@ -180,9 +180,9 @@ class ImageAdmin(BigModelAdmin):
     )  # fmt: skip
     inlines = (ImageLabelInline,)
 
-    @admin.display(boolean=True, description="file here")
-    def is_here(self, image: Image) -> bool:
-        return image.is_local
+    @admin.display(description="files")
+    def files(self, image: Image) -> str:
+        return image.availability.short_label
 
     def save_model(self, request: HttpRequest, obj: Image, form: Any, change: bool) -> None:
         services.claim_dataset(dataset=obj.dataset)

@@ -52,6 +52,16 @@ class Availability(models.TextChoices):
     ELSEWHERE = "elsewhere", "Elsewhere, with an address"
     LISTED = "listed", "Listed only"
 
+    @property
+    def short_label(self) -> str:
+        """The label without its explanation, for tiles."""
+        return str(self.label).partition(",")[0]
+
+    @property
+    def in_words(self) -> str:
+        """The label within a sentence."""
+        return str(self.label).replace(",", "").lower()
+
 
 class SampleUnit(models.TextChoices):
     """What the number of a dataset without listed images counts; empty if it is not stated."""

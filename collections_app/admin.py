@@ -38,7 +38,8 @@ class CollectionPaginator(BoundedPaginator):
 class CollectionAdmin(BigModelAdmin):
     form = CollectionForm
     paginator = CollectionPaginator
-    list_display = ("title", "user", "status", "num_images", "num_bytes", "short_fingerprint",
+    list_display = ("title", "user", "status", "num_images", "num_files", "num_bytes",
+                    "short_fingerprint",
                     "created_at", "expires_at")  # fmt: skip
     list_filter = ("status",)
     list_select_related = ("user",)

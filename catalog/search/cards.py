@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from catalog.models import Sex
+from catalog.models import Availability, Sex
 from catalog.querysets import ImageQuerySet
 from catalog.search.snapshot import Snapshot
 
 _FIELDS = ("pk", "source_id", "dataset_id", "modality_id", "sex", "age_years",
-           "file_path", "profile__label_ids")  # fmt: skip
+           "profile__availability", "profile__label_ids")  # fmt: skip
+_PLACES = {each.value: each.short_label for each in Availability}
 _SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """What a grid shows of an image; ``preview_url`` is empty if no file is here.
+
+    ``place`` then says where it is.
 
     ``key`` is the primary key as text, ``modality`` a code in capitals, and ``labels`` are the
     names of positive, active labels.
@@ -26,6 +29,7 @@ class Card:
     source_id: str
     url: str
     preview_url: str
+    place: str
     modality: str
     modality_name: str
     sex: str
@@ -39,7 +43,8 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
     terms = snapshot.vocabularies.terms
     cards = []
     for row in images.values_list(*_FIELDS):
-        pk, source_id, dataset_id, modality_id, sex, age, path, label_ids = row
+        pk, source_id, dataset_id, modality_id, sex, age, place, label_ids = row
+        is_here = place == Availability.HERE
         modality = terms["modality"].get(modality_id)
         names = [terms["label"][pk].name for pk in label_ids if pk in terms["label"]]
         cards.append(
@@ -48,7 +53,8 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
                 key=str(pk),
                 source_id=source_id,
                 url=reverse("image-detail", args=[pk]),
-                preview_url=f"{reverse('image-preview', args=[pk])}?size=small" if path else "",
+                preview_url=f"{reverse('image-preview', args=[pk])}?size=small" if is_here else "",
+                place=_PLACES[place],
                 modality=modality.code.upper() if modality else "",
                 modality_name=modality.name if modality else "",
                 sex=_SEXES[sex],

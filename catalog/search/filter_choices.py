@@ -14,8 +14,6 @@ AGE_CHOICES = [
     *[(f"{year}-{year + 9}", f"{year}–{year + 9} years") for year in range(0, MAX_AGE_YEARS, 10)],
     (UNKNOWN, "Unknown"),
 ]
-# A dataset has a folder on this server or not.
-LOCAL_CHOICES = [("1", "On this server"), ("0", "Not on this server")]
 FILE_CHOICES = [
     ("1", str(Availability.HERE.label)),
     *[(each.value, str(each.label)) for each in (Availability.ELSEWHERE, Availability.LISTED)],
@@ -33,7 +31,6 @@ SIZE_CHOICES = [
     (UNKNOWN, "not stated"),
 ]
 # The same values as numbers in the columns of catalog.search.snapshot.
-LOCAL_CODES = {"0": 0, "1": 1}
 AVAILABILITY_CODES = {code: number for number, code in enumerate(Availability.values)}
 HERE = AVAILABILITY_CODES[Availability.HERE]
 FILE_CODES = {code: AVAILABILITY_CODES[Availability.HERE if code == "1" else code]

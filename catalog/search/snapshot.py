@@ -27,7 +27,6 @@ from catalog.search.filter_choices import (
     AVAILABILITY_CODES,
     FILE_CHOICES,
     KIND_CODES,
-    LOCAL_CHOICES,
     SEX_CHOICES,
     SEX_CODES,
     size_code,
@@ -156,11 +155,7 @@ def _load(stamp: Stamp) -> Snapshot:
         spellings=Spellings(
             vocabularies.all_spellings(),
             commercial=vocabularies.commercial,
-            choices={
-                "sex": SEX_CHOICES,
-                "age": AGE_CHOICES,
-                "local": [*FILE_CHOICES, *LOCAL_CHOICES],
-            },
+            choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": FILE_CHOICES},
             known_words=_known_words(rows),
             datasets=[NamedDataset(ref, ref.name, slug) for slug, ref in refs.items()],
             plain_words=frozenset().union(*(row["plain"] for row in rows)),
@@ -182,7 +177,7 @@ def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]
 
 
 _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
-          "local_path", "is_synthetic")  # fmt: skip
+          "is_synthetic")  # fmt: skip
 
 
 def _load_datasets() -> set[int]:
@@ -268,7 +263,7 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
         "area": column(row["area_id"] or 0 for row in rows),
         "license": column(row["license_id"] or 0 for row in rows),
         "size": column(size_code(row["size_mb"]) for row in rows),
-        "local": column(int(row["local_path"] != "") for row in rows),
+        "local": SetColumn.of([_list_availability(row["id"]) for row in rows]),
     }
     columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
     no_patients = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code in NO_PATIENTS}
@@ -277,6 +272,14 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
     )
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
+
+
+def _list_availability(dataset_id: int) -> list[int]:
+    """Where the files of a dataset's images are; one without images is listed only."""
+    if dataset_id not in _cache.blocks:
+        return [AVAILABILITY_CODES[Availability.LISTED]]
+    block, _ = _cache.blocks[dataset_id]
+    return np.unique(block.local).tolist()
 
 
 def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:

@@ -25,6 +25,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         if not is_understood(filters, item.name, item.value)
     ]
     return {
+        "filters": filters,
         "is_filtered": bool(filters.as_json()),
         "problems": problems,
         "chips": chips,

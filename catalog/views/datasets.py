@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
+from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
 from catalog.search.facets import (
@@ -15,7 +16,6 @@ from catalog.search.facets import (
     count_labels_within,
     count_unreviewed_labels,
 )
-from catalog.search.filter_choices import HERE
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
 from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.paging import fetch_page
@@ -41,11 +41,12 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
+    files = count_by_dataset(filters.snapshot, list(page.object_list))
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
         "rows": [
-            (dataset, filters.missing_words(dataset.pk))
+            (dataset, filters.missing_words(dataset.pk), files[dataset.pk])
             for dataset in fetch_datasets(filters, list(page.object_list))
         ],
         "num_partial": 0 if problems else filters.num_partial,
@@ -80,7 +81,7 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
-    num_local = filters.counted.sums("local").get(HERE, 0)
+    files = AvailabilityCounts.of(filters.counted)
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -91,10 +92,11 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
             "licenses": _image_licenses(filters, dataset),
-            "num_local": num_local,
+            "files": files,
+            "filters": filters,
             "labels": _label_distribution(filters),
             "num_unreviewed": count_unreviewed_labels(filters),
-            "images": _fetch_strip(dataset, filters.snapshot) if num_local else [],
+            "images": _fetch_strip(dataset, filters.snapshot) if files.here else [],
         },
     )
 

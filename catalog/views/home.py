@@ -8,9 +8,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Availability, Image, ImageProfile
+from catalog.search.availability import AvailabilityCounts
 from catalog.search.columns import Rows
 from catalog.search.facets import count_terms
-from catalog.search.filter_choices import HERE
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.models import Kind
 
@@ -22,14 +22,14 @@ OTHER_MODALITY = "ot"
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     snapshot = current_snapshot()
-    images = Rows(snapshot.images).count()
+    files = AvailabilityCounts.of(Rows(snapshot.images).count())
     return render(
         request,
         "catalog/home.html",
         {
             "num_datasets": len(snapshot.datasets),
-            "num_images": images.total,
-            "num_local": images.sums("local").get(HERE, 0),
+            "num_images": files.total,
+            "files": files,
             "modalities": _count_by(snapshot, "modality"),
             "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),

@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from catalog.addresses import find_fetch_command
 from catalog.models import Finding, Image
 from catalog.previews import PREVIEW_SIZES, find_cached_preview
 from catalog.search.facets import count_image_facets
@@ -58,6 +59,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "num_of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
+            "fetch_command": find_fetch_command(image.remote_url),
         },
     )
 

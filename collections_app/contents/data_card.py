@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog.formats import file_size
-from collections_app.contents.tables import count_elsewhere
+from catalog.search.availability import AvailabilityCounts
+from collections_app.contents.tables import count_availability
 from collections_app.models import Collection
 from collections_app.selection.provenance import licenses_of
 
@@ -23,11 +24,11 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
         f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
-    elsewhere, nowhere = count_elsewhere(collection)
-    yield from _contents(collection, elsewhere, nowhere)
+    files = count_availability(collection)
+    yield from _contents(collection, files)
     yield from _choice(collection)
     yield from _sources(datasets)
-    yield from _use(collection, has_addresses=elsewhere > 0)
+    yield from _use(collection, has_addresses=files.elsewhere > 0)
     yield "## Provenance"
     yield ""
     yield f"Fingerprint: `{fingerprint}`"
@@ -38,21 +39,28 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     )
 
 
-def _contents(collection: Collection, elsewhere: int, nowhere: int) -> Iterator[str]:
+def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
     excluded = collection.num_excluded
     yield "## What is inside"
     yield ""
-    if not collection.num_files:
-        yield "**This archive has no image files**, only tables: none of its images is here."
+    if files.here:
+        yield f"- `images/`: {_count(files.here, 'file')}, {file_size(collection.num_bytes)}"
+        yield "- `metadata.csv`: one row for each file; `file_name` is its path"
+    else:
+        # An alert, which GitHub and other readers of Markdown show in red.
+        yield "> [!CAUTION]"
+        yield "> **This archive has no image files**, only tables: none of its images is here."
         yield ""
-    yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"
-    yield "- `metadata.csv`: one row for each file; `file_name` is its path"
-    if elsewhere:
-        yield f"- `remote.csv`: {_count(elsewhere, 'image')} elsewhere, with where to fetch them"
-    if nowhere:
+        yield "- `metadata.csv`: no rows, as there are no files"
+    if files.elsewhere:
         yield (
-            f"- `unavailable.csv`: {_count(nowhere, 'image')} without a file and without an "
-            "address; `source_url` in `licenses.csv` is the page of their dataset"
+            f"- `remote.csv`: {_count(files.elsewhere, 'image')} elsewhere, with the address of "
+            f"{'it' if files.elsewhere == 1 else 'each'}"
+        )
+    if files.listed:
+        yield (
+            f"- `unavailable.csv`: {_count(files.listed, 'image')} listed only, without a file "
+            f"and without an address{_say_where_to_ask(collection)}"
         )
     if excluded:
         yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
@@ -67,6 +75,14 @@ def _contents(collection: Collection, elsewhere: int, nowhere: int) -> Iterator[
         "An empty cell is not known."
     )
     yield ""
+
+
+def _say_where_to_ask(collection: Collection) -> str:
+    known = [bool(dataset["source_url"]) for dataset in collection.provenance["datasets"]]
+    if not any(known):
+        return ""
+    where = "is the page of" if all(known) else "is the page, where one is known, of"
+    return f"; `source_url` in `licenses.csv` {where} their dataset"
 
 
 def _choice(collection: Collection) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from django.db import connection
 
 from catalog.bulk.csv_text import csv_text, lines_to_csv
+from catalog.search.availability import AvailabilityCounts
 from collections_app.archive import TextEntry, checksum_line
 from collections_app.models import Collection
 from collections_app.selection import queries
@@ -64,25 +65,25 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
     source = _source_columns(collection)
     yield "metadata.csv", {**_columns(collection, METADATA_COLUMNS), **source}, HAS_FILE
-    elsewhere, nowhere = count_elsewhere(collection)
-    if elsewhere:
+    files = count_availability(collection)
+    if files.elsewhere:
         yield "remote.csv", {**_columns(collection, REMOTE_COLUMNS), **source}, HAS_ADDRESS
-    if nowhere:
+    if files.listed:
         unavailable = _columns(collection, UNAVAILABLE_COLUMNS)
         yield "unavailable.csv", {**unavailable, **source}, HAS_NO_ADDRESS
     if collection.num_excluded:
         yield "missing.csv", _columns(collection, MISSING_COLUMNS), IS_EXCLUDED
 
 
-def count_elsewhere(collection: Collection) -> tuple[int, int]:
-    """The numbers of images without a file here that have an address, and that have none."""
-    num_elsewhere = collection.num_images - collection.num_files
-    if not num_elsewhere:
-        return 0, 0
+def count_availability(collection: Collection) -> AvailabilityCounts:
+    """The images in the archive by where their files were at the freeze."""
+    num_not_here = collection.num_images - collection.num_files
+    if not num_not_here:
+        return AvailabilityCounts(here=collection.num_files)
     # A line with one number for each chunk of positions.
     counts = iter_lines(_select("count(*)", HAS_ADDRESS), collection=collection)
-    num_with_address = sum(map(int, counts))
-    return num_with_address, num_elsewhere - num_with_address
+    elsewhere = sum(map(int, counts))
+    return AvailabilityCounts(collection.num_files, elsewhere, num_not_here - elsewhere)
 
 
 def _columns(collection: Collection, names: Sequence[str]) -> Columns:

@@ -31,7 +31,7 @@ def update_basket(session: SessionBase, *, shown: Iterable[int], ticked: Iterabl
     if len(known) > MAX_PICKED_IMAGES:
         raise BasketFull(
             f"At most {MAX_PICKED_IMAGES} images can be picked one by one. "
-            "Use filters and “Build from all” for more."
+            "Use filters and “Build collection from all” for more."
         )
     session[SESSION_KEY] = sorted(known)
 

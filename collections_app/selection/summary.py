@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from catalog.models import Dataset
+from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
     ValueCount,
     count_labels_within,
@@ -32,20 +33,19 @@ class DatasetShare:
 
 @dataclass(frozen=True, slots=True)
 class SelectionSummary:
-    """What would be frozen: numbers of images, files and bytes, datasets and labels."""
+    """What would be frozen: images by where their files are, bytes, datasets and labels.
+
+    ``num_bytes`` are those of the files that are here.
+    """
 
     num_images: int
-    num_files: int
+    files: AvailabilityCounts
     num_bytes: int
     datasets: list[DatasetShare]
     licenses: list[LicenseShare]
     labels: list[ValueCount]
     num_unreviewed: int
     over_limits: list[str]
-
-    @property
-    def num_remote(self) -> int:
-        return self.num_images - self.num_files
 
     @property
     def allows_commercial_use(self) -> bool | None:
@@ -85,14 +85,14 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count the selected images by dataset and label, and compare them with the limits."""
-    num_files, num_bytes = filters.count_files()
+    _, num_bytes = filters.count_files()
     counts = filters.counted.sums("dataset")
     licenses = count_licenses_by_dataset(filters)
     datasets = Dataset.objects.filter(pk__in=counts)
     shares = [DatasetShare(each, counts[each.pk], licenses[each.pk]) for each in datasets]
     return SelectionSummary(
         num_images=filters.total,
-        num_files=num_files,
+        files=AvailabilityCounts.of(filters.counted),
         num_bytes=num_bytes,
         datasets=sorted(shares, key=lambda share: -share.num_images),
         licenses=count_licenses(filters),

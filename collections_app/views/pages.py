@@ -21,6 +21,7 @@ from collections_app.builds.problems import (
     spool_problems,
 )
 from collections_app.builds.progress import describe_progress, refresh_seconds
+from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.selection.quotas import describe_usage
@@ -60,6 +61,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     page = paginate_items(collection, request.GET.get("page"))
     context = _status_context(collection) | {
         "page": page,
+        "files": count_availability(collection),
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
     }

@@ -8,7 +8,7 @@ import numpy as np
 from catalog.models import Dataset
 from catalog.search.age_groups import match_ages
 from catalog.search.columns import Mask, Rows, Table
-from catalog.search.filter_choices import LOCAL_CHOICES, LOCAL_CODES, SIZE_CHOICES
+from catalog.search.filter_choices import FILE_CHOICES, FILE_CODES, FILE_SPELLINGS, SIZE_CHOICES
 from catalog.search.filters.base import CatalogFilterSet
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.filters.kinds import ChoiceFilter, DatasetFilter, QueryFilter, TermFilter
@@ -35,12 +35,14 @@ class DatasetFilterSet(CatalogFilterSet):
         what="a size",
         label="Size",
     )
+    # Datasets with such images; one without images in the catalog is listed only.
     local = ChoiceFilter(
         "local",
-        LOCAL_CODES,
-        choices=LOCAL_CHOICES,
-        what="a choice for local copies",
-        label="Local copy",
+        FILE_CODES,
+        spellings=FILE_SPELLINGS,
+        choices=FILE_CHOICES,
+        what="a choice for files",
+        label="Files",
     )
 
     @staticmethod

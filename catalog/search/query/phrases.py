@@ -64,8 +64,8 @@ REFUSALS = frozenset({
     "cannot", "except", "forbids", "never", "no", "non", "not", "prohibits", "without",
 })  # fmt: skip
 
-# Filter and code, and the phrases that stand for them.
-PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
+# A filter with its codes, of which any has to match, and the phrases that stand for them.
+PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("sex", "F"): (
         "female", "females", "woman", "women", "women s", "woman s", "female sex", "sex female",
         "sex f", "gender female", "gender f",
@@ -82,9 +82,23 @@ PHRASES: Mapping[tuple[str, str], tuple[str, ...]] = {
         "local files", "on this server", "stored here", "available here", "downloadable here",
         "downloadable from here", "files here",
     ),
-    ("local", "0"): (
+    ("local", "elsewhere", "listed"): (
         "not local", "not locally available", "not on this server", "not stored here",
-        "not available here", "remote only",
+        "not available here", "not downloadable here", "no local copy", "no local copies",
+        "no local file", "no local files", "without local copy", "without local files",
+        "no files here", "without files here", "remote only",
+    ),
+    ("local", "elsewhere"): (
+        # Not "elsewhere" alone, which may be said of a finding.
+        "elsewhere with an address", "stored elsewhere", "files elsewhere", "available elsewhere",
+        "with link", "with links", "with a link", "has a link", "have a link", "with address",
+        "with addresses", "with an address", "has an address", "have an address", "with url",
+        "with a url", "has a url", "have a url",
+    ),
+    ("local", "listed"): (
+        "listed only", "only listed", "no files", "without files", "without any files",
+        "no link", "no links", "without link", "without links", "without a link", "no address",
+        "without address", "without an address", "no url", "without url", "without a url",
     ),
 }  # fmt: skip
 COMMERCIAL_PHRASES = (

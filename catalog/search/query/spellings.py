@@ -163,9 +163,9 @@ class Spellings:
         readings = dict.fromkeys(PLAIN_PHRASES, PLAIN)
         if self.commercial.values:
             readings |= dict.fromkeys(COMMERCIAL_PHRASES, self.commercial)
-        for (name, code), phrases in PHRASES.items():
-            if code in offered.get(name, {}):
-                readings |= dict.fromkeys(phrases, Reading(name, (code,)))
+        for (name, *codes), phrases in PHRASES.items():
+            if offered.get(name, {}).keys() >= set(codes):
+                readings |= dict.fromkeys(phrases, Reading(name, tuple(codes)))
         if "age" in offered:
             readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings

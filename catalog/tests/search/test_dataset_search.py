@@ -5,10 +5,11 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 
+from catalog.models import Dataset
 from catalog.search.dataset_paging import fetch_datasets, sort_datasets
 from catalog.search.facets import count_dataset_facets
 from catalog.search.filters import DatasetFilterSet
-from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from vocab.models import License, Modality
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
@@ -35,13 +36,18 @@ def catalog() -> None:
         description="Frontal views with fourteen findings. <b>Mined</b> from reports.",
         terms__modalities=[dx], terms__task_types=[TaskTypeFactory(code="classification")],
     )  # fmt: skip
-    DatasetFactory(
+    lung_ct = DatasetFactory(
         slug="lung-ct", title="Lung nodules", area=chest, license=other, size_mb=125_000,
-        description="Thoracic scans.", terms__modalities=[ct], local_path="lung-ct",
+        description="Thoracic scans.", terms__modalities=[ct],
         terms__tags=[TagFactory(code="screening", name="Screening")],
     )  # fmt: skip
     DatasetFactory(slug="both", title="Both worlds", terms__modalities=[ct, dx], size_mb=900)
     DatasetFactory(slug="hidden", title="Hidden CT", is_active=False, terms__modalities=[ct])
+    add_file(ImageFactory(dataset=lung_ct, source_id="here", modality=ct), b"x")
+    ImageFactory(dataset=lung_ct, source_id="there", modality=ct, remote_url="s3://b/there")
+    make_searchable()
+    # The size of its publisher instead of that of its file here.
+    Dataset.objects.filter(slug="lung-ct").update(size_mb=125_000)
 
 
 def select(query: str) -> str:
@@ -70,6 +76,11 @@ def select(query: str) -> str:
         ("size=lt1", "both"),
         ("size=10-100&size=gt100", "lung-ct chestx-ray14"),
         ("local=1", "lung-ct"),
+        ("local=elsewhere", "lung-ct"),
+        ("local=listed", "both chestx-ray14"),
+        ("local=0", "both lung-ct chestx-ray14"),
+        ("q=with+an+address", "lung-ct"),
+        ("q=not+local", "lung-ct both chestx-ray14"),
         ("q=chest+x-ray", "chestx-ray14 both[chest] lung-ct[x-ray]"),
         ("q=ChestX-ray14", "chestx-ray14"),
         ("q=nodule", "lung-ct"),
@@ -149,7 +160,7 @@ def test_snippets_mark_the_hit_and_stay_text() -> None:
         ("", "area", {"chest": 2}),
         ("", "license", {"cc0-1.0": 1, "custom": 1}),
         ("", "size", {"lt1": 1, "10-100": 1, "gt100": 1}),
-        ("", "local", {"1": 1, "0": 2}),
+        ("", "local", {"1": 1, "elsewhere": 1, "listed": 2}),
         ("q=chest", "modality", {"ct": 1, "dx": 1}),
         # What lacks words is listed and therefore counted.
         ("q=chest+x-ray", "modality", {"ct": 2, "dx": 2}),

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.search.filter_choices import AGE_CHOICES, LOCAL_CHOICES, SEX_CHOICES
+from catalog.search.filter_choices import AGE_CHOICES, FILE_CHOICES, SEX_CHOICES
 from catalog.search.query import Match, NamedDataset, ParsedQuery, Spellings, parse_query
 from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
 from vocab.text import TermRef, normalize
 
-CHOICES = {"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES}
+CHOICES = {"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": FILE_CHOICES}
 DATASETS = [
     NamedDataset(TermRef("dataset", number, slug, slug), slug, slug)
     for number, slug in enumerate(("lidc-idri", "tcga_brca", "lung_pet_ct_dx", "nih-chestxray14"))
@@ -284,13 +284,24 @@ def test_a_tie_between_two_meanings_is_left_alone() -> None:
         ("local", "local=1"),
         ("chest CT on this server", "area=chest modality=ct local=1"),
         ("downloadable here", "local=1"),
-        ("not local", "local=0"),
+        ("not local", "local=elsewhere,listed"),
+        ("CT without local files", "modality=ct local=elsewhere,listed"),
+        ("chest x-ray files elsewhere", f"area=chest {XRAY} local=elsewhere"),
+        ("CT with an address", "modality=ct local=elsewhere"),
+        ("listed only", "local=listed"),
+        ("no files", "local=listed"),
+        ("CT without a link", "modality=ct local=listed"),
         ("free for commercial use", f"license={COMMERCIAL}"),
         ("commercially usable", f"license={COMMERCIAL}"),
     ],
 )
 def test_fixed_phrases_become_filters(text: str, filters: str) -> None:
     check(text, filters, "")
+
+
+@pytest.mark.parametrize("text", ["metastases elsewhere", "x-ray with lines", "no tubes no lines"])
+def test_words_of_findings_say_nothing_of_files(text: str) -> None:
+    assert "local" not in describe(read(text))
 
 
 @pytest.mark.parametrize(
@@ -460,7 +471,7 @@ def test_the_values_have_names_for_people() -> None:
 def test_phrases_stand_for_choices_that_exist() -> None:
     offered = {(name, code) for name, pairs in CHOICES.items() for code, _ in pairs}
 
-    assert set(PHRASES) <= offered
+    assert {(name, code) for name, *codes in PHRASES for code in codes} <= offered
     assert all(phrase == normalize(phrase) for phrases in PHRASES.values() for phrase in phrases)
 
 

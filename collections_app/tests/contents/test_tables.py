@@ -90,7 +90,8 @@ def test_images_elsewhere_are_told_from_images_without_an_address() -> None:
     assert "url" not in unavailable
     card = read_archive(collection)["README.md"].decode()
     assert "`remote.csv`: 1 image elsewhere" in card
-    assert "`unavailable.csv`: 1 image without a file and without an address" in card
+    assert "`unavailable.csv`: 1 image listed only, without a file and without an address" in card
+    assert "`source_url` in `licenses.csv`" not in card, "no dataset has an address"
 
 
 def test_every_code_is_explained_as_it_was_when_frozen() -> None:
@@ -113,10 +114,15 @@ def test_an_archive_without_files_says_so(remote: int, client: Any) -> None:
     collection = make_collection()
     client.force_login(collection.user)
     before = client.get("/collections/new/").content.decode()
+    assert before.index('class="notice notice-error" id="no-files"') < before.index('id="build"')
     assert "The ZIP will have no image files" in before
+    status = client.get(f"/collections/{collection.uuid}/").content.decode()
+    assert 'class="notice notice-error" id="no-files"' in status, "also while it is built"
 
     card = read_archive(build(collection))["README.md"].decode()
-    assert "**This archive has no image files**" in card
+    assert "> [!CAUTION]\n> **This archive has no image files**" in card
+    assert "`images/`" not in card
+    assert ("`remote.csv`" in card) == bool(remote)
     assert ("remote.csv" if remote else "unavailable.csv") in card.partition("How to use it")[2]
     page = client.get(f"/collections/{collection.uuid}/").content.decode()
     assert "This ZIP has no image files" in page

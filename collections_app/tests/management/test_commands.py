@@ -166,7 +166,7 @@ def test_the_command_reports_limits(settings: LazySettings) -> None:
     UserFactory(username="rosa")
     settings.COLLECTION_MAX_IMAGES = 2
     line, _ = refuse("build_collection", "", user="rosa")
-    assert "at most 2 images" in line
+    assert "at most 2" in line
 
 
 def test_an_output_that_exists_is_kept_unless_forced(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def check_frozen(params: str, condition: str) -> None:
     summary = summarize_selection(filters)
     here = Image.objects.filter(pk__in=expected).exclude(file_path="")
     assert summary.num_images == len(expected)
-    assert (summary.num_files, summary.num_bytes) == (
+    assert (summary.files.here, summary.num_bytes) == (
         len(here), sum(image.size_bytes or 0 for image in here),
     )  # fmt: skip
     if not expected:

@@ -146,7 +146,7 @@ def test_a_selection_over_the_limit_has_no_button(
     settings.COLLECTION_MAX_IMAGES = 2
     make_dataset()
     html = get(client, "/collections/new/")
-    assert "at most 2 images" in html
+    assert "5 images match, and a collection holds at most 2." in html
     assert not re.search(r"<button(?![^>]*disabled)[^>]*>\s*Build collection", html)
 
 

@@ -1,0 +1,118 @@
+"""Where files are and what limits allow: before the button, on the button, and after it."""
+
+import re
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset, make_ready
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+
+def get(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, response.content[:2000]
+    return response.content.decode()
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def add_listed() -> None:
+    ImageFactory(dataset=DatasetFactory(slug="listed"), source_id="listed")
+    make_searchable()
+
+
+def test_the_three_numbers_stand_before_the_button(client: Client) -> None:
+    make_dataset(files=3, remote=2)
+    add_listed()
+    page = get(client, "/collections/new/")
+    numbers = re.findall(r'data-availability="([a-z]+)">(\d+)<', page)
+    assert numbers == [("here", "3"), ("elsewhere", "2"), ("listed", "1")]
+    assert "2 images lie elsewhere" in text_of(page)
+    assert "1 is listed only" in text_of(page)
+    assert page.index("unavailable.csv") < page.index('id="build"')
+
+
+def test_only_tables_that_the_archive_has_are_named(client: Client) -> None:
+    make_dataset(files=3, remote=2)
+    page = get(client, "/collections/new/")
+    assert "remote.csv" in page
+    assert "unavailable.csv" not in page
+    assert 'data-availability="listed"' not in page
+    page = get(client, "/collections/new/?local=1")
+    assert "remote.csv" not in page
+
+
+def test_a_collection_says_how_many_are_where(client: Client) -> None:
+    make_dataset(files=3, remote=2)
+    add_listed()
+    collection = make_ready()
+    client.force_login(collection.user)
+    page = text_of(get(client, collection.get_absolute_url()))
+    assert "3 on this server, 2 elsewhere with an address, 1 listed only" in page
+    assert "no image files" not in page
+
+
+def test_a_collection_without_files_says_so_in_every_state_and_in_the_list(client: Client) -> None:
+    make_dataset(files=0, remote=2)
+    collection = make_collection()
+    client.force_login(collection.user)
+    for state in ("pending", "failed"):
+        page = get(client, collection.get_absolute_url())
+        assert f'data-status="{state}"' in page
+        assert 'class="notice notice-error" id="no-files"' in page
+        client.post(f"{collection.get_absolute_url()}cancel/")
+    assert 'class="mark mark-bad">no image files<' in get(client, "/collections/")
+
+
+def test_an_old_collection_of_what_was_not_local_opens_with_both_values(client: Client) -> None:
+    make_dataset(files=1, remote=1)
+    add_listed()
+    collection = make_collection("local=0")
+    collection.filter_snapshot |= {"local": ["0"]}
+    collection.save()
+    client.force_login(collection.user)
+    page = get(client, collection.get_absolute_url())
+    (link,) = re.findall(r'href="(/images/\?[^"]*)">Open this search', page)
+    again = get(client, link.replace("&amp;", "&"))
+    assert 'data-total="2"' in again
+    assert re.findall(r'id="local-([^"]*)" checked', again) == ["elsewhere", "listed"]
+
+
+@pytest.mark.parametrize("name", ["", "owner"])
+@pytest.mark.parametrize("path", ["/images/", "/datasets/rays/"])
+def test_above_a_limit_the_pages_say_it_and_how_to_get_below(
+    client: Client, settings: LazySettings, name: str, path: str
+) -> None:
+    make_dataset(files=5)
+    if name:
+        client.force_login(UserFactory(username=name))
+    settings.COLLECTION_MAX_IMAGES = 5
+    assert re.findall(r'class="button[^"]*" href="/collections/new/', get(client, path))
+    settings.COLLECTION_MAX_IMAGES = 4
+    page = get(client, path)
+    said = "5 images match, and a collection holds at most 4. Add filters until it fits."
+    assert f"Build a collection: {said}" in text_of(page)
+    assert not re.findall(r'class="button[^"]*" href="/collections/new/', page)
+    (narrow,) = re.findall(r'href="([^"]*)">Narrow the search', page)
+    assert f'id="{narrow[1:]}"' in page if narrow[0] == "#" else narrow == "/images/?dataset=rays"
+
+
+def test_the_limit_of_bytes_counts_too(client: Client, settings: LazySettings) -> None:
+    make_dataset(files=5)
+    settings.COLLECTION_MAX_BYTES = 1000
+    page = text_of(get(client, "/images/"))
+    assert "a collection holds at most 1.0 kB of files" in page
+    assert "Build collection from" not in page
+
+
+def test_narrowing_brings_the_button_back(client: Client, settings: Any) -> None:
+    make_dataset(files=5)
+    settings.COLLECTION_MAX_IMAGES = 4
+    assert "Build collection from all 3 images" in text_of(get(client, "/images/?sex=F"))
