@@ -29,7 +29,7 @@ from catalog.search.filter_choices import (
     SEX_CODES,
     size_code,
 )
-from catalog.search.query import NamedDataset, Spellings
+from catalog.search.query import NamedDataset, Spellings, say_signs
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import TermRef, normalize
 
@@ -52,7 +52,7 @@ class Snapshot:
 
     ``datasets`` is in ascending order of ids, and ``images`` has a row for each profile. ``refs``
     has a reference to each dataset by slug; ``titles`` and ``versions`` are by id. ``wordings`` are
-    the normal forms of each term's spellings.
+    the normal forms of each term's spellings, with signs as words.
     """
 
     stamp: Stamp
@@ -148,6 +148,7 @@ def _load(stamp: Stamp) -> Snapshot:
         vocabularies=vocabularies,
         spellings=Spellings(
             vocabularies.all_spellings(),
+            labels=vocabularies.labels,
             commercial=vocabularies.commercial,
             choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": LOCAL_CHOICES},
             known_words=_known_words(rows),
@@ -163,10 +164,10 @@ def _load(stamp: Stamp) -> Snapshot:
 
 def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
     wordings: dict[TermRef, list[str]] = {}
-    for spellings in vocabularies.spellings.values():
+    for spellings in (vocabularies.spellings | {"label": vocabularies.labels}).values():
         for key, terms in spellings.items():
             for term in terms:
-                wordings.setdefault(term, []).append(key)
+                wordings.setdefault(term, []).append(say_signs(key))
     return wordings
 
 

@@ -20,6 +20,15 @@ from catalog.search.query.phrases import (
     STOP_WORDS,
     TOO_COMMON,
 )
+from catalog.search.query.signs import (
+    Shapes,
+    find_poles,
+    find_shape,
+    group_by_signs,
+    has_signs,
+    name_poles,
+    shape_of,
+)
 from catalog.search.query.word_forms import (
     MIN_LETTERS,
     is_opposite,
@@ -48,13 +57,15 @@ class Reading:
     """The meaning of a spelling: any of ``values`` of the filter ``name``; no name: plain words.
 
     ``others`` are the terms of other vocabularies with the same spelling. ``corrected`` is the
-    normal form of the correct spelling if the words had a typo.
+    normal form of the correct spelling if the words had a typo. ``signed`` are the labels that only
+    signs keep apart, by their shapes.
     """
 
     name: str
     values: tuple[Value, ...] = ()
     others: tuple[TermRef, ...] = ()
     corrected: str = ""
+    signed: Shapes = ()
 
     @property
     def meaning(self) -> Meaning:
@@ -66,6 +77,15 @@ class Reading:
         every = (*self.values, *self.others)
         return tuple(v for v in every if isinstance(v, TermRef) and v.vocabulary == "label")
 
+    def with_signs(self, shape: str) -> "Reading | None":
+        """The meaning of words that were typed in this shape; None if no label has these signs.
+
+        Without a sign they mean the label without one, else those of any sign.
+        """
+        if refs := find_shape(shape, self.signed):
+            return Reading("label", refs, corrected=self.corrected)
+        return self if self.name != "label" or not has_signs(shape) else None
+
 
 PLAIN = Reading("")
 
@@ -76,7 +96,8 @@ class Spellings:
     ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
     of the filters ``sex``, ``age`` and ``local``; queries cannot name a
-    filter that is missing here. ``known_words`` (of titles, descriptions) are never corrected.
+    filter that is missing here. ``labels`` are the labels by their own normal forms, which keep
+    signs. ``known_words`` (of titles, descriptions) are never corrected.
     ``names`` are names of datasets that are not split at their dashes; those of ``datasets`` mean
     the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
     """
@@ -85,6 +106,7 @@ class Spellings:
         self,
         terms: Mapping[str, Sequence[TermRef]],
         *,
+        labels: Mapping[str, Sequence[TermRef]] | None = None,
         commercial: Sequence[TermRef] = (),
         choices: Mapping[str, Iterable[tuple[str, str]]] | None = None,
         known_words: Iterable[str] = (),
@@ -100,6 +122,7 @@ class Spellings:
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
                 self._readings[key] = _prefer_age(key, self._readings, refs)
+        self._heed_signs(labels or {})
         words = {word for key in self._readings for word in key.split()}
         # Licences are called after those who give them: "RSNA" is no word for a licence alone.
         licences = {key for key, found in self._readings.items() if found.name == "license"}
@@ -139,7 +162,8 @@ class Spellings:
     def read(self, text: str) -> Reading | None:
         """The meaning of a word or phrase on its own, without correcting it."""
         words = normalize(text).split()
-        return self.find(words, with_typo=False) or self.find_dataset(words)
+        reading = self.find(words, with_typo=False)
+        return reading.with_signs(shape_of(text)) if reading else self.find_dataset(words)
 
     def find_dataset(self, words: Sequence[str]) -> Reading | None:
         """The dataset whose slug or title these words are, if all of them are one typed word."""
@@ -172,6 +196,22 @@ class Spellings:
         if "age" in offered:
             readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings
+
+    def _heed_signs(self, labels: Mapping[str, Sequence[TermRef]]) -> None:
+        """Tell apart the labels that only differ by signs, which may be words: "HER2 negative"."""
+        for key, shapes in group_by_signs(labels).items():
+            if key in self._readings:
+                self._readings[key] = replace(self._readings[key], signed=shapes)
+        for base, poles in find_poles(labels).items():
+            for phrase, refs in name_poles(base, poles):
+                # Where no label says so, the words must not be read as the opposite.
+                self._readings.setdefault(phrase, Reading("label", refs) if refs else PLAIN)
+            if base not in STOP_WORDS and base not in TOO_COMMON:
+                every = tuple(dict.fromkeys(ref for refs in poles.values() for ref in refs))
+                known = self._readings.setdefault(base, Reading("label", every))
+                shapes = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
+                signed = tuple((shapes | dict(known.signed)).items())
+                self._readings[base] = replace(known, signed=signed)
 
     def _index_loosely(self) -> dict[str, str]:
         """From loose forms to spellings, without forms that have several meanings.
