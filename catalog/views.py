@@ -34,7 +34,7 @@ from catalog.search.facets import (
     count_unreviewed_labels,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from catalog.search.licenses import LicenseShare, count_licenses
+from catalog.search.licenses import LicenseShare, count_licenses, find_other_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.query_strings import (
@@ -128,12 +128,14 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
+    shown = list(page.object_list)
+    other_licenses = find_other_licenses(filters, shown)
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
         "rows": [
-            (dataset, filters.missing_words(dataset.pk))
-            for dataset in fetch_datasets(filters, list(page.object_list))
+            (dataset, filters.missing_words(dataset.pk), other_licenses.get(dataset.pk))
+            for dataset in fetch_datasets(filters, shown)
         ],
         "num_partial": 0 if problems else filters.num_partial,
         "total": paginator.count,

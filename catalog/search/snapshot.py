@@ -255,13 +255,21 @@ def _make_datasets(rows: list[dict[str, Any]]) -> Table:
     columns: dict[str, Column | SetColumn] = {
         "dataset": column(row["id"] for row in rows),
         "area": column(row["area_id"] or 0 for row in rows),
-        "license": column(row["license_id"] or 0 for row in rows),
+        "license": SetColumn.of([_list_licenses(row) for row in rows]),
+        "own_license": column(row["license_id"] or 0 for row in rows),
         "size": column(size_code(row["size_mb"]) for row in rows),
         "local": column(int(row["local_path"] != "") for row in rows),
     }
     columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
+
+
+def _list_licenses(row: Mapping[str, Any]) -> list[int]:
+    """The licence of a dataset, and those that its images have of their own."""
+    blocks = _cache.blocks.get(row["id"])
+    of_images = np.unique(blocks[0].license).tolist() if blocks else []
+    return sorted({row["license_id"] or 0, *of_images} - {0})
 
 
 def _make_images(datasets: Table) -> Table:
@@ -304,7 +312,7 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
     }
     for name in ("dataset", "task", "tag"):
         columns[name] = datasets.columns[name].through(place)
-    columns["license"] = _own_or_of_dataset(joined.license, datasets.columns["license"], place)
+    columns["license"] = _own_or_of_dataset(joined.license, datasets.columns["own_license"], place)
     return columns
 
 

@@ -322,13 +322,3 @@ def test_what_is_not_there_is_a_404_in_the_sites_dress(client: Client, path: str
 @pytest.mark.parametrize("path", ["/", "/images/", "/datasets/"])
 def test_reading_pages_refuse_to_be_posted_to(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
-
-
-def test_the_list_says_that_some_images_have_other_licences(client: Client, rays: Dataset) -> None:
-    assert "some images have other licences" not in client.get("/datasets/").content.decode()
-    image = rays.images.first()
-    assert image
-    image.license = LicenseFactory(code="cc-by-nc-4.0")
-    image.save()
-    make_searchable()
-    assert "some images have other licences" in client.get("/datasets/").content.decode()
