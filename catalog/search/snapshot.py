@@ -164,7 +164,7 @@ def _load(stamp: Stamp) -> Snapshot:
 
 def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
     wordings: dict[TermRef, list[str]] = {}
-    for spellings in (vocabularies.spellings | {"label": vocabularies.labels}).values():
+    for spellings in ({**vocabularies.spellings, "label": vocabularies.labels}).values():
         for key, terms in spellings.items():
             for term in terms:
                 wordings.setdefault(term, []).append(say_signs(key))

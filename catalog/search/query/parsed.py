@@ -141,7 +141,8 @@ class ParsedQuery:
     def _replace(self, words: Mapping[Match | Word, str]) -> str:
         """Replace parts of the text; the signs that belong to its other parts stay."""
         replaced = {(part.start, part.end): word for part, word in words.items()}
-        spans = sorted({(part.start, part.end) for part in (*self.matches, *self.words)})
+        parts: list[Match | Word] = [*self.matches, *self.words]
+        spans = sorted({(part.start, part.end) for part in parts})
         text, at, was_replaced = "", 0, False
         for start, end in [*spans, (len(self.text), len(self.text))]:
             between, word = self.text[at:start], replaced.get((start, end))

@@ -17,7 +17,7 @@ _SOFT = re.compile(r"[?/]")
 _HARD = re.compile(r"[+−±<>≤≥≈~↑↓]")
 _BEFORE = re.compile(r"[<>≤≥≈~±↑↓]=?\s*$")
 _AFTER = re.compile(
-    rf"(?P<gap>[\s:=]*)(?P<open>\(\s*)?(?P<sign>\+\s?/\s?[{DASHES}]|\++|[{DASHES}]+|±|\?)"
+    rf"(?P<gap>[\s:=]*)(?P<open>\(\s*)?(?P<sign>\+/[{DASHES}]|\++|[{DASHES}]+|±|\?)"
     r"(?P<ve>ve\b)?(?P<close>\s*\))?"
 )
 _PUNCTUATION = ",;.:!?)]}/|"
@@ -135,7 +135,7 @@ def sign_after(text: str, end: int, *, is_expected: bool) -> Sign | None:
     if not found or (found["open"] and not found["close"]):
         return None
     stop = found.end() if found["open"] else found.end("ve" if found["ve"] else "sign")
-    sign = Sign("".join(found["sign"].split()), stop)
+    sign = Sign(found["sign"], stop)
     if found["open"] or found["ve"]:
         return sign
     following = text[stop : stop + 1]

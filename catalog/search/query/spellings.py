@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from rapidfuzz import process
@@ -45,6 +46,7 @@ MIN_LETTERS_FOR_TWO = 8
 FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
 CACHED_WORDS = 4096
+MAX_TYPOS = 2
 DATASET = "dataset"
 
 # A term, a range of ages, or the code of a choice of the filters sex, age and local.
@@ -209,8 +211,8 @@ class Spellings:
             if base not in STOP_WORDS and base not in TOO_COMMON:
                 every = tuple(dict.fromkeys(ref for refs in poles.values() for ref in refs))
                 known = self._readings.setdefault(base, Reading("label", every))
-                shapes = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
-                signed = tuple((shapes | dict(known.signed)).items())
+                of_poles = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
+                signed = tuple((of_poles | dict(known.signed)).items())
                 self._readings[base] = replace(known, signed=signed)
 
     def _index_loosely(self) -> dict[str, str]:
@@ -238,15 +240,21 @@ class Spellings:
         return self._loose.get(loose) if loose else None
 
     def _correct(self, words: Sequence[str]) -> Reading | None:
-        """The best spelling that differs by a typo in one word; None if two are equally good."""
+        """The best spelling that differs by typos; None if two are equally good.
+
+        Two words may have typos, as long as the spelling has these words and no others.
+        """
         wrong = [at for at, word in enumerate(words) if not self._is_known(word)]
-        if len(wrong) != 1 or not may_hold_typo(words[wrong[0]]):
+        if not 0 < len(wrong) <= MAX_TYPOS or not all(may_hold_typo(words[at]) for at in wrong):
             return None
         best: dict[Meaning, tuple[float, str]] = {}
-        for candidate, cost in self._candidates(words[wrong[0]]):
-            fixed = [*words[: wrong[0]], candidate, *words[wrong[0] + 1 :]]
+        for candidates in product(*(self._candidates(words[at]) for at in wrong)):
+            right = dict(zip(wrong, candidates, strict=True))
+            fixed = [right[at][0] if at in right else word for at, word in enumerate(words)]
+            cost = sum(cost for _, cost in candidates)
             key = " ".join(fixed)
-            if found := key if key in self._readings else self._find_loosely(fixed):
+            loose = self._find_loosely(fixed) if len(wrong) == 1 else None
+            if found := key if key in self._readings else loose:
                 meaning = self._readings[found].meaning
                 best[meaning] = min((cost, found), best.get(meaning, (cost, found)))
         ranked = sorted(best.values())

@@ -83,6 +83,7 @@ SAID = [
     ("HER2 or ER-", f"{HER2}|ER-", ""),
     ("HER2+ ER-", "HER2+ & ER-", ""),
     ("HER2+ER-", "HER2+ & ER-", ""),
+    ("HER2+ / -ER+", "HER2+", "ER+"),
     ("HER2+/ER-", "HER2+|ER-", ""),
     ("HER2+, ER-", "HER2+ & ER-", ""),
     ("HER2 positive ER negative", "HER2+ & ER-", ""),
