@@ -17,7 +17,7 @@ from vocab.models import (
     ViewPosition,
     VocabularyVersion,
 )
-from vocab.text import TermRef, label_keys, normalize, normalize_label, plain_keys
+from vocab.text import TermRef, label_keys, normalize, normalize_label, plain_keys, plain_label_keys
 
 # The names of the vocabularies in URLs, stored filters and archives.
 VOCABULARIES: Mapping[str, type[Term]] = {
@@ -100,7 +100,12 @@ def _load(version: int) -> Vocabularies:
     parents = {name: _load_parents(name) for name in HIERARCHIES}
     terms |= {name: _add_narrower(terms[name], parents[name]) for name in HIERARCHIES}
     spellings = {
-        name: _load_spellings(name, terms[name], name_keys=plain_keys, make_key=normalize)
+        name: _load_spellings(
+            name,
+            terms[name],
+            name_keys=plain_label_keys if name == "label" else plain_keys,
+            make_key=normalize,
+        )
         for name in VOCABULARIES
     }
     labels = _load_spellings(

@@ -11,9 +11,9 @@ _NOT_WORD = re.compile(r"[\W_]+")
 
 # Signs that carry meaning in a label: "HER2+" is not "HER2-", "Grade >2" not "Grade <2".
 _SIGNS = "+−<>≤≥?~/±≈↑↓"
-_DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"
-_DASH = re.compile(f"[{_DASHES}]+")
-_JOINT = re.compile(rf"(?<=[\w)\]])(?:[{_DASHES}]+|\s+[{_DASHES}]+\s+)(?=[\w(\[])")
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"
+_DASH = re.compile(f"[{DASHES}]+")
+_JOINT = re.compile(rf"(?<=[\w)\]])(?:[{DASHES}]+|\s+[{DASHES}]+\s+)(?=[\w(\[])")
 _LABEL_PART = re.compile(rf"\w+|[{_SIGNS}]")
 _AROUND_SIGN = re.compile(rf" ?([{_SIGNS}]) ?")
 
@@ -47,10 +47,17 @@ def plain_keys(code: str, name: str) -> set[str]:
 def label_keys(code: str, name: str) -> set[str]:
     """The same of a label.
 
-    A code that differs from its name only by signs was made from that name, and says less.
+    A code that differs from its name only by signs was made from that name, and says less; so was
+    one with a number behind, which "HER2-" has if there was an "HER2+" before.
     """
-    keys = {normalize_label(name)}
-    return keys if normalize(code) == normalize(name) else {*keys, normalize_label(code)}
+    key, plain, own = normalize_label(name), normalize(name), normalize(code)
+    is_numbered = key != plain and bool(re.fullmatch(rf"{re.escape(plain)} \d+", own))
+    return {key} if own == plain or is_numbered else {key, normalize_label(code)}
+
+
+def plain_label_keys(code: str, name: str) -> set[str]:
+    """The same as in a query: without signs."""
+    return {normalize(key) for key in label_keys(code, name)}
 
 
 def _fold(text: str) -> str:

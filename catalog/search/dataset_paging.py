@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef
-
-from catalog.models import Dataset, ImageProfile
+from catalog.models import Dataset
 from catalog.search.filters import DatasetFilterSet
 from catalog.search.full_text import add_snippets
 
@@ -42,12 +40,8 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 
 
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
-    """These datasets in this order, with their terms and the snippets that match the query.
-
-    ``has_other_licenses`` says that some of a dataset's images have a licence of their own.
-    """
-    other = ImageProfile.objects.filter(dataset=OuterRef("pk"), license__isnull=False)
-    datasets = Dataset.objects.with_terms().annotate(has_other_licenses=Exists(other))
+    """These datasets in this order, with their terms and the snippets that match the query."""
+    datasets = Dataset.objects.with_terms()
     if text := filters.cleaned.get("q"):
         datasets = add_snippets(datasets, text)
     found = datasets.in_bulk(list(ids))

@@ -1,10 +1,13 @@
 """The licences of the images that match, with the numbers of images under each."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog.search.filters import ImageFilterSet
+from catalog.models import Dataset
+from catalog.search.columns import Rows
+from catalog.search.filters import DatasetFilterSet, ImageFilterSet
 from vocab.models import NOT_STATED, License
+from vocab.text import TermRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,51 @@ def count_licenses_by_dataset(filters: ImageFilterSet) -> dict[int, list[License
         sums.setdefault(dataset, {})[license_] = count
     known = License.objects.in_bulk({pk for counts in sums.values() for pk in counts})
     return {dataset: _share(counts, known) for dataset, counts in sums.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLicenses:
+    """That some images of a dataset have another licence than the dataset.
+
+    ``num_asked`` of them have one that is asked for, which the dataset itself has not; ``names``
+    are those of these licences.
+    """
+
+    num_asked: int = 0
+    names: str = ""
+
+
+def find_other_licenses(
+    filters: DatasetFilterSet, dataset_ids: Sequence[int]
+) -> dict[int, OtherLicenses]:
+    """Of these datasets those some of whose images have another licence, by id."""
+    snapshot = filters.snapshot
+    rows = Rows(snapshot.images).where(snapshot.images.columns["dataset"].any_of(dataset_ids))
+    asked = _list_asked(filters)
+    own = dict(Dataset.objects.filter(pk__in=dataset_ids).values_list("pk", "license_id"))
+    counts: dict[int, dict[int, int]] = {}
+    for (dataset, license_), count in rows.count().sums_of_pairs("dataset", "license").items():
+        if license_ and license_ != own[dataset]:
+            counts.setdefault(dataset, {})[license_] = count
+    return {pk: _ask_others(found, own[pk], asked) for pk, found in counts.items()}
+
+
+def _list_asked(filters: DatasetFilterSet) -> dict[int, str]:
+    """The names of the licences that filters and words ask for, by id."""
+    refs: list[TermRef] = [*filters.cleaned.get("license", ())]
+    for match in filters.parsed_query.matches:
+        if match.name == "license":
+            refs += (value for value in match.values if isinstance(value, TermRef))
+    return {ref.id: ref.name for ref in refs}
+
+
+def _ask_others(
+    counts: Mapping[int, int], own: int | None, asked: Mapping[int, str]
+) -> OtherLicenses:
+    if own in asked:
+        return OtherLicenses()
+    found = {pk: count for pk, count in counts.items() if pk in asked}
+    return OtherLicenses(sum(found.values()), ", ".join(sorted(asked[pk] for pk in found)))
 
 
 def _share(counts: dict[int, int], known: dict[int, License]) -> list[LicenseShare]:

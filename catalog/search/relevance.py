@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
-from catalog.search.query import Match, ParsedQuery, Word
+from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.spellings import Reading
 from catalog.search.query.word_forms import find_root, vary_spelling
 from catalog.search.snapshot import Snapshot
@@ -129,15 +129,22 @@ def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[
 def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -> _Clause:
     words = " or ".join(match.words for match in group)
     if group[0].name == "not_label":
-        names = [_quote(name) for match in group for name in match.names]
+        names = [_quote(say_signs(name)) for match in group for name in match.names]
         return _Clause(words, ClauseText("", names), is_excluded=True)
-    typed = " or ".join(_plain(match.corrected or match.words) for match in group)
+    typed = " or ".join(_type(match) for match in group)
     wordings = [typed, *(text for match in group for text in _list_wordings(match, snapshot))]
     met: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
     return _Clause(words, ClauseText(typed, wordings), met=met)
+
+
+def _type(match: Match) -> str:
+    """The words of a match as they may stand in a text; signs would be no words there."""
+    words = match.corrected or match.words
+    signed = match.name == "label" and say_signs(words) != words
+    return _quote(say_signs(words)) if signed else _plain(words)
 
 
 def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
@@ -148,7 +155,7 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
         text
         for value in match.values
         if isinstance(value, TermRef)
-        for text in (value.name, *snapshot.wordings.get(value, ()))
+        for text in (say_signs(value.name), *snapshot.wordings.get(value, ()))
     ]
     return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
 

@@ -31,7 +31,7 @@ from catalog.search.filter_choices import (
     SEX_CODES,
     size_code,
 )
-from catalog.search.query import NamedDataset, Spellings
+from catalog.search.query import NamedDataset, Spellings, say_signs
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Kind
 from vocab.text import TermRef, normalize
@@ -57,7 +57,7 @@ class Snapshot:
 
     ``datasets`` is in ascending order of ids, and ``images`` has a row for each profile. ``refs``
     has a reference to each dataset by slug; ``titles`` and ``versions`` are by id. ``wordings`` are
-    the normal forms of each term's spellings.
+    the normal forms of each term's spellings, with signs as words.
     """
 
     stamp: Stamp
@@ -154,6 +154,7 @@ def _load(stamp: Stamp) -> Snapshot:
         vocabularies=vocabularies,
         spellings=Spellings(
             vocabularies.all_spellings(),
+            labels=vocabularies.labels,
             commercial=vocabularies.commercial,
             choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": FILE_CHOICES},
             known_words=_known_words(rows),
@@ -169,10 +170,10 @@ def _load(stamp: Stamp) -> Snapshot:
 
 def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
     wordings: dict[TermRef, list[str]] = {}
-    for spellings in vocabularies.spellings.values():
+    for spellings in ({**vocabularies.spellings, "label": vocabularies.labels}).values():
         for key, terms in spellings.items():
             for term in terms:
-                wordings.setdefault(term, []).append(key)
+                wordings.setdefault(term, []).append(say_signs(key))
     return wordings
 
 
@@ -261,7 +262,8 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
     columns: dict[str, Column | SetColumn] = {
         "dataset": column(row["id"] for row in rows),
         "area": column(row["area_id"] or 0 for row in rows),
-        "license": column(row["license_id"] or 0 for row in rows),
+        "license": SetColumn.of([_list_licenses(row) for row in rows]),
+        "own_license": column(row["license_id"] or 0 for row in rows),
         "size": column(size_code(row["size_mb"]) for row in rows),
         "local": SetColumn.of([_list_availability(row["id"]) for row in rows]),
     }
@@ -280,6 +282,13 @@ def _list_availability(dataset_id: int) -> list[int]:
         return [AVAILABILITY_CODES[Availability.LISTED]]
     block, _ = _cache.blocks[dataset_id]
     return np.unique(block.local).tolist()
+
+
+def _list_licenses(row: Mapping[str, Any]) -> list[int]:
+    """The licence of a dataset, and those that its images have of their own."""
+    blocks = _cache.blocks.get(row["id"])
+    of_images = np.unique(blocks[0].license).tolist() if blocks else []
+    return sorted({row["license_id"] or 0, *of_images} - {0})
 
 
 def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:
@@ -325,7 +334,7 @@ def _image_columns(joined: _Block, place: Any, datasets: Table) -> dict[str, Col
     }
     for name in ("dataset", "task", "tag"):
         columns[name] = datasets.columns[name].through(place)
-    columns["license"] = _own_or_of_dataset(joined.license, datasets.columns["license"], place)
+    columns["license"] = _own_or_of_dataset(joined.license, datasets.columns["own_license"], place)
     return columns
 
 

@@ -1,6 +1,7 @@
 """The list of datasets, and the page of one."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -17,7 +18,12 @@ from catalog.search.facets import (
     count_unreviewed_labels,
 )
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
-from catalog.search.licenses import LicenseShare, count_licenses
+from catalog.search.licenses import (
+    LicenseShare,
+    OtherLicenses,
+    count_licenses,
+    find_other_licenses,
+)
 from catalog.search.paging import fetch_page
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query
@@ -25,6 +31,15 @@ from catalog.views.common import list_context, page_or_fragment
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
+
+
+class DatasetRow(NamedTuple):
+    """What the list shows of a dataset; ``missing`` are words of the query that it lacks."""
+
+    dataset: Dataset
+    missing: Sequence[str]
+    files: AvailabilityCounts
+    other_licenses: OtherLicenses | None
 
 
 @require_safe
@@ -41,13 +56,20 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
-    files = count_by_dataset(filters.snapshot, list(page.object_list))
+    shown = list(page.object_list)
+    files = count_by_dataset(filters.snapshot, shown)
+    licenses = find_other_licenses(filters, shown)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
         "rows": [
-            (dataset, filters.missing_words(dataset.pk), files[dataset.pk])
-            for dataset in fetch_datasets(filters, list(page.object_list))
+            DatasetRow(
+                dataset,
+                filters.missing_words(dataset.pk),
+                files[dataset.pk],
+                licenses.get(dataset.pk),
+            )
+            for dataset in fetch_datasets(filters, shown)
         ],
         "num_partial": 0 if problems else filters.num_partial,
         "total": paginator.count,

@@ -25,6 +25,7 @@ from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.selection.quotas import describe_usage
+from collections_app.selection.readings import find_changed_readings
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
 from vocab.lookup import current_vocabularies
@@ -64,12 +65,16 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "files": count_availability(collection),
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
+        "changed_readings": find_changed_readings(collection),
     }
     return render(request, "collections/detail.html", context)
 
 
 def _search_again(collection: Collection) -> str:
-    """The query string that asks the present catalog for exactly the frozen filters."""
+    """The query string that asks the present catalog for exactly the frozen filters.
+
+    The words of the search are as typed, and mean what they mean at present.
+    """
     vocabularies = current_vocabularies()
     return params_from_frozen(collection.filter_snapshot, vocabularies).urlencode()
 

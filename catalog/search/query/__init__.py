@@ -1,14 +1,24 @@
 """Parses what is typed into the search box. Django-free.
 
 Text comes in, filters and plain words go out. ``tokens`` cuts the text; ``phrases`` has fixed
-phrases and negations, ``age_phrases`` ages; ``spellings`` finds the vocabularies' terms and
-corrects typos with ``word_forms``, ``dataset_names`` the datasets; ``parser`` puts them together;
-``parsed`` is the result.
+phrases and negations, ``age_phrases`` ages; ``spellings`` finds the vocabularies' terms, corrects
+typos with ``word_forms`` and heeds ``signs``, ``dataset_names`` finds the datasets; ``parser`` puts
+them together; ``parsed`` is the result.
 """
 
 from catalog.search.query.dataset_names import NamedDataset
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.parser import parse_query
+from catalog.search.query.signs import say_signs
 from catalog.search.query.spellings import Spellings, Value
 
-__all__ = ["Match", "NamedDataset", "ParsedQuery", "Spellings", "Value", "Word", "parse_query"]
+__all__ = [
+    "Match",
+    "NamedDataset",
+    "ParsedQuery",
+    "Spellings",
+    "Value",
+    "Word",
+    "parse_query",
+    "say_signs",
+]

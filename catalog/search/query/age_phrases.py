@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from catalog.ages import MONTHS_PER_YEAR, AgeRange
 
-# The age groups of MeSH (https://www.nlm.nih.gov/mesh, "Age Groups"), with the limits by which
-# PubMed filters: newborn from birth to one month, infant to 23 months, preschool child 2–5, child
-# 2–12, adolescent 13–18, young adult 19–24, adult from 19, middle aged 45–64, aged from 65.
+# The age filters of the PubMed User Guide (https://pubmed.ncbi.nlm.nih.gov/help/, section
+# "Age"), which are age groups of MeSH: "Newborn: birth-1 month", "Infant: birth-23 months",
+# "Preschool Child: 2-5 years", "Adolescent: 13-18 years", "Adult: 19+ years", "Young Adult: 19-24
+# years", "Middle Aged: 45-64 years", "Aged: 65+ years". Only "Child" differs: its filter is 6-12
+# years, as the MeSH heading is without the narrower one, preschool child. Both are children here.
 _YEARS = AgeRange.of_years
 AGE_WORDS: Mapping[str, AgeRange] = {
     **dict.fromkeys(("newborn", "newborns", "neonate", "neonates", "neonatal"), AgeRange(0, 0)),

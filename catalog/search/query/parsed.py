@@ -10,8 +10,9 @@ from vocab.text import TermRef
 
 # An image has at most one value of these filters, so two values can only be alternatives.
 SINGLE_VALUED = frozenset({"modality", "area", "license", "sex", "age", "local", "dataset"})
-# Dashes and similar characters between a match and its neighbours; commas may stay.
-_GLUED_BEFORE = re.compile(r'[^\w\s",;]+$')
+# Dashes and similar characters between a match and its neighbours; commas may stay. Before it they
+# may stand alone: "pneumonia - CT" without the CT is no "pneumonia -".
+_GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')
 _GLUED_AFTER = re.compile(r'^[^\w\s",;]+')
 _LOOSE_ENDS = re.compile(r"^[\s,;/&]+|[\s,;/&]+$")
 _NEEDLESS = re.compile(r"\s+(?=[,;])|[,;]\s*(?=[,;])")
@@ -138,13 +139,20 @@ class ParsedQuery:
         return self._replace({match: words})
 
     def _replace(self, words: Mapping[Match | Word, str]) -> str:
-        """Replace parts of the text, last one first, so that earlier positions stay valid."""
-        text = self.text
-        for part in sorted(words, key=lambda part: -part.start):
+        """Replace parts of the text; the signs that belong to its other parts stay."""
+        replaced = {(part.start, part.end): word for part, word in words.items()}
+        parts: list[Match | Word] = [*self.matches, *self.words]
+        spans = sorted({(part.start, part.end) for part in parts})
+        text, at, was_replaced = "", 0, False
+        for start, end in [*spans, (len(self.text), len(self.text))]:
+            between, word = self.text[at:start], replaced.get((start, end))
             # A remaining dash would exclude the word after it.
-            before = _GLUED_BEFORE.sub("", text[: part.start])
-            after = _GLUED_AFTER.sub("", text[part.end :])
-            text = f"{before} {words[part]} {after}"
+            if word is not None:
+                between = _GLUED_BEFORE.sub("", between)
+            if was_replaced:
+                between = _GLUED_AFTER.sub("", between)
+            text += between + (self.text[start:end] if word is None else f" {word} ")
+            at, was_replaced = end, word is not None
         return _NEEDLESS.sub("", " ".join(text.split()))
 
 

@@ -1,16 +1,20 @@
 """The parser: from the words of a query to filters."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from catalog.search.query.age_phrases import age_start, read_ages
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS
-from catalog.search.query.spellings import Reading, Spellings
+from catalog.search.query.signs import has_poles, has_signs, shape_of, sign_after, sign_before
+from catalog.search.query.spellings import PLAIN, Reading, Spellings
 from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
+_BETWEEN_WORDS = re.compile(r"[+±−]")
 
 
 def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
@@ -18,7 +22,8 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
 
     Words in quotes are plain words. Words joined by punctuation ("TCGA-BRCA", "a_01.png", an id)
     are split only if every part means something. A label after "no", "without" or a minus sign
-    becomes ``not_label``. Never raises.
+    becomes ``not_label``. Signs that keep labels apart are heeded: "HER2-" is never "HER2+". Never
+    raises.
     """
     clean = clean_text(text)
     matches: list[Match] = []
@@ -26,7 +31,8 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
     at = 0
     for quoted in [*QUOTED.finditer(clean), None]:
         end = quoted.start() if quoted else len(clean)
-        parser = _Parser(clean[:end], cut_pieces(clean, at, end, spellings), spellings)
+        pieces = cut_pieces(clean, at, end, spellings)
+        parser = _Parser(clean[:end], clean, pieces, spellings)
         parser.read()
         matches += parser.matches
         words += parser.words
@@ -36,15 +42,27 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
     return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words))
 
 
+class _Found(NamedTuple):
+    """A spelling up to the piece ``stop``; with its signs it is ``text[start:end]``."""
+
+    stop: int
+    reading: Reading | None
+    start: int = 0
+    end: int = 0
+
+
 @dataclass(slots=True)
 class _Parser:
     """Parses the words up to a quoted phrase or the end of ``text``, from the left.
+
+    ``whole`` is the query with all that follows.
 
     The methods ``_read_…`` take the position of a word and return the position to continue from,
     or 0 if they do not recognise it.
     """
 
     text: str
+    whole: str
     pieces: list[Piece]
     spellings: Spellings
     matches: list[Match] = field(default_factory=list)
@@ -79,36 +97,50 @@ class _Parser:
         )
 
     def _read_spelling(self, at: int) -> int:
-        stop, reading = self._find(at)
+        stop, reading, start, end = self._find(at)
         if not reading or self.pieces[at].is_excluded:
             return 0
+        if not reading.name and self._has_sign(at, stop, start, end):
+            words = self.text[start:end]
+            self.words.append(Word(words, start, end, is_quoted=" " in words))
+            return stop
         if not reading.name or self._is_refused(at, reading):
             return self._leave(at, stop)
-        return self._take(at, stop, reading)
+        return self._take(at, stop, reading, begin=start, end=end)
 
     def _read_negation(self, at: int) -> int:
         """A negated label, with further ones after "or"; other negated words stay text."""
         begin = at if self.pieces[at].is_excluded else self._skip_negation(at)
-        stop, reading = self._find(begin)
+        stop, reading, start, end = self._find(begin)
         if not reading or (begin == at and not self.pieces[at].is_excluded):
             return 0
         if not reading.labels:
-            return self._leave_excluded(at, begin, stop)
+            return self._leave_excluded(at, stop, start, end)
         readings = [reading]
         while self._says_or(stop):
-            further, reading = self._find(stop + 1)
+            further = self._find(stop + 1)
+            reading = further.reading
             if not reading or not reading.labels or self.pieces[stop + 1].is_excluded:
                 break
             readings.append(reading)
-            stop = further
-        return self._take(at, stop, _negate(readings))
+            stop, end = further.stop, further.end
+        return self._take(at, stop, _negate(readings), end=end)
 
-    def _leave_excluded(self, at: int, begin: int, stop: int) -> int:
+    def _leave_excluded(self, at: int, stop: int, start: int, end: int) -> int:
         """Negated words that are not a label become excluded words."""
-        start, end = self.pieces[at].start, self.pieces[stop - 1].end
-        words = self.text[self.pieces[begin].start : end]
-        self.words.append(Word(words, start, end, is_quoted=" " in words, is_excluded=True))
+        words, begin = self.text[start:end], self._start_of(at)
+        self.words.append(Word(words, begin, end, is_quoted=" " in words, is_excluded=True))
         return stop
+
+    def _start_of(self, at: int) -> int:
+        """Where a piece begins, with the minus sign that excludes it."""
+        return self.pieces[at].start - self.pieces[at].is_excluded
+
+    def _has_sign(self, at: int, stop: int, start: int, end: int) -> bool:
+        """Whether the text of a spelling has signs of a label before, within or after it."""
+        return (start, end) != (self.pieces[at].start, self.pieces[stop - 1].end) or has_signs(
+            shape_of(self.text[start:end])
+        )
 
     def _says_or(self, at: int) -> bool:
         return at < len(self.pieces) - 1 and self.pieces[at].word in ("or", "nor")
@@ -121,13 +153,35 @@ class _Parser:
                 return stop
         return at
 
-    def _find(self, at: int) -> tuple[int, Reading | None]:
-        """The end and the meaning of the longest spelling that begins at ``at``."""
+    def _find(self, at: int) -> _Found:
+        """The longest spelling that begins at ``at``, with its meaning."""
         reach = self.spellings.longest_from(self.pieces[at].word)
         for stop in range(min(at + reach, len(self.pieces)), at, -1):
-            if self._fits(at, stop) and (reading := self._read_words(at, stop)):
-                return stop, reading
-        return at, None
+            reading = self._read_words(at, stop) if self._fits(at, stop) else None
+            if reading and (found := self._heed_signs(at, stop, reading)):
+                return found
+        return _Found(at, None)
+
+    def _heed_signs(self, at: int, stop: int, reading: Reading) -> _Found | None:
+        """The spelling with its signs; plain words if no label has these.
+
+        None if the sign stands between words that may be two labels: "mass + nodule".
+        """
+        start, end = self.pieces[at].start, self.pieces[stop - 1].end
+        if reading.name != "label" and not reading.signed:
+            return _Found(stop, reading, start, end)
+        if any(shape[0] != "w" for shape, _ in reading.signed):
+            start = sign_before(self.text, start)
+        words = self.text[start:end]
+        sign = sign_after(self.whole, end, is_expected=has_poles(reading.signed))
+        meant = reading.with_signs(shape_of(f"{words}{sign.text if sign else ''} "))
+        if not meant and _BETWEEN_WORDS.search(shape_of(words)):
+            return None
+        if sign and meant is not reading:
+            end = sign.end
+            while stop < len(self.pieces) and self.pieces[stop].start < end:
+                stop += 1
+        return _Found(stop, meant or PLAIN, start, end)
 
     def _read_words(self, at: int, stop: int) -> Reading | None:
         words = self._words(at, stop)
@@ -163,7 +217,7 @@ class _Parser:
     def _take(
         self, at: int, stop: int, reading: Reading, begin: int | None = None, end: int = 0
     ) -> int:
-        start = self.pieces[at].start - self.pieces[at].is_excluded if begin is None else begin
+        start = self._start_of(at) if begin is None else begin
         end = max(end, self.pieces[stop - 1].end)
         words = self.text[start:end]
         names = self.spellings.names_of(reading)
@@ -188,9 +242,10 @@ class _Parser:
             while not self.pieces[end - 1].may_end:
                 end += 1
             if not STOP_WORDS.issuperset(self._words(at, end)):
-                start, last = self.pieces[at].start, self.pieces[end - 1].end
+                start, last = self._start_of(at), self.pieces[end - 1].end
+                words = self.text[self.pieces[at].start : last]
                 is_excluded = self.pieces[at].is_excluded
-                self.words.append(Word(self.text[start:last], start, last, is_excluded=is_excluded))
+                self.words.append(Word(words, start, last, is_excluded=is_excluded))
             at = end
         return at
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from rapidfuzz import process
@@ -20,6 +21,15 @@ from catalog.search.query.phrases import (
     STOP_WORDS,
     TOO_COMMON,
 )
+from catalog.search.query.signs import (
+    Shapes,
+    find_poles,
+    find_shape,
+    group_by_signs,
+    has_signs,
+    name_poles,
+    shape_of,
+)
 from catalog.search.query.word_forms import (
     MIN_LETTERS,
     is_opposite,
@@ -36,6 +46,7 @@ MIN_LETTERS_FOR_TWO = 8
 FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
 CACHED_WORDS = 4096
+MAX_TYPOS = 2
 DATASET = "dataset"
 
 # A term, a range of ages, or the code of a choice of the filters sex, age and local.
@@ -48,13 +59,15 @@ class Reading:
     """The meaning of a spelling: any of ``values`` of the filter ``name``; no name: plain words.
 
     ``others`` are the terms of other vocabularies with the same spelling. ``corrected`` is the
-    normal form of the correct spelling if the words had a typo.
+    normal form of the correct spelling if the words had a typo. ``signed`` are the labels that only
+    signs keep apart, by their shapes.
     """
 
     name: str
     values: tuple[Value, ...] = ()
     others: tuple[TermRef, ...] = ()
     corrected: str = ""
+    signed: Shapes = ()
 
     @property
     def meaning(self) -> Meaning:
@@ -66,6 +79,15 @@ class Reading:
         every = (*self.values, *self.others)
         return tuple(v for v in every if isinstance(v, TermRef) and v.vocabulary == "label")
 
+    def with_signs(self, shape: str) -> "Reading | None":
+        """The meaning of words that were typed in this shape; None if no label has these signs.
+
+        Without a sign they mean the label without one, else those of any sign.
+        """
+        if refs := find_shape(shape, self.signed):
+            return Reading("label", refs, corrected=self.corrected)
+        return self if self.name != "label" or not has_signs(shape) else None
+
 
 PLAIN = Reading("")
 
@@ -76,14 +98,16 @@ class Spellings:
     ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
     of the filters ``sex``, ``age`` and ``local``; queries cannot name a filter that is missing
-    here. ``known_words`` (of titles, descriptions) are never corrected. The names of ``datasets``
-    mean the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
+    here. ``labels`` are the labels by their own normal forms, which keep signs. ``known_words`` (of
+    titles, descriptions) are never corrected. The names of ``datasets`` mean the filter ``dataset``
+    (see ``dataset_names``), to which ``plain_words`` are no hint.
     """
 
     def __init__(
         self,
         terms: Mapping[str, Sequence[TermRef]],
         *,
+        labels: Mapping[str, Sequence[TermRef]] | None = None,
         commercial: Sequence[TermRef] = (),
         choices: Mapping[str, Iterable[tuple[str, str]]] | None = None,
         known_words: Iterable[str] = (),
@@ -98,6 +122,7 @@ class Spellings:
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
                 self._readings[key] = _prefer_age(key, self._readings, refs)
+        self._heed_signs(labels or {})
         words = {word for key in self._readings for word in key.split()}
         # Licences are called after those who give them: "RSNA" is no word for a licence alone.
         licences = {key for key, found in self._readings.items() if found.name == "license"}
@@ -136,7 +161,8 @@ class Spellings:
     def read(self, text: str) -> Reading | None:
         """The meaning of a word or phrase on its own, without correcting it."""
         words = normalize(text).split()
-        return self.find(words, with_typo=False) or self.find_dataset(words)
+        reading = self.find(words, with_typo=False)
+        return reading.with_signs(shape_of(text)) if reading else self.find_dataset(words)
 
     def find_dataset(self, words: Sequence[str]) -> Reading | None:
         """The dataset whose slug or title these words are, if all of them are one typed word."""
@@ -170,6 +196,22 @@ class Spellings:
             readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings
 
+    def _heed_signs(self, labels: Mapping[str, Sequence[TermRef]]) -> None:
+        """Tell apart the labels that only differ by signs, which may be words: "HER2 negative"."""
+        for key, shapes in group_by_signs(labels).items():
+            if key in self._readings:
+                self._readings[key] = replace(self._readings[key], signed=shapes)
+        for base, poles in find_poles(labels).items():
+            for phrase, refs in name_poles(base, poles):
+                # Where no label says so, the words must not be read as the opposite.
+                self._readings.setdefault(phrase, Reading("label", refs) if refs else PLAIN)
+            if base not in STOP_WORDS and base not in TOO_COMMON:
+                every = tuple(dict.fromkeys(ref for refs in poles.values() for ref in refs))
+                known = self._readings.setdefault(base, Reading("label", every))
+                of_poles = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
+                signed = tuple((of_poles | dict(known.signed)).items())
+                self._readings[base] = replace(known, signed=signed)
+
     def _index_loosely(self) -> dict[str, str]:
         """From loose forms to spellings, without forms that have several meanings.
 
@@ -195,15 +237,21 @@ class Spellings:
         return self._loose.get(loose) if loose else None
 
     def _correct(self, words: Sequence[str]) -> Reading | None:
-        """The best spelling that differs by a typo in one word; None if two are equally good."""
+        """The best spelling that differs by typos; None if two are equally good.
+
+        Two words may have typos, as long as the spelling has these words and no others.
+        """
         wrong = [at for at, word in enumerate(words) if not self._is_known(word)]
-        if len(wrong) != 1 or not may_hold_typo(words[wrong[0]]):
+        if not 0 < len(wrong) <= MAX_TYPOS or not all(may_hold_typo(words[at]) for at in wrong):
             return None
         best: dict[Meaning, tuple[float, str]] = {}
-        for candidate, cost in self._candidates(words[wrong[0]]):
-            fixed = [*words[: wrong[0]], candidate, *words[wrong[0] + 1 :]]
+        for candidates in product(*(self._candidates(words[at]) for at in wrong)):
+            right = dict(zip(wrong, candidates, strict=True))
+            fixed = [right[at][0] if at in right else word for at, word in enumerate(words)]
+            cost = sum(cost for _, cost in candidates)
             key = " ".join(fixed)
-            if found := key if key in self._readings else self._find_loosely(fixed):
+            loose = self._find_loosely(fixed) if len(wrong) == 1 else None
+            if found := key if key in self._readings else loose:
                 meaning = self._readings[found].meaning
                 best[meaning] = min((cost, found), best.get(meaning, (cost, found)))
         ranked = sorted(best.values())

@@ -164,7 +164,7 @@ def test_nih_has_labels_in_one_cell(tmp_path: Path) -> None:
     assert bad == []
     assert words(first.labels) == [("Cardiomegaly", "positive"), ("Emphysema", "positive")]
     assert (first.subject_id, first.sex, first.age_years) == ("1", "M", 58.0)
-    assert (first.width, first.height, first.modality) == (1024, 1024, "cr")
+    assert (first.width, first.height, first.modality) == (1024, 1024, "xray")
     assert first.metadata["OriginalImage[Width"] == 2894
     assert first.metadata["view"] == "PA"
     assert (second.age_years, second.metadata["Patient Age"]) == (None, "414")
@@ -300,7 +300,7 @@ def test_a_shipped_table_goes_into_the_catalog_and_a_second_time_changes_nothing
     assert Dataset.objects.get(slug="chexpert").title == "CheXpert"
     image = Image.objects.get(source_id="train/patient00001/study1/view1_frontal.jpg")
     assert image.modality is not None
-    assert image.modality.code == "dx"
+    assert image.modality.code == "xray"
     found = image.image_labels.values_list("label__code", "finding")
     assert set(found) == {
         ("no-finding", "positive"),

@@ -215,6 +215,7 @@ def test_what_names_nothing_is_left_to_the_text_search(text: str, rest: str) -> 
         ("mamografy", "modality=mg", "mammography"),
         ("pleural efusion", "label=pleural-effusion", "pleural effusion"),
         ("plueral effusion", "label=pleural-effusion", "pleural effusion"),
+        ("plueral efusion", "label=pleural-effusion", "pleural effusion"),
         ("brest", "area=breast", "breast"),
         ("penumonia", "label=pneumonia", "pneumonia"),
         ("neumonia", "label=pneumonia", "pneumonia"),

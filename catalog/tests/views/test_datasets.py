@@ -4,9 +4,8 @@ import pytest
 from django.test import Client
 
 from catalog.models import Dataset
-from catalog.tests.factories import DatasetFactory, make_searchable
+from catalog.tests.factories import DatasetFactory
 from catalog.tests.views.pages import facet_values, get, total
-from vocab.tests.factories import LicenseFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -42,13 +41,3 @@ def test_the_dataset_page_shows_all_that_is_known(client: Client, rays: Dataset)
         "10.1234/rays", "CC BY-NC 4.0", "1.0 MB", "Nodule", "r-1",
     ):  # fmt: skip
         assert fact in html, fact
-
-
-def test_the_list_says_that_some_images_have_other_licences(client: Client, rays: Dataset) -> None:
-    assert "some images have other licences" not in client.get("/datasets/").content.decode()
-    image = rays.images.first()
-    assert image
-    image.license = LicenseFactory(code="cc-by-nc-4.0")
-    image.save()
-    make_searchable()
-    assert "some images have other licences" in client.get("/datasets/").content.decode()

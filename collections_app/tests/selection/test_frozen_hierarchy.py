@@ -1,5 +1,6 @@
 """Collections by broader terms: the items, and the filters that the page offers again."""
 
+import html
 import re
 from typing import Any
 
@@ -15,8 +16,9 @@ from catalog.tests.factories import ImageFactory, make_searchable
 from catalog.tests.search import plain_hierarchy as plain
 from collections_app.models import Collection
 from collections_app.tests.factories import build, make_collection, make_dataset, read_archive
-from vocab.models import AnatomicalArea
-from vocab.tests.factories import AreaFactory
+from vocab.models import AnatomicalArea, Label
+from vocab.services import set_terms_active
+from vocab.tests.factories import AreaFactory, LabelFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -130,3 +132,64 @@ def test_a_term_that_is_narrower_since_is_not_added_to_the_search(heads: Dataset
 def test_what_will_be_frozen_is_said_before(heads: Dataset, client: Client) -> None:
     page = client.get("/collections/new/?area=head").content.decode()
     assert "<b>Area:</b> Head, with Brain, Skull" in page
+
+
+def changed(collection: Collection) -> list[str]:
+    """What the page says of words that mean something else today."""
+    page = html.unescape(show(collection))
+    found = re.findall(r"<li>(“[^<]*”: then [^<]*; today [^<]*)</li>", page)
+    assert ("Words that mean something else today" in page) == bool(found)
+    return found
+
+
+def test_the_words_of_a_search_mean_what_they_mean_today_and_the_page_says_so(
+    heads: Dataset,
+) -> None:
+    collection = make_collection("q=head")
+    assert collection.num_images == 7
+    assert search_again(collection) == "q=head"
+    assert changed(collection) == []
+    AnatomicalArea.objects.filter(code="skull").update(broader=None)
+    AreaFactory(code="face", broader=heads.area)
+    assert changed(collection) == [
+        "“head”: then Area: Head, Brain, Skull; today Area: Head, Brain, Face"
+    ]
+    assert len(found_again(collection)) == 6, "the words as they are read today"
+    assert len(frozen(collection)) == 7, "the collection itself"
+
+
+def test_words_that_are_read_otherwise_today_are_named(heads: Dataset) -> None:
+    make_tumours(heads)
+    collection = make_collection("q=her2+head")
+    LabelFactory(code="her2-minus", name="HER2-")
+    assert changed(collection) == [
+        "“her2”: then Label: HER2+; today Label: HER2+, HER2-",
+    ]
+    set_terms_active(terms=Label.objects.all(), is_active=False)
+    assert changed(collection) == ["“her2”: then Label: HER2+; today an id"]
+    set_terms_active(terms=AnatomicalArea.objects.filter(code="head"), is_active=False)
+    assert changed(collection)[1:] == ["“head”: then Area: Head, Brain, Skull; today an id"]
+
+
+def make_tumours(dataset: Dataset) -> None:
+    LabelFactory(code="her2-plus", name="HER2+")
+    ImageFactory(dataset=dataset, labels=["her2-plus"], remote_url="s3://b/her2")
+    make_searchable()
+
+
+def test_words_that_are_one_name_today_are_named(heads: Dataset) -> None:
+    collection = make_collection("q=head+brain")
+    AreaFactory(code="brainstem", name="Head brain")
+    assert changed(collection) == [
+        "“head”: then Area: Head, Brain, Skull; today no words of their own",
+        "“brain”: then Area: Brain; today no words of their own",
+        "“head brain”: then no words of their own; today Area: Head brain",
+    ]
+
+
+def test_nothing_is_said_of_collections_that_do_not_record_it(heads: Dataset) -> None:
+    collection = make_collection("q=head")
+    del collection.provenance["understood"]
+    collection.save()
+    AreaFactory(code="face", broader=heads.area)
+    assert changed(collection) == []
