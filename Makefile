@@ -7,6 +7,8 @@ HOST ?= 127.0.0.1
 # Further arguments, such as UP="--no-demo" or ARGS="-k search".
 UP ?=
 ARGS ?=
+# Images for containers often set it; each of many processes would then compile the same code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run catalog bench test lint check migrations deployment format clean
@@ -89,7 +91,10 @@ deployment:
 	DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
 		.venv/bin/python manage.py check --deploy --fail-level WARNING
 
-check: lint migrations deployment test
+# Beside each other: linters use one processor only, and so do the starts of commands.
+check:
+	@$(call install,requirements-dev.txt)
+	@$(MAKE) --no-print-directory --jobs=2 test lint migrations deployment
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

@@ -280,8 +280,8 @@ def check(query: dict[str, list[str]]) -> None:
     assert sorted(filters.images().values_list("pk", flat=True)) == sorted(expected)
     here = Image.objects.filter(pk__in=expected).exclude(file_path="")
     assert filters.count_files() == (here.count(), sum(image.size_bytes or 0 for image in here))
-    assert list(page_through(filters, 4, backwards=False)) == expected
-    assert list(page_through(filters, 5, backwards=True)) == expected[::-1]
+    assert list(page_through(filters, 9, backwards=False)) == expected
+    assert list(page_through(filters, 11, backwards=True)) == expected[::-1]
     for facet in count_image_facets(filters):
         for value in facet.values:
             if facet.name == "age" and value.words and value.code not in AGE_BANDS:
