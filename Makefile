@@ -7,6 +7,8 @@ HOST ?= 127.0.0.1
 # Further arguments, such as UP="--no-demo" or ARGS="-k search".
 UP ?=
 ARGS ?=
+# Images for containers often set it; each of many processes would then compile the same code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run catalog bench test lint check migrations deployment format clean
@@ -21,7 +23,8 @@ help:
 	@echo "make clean             remove caches, never your data in var/"
 
 # Installs the file $(1) unless a stamp says that just this has been done. The sums of all
-# requirements are in the stamp's name, so that a changed pin is noticed.
+# requirements are in the stamp's name, so that a changed pin is noticed. What is imported, a third
+# of it, is compiled then.
 define install
 [ -n "$(PYTHON)" ] || \
 	{ echo "medagg: needs Python 3.11 or newer; name it if it is not on PATH: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
@@ -34,7 +37,7 @@ if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
 	.venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv || exit 1; }; \
 	echo "Installing $(1), which takes a minute ..."; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(2) -r $(1) || \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(2) -r $(1) || \
 		{ echo "medagg: installing $(1) failed, see above" >&2; exit 1; }; \
 	rm -f ".venv/installed-$$name-"*; \
 	: > "$$stamp"; \
@@ -89,7 +92,10 @@ deployment:
 	DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
 		.venv/bin/python manage.py check --deploy --fail-level WARNING
 
-check: lint migrations deployment test
+# Beside each other: linters use one processor only, and so do the starts of commands.
+check:
+	@$(call install,requirements-dev.txt)
+	@$(MAKE) --no-print-directory --jobs=2 test lint migrations deployment
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

@@ -307,7 +307,7 @@ TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, VERIFY_TA
 def do_what_is_sent() -> None:
     """Work as a worker that takes one message after another from the queue."""
     for name in ("builds", "verify"):
-        with app.connection_for_read() as broker, broker.SimpleQueue(name) as queue:
+        with app.connection_or_acquire() as broker, broker.SimpleQueue(name) as queue:
             while True:
                 try:
                     message = queue.get(block=False)

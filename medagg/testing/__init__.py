@@ -4,6 +4,7 @@ Tests get a PostgreSQL and a Redis of their own, thrown away at the end. Whateve
 environment or `.env` names, a test never uses a real database.
 """
 
+import gc
 import os
 import signal
 
@@ -60,6 +61,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that mostly wait come first, so that others use the processors meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves are kept to the end, and need not be searched for garbage meanwhile."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.conf import LazySettings
 from django.utils import timezone
 
 from collections_app.models import Build, Collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
-    files_in_archive_root,
     make_collection,
     make_dataset,
     read_archive,
@@ -62,24 +60,3 @@ def test_a_verification_whose_message_was_lost_is_done_by_the_sweep(
     Build.objects.update(notified_at=long_ago)
     assert sweep_collections()["verifications"] == 1
     wait_for(collection, lambda c: c.archive_sha256)
-
-
-def test_a_build_whose_worker_was_killed_is_finished_by_another(
-    celery_worker_process: WorkerProcess, settings: LazySettings
-) -> None:
-    settings.BUILD_LEASE_SECONDS = 2
-    celery_worker_process.restart(BUILD_LEASE_SECONDS="2")
-    make_dataset(files=1500)
-    collection = make_collection("")
-    wait_for(collection, lambda c: c.builds.latest("pk").attempt_token)
-    celery_worker_process.kill()
-    collection.refresh_from_db()
-    assert collection.status == "pending"
-
-    celery_worker_process.start(BUILD_LEASE_SECONDS="2")
-    time.sleep(2.5)
-    assert sweep_collections()["notified"] == 1
-    wait_for(collection, is_finalized)
-    assert (collection.status, collection.builds.latest("pk").attempts) == ("ready", 2)
-    assert collection.archive_path in files_in_archive_root()
-    assert len(read_archive(collection)) == 1506

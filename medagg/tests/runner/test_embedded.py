@@ -30,10 +30,17 @@ def var() -> Iterator[Path]:
         yield folder
 
 
-def test_both_servers_serve_from_a_path_with_spaces(var: Path) -> None:
-    with EmbeddedServers(var):
-        assert query(var, "SELECT current_database(), current_user") == [("medagg", "medagg")]
-        assert client(var).ping()
+@pytest.fixture(scope="module")
+def running() -> Iterator[Path]:
+    """The folder of servers that run, started once for all tests that only look at them."""
+    with data_folder() as folder, EmbeddedServers(folder):
+        yield folder
+
+
+def test_both_servers_serve_from_a_path_with_spaces(running: Path) -> None:
+    assert " " in str(running)
+    assert query(running, "SELECT current_database(), current_user") == [("medagg", "medagg")]
+    assert client(running).ping()
 
 
 def test_both_servers_serve_from_a_path_too_long_for_sockets(var: Path) -> None:
@@ -48,39 +55,36 @@ def test_both_servers_serve_from_a_path_too_long_for_sockets(var: Path) -> None:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def test_nothing_listens_on_tcp_and_only_the_owner_reaches_the_sockets(var: Path) -> None:
-    with EmbeddedServers(var):
-        places = places_in(var)
-        assert query(var, "SHOW listen_addresses") == [("",)]
-        assert client(var).config_get("port") == {"port": "0"}
-        for folder in (places.postgres_sockets, places.redis_socket.parent):
-            assert folder.stat().st_mode & 0o077 == 0
+def test_nothing_listens_on_tcp_and_only_the_owner_reaches_the_sockets(running: Path) -> None:
+    places = places_in(running)
+    assert query(running, "SHOW listen_addresses") == [("",)]
+    assert client(running).config_get("port") == {"port": "0"}
+    for folder in (places.postgres_sockets, places.redis_socket.parent):
+        assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_data_are_written_safely_and_tasks_are_never_evicted(var: Path) -> None:
-    with EmbeddedServers(var):
-        assert query(var, "SHOW fsync") == query(var, "SHOW data_checksums") == [("on",)]
-        assert client(var).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        assert client(var).config_get("appendonly") == {"appendonly": "yes"}
+def test_data_are_written_safely_and_tasks_are_never_evicted(running: Path) -> None:
+    assert query(running, "SHOW fsync") == query(running, "SHOW data_checksums") == [("on",)]
+    assert client(running).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert client(running).config_get("appendonly") == {"appendonly": "yes"}
 
 
-def test_the_database_knows_letters_beyond_ascii(var: Path) -> None:
-    with EmbeddedServers(var):
-        query(var, "CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent")
-        assert query(var, "SHOW server_encoding") == [("UTF8",)]
-        assert query(var, "SELECT upper('größe'), unaccent('größe')") == [("GRÖßE", "grosse")]
-        assert query(var, "SELECT similarity('größe', 'grße') < 1, word_similarity('ö', 'ö')") == [
-            (True, 1.0)
-        ]
-        assert query(var, "SELECT length(to_tsvector('simple', 'naïve–größe'))") == [(2,)]
+def test_the_database_knows_letters_beyond_ascii(running: Path) -> None:
+    query(running, "CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent")
+    assert query(running, "SHOW server_encoding") == [("UTF8",)]
+    assert query(running, "SELECT upper('größe'), unaccent('größe')") == [("GRÖßE", "grosse")]
+    assert query(running, "SELECT similarity('größe', 'grße') < 1, word_similarity('ö', 'ö')") == [
+        (True, 1.0)
+    ]
+    assert query(running, "SELECT length(to_tsvector('simple', 'naïve–größe'))") == [(2,)]
 
 
-def test_celery_reaches_redis_in_a_path_with_spaces(var: Path) -> None:
-    with EmbeddedServers(var), kombu.Connection(celery_broker_url(redis_url(var, 5))) as broker:
+def test_celery_reaches_redis_in_a_path_with_spaces(running: Path) -> None:
+    with kombu.Connection(celery_broker_url(redis_url(running, 5))) as broker:
         queue = broker.SimpleQueue("test")
         queue.put({"number": 1})
         assert queue.get(timeout=5).payload == {"number": 1}
-        assert client(var).config_get("databases") == {"databases": "64"}
+        assert client(running).config_get("databases") == {"databases": "64"}
 
 
 def test_data_survive_a_restart(var: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.launch import launch_command, launch_environment
@@ -130,11 +131,9 @@ def test_a_taken_port_is_one_clear_line(site: Site, home: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http"])
-def test_a_port_that_is_none_is_refused(home: Path, port: str) -> None:
-    result = run_manage(home / "other", "up", f"--port={port}")
-
-    assert result.returncode != 0
-    assert "is not a port" in result.stderr
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(CommandError, match="is not a port"):
+        call_command("up", f"--port={port}")
 
 
 def test_commands_use_the_running_servers_and_leave_them_running(site: Site) -> None:
@@ -144,16 +143,6 @@ def test_commands_use_the_running_servers_and_leave_them_running(site: Site) -> 
 
     assert result.stdout.strip() == "admin"
     assert site.get("readyz/")[0] == 200
-
-
-def test_two_folders_run_side_by_side(site: Site, make_site: Callable[..., Site]) -> None:
-    other = make_site().await_ready()
-
-    assert other.port != site.port
-    assert other.get("healthz/")[0] == site.get("healthz/")[0] == 200
-    assert cookie_name(other) != cookie_name(site), "one would sign out of the other"
-    assert_stops_in_good_order(other, signal.SIGTERM)
-    assert site.get("healthz/")[0] == 200
 
 
 def assert_stops_in_good_order(site: Site, number: signal.Signals) -> None:
@@ -169,10 +158,11 @@ def cookie_name(site: Site) -> str:
         return answer.headers["Set-Cookie"].split("=")[0]
 
 
-def test_a_second_start_loads_nothing_again_and_keeps_the_password(
-    make_site: Callable[..., Site],
+def test_a_second_start_beside_another_folder_loads_nothing_again_and_keeps_the_password(
+    site: Site, make_site: Callable[..., Site]
 ) -> None:
     first = make_site().await_ready()
+    assert_run_side_by_side(first, site)
     # The terminal window is closed.
     assert first.send(signal.SIGHUP) == 0
 
@@ -184,6 +174,13 @@ def test_a_second_start_loads_nothing_again_and_keeps_the_password(
         line for line in second.out.splitlines() if "admin /" in line
     ]
     assert_stops_in_good_order(second, signal.SIGINT)
+    assert site.get("healthz/")[0] == 200
+
+
+def assert_run_side_by_side(one: Site, other: Site) -> None:
+    assert other.port != one.port
+    assert other.get("healthz/")[0] == one.get("healthz/")[0] == 200
+    assert cookie_name(other) != cookie_name(one), "one would sign out of the other"
 
 
 def test_the_death_of_one_process_ends_all_and_names_it(make_site: Callable[..., Site]) -> None:
@@ -199,23 +196,20 @@ def test_the_death_of_one_process_ends_all_and_names_it(make_site: Callable[...,
     assert "Traceback" not in site.err
 
 
-def test_the_death_of_a_server_ends_all_and_names_it(make_site: Callable[..., Site]) -> None:
-    site = make_site().await_ready()
+def test_nothing_stays_behind_when_it_is_killed_or_a_server_dies(
+    make_site: Callable[..., Site],
+) -> None:
+    killed = make_site().await_ready()
+    killed.send(signal.SIGKILL)
+    wait_until(lambda: not killed.has_left_processes(), what="the processes to follow")
 
+    site = make_site().await_ready()
+    assert site.get("readyz/")[0] == 200
     os.kill(find_by_command("redis-server", site.started), signal.SIGKILL)
 
     assert site.await_end() == 1
     assert not site.has_left_processes()
     assert site.err.startswith("medagg: Redis has ended.\n")
-
-
-def test_nothing_stays_behind_when_it_is_killed(make_site: Callable[..., Site]) -> None:
-    site = make_site().await_ready()
-
-    site.send(signal.SIGKILL)
-
-    wait_until(lambda: not site.has_left_processes(), what="the processes to follow")
-    assert make_site().await_ready().get("readyz/")[0] == 200
 
 
 def test_a_signal_during_the_start_stops_everything(make_site: Callable[..., Site]) -> None:
@@ -262,6 +256,7 @@ def test_configured_servers_are_used_and_no_embedded_one_starts(
     assert "Starting PostgreSQL" not in other.out
     assert not [s for s in EmbeddedServers(other.var).servers if s.is_running()]
     assert "with the password that you chose" in other.out
+    assert_stops_in_good_order(other, signal.SIGTERM)
 
 
 @root_only
