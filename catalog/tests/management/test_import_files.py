@@ -89,6 +89,35 @@ def test_what_a_table_names_is_opened_and_what_is_no_picture_is_named(home: Path
     assert describe("odd.mha") == ("odd.mha", None, None)
 
 
+CUT_NAMES = {"JPEG2000": "jp2", "BMP": "bmp", "GIF": "gif", "PPM": "pgm", "AVIF": "avif"}
+
+
+@pytest.mark.parametrize("has_table", [True, False], ids=["table", "folder"])
+def test_files_that_are_cut_short_are_named_whatever_their_format(
+    home: Path, has_table: bool
+) -> None:
+    whole = {end: make_picture(64, 48, form=form) for form, end in CUT_NAMES.items()}
+    files = {f"whole.{end}": data for end, data in whole.items()}
+    files |= {f"cut.{end}": data[:-9] for end, data in whole.items()}
+
+    report = run(make_table(home, files) if has_table else write_files(home / "pics", files))
+
+    assert "10 added" in report
+    assert "5 files that are cut short; their images have no file here: cut." in report
+    local = sorted(Image.objects.local().values_list("source_id", flat=True))
+    assert local == sorted(f"whole.{end}" for end in whole)
+
+
+def test_compressed_scans_that_are_cut_short_are_named(home: Path) -> None:
+    whole = read_shipped("MR_small_jp2klossless.dcm")
+    half = len(whole) // 2
+
+    report = run(write_files(home / "scans", {"whole.dcm": whole, "cut.dcm": whole[:-half]}))
+
+    assert "1 files that are cut short; their images have no file here: cut.dcm" in report
+    assert [each.source_id for each in Image.objects.local()] == ["whole.dcm"]
+
+
 def test_pointers_become_files_with_the_next_import(home: Path) -> None:
     folder = make_table(home, {"a.png": LFS, "b.png": make_picture()})
     run(folder)
