@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.db import connection
+
 from catalog.models import Dataset
 from catalog.search.facets import (
     ValueCount,
@@ -18,6 +20,7 @@ from catalog.search.licenses import (
 from catalog.search.understanding import (
     describe_query,
 )
+from collections_app.selection import queries
 from collections_app.selection.limits import explain_limits
 
 
@@ -32,7 +35,11 @@ class DatasetShare:
 
 @dataclass(frozen=True, slots=True)
 class SelectionSummary:
-    """What would be frozen: numbers of images, files and bytes, datasets and labels."""
+    """What would be frozen: numbers of images, files and bytes, datasets and labels.
+
+    ``num_same_bytes`` are images whose file is that of another one, ``num_same_in_datasets`` those
+    of them whose copies are in several datasets; neither is counted beyond the limits.
+    """
 
     num_images: int
     num_files: int
@@ -42,6 +49,8 @@ class SelectionSummary:
     labels: list[ValueCount]
     num_unreviewed: int
     over_limits: list[str]
+    num_same_bytes: int
+    num_same_in_datasets: int
 
     @property
     def num_remote(self) -> int:
@@ -89,6 +98,8 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     counts = filters.counted.sums("dataset")
     licenses = count_licenses_by_dataset(filters)
     datasets = Dataset.objects.filter(pk__in=counts)
+    over_limits = explain_limits(num_images=filters.total, num_bytes=num_bytes)
+    same = (0, 0) if over_limits or num_files < 2 else _count_same_bytes(filters)
     shares = [DatasetShare(each, counts[each.pk], licenses[each.pk]) for each in datasets]
     return SelectionSummary(
         num_images=filters.total,
@@ -98,5 +109,15 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
         licenses=count_licenses(filters),
         labels=count_labels_within(filters),
         num_unreviewed=count_unreviewed_labels(filters),
-        over_limits=explain_limits(num_images=filters.total, num_bytes=num_bytes),
+        over_limits=over_limits,
+        num_same_bytes=same[0],
+        num_same_in_datasets=same[1],
     )
+
+
+def _count_same_bytes(filters: ImageFilterSet) -> tuple[int, int]:
+    local = filters.images().local().order_by().values("sha256", "dataset_id")
+    images, params = local.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(queries.SAME_BYTES.replace("{images}", images), params)
+        return cursor.fetchone()

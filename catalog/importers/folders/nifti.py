@@ -12,7 +12,7 @@ from catalog.imaging.nifti import (
     read_nifti_header,
 )
 from catalog.imaging.problems import FileProblem, UnusableFile
-from catalog.importers.folders.bids import describe_entities, find_role, parse_name
+from catalog.importers.folders.bids import MASK_ROLE, describe_entities, find_role, parse_name
 from catalog.importers.folders.participants import Participants, Person
 from catalog.importers.folders.sidecar import read_sidecar
 from catalog.importers.folders.source import (
@@ -51,6 +51,8 @@ class NiftiFolder(FolderSource):
 
     def require_image(self, path: str) -> None:
         if kind_of_name(path) is self.kind and (role := find_role(path)):
+            if role == MASK_ROLE:
+                self.skipped_masks.add(path)
             raise NoImage(role)
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
