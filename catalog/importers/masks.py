@@ -22,6 +22,7 @@ _CLEAR_WORDS = frozenset({
 _VOLUME_WORDS = _CLEAR_WORDS | {
     "label", "labels", "roi", "rois", "gt", "annotation", "annotations",
 }  # fmt: skip
+_CLEAR_PART = re.compile("mask|seg|labelmap|groundtruth", re.IGNORECASE)
 _WORD = re.compile("[a-z]+")
 _WORD_OF_COLUMN = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
@@ -33,6 +34,8 @@ def find_mask_folder(path: str) -> str:
 
 def find_mask_word(path: str, *, is_volume: bool = False) -> str:
     """The first or last word of a file's name that says so: ``1_mask.png``, ``seg-0.nii``."""
+    if not is_volume and not _CLEAR_PART.search(path):
+        return ""  # nearly every picture, without the search for words
     words = _WORD.findall(path.rpartition("/")[2].partition(".")[0].casefold())
     known = _VOLUME_WORDS if is_volume else _CLEAR_WORDS
     return next((word for word in (*words[:1], *words[-1:]) if word in known), "")

@@ -20,6 +20,7 @@ from catalog.importers.rows import (
     FileNote,
     ImageRow,
     ImportReport,
+    NotingSource,
     Source,
     StoppableSource,
 )
@@ -83,7 +84,11 @@ def import_source(
         store_images(
             dataset=dataset,
             rows=_read_files(
-                _stoppable(source, check_stopped), dataset, report, on_file, check_stopped
+                _read_rows(source, on_file, check_stopped),
+                dataset,
+                report,
+                on_file,
+                check_stopped,
             ),
             num_rows=source.num_rows,
             max_rejected=max_rejected,
@@ -146,9 +151,13 @@ def _save_entry(source: Source, planned: Dataset) -> None:
         )
 
 
-def _stoppable(source: Source, check_stopped: Callable[[], None]) -> Iterator[ImageRow | BadRow]:
+def _read_rows(
+    source: Source, on_file: Callable[[FileNote], None], check_stopped: Callable[[], None]
+) -> Iterator[ImageRow | BadRow]:
     if isinstance(source, StoppableSource):
         source.check_stopped = check_stopped
+    if isinstance(source, NotingSource):
+        source.on_file = on_file
     for row in source.rows():
         check_stopped()
         yield row

@@ -157,7 +157,8 @@ SHOW_SAME_BYTES = """
 FIND_BYTES_ELSEWHERE = """
     DROP TABLE IF EXISTS staged_elsewhere;
     CREATE TEMP TABLE staged_elsewhere ON COMMIT DROP AS
-    SELECT image.sha256, dataset.slug, min(image.id) AS image_id
+    SELECT image.sha256, dataset.slug,
+           (array_agg(image.source_id ORDER BY image.id))[1] AS source_id
       FROM (SELECT DISTINCT sha256 FROM staged_image WHERE sha256 <> '') staged
       JOIN catalog_image image ON image.sha256 = staged.sha256
       JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
@@ -169,10 +170,9 @@ FIND_BYTES_ELSEWHERE = """
 COUNT_BYTES_ELSEWHERE = """
     SELECT count(*), other.slug,
            (array_agg(staged.source_id ORDER BY staged.n))[1],
-           (array_agg(image.source_id ORDER BY staged.n))[1]
+           (array_agg(other.source_id ORDER BY staged.n))[1]
       FROM staged_elsewhere other
       JOIN staged_image staged USING (sha256)
-      JOIN catalog_image image ON image.id = other.image_id
      GROUP BY other.slug ORDER BY count(*) DESC, other.slug
 """
 
@@ -185,11 +185,8 @@ LIST_SAME_BYTES = """
                         (array_agg(staged.file_path ORDER BY staged.n))[:%s] AS names
                    FROM staged_same same JOIN staged_image staged USING (sha256)
                   GROUP BY same.sha256) here USING (sha256)
-      LEFT JOIN (SELECT other.sha256,
-                        array_agg(ARRAY[other.slug, image.source_id] ORDER BY other.slug) AS names
-                   FROM staged_elsewhere other
-                   JOIN catalog_image image ON image.id = other.image_id
-                  GROUP BY other.sha256) elsewhere USING (sha256)
+      LEFT JOIN (SELECT sha256, array_agg(slug || ': ' || source_id ORDER BY slug) AS names
+                   FROM staged_elsewhere GROUP BY sha256) elsewhere USING (sha256)
      WHERE here.sha256 IS NOT NULL OR elsewhere.sha256 IS NOT NULL
      ORDER BY staged.n
 """

@@ -111,8 +111,19 @@ class StoppableSource(Source, Protocol):
     check_stopped: Callable[[], None]
 
 
+@runtime_checkable
+class NotingSource(Source, Protocol):
+    """A source that passes on files that ask for attention and become no row."""
+
+    on_file: Callable[[FileNote], None]
+
+
 def never_stopped() -> None:
     """The ``check_stopped`` of a source that nobody stops."""
+
+
+def not_noted(note: FileNote) -> None:
+    """The ``on_file`` of a source whose notes nobody reads."""
 
 
 MAX_EXAMPLES = 3

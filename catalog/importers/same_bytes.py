@@ -43,17 +43,17 @@ def list_same_bytes(found: SameBytes) -> Iterator[FileNote]:
     if not (found.within or found.elsewhere):
         return
     with connection.chunked_cursor() as cursor:
-        cursor.execute(queries.LIST_SAME_BYTES, [_MOST_OTHERS + 1])
+        cursor.execute(queries.LIST_SAME_BYTES, [_MOST_OTHERS + 2])
         for path, line, has_splits, here, elsewhere in cursor:
-            others = [f"{slug}: {name}" for slug, name in elsewhere or ()]
-            near = [name for name in here or () if name != path][:_MOST_OTHERS]
+            near = [name for name in here or () if name != path]
+            near[_MOST_OTHERS:] = ["…"] if len(near) > _MOST_OTHERS else []
             problem = "the bytes of another image of the dataset"
             if has_splits:
                 problem = "the bytes of an image of another split"
             elif not here:
                 problem = "the bytes of an image of another dataset"
             remedy = _ONE_SPLIT if has_splits else _CHOOSE
-            yield FileNote(problem, path, line, " | ".join([*near, *others]), remedy)
+            yield FileNote(problem, path, line, " | ".join([*near, *(elsewhere or ())]), remedy)
 
 
 def keep_counts(dataset_pk: int, found: SameBytes) -> None:

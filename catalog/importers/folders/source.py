@@ -22,7 +22,7 @@ from catalog.imaging.content import (
 from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.imaging.problems import FileProblem, UnusableFile
-from catalog.importers.rows import BadRow, Examples, ImageRow, never_stopped
+from catalog.importers.rows import BadRow, Examples, FileNote, ImageRow, never_stopped, not_noted
 from catalog.limits import MAX_SOURCE_ID
 
 
@@ -81,6 +81,7 @@ class FolderSource(ABC):
         self.excluded_columns: list[str] = []
         self.notes: list[str] = []
         self.check_stopped: Callable[[], None] = never_stopped
+        self.on_file: Callable[[FileNote], None] = not_noted
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:

@@ -325,6 +325,10 @@ def test_volumes_that_are_masks_are_skipped_counted_and_named(home: Path) -> Non
     assert "3 files are taken for masks by their names or folders, and are no images: " in report
     assert "a_gt.nii, contours/b.nii, labelsTr/c.nii" in report
     assert "skipped: masks and segmentations (3)" in report
+    listed = read_list(home / "brats.file-problems.csv")[1:]
+    assert [each[1:3] for each in listed] == [
+        ["skipped as a mask", f"{name}.nii"] for name in ("a_gt", "contours/b", "labelsTr/c")
+    ]
 
 
 def test_masks_that_a_table_names_are_reported(home: Path) -> None:
