@@ -10,6 +10,7 @@ from django.test import Client
 
 from catalog.models import Dataset, Image
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
+from catalog.tests.imaging.test_pillow_pictures import make_nested
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
 from catalog.tests.importers.import_rows import row_versions
 from catalog.tests.management.test_import_dataset import code_of, home, run
@@ -117,6 +118,21 @@ def test_compressed_scans_that_are_cut_short_are_named(home: Path) -> None:
 
     assert "1 files that are cut short; their images have no file here: cut.dcm" in report
     assert [each.source_id for each in Image.objects.local()] == ["whole.dcm"]
+
+
+def test_a_pyramid_in_sub_pages_has_its_whole_size_and_a_preview(
+    home: Path, client: Client
+) -> None:
+    slide = make_nested((160_000, 120_000), (16, 12), (8, 6), big=True)
+    folder = make_table(home, {"slide.ome.tif": slide, "cut.ome.tif": slide[:-80]})
+
+    report = run(folder)
+
+    assert "1 files that are cut short; their images have no file here: cut.ome.tif" in report
+    assert describe("slide.ome.tif") == ("slide.ome.tif", 160_000, 120_000)
+    image = Image.objects.get(source_id="slide.ome.tif")
+    preview = client.get(f"/images/{image.pk}/preview/")
+    assert (preview.status_code, preview["Content-Type"]) == (200, "image/webp")
 
 
 def test_pointers_become_files_with_the_next_import(home: Path) -> None:
