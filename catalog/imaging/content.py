@@ -2,7 +2,8 @@
 
 Nothing is decoded. Of a picture only the header is read, and whether its end is there: JPEG's EOI
 marker (ITU-T T.81 B.1.1.3), PNG's IEND chunk (ISO/IEC 15948 11.2.5), RIFF's length of WebP, the
-strips and tiles of TIFF 6.0. JPEG 2000, BMP, GIF, PNM and AVIF can be cut short unnoticed.
+strips and tiles of TIFF 6.0; ``picture_ends`` knows that of other formats. Only PNM can be cut
+short unnoticed.
 """
 
 import io
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.dicom.stream import CutShort, NotReadable, is_dicom
@@ -27,8 +28,15 @@ from catalog.imaging.nifti import (
     describe_volume,
     read_nifti_header,
 )
+from catalog.imaging.picture_ends import (
+    JPEG_2000_FILE,
+    JPEG_2000_STREAM,
+    find_end_check,
+    has_mark,
+)
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.imaging.rendering import FORMATS
+from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
 
 # fmt: off
 PICTURE_SUFFIXES = frozenset({
@@ -39,7 +47,7 @@ PICTURE_SUFFIXES = frozenset({
 DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 HEAD = 1024
-BLOCK = TAIL = 64 << 10
+BLOCK = 64 << 10
 MAX_SEGMENTS = 10_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -50,8 +58,9 @@ _JPEG_SCAN = 0xDA
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # The first bytes of formats that cannot be taken for anything else.
-_JPEG_2000 = b"\0\0\0\x0cjP  \r\n\x87\n"
-_PICTURE_MARKS = (_PNG, _JPEG, b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a", _JPEG_2000)
+_PICTURE_MARKS = (
+    _PNG, _JPEG, *TIFF_MARKS, b"GIF87a", b"GIF89a", JPEG_2000_FILE, JPEG_2000_STREAM,
+)  # fmt: skip
 _NIFTI_MARKS = ((344, b"n+1\0"), (4, b"n+2\0\r\n\x1a\n"))
 _LFS = b"version https://git-lfs.github.com/spec/"
 # A pointer file of git-annex, or its link where links are stored as text.
@@ -159,12 +168,15 @@ def _read_dicom(file: BinaryIO) -> FileContent:
         header.modality,
         header.sop_uid,
         header.metadata,
-        find_short_pixels(header),
+        find_pixel_problem(header),
     )
 
 
-def find_short_pixels(header: DicomHeader) -> FileProblem | None:
-    return FileProblem.SHORT_PIXELS if header.missing_bytes else None
+def find_pixel_problem(header: DicomHeader) -> FileProblem | None:
+    """What the pixels of a file lack that is otherwise whole."""
+    if header.missing_bytes or header.fragments.missing_frames:
+        return FileProblem.SHORT_PIXELS
+    return None if header.fragments.has_end else FileProblem.UNENDED_PIXELS
 
 
 def _read_nifti(file: BinaryIO) -> FileContent:
@@ -190,13 +202,15 @@ def read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
         return _read_jpeg(file)
     if head[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") + 8 > file.seek(0, 2):
         raise UnusableFile(FileProblem.CUT_SHORT)
+    if (is_whole := find_end_check(head)) and not is_whole(file):
+        raise UnusableFile(FileProblem.CUT_SHORT)
     file.seek(0)
     with quiet_parser():
         return _read_with_pillow(file, head)
 
 
 def _read_png(file: BinaryIO, head: bytes) -> tuple[int, int]:
-    if len(head) < 24 or not _has_end(file, _PNG_END, 24):
+    if len(head) < 24 or not has_mark(file, _PNG_END, 24):
         raise UnusableFile(FileProblem.CUT_SHORT)
     width, height = struct.unpack(">II", head[16:24])
     if head[12:16] != b"IHDR" or not (0 < width <= MAX_EDGE and 0 < height <= MAX_EDGE):
@@ -226,7 +240,7 @@ def _read_jpeg(file: BinaryIO) -> tuple[int, int] | tuple[None, None]:
             break
     if size is None:
         raise UnusableFile(FileProblem.DAMAGED)
-    if not _has_end(file, _JPEG_END, end):
+    if not has_mark(file, _JPEG_END, end):
         raise UnusableFile(FileProblem.CUT_SHORT)
     return size if all(size) else (None, None)  # the height may follow the scan (T.81 B.2.5)
 
@@ -242,27 +256,18 @@ def _read_marker(file: BinaryIO) -> int:
     return byte[0]
 
 
-def _has_end(file: BinaryIO, mark: bytes, start: int) -> bool:
-    """Whether ``mark`` stands behind ``start``; some software appends data of its own to it."""
-    size = file.seek(0, 2)
-    tail = max(start, size - TAIL)
-    file.seek(tail)
-    if mark in file.read(TAIL):
-        return True
-    file.seek(start)
-    kept = b""
-    while file.tell() < tail and (block := file.read(1 << 20)):
-        if mark in kept + block:
-            return True
-        kept = block[1 - len(mark) :]
-    return False
+def _read_tiff(file: BinaryIO) -> tuple[int, int]:
+    with open_tiff(file) as picture:
+        if not holds_pages(file, picture):
+            raise UnusableFile(FileProblem.CUT_SHORT)
+        return read_main_size(picture)
 
 
 def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
     try:
+        if head.startswith(TIFF_MARKS):
+            return _read_tiff(file)
         with Image.open(file, formats=FORMATS) as picture:
-            if isinstance(picture, TiffImagePlugin.TiffImageFile) and not _holds(file, picture):
-                raise UnusableFile(FileProblem.CUT_SHORT)
             return picture.size
     except UnusableFile:
         raise
@@ -278,14 +283,3 @@ def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | No
     except Exception as error:
         # Pillow may raise any exception on malformed files; one of them must not stop an import.
         raise UnusableFile(FileProblem.DAMAGED) from error
-
-
-def _holds(file: BinaryIO, picture: TiffImagePlugin.TiffImageFile) -> bool:
-    """Whether the strips or tiles lie within the file."""
-    size = file.seek(0, 2)
-    tags = picture.tag_v2
-    for offsets, lengths in ((273, 279), (324, 325)):
-        parts = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
-        if any(offset + length > size for offset, length in parts):
-            return False
-    return True

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.imaging.picture import Picture
-from catalog.imaging.tiff_pages import go_to_page, is_tiff
+from catalog.imaging.picture_ends import find_end_check
+from catalog.imaging.tiff_pages import choose_page, is_tiff, open_tiff
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 # The formats that Pillow may open here; no dataset uses the others.
@@ -22,9 +23,6 @@ _PHOTOMETRIC_TAG, _MIN_IS_WHITE = 262, 0  # TIFF 6.0, PhotometricInterpretation
 # An eighth of the 256 levels: a picture without a lighter one is nearly black, such as a mask of 0
 # and 1 or a map of a few labels.
 _DARK = 32
-# The first box of AVIF and of JPEG 2000.
-_BOX_TYPES = (b"ftyp", b"jP  ")
-_BOX_HEADER, _MAX_BOXES = 8, 64
 
 
 class CannotRender(Exception):
@@ -49,8 +47,7 @@ def render_picture(file: BinaryIO, *, name: str, max_edge: int) -> Picture:
 
 def _open(file: BinaryIO) -> Image.Image:
     if is_tiff(file):
-        # Image.open refuses a slide of gigapixels by its first page; only a small one is decoded.
-        return TiffImagePlugin.TiffImageFile(file)
+        return open_tiff(file)
     return Image.open(file, formats=FORMATS)
 
 
@@ -61,7 +58,7 @@ def _explain(error: Exception, file: BinaryIO, name: str) -> str:
 
 
 def _ends_early(file: BinaryIO) -> bool:
-    """Whether the file is shorter than its own lengths and offsets say (WebP, TIFF, AVIF, JP2)."""
+    """Whether the file is shorter than its own lengths, offsets and marks say."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -69,25 +66,14 @@ def _ends_early(file: BinaryIO) -> bool:
         return int.from_bytes(head[4:8], "little") + 8 > size
     if head[:4] in (b"II*\0", b"MM\0*"):
         return int.from_bytes(head[4:8], "little" if head[:1] == b"I" else "big") >= size
-    return head[4:8] in _BOX_TYPES and _has_cut_box(file, size)
-
-
-def _has_cut_box(file: BinaryIO, size: int) -> bool:
-    """Boxes follow one another, each beginning with its length (ISO/IEC 14496-12, 4.2)."""
-    at = 0
-    for _ in range(_MAX_BOXES):
-        file.seek(at)
-        length = int.from_bytes(file.read(4), "big")
-        if length < _BOX_HEADER:  # the end, or a box without a plain length
-            break
-        at += length
-    return at > size
+    is_whole = find_end_check(head)
+    return is_whole is not None and not is_whole(file)
 
 
 def _draw(picture: Image.Image, max_edge: int) -> Picture:
     notes: list[str] = []
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        notes += go_to_page(picture, max_edge)
+        picture, notes = choose_page(picture, max_edge)
     elif getattr(picture, "is_animated", False):
         notes.append("The file holds several frames: the first is shown.")
     _check_size(picture)

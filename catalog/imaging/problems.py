@@ -34,6 +34,10 @@ class FileProblem(Enum):
         "DICOM files with fewer pixel data than their header says",
         "the files are kept as they are; ask their publisher",
     )
+    UNENDED_PIXELS = (
+        "DICOM files whose compressed pixels have no end mark",
+        "the files are kept as they are, and may not be whole; ask their publisher",
+    )
     UNKNOWN_FORMAT = (
         "files of a format that is not read here",
         "the files are kept unopened, so nothing proves that they are whole",
@@ -52,7 +56,11 @@ class FileProblem(Enum):
     @property
     def is_kept(self) -> bool:
         """Whether the image has the file nevertheless."""
-        return self in (FileProblem.SHORT_PIXELS, FileProblem.UNKNOWN_FORMAT)
+        return self in (
+            FileProblem.SHORT_PIXELS,
+            FileProblem.UNENDED_PIXELS,
+            FileProblem.UNKNOWN_FORMAT,
+        )
 
 
 class UnusableFile(Exception):

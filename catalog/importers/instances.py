@@ -1,18 +1,22 @@
 """Files that state the same SOP Instance UID: copies of one DICOM instance, or a mistake."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
-from catalog.importers.rows import BadRow, ImageRow, ImportReport
+from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
+
+COPY = "an exact copy of another DICOM file, left out"
+SHARED = "the SOP Instance UID of another file, but other bytes"
 
 
 def keep_instances_once(
-    rows: Iterable[ImageRow | BadRow], report: ImportReport
+    rows: Iterable[ImageRow | BadRow], report: ImportReport, on_file: Callable[[FileNote], None]
 ) -> Iterator[ImageRow | BadRow]:
     """Leave out files of a folder that repeat a DICOM instance byte for byte.
 
     Of a table they stay, as its rows may say different things. Files that differ under one UID
-    stay, and are counted in the report. About 200 bytes are in memory for each instance.
+    stay, and are counted in the report. ``on_file`` gets both. About 200 bytes are in memory for
+    each instance.
     """
     uids: set[bytes] = set()
     instances: set[bytes] = set()
@@ -24,9 +28,12 @@ def keep_instances_once(
         is_copy = instance in instances
         if is_copy and not row.line:
             report.copies.add(row.file_path)
+            on_file(FileNote(COPY, row.file_path, 0, "", "nothing; or remove the copy"))
             continue
         if uid in uids and not is_copy:
             report.shared_uids.add(row.file_path)
+            remedy = "find out which of the files is right; all were kept"
+            on_file(FileNote(SHARED, row.file_path, row.line, "", remedy))
         uids.add(uid)
         instances.add(instance)
         yield row

@@ -51,7 +51,7 @@ def with_facts(
     *,
     root: Path,
     known: KnownFiles = lambda source_ids: {},
-    on_missing: Callable[[str], None] = lambda source_id: None,
+    on_missing: Callable[[ImageRow], None] = lambda row: None,
     check_stopped: Callable[[], None] = lambda: None,
     workers: int = WORKERS,
 ) -> Iterator[Row]:
@@ -63,8 +63,8 @@ def with_facts(
 
     ``known`` takes a batch of source ids and returns their files in the catalog: a file with the
     same path, size and time is not hashed again. A row whose file is missing is yielded without its
-    path, and ``on_missing`` gets its id. An unsafe path and an unreadable file become a BadRow.
-    Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
+    path, and ``on_missing`` gets it with its path. An unsafe path and an unreadable file become a
+    BadRow. Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
     ``on_missing`` are called only in the caller's thread. ``check_stopped`` is called, from any
     thread, before each part of a file; what it raises stops the iteration. At most 2,000 rows are
     in memory.
@@ -83,8 +83,8 @@ def with_facts(
             for block, readers in _look_ahead(begun, BLOCKS_AHEAD):
                 for reader in readers:
                     reader.result()
-                for source_id in block.missing:
-                    on_missing(source_id)
+                for row in block.missing:
+                    on_missing(row)
                 yield from block.rows
     finally:
         stop.set()
@@ -100,7 +100,7 @@ class _Block:
     files: Mapping[str, KnownFile]
     root: Path
     check: Callable[[], None]
-    missing: list[str]
+    missing: list[ImageRow]
 
     def start(self, pool: ThreadPoolExecutor, workers: int) -> list[Future[None]]:
         count = min(workers, len(self.waiting))
@@ -125,7 +125,7 @@ class _Block:
         except FileNotFoundError:
             if target := read_link(self.root, row.file_path):
                 return _without_file(row, find_link_problem(target))
-            self.missing.append(row.source_id)
+            self.missing.append(row)
             return replace(row, file_path="")
 
 

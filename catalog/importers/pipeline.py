@@ -14,7 +14,16 @@ from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, find_place, save_dataset
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFile, with_facts
-from catalog.importers.rows import BadRow, Examples, ImageRow, ImportReport, Source
+from catalog.importers.rows import (
+    BadRow,
+    Examples,
+    FileNote,
+    ImageRow,
+    ImportReport,
+    NotingSource,
+    Source,
+    StoppableSource,
+)
 from catalog.importers.store import (
     MAX_SHARE_REJECTED,
     ImportStopped,
@@ -26,6 +35,10 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 
 __all__ = ["ImportStopped", "import_source"]
+
+MISSING = "missing"
+_GET_MISSING = "put the file there, or correct its name in the table, and import again"
+_KEEP_MASK = "nothing if it is one; else give the file or folder another name and import again"
 
 _CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
 
@@ -42,6 +55,7 @@ def import_source(
     allow_removal: bool = False,
     allow_move: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
+    on_file: Callable[[FileNote], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
     check_stopped: Callable[[], None] = ignore_end,
@@ -50,7 +64,8 @@ def import_source(
 
     Everything is written, or nothing is; a ``dry_run`` writes nothing and returns the same report.
     ``max_rejected``, ``max_share``, ``allow_removal`` and the callbacks are those of
-    ``store_images``. With ``allow_move`` the dataset may have been imported from another place that
+    ``store_images``; ``on_file`` gets each file that the report only counts, also with them. With
+    ``allow_move`` the dataset may have been imported from another place that
     is still there. ``check_stopped`` is called often while rows and files are read, from any
     thread, and what it raises stops the import.
 
@@ -68,12 +83,19 @@ def import_source(
         dataset, is_new = _read_entry(source)
         store_images(
             dataset=dataset,
-            rows=_read_files(_stoppable(source, check_stopped), dataset, report, check_stopped),
+            rows=_read_files(
+                _read_rows(source, on_file, check_stopped),
+                dataset,
+                report,
+                on_file,
+                check_stopped,
+            ),
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
             allow_removal=allow_removal,
             on_reject=on_reject,
+            on_file=on_file,
             on_rows=on_rows,
             on_read=on_read,
             before_merge=ignore_end if is_new else partial(_save_entry, source, dataset),
@@ -129,7 +151,13 @@ def _save_entry(source: Source, planned: Dataset) -> None:
         )
 
 
-def _stoppable(source: Source, check_stopped: Callable[[], None]) -> Iterator[ImageRow | BadRow]:
+def _read_rows(
+    source: Source, on_file: Callable[[FileNote], None], check_stopped: Callable[[], None]
+) -> Iterator[ImageRow | BadRow]:
+    if isinstance(source, StoppableSource):
+        source.check_stopped = check_stopped
+    if isinstance(source, NotingSource):
+        source.on_file = on_file
     for row in source.rows():
         check_stopped()
         yield row
@@ -139,6 +167,7 @@ def _read_files(
     rows: Iterable[ImageRow | BadRow],
     dataset: Dataset,
     report: ImportReport,
+    on_file: Callable[[FileNote], None],
     check_stopped: Callable[[], None],
 ) -> Iterator[ImageRow | BadRow]:
     """The rows with the facts of their files.
@@ -147,8 +176,9 @@ def _read_files(
     the file is counted as missing, or by its problem.
     """
 
-    def count_missing(source_id: str) -> None:
+    def count_missing(row: ImageRow) -> None:
         report.missing_files += 1
+        on_file(FileNote(MISSING, row.file_path, row.line, "", _GET_MISSING))
 
     if not dataset.local_path:
         return _without_files(rows, count_missing)
@@ -160,25 +190,35 @@ def _read_files(
         on_missing=count_missing,
         check_stopped=check_stopped,
     )
-    return keep_instances_once(_count_problems(found, report), report)
+    return keep_instances_once(_count_problems(found, report, on_file), report, on_file)
 
 
 def _count_problems(
-    rows: Iterable[ImageRow | BadRow], report: ImportReport
+    rows: Iterable[ImageRow | BadRow], report: ImportReport, on_file: Callable[[FileNote], None]
 ) -> Iterator[ImageRow | BadRow]:
     for row in rows:
         if isinstance(row, ImageRow) and row.problem:
             problem, path = row.problem
             report.file_problems.setdefault(problem, Examples()).add(path)
+            on_file(FileNote(problem.plural, path, row.line, "", problem.remedy))
+        if isinstance(row, ImageRow) and row.mask and (path := _path_of(row)):
+            report.masks[row.mask].add(path)
+            if not row.problem:  # one line a file
+                on_file(FileNote(f"taken for a mask by {row.mask}", path, row.line, "", _KEEP_MASK))
         yield row
 
 
+def _path_of(row: ImageRow) -> str:
+    """Also of a file that turned out to be none."""
+    return row.file_path or (row.problem[1] if row.problem else "")
+
+
 def _without_files(
-    rows: Iterable[ImageRow | BadRow], on_missing: Callable[[str], None]
+    rows: Iterable[ImageRow | BadRow], on_missing: Callable[[ImageRow], None]
 ) -> Iterator[ImageRow | BadRow]:
     for row in rows:
         if isinstance(row, ImageRow) and row.file_path:
-            on_missing(row.source_id)
+            on_missing(row)
             row = replace(row, file_path="", facts=None)
         yield row
 

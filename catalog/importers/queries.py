@@ -152,17 +152,43 @@ SHOW_SAME_BYTES = """
      GROUP BY same.has_splits, same.n ORDER BY same.has_splits DESC, same.n
 """
 
-# Images of datasets that nobody can see do not count.
+# One row for each staged file and other dataset that has it. Images of datasets that nobody can see
+# do not count.
 FIND_BYTES_ELSEWHERE = """
-    SELECT count(DISTINCT staged.source_id), dataset.slug,
-           (array_agg(staged.source_id ORDER BY staged.n, image.id))[1],
-           (array_agg(image.source_id ORDER BY staged.n, image.id))[1]
-      FROM staged_image staged
+    DROP TABLE IF EXISTS staged_elsewhere;
+    CREATE TEMP TABLE staged_elsewhere ON COMMIT DROP AS
+    SELECT image.sha256, dataset.slug,
+           (array_agg(image.source_id ORDER BY image.id))[1] AS source_id
+      FROM (SELECT DISTINCT sha256 FROM staged_image WHERE sha256 <> '') staged
       JOIN catalog_image image ON image.sha256 = staged.sha256
       JOIN catalog_dataset dataset ON dataset.id = image.dataset_id
-     WHERE staged.sha256 <> '' AND image.sha256 <> '' AND image.removed_at IS NULL
-       AND dataset.is_active AND dataset.id <> %(dataset)s
-     GROUP BY dataset.slug ORDER BY count(*) DESC, dataset.slug
+     WHERE image.sha256 <> '' AND image.removed_at IS NULL
+       AND dataset.is_active AND dataset.id <> %s
+     GROUP BY image.sha256, dataset.slug
+"""
+
+COUNT_BYTES_ELSEWHERE = """
+    SELECT count(*), other.slug,
+           (array_agg(staged.source_id ORDER BY staged.n))[1],
+           (array_agg(other.source_id ORDER BY staged.n))[1]
+      FROM staged_elsewhere other
+      JOIN staged_image staged USING (sha256)
+     GROUP BY other.slug ORDER BY count(*) DESC, other.slug
+"""
+
+# One row for each file; of the others only the first are named.
+LIST_SAME_BYTES = """
+    SELECT staged.file_path, staged.line, coalesce(here.has_splits, false), here.names,
+           elsewhere.names
+      FROM staged_image staged
+      LEFT JOIN (SELECT same.sha256, bool_or(same.has_splits) AS has_splits,
+                        (array_agg(staged.file_path ORDER BY staged.n))[:%s] AS names
+                   FROM staged_same same JOIN staged_image staged USING (sha256)
+                  GROUP BY same.sha256) here USING (sha256)
+      LEFT JOIN (SELECT sha256, array_agg(slug || ': ' || source_id ORDER BY slug) AS names
+                   FROM staged_elsewhere GROUP BY sha256) elsewhere USING (sha256)
+     WHERE here.sha256 IS NOT NULL OR elsewhere.sha256 IS NOT NULL
+     ORDER BY staged.n
 """
 
 COUNT_DANGLING = """

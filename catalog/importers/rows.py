@@ -1,9 +1,9 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
@@ -38,6 +38,7 @@ class ImageRow:
     ``problem`` is what is wrong with the file, and its path; ``sop_uid`` is DICOM's SOP Instance
     UID, which is not stored. ``unread`` are values that were not understood, so that their field
     is unknown, as pairs of field and text; ``conflicts`` are those of rows that contradict it.
+    ``mask`` says by what the file is taken for a mask, not a picture of its own.
     """
 
     source_id: str
@@ -62,6 +63,7 @@ class ImageRow:
     problem: tuple[FileProblem, str] | None = None
     unread: tuple[tuple[str, str], ...] = ()
     conflicts: "tuple[BadRow, ...]" = ()
+    mask: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,19 @@ class BadRow:
     source_id: str = ""
 
 
+class FileNote(NamedTuple):
+    """A file that asks for attention: why, its row in a table (0 if none), and what to do.
+
+    ``others`` are files or images that it has to do with, in words.
+    """
+
+    problem: str
+    file: str
+    line: int
+    others: str
+    remedy: str
+
+
 class Source(Protocol):
     """One dataset of a publisher: its description and its images.
 
@@ -89,6 +104,28 @@ class Source(Protocol):
     num_rows: int | None
 
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
+
+
+@runtime_checkable
+class StoppableSource(Source, Protocol):
+    """A source that may read long without a row; it calls ``check_stopped`` meanwhile."""
+
+    check_stopped: Callable[[], None]
+
+
+@runtime_checkable
+class NotingSource(Source, Protocol):
+    """A source that passes on files that ask for attention and become no row."""
+
+    on_file: Callable[[FileNote], None]
+
+
+def never_stopped() -> None:
+    """The ``check_stopped`` of a source that nobody stops."""
+
+
+def not_noted(note: FileNote) -> None:
+    """The ``on_file`` of a source whose notes nobody reads."""
 
 
 MAX_EXAMPLES = 3
@@ -151,7 +188,7 @@ class ImportReport:
     field; ``conflicts`` the numbers of images by the field in which the rows of one image
     contradict each other. ``file_problems`` has files by what is wrong with them. ``copies`` are
     files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
-    that differ under one SOP Instance UID.
+    that differ under one SOP Instance UID. ``masks`` has files by what says that they are masks.
     """
 
     slug: str = ""
@@ -168,6 +205,7 @@ class ImportReport:
     file_problems: dict[FileProblem, Examples] = field(default_factory=dict)
     copies: Examples = field(default_factory=Examples)
     shared_uids: Examples = field(default_factory=Examples)
+    masks: defaultdict[str, Examples] = field(default_factory=lambda: defaultdict(Examples))
     same_bytes: SameBytes = field(default_factory=SameBytes)
     rejected_for: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))

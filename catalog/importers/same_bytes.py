@@ -4,14 +4,21 @@ An image that is in the training and in the test split, or in two datasets of on
 results look better than they are.
 """
 
+from collections.abc import Iterator
+
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from catalog.importers import queries
-from catalog.importers.rows import MAX_EXAMPLES, SameBytes
+from catalog.importers.rows import MAX_EXAMPLES, FileNote, SameBytes
 from catalog.models import Dataset
 
 # The key of the counts in Dataset.imported_json, beside the fields of the entry.
 KEY = "same_bytes"
+# So many other images are named beside a file.
+_MOST_OTHERS = 4
+_ONE_SPLIT = "keep one of them, or all of them in one split"
+_CHOOSE = "keep one of them, or keep them together where images are split into training and test"
 
 
 def count_same_bytes(cursor: CursorWrapper, dataset_pk: int) -> SameBytes:
@@ -24,10 +31,29 @@ def count_same_bytes(cursor: CursorWrapper, dataset_pk: int) -> SameBytes:
         cursor.execute(queries.SHOW_SAME_BYTES, [MAX_EXAMPLES])
         found.examples = [" = ".join(names) for (names,) in cursor.fetchall()]
     if files:
-        cursor.execute(queries.FIND_BYTES_ELSEWHERE, {"dataset": dataset_pk})
+        cursor.execute(queries.FIND_BYTES_ELSEWHERE, [dataset_pk])
+        cursor.execute(queries.COUNT_BYTES_ELSEWHERE)
         for count, slug, example, other in cursor.fetchall():
             found.elsewhere[slug] = (count, f"{example} = {other}")
     return found
+
+
+def list_same_bytes(found: SameBytes) -> Iterator[FileNote]:
+    """What was counted, file by file; the tables of the count must be there."""
+    if not (found.within or found.elsewhere):
+        return
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(queries.LIST_SAME_BYTES, [_MOST_OTHERS + 2])
+        for path, line, has_splits, here, elsewhere in cursor:
+            near = [name for name in here or () if name != path]
+            near[_MOST_OTHERS:] = ["…"] if len(near) > _MOST_OTHERS else []
+            problem = "the bytes of another image of the dataset"
+            if has_splits:
+                problem = "the bytes of an image of another split"
+            elif not here:
+                problem = "the bytes of an image of another dataset"
+            remedy = _ONE_SPLIT if has_splits else _CHOOSE
+            yield FileNote(problem, path, line, " | ".join([*near, *(elsewhere or ())]), remedy)
 
 
 def keep_counts(dataset_pk: int, found: SameBytes) -> None:

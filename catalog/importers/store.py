@@ -9,8 +9,8 @@ from django.db.backends.utils import CursorWrapper
 from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
 from catalog.importers.merge import merge_staged
-from catalog.importers.rows import BadRow, ImageRow, ImportReport
-from catalog.importers.same_bytes import count_same_bytes, keep_counts
+from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
+from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset
@@ -57,6 +57,7 @@ def store_images(
     max_share: float = MAX_SHARE_REJECTED,
     allow_removal: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
+    on_file: Callable[[FileNote], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
     before_merge: Callable[[], None] = ignore_end,
@@ -72,7 +73,8 @@ def store_images(
     At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
     always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end.
     Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
-    ``on_reject`` also gets the conflicts of good rows, ``on_rows`` the number of rows read so far;
+    ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
+    another, ``on_rows`` the number of rows read so far;
     ``on_read`` is called after the last row, and ``before_merge`` then under the dataset's lock.
     An existing ``report`` may be continued.
 
@@ -91,6 +93,8 @@ def store_images(
             raise ImportStopped(_explain_nothing(dataset, rejects))
         with connection.cursor() as cursor:
             report.same_bytes = count_same_bytes(cursor, dataset.pk)
+            for note in list_same_bytes(report.same_bytes):
+                on_file(note)
             lock_datasets(cursor, [dataset.pk])
             before_merge()
             _merge(cursor, dataset, report, allow_removal)

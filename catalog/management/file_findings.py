@@ -12,18 +12,23 @@ def format_files(report: ImportReport) -> Iterator[str]:
     """A line on each problem, with the number of files, the first of them, and what to do."""
     for problem, files in sorted(report.file_problems.items(), key=lambda item: -item[1].count):
         lost = "" if problem.is_kept else "; their images have no file here"
-        yield f"{files.count:,} {problem.plural}{lost}: {_name(files)}"
+        yield f"{files.count:,} {problem.plural}{lost}: {name_examples(files)}"
         yield f"  what to do: {problem.remedy}"
     if report.copies.count:
         yield (
             f"{report.copies.count:,} files are exact copies of a DICOM instance (same SOP "
-            f"Instance UID, same bytes) and were left out: {_name(report.copies)}"
+            f"Instance UID, same bytes) and were left out: {name_examples(report.copies)}"
         )
     if report.shared_uids.count:
         yield (
             f"{report.shared_uids.count:,} DICOM files have the SOP Instance UID of another file "
             f"but other bytes; all were kept, and one of each may be wrong: "
-            f"{_name(report.shared_uids)}"
+            f"{name_examples(report.shared_uids)}"
+        )
+    for reason, masks in report.masks.items():
+        yield (
+            f"{masks.count:,} images are taken for masks by {reason}, and marked as “annotation” "
+            f"in their metadata: {name_examples(masks)}"
         )
     yield from _format_same_bytes(report.same_bytes)
 
@@ -39,6 +44,7 @@ def _format_same_bytes(same: SameBytes) -> Iterator[str]:
         yield f"and copies in {len(same.elsewhere) - MAX_DATASETS:,} further datasets"
 
 
-def _name(files: Examples) -> str:
+def name_examples(files: Examples) -> str:
+    """The first files, and whether there are more."""
     more = ", …" if files.count > len(files.first) else ""
     return ", ".join(map(show, files.first)) + more

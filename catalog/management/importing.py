@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from catalog.importers.pipeline import import_source
-from catalog.importers.rows import BadRow, ImportReport, Source
+from catalog.importers.rows import BadRow, FileNote, ImportReport, Source
 from catalog.importers.store import (
     ALWAYS_ALLOWED,
     MAX_SHARE_REJECTED,
@@ -21,7 +21,7 @@ from catalog.importers.tables.description import read_description
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.refusals import REFUSALS, format_refusal
-from catalog.management.rejects import Limit, RejectsFile, parse_limit
+from catalog.management.rejects import FilesFile, Limit, RejectsFile, parse_limit
 from catalog.management.report import SHOWN_WORDS, add_report, format_counts, format_findings
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
@@ -39,6 +39,7 @@ class ImportCommand(BaseCommand):
     default_rejects = "rejects.csv"
     # Further exceptions with a message for the user, raised by the sources of the command.
     refusals: tuple[type[Exception], ...] = ()
+    files: FilesFile
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -90,21 +91,31 @@ class ImportCommand(BaseCommand):
         """
         try:
             rejects = RejectsFile(Path(options["rejects"]))
+            files = self.files = FilesFile(rejects.path)
         except OSError as error:
             raise CommandError(str(error)) from error
         totals = [source.num_rows for source in sources]
         total = None if None in totals else sum(filter(None, totals))
-        run = _Run(self, Progress(self.stderr, total=total, unit=" rows"), rejects, options)
+        progress = Progress(self.stderr, total=total, unit=" rows")
+        run = _Run(self, progress, rejects, options, self.write_file)
         try:
             run.import_all(sources)
             run.import_allowed()
         finally:
             run.progress.close()
             rejects.close()
+            files.close()
+            if files.count:
+                listed = f"{files.count:,} files are listed, with what to do, in {files.path}"
+                self.stdout.write(listed)
             if rejects.count:
                 what = "bad and contradicting rows" if run.sum.conflicts else "bad rows"
                 self.stdout.write(f"{rejects.count:,} {what} are listed in {rejects.path}")
         return run.finish(len(sources))
+
+    def write_file(self, dataset: str, note: FileNote) -> None:
+        """Add a file to the list of those that ask for attention."""
+        self.files.write(dataset, note)
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
         """Print a line of numbers, and further lines on what needs attention."""
@@ -138,11 +149,13 @@ class _Run:
         progress: Progress,
         rejects: RejectsFile,
         options: dict[str, Any],
+        on_file: Callable[[str, FileNote], None],
     ) -> None:
         self.command = command
         self.progress = progress
         self.rejects = rejects
         self.on_reject: Callable[[str, BadRow], None] = rejects.write
+        self.on_file = on_file
         self.dry_run: bool = options["dry_run"]
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
@@ -180,8 +193,9 @@ class _Run:
             else:
                 self.failures.append((_slug_of(source), format_refusal(error)))
         if allowed:
-            # The bad rows are in the list already.
-            self.allow_removal, self.on_reject = True, lambda slug, row: None
+            # The bad rows and the files are in their lists already.
+            self.allow_removal = True
+            self.on_reject, self.on_file = lambda slug, row: None, lambda slug, note: None
             self.turns, self.begun = ReadOrder(), 0
             self.import_all(allowed)
 
@@ -235,6 +249,7 @@ class _Run:
                 allow_removal=self.allow_removal,
                 allow_move=self.allow_move,
                 on_reject=partial(self.on_reject, _slug_of(source)),
+                on_file=partial(self.on_file, _slug_of(source)),
                 on_rows=self.progress.show,
                 on_read=partial(self._pass_on, pass_on),
                 check_stopped=self.turns.check,

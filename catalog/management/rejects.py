@@ -1,19 +1,23 @@
-"""Bad rows of an import: how many are too many, and lists of them as CSV files."""
+"""Lists of an import as CSV files: bad rows, and how many are too many; files with problems."""
 
 import contextlib
 import csv
 import os
 import re
+import threading
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.bulk.csv_text import safe_cell
-from catalog.importers.rows import BadRow
+from catalog.importers.rows import BadRow, FileNote
 from catalog.importers.store import MAX_SHARE_REJECTED
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
+FILE_COLUMNS = ("dataset", "problem", "file", "line", "others", "what_to_do")
+FILES_NAME = "file-problems.csv"
+REJECTS_NAME = "rejects.csv"
 
 
 class Limit(NamedTuple):
@@ -51,17 +55,19 @@ class ListFile:
         self._partial = path.with_name(f".{path.name}.part")
         self._stack = contextlib.ExitStack()
         self._writer: Any = None
+        self._lock = threading.Lock()  # two datasets may be imported at a time
 
     def add(self, *cells: Any) -> None:
         """Add one row."""
-        if self._writer is None:
-            file = self._stack.enter_context(
-                self._partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-            )
-            self._writer = csv.writer(file)
-            self._writer.writerow(self._columns)
-        self.count += 1
-        self._writer.writerow(map(safe_cell, cells))
+        with self._lock:
+            if self._writer is None:
+                file = self._stack.enter_context(
+                    self._partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+                )
+                self._writer = csv.writer(file)
+                self._writer.writerow(self._columns)
+            self.count += 1
+            self._writer.writerow(map(safe_cell, cells))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -89,3 +95,16 @@ class RejectsFile(ListFile):
     def write(self, dataset: str, row: BadRow) -> None:
         """Add one bad row of a dataset."""
         self.add(dataset, row.line or "", row.column, row.value, row.reason)
+
+
+class FilesFile(ListFile):
+    """file-problems.csv beside rejects.csv: files that ask for attention, one a row."""
+
+    def __init__(self, rejects: Path) -> None:
+        is_ours = rejects.name.endswith(REJECTS_NAME)
+        name = rejects.name.removesuffix(REJECTS_NAME) + FILES_NAME if is_ours else FILES_NAME
+        super().__init__(rejects.with_name(name), FILE_COLUMNS)
+
+    def write(self, dataset: str, note: FileNote) -> None:
+        """Add one file of a dataset."""
+        self.add(dataset, note.problem, note.file, note.line or "", note.others, note.remedy)

@@ -1,17 +1,17 @@
 """What an import says of tables and files that do not fit each other."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
+from catalog.importers.masks import explain_mask
+from catalog.importers.rows import FileNote
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.source import TableSource
-from catalog.management.rejects import ListFile
 
 SHOWN_KEYS = 5
-COLUMNS = ("problem", "file", "similar")
-FILE_NAME = "unmatched-files.csv"
+_SHARED = "named by two rows in different spellings"
+_UNUSED, _UNUSED_MASK = "named by no row", "a mask that no row names"
+_ADD_ROW = "nothing; or add a row for it, and import again"
 
 
 def format_joins(source: TableSource) -> Iterator[str]:
@@ -26,27 +26,34 @@ def format_joins(source: TableSource) -> Iterator[str]:
             )
 
 
-def list_unmatched(files: FileFinder, path: Path) -> Iterator[str]:
-    """Write the list to ``path``, and yield lines for the report; raises OSError."""
+def list_unmatched(files: FileFinder, add: Callable[[FileNote], None]) -> Iterator[str]:
+    """Pass on the files that do not fit the table, and yield lines for the report.
+
+    Raises OSError. Files that are missing were listed by the import itself.
+    """
     if files.respelled:
         shown = ", ".join(f"{show(name)} as {show(found)}" for name, found in files.examples)
         more = " …" if files.respelled > len(files.examples) else ""
         yield f"{files.respelled:,} files were found under another spelling: {shown}{more}"
-    with closing(ListFile(path, COLUMNS)) as listed:
-        for name in files.missing:
-            listed.add("missing", name, " | ".join(files.offer(name)))
-        missing = listed.count
-        for name in files.shared:
-            listed.add("named by two rows in different spellings", name, "")
-        shared = listed.count - missing
-        for name in files.iter_unused():
-            listed.add("named by no row", name, "")
-        unused = listed.count - missing - shared
+    for name in files.shared:
+        add(FileNote(_SHARED, name, 0, "", "correct the name in one of the rows"))
+    unused = masks = 0
+    for name in files.iter_unused():
+        is_mask = bool(explain_mask(name))
+        masks += is_mask
+        unused += not is_mask
+        problem, remedy = (_UNUSED_MASK, "nothing if it is one") if is_mask else (_UNUSED, _ADD_ROW)
+        add(FileNote(problem, name, 0, "", remedy))
     counts = (
-        (missing, "missing files"),
-        (shared, "files that two rows name in different spellings"),
+        (len(files.shared), "files that two rows name in different spellings"),
         (unused, "files that no row names"),
+        (masks, "masks that no row names"),
     )
     named = [f"{count:,} {what}" for count, what in counts if count]
     if named:
-        yield f"{' and '.join(named)}: listed in {path}"
+        yield " and ".join(named)
+
+
+def find_similar(files: FileFinder, note: FileNote) -> FileNote:
+    """A missing file with the names of files that may be meant."""
+    return note._replace(others=" | ".join(files.offer(note.file)))

@@ -84,6 +84,16 @@ FREEZE = f"""
     RETURNING {ITEM_FIELDS}
 """  # noqa: S608 - our own words
 
+# Of the images with a file here: how many have the bytes of another one, and how many of these that
+# of another dataset.
+SAME_BYTES = """
+    SELECT coalesce(sum(images), 0)::bigint,
+           coalesce(sum(images) FILTER (WHERE has_datasets), 0)::bigint
+      FROM (SELECT count(*) AS images, min(dataset_id) <> max(dataset_id) AS has_datasets
+              FROM ({images}) selected
+             GROUP BY sha256 HAVING count(*) > 1) same
+"""
+
 # In the order of their keys, as imports lock the images that they delete.
 LOCK_IMAGES = """
     SELECT count(*) FROM (

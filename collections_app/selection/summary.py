@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.db import connection
+
 from catalog.models import Dataset
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
@@ -19,6 +21,7 @@ from catalog.search.licenses import (
 from catalog.search.understanding import (
     describe_query,
 )
+from collections_app.selection import queries
 from collections_app.selection.limits import explain_limits
 
 
@@ -35,7 +38,9 @@ class DatasetShare:
 class SelectionSummary:
     """What would be frozen: images by where their files are, bytes, datasets and labels.
 
-    ``num_bytes`` are those of the files that are here.
+    ``num_bytes`` are those of the files that are here. ``num_same_bytes`` are images whose file is
+    that of another one, ``num_same_in_datasets`` those of them whose copies are in several
+    datasets; neither is counted beyond the limits.
     """
 
     num_images: int
@@ -46,6 +51,8 @@ class SelectionSummary:
     labels: list[ValueCount]
     num_unreviewed: int
     over_limits: list[str]
+    num_same_bytes: int
+    num_same_in_datasets: int
 
     @property
     def allows_commercial_use(self) -> bool | None:
@@ -85,10 +92,12 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count the selected images by dataset and label, and compare them with the limits."""
-    _, num_bytes = filters.count_files()
+    num_files, num_bytes = filters.count_files()
     counts = filters.counted.sums("dataset")
     licenses = count_licenses_by_dataset(filters)
     datasets = Dataset.objects.filter(pk__in=counts)
+    over_limits = explain_limits(num_images=filters.total, num_bytes=num_bytes)
+    same = (0, 0) if over_limits or num_files < 2 else _count_same_bytes(filters)
     shares = [DatasetShare(each, counts[each.pk], licenses[each.pk]) for each in datasets]
     return SelectionSummary(
         num_images=filters.total,
@@ -98,5 +107,15 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
         licenses=count_licenses(filters),
         labels=count_labels_within(filters),
         num_unreviewed=count_unreviewed_labels(filters),
-        over_limits=explain_limits(num_images=filters.total, num_bytes=num_bytes),
+        over_limits=over_limits,
+        num_same_bytes=same[0],
+        num_same_in_datasets=same[1],
     )
+
+
+def _count_same_bytes(filters: ImageFilterSet) -> tuple[int, int]:
+    local = filters.images().local().order_by().values("sha256", "dataset_id")
+    images, params = local.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(queries.SAME_BYTES.replace("{images}", images), params)
+        return cursor.fetchone()

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from catalog.imaging.dicom.fragments import Fragments, check_fragments
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -93,6 +94,7 @@ class DicomHeader:
     series_uid: str
     sop_uid: str
     missing_bytes: int  # of pixel data that are not compressed, by the size that the header states
+    fragments: Fragments  # what compressed pixel data lack
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
 
 
@@ -142,6 +144,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         series_uid=_read_uid(header, "SeriesInstanceUID"),
         sop_uid=_read_uid(header, "SOPInstanceUID"),
         missing_bytes=_count_missing(stream),
+        fragments=_check_compressed(stream),
         metadata=_make_metadata(stream),
     )
 
@@ -159,6 +162,16 @@ def _count_missing(stream: DicomStream) -> int:
     if _read_text(stream.header, "PhotometricInterpretation") == "YBR_FULL_422":
         total = total * 2 // 3  # two pixels share their chroma
     return max(0, (total + 7) // 8 - pixels.length)
+
+
+def _check_compressed(stream: DicomStream) -> Fragments:
+    """Raises CutShort where the file ends within its compressed pixels."""
+    pixels = stream.pixels
+    if pixels is None or pixels.length != UNDEFINED_LENGTH:
+        return Fragments()
+    frames = _read_size(stream.header, "NumberOfFrames") or 1
+    syntax = str(stream.transfer_syntax)
+    return check_fragments(stream.body, pixels.offset, syntax=syntax, frames=frames)
 
 
 def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:

@@ -7,6 +7,8 @@ the suffixes of each datatype, and the folder ``derivatives``.
 import re
 from typing import Any, NamedTuple
 
+from catalog.importers.masks import find_mask_folder, find_mask_word
+
 # The keys of file names and their names in the specification. A BIDS "split" is a part of a
 # recording, not a split as in machine learning.
 ENTITIES = {
@@ -64,17 +66,10 @@ _MR_SUFFIXES = (
 _MODALITIES = {suffix.casefold(): "mr" for suffix in _MR_SUFFIXES} | {"pet": "pt", "ct": "ct"}
 # Segmentations, which have no modality.
 MASKS = frozenset({"mask", "dseg", "probseg", "defacemask"})
-# The same in other datasets, as the first or last word of a file's name or as a folder:
-# ``BraTS_001_seg.nii.gz``, ``segmentation-0.nii``, ``labelsTr/liver_1.nii.gz``.
-_MASK_WORDS = MASKS | {
-    "masks", "seg", "segs", "aseg", "segmentation", "segmentations", "label", "labels", "labelmap",
-    "roi", "rois", "gt", "groundtruth", "annotation", "annotations",
-}  # fmt: skip
-_MASK_FOLDERS = frozenset({
-    "labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "segmentation", "segmentations",
-    "groundtruth", "ground_truth", "annotations",
-})  # fmt: skip
 _PART = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
+
+
+MASK_ROLE = "masks and segmentations"
 
 
 class BidsName(NamedTuple):
@@ -112,9 +107,7 @@ def describe_entities(name: BidsName) -> dict[str, Any]:
 
 def find_role(path: str) -> str:
     """What a volume is if it is not an image of a participant, for the report; else ''."""
-    *folders, file = path.casefold().split("/")
-    if "derivatives" in folders:
+    if "derivatives" in path.casefold().split("/")[:-1]:
         return "derivatives"
-    words = re.findall("[a-z]+", re.sub(r"\.nii(\.gz)?$", "", file)) or [""]
-    is_mask = not _MASK_WORDS.isdisjoint((words[0], words[-1]))
-    return "masks and segmentations" if is_mask or _MASK_FOLDERS & {*folders} else ""
+    is_mask = find_mask_folder(path) or find_mask_word(path, is_volume=True)
+    return MASK_ROLE if is_mask else ""

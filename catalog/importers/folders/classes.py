@@ -1,8 +1,8 @@
 """Pictures in class folders, a common layout of training sets.
 
 The layouts are that of torchvision's ImageFolder, ``<class>/…/<file>``, and the same below a split,
-``<split>/<class>/…/<file>``. Pictures outside a class folder have no label. Nor have pictures below
-a folder such as ``masks``, which are annotations and not images of patients.
+``<split>/<class>/…/<file>``. Pictures outside a class folder have no label. Nor have masks, which
+are annotations and not images of patients: see ``catalog.importers.masks``.
 """
 
 from dataclasses import replace
@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from catalog.imaging.content import HEAD, read_picture
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
+from catalog.importers.masks import explain_mask, find_mask_folder, find_mask_word
 from catalog.importers.rows import ImageRow, LabelRow
 
 SPLITS = {
@@ -25,21 +26,14 @@ SPLITS = {
 }
 # Folders whose names are not classes.
 _WRAPPERS = frozenset({"images", "image", "imgs", "img", "pictures", "data", "dataset"})
-# Folders of annotations that are pictures themselves; spaces, "_" and "-" are ignored.
-_ANNOTATIONS = frozenset({
-    "mask", "masks", "seg", "segs", "segmentation", "segmentations", "segmentationmask",
-    "segmentationmasks", "annotation", "annotations", "groundtruth", "groundtruths", "gt",
-    "labelmap", "labelmaps", "labelstr", "labelsts", "contours",
-})  # fmt: skip
 # Pillow's own limit against decompression bombs.
 MAX_PIXELS = 2 * (1 << 30) // 4 // 3
-_FILLERS = str.maketrans("", "", " _-")
 
 
 class Place(NamedTuple):
     """Class and split of a picture, from its path; '' if there is none.
 
-    ``annotation`` is the name of the folder if the picture is an annotation.
+    ``annotation`` is the folder, or the word in the file's name, that says that it is a mask.
     """
 
     label: str
@@ -59,14 +53,13 @@ class ClassFolders(FolderSource):
     def describe_path(self, path: str) -> ImageRow:
         place = parse_place(path, root_name=self.root.name)
         found = {"split": place.split, "annotation": place.annotation}
-        if place.annotation:
-            self.annotations.add(path)
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
             modality="" if place.annotation else self.modality,
             metadata={name: value for name, value in found.items() if value},
             labels=(LabelRow(place.label),) if place.label else (),
+            mask=explain_mask(path) if place.annotation else "",
         )
 
 
@@ -78,7 +71,7 @@ def parse_place(path: str, *, root_name: str) -> Place:
     """
     folders = path.split("/")[:-1]
     wrappers = _WRAPPERS | {root_name.casefold()}
-    annotation = next(filter(_is_annotation, folders), "")
+    annotation = find_mask_folder(path) or find_mask_word(path)
     split = ""
     while folders:
         word = folders[0].strip().casefold()
@@ -90,10 +83,6 @@ def parse_place(path: str, *, root_name: str) -> Place:
         else:
             return Place("" if annotation else folders[0].strip(), split, annotation)
     return Place("", split, annotation)
-
-
-def _is_annotation(folder: str) -> bool:
-    return folder.casefold().translate(_FILLERS) in _ANNOTATIONS
 
 
 def read_size(file: BinaryIO) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.content import find_short_pixels, quiet_parser
+from catalog.imaging.content import find_pixel_problem, quiet_parser
 from catalog.imaging.dicom.header import DicomDirectory, DicomHeader, NotReadable, read_header
 from catalog.imaging.dicom.stream import CutShort
 from catalog.imaging.problems import FileProblem, UnusableFile
@@ -55,7 +55,7 @@ class DicomFolder(FolderSource):
             height=header.height,
             metadata=header.metadata,
             sop_uid=header.sop_uid,
-            problem=(problem, path) if (problem := find_short_pixels(header)) else None,
+            problem=(problem, path) if (problem := find_pixel_problem(header)) else None,
         )
 
     def describe_path(self, path: str) -> ImageRow:

@@ -12,7 +12,7 @@ from catalog.imaging.nifti import (
     read_nifti_header,
 )
 from catalog.imaging.problems import FileProblem, UnusableFile
-from catalog.importers.folders.bids import describe_entities, find_role, parse_name
+from catalog.importers.folders.bids import MASK_ROLE, describe_entities, find_role, parse_name
 from catalog.importers.folders.participants import Participants, Person
 from catalog.importers.folders.sidecar import read_sidecar
 from catalog.importers.folders.source import (
@@ -23,8 +23,10 @@ from catalog.importers.folders.source import (
     kind_of_name,
     make_source_id,
 )
-from catalog.importers.rows import BadRow, ImageRow, SourceError
+from catalog.importers.rows import BadRow, FileNote, ImageRow, SourceError
 from catalog.limits import MAX_SUBJECT_ID
+
+_KEEP_MASK = "nothing if it is one; to import masks as images, list them in a table"
 
 
 class NiftiFolder(FolderSource):
@@ -51,6 +53,9 @@ class NiftiFolder(FolderSource):
 
     def require_image(self, path: str) -> None:
         if kind_of_name(path) is self.kind and (role := find_role(path)):
+            if role == MASK_ROLE:
+                self.skipped_masks.add(path)
+                self.on_file(FileNote("skipped as a mask", path, 0, "", _KEEP_MASK))
             raise NoImage(role)
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:

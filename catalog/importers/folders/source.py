@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha256
@@ -22,7 +22,7 @@ from catalog.imaging.content import (
 from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.imaging.problems import FileProblem, UnusableFile
-from catalog.importers.rows import BadRow, Examples, ImageRow
+from catalog.importers.rows import BadRow, Examples, FileNote, ImageRow, never_stopped, not_noted
 from catalog.limits import MAX_SOURCE_ID
 
 
@@ -56,7 +56,7 @@ class FolderSource(ABC):
     """One dataset from a folder's files of one kind, in the order of their paths.
 
     After ``rows``, ``skipped`` has the numbers of files that are not images, by kind,
-    ``annotations`` the files that are masks and the like, ``notes`` sentences for the report, and
+    ``skipped_masks`` the masks among them, ``notes`` sentences for the report, and
     ``excluded_columns`` were left out of a table of people, as they may identify them. Files whose
     names begin with a dot, and linked folders, are ignored.
     """
@@ -77,9 +77,11 @@ class FolderSource(ABC):
         self.num_rows = num_rows
         self.modality = modality
         self.skipped: Counter[str] = Counter()
-        self.annotations = Examples()
+        self.skipped_masks = Examples()
         self.excluded_columns: list[str] = []
         self.notes: list[str] = []
+        self.check_stopped: Callable[[], None] = never_stopped
+        self.on_file: Callable[[FileNote], None] = not_noted
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
@@ -103,8 +105,9 @@ class FolderSource(ABC):
         file, and the problem.
         """
         self.skipped.clear()
-        self.annotations = Examples()
+        self.skipped_masks = Examples()
         for path in iter_files(self.root):
+            self.check_stopped()
             row = self._read(path)
             if row is not None:
                 yield row

@@ -1,10 +1,11 @@
 """Finds the files of a table's images, also where only the spelling of their names differs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from catalog.imaging.paths import UnsafePath, check_relative_path, iter_files
+from catalog.importers.rows import never_stopped
 from catalog.importers.tables.file_names import NameIndex, split_suffix
 from catalog.importers.tables.specs import FilesSpec
 from catalog.importers.tables.templates import take_basename
@@ -46,8 +47,9 @@ class FileFinder:
         self._all: NameIndex | None = None
         self.reset()
 
-    def reset(self) -> None:
-        """Forget what was found."""
+    def reset(self, check_stopped: Callable[[], None] = never_stopped) -> None:
+        """Forget what was found; ``check_stopped`` is called for each file that is listed."""
+        self._check_stopped = check_stopped
         self.missing: list[str] = []
         self.shared: list[str] = []
         self.examples: list[tuple[str, str]] = []
@@ -189,6 +191,7 @@ class FileFinder:
         """The folder of each file name; None if several folders have a file of that name."""
         folders: dict[str, str] = {}
         for path in iter_files(self._folder):
+            self._check_stopped()
             name = take_basename(path)
             folder = path[: -len(name)]
             folder = folders.setdefault(folder, folder)

@@ -1,10 +1,10 @@
 """Finds tables by their names, and joins rows with those of a second table."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.rows import BadRow, SourceError, never_stopped
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
@@ -78,13 +78,16 @@ class Join:
     def is_there(self) -> bool:
         return bool(self._tables)
 
-    def load(self) -> Iterator[tuple[str, BadRow]]:
+    def load(
+        self, check_stopped: Callable[[], None] = never_stopped
+    ) -> Iterator[tuple[str, BadRow]]:
         """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()
         self.contradicting.clear()
         for table in self._tables:
             get_key = _make_get_key(table, self.spec)
             for row in table.rows():
+                check_stopped()
                 if isinstance(row, BadRow):
                     yield table.path, row
                 elif not (key := get_key(row.cells)):

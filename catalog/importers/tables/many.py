@@ -11,7 +11,7 @@ from catalog.importers.tables.lines import show
 # A row as it was read, and the columns of it that are gathered in a list.
 Piece = tuple[ImageRow | BadRow, dict[str, Any]]
 
-_MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts")
+_MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts", "mask")
 _EMPTY: dict[str, object] = {
     each.name: each.default for each in fields(ImageRow) if each.name not in _MERGED
 }

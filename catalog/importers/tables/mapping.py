@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath
+from catalog.importers.masks import explain_mask, is_mask_column
 from catalog.importers.parsers import (
     Reading,
     clean,
@@ -66,6 +67,10 @@ class RowReader:
         with of_key("[files]", "path"):
             self._get_path = compile_id(files.path or image.id, header)
         self._finder = finder
+        # All files are masks where the description takes their names from such a column.
+        columns = [name for template in files.path or image.id for name in template.columns]
+        named = next(filter(is_mask_column, columns), "")
+        self._mask = f"the column “{show(named)}”" if named else ""
         with of_key("[image]", "modality"):
             self._get_modality = _compile_word(image.modality, image.modality_words, header)
         with of_key("[image]", "area"):
@@ -81,6 +86,7 @@ class RowReader:
         with of_key("[metadata]", "or [image] view"):
             self._metadata = MetadataReader(description, header)
         self.excluded_columns = self._metadata.excluded_columns
+        self.mask_columns = [name for name in self._metadata.names if is_mask_column(name)]
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""
@@ -101,6 +107,9 @@ class RowReader:
         row.license = self._get_license(cells)
         row.metadata = metadata = self._metadata.read(cells)
         row.view = self._views[metadata.get("view", "")]
+        if row.file_path and (mask := self._mask or explain_mask(row.file_path)):
+            row.mask = mask
+            metadata.setdefault("annotation", "mask")
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
             setattr(row, name, value)

@@ -26,7 +26,8 @@ Convert = Callable[[str], Any]
 class MetadataReader:
     """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks.
 
-    `excluded_columns` were left out, though no description says so, as they may identify people.
+    `names` are the columns that are kept; `excluded_columns` were left out, though no description
+    says so, as they may identify people.
     """
 
     def __init__(self, description: Description, header: Header) -> None:
@@ -37,7 +38,7 @@ class MetadataReader:
         used = _find_used(description)
         kept = [name for name in others if _is_kept(name, used)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
-        names = spec.only or kept
+        self.names = names = spec.only or kept
         places = [(name, header.index[name]) for name in names if name in header.index]
         converts = {name: _find_converter(spec, name) for name in names}
         self._kept = [(name, index) for name, index in places if not converts[name]]

@@ -1,6 +1,6 @@
 """The source that a `dataset.toml` describes: images from the rows of tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from django.conf import settings
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
-from catalog.importers.rows import BadRow, ImageRow, SourceError
+from catalog.importers.rows import BadRow, ImageRow, SourceError, never_stopped
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.join import Join, WideTable, find_tables
+from catalog.importers.tables.lines import show
 from catalog.importers.tables.many import Piece, join_rows
 from catalog.importers.tables.mapping import RowReader
 from catalog.importers.tables.metadata import Gatherer
@@ -73,17 +74,20 @@ class TableSource:
         if not self._tables:
             raise SourceError(f"None of the tables that the description names is in {home}.")
         self.num_rows = self._count_rows()
+        self.check_stopped: Callable[[], None] = never_stopped
         # Columns that were left out, as they may identify people.
         self.excluded_columns = [
             name for each in self._tables for name in each.reader.excluded_columns
         ]
+        masks = dict.fromkeys(name for each in self._tables for name in each.reader.mask_columns)
+        self.notes = [_explain_masks([*masks])] if masks and self.files else []
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
         if self.files:
-            self.files.reset()
+            self.files.reset(self.check_stopped)
         for join in self.joins:
-            for path, row in join.load():
+            for path, row in join.load(self.check_stopped):
                 yield self._name_table(row, path)
         many = self._description.many
         if many is None:
@@ -110,8 +114,9 @@ class TableSource:
         return sum(count or 0 for count in counts)
 
     def _read_single(self, compiled: _Compiled) -> Iterator[ImageRow | BadRow]:
-        read = compiled.reader.read
+        read, check_stopped = compiled.reader.read, self.check_stopped
         for row in compiled.table.rows():
+            check_stopped()
             image = row if isinstance(row, BadRow) else read(*row)
             if isinstance(image, BadRow):
                 yield self._name_table(image, compiled.table.path)
@@ -120,6 +125,7 @@ class TableSource:
 
     def _read_many(self, compiled: _Compiled) -> Iterator[Piece]:
         for row in compiled.table.rows():
+            self.check_stopped()
             if isinstance(row, BadRow):
                 yield self._name_table(row, compiled.table.path), {}
                 continue
@@ -148,3 +154,11 @@ def _name_place(path: Path) -> str:
     """The path, relative if it is in the first of the dataset folders."""
     place, home = path.resolve(), Path(settings.DATASET_ROOTS[0])
     return str(place.relative_to(home) if place.is_relative_to(home) else place)
+
+
+def _explain_masks(columns: list[str]) -> str:
+    named = ", ".join(map(show, columns))
+    return (
+        f"columns about masks or segmentations are kept as metadata of their image: {named}; files "
+        "that they name are not imported as images"
+    )

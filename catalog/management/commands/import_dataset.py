@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from catalog.importers.folders.bids_dataset import read_dataset_description
 from catalog.importers.folders.entry import make_entry
 from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
-from catalog.importers.rows import ImportReport, Source, SourceError
+from catalog.importers.pipeline import MISSING
+from catalog.importers.rows import FileNote, ImportReport, Source, SourceError
 from catalog.importers.tables.identifying import describe_excluded
 from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
+from catalog.management.file_findings import name_examples
 from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.management.refusals import format_refusal
 from catalog.management.report import SHOWN_WORDS, format_next_steps
-from catalog.management.unmatched import FILE_NAME, format_joins, list_unmatched
+from catalog.management.unmatched import find_similar, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
 OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
@@ -34,7 +37,6 @@ class Command(ImportCommand):
     )
     refusals = (SourceError,)
     source: Source | None = None
-    rejects: Path
     notes: Sequence[str] = ()  # on what describes the folder
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -105,7 +107,6 @@ class Command(ImportCommand):
             raise CommandError(format_refusal(error)) from error
         if options["rejects"] is None:
             options["rejects"] = choose_rejects(description, path.resolve())
-        self.rejects = Path(options["rejects"])
         return [self.source]
 
     def _open_folder(self, folder: Path, options: dict[str, Any]) -> FolderSource:
@@ -135,11 +136,11 @@ class Command(ImportCommand):
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:
         super().say_report(report, dry_run=dry_run)
-        if isinstance(self.source, FolderSource) and self.source.annotations.count:
-            folder = self.source.annotations
+        if isinstance(self.source, FolderSource) and self.source.skipped_masks.count:
+            masks = self.source.skipped_masks
             self.stdout.write(
-                f"  {folder.count:,} pictures are annotations by their folder (masks and the like) "
-                f"and have no label and no modality: {', '.join(folder.first)}"
+                f"  {masks.count:,} files are taken for masks by their names or folders, and are "
+                f"no images: {name_examples(masks)}"
             )
         if isinstance(self.source, FolderSource) and self.source.skipped:
             found = self.source.skipped.most_common()
@@ -154,6 +155,11 @@ class Command(ImportCommand):
             for line in self._describe_tables(self.source):
                 self.stdout.write(f"  {line}")
 
+    def write_file(self, dataset: str, note: FileNote) -> None:
+        if note.problem == MISSING and isinstance(self.source, TableSource) and self.source.files:
+            note = find_similar(self.source.files, note)
+        super().write_file(dataset, note)
+
     def run_imports(self, sources: Sequence[Source], options: dict[str, Any]) -> ImportReport:
         report = super().run_imports(sources, options)
         if options["dry_run"]:
@@ -166,7 +172,8 @@ class Command(ImportCommand):
     def _describe_tables(self, source: TableSource) -> Iterator[str]:
         yield from format_joins(source)
         if source.files:
-            yield from list_unmatched(source.files, self.rejects.with_name(FILE_NAME))
+            slug = source.entry["slug"]
+            yield from list_unmatched(source.files, partial(self.write_file, slug))
 
 
 def find_description(path: Path) -> Path | None:

@@ -2,15 +2,17 @@
 
 import errno
 import io
-import os
 import struct
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
 
 from catalog.imaging.content import FileContent, find_link_problem, read_content
 from catalog.imaging.problems import FileProblem, UnusableFile
@@ -29,7 +31,7 @@ def read(content: bytes, name: str = "a.png") -> FileContent | FileProblem:
         return error.problem
 
 
-def save(form: str, **options: object) -> bytes:
+def save(form: str, **options: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(NOISE).save(out, form, **options)
     return out.getvalue()
@@ -72,15 +74,24 @@ def test_a_link_to_nothing_is_told_by_where_it_leads() -> None:
         ("TIFF", {"tile": (64, 64)}),
         ("TIFF", {"compression": "tiff_lzw"}),
         ("WEBP", {"lossless": True}),
+        ("JPEG2000", {}),
+        ("JPEG2000", {"no_jp2": True}),
+        ("JPEG2000", {"tile_size": (64, 64), "irreversible": True, "quality_layers": [20]}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("PPM", {}),
+        ("AVIF", {}),
     ],
-    ids=range(8),
+    ids=range(15),
 )
 def test_a_picture_that_is_cut_short_is_none(form: str, options: dict[str, object]) -> None:
     whole = save(form, **options)
 
-    assert read(whole, "no suffix") == FileContent(300, 200)
-    assert read(whole + b"appended by other software", "x.dat") == FileContent(300, 200)
-    assert read(whole + os.urandom(200_000), "x.dat") == FileContent(300, 200)
+    name = {"BMP": "x.bmp", "PPM": "x.pgm", "AVIF": "x.avif"}.get(form, "no suffix")
+    assert read(whole, name) == FileContent(300, 200)
+    if form != "AVIF":  # of boxes alone
+        assert read(whole + b"appended by other software", name) == FileContent(300, 200)
+        assert read(whole + NOISE.tobytes(), name) == FileContent(300, 200)
     for length in (
         len(whole) - (99 if form == "TIFF" else 1),
         len(whole) * 2 // 3,
@@ -88,15 +99,46 @@ def test_a_picture_that_is_cut_short_is_none(form: str, options: dict[str, objec
         30,
         12,
     ):
-        problem = read(whole[:length])
+        problem = read(whole[:length], "x.png" if name == "no suffix" else name)
         assert problem in (FileProblem.CUT_SHORT, FileProblem.DAMAGED, FileProblem.NO_IMAGE), length
         if length > len(whole) // 3 and form != "TIFF":  # its header may be at its end
             assert problem is FileProblem.CUT_SHORT
 
 
-@pytest.mark.parametrize("form", ["GIF", "BMP", "PPM", "JPEG2000", "AVIF"])
-def test_other_pictures_tell_their_size(form: str) -> None:
-    assert read(save(form), "a.gif") == FileContent(300, 200)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16", "RGBA"])
+@pytest.mark.parametrize("form", ["BMP", "PPM", "GIF", "JPEG2000"])
+def test_other_pictures_of_any_depth_are_whole_and_cut_short(form: str, mode: str) -> None:
+    out = io.BytesIO()
+    try:
+        Image.new(mode, (7, 5), 1).save(out, form)
+    except (OSError, ValueError):
+        pytest.skip(f"{form} has no {mode}")
+    name = {"BMP": "a.bmp", "PPM": "a.ppm"}.get(form, "a")
+
+    assert read(out.getvalue(), name) == FileContent(7, 5)
+    assert read(out.getvalue()[:-1], name) is FileProblem.CUT_SHORT
+
+
+def test_frames_of_a_gif_are_whole_and_cut_short() -> None:
+    frames = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+    whole = save("GIF", save_all=True, append_images=frames, comment=b";" * 600)
+
+    assert read(whole) == FileContent(300, 200)
+    assert read(whole[:-1]) is FileProblem.CUT_SHORT
+    assert read(whole[: len(whole) * 2 // 3]) is FileProblem.CUT_SHORT
+
+
+def test_a_bitmap_is_whole_whatever_the_length_in_its_header() -> None:
+    whole = bytearray(save("BMP"))
+    whole[2:6] = bytes(4)
+    assert read(bytes(whole), "a.bmp") == FileContent(300, 200)
+    old = b"BM" + struct.pack("<IIIIHHHH", 0, 0, 26, 12, 4, 2, 1, 24) + bytes(24)
+    assert read(old, "a.bmp") == FileContent(4, 2)
+    assert read(old[:-1], "a.bmp") is FileProblem.CUT_SHORT
+
+
+def test_plain_text_pictures_tell_their_size() -> None:
+    assert read(b"P2 # a comment\n2 2 255\n0 9 9 0\n", "a.pgm") == FileContent(2, 2)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tiff", "a.bmp"])
@@ -162,10 +204,39 @@ def test_a_volume_tells_its_size() -> None:
 
 
 def test_a_picture_that_is_too_large_to_be_opened_is_kept_without_its_size() -> None:
-    bmp = bytearray(save("BMP"))
-    bmp[18:26] = struct.pack("<ii", 90_000, 90_000)
+    gif = bytearray(save("GIF"))
+    gif[6:10] = struct.pack("<HH", 60_000, 60_000)
 
-    assert read(bytes(bmp)) == FileContent()
+    assert read(bytes(gif)) == FileContent()
+
+
+def make_compressed(*frames: bytes, stated: int = 1, syntax: str = uid.JPEG2000Lossless) -> bytes:
+    return make_dicom(NOISE, syntax=syntax, PixelData=encapsulate([*frames]), NumberOfFrames=stated)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frame"),
+    [
+        (uid.JPEG2000Lossless, save("JPEG2000", no_jp2=True)),
+        (uid.JPEGBaseline8Bit, save("JPEG")),
+        (uid.RLELossless, bytes(64) + NOISE.tobytes()),
+    ],
+    ids=range(3),
+)
+def test_compressed_pixels_that_are_cut_short_are_named(syntax: str, frame: bytes) -> None:
+    whole = make_compressed(frame, frame, stated=2, syntax=syntax)
+
+    assert isinstance(found := read(whole, "a.dcm"), FileContent)
+    assert found.problem is None
+    for length in (len(whole) - 20, len(whole) * 2 // 3, len(whole) - len(frame) - 20):
+        assert read(whole[:length], "a.dcm") is FileProblem.CUT_SHORT
+    assert isinstance(read(whole[:-8], "a.dcm"), FileContent), "only the delimiter is missing"
+    fewer = read(make_compressed(frame, stated=2, syntax=syntax), "a.dcm")
+    assert isinstance(fewer, FileContent)
+    assert fewer.problem is FileProblem.SHORT_PIXELS
+    half = read(make_compressed(frame[: len(frame) // 2], syntax=syntax), "a.dcm")
+    assert isinstance(half, FileContent)
+    assert half.problem is (None if syntax == uid.RLELossless else FileProblem.UNENDED_PIXELS)
 
 
 @pytest.mark.parametrize("form", ["dicom", "JPEG", "PNG"])
@@ -191,10 +262,11 @@ def test_a_disk_that_fails_is_no_fault_of_the_file(form: str) -> None:
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from([save("PNG"), save("JPEG"), save("TIFF"), save("WEBP"), save("GIF"),
-                     make_scan(), make_nifti(4, 4, packed=True)]),
+                     save("BMP"), save("JPEG2000"), save("JPEG2000", no_jp2=True), save("AVIF"),
+                     save("PPM"), make_scan(), make_nifti(4, 4, packed=True)]),
     st.lists(st.tuples(st.integers(0, 700), st.binary(min_size=1, max_size=8)), max_size=6),
     st.integers(0, 2000),
-    st.sampled_from(["a.png", "a.dcm", "a.nii.gz", "a"]),
+    st.sampled_from(["a.png", "a.dcm", "a.nii.gz", "a.bmp", "a"]),
 )  # fmt: skip
 def test_no_bytes_stop_an_import(
     content: bytes, changes: list[tuple[int, bytes]], length: int, name: str

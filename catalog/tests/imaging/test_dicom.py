@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom import uid
 
+from catalog.imaging.dicom.fragments import Fragments
 from catalog.imaging.dicom.header import (
     METADATA_KEYWORDS,
     DicomDirectory,
@@ -357,3 +358,4 @@ def test_compressed_and_whole_shipped_files_lack_nothing(path: Path) -> None:
     found = describe(path.read_bytes())
     if isinstance(found, DicomHeader):
         assert not found.missing_bytes
+        assert found.fragments == Fragments()

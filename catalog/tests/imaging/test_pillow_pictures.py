@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from catalog.imaging import tiff_pages
+from catalog.imaging.content import FileContent, read_content
+from catalog.imaging.problems import UnusableFile
 from catalog.imaging.rendering import CannotRender, Preview, render_preview
 
 RAMP = np.tile(np.linspace(0, 4000, 120).astype(np.uint16), (80, 1))
@@ -234,12 +237,103 @@ def test_pages_that_lead_in_a_circle_or_nowhere_come_to_an_end() -> None:
         assert abs(grey(render(bytes(content))) - 90).max() <= 4
 
 
+def make_nested(
+    main: tuple[int, int], *copies: tuple[int, int], big: bool = False, order: str = "<"
+) -> bytes:
+    """An OME-TIFF: tiled pages, of which the first has the others as its sub-pages (SubIFDs).
+
+    The first has no pixels if it is large; each copy is lighter than the last.
+    """
+    number, entry = ("Q", 20) if big else ("I", 12)
+    mark = b"II" if order == "<" else b"MM"
+    head = struct.pack(f"{order}HHH", 43, 8, 0) if big else struct.pack(f"{order}H", 42)
+    out = bytearray(mark + head + struct.pack(order + number, 16 if big else 8))
+    place = 0
+    offsets: list[int] = []
+    for index, (width, height) in enumerate([main, *copies]):
+        size = 16 * 16 if width * height < 10**7 else 0
+        tags = [
+            (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1),
+            (262, 3, 1, 1), (277, 3, 1, 1), (322, 3, 1, 16), (323, 3, 1, 16), (324, 4, 1, 0),
+            (325, 4, 1, size), *([] if index else [(330, 18 if big else 13, len(copies), 0)]),
+        ]  # fmt: skip
+        start = len(out)
+        offsets.append(start)
+        end = start + (8 if big else 2) + entry * len(tags) + (8 if big else 4)
+        out += struct.pack(order + ("Q" if big else "H"), len(tags))
+        for tag, kind, count, value in tags:
+            if tag == 330:
+                place = len(out) + 4 + (8 if big else 4)
+            form = "H" if kind == 3 else "Q" if kind == 18 else "I"
+            packed = struct.pack(order + form, end if tag == 324 else value)
+            out += struct.pack(f"{order}HH{number}", tag, kind, count)
+            out += packed.ljust(8 if big else 4, b"\0")
+        out += bytes(8 if big else 4) + bytes([40 * index]) * size
+    listed = struct.pack(f"{order}{len(copies)}{number}", *offsets[1:])
+    if len(copies) > 1:
+        out[place : place + len(listed) // len(copies)] = struct.pack(order + number, len(out))
+        out += listed
+    else:
+        out[place : place + len(listed)] = listed
+    return bytes(out)
+
+
+@pytest.mark.parametrize(("big", "order"), [(False, "<"), (False, ">"), (True, "<")])
+@pytest.mark.parametrize("copies", [((16, 12),), ((16, 12), (8, 6))], ids=["one", "two"])
+def test_sub_pages_are_copies_of_their_page(
+    copies: tuple[tuple[int, int], ...], big: bool, order: str
+) -> None:
+    content = make_nested((160_000, 120_000), *copies, big=big, order=order)
+
+    preview = render(content, max_edge=16)
+
+    assert grey(preview).shape == (12, 16)
+    assert abs(grey(preview) - 40).max() <= 4
+    assert preview.notes == ("It is drawn from the file's own copy of 16×12 pixels.",)
+    if len(copies) > 1:
+        assert abs(grey(render(content, max_edge=8)) - 80).max() <= 4
+    assert read_content(io.BytesIO(content), "x") == FileContent(160_000, 120_000)
+    with pytest.raises(UnusableFile, match="cut short"):
+        read_content(io.BytesIO(content[: -200 if len(copies) == 1 else -80]), "x")
+
+
+def test_sub_pages_that_pillow_compresses_are_read_through_a_file(tmp_path: Path) -> None:
+    """libtiff reads the file itself, by the offset of the page."""
+    small = encode(np.full((16, 16), 90, np.uint8), "TIFF", compression="tiff_lzw")
+    (directory,) = struct.unpack("<I", small[4:8])
+    first = len(small)
+    tags = [(256, 4, 64_000), (257, 4, 64_000), (258, 3, 8), (259, 3, 1), (262, 3, 1),
+            (273, 4, 8), (277, 3, 1), (279, 4, 0), (330, 4, directory)]  # fmt: skip
+    page = struct.pack("<H", len(tags))
+    page += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    content = small[:4] + struct.pack("<I", first) + small[8:] + page + bytes(4)
+    (tmp_path / "x.ome.tif").write_bytes(content)
+
+    with (tmp_path / "x.ome.tif").open("rb") as file:
+        preview = render_preview(file, name="x", max_edge=100)
+
+    assert abs(grey(preview) - 90).max() <= 4
+    assert abs(grey(render(content)) - 90).max() <= 4
+
+
+def test_the_main_page_is_the_first_that_is_not_reduced() -> None:
+    content = make_pyramid((400, 300, 90), (40, 30, 250))
+    first = bytearray(make_pyramid((40, 30, 250), (400, 300, 90), reduced=0))
+    first[8 + 2 + 8 : 8 + 2 + 12] = struct.pack("<I", 1)
+
+    for whole in (content, bytes(first)):
+        assert read_content(io.BytesIO(whole), "x") == FileContent(400, 300)
+        assert abs(grey(render(whole)) - 90).max() <= 4
+
+
 # --- Cut short ---
 
 NOISE = np.random.default_rng(1).integers(0, 255, (80, 120, 3), np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF"])
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "AVIF", "JPEG2000", "PPM"]
+)
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["plain", "progressive"])
 def test_a_picture_that_is_cut_short_is_said_to_be(kind: str, options: dict[str, bool]) -> None:
     content = encode(NOISE, kind, **(options if kind == "JPEG" else {}))

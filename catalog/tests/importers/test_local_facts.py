@@ -88,11 +88,11 @@ def test_rows_without_a_file_bad_rows_and_known_facts_pass_as_they_are(tmp_path:
 
 def test_a_missing_file_leaves_its_image_elsewhere_and_is_counted(tmp_path: Path) -> None:
     rows = [write(tmp_path, "here"), ImageRow("gone", file_path="a/gone.png", remote_url="s3://x")]
-    missing: list[str] = []
+    missing: list[ImageRow] = []
 
     found = list(with_facts(rows, root=tmp_path, on_missing=missing.append))
 
-    assert missing == ["gone"]
+    assert missing == [rows[1]]
     assert found[1] == ImageRow("gone", remote_url="s3://x")
     assert facts_of(found[0])
 

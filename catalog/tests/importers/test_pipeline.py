@@ -18,10 +18,13 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 
 from catalog.imaging.paths import UnsafePath
+from catalog.importers.folders.survey import open_folder
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow, Source
+from catalog.importers.tables.source import open_dataset_toml
 from catalog.models import Dataset, Image, ImageLabel
 from catalog.search.full_text import rank_datasets
+from catalog.tests.importers.folder_files import make_nifti, write_files
 from catalog.tests.importers.import_rows import ListSource, Row, row, row_versions
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 from vocab.models import Label
@@ -181,6 +184,53 @@ def test_memory_stays_flat_however_many_rows_there_are() -> None:
         tracemalloc.stop()
     assert report.added == 40_000
     assert peak < 20_000_000, f"{peak:,} bytes for 40 MB of rows"
+
+
+# --- Stopped ---
+class Stop(Exception):
+    pass
+
+
+class StopAt:
+    """A ``check_stopped`` that stops the import when it is asked for the last time."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Stop
+
+
+def test_a_folder_of_which_every_file_is_skipped_can_be_stopped(own_folders: Path) -> None:
+    files = {f"masks/{n}.nii": make_nifti(2, 2) for n in range(9)}
+    folder = write_files(own_folders / "datasets" / "brains", files)
+    entry = {"slug": "brains", "title": "Brains", "local_path": "brains"}
+    source = open_folder(folder, entry=entry, pseudonym=str)
+
+    with pytest.raises(Stop):
+        import_source(source=source, check_stopped=StopAt(3))
+
+    assert source.skipped.total() == 2
+
+
+@pytest.mark.parametrize("kind", ["blank", "many", "join"])
+def test_a_table_without_an_image_for_long_can_be_stopped(own_folders: Path, kind: str) -> None:
+    toml = '[dataset]\nslug = "t"\ntitle = "T"\n[[table]]\npath = "t.csv"\n[image]\nid = "{id}"\n'
+    lines = {"blank": ",\n", "many": "one,1\n", "join": "one,1\n"}[kind] * 99
+    files = {"t.csv": f"id,x\n{lines if kind != 'join' else ''}last,2\n".encode()}
+    if kind == "many":
+        toml += "[many]\n"
+    if kind == "join":
+        toml += '[[join]]\npath = "j.csv"\nkey = "{key}"\nto = "{id}"\n'
+        files["j.csv"] = f"key,y\n{lines}".encode()
+    folder = write_files(own_folders / "datasets" / "t", files)
+    (folder / "dataset.toml").write_text(toml)
+    check = StopAt(50)
+
+    with pytest.raises(Stop):
+        import_source(source=open_dataset_toml(folder / "dataset.toml"), check_stopped=check)
 
 
 # --- Several at a time ---

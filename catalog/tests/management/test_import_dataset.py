@@ -809,12 +809,13 @@ def test_files_are_found_by_case_and_ending_and_the_rest_is_listed(home: Path) -
 
     assert "2 files were found under another spelling: 374.png as 374.PNG, 403.jpg" in report
     assert "1 files are missing" in report
-    path = folder / "unmatched-files.csv"
-    assert f"1 missing files and 2 files that no row names: listed in {path}" in report
-    assert [[*row.values()] for row in read_rejects(path)] == [
-        ["missing", "12.dcm", "12.png"],
-        ["named by no row", "12.png", ""],
-        ["named by no row", "900.png", ""],
+    path = folder / "file-problems.csv"
+    assert "2 files that no row names" in report
+    assert f"3 files are listed, with what to do, in {path}" in report
+    assert [[*row.values()][:-1] for row in read_rejects(path)] == [
+        ["collide", "missing", "12.dcm", "4", "12.png"],
+        ["collide", "named by no row", "12.png", "", ""],
+        ["collide", "named by no row", "900.png", "", ""],
     ]
     assert Image.objects.local().count() == 2
     make_table(folder, "File\n374.PNG\n403.jpeg\n12.png\n900.png\n", description)

@@ -1,5 +1,6 @@
 """``manage.py import_dataset`` and what is in the files: a file is what it is, not its name."""
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from django.test import Client
 
 from catalog.models import Dataset, Image
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
+from catalog.tests.imaging.test_pillow_pictures import make_nested
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
 from catalog.tests.importers.import_rows import row_versions
 from catalog.tests.management.test_import_dataset import code_of, home, run
@@ -87,6 +89,50 @@ def test_what_a_table_names_is_opened_and_what_is_no_picture_is_named(home: Path
     assert describe("good.png") == ("good.png", 40, 30)
     assert describe("good.jpg") == ("good.jpg", 400, 300)
     assert describe("odd.mha") == ("odd.mha", None, None)
+
+
+CUT_NAMES = {"JPEG2000": "jp2", "BMP": "bmp", "GIF": "gif", "PPM": "pgm", "AVIF": "avif"}
+
+
+@pytest.mark.parametrize("has_table", [True, False], ids=["table", "folder"])
+def test_files_that_are_cut_short_are_named_whatever_their_format(
+    home: Path, has_table: bool
+) -> None:
+    whole = {end: make_picture(64, 48, form=form) for form, end in CUT_NAMES.items()}
+    files = {f"whole.{end}": data for end, data in whole.items()}
+    files |= {f"cut.{end}": data[:-9] for end, data in whole.items()}
+
+    report = run(make_table(home, files) if has_table else write_files(home / "pics", files))
+
+    assert "10 added" in report
+    assert "5 files that are cut short; their images have no file here: cut." in report
+    local = sorted(Image.objects.local().values_list("source_id", flat=True))
+    assert local == sorted(f"whole.{end}" for end in whole)
+
+
+def test_compressed_scans_that_are_cut_short_are_named(home: Path) -> None:
+    whole = read_shipped("MR_small_jp2klossless.dcm")
+    half = len(whole) // 2
+
+    report = run(write_files(home / "scans", {"whole.dcm": whole, "cut.dcm": whole[:-half]}))
+
+    assert "1 files that are cut short; their images have no file here: cut.dcm" in report
+    assert [each.source_id for each in Image.objects.local()] == ["whole.dcm"]
+
+
+def test_a_pyramid_in_sub_pages_has_its_whole_size_and_a_preview(
+    home: Path, client: Client
+) -> None:
+    slide = make_nested((160_000, 120_000), (16, 12), (8, 6), big=True)
+    folder = make_table(home, {"slide.ome.tif": slide, "cut.ome.tif": slide[:-80]})
+
+    report = run(folder)
+
+    assert "1 files that are cut short; their images have no file here: cut.ome.tif" in report
+    assert describe("slide.ome.tif") == ("slide.ome.tif", 160_000, 120_000)
+    image = Image.objects.get(source_id="slide.ome.tif")
+    preview = client.get(f"/images/{image.pk}/preview/")
+    assert (preview.status_code, preview["Content-Type"]) == (200, "image/webp")
 
 
 def test_pointers_become_files_with_the_next_import(home: Path) -> None:
@@ -247,7 +293,8 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client:
 
     assert "4 images share their file's bytes with another image, 2 of them across splits" in report
     assert "Testing/no_tumor/b.png = Training/no_tumor/a.png; " in report
-    assert "2 pictures are annotations by their folder" in report
+    taken = "2 images are taken for masks by their folder “masks”, and marked as “annotation” in"
+    assert f"{taken} their metadata: masks/m.png, masks/pointer.png" in report
     mask = Image.objects.get(source_id="masks/m.png")
     assert (mask.label_set.count(), mask.modality) == (0, None)
     assert mask.metadata_json == {"annotation": "masks"}
@@ -263,6 +310,132 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client:
     assert "share their file" not in run(folder)
     page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
     assert "very same file" not in page
+
+
+def test_masks_beside_their_pictures_have_no_label_and_are_reported(home: Path) -> None:
+    files = {
+        "benign/benign (1).png": make_picture(20, 20),
+        "benign/benign (1)_mask.png": make_picture(20, 20, shade=1),
+        "benign/benign (1)_mask_1.png": make_picture(20, 20, shade=2),
+        "malignant/segmentation-7.png": make_picture(20, 20, shade=3),
+        "malignant/roi_7.png": make_picture(20, 20, shade=4),
+        "labels/unmasked.png": make_picture(20, 20, shade=5),
+    }
+
+    report = run(write_files(home / "busi", files))
+
+    assert "2 images are taken for masks by the word “mask” in their names" in report
+    assert "benign/benign (1)_mask.png, benign/benign (1)_mask_1.png" in report
+    assert "1 images are taken for masks by the word “segmentation” in their names" in report
+    assert "1 images are taken for masks by their folder “labels”" in report
+    labelled = Image.objects.filter(label_set__isnull=False).values_list("source_id", flat=True)
+    assert sorted(labelled) == ["benign/benign (1).png", "malignant/roi_7.png"]
+
+
+def test_volumes_that_are_masks_are_skipped_counted_and_named(home: Path) -> None:
+    files = {f"{name}.nii": make_nifti(4, 4) for name in ("a", "a_gt", "contours/b", "labelsTr/c")}
+
+    report = run(write_files(home / "brats", files))
+
+    assert "brats: 1 added" in report
+    assert "3 files are taken for masks by their names or folders, and are no images: " in report
+    assert "a_gt.nii, contours/b.nii, labelsTr/c.nii" in report
+    assert "skipped: masks and segmentations (3)" in report
+    listed = read_list(home / "brats.file-problems.csv")[1:]
+    assert [each[1:3] for each in listed] == [
+        ["skipped as a mask", f"{name}.nii"] for name in ("a_gt", "contours/b", "labelsTr/c")
+    ]
+
+
+def test_masks_that_a_table_names_are_reported(home: Path) -> None:
+    names = ("a.png", "b.png", "masks/a.png", "b_mask.png", "c_mask.png")
+    files = {name: make_picture(shade=number) for number, name in enumerate(names)}
+    rows = "File,mask_path,Segmented\na.png,masks/a.png,yes\nb.png,,\nb_mask.png,,\n"
+    folder = make_table(home, files, rows=rows)
+
+    report = run(folder)
+
+    assert "1 images are taken for masks by the word “mask” in their names" in report
+    assert (
+        "columns about masks or segmentations are kept as metadata of their image: mask_path;"
+        in (report)
+    )
+    assert "2 masks that no row names" in report
+    marked = Image.objects.filter(metadata_json__has_key="annotation")
+    assert [each.source_id for each in marked] == ["b_mask.png"]
+    assert Image.objects.get(source_id="a.png").metadata_json["mask_path"] == "masks/a.png"
+
+
+def test_a_column_of_masks_as_the_files_of_a_table_is_reported(home: Path) -> None:
+    files = {"1.png": make_picture(), "2.png": make_picture(shade=3)}
+    rows = "id,MaskFile\nx,1.png\ny,2.png\n"
+    folder = make_table(home, files, rows=rows)
+    toml = (folder / "dataset.toml").read_text().replace('path = "{File}"', 'path = "{MaskFile}"')
+    (folder / "dataset.toml").write_text(toml.replace('id = "{File}"', 'id = "{id}"'))
+
+    report = run(folder)
+
+    assert "2 images are taken for masks by the column “MaskFile”" in report
+
+
+def read_list(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_every_file_of_a_problem_is_listed_with_what_to_do(home: Path) -> None:
+    same = make_picture(20, 20)
+    run(write_files(home / "first", {"x/a.png": same}))
+    files = {f"cut{n}.png": make_picture(9, n)[:-9] for n in range(1, 7)}
+    files |= {"=cmd.png": LFS, "a.png": same, "b.png": same, "masks/m.png": make_picture(7, 7)}
+    names = [*files, "gone.png"]
+    splits = ["", *["train"] * 7, "test", "", ""]
+    rows = "File,split\n" + "\n".join(f"{a},{b}" for a, b in zip(names, splits, strict=True))
+    folder = make_table(home, files, rows=rows)
+
+    report = run(folder)
+
+    listed, *rest = read_list(folder / "file-problems.csv")
+    assert listed == ["dataset", "problem", "file", "line", "others", "what_to_do"]
+    found = {each[2]: each for each in rest}
+    assert len(found) == len(rest) == 11
+    assert f"11 files are listed, with what to do, in {folder / 'file-problems.csv'}" in report
+    for number in range(1, 7):
+        cut = found[f"cut{number}.png"]
+        assert cut[1:] == ["files that are cut short", f"cut{number}.png", str(number + 1), "",
+                           "get them again and import again"]  # fmt: skip
+    assert found["'=cmd.png"][1] == "Git LFS pointers instead of images"
+    split = "the bytes of an image of another split"
+    assert found["a.png"][:5] == ["table", split, "a.png", "9", "b.png | first: x/a.png"]
+    assert found["b.png"][:5] == ["table", split, "b.png", "10", "a.png | first: x/a.png"]
+    assert "all of them in one split" in found["a.png"][5]
+    assert found["masks/m.png"][1] == "taken for a mask by their folder “masks”"
+    assert found["gone.png"][1:4] == ["missing", "gone.png", "12"]
+    for name in files:
+        (folder / "pics" / name).write_bytes(make_picture(30, len(name)) + name.encode())
+    (folder / "t.csv").write_text("File\na.png\n")
+    (folder / "pics" / "a.png").write_bytes(make_picture(31, 31))
+    assert "9 files are listed" in run(folder), "those that no row names any more"
+
+
+def test_files_of_a_folder_are_listed_beside_it(home: Path) -> None:
+    one, other = make_scan(SOPInstanceUID="1.2.9"), make_scan(SOPInstanceUID="1.2.9", KVP="7")
+    files = {"a.dcm": one, "b.dcm": other, "c.dcm": one, "d.dcm": one[:-9]}
+    folder = write_files(home / "scans", files)
+
+    report = run(folder)
+
+    path = home / "scans.file-problems.csv"
+    assert f"3 files are listed, with what to do, in {path}" in report
+    assert [each[1:3] for each in read_list(path)[1:]] == [
+        ["the SOP Instance UID of another file, but other bytes", "b.dcm"],
+        ["an exact copy of another DICOM file, left out", "c.dcm"],
+        ["files that are cut short", "d.dcm"],
+    ]
+    for name in ("b.dcm", "c.dcm", "d.dcm"):
+        (folder / name).unlink()
+    run(folder)
+    assert not path.exists()
 
 
 def test_the_same_bytes_in_another_dataset_are_reported(home: Path) -> None:

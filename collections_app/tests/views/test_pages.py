@@ -57,6 +57,26 @@ def post_new(client: Client, query: str, **changed: Any) -> Any:
     return client.post("/collections/new/", {**wanted, **changed})
 
 
+def test_the_form_says_how_many_images_have_the_same_bytes(client: Client, owner: Any) -> None:
+    one, two = make_dataset("one", files=6), make_dataset("two", files=4)
+    same = Image.objects.get(source_id="one-000")
+    within = Image.objects.get(source_id="one-001")
+    facts = {"sha256": same.sha256, "crc32": same.crc32, "size_bytes": same.size_bytes}
+    Image.objects.filter(source_id__in=["one-002", "two-000"]).update(**facts)
+    Image.objects.filter(source_id="one-003").update(sha256=within.sha256)
+    make_searchable()
+
+    html = " ".join(get(client, "/collections/new/").split())
+    assert "5 of these images have the same bytes as another of them (3 with a copy in another" in (
+        html
+    )
+    assert "If you split them into training and test, keep copies together" in html
+    html = get(client, f"/collections/new/?dataset={one.slug}")
+    assert "4 of these images have the same bytes as another of them. If you split" in html
+    for query in (f"dataset={two.slug}", "dataset=one&sex=M&age_max=41"):
+        assert "same bytes" not in get(client, f"/collections/new/?{query}")
+
+
 def test_the_form_shows_what_will_be_frozen(client: Client, owner: Any) -> None:
     make_dataset(files=3, remote=1)
     html = get(client, "/collections/new/?sex=F")

@@ -1,0 +1,57 @@
+"""Finds out whether encapsulated pixel data are whole (PS3.5 A.4): from fragment to fragment, and
+whether the last one has the end mark of its format. Nothing is decoded.
+"""
+
+import struct
+from typing import BinaryIO, NamedTuple
+
+from pydicom import uid
+
+from catalog.imaging.dicom.stream import CutShort
+
+_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+# EOI of JPEG and JPEG-LS, and EOC of JPEG 2000; zeros may follow, to make the length even.
+_END_MARK = b"\xff\xd9"
+_TAIL = 64
+_WITH_END_MARK = frozenset({
+    *uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes, *_HTJ2K,
+})  # fmt: skip
+# Each frame has fragments of its own; in a video they are shared.
+_BY_FRAME = _WITH_END_MARK - {uid.JPEG2000MCLossless, uid.JPEG2000MC} | {uid.RLELossless}
+
+
+class Fragments(NamedTuple):
+    """What compressed pixel data lack."""
+
+    missing_frames: int = 0
+    has_end: bool = True
+
+
+def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> Fragments:
+    """Go through the fragments that begin at ``start``; raises CutShort where one is not whole."""
+    size = file.seek(0, 2)
+    count, at, length = -1, start, 0  # the first item is the table of offsets
+    while True:
+        file.seek(at)
+        header = file.read(8)
+        if header[:4] != _ITEM:
+            break
+        count += 1
+        length = struct.unpack("<I", header[4:])[0] if len(header) == 8 else size
+        at += 8 + length
+        if at > size:
+            raise CutShort("The file is cut short: it ends within its compressed pixels.")
+    if header[:4] != _DELIMITER and header:
+        if len(header) < 8:
+            raise CutShort("The file is cut short: it ends within its compressed pixels.")
+        return Fragments()  # not as PS3.5 has it, so nothing is said
+    missing = max(0, frames - max(0, count)) if syntax in _BY_FRAME else 0
+    return Fragments(missing, syntax not in _WITH_END_MARK or _has_end(file, at, length))
+
+
+def _has_end(file: BinaryIO, end: int, length: int) -> bool:
+    """Whether the fragment that ends at ``end`` has the mark."""
+    tail = min(_TAIL, length)
+    file.seek(end - tail)
+    return _END_MARK in file.read(tail)
