@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog.formats import file_size
+from catalog.object_counts import KindCounts, only_others, say_objects
 from collections_app.contents.tables import count_elsewhere
 from collections_app.models import Collection
 from collections_app.selection.provenance import licenses_of
@@ -19,7 +20,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield f"# {collection.title}"
     yield ""
     yield (
-        f"{_count(collection.num_images, 'medical image')} from "
+        f"{_count_kinds(collection.kinds, 'medical image')} from "
         f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
@@ -40,6 +41,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 
 def _contents(collection: Collection, elsewhere: int, nowhere: int) -> Iterator[str]:
     excluded = collection.num_excluded
+    noun = "object" if only_others(collection.kinds) else "image"
     yield "## What is inside"
     yield ""
     if not collection.num_files:
@@ -48,14 +50,14 @@ def _contents(collection: Collection, elsewhere: int, nowhere: int) -> Iterator[
     yield f"- `images/`: {_count(collection.num_files, 'file')}, {file_size(collection.num_bytes)}"
     yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     if elsewhere:
-        yield f"- `remote.csv`: {_count(elsewhere, 'image')} elsewhere, with where to fetch them"
+        yield f"- `remote.csv`: {_count(elsewhere, noun)} elsewhere, with where to fetch them"
     if nowhere:
         yield (
-            f"- `unavailable.csv`: {_count(nowhere, 'image')} without a file and without an "
+            f"- `unavailable.csv`: {_count(nowhere, noun)} without a file and without an "
             "address; `source_url` in `licenses.csv` is the page of their dataset"
         )
     if excluded:
-        yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
+        yield f"- `missing.csv`: {_count(excluded, noun)} excluded, with the reason"
     if collection.provenance.get("terms"):
         yield "- `terms.csv`: every code used in the tables, with its name and description"
     yield "- `licenses.csv`: the licences and citation of each source dataset"
@@ -86,10 +88,14 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
     for dataset in datasets:
         yield f"### {_plain(dataset['title'])}"
         yield ""
-        yield f"- Images in this collection: {dataset['num_images']:,}"
-        licenses = licenses_of(dataset)
+        others = only_others(dataset.get("kinds", {}))
+        if others:
+            yield f"- In this collection: {say_objects(dataset['kinds'])}"
+        else:
+            yield f"- Images in this collection: {dataset['num_images']:,}"
+        licenses, noun = licenses_of(dataset), "object" if others else "image"
         for each in licenses:
-            number = f" ({_count(each['num_images'], 'image')})" if len(licenses) > 1 else ""
+            number = f" ({_count(each['num_images'], noun)})" if len(licenses) > 1 else ""
             yield f"- Licence: {each['license_name']} {each['license_url']}".rstrip() + number
             if each["allows_commercial_use"] is False:
                 whose = " of these images" if len(licenses) > 1 else ""
@@ -141,6 +147,11 @@ def _use(collection: Collection, *, has_addresses: bool) -> Iterator[str]:
         "several images may show the same person."
     )
     yield ""
+
+
+def _count_kinds(kinds: KindCounts, noun: str) -> str:
+    """The numbers of objects; the ``noun`` is for pictures alone."""
+    return say_objects(kinds) if only_others(kinds) else _count(sum(kinds.values()), noun)
 
 
 def _count(number: int, noun: str) -> str:
