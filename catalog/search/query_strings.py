@@ -54,7 +54,8 @@ def params_from_frozen(filters: Mapping[str, Any], vocabularies: Vocabularies) -
     It finds exactly the terms that are listed: a term with all that is narrower now is one value.
     Filters without kinds were written before kinds were told apart, and mean objects of any kind.
     """
-    given = {"kind": [ANY_KIND], **filters}
+    given = dict(filters)
+    given.setdefault("kind", [ANY_KIND])
     for name in HIERARCHIES & given.keys():
         known = {ref.code: ref for ref in vocabularies.terms[name].values()}
         given[name] = _join_narrower(given[name], known)

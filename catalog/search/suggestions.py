@@ -9,7 +9,7 @@ from django.http import QueryDict
 from catalog.object_counts import say_objects
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
-from catalog.search.kinds import count_kinds, with_any_kind
+from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.query import Match, Word, parse_query
 from catalog.search.query_strings import canonical_params
 from vocab.lookup import HIERARCHIES
@@ -44,7 +44,7 @@ def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
 def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggestion:
     changed = type(filters)(params, snapshot=filters.snapshot)
     if isinstance(changed, ImageFilterSet):
-        found = say_objects(count_kinds(changed.counted), beside=changed.shows_pictures_only)
+        found = say_objects(count_kinds(changed.counted), beside=bool(count_hidden(changed)))
     else:
         found = f"{changed.total:,} dataset{'' if changed.total == 1 else 's'}"
     return Suggestion(text, changed.total, found, params.urlencode())
