@@ -22,7 +22,13 @@ from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.refusals import REFUSALS, format_refusal
 from catalog.management.rejects import FilesFile, Limit, RejectsFile, parse_limit
-from catalog.management.report import SHOWN_WORDS, add_report, format_counts, format_findings
+from catalog.management.report import (
+    SHOWN_WORDS,
+    add_report,
+    format_counts,
+    format_findings,
+    format_kinds,
+)
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 
@@ -264,6 +270,8 @@ class _Run:
         if sources > 1:
             dry = DRY if self.dry_run else ""
             out.write(f"{sources - len(self.failures):,} datasets: {format_counts(self.sum)}{dry}")
+            for line in format_kinds(self.sum):
+                out.write(f"  {line}")
         rows = self.sum.added + self.sum.changed + self.sum.unchanged + self.sum.rejected
         speed = rows / seconds if seconds else 0
         taken = Progress.format_interval(seconds)

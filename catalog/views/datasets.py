@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
+from catalog.object_counts import KindCounts, only_others
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
@@ -18,6 +19,12 @@ from catalog.search.facets import (
     count_unreviewed_labels,
 )
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
+from catalog.search.kinds import (
+    count_kinds,
+    count_kinds_by_dataset,
+    or_any_kind,
+    query_of_kinds,
+)
 from catalog.search.licenses import (
     LicenseShare,
     OtherLicenses,
@@ -25,9 +32,11 @@ from catalog.search.licenses import (
     find_other_licenses,
 )
 from catalog.search.paging import fetch_page
+from catalog.search.query_strings import canonical_params
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query
 from catalog.views.common import list_context, page_or_fragment
+from vocab.models import Kind
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
@@ -38,6 +47,7 @@ class DatasetRow(NamedTuple):
 
     dataset: Dataset
     missing: Sequence[str]
+    kinds: KindCounts
     files: AvailabilityCounts
     other_licenses: OtherLicenses | None
 
@@ -59,6 +69,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     shown = list(page.object_list)
     files = count_by_dataset(filters.snapshot, shown)
     licenses = find_other_licenses(filters, shown)
+    kinds = count_kinds_by_dataset(filters.snapshot)
+    images_instead = None if problems or paginator.count else _find_images(filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
@@ -66,6 +78,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
             DatasetRow(
                 dataset,
                 filters.missing_words(dataset.pk),
+                kinds.get(dataset.pk, {}),
                 files[dataset.pk],
                 licenses.get(dataset.pk),
             )
@@ -77,21 +90,23 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "understood": describe_query(filters),
         "other_words": filters.parsed_query.search_text,
         "ignored_words": filters.ignored_words,
-        "images_instead": 0 if problems or paginator.count else _count_images(filters),
+        "images_instead": images_instead and canonical_params(images_instead).urlencode(),
+        "kinds_instead": count_kinds(images_instead.counted) if images_instead else {},
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
     }
     return page_or_fragment(request, "dataset", context, bool(problems))
 
 
-def _count_images(filters: DatasetFilterSet) -> int:
-    """How many images the words find where no dataset does."""
+def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
+    """The images that the words find where no dataset does, or else the other objects."""
     text = filters.cleaned.get("q")
     if not text:
-        return 0
+        return None
     params = QueryDict(mutable=True)
     params["q"] = text
-    return ImageFilterSet(params, snapshot=filters.snapshot).total
+    found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
+    return found if found.total else None
 
 
 def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
@@ -103,6 +118,8 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
+    kinds = count_kinds(filters.counted)
+    others = only_others(kinds)
     files = AvailabilityCounts.of(filters.counted)
     return render(
         request,
@@ -113,6 +130,10 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
+            "kinds": kinds,
+            "pictures": {kind: n for kind, n in kinds.items() if kind not in others},
+            "others": others,
+            "other_kinds": query_of_kinds(others),
             "licenses": _image_licenses(filters, dataset),
             "files": files,
             "filters": filters,
@@ -131,7 +152,9 @@ def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseSh
 
 def _fetch_strip(dataset: Dataset, snapshot: Snapshot) -> list[Card]:
     """Some images that are here: those that lie elsewhere have nothing to look at."""
-    local = ImageFilterSet.of_dataset(dataset.slug, snapshot=snapshot, local="1")
+    local = ImageFilterSet.of_dataset(
+        dataset.slug, snapshot=snapshot, local="1", kind=Kind.PICTURE.value
+    )
     return fetch_page(local, None, size=STRIP_IMAGES).images
 
 

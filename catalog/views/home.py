@@ -8,9 +8,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Availability, Image, ImageProfile
+from catalog.object_counts import only_others
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.columns import Rows
 from catalog.search.facets import count_terms
+from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.models import Kind
 
@@ -22,14 +24,18 @@ OTHER_MODALITY = "ot"
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     snapshot = current_snapshot()
-    files = AvailabilityCounts.of(Rows(snapshot.images).count())
+    pictures = pictures_of(snapshot).count()
+    others = only_others(count_kinds(Rows(snapshot.images).count()))
     return render(
         request,
         "catalog/home.html",
         {
             "num_datasets": len(snapshot.datasets),
-            "num_images": files.total,
-            "files": files,
+            "num_images": pictures.total,
+            "kinds": count_kinds(pictures),
+            "others": others,
+            "other_kinds": query_of_kinds(others),
+            "files": AvailabilityCounts.of(pictures),
             "modalities": _count_by(snapshot, "modality"),
             "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),
@@ -58,19 +64,24 @@ def _sample_images() -> list[Image]:
 
 
 def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
-    """Active terms in use with their numbers of images and datasets, the most used first."""
+    """Active terms in use with their numbers of pictures, other objects and datasets.
+
+    The most used come first.
+    """
     terms = snapshot.vocabularies.terms[name].values()
-    images = count_terms(terms, Rows(snapshot.images).count(), name)
+    pictures = count_terms(terms, pictures_of(snapshot).count(), name)
+    objects = count_terms(terms, Rows(snapshot.images).count(), name)
     datasets = count_terms(terms, Rows(snapshot.datasets).count(), name)
     counted = [
         {
             "code": term.code,
             "name": term.name,
             "note": term.note,
-            "num_images": images.get(term.id, 0),
+            "num_images": pictures.get(term.id, 0),
+            "num_others": objects.get(term.id, 0) - pictures.get(term.id, 0),
             "num_datasets": datasets.get(term.id, 0),
         }
         for term in terms
-        if term.id in images or term.id in datasets
+        if term.id in objects or term.id in datasets
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))

@@ -10,6 +10,7 @@ from catalog.models import Finding, Image
 from catalog.previews import PREVIEW_SIZES, find_cached_preview
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
+from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
@@ -31,6 +32,9 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "facets": [] if problems else count_image_facets(filters),
         "page": page,
         "total": 0 if problems else filters.total,
+        "kinds": {} if problems else count_kinds(filters.counted),
+        "hidden": {} if problems else count_hidden(filters),
+        "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
         "id_words": [] if problems else filters.id_words,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
@@ -56,7 +60,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
             "num_unreviewed": len(image.image_labels.all()) - len(labels),
             "metadata": sorted(image.metadata_json.items()),
-            "num_of_subject": _count_of_subject(image),
+            "of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
             "fetch_command": find_fetch_command(image.remote_url),
@@ -70,8 +74,10 @@ def _count_frames(image: Image) -> int:
     return frames if isinstance(frames, int) else 1
 
 
-def _count_of_subject(image: Image) -> int:
+def _count_of_subject(image: Image) -> dict[str, int]:
+    """The numbers of objects of the same subject by their kinds; empty if there are no others."""
     if not image.subject_id:
-        return 0
+        return {}
     same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
-    return same.filter(removed_at__isnull=True).count()
+    counts = same.filter(removed_at__isnull=True).count_kinds()
+    return counts if sum(counts.values()) > 1 else {}
