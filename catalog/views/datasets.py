@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -18,6 +19,7 @@ from catalog.search.facets import (
     count_labels_within,
     count_unreviewed_labels,
 )
+from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
 from catalog.search.kinds import (
     count_kinds,
@@ -120,6 +122,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     filters = ImageFilterSet.of_dataset(dataset.slug)
     kinds = count_kinds(filters.counted)
     others = only_others(kinds)
+    pictures = {kind: n for kind, n in kinds.items() if kind not in others}
     files = AvailabilityCounts.of(filters.counted)
     return render(
         request,
@@ -131,7 +134,8 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
             "kinds": kinds,
-            "pictures": {kind: n for kind, n in kinds.items() if kind not in others},
+            "pictures": pictures,
+            "query_string": urlencode({"dataset": slug} | ({} if pictures else {"kind": ANY_KIND})),
             "others": others,
             "other_kinds": query_of_kinds(others),
             "licenses": _image_licenses(filters, dataset),
