@@ -3,13 +3,18 @@
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Count, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from catalog.hooks import ImageHolder, image_holders
+from vocab.models import Kind
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+
+# An object without a modality is taken for a picture.
+_KIND = Coalesce("modality__kind", Value(Kind.PICTURE.value))
 
 
 class DatasetQuerySet(models.QuerySet):
@@ -34,8 +39,17 @@ class ImageProfileQuerySet(models.QuerySet):
     def total_images(self) -> int:
         return self.aggregate(total=Sum("num_images"))["total"] or 0
 
+    def count_kinds(self) -> dict[str, int]:
+        """The numbers of objects by their kinds."""
+        rows = self.filter(num_images__gt=0).order_by().values_list(_KIND)
+        return dict(rows.annotate(total=Sum("num_images")))
+
 
 class ImageQuerySet(models.QuerySet):
+    def count_kinds(self) -> dict[str, int]:
+        """The numbers of objects by their kinds."""
+        return dict(self.order_by().values_list(_KIND).annotate(total=Count("pk")))
+
     def active(self) -> Self:
         """What search and pages show: not images that were removed from their source."""
         return self.filter(dataset__is_active=True, removed_at__isnull=True)

@@ -23,6 +23,7 @@ from catalog.files import find_nginx_address, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Availability, Dataset, Finding, Image, ImageProfile
+from catalog.object_counts import only_others
 from catalog.previews import PREVIEW_SIZES, cached_preview, find_cached_preview, preview_etag
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
@@ -36,6 +37,15 @@ from catalog.search.facets import (
     count_unreviewed_labels,
 )
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.kinds import (
+    count_hidden,
+    count_kinds,
+    count_kinds_by_dataset,
+    or_any_kind,
+    pictures_of,
+    query_of_kinds,
+    with_any_kind,
+)
 from catalog.search.licenses import LicenseShare, count_licenses
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
@@ -65,14 +75,18 @@ NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     snapshot = current_snapshot()
-    files = AvailabilityCounts.of(Rows(snapshot.images).count())
+    pictures = pictures_of(snapshot).count()
+    others = only_others(count_kinds(Rows(snapshot.images).count()))
     return render(
         request,
         "catalog/home.html",
         {
             "num_datasets": len(snapshot.datasets),
-            "num_images": files.total,
-            "files": files,
+            "num_images": pictures.total,
+            "kinds": count_kinds(pictures),
+            "others": others,
+            "other_kinds": query_of_kinds(others),
+            "files": AvailabilityCounts.of(pictures),
             "modalities": _count_by(snapshot, "modality"),
             "areas": _count_by(snapshot, "area"),
             "samples": _sample_images(),
@@ -101,20 +115,25 @@ def _sample_images() -> list[Image]:
 
 
 def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
-    """Active terms in use with their numbers of images and datasets, the most used first."""
+    """Active terms in use with their numbers of pictures, other objects and datasets.
+
+    The most used come first.
+    """
     terms = snapshot.vocabularies.terms[name].values()
-    images = count_terms(terms, Rows(snapshot.images).count(), name)
+    pictures = count_terms(terms, pictures_of(snapshot).count(), name)
+    objects = count_terms(terms, Rows(snapshot.images).count(), name)
     datasets = count_terms(terms, Rows(snapshot.datasets).count(), name)
     counted = [
         {
             "code": term.code,
             "name": term.name,
             "note": term.note,
-            "num_images": images.get(term.id, 0),
+            "num_images": pictures.get(term.id, 0),
+            "num_others": objects.get(term.id, 0) - pictures.get(term.id, 0),
             "num_datasets": datasets.get(term.id, 0),
         }
         for term in terms
-        if term.id in images or term.id in datasets
+        if term.id in objects or term.id in datasets
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))
 
@@ -134,11 +153,18 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
     files = count_by_dataset(filters.snapshot, list(page.object_list))
+    kinds = count_kinds_by_dataset(filters.snapshot)
+    images_instead = None if problems or paginator.count else _find_images(filters)
     context = _list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "page": page,
         "rows": [
-            (dataset, filters.missing_words(dataset.pk), files[dataset.pk])
+            (
+                dataset,
+                filters.missing_words(dataset.pk),
+                kinds.get(dataset.pk, {}),
+                files[dataset.pk],
+            )
             for dataset in fetch_datasets(filters, list(page.object_list))
         ],
         "num_partial": 0 if problems else filters.num_partial,
@@ -147,21 +173,23 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "understood": describe_query(filters),
         "other_words": filters.parsed_query.search_text,
         "ignored_words": filters.ignored_words,
-        "images_instead": 0 if problems or paginator.count else _count_images(filters),
+        "images_instead": images_instead and canonical_params(images_instead).urlencode(),
+        "kinds_instead": count_kinds(images_instead.counted) if images_instead else {},
         "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
         "sort": sort,
     }
     return _page_or_fragment(request, "dataset", context, bool(problems))
 
 
-def _count_images(filters: DatasetFilterSet) -> int:
-    """How many images the words find where no dataset does."""
+def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
+    """The images that the words find where no dataset does, or else the other objects."""
     text = filters.cleaned.get("q")
     if not text:
-        return 0
+        return None
     params = QueryDict(mutable=True)
     params["q"] = text
-    return ImageFilterSet(params, snapshot=filters.snapshot).total
+    found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
+    return found if found.total else None
 
 
 def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
@@ -174,6 +202,8 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
     files = AvailabilityCounts.of(filters.counted)
+    kinds = count_kinds(filters.counted)
+    others = only_others(kinds)
     return render(
         request,
         "catalog/dataset_detail.html",
@@ -183,6 +213,10 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
             "num_here": filters.total,
+            "kinds": kinds,
+            "pictures": {kind: n for kind, n in kinds.items() if kind not in others},
+            "others": others,
+            "other_kinds": query_of_kinds(others),
             "licenses": _image_licenses(filters, dataset),
             "files": files,
             "filters": filters,
@@ -201,7 +235,9 @@ def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseSh
 
 def _fetch_strip(dataset: Dataset, snapshot: Snapshot) -> list[Card]:
     """Some images that are here: those that lie elsewhere have nothing to look at."""
-    local = ImageFilterSet.of_dataset(dataset.slug, snapshot=snapshot, local="1")
+    local = ImageFilterSet.of_dataset(
+        dataset.slug, snapshot=snapshot, local="1", kind=Kind.PICTURE.value
+    )
     return fetch_page(local, None, size=STRIP_IMAGES).images
 
 
@@ -235,6 +271,9 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "facets": [] if problems else count_image_facets(filters),
         "page": page,
         "total": 0 if problems else filters.total,
+        "kinds": {} if problems else count_kinds(filters.counted),
+        "hidden": {} if problems else count_hidden(filters),
+        "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
         "id_words": [] if problems else filters.id_words,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
@@ -296,7 +335,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "image_labels": sorted(labels, key=lambda g: (rank.index(g.finding), g.label.name)),
             "num_unreviewed": len(image.image_labels.all()) - len(labels),
             "metadata": sorted(image.metadata_json.items()),
-            "num_of_subject": _count_of_subject(image),
+            "of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
             "fetch_command": find_fetch_command(image.remote_url),
@@ -310,11 +349,13 @@ def _count_frames(image: Image) -> int:
     return frames if isinstance(frames, int) else 1
 
 
-def _count_of_subject(image: Image) -> int:
+def _count_of_subject(image: Image) -> dict[str, int]:
+    """The numbers of objects of the same subject by their kinds; empty if there are no others."""
     if not image.subject_id:
-        return 0
+        return {}
     same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
-    return same.filter(removed_at__isnull=True).count()
+    counts = same.filter(removed_at__isnull=True).count_kinds()
+    return counts if sum(counts.values()) > 1 else {}
 
 
 @require_safe

@@ -8,8 +8,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from catalog.object_counts import only_others
 from catalog.search.columns import Rows
 from catalog.search.facets import count_terms
+from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
 from catalog.search.snapshot import current_snapshot
 from vocab.lookup import VOCABULARIES
 
@@ -33,7 +35,7 @@ def first_vocabulary(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
-    """The active terms of a vocabulary, with their aliases and numbers of images and datasets."""
+    """The active terms of a vocabulary, with their aliases and numbers of objects and datasets."""
     model: Any = VOCABULARIES.get(name)
     if model is None:
         raise Http404(f"There is no vocabulary “{name}”.")
@@ -45,10 +47,20 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
     page = Paginator(terms, TERMS_PER_PAGE).get_page(request.GET.get("page"))
     snapshot = current_snapshot()
     refs = snapshot.vocabularies.terms[name].values()
-    images = count_terms(refs, Rows(snapshot.images).count(), name)
+    pictures = count_terms(refs, pictures_of(snapshot).count(), name)
+    objects = count_terms(refs, Rows(snapshot.images).count(), name)
+    others = only_others(count_kinds(Rows(snapshot.images).count()))
     has_datasets = name in snapshot.datasets.columns
     datasets = count_terms(refs, Rows(snapshot.datasets).count(), name) if has_datasets else {}
-    rows = [(term, images.get(term.pk, 0), datasets.get(term.pk, 0)) for term in page]
+    rows = [
+        (
+            term,
+            pictures.get(term.pk, 0),
+            objects.get(term.pk, 0) - pictures.get(term.pk, 0),
+            datasets.get(term.pk, 0),
+        )
+        for term in page
+    ]
     return render(
         request,
         "catalog/vocabulary.html",
@@ -57,6 +69,8 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
             "title": TITLES[name],
             "vocabularies": TITLES.items(),
             "has_datasets": has_datasets,
+            "others": others,
+            "other_kinds": query_of_kinds(others),
             "query_text": words,
             "params": request.GET,
             "page": page,

@@ -17,6 +17,7 @@ from collections_app.querysets import (
     CollectionItemQuerySet,
     CollectionQuerySet,
 )
+from vocab.models import Kind
 
 
 class Status(models.TextChoices):
@@ -134,6 +135,12 @@ class Collection(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("collection-detail", args=[self.uuid])
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """The numbers of its images by kind; all are images if it was frozen without kinds."""
+        kinds: dict[str, int] = self.provenance.get("kinds") or {Kind.PICTURE: self.num_images}
+        return kinds
 
     @property
     def num_excluded(self) -> int:

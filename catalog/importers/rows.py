@@ -149,7 +149,8 @@ class ImportReport:
     ``unknown_words`` are (vocabulary, word) pairs without a term. ``rejected_for`` are the values
     for which rows were rejected, by column. ``unread`` are values that were not understood, by
     field; ``conflicts`` the numbers of images by the field in which the rows of one image
-    contradict each other. ``file_problems`` has files by what is wrong with them. ``copies`` are
+    contradict each other. ``kinds`` are the numbers of what the dataset has after the import, by
+    kind. ``file_problems`` has files by what is wrong with them. ``copies`` are
     files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
     that differ under one SOP Instance UID.
     """
@@ -163,6 +164,7 @@ class ImportReport:
     rejected: int = 0
     nameless: int = 0
     missing_files: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     new_labels: Counter[str] = field(default_factory=Counter)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)
     file_problems: dict[FileProblem, Examples] = field(default_factory=dict)

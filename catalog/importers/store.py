@@ -1,5 +1,6 @@
 """Stores a source's rows by (dataset, source id), all of them or none."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from catalog.importers.rows import BadRow, ImageRow, ImportReport
 from catalog.importers.same_bytes import count_same_bytes, keep_counts
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
-from catalog.models import Dataset
+from catalog.models import Dataset, ImageProfile
 from catalog.profiles.building import lock_datasets, touch_datasets
 
 ROWS_BETWEEN_REPORTS = 2_000
@@ -95,6 +96,8 @@ def store_images(
             before_merge()
             _merge(cursor, dataset, report, allow_removal)
             keep_counts(dataset.pk, report.same_bytes)
+            profiles = ImageProfile.objects.filter(dataset=dataset.pk)
+            report.kinds = Counter(profiles.count_kinds())
     return report
 
 

@@ -26,7 +26,7 @@ from catalog.importers.tables.description import read_description
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.rejects import RejectsFile
-from catalog.management.report import SHOWN_WORDS, format_counts, format_findings
+from catalog.management.report import SHOWN_WORDS, format_counts, format_findings, format_kinds
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 
@@ -281,6 +281,8 @@ class _Run:
         if sources > 1:
             dry = DRY if self.dry_run else ""
             out.write(f"{sources - len(self.failures):,} datasets: {format_counts(self.sum)}{dry}")
+            for line in format_kinds(self.sum):
+                out.write(f"  {line}")
         rows = self.sum.added + self.sum.changed + self.sum.unchanged + self.sum.rejected
         speed = rows / seconds if seconds else 0
         taken = Progress.format_interval(seconds)
@@ -344,6 +346,7 @@ def _add(total: ImportReport, report: ImportReport) -> None:
         "missing_files",
     ):
         setattr(total, name, getattr(total, name) + getattr(report, name))
+    total.kinds += report.kinds
     total.conflicts += report.conflicts
     total.new_labels += report.new_labels
     total.unknown_words += report.unknown_words

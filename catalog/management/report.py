@@ -7,6 +7,7 @@ from django.urls import reverse
 from catalog.importers.rows import ImportReport, Unread
 from catalog.importers.tables.lines import show
 from catalog.management.file_findings import format_files
+from catalog.object_counts import only_others, say_objects
 
 SHOWN_WORDS = 20
 SHOWN_EXAMPLES = 5
@@ -29,8 +30,15 @@ def format_counts(report: ImportReport) -> str:
     return ", ".join(counts)
 
 
+def format_kinds(report: ImportReport) -> Iterator[str]:
+    """What has been counted, unless there are only pictures."""
+    if only_others(report.kinds):
+        yield f"in all {say_objects(report.kinds)}"
+
+
 def format_findings(report: ImportReport) -> Iterator[str]:
-    """Lines on missing files, words without a term, and what can be done about them."""
+    """Lines on other objects, missing files, words without a term, and what can be done."""
+    yield from format_kinds(report)
     if report.missing_files:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
     yield from format_files(report)

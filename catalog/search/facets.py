@@ -12,9 +12,15 @@ from catalog.search.columns import Counted
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filter_kinds import ChoiceFilter
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from catalog.search.query_strings import whole_facets, with_query
+from catalog.search.query_strings import (
+    canonical_params,
+    toggle_value,
+    whole_facets,
+    with_query,
+)
 from catalog.search.understanding import params_without
 from vocab.lookup import VOCABULARIES
+from vocab.models import Kind
 from vocab.text import TermRef
 
 SHOWN_VALUES = 8
@@ -28,7 +34,8 @@ class FacetValue:
     """One value of a facet; ``count`` is the number of rows that it gives.
 
     ``note`` says what a term includes, and ``alone`` is the value without that, if it gives any.
-    If ``words`` of the query mean it, ``undo`` is the query string without them.
+    If ``words`` of the query mean it, ``undo`` is the query string without them. A value that is in
+    force though nobody chose it has no ``words``, and ``undo`` is the query string without it.
     """
 
     code: str
@@ -83,10 +90,25 @@ def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     """All facets of the images page, in the order in which they are shown."""
     facets = []
     for name in IMAGE_FACETS:
-        is_narrowed = name in filters.masks and not _must_have_all(filters, name)
-        counted = filters.count(without={name}) if is_narrowed else filters.counted
-        facets.append(_facet(filters, name, _name_counts(filters, name, counted)))
+        ignored = _ignored_for(filters, name) & filters.masks.keys()
+        counted = filters.count(without=ignored) if ignored else filters.counted
+        values = _name_counts(filters, name, counted)
+        if name == "kind" and not (_has_others(values) or filters.cleaned.get("kind")):
+            continue  # there is nothing to choose from
+        facets.append(_facet(filters, name, values))
     return facets
+
+
+def _ignored_for(filters: ImageFilterSet, name: str) -> set[str]:
+    """The filters that a choice in a facet replaces."""
+    if _must_have_all(filters, name):
+        return set()
+    # A modality of another kind is asked for by its name alone.
+    return {name, "kind"} if name == "modality" and filters.shows_pictures_only else {name}
+
+
+def _has_others(values: Iterable["ValueCount"]) -> bool:
+    return any(value.code not in (ANY_KIND, Kind.PICTURE) for value in values)
 
 
 def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
@@ -126,8 +148,8 @@ def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list
         names = chosen.field.names
         values = [ValueCount(code, names[code], sums[n])
                   for code, n in chosen.codes.items() if n in sums]  # fmt: skip
-        if values and ANY_KIND in names:
-            values.append(ValueCount(ANY_KIND, names[ANY_KIND], counted.total))
+        if ANY_KIND in names and (len(values) > 1 or ANY_KIND in filters.cleaned.get(name, ())):
+            values.insert(0, ValueCount(ANY_KIND, names[ANY_KIND], counted.total))
         return values
     if name in VOCABULARIES:
         refs: Iterable[TermRef] = filters.snapshot.vocabularies.terms[name].values()
@@ -174,7 +196,14 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
 
 
 def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[str, str, str]]:
-    """The values of a filter that the query names: name, words, and the query string without."""
+    """The values of a filter that the query names: name, words, and the query string without.
+
+    So is the kind that is shown while none is chosen.
+    """
+    if name == "kind" and isinstance(filters, ImageFilterSet) and filters.shows_pictures_only:
+        name_of = filters.filters[name].field.names[Kind.PICTURE]
+        undo = toggle_value(canonical_params(filters), name, ANY_KIND)
+        return {Kind.PICTURE.value: (name_of, "", undo)}
     chosen = {item.value for item in filters.active_filters() if item.name == name}
     found = {}
     for match in filters.parsed_query.matches:

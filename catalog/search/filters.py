@@ -353,8 +353,15 @@ class ImageFilterSet(CatalogFilterSet):
 
     def as_frozen_json(self) -> dict[str, Any]:
         """As in the base class, and always with the kinds."""
-        kind = self.cleaned.get("kind") or [Kind.PICTURE if self.shows_pictures_only else ANY_KIND]
-        return super().as_frozen_json() | {"kind": kind}
+        return super().as_frozen_json() | {"kind": self.kinds}
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds in force: those chosen, and without any choice pictures or all."""
+        chosen: list[str] = self.cleaned.get("kind", [])
+        if self.shows_pictures_only:
+            return [Kind.PICTURE.value]
+        return [ANY_KIND] if ANY_KIND in chosen else chosen or [ANY_KIND]
 
     @classmethod
     def of_dataset(cls, slug: str, *, snapshot: Snapshot | None = None, **more: str) -> Self:
@@ -394,7 +401,7 @@ class ImageFilterSet(CatalogFilterSet):
     def shows_pictures_only(self) -> bool:
         """Whether only pictures and series match because nothing asks for other objects.
 
-        A kind asks, and so do a modality of another kind and single images.
+        A kind asks, and so do single images and a modality of another kind, or with narrower ones.
         """
         if self.problems or self.cleaned.get("kind") or self.cleaned.get("image"):
             return False
@@ -402,7 +409,7 @@ class ImageFilterSet(CatalogFilterSet):
         for match in self.parsed_query.matches:
             asked += match.values if match.name == "modality" else ()
         kinds = self.snapshot.vocabularies.kinds
-        return all(kinds[ref.id] == Kind.PICTURE for ref in asked)
+        return all(kinds[pk] == Kind.PICTURE for ref in asked for pk in ref.ids)
 
     def _ask(self, match: Match) -> Mask:
         if match.name == "age":  # ``masks["ages"]`` has all groups of them together.

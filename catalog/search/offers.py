@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from django.http import QueryDict
 
+from catalog.object_counts import noun_of
 from catalog.search.filters import ImageFilterSet
 from catalog.search.full_text import rank_datasets, rank_similar_titles, say_where
+from catalog.search.kinds import count_kinds, or_any_kind
 from catalog.search.query_strings import canonical_params
 from vocab.text import TermRef
 
@@ -21,13 +23,14 @@ MAX_OFFERS = 5
 class Offer:
     """A dataset that mentions the words in its ``place``; with "" its title only resembles them.
 
-    ``query_string`` shows its ``total`` images that match the rest of the search.
+    ``query_string`` shows its ``total`` images that match the rest of the search, called ``noun``.
     """
 
     dataset: TermRef
     words: str
     place: str
     total: int
+    noun: str
     query_string: str
 
 
@@ -44,9 +47,11 @@ def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
     offers = []
     for pk in best:
         params = _params_for(filters, by_id[pk])
-        total = ImageFilterSet(params, snapshot=filters.snapshot).total
+        found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
         shown = " ".join(word.text for word in words)
-        offers.append(Offer(by_id[pk], shown, places.get(pk, ""), total, params.urlencode()))
+        noun = noun_of(count_kinds(found.counted))
+        query_string = canonical_params(found).urlencode()
+        offers.append(Offer(by_id[pk], shown, places.get(pk, ""), found.total, noun, query_string))
     return sorted(offers, key=lambda offer: not offer.total)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from catalog.search.filter_choices import NOT_WHOLE, WHOLE
+from catalog.search.filter_choices import ANY_KIND, NOT_WHOLE, WHOLE
 from catalog.search.filters import CatalogFilterSet
 from vocab.lookup import HIERARCHIES, Vocabularies
 from vocab.text import TermRef
@@ -52,8 +52,10 @@ def params_from_frozen(filters: Mapping[str, Any], vocabularies: Vocabularies) -
     """The query string of filters that ``CatalogFilterSet.as_frozen_json`` wrote.
 
     It finds exactly the terms that are listed: a term with all that is narrower now is one value.
+    Filters without kinds were written before kinds were told apart, and mean objects of any kind.
     """
     given = dict(filters)
+    given.setdefault("kind", [ANY_KIND])
     for name in HIERARCHIES & given.keys():
         known = {ref.code: ref for ref in vocabularies.terms[name].values()}
         given[name] = _join_narrower(given[name], known)

@@ -6,7 +6,10 @@ from itertools import chain, groupby
 
 from django.http import QueryDict
 
+from catalog.object_counts import say_objects
+from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
+from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.query import Match, Word, parse_query
 from catalog.search.query_strings import canonical_params
 from vocab.lookup import HIERARCHIES
@@ -15,21 +18,42 @@ from vocab.text import TermRef
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A filter to change, in words; how many rows then match; and the query string with that."""
+    """A filter to change, in words; how many rows then match; and the query string with that.
+
+    ``found`` is the number with what it counts.
+    """
 
     text: str
     total: int
+    found: str
     query_string: str
 
 
 def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
-    """Single filters to remove or to widen so that something matches; most matches first."""
-    suggestions = []
-    for text, params in chain(_without_one(filters), _with_broader(filters)):
-        total = type(filters)(params, snapshot=filters.snapshot).total
-        suggestions.append(Suggestion(text, total, params.urlencode()))
-    useful = (suggestion for suggestion in suggestions if suggestion.total)
-    return sorted(useful, key=lambda suggestion: -suggestion.total)
+    """Single filters to remove or to widen so that something matches; most matches first.
+
+    Before them come the objects of other kinds that match as it is.
+    """
+    others = [_suggest(filters, *each) for each in _with_other_kinds(filters)]
+    changes = [_suggest(filters, *each)
+               for each in chain(_without_one(filters), _with_broader(filters))]  # fmt: skip
+    changes.sort(key=lambda suggestion: -suggestion.total)
+    return [suggestion for suggestion in (*others, *changes) if suggestion.total]
+
+
+def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggestion:
+    changed = type(filters)(params, snapshot=filters.snapshot)
+    if isinstance(changed, ImageFilterSet):
+        found = say_objects(count_kinds(changed.counted), beside=bool(count_hidden(changed)))
+    else:
+        found = f"{changed.total:,} dataset{'' if changed.total == 1 else 's'}"
+    return Suggestion(text, changed.total, found, params.urlencode())
+
+
+def _with_other_kinds(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
+    """The same for objects of any kind, if only some kinds were looked for."""
+    if isinstance(filters, ImageFilterSet) and ANY_KIND not in filters.kinds:
+        yield "objects of any kind", with_any_kind(filters)
 
 
 def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:

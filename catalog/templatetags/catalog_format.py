@@ -1,4 +1,4 @@
-"""Template filters: numbers, sizes and query strings as pages show them."""
+"""Template filters: numbers with what they count, sizes and query strings, as pages show them."""
 
 from django import template
 from django.http import QueryDict
@@ -6,11 +6,37 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.formats import file_size, number
+from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
 
 register = template.Library()
 
 register.filter("number", number)
+register.filter("published", say_published)
 register.filter("file_size", file_size)
+
+
+@register.filter
+def objects(counts: KindCounts, beside: object = None) -> str:
+    """Numbers of objects with their nouns; ``beside`` other objects, if there are any."""
+    return say_objects(counts, beside=bool(beside))
+
+
+@register.filter
+def object_noun(counts: KindCounts, beside: object = None) -> str:
+    """The noun for the sum of numbers of objects."""
+    return noun_of(counts, beside=bool(beside))
+
+
+@register.filter
+def object_noun_for(counts: KindCounts, number: int) -> str:
+    """The noun of these objects for another number, such as a part of them."""
+    return noun_of(counts, number=number)
+
+
+@register.filter
+def objects_verb(counts: KindCounts, endings: str = "es,") -> str:
+    """The ending of a verb, or the verb, after these numbers: singular, plural."""
+    return endings.split(",")[sum(counts.values()) != 1]
 
 
 @register.filter

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog.formats import file_size
+from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
 from collections_app.contents.tables import count_availability
 from collections_app.models import Collection
@@ -20,7 +21,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield f"# {collection.title}"
     yield ""
     yield (
-        f"{_count(collection.num_images, 'medical image')} from "
+        f"{_count_kinds(collection.kinds, 'medical image')} from "
         f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
@@ -41,6 +42,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 
 def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
     excluded = collection.num_excluded
+    noun = "object" if only_others(collection.kinds) else "image"
     yield "## What is inside"
     yield ""
     if files.here:
@@ -54,16 +56,16 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         yield "- `metadata.csv`: no rows, as there are no files"
     if files.elsewhere:
         yield (
-            f"- `remote.csv`: {_count(files.elsewhere, 'image')} elsewhere, with the address of "
+            f"- `remote.csv`: {_count(files.elsewhere, noun)} elsewhere, with the address of "
             f"{'it' if files.elsewhere == 1 else 'each'}"
         )
     if files.listed:
         yield (
-            f"- `unavailable.csv`: {_count(files.listed, 'image')} listed only, without a file "
+            f"- `unavailable.csv`: {_count(files.listed, noun)} listed only, without a file "
             f"and without an address{_say_where_to_ask(collection)}"
         )
     if excluded:
-        yield f"- `missing.csv`: {_count(excluded, 'image')} excluded, with the reason"
+        yield f"- `missing.csv`: {_count(excluded, noun)} excluded, with the reason"
     if collection.provenance.get("terms"):
         yield "- `terms.csv`: every code used in the tables, with its name and description"
     yield "- `licenses.csv`: the licences and citation of each source dataset"
@@ -102,10 +104,14 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
     for dataset in datasets:
         yield f"### {_plain(dataset['title'])}"
         yield ""
-        yield f"- Images in this collection: {dataset['num_images']:,}"
-        licenses = licenses_of(dataset)
+        others = only_others(dataset.get("kinds", {}))
+        if others:
+            yield f"- In this collection: {say_objects(dataset['kinds'])}"
+        else:
+            yield f"- Images in this collection: {dataset['num_images']:,}"
+        licenses, noun = licenses_of(dataset), "object" if others else "image"
         for each in licenses:
-            number = f" ({_count(each['num_images'], 'image')})" if len(licenses) > 1 else ""
+            number = f" ({_count(each['num_images'], noun)})" if len(licenses) > 1 else ""
             yield f"- Licence: {each['license_name']} {each['license_url']}".rstrip() + number
             if each["allows_commercial_use"] is False:
                 whose = " of these images" if len(licenses) > 1 else ""
@@ -157,6 +163,11 @@ def _use(collection: Collection, *, has_addresses: bool) -> Iterator[str]:
         "several images may show the same person."
     )
     yield ""
+
+
+def _count_kinds(kinds: KindCounts, noun: str) -> str:
+    """The numbers of objects; the ``noun`` is for pictures alone."""
+    return say_objects(kinds) if only_others(kinds) else _count(sum(kinds.values()), noun)
 
 
 def _count(number: int, noun: str) -> str:

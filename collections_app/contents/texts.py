@@ -47,6 +47,9 @@ def collection_json(collection: Collection, fingerprint: str) -> bytes:
         "num_bytes": collection.num_bytes,
         **frozen_head(collection),
     }
+    # Collections of an earlier version do not say of which kinds their images are.
+    if kinds := collection.provenance.get("kinds"):
+        record["num_images_by_kind"] = kinds
     return (json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -8,7 +8,9 @@ from django.db import connection
 from django.db.models import Count
 
 from catalog.models import Dataset, Sex
+from catalog.object_counts import KindCounts
 from catalog.search.filters import ImageFilterSet
+from catalog.search.kinds import by_dataset, count_kinds
 from catalog.search.licenses import (
     LicenseShare,
     allow_commercial_use,
@@ -16,17 +18,22 @@ from catalog.search.licenses import (
 )
 from collections_app.models import Collection
 from collections_app.selection import queries
-from vocab.models import AnatomicalArea, Label, Modality, Term
+from vocab.models import AnatomicalArea, Kind, Label, Modality, Term
 
 
 def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
     """The datasets of the images that these filters select, with the licences of these images."""
-    licenses = count_licenses_by_dataset(filters)
+    licenses, kinds = count_licenses_by_dataset(filters), by_dataset(filters.counted)
     datasets = Dataset.objects.filter(pk__in=licenses).order_by("slug")
-    return {"datasets": [_describe_dataset(each, licenses[each.pk]) for each in datasets]}
+    return {
+        "kinds": count_kinds(filters.counted),
+        "datasets": [_describe_dataset(d, licenses[d.pk], kinds[d.pk]) for d in datasets],
+    }
 
 
-def _describe_dataset(dataset: Dataset, licenses: list[LicenseShare]) -> dict[str, Any]:
+def _describe_dataset(
+    dataset: Dataset, licenses: list[LicenseShare], kinds: KindCounts
+) -> dict[str, Any]:
     """``licenses`` has each licence; the fields beside it hold for all images together."""
     each = [_describe_license(share) for share in licenses]
     return {
@@ -37,6 +44,7 @@ def _describe_dataset(dataset: Dataset, licenses: list[LicenseShare]) -> dict[st
         "citation": dataset.citation,
         "is_synthetic": dataset.is_synthetic,
         "num_images": sum(share.num_images for share in licenses),
+        "kinds": dict(kinds),
         **_join_licenses(each),
     }
 
@@ -53,18 +61,32 @@ def _join_licenses(each: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def recount_images(collection: Collection) -> None:
-    """Count the included images of each dataset and licence again, after some were excluded."""
+    """Count the included images again by dataset, licence and kind, after some were excluded."""
     included = collection.items.included().order_by()
-    rows = included.values_list("metadata_json__dataset", "metadata_json__license")
+    names = ("dataset", "license", "modality")
+    rows = included.values_list(*(f"metadata_json__{name}" for name in names))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for slug, license_, total in rows.annotate(total=Count("pk")):
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    kind_of = _frozen_kinds(collection)
+    for slug, license_, modality, total in rows.annotate(total=Count("pk")):
         counts[slug][license_ or ""] += total
+        kinds[slug][kind_of.get(modality, Kind.PICTURE.value)] += total
+    if "kinds" in collection.provenance:
+        collection.provenance["kinds"] = dict(sum(kinds.values(), Counter()))
     for dataset in collection.provenance["datasets"]:
         of_license = counts[dataset["slug"]]
         dataset["num_images"] = of_license.total()
+        if "kinds" in dataset:
+            dataset["kinds"] = dict(kinds[dataset["slug"]])
         if "licenses" in dataset:
             each = [one | {"num_images": of_license[one["license"]]} for one in dataset["licenses"]]
             dataset |= _join_licenses([one for one in each if one["num_images"]] or each[:1])
+
+
+def _frozen_kinds(collection: Collection) -> dict[str, str]:
+    """The kinds of the frozen modalities by their codes; none in collections of before."""
+    terms = collection.provenance.get("terms", [])
+    return {term["code"]: term["kind"] for term in terms if "kind" in term}
 
 
 def _describe_license(share: LicenseShare) -> dict[str, Any]:
@@ -79,7 +101,10 @@ def _describe_license(share: LicenseShare) -> dict[str, Any]:
 
 
 def describe_terms(collection: Collection, filters: ImageFilterSet) -> list[dict[str, str]]:
-    """Every code in the frozen items, with its vocabulary, name and description."""
+    """Every code in the frozen items, with its vocabulary, name and description.
+
+    Those of modalities have their kind, too.
+    """
     sums = filters.counted.sums
     with connection.cursor() as cursor:
         cursor.execute(queries.LABEL_CODES, [collection.pk])
@@ -96,7 +121,8 @@ def describe_terms(collection: Collection, filters: ImageFilterSet) -> list[dict
 def _describe(vocabulary: str, terms: Iterable[Term]) -> Iterable[dict[str, str]]:
     for term in sorted(terms, key=lambda term: term.code):
         yield {"vocabulary": vocabulary, "code": term.code, "name": term.name,
-               "description": term.description}  # fmt: skip
+               "description": term.description,
+               **({"kind": term.kind} if isinstance(term, Modality) else {})}  # fmt: skip
 
 
 def licenses_of(dataset: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,15 +1,19 @@
 """The summary of a selection, shown before it is frozen."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from catalog.models import Dataset
+from catalog.object_counts import KindCounts
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
     ValueCount,
     count_labels_within,
     count_unreviewed_labels,
 )
+from catalog.search.filter_choices import KIND_CHOICES
 from catalog.search.filters import ImageFilterSet
+from catalog.search.kinds import by_dataset, count_hidden, count_kinds
 from catalog.search.licenses import (
     LicenseShare,
     allow_commercial_use,
@@ -21,6 +25,8 @@ from catalog.search.understanding import (
 )
 from collections_app.selection.limits import explain_limits
 
+KIND_NAMES = dict(KIND_CHOICES)
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetShare:
@@ -28,17 +34,21 @@ class DatasetShare:
 
     dataset: Dataset
     num_images: int
+    kinds: KindCounts
     licenses: list[LicenseShare]
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionSummary:
-    """What would be frozen: images by where their files are, bytes, datasets and labels.
+    """What would be frozen: images by kind and by where their files are, bytes, datasets, labels.
 
-    ``num_bytes`` are those of the files that are here.
+    ``kinds`` are the numbers of images by kind, and ``hidden`` those of other objects that match as
+    well and would not be frozen. ``num_bytes`` are those of the files that are here.
     """
 
     num_images: int
+    kinds: KindCounts
+    hidden: KindCounts
     files: AvailabilityCounts
     num_bytes: int
     datasets: list[DatasetShare]
@@ -71,7 +81,10 @@ def suggest_title(filters: ImageFilterSet) -> str:
 
 
 def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
-    """The filters in words; after the query, what its words were understood as."""
+    """The filters in words; after the query, what its words were understood as.
+
+    The kinds of objects are always among them, also where nobody chose any.
+    """
     words = []
     for item in filters.active_filters():
         words.append({"filter": item.title, "value": str(item)})
@@ -80,18 +93,30 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
                 {"filter": f"{each.title} (“{each.words}”)", "value": each.text}
                 for each in describe_query(filters)
             ]
+    if not filters.problems and not filters.cleaned["kind"]:
+        words.append(describe_kinds(filters.kinds))
     return words
+
+
+def describe_kinds(kinds: Iterable[str]) -> dict[str, str]:
+    """Kinds of objects as one of the filters in words."""
+    chosen = ImageFilterSet.base_filters["kind"]
+    return {"filter": str(chosen.label), "value": ", ".join(KIND_NAMES[kind] for kind in kinds)}
 
 
 def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     """Count the selected images by dataset and label, and compare them with the limits."""
     _, num_bytes = filters.count_files()
-    counts = filters.counted.sums("dataset")
+    kinds = by_dataset(filters.counted)
     licenses = count_licenses_by_dataset(filters)
-    datasets = Dataset.objects.filter(pk__in=counts)
-    shares = [DatasetShare(each, counts[each.pk], licenses[each.pk]) for each in datasets]
+    shares = [
+        DatasetShare(each, sum(kinds[each.pk].values()), kinds[each.pk], licenses[each.pk])
+        for each in Dataset.objects.filter(pk__in=kinds)
+    ]
     return SelectionSummary(
         num_images=filters.total,
+        kinds=count_kinds(filters.counted),
+        hidden=count_hidden(filters),
         files=AvailabilityCounts.of(filters.counted),
         num_bytes=num_bytes,
         datasets=sorted(shares, key=lambda share: -share.num_images),

@@ -32,7 +32,7 @@ def test_selected_images_are_frozen_in_order() -> None:
     assert [item.position for item in items] == [1, 2, 3, 4, 5]
     assert (collection.status, collection.num_images, collection.num_files) == ("pending", 5, 3)
     assert collection.num_bytes == sum(item.size_bytes or 0 for item in items)
-    assert collection.filter_snapshot == {"sex": ["F"]}
+    assert collection.filter_snapshot == {"sex": ["F"], "kind": ["picture"]}
 
 
 def test_each_item_freezes_the_metadata_of_its_image() -> None:
@@ -79,13 +79,14 @@ def test_query_and_filters_are_stored_as_typed_and_in_words() -> None:
     collection = make_collection("q=rays&label=nodule&not_label=normal")
     assert collection.query_text == "rays"
     assert collection.filter_snapshot == {
-        "q": "rays", "label": ["nodule"], "not_label": ["normal"],
+        "q": "rays", "label": ["nodule"], "not_label": ["normal"], "kind": ["picture"],
     }  # fmt: skip
     assert collection.provenance["words"] == [
         {"filter": "Search", "value": "rays"},
         {"filter": "Dataset (“rays”)", "value": "Rays"},
         {"filter": "Label", "value": "Nodule"},
         {"filter": "Without label", "value": "Normal"},
+        {"filter": "Kind", "value": "Pictures and series"},
     ]
     assert collection.provenance["datasets"][0]["license"] == "cc-by-4.0"
 
@@ -101,7 +102,7 @@ def test_what_the_query_was_understood_as_is_stored() -> None:
 def test_the_label_mode_is_stored_in_words() -> None:
     make_dataset()
     words = make_collection("label=nodule&label_mode=all").provenance["words"]
-    assert words == [{"filter": "Label (all must be there)", "value": "Nodule"}]
+    assert words[0] == {"filter": "Label (all must be there)", "value": "Nodule"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from catalog.search.filters import ImageFilterSet
+from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
 from collections_app import services
 from collections_app.forms import NewCollectionForm
@@ -53,6 +54,7 @@ def _show_selection(
         "total": total,
         "words": describe_filters(filters),
         "query_string": query_string,
+        "any_kind": with_any_kind(filters).urlencode(),
         "form": form or NewCollectionForm(initial=initial, email=_mail_address(request)),
         "here": f"{reverse('collection-new')}?{query_string}",
     }

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
+from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
@@ -25,6 +26,7 @@ from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.selection.quotas import describe_usage
+from collections_app.selection.summary import describe_kinds
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
 from vocab.lookup import current_vocabularies
@@ -64,6 +66,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "files": count_availability(collection),
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
+        "words": _describe_choice(collection),
     }
     return render(request, "collections/detail.html", context)
 
@@ -72,6 +75,13 @@ def _search_again(collection: Collection) -> str:
     """The query string that asks the present catalog for exactly the frozen filters."""
     vocabularies = current_vocabularies()
     return params_from_frozen(collection.filter_snapshot, vocabularies).urlencode()
+
+
+def _describe_choice(collection: Collection) -> list[dict[str, str]]:
+    """The frozen filters in words, with the kinds also where none were told apart yet."""
+    words: list[dict[str, str]] = collection.provenance.get("words", [])
+    is_earlier = "kind" not in collection.filter_snapshot
+    return [*words, describe_kinds([ANY_KIND])] if is_earlier else words
 
 
 def _active_slugs(collection: Collection) -> set[str]:

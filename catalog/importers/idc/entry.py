@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from catalog.models import SampleUnit
 from vocab.text import TermRef
 
 # From a vocabulary and words to the terms that each word means.
@@ -82,6 +83,7 @@ def describe_collection(
         "task_types": known.all("task", list(_propose_tasks(collection, summary))),
         "tags": known.all("tag", list(_propose_tags(collection, summary))),
         "num_images": summary.stop - summary.start,
+        "sample_unit": SampleUnit.SERIES.value,
         "size_mb": max(1, round(summary.size_mb)),
         "is_synthetic": collection["collection_id"] in SYNTHETIC,
     }

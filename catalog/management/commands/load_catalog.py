@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
-from django.db.models import Sum
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source, SourceError
@@ -14,6 +13,7 @@ from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.commands.import_idc import open_idc
 from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.models import Dataset, ImageProfile
+from catalog.object_counts import say_objects
 from vocab.services import load_shipped_vocabularies
 
 TABLES_PACKAGE = "torchxrayvision"
@@ -60,9 +60,9 @@ class Command(ImportCommand):
         try:
             return super().run_imports(sources, options)
         finally:
-            images = ImageProfile.objects.aggregate(sum=Sum("num_images"))["sum"] or 0
+            listed = say_objects(ImageProfile.objects.count_kinds())
             self.stdout.write(
-                f"The catalog has {Dataset.objects.count():,} datasets and {images:,} images. "
+                f"The catalog has {Dataset.objects.count():,} datasets: {listed}. "
                 "Start medagg (make run) and browse them at /datasets/ and /images/"
             )
 

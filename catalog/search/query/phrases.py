@@ -18,10 +18,11 @@ STOP_WORDS = LINK_WORDS | {
     "taken", "that", "this", "to", "using", "want", "where", "which", "with",
 }  # fmt: skip
 # Spellings that importers need, but that nearly always mean something else in a query: "multiple
-# myeloma", "la", "back pain". On their own they are plain words.
+# myeloma", "la", "back pain", "plan", "hd". On their own they are plain words.
 TOO_COMMON = frozenset({
-    "back", "custom", "et", "exclude", "excluded", "la", "mixed", "multiple",
-    "nor", "not specified", "other", "unknown", "unspecified", "various",
+    "ar", "au", "back", "bi", "custom", "doc", "eps", "et", "exclude", "excluded", "fid", "hc",
+    "hd", "iol", "la", "len", "ls", "mixed", "multiple", "nor", "not specified", "other", "plan",
+    "pos", "resp", "stain", "unknown", "unspecified", "va", "various",
 })  # fmt: skip
 # Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({

@@ -86,7 +86,8 @@ def ask_plainly(query: dict[str, list[str]]) -> list[int]:
     must_have_all = query.get("label_mode") == ["all"]
     parts: list[str] = [FROM]
     params: list[Any] = []
-    if not query.get("kind") and "seg" not in query.get("modality", ()):
+    asked = {*query.get("modality", ()), *" ".join(query.get("q", ())).split()}
+    if not query.get("kind") and "seg" not in asked:
         query = query | {"kind": ["picture"]}  # unless something else is asked for
     for name, values in query.items():
         if name == "label_mode" or not values or "any" in values:
@@ -138,6 +139,11 @@ SENTENCES = {
     "adults": "i.age_years >= 19",
     "women over 65": "i.age_years >= 66 AND i.sex = 'F'",
     "first elderly": "i.age_years >= 65 AND d.slug = 'first'",
+    "seg": "m.code = 'seg'",
+    "seg chest": "m.code = 'seg' AND coalesce(own.code, whole.code) = 'chest'",
+    "ct or seg": "m.code IN ('ct', 'seg')",
+    "ct -seg": "m.code = 'ct'",
+    "women seg": "m.code = 'seg' AND i.sex = 'F'",
 }
 LIMITS = ("0", "1", "2", "9", "10", "60", "64", "65", "66", "69", "70", "129", "0.5", "1m", "12m",
           "23m")  # fmt: skip

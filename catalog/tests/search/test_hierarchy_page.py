@@ -174,7 +174,7 @@ def test_a_broader_term_is_offered(
     page = get(client, f"/images/?{query}")
     assert total(page) == 0
     href, number = re.findall(
-        rf'href="/images/\?([^"]*)"[^>]*>{text}</a>: <span[^>]*>(\d+)<', page
+        rf'href="/images/\?([^"]*)"[^>]*>{text}</a>: <span[^>]*>(\d+) images?<', page
     )[0]
     assert (int(number), parse_qs(href)) == (found, leads_to)
     assert total(follow(client, page, text)) == found

@@ -72,7 +72,7 @@ def test_no_results_suggest_a_filter_to_remove_and_count_what_then_matches(clien
     page = get(client, "/images/?modality=ct&sex=F&label=mass")
     assert total(page) == 0
     assert "Change one filter" in page
-    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+) images</span>", page)
     assert suggestions == [("Modality: Computed tomography", "3")]
     assert total(follow(client, page, "without Modality: Computed tomography")) == 3
 
@@ -82,7 +82,7 @@ def test_a_suggestion_may_remove_words_of_the_query(client: Client) -> None:
     assert total(page) == 0
     assert "Changing a single filter does not help" in page
     page = get(client, "/images/?q=mammography+unheardof")
-    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+)</span>", page)
+    suggestions = re.findall(r"without ([^<]*)</a>: <span[^>]*>(\d+) images</span>", page)
     assert suggestions == [("“unheardof”", "3")]
     assert total(follow(client, page, "without “unheardof”")) == 3
 
@@ -132,7 +132,7 @@ def test_removed_images_of_a_subject_are_not_counted(client: Client) -> None:
 def test_where_no_dataset_matches_matching_images_are_counted(client: Client) -> None:
     page = get(client, "/datasets/?q=c-0")
     assert total(page) == 0
-    assert total(follow(client, page, "1 single image matches these words")) == 1
+    assert total(follow(client, page, "1 image matches these words")) == 1
 
 
 def test_dataset_search_ignores_words_for_images(client: Client) -> None:

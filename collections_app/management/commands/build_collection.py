@@ -16,7 +16,9 @@ from django.http import QueryDict
 
 from catalog.formats import file_size
 from catalog.management.progress import Progress
+from catalog.object_counts import say_objects
 from catalog.search.filters import ImageFilterSet
+from catalog.search.kinds import count_hidden
 from collections_app.builds.build import build_collection
 from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive
@@ -48,7 +50,9 @@ class Command(BaseCommand):
             "query",
             metavar="QUERY",
             help="the filters as in the URL of the images page, such as "
-            "'modality=dx&label=nodule', or the whole URL; '' for all images",
+            "'modality=dx&label=nodule', or the whole URL; '' for all images. Only pictures and "
+            "series are taken, unless the query asks for others: 'kind=segmentation', "
+            "'kind=picture&kind=report', 'kind=any', or a modality such as 'modality=seg'",
         )
         parser.add_argument("--user", required=True, metavar="NAME", help="the owner")
         parser.add_argument("--title", default="", help="default: the filters in words")
@@ -71,6 +75,7 @@ class Command(BaseCommand):
                 check_output(output, force=options["force"])
             with _stop_on_sigterm():
                 collection = _create(user, filters, options["title"])
+                self._say_hidden(filters)
                 self._build_and_verify(collection, without_bad=options["without_bad"])
                 if output:
                     self._copy_archive(collection, output, force=options["force"])
@@ -80,6 +85,15 @@ class Command(BaseCommand):
             self.stderr.write("Stopped.")
             raise SystemExit(EXIT_INTERRUPTED) from None
         self._report(collection, output)
+
+    def _say_hidden(self, filters: ImageFilterSet) -> None:
+        if hidden := count_hidden(filters):
+            verb = "matches" if sum(hidden.values()) == 1 else "match"
+            self.stderr.write(
+                f"Pictures and series only. {say_objects(hidden)} {verb} as well: add kind=any to "
+                "the query to include them.",
+                style_func=str,
+            )
 
     # --- Building ---
     def _build_and_verify(self, collection: Collection, *, without_bad: bool) -> None:
@@ -135,7 +149,7 @@ class Command(BaseCommand):
 
     def _report(self, collection: Collection, output: Path | None) -> None:
         self.stdout.write(
-            f"{collection.num_images:,} images, {collection.num_files:,} files, "
+            f"{say_objects(collection.kinds)}, {collection.num_files:,} files, "
             f"{file_size(collection.archive_size)}: verified."
         )
         if collection.num_excluded:
@@ -175,7 +189,7 @@ def page_of(collection: Collection) -> str:
 
 def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
     if not filters.problems and not filters.total:
-        raise CommandError("No image matches this query. Change the filters.")
+        raise CommandError(_explain_nothing(filters))
     try:
         return create_collection(
             user=user,
@@ -186,6 +200,15 @@ def _create(user: User, filters: ImageFilterSet, title: str) -> Collection:
         )
     except NotBuildable as error:
         raise CommandError(str(error)) from error
+
+
+def _explain_nothing(filters: ImageFilterSet) -> str:
+    if hidden := count_hidden(filters):
+        return (
+            f"No picture or series matches this query, but {say_objects(hidden)}. Add kind=any to "
+            "the query to take them."
+        )
+    return "No image matches this query. Change the filters."
 
 
 def _make_title(title: str, filters: ImageFilterSet) -> str:

@@ -105,7 +105,8 @@ def test_the_command_builds_verifies_and_copies(tmp_path: Path) -> None:
 def test_a_query_may_be_a_whole_url(query: str) -> None:
     make_dataset(files=4)
     build(query)
-    assert Collection.objects.get().filter_snapshot == {"sex": ["F"]}
+    frozen = Collection.objects.get().filter_snapshot
+    assert frozen == {"sex": ["F"], "kind": ["picture"]}
 
 
 @pytest.mark.parametrize(("query", "title"), [("", "All images"), ("q=rays&sex=F", "rays, Female")])

@@ -88,7 +88,7 @@ def check_frozen(params: str, condition: str) -> None:
 def test_a_collection_says_which_ages_were_meant(catalog: None) -> None:
     collection = make_collection("q=women+over+65&age_max=69&age_min=0.5")
     assert collection.filter_snapshot == {
-        "q": "women over 65", "age_min": "6m", "age_max": "69",
+        "q": "women over 65", "age_min": "6m", "age_max": "69", "kind": ["picture"],
     }  # fmt: skip
     assert collection.provenance["words"] == [
         {"filter": "Search", "value": "women over 65"},
@@ -96,6 +96,7 @@ def test_a_collection_says_which_ages_were_meant(catalog: None) -> None:
         {"filter": "Age (“over 65”)", "value": "66 years and older"},
         {"filter": "Age", "value": "6 months and older"},
         {"filter": "Age", "value": "under 70 years"},
+        {"filter": "Kind", "value": "Pictures and series"},
     ]
     ages = [item.metadata_json["age_years"] for item in collection.items.all()]
     assert sorted(ages) == [66, 66, 67, 67, 69, 69]
