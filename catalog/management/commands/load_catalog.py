@@ -62,7 +62,7 @@ class Command(ImportCommand):
         finally:
             listed = say_objects(ImageProfile.objects.count_kinds())
             self.stdout.write(
-                f"The catalog has {Dataset.objects.count():,} datasets: {listed}. "
+                f"The catalog has {Dataset.objects.count():,} datasets and {listed}. "
                 "Start medagg (make run) and browse them at /datasets/ and /images/"
             )
 

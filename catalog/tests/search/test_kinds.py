@@ -180,7 +180,7 @@ def test_an_unknown_kind_is_refused(client: Client) -> None:
 def test_objects_of_other_kinds_are_suggested_first(client: Client) -> None:
     page = get(client, "/images/?sex=M")
     assert total(page) == 0
-    assert "No pictures and series match all of this" in say(page)
+    assert "No pictures or series match all of this But 1 segmentation matches." in say(page)
     first = suggest_changes(ask("sex=M"))[0]
     assert (first.text, first.total, first.found) == ("objects of any kind", 1, "1 segmentation")
     assert first.query_string == "sex=M&kind=any"
