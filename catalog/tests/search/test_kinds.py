@@ -235,7 +235,7 @@ def test_every_number_is_what_its_link_shows(client: Client, address: str) -> No
 
 def test_a_dataset_says_what_it_has_and_leads_there(client: Client) -> None:
     page = get(client, "/datasets/lungs/")
-    assert "5 pictures and series; 5 other objects; 0 on this server" in say(page)
+    assert "5 pictures and series; 5 other objects: 10 listed only" in say(page)
     assert total(follow(client, page, "Browse 5 pictures and series")) == 5
     assert total(follow(client, page, "Browse 5 other objects")) == 5
     assert total(follow(client, page, "Nodule")) == 2

@@ -62,7 +62,7 @@ def test_the_page_before_the_freeze_says_what_is_left_out(client: Client, rays: 
     assert 'href="/collections/new/?sex=F&kind=any"' not in page, "no other object is of a woman"
     words = say(client, "/collections/new/?kind=any")
     assert "3 pictures and series; 3 segmentations." in words
-    assert "2 of the objects are not on this server" in words
+    assert "Not all of these objects are on this server. 2 lie elsewhere" in words
 
 
 def test_a_selection_without_pictures_leads_to_the_other_objects(client: Client) -> None:
@@ -88,7 +88,7 @@ def test_pictures_alone_are_called_images_as_ever() -> None:
 def test_the_page_and_the_archive_say_what_they_count(rays: Dataset) -> None:
     collection = make_ready("kind=any")
     words = show(collection)
-    assert "6 objects from 1 dataset." in words
+    assert "6 objects from 1 dataset: 4 on this server, 2 elsewhere with an address." in words
     assert "Inside 3 pictures and series; 3 segmentations, 4 of them as files" in words
     assert "Kind: Objects of any kind" in words
     content = read_archive(collection)

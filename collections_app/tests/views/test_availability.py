@@ -34,7 +34,7 @@ def test_the_three_numbers_stand_before_the_button(client: Client) -> None:
     page = get(client, "/collections/new/")
     numbers = re.findall(r'data-availability="([a-z]+)">(\d+)<', page)
     assert numbers == [("here", "3"), ("elsewhere", "2"), ("listed", "1")]
-    assert "2 images lie elsewhere" in text_of(page)
+    assert "2 lie elsewhere" in text_of(page)
     assert "1 is listed only" in text_of(page)
     assert page.index("unavailable.csv") < page.index('id="build"')
 
