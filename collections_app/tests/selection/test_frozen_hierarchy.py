@@ -148,7 +148,7 @@ def test_the_words_of_a_search_mean_what_they_mean_today_and_the_page_says_so(
 ) -> None:
     collection = make_collection("q=head")
     assert collection.num_images == 7
-    assert search_again(collection) == "q=head"
+    assert search_again(collection) == "q=head&kind=picture"
     assert changed(collection) == []
     AnatomicalArea.objects.filter(code="skull").update(broader=None)
     AreaFactory(code="face", broader=heads.area)
