@@ -22,8 +22,8 @@ def count_kinds(counted: Counted) -> dict[str, int]:
 
 
 def count_hidden(filters: ImageFilterSet) -> dict[str, int]:
-    """The other objects that match as well, but are not shown unless they are asked for."""
-    if not filters.shows_pictures_only:
+    """The other objects that match as well, but are not shown, where only pictures are."""
+    if filters.kinds != [Kind.PICTURE]:
         return {}
     return only_others(count_kinds(filters.count(without={"kind"})))
 
