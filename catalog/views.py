@@ -233,6 +233,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "total": 0 if problems else filters.total,
         "understood": describe_query(filters),
         "id_words": [] if problems else filters.id_words,
+        "text_words": [] if problems else filters.text_words,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),

@@ -76,9 +76,8 @@ def _fetch(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
 ) -> list[Card]:
     profiles = _next_profiles(filters, cursor, limit, backwards=backwards)
-    images = Image.objects.filter(profile_id__in=profiles)
-    if filters.image_condition is not None:
-        images = images.filter(filters.image_condition)
+    condition = filters.image_condition_within(profiles) or Q()
+    images = Image.objects.filter(condition, profile_id__in=profiles)
     images = _beyond(images, cursor)
     order = ("-profile_id", "-id") if backwards else ("profile_id", "id")
     return fetch_cards(filters.snapshot, images.order_by(*order)[:limit])
