@@ -170,6 +170,15 @@ PROFILES = f"""
              WHERE ({{same}}) IS NOT TRUE),
            (SELECT count(*) FROM catalog_image
              WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
+           (SELECT count(*)
+              FROM (SELECT profile_id, text_key, count(*) AS num_images FROM catalog_image
+                     WHERE dataset_id = ANY(%(ids)s) AND profile_id IS NOT NULL
+                       AND text_key IS NOT NULL
+                     GROUP BY profile_id, text_key) given
+              FULL JOIN (SELECT kept.profile_id, kept.text_key, kept.num_images
+                           FROM catalog_profiletext kept JOIN stored ON stored.id = kept.profile_id
+                        ) kept USING (profile_id, text_key)
+             WHERE given.num_images IS DISTINCT FROM kept.num_images),
            dataset.num_images,
            (SELECT count(*) FROM image_key),
            dataset.size_mb,

@@ -76,6 +76,13 @@ def test_the_view_is_a_chip_and_a_facet(
     assert 'name="view"' in page
 
 
+def test_an_image_says_its_view(catalog: None, client: Client) -> None:
+    image = Image.objects.get(source_id="ll")
+    page = client.get(image.get_absolute_url()).content.decode()
+    assert "?view=ll" in page
+    assert "Left lateral" in page
+
+
 def test_a_dataset_that_tells_no_views_is_offered(catalog: None, client: Client) -> None:
     page = html.unescape(client.get("/images/", {"q": "lateral ct"}).content.decode())
     assert 'data-total="0"' in page
