@@ -117,7 +117,8 @@ def _columns(connection: Connection) -> dict[str, str]:
             cursor.execute(
                 "SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod),"
                 " ', ' ORDER BY attnum) FROM pg_attribute"
-                " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+                " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+                " AND attgenerated = ''",  # COPY leaves generated columns out
                 [name],
             )
             found[name] = cursor.fetchone()[0]

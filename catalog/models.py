@@ -9,7 +9,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.urls import reverse
 
 from catalog.imaging.paths import UnsafePath, check_relative_path
@@ -216,6 +216,34 @@ class ImageProfile(models.Model):
         return f"profile {self.pk}: {self.num_images} images"
 
 
+class ProfileText(models.Model):
+    """The words of the own texts of images, and how many images of a profile have these texts.
+
+    With it, images are found and counted by words without reading them. Only
+    ``catalog.profiles.building`` writes it, together with the profiles, so no key is checked.
+    """
+
+    profile = models.ForeignKey(
+        ImageProfile, models.CASCADE, related_name="texts", db_constraint=False
+    )
+    text_key = models.BigIntegerField()
+    num_images = models.PositiveIntegerField()
+    words = SearchVectorField()
+
+    class Meta:
+        indexes = [GinIndex(fields=["words"], name="profile_text_words")]
+
+    def __str__(self) -> str:
+        return f"{self.num_images} images with text {self.text_key}"
+
+
+class TextKey(Func):
+    """The key of the own texts in an image's metadata; NULL if there are none."""
+
+    function = "catalog_text_key"
+    arity = 1
+
+
 class Image(models.Model):
     """One image or study of a dataset: a file, a DICOM file, or a series that lies elsewhere."""
 
@@ -274,6 +302,11 @@ class Image(models.Model):
     crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
     mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
     metadata_json = models.JSONField("metadata", default=dict, blank=True)
+    text_key = models.GeneratedField(
+        expression=TextKey("metadata_json"),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
     removed_at = models.DateTimeField(
         null=True,
         blank=True,

@@ -72,5 +72,5 @@ class ImageQuerySet(models.QuerySet):
     def with_terms(self) -> Self:
         """With everything that an image page shows, in a fixed number of queries."""
         return self.select_related(
-            "dataset__license", "modality", "area", "license"
+            "dataset__license", "modality", "area", "view", "license"
         ).prefetch_related("image_labels__label")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import connection, transaction
 
 from catalog.hooks import image_holders
-from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile, ProfileText
 from catalog.profiles.building import (
     lock_datasets,
     rebuild_profiles,
@@ -66,9 +66,11 @@ def delete_dataset(*, dataset: Dataset) -> None:
                     f"{holder.name.capitalize()} hold images of “{dataset.title}”. Deactivate it "
                     f"instead: it then disappears from search, and the {holder.name} stay whole."
                 )
+        profiles = ImageProfile.objects.filter(dataset=dataset)
         _delete_unloaded(ImageLabel.objects.filter(image__in=images))
         _delete_unloaded(images)
-        _delete_unloaded(ImageProfile.objects.filter(dataset=dataset))
+        _delete_unloaded(ProfileText.objects.filter(profile__in=profiles))
+        _delete_unloaded(profiles)
         dataset.delete()
 
 

@@ -67,6 +67,7 @@ def _row(phantom: Phantom, facts: FileFacts) -> ImageRow:
         file_path=phantom.file_name,
         facts=facts,
         modality="dx",
+        view=phantom.view,
         subject_id=phantom.subject_id,
         sex=phantom.sex,
         age_years=phantom.age_years,

@@ -21,6 +21,7 @@ class DatasetAudit:
     ``wrong_profiles``: profiles that differ from the images.
     ``wrong_images``: images without a profile or with the wrong one.
     ``removed_images``: removed images that are still counted.
+    ``wrong_texts``: texts of images that are not found by their words, or with other numbers.
     ``num_images`` and ``size_mb`` are what the dataset states, ``counted`` and ``summed_mb`` what
     its images add up to; ``summed_mb`` is None where no sizes are known.
     """
@@ -30,6 +31,7 @@ class DatasetAudit:
     wrong_profiles: int
     wrong_images: int
     removed_images: int
+    wrong_texts: int
     num_images: int
     counted: int
     size_mb: int | None
@@ -46,7 +48,7 @@ class DatasetAudit:
 
     @property
     def is_correct(self) -> bool:
-        wrong = self.wrong_profiles + self.wrong_images + self.removed_images
+        wrong = self.wrong_profiles + self.wrong_images + self.removed_images + self.wrong_texts
         return not (wrong or self.has_wrong_count or self.has_wrong_size)
 
 

@@ -77,6 +77,7 @@ def count_profiles(cursor: CursorWrapper, dataset_ids: Collection[int]) -> int:
     ids = list(dataset_ids)
     cursor.execute(queries.COUNT.format(touched=_PROFILES_OF_DATASETS), {"datasets": ids})
     counted = cursor.rowcount
+    _count_texts(cursor, _PROFILES_OF_DATASETS, ids)
     cursor.execute(queries.DROP_EMPTY, [ids])
     return counted + cursor.rowcount
 
@@ -90,6 +91,12 @@ def touch_datasets(cursor: CursorWrapper, dataset_ids: Collection[int]) -> None:
     cursor.execute(touch, {"ids": list(dataset_ids)})
 
 
+def _count_texts(cursor: CursorWrapper, touched: str, dataset_ids: list[int]) -> None:
+    """Recount the own texts of the images of these profiles."""
+    for statement in (queries.DROP_TEXTS, queries.COUNT_TEXTS):
+        cursor.execute(statement.format(touched=touched), {"datasets": dataset_ids})
+
+
 def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         lock_datasets(cursor, dataset_ids)
@@ -101,6 +108,7 @@ def _refresh(scope: str, ids: list[int], touched: str, *, dataset_ids: list[int]
         add_profiles(cursor, "profile_keys", dataset_ids)
         cursor.execute(queries.POINT_IMAGES.format(same=queries.SAME_KEY))
         cursor.execute(queries.COUNT.format(touched=touched), {"datasets": dataset_ids})
+        _count_texts(cursor, touched, dataset_ids)
         cursor.execute(queries.DROP_EMPTY, [dataset_ids])
         cursor.execute("DROP TABLE profile_keys")
         touch_datasets(cursor, dataset_ids)

@@ -107,6 +107,23 @@ COUNT = f"""
      WHERE key.id = profile.id AND NOT ({_EQUAL_SUMS})
 """  # noqa: S608 - our own words
 
+# The own texts of the images of profiles: how many images have the same, and their words.
+DROP_TEXTS = "DELETE FROM catalog_profiletext WHERE profile_id IN ({touched})"
+
+COUNT_TEXTS = """
+    WITH counted AS MATERIALIZED (
+        SELECT image.profile_id, image.text_key, count(*)::int AS num_images,
+               min(image.id) AS example
+          FROM ({touched}) touched
+          JOIN catalog_image image ON image.profile_id = touched.id
+         WHERE image.text_key IS NOT NULL
+         GROUP BY image.profile_id, image.text_key)
+    INSERT INTO catalog_profiletext (profile_id, text_key, num_images, words)
+    SELECT counted.profile_id, counted.text_key, num_images,
+           catalog_words(catalog_image_text(image.metadata_json))
+      FROM counted JOIN catalog_image image ON image.id = counted.example
+"""
+
 DROP_EMPTY = """
     DELETE FROM catalog_imageprofile profile
      WHERE dataset_id = ANY(%s)
@@ -153,6 +170,15 @@ PROFILES = f"""
              WHERE ({{same}}) IS NOT TRUE),
            (SELECT count(*) FROM catalog_image
              WHERE dataset_id = ANY(%(ids)s) AND removed_at IS NOT NULL AND profile_id IS NOT NULL),
+           (SELECT count(*)
+              FROM (SELECT profile_id, text_key, count(*) AS num_images FROM catalog_image
+                     WHERE dataset_id = ANY(%(ids)s) AND profile_id IS NOT NULL
+                       AND text_key IS NOT NULL
+                     GROUP BY profile_id, text_key) given
+              FULL JOIN (SELECT kept.profile_id, kept.text_key, kept.num_images
+                           FROM catalog_profiletext kept JOIN stored ON stored.id = kept.profile_id
+                        ) kept USING (profile_id, text_key)
+             WHERE given.num_images IS DISTINCT FROM kept.num_images),
            dataset.num_images,
            (SELECT count(*) FROM image_key),
            dataset.size_mb,

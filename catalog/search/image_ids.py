@@ -10,31 +10,34 @@ from catalog.models import Image
 MIN_PREFIX = 4
 
 
-def find_by_ids(words: Sequence[str], *, dataset_ids: Sequence[int]) -> Q:
-    """The images of these datasets to which each of the words belongs as an id.
+def find_by_ids(words: Sequence[str], *, dataset_ids: Sequence[int]) -> tuple[Q, list[str]]:
+    """The images of these datasets to which the words belong as ids; and the words that are none.
 
     An id is taken as typed, or all in capitals or small letters. Where no id is equal, the word may
     be the beginning of an image's id. All words together may be an id that has spaces.
     """
-    whole = _equals(" ".join(words), dataset_ids)
-    if len(words) == 1 or not _exists(whole):
-        condition = Q()
-        for word in words:
-            condition &= _has_id(word, dataset_ids)
-        return condition
-    return whole
+    if len(words) > 1 and _exists(whole := _equals(" ".join(words), dataset_ids)):
+        return whole, []
+    condition, others = Q(), []
+    for word in words:
+        if (has_id := _find_id(word, dataset_ids)) is None:
+            others.append(word)
+        else:
+            condition &= has_id
+    return condition, others
 
 
-def _has_id(word: str, dataset_ids: Sequence[int]) -> Q:
+def _find_id(word: str, dataset_ids: Sequence[int]) -> Q | None:
     equal = _equals(word, dataset_ids)
-    is_prefix = len(word) >= MIN_PREFIX and any(char.isdigit() for char in word)
-    if not is_prefix or _exists(equal):
+    if _exists(equal):
         return equal
+    if len(word) < MIN_PREFIX or not any(char.isdigit() for char in word):
+        return None
     # The datasets are named in each part, so that each is found by an index.
     begins = Q()
     for text in _cases(word):
         begins |= Q(dataset__in=dataset_ids, source_id__startswith=text)
-    return begins
+    return begins if _exists(begins) else None
 
 
 def _equals(text: str, dataset_ids: Sequence[int]) -> Q:

@@ -4,7 +4,7 @@ Words of a query that name nothing never widen it to the images of a dataset tha
 dataset is offered instead. So is the page of a dataset that was asked for and lists no images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.http import QueryDict
@@ -13,6 +13,7 @@ from catalog.object_counts import noun_of
 from catalog.search.filters import ImageFilterSet
 from catalog.search.full_text import rank_datasets, rank_similar_titles, say_where
 from catalog.search.kinds import count_kinds, or_any_kind
+from catalog.search.query import Word
 from catalog.search.query_strings import canonical_params
 from vocab.text import TermRef
 
@@ -35,12 +36,20 @@ class Offer:
 
 
 def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
-    """The datasets that mention the words which are no ids, those with images first."""
+    """The datasets that mention the words which name no filter, those with images first.
+
+    A view is looked for as well, in datasets that do not tell the views of their images.
+    """
+    views = [match for match in filters.parsed_query.matches if match.name == "view"]
     words = [word for word in filters.parsed_query.words if not word.is_excluded]
+    words = sorted([*words, *(word for match in views for word in match.as_words())], key=_start)
     if not words:
         return []
     text = " ".join(map(str, words))
     ranks = rank_datasets(text) or rank_similar_titles(text)
+    if views:
+        tell = _find_with_views(filters)
+        ranks = {pk: rank for pk, rank in ranks.items() if pk not in tell}
     best = sorted(ranks, key=lambda pk: (-ranks[pk], pk))[:MAX_OFFERS]
     places = say_where(text, dataset_ids=best)
     by_id = {ref.id: ref for ref in filters.snapshot.refs.values()}
@@ -55,10 +64,23 @@ def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
     return sorted(offers, key=lambda offer: not offer.total)
 
 
+def _start(word: Word) -> int:
+    return word.start
+
+
+def _find_with_views(filters: ImageFilterSet) -> Collection[int]:
+    """The datasets of which some images have a view."""
+    views = filters.snapshot.vocabularies.terms["view"]
+    column = filters.snapshot.images.columns["view"]
+    return filters.all_rows.where(column.any_of(views)).count().sums("dataset")
+
+
 def _params_for(filters: ImageFilterSet, dataset: TermRef) -> QueryDict:
     params = canonical_params(filters)
     query = filters.parsed_query
-    params["q"] = query.without(*(word for word in query.words if not word.is_excluded))
+    views = (match for match in query.matches if match.name == "view")
+    words = (word for word in query.words if not word.is_excluded)
+    params["q"] = query.without(*views, *words)
     if not params["q"]:
         params.pop("q")
     params["dataset"] = dataset.code

@@ -114,7 +114,9 @@ def _fetch_ids(
 ) -> dict[Segment, list[int]]:
     """The matching images of each segment beyond the cursor, at least ``limit`` if it has them."""
     order, beyond = ("-pk", "pk__lt") if backwards else ("pk", "pk__gt")
-    images = Image.objects.filter(filters.image_condition or Q(), profile=OuterRef("pk"))
+    profile_ids = sorted({each.profile_id for each in segments})
+    condition = filters.image_condition_within(profile_ids) or Q()
+    images = Image.objects.filter(condition, profile=OuterRef("pk"))
     first = images.order_by("pk").values("pk")[:FIRST]
     begin: Any = Value(_LAST_ID if backwards else 0, BigIntegerField())
     if cursor and cursor.segment.is_rest:
@@ -123,8 +125,7 @@ def _fetch_ids(
             default=begin,
         )
     rest = images.filter(**{beyond: OuterRef("begin")}).order_by(order).values("pk")
-    profiles = ImageProfile.objects.filter(pk__in={each.profile_id for each in segments})
-    rows = profiles.annotate(first=ArraySubquery(first))
+    rows = ImageProfile.objects.filter(pk__in=profile_ids).annotate(first=ArraySubquery(first))
     if any(each.is_rest for each in segments):
         rows = rows.annotate(begin=begin, rest=ArraySubquery(rest[: limit + FIRST]))
     else:

@@ -88,3 +88,17 @@ RANK_CLAUSES = """
       LEFT JOIN catalog_dataset dataset
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """
+
+# The own texts of images that have the words, by the profiles of these images.
+COUNT_BY_TEXT = """
+    SELECT profile_id, sum(num_images)::bigint FROM catalog_profiletext
+     WHERE words @@ %s::tsquery
+     GROUP BY profile_id
+"""
+
+FIND_TEXTS = """
+    SELECT coalesce(array_agg(DISTINCT text_key), '{}')::text FROM catalog_profiletext
+     WHERE words @@ %s::tsquery
+"""
+
+FIND_TEXTS_OF_PROFILES = f"{FIND_TEXTS} AND profile_id = ANY(%s)"

@@ -5,14 +5,15 @@ from typing import Any
 
 from django.http import QueryDict
 
-from catalog.search.filters import CatalogFilterSet
+from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import find_excluded_terms
 from vocab.text import TermRef
 
-# What a word is that names nothing else: an id, or one that datasets must not mention.
-AS_ID, AS_EXCLUDED = "id", "excluded"
+# What a word is that names nothing else: an id, one of the images' own texts, or one that datasets
+# must not mention.
+AS_ID, AS_TEXT, AS_EXCLUDED = "id", "text", "excluded"
 
 
 def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
@@ -20,7 +21,7 @@ def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
 
     Any of the ``codes`` had to match, and any part of the same ``group``; narrower terms are among
     them. ``corrected`` is there if the words had a typo. A word without a meaning has ``filter``
-    "id" or "excluded" and no codes; an excluded word with codes is about these.
+    "id", "text" or "excluded" and no codes; an excluded word with codes is about these.
     """
     query = filters.parsed_query
     parts: list[tuple[int, dict[str, Any]]] = [
@@ -39,10 +40,17 @@ def _describe_word(word: Word, filters: CatalogFilterSet) -> dict[str, Any]:
     terms = find_excluded_terms(word, filters.snapshot) if word.is_excluded else []
     return {
         "words": word.text,
-        "filter": AS_EXCLUDED if word.is_excluded else AS_ID,
+        "filter": _name_use(word, filters),
         "codes": [code for match in terms for code in _list_codes(match)],
         "names": [name for match in terms for name in match.names],
     }
+
+
+def _name_use(word: Word, filters: CatalogFilterSet) -> str:
+    if word.is_excluded:
+        return AS_EXCLUDED
+    is_text = isinstance(filters, ImageFilterSet) and word.text in filters.text_words
+    return AS_TEXT if is_text else AS_ID
 
 
 def _list_codes(match: Match) -> list[str]:

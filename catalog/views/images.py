@@ -37,6 +37,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
         "id_words": [] if problems else filters.id_words,
+        "text_words": [] if problems else filters.text_words,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),

@@ -73,6 +73,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
     yield ""
     yield (
+        "`view` is from where a projection image was taken, such as `pa` or `lateral`. "
         "Columns that begin with `source.` are the source's own, in its own words; lists are JSON. "
         "An empty cell is not known."
     )

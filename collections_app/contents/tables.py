@@ -19,12 +19,12 @@ Columns = Mapping[str, str]
 
 METADATA_COLUMNS = (
     "file_name", "dataset", "source_id", "subject_id", "sex", "age_years", "modality", "area",
-    "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
+    "view", "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
     "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
 REMOTE_COLUMNS = (
-    "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "labels",
-    "uncertain_labels", "negative_labels", "label_confidence", "license",
+    "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "view",
+    "labels", "uncertain_labels", "negative_labels", "label_confidence", "license",
     "labels_unreviewed", "label_words", "size_bytes", "num_files", "study_uid",
 )  # fmt: skip
 UNAVAILABLE_COLUMNS = tuple(column for column in REMOTE_COLUMNS if column != "url")

@@ -18,7 +18,7 @@ from catalog.search.licenses import (
 )
 from collections_app.models import Collection
 from collections_app.selection import queries
-from vocab.models import AnatomicalArea, Kind, Label, Modality, Term
+from vocab.models import AnatomicalArea, Kind, Label, Modality, Term, ViewPosition
 
 
 def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
@@ -112,6 +112,7 @@ def describe_terms(collection: Collection, filters: ImageFilterSet) -> list[dict
     return [
         *_describe("modality", Modality.objects.filter(pk__in=sums("modality"))),
         *_describe("area", AnatomicalArea.objects.filter(pk__in=sums("area"))),
+        *_describe("view", ViewPosition.objects.filter(pk__in=sums("view"))),
         *_describe("label", labels),
         *({"vocabulary": "sex", "code": code, "name": name, "description": ""}
           for code, name in Sex.choices),

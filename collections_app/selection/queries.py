@@ -12,7 +12,7 @@ FREEZE = f"""
     WITH selected AS MATERIALIZED ({{images}}),
          shared AS MATERIALIZED (
              SELECT profile.id, dataset.slug, modality.code AS modality, area.code AS area,
-                    profile.sex, nullif(license.code, 'not-stated') AS license,
+                    view.code AS view, profile.sex, nullif(license.code, 'not-stated') AS license,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
                         FILTER (WHERE label.is_active) AS labels,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
@@ -22,12 +22,14 @@ FREEZE = f"""
                JOIN catalog_dataset dataset ON dataset.id = profile.dataset_id
                LEFT JOIN vocab_modality modality ON modality.id = profile.modality_id
                LEFT JOIN vocab_anatomicalarea area ON area.id = profile.area_id
+               LEFT JOIN vocab_viewposition view ON view.id = profile.view_id
                LEFT JOIN vocab_license license
                  ON license.id = coalesce(profile.license_id, dataset.license_id)
                LEFT JOIN unnest(profile.label_ids) found (label_id) ON true
                LEFT JOIN vocab_label label ON label.id = found.label_id
               WHERE profile.id IN (SELECT profile_id FROM selected)
-              GROUP BY profile.id, dataset.slug, modality.code, area.code, license.code),
+              GROUP BY profile.id, dataset.slug, modality.code, area.code, view.code,
+                       license.code),
          given AS (
              SELECT given.image_id,
                     string_agg(label.code, '|' ORDER BY label.code COLLATE "C")
@@ -65,7 +67,8 @@ FREEZE = f"""
                'dataset' : shared.slug, 'source_id' : image.source_id,
                'file_path' : nullif(image.file_path, ''),
                'remote_url' : nullif(image.remote_url, ''),
-               'modality' : shared.modality, 'area' : shared.area, 'license' : shared.license,
+               'modality' : shared.modality, 'area' : shared.area, 'view' : shared.view,
+               'license' : shared.license,
                'subject_id' : nullif(image.subject_id, ''), 'sex' : nullif(shared.sex, ''),
                'age_years' : image.age_years, 'width' : image.width, 'height' : image.height,
                'labels' : shared.labels, 'uncertain_labels' : given.uncertain_labels,

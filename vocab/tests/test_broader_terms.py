@@ -153,7 +153,7 @@ def test_other_vocabularies_have_no_broader_terms(tmp_path: Path) -> None:
     LabelFactory(code="mass")
     with pytest.raises(CommandError, match="there is no field “broader”"):
         import_areas(tmp_path / "l.csv", "code,broader\nnodule,mass\n", vocabulary="label")
-    assert {"area", "modality"} == HIERARCHIES < set(VOCABULARIES)
+    assert {"area", "modality", "view"} == HIERARCHIES < set(VOCABULARIES)
 
 
 # --- Circles ---

@@ -47,6 +47,7 @@ def _describe(audited: DatasetAudit) -> str:
         (audited.wrong_profiles, "wrong profiles"),
         (audited.wrong_images, "images with a wrong profile or none"),
         (audited.removed_images, "removed images that are counted"),
+        (audited.wrong_texts, "wrong texts"),
     ]
     parts = [f"{count:,} {what}" for count, what in found if count]
     if audited.has_wrong_count:

@@ -1,6 +1,6 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -44,7 +44,8 @@ from catalog.search.filters.kinds import (
 )
 from catalog.search.full_text import rank_datasets
 from catalog.search.image_ids import find_by_ids
-from catalog.search.query import Match, Word
+from catalog.search.image_texts import count_by_words, has_words
+from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
 from catalog.search.snapshot import Snapshot
 from vocab.models import Kind
@@ -103,6 +104,13 @@ class ImageFilterSet(CatalogFilterSet):
         if self.shows_pictures_only:
             return [Kind.PICTURE.value]
         return [ANY_KIND] if ANY_KIND in chosen else chosen or [ANY_KIND]
+
+    @cached_property
+    def parsed_query(self) -> ParsedQuery:
+        """As in the base class; a view that no image has becomes plain words."""
+        query = super().parsed_query
+        views = [match for match in query.matches if match.name == "view"]
+        return query.with_words(*(view for view in views if not self._ask(view).any()))
 
     @classmethod
     def of_dataset(cls, slug: str, *, snapshot: Snapshot | None = None, **more: str) -> Self:
@@ -198,22 +206,37 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def image_condition(self) -> Q | None:
         """The condition on single images beyond their profiles; None if there is none."""
-        condition = age_condition(self._age_groups) & (self._condition_without_ages or Q())
-        return condition or None
+        return self.image_condition_within(None)
 
-    @cached_property
-    def _condition_without_ages(self) -> Q | None:
-        condition = Q()
+    def image_condition_within(self, profiles: Collection[int] | None) -> Q | None:
+        """The same for images of these profiles alone, of which less must be known."""
+        condition = age_condition(self._age_groups) & self._by_ids[0]
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if words := self.id_words:
-            condition &= find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
+        if self.text_words:
+            condition &= has_words(self.text_words, profiles=profiles)
         return condition or None
 
     @property
+    def _asks_single_images(self) -> bool:
+        """Whether there is a condition on single images besides their ages."""
+        return bool(self.text_words or self._by_ids[0] or self.cleaned.get("image"))
+
+    @cached_property
+    def _by_ids(self) -> tuple[Q, list[str]]:
+        words = [word.text for word in self.parsed_query.words if not word.is_excluded]
+        return find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
+
+    @property
     def id_words(self) -> list[str]:
-        """The words that name nothing else, which have to be ids of images or of subjects."""
-        return [word.text for word in self.parsed_query.words if not word.is_excluded]
+        """The words that name no term and are ids of images or of subjects."""
+        words = [word.text for word in self.parsed_query.words if not word.is_excluded]
+        return [word for word in words if word not in self.text_words]
+
+    @property
+    def text_words(self) -> list[str]:
+        """The words that name no term and are no ids: an image's own texts have to have them."""
+        return self._by_ids[1]
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
         """Matching profiles, each with the number of its images that match."""
@@ -230,14 +253,23 @@ class ImageFilterSet(CatalogFilterSet):
     def _matching_images(self) -> Any:
         """For each profile, the number of images that meet the image condition."""
         table = self.snapshot.images
-        if self._condition_without_ages is None:
+        if not self._asks_single_images:
             return table.weights if self._images_of_age is None else self._images_of_age
-        return self._count_by_profile(self.image_condition or Q())
+        images = Image.objects.filter(profile__isnull=False)
+        if self.text_words:
+            with_words = self._weigh(count_by_words(self.text_words))
+            if not (self._by_ids[0] or self._age_groups or self.cleaned.get("image")):
+                return with_words
+            if self._images_of_age is not None:
+                with_words = np.where(self._images_of_age, with_words, 0)
+            images = images.filter(_is_of_profiles(table.ids[with_words > 0].tolist()))
+        pairs = images.filter(self.image_condition or Q()).order_by().values_list("profile")
+        return self._weigh(dict(pairs.annotate(n=Count("pk"))))
 
-    def _count_by_profile(self, condition: Q) -> Any:
+    def _weigh(self, numbers: Mapping[int, int]) -> Any:
+        """The numbers by profile as a column of the profiles."""
         table = self.snapshot.images
-        images = Image.objects.filter(condition, profile__isnull=False).order_by()
-        pairs = list(images.values_list("profile").annotate(n=Count("pk")))
+        pairs = sorted(numbers.items())
         ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
         places = np.searchsorted(table.ids, ids)
         known = np.isin(ids, table.ids)
@@ -247,19 +279,12 @@ class ImageFilterSet(CatalogFilterSet):
 
     def images(self) -> ImageQuerySet:
         """The matching images, unordered."""
-        ids = self.rows().ids().tolist()
-        # PostgreSQL parses one array much faster than ten thousand parameters.
-        of_profiles = RawSQL(
-            "catalog_image.profile_id = ANY(%s::bigint[])",
-            ["{" + ",".join(map(str, ids)) + "}"],
-            output_field=BooleanField(),
-        )
-        images = Image.objects.filter(of_profiles)
+        images = Image.objects.filter(_is_of_profiles(self.rows().ids().tolist()))
         return images.filter(self.image_condition) if self.image_condition else images
 
     def count_files(self) -> tuple[int, int]:
         """The number of matching images with a file here, and the bytes of these files."""
-        if self._condition_without_ages is None:
+        if not self._asks_single_images:
             table = self.snapshot.images
             local = self.rows().where(table.columns["local"].any_of([HERE])).positions()
             assert local is not None  # noqa: S101 - tells the type checker
@@ -270,3 +295,12 @@ class ImageFilterSet(CatalogFilterSet):
             return int(self._matching_images[local].sum()), int(size[local].sum())
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0
+
+
+def _is_of_profiles(ids: Iterable[int]) -> RawSQL:
+    # PostgreSQL parses one array much faster than ten thousand parameters.
+    return RawSQL(
+        "catalog_image.profile_id = ANY(%s::bigint[])",
+        ["{" + ",".join(map(str, ids)) + "}"],
+        output_field=BooleanField(),
+    )

@@ -9,7 +9,9 @@ from catalog.search.query.spellings import Value
 from vocab.text import TermRef
 
 # An image has at most one value of these filters, so two values can only be alternatives.
-SINGLE_VALUED = frozenset({"modality", "area", "license", "sex", "age", "local", "dataset"})
+SINGLE_VALUED = frozenset({
+    "modality", "area", "view", "license", "sex", "age", "local", "dataset",
+})  # fmt: skip
 # Dashes and similar characters between a match and its neighbours; commas may stay. Before it they
 # may stand alone: "pneumonia - CT" without the CT is no "pneumonia -".
 _GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')
@@ -119,11 +121,16 @@ class ParsedQuery:
         """
         matches = [m if m.name in names else _as_other_term(m) for m in self.matches]
         others = [m for m in matches if m.name not in names and m.name not in dropping]
-        words = [word for match in others for word in match.as_words()]
-        return ParsedQuery(
-            self.text,
-            tuple(match for match in matches if match.name in names),
-            tuple(sorted((*self.words, *words), key=lambda word: word.start)),
+        kept = tuple(match for match in matches if match.name in names or match in others)
+        return replace(self, matches=kept).with_words(*others)
+
+    def with_words(self, *matches: Match) -> "ParsedQuery":
+        """The same query with the words of ``matches`` as plain words."""
+        words = [word for match in matches for word in match.as_words()]
+        return replace(
+            self,
+            matches=tuple(match for match in self.matches if match not in matches),
+            words=tuple(sorted((*self.words, *words), key=lambda word: word.start)),
         )
 
     def without(self, *parts: Match | Word) -> str:

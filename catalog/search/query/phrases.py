@@ -15,14 +15,16 @@ STOP_WORDS = LINK_WORDS | {
     "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
     "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
-    "taken", "that", "this", "to", "using", "want", "where", "which", "with",
+    "taken", "that", "this", "to", "using", "view", "views", "want", "where", "which", "with",
 }  # fmt: skip
 # Spellings that importers need, but that nearly always mean something else in a query: "multiple
-# myeloma", "la", "back pain", "plan", "hd". On their own they are plain words.
+# myeloma", "la", "back pain", "plan", "hd"; among views "axial CT", "CC licence", machine learning
+# (ML), leg length discrepancy (LLD). On their own they are plain words.
 TOO_COMMON = frozenset({
-    "ar", "au", "back", "bi", "custom", "doc", "eps", "et", "exclude", "excluded", "fid", "hc",
-    "hd", "iol", "la", "len", "ls", "mixed", "multiple", "nor", "not specified", "other", "plan",
-    "pos", "resp", "stain", "unknown", "unspecified", "va", "various",
+    "ar", "au", "axial", "back", "bi", "cc", "custom", "doc", "eps", "et", "exclude", "excluded",
+    "fb", "fid", "hc", "hd", "iol", "la", "len", "ll", "lld", "lm", "ls", "mixed", "ml",
+    "multiple", "nor", "not specified", "oblique", "other", "plan", "pos", "resp", "rl", "stain",
+    "swimmers", "tangential", "unknown", "unspecified", "va", "various",
 })  # fmt: skip
 # Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({
@@ -37,7 +39,8 @@ ORDINARY_WORDS = frozenset({
     "generating", "geometry", "grabbing", "grain", "handy", "hang", "hospital", "humor",
     "impaired", "imported", "induction", "infected", "inflation", "informal", "injection",
     "inspection", "instrumental", "intention", "investing", "invitation", "kinds", "label",
-    "ladder", "land", "last", "legion", "lesson", "liner", "lives", "lover", "loyal", "makes",
+    "ladder", "land", "last", "legion", "lesson", "liner", "literal", "lives", "lordosis", "lover",
+    "loyal", "makes",
     "mammal", "marginal", "mark", "matches", "mate", "medal", "memorial", "mental", "miles",
     "military", "minus", "miss", "model", "module", "month", "moral", "mount", "mounting",
     "muscular", "navigation", "neuron", "numerous", "paper", "passes", "penetration",
@@ -108,8 +111,21 @@ COMMERCIAL_PHRASES = (
     "commercial licence", "free for commercial use", "allows commercial use", "usable commercially",
     "allowing commercial use", "permits commercial use", "can be used commercially",
 )  # fmt: skip
-# They contain a phrase of the list above and mean the opposite, so they are plain words.
+# They contain the name of a view and are anatomy, so they are plain words unless they are terms.
+_ANATOMY = tuple(
+    f"{view} {part}"
+    for view, parts in {
+        "frontal": ("lobe", "cortex", "sinus", "sinuses", "bone", "horn"),
+        "lateral": (
+            "ventricle", "ventricles", "meniscus", "condyle", "epicondyle", "malleolus", "ligament",
+            "collateral ligament", "sinus", "wall",
+        ),
+    }.items()
+    for part in parts
+)  # fmt: skip
+# Some contain a phrase of commercial use and mean the opposite.
 PLAIN_PHRASES = (
+    *_ANATOMY,
     "noncommercial", "noncommercial use", "non commercial", "non commercial use", "uncommercial",
     "commercial use not allowed", "commercial use not permitted", "commercial use prohibited",
     "commercial use forbidden", "commercial use excluded", "no commercial use",

@@ -66,6 +66,7 @@ def check_phantoms() -> None:
     assert phantoms.count() >= 600
     assert 100 < phantoms.values("subject_id").distinct().count() < phantoms.count() / 2
     assert not phantoms.filter(image_labels=None).exists()
+    assert set(phantoms.values_list("view__code", flat=True)) == {"ap", "pa"}
     assert Dataset.objects.get(slug="synthetic-chest-phantoms").is_synthetic
     for image in phantoms.select_related("dataset").order_by("sha256")[:50]:
         path = dataset_folder(image.dataset) / image.file_path
@@ -101,6 +102,7 @@ def check_pydicom_samples(report: str) -> None:
         assert image.sex == (header.get("PatientSex") or ""), path
     head = Image.objects.get(source_id="test_files/J2K_pixelrep_mismatch.dcm")
     assert (head.area.code, head.age_years) == ("head", 76)  # type: ignore[union-attr]
+    assert set(samples.exclude(view=None).values_list("view__code", flat=True)) == {"ap", "ll"}
     stored = str(list(samples.values_list("metadata_json", flat=True)))
     assert "PatientName" not in stored
     assert "InstitutionName" not in stored

@@ -11,9 +11,11 @@ from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.tables.description import read_description
+from catalog.importers.tables.labels import fold
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.models import Dataset, Image
 from catalog.tests.importers.folder_files import make_picture
+from vocab.lookup import find_terms
 from vocab.services import DATA_DIR
 from vocab.tests.shipped import save_shipped_vocabularies
 from vocab.text import normalize
@@ -157,6 +159,30 @@ def test_every_word_for_a_finding_is_in_the_vocabulary(slug: str, tmp_path: Path
     assert {word for word in told if normalize(word) not in known} == set()
 
 
+# What the published tables have in the columns of views.
+VIEWS = {
+    "nih-chestxray14": {"PA": "pa", "AP": "ap"},
+    "chexpert": {"AP": "ap", "PA": "pa", "LL": "ll", "RL": "rl", "Lateral": "lateral",
+                 "Frontal": "frontal"},
+    "padchest": {"PA": "pa", "L": "lateral", "AP_horizontal": "ap-supine", "AP": "ap",
+                 "COSTAL": "", "EXCLUDE": "", "UNK": ""},
+    "rsna-pneumonia-2018": {"PA": "pa", "AP": "ap"},
+    "openi-indiana-cxr": {"PA": "pa", "LL": "ll", "AP": "ap", "LATERAL": "lateral", "RL": "rl",
+                          "LARGE LATERAL": "lateral"},
+}  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("slug", VIEWS)
+def test_every_word_for_a_view_is_understood(slug: str) -> None:
+    save_shipped_vocabularies()
+    meant = read_description(SHIPPED_TABLES / f"{slug}.toml").image.view_words
+    for word, code in VIEWS[slug].items():
+        text = meant.get(fold(word), word)
+        found = find_terms("view", [text])[text] if text else []
+        assert [term.code for term in found] == ([code] if code else []), word
+
+
 def test_nih_has_labels_in_one_cell(tmp_path: Path) -> None:
     images, bad = read(tmp_path, "nih-chestxray14")
     first, second, third = images.values()
@@ -214,6 +240,9 @@ def test_padchest_has_lists_and_years_of_birth(tmp_path: Path) -> None:
     assert first.metadata["WindowWidth_DICOM"] == 511.5
     assert not {"PatientBirth", "Report", "SpatialResolution_DICOM"} & first.metadata.keys()
     assert (second.labels, second.sex, second.age_years) == ((), "", None)
+    assert (first.view, second.view) == ("PA", "lateral")
+    assert second.metadata["view"] == "L"
+    assert first.metadata["Manufacturer"] == "Maker"
 
 
 def test_vinbigdata_has_a_row_for_each_box(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.models import Dataset, Image, ImageLabel, ImageProfile, ProfileText
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory
 
@@ -64,6 +64,15 @@ def test_a_correct_catalog_is_reported_as_correct(dataset: Dataset) -> None:
 def test_a_wrong_sum_is_found(dataset: Dataset, changes: dict[str, int], text: str) -> None:
     ImageProfile.objects.filter(dataset=dataset, sex="F").update(**changes)
     expect_wrong(text)
+
+
+def test_a_text_that_its_words_do_not_find_is_found(dataset: Dataset) -> None:
+    Image.objects.filter(dataset=dataset, sex="O").update(metadata_json={"Manufacturer": "Canon"})
+    expect_wrong("1 wrong texts")
+    ProfileText.objects.update(num_images=2)
+    expect_wrong("1 wrong texts")
+    ProfileText.objects.all().delete()
+    expect_wrong("1 wrong texts")
 
 
 def test_an_edit_outside_the_services_is_found(dataset: Dataset) -> None:

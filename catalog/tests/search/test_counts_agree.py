@@ -145,7 +145,20 @@ SENTENCES = {
     "ct or seg": "m.code IN ('ct', 'seg')",
     "ct -seg": "m.code = 'ct'",
     "women seg": "m.code = 'seg' AND i.sex = 'F'",
-}
+    "PA": "v.code = 'pa'",
+    "lateral or pa": "v.code IN ('pa', 'lateral')",
+    "lateral ct": "v.code = 'lateral' AND m.code = 'ct'",
+    "siemens": "i.metadata_json ->> 'Manufacturer' ILIKE 'siemens%%'",
+    "siemens t2 ct": "i.metadata_json ->> 'Manufacturer' ILIKE 'siemens%%' AND m.code = 'ct'"
+                     " AND i.metadata_json ->> 'SeriesDescription' = 'T2_tse'",
+    "tse over 65": "i.metadata_json ->> 'SeriesDescription' = 'T2_tse' AND i.age_years >= 66",
+    "pa philips": "i.metadata_json ->> 'Manufacturer' = 'Philips' AND v.code = 'pa'",
+}  # fmt: skip
+TEXTS: tuple[dict[str, Any], ...] = (
+    {}, {"Manufacturer": "SIEMENS", "SeriesDescription": "T2_tse"}, {"Manufacturer": "Philips"},
+    {"Manufacturer": "SiemensHealthineers"}, {"SeriesDescription": "T2_tse", "KVP": 1},
+)  # fmt: skip
+
 LIMITS = ("0", "1", "2", "9", "10", "60", "64", "65", "66", "69", "70", "129", "0.5", "1m", "12m",
           "23m")  # fmt: skip
 
@@ -169,7 +182,7 @@ edits = st.lists(
     st.tuples(
         st.sampled_from([
             "add", "delete", "sex", "age", "label", "finding", "unlabel", "area", "modality",
-            "dataset area", "license", "view", "address", "kind", "dataset license", "hide",
+            "dataset area", "license", "view", "text", "address", "kind", "dataset license", "hide",
             "show", "tag", "untag", "term", "rebuild",
         ]),
         st.integers(0, 10**6),
@@ -213,6 +226,7 @@ def add_image(dataset: Dataset, n: int) -> Image:
         view=ViewPosition.objects.get(code=VIEWS[n % 2]) if n % 5 else None,
         sex=SEXES[n % 4],
         age_years=AGES[n % len(AGES)],
+        metadata_json=TEXTS[n % len(TEXTS)],
         labels=labels,
         **a_file(n),
     )
@@ -267,6 +281,8 @@ def edit_image(what: str, n: int, image: Image, label: Label) -> None:
             image.modality = Modality.objects.get(code=MODALITIES[n % 3])
         case "view":
             image.view = ViewPosition.objects.get(code=VIEWS[n % 2]) if n % 3 else None
+        case "text":
+            image.metadata_json = TEXTS[n % len(TEXTS)]
         case "address":
             image.remote_url = "https://example.org/edited" if n % 2 else ""
         case "license":

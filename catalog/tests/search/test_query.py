@@ -106,6 +106,33 @@ def test_words_that_name_a_term_become_filters(text: str, filters: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "filters", "rest"),
+    [
+        ("PA chest", "view=pa area=chest", ""),
+        ("frontal view", "view=frontal", ""),
+        ("AP and lateral views of the chest", "view=ap view=lateral area=chest", ""),
+        ("lateral chest x-ray", f"view=lateral area=chest {XRAY}", ""),
+        ("MLO mammography", "view=mlo modality=mg", ""),
+        ("oblique x-ray", "view=oblique", ""),
+        # Not views, or not only.
+        ("axial CT", "modality=ct", "axial"),
+        ("oblique MRI", "modality=mr", "oblique"),
+        ("CC BY 4.0", "license=cc-by-4.0", ""),
+        ("500 cc", "", "500 cc"),
+        ("ml", "", "ml"),
+        ("LL", "", "LL"),
+        ("L", "", "L"),
+        ("frontal lobe", "", "frontal lobe"),
+        ("lateral ventricles MRI", "modality=mr", "lateral ventricles"),
+        ("literal", "", "literal"),
+        ("lordosis", "", "lordosis"),
+    ],
+)
+def test_views_and_what_only_looks_like_one(text: str, filters: str, rest: str) -> None:
+    check(text, filters, rest)
+
+
+@pytest.mark.parametrize(
     "text", ["x-ray", "x ray", "X_RAY", "xray", "X-Rays", "Röntgen", "ro\u0308ntgen"]
 )
 def test_case_accents_and_punctuation_do_not_matter(text: str) -> None:

@@ -21,7 +21,7 @@ from collections_app.tests.factories import (
     read_archive,
 )
 from vocab.models import Label
-from vocab.tests.factories import LicenseFactory
+from vocab.tests.factories import LicenseFactory, ViewFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -32,6 +32,21 @@ def rows(collection: Collection, name: str) -> list[dict[str, str]]:
 
 def tell(number: int, **source: Any) -> None:
     Image.objects.filter(source_id=f"rays-{number:03}").update(metadata_json=source)
+
+
+def test_the_view_is_a_column_and_its_code_is_explained() -> None:
+    make_dataset(files=2, remote=1)
+    lateral = ViewFactory(code="lateral", name="Lateral", description="From the side.")
+    Image.objects.exclude(source_id="rays-001").update(view=lateral)
+    make_searchable()
+    collection = make_ready()
+    assert [row["view"] for row in rows(collection, "metadata.csv")] == ["lateral", ""]
+    assert [row["view"] for row in rows(collection, "remote.csv")] == ["lateral"]
+    (term,) = (row for row in rows(collection, "terms.csv") if row["vocabulary"] == "view")
+    assert (term["code"], term["description"]) == ("lateral", "From the side.")
+    record = json.loads(read_archive(collection)["collection.json"])
+    assert {"vocabulary": "view", "code": "lateral", "name": "Lateral",
+            "description": "From the side."} in record["provenance"]["terms"]  # fmt: skip
 
 
 def test_the_sources_own_columns_are_at_the_end_in_a_fixed_order() -> None:

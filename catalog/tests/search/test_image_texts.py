@@ -1,0 +1,109 @@
+"""Words of the images' own texts, and subjects, at the images page."""
+
+import html
+
+import pytest
+from django.http import QueryDict
+from django.test import Client
+
+from catalog.importers.rows import ImageRow
+from catalog.importers.store import store_images
+from catalog.models import Dataset, Image, ProfileText
+from catalog.search.filters import ImageFilterSet
+from catalog.search.understanding import understood_words
+from catalog.services import delete_dataset, refresh_images
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.search.selecting import select
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory
+
+pytestmark = pytest.mark.django_db
+
+SIEMENS = {"Manufacturer": "SIEMENS", "ManufacturerModelName": "TrioTim",
+           "SeriesDescription": "t1_mprage_sag 1.0mm", "BodyPartExamined": "BRAIN"}  # fmt: skip
+PHILIPS = {"Manufacturer": "PhilipsMedicalSystems", "view": "COSTAL", "StudyDate": "siemens"}
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    dataset: Dataset = DatasetFactory(slug="texts", area=AreaFactory(code="chest", name="Chest"))
+    ct = ModalityFactory(code="ct", name="CT")
+    LabelFactory(code="nodule", name="Nodule")
+    rows = [
+        ("patient14471", SIEMENS), ("LIDC-IDRI-0001", SIEMENS), ("100002", PHILIPS),
+        ("100003", {"StudyDescription": "CT chest with contrast, 100002"}), ("", {}),
+    ]  # fmt: skip
+    for number, (subject, metadata) in enumerate(rows):
+        ImageFactory(
+            dataset=dataset, source_id=f"i{number}", subject_id=subject, metadata_json=metadata,
+            modality=ct if number % 2 else None, age_years=60 + 5 * number,
+            labels=["nodule"] if number < 3 else [],
+        )  # fmt: skip
+    make_searchable()
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("q=siemens", "i0 i1"),
+        ("q=Siemens+chest+ct", "i1"),
+        ("q=siemens+triotim", "i0 i1"),
+        ("q=philips", "i2"),
+        ("q=siemens+philips", ""),
+        ("q=mprage", "i0 i1"),
+        ("q=t1_mprage", "i0 i1"),
+        ("q=t1", "i0 i1"),
+        # Fewer than four letters are no beginning of a word.
+        ("q=mpr", ""),
+        ("q=costal", "i2"),
+        ('q="with+contrast"', "i3"),
+        ('q="contrast+with"', ""),
+        ("q=siemens+over+62", "i1"),
+        ("q=siemens&age_max=62", "i0"),
+        ("q=siemens+patient14471", "i0"),
+        ("q=siemens+nodule+ct", "i1"),
+        # Names of terms are the terms; other values of the metadata are not searched.
+        ("q=nodule", "i0 i1 i2"),
+        ("q=studydate", ""),
+    ],
+)
+def test_a_word_is_looked_for_in_the_own_texts(dataset: Dataset, query: str, expected: str) -> None:
+    assert select(query) == expected
+
+
+@pytest.mark.parametrize("subject", ["patient14471", "LIDC-IDRI-0001", "100002"])
+@pytest.mark.parametrize("change", [str, str.lower, str.upper])
+@pytest.mark.parametrize("more", ["", " chest", " nodule"])
+def test_a_subject_finds_its_images(
+    dataset: Dataset, client: Client, subject: str, change: type[str], more: str
+) -> None:
+    page = client.get("/images/", {"q": change(subject) + more})
+    assert 'data-total="1"' in page.content.decode()
+    (image,) = page.context["page"].images
+    assert image.pk == Image.objects.get(subject_id=subject).pk
+    assert "<b>Ids:</b>" in page.content.decode()
+
+
+def test_the_page_says_where_words_are_looked_for(dataset: Dataset, client: Client) -> None:
+    page = html.unescape(client.get("/images/?q=patient14471+siemens").content.decode())
+    assert "“patient14471”, of images and subjects" in page
+    assert "“siemens”, looked for in ids, subjects and the images’ own texts" in page
+    filters = ImageFilterSet(QueryDict("q=patient14471+siemens"))
+    assert [part["filter"] for part in understood_words(filters)] == ["id", "text"]
+
+
+def test_texts_follow_every_change(dataset: Dataset) -> None:
+    image = Image.objects.get(source_id="i0")
+    image.metadata_json = PHILIPS
+    image.save()
+    refresh_images(image_ids=[image.pk])
+    assert select("q=siemens") == "i1"
+    assert select("q=philips") == "i0 i2"
+    rows = [ImageRow(source_id="i0", metadata={"Manufacturer": "Canon"}),
+            ImageRow(source_id="new", metadata=SIEMENS)]  # fmt: skip
+    store_images(dataset=dataset, rows=rows, allow_removal=True)
+    assert select("q=canon") == "i0"
+    assert select("q=siemens") == "new"
+    assert select("q=philips") == ""
+    delete_dataset(dataset=dataset)
+    assert not ProfileText.objects.exists()
