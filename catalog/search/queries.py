@@ -89,11 +89,13 @@ RANK_CLAUSES = """
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """
 
-# The own texts of images that have the words, by the profiles of these images.
+# The profiles with images whose own texts have the words, and the numbers of these images.
 COUNT_BY_TEXT = """
-    SELECT profile_id, sum(num_images)::bigint FROM catalog_profiletext
-     WHERE words @@ %s::tsquery
-     GROUP BY profile_id
+    SELECT coalesce(string_agg(profile_id::text, ','), ''),
+           coalesce(string_agg(images::text, ','), '')
+      FROM (SELECT profile_id, sum(num_images) AS images FROM catalog_profiletext
+             WHERE words @@ %s::tsquery
+             GROUP BY profile_id) counted
 """
 
 FIND_TEXTS = """

@@ -257,24 +257,22 @@ class ImageFilterSet(CatalogFilterSet):
             return table.weights if self._images_of_age is None else self._images_of_age
         images = Image.objects.filter(profile__isnull=False)
         if self.text_words:
-            with_words = self._weigh(count_by_words(self.text_words))
+            with_words = self._weigh(*count_by_words(self.text_words))
             if not (self._by_ids[0] or self._age_groups or self.cleaned.get("image")):
                 return with_words
             if self._images_of_age is not None:
                 with_words = np.where(self._images_of_age, with_words, 0)
             images = images.filter(_is_of_profiles(table.ids[with_words > 0].tolist()))
         pairs = images.filter(self.image_condition or Q()).order_by().values_list("profile")
-        return self._weigh(dict(pairs.annotate(n=Count("pk"))))
+        counted = np.array(list(pairs.annotate(n=Count("pk"))), dtype=np.int64).reshape(-1, 2)
+        return self._weigh(counted[:, 0], counted[:, 1])
 
-    def _weigh(self, numbers: Mapping[int, int]) -> Any:
-        """The numbers by profile as a column of the profiles."""
+    def _weigh(self, ids: Ints, numbers: Ints) -> Any:
+        """The numbers of profiles as a column of all of them."""
         table = self.snapshot.images
-        pairs = sorted(numbers.items())
-        ids = np.array([pk for pk, _ in pairs], dtype=np.int64)
-        places = np.searchsorted(table.ids, ids)
         known = np.isin(ids, table.ids)
         weights = np.zeros(len(table), dtype=np.int64)
-        weights[places[known]] = np.array([n for _, n in pairs], dtype=np.int64)[known]
+        weights[np.searchsorted(table.ids, ids[known])] = numbers[known]
         return weights
 
     def images(self) -> ImageQuerySet:
