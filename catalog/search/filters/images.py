@@ -1,20 +1,20 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode
 
 import numpy as np
-from django.db.models import BooleanField, Count, Q, Sum
-from django.db.models.expressions import RawSQL
+from django.db.models import Count, Q, Sum
 from django.http import QueryDict
 
 from catalog.ages import range_of_limits
 from catalog.models import Image
 from catalog.querysets import ImageQuerySet
 from catalog.search.age_groups import AgeGroup, age_condition, match_ages
+from catalog.search.arrays import IsAnyOf
 from catalog.search.columns import Counted, Ints, Mask, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_BANDS,
@@ -295,10 +295,5 @@ class ImageFilterSet(CatalogFilterSet):
         return sums["files"] or 0, sums["size"] or 0
 
 
-def _is_of_profiles(ids: Iterable[int]) -> RawSQL:
-    # PostgreSQL parses one array much faster than ten thousand parameters.
-    return RawSQL(
-        "catalog_image.profile_id = ANY(%s::bigint[])",
-        ["{" + ",".join(map(str, ids)) + "}"],
-        output_field=BooleanField(),
-    )
+def _is_of_profiles(ids: Iterable[int]) -> IsAnyOf:
+    return IsAnyOf("profile", "{" + ",".join(map(str, ids)) + "}")

@@ -92,6 +92,25 @@ def test_the_page_says_where_words_are_looked_for(dataset: Dataset, client: Clie
     assert [part["filter"] for part in understood_words(filters)] == ["id", "text"]
 
 
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        ("q=siemens", 2),
+        ("q=%22siemens+triotim%22", 2),
+        ("q=philips", 1),
+        ("q=siemens+over+62", 1),
+        ("q=siemens&age_max=62", 1),
+        ("q=siemens+nodule+ct", 1),
+    ],
+)
+def test_the_page_shows_what_has_the_words(
+    dataset: Dataset, client: Client, query: str, total: int
+) -> None:
+    page = client.get(f"/images/?{query}")
+    assert f'data-total="{total}"' in page.content.decode()
+    assert len(page.context["page"].images) == total
+
+
 def test_texts_follow_every_change(dataset: Dataset) -> None:
     image = Image.objects.get(source_id="i0")
     image.metadata_json = PHILIPS
