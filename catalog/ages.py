@@ -113,6 +113,19 @@ def _count(number: int, unit: str) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
+def find_other_ages(values: Iterable[object]) -> tuple[AgeRange, ...]:
+    """The known ages that are in none of these ranges: of "adults" those under 19."""
+    ranges = sorted((v for v in values if isinstance(v, AgeRange)), key=lambda ages: ages.low)
+    others, start = [], 0
+    for ages in ranges:
+        if ages.low > start:
+            others.append(AgeRange(start, ages.low - 1))
+        if ages.high is None:
+            return tuple(others)
+        start = max(start, ages.high + 1)
+    return (*others, AgeRange(start))
+
+
 # --- The limits of a range in a URL: years, or months below two years ---
 _LIMIT = re.compile(r"(?P<number>[0-9]{1,3}(?:[.,][0-9]{1,6})?) ?(?P<months>m|months?)?")
 _HELP = f"Give completed years from 0 to {MAX_AGE_YEARS}, or months below two years: 65, 0.5 or 6m."

@@ -210,6 +210,9 @@ def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[
         if match.name != name:
             continue
         undo = with_query(params_without(filters, match), filters.parsed_query.without(match))
+        if name == "age":  # ranges, of which a negated age leaves two: they are one choice
+            found[",".join(match.codes)] = (" or ".join(match.names), match.words, undo)
+            continue
         for code, text in zip(match.codes, match.names, strict=True):
             # Of several values that words may mean, one that is also chosen by itself is kept.
             if not (len(match.codes) > 1 and code in chosen):

@@ -23,32 +23,62 @@ MIN_PREFIX = 4
 _WORD = re.compile(r"[^\W_]+")
 
 
-def count_by_words(words: Sequence[str]) -> tuple[Ints, Ints]:
-    """Profiles and the numbers of their images with all of these words.
+def count_by_words(words: Sequence[str], *, without: Sequence[str] = ()) -> tuple[Ints, Ints]:
+    """Profiles and the numbers of their images with all of the words, and with none of the others.
 
     The words of a phrase follow each other. Texts are parsed, without a Python object for each.
     """
+    return _count(_write_query(words, without))
+
+
+def count_by_any(words: Sequence[str]) -> tuple[Ints, Ints]:
+    """The same for images with any of the words."""
+    return _count(" | ".join(filter(None, map(_write_phrase, words))))
+
+
+def has_words(
+    words: Sequence[str],
+    *,
+    without: Sequence[str] = (),
+    profiles: Collection[int] | None = None,
+) -> Q:
+    """The same as a condition on single images, or only on those of a few profiles."""
+    if words:
+        return Q(IsAnyOf("text_key", _find_keys(_write_query(words, without), profiles)))
+    excluded = _find_keys(" | ".join(filter(None, map(_write_phrase, without))), profiles)
+    return Q(text_key__isnull=True) | ~Q(IsAnyOf("text_key", excluded))
+
+
+def occurs(word: str) -> bool:
+    """Whether any image's texts have the word or phrase."""
+    if not (query := _write_phrase(word)):
+        return False
     with connection.cursor() as cursor:
-        cursor.execute(queries.COUNT_BY_TEXT, [_write_query(words)])
+        cursor.execute(queries.HAS_TEXT, [query])
+        return bool(cursor.fetchone()[0])
+
+
+def _count(query: str) -> tuple[Ints, Ints]:
+    with connection.cursor() as cursor:
+        cursor.execute(queries.COUNT_BY_TEXT, [query])
         ids, numbers = (np.fromstring(t, dtype=np.int64, sep=",") for t in cursor.fetchone())
     return ids, numbers
 
 
-def has_words(words: Sequence[str], *, profiles: Collection[int] | None = None) -> Q:
-    """The same as a condition on single images, or only on those of a few profiles."""
-    query = _write_query(words)
+def _find_keys(query: str, profiles: Collection[int] | None) -> str:
+    """The keys of the texts that match, as an array in PostgreSQL's syntax."""
     with connection.cursor() as cursor:
         if profiles is None:
             cursor.execute(queries.FIND_TEXTS, [query])
         else:
             cursor.execute(queries.FIND_TEXTS_OF_PROFILES, [query, list(profiles)])
-        (keys,) = cursor.fetchone()
-    return Q(IsAnyOf("text_key", keys))
+        return str(cursor.fetchone()[0])
 
 
-def _write_query(words: Sequence[str]) -> str:
+def _write_query(words: Sequence[str], without: Sequence[str]) -> str:
     """The words in PostgreSQL's syntax."""
-    return " & ".join(filter(None, map(_write_phrase, words)))
+    excluded = [f"!{phrase}" for phrase in map(_write_phrase, without) if phrase]
+    return " & ".join([*filter(None, map(_write_phrase, words)), *excluded])
 
 
 def _write_phrase(phrase: str) -> str:

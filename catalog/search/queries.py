@@ -103,4 +103,6 @@ FIND_TEXTS = """
      WHERE words @@ %s::tsquery
 """
 
+HAS_TEXT = "SELECT EXISTS (SELECT FROM catalog_profiletext WHERE words @@ %s::tsquery)"
+
 FIND_TEXTS_OF_PROFILES = f"{FIND_TEXTS} AND profile_id = ANY(%s)"

@@ -12,7 +12,7 @@ from catalog.search.filter_choices import FILE_CHOICES, FILE_CODES, FILE_SPELLIN
 from catalog.search.filters.base import CatalogFilterSet
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.filters.kinds import ChoiceFilter, DatasetFilter, QueryFilter, TermFilter
-from catalog.search.query import Match
+from catalog.search.query import Match, ParsedQuery
 from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets
 from catalog.search.snapshot import Snapshot
 
@@ -48,6 +48,12 @@ class DatasetFilterSet(CatalogFilterSet):
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:
         return snapshot.datasets
+
+    @cached_property
+    def _whole_query(self) -> ParsedQuery:
+        """As in the base class; datasets have no ages, so that of negated ones the words count."""
+        query = super()._whole_query
+        return query.with_words(*(match for match in query.matches if match.excluded))
 
     @cached_property
     def found(self) -> dict[int, Found] | None:

@@ -44,7 +44,7 @@ from catalog.search.filters.kinds import (
 )
 from catalog.search.full_text import rank_datasets
 from catalog.search.image_ids import find_by_ids
-from catalog.search.image_texts import count_by_words, has_words
+from catalog.search.image_texts import count_by_any, count_by_words, has_words, occurs
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
 from catalog.search.snapshot import Snapshot
@@ -142,7 +142,7 @@ class ImageFilterSet(CatalogFilterSet):
         masks |= {
             f"-{number}": ~self._named_by(word)
             for number, word in enumerate(self.parsed_query.words)
-            if word.is_excluded
+            if word.is_excluded and word not in self._excluded_words
         }
         return masks
 
@@ -210,22 +210,50 @@ class ImageFilterSet(CatalogFilterSet):
 
     def image_condition_within(self, profiles: Collection[int] | None) -> Q | None:
         """The same for images of these profiles alone, of which less must be known."""
-        condition = age_condition(self._age_groups) & self._by_ids[0]
+        condition = age_condition(self._age_groups) & self._id_condition
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if self.text_words:
-            condition &= has_words(self.text_words, profiles=profiles)
+        if self.text_words or self._without_texts:
+            condition &= has_words(self.text_words, without=self._without_texts, profiles=profiles)
         return condition or None
 
     @property
     def _asks_single_images(self) -> bool:
         """Whether there is a condition on single images besides their ages."""
-        return bool(self.text_words or self._by_ids[0] or self.cleaned.get("image"))
+        texts = self.text_words or self._without_texts
+        return bool(texts or self._id_condition or self.cleaned.get("image"))
 
     @cached_property
     def _by_ids(self) -> tuple[Q, list[str]]:
         words = [word.text for word in self.parsed_query.words if not word.is_excluded]
         return find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
+
+    @cached_property
+    def _excluded_words(self) -> dict[Word, Q | None]:
+        """The excluded words that single images have: the images with the id, None for texts."""
+        found: dict[Word, Q | None] = {}
+        dataset_ids = self.snapshot.datasets.ids.tolist()
+        for word in self.parsed_query.words:
+            if word.is_excluded and not find_excluded_terms(word, self.snapshot):
+                with_id, others = find_by_ids([word.text], dataset_ids=dataset_ids)
+                if not others:
+                    found[word] = with_id
+                elif occurs(word.text):
+                    found[word] = None
+        return found
+
+    @property
+    def _without_texts(self) -> list[str]:
+        """The excluded words that are in the own texts of images."""
+        return [word.text for word, with_id in self._excluded_words.items() if with_id is None]
+
+    @cached_property
+    def _id_condition(self) -> Q:
+        condition = self._by_ids[0]
+        for with_id in self._excluded_words.values():
+            if with_id is not None:
+                condition &= ~with_id
+        return condition
 
     @property
     def id_words(self) -> list[str]:
@@ -256,9 +284,9 @@ class ImageFilterSet(CatalogFilterSet):
         if not self._asks_single_images:
             return table.weights if self._images_of_age is None else self._images_of_age
         images = Image.objects.filter(profile__isnull=False)
-        if self.text_words:
-            with_words = self._weigh(*count_by_words(self.text_words))
-            if not (self._by_ids[0] or self._age_groups or self.cleaned.get("image")):
+        if self.text_words or self._without_texts:
+            with_words = self._count_by_texts()
+            if not (self._id_condition or self._age_groups or self.cleaned.get("image")):
                 return with_words
             if self._images_of_age is not None:
                 with_words = np.where(self._images_of_age, with_words, 0)
@@ -266,6 +294,12 @@ class ImageFilterSet(CatalogFilterSet):
         pairs = images.filter(self.image_condition or Q()).order_by().values_list("profile")
         counted = np.array(list(pairs.annotate(n=Count("pk"))), dtype=np.int64).reshape(-1, 2)
         return self._weigh(counted[:, 0], counted[:, 1])
+
+    def _count_by_texts(self) -> Any:
+        """For each profile, its images whose texts have the words and no excluded one."""
+        if self.text_words:
+            return self._weigh(*count_by_words(self.text_words, without=self._without_texts))
+        return self.snapshot.images.weights - self._weigh(*count_by_any(self._without_texts))
 
     def _weigh(self, ids: Ints, numbers: Ints) -> Any:
         """The numbers of profiles as a column of all of them."""

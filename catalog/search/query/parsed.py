@@ -29,6 +29,8 @@ class Match:
     ``words`` are ``text[start:end]`` of the parsed query. ``corrected`` is the spelling that
     replaced a typo, or empty. ``is_alternative``: "or" or a slash joins it to the previous match.
     ``others`` are the terms that the words name where there are no ages: the tag of "children".
+    ``excluded`` are the words of ages that are negated: "children" of "not children", which means
+    all other ages.
     """
 
     words: str
@@ -40,9 +42,13 @@ class Match:
     corrected: str = ""
     is_alternative: bool = False
     others: tuple[TermRef, ...] = ()
+    excluded: str = ""
 
     def as_words(self) -> list["Word"]:
-        """The match as plain words; ``not_label`` becomes excluded words, by the labels' names."""
+        """The match as plain words; what is negated becomes excluded words."""
+        if self.excluded:
+            is_phrase = " " in self.excluded
+            return [Word(self.excluded, self.start, self.end, is_phrase, is_excluded=True)]
         if self.name != "not_label":
             return [Word(self.words, self.start, self.end)]
         return [

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from catalog.ages import find_other_ages
 from catalog.search.query.age_phrases import age_start, read_ages
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS
@@ -76,25 +77,33 @@ class _Parser:
 
     def _read_ages(self, at: int) -> int:
         first = self.pieces[at]
-        if not self.spellings.has_ages or first.is_excluded or self._is_negated(at):
+        if not self.spellings.has_ages or first.is_excluded:
             return 0
         if at and self.pieces[at - 1].chunk == first.chunk:
             return 0
-        begin = age_start(self.text, first.start)
+        after = self._skip_negation(at)
+        begin = age_start(self.text, self.pieces[after].start)
         for end, ages in read_ages(self.text, begin):
             stop = next((i for i, p in enumerate(self.pieces) if p.start >= end), len(self.pieces))
             cuts = (
                 stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
             )
-            if not cuts:
-                return self._take(at, stop, Reading("age", (ages,)), begin=begin, end=end)
+            if cuts:
+                continue
+            reading = Reading("age", (ages,))
+            if after > at:
+                return self._take_other_ages(at, stop, reading, self.text[begin:end])
+            return self._take(at, stop, reading, begin=begin, end=end)
         return 0
 
-    def _is_negated(self, at: int) -> bool:
-        """Whether a negation precedes: "not over 65" must not be read as "over 65"."""
-        return any(
-            at >= len(words) and self._words(at - len(words), at) == words for words in NEGATIONS
-        )
+    def _take_other_ages(self, at: int, stop: int, reading: Reading, excluded: str) -> int:
+        """The ages that a negation leaves: "not over 65" is under 66."""
+        others = replace(reading, values=find_other_ages(reading.values))
+        if not others.values:
+            return 0
+        stop = self._take(at, stop, others)
+        self.matches[-1] = replace(self.matches[-1], excluded=excluded)
+        return stop
 
     def _read_spelling(self, at: int) -> int:
         stop, reading, start, end = self._find(at)
@@ -114,6 +123,10 @@ class _Parser:
         stop, reading, start, end = self._find(begin)
         if not reading or (begin == at and not self.pieces[at].is_excluded):
             return 0
+        if reading.name == "age" and (
+            read := self._take_other_ages(at, stop, reading, self.text[start:end])
+        ):
+            return read
         if not reading.labels:
             return self._leave_excluded(at, stop, start, end)
         readings = [reading]

@@ -113,6 +113,12 @@ def catalog() -> None:
         ("q=over+69+or+age+unknown", "a3 a4 b2 b3"),
         ("q=over+61+rays", "a2 a3"),
         ("q=over+34+b2", ""),
+        # A negated age is all other known ages.
+        ("q=not+over+69", "a1 a2 a5 b1"),
+        ("q=not+elderly", "a1 a5 b1"),
+        ("q=no+infants+rays", "a1 a2 a3"),
+        ("q=-adults", "a5"),
+        ("q=not+60-69", "a3 a5 b1"),
         ("q=under+6+months", ""),
         ("q=6+months+old", "a5"),
         ("local=1", "a5"),

@@ -62,6 +62,16 @@ def dataset() -> Dataset:
         ("q=siemens&age_max=62", "i0"),
         ("q=siemens+patient14471", "i0"),
         ("q=siemens+nodule+ct", "i1"),
+        # Excluded words are those that would be found, and images without texts have none.
+        ("q=-siemens", "i2 i3 i4"),
+        ("q=-siemens+-philips", "i3 i4"),
+        ("q=-siemens+ct", "i3"),
+        ("q=-siemens+under+75", "i2"),
+        ("q=siemens+-patient14471", "i1"),
+        ("q=-patient14471", "i1 i2 i3 i4"),
+        ("q=-%22ct+chest%22+-100002", "i0 i1 i4"),
+        ("q=chest+-siemens+philips", "i2"),
+        ("q=siemens+-mprage", ""),
         # Names of terms are the terms; other values of the metadata are not searched.
         ("q=nodule", "i0 i1 i2"),
         ("q=studydate", ""),
@@ -101,6 +111,10 @@ def test_the_page_says_where_words_are_looked_for(dataset: Dataset, client: Clie
         ("q=siemens+over+62", 1),
         ("q=siemens&age_max=62", 1),
         ("q=siemens+nodule+ct", 1),
+        ("q=-siemens", 3),
+        ("q=-siemens+not+over+70", 1),
+        ("q=-patient14471", 4),
+        ("q=contrast+-siemens", 1),
     ],
 )
 def test_the_page_shows_what_has_the_words(

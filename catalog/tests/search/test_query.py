@@ -450,8 +450,6 @@ def test_ages_become_one_filter_that_says_exactly_what_is_meant(
         "5 years later",
         "10 years of data",
         "at least 60",
-        "not over 65",
-        "no adults",
         "-60-69",
     ],
 )
@@ -459,6 +457,26 @@ def test_what_is_no_age_or_not_counted_stays_text(text: str) -> None:
     parsed = read(text)
     assert describe(parsed) == ""
     assert parsed.words
+
+
+@pytest.mark.parametrize(
+    ("text", "age", "excluded"),
+    [
+        ("not over 65", "0-65", "over 65"),
+        ("no adults", "0-18", "adults"),
+        ("-adults", "0-18", "adults"),
+        ("non adults", "0-18", "adults"),
+        ("without children", "0-1,13-", "children"),
+        ("except newborns", "1m-", "newborns"),
+        ("not under 18 months", "18m-", "under 18 months"),
+        ("not 60-69", "0-59,70-", "60-69"),
+    ],
+)
+def test_a_negated_age_means_all_other_ages(text: str, age: str, excluded: str) -> None:
+    (match,) = read(text).matches
+    assert (match.name, ",".join(match.codes)) == ("age", age)
+    assert match.words == text
+    assert [str(word).replace('"', "") for word in match.as_words()] == [f"-{excluded}"]
 
 
 @pytest.mark.parametrize(
