@@ -125,6 +125,17 @@ def test_the_page_shows_what_has_the_words(
     assert len(page.context["page"].images) == total
 
 
+@pytest.mark.parametrize("word", ["perfusion", "bilateral", "gradient", "standing", "arterial"])
+def test_a_word_of_radiology_is_no_typo_of_another(client: Client, word: str) -> None:
+    for term in ("Effusion", "Lateral", "Grading", "Staging", "Arteries"):
+        LabelFactory(name=term)
+    ImageFactory(labels=["effusion", "lateral", "grading", "staging", "arteries"])
+    image = ImageFactory(metadata_json={"SeriesDescription": f"CT {word} 5mm"})
+    make_searchable()
+    page = client.get("/images/", {"q": word})
+    assert [each.pk for each in page.context["page"].images] == [image.pk]
+
+
 def test_texts_follow_every_change(dataset: Dataset) -> None:
     image = Image.objects.get(source_id="i0")
     image.metadata_json = PHILIPS
