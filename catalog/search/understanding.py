@@ -64,7 +64,8 @@ def _list_codes(match: Match) -> list[str]:
 class Understood:
     """Words of the query that became a filter, and the query strings that undo it.
 
-    ``drop`` is the query without the words; ``as_words`` searches for them as plain text.
+    ``drop`` is the query without the words; ``as_words`` searches for them as plain text;
+    ``alone`` has the term without what is narrower in their place, if anything is narrower.
     """
 
     title: str
@@ -74,6 +75,8 @@ class Understood:
     is_excluded: bool
     drop: str
     as_words: str
+    name: str
+    alone: str
 
 
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
@@ -88,9 +91,26 @@ def describe_query(filters: CatalogFilterSet) -> list[Understood]:
             is_excluded=bool(filters.filters[match.name].exclude),
             drop=with_query(params_without(filters, match), query.without(match)),
             as_words=with_query(params_without(filters, match), query.as_text(match)),
+            name=match.names[0],
+            alone=_narrow(filters, match),
         )
         for match in query.matches
     ]
+
+
+def _narrow(filters: CatalogFilterSet, match: Match) -> str:
+    """The query string with a filter by the term alone in the place of the words.
+
+    Empty if nothing is narrower, or if the words are one of several alternatives.
+    """
+    ref = match.values[0]
+    groups = filters.parsed_query.groups
+    is_single = len(match.values) == 1 and (match,) in groups
+    if not (is_single and isinstance(ref, TermRef) and ref.narrower):
+        return ""
+    params = params_without(filters, match)
+    params.appendlist(match.name, ref.alone().value)
+    return with_query(params, filters.parsed_query.without(match))
 
 
 def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:

@@ -130,9 +130,17 @@ _ANATOMY = tuple(
     }.items()
     for part in parts
 )  # fmt: skip
+# Here "local" is said of a disease, not of a file.
+_LOCAL_DISEASE = tuple(
+    f"local {what}"
+    for what in (
+        "control", "extension", "failure", "invasion", "progression", "recurrence", "recurrences",
+        "relapse", "spread", "staging", "tumor control", "tumour control",
+    )
+)  # fmt: skip
 # Some contain a phrase of commercial use and mean the opposite.
 PLAIN_PHRASES = (
-    *_ANATOMY,
+    *_ANATOMY, *_LOCAL_DISEASE,
     "noncommercial", "noncommercial use", "non commercial", "non commercial use", "uncommercial",
     "commercial use not allowed", "commercial use not permitted", "commercial use prohibited",
     "commercial use forbidden", "commercial use excluded", "no commercial use",

@@ -199,3 +199,14 @@ def test_an_edit_of_an_image_is_counted_under_the_broader_term_at_once() -> None
     image = ImageFactory(dataset__slug="new", area=AnatomicalArea.objects.get(code="skull"))
     refresh_images(image_ids=[image.pk])
     assert ImageFilterSet(QueryDict("area=head")).total == 6
+
+
+def test_a_term_of_the_search_box_can_be_narrowed(client: Client) -> None:
+    page = get(client, "/images/?q=head+ct")
+    assert total(page) == 3
+    narrowed = follow(client, page, "Head only")
+    assert total(narrowed) == 2
+    assert ImageFilterSet(QueryDict("q=ct&area=head~only")).total == 2
+    # Nothing is narrower than the brain, and one of two alternatives is not taken away.
+    assert "Brain only" not in get(client, "/images/?q=brain")
+    assert "Head only" not in get(client, "/images/?q=head+or+knee")

@@ -136,6 +136,13 @@ def test_a_word_of_radiology_is_no_typo_of_another(client: Client, word: str) ->
     assert [each.pk for each in page.context["page"].images] == [image.pk]
 
 
+def test_a_local_recurrence_is_no_local_file(client: Client) -> None:
+    image = ImageFactory(metadata_json={"StudyDescription": "Local recurrence"})
+    make_searchable()
+    page = client.get("/images/?q=local+recurrence")
+    assert [each.pk for each in page.context["page"].images] == [image.pk]
+
+
 def test_texts_follow_every_change(dataset: Dataset) -> None:
     image = Image.objects.get(source_id="i0")
     image.metadata_json = PHILIPS
