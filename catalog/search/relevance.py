@@ -27,6 +27,9 @@ MET, BY_TERM, BY_NAME = 0.3, 0.4, 2.0
 MIN_SIMILAR, MIN_WORDING = 4, 3
 # Datasets as a whole have no sex and no age.
 NOT_OF_DATASETS = ("sex", "age")
+# What a dataset is or is not: "non-commercial" in its text is no licence for commercial use. Nor is
+# a number in a text an age.
+FACTS = ("license", "local")
 
 Holds = Callable[[Match], Mask]
 
@@ -51,6 +54,7 @@ class _Clause:
     text: ClauseText
     is_excluded: bool = False
     is_quoted: bool = False
+    is_fact: bool = False
     met: dict[int, float] = field(default_factory=dict)
 
 
@@ -66,7 +70,7 @@ def find_datasets(
     for clause, ranks in zip(
         clauses, rank_clauses([clause.text for clause in clauses]), strict=True
     ):
-        if ranks is not None or clause.met:
+        if ranks is not None or clause.met or clause.is_fact:
             kept.append(clause)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
@@ -74,7 +78,7 @@ def find_datasets(
         return None
     for clause in kept:
         if (
-            not (clause.met or clause.is_excluded or clause.is_quoted)
+            not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
             and len(clause.words) >= MIN_SIMILAR
         ):
             clause.met.update(rank_similar_titles(clause.words))
@@ -131,13 +135,20 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
     if group[0].name == "not_label":
         names = [_quote(say_signs(name)) for match in group for name in match.names]
         return _Clause(words, ClauseText("", names), is_excluded=True)
+    is_fact = any(map(_is_fact, group))
     typed = " or ".join(_type(match) for match in group)
     wordings = [typed, *(text for match in group for text in _list_wordings(match, snapshot))]
     met: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
-    return _Clause(words, ClauseText(typed, wordings), met=met)
+    text = ClauseText("", []) if is_fact else ClauseText(typed, wordings)
+    return _Clause(words, text, is_fact=is_fact, met=met)
+
+
+def _is_fact(match: Match) -> bool:
+    has_number = any(char.isdigit() for char in match.words)
+    return match.name in FACTS or (match.name == "age" and has_number)
 
 
 def _type(match: Match) -> str:

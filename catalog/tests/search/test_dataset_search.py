@@ -221,3 +221,37 @@ def test_the_page_counts_full_and_partial_matches_separately(client: Client) -> 
     assert "without: “chest”" in page
     page = html.unescape(client.get("/datasets/?q=chest+x-ray&modality=ct").content.decode())
     assert "No dataset has all of these words" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("commercial use", "chestx-ray14"),
+        ("on this server", "lung-ct"),
+        ("with a link", "lung-ct"),
+        ("over 65", "both"),
+        ("cc by", "chestx-ray14"),
+    ],
+)
+def test_no_text_gives_a_dataset_a_licence_files_or_ages(
+    client: Client, query: str, expected: str
+) -> None:
+    License.objects.filter(code="cc0-1.0").update(
+        allows_commercial_use=True, name="Creative Commons Attribution"
+    )
+    add_alias(License.objects.get(code="cc0-1.0"), "CC BY")
+    DatasetFactory(
+        slug="forbidden", title="Local with a link", license=LicenseFactory(name="CC BY NC"),
+        description="No commercial use; CC BY NC. On this server, with a link. Over 65 thousand.",
+    )  # fmt: skip
+    ImageFactory(dataset=Dataset.objects.get(slug="both"), age_years=70)
+    make_searchable()
+    page = client.get("/datasets/", {"q": query})
+    assert [row.dataset.slug for row in page.context["rows"]] == expected.split()
+
+
+def test_a_licence_that_no_dataset_has_finds_none() -> None:
+    LicenseFactory(code="lonely", name="Lonely licence")
+    DatasetFactory(slug="talks", description="Not under the lonely licence.")
+    make_searchable()
+    assert select("q=lonely+licence") == ""
