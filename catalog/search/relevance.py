@@ -182,7 +182,8 @@ def _clause_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Clause:
         wordings += [_plain(text) for text in vary_spelling(word.text)]
         root = find_root(word.text)
     words = f"-{word.text}" if word.is_excluded else word.text
-    return _Clause(words, ClauseText(typed, wordings, root), word.is_excluded, word.is_quoted, met)
+    text = ClauseText(typed, wordings, root)
+    return _Clause(words, text, word.is_excluded, word.is_quoted, met=met)
 
 
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:

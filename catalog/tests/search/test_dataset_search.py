@@ -255,3 +255,10 @@ def test_a_licence_that_no_dataset_has_finds_none() -> None:
     DatasetFactory(slug="talks", description="Not under the lonely licence.")
     make_searchable()
     assert select("q=lonely+licence") == ""
+
+
+def test_an_excluded_licence_takes_its_datasets_away() -> None:
+    License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
+    make_searchable()
+    assert select("q=chest") == "lung-ct chestx-ray14"
+    assert select("q=chest+not+for+commercial+use") == "lung-ct"
