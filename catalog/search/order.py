@@ -2,7 +2,7 @@
 
 What can be seen here comes first, pictures before other objects, and patients before phantoms and
 synthetic pictures. Among equals the datasets take turns, so that a page shows many of them: first
-come the first ``FIRST`` images of each profile, then the rest of each.
+come the first ``FIRST`` images of each of their profiles, then the rest of each.
 """
 
 from dataclasses import dataclass
@@ -25,16 +25,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Profiles in the order in which they take turns, with the images of each that match."""
+    """Profiles in the order in which they take turns, with the images of each that match.
+
+    ``ranks`` (ascending) tell what comes before what; only profiles of one rank take turns.
+    """
 
     profile_ids: Ints
     num_images: Ints
+    ranks: Ints
 
     @classmethod
     def of(cls, counted: Counted) -> "Order":
         ids, num_images = counted.pairs()
-        places = _take_turns(counted)
-        return cls(ids[places], num_images[places])
+        ranks = _ranks(counted)
+        places = _take_turns(counted, ranks)
+        return cls(ids[places], num_images[places], ranks[places])
 
     def segments(
         self, after: Segment | None, limit: int, *, backwards: bool
@@ -44,10 +49,10 @@ class Order:
         The first or the last ones without ``after``; fewer images if there are no more. None if
         ``after`` is not in this order.
         """
-        num_images = np.concatenate(
-            [np.minimum(self.num_images, FIRST), np.maximum(self.num_images - FIRST, 0)]
-        )
-        at = self._place(after) if after else None
+        of_parts = [np.minimum(self.num_images, FIRST), np.maximum(self.num_images - FIRST, 0)]
+        parts = self._order_parts()
+        num_images = np.concatenate(of_parts)[parts]
+        at = self._place(after, parts) if after else None
         if after and at is None:
             return None
         places = np.flatnonzero(num_images)
@@ -58,25 +63,38 @@ class Order:
         # Some images of the given segment come before, so it is not counted.
         own = 1 if at is not None and len(places) and places[0] == at else 0
         full = int(np.searchsorted(np.cumsum(num_images[places[own:]]), limit)) + 1
-        return [self._segment(place) for place in places[: own + full].tolist()]
+        return [self._segment(part) for part in parts[places[: own + full]].tolist()]
 
-    def _place(self, segment: Segment) -> int | None:
+    def _order_parts(self) -> NDArray[np.intp]:
+        """The first images of each profile (0, 1, …) and the rests, as numbers that go on."""
+        by_rank = np.concatenate([self.ranks * 2, self.ranks * 2 + 1])
+        return np.argsort(by_rank, kind="stable")
+
+    def _place(self, segment: Segment, parts: NDArray[np.intp]) -> int | None:
         found = np.flatnonzero(self.profile_ids == segment.profile_id)
-        return int(found[0]) + segment.is_rest * len(self.profile_ids) if len(found) else None
+        if not len(found):
+            return None
+        part = int(found[0]) + segment.is_rest * len(self.profile_ids)
+        return int(np.flatnonzero(parts == part)[0])
 
-    def _segment(self, place: int) -> Segment:
-        is_rest, at = divmod(place, len(self.profile_ids))
+    def _segment(self, part: int) -> Segment:
+        is_rest, at = divmod(part, len(self.profile_ids))
         return Segment(bool(is_rest), int(self.profile_ids[at]))
 
 
-def _take_turns(counted: Counted) -> NDArray[np.intp]:
-    """The positions of the counted rows in the order in which they are shown."""
-    table = counted.table
-    rank, datasets = table.columns["rank"], table.columns["dataset"]
+def _ranks(counted: Counted) -> Ints:
+    """The ranks of the counted rows."""
+    rank = counted.table.columns["rank"]
     assert isinstance(rank, Column)  # noqa: S101 - tells the type checker
-    assert isinstance(datasets, Column)  # noqa: S101
+    return (rank.codes if counted.rows is None else rank.codes[counted.rows]).astype(np.int64)
+
+
+def _take_turns(counted: Counted, ranks: Ints) -> NDArray[np.intp]:
+    """The positions of the counted rows in the order in which they are shown."""
+    datasets = counted.table.columns["dataset"]
+    assert isinstance(datasets, Column)  # noqa: S101 - tells the type checker
     chosen = slice(None) if counted.rows is None else counted.rows
-    ranks, owners = rank.codes[chosen].astype(np.int64), datasets.codes[chosen].astype(np.int64)
+    owners = datasets.codes[chosen].astype(np.int64)
     # Rows of one rank and dataset, in the order of ids, get the turns 0, 1, 2 …
     groups = ranks * len(datasets.values) + owners
     by_group = np.argsort(groups, kind="stable")

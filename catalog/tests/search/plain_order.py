@@ -11,18 +11,23 @@ _Key = tuple[bool, bool, bool]
 
 
 def order_plainly(images: ImageQuerySet) -> list[int]:
-    """Here, pictures, patients; then the first two of each profile, datasets in turn; the rest."""
+    """Here, pictures, patients; of each of these the first two of each profile, then the rest.
+
+    Datasets take turns.
+    """
     chosen = images.select_related("modality", "dataset").prefetch_related("dataset__tags")
     found = sorted(chosen, key=lambda image: (*_rank(image), image.dataset_id, image.profile_id,
                                               image.pk))  # fmt: skip
-    in_turn: list[list[int]] = []
+    ordered: list[int] = []
     for _, of_rank in groupby(found, key=_rank):
         datasets = [
             [[image.pk for image in profile] for _, profile in groupby(rows, key=_profile)]
             for _, rows in groupby(of_rank, key=lambda image: image.dataset_id)
         ]
-        in_turn += [ids for turn in zip_longest(*datasets) for ids in turn if ids]
-    return [*_flat(ids[:FIRST] for ids in in_turn), *_flat(ids[FIRST:] for ids in in_turn)]
+        in_turn = [ids for turn in zip_longest(*datasets) for ids in turn if ids]
+        ordered += _flat(ids[:FIRST] for ids in in_turn)
+        ordered += _flat(ids[FIRST:] for ids in in_turn)
+    return ordered
 
 
 def _rank(image: Image) -> _Key:

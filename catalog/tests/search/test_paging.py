@@ -1,6 +1,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.test import Client
 
 from catalog.models import Dataset, Image
 from catalog.profiles.building import rebuild_profiles
@@ -64,6 +65,16 @@ def test_what_can_be_seen_comes_first_then_pictures_then_patients() -> None:
     assert show("kind=any", size=4)[0] == "patient"
     assert sorted(show("kind=any", size=3)[1:]) == ["synthetic", "test file"]
     assert show("kind=any", size=4)[3] == "mask"
+
+
+def test_the_last_that_can_be_seen_comes_before_the_first_that_cannot(client: Client) -> None:
+    seen, unseen = DatasetFactory(slug="seen"), DatasetFactory(slug="unseen")
+    elsewhere = ImageFactory(dataset=unseen, remote_url="https://example.org/1")
+    here = [ImageFactory(dataset=seen, **A_FILE) for _ in range(5)]
+    make_searchable()
+    page = client.get("/images/?dataset=seen&dataset=unseen")
+    expected = [image.pk for image in (*here, elsewhere)]
+    assert [card.pk for card in page.context["page"].images] == expected
 
 
 def test_a_page_shows_many_datasets() -> None:
