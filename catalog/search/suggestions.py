@@ -82,6 +82,10 @@ def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
         params = canonical_params(filters)
         params["q"] = query.without(*words)
         yield f"without {text}", params
+    for match in query.matches:
+        params = canonical_params(filters)
+        params["q"] = query.as_text(match)
+        yield f"“{match.words}” as words", params
 
 
 def _with_broader(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:

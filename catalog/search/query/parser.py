@@ -8,7 +8,7 @@ from typing import NamedTuple
 from catalog.ages import find_other_ages
 from catalog.search.query.age_phrases import age_start, read_ages
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.phrases import NEGATIONS, REFUSALS, STOP_WORDS
+from catalog.search.query.phrases import EXCLUSIONS, NEGATIONS, REFUSALS, STOP_WORDS
 from catalog.search.query.signs import has_poles, has_signs, shape_of, sign_after, sign_before
 from catalog.search.query.spellings import PLAIN, Reading, Spellings
 from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
@@ -121,6 +121,8 @@ class _Parser:
         """A negated label, with further ones after "or"; other negated words stay text."""
         begin = at if self.pieces[at].is_excluded else self._skip_negation(at)
         stop, reading, start, end = self._find(begin)
+        if not reading and self._words(at, begin) in EXCLUSIONS:
+            return self._leave_other(at, begin)
         if not reading or (begin == at and not self.pieces[at].is_excluded):
             return 0
         if reading.name == "age" and (
@@ -144,6 +146,17 @@ class _Parser:
         words, begin = self.text[start:end], self._start_of(at)
         self.words.append(Word(words, begin, end, is_quoted=" " in words, is_excluded=True))
         return stop
+
+    def _leave_other(self, at: int, begin: int) -> int:
+        """The excluded word, or words joined by punctuation, that name nothing."""
+        stop = begin + 1
+        while not self.pieces[stop - 1].may_end:
+            stop += 1
+        words = self._words(begin, stop)
+        # "Patient no 5" counts patients.
+        if STOP_WORDS.issuperset(words) or all(map(str.isdecimal, words)):
+            return 0
+        return self._leave_excluded(at, stop, self.pieces[begin].start, self.pieces[stop - 1].end)
 
     def _start_of(self, at: int) -> int:
         """Where a piece begins, with the minus sign that excludes it."""

@@ -70,6 +70,9 @@ NEGATIONS = (
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
     ("except",), ("excluding",), ("never",), ("no",), ("non",), ("not",), ("without",),
 )  # fmt: skip
+# These exclude any word that follows. The others may be a part of a description: "without
+# contrast", "non-contrast".
+EXCLUSIONS = frozenset({("except",), ("excluding",), ("never",), ("no",), ("not",), ("not", "any")})
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({
     "cannot", "except", "forbids", "never", "no", "non", "not", "prohibits", "without",

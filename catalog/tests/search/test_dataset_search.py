@@ -262,3 +262,13 @@ def test_an_excluded_licence_takes_its_datasets_away() -> None:
     make_searchable()
     assert select("q=chest") == "lung-ct chestx-ray14"
     assert select("q=chest+not+for+commercial+use") == "lung-ct"
+
+
+@pytest.mark.parametrize("negation", ["-", "not ", "no ", "except ", "excluding "])
+def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: str) -> None:
+    DatasetFactory(slug="mentions", description="With zymurgy.")
+    make_searchable()
+    page = client.get("/datasets/", {"q": f"{negation}zymurgy"})
+    assert sorted(row.dataset.slug for row in page.context["rows"]) == [
+        "both", "chestx-ray14", "lung-ct",
+    ]  # fmt: skip

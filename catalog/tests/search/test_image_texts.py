@@ -1,6 +1,7 @@
 """Words of the images' own texts, and subjects, at the images page."""
 
 import html
+import re
 
 import pytest
 from django.http import QueryDict
@@ -14,7 +15,7 @@ from catalog.search.understanding import understood_words
 from catalog.services import delete_dataset, refresh_images
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.search.selecting import select
-from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, TagFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +67,8 @@ def dataset() -> Dataset:
         ("q=-siemens", "i2 i3 i4"),
         ("q=-siemens+-philips", "i3 i4"),
         ("q=-siemens+ct", "i3"),
+        ("q=ct+not+siemens", "i3"),
+        ("q=not+patient14471+except+siemens", "i2 i3 i4"),
         ("q=-siemens+under+75", "i2"),
         ("q=siemens+-patient14471", "i1"),
         ("q=-patient14471", "i1 i2 i3 i4"),
@@ -141,6 +144,15 @@ def test_a_local_recurrence_is_no_local_file(client: Client) -> None:
     make_searchable()
     page = client.get("/images/?q=local+recurrence")
     assert [each.pk for each in page.context["page"].images] == [image.pk]
+
+
+def test_words_that_mean_nothing_here_are_suggested_as_words(client: Client) -> None:
+    TagFactory(code="reports", name="Report")
+    ImageFactory(metadata_json={"SeriesDescription": "Report of a scan"})
+    make_searchable()
+    page = html.unescape(client.get("/images/?q=report").content.decode())
+    assert 'data-total="0"' in page
+    assert re.search(r'q=%22report%22"[^>]*>“report” as words</a>: <span[^>]*>1 image<', page)
 
 
 def test_texts_follow_every_change(dataset: Dataset) -> None:
