@@ -36,8 +36,10 @@ from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Kind
 from vocab.text import TermRef, normalize
 
+# The tag that datasets have in effect which are marked as synthetic.
+SYNTHETIC = "synthetic"
 # Tags of datasets that show no patients.
-NO_PATIENTS = frozenset({"synthetic", "phantom", "test-files"})
+NO_PATIENTS = frozenset({SYNTHETIC, "phantom", "test-files"})
 _WORD = re.compile(r"\w+")
 # A word in running text; a name or an acronym has a capital.
 _PLAIN_WORD = re.compile(r"\b[a-z]{4,}\b")
@@ -268,6 +270,10 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
         "local": SetColumn.of([_list_availability(row["id"]) for row in rows]),
     }
     columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
+    synthetic = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code == SYNTHETIC}
+    columns["tag"] = SetColumn.of(
+        [sorted({*row[_ids("tag")], *(synthetic if row["is_synthetic"] else ())}) for row in rows]
+    )
     no_patients = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code in NO_PATIENTS}
     columns["no_patients"] = column(
         int(row["is_synthetic"] or not no_patients.isdisjoint(row[_ids("tag")])) for row in rows

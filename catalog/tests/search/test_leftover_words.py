@@ -15,7 +15,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.search.selecting import select
-from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, TagFactory, add_alias
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +113,16 @@ def test_the_name_of_a_dataset_is_a_filter_and_a_mention_is_not(query: str, expe
 )
 def test_excluded_words_take_images_away(query: str, expected: str) -> None:
     assert select(query) == expected
+
+
+def test_a_dataset_marked_as_synthetic_is_found_and_excluded_as_such(client: Client) -> None:
+    TagFactory(code="synthetic", name="Synthetic")
+    made = ImageFactory(dataset=DatasetFactory(slug="made", is_synthetic=True), source_id="made")
+    make_searchable()
+    page = client.get("/images/?q=synthetic")
+    assert [card.pk for card in page.context["page"].images] == [made.pk]
+    page = client.get("/images/?q=not+synthetic")
+    assert made.pk not in [card.pk for card in page.context["page"].images]
 
 
 def test_a_dataset_that_mentions_a_word_is_offered_and_not_shown(client: Client) -> None:
