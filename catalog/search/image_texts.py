@@ -12,10 +12,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from django.db import connection
-from django.db.models import BooleanField, Q
-from django.db.models.expressions import RawSQL
+from django.db.models import Q
 
 from catalog.search import queries
+from catalog.search.any_of import AnyOf
 from catalog.search.columns import Ints
 
 # The beginning of fewer letters would be that of too many words.
@@ -43,11 +43,7 @@ def has_words(words: Sequence[str], *, profiles: Collection[int] | None = None) 
         else:
             cursor.execute(queries.FIND_TEXTS_OF_PROFILES, [query, list(profiles)])
         (keys,) = cursor.fetchone()
-    # PostgreSQL looks a value up in a constant array by hashing.
-    is_one = RawSQL(
-        "catalog_image.text_key = ANY(%s::bigint[])", [keys], output_field=BooleanField()
-    )
-    return Q(is_one)
+    return Q(AnyOf("text_key", keys))
 
 
 def _write_query(words: Sequence[str]) -> str:
