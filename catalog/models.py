@@ -54,7 +54,7 @@ class Availability(models.TextChoices):
 
     @property
     def short_label(self) -> str:
-        """The label without its explanation, for tiles."""
+        """The label without its explanation, for cards."""
         return str(self.label).partition(",")[0]
 
     @property

@@ -7,7 +7,9 @@ import pytest
 from benchmarks.filter_sets import FACETS, FilterSet, Profile, draw_filter_sets
 from benchmarks.peer_queries import datasette_path, duckdb_where
 
-CT = Profile({"modality": ("ct",), "area": ("chest",), "dataset": ("lidc",)}, 900)
+CT = Profile(
+    {"modality": ("ct",), "area": ("chest",), "dataset": ("lidc",), "kind": ("picture",)}, 900
+)
 XRAY = Profile(
     {
         "modality": ("dx",),
@@ -15,6 +17,7 @@ XRAY = Profile(
         "dataset": ("nih",),
         "label": ("mass", "nodule"),
         "sex": ("F",),
+        "kind": ("picture",),
     },
     100,
 )
@@ -30,7 +33,9 @@ def test_every_value_is_one_that_the_catalog_holds() -> None:
     sets = draw_filter_sets([CT, XRAY], count=300, seed=1)
     held = {(name, code) for each in (CT, XRAY) for name in each.values
             for code in each.values[name]}  # fmt: skip
-    used = {(name, code) for each in sets for name, code in each.params if name in FACETS}
+    used = {
+        (name, code) for each in sets for name, code in each.params if name in (*FACETS, "kind")
+    }
 
     assert used == held
 

@@ -107,7 +107,7 @@ class RowEncoder:
         if problem := find_problem(row):
             return _reject(row, *problem)
         modality, area = self._modalities[row.modality], self._areas[row.area]
-        license_, view = self._licenses[row.license], self._views[_view_of(row)]
+        license_ = self._licenses[row.license]
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
@@ -116,7 +116,9 @@ class RowEncoder:
         if isinstance(text, BadRow):
             return text
         self._count_words(row, modality, area, labels)
-        if view is None and (word := _view_of(row)):
+        word = _view_of(row)
+        view = self._views[word]
+        if view is None and word:
             self._report.unknown_words["view", self._views.describe(word)] += 1
         return (
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"

@@ -21,7 +21,7 @@ from catalog.importers.tables.description import read_description
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
 from catalog.management.refusals import REFUSALS, format_refusal
-from catalog.management.rejects import FilesFile, Limit, RejectsFile, parse_limit
+from catalog.management.rejects import FileProblemsFile, Limit, RejectsFile, parse_limit
 from catalog.management.report import (
     SHOWN_WORDS,
     add_report,
@@ -45,7 +45,7 @@ class ImportCommand(BaseCommand):
     default_rejects = "rejects.csv"
     # Further exceptions with a message for the user, raised by the sources of the command.
     refusals: tuple[type[Exception], ...] = ()
-    files: FilesFile
+    files: FileProblemsFile
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -97,7 +97,7 @@ class ImportCommand(BaseCommand):
         """
         try:
             rejects = RejectsFile(Path(options["rejects"]))
-            files = self.files = FilesFile(rejects.path)
+            files = self.files = FileProblemsFile(rejects.path)
         except OSError as error:
             raise CommandError(str(error)) from error
         totals = [source.num_rows for source in sources]

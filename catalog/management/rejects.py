@@ -16,7 +16,7 @@ from catalog.importers.store import MAX_SHARE_REJECTED
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
 FILE_COLUMNS = ("dataset", "problem", "file", "line", "others", "what_to_do")
-FILES_NAME = "file-problems.csv"
+FILE_PROBLEMS = "file-problems.csv"
 REJECTS_NAME = "rejects.csv"
 
 
@@ -97,12 +97,12 @@ class RejectsFile(ListFile):
         self.add(dataset, row.line or "", row.column, row.value, row.reason)
 
 
-class FilesFile(ListFile):
+class FileProblemsFile(ListFile):
     """file-problems.csv beside rejects.csv: files that ask for attention, one a row."""
 
     def __init__(self, rejects: Path) -> None:
         is_ours = rejects.name.endswith(REJECTS_NAME)
-        name = rejects.name.removesuffix(REJECTS_NAME) + FILES_NAME if is_ours else FILES_NAME
+        name = rejects.name.removesuffix(REJECTS_NAME) + FILE_PROBLEMS if is_ours else FILE_PROBLEMS
         super().__init__(rejects.with_name(name), FILE_COLUMNS)
 
     def write(self, dataset: str, note: FileNote) -> None:

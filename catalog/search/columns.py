@@ -2,7 +2,7 @@
 
 A row is a profile (which stands for many images) or a dataset. A column gives each row one value
 or a set of values; values are integers: ids of terms, codes of choices. A facet is counted in one
-pass over a column, so a page with ten facets takes milliseconds at any number of images.
+pass over a column, so a page with all its facets takes milliseconds at any number of images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

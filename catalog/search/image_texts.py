@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Q
 
 from catalog.search import queries
-from catalog.search.arrays import IsAnyOf
+from catalog.search.any_of import AnyOf
 from catalog.search.columns import Ints
 
 # The beginning of fewer letters would be that of too many words.
@@ -44,9 +44,9 @@ def has_words(
 ) -> Q:
     """The same as a condition on single images, or only on those of a few profiles."""
     if words:
-        return Q(IsAnyOf("text_key", _find_keys(_write_query(words, without), profiles)))
+        return Q(AnyOf("text_key", _find_keys(_write_query(words, without), profiles)))
     excluded = _find_keys(" | ".join(filter(None, map(_write_phrase, without))), profiles)
-    return Q(text_key__isnull=True) | ~Q(IsAnyOf("text_key", excluded))
+    return Q(text_key__isnull=True) | ~Q(AnyOf("text_key", excluded))
 
 
 def occurs(word: str) -> bool:

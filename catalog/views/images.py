@@ -5,7 +5,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from catalog.addresses import find_fetch_command
 from catalog.models import Finding, Image
 from catalog.previews import PREVIEW_SIZES, find_cached_preview
 from catalog.search.facets import count_image_facets
@@ -14,6 +13,7 @@ from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
+from catalog.storage.addresses import find_fetch_command
 from catalog.views.common import list_context, page_or_fragment
 
 

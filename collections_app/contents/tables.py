@@ -80,9 +80,10 @@ def count_availability(collection: Collection) -> AvailabilityCounts:
     num_not_here = collection.num_images - collection.num_files
     if not num_not_here:
         return AvailabilityCounts(here=collection.num_files)
-    # A line with one number for each chunk of positions.
-    counts = iter_lines(_select("count(*)", HAS_ADDRESS), collection=collection)
-    elsewhere = sum(map(int, counts))
+    elsewhere = collection.provenance.get("num_elsewhere")
+    if elsewhere is None:  # frozen before it was counted then
+        counts = iter_lines(_select("count(*)", HAS_ADDRESS), collection=collection)
+        elsewhere = sum(map(int, counts))
     return AvailabilityCounts(collection.num_files, elsewhere, num_not_here - elsewhere)
 
 

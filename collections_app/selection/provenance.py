@@ -9,6 +9,7 @@ from django.db.models import Count
 
 from catalog.models import Dataset, Sex
 from catalog.object_counts import KindCounts
+from catalog.search.availability import AvailabilityCounts
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import by_dataset, count_kinds
 from catalog.search.licenses import (
@@ -27,6 +28,7 @@ def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
     datasets = Dataset.objects.filter(pk__in=licenses).order_by("slug")
     return {
         "kinds": count_kinds(filters.counted),
+        "num_elsewhere": AvailabilityCounts.of(filters.counted).elsewhere,
         "datasets": [_describe_dataset(d, licenses[d.pk], kinds[d.pk]) for d in datasets],
     }
 

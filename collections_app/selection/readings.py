@@ -12,7 +12,7 @@ from typing import Any
 from django.http import QueryDict
 
 from catalog.search.filters import ImageFilterSet
-from catalog.search.understanding import AS_EXCLUDED, AS_ID, understood_words
+from catalog.search.understanding import AS_EXCLUDED, AS_ID, AS_TEXT, understood_words
 from collections_app.models import Collection
 
 Part = Mapping[str, Any]
@@ -64,6 +64,8 @@ def _say(parts: Iterable[Part], filters: ImageFilterSet) -> Iterator[str]:
         said = ", ".join(names.get(code, code) for code in part["codes"])
         if name == AS_ID:
             yield "an id"
+        elif name == AS_TEXT:
+            yield "a word of the images’ own texts"
         elif name == AS_EXCLUDED:
             yield f"without {said or part['words']}"
         else:

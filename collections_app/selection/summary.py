@@ -22,9 +22,7 @@ from catalog.search.licenses import (
     count_licenses,
     count_licenses_by_dataset,
 )
-from catalog.search.understanding import (
-    describe_query,
-)
+from catalog.search.understanding import describe_query
 from collections_app.selection import queries
 from collections_app.selection.limits import explain_limits
 

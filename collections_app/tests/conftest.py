@@ -1,5 +1,8 @@
+import contextlib
 import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -16,7 +19,17 @@ def clean_folders() -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     yield
     for folder in folders:
-        shutil.rmtree(folder)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Also while the site still writes a preview for a page that the browser has left."""
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(0.1)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -40,6 +40,18 @@
     if (panel && !isStyled && window.matchMedia("(min-width: 60rem)").matches) panel.open = true;
   };
 
+  // "Narrow the search" leads to the filters, which narrow screens fold away.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('a[href="#filters-panel"]')) byId("filters-panel").open = true;
+  });
+
+  // A filter that the search's words have set is a link drawn as a ticked box.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || !event.target.matches("a[role=checkbox]")) return;
+    event.preventDefault();
+    event.target.click();
+  });
+
   const addFindField = (list) => {
     if (Number(list.dataset.size) < FIND_FROM || list.previousElementSibling?.matches(".facet-find"))
       return;

@@ -1,6 +1,6 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -14,7 +14,7 @@ from catalog.ages import range_of_limits
 from catalog.models import Image
 from catalog.querysets import ImageQuerySet
 from catalog.search.age_groups import AgeGroup, age_condition, match_ages
-from catalog.search.arrays import IsAnyOf
+from catalog.search.any_of import AnyOf
 from catalog.search.columns import Counted, Ints, Mask, SetColumn, Table
 from catalog.search.filter_choices import (
     AGE_BANDS,
@@ -290,7 +290,7 @@ class ImageFilterSet(CatalogFilterSet):
                 return with_words
             if self._images_of_age is not None:
                 with_words = np.where(self._images_of_age, with_words, 0)
-            images = images.filter(_is_of_profiles(table.ids[with_words > 0].tolist()))
+            images = images.filter(AnyOf("profile_id", table.ids[with_words > 0].tolist()))
         pairs = images.filter(self.image_condition or Q()).order_by().values_list("profile")
         counted = np.array(list(pairs.annotate(n=Count("pk"))), dtype=np.int64).reshape(-1, 2)
         return self._weigh(counted[:, 0], counted[:, 1])
@@ -311,7 +311,7 @@ class ImageFilterSet(CatalogFilterSet):
 
     def images(self) -> ImageQuerySet:
         """The matching images, unordered."""
-        images = Image.objects.filter(_is_of_profiles(self.rows().ids().tolist()))
+        images = Image.objects.filter(AnyOf("profile_id", self.rows().ids().tolist()))
         return images.filter(self.image_condition) if self.image_condition else images
 
     def count_files(self) -> tuple[int, int]:
@@ -327,7 +327,3 @@ class ImageFilterSet(CatalogFilterSet):
             return int(self._matching_images[local].sum()), int(size[local].sum())
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0
-
-
-def _is_of_profiles(ids: Iterable[int]) -> IsAnyOf:
-    return IsAnyOf("profile", "{" + ",".join(map(str, ids)) + "}")

@@ -57,6 +57,7 @@ def test_every_field_is_taken_from_its_column(tmp_path: Path) -> None:
         remote_url="https://example.org/a.png",
         modality="CR",
         area="chest",
+        view="PA",
         subject_id="p1",
         sex="F",
         age_years=58.0,

@@ -604,7 +604,12 @@ def test_a_shipped_description_is_found_by_its_name(
 
     assert "--tables DIR" in refuse("nih-chestxray14")
     entry = next(e for e in read_datasets(SHIPPED_DATASETS) if e["slug"] == "nih-chestxray14")
-    for vocabulary, field in (("task", "task_types"), ("tag", "tags"), ("license", "license")):
+    for vocabulary, field in (
+        ("modality", "modalities"),
+        ("task", "task_types"),
+        ("tag", "tags"),
+        ("license", "license"),
+    ):
         codes = entry[field] if isinstance(entry[field], list) else [entry[field]]
         load_terms(vocabulary=vocabulary, terms=[{"code": c, "name": c.upper()} for c in codes])
 

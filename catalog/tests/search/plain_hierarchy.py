@@ -51,13 +51,13 @@ DATASETS = {
 
 
 def ask_images(query: Query) -> list[int]:
-    """Ids of images in the order of pages."""
+    """Ids of images, ascending."""
     return _ask(
-        "SELECT i.id, i.profile_id FROM catalog_image i JOIN catalog_dataset d"
+        "SELECT i.id FROM catalog_image i JOIN catalog_dataset d"
         " ON d.id = i.dataset_id AND d.is_active WHERE i.removed_at IS NULL",
         IMAGES,
         query,
-        "ORDER BY i.profile_id, i.id",
+        "ORDER BY i.id",
     )
 
 

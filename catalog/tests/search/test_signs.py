@@ -159,7 +159,7 @@ def test_without_the_label_the_word_is_a_left_over() -> None:
         set_terms_active(terms=Label.objects.filter(name=gone), is_active=False)
         for typed in (typed for each, typed in GONE if each == gone):
             filters = search(typed)
-            if filters.parsed_query.matches or filters.total or not filters.id_words:
+            if filters.parsed_query.matches or filters.total or not filters.text_words:
                 wrong[typed] = filters.parsed_query
         set_terms_active(terms=Label.objects.filter(name=gone), is_active=True)
     assert wrong == {}

@@ -75,7 +75,7 @@ def test_numbers_that_are_zero_are_not_said(client: Client, mixed: Dataset) -> N
     Image.objects.exclude(source_id="here").delete()
     make_searchable()
     page = text_of(get(client, "/datasets/mixed/"))
-    assert ": 1 on this server Size" in page
+    assert "Files 1 on this server Size" in page
     assert "elsewhere" not in page
     assert "listed only" not in page
 

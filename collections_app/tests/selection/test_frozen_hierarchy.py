@@ -167,9 +167,13 @@ def test_words_that_are_read_otherwise_today_are_named(heads: Dataset) -> None:
         "“her2”: then Label: HER2+; today Label: HER2+, HER2-",
     ]
     set_terms_active(terms=Label.objects.all(), is_active=False)
-    assert changed(collection) == ["“her2”: then Label: HER2+; today an id"]
+    assert changed(collection) == [
+        "“her2”: then Label: HER2+; today a word of the images’ own texts"
+    ]
     set_terms_active(terms=AnatomicalArea.objects.filter(code="head"), is_active=False)
-    assert changed(collection)[1:] == ["“head”: then Area: Head, Brain, Skull; today an id"]
+    assert changed(collection)[1:] == [
+        "“head”: then Area: Head, Brain, Skull; today a word of the images’ own texts"
+    ]
 
 
 def make_tumours(dataset: Dataset) -> None:

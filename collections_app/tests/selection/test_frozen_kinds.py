@@ -89,7 +89,7 @@ def test_the_page_and_the_archive_say_what_they_count(rays: Dataset) -> None:
     collection = make_ready("kind=any")
     words = show(collection)
     assert "6 objects from 1 dataset: 4 on this server, 2 elsewhere with an address." in words
-    assert "Inside 3 pictures and series; 3 segmentations, 4 of them as files" in words
+    assert "Inside 3 pictures and series; 3 segmentations Image files 4 of 6" in words
     assert "Kind: Objects of any kind" in words
     content = read_archive(collection)
     card = content["README.md"].decode()

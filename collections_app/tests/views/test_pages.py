@@ -94,13 +94,13 @@ def test_the_form_says_how_many_images_are_under_which_licence(client: Client, o
     make_dataset(files=3)
     License.objects.update(allows_commercial_use=True)
     words = say(get(client, "/collections/new/"))
-    assert "Every licence allows commercial use. Cc by 4.0 3 images. Commercial use" in words
+    assert "Every licence allows commercial use. Cc by 4.0: 3 images. Commercial use" in words
 
     Image.objects.filter(source_id="rays-000").update(license=LicenseFactory(code="cc-by-nc-4.0"))
     make_searchable()
     words = say(get(client, "/collections/new/"))
     assert "Only 2 of 3 images may be used commercially." in words
-    assert "Cc by nc 4.0 1 image. Commercial use is not allowed." in words
+    assert "Cc by nc 4.0: 1 image. Commercial use is not allowed." in words
     words = say(get(client, "/collections/new/?license=cc-by-nc-4.0"))
     assert "No image is known to be allowed for commercial use." in words
     assert "Cc by 4.0" not in words
@@ -110,7 +110,7 @@ def test_the_form_says_how_many_images_are_under_which_licence(client: Client, o
     make_searchable()
     words = say(get(client, "/collections/new/"))
     assert "Only 2 of 3 images may be used commercially." in words
-    assert "Not stated 1 image. Their licence is not stated" in words
+    assert "Not stated: 1 image. Their licence is not stated" in words
 
 
 def test_the_form_counts_labels_that_wait_for_review(client: Client, owner: Any) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 from django.test import Client
 from playwright.sync_api import Page, expect
 
@@ -81,3 +81,13 @@ def test_no_page_is_wider_than_the_screen(page: Page, at: Any, owner: Any) -> No
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("innerWidth") == width
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_narrow_the_search_opens_the_filters_on_a_phone(
+    page: Page, at: Any, settings: LazySettings
+) -> None:
+    settings.COLLECTION_MAX_IMAGES = 2
+    page.set_viewport_size({"width": 390, "height": 800})
+    at("/images/")
+    page.get_by_role("link", name="Narrow the search").click()
+    expect(page.locator("#filters-panel")).to_have_attribute("open", "")

@@ -1,4 +1,4 @@
-"""Addresses of files that lie elsewhere: how to fetch what no browser opens. Django-free."""
+"""Addresses of files that lie elsewhere: how to fetch what no browser opens."""
 
 import shlex
 
