@@ -39,6 +39,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "id_words": [] if problems else filters.id_words,
         "text_words": [] if problems else filters.text_words,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
+        "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),
         "unlisted": [] if problems or filters.total else list_unlisted(filters),

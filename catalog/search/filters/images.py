@@ -243,6 +243,13 @@ class ImageFilterSet(CatalogFilterSet):
         return found
 
     @property
+    def idle_words(self) -> list[str]:
+        """The excluded words that are found nowhere, so that they exclude nothing."""
+        excluded = (word for word in self.parsed_query.words if word.is_excluded)
+        others = (word for word in excluded if word not in self._excluded_words)
+        return [word.text for word in others if not self._named_by(word).any()]
+
+    @property
     def _without_texts(self) -> list[str]:
         """The excluded words that are in the own texts of images."""
         return [word.text for word, with_id in self._excluded_words.items() if with_id is None]

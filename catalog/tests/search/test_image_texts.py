@@ -155,6 +155,14 @@ def test_words_that_mean_nothing_here_are_suggested_as_words(client: Client) -> 
     assert re.search(r'q=%22report%22"[^>]*>“report” as words</a>: <span[^>]*>1 image<', page)
 
 
+def test_the_page_says_which_excluded_word_excludes_nothing(
+    dataset: Dataset, client: Client
+) -> None:
+    page = html.unescape(client.get("/images/?q=ct+not+siemens+not+xyzzy").content.decode())
+    assert 'data-total="1"' in page
+    assert "Found nowhere, so nothing is excluded by “xyzzy”<" in page
+
+
 def test_texts_follow_every_change(dataset: Dataset) -> None:
     image = Image.objects.get(source_id="i0")
     image.metadata_json = PHILIPS
