@@ -8,6 +8,8 @@ says how many rows remain if the label is added.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from django.http import QueryDict
+
 from catalog.search.columns import Counted
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
@@ -181,10 +183,9 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
     understood = _understood_values(filters, name)
     selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
     missing = selected.keys() - {item.code for item in counted}
-    # No band of ages is "over 65": what matches at all is what it gives.
-    given = filters.total if name == "age" and understood.keys() & missing else 0
+    given = _count_ages(filters) if name == "age" and understood.keys() & missing else {}
     counted = counted + [
-        ValueCount(code, selected[code][0], given if code in understood else 0, selected[code][1])
+        ValueCount(code, selected[code][0], given.get(code, 0), selected[code][1])
         for code in sorted(missing)
     ]
     values = [
@@ -193,6 +194,22 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
         for item in counted
     ]  # fmt: skip
     return Facet(name, str(filters.filters[name].label), values, name in whole_facets(filters))
+
+
+def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:
+    """What the ages of the query give, as no band of ages is "over 65": all that matches.
+
+    Of alternatives ("children or elderly") each gives what matches without the others.
+    """
+    counts = {}
+    for group in (group for group in filters.parsed_query.groups if group[0].name == "age"):
+        for match in group:
+            others = [other for other in group if other is not match]
+            text = filters.parsed_query.without(*others)
+            alone = QueryDict(with_query(canonical_params(filters), text))
+            total = type(filters)(alone, snapshot=filters.snapshot).total if others else None
+            counts[",".join(match.codes)] = filters.total if total is None else total
+    return counts
 
 
 def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[str, str, str]]:

@@ -250,3 +250,9 @@ def facet_counts(query: str, name: str) -> dict[str, int]:
 )
 def test_facets_count_exactly(query: str, facet: str, expected: dict[str, Any]) -> None:
     assert facet_counts(query, facet) == expected
+
+
+def test_alternative_ages_have_their_own_counts() -> None:
+    counts = facet_counts("q=over+69+or+under+1", "age")
+    assert (counts["70-"], counts["0-0"]) == (1, 1)
+    assert facet_counts("q=over+61+under+70", "age")["62-"] == 1
