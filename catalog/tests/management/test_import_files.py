@@ -14,6 +14,7 @@ from catalog.tests.imaging.test_pillow_pictures import make_nested
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
 from catalog.tests.importers.import_rows import row_versions
 from catalog.tests.management.test_import_dataset import code_of, home, run
+from vocab.tests.factories import ModalityFactory
 
 __all__ = ["home"]
 pytestmark = pytest.mark.django_db
@@ -261,6 +262,23 @@ def test_rows_of_a_table_with_the_same_instance_stay(home: Path) -> None:
 
     assert "2 added" in report
     assert "2 images share their file's bytes with another image: a.dcm = b.dcm" in report
+
+
+def test_reports_and_plans_that_a_table_names_keep_their_files_and_say_what_they_are(
+    home: Path,
+) -> None:
+    ModalityFactory(code="rtplan"), ModalityFactory(code="sr")
+    files = {name: read_shipped(name) for name in ("rtplan.dcm", "reportsi.dcm")}
+    files["scan.dcm"] = make_scan(Modality="CT")
+    folder = make_table(home, files, image='modality = "ct"')
+
+    report = run(folder)
+
+    assert "2 DICOM objects without a picture, such as reports and plans: rtplan.dcm" in report
+    assert "have no file here" not in report
+    found = dict(Image.objects.values_list("source_id", "modality__code"))
+    assert found == {"rtplan.dcm": "rtplan", "reportsi.dcm": "sr", "scan.dcm": "ct"}
+    assert Image.objects.local().count() == 3
 
 
 def test_pixel_data_that_are_too_short_are_reported(home: Path) -> None:
