@@ -330,6 +330,24 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client:
     assert "very same file" not in page
 
 
+def test_copies_in_other_datasets_are_said_on_the_pages_of_both(home: Path, client: Client) -> None:
+    same = make_picture(20, 20)
+    for name in ("first", "second"):
+        files = {"cat/1.png": same, "cat/2.png": make_picture(20, len(name))}
+        run(write_files(home / name, files))
+    run(write_files(home / "third", {"cat/1.png": make_picture(7, 9)}))
+
+    for name, other in (("first", "second"), ("second", "first")):
+        page = client.get(f"/datasets/{name}/").content.decode()
+        notice = page.partition('id="sharing"')[2].partition("</p>")[0]
+        assert f'href="/datasets/{other}/"' in notice
+        assert notice.count("href") == 1
+    assert 'id="sharing"' not in client.get("/datasets/third/").content.decode()
+    before = row_versions()
+    run(home / "second")
+    assert row_versions() == before
+
+
 def test_masks_beside_their_pictures_have_no_label_and_are_reported(home: Path) -> None:
     files = {
         "benign/benign (1).png": make_picture(20, 20),
