@@ -17,6 +17,7 @@ from catalog.importers.parsers import (
     parse_age_between,
     parse_count,
     parse_sex,
+    parse_share,
 )
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.importers.tables.files import FileFinder
@@ -80,6 +81,12 @@ class RowReader:
         self._fields = tuple(_compile_fields(image, header).items())
         with of_key(header, "[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
+            self._confidences = [
+                compile_raw(spec.confidence, header)
+                for spec in description.labels
+                if spec.confidence
+            ]
+        self._is_share = Remembered[str, bool](lambda text: parse_share(text).exact)
         self._views = Remembered[str, str](
             lambda text: description.image.view_words.get(fold(text), text)
         )
@@ -111,6 +118,11 @@ class RowReader:
         if row.file_path and (mask := self._mask or explain_mask(row.file_path)):
             row.mask = mask
             metadata.setdefault("annotation", "mask")
+        row.unread = tuple(
+            ("confidence", text)
+            for get_share in self._confidences
+            if not self._is_share[text := get_share(cells)]
+        )
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
             setattr(row, name, value)
