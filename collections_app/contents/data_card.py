@@ -67,7 +67,9 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     if excluded:
         yield f"- `missing.csv`: {_count(excluded, noun)} excluded, with the reason"
     if collection.provenance.get("terms"):
-        yield "- `terms.csv`: every code used in the tables, with its name and description"
+        # Collections without kinds were frozen before labels that wait for review had terms.
+        codes = "every code" if "kinds" in collection.provenance else "codes"
+        yield f"- `terms.csv`: {codes} used in the tables, with name and description"
     yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
