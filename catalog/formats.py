@@ -4,6 +4,8 @@ Archives are rebuilt byte for byte: whoever changes what comes out here raises C
 the version of an archive's texts.
 """
 
+from catalog.limits import BYTES_PER_MB
+
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -23,6 +25,13 @@ def file_size(size: int | None) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def size_of_dataset(megabytes: int | None) -> str:
+    """The size that a dataset states, or the sum of its files; the smallest is one megabyte."""
+    if megabytes == 1:
+        return "under 2 MB"
+    return file_size(None if megabytes is None else megabytes * BYTES_PER_MB)
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,6 @@ from django.urls import reverse
 
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.limits import (
-    BYTES_PER_MB,
     MAX_AGE_YEARS,
     MAX_FILE_PATH,
     MAX_SLUG,
@@ -151,10 +150,6 @@ class Dataset(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("dataset-detail", args=[self.slug])
-
-    @property
-    def size_bytes(self) -> int | None:
-        return None if self.size_mb is None else self.size_mb * BYTES_PER_MB
 
 
 class ImageProfile(models.Model):

@@ -1,6 +1,7 @@
 """Querysets of the catalog's models."""
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Count, Q, Sum, Value
@@ -26,6 +27,12 @@ class DatasetQuerySet(models.QuerySet):
         return self.select_related("area", "license").prefetch_related(
             "modalities", "task_types", "tags"
         )
+
+    def with_files_of(self, slug: str, imported: Mapping[str, Any]) -> Self:
+        """Other datasets that share files with this one, by the last import of either."""
+        own = imported.get("same_bytes", {}).get("elsewhere", {})
+        theirs = {"imported_json__same_bytes__elsewhere__has_key": slug}
+        return self.exclude(slug=slug).filter(Q(slug__in=own) | Q(**theirs))
 
     def with_known_size(self) -> Self:
         """Annotate ``known_size``: 0 if no size is stated, so that these sort last."""

@@ -37,6 +37,7 @@ from catalog.imaging.picture_ends import (
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.imaging.rendering import FORMATS
 from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
+from catalog.imaging.tiff_subpages import holds_directory
 
 # fmt: off
 PICTURE_SUFFIXES = frozenset({
@@ -160,7 +161,7 @@ def _read_dicom(file: BinaryIO) -> FileContent:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error
         raise UnusableFile(FileProblem.NO_IMAGE) from error
-    if not header.has_pixels:
+    if header.is_of_image and not header.has_pixels:
         raise UnusableFile(FileProblem.NO_IMAGE)
     return FileContent(
         header.width,
@@ -174,6 +175,8 @@ def _read_dicom(file: BinaryIO) -> FileContent:
 
 def find_pixel_problem(header: DicomHeader) -> FileProblem | None:
     """What the pixels of a file lack that is otherwise whole."""
+    if not header.has_pixels:
+        return FileProblem.NO_PIXELS
     if header.missing_bytes or header.fragments.missing_frames:
         return FileProblem.SHORT_PIXELS
     return None if header.fragments.has_end else FileProblem.UNENDED_PIXELS
@@ -257,6 +260,8 @@ def _read_marker(file: BinaryIO) -> int:
 
 
 def _read_tiff(file: BinaryIO) -> tuple[int, int]:
+    if not holds_directory(file):
+        raise UnusableFile(FileProblem.CUT_SHORT)
     with open_tiff(file) as picture:
         if not holds_pages(file, picture):
             raise UnusableFile(FileProblem.CUT_SHORT)

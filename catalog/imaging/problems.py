@@ -30,6 +30,10 @@ class FileProblem(Enum):
         "get them again, or correct the names",
     )
     # The files of the following are kept.
+    NO_PIXELS = (
+        "DICOM objects without a picture, such as reports and plans",
+        "the files are kept, with the modality that they state",
+    )
     SHORT_PIXELS = (
         "DICOM files with fewer pixel data than their header says",
         "the files are kept as they are; ask their publisher",
@@ -57,6 +61,7 @@ class FileProblem(Enum):
     def is_kept(self) -> bool:
         """Whether the image has the file nevertheless."""
         return self in (
+            FileProblem.NO_PIXELS,
             FileProblem.SHORT_PIXELS,
             FileProblem.UNENDED_PIXELS,
             FileProblem.UNKNOWN_FORMAT,

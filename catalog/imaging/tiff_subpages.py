@@ -43,6 +43,21 @@ def read_offsets(file: BinaryIO, page: int, most: int) -> list[int]:
     return []
 
 
+def holds_directory(file: BinaryIO) -> bool:
+    """Whether the directory of the first page is there: many programs write it last."""
+    header = _read_header(file)
+    order = "<" if header[:1] == b"I" else ">"
+    is_big = len(header) == 16
+    page = _unpack(header[8 if is_big else 4 :], order + ("Q" if is_big else "I"))
+    size = file.seek(0, 2)
+    if not 0 < page < size:
+        return False
+    file.seek(page)
+    count_size, entry = (8, 20) if is_big else (2, 12)
+    count = _unpack(file.read(count_size), order + ("Q" if is_big else "H"))
+    return count > 0 and page + count_size + count * entry <= size
+
+
 def open_subpage(file: BinaryIO, offset: int) -> TiffImagePlugin.TiffImageFile:
     """The page at ``offset``, as if it were the first of its file; raises as Pillow does."""
     header = _read_header(file)

@@ -4,14 +4,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pydantic
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from catalog.importers.entry_models import PublishedEntry
-from catalog.importers.tables.toml_section import describe_errors
+from catalog.importers.tables.toml_section import describe_errors, give_example
 from catalog.models import Dataset
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
@@ -72,17 +73,27 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
         BadEntry: a LookupError; a field or a term is unknown, a value has another type, or a word
             means several terms.
         UnsafePath: ``local_path`` lies outside the dataset folders.
-        ValidationError: a field does not hold what it should.
+        ValidationError: a field does not hold what it should; of a description, BadEntry.
     """
     wanted = _read_entry(entry)
     place = {_PLACE: entry[_PLACE]} if entry.get(_PLACE) else {}
-    with transaction.atomic():
-        dataset = _find_dataset(entry)
-        if dataset is None:
-            dataset = Dataset(slug=entry["slug"], imported_json=wanted | place)
-            _write(dataset, wanted)
-            return dataset, Change.ADDED
-        return dataset, _update(dataset, entry["slug"], wanted, place)
+    try:
+        with transaction.atomic():
+            dataset = _find_dataset(entry)
+            if dataset is None:
+                dataset = Dataset(slug=entry["slug"], imported_json=wanted | place)
+                _write(dataset, wanted)
+                return dataset, Change.ADDED
+            return dataset, _update(dataset, entry["slug"], wanted, place)
+    except ValidationError as error:
+        if not place:
+            raise
+        raise BadEntry(
+            "\n".join(
+                f"{_name_key(entry, name)}{' '.join(texts)}{give_example(name)}"
+                for name, texts in error.message_dict.items()
+            )
+        ) from error
 
 
 def find_place(slug: str) -> str:
@@ -115,12 +126,24 @@ def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: given[name] for name in PLAIN_FIELDS if name in given}
     if wanted.get("local_path"):
         resolve_dataset_root(wanted["local_path"])
-    for name in ONE_TERM.keys() & given.keys():
-        codes = _find_codes(where, name, ONE_TERM[name], [given[name]] if given[name] else [])
-        wanted[name] = codes[0] if codes else ""
-    for name in MANY_TERMS.keys() & given.keys():
-        wanted[name] = sorted(set(_find_codes(where, name, MANY_TERMS[name], given[name])))
+    problems: list[str] = []
+    for name in given.keys() & (ONE_TERM.keys() | MANY_TERMS.keys()):
+        words = given[name] if name in MANY_TERMS else [given[name]] * bool(given[name])
+        try:
+            codes = _find_codes(where, name, words)
+        except BadEntry as error:
+            problems.append(f"{_name_key(entry, name)}{error}{give_example(name)}")
+            continue
+        wanted[name] = sorted(set(codes)) if name in MANY_TERMS else "".join(codes)
+    if problems:
+        raise BadEntry("\n".join(sorted(problems)))
     return wanted
+
+
+def _name_key(entry: Mapping[str, Any], name: str) -> str:
+    """Where a description has the field: its file, section and key; '' for other entries."""
+    file = PurePosixPath(str(entry.get(_PLACE) or "")).name
+    return f"{file}, [dataset] {name}: " if file else ""
 
 
 def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,8 +156,9 @@ def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {k: value.strip() if isinstance(value, str) else value for k, value in checked.items()}
 
 
-def _find_codes(where: str, field: str, vocabulary: str, words: Sequence[str]) -> list[str]:
+def _find_codes(where: str, field: str, words: Sequence[str]) -> list[str]:
     """The code of the one active term that each word means; raises BadEntry."""
+    vocabulary = {**ONE_TERM, **MANY_TERMS}[field]
     found = find_terms(vocabulary, words)
     for word, terms in found.items():
         if not terms:

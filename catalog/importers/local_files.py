@@ -191,13 +191,19 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callabl
 
 
 def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:
-    """The row with what the file says and the source does not."""
+    """The row with what the file says and the source does not.
+
+    A report or a plan is one, whatever the source says of all its rows.
+    """
+    modality = row.modality or content.modality
+    if content.problem is FileProblem.NO_PIXELS:
+        modality = content.modality or row.modality
     return replace(
         row,
         facts=facts,
         width=row.width or content.width,
         height=row.height or content.height,
-        modality=row.modality or content.modality,
+        modality=modality,
         metadata={**content.metadata, **row.metadata} if content.metadata else row.metadata,
         sop_uid=content.sop_uid,
         problem=(content.problem, row.file_path) if content.problem else None,

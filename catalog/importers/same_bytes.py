@@ -60,7 +60,11 @@ def keep_counts(dataset_pk: int, found: SameBytes) -> None:
     """Keep the counts for the dataset's page; writes only if they differ from those kept."""
     before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
     after = {key: value for key, value in before.items() if key != KEY}
-    if found.within:
-        after[KEY] = {"within": found.within, "across_splits": found.across_splits}
+    if found.within or found.elsewhere:
+        after[KEY] = {
+            "within": found.within,
+            "across_splits": found.across_splits,
+            "elsewhere": {slug: count for slug, (count, _) in sorted(found.elsewhere.items())},
+        }
     if after != before:
         Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)

@@ -28,6 +28,6 @@ def format_refusal(error: Exception) -> str:
         return " ".join(error.messages)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror or error}"
-    if isinstance(error, SourceError):  # it may have several sentences, a line each
+    if isinstance(error, SourceError | BadEntry):  # it may have several sentences, a line each
         return "\n".join(" ".join(line.split()) for line in str(error).splitlines())
     return " ".join(str(error).split())

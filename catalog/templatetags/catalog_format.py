@@ -5,7 +5,7 @@ from django.http import QueryDict
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
-from catalog.formats import file_size, number
+from catalog.formats import file_size, number, size_of_dataset
 from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
 
 register = template.Library()
@@ -13,6 +13,7 @@ register = template.Library()
 register.filter("number", number)
 register.filter("published", say_published)
 register.filter("file_size", file_size)
+register.filter("size_of_dataset", size_of_dataset)
 
 
 @register.filter

@@ -142,6 +142,9 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "files": files,
             "labels": _label_distribution(filters),
             "num_unreviewed": count_unreviewed_labels(filters),
+            "sharing": Dataset.objects.active()
+            .with_files_of(slug, dataset.imported_json)
+            .order_by("title"),
             "images": _fetch_strip(dataset, filters.snapshot) if files.here else [],
         },
     )

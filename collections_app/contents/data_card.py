@@ -6,7 +6,7 @@ from typing import Any
 from catalog.formats import file_size
 from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
-from collections_app.contents.tables import count_availability
+from collections_app.contents.tables import count_availability, has_later_columns
 from collections_app.models import Collection
 from collections_app.selection.provenance import licenses_of
 
@@ -29,7 +29,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield from _contents(collection, files)
     yield from _choice(collection)
     yield from _sources(datasets)
-    yield from _use(collection, has_addresses=files.elsewhere > 0)
+    yield from _use(collection, files)
     yield "## Provenance"
     yield ""
     yield f"Fingerprint: `{fingerprint}`"
@@ -67,10 +67,22 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     if excluded:
         yield f"- `missing.csv`: {_count(excluded, noun)} excluded, with the reason"
     if collection.provenance.get("terms"):
-        yield "- `terms.csv`: every code used in the tables, with its name and description"
+        # Collections without kinds were frozen before labels that wait for review had terms.
+        codes = "every code" if "kinds" in collection.provenance else "codes"
+        yield f"- `terms.csv`: {codes} used in the tables, with name and description"
     yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
+    yield ""
+    unreviewed = (
+        " `labels_unreviewed` are labels, too, which wait for review by a curator; `label_words` "
+        "has the source's own words."
+    )
+    yield (
+        "`labels` are what the source found, `uncertain_labels` what it was not sure of, "
+        "`negative_labels` what it did not find."
+        f"{unreviewed if has_later_columns(collection) else ''}"
+    )
     yield ""
     yield (
         "`view` is from where a projection image was taken, such as `pa` or `lateral`. "
@@ -134,6 +146,7 @@ import csv
 from pathlib import Path
 
 folder = Path("{folder}")
+csv.field_size_limit(2**31 - 1)  # a source's own cells may be long
 
 
 def read(name):
@@ -141,23 +154,26 @@ def read(name):
         for row in csv.DictReader(file):
             # One apostrophe keeps spreadsheets from running a cell as a formula.
             yield {{key: cell.removeprefix("'") for key, cell in row.items()}}
-
+"""
+_LOOP = """\
 
 for row in read("{table}"):
     {use}
     labels = row["labels"].split("|") if row["labels"] else []
-```
 """
 
 
-def _use(collection: Collection, *, has_addresses: bool) -> Iterator[str]:
-    table, use = "metadata.csv", 'path = folder / row["file_name"]'
-    if not collection.num_files:
-        table, use = ("remote.csv", 'address = row["url"]') if has_addresses else (
-            "unavailable.csv", 'image = row["dataset"], row["source_id"]')  # fmt: skip
+def _use(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
+    uses = (
+        (files.here, "metadata.csv", 'path = folder / row["file_name"]'),
+        (files.elsewhere, "remote.csv", 'address = row["url"]'),
+        (files.listed, "unavailable.csv", 'image = row["dataset"], row["source_id"]'),
+    )
+    loops = [_LOOP.format(table=table, use=use) for count, table, use in uses if count]
     yield "## How to use it"
     yield ""
-    yield _CODE.format(folder=collection.slug, table=table, use=use)
+    yield _CODE.format(folder=collection.slug) + "\n" + "".join(loops) + "```"
+    yield ""
     yield (
         "Cells that begin with `=`, `+`, `-`, `@` or an apostrophe carry a leading apostrophe, so "
         "that no spreadsheet takes them for a formula. Split by `subject_id`, never by image: "

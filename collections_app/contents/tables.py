@@ -87,8 +87,13 @@ def count_availability(collection: Collection) -> AvailabilityCounts:
     return AvailabilityCounts(collection.num_files, elsewhere, num_not_here - elsewhere)
 
 
+def has_later_columns(collection: Collection) -> bool:
+    """Whether the licence of each image and the source's words for labels were frozen."""
+    return all("licenses" in dataset for dataset in collection.provenance["datasets"])
+
+
 def _columns(collection: Collection, names: Sequence[str]) -> Columns:
-    if not all("licenses" in dataset for dataset in collection.provenance["datasets"]):
+    if not has_later_columns(collection):
         names = [name for name in names if name not in _LATER_COLUMNS]
     return {name: _FIELDS.get(name, f"metadata_json ->> '{name}'") for name in names}
 

@@ -25,6 +25,7 @@ from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
+from collections_app.selection.fingerprint import compute_fingerprint
 from collections_app.selection.quotas import describe_usage
 from collections_app.selection.readings import find_changed_readings
 from collections_app.selection.summary import describe_kinds
@@ -121,7 +122,14 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         "problems": bad,
         "num_problems": count_problems(collection) if has_failed else 0,
         "num_excluded": collection.num_excluded,
+        "rebuild_differs": _rebuild_differs(collection),
     }
+
+
+def _rebuild_differs(collection: Collection) -> bool:
+    """Whether this version of the program would write another archive than the one it has had."""
+    is_built = collection.status in (Status.READY, Status.EXPIRED)
+    return is_built and compute_fingerprint(collection) != collection.fingerprint
 
 
 @require_safe

@@ -40,14 +40,17 @@ def log_to(path: Path) -> Iterator[None]:
 
 
 def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
-    """Migrates, then loads the first data; a database that has data is not changed.
+    """Migrates, then loads the first data, and terms that a newer medagg ships.
 
-    Asks the database, not a file: an empty one behind DATABASE_URL is filled as well.
+    Asks the database, not a file: an empty one behind DATABASE_URL is filled as well. One with
+    vocabularies of its own alone gets no others.
     """
     say("Bringing the database up to date …")
     _run("migrate", interactive=False)
     if not Modality.objects.exists():
         say("Loading the vocabularies (only the first time) …")
+        _run("load_vocab")
+    elif Modality.objects.exclude(shipped_json={}).exists():
         _run("load_vocab")
     if demo and not Dataset.objects.exists():
         say("Loading the demo data (only the first time, it takes a moment) …")

@@ -97,6 +97,11 @@ class DicomHeader:
     fragments: Fragments  # what compressed pixel data lack
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
 
+    @property
+    def is_of_image(self) -> bool:
+        """Whether its SOP class is one of images, which have pixels (PS3.4 B.5)."""
+        return "Image Storage" in str(self.metadata.get("SOPClassUID", ""))
+
 
 def read_header(file: BinaryIO) -> DicomHeader:
     """Read the header of the DICOM file `file` (seekable, in binary mode), without its pixels.

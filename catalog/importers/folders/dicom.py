@@ -18,10 +18,6 @@ from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow
 
-# The common part of the names of SOP classes of images (PS3.4 B.5). Objects of other classes, such
-# as reports and plans, have no pixels.
-_IMAGE_CLASS = "Image Storage"
-
 
 class DicomFolder(FolderSource):
     """The DICOM files of a folder that contain an image."""
@@ -80,6 +76,6 @@ def _read_header(file: BinaryIO) -> DicomHeader:
         raise Unreadable(f"{error.reason} Get the file again, or remove it.") from error
     if header.has_pixels:
         return header
-    if _IMAGE_CLASS in str(header.metadata.get("SOPClassUID", "")):
+    if header.is_of_image:
         raise Unreadable("The image has no pixels; it may be cut short. Replace it, or remove it.")
     raise NoImage("DICOM objects without an image")

@@ -8,7 +8,7 @@ from catalog.importers.rows import BadRow, SourceError, never_stopped
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
-from catalog.importers.tables.templates import Cells, Getter, Header, compile_id, of_key
+from catalog.importers.tables.templates import Cells, Getter, Header, NoColumn, compile_id, of_key
 
 _WILD = frozenset("*?[")
 
@@ -102,8 +102,10 @@ class Join:
 
 def _make_get_key(table: Table, spec: JoinSpec) -> Getter:
     index = {name: place for place, name in enumerate(table.header) if name}
-    with of_key("[[join]]", "key"):
+    try:
         return compile_id(spec.key, Header(table.path, index))
+    except NoColumn as error:
+        raise NoColumn(f"[[join]] key: {error}") from error
 
 
 class WideTable:
@@ -133,7 +135,7 @@ class WideTable:
                     index.setdefault(name, place)
             width += len(join.header)
         self.header = Header(table.path, index, is_open)
-        with of_key("[[join]]", "to"):
+        with of_key(self.header, "[[join]]", "to"):
             self._get_keys = [compile_id(join.spec.to, self.header) for join in self._joins]
 
     @property

@@ -12,8 +12,9 @@ from catalog.importers.rows import SourceError
 MAX_LINE = 1 << 24
 MAX_LINES_OF_A_ROW = 20_000
 _SHOWN = 200
+# Undecoded bytes that cp1252 does not have; it has every letter that latin-1 has.
+_NOT_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 # Bytes 0x80 to 0x9f: letters and quotes in cp1252, control characters in latin-1.
-_UNDECODED_CP1252 = re.compile("[\udc80-\udc9f]")
 _CONTROL_OF_LATIN_1 = re.compile("[\x80-\x9f]")
 _LATIN_1 = frozenset({"latin-1", "latin1", "latin", "l1", "iso-8859-1", "iso8859-1", "8859"})
 
@@ -87,7 +88,7 @@ def mend(text: str, encoding: str, second: str) -> tuple[str, str]:
 def find_flaw(line: str) -> str:
     """Why a line cannot be stored, and what to do; '' if it can."""
     if not _is_text(line):
-        likely = "cp1252" if _UNDECODED_CP1252.search(line) else "latin-1"
+        likely = "latin-1" if _NOT_CP1252.search(line) else "cp1252"
         return (
             "bytes that are not in the table's encoding. Name it in the description, as in "
             f'encoding = ["utf-8", "{likely}"]'

@@ -17,6 +17,7 @@ from catalog.importers.parsers import (
     parse_age_between,
     parse_count,
     parse_sex,
+    parse_share,
 )
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.importers.tables.files import FileFinder
@@ -62,29 +63,36 @@ class RowReader:
         image, files = description.image, description.files
         self._id_column = _name_column(image.id)
         self._path_column = _name_column(files.path or image.id)
-        with of_key("[image]", "id"):
+        with of_key(header, "[image]", "id"):
             self._get_id = compile_id(image.id, header)
-        with of_key("[files]", "path"):
+        with of_key(header, "[files]", "path"):
             self._get_path = compile_id(files.path or image.id, header)
         self._finder = finder
         # All files are masks where the description takes their names from such a column.
         columns = [name for template in files.path or image.id for name in template.columns]
         named = next(filter(is_mask_column, columns), "")
         self._mask = f"the column “{show(named)}”" if named else ""
-        with of_key("[image]", "modality"):
+        with of_key(header, "[image]", "modality"):
             self._get_modality = _compile_word(image.modality, image.modality_words, header)
-        with of_key("[image]", "area"):
+        with of_key(header, "[image]", "area"):
             self._get_area = _compile_word(image.area, image.area_words, header)
-        with of_key("[image]", "license"):
+        with of_key(header, "[image]", "license"):
             self._get_license = _compile_word(image.license, image.license_words, header)
         self._fields = tuple(_compile_fields(image, header).items())
-        with of_key("[[labels]]", "words or columns"):
+        with of_key(header, "[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
+            self._confidences = [
+                compile_raw(spec.confidence, header)
+                for spec in description.labels
+                if spec.confidence
+            ]
+        self._is_share = Remembered[str, bool](lambda text: parse_share(text).exact)
         self._views = Remembered[str, str](
             lambda text: description.image.view_words.get(fold(text), text)
         )
-        with of_key("[metadata]", "or [image] view"):
+        with of_key(header, "[metadata]", "or [image] view"):
             self._metadata = MetadataReader(description, header)
+        header.require_all()
         self.excluded_columns = self._metadata.excluded_columns
         self.mask_columns = [name for name in self._metadata.names if is_mask_column(name)]
 
@@ -110,6 +118,11 @@ class RowReader:
         if row.file_path and (mask := self._mask or explain_mask(row.file_path)):
             row.mask = mask
             metadata.setdefault("annotation", "mask")
+        row.unread = tuple(
+            ("confidence", text)
+            for get_share in self._confidences
+            if not self._is_share[text := get_share(cells)]
+        )
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
             setattr(row, name, value)
@@ -175,10 +188,10 @@ def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
     fields = {}
     for name, (value, read) in values.items():
         if value:
-            with of_key("[image]", FIELD_KEYS.get(name, name)):
+            with of_key(header, "[image]", FIELD_KEYS.get(name, name)):
                 fields[name] = Field(compile_raw(value, header), read, _find_raw(value, header))
     if image.age or image.born:
-        with of_key("[image]", "age, born or studied"):
+        with of_key(header, "[image]", "age, born or studied"):
             fields["age_years"] = _compile_age(image, header)
     return fields
 

@@ -40,7 +40,8 @@ def open_dataset_toml(
     try:
         source = TableSource(description, tables or path.parent, folder)
     except NoColumn as error:
-        raise NoColumn(f"{path.name}, {error}") from error
+        lines = [f"{path.name}, {line}" for line in str(error).splitlines()]
+        raise NoColumn("\n".join(lines)) from error
     if path.parent != SHIPPED_TABLES:
         source.entry = {**source.entry, "imported_from": _name_place(path)}
     return source

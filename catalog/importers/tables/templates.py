@@ -7,7 +7,7 @@ followed by filters, each after a `|`. There is nothing else: no attributes, for
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from operator import itemgetter
@@ -153,6 +153,13 @@ class Header:
     name: str
     index: Mapping[str, int]
     is_open: bool = False
+    # What keys of the description ask for in vain: see ``of_key``.
+    missing: list[str] = field(default_factory=list, compare=False)
+
+    def require_all(self) -> None:
+        """Raises `NoColumn` with a line for each key that names a column in vain."""
+        if self.missing:
+            raise NoColumn("\n".join(self.missing))
 
     def find(self, column: str) -> int | None:
         """Raises `SourceError` for a missing column, with the most similar one."""
@@ -172,12 +179,12 @@ class Header:
 
 
 @contextmanager
-def of_key(section: str, key: str) -> Iterator[None]:
-    """Name the key of the description that names a column in vain."""
+def of_key(header: Header, section: str, key: str) -> Iterator[None]:
+    """Note the key of the description that names a column in vain; `require_all` raises then."""
     try:
         yield
     except NoColumn as error:
-        raise NoColumn(f"{section} {key}: {error}") from error
+        header.missing.append(f"{section} {key}: {error}")
 
 
 def compile_value(templates: tuple[Template, ...], header: Header, clean: Filter = clean) -> Getter:

@@ -120,6 +120,10 @@ _EXAMPLES = {
     "size_mb": "size_mb = 250",
     "is_synthetic": "is_synthetic = true",
     "title": 'title = "My rays"',
+    "slug": 'slug = "my-rays"',
+    "license": 'license = "cc-by-4.0"',
+    "doi": 'doi = "10.1234/abc"',
+    "source_url": 'source_url = "https://example.org/rays"',
     "folder": 'folder = "pictures"',
     "extensions": 'extensions = [".png", ".jpg"]',
     "anywhere": "anywhere = true",
@@ -156,6 +160,11 @@ _EXAMPLES = {
     "numbers": 'numbers = ["Follow-up #"]',
     "add": 'add = { study = "{Path|part -2}" }',
 }
+
+
+def give_example(key: str) -> str:
+    """A sentence with a line for the key; '' if there is none."""
+    return f" For example: {_EXAMPLES[key]}" if key in _EXAMPLES else ""
 
 
 def describe_errors(error: ValidationError, model: type[Section], where: str) -> str:

@@ -165,7 +165,7 @@ def test_a_dicom_file_is_known_by_its_content(name: str) -> None:
     ("content", "problem"),
     [
         (make_scan()[:-5], FileProblem.CUT_SHORT),
-        (read_shipped("rtplan.dcm"), FileProblem.NO_IMAGE),
+        (make_scan(PixelData=None), FileProblem.NO_IMAGE),
         (read_shipped("dicomdirtests/DICOMDIR"), FileProblem.NO_IMAGE),
         (b"text", FileProblem.NO_IMAGE),
     ],
@@ -173,6 +173,28 @@ def test_a_dicom_file_is_known_by_its_content(name: str) -> None:
 )
 def test_a_dicom_file_without_an_image_is_none(content: bytes, problem: FileProblem) -> None:
     assert read(content, "a.dcm") is problem
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [("rtplan.dcm", "RTPLAN"), ("reportsi.dcm", "SR"), ("rtstruct.dcm", "RTSTRUCT")],
+)
+def test_a_dicom_object_that_has_no_picture_is_kept_as_what_it_is(name: str, modality: str) -> None:
+    found = read(read_shipped(name), name)
+
+    assert isinstance(found, FileContent)
+    assert (found.modality, found.problem) == (modality, FileProblem.NO_PIXELS)
+
+
+@pytest.mark.parametrize("mark", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+def test_a_tiff_without_the_directory_at_its_end_is_cut_short(mark: bytes) -> None:
+    order, is_big = ("little" if mark[:1] == b"I" else "big"), 43 in mark
+    at = (900).to_bytes(8 if is_big else 4, order)  # type: ignore[arg-type]
+    head = mark + ((8).to_bytes(2, order) + bytes(2) if is_big else b"") + at  # type: ignore[arg-type]
+
+    for rest in (bytes(600), bytes(900 - len(head)) + b"\1\1"):
+        assert read(head + rest, "a.tif") is FileProblem.CUT_SHORT
+    assert read(mark, "a.tif") is FileProblem.CUT_SHORT
 
 
 def test_short_pixel_data_are_reported_and_the_file_is_kept() -> None:

@@ -191,6 +191,20 @@ def test_an_unknown_term_of_an_entry_is_refused_with_a_remedy(
     assert not Dataset.objects.exists()
 
 
+def test_all_that_is_wrong_in_a_description_is_named_with_its_place_and_an_example() -> None:
+    entry = {**ENTRY, "imported_from": "rays/dataset.toml"}
+    with pytest.raises(LookupError) as caught:
+        save_dataset(entry={**entry, "area": "torsoo", "license": "do what you like"})
+    area, license_ = str(caught.value).splitlines()
+    assert area.startswith("dataset.toml, [dataset] area: The dataset “lung-scans” has area “tor")
+    assert area.endswith('For example: area = "chest"')
+    assert license_.startswith("dataset.toml, [dataset] license: ")
+
+    with pytest.raises(LookupError, match=r"dataset.toml, \[dataset\] slug: .*slug = \"my-rays\""):
+        save_dataset(entry={**entry, "slug": "no spaces"})
+    assert not Dataset.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [

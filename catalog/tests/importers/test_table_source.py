@@ -694,6 +694,19 @@ def test_a_column_that_is_not_there_is_named_with_its_key(
     assert said.startswith(f"dataset.toml, {place}: t.csv has no column “Sexx”.")
 
 
+def test_all_columns_that_are_not_there_are_named_at_once(tmp_path: Path) -> None:
+    description = PLAIN.replace('"{id}"', '"{idd}"') + 'sex = "{s}"\n[[labels]]\nwords = "{y}"\n'
+
+    with pytest.raises(SourceError) as caught:
+        open_source(tmp_path, description, "id,Sex\na,F\n")
+
+    places = [line.partition(": t.csv")[0] for line in str(caught.value).splitlines()]
+    assert places == [
+        "dataset.toml, [image] id", "dataset.toml, [files] path", "dataset.toml, [image] sex",
+        "dataset.toml, [[labels]] words or columns",
+    ]  # fmt: skip
+
+
 def test_a_column_that_asks_is_answered_by_its_cells(tmp_path: Path) -> None:
     description = PLAIN + '[[labels]]\ncolumns = ["Mass?"]\n'
     images = read_images(tmp_path, description, "id,Mass?\na,yes\nb,no\n")

@@ -855,6 +855,18 @@ def test_a_table_of_coded_sexes_says_how_to_map_them(home: Path) -> None:
     assert sorted(Image.objects.values_list("sex", flat=True)) == ["F", "F", "M"]
 
 
+def test_confidences_that_cannot_be_read_are_counted(home: Path) -> None:
+    table = "File,label,score\na.png,Mass,85\nb.png,Mass,85%\nc.png,Mass,\nd.png,Mass,high\n"
+    labels = '[[labels]]\nwords = "{label}"\nconfidence = "{score}"\n'
+
+    report = run(make_table(home / "rays", table, LEAST + labels))
+
+    assert "confidence not understood in 2 of 4: “85” (1), “high” (1)" in report
+    assert "A confidence is a number from 0 to 1, or has its sign: 85%." in report
+    found = dict(ImageLabel.objects.values_list("image__source_id", "confidence"))
+    assert found == {"a.png": None, "b.png": 0.85, "c.png": None, "d.png": None}
+
+
 def test_a_word_that_no_vocabulary_knows_is_answered_with_the_nearest(home: Path) -> None:
     description = LEAST.replace('title = "x"', 'title = "x"\narea = "chst"')
 

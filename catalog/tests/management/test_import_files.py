@@ -14,6 +14,7 @@ from catalog.tests.imaging.test_pillow_pictures import make_nested
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
 from catalog.tests.importers.import_rows import row_versions
 from catalog.tests.management.test_import_dataset import code_of, home, run
+from vocab.tests.factories import ModalityFactory
 
 __all__ = ["home"]
 pytestmark = pytest.mark.django_db
@@ -263,6 +264,23 @@ def test_rows_of_a_table_with_the_same_instance_stay(home: Path) -> None:
     assert "2 images share their file's bytes with another image: a.dcm = b.dcm" in report
 
 
+def test_reports_and_plans_that_a_table_names_keep_their_files_and_say_what_they_are(
+    home: Path,
+) -> None:
+    ModalityFactory(code="rtplan"), ModalityFactory(code="sr")
+    files = {name: read_shipped(name) for name in ("rtplan.dcm", "reportsi.dcm")}
+    files["scan.dcm"] = make_scan(Modality="CT")
+    folder = make_table(home, files, image='modality = "ct"')
+
+    report = run(folder)
+
+    assert "2 DICOM objects without a picture, such as reports and plans: rtplan.dcm" in report
+    assert "have no file here" not in report
+    found = dict(Image.objects.values_list("source_id", "modality__code"))
+    assert found == {"rtplan.dcm": "rtplan", "reportsi.dcm": "sr", "scan.dcm": "ct"}
+    assert Image.objects.local().count() == 3
+
+
 def test_pixel_data_that_are_too_short_are_reported(home: Path) -> None:
     short = make_dicom(np.zeros((4, 4), np.uint16), PixelData=bytes(8), SOPInstanceUID="1.2.5")
     files = {"good.dcm": make_scan(), "short.dcm": short, "cut.dcm": make_scan()[:-8]}
@@ -310,6 +328,24 @@ def test_the_same_bytes_in_two_splits_and_masks_are_reported(home: Path, client:
     assert "share their file" not in run(folder)
     page = client.get(Dataset.objects.get().get_absolute_url()).content.decode()
     assert "very same file" not in page
+
+
+def test_copies_in_other_datasets_are_said_on_the_pages_of_both(home: Path, client: Client) -> None:
+    same = make_picture(20, 20)
+    for name in ("first", "second"):
+        files = {"cat/1.png": same, "cat/2.png": make_picture(20, len(name))}
+        run(write_files(home / name, files))
+    run(write_files(home / "third", {"cat/1.png": make_picture(7, 9)}))
+
+    for name, other in (("first", "second"), ("second", "first")):
+        page = client.get(f"/datasets/{name}/").content.decode()
+        notice = page.partition('id="sharing"')[2].partition("</p>")[0]
+        assert f'href="/datasets/{other}/"' in notice
+        assert notice.count("href") == 1
+    assert 'id="sharing"' not in client.get("/datasets/third/").content.decode()
+    before = row_versions()
+    run(home / "second")
+    assert row_versions() == before
 
 
 def test_masks_beside_their_pictures_have_no_label_and_are_reported(home: Path) -> None:

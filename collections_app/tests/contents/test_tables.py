@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,22 +144,41 @@ def test_an_archive_without_files_says_so(remote: int, client: Any) -> None:
     assert "This ZIP has no image files" in page
 
 
-def test_the_code_in_the_data_card_reads_what_is_there(tmp_path: Any) -> None:
-    make_dataset(files=2, remote=1)
-    tell(0, formula="=1+1", quoted="'tis")
-    Image.objects.filter(source_id="rays-001").update(subject_id="-7")
-    content = read_archive(make_ready(title="Rays"))
+def run_code(content: dict[str, bytes], folder: Path, slug: str) -> list[tuple[Any, ...]]:
+    """What the data card's code reads of an unpacked archive: rows with what it makes of them."""
+    for name, data in content.items():
+        if name.endswith(".csv"):
+            (folder / name).write_bytes(data)
     code = content["README.md"].decode().partition("```python\n")[2].partition("```")[0]
-    folder = tmp_path / "rays"
-    folder.mkdir()
-    (folder / "metadata.csv").write_bytes(content["metadata.csv"])
-    found: list[Any] = []
-    code = code.replace('Path("rays")', f"Path({str(folder)!r})")
-    exec(code + "\n    found.append((row, path, labels))", {"found": found})  # noqa: S102 - our own
+    code = code.replace(f'Path("{slug}")', f"Path({str(folder)!r})")
+    line = '    labels = row["labels"].split("|") if row["labels"] else []\n'
+    assert line in code
+    found: list[tuple[Any, ...]] = []
+    exec(code.replace(line, f"{line}    found.append((row, labels))\n"), {"found": found})  # noqa: S102 - our own
+    return found
+
+
+def test_the_code_in_the_data_card_reads_what_is_there(tmp_path: Path) -> None:
+    make_dataset(files=2, remote=1)
+    ImageFactory(dataset=DatasetFactory(slug="listed"), source_id="listed")
+    make_searchable()
+    tell(0, formula="=1+1", quoted="'tis", long="x" * 200_000)
+    Image.objects.filter(source_id="rays-001").update(subject_id="-7")
+
+    found = run_code(read_archive(make_ready(title="Rays")), tmp_path, "rays")
+
+    ids = [row["source_id"] for row, _ in found]
+    assert ids == ["rays-000", "rays-001", "rays-remote-000", "listed"]
     first = found[0][0]
     assert (first["source.formula"], first["source.quoted"]) == ("=1+1", "'tis")
+    assert len(first["source.long"]) == 200_000
     assert found[1][0]["subject_id"] == "-7"
-    assert [labels for _, _, labels in found] == [["normal"], ["nodule"]]
+    assert [labels for _, labels in found][:2] == [["normal"], ["nodule"]]
+
+
+def test_the_data_card_says_that_unreviewed_labels_are_labels() -> None:
+    make_dataset(files=1)
+    assert "`labels_unreviewed` are labels, too" in read_archive(make_ready())["README.md"].decode()
 
 
 def test_licences_are_counted_again_when_files_are_excluded() -> None:

@@ -164,7 +164,9 @@ def test_excluding_from_a_collection_of_before_adds_no_kinds(rays: Dataset) -> N
     assert CollectionItem.objects.filter(is_excluded=True).count() == 1
     assert "kinds" not in collection.provenance
     assert "kinds" not in collection.provenance["datasets"][0]
-    assert "5 medical images" in read_archive(collection)["README.md"].decode()
+    card = read_archive(collection)["README.md"].decode()
+    assert "5 medical images" in card
+    assert "`terms.csv`: codes used" in card, "then not every label had a term"
 
 
 # --- The command ---

@@ -8,7 +8,16 @@ from django.conf import LazySettings
 from django.test import Client
 
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
-from collections_app.tests.factories import UserFactory, make_collection, make_dataset, make_ready
+from collections_app.selection import fingerprint
+from collections_app.services import build_without_problems
+from collections_app.tests.factories import (
+    UserFactory,
+    build,
+    image_file,
+    make_collection,
+    make_dataset,
+    make_ready,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -69,6 +78,39 @@ def test_a_collection_without_files_says_so_in_every_state_and_in_the_list(clien
         assert 'class="notice notice-error" id="no-files"' in page
         client.post(f"{collection.get_absolute_url()}cancel/")
     assert 'class="mark mark-bad">no image files<' in get(client, "/collections/")
+
+
+def test_excluded_files_are_among_the_numbers_of_the_page(client: Client) -> None:
+    make_dataset(files=2, remote=1)
+    for number in range(2):
+        image_file(number).unlink()
+    collection = build(make_collection())
+    build_without_problems(collection=collection)
+    build(collection)
+    client.force_login(collection.user)
+
+    page = text_of(get(client, collection.get_absolute_url()))
+
+    assert "3 images from 1 dataset: 1 elsewhere with an address, 2 excluded." in page
+    assert "only tables: 2 files are excluded, and no other was on this server" in page
+
+
+def test_a_page_promises_the_same_bytes_only_where_a_rebuild_gives_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    collection = make_ready()
+    client.force_login(collection.user)
+    path = collection.get_absolute_url()
+    assert "a rebuilt archive is the same file" in text_of(get(client, path))
+    monkeypatch.setattr(fingerprint, "CONTENTS_VERSION", "next")
+    page = text_of(get(client, path))
+    assert "a rebuilt archive is the same file" not in page
+    assert "medagg has changed since this archive was built" in page
+    client.post(f"{path}expire/")
+    page = text_of(get(client, path))
+    assert "the same bytes" not in page.partition("Fingerprint")[0]
+    assert "a rebuild gives the same images. medagg has changed since" in page
 
 
 def test_an_old_collection_of_what_was_not_local_opens_with_both_values(client: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth import authenticate, get_user_model
 
 from medagg.runner import first_run
-from vocab.models import Modality
+from vocab.models import Modality, ViewPosition
 
 
 @pytest.fixture
@@ -59,6 +59,19 @@ def test_vocabularies_are_not_loaded_over_a_curators_work(
 
     assert Modality.objects.count() == 1
     assert not any("vocabularies" in line for line in said)
+
+
+@pytest.mark.django_db
+def test_terms_that_a_newer_version_ships_are_added(say: Callable[[str], None]) -> None:
+    first_run.load_first_data(demo=False, say=say)
+    ViewPosition.objects.update(broader=None)
+    ViewPosition.objects.all().delete()  # as in a database of a version without views
+    Modality.objects.filter(code="dx").update(name="Our own name")
+
+    first_run.load_first_data(demo=False, say=say)
+
+    assert ViewPosition.objects.filter(code="pa").exists()
+    assert Modality.objects.get(code="dx").name == "Our own name"
 
 
 @pytest.mark.django_db
