@@ -235,7 +235,8 @@ def test_every_number_is_what_its_link_shows(client: Client, address: str) -> No
 
 def test_a_dataset_says_what_it_has_and_leads_there(client: Client) -> None:
     page = get(client, "/datasets/lungs/")
-    assert "5 pictures and series; 5 other objects: 10 listed only" in say(page)
+    assert "In this catalog 5 pictures and series; 5 other objects" in say(page)
+    assert "10 listed only" in say(page)
     assert total(follow(client, page, "Browse 5 pictures and series")) == 5
     assert total(follow(client, page, "Browse 5 other objects")) == 5
     assert total(follow(client, page, "Nodule")) == 2
@@ -268,7 +269,7 @@ def test_the_list_of_datasets_offers_other_objects_where_no_picture_matches(
 def test_a_subject_says_what_it_counts(client: Client) -> None:
     image = Dataset.objects.get(slug="lungs").images.get(source_id="x-0")
     words = say(get(client, image.get_absolute_url()))
-    assert "(one of 5 pictures and series; 5 other objects)" in words
+    assert "(in all 5 pictures and series; 5 other objects)" in words
 
 
 # --- Frozen filters ---
