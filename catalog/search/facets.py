@@ -13,7 +13,7 @@ from django.http import QueryDict
 from catalog.search.columns import Counted
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
-from catalog.search.filters.kinds import ChoiceFilter
+from catalog.search.filters.column_filters import ChoiceFilter
 from catalog.search.query_strings import (
     canonical_params,
     toggle_value,

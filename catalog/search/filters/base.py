@@ -12,8 +12,8 @@ from django.http import QueryDict
 from catalog.ages import range_of_limits
 from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
+from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
-from catalog.search.filters.kinds import ReadByTheSet
 from catalog.search.query import Match, ParsedQuery, parse_query
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES

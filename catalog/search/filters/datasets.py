@@ -10,8 +10,13 @@ from catalog.search.age_groups import match_ages
 from catalog.search.columns import Mask, Rows, Table
 from catalog.search.filter_choices import FILE_CHOICES, FILE_CODES, FILE_SPELLINGS, SIZE_CHOICES
 from catalog.search.filters.base import CatalogFilterSet
+from catalog.search.filters.column_filters import (
+    ChoiceFilter,
+    DatasetFilter,
+    QueryFilter,
+    TermFilter,
+)
 from catalog.search.filters.images import ImageFilterSet
-from catalog.search.filters.kinds import ChoiceFilter, DatasetFilter, QueryFilter, TermFilter
 from catalog.search.query import Match, ParsedQuery
 from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets
 from catalog.search.snapshot import Snapshot

@@ -32,7 +32,7 @@ from catalog.search.filter_choices import (
     UNKNOWN,
 )
 from catalog.search.filters.base import CatalogFilterSet
-from catalog.search.filters.kinds import (
+from catalog.search.filters.column_filters import (
     AgeLimitFilter,
     ChoiceFilter,
     DatasetFilter,

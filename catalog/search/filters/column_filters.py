@@ -1,4 +1,4 @@
-"""The kinds of filters over columns."""
+"""The filters over columns that filter sets are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
