@@ -41,6 +41,8 @@ class Card:
 def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
     """The images as cards, in the order of the query."""
     terms = snapshot.vocabularies.terms
+    # Once a page: Django composes each address anew.
+    page, preview = (reverse(name, args=[0]) for name in ("image-detail", "image-preview"))
     cards = []
     for row in images.values_list(*_FIELDS):
         pk, source_id, dataset_id, modality_id, sex, age, place, label_ids = row
@@ -52,8 +54,8 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
                 pk=pk,
                 key=str(pk),
                 source_id=source_id,
-                url=reverse("image-detail", args=[pk]),
-                preview_url=f"{reverse('image-preview', args=[pk])}?size=small" if is_here else "",
+                url=page.replace("0", str(pk)),
+                preview_url=f"{preview.replace('0', str(pk))}?size=small" if is_here else "",
                 place=_PLACES[place],
                 modality=modality.code.upper() if modality else "",
                 modality_name=modality.name if modality else "",

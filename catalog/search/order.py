@@ -6,6 +6,7 @@ come the first ``FIRST`` images of each of their profiles, then the rest of each
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +68,14 @@ class Order:
 
     def _order_parts(self) -> NDArray[np.intp]:
         """The first images of each profile (0, 1, …) and the rests, as numbers that go on."""
-        by_rank = np.concatenate([self.ranks * 2, self.ranks * 2 + 1])
-        return np.argsort(by_rank, kind="stable")
+        size = len(self.ranks)
+        starts = np.flatnonzero(np.diff(self.ranks, prepend=-1)).tolist()
+        parts = [
+            np.arange(start + part, end + part)
+            for start, end in pairwise([*starts, size])
+            for part in (0, size)
+        ]
+        return np.concatenate([np.empty(0, dtype=np.intp), *parts])
 
     def _place(self, segment: Segment, parts: NDArray[np.intp]) -> int | None:
         found = np.flatnonzero(self.profile_ids == segment.profile_id)
@@ -96,10 +103,19 @@ def _take_turns(counted: Counted, ranks: Ints) -> NDArray[np.intp]:
     chosen = slice(None) if counted.rows is None else counted.rows
     owners = datasets.codes[chosen].astype(np.int64)
     # Rows of one rank and dataset, in the order of ids, get the turns 0, 1, 2 …
-    groups = ranks * len(datasets.values) + owners
-    by_group = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[by_group], prepend=-1))
+    by_group = _sort_by(ranks, _sort_by(owners, np.arange(len(owners))))
+    groups = (ranks * len(datasets.values) + owners)[by_group]
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
     sizes = np.diff(starts, append=len(groups))
     turns = np.empty(len(groups), dtype=np.int64)
     turns[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
-    return np.argsort((ranks * (len(groups) + 1) + turns) * len(datasets.values) + owners)
+    return _sort_by(ranks, _sort_by(turns, by_group))
+
+
+def _sort_by(keys: Ints, places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The places in the order of their keys, equal ones as they are.
+
+    The smallest type of integer is several times faster, as numpy sorts 16 bits by counting.
+    """
+    small = keys[places].astype(np.min_scalar_type(int(keys.max(initial=0))))
+    return places[np.argsort(small, kind="stable")]
