@@ -96,8 +96,9 @@ class _Draw:
         if self.happens(WITH_QUERY):
             # With a query, users choose few filters.
             params = [("q", self.chance.choice(QUERIES)), *params[:1]]
-        # What the page chooses where nothing is said; the peers have to be told.
-        params += [("kind", code) for code in of.values["kind"]]
+        else:
+            # What the page chooses where nothing is said; the peers have to be told.
+            params += [("kind", code) for code in of.values["kind"]]
         return FilterSet(tuple(dict.fromkeys(params)), self.happens(NEXT_PAGE))
 
     def facets(self, of: Profile) -> list[str]:

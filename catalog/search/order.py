@@ -50,43 +50,47 @@ class Order:
         The first or the last ones without ``after``; fewer images if there are no more. None if
         ``after`` is not in this order.
         """
-        of_parts = [np.minimum(self.num_images, FIRST), np.maximum(self.num_images - FIRST, 0)]
-        parts = self._order_parts()
-        num_images = np.concatenate(of_parts)[parts]
-        at = self._place(after, parts) if after else None
-        if after and at is None:
+        at = self._place(after) if after else -1
+        if after and at < 0:
             return None
-        places = np.flatnonzero(num_images)
-        if at is not None:
-            places = places[places <= at] if backwards else places[places >= at]
-        if backwards:
-            places = places[::-1]
-        # Some images of the given segment come before, so it is not counted.
-        own = 1 if at is not None and len(places) and places[0] == at else 0
-        full = int(np.searchsorted(np.cumsum(num_images[places[own:]]), limit)) + 1
-        return [self._segment(part) for part in parts[places[: own + full]].tolist()]
+        found: list[Segment] = []
+        for is_rest, start, end in self._parts(backwards=backwards):
+            places = np.arange(start, end)
+            if after and not found:
+                if is_rest != after.is_rest or not start <= at < end:
+                    continue
+                # Some of its images come before, so they are not counted.
+                found.append(after)
+                places = places[places < at] if backwards else places[places > at]
+            num_images = self._count(places, is_rest=is_rest)
+            places, num_images = places[num_images > 0], num_images[num_images > 0]
+            if backwards:
+                places, num_images = places[::-1], num_images[::-1]
+            full = int(np.searchsorted(np.cumsum(num_images), limit)) + 1
+            found += [Segment(is_rest, int(self.profile_ids[n])) for n in places[:full]]
+            limit -= int(num_images.sum())
+            if limit <= 0:
+                break
+        return found
 
-    def _order_parts(self) -> NDArray[np.intp]:
-        """The first images of each profile (0, 1, …) and the rests, as numbers that go on."""
-        size = len(self.ranks)
+    def _parts(self, *, backwards: bool) -> list[tuple[bool, int, int]]:
+        """Of each rank the first images of its profiles, [start, end), and then the rests."""
         starts = np.flatnonzero(np.diff(self.ranks, prepend=-1)).tolist()
         parts = [
-            np.arange(start + part, end + part)
-            for start, end in pairwise([*starts, size])
-            for part in (0, size)
+            (is_rest, start, end)
+            for start, end in pairwise([*starts, len(self.ranks)])
+            for is_rest in (False, True)
         ]
-        return np.concatenate([np.empty(0, dtype=np.intp), *parts])
+        return parts[::-1] if backwards else parts
 
-    def _place(self, segment: Segment, parts: NDArray[np.intp]) -> int | None:
+    def _count(self, places: NDArray[np.intp], *, is_rest: bool) -> Ints:
+        num_images = self.num_images[places]
+        return np.maximum(num_images - FIRST, 0) if is_rest else np.minimum(num_images, FIRST)
+
+    def _place(self, segment: Segment) -> int:
+        """The place of its profile; -1 if that is not in this order."""
         found = np.flatnonzero(self.profile_ids == segment.profile_id)
-        if not len(found):
-            return None
-        part = int(found[0]) + segment.is_rest * len(self.profile_ids)
-        return int(np.flatnonzero(parts == part)[0])
-
-    def _segment(self, part: int) -> Segment:
-        is_rest, at = divmod(part, len(self.profile_ids))
-        return Segment(bool(is_rest), int(self.profile_ids[at]))
+        return int(found[0]) if len(found) else -1
 
 
 def _ranks(counted: Counted) -> Ints:
