@@ -41,14 +41,16 @@ _ROWS = """
 """
 _STEPS = """
     SELECT (SELECT max(id) FROM catalog_dataset), (SELECT max(id) FROM catalog_imageprofile),
-           (SELECT max(id) FROM catalog_image), (SELECT max(id) FROM catalog_imagelabel)
+           (SELECT max(id) FROM catalog_image), (SELECT max(id) FROM catalog_imagelabel),
+           (SELECT max(id) FROM catalog_profiletext)
 """
-_STEP_NAMES = ("dataset_id", "profile_id", "image_id", "label_id")
+_STEP_NAMES = ("dataset_id", "profile_id", "image_id", "label_id", "text_id")
 # By table: the columns whose numbers move, and with which table's step.
 _TABLES = {
     "catalog_imageprofile": {"id": "profile_id", "dataset_id": "dataset_id"},
     "catalog_image": {"id": "image_id", "dataset_id": "dataset_id", "profile_id": "profile_id"},
     "catalog_imagelabel": {"id": "label_id", "image_id": "image_id"},
+    "catalog_profiletext": {"id": "text_id", "profile_id": "profile_id"},
 }
 _TERMS = {"modalities": "modality_id", "task_types": "tasktype_id", "tags": "tag_id"}
 
