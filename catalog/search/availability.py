@@ -49,7 +49,8 @@ def count_by_dataset(snapshot: Snapshot, ids: Collection[int]) -> dict[int, Avai
     """The images and other objects of each of these datasets, by the dataset's id."""
     names = {code: name for name, code in AVAILABILITY_CODES.items()}
     rows = Rows(snapshot.images).where(snapshot.images.columns["dataset"].any_of(ids))
-    found: dict[int, dict[str, int]] = {pk: {} for pk in ids}
-    for (pk, code), count in rows.count().sums_of_pairs("dataset", "local").items():
-        found[pk][names[code]] = count
-    return {pk: AvailabilityCounts(**counts) for pk, counts in found.items()}
+    sums = rows.count().sums_by("dataset", "local")
+    return {
+        pk: AvailabilityCounts(**{names[code]: n for code, n in sums.get(pk, {}).items()})
+        for pk in ids
+    }

@@ -214,6 +214,13 @@ class Counted:
             if total
         }
 
+    def sums_by(self, one: str, other: str) -> dict[int, dict[int, int]]:
+        """The same, by the values of the first column and then by those of the other."""
+        sums: dict[int, dict[int, int]] = {}
+        for (first, second), total in self.sums_of_pairs(one, other).items():
+            sums.setdefault(first, {})[second] = total
+        return sums
+
     def pairs(self) -> tuple[Ints, Ints]:
         """Ids and weights of the chosen rows, ascending by id."""
         return (self.table.ids if self.rows is None else self.table.ids[self.rows]), self.weights

@@ -1,6 +1,6 @@
 """Numbers of objects by their kinds: of a selection, beside it, and of each dataset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import urlencode
 
 from django.http import QueryDict
@@ -28,16 +28,15 @@ def count_hidden(filters: ImageFilterSet) -> dict[str, int]:
     return only_others(count_kinds(filters.count(without={"kind"})))
 
 
-def count_kinds_by_dataset(snapshot: Snapshot) -> dict[int, dict[str, int]]:
-    """``count_kinds`` of each dataset that lists images, by its id."""
-    return by_dataset(Rows(snapshot.images).count())
+def count_kinds_by_dataset(snapshot: Snapshot, ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """``count_kinds`` of those of these datasets that list images, by their ids."""
+    rows = Rows(snapshot.images).where(snapshot.images.columns["dataset"].any_of(ids))
+    return by_dataset(rows.count())
 
 
 def by_dataset(counted: Counted) -> dict[int, dict[str, int]]:
     """``count_kinds`` of the part of each dataset, by its id."""
-    sums: dict[int, dict[int, int]] = {}
-    for (dataset, kind), count in counted.sums_of_pairs("dataset", "kind").items():
-        sums.setdefault(dataset, {})[kind] = count
+    sums = counted.sums_by("dataset", "kind")
     return {dataset: _name(counts) for dataset, counts in sums.items()}
 
 

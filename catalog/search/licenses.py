@@ -31,9 +31,7 @@ def count_licenses(filters: ImageFilterSet) -> list[LicenseShare]:
 
 def count_licenses_by_dataset(filters: ImageFilterSet) -> dict[int, list[LicenseShare]]:
     """The same for each dataset, by its id."""
-    sums: dict[int, dict[int, int]] = {}
-    for (dataset, license_), count in filters.counted.sums_of_pairs("dataset", "license").items():
-        sums.setdefault(dataset, {})[license_] = count
+    sums = filters.counted.sums_by("dataset", "license")
     known = License.objects.in_bulk({pk for counts in sums.values() for pk in counts})
     return {dataset: _share(counts, known) for dataset, counts in sums.items()}
 
@@ -58,11 +56,11 @@ def find_other_licenses(
     rows = Rows(snapshot.images).where(snapshot.images.columns["dataset"].any_of(dataset_ids))
     asked = _list_asked(filters)
     own = dict(Dataset.objects.filter(pk__in=dataset_ids).values_list("pk", "license_id"))
-    counts: dict[int, dict[int, int]] = {}
-    for (dataset, license_), count in rows.count().sums_of_pairs("dataset", "license").items():
-        if license_ and license_ != own[dataset]:
-            counts.setdefault(dataset, {})[license_] = count
-    return {pk: _ask_others(found, own[pk], asked) for pk, found in counts.items()}
+    others = {}
+    for pk, counts in rows.count().sums_by("dataset", "license").items():
+        if found := {each: n for each, n in counts.items() if each and each != own[pk]}:
+            others[pk] = _ask_others(found, own[pk], asked)
+    return others
 
 
 def _list_asked(filters: DatasetFilterSet) -> dict[int, str]:

@@ -71,7 +71,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     shown = list(page.object_list)
     files = count_by_dataset(filters.snapshot, shown)
     licenses = find_other_licenses(filters, shown)
-    kinds = count_kinds_by_dataset(filters.snapshot)
+    kinds = count_kinds_by_dataset(filters.snapshot, shown)
     images_instead = None if problems or paginator.count else _find_images(filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),

@@ -6,7 +6,7 @@ from typing import Any
 import django_filters as filters
 
 from catalog.search.columns import Mask, Rows, Table
-from catalog.search.filter_choices import ANY_KIND
+from catalog.search.filter_choices import ANY_KIND, FILE_CHOICES, FILE_CODES, FILE_SPELLINGS
 from catalog.search.filters.fields import (
     AgeLimitField,
     ChoicesField,
@@ -77,6 +77,20 @@ class ChoiceFilter(ColumnFilter):
 
     def numbers(self, value: Iterable[Any]) -> list[int]:
         return [self.codes[each] for code in value for each in self.spellings.get(code, (code,))]
+
+
+class FilesFilter(ChoiceFilter):
+    """Where files are; a dataset is where any of its images is, and listed only without images."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "local",
+            FILE_CODES,
+            spellings=FILE_SPELLINGS,
+            choices=FILE_CHOICES,
+            what="a choice for files",
+            label="Files",
+        )
 
 
 class KindFilter(ChoiceFilter):

@@ -8,11 +8,12 @@ import numpy as np
 from catalog.models import Dataset
 from catalog.search.age_groups import match_ages
 from catalog.search.columns import Mask, Rows, Table
-from catalog.search.filter_choices import FILE_CHOICES, FILE_CODES, FILE_SPELLINGS, SIZE_CHOICES
+from catalog.search.filter_choices import SIZE_CHOICES
 from catalog.search.filters.base import CatalogFilterSet
 from catalog.search.filters.column_filters import (
     ChoiceFilter,
     DatasetFilter,
+    FilesFilter,
     QueryFilter,
     TermFilter,
 )
@@ -40,15 +41,7 @@ class DatasetFilterSet(CatalogFilterSet):
         what="a size",
         label="Size",
     )
-    # Datasets with such images; one without images in the catalog is listed only.
-    local = ChoiceFilter(
-        "local",
-        FILE_CODES,
-        spellings=FILE_SPELLINGS,
-        choices=FILE_CHOICES,
-        what="a choice for files",
-        label="Files",
-    )
+    local = FilesFilter()
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:

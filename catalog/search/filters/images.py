@@ -20,9 +20,6 @@ from catalog.search.filter_choices import (
     AGE_BANDS,
     AGE_CHOICES,
     ANY_KIND,
-    FILE_CHOICES,
-    FILE_CODES,
-    FILE_SPELLINGS,
     HERE,
     KIND_CHOICES,
     KIND_CODES,
@@ -36,6 +33,7 @@ from catalog.search.filters.column_filters import (
     AgeLimitFilter,
     ChoiceFilter,
     DatasetFilter,
+    FilesFilter,
     KindFilter,
     ModeFilter,
     PickedFilter,
@@ -80,14 +78,7 @@ class ImageFilterSet(CatalogFilterSet):
     kind = KindFilter(
         "kind", KIND_CODES, choices=KIND_CHOICES, what="a kind of objects", label="Kind"
     )
-    local = ChoiceFilter(
-        "local",
-        FILE_CODES,
-        spellings=FILE_SPELLINGS,
-        choices=FILE_CHOICES,
-        what="a choice for files",
-        label="Files",
-    )
+    local = FilesFilter()
     task = TermFilter("task", label="Task")
     tag = TermFilter("tag", label="Tag")
     license = TermFilter("license", label="Licence")
