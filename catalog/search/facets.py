@@ -7,19 +7,22 @@ says how many rows remain if the label is added.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.http import QueryDict
 
-from catalog.search.columns import Counted
+from catalog.search.columns import Counted, Rows
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
 from catalog.search.filters.column_filters import ChoiceFilter
+from catalog.search.kinds import pictures_of
 from catalog.search.query_strings import (
     canonical_params,
     toggle_value,
     whole_facets,
     with_query,
 )
+from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import params_without
 from vocab.lookup import VOCABULARIES
 from vocab.models import Kind
@@ -140,6 +143,32 @@ def count_terms(refs: Iterable[TermRef], counted: Counted, column: str) -> dict[
     """The rows of each term with what is narrower, by id: those that a filter by it finds."""
     groups = {ref.id: ref.ids for ref in refs if ref.narrower}
     return counted.sums(column) | counted.sums_of_any(column, groups)
+
+
+class TermUses(NamedTuple):
+    """How often a term is used, with what is narrower: by pictures, other objects, datasets."""
+
+    pictures: int
+    others: int
+    datasets: int
+
+
+def count_term_uses(snapshot: Snapshot, vocabulary: str) -> dict[int, TermUses]:
+    """The uses of each active term of a vocabulary, by its id."""
+    refs = snapshot.vocabularies.terms[vocabulary].values()
+    pictures = count_terms(refs, pictures_of(snapshot).count(), vocabulary)
+    objects = count_terms(refs, Rows(snapshot.images).count(), vocabulary)
+    datasets: Mapping[int, int] = {}
+    if vocabulary in snapshot.datasets.columns:
+        datasets = count_terms(refs, Rows(snapshot.datasets).count(), vocabulary)
+    return {
+        ref.id: TermUses(
+            pictures.get(ref.id, 0),
+            objects.get(ref.id, 0) - pictures.get(ref.id, 0),
+            datasets.get(ref.id, 0),
+        )
+        for ref in refs
+    }
 
 
 def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list[ValueCount]:

@@ -1,7 +1,7 @@
 """A snapshot of the catalog in the memory of each process, in the form that filters need.
 
-Profiles and datasets are small tables: a million images make about ten thousand profiles. Stored
-as columns in memory, they answer every facet in milliseconds. ``current_snapshot`` reads one stamp
+Profiles and datasets are small tables: a million images make some ten thousand profiles. Stored as
+columns in memory, they answer every facet in milliseconds. ``current_snapshot`` reads one stamp
 from the database and then reloads only the datasets that have changed since. Database triggers
 give a dataset and the vocabularies a new version with every change, so no change is missed.
 """

@@ -11,7 +11,7 @@ from catalog.models import Availability, Image, ImageProfile
 from catalog.object_counts import only_others
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.columns import Rows
-from catalog.search.facets import count_terms
+from catalog.search.facets import count_term_uses
 from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.models import Kind
@@ -68,20 +68,17 @@ def _count_by(snapshot: Snapshot, name: str) -> list[dict[str, Any]]:
 
     The most used come first.
     """
-    terms = snapshot.vocabularies.terms[name].values()
-    pictures = count_terms(terms, pictures_of(snapshot).count(), name)
-    objects = count_terms(terms, Rows(snapshot.images).count(), name)
-    datasets = count_terms(terms, Rows(snapshot.datasets).count(), name)
+    terms = snapshot.vocabularies.terms[name]
     counted = [
         {
-            "code": term.code,
-            "name": term.name,
-            "note": term.note,
-            "num_images": pictures.get(term.id, 0),
-            "num_others": objects.get(term.id, 0) - pictures.get(term.id, 0),
-            "num_datasets": datasets.get(term.id, 0),
+            "code": terms[pk].code,
+            "name": terms[pk].name,
+            "note": terms[pk].note,
+            "num_images": uses.pictures,
+            "num_others": uses.others,
+            "num_datasets": uses.datasets,
         }
-        for term in terms
-        if term.id in objects or term.id in datasets
+        for pk, uses in count_term_uses(snapshot, name).items()
+        if any(uses)
     ]
     return sorted(counted, key=lambda c: (-c["num_datasets"], -c["num_images"], c["name"]))

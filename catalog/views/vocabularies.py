@@ -10,8 +10,8 @@ from django.views.decorators.http import require_safe
 
 from catalog.object_counts import only_others
 from catalog.search.columns import Rows
-from catalog.search.facets import count_terms
-from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
+from catalog.search.facets import TermUses, count_term_uses
+from catalog.search.kinds import count_kinds, query_of_kinds
 from catalog.search.snapshot import current_snapshot
 from vocab.lookup import VOCABULARIES
 
@@ -46,21 +46,10 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
         terms = terms.filter(named | Q(aliases__text__icontains=words)).distinct()
     page = Paginator(terms, TERMS_PER_PAGE).get_page(request.GET.get("page"))
     snapshot = current_snapshot()
-    refs = snapshot.vocabularies.terms[name].values()
-    pictures = count_terms(refs, pictures_of(snapshot).count(), name)
-    objects = count_terms(refs, Rows(snapshot.images).count(), name)
+    uses = count_term_uses(snapshot, name)
     others = only_others(count_kinds(Rows(snapshot.images).count()))
-    has_datasets = name in snapshot.datasets.columns
-    datasets = count_terms(refs, Rows(snapshot.datasets).count(), name) if has_datasets else {}
-    rows = [
-        (
-            term,
-            pictures.get(term.pk, 0),
-            objects.get(term.pk, 0) - pictures.get(term.pk, 0),
-            datasets.get(term.pk, 0),
-        )
-        for term in page
-    ]
+    unused = TermUses(0, 0, 0)  # a term may be newer than the snapshot
+    rows = [(term, *uses.get(term.pk, unused)) for term in page]
     return render(
         request,
         "catalog/vocabulary.html",
@@ -68,7 +57,7 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
             "name": name,
             "title": TITLES[name],
             "vocabularies": TITLES.items(),
-            "has_datasets": has_datasets,
+            "has_datasets": name in snapshot.datasets.columns,
             "others": others,
             "other_kinds": query_of_kinds(others),
             "query_text": words,
