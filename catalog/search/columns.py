@@ -190,6 +190,12 @@ class Counted:
     def total(self) -> int:
         return int(self.weights.sum())
 
+    def codes(self, column: str) -> NDArray[np.int32]:
+        """The codes of the chosen rows in a column of single values."""
+        found = self.table.columns[column]
+        assert isinstance(found, Column)  # noqa: S101 - tells the type checker
+        return found.codes if self.rows is None else found.codes[self.rows]
+
     def sums(self, column: str) -> dict[int, int]:
         """The sum of weights by value of a column, without zeros."""
         return self.table.columns[column].sums(self.rows, self.weights)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.search.columns import Column, Counted, Ints
+from catalog.search.columns import Counted, Ints
 
 FIRST = 2
 
@@ -38,7 +38,7 @@ class Order:
     @classmethod
     def of(cls, counted: Counted) -> "Order":
         ids, num_images = counted.pairs()
-        ranks = _ranks(counted)
+        ranks = counted.codes("rank").astype(np.int64)
         places = _take_turns(counted, ranks)
         return cls(ids[places], num_images[places], ranks[places])
 
@@ -93,22 +93,12 @@ class Order:
         return int(found[0]) if len(found) else -1
 
 
-def _ranks(counted: Counted) -> Ints:
-    """The ranks of the counted rows."""
-    rank = counted.table.columns["rank"]
-    assert isinstance(rank, Column)  # noqa: S101 - tells the type checker
-    return (rank.codes if counted.rows is None else rank.codes[counted.rows]).astype(np.int64)
-
-
 def _take_turns(counted: Counted, ranks: Ints) -> NDArray[np.intp]:
     """The positions of the counted rows in the order in which they are shown."""
-    datasets = counted.table.columns["dataset"]
-    assert isinstance(datasets, Column)  # noqa: S101 - tells the type checker
-    chosen = slice(None) if counted.rows is None else counted.rows
-    owners = datasets.codes[chosen].astype(np.int64)
+    owners = counted.codes("dataset").astype(np.int64)
     # Rows of one rank and dataset, in the order of ids, get the turns 0, 1, 2 …
     by_group = _sort_by(ranks, _sort_by(owners, np.arange(len(owners))))
-    groups = (ranks * len(datasets.values) + owners)[by_group]
+    groups = (ranks * (owners.max(initial=0) + 1) + owners)[by_group]
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     sizes = np.diff(starts, append=len(groups))
     turns = np.empty(len(groups), dtype=np.int64)
