@@ -61,6 +61,20 @@ _FLAT = f"""
 FLAT_COLUMNS = ("id", "source_id", "dataset", "area", "modality", "license", "sex", "age", "local",
                 "view", "kind", "labels", "tasks", "tags", "subject_id", "file_path",
                 "remote_url", "width", "height", "size_bytes")  # fmt: skip
+_HIERARCHIES = {"area": "vocab_anatomicalarea", "modality": "vocab_modality",
+                "view": "vocab_viewposition"}  # fmt: skip
+_NARROWER = " UNION ALL ".join(
+    f"""
+    (WITH RECURSIVE below AS (
+        SELECT code, id FROM {table} WHERE is_active
+         UNION
+        SELECT below.code, term.id FROM below
+          JOIN {table} term ON term.broader_id = below.id AND term.is_active)
+     SELECT '{name}', below.code, array_agg(term.code ORDER BY term.code)
+       FROM below JOIN {table} term ON term.id = below.id
+      GROUP BY below.code HAVING count(*) > 1)"""  # noqa: S608 - names of tables, from above
+    for name, table in _HIERARCHIES.items()
+)
 _COUNTS = """
     SELECT (SELECT count(*) FROM catalog_image), (SELECT count(*) FROM catalog_dataset),
            (SELECT count(DISTINCT dataset_id) FROM catalog_image),
@@ -68,6 +82,13 @@ _COUNTS = """
            pg_database_size(current_database())
 """
 _COUNTED = ("images", "datasets", "datasets_with_images", "profiles", "labels", "bytes")
+
+
+def read_narrower(connection: Connection) -> dict[tuple[str, str], list[str]]:
+    """The codes that a filter by a broader term finds as well, by the filter and its code."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NARROWER)
+        return {(name, code): codes for name, code, codes in cursor.fetchall()}
 
 
 def read_profiles(connection: Connection) -> list[Profile]:

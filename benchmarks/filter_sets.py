@@ -64,6 +64,12 @@ class FilterSet:
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.params if key == name]
 
+    def spell_out(self, narrower: Mapping[tuple[str, str], Sequence[str]]) -> "FilterSet":
+        """The same with the codes that a broader term includes, for who knows no hierarchy."""
+        params = [(key, code) for key, value in self.params
+                  for code in narrower.get((key, value), [value])]  # fmt: skip
+        return FilterSet(tuple(dict.fromkeys(params)), self.next_page)
+
     @property
     def is_plain(self) -> bool:
         """Whether it has no typed query."""

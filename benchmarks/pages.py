@@ -16,7 +16,7 @@ from benchmarks.asking import (
     read_total,
     visit,
 )
-from benchmarks.catalog_rows import count_rows, read_profiles, tidy, write_flat_rows
+from benchmarks.catalog_rows import count_rows, read_narrower, read_profiles, tidy, write_flat_rows
 from benchmarks.datasette_peer import make_sqlite, start_datasette
 from benchmarks.duckdb_peer import DuckTable, open_duckdb
 from benchmarks.figures import Figures, Goal, as_ms, short, spread, table
@@ -84,13 +84,15 @@ def _measure_peers(
     say("  writing the same rows for Datasette and DuckDB")
     with folder.connect(LOADED) as connection:
         write_flat_rows(connection, rows)
+        narrower = read_narrower(connection)
     make_sqlite(rows, sqlite)
     asked = [each for each in filter_sets if datasette_path(each, DATABASE, all_facets=True)]
     compared = []
     with start_datasette(folder, sqlite) as datasette, open_duckdb(rows) as duck:
         for number, filters in enumerate(asked[:sample]):
             whole = number < WHOLE_SAMPLE
-            compared.append(_compare(ours, datasette, duck, filters, whole=whole))
+            theirs = filters.spell_out(narrower)
+            compared.append(_compare(ours, datasette, duck, filters, theirs, whole=whole))
             last = compared[-1]
             say(f"  {1000 * last.ours:.0f} ms, Datasette {1000 * last.datasette:.0f} ms, "
                 f"DuckDB {1000 * last.duckdb:.0f} ms  {last.path}")  # fmt: skip
@@ -98,14 +100,23 @@ def _measure_peers(
 
 
 def _compare(
-    ours: Visitor, datasette: Visitor, duck: DuckTable, filters: FilterSet, *, whole: bool
+    ours: Visitor,
+    datasette: Visitor,
+    duck: DuckTable,
+    filters: FilterSet,
+    spelled_out: FilterSet,
+    *,
+    whole: bool,
 ) -> Compared:
-    """One after the other, ours before and after the peers, so that the order favours none."""
+    """One after the other, ours before and after the peers, so that the order favours none.
+
+    The peers are asked for each narrower term by itself.
+    """
     before = ours.get(filters.path())
-    theirs = datasette.get(datasette_path(filters, DATABASE, all_facets=False) or "")
-    counted = duck.count_facets(filters)
+    theirs = datasette.get(datasette_path(spelled_out, DATABASE, all_facets=False) or "")
+    counted = duck.count_facets(spelled_out)
     after = ours.get(filters.path())
-    all_facets = datasette_path(filters, DATABASE, all_facets=True) if whole else None
+    all_facets = datasette_path(spelled_out, DATABASE, all_facets=True) if whole else None
     return Compared(
         path=filters.path(),
         ours=(before.seconds + after.seconds) / 2,
@@ -135,8 +146,8 @@ def _summarize(compared: Sequence[Compared], expressible: int) -> Figures:
 
 
 def goals(figures: Figures) -> Iterator[Goal]:
-    yield Goal("images page, median", figures["pages"]["median_ms"], 40, " ms")
-    yield Goal("images page, 95th percentile", figures["pages"]["p95_ms"], 100, " ms")
+    yield Goal("images page, median", figures["pages"]["median_ms"], 25, " ms")
+    yield Goal("images page, 95th percentile", figures["pages"]["p95_ms"], 40, " ms")
     if peers := figures.get("peers"):
         yield Goal("Datasette's time by ours", peers["ratio_of_medians"], 30, "×", at_least=True)
 

@@ -24,8 +24,50 @@ class Segment:
     profile_id: int
 
 
+def find_segments(
+    counted: Counted, after: Segment | None, limit: int, *, backwards: bool
+) -> list[Segment] | None:
+    """The segment ``after`` and those that follow with together at least ``limit`` images.
+
+    The first or the last ones without ``after``; fewer images if there are no more. None if
+    ``after`` is not among the counted rows.
+    """
+    ids, num_images = counted.pairs()
+    ranks = counted.codes("rank").astype(np.int64)
+    begin = None
+    if after:
+        at = np.flatnonzero(ids == after.profile_id)
+        if not len(at):
+            return None
+        begin = int(ranks[at[0]])
+    low, high = _find_ranks(ranks, num_images, begin, limit, backwards=backwards)
+    needed = np.flatnonzero((low <= ranks) & (ranks <= high))
+    owners = counted.codes("dataset")[needed].astype(np.int64)
+    places = needed[_take_turns(ranks[needed], owners)]
+    order = _Order(ids[places], num_images[places], ranks[places])
+    return order.segments(after, limit, backwards=backwards)
+
+
+def _find_ranks(
+    ranks: Ints, num_images: Ints, begin: int | None, limit: int, *, backwards: bool
+) -> tuple[int, int]:
+    """The lowest and the highest rank in which the segments are: only these are put in order.
+
+    Of the rank to ``begin`` in, the one before or after a cursor, all images may be beyond it.
+    """
+    sums = np.bincount(ranks, weights=num_images).tolist() or [0]
+    step, end = (-1, 0) if backwards else (1, len(sums) - 1)
+    rank = begin if begin is not None else end - step * (len(sums) - 1)
+    found = sums[rank] if begin is None else 0
+    start = rank
+    while rank != end and found < limit:
+        rank += step
+        found += sums[rank]
+    return min(start, rank), max(start, rank)
+
+
 @dataclass(frozen=True, slots=True)
-class Order:
+class _Order:
     """Profiles in the order in which they take turns, with the images of each that match.
 
     ``ranks`` (ascending) tell what comes before what; only profiles of one rank take turns.
@@ -35,24 +77,8 @@ class Order:
     num_images: Ints
     ranks: Ints
 
-    @classmethod
-    def of(cls, counted: Counted) -> "Order":
-        ids, num_images = counted.pairs()
-        ranks = counted.codes("rank").astype(np.int64)
-        places = _take_turns(counted, ranks)
-        return cls(ids[places], num_images[places], ranks[places])
-
-    def segments(
-        self, after: Segment | None, limit: int, *, backwards: bool
-    ) -> list[Segment] | None:
-        """The segment ``after`` and those that follow with together at least ``limit`` images.
-
-        The first or the last ones without ``after``; fewer images if there are no more. None if
-        ``after`` is not in this order.
-        """
+    def segments(self, after: Segment | None, limit: int, *, backwards: bool) -> list[Segment]:
         at = self._place(after) if after else -1
-        if after and at < 0:
-            return None
         found: list[Segment] = []
         for is_rest, start, end in self._parts(backwards=backwards):
             places = np.arange(start, end)
@@ -88,14 +114,11 @@ class Order:
         return np.maximum(num_images - FIRST, 0) if is_rest else np.minimum(num_images, FIRST)
 
     def _place(self, segment: Segment) -> int:
-        """The place of its profile; -1 if that is not in this order."""
-        found = np.flatnonzero(self.profile_ids == segment.profile_id)
-        return int(found[0]) if len(found) else -1
+        return int(np.flatnonzero(self.profile_ids == segment.profile_id)[0])
 
 
-def _take_turns(counted: Counted, ranks: Ints) -> NDArray[np.intp]:
-    """The positions of the counted rows in the order in which they are shown."""
-    owners = counted.codes("dataset").astype(np.int64)
+def _take_turns(ranks: Ints, owners: Ints) -> NDArray[np.intp]:
+    """The positions of rows, of which the datasets are ``owners``, in the order of their turns."""
     # Rows of one rank and dataset, in the order of ids, get the turns 0, 1, 2 …
     by_group = _sort_by(ranks, _sort_by(owners, np.arange(len(owners))))
     groups = (ranks * (owners.max(initial=0) + 1) + owners)[by_group]

@@ -16,7 +16,7 @@ from django.db.models import BigIntegerField, Case, OuterRef, Q, Value, When
 from catalog.models import Image, ImageProfile
 from catalog.search.cards import Card, fetch_cards
 from catalog.search.filters import ImageFilterSet
-from catalog.search.order import FIRST, Order, Segment
+from catalog.search.order import FIRST, Segment, find_segments
 
 PAGE_SIZE = 50
 _CURSOR = re.compile(r"(after|before)-(first|rest)-(\d{1,18})-(\d{1,18})")
@@ -93,8 +93,9 @@ def _find(
     filters: ImageFilterSet, cursor: Cursor | None, limit: int, *, backwards: bool
 ) -> list[_Found]:
     """The images next to the cursor, the nearest first."""
-    order = Order.of(filters.counted)
-    segments = order.segments(cursor.segment if cursor else None, limit, backwards=backwards)
+    segments = find_segments(
+        filters.counted, cursor.segment if cursor else None, limit, backwards=backwards
+    )
     if segments is None:
         raise ValidationError(
             "What this page began with no longer matches. Start from the first page."
