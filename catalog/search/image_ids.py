@@ -1,6 +1,8 @@
 """Finds images by ids: their own within the source, and those of their subjects."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from django.db.models import Q
 
@@ -10,20 +12,25 @@ from catalog.models import Image
 MIN_PREFIX = 4
 
 
-def find_by_ids(words: Sequence[str], *, dataset_ids: Sequence[int]) -> tuple[Q, list[str]]:
-    """The images of these datasets to which the words belong as ids; and the words that are none.
+def find_by_ids(
+    groups: Sequence[Sequence[str]], *, dataset_ids: Sequence[int]
+) -> tuple[Q, list[list[str]]]:
+    """The images of these datasets with an id of each group; and the groups of words that are none.
 
+    A group of which only some words are ids is divided: ids and texts are no alternatives.
     An id is taken as typed, or all in capitals or small letters. Where no id is equal, the word may
     be the beginning of an image's id. All words together may be an id that has spaces.
     """
+    words = [word for group in groups for word in group]
     if len(words) > 1 and _exists(whole := _equals(" ".join(words), dataset_ids)):
         return whole, []
     condition, others = Q(), []
-    for word in words:
-        if (has_id := _find_id(word, dataset_ids)) is None:
-            others.append(word)
-        else:
-            condition &= has_id
+    for group in groups:
+        found = {word: _find_id(word, dataset_ids) for word in group}
+        with_ids = [has_id for has_id in found.values() if has_id is not None]
+        condition &= reduce(or_, with_ids, Q())
+        if rest := [word for word, has_id in found.items() if has_id is None]:
+            others.append(rest)
     return condition, others
 
 

@@ -20,32 +20,34 @@ from catalog.search.columns import Ints
 
 # The beginning of fewer letters would be that of too many words.
 MIN_PREFIX = 4
+# Of each group, any word.
+Groups = Sequence[Sequence[str]]
 _WORD = re.compile(r"[^\W_]+")
 
 
-def count_by_words(words: Sequence[str], *, without: Sequence[str] = ()) -> tuple[Ints, Ints]:
-    """Profiles and the numbers of their images with all of the words, and with none of the others.
+def count_by_words(groups: Groups, *, without: Sequence[str] = ()) -> tuple[Ints, Ints]:
+    """Profiles and the numbers of their images with a word of each group, and none of the others.
 
     The words of a phrase follow each other. Texts are parsed, without a Python object for each.
     """
-    return _count(_write_query(words, without))
+    return _count(_write_query(groups, without))
 
 
 def count_by_any(words: Sequence[str]) -> tuple[Ints, Ints]:
     """The same for images with any of the words."""
-    return _count(" | ".join(filter(None, map(_write_phrase, words))))
+    return _count(_write_any(words))
 
 
 def has_words(
-    words: Sequence[str],
+    groups: Groups,
     *,
     without: Sequence[str] = (),
     profiles: Collection[int] | None = None,
 ) -> Q:
     """The same as a condition on single images, or only on those of a few profiles."""
-    if words:
-        return Q(AnyOf("text_key", _find_keys(_write_query(words, without), profiles)))
-    excluded = _find_keys(" | ".join(filter(None, map(_write_phrase, without))), profiles)
+    if groups:
+        return Q(AnyOf("text_key", _find_keys(_write_query(groups, without), profiles)))
+    excluded = _find_keys(_write_any(without), profiles)
     return Q(text_key__isnull=True) | ~Q(AnyOf("text_key", excluded))
 
 
@@ -75,10 +77,15 @@ def _find_keys(query: str, profiles: Collection[int] | None) -> str:
         return str(cursor.fetchone()[0])
 
 
-def _write_query(words: Sequence[str], without: Sequence[str]) -> str:
+def _write_query(groups: Groups, without: Sequence[str]) -> str:
     """The words in PostgreSQL's syntax."""
+    wanted = [f"({words})" for words in map(_write_any, groups) if words]
     excluded = [f"!{phrase}" for phrase in map(_write_phrase, without) if phrase]
-    return " & ".join([*filter(None, map(_write_phrase, words)), *excluded])
+    return " & ".join([*wanted, *excluded])
+
+
+def _write_any(words: Sequence[str]) -> str:
+    return " | ".join(filter(None, map(_write_phrase, words)))
 
 
 def _write_phrase(phrase: str) -> str:

@@ -1,5 +1,6 @@
 """What a typed query was understood as: chips that can be undone, and a record for archives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,11 @@ def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
     "id", "text" or "excluded" and no codes; an excluded word with codes is about these.
     """
     query = filters.parsed_query
+    word_groups = filters.word_groups if isinstance(filters, ImageFilterSet) else []
+    numbers = {word: number for number, group in enumerate(word_groups, len(query.groups) + 1)
+               for word in group}  # fmt: skip
     parts: list[tuple[int, dict[str, Any]]] = [
-        (word.start, _describe_word(word, filters)) for word in query.words
+        (word.start, _describe_word(word, filters) | _number(word, numbers)) for word in query.words
     ]
     for number, group in enumerate(query.groups, 1):
         for match in group:
@@ -34,6 +38,10 @@ def understood_words(filters: CatalogFilterSet) -> list[dict[str, Any]]:
             corrected = {"corrected": match.corrected} if match.corrected else {}
             parts.append((match.start, part | corrected))
     return [part for _, part in sorted(parts, key=lambda each: each[0])]
+
+
+def _number(word: Word, numbers: Mapping[Word, int]) -> dict[str, int]:
+    return {"group": numbers[word]} if word in numbers else {}
 
 
 def _describe_word(word: Word, filters: CatalogFilterSet) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -204,20 +204,20 @@ class ImageFilterSet(CatalogFilterSet):
         condition = age_condition(self._age_groups) & self._id_condition
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if self.text_words or self._without_texts:
-            condition &= has_words(self.text_words, without=self._without_texts, profiles=profiles)
+        if self.text_groups or self._without_texts:
+            condition &= has_words(self.text_groups, without=self._without_texts, profiles=profiles)
         return condition or None
 
     @property
     def _asks_single_images(self) -> bool:
         """Whether there is a condition on single images besides their ages."""
-        texts = self.text_words or self._without_texts
+        texts = self.text_groups or self._without_texts
         return bool(texts or self._id_condition or self.cleaned.get("image"))
 
     @cached_property
-    def _by_ids(self) -> tuple[Q, list[str]]:
-        words = [word.text for word in self.parsed_query.words if not word.is_excluded]
-        return find_by_ids(words, dataset_ids=self.snapshot.datasets.ids.tolist())
+    def _by_ids(self) -> tuple[Q, list[list[str]]]:
+        groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
+        return find_by_ids(groups, dataset_ids=self.snapshot.datasets.ids.tolist())
 
     @cached_property
     def _excluded_words(self) -> dict[Word, Q | None]:
@@ -226,7 +226,7 @@ class ImageFilterSet(CatalogFilterSet):
         dataset_ids = self.snapshot.datasets.ids.tolist()
         for word in self.parsed_query.words:
             if word.is_excluded and not find_excluded_terms(word, self.snapshot):
-                with_id, others = find_by_ids([word.text], dataset_ids=dataset_ids)
+                with_id, others = find_by_ids([[word.text]], dataset_ids=dataset_ids)
                 if not others:
                     found[word] = with_id
                 elif occurs(word.text):
@@ -262,7 +262,32 @@ class ImageFilterSet(CatalogFilterSet):
     @property
     def text_words(self) -> list[str]:
         """The words that name no term and are no ids: an image's own texts have to have them."""
+        return [word for group in self.text_groups for word in group]
+
+    @property
+    def text_groups(self) -> list[list[str]]:
+        """The same words; of a group, "siemens or philips", the texts have to have one."""
         return self._by_ids[1]
+
+    @property
+    def broken_ors(self) -> list[str]:
+        """Where "or" is read as "and": between filters, between a filter and words, ids and texts.
+
+        An image is looked for by all of them.
+        """
+        query = self.parsed_query
+        groups: list[Sequence[Match | Word]] = [*query.groups, *self.word_groups]
+        return query.find_broken_ors(groups)
+
+    @property
+    def word_groups(self) -> list[list[Word]]:
+        """The words that name no term, in groups of alternatives: of ids, or of words of texts."""
+        divided = [
+            [word for word in group if (word.text in self.text_words) == is_text]
+            for group in self.parsed_query.word_groups
+            for is_text in (False, True)
+        ]
+        return [group for group in divided if group]
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
         """Matching profiles, each with the number of its images that match."""
@@ -282,7 +307,7 @@ class ImageFilterSet(CatalogFilterSet):
         if not self._asks_single_images:
             return table.weights if self._images_of_age is None else self._images_of_age
         images = Image.objects.filter(profile__isnull=False)
-        if self.text_words or self._without_texts:
+        if self.text_groups or self._without_texts:
             with_words = self._count_by_texts()
             if not (self._id_condition or self._age_groups or self.cleaned.get("image")):
                 return with_words
@@ -295,8 +320,8 @@ class ImageFilterSet(CatalogFilterSet):
 
     def _count_by_texts(self) -> Any:
         """For each profile, its images whose texts have the words and no excluded one."""
-        if self.text_words:
-            return self._weigh(*count_by_words(self.text_words, without=self._without_texts))
+        if self.text_groups:
+            return self._weigh(*count_by_words(self.text_groups, without=self._without_texts))
         return self.snapshot.images.weights - self._weigh(*count_by_any(self._without_texts))
 
     def _weigh(self, ids: Ints, numbers: Ints) -> Any:

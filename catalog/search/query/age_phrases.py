@@ -18,7 +18,7 @@ AGE_WORDS: Mapping[str, AgeRange] = {
     **dict.fromkeys(("newborn", "newborns", "neonate", "neonates", "neonatal"), AgeRange(0, 0)),
     **dict.fromkeys(("infant", "infants"), _YEARS(0, 1)),
     **dict.fromkeys(("preschool child", "preschool children"), _YEARS(2, 5)),
-    **dict.fromkeys(("child", "children"), _YEARS(2, 12)),
+    **dict.fromkeys(("child", "children", "kid", "kids"), _YEARS(2, 12)),
     **dict.fromkeys(
         ("adolescent", "adolescents", "teenager", "teenagers", "teens"), _YEARS(13, 18)
     ),

@@ -1,7 +1,7 @@
 """A parsed query: its filters, its other words, and the query without one of them."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.ages import are_disjoint
@@ -83,11 +83,13 @@ class ParsedQuery:
     """The filters that a query names and its other words, both in the order of the query.
 
     ``text`` is the query in Unicode form NFKC with plain quotes in pairs; positions refer to it.
+    ``ors`` are the pairs of parts, by their positions in it, that "or" or a slash joins.
     """
 
     text: str = ""
     matches: tuple[Match, ...] = ()
     words: tuple[Word, ...] = ()
+    ors: tuple[tuple[int, int], ...] = ()
 
     @property
     def rest(self) -> tuple[str, ...]:
@@ -119,6 +121,31 @@ class ParsedQuery:
             else:
                 groups.append([match])
         return tuple(tuple(group) for group in groups)
+
+    @property
+    def word_groups(self) -> list[list[Word]]:
+        """The words that are not excluded, in groups of alternatives: "siemens or philips"."""
+        groups: list[list[Word]] = []
+        for word in self.words:
+            if word.is_excluded:
+                continue
+            joined = groups and (groups[-1][-1].start, word.start) in self.ors
+            if joined:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        return groups
+
+    def find_broken_ors(self, groups: Iterable[Sequence[Match | Word]]) -> list[str]:
+        """The pairs joined by "or" of which the parts are in different groups: "ct or edema"."""
+        numbers = {part.start: number for number, group in enumerate(groups) for part in group}
+        parts: list[Match | Word] = [*self.matches, *self.words]
+        texts = {part.start: self.text[part.start : part.end] for part in parts}
+        return [
+            f"{texts[one]} or {texts[other]}"
+            for one, other in self.ors
+            if numbers.get(one, -1) != numbers.get(other, -2)
+        ]
 
     def only(self, names: Container[str], *, dropping: Container[str] = ()) -> "ParsedQuery":
         """The same query if only the filters ``names`` exist.

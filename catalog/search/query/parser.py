@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from catalog.ages import find_other_ages
@@ -40,7 +41,8 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
         if quoted:
             words += read_phrase(clean, quoted)
             at = quoted.end()
-    return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words))
+    ors = tuple(_find_ors(clean, [*matches, *words]))
+    return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words), ors)
 
 
 class _Found(NamedTuple):
@@ -284,8 +286,17 @@ def _negate(readings: Sequence[Reading]) -> Reading:
 
 def _mark_alternatives(text: str, matches: Sequence[Match]) -> Iterator[Match]:
     for before, match in zip([None, *matches], matches, strict=False):
-        between = text[before.end : match.start] if before else ""
-        words = set(normalize(between).split())
-        says_or = "or" in words or "/" in between
-        is_alternative = says_or and words <= {"or", "and"} and '"' not in between
+        is_alternative = before is not None and _says_or(text[before.end : match.start])
         yield replace(match, is_alternative=is_alternative)
+
+
+def _find_ors(text: str, parts: Sequence[Match | Word]) -> Iterator[tuple[int, int]]:
+    """The starts of neighbours that "or" joins."""
+    for before, part in pairwise(sorted(parts, key=lambda part: part.start)):
+        if _says_or(text[before.end : part.start]):
+            yield before.start, part.start
+
+
+def _says_or(between: str) -> bool:
+    words = set(normalize(between).split())
+    return ("or" in words or "/" in between) and words <= {"or", "and"} and '"' not in between

@@ -51,6 +51,15 @@ def dataset() -> Dataset:
         ("q=siemens+triotim", "i0 i1"),
         ("q=philips", "i2"),
         ("q=siemens+philips", ""),
+        ("q=siemens+or+philips", "i0 i1 i2"),
+        ("q=siemens/philips", "i0 i1 i2"),
+        ("q=siemens+or+philips+ct", "i1"),
+        ("q=mprage+siemens+or+philips", "i0 i1"),
+        ("q=patient14471+or+100003", "i0 i3"),
+        ("q=patient14471+or+LIDC-IDRI-0001+nodule", "i0 i1"),
+        # An id and a word, a filter and a word, and two filters are looked for together.
+        ("q=patient14471+or+philips", ""),
+        ("q=ct+or+philips", ""),
         ("q=mprage", "i0 i1"),
         ("q=t1_mprage", "i0 i1"),
         ("q=t1", "i0 i1"),
@@ -103,6 +112,32 @@ def test_the_page_says_where_words_are_looked_for(dataset: Dataset, client: Clie
     assert "“siemens”, looked for in ids, subjects and the images’ own texts" in page
     filters = ImageFilterSet(QueryDict("q=patient14471+siemens"))
     assert [part["filter"] for part in understood_words(filters)] == ["id", "text"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("siemens or philips", "“siemens” or “philips”, looked for"),
+        ("siemens philips", "“siemens”, “philips”, looked for"),
+        ("ct or siemens", "Both, not either: “ct or siemens”."),
+        ("patient14471 or siemens", "Both, not either: “patient14471 or siemens”."),
+        ("ct or nodule", "Both, not either: “ct or nodule”."),
+        ("siemens or -patient14471", "Both, not either: “siemens or -patient14471”."),
+    ],
+)
+def test_the_page_says_what_or_means(
+    dataset: Dataset, client: Client, query: str, said: str
+) -> None:
+    page = client.get("/images/", {"q": query}).content.decode()
+    assert said in html.unescape(re.sub(r"<[^>]+>", "", page))
+
+
+@pytest.mark.parametrize("query", ["siemens or philips", "ct or mr", "nodule or mass", "or ct"])
+def test_an_or_that_holds_is_not_called_both(dataset: Dataset, client: Client, query: str) -> None:
+    ModalityFactory(code="mr", name="MR")
+    LabelFactory(code="mass", name="Mass")
+    make_searchable()
+    assert "Both, not either" not in client.get("/images/", {"q": query}).content.decode()
 
 
 @pytest.mark.parametrize(

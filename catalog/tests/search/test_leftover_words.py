@@ -190,7 +190,7 @@ def test_what_a_query_was_understood_as_can_be_kept() -> None:
          "names": ["Pneumonia"], "group": 1, "corrected": "pneumonia"},
         {"words": "effusion", "filter": "label", "codes": ["effusion"],
          "names": ["Effusion"], "group": 1},
-        {"words": "patient14471", "filter": "id", "codes": [], "names": []},
+        {"words": "patient14471", "filter": "id", "codes": [], "names": [], "group": 2},
         {"words": "lateral", "filter": "excluded", "codes": [], "names": []},
     ]  # fmt: skip
 
