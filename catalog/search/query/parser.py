@@ -286,17 +286,17 @@ def _negate(readings: Sequence[Reading]) -> Reading:
 
 def _mark_alternatives(text: str, matches: Sequence[Match]) -> Iterator[Match]:
     for before, match in zip([None, *matches], matches, strict=False):
-        is_alternative = before is not None and _says_or(text[before.end : match.start])
+        is_alternative = before is not None and _is_or(text[before.end : match.start])
         yield replace(match, is_alternative=is_alternative)
 
 
 def _find_ors(text: str, parts: Sequence[Match | Word]) -> Iterator[tuple[int, int]]:
     """The starts of neighbours that "or" joins."""
     for before, part in pairwise(sorted(parts, key=lambda part: part.start)):
-        if _says_or(text[before.end : part.start]):
+        if _is_or(text[before.end : part.start]):
             yield before.start, part.start
 
 
-def _says_or(between: str) -> bool:
+def _is_or(between: str) -> bool:
     words = set(normalize(between).split())
     return ("or" in words or "/" in between) and words <= {"or", "and"} and '"' not in between
