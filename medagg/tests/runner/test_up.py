@@ -205,7 +205,7 @@ def test_nothing_stays_behind_when_it_is_killed_or_a_server_dies(
 
     site = make_site().await_ready()
     assert site.get("readyz/")[0] == 200
-    os.kill(find_by_command("redis-server", site.started), signal.SIGKILL)
+    os.kill(find_by_command("valkey-server", site.started), signal.SIGKILL)
 
     assert site.await_end() == 1
     assert not site.has_left_processes()
