@@ -74,6 +74,7 @@ lint:
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy .
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive manage.py medagg vocab catalog collections_app
 
 format:
 	@$(call install,requirements-dev.txt)
@@ -97,8 +98,8 @@ audit:
 	@$(call install,requirements-dev.txt)
 	@for file in requirements.txt requirements-dev.txt; do \
 		echo "Asking for known vulnerabilities of $$file ..."; \
-		.venv/bin/python -m pip_audit --require-hashes --disable-pip --progress-spinner off -r "$$file" || \
-			{ echo "medagg: the audit of $$file found something, or could not ask (see above)" >&2; exit 1; }; \
+		.venv/bin/python -m pip_audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$file" || \
+			{ echo "medagg: $$file has known vulnerabilities, or nobody could be asked about it: see above" >&2; exit 1; }; \
 	done
 
 # On servers of its own, in a folder that is thrown away.

@@ -41,7 +41,7 @@ PROCESSES = ("web", "beat", "worker", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
 STALL_SECONDS = 300.0
 DEFAULT_SESSION_COOKIE = "medagg_session"
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with  # nosec
 
 
 class ServeError(Exception):
