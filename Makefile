@@ -112,8 +112,8 @@ migrations:
 # As docs and docker-compose.yml set it up: behind HTTPS, under a real name, with a real key.
 deployment:
 	@$(call install,requirements-dev.txt)
-	@SECRET_KEY="$$(.venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-	DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
+	@key() { .venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))'; }; \
+	SECRET_KEY="$$(key)" PSEUDONYM_KEY="$$(key)" DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
 		.venv/bin/python manage.py check --deploy --fail-level WARNING
 
 # Beside each other: linters use one processor only, and so do the starts of commands.

@@ -52,7 +52,8 @@ def test_no_service_runs_as_root_or_gains_rights(name: str) -> None:
 def test_secrets_have_no_default(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search(r"KEY|PASSWORD|SECRET|TOKEN", variable):
-            assert re.match(r"\$\{\w+:\?", value), variable
+            # Without a value, what `.env` says is passed on, or nothing.
+            assert value is None or re.match(r"\$\{\w+:\?", value), variable
 
 
 def test_only_nginx_can_be_reached_and_only_from_this_machine() -> None:
@@ -208,6 +209,24 @@ def test_medagg_passes_the_deployment_check_without_the_embedded_servers(tmp_pat
 
     assert "no issues" in run_python("-c", code, folder=tmp_path)
     assert not (tmp_path / "var").exists()
+
+
+def test_the_deployment_check_asks_for_a_key_of_pseudonyms(tmp_path: Path) -> None:
+    code = "from django.core.management import call_command as c; import django; django.setup();"
+    code += "import io; e = io.StringIO(); c('check', deploy=True, stderr=e); print(e.getvalue())"
+
+    assert "medagg.W001" in run_python("-c", code, folder=tmp_path, PSEUDONYM_KEY="")
+
+
+def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:
+    code = (
+        "from medagg import settings as s; print(s.SECURE_HSTS_SECONDS,"
+        " s.SECURE_HSTS_INCLUDE_SUBDOMAINS, s.SECURE_HSTS_PRELOAD)"
+    )
+    asked = {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}
+
+    assert run_python("-c", code, folder=tmp_path) == "31536000 False False\n"
+    assert run_python("-c", code, folder=tmp_path, **asked) == "31536000 True True\n"
 
 
 def test_what_the_database_url_asks_for_is_kept(tmp_path: Path) -> None:
