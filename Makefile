@@ -11,7 +11,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run catalog bench test lint check migrations deployment format clean
+.PHONY: help run catalog bench test lint check migrations deployment format lock audit clean
 
 help:
 	@echo "make run [PORT=8000]   set up and start medagg"
@@ -20,6 +20,8 @@ help:
 	@echo "make lint              style, types, imports"
 	@echo "make check             all that CI runs"
 	@echo "make bench             measure everything that docs/benchmarks.md reports"
+	@echo "make lock              lock requirements*.in into the .txt files, with hashes"
+	@echo "make audit             ask for known vulnerabilities of the requirements (needs the network)"
 	@echo "make clean             remove caches, never your data in var/"
 
 # Installs the file $(1) unless a stamp says that just this has been done. The sums of all
@@ -72,11 +74,33 @@ lint:
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy .
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive manage.py medagg vocab catalog collections_app
 
 format:
 	@$(call install,requirements-dev.txt)
 	.venv/bin/python -m ruff check --fix .
 	.venv/bin/python -m ruff format .
+
+# All dependencies with the hashes of all their files, for every platform and Python from 3.11 on.
+# What is locked stays, unless a .in file asks for another version; LOCK=--upgrade renews the rest.
+lock: export UV_CUSTOM_COMPILE_COMMAND = make lock
+lock: compile = .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes $(LOCK)
+lock:
+	@$(call install,requirements-dev.txt)
+	$(compile) requirements.in --output-file requirements.txt
+	$(compile) requirements-dev.in --output-file requirements-dev.txt
+	$(compile) --no-deps requirements-catalog.in --output-file requirements-catalog.txt
+	$(compile) benchmarks/requirements.in --output-file benchmarks/requirements.txt
+
+# Not in `check`: the service that knows vulnerabilities is not reachable from everywhere.
+audit:
+	@$(call install,requirements-dev.txt)
+	@for file in requirements.txt requirements-dev.txt; do \
+		echo "Asking for known vulnerabilities of $$file ..."; \
+		.venv/bin/python -m pip_audit --strict --require-hashes --disable-pip --progress-spinner off -r "$$file" || \
+			{ echo "medagg: $$file has known vulnerabilities, or nobody could be asked about it: see above" >&2; exit 1; }; \
+	done
 
 # On servers of its own, in a folder that is thrown away.
 migrations:
@@ -88,8 +112,8 @@ migrations:
 # As docs and docker-compose.yml set it up: behind HTTPS, under a real name, with a real key.
 deployment:
 	@$(call install,requirements-dev.txt)
-	@SECRET_KEY="$$(.venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-	DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
+	@key() { .venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(64))'; }; \
+	SECRET_KEY="$$(key)" PSEUDONYM_KEY="$$(key)" DEBUG=0 HTTPS=1 ALLOWED_HOSTS=medagg.example.org \
 		.venv/bin/python manage.py check --deploy --fail-level WARNING
 
 # Beside each other: linters use one processor only, and so do the starts of commands.

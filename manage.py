@@ -11,7 +11,13 @@ try:
     from django.core.management import ManagementUtility
     from django.core.management.base import BaseCommand
 
-    from medagg.runner.embedded import EmbeddedError, EmbeddedServers, read_or_make_secret
+    from medagg.runner.embedded import (
+        EmbeddedError,
+        EmbeddedServers,
+        keep_secret,
+        make_secret,
+        read_secret,
+    )
 except ImportError as error:
     raise SystemExit(
         f"medagg: {error}. Start it with `make run`, or use .venv/bin/python manage.py"
@@ -39,7 +45,7 @@ class Utility(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
         """Django calls this once the settings are known and the command is about to run."""
         command = super().fetch_command(subcommand)
-        ensure_secret_key()
+        ensure_keys()
         if needs_servers(self.argv[1:]):
             servers = EmbeddedServers.not_configured_in(os.environ, settings.VAR_DIR)
             servers.start()
@@ -47,12 +53,22 @@ class Utility(ManagementUtility):
         return command
 
 
-def ensure_secret_key() -> None:
-    """Makes the key that stays in var/, unless one is named or was made before."""
+def ensure_keys() -> None:
+    """Makes the keys that stay in var/, unless they are named or were made before.
+
+    Earlier versions made pseudonyms with the secret key. Where one stays in var/ already, it is the
+    key of pseudonyms too, so that patients keep theirs.
+    """
     try:
-        _ = settings.SECRET_KEY
+        secret = settings.SECRET_KEY
     except ImproperlyConfigured:  # it is empty
-        settings.SECRET_KEY = read_or_make_secret(settings.SECRET_KEY_FILE)
+        secret = ""
+    is_ours = not secret or secret == read_secret(settings.SECRET_KEY_FILE)
+    if is_ours and not settings.HAS_PSEUDONYM_KEY:
+        key = secret or make_secret()
+        settings.PSEUDONYM_KEY = keep_secret(settings.PSEUDONYM_KEY_FILE, key)
+    if not secret:
+        settings.SECRET_KEY = keep_secret(settings.SECRET_KEY_FILE, make_secret())
 
 
 def needs_servers(arguments: list[str]) -> bool:
@@ -66,7 +82,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medagg.settings")
     try:
         Utility(sys.argv).execute()
-    except EmbeddedError as error:
+    except (EmbeddedError, ImproperlyConfigured) as error:
         raise SystemExit(f"medagg: {error}") from error
 
 

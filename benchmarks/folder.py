@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from benchmarks.figures import Figures
 from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
 from medagg.runner.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT, places_in
+from medagg.runner.embedded.roles import SUPERUSER
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Our programs get only these from the shell, and no setting of another site.
@@ -64,10 +65,10 @@ class Folder:
 
     @contextmanager
     def connect(self, database: str) -> Iterator[Connection]:
-        """A connection that commits each statement by itself."""
+        """The superuser's connection, which commits each statement by itself."""
         sockets = places_in(self.var).postgres_sockets
         made = psycopg2.connect(
-            host=str(sockets), port=POSTGRES_PORT, user=DATABASE_USER, dbname=database
+            host=str(sockets), port=POSTGRES_PORT, user=SUPERUSER, dbname=database
         )
         made.autocommit = True
         with closing(made):
@@ -75,7 +76,7 @@ class Folder:
 
     def make_database(self, name: str, *, template: str = "template0") -> None:
         """An empty database, or a copy of another; what was there before is dropped."""
-        create = "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"
+        create = f"CREATE DATABASE {{}} TEMPLATE {{}} STRATEGY FILE_COPY OWNER {DATABASE_USER}"
         with self.connect(DATABASE_NAME) as connection, connection.cursor() as cursor:
             cursor.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))

@@ -8,4 +8,5 @@ class MedaggConfig(AppConfig):
     verbose_name = "medagg"
 
     def ready(self) -> None:
+        importlib.import_module("medagg.checks")
         importlib.import_module("medagg.worker_heartbeat")

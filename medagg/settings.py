@@ -6,6 +6,7 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from medagg.runner import embedded
 
@@ -31,6 +32,15 @@ DEBUG = env.bool("DEBUG", default=False)
 # A deployment names its key; on a laptop manage.py makes a random one that stays in var/.
 SECRET_KEY_FILE = VAR_DIR / "secret-key"
 SECRET_KEY = env.str("SECRET_KEY", default="") or embedded.read_secret(SECRET_KEY_FILE)
+# The names that stand for patients follow from this key, so they outlive a change of the other one.
+PSEUDONYM_KEY_FILE = VAR_DIR / "pseudonym-key"
+_PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or embedded.read_secret(PSEUDONYM_KEY_FILE)
+HAS_PSEUDONYM_KEY = bool(_PSEUDONYM_KEY)
+# `check --deploy` warns of the second.
+PSEUDONYM_KEY = _PSEUDONYM_KEY or SECRET_KEY
+for _name in ("SECRET_KEY", "PSEUDONYM_KEY"):
+    if _weakness := embedded.find_weakness(env.str(_name, default="")):
+        raise ImproperlyConfigured(f"{_name} {_weakness}")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # HTTPS=1 is for a server behind a TLS-terminating proxy; `manage.py up` serves plain 127.0.0.1.
@@ -40,10 +50,10 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz/$", r"^readyz/$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
-# Switch this off where other names below this one are not served by HTTPS.
-SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=HTTPS)
-# The browsers' preload lists accept only names with that setting.
-SECURE_HSTS_PRELOAD = SECURE_HSTS_INCLUDE_SUBDOMAINS
+# Only who owns all names below this one can ask for these two: neither can be taken back soon.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # which ask for both
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"

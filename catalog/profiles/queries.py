@@ -65,7 +65,7 @@ ADD = f"""
       FROM (SELECT DISTINCT {KEY_COLUMNS} FROM {{keys}}) key
      WHERE NOT EXISTS (SELECT FROM catalog_imageprofile profile
                         WHERE profile.dataset_id = ANY(%s) AND {{same}})
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec
 
 POINT_IMAGES = """
     UPDATE catalog_image image SET profile_id = profile.id
@@ -105,7 +105,7 @@ COUNT = f"""
                      GROUP BY 1, 2) by_age
              GROUP BY id) key
      WHERE key.id = profile.id AND NOT ({_EQUAL_SUMS})
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec
 
 # The own texts of the images of profiles: how many images have the same, and their words.
 DROP_TEXTS = "DELETE FROM catalog_profiletext WHERE profile_id IN ({touched})"
@@ -185,4 +185,4 @@ PROFILES = f"""
            (SELECT {{size_mb}} FROM image_key)
       FROM catalog_dataset dataset
      WHERE dataset.id = ANY(%(ids)s)
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec

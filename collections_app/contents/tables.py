@@ -129,7 +129,7 @@ def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[byt
 
 def _select(fields: str, whose: str) -> str:
     return (
-        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - ours, or a literal
+        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - ours, or a literal  # nosec
         "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
         f"AND {whose}"
     )

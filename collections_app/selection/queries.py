@@ -85,7 +85,7 @@ FREEZE = f"""
       LEFT JOIN given ON given.image_id = image.id
      ORDER BY shared.place, image.source_id COLLATE "C"
     RETURNING {ITEM_FIELDS}
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec
 
 # Of the images with a file here: how many have the bytes of another one, and how many of these that
 # of another dataset.
@@ -110,7 +110,7 @@ ITEMS = f"""
     SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
      WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
      ORDER BY position
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec
 
 # Codes of labels in the items, whatever the source says of them.
 LABEL_CODES = """

@@ -35,6 +35,12 @@ def test_selected_images_are_frozen_in_order() -> None:
     assert collection.filter_snapshot == {"sex": ["F"], "kind": ["picture"]}
 
 
+@pytest.mark.usefixtures("role_without_grant")
+def test_a_role_that_may_not_switch_checks_off_freezes_the_same() -> None:
+    make_dataset("rays", files=3, remote=1)
+    assert make_collection("sex=F").num_images == 3
+
+
 def test_each_item_freezes_the_metadata_of_its_image() -> None:
     make_dataset(files=2)
     Image.objects.filter(source_id="rays-001").update(width=192, height=200)

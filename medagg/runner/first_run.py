@@ -57,10 +57,11 @@ def load_first_data(*, demo: bool, say: Callable[[str], None]) -> None:
         _run("load_demo")
 
 
-def ensure_admin(password_file: Path) -> str:
+def ensure_admin(password_file: Path, *, show: bool) -> str:
     """Creates the superuser if there is none, and returns a text on how to sign in.
 
-    The password is random and kept in `password_file`, which only its owner can read.
+    The password is random and kept in `password_file`, which only its owner can read. With
+    `show`, the text has it once, when the superuser is made.
     """
     users = get_user_model().objects
     admin = users.filter(username=ADMIN_NAME).first()
@@ -69,17 +70,15 @@ def ensure_admin(password_file: Path) -> str:
     if admin is None:
         password = read_or_make_secret(password_file, length=ADMIN_PASSWORD_BYTES)
         users.create_superuser(ADMIN_NAME, None, password)
-        return _describe_login(password_file, password)
+        if not show:
+            return f"{ADMIN_NAME}, with the password in {password_file}"
+        return f"{ADMIN_NAME} / {password}  (shown once, and kept in {password_file})"
     if not password_file.exists():
         return f"{ADMIN_NAME}, with the password that you chose"
     password = read_or_make_secret(password_file)
     if admin.check_password(password):
-        return _describe_login(password_file, password)
+        return f"{ADMIN_NAME}, with the password in {password_file}"
     return f"{ADMIN_NAME}, with the password that you chose (not the one in {password_file})"
-
-
-def _describe_login(password_file: Path, password: str) -> str:
-    return f"{ADMIN_NAME} / {password}  (kept in {password_file})"
 
 
 def collect_static_files(stamp: Path, *, say: Callable[[str], None]) -> None:

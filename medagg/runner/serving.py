@@ -6,6 +6,7 @@ import http.client
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ PROCESSES = ("web", "beat", "worker", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
 STALL_SECONDS = 300.0
 DEFAULT_SESSION_COOKIE = "medagg_session"
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with  # nosec
 
 
 class ServeError(Exception):
@@ -114,7 +115,8 @@ def _prepare(options: ServeOptions, places: Places, say: Say) -> str:
     with log_to(places.log / "setup.log"):
         try:
             load_first_data(demo=options.demo, say=say)
-            login = ensure_admin(places.var / "admin-password")
+            # What is no terminal is most likely a log, where a password would stay.
+            login = ensure_admin(places.var / "admin-password", show=sys.stdout.isatty())
         finally:
             # This process does not need it any more.
             connections.close_all()

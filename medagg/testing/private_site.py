@@ -119,7 +119,7 @@ class PrivateSite:
     def kill_redis(self) -> None:
         """At once, with all that it knew."""
         server = self._servers.servers[1]
-        self._end(server, signal.SIGKILL, "redis-server")
+        self._end(server, signal.SIGKILL, "valkey-server")
         shutil.rmtree(server.data)
 
     def start_redis(self) -> None:

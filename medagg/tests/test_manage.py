@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from django.utils.crypto import salted_hmac
 
 from medagg.runner.embedded import EmbeddedServers
 from medagg.tests.processes import (
@@ -22,6 +23,7 @@ from medagg.tests.processes import (
     wait_until,
 )
 
+NAMED_KEY = "named-by-its-operator-" * 3
 SHOW_DATABASE = "from django.db import connection as c; c.ensure_connection(); print(c.vendor)"
 
 
@@ -71,6 +73,56 @@ def test_a_secret_key_is_made_once_and_not_by_reading_the_settings(var: Path) ->
     assert first.strip() == (var / "secret-key").read_text(encoding="ascii").strip()
 
 
+def read_keys(var: Path, **environment: str) -> tuple[str, str]:
+    """The secret key and the pseudonym of a patient, as a command knows them."""
+    show = (
+        "from django.conf import settings as s;"
+        "from catalog.management.commands.import_dataset import make_pseudonym as name;"
+        "print(s.SECRET_KEY, name('Ada 1815'))"
+    )
+    shown = run_manage(var, "shell", "-v", "0", "-c", show, **{"SECRET_KEY": "", **environment})
+    assert shown.returncode == 0, shown.stderr
+    key, name = shown.stdout.split()
+    return key, name
+
+
+OTHER_SERVERS = {"DATABASE_URL": "postgres://db.invalid/medagg", "REDIS_URL": "redis://db.invalid"}
+
+
+def test_a_new_secret_key_leaves_patients_their_pseudonyms(var: Path) -> None:
+    var.mkdir()
+    key, name = read_keys(var, **OTHER_SERVERS)
+
+    (var / "secret-key").unlink()  # as after a leak
+    assert read_keys(var, SECRET_KEY=NAMED_KEY, **OTHER_SERVERS) == (NAMED_KEY, name)
+    assert key not in (NAMED_KEY, (var / "pseudonym-key").read_text().strip())
+
+
+def test_patients_keep_the_pseudonyms_of_an_earlier_version(var: Path) -> None:
+    """It had one key for both."""
+    var.mkdir()
+    (var / "secret-key").write_text("the-only-one-" * 5)
+    by_secret_key = (
+        "anon-"
+        + salted_hmac(
+            "catalog.dicom-subject", "Ada 1815", "the-only-one-" * 5, algorithm="sha256"
+        ).hexdigest()[:16]
+    )
+
+    assert read_keys(var, **OTHER_SERVERS)[1] == by_secret_key
+    assert (var / "pseudonym-key").read_text().strip() == "the-only-one-" * 5
+
+
+@pytest.mark.parametrize(("name", "key"), [("SECRET_KEY", "short"), ("PSEUDONYM_KEY", "x" * 60)])
+def test_a_key_that_can_be_guessed_is_refused(var: Path, name: str, key: str) -> None:
+    result = run_manage(var, "up", "--port", "0", **{name: key})
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"medagg: {name} can be guessed: it has {len(key)} characters")
+    assert result.stderr.endswith("Make one: openssl rand -hex 32\n")
+    assert not var.exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [["help"], ["version"], ["check"], ["migrate", "--help"], ["up", "--help"]]
 )
@@ -103,7 +155,7 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line(var: Path) -> None:
     var.mkdir()
     (var / "run").touch()
 
-    result = run_manage(var, "migrate", SECRET_KEY="x" * 60)
+    result = run_manage(var, "migrate", SECRET_KEY="only-for-tests-" * 5)
 
     assert result.returncode == 1
     assert result.stderr == f"medagg: cannot write to {var}: File exists\n"

@@ -212,8 +212,9 @@ def choose_rejects(description: Path | None, folder: Path) -> Path:
 
 
 def make_pseudonym(patient_id: str) -> str:
-    """A pseudonym that is constant on one installation and depends on its secret key."""
-    digest = salted_hmac("catalog.dicom-subject", patient_id, algorithm="sha256").hexdigest()
+    """A pseudonym that is constant on one installation and depends on its PSEUDONYM_KEY."""
+    key = settings.PSEUDONYM_KEY
+    digest = salted_hmac("catalog.dicom-subject", patient_id, key, algorithm="sha256").hexdigest()
     return f"anon-{digest[:16]}"
 
 

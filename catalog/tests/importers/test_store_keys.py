@@ -28,18 +28,6 @@ def dataset(db: None) -> Dataset:
     return made
 
 
-@pytest.fixture
-def plain_role(dataset: Dataset) -> Iterator[None]:
-    """The tables belong to somebody who is no superuser, as on a rented server."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE ROLE medagg_plain NOLOGIN")
-        cursor.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO medagg_plain")
-        cursor.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO medagg_plain")
-        cursor.execute("SET ROLE medagg_plain")
-        yield
-        cursor.execute("RESET ROLE")
-
-
 def import_and_again(dataset: Dataset) -> None:
     assert store_images(dataset=dataset, rows=ROWS).added == 2
     changed = [*ROWS[:1], ImageRow("b", sex="F", labels=(LabelRow("nodule"),)), ImageRow("c")]
@@ -53,7 +41,8 @@ def test_foreign_keys_are_checked_for_all_rows_at_once(dataset: Dataset) -> None
     import_and_again(dataset)
 
 
-def test_row_by_row_for_a_role_that_may_do_no_other(dataset: Dataset, plain_role: None) -> None:
+@pytest.mark.usefixtures("role_without_grant")
+def test_row_by_row_for_a_role_that_may_do_no_other(dataset: Dataset) -> None:
     import_and_again(dataset)
 
 

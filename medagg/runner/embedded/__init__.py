@@ -7,7 +7,13 @@ nobody uses it any more.
 
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.places import celery_broker_url, database_url, redis_url
-from medagg.runner.embedded.secret import read_or_make_secret, read_secret
+from medagg.runner.embedded.secret import (
+    find_weakness,
+    keep_secret,
+    make_secret,
+    read_or_make_secret,
+    read_secret,
+)
 from medagg.runner.embedded.servers import EmbeddedServers
 
 __all__ = [
@@ -15,6 +21,9 @@ __all__ = [
     "EmbeddedServers",
     "celery_broker_url",
     "database_url",
+    "find_weakness",
+    "keep_secret",
+    "make_secret",
     "read_or_make_secret",
     "read_secret",
     "redis_url",

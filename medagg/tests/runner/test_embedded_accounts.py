@@ -65,7 +65,7 @@ def test_a_server_keeps_one_capability_only_where_it_needs_it(
     of_the_suite = find_descendants(os.getpid())
 
     with EmbeddedServers(var, postgres=False):
-        pid = find_by_command("redis-server", find_descendants(os.getpid()) - of_the_suite)
+        pid = find_by_command("valkey-server", find_descendants(os.getpid()) - of_the_suite)
         status = Path(f"/proc/{pid}/status").read_text()
 
     assert int(status.partition("CapEff:")[2].split()[0], base=16) in capabilities

@@ -69,7 +69,7 @@ def test_a_user_learns_that_a_server_has_died(var: Path) -> None:
     with EmbeddedServers(var) as servers:
         servers.check()
         ours = find_descendants(os.getpid()) - of_the_suite
-        os.kill(find_by_command("redis-server", ours), signal.SIGKILL)
+        os.kill(find_by_command("valkey-server", ours), signal.SIGKILL)
         wait_until(lambda: not servers.servers[1].is_running(), what="the end of Redis")
 
         with pytest.raises(EmbeddedError, match="Redis has ended") as caught:

@@ -78,11 +78,12 @@ def test_terms_that_a_newer_version_ships_are_added(say: Callable[[str], None]) 
 def test_the_administrator_is_made_once_with_a_random_password(tmp_path: Path) -> None:
     file = tmp_path / "admin-password"
 
-    first = first_run.ensure_admin(file)
-    second = first_run.ensure_admin(file)
+    first = first_run.ensure_admin(file, show=True)
+    second = first_run.ensure_admin(file, show=True)
 
     password = file.read_text().strip()
-    assert first == second == f"admin / {password}  (kept in {file})"
+    assert first == f"admin / {password}  (shown once, and kept in {file})"
+    assert second == f"admin, with the password in {file}"
     user = authenticate(username="admin", password=password)
     assert user is not None
     assert user.is_superuser
@@ -91,27 +92,35 @@ def test_the_administrator_is_made_once_with_a_random_password(tmp_path: Path) -
 
 
 @pytest.mark.django_db
+def test_a_log_gets_the_place_of_the_password_and_not_the_password(tmp_path: Path) -> None:
+    file = tmp_path / "admin-password"
+
+    assert first_run.ensure_admin(file, show=False) == f"admin, with the password in {file}"
+    assert authenticate(username="admin", password=file.read_text().strip())
+
+
+@pytest.mark.django_db
 def test_an_emptied_database_gets_the_same_password_again(tmp_path: Path) -> None:
     file = tmp_path / "admin-password"
-    before = first_run.ensure_admin(file)
+    before = first_run.ensure_admin(file, show=True)
     get_user_model().objects.all().delete()
 
-    assert first_run.ensure_admin(file) == before
+    assert first_run.ensure_admin(file, show=True) == before
 
 
 @pytest.mark.django_db
 def test_a_changed_password_is_not_contradicted(tmp_path: Path) -> None:
     file = tmp_path / "admin-password"
-    first_run.ensure_admin(file)
+    first_run.ensure_admin(file, show=True)
     admin = get_user_model().objects.get()
     admin.set_password("my own choice")
     admin.save()
 
-    line = first_run.ensure_admin(file)
+    line = first_run.ensure_admin(file, show=True)
 
     assert line == f"admin, with the password that you chose (not the one in {file})"
     file.unlink()
-    assert first_run.ensure_admin(file) == "admin, with the password that you chose"
+    assert first_run.ensure_admin(file, show=True) == "admin, with the password that you chose"
     assert authenticate(username="admin", password="my own choice")
 
 
@@ -119,7 +128,7 @@ def test_a_changed_password_is_not_contradicted(tmp_path: Path) -> None:
 def test_a_site_with_another_superuser_gets_no_second_one(tmp_path: Path) -> None:
     get_user_model().objects.create_superuser("grace", None, "hopper")
 
-    line = first_run.ensure_admin(tmp_path / "admin-password")
+    line = first_run.ensure_admin(tmp_path / "admin-password", show=True)
 
     assert line == "with your own superuser account"
     assert not (tmp_path / "admin-password").exists()
