@@ -25,6 +25,10 @@ ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archiv
 # files from a root that has none.
 X_ACCEL_DATASETS = env.list("X_ACCEL_DATASETS", default=[])
 PREVIEW_ROOT = VAR_DIR / "previews"
+# The cache of previews: the least recently used go. None is kept that would leave less than the
+# reserve on the disk.
+PREVIEW_CACHE_MAX_BYTES = env.int("PREVIEW_CACHE_MAX_BYTES", default=5 * 1024**3)
+PREVIEW_RESERVE_BYTES = env.int("PREVIEW_RESERVE_BYTES", default=1024**3)
 
 # --- Security ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -160,13 +164,26 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=30)
+EVICTION_SECONDS = 600
+# Not once a day: a clock that is started anew more often would never come to it.
+SESSIONS_SECONDS = 3600
 CELERY_BEAT_SCHEDULE = {
     "sweep-collections": {
         "task": "collections_app.tasks.sweep_collections_task",
         "schedule": SWEEP_SECONDS,
         # A sweep that was not taken in time is dropped, as the next one does the same work.
         "options": {"expires": SWEEP_SECONDS},
-    }
+    },
+    "evict-previews": {
+        "task": "catalog.tasks.evict_previews_task",
+        "schedule": EVICTION_SECONDS,
+        "options": {"expires": EVICTION_SECONDS},
+    },
+    "clear-sessions": {
+        "task": "medagg.tasks.clear_sessions_task",
+        "schedule": SESSIONS_SECONDS,
+        "options": {"expires": SESSIONS_SECONDS},
+    },
 }
 
 # --- Collections ------------------------------------------------------------------------------
