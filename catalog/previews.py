@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from django.conf import settings
+from prometheus_client import Counter
 
 from catalog.files import open_image
 from catalog.imaging.rendering import Preview, render_preview
@@ -14,6 +15,8 @@ PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
 # Raise it when a change makes the same file render differently.
 RENDER_VERSION = 2
 _VERSION = f"v{RENDER_VERSION}"
+_BYTES = "bytes"  # the file with the size of the cache
+_SHOWN = Counter("medagg_previews", "Previews: from the cache, rendered, failed.", ["source"])
 
 
 def preview_etag(image: Image, size: int) -> str:
@@ -27,9 +30,11 @@ def cached_preview(image: Image, size: int) -> Preview:
         CannotRender, UnsafePath, OSError: as rendering and opening do; nothing is cached then.
     """
     if kept := find_cached_preview(image, size):
+        _SHOWN.labels("cache").inc()
         return kept
-    with open_image(image) as file:
+    with _SHOWN.labels("failed").count_exceptions(), open_image(image) as file:
         preview = render_preview(file, name=image.file_path, max_edge=size)
+    _SHOWN.labels("rendered").inc()
     _keep(_cache_file(image.sha256, size), preview)
     return preview
 
@@ -50,7 +55,18 @@ def find_cached_preview(image: Image, size: int) -> Preview | None:
 def evict_previews() -> Eviction:
     """Bring the cache below its limit; a task does it every few minutes."""
     root: Path = settings.PREVIEW_ROOT
-    return evict(root, current=_VERSION, max_bytes=settings.PREVIEW_CACHE_MAX_BYTES)
+    done = evict(root, current=_VERSION, max_bytes=settings.PREVIEW_CACHE_MAX_BYTES)
+    if root.exists():
+        (root / _BYTES).write_text(str(done.kept_bytes), encoding="ascii")
+    return done
+
+
+def cached_bytes() -> int:
+    """The bytes of the cache as the last eviction counted them; 0 before the first."""
+    try:
+        return int((settings.PREVIEW_ROOT / _BYTES).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _keep(target: Path, preview: Preview) -> None:

@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "collections_app",
 ]
 MIDDLEWARE = [
+    "medagg.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -233,11 +234,21 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "collection-list"
 LOGOUT_REDIRECT_URL = "home"
 
+# --- Logs and figures -------------------------------------------------------------------------
+# "json" for a machine that collects the lines; "text" for people.
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"outside_noise": {"()": "medagg.logs.OutsideNoiseFilter"}},
+    "formatters": {"line": {"()": "medagg.logs.make_formatter", "name": LOG_FORMAT}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["outside_noise"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.server": {"propagate": True},
@@ -245,3 +256,5 @@ LOGGING = {
         "pydicom": {"level": "CRITICAL"},
     },
 }
+# Who has it may read /metrics; without one there is no such page.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -23,9 +23,9 @@ HOUR = 3600
 
 def make_images(number: int) -> list[Image]:
     """Images with a preview in the cache; each was used an hour after the one before."""
-    images = []
+    images: list[Image] = []
     for shade in range(number):
-        image = ImageFactory()
+        image: Image = ImageFactory()
         add_file(image, png(shade), f"{shade}.png")
         images.append(image)
     make_searchable()

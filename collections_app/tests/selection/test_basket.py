@@ -6,7 +6,8 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from catalog.models import Image
-from collections_app.selection.basket import MAX_PICKED_IMAGES, cookie_name
+from catalog.search.filters.fields import MAX_PICKED_IMAGES
+from collections_app.selection.basket import cookie_name
 from collections_app.tests.factories import UserFactory, make_dataset
 
 pytestmark = pytest.mark.django_db
