@@ -34,6 +34,7 @@ ENV PATH=/opt/medagg/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MEDAGG_VAR=/srv/medagg/var \
     STATIC_ROOT=/opt/medagg/static \
+    PROMETHEUS_MULTIPROC_DIR=/dev/shm \
     WEB_CONCURRENCY=2 \
     WEB_THREADS=8
 
@@ -60,4 +61,5 @@ CMD ["gunicorn", "medagg.wsgi", \
      "--limit-request-line", "8190", \
      "--limit-request-field_size", "16380", \
      "--worker-tmp-dir", "/dev/shm", \
+     "--logger-class", "medagg.gunicorn_logger.GunicornLogger", \
      "--no-control-socket"]

@@ -8,9 +8,9 @@ from collections_app.selection.basket import read_basket
 
 def basket(request: HttpRequest) -> dict[str, Any]:
     """The images in the basket, for the ticks in the grid and the bar at the foot of the page."""
-    if not hasattr(request, "session"):
+    if not hasattr(request, "user"):
         return {}
-    ids = read_basket(request.session)
+    ids = read_basket(request)
     return {"basket_ids": ids, "basket_query": ",".join(map(str, ids))}
 
 

@@ -26,6 +26,10 @@ ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archiv
 # files from a root that has none.
 X_ACCEL_DATASETS = env.list("X_ACCEL_DATASETS", default=[])
 PREVIEW_ROOT = VAR_DIR / "previews"
+# The cache of previews: the least recently used go. None is kept that would leave less than the
+# reserve on the disk.
+PREVIEW_CACHE_MAX_BYTES = env.int("PREVIEW_CACHE_MAX_BYTES", default=5 * 1024**3)
+PREVIEW_RESERVE_BYTES = env.int("PREVIEW_RESERVE_BYTES", default=1024**3)
 
 # --- Security ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -93,6 +97,7 @@ INSTALLED_APPS = [
     "collections_app",
 ]
 MIDDLEWARE = [
+    "medagg.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -170,13 +175,26 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2}
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=30)
+EVICTION_SECONDS = 600
+# Not once a day: a clock that is started anew more often would never come to it.
+SESSIONS_SECONDS = 3600
 CELERY_BEAT_SCHEDULE = {
     "sweep-collections": {
         "task": "collections_app.tasks.sweep_collections_task",
         "schedule": SWEEP_SECONDS,
         # A sweep that was not taken in time is dropped, as the next one does the same work.
         "options": {"expires": SWEEP_SECONDS},
-    }
+    },
+    "evict-previews": {
+        "task": "catalog.tasks.evict_previews_task",
+        "schedule": EVICTION_SECONDS,
+        "options": {"expires": EVICTION_SECONDS},
+    },
+    "clear-sessions": {
+        "task": "medagg.tasks.clear_sessions_task",
+        "schedule": SESSIONS_SECONDS,
+        "options": {"expires": SESSIONS_SECONDS},
+    },
 }
 
 # --- Collections ------------------------------------------------------------------------------
@@ -226,11 +244,21 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "collection-list"
 LOGOUT_REDIRECT_URL = "home"
 
+# --- Logs and figures -------------------------------------------------------------------------
+# "json" for a machine that collects the lines; "text" for people.
+LOG_FORMAT = env.str("LOG_FORMAT", default="text")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"outside_noise": {"()": "medagg.logs.OutsideNoiseFilter"}},
+    "formatters": {"line": {"()": "medagg.logs.make_formatter", "name": LOG_FORMAT}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["outside_noise"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django.server": {"propagate": True},
@@ -238,3 +266,5 @@ LOGGING = {
         "pydicom": {"level": "CRITICAL"},
     },
 }
+# Who has it may read /metrics; without one there is no such page.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -15,3 +15,5 @@ urlpatterns = [
     path("healthz/", healthz, name="healthz"),
     path("readyz/", readyz, name="readyz"),
 ]
+
+handler500 = "medagg.errors.server_error"

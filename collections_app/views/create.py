@@ -18,7 +18,14 @@ from catalog.search.query_strings import canonical_params
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
-from collections_app.selection.basket import BasketFull, clear_basket, update_basket
+from collections_app.selection.basket import (
+    MAX_AGE_SECONDS,
+    BasketFull,
+    clear_basket,
+    cookie_name,
+    make_cookie,
+    update_basket,
+)
 from collections_app.selection.quotas import explain_quota
 from collections_app.selection.summary import (
     SelectionSummary,
@@ -96,9 +103,11 @@ def _create(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         # New filters count again, as the catalog may have changed since the form was sent.
         return _show_selection(request, ImageFilterSet(filters.data), form=None)
+    response = redirect(collection)
     if filters.cleaned.get("image"):
-        clear_basket(request.session)
-    return redirect(collection)
+        clear_basket(request)
+        _keep_basket(request, response)
+    return response
 
 
 @require_POST
@@ -106,11 +115,11 @@ def basket(request: HttpRequest) -> HttpResponse:
     """Save the ticks of one page of images in the basket, or clear it; also for visitors."""
     status = 200
     if "clear" in request.POST:
-        clear_basket(request.session)
+        clear_basket(request)
     else:
         try:
             update_basket(
-                request.session,
+                request,
                 shown=_ids(request.POST.getlist("shown")),
                 ticked=_ids(request.POST.getlist("image")),
             )
@@ -118,8 +127,25 @@ def basket(request: HttpRequest) -> HttpResponse:
             messages.error(request, str(error))
             status = 400
     if getattr(request, "htmx", False):
-        return render(request, "collections/_tray.html", {"is_swap": True}, status=status)
-    return HttpResponseRedirect(_safe_next(request))
+        response = render(request, "collections/_tray.html", {"is_swap": True}, status=status)
+    else:
+        response = HttpResponseRedirect(_safe_next(request))
+    _keep_basket(request, response)
+    return response
+
+
+def _keep_basket(request: HttpRequest, response: HttpResponse) -> None:
+    if cookie := make_cookie(request):
+        response.set_cookie(
+            cookie_name(),
+            cookie,
+            max_age=MAX_AGE_SECONDS,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
+    elif cookie_name() in request.COOKIES:
+        response.delete_cookie(cookie_name(), samesite="Lax")
 
 
 def _ids(values: list[str]) -> list[int]:

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connections
 
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
-from medagg.runner.embedded.logs import LogFile
+from medagg.runner.embedded.logs import LogFile, rotate_logs
 from medagg.runner.embedded.places import Places, places_in
 from medagg.runner.first_run import collect_static_files, ensure_admin, load_first_data, log_to
 from medagg.runner.supervisor import (
@@ -144,7 +145,10 @@ def _make_supervisor(
             listener=listener.fileno(),
             workers=options.workers,
             log=logs["web"],
-            environment=_name_cookies(listener.getsockname()[1]),
+            environment={
+                **_name_cookies(listener.getsockname()[1]),
+                "PROMETHEUS_MULTIPROC_DIR": str(_empty_folder(places.run / "metrics")),
+            },
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
         # Separate, so that builds of hours keep nothing else waiting.
@@ -156,6 +160,13 @@ def _make_supervisor(
         ),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
+
+
+def _empty_folder(path: Path) -> Path:
+    """For the counts of processes that are about to start; those of the last run are over."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    return path
 
 
 def _await_readiness(
@@ -174,6 +185,7 @@ def _await_readiness(
 def _check(servers: EmbeddedServers, supervisor: Supervisor, *, quiet: bool = False) -> None:
     supervisor.check(quiet=quiet)
     servers.check()
+    rotate_logs(places_in(settings.VAR_DIR).log)
     time.sleep(POLL_SECONDS)
 
 

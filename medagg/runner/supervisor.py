@@ -217,6 +217,7 @@ def web_process(
         "--limit-request-field_size": "16380",
         "--timeout": "120",
         "--graceful-timeout": "8",
+        "--logger-class": "medagg.gunicorn_logger.GunicornLogger",
     }
     return Process(
         name="web",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medagg.runner.embedded.logs import LARGEST_BYTES, LogFile
+from medagg.runner.embedded.logs import LARGEST_BYTES, OLD_KEPT, LogFile, rotate_logs
 from medagg.runner.supervisor import (
     ECHO_SECONDS,
     Process,
@@ -274,3 +274,20 @@ def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
 
 def test_a_log_that_was_never_written_is_said_to_be_missing(tmp_path: Path) -> None:
     assert "There is no log" in LogFile(tmp_path / "demo.log").describe_end()
+
+
+def test_a_log_that_grows_while_it_is_written_keeps_its_last_parts(tmp_path: Path) -> None:
+    path = tmp_path / "demo.log"
+    log = LogFile(path)
+    with log.open() as file:
+        for part in range(OLD_KEPT + 2):
+            file.write(b"%d" % part * (LARGEST_BYTES + 1) + b"\n")
+            log.new_lines()
+            rotate_logs(tmp_path)
+        file.write(b"the end\n")
+
+    assert path.read_text() == "the end\n"
+    assert log.new_lines() == ["the end"]
+    firsts = {old.name: old.read_bytes()[:1] for old in tmp_path.glob("demo.log.*")}
+    assert firsts == {"demo.log.1": b"4", "demo.log.2": b"3", "demo.log.3": b"2"}
+    assert all(old.stat().st_mode & 0o077 == 0 for old in tmp_path.glob("demo.log.*"))

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg2
 import pytest
 from django.core.management import CommandError, call_command
 
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.launch import launch_command, launch_environment
+from medagg.runner.embedded.logs import LARGEST_BYTES
+from medagg.runner.embedded.places import places_in
 from medagg.tests.processes import (
     NOBODY,
     REPOSITORY,
@@ -91,6 +95,25 @@ def test_the_password_is_for_the_owner_only_and_in_no_log(site: Site) -> None:
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not [log for log in (site.var / "log").iterdir() if password in log.read_bytes()]
+
+
+def test_a_large_log_is_rotated_while_its_program_goes_on_writing(site: Site) -> None:
+    log = site.var / "log" / "postgres.log"
+    with log.open("ab") as file:
+        file.write(b"x" * LARGEST_BYTES + b"\n")
+    wait_until(lambda: log.stat().st_size < LARGEST_BYTES, what="the rotation")
+    assert (site.var / "log" / "postgres.log.1").stat().st_size > LARGEST_BYTES
+
+    with (
+        pytest.raises(psycopg2.OperationalError),
+        closing(
+            psycopg2.connect(
+                host=str(places_in(site.var).postgres_sockets), user="stranger", dbname="medagg"
+            )
+        ),
+    ):
+        pass
+    wait_until(lambda: "stranger" in log.read_text(), what="PostgreSQL's next line")
 
 
 def test_static_files_are_served_compressed_and_for_long(site: Site) -> None:

@@ -1,0 +1,22 @@
+"""Thin tasks of the catalog."""
+
+import logging
+
+from celery import shared_task
+
+from catalog.formats import file_size
+from catalog.previews import evict_previews
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(soft_time_limit=300, time_limit=330)
+def evict_previews_task() -> None:
+    done = evict_previews()
+    if done.removed:
+        logger.info(
+            "The cache of previews had %s, and has %s after %d were removed.",
+            file_size(done.found_bytes),
+            file_size(done.kept_bytes),
+            done.removed,
+        )

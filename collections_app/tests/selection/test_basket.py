@@ -1,0 +1,86 @@
+"""The basket costs the database nothing, and is nobody else's."""
+
+import pytest
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from catalog.models import Image
+from catalog.search.filters.fields import MAX_PICKED_IMAGES
+from collections_app.selection.basket import cookie_name
+from collections_app.tests.factories import UserFactory, make_dataset
+
+pytestmark = pytest.mark.django_db
+
+BASKET = "/collections/basket/"
+
+
+def picks(client: Client) -> str:
+    """The query of the basket as a page offers it; empty without one."""
+    html = client.get("/images/").content.decode()
+    _, found, rest = html.partition("/collections/new/?image=")
+    return rest.partition('"')[0].replace("%2C", ",") if found else ""
+
+
+def test_a_thousand_requests_without_cookies_leave_no_rows() -> None:
+    make_dataset()
+    one, two, *_ = Image.objects.values_list("pk", flat=True)
+    for _ in range(490):
+        Client().post(BASKET, {"shown": [one], "next": "/"})
+        Client().post(BASKET, {"clear": "1"})
+    for path in ("/", "/images/", f"/images/{one}/", "/datasets/", "/accounts/login/") * 2:
+        Client().get(path)
+        Client().post(BASKET, {"shown": [one, two], "image": [one]}, headers={"HX-Request": "true"})
+    assert not Session.objects.exists()
+
+
+def test_the_basket_of_a_visitor_needs_no_row(client: Client) -> None:
+    make_dataset()
+    one, two, *_ = Image.objects.order_by("pk").values_list("pk", flat=True)
+    client.post(BASKET, {"shown": [one, two], "image": [one, two]})
+    assert picks(client) == f"{one},{two}"
+    client.post(BASKET, {"shown": [one], "image": []})
+    assert picks(client) == str(two)
+    client.post(BASKET, {"clear": "1"})
+    assert picks(client) == ""
+    assert not Session.objects.exists()
+
+
+def test_a_full_basket_fits_into_a_cookie(client: Client) -> None:
+    """Browsers keep 4,096 bytes; the ids are spread over two billions."""
+    dataset = make_dataset(files=1)
+    ids = [1_000 + number * 4_000_037 + number**2 % 999_983 for number in range(MAX_PICKED_IMAGES)]
+    Image.objects.bulk_create(
+        Image(pk=pk, dataset=dataset, source_id=f"many-{pk}", remote_url="s3://x/y") for pk in ids
+    )
+    response = client.post(BASKET, {"shown": ids, "image": ids})
+    assert len(response.cookies[cookie_name()].OutputString()) < 4096
+    assert picks(client) == ",".join(map(str, ids))
+
+
+def test_the_next_user_of_the_browser_finds_no_basket(client: Client) -> None:
+    make_dataset()
+    one, *_ = Image.objects.values_list("pk", flat=True)
+    client.force_login(UserFactory())
+    client.post(BASKET, {"shown": [one], "image": [one]})
+    assert picks(client) == str(one)
+    client.post("/accounts/logout/")
+    assert picks(client) == ""
+    client.force_login(UserFactory())
+    assert picks(client) == ""
+
+
+def test_a_forged_cookie_is_an_empty_basket(client: Client) -> None:
+    make_dataset()
+    for forged in ("", "x", "WzFd:1tZ:abc", "." * 3000):
+        client.cookies[cookie_name()] = forged
+        assert picks(client) == ""
+
+
+def test_the_cookie_is_for_this_site_alone(client: Client) -> None:
+    make_dataset()
+    one, *_ = Image.objects.values_list("pk", flat=True)
+    cookie = client.post(BASKET, {"shown": [one], "image": [one]}).cookies[cookie_name()]
+    assert cookie["httponly"]
+    assert (cookie["samesite"], cookie["path"]) == ("Lax", "/")
+    assert bool(cookie["secure"]) == settings.SESSION_COOKIE_SECURE

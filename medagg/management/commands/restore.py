@@ -1,0 +1,91 @@
+"""`manage.py restore`: an empty medagg becomes what a backup holds."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from catalog.imaging.paths import UnsafePath
+from catalog.models import Dataset
+from catalog.storage.roots import dataset_root
+from collections_app.models import Collection, Status
+from collections_app.storage import archive_file
+from medagg.backups import BackupError, check_place, read_contents, restore
+
+
+class Command(BaseCommand):
+    help = (
+        "Restore what `manage.py backup` wrote, into an empty database; medagg must not run. All "
+        "sums are checked first, and after an error the database is as it was."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("source", type=Path, metavar="FILE")
+        parser.add_argument(
+            "--replace", action="store_true", help="delete what the database holds now"
+        )
+        parser.add_argument(
+            "--no-input", action="store_true", help="with --replace, do not ask again"
+        )
+
+    def handle(self, *args: Any, source: Path, **options: Any) -> None:
+        try:
+            contents = read_contents(source)
+            check_place(replace=options["replace"])
+            if options["replace"] and not options["no_input"]:
+                self._confirm(contents.made_at)
+            restore(source)
+        except (BackupError, DatabaseError, OSError) as error:
+            # Further lines of PostgreSQL's show rows.
+            reason = str(error).partition("\n")[0]
+            raise CommandError(f"Nothing was restored: {reason}") from error
+        self._update()
+        rows = sum(contents.rows.values())
+        self.stdout.write(
+            f"{rows:,} rows of {len(contents.rows)} tables are as on {contents.made_at}."
+        )
+        self._say_what_is_missing()
+
+    def _confirm(self, made_at: str) -> None:
+        self.stdout.write(f"All that the database holds is replaced by the backup of {made_at}.")
+        self.stdout.write("Type “yes” to go on: ", ending="")
+        self.stdout.flush()
+        try:
+            answer = input()
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() != "yes":
+            raise CommandError("Nothing was restored: not confirmed. (--no-input does not ask.)")
+
+    def _update(self) -> None:
+        """Newer migrations are an ordinary update, which can be repeated."""
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except DatabaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise CommandError(
+                f"All is restored, but not brought up to date: {reason}. Run manage.py migrate."
+            ) from error
+
+    def _say_what_is_missing(self) -> None:
+        """Files that the database names and that are not here."""
+        for dataset in Dataset.objects.exclude(local_path=""):
+            if _is_gone(dataset):
+                where = dataset.local_path
+                self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
+        ready = Collection.objects.filter(status=Status.READY)
+        paths = ready.values_list("archive_path", flat=True)
+        if missing := sum(not archive_file(path).exists() for path in paths):
+            self.stdout.write(
+                f"Archives that are missing: {missing}. The page of each collection offers to "
+                "build it again, with the same bytes."
+            )
+
+
+def _is_gone(dataset: Dataset) -> bool:
+    try:
+        return not dataset_root(dataset).is_dir()
+    except (UnsafePath, OSError):
+        return True

@@ -1,0 +1,263 @@
+"""`manage.py backup` and `restore`: into an empty place, which then is the same."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.conf import LazySettings, settings
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from psycopg2 import sql
+
+from catalog.demo import phantom_images, pydicom_samples
+from catalog.demo.phantoms.chest import iter_phantoms
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection
+from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
+from collections_app.tests.factories import make_ready
+from medagg.runner.embedded import database_url
+from medagg.testing.environment import BASE_VARIABLE, REPOSITORY
+from vocab.models import Label
+from vocab.tests.shipped import save_shipped_vocabularies
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PHANTOMS = 30
+RESTORED = "medagg_restored"
+# Run where the backup was restored: the site works, and builds the same archive again.
+WORKS = """
+import django; django.setup()
+from django.test import Client
+from collections_app.builds.build import build_collection
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection
+from collections_app.services import rebuild_collection
+client = Client()
+assert client.login(username="owner", password="a-Long-pass-9")
+assert 'data-total="0"' not in client.get("/images/?label=a+curated+spelling").content.decode()
+collection = Collection.objects.get(title="Kept")
+assert client.get(collection.get_absolute_url()).status_code == 200
+rebuild_collection(collection=collection)
+build_collection(collection_id=collection.pk)
+verify_archive(collection_id=collection.pk)
+collection.refresh_from_db()
+print(collection.status, collection.archive_sha256)
+"""
+
+
+class Place:
+    """An empty database and an empty var/."""
+
+    def __init__(self, var: Path) -> None:
+        self.var = var
+        self.base = Path(os.environ[BASE_VARIABLE])
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "medagg.settings",
+                "DATABASE_URL": database_url(self.base, RESTORED),
+                "MEDAGG_VAR": str(self.var),
+                "ALLOWED_HOSTS": "testserver",
+                "DEBUG": "1",  # pages without collected static files
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def place(transactional_db: None, tmp_path: Path) -> Iterator[Place]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {RESTORED}")
+    yield Place(tmp_path / "var")
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {RESTORED} WITH (FORCE)")
+
+
+@pytest.fixture
+def demo(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
+) -> Collection:
+    """The demo catalog, a user with a ready collection, and an alias from the admin."""
+    monkeypatch.setattr(phantom_images, "iter_phantoms", lambda: islice(iter_phantoms(), PHANTOMS))
+    samples = pydicom_samples.copy_samples
+    monkeypatch.setattr(pydicom_samples, "copy_samples", lambda folder: islice(samples(folder), 9))
+    save_shipped_vocabularies()
+    call_command("load_demo", verbosity=0)
+    # As an installation has it; the tests' own is not known there.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    users = get_user_model().objects
+    owner = users.create_user("owner", password="a-Long-pass-9")
+    users.create_superuser("admin", password="a-Long-pass-9")
+    curate_alias()
+    collection = make_ready("local=1", user=owner, title="Kept")
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def curate_alias() -> None:
+    client = Client()
+    client.login(username="admin", password="a-Long-pass-9")
+    label = Label.objects.filter(image_labels__finding="positive").order_by("code")[0]
+    address = f"/admin/vocab/label/{label.pk}/change/"
+    form = client.get(address).context["adminform"].form
+    fields: dict[str, Any] = {
+        name: value for name, value in form.initial.items() if isinstance(value, (str, int, bool))
+    }
+    html = client.get(address).content.decode()
+    for tag in re.findall(r"<input[^>]*>", html):
+        marks = dict(re.findall(r'(name|value)="([^"]*)"', tag))
+        if marks.get("name", "").startswith("aliases-"):
+            fields.setdefault(marks["name"], marks.get("value", ""))
+    number = int(fields["aliases-TOTAL_FORMS"])
+    fields |= {
+        "aliases-TOTAL_FORMS": str(number + 1),
+        f"aliases-{number}-text": "a curated spelling",
+        f"aliases-{number}-term": str(label.pk),
+    }
+    response = client.post(address, fields)
+    assert response.status_code == 302, response.content.decode()[-3000:]
+
+
+def counts(database: str) -> dict[str, int]:
+    """Rows by table, without those that belong to the installation."""
+    values = connection.get_connection_params() | {"dbname": database}
+    values.pop("cursor_factory", None)
+    with closing(psycopg2.connect(**values)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = {name for (name,) in cursor.fetchall()} - {"django_session"}
+        found = {}
+        for table in tables:
+            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            found[table] = cursor.fetchone()[0]
+    return found
+
+
+def test_an_empty_place_becomes_the_same_and_builds_the_same_bytes(
+    demo: Collection, place: Place, tmp_path: Path
+) -> None:
+    secret = settings.VAR_DIR / "secret-key"
+    secret.write_text("the key of the old site\n")
+    backup = tmp_path / "backup.zip"
+    call_command("backup", str(backup))
+    secret.unlink()
+    assert backup.stat().st_mode & 0o777 == 0o600
+    before = counts(connection.settings_dict["NAME"])
+    shutil.copytree(settings.DATASET_ROOTS[0], place.var / "datasets")
+
+    done = place.run("manage.py", "restore", str(backup))
+    assert done.returncode == 0, done.stderr
+    assert "Archives that are missing: 1." in done.stdout
+    assert "The files of" not in done.stdout
+    assert counts(RESTORED) == before
+    assert (place.var / "secret-key").read_text() == "the key of the old site\n"
+    works = place.run("-c", WORKS)
+    assert works.stdout.split()[-2:] == ["ready", demo.archive_sha256], works.stdout + works.stderr
+
+
+def test_a_place_that_is_not_empty_is_replaced_only_if_that_is_confirmed(
+    transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_user_model().objects.create_user("owner")
+    backup = tmp_path / "backup.zip"
+    call_command("backup", str(backup))
+    with pytest.raises(CommandError, match=r"not empty: auth_user have rows.* add --replace"):
+        call_command("restore", str(backup))
+    for answer in ("no", ""):
+        monkeypatch.setattr("builtins.input", lambda answer=answer: answer)
+        with pytest.raises(CommandError, match="not confirmed"):
+            call_command("restore", str(backup), "--replace")
+
+
+def change_manifest(source: Path, target: Path, **changed: Any) -> None:
+    """The same backup with other values in its manifest."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            body = old.read(name)
+            if name == "manifest.json":
+                body = json.dumps(json.loads(body) | changed).encode()
+            new.writestr(name, body)
+
+
+def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
+    place: Place, tmp_path: Path
+) -> None:
+    get_user_model().objects.create_user("owner")
+    good = tmp_path / "good.zip"
+    call_command("backup", str(good))
+    half, damaged, newer = (tmp_path / f"{name}.zip" for name in ("half", "damaged", "newer"))
+    half.write_bytes(good.read_bytes()[:3000])
+    with zipfile.ZipFile(good) as archive:
+        tables = json.loads(archive.read("manifest.json"))["tables"]
+    tables["auth_user"]["sha256"] = "0" * 64
+    change_manifest(good, damaged, tables=tables)
+    change_manifest(good, newer, migrations=[["catalog", "0999_of_the_future"]])
+    for bad, reason in (
+        (half, "is no whole backup of medagg"),
+        (damaged, "auth_user.copy has another SHA-256"),
+        (newer, "catalog.0999_of_the_future"),
+        (tmp_path / "none.zip", "No such file"),
+    ):
+        with pytest.raises(CommandError, match=reason):
+            call_command("restore", str(bad), "--replace", "--no-input")
+    assert get_user_model().objects.get().username == "owner"
+    assert counts(RESTORED) == {}
+
+
+def test_an_error_on_the_way_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    get_user_model().objects.create_user("owner")
+    good, broken = tmp_path / "good.zip", tmp_path / "broken.zip"
+    call_command("backup", str(good))
+    before = counts(connection.settings_dict["NAME"])
+    with zipfile.ZipFile(good) as archive:
+        tables = json.loads(archive.read("manifest.json"))["tables"]
+    tables["auth_user"]["columns"].remove("email")
+    change_manifest(good, broken, tables=tables)
+    with pytest.raises(CommandError, match="Nothing was restored: extra data after last expected"):
+        call_command("restore", str(broken), "--replace", "--no-input")
+    assert counts(connection.settings_dict["NAME"]) == before
+    assert get_user_model().objects.get().username == "owner"
+
+
+def test_a_database_in_use_is_not_replaced(tmp_path: Path) -> None:
+    backup = tmp_path / "backup.zip"
+    call_command("backup", str(backup))
+    values = connection.get_connection_params()
+    values.pop("cursor_factory", None)
+    with (
+        closing(psycopg2.connect(**values)),
+        pytest.raises(CommandError, match=r"in use by 1 other connection.*Stop medagg first"),
+    ):
+        call_command("restore", str(backup), "--replace", "--no-input")
+
+
+def test_a_backup_overwrites_nothing_and_leaves_nothing_half(tmp_path: Path) -> None:
+    taken = tmp_path / "taken.zip"
+    taken.write_text("mine")
+    with pytest.raises(CommandError, match="exists already"):
+        call_command("backup", str(taken))
+    with pytest.raises(CommandError, match="No such file or directory"):
+        call_command("backup", str(tmp_path / "missing" / "x.zip"))
+    call_command("backup", str(tmp_path))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2
+    assert re.fullmatch(r"medagg-\d{4}-\d\d-\d\dT\d{6}Z\.zip", names[0])
