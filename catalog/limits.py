@@ -14,3 +14,8 @@ MAX_IMAGE_BYTES = 10**12
 MAX_PREVIEW_PIXELS = 100_000_000
 
 BYTES_PER_MB = 1_000_000
+
+
+def is_age(years: float) -> bool:
+    """Whether a number of years can be the age of a person; others are placeholders, as 999."""
+    return 0 <= years <= MAX_AGE_YEARS

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+from django.utils.timezone import localtime
 
 from catalog.models import Image
 from collections_app.querysets import (
@@ -180,6 +181,8 @@ class Build(models.Model):
     A collection is pending exactly as long as it has an unfinished build; it has at most one.
     Builds are queued by ``queued_at``. ``notified_at`` is when a worker was last notified of it.
     ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
+    ``replaces`` has the columns of the ready archive that a rebuild is to replace, until all files
+    were found to be as they were frozen; a build that ends before that gives it back.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -193,6 +196,7 @@ class Build(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=24, choices=Reason, blank=True)
+    replaces = models.JSONField(default=dict, blank=True)
 
     objects = BuildQuerySet.as_manager()
 
@@ -225,7 +229,7 @@ class Build(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.collection}, queued {self.queued_at:%Y-%m-%d %H:%M}"
+        return f"{self.collection}, queued {localtime(self.queued_at):%Y-%m-%d %H:%M}"
 
 
 class CollectionItem(models.Model):

@@ -28,6 +28,11 @@ class CollectionQuerySet(models.QuerySet):
         """Ready, with an archive that still has to be verified."""
         return self.filter(status="ready", verified_at__isnull=True)
 
+    def with_archives(self, paths: list[str]) -> Self:
+        """Those whose archive is one of these files."""
+        # The index has only the paths that are set; the database must be told that these are.
+        return self.filter(archive_path__in=paths).exclude(archive_path="")
+
     def past_their_time(self, now: datetime) -> Self:
         return self.filter(status="ready", expires_at__lt=now)
 

@@ -1,42 +1,68 @@
 """Services for collections: create, rebuild, cancel, extend, expire, delete."""
 
 import logging
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.text import slugify
+from psycopg2.errors import DiskFull
 
 from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
 from collections_app.archive import safe_name
 from collections_app.builds.expiry import lifetime
-from collections_app.builds.files import find_bad_files
-from collections_app.builds.outcome import NO_ARCHIVE, fail_build
+from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
+from collections_app.selection.database_space import explain_room
 from collections_app.selection.fingerprint import ItemRows, finalize_items
-from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
+from collections_app.selection.freeze import (
+    CatalogChanged,
+    CountsDiffer,
+    freeze_items,
+    take_slot,
+)
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
-from collections_app.selection.quotas import explain_quota, lock_quota
+from collections_app.selection.quotas import explain_new, explain_quota, lock_quota
 from collections_app.selection.summary import describe_filters
-from collections_app.storage import remove_archive
+from collections_app.storage import remove_after_commit
 
 logger = logging.getLogger(__name__)
 
 FREEZE_TRIES = 5
+YOURS_IS_RUNNING = (
+    "Another request of yours is still being worked on. Nothing is lost: wait until it has ended, "
+    "then try again."
+)
+OTHERS_ARE_FROZEN = (
+    "The server is freezing the selections of others at the moment. Nothing is lost: your "
+    "selection is kept on this page. Try again in half a minute."
+)
+DATABASE_IS_FULL = (
+    "The disk of the server's database is full. Nothing is lost: your selection is kept on this "
+    "page. Choose fewer images, or tell the operator and try again later."
+)
 CANCELLED = "You cancelled this build."
 CANCELLED_BY_OPERATOR = "The operator cancelled this build. It can be built again."
-# A request may check files for this long; then it refuses because there are too many.
-CHECK_SECONDS = 20
 
 
 class NotBuildable(Exception):
     """The selection cannot become a collection; the message says why and what to do."""
+
+
+class OverQuota(NotBuildable):
+    """The user has as much as one user may have."""
+
+
+class Busy(NotBuildable):
+    """The server cannot do it now; it can later, without any change by the user."""
 
 
 class NotPossibleNow(Exception):
@@ -59,13 +85,17 @@ def create_collection(
     ``notify`` the caller builds it at once.
 
     Raises:
-        NotBuildable: the filters are not understood or match nothing, a limit or the quota is
-            exceeded, or the catalog has changed.
+        NotBuildable: the filters are not understood or match nothing, a limit is exceeded, or the
+            catalog has changed.
+        OverQuota: the user has too many collections, builds or bytes.
+        Busy: another request of the user or others are being worked on, or the database is full.
     """
     _refuse_if(filters.problems)
-    _refuse_if(explain_limits(num_images=filters.total, num_bytes=0))
-    with transaction.atomic():
-        lock_quota(user)
+    with _explain_full_disk(), transaction.atomic():
+        _hold_quota(user)
+        _check_selection(user, filters, expected_images)
+        if not take_slot():
+            raise Busy(OTHERS_ARE_FROZEN)
         collection = Collection.objects.create(
             user=user,
             title=title,
@@ -73,8 +103,7 @@ def create_collection(
             query_text=filters.cleaned.get("q", ""),
             wants_mail=wants_mail,
         )
-        filters, rows = _freeze(collection, filters)
-        _check_frozen(filters.total, expected_images)
+        filters, rows = _freeze(collection, filters, expected_images)
         _count_items(collection)
         _check_quota(collection)
         collection.filter_snapshot = filters.as_frozen_json()
@@ -88,12 +117,42 @@ def create_collection(
     return collection
 
 
-def _refuse_if(problems: list[str]) -> None:
+def _refuse_if(problems: list[str], error: type[NotBuildable] = NotBuildable) -> None:
     if problems:
-        raise NotBuildable(" ".join(problems))
+        raise error(" ".join(problems))
 
 
-def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilterSet, ItemRows]:
+@contextmanager
+def _explain_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if not isinstance(error.__cause__, DiskFull):
+            raise
+        logger.error("a selection could not be frozen: %s", error)
+        raise Busy(DATABASE_IS_FULL) from error
+
+
+def _hold_quota(user: User) -> None:
+    """Lock the user's quota until the transaction ends; a second request does not wait for it."""
+    if not lock_quota(user, wait=False):
+        raise Busy(YOURS_IS_RUNNING)
+
+
+def _check_selection(user: User, filters: ImageFilterSet, expected_images: int) -> None:
+    """Refuse by counts alone, so that what is refused never writes a row."""
+    num_images = filters.total
+    _check_expected(num_images, expected_images)
+    _refuse_if(explain_limits(num_images=num_images, num_bytes=0))
+    num_bytes = filters.count_files()[1]
+    _refuse_if(explain_limits(num_images=num_images, num_bytes=num_bytes))
+    _refuse_if(explain_new(user, num_images=num_images, num_bytes=num_bytes), OverQuota)
+    _refuse_if(explain_room(num_images=num_images), Busy)
+
+
+def _freeze(
+    collection: Collection, filters: ImageFilterSet, expected_images: int
+) -> tuple[ImageFilterSet, ItemRows]:
     """Freeze one state of the catalog; try again if an import changes it meanwhile.
 
     Returns the filters over that state, and the rows written.
@@ -104,10 +163,11 @@ def _freeze(collection: Collection, filters: ImageFilterSet) -> tuple[ImageFilte
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogChanged:
             filters = ImageFilterSet(filters.data)
+            _check_expected(filters.total, expected_images)
         except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)
             raise NotBuildable(str(error)) from error
-    raise NotBuildable("The catalog is being changed at the moment. Try again in a minute.")
+    raise Busy("The catalog is being changed at the moment. Try again in a minute.")
 
 
 def _name_folder(title: str) -> str:
@@ -116,12 +176,12 @@ def _name_folder(title: str) -> str:
     return slug if safe_name(slug) == slug else f"collection-{slug}"
 
 
-def _check_frozen(frozen: int, expected: int) -> None:
-    if not frozen:
+def _check_expected(found: int, expected: int) -> None:
+    if not found:
         raise NotBuildable("No image matches any more. Change the filters.")
-    if frozen != expected:
+    if found != expected:
         raise NotBuildable(
-            f"The catalog has changed: {frozen:,} images match now, not {expected:,}. "
+            f"The catalog has changed: {found:,} images match now, not {expected:,}. "
             "Check the new numbers and build again."
         )
 
@@ -140,9 +200,10 @@ def _count_items(collection: Collection) -> None:
 
 
 def _check_quota(collection: Collection) -> None:
-    """Raise NotBuildable if the owner's quota is exceeded; call ``lock_quota`` before."""
+    """Raise OverQuota if the owner's quota is exceeded; call ``_hold_quota`` before."""
     _refuse_if(
-        explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection)
+        explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection),
+        OverQuota,
     )
 
 
@@ -154,42 +215,32 @@ def retry_collection(*, collection: Collection) -> None:
         NotBuildable: the owner's quota would be exceeded.
     """
     with transaction.atomic():
-        lock_quota(collection.user)
+        _hold_quota(collection.user)
         _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED))
 
 
 def rebuild_collection(*, collection: Collection) -> None:
     """Have the archive of a collection that is not pending built again, with the same bytes.
 
+    The build first looks whether all files are as they were frozen. If they are not, a ready
+    collection is ready with its present archive again.
+
     Raises:
-        NotPossibleNow: it is pending, or its files have changed so that a rebuild would fail.
+        NotPossibleNow: it is pending.
         NotBuildable: the owner's quota would be exceeded.
     """
-    old_path = collection.archive_path
     if collection.status == Status.PENDING:
         raise NotPossibleNow("The collection is being built already.")
-    if collection.status == Status.READY and _has_bad_files(collection):
-        raise NotPossibleNow(
-            "Some files are no longer as they were frozen, so the archive cannot be rebuilt. "
-            "The present archive is kept."
-        )
     with transaction.atomic():
-        lock_quota(collection.user)
+        _hold_quota(collection.user)
         # From the state that was looked at: another tab may have made it ready meanwhile.
-        _queue_again(collection, from_states=(Status(collection.status),))
-        transaction.on_commit(lambda: remove_archive(old_path))
-
-
-def _has_bad_files(collection: Collection) -> bool:
-    deadline = time.monotonic() + CHECK_SECONDS
-
-    def stop_in_time() -> None:
-        if time.monotonic() > deadline:
-            raise NotPossibleNow(
-                "There are too many files to check now. Remove the archive first, then rebuild it."
-            )
-
-    return any(True for _ in find_bad_files(collection, on_step=stop_in_time))
+        ready = Collection.objects.select_for_update().filter(pk=collection.pk, status=Status.READY)
+        replaced = ready.first() if collection.status == Status.READY else None
+        _queue_again(
+            collection,
+            from_states=(Status(collection.status),),
+            replaces=describe_archive(replaced) if replaced else {},
+        )
 
 
 def build_without_problems(*, collection: Collection) -> int:
@@ -200,7 +251,7 @@ def build_without_problems(*, collection: Collection) -> int:
         NotBuildable: no image would be left, or the owner's quota would be exceeded.
     """
     with transaction.atomic():
-        lock_quota(collection.user)
+        _hold_quota(collection.user)
         # Before its items, as a deletion locks them.
         collection = Collection.objects.select_for_update().get(pk=collection.pk)
         bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
@@ -221,7 +272,12 @@ def _count_excluded(collection: Collection) -> None:
     collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
 
 
-def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> None:
+def _queue_again(
+    collection: Collection,
+    *,
+    from_states: tuple[Status, ...],
+    replaces: dict[str, Any] | None = None,
+) -> None:
     _check_quota(collection)
     queued = Collection.objects.filter(pk=collection.pk, status__in=from_states).update(
         status=Status.PENDING,
@@ -237,11 +293,13 @@ def _queue_again(collection: Collection, *, from_states: tuple[Status, ...]) -> 
     if not queued:
         collection.refresh_from_db()
         raise NotPossibleNow(f"The collection is {collection.status}, so this cannot be done now.")
-    add_build(collection=collection)
+    add_build(collection=collection, replaces=replaces)
 
 
 def cancel_build(*, collection: Collection, by_owner: bool = True) -> None:
     """Stop a queued or running build; the collection is kept and can be built later.
+
+    A rebuild that has written nothing yet leaves the collection ready with its present archive.
 
     The owner gets a mail only if somebody else cancels it.
 
@@ -285,7 +343,7 @@ def expire_collection(*, collection: Collection) -> None:
         ).update(status=Status.EXPIRED, updated_at=timezone.now(), **NO_ARCHIVE)
         if not expired:
             raise NotPossibleNow("The collection has no archive now, or its archive was extended.")
-        transaction.on_commit(lambda: remove_archive(path))
+        remove_after_commit(path)
 
 
 def delete_collection(*, collection: Collection) -> None:
@@ -293,9 +351,10 @@ def delete_collection(*, collection: Collection) -> None:
     with transaction.atomic():
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
+        build = collection.builds.unfinished().first()
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
-        transaction.on_commit(lambda: remove_archive(path))
+        remove_after_commit(path or (build.replaces.get("archive_path", "") if build else ""))
 
 
 def delete_account(*, user: User) -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
 PARTIAL = ".part"
 _EPOCH = 315_532_800  # 1980-01-01, the time of every entry in an archive
@@ -98,11 +99,11 @@ def open_archive(relative: str, size: int | None) -> FileIO:
     return FileIO(fd)
 
 
-def free_bytes() -> int:
-    """Bytes free for archives on their disk, without the reserve."""
+def free_bytes(*, freed: int = 0) -> int:
+    """Bytes free for archives on their disk, without the reserve, once ``freed`` are free too."""
     root: Path = settings.ARCHIVE_ROOT
     root.mkdir(parents=True, exist_ok=True)
-    return max(0, shutil.disk_usage(root).free - settings.ARCHIVE_RESERVE_BYTES)
+    return max(0, shutil.disk_usage(root).free + freed - settings.ARCHIVE_RESERVE_BYTES)
 
 
 def has_archive(relative: str, size: int | None) -> bool:
@@ -131,6 +132,11 @@ def remove_archive(relative: str) -> None:
     """Delete an archive; running downloads keep their open file. Does nothing for ``""``."""
     if relative:
         archive_file(relative).unlink(missing_ok=True)
+
+
+def remove_after_commit(relative: str) -> None:
+    """Delete an archive that nothing refers to any more; if that fails, the sweep tries again."""
+    transaction.on_commit(lambda: remove_archive(relative), robust=True)
 
 
 def remove_partials(collection_uuid: UUID) -> None:

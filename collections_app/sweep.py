@@ -9,6 +9,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from collections_app.builds.outcome import fail_archive, fail_build
@@ -197,17 +198,22 @@ def _remove_stray_files() -> int:
     old = list(iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
     # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
     # that ends in between has its path in the collection by then.
-    tokens = {
-        str(token)
-        for token in Build.objects.filter(attempt_token__isnull=False).values_list(
-            "attempt_token", flat=True
-        )
-    }
-    known = set(
-        Collection.objects.filter(archive_path__in=old).values_list("archive_path", flat=True)
-    )
+    claimed = Build.objects.unfinished().filter(attempt_token__isnull=False)
+    tokens = {str(token) for token in claimed.values_list("attempt_token", flat=True)}
+    known = _find_known(old)
     stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
     return sum(map(_remove, stray))
+
+
+def _find_known(paths: list[str]) -> set[str]:
+    """Those of the paths that are of collections, or are kept until a rebuild writes."""
+    collections = Collection.objects.with_archives(paths).order_by()
+    rebuilds = Build.objects.unfinished().exclude(replaces={}).order_by()
+    # One query, as paths move from the one to the other.
+    known = collections.values_list("archive_path").union(
+        rebuilds.values_list(KT("replaces__archive_path"))
+    )
+    return {path for (path,) in known}
 
 
 def _remove(path: str) -> bool:

@@ -147,6 +147,12 @@ DATABASES = {
         "OPTIONS": {"connect_timeout": 5, **_DATABASE.get("OPTIONS", {})},
     }
 }
+# On this disk PostgreSQL keeps its data; of a server elsewhere the program cannot know it.
+DATABASE_FOLDER = None if env.str("DATABASE_URL", default="") else VAR_DIR
+# A freeze that would leave less than this on that disk does not begin.
+DATABASE_RESERVE_BYTES = env.int("DATABASE_RESERVE_BYTES", default=1024**3)
+# The most that the database may take, wherever it lies; 0: no limit.
+DATABASE_MAX_BYTES = env.int("DATABASE_MAX_BYTES", default=0)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(VAR_DIR)
 
 # --- Celery -----------------------------------------------------------------------------------
@@ -203,6 +209,11 @@ COLLECTION_MAX_BYTES = env.int("COLLECTION_MAX_BYTES", default=50 * 1024**3)
 # What one user may have at a time: builds queued or running, and bytes of archives.
 COLLECTION_MAX_PENDING = env.int("COLLECTION_MAX_PENDING", default=5)
 COLLECTION_MAX_KEPT_BYTES = env.int("COLLECTION_MAX_KEPT_BYTES", default=200 * 1024**3)
+# What one user may have in all: collections, and images in all of them together.
+COLLECTION_MAX_COUNT = env.int("COLLECTION_MAX_COUNT", default=1_000)
+COLLECTION_MAX_ITEMS = env.int("COLLECTION_MAX_ITEMS", default=10_000_000)
+# New collections of one user within an hour.
+COLLECTION_MAX_PER_HOUR = env.int("COLLECTION_MAX_PER_HOUR", default=60)
 COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
 # A build that would leave less than this on the disk of the archives does not begin.
 ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)

@@ -84,15 +84,19 @@ class TermAdmin(admin.ModelAdmin):
         self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)
-        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+        self._tell_of_change()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         super().delete_model(request, obj)
-        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+        self._tell_of_change()
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         super().delete_queryset(request, queryset)
-        transaction.on_commit(lambda: terms_changed.send(sender=self.model))
+        self._tell_of_change()
+
+    def _tell_of_change(self) -> None:
+        # The terms are saved: what follows from them can be done again by `manage.py load_vocab`.
+        transaction.on_commit(lambda: terms_changed.send(sender=self.model), robust=True)
 
     @admin.action(description="Activate", permissions=["change"])
     def activate(self, request: HttpRequest, terms: Any) -> None:

@@ -29,6 +29,7 @@ from catalog.limits import (
     MAX_SOURCE_ID,
     MAX_SUBJECT_ID,
     MAX_URL,
+    is_age,
 )
 from catalog.models import Finding, Sex
 
@@ -182,7 +183,7 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     if row.sex not in _SEXES:
         return "sex", row.sex, "Sex is F, M, O or empty."
     age = row.age_years
-    if age is not None and not (isinstance(age, float | int) and 0 <= age <= MAX_AGE_YEARS):
+    if age is not None and not (isinstance(age, float | int) and is_age(age)):
         return "age_years", age, f"An age is a number of years from 0 to {MAX_AGE_YEARS}."
     if not (_fits(row.width, 1, MAX_INTEGER) and _fits(row.height, 1, MAX_INTEGER)):
         size = f"{row.width} x {row.height}"

@@ -9,7 +9,7 @@ import re
 from datetime import date
 from typing import Generic, NamedTuple, TypeVar
 
-from catalog.limits import MAX_AGE_YEARS, MAX_INTEGER
+from catalog.limits import MAX_INTEGER, is_age
 
 MAX_LIST_TEXT = 1 << 18
 
@@ -109,14 +109,14 @@ def parse_age(text: str, *, unit: str = "years") -> Reading[float | None]:
 
     Accepts `57`, `57.0`, `57 years` and DICOM's `058Y`, `006M`, `010D` (PS3.5 6.2, Age String).
     A range gives its lower bound, not exact: 50 for `50+`, 90 for `>89`, 50 for `50-59`.
-    Negative ages and those over MAX_AGE_YEARS are unknown.
+    What is no age (`catalog.limits.is_age`) is unknown.
     """
     text = " ".join(clean(text).casefold().split())
     if not text:
         return Reading(None)
     if span := _AGE_RANGE.fullmatch(text):
         low, high = int(span[1]), int(span[2])
-        is_narrow = low <= high <= low + _WIDEST_RANGE and low <= MAX_AGE_YEARS
+        is_narrow = low <= high <= low + _WIDEST_RANGE and is_age(low)
         return Reading(float(low) if is_narrow else None, exact=False)
     found = _AGE.fullmatch(text)
     if not found or found["unit"] not in _UNIT_OF:
@@ -132,7 +132,7 @@ def _measure_age(found: re.Match[str], unit: str) -> Reading[float | None]:
     if sign in ("<", "<=", "≤"):
         return Reading(0.0 if years <= 1 else None, exact=False)
     is_exact = not sign and not found["plus"]
-    return Reading(years, is_exact) if years <= MAX_AGE_YEARS else Reading(None, exact=False)
+    return Reading(years, is_exact) if is_age(years) else Reading(None, exact=False)
 
 
 # --- Dates, only to compute ages ---
@@ -164,7 +164,7 @@ def parse_age_between(born: str, studied: str) -> Reading[float | None]:
         years = round(months / 12, 4) if months < 24 else float(months // 12)
     else:
         years = float(_year(second) - _year(first))
-    return Reading(years) if 0 <= years <= MAX_AGE_YEARS else Reading(None, exact=False)
+    return Reading(years) if is_age(years) else Reading(None, exact=False)
 
 
 def _parse_date(text: str) -> date | int | None:

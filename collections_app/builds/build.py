@@ -26,7 +26,7 @@ from collections_app.builds.lease import (
     OnProgress,
     claim_build,
 )
-from collections_app.builds.outcome import fail_build, finish_build
+from collections_app.builds.outcome import fail_build, finish_build, give_up_replaced
 from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
@@ -95,9 +95,15 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     _clear_problems(collection)
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
-    _check_space(claim)
+    heartbeat = Heartbeat(claim, on_progress)
+    replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
+    if replaced:
+        _check_files(collection, heartbeat)
+    _check_space(claim, freed=replaced["archive_size"] if replaced else 0)
+    if replaced:
+        _remove_replaced(claim)
     path = archive_name(fingerprint, claim.token)
-    size = _write(claim, fingerprint, path, Heartbeat(claim, on_progress))
+    size = _write(claim, fingerprint, path, heartbeat)
     if not finish_build(
         collection=collection, token=claim.token, path=path, size=size, fingerprint=fingerprint
     ):
@@ -107,8 +113,26 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     notify_mailer()
 
 
-def _check_space(claim: Claim) -> None:
-    """Fail early if the archive does not fit on the disk beside those being written now."""
+def _check_files(collection: Collection, heartbeat: Heartbeat) -> None:
+    """Fail while the present archive is still there if another one could not be complete."""
+    found = find_bad_files(collection, on_step=heartbeat.touch)
+    if first := next(found, None):
+        _fail_for_files(collection, chain([first], found))
+
+
+def _remove_replaced(claim: Claim) -> None:
+    path = give_up_replaced(collection=claim.collection, token=claim.token)
+    try:
+        remove_archive(path)
+    except OSError as error:
+        logger.error("archive %s is left to the sweep: %s", path, error)
+
+
+def _check_space(claim: Claim, *, freed: int) -> None:
+    """Fail early if the archive does not fit on the disk beside those being written now.
+
+    ``freed`` are the bytes of the archive that is removed before.
+    """
     collection = claim.collection
     # Of two that begin together the second one gives way.
     mine = Build.objects.claimed_by(claim.token).values("started_at", "pk")[:1]
@@ -119,7 +143,7 @@ def _check_space(claim: Claim) -> None:
     unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
     overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
-    needed, free = collection.num_bytes + overhead, max(0, free_bytes() - reserved)
+    needed, free = collection.num_bytes + overhead, max(0, free_bytes(freed=freed) - reserved)
     if needed > free:
         raise BuildFailed(
             Reason.DISK_FULL,
@@ -150,7 +174,7 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
-        _fail_for_files(collection, error, heartbeat)
+        _fail_for_entry(collection, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
 
@@ -165,17 +189,22 @@ def _check_complete(collection: Collection, *, num_files: int) -> None:
         )
 
 
-def _fail_for_files(collection: Collection, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
+def _fail_for_entry(collection: Collection, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
     """One file is bad: check all files, so that the page names every bad one."""
     name = first.name.removeprefix(f"{collection.slug}/")
     position = collection.items.values_list("position", flat=True).filter(file_name=name).first()
     if position is None:
         raise LeaseLost  # the collection was deleted meanwhile
+    others = find_bad_files(collection, on_step=heartbeat.touch)
+    _fail_for_files(collection, chain([(position, first)], others))
+
+
+def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]]) -> NoReturn:
+    """Record the problem of every bad file, and fail."""
     kinds: set[BadKind] = set()
 
     def iter_problems() -> Iterator[tuple[int, str]]:
-        others = find_bad_files(collection, on_step=heartbeat.touch)
-        for place, bad in chain([(position, first)], others):
+        for place, bad in found:
             kinds.add(bad.kind)
             yield place, bad.reason[:MAX_PROBLEM]
 

@@ -15,10 +15,11 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.querysets import BuildQuerySet, CollectionQuerySet
-from collections_app.storage import remove_archive
+from collections_app.storage import has_archive, remove_after_commit
 
 NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None, "archive_sha256": "",
                               "verified_at": None}  # fmt: skip
+ARCHIVE_COLUMNS = (*NO_ARCHIVE, "fingerprint", "finished_at", "expires_at")
 NO_CLAIM: dict[str, Any] = {"attempt_token": None, "lease_expires_at": None}  # no password  # nosec
 
 
@@ -61,17 +62,42 @@ def fail_build(
 ) -> bool:
     """Fail the collection's unfinished build if it is one of ``builds``; False if it is not.
 
-    ``message`` is shown on the collection's page; it says what happened and what to do.
+    ``message`` is shown on the collection's page; it says what happened and what to do. If the
+    archive that the build was to replace is still there, the collection is ready with it instead.
     """
     now = timezone.now()
     with transaction.atomic():
         _lock(collection)
         mine = builds.unfinished().filter(collection=collection)
+        replaced = mine.values_list("replaces", flat=True).first()
         failed = mine.update(finished_at=now, reason=reason, **NO_CLAIM)
         if failed:
             values = _failed_values(message, now, mails_owner=mails_owner)
+            if replaced and has_archive(replaced["archive_path"], replaced["archive_size"]):
+                given_back = {"status": Status.READY, "error_message": "", "finished_at": now}
+                values |= replaced | given_back
             Collection.objects.filter(pk=collection.pk).update(**values)
     return bool(failed)
+
+
+def describe_archive(collection: Collection) -> dict[str, Any]:
+    """The columns of a ready collection's archive, for ``Build.replaces``."""
+    columns = {name: getattr(collection, name) for name in ARCHIVE_COLUMNS}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in columns.items()
+    }
+
+
+def give_up_replaced(*, collection: Collection, token: UUID) -> str:
+    """Give up the archive that this build replaces; return its path, empty if there is none."""
+    with transaction.atomic():
+        _lock(collection)
+        mine = Build.objects.claimed_by(token)
+        replaced = mine.values_list("replaces", flat=True).first() or {}
+        mine.update(replaces={})
+    path: str = replaced.get("archive_path", "")
+    return path
 
 
 def fail_archive(*, collection: Collection, reason: Reason, message: str) -> bool:
@@ -92,7 +118,7 @@ def rebuild_archive(*, collection: Collection) -> bool:
         if not with_same_archive(collection).update(**pending, **NO_ARCHIVE):
             return False
         add_build(collection=collection)
-        transaction.on_commit(lambda: remove_archive(path))
+        remove_after_commit(path)
     return True
 
 

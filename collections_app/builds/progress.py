@@ -20,11 +20,13 @@ REFRESH_LATER = 5
 class Progress:
     """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
 
-    ``time_left`` is in words, and empty until it can be estimated.
+    ``time_left`` is in words, and empty until it can be estimated. ``is_checking`` is true while
+    the archive that is to be replaced is kept.
     """
 
     percent: int
     is_running: bool
+    is_checking: bool
     was_interrupted: bool
     place: int
     num_images: int
@@ -47,13 +49,15 @@ def describe_progress(collection: Collection) -> Progress | None:
     if not Build.objects.leased().filter(pk=build.pk).exists():
         # An attempt whose worker has stopped begins again from the start.
         return Progress(
-            percent=0, is_running=False, was_interrupted=build.attempts > 0,
-            place=_find_place(build), num_images=0, num_bytes=0, time_left="",
+            percent=0, is_running=False, is_checking=bool(build.replaces),
+            was_interrupted=build.attempts > 0, place=_find_place(build), num_images=0,
+            num_bytes=0, time_left="",
         )  # fmt: skip
     share = _share_done(build)
     return Progress(
         percent=int(100 * share),
         is_running=True,
+        is_checking=bool(build.replaces),
         was_interrupted=False,
         place=0,
         num_images=min(build.progress_images, collection.num_images),

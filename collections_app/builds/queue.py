@@ -1,12 +1,13 @@
 """The queue of builds: PostgreSQL keeps it, and Redis carries the messages to the workers."""
 
 import logging
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from collections_app.models import Build, Collection
 
@@ -17,15 +18,20 @@ VERIFY_TASK = "collections_app.tasks.verify_archive_task"
 MAIL_TASK = "collections_app.tasks.send_mails_task"
 
 
-def add_build(*, collection: Collection, notify: bool = True) -> Build:
+def add_build(
+    *, collection: Collection, notify: bool = True, replaces: dict[str, Any] | None = None
+) -> Build:
     """Add a build of a pending collection to the queue; notify a worker after the commit.
 
-    Without ``notify`` the caller builds it at once.
+    Without ``notify`` the caller builds it at once. ``replaces`` is as in ``Build``.
     """
     now = timezone.now()
-    build = Build.objects.create(collection=collection, queued_at=now, notified_at=now)
+    build = Build.objects.create(
+        collection=collection, queued_at=now, notified_at=now, replaces=replaces or {}
+    )
     if notify:
-        transaction.on_commit(lambda: notify_builder(collection.pk))
+        # The order is in the database: whatever the broker does, the request has succeeded.
+        transaction.on_commit(lambda: notify_builder(collection.pk), robust=True)
     return build
 
 
@@ -49,5 +55,5 @@ def notify_mailer() -> None:
 def _send(task: str, *args: int, expires: float | None = None) -> None:
     try:
         current_app.send_task(task, args=args, expires=expires)
-    except OperationalError:
-        logger.warning("The broker does not answer; the sweep will send %s %s again.", task, args)
+    except (OperationalError, ChannelError) as error:  # it does not answer, or its memory is full
+        logger.warning("The sweep will send %s %s again: the broker: %s", task, args, error)

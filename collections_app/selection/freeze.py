@@ -1,5 +1,7 @@
 """Freezing: copying the images that the filters select into a collection's items."""
 
+import time
+
 from django.db import IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
 
@@ -14,7 +16,11 @@ from collections_app.selection.fingerprint import ItemRows
 # All columns are read at once: a second look-up of each image would take half of the time.
 _COLUMNS = ("id", "profile_id", "source_id", "file_path", "remote_url", "subject_id", "age_years",
             "width", "height", "size_bytes", "sha256", "metadata_json")  # fmt: skip
-# So that sorting and hashing need no disk, which would double the time.
+# So that sorting and hashing need no disk, which would double the time. Each sort and each hash may
+# take that much, so few freezes run at a time.
+_SLOTS = 2
+_WAIT_SECONDS = 3.0
+_PAUSE_SECONDS = 0.1
 _ROOM = "SET LOCAL work_mem = '256MB'"
 _CHECK_IMAGES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
@@ -25,6 +31,26 @@ class CatalogChanged(Exception):
 
 class CountsDiffer(Exception):
     """The catalog's counts differ from its images; the message is for the user."""
+
+
+def take_slot() -> bool:
+    """Take one of the slots of freezes until the transaction ends; False if none becomes free.
+
+    It waits for a few seconds at most.
+    """
+    give_up_at = time.monotonic() + _WAIT_SECONDS
+    with connection.cursor() as cursor:
+        while not any(_try_slot(cursor, number) for number in range(_SLOTS)):
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(_PAUSE_SECONDS)
+    return True
+
+
+def _try_slot(cursor: CursorWrapper, number: int) -> bool:
+    cursor.execute(queries.TRY_SLOT, [number])
+    is_mine: bool = cursor.fetchone()[0]
+    return is_mine
 
 
 def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows:

@@ -1,14 +1,15 @@
-"""Quotas of one user: builds queued or running, and bytes of archives."""
+"""Quotas of one user: builds, bytes of archives, collections, and images in all of them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db.models import Count, F, Min, Q, Sum
+from django.utils import timezone
 
-from catalog.formats import file_size
+from catalog.formats import duration, file_size
 from collections_app.models import Collection, Status
 from collections_app.querysets import CollectionQuerySet
 
@@ -64,14 +65,56 @@ def explain_quota(*, user: User, num_bytes: int, without: Collection | None = No
     return problems
 
 
-def lock_quota(user: User) -> None:
+def explain_new(user: User, *, num_images: int, num_bytes: int) -> list[str]:
+    """As ``explain_quota``, for a collection that does not exist yet."""
+    mine = _collections_of(user, None)
+    sums = mine.aggregate(number=Count("pk"), images=Sum("num_images"))
+    problems = []
+    if sums["number"] >= settings.COLLECTION_MAX_COUNT:
+        problems.append(
+            f"You have {_count(sums['number'], 'collection')} "
+            f"(limit: {settings.COLLECTION_MAX_COUNT:,}). Delete some that you do not need."
+        )
+    images = sums["images"] or 0
+    if images + num_images > settings.COLLECTION_MAX_ITEMS:
+        problems.append(
+            f"Your collections list {_count(images, 'image')}, and this one adds {num_images:,} "
+            f"(limit: {settings.COLLECTION_MAX_ITEMS:,}). Delete collections that you do not "
+            "need, or add filters."
+        )
+    problems += _explain_hour(mine)
+    return problems + explain_quota(user=user, num_bytes=num_bytes)
+
+
+def _explain_hour(mine: CollectionQuerySet) -> list[str]:
+    """When the next collection is possible, if there were too many in the last hour."""
+    most = settings.COLLECTION_MAX_PER_HOUR
+    now, hour = timezone.now(), timedelta(hours=1)
+    times = mine.filter(created_at__gt=now - hour).order_by("-created_at")
+    newest = list(times.values_list("created_at", flat=True)[:most])
+    if len(newest) < most:
+        return []
+    again = (newest[-1] if newest else now) + hour
+    return [
+        f"You have made {_count(len(newest), 'collection')} within an hour (limit: {most:,}). "
+        f"The next one is possible at {timezone.localtime(again):%H:%M %Z}, "
+        f"in {duration((again - now).total_seconds())}."
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def lock_quota(user: User, *, wait: bool = True) -> bool:
     """Lock the user's quota until the transaction ends.
 
-    Always call it before locking a collection, so that there are no deadlocks.
+    Without ``wait`` it returns False at once if another transaction has locked it. Always call it
+    before locking a collection, so that there are no deadlocks.
     """
     # no_key: other transactions can still insert rows that refer to the user.
-    users = get_user_model()._default_manager.select_for_update(no_key=True)
-    users.filter(pk=user.pk).values_list("pk").first()
+    users = get_user_model()._default_manager.select_for_update(no_key=True, skip_locked=not wait)
+    return users.filter(pk=user.pk).values_list("pk").first() is not None
 
 
 def _collections_of(user: User, without: Collection | None) -> CollectionQuerySet:
@@ -80,10 +123,9 @@ def _collections_of(user: User, without: Collection | None) -> CollectionQuerySe
 
 
 def _explain_pending(usage: Usage) -> str:
-    builds = "1 build" if usage.num_pending == 1 else f"{usage.num_pending:,} builds"
     return (
-        f"You have {builds} queued or running (limit: {usage.max_pending:,}). "
-        "Wait until one is ready, or cancel one."
+        f"You have {_count(usage.num_pending, 'build')} queued or running "
+        f"(limit: {usage.max_pending:,}). Wait until one is ready, or cancel one."
     )
 
 
@@ -110,7 +152,7 @@ def _advise(user: User, usage: Usage, num_bytes: int, without: Collection | None
         return "Cancel a build, or wait until one is ready and remove its archive."
     title = largest.title[:TITLE_SHOWN]
     others = "" if enough else " and others"
-    when = f"{usage.next_expiry:%-d %B %Y}" if usage.next_expiry else ""
+    when = f"{timezone.localtime(usage.next_expiry):%-d %B %Y}" if usage.next_expiry else ""
     return (
         f"Remove the archive of “{title}” ({file_size(largest.archive_size)}){others}, delete "
         f"collections, or wait: the next archive expires on {when}."

@@ -43,8 +43,9 @@ def hooks_on_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         is_rolled_back = getattr(connection.atomic_blocks[0], "_from_testcase", False)
         if is_rolled_back and not connection.savepoint_ids:
             hooks, connection.run_on_commit = connection.run_on_commit, []
-            for each in hooks:
-                each[1]()
+            for _, hook, is_robust in hooks:  # type: ignore[misc]
+                with contextlib.suppress(*[Exception] if is_robust else []):
+                    hook()
 
     monkeypatch.setattr(connection, "savepoint_commit", commit_and_run_hooks)
 

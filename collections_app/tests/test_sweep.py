@@ -173,3 +173,11 @@ def make_ready(title: str) -> Collection:
     collection = make_collection("", title=title)
     build(collection)
     return collection
+
+
+def test_archives_are_looked_up_by_the_index() -> None:
+    """However many files lie there: the index has only the paths that are set."""
+    paths = [f"{number}.zip" for number in range(300)]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "an_archive_belongs_to_one" in Collection.objects.with_archives(paths).explain()

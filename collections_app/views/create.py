@@ -1,5 +1,6 @@
 """Creating a collection: the summary of a selection, the form, and the basket."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -26,13 +27,16 @@ from collections_app.selection.basket import (
     make_cookie,
     update_basket,
 )
-from collections_app.selection.quotas import explain_quota
+from collections_app.selection.database_space import explain_room
+from collections_app.selection.quotas import explain_new
 from collections_app.selection.summary import (
     SelectionSummary,
     describe_filters,
     suggest_title,
     summarize_selection,
 )
+
+RETRY_AFTER_SECONDS = "30"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -46,13 +50,22 @@ def collection_new(request: HttpRequest) -> HttpResponse:
 
 
 def _show_selection(
-    request: HttpRequest, filters: ImageFilterSet, *, form: NewCollectionForm | None
+    request: HttpRequest,
+    filters: ImageFilterSet,
+    *,
+    form: NewCollectionForm | None,
+    chosen: dict[str, Any] | None = None,
+    refusal: str = "",
 ) -> HttpResponse:
+    """The page; ``chosen`` are fields of a form that was refused, as the user filled them in."""
     summary = None if filters.problems else summarize_selection(filters)
     query_string = canonical_params(filters).urlencode()
     total = summary.num_images if summary else 0
     initial = {"expected_images": total, "filters": query_string, "title": suggest_title(filters)}
+    initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
     over_quota = _explain_quota(request, summary)
+    if refusal and not over_quota:  # which the page explains beside the button
+        messages.error(request, refusal)
     context = {
         "problems": filters.problems,
         "summary": summary,
@@ -73,7 +86,11 @@ def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> li
     """Why the quota does not allow this build; visitors have no quota before signing in."""
     if summary is None or not request.user.is_authenticated:
         return []
-    return explain_quota(user=request.user, num_bytes=summary.num_bytes)
+    if summary.over_limits or not summary.num_images:
+        return []
+    return explain_new(
+        request.user, num_images=summary.num_images, num_bytes=summary.num_bytes
+    ) + explain_room(num_images=summary.num_images)
 
 
 def _mail_address(request: HttpRequest) -> str:
@@ -100,13 +117,34 @@ def _create(request: HttpRequest) -> HttpResponse:
             wants_mail=form.cleaned_data.get("wants_mail", False),
         )
     except services.NotBuildable as error:
-        messages.error(request, str(error))
-        # New filters count again, as the catalog may have changed since the form was sent.
-        return _show_selection(request, ImageFilterSet(filters.data), form=None)
+        return _explain_refusal(request, filters, form, error)
     response = redirect(collection)
     if filters.cleaned.get("image"):
         clear_basket(request)
         _keep_basket(request, response)
+    return response
+
+
+def _explain_refusal(
+    request: HttpRequest,
+    filters: ImageFilterSet,
+    form: NewCollectionForm,
+    error: services.NotBuildable,
+) -> HttpResponse:
+    """The selection again, with the reason; nothing that the user has filled in is lost."""
+    # New filters count again, as the catalog may have changed since the form was sent.
+    response = _show_selection(
+        request,
+        ImageFilterSet(filters.data),
+        form=None,
+        chosen=form.cleaned_data,
+        refusal=str(error),
+    )
+    if isinstance(error, services.OverQuota):
+        response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+    elif isinstance(error, services.Busy):
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        response["Retry-After"] = RETRY_AFTER_SECONDS
     return response
 
 

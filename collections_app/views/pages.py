@@ -109,7 +109,8 @@ def collection_status(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _status_context(collection: Collection) -> dict[str, Any]:
     has_failed = collection.status == Status.FAILED
-    build = collection.last_build if has_failed else None
+    is_ready = collection.status == Status.READY
+    build = collection.last_build if has_failed or is_ready else None
     reason = build.reason if build else ""
     bad = list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE] if has_failed else []
     return {
@@ -117,10 +118,12 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         "progress": describe_progress(collection),
         "refresh_seconds": refresh_seconds(collection),
         "expiry": describe_expiry(collection),
-        "is_cancelled": reason == Reason.CANCELLED,
-        "is_cancelled_by_operator": reason == Reason.CANCELLED_BY_OPERATOR,
+        "is_cancelled": has_failed and reason == Reason.CANCELLED,
+        "is_cancelled_by_operator": has_failed and reason == Reason.CANCELLED_BY_OPERATOR,
+        # A ready collection whose last build has a reason is ready with the archive from before.
+        "not_rebuilt": Reason(reason) if is_ready and reason else None,
         "problems": bad,
-        "num_problems": count_problems(collection) if has_failed else 0,
+        "num_problems": count_problems(collection) if has_failed or reason else 0,
         "num_excluded": collection.num_excluded,
         "rebuild_differs": _rebuild_differs(collection),
     }

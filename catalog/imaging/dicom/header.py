@@ -25,7 +25,7 @@ from catalog.imaging.dicom.stream import (
     read_value,
 )
 from catalog.imaging.picture import Picture
-from catalog.limits import MAX_AGE_YEARS
+from catalog.limits import is_age
 
 __all__ = [
     "DicomDirectory",
@@ -217,13 +217,13 @@ def _parse_sex(text: str) -> str:
 def _parse_age(text: str) -> float | None:
     """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`); the unit is optional.
 
-    None for other text and for ages over MAX_AGE_YEARS, such as the 999Y of some anonymisers.
+    None for other text and for what is no age, such as the 999Y of some anonymisers.
     """
     found = _AGE.fullmatch(text.replace(" ", "").upper())
     if not found:
         return None
     years = int(found[1]) / _PER_YEAR[found[2]]
-    return round(years, 4) if years <= MAX_AGE_YEARS else None
+    return round(years, 4) if is_age(years) else None
 
 
 def _clean(value: Any) -> MetadataValue | None:

@@ -19,7 +19,6 @@ from django.utils import timezone
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder, make_searchable
-from collections_app import services
 from collections_app.builds.build import BuildFailed, build_claimed, build_collection
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
 from collections_app.builds.verification import verify_archive
@@ -313,29 +312,6 @@ def test_rebuilding_a_ready_collection_replaces_its_file() -> None:
     build(collection)
     assert files_in_archive_root() == [collection.archive_path]
     assert collection.archive_path != old
-
-
-def test_a_rebuild_with_changed_files_keeps_the_present_archive() -> None:
-    make_dataset(files=2)
-    collection = build(make_collection(""))
-    image_file(1).unlink()
-    with pytest.raises(NotPossibleNow, match="is kept"):
-        rebuild_collection(collection=collection)
-    collection.refresh_from_db()
-    assert collection.status == "ready"
-    assert files_in_archive_root() == [collection.archive_path]
-
-
-def test_a_rebuild_that_would_check_files_for_minutes_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    make_dataset(files=2)
-    collection = build(make_collection(""))
-    monkeypatch.setattr(services, "CHECK_SECONDS", -1)
-    with pytest.raises(NotPossibleNow, match="too many files to check"):
-        rebuild_collection(collection=collection)
-    collection.refresh_from_db()
-    assert collection.status == "ready"
 
 
 def test_a_cancelled_build_says_who_cancelled_it() -> None:
