@@ -296,6 +296,14 @@ class Image(models.Model):
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
     mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
+    identifying = ArrayField(
+        models.TextField(),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="DICOM attributes that tell who somebody is; unknown if the file was not read "
+        "for them.",
+    )
     metadata_json = models.JSONField("metadata", default=dict, blank=True)
     text_key = models.GeneratedField(
         expression=TextKey("metadata_json"),

@@ -3,12 +3,13 @@
 import contextlib
 from typing import Any
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from catalog.files import find_nginx_address, open_image
+from catalog.files import find_nginx_address, may_identify, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Image
@@ -63,13 +64,15 @@ def _explain_no_preview(error: Exception) -> str:
 
 @require_safe
 def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
-    """The file itself, byte for byte."""
+    """The file itself, byte for byte; one that may tell who somebody is, for signed-in users."""
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open_image(image))
+            if not request.user.is_authenticated and may_identify(image, file):
+                return redirect_to_login(request.get_full_path())
             nginx_address = find_nginx_address(image, file)
         except (UnsafePath, OSError):
             return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
@@ -93,6 +96,8 @@ def _describe_file(image: Image) -> dict[str, str]:
         # What a browser guesses from untrusted bytes must never run as a page.
         "Content-Type": "application/octet-stream",
         "Content-Disposition": disposition,
+        # Whether somebody may have it depends on who asks.
+        "Cache-Control": "private",
     }
 
 
