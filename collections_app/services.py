@@ -20,6 +20,7 @@ from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import CatalogChanged, CountsDiffer, freeze_items
+from collections_app.selection.identifying import describe_identifying
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
 from collections_app.selection.quotas import explain_quota, lock_quota
@@ -82,6 +83,8 @@ def create_collection(
         collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = describe_filters(filters)
         collection.provenance["understood"] = understood_words(filters)
+        if identifying := describe_identifying(collection):
+            collection.provenance["identifying"] = identifying
         finalize_items(collection, rows)
         collection.save()
         add_build(collection=collection, notify=notify)

@@ -27,6 +27,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield ""
     files = count_availability(collection)
     yield from _contents(collection, files)
+    yield from _identifying(collection)
     yield from _choice(collection)
     yield from _sources(datasets)
     yield from _use(collection, files)
@@ -89,6 +90,34 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         "Columns that begin with `source.` are the source's own, in its own words; lists are JSON. "
         "An empty cell is not known."
     )
+    yield ""
+
+
+def _identifying(collection: Collection) -> Iterator[str]:
+    """What is known of files that tell who somebody is; nothing where there are none."""
+    counts = collection.provenance.get("identifying")
+    if not counts:
+        return
+    yield "## Files that may tell who somebody is"
+    yield ""
+    if number := counts["files"]:
+        names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
+        yield (
+            f"- {_count(number, 'DICOM file')} {'carries' if number == 1 else 'carry'} attributes "
+            "that may tell who somebody is, and did not say that the identity was removed "
+            f"(`PatientIdentityRemoved`): {names}. `metadata.csv` names them in `identifying`. "
+            "Treat these files as personal data."
+        )
+    if number := counts["burned_in"]:
+        yield (
+            f"- {_count(number, 'DICOM file')} {'says' if number == 1 else 'say'} that text is "
+            "burnt into the pixels (`BurnedInAnnotation` is `YES`), which may tell it as well."
+        )
+    if number := counts["unchecked"]:
+        yield (
+            f"- {_count(number, 'DICOM file')} {'was' if number == 1 else 'were'} not checked for "
+            "such attributes."
+        )
     yield ""
 
 

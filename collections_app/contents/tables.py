@@ -22,6 +22,8 @@ METADATA_COLUMNS = (
     "view", "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
     "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
+# The DICOM attributes by which a file tells who somebody is; only where one of the files does.
+IDENTIFYING = ("identifying",)
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "view",
     "labels", "uncertain_labels", "negative_labels", "label_confidence", "license",
@@ -64,7 +66,8 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
     source = _source_columns(collection)
-    yield "metadata.csv", {**_columns(collection, METADATA_COLUMNS), **source}, HAS_FILE
+    names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
+    yield "metadata.csv", {**_columns(collection, names), **source}, HAS_FILE
     files = count_availability(collection)
     if files.elsewhere:
         yield "remote.csv", {**_columns(collection, REMOTE_COLUMNS), **source}, HAS_ADDRESS
