@@ -1,7 +1,8 @@
 """An image's preview, what is said of it, and the file itself."""
 
 import contextlib
-from typing import Any
+import tempfile
+from typing import Any, BinaryIO
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
@@ -9,7 +10,11 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
+from catalog.deidentification import MAX_BYTES, deidentifies_on_delivery, deidentify_file
 from catalog.files import find_nginx_address, may_identify, open_image
+from catalog.formats import file_size
+from catalog.imaging.dicom.deidentify import must_be_deidentified
+from catalog.imaging.dicom.stream import NotReadable
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Image
@@ -64,7 +69,10 @@ def _explain_no_preview(error: Exception) -> str:
 
 @require_safe
 def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
-    """The file itself, byte for byte; one that may tell who somebody is, for signed-in users."""
+    """The file itself, byte for byte; one that may tell who somebody is, for signed-in users.
+
+    Where the operator wants that, DICOM files are de-identified.
+    """
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
@@ -73,7 +81,14 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
             file = stack.enter_context(open_image(image))
             if not request.user.is_authenticated and may_identify(image, file):
                 return redirect_to_login(request.get_full_path())
-            nginx_address = find_nginx_address(image, file)
+            if deidentifies_on_delivery() and must_be_deidentified(file):
+                file = stack.enter_context(_deidentify(file))
+                nginx_address = ""
+            else:
+                nginx_address = find_nginx_address(image, file)
+        except NotReadable as error:
+            context = {"image": image, "reason": error.reason}
+            return render(request, "catalog/image_file_withheld.html", context, status=404)
         except (UnsafePath, OSError):
             return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
         if nginx_address:
@@ -87,6 +102,19 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     if image.mtime_ns:
         headers["Last-Modified"] = http_date(image.mtime_ns // 10**9)
     return FileResponse(transfer, headers=headers)
+
+
+def _deidentify(file: BinaryIO) -> BinaryIO:
+    """The de-identified DICOM file, on disk; raises NotReadable, never gives the original."""
+    with file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
+    made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+    made.write(deidentify_file(content))
+    made.flush()
+    made.seek(0)
+    return made
 
 
 def _describe_file(image: Image) -> dict[str, str]:

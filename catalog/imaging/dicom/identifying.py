@@ -1,8 +1,9 @@
 """Which elements of a DICOM header tell who somebody is. One rule for imports, pages and archives.
 
 The list is taken from DICOM PS3.15 table E.1-1, the attributes that the Basic Application Level
-Confidentiality Profile removes or replaces. Of these several hundred it has those that tell alone
-who a person is, or who wrote of them, as `catalog.importers.tables.identifying` has for tables:
+Confidentiality Profile removes or replaces (`confidentiality`), with two of the like that it lacks.
+Of these several hundred it has those that tell alone who a person is, or who wrote of them (the
+same for tables: `catalog.importers.tables.identifying`):
 
 - every element with the value representation PN (person name), also in private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
@@ -73,11 +74,18 @@ def find_identifying(header: Dataset) -> tuple[str, ...]:
     An element in a sequence has the keyword of the outermost one before it. A private element has
     its tag as eight hex digits. A sequence that was too long to be read counts itself.
     """
-    if removes_identity(header):
-        return ()
-    patient_id = _text(header, _PATIENT_ID)
-    found = _walk(header, patient_id, "")
+    return () if removes_identity(header) else find_telling(header)
+
+
+def find_telling(header: Dataset) -> tuple[str, ...]:
+    """The same, whatever the file says of itself."""
+    found = _walk(header, _text(header, _PATIENT_ID), "")
     return tuple(sorted(set(found)))
+
+
+def is_listed(tag: int) -> bool:
+    """Whether an element is on the list; those with the value representation PN are besides."""
+    return tag in _TAGS
 
 
 def removes_identity(header: Dataset) -> bool:
@@ -130,8 +138,8 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
                 yield _join(outermost, tag)
             continue
         vr = _vr_of(element)
-        is_listed = tag in _TAGS or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
-        if vr != "SQ" and not (is_listed and _has_value(element)):
+        counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
+        if vr != "SQ" and not (counts and _has_value(element)):
             continue
         try:
             value = dataset[tag].value
@@ -141,7 +149,7 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
         if isinstance(value, Sequence):
             for item in value:
                 yield from _walk(item, patient_id, outermost or _name(tag))
-        elif is_listed and is_telling(vr, value, patient_id):
+        elif counts and is_telling(vr, value, patient_id):
             yield _join(outermost, tag)
 
 
