@@ -6,6 +6,9 @@ from urllib.parse import quote
 
 from django.conf import settings
 
+from catalog.imaging.content import quiet_parser
+from catalog.imaging.dicom.header import DicomDirectory, NotReadable, read_header
+from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.paths import check_relative_path, open_beneath
 from catalog.models import Image
 from catalog.storage.roots import dataset_root
@@ -21,6 +24,35 @@ def open_image(image: Image) -> BinaryIO:
     if not image.file_path:
         raise FileNotFoundError(f"The image {image.source_id} has no file on this server.")
     return open_beneath(dataset_root(image.dataset), check_relative_path(image.file_path))
+
+
+def may_identify(image: Image, file: BinaryIO) -> bool:
+    """Whether ``file``, the image's open file, may tell who somebody is.
+
+    The catalog knows it of the file that was imported. One that was imported before that was
+    known, or has changed since, is read here. The file is left at its start.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    now = os.fstat(file.fileno())
+    is_imported = (now.st_size, now.st_mtime_ns) == (image.size_bytes, image.mtime_ns)
+    if image.identifying is not None and is_imported:
+        return bool(image.identifying)
+    file.seek(0)
+    try:
+        if not is_dicom(file.read(1024)):
+            return False
+        with quiet_parser():
+            return bool(read_header(file).identifying)
+    except DicomDirectory:
+        return True  # it names the patients of its files
+    except NotReadable as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        return True  # nobody knows
+    finally:
+        file.seek(0)
 
 
 def find_nginx_address(image: Image, file: BinaryIO) -> str:

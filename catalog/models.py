@@ -3,6 +3,8 @@
 The entities and fields are described in docs/db-schema.md.
 """
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
@@ -126,7 +128,8 @@ class Dataset(models.Model):
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote. A field that now differs from it was changed by a curator. Beside
-    # the fields, ``same_bytes`` counts images whose files are the same.
+    # the fields, ``same_bytes`` counts images whose files are the same, and ``identifying`` those
+    # that tell who somebody is.
     imported_json = models.JSONField(default=dict, editable=False)
     # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
@@ -150,6 +153,12 @@ class Dataset(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("dataset-detail", args=[self.slug])
+
+    @property
+    def identifying(self) -> dict[str, Any]:
+        """Of how many files the last import found that they tell who somebody is."""
+        counts: dict[str, Any] = self.imported_json.get("identifying", {})
+        return counts
 
 
 class ImageProfile(models.Model):
@@ -296,6 +305,14 @@ class Image(models.Model):
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     crc32 = models.PositiveBigIntegerField("CRC-32", null=True, blank=True)
     mtime_ns = models.BigIntegerField("modified (ns since 1970)", null=True, blank=True)
+    identifying = ArrayField(
+        models.TextField(),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="DICOM attributes that tell who somebody is; unknown if the file was not read "
+        "for them.",
+    )
     metadata_json = models.JSONField("metadata", default=dict, blank=True)
     text_key = models.GeneratedField(
         expression=TextKey("metadata_json"),

@@ -52,7 +52,22 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
+# Of a DICOM file the catalog knows the transfer syntax.
+_IS_UNCHECKED = ~Q(file_path="") & Q(
+    identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"
+)
+
+
 class ImageQuerySet(models.QuerySet):
+    def count_identifying(self) -> dict[str, int]:
+        """How many files tell who somebody is, show burnt-in text, or were not checked for it."""
+        is_burned_in = ~Q(file_path="") & Q(metadata_json__BurnedInAnnotation="YES")
+        return self.order_by().aggregate(
+            files=Count("pk", filter=Q(identifying__len__gt=0)),
+            burned_in=Count("pk", filter=is_burned_in),
+            unchecked=Count("pk", filter=_IS_UNCHECKED),
+        )
+
     def count_kinds(self) -> dict[str, int]:
         """The numbers of objects by their kinds."""
         return dict(self.order_by().values_list(_KIND).annotate(total=Count("pk")))

@@ -28,6 +28,7 @@ from collections_app.selection.freeze import (
     freeze_items,
     take_slot,
 )
+from collections_app.selection.identifying import describe_identifying
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
 from collections_app.selection.quotas import explain_new, explain_quota, lock_quota
@@ -111,6 +112,8 @@ def create_collection(
         collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = describe_filters(filters)
         collection.provenance["understood"] = understood_words(filters)
+        if identifying := describe_identifying(collection):
+            collection.provenance["identifying"] = identifying
         finalize_items(collection, rows)
         collection.save()
         add_build(collection=collection, notify=notify)

@@ -223,6 +223,8 @@ WEB_THREADS = env.int("WEB_THREADS", default=32)
 X_ACCEL_PREFIX = env.str("X_ACCEL_PREFIX", default="")
 
 # --- Files, mail, accounts --------------------------------------------------------------------
+# DICOM files leave the server, also in archives, after the basic profile of DICOM PS3.15.
+DEIDENTIFY_ON_DELIVERY = env.bool("DEIDENTIFY_ON_DELIVERY", default=False)
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]

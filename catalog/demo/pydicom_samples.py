@@ -22,7 +22,9 @@ ENTRY: dict[str, Any] = {
     "description": (
         "The small DICOM files with which the Python package pydicom tests itself: CT, MR, "
         "ultrasound, nuclear medicine, computed radiography and more, in many transfer "
-        "syntaxes and colour models. Useful to see that a pipeline reads what scanners write."
+        "syntaxes and colour models. Useful to see that a pipeline reads what scanners write. "
+        "pydicom publishes them with the names and comments in their headers, which are those of "
+        "tests; the catalog treats them as it does any that tell who somebody is."
     ),
     "source_url": "https://github.com/pydicom/pydicom",
     "modalities": ["ct", "mr", "us", "nm", "cr", "ot"],
@@ -69,4 +71,5 @@ def _copy_one(source: Path, name: str, folder: Path, path: str) -> ImageRow:
         width=header.width,
         height=header.height,
         metadata=header.metadata,
+        identifying=header.identifying,
     )

@@ -79,7 +79,10 @@ _QUIET = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What a file says of its image; ``problem`` is one of those with which a file is kept."""
+    """What a file says of its image; ``problem`` is one of those with which a file is kept.
+
+    ``identifying`` are the DICOM attributes that tell who somebody is; None for other formats.
+    """
 
     width: int | None = None
     height: int | None = None
@@ -87,6 +90,7 @@ class FileContent:
     sop_uid: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     problem: FileProblem | None = None
+    identifying: tuple[str, ...] | None = None
 
 
 @contextmanager
@@ -170,6 +174,7 @@ def _read_dicom(file: BinaryIO) -> FileContent:
         header.sop_uid,
         header.metadata,
         find_pixel_problem(header),
+        header.identifying,
     )
 
 

@@ -52,6 +52,7 @@ LINE: Mapping[str, str] = {
     "sha256": "text",
     "crc32": "bigint",
     "mtime_ns": "bigint",
+    "identifying": "text[]",
     # The labels, ascending by id, and those that are positive.
     "label_ids": "bigint[]",
     "findings": "text[]",
@@ -125,7 +126,7 @@ class RowEncoder:
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
             f"{_null(license_)}\t{_null(view)}\t{row.sex}\t{_null(row.age_years)}\t"
             f"{_null(row.width)}\t{_null(row.height)}\t"
-            f"{_encode_facts(row)}\t{labels.text}\t{number}\t{row.line}\n"
+            f"{_encode_facts(row)}\t{_encode_identifying(row)}\t{labels.text}\t{number}\t{row.line}\n"
         )
 
     def _with_unknown_words(
@@ -255,6 +256,13 @@ def _encode_facts(row: ImageRow) -> str:
     if facts is None or not row.file_path:
         return _NO_FILE if row.size_bytes is None else f"{row.size_bytes}\t\t\\N\t\\N"
     return f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
+
+
+def _encode_identifying(row: ImageRow) -> str:
+    """Keywords of DICOM, which need no quotes in an array."""
+    if row.identifying is None or not row.file_path:
+        return r"\N"
+    return f"{{{','.join(row.identifying)}}}"
 
 
 class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):

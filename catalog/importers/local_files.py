@@ -206,6 +206,7 @@ def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:
         modality=modality,
         metadata={**content.metadata, **row.metadata} if content.metadata else row.metadata,
         sop_uid=content.sop_uid,
+        identifying=content.identifying,
         problem=(content.problem, row.file_path) if content.problem else None,
     )
 

@@ -24,7 +24,7 @@ from catalog.profiles.queries import SAME_KEY
 COLUMNS = (
     "file_path", "remote_url", "modality_id", "area_id", "license_id", "view_id", "subject_id",
     "sex", "age_years", "width", "height", "size_bytes", "sha256", "crc32", "mtime_ns",
-    "metadata_json",
+    "identifying", "metadata_json",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from django.db.models import prefetch_related_objects
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, find_place, save_dataset
+from catalog.importers.identifying import check_identifying
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFile, with_facts
 from catalog.importers.rows import (
@@ -54,6 +55,7 @@ def import_source(
     max_share: float = MAX_SHARE_REJECTED,
     allow_removal: bool = False,
     allow_move: bool = False,
+    allow_identifying: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
     on_file: Callable[[FileNote], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
@@ -66,13 +68,14 @@ def import_source(
     ``max_rejected``, ``max_share``, ``allow_removal`` and the callbacks are those of
     ``store_images``; ``on_file`` gets each file that the report only counts, also with them. With
     ``allow_move`` the dataset may have been imported from another place that
-    is still there. ``check_stopped`` is called often while rows and files are read, from any
+    is still there, and with ``allow_identifying`` DICOM files may tell who somebody is.
+    ``check_stopped`` is called often while rows and files are read, from any
     thread, and what it raises stops the import.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
         ImportStopped: as ``store_images``; or another import of this dataset is running, it was
-            edited meanwhile, or it is imported from another place.
+            edited meanwhile, it is imported from another place, or files tell who somebody is.
         OSError: the source cannot be read.
     """
     report = ImportReport()
@@ -83,12 +86,17 @@ def import_source(
         dataset, is_new = _read_entry(source)
         store_images(
             dataset=dataset,
-            rows=_read_files(
-                _read_rows(source, on_file, check_stopped),
-                dataset,
+            rows=check_identifying(
+                _read_files(
+                    _read_rows(source, on_file, check_stopped),
+                    dataset,
+                    report,
+                    on_file,
+                    check_stopped,
+                ),
                 report,
                 on_file,
-                check_stopped,
+                is_allowed=allow_identifying,
             ),
             num_rows=source.num_rows,
             max_rejected=max_rejected,

@@ -191,6 +191,14 @@ LIST_SAME_BYTES = """
      ORDER BY staged.n
 """
 
+HAS_IDENTIFYING = "SELECT EXISTS (SELECT FROM staged_image WHERE identifying IS NOT NULL)"
+
+COUNT_IDENTIFYING = """
+    SELECT unnest(identifying) AS name, count(*) FROM catalog_image
+     WHERE dataset_id = %s AND removed_at IS NULL
+     GROUP BY name ORDER BY count(*) DESC, name
+"""
+
 COUNT_DANGLING = """
     SELECT count(*) FILTER (
         WHERE NOT EXISTS (SELECT FROM catalog_dataset WHERE id = {dataset})

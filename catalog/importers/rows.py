@@ -38,7 +38,8 @@ class ImageRow:
     ``problem`` is what is wrong with the file, and its path; ``sop_uid`` is DICOM's SOP Instance
     UID, which is not stored. ``unread`` are values that were not understood, so that their field
     is unknown, as pairs of field and text; ``conflicts`` are those of rows that contradict it.
-    ``mask`` says by what the file is taken for a mask, not a picture of its own.
+    ``identifying`` are the attributes of its DICOM file that tell who somebody is; None if it was
+    not read for them. ``mask`` says by what the file is taken for a mask, not a picture of its own.
     """
 
     source_id: str
@@ -64,6 +65,7 @@ class ImageRow:
     unread: tuple[tuple[str, str], ...] = ()
     conflicts: "tuple[BadRow, ...]" = ()
     mask: str = ""
+    identifying: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,8 @@ class ImportReport:
     kind. ``file_problems`` has files by what is wrong with them. ``copies`` are
     files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
     that differ under one SOP Instance UID. ``masks`` has files by what says that they are masks.
+    ``identifying`` are DICOM files that tell who somebody is, and ``identifying_by`` counts them by
+    attribute; ``burned_in`` are those that say that text is burnt into their pixels.
     """
 
     slug: str = ""
@@ -208,6 +212,9 @@ class ImportReport:
     copies: Examples = field(default_factory=Examples)
     shared_uids: Examples = field(default_factory=Examples)
     masks: defaultdict[str, Examples] = field(default_factory=lambda: defaultdict(Examples))
+    identifying: Examples = field(default_factory=Examples)
+    identifying_by: Counter[str] = field(default_factory=Counter)
+    burned_in: Examples = field(default_factory=Examples)
     same_bytes: SameBytes = field(default_factory=SameBytes)
     rejected_for: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))

@@ -9,6 +9,7 @@ from django.db.backends.utils import CursorWrapper
 
 from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
+from catalog.importers.identifying_counts import keep_identifying_counts
 from catalog.importers.merge import merge_staged
 from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
 from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
@@ -100,6 +101,7 @@ def store_images(
             before_merge()
             _merge(cursor, dataset, report, allow_removal)
             keep_counts(dataset.pk, report.same_bytes)
+            keep_identifying_counts(cursor, dataset.pk)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
             report.kinds = Counter(profiles.count_kinds())
     return report

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from catalog.importers.identifying import describe_identifying
 from catalog.importers.rows import Examples, ImportReport, SameBytes
 from catalog.importers.tables.lines import show
 
@@ -24,6 +25,14 @@ def format_files(report: ImportReport) -> Iterator[str]:
             f"{report.shared_uids.count:,} DICOM files have the SOP Instance UID of another file "
             f"but other bytes; all were kept, and one of each may be wrong: "
             f"{name_examples(report.shared_uids)}"
+        )
+    if report.identifying.count:
+        yield f"{describe_identifying(report)}: {name_examples(report.identifying)}"
+        yield "  allowed: pages and archives say so, and the files need a signed-in user"
+    if report.burned_in.count:
+        yield (
+            f"{report.burned_in.count:,} DICOM files say that text is burnt into their pixels, "
+            f"which previews show to everybody: {name_examples(report.burned_in)}"
         )
     for reason, masks in report.masks.items():
         yield (

@@ -67,6 +67,13 @@ class ImportCommand(BaseCommand):
             help="remove most of a dataset's images, if the source has them no longer, unasked",
         )
         parser.add_argument(
+            "--allow-identifying",
+            action="store_true",
+            help="import DICOM files that carry names, birth dates, comments or other attributes "
+            "that may tell who somebody is; pages and archives say so, and such a file needs a "
+            "signed-in user",
+        )
+        parser.add_argument(
             "--rejects",
             type=Path,
             default=Path(self.default_rejects),
@@ -168,6 +175,7 @@ class _Run:
         self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
         self.allow_removal: bool = options.get("allow_removal", False) or self.dry_run
         self.allow_move: bool = options.get("moved", False)
+        self.allow_identifying: bool = options.get("allow_identifying", False)
         self.turns = ReadOrder()
         self.begun = 0
         self.unallowed: list[tuple[Source, ManyRemovals]] = []
@@ -254,6 +262,7 @@ class _Run:
                 max_share=self.limit.max_share,
                 allow_removal=self.allow_removal,
                 allow_move=self.allow_move,
+                allow_identifying=self.allow_identifying,
                 on_reject=partial(self.on_reject, _slug_of(source)),
                 on_file=partial(self.on_file, _slug_of(source)),
                 on_rows=self.progress.show,

@@ -5,6 +5,7 @@ from django.http import QueryDict
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size, number, size_of_dataset
 from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
 
@@ -14,6 +15,7 @@ register.filter("number", number)
 register.filter("published", say_published)
 register.filter("file_size", file_size)
 register.filter("size_of_dataset", size_of_dataset)
+register.simple_tag(deidentifies_on_delivery)
 
 
 @register.filter

@@ -1,14 +1,20 @@
 """An image's preview, what is said of it, and the file itself."""
 
 import contextlib
-from typing import Any
+import tempfile
+from typing import Any, BinaryIO
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from catalog.files import find_nginx_address, open_image
+from catalog.deidentification import MAX_BYTES, deidentifies_on_delivery, deidentify_file
+from catalog.files import find_nginx_address, may_identify, open_image
+from catalog.formats import file_size
+from catalog.imaging.dicom.deidentify import must_be_deidentified
+from catalog.imaging.dicom.stream import NotReadable
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Image
@@ -63,14 +69,26 @@ def _explain_no_preview(error: Exception) -> str:
 
 @require_safe
 def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
-    """The file itself, byte for byte."""
+    """The file itself, byte for byte; one that may tell who somebody is, for signed-in users.
+
+    Where the operator wants that, DICOM files are de-identified.
+    """
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open_image(image))
-            nginx_address = find_nginx_address(image, file)
+            if not request.user.is_authenticated and may_identify(image, file):
+                return redirect_to_login(request.get_full_path())
+            if deidentifies_on_delivery() and must_be_deidentified(file):
+                file = stack.enter_context(_deidentify(file))
+                nginx_address = ""
+            else:
+                nginx_address = find_nginx_address(image, file)
+        except NotReadable as error:
+            context = {"image": image, "reason": error.reason}
+            return render(request, "catalog/image_file_withheld.html", context, status=404)
         except (UnsafePath, OSError):
             return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
         if nginx_address:
@@ -86,6 +104,19 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     return FileResponse(transfer, headers=headers)
 
 
+def _deidentify(file: BinaryIO) -> BinaryIO:
+    """The de-identified DICOM file, on disk; raises NotReadable, never gives the original."""
+    with file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
+    made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+    made.write(deidentify_file(content))
+    made.flush()
+    made.seek(0)
+    return made
+
+
 def _describe_file(image: Image) -> dict[str, str]:
     name = image.file_path.rsplit("/", 1)[-1]
     disposition = content_disposition_header(as_attachment=True, filename=name) or "attachment"
@@ -93,6 +124,8 @@ def _describe_file(image: Image) -> dict[str, str]:
         # What a browser guesses from untrusted bytes must never run as a page.
         "Content-Type": "application/octet-stream",
         "Content-Disposition": disposition,
+        # Whether somebody may have it depends on who asks.
+        "Cache-Control": "private",
     }
 
 

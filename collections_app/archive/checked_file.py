@@ -152,6 +152,21 @@ def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None)
     return None
 
 
+def read_whole(entry: FileEntry) -> bytes:
+    """The contents of this file, compared with the catalog's; raises BadEntry."""
+    source, content, done = CheckedFile(entry), bytearray(entry.size), 0
+    try:
+        while done < entry.size:
+            done += source.read_into(memoryview(content)[done : done + _CHUNK], done)
+        source.confirm_untouched()
+    finally:
+        source.close()
+    digest = Digest()
+    digest.update(memoryview(content))
+    source.confirm_digest(digest)
+    return bytes(content)
+
+
 def _read_and_confirm(source: CheckedFile, on_step: Callable[[], None]) -> None:
     digest, room = Digest(), memoryview(bytearray(min(_CHUNK, source.entry.size)))
     while digest.size < source.entry.size:

@@ -5,7 +5,7 @@ has lost its lease finds another token when it finishes, and deletes only its ow
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from operator import itemgetter
@@ -16,8 +16,9 @@ from django.conf import settings
 from django.db.models import F, Q, Sum
 
 from catalog.formats import file_size
-from collections_app.archive import BadEntry, BadKind, write_archive
+from collections_app.archive import BadEntry, BadKind, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
+from collections_app.builds.deidentified import DeliveredFacts
 from collections_app.builds.files import find_bad_files, iter_files
 from collections_app.builds.lease import (
     Claim,
@@ -164,12 +165,15 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
     partial_path = partial_name(collection.uuid, claim.token)
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
+    delivered = DeliveredFacts(collection)
     try:
         with (
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
-            closing(iter_files(collection, on_step=heartbeat.touch)) as files,
+            closing(
+                iter_files(collection, on_step=heartbeat.touch, on_made=delivered.add)
+            ) as files,
         ):
-            entries = chain(texts, map(itemgetter(1), files), tables)
+            entries = chain(texts, map(itemgetter(1), files), _after(delivered.flush, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
@@ -177,6 +181,12 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
         _fail_for_entry(collection, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
+
+
+def _after(finish: Callable[[], None], entries: Iterable[TextEntry]) -> Iterator[TextEntry]:
+    """The tables, which tell what the files before them were."""
+    finish()
+    yield from entries
 
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:

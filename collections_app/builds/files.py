@@ -4,26 +4,37 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
 from catalog.bulk.copy_text import unescape_field
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.paths import BeneathOpener
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
-from collections_app.archive import BadEntry, FileEntry, check_entry
+from collections_app.archive import BadEntry, FileEntry, TextEntry, check_entry
+from collections_app.builds.deidentified import make_entry, must_change
 from collections_app.builds.queries import FILES
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
 
 
 def iter_files(
-    collection: Collection, *, on_step: Callable[[], None] = lambda: None
-) -> Generator[tuple[str, FileEntry], None, None]:
+    collection: Collection,
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    on_made: Callable[[int, bytes], None] = lambda position, content: None,
+) -> Generator[tuple[str, FileEntry | TextEntry], None, None]:
     """(position, entry) of every item that has a local file, in order.
 
     ``on_step`` is called after each query, also if no item has a file. Opening a file raises
-    BadEntry, ValueError or OSError if it is not the file that was frozen.
+    BadEntry, ValueError or OSError if it is not the file that was frozen. A file that is
+    de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its contents.
     """
+    deidentifies = deidentifies_on_delivery()
     with _EntryMaker(collection) as maker:
         for lines in iter_lines(FILES, collection=collection):
-            yield from maker.entries(lines)
+            for position, entry in maker.entries(lines):
+                if deidentifies and must_change(entry):
+                    yield position, make_entry(entry, int(position), on_made)
+                else:
+                    yield position, entry
             on_step()
 
 
@@ -96,5 +107,16 @@ def find_bad_files(
     """
     for position, entry in iter_files(collection, on_step=on_step):
         on_step()
-        if problem := check_entry(entry, on_step=on_step):
+        if problem := _check(entry, on_step):
             yield int(position), problem
+
+
+def _check(entry: FileEntry | TextEntry, on_step: Callable[[], None]) -> BadEntry | None:
+    if isinstance(entry, FileEntry):
+        return check_entry(entry, on_step=on_step)
+    try:
+        for _ in entry.chunks:
+            on_step()
+    except BadEntry as bad:
+        return bad
+    return None

@@ -1,5 +1,14 @@
 """The SQL of builds."""
 
+# Beside what was frozen: the archive has other bytes of these files.
+SET_DELIVERED = """
+    UPDATE collections_app_collectionitem item
+       SET metadata_json = metadata_json || jsonb_build_object('delivered',
+               jsonb_build_object('size', given.size, 'sha256', given.sha256))
+      FROM unnest(%s::int[], %s::bigint[], %s::text[]) given (position, size, sha256)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
+
 # Size and time show that a file is unchanged only if the catalog still has the same SHA-256.
 # Foreign keys exclude a missing image; the left join would still show one. Each image is looked up
 # by its key: to plan any other join, PostgreSQL would search for the largest key in each query,

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.bulk.batches import in_batches
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
@@ -167,11 +168,15 @@ def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
 def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
     """(position, name, size, SHA-256) by short queries, as minutes may pass between them."""
     files = collection.items.included().exclude(file_name="").order_by("position")
-    rows = files.values_list("position", "file_name", "size_bytes", "sha256")
+    names = ["position", "file_name", "size_bytes", "sha256"]
+    if deidentifies_on_delivery():
+        names.append("metadata_json__delivered")
+    rows = files.values_list(*names)
     last = -1
     while batch := list(rows.filter(position__gt=last)[:BATCH]):
-        for position, name, size, sha256 in batch:
-            yield position, name, size or 0, sha256
+        for position, name, size, sha256, *made in batch:
+            delivered = (made and made[0]) or {"size": size or 0, "sha256": sha256}
+            yield position, name, delivered["size"], delivered["sha256"]
         last = batch[-1][0]
 
 

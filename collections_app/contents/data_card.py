@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size
+from catalog.imaging.dicom.deidentify import PROFILE
 from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
 from collections_app.contents.tables import count_availability, has_later_columns
@@ -27,6 +29,9 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield ""
     files = count_availability(collection)
     yield from _contents(collection, files)
+    yield from _identifying(collection)
+    if deidentifies_on_delivery():
+        yield from _DEIDENTIFICATION
     yield from _choice(collection)
     yield from _sources(datasets)
     yield from _use(collection, files)
@@ -89,6 +94,49 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         "Columns that begin with `source.` are the source's own, in its own words; lists are JSON. "
         "An empty cell is not known."
     )
+    yield ""
+
+
+_PERSONAL = "Treat these files as personal data."
+_OF_SOURCE = "That is what the sources carry; these files have it no longer."
+_DEIDENTIFICATION = (
+    "## De-identification",
+    "",
+    "DICOM files that did not say that the identity was removed (`PatientIdentityRemoved`) were "
+    f"de-identified when this archive was written: {PROFILE}. Names, dates, descriptions and "
+    "private attributes are gone, UIDs and ids are replaced, each by the same everywhere. Text "
+    "that is burnt into pixels is not removed. `sha256` and `size_bytes` in `metadata.csv` and the "
+    "sums in `SHA256SUMS` are those of the files in this archive; `source_sha256` is that of the "
+    "file as its source published it, and differs where the file was changed.",
+    "",
+)
+
+
+def _identifying(collection: Collection) -> Iterator[str]:
+    """What is known of files that tell who somebody is; nothing where there are none."""
+    counts = collection.provenance.get("identifying")
+    if not counts:
+        return
+    yield "## Files that may tell who somebody is"
+    yield ""
+    if number := counts["files"]:
+        names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
+        yield (
+            f"- {_count(number, 'DICOM file')} {'carries' if number == 1 else 'carry'} attributes "
+            "that may tell who somebody is, and did not say that the identity was removed "
+            f"(`PatientIdentityRemoved`): {names}. `metadata.csv` names them in `identifying`. "
+            f"{_OF_SOURCE if deidentifies_on_delivery() else _PERSONAL}"
+        )
+    if number := counts["burned_in"]:
+        yield (
+            f"- {_count(number, 'DICOM file')} {'says' if number == 1 else 'say'} that text is "
+            "burnt into the pixels (`BurnedInAnnotation` is `YES`), which may tell it as well."
+        )
+    if number := counts["unchecked"]:
+        yield (
+            f"- {_count(number, 'DICOM file')} {'was' if number == 1 else 'were'} not checked for "
+            "such attributes."
+        )
     yield ""
 
 

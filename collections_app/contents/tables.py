@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from django.db import connection
 
 from catalog.bulk.csv_text import csv_text, lines_to_csv
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.search.availability import AvailabilityCounts
 from collections_app.archive import TextEntry, checksum_line
 from collections_app.models import Collection
@@ -22,6 +23,8 @@ METADATA_COLUMNS = (
     "view", "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
     "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
+# The DICOM attributes by which a file tells who somebody is; only where one of the files does.
+IDENTIFYING = ("identifying",)
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "view",
     "labels", "uncertain_labels", "negative_labels", "label_confidence", "license",
@@ -43,6 +46,9 @@ _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha2
            "reason": "problem", "url": "metadata_json ->> 'remote_url'",
            "num_files": f"{_SOURCE} ->> 'instances'",
            "study_uid": f"{_SOURCE} ->> 'StudyInstanceUID'"}  # fmt: skip
+# Of a file that was de-identified on its way into the archive.
+_DELIVERED = {"size_bytes": "coalesce(metadata_json -> 'delivered' ->> 'size', size_bytes::text)",
+              "sha256": "coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256)"}  # fmt: skip
 # PostgreSQL returns at most 1,664 columns. What is in fewer images than these is in one column.
 MAX_SOURCE_COLUMNS = 1_000
 
@@ -64,7 +70,11 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
     source = _source_columns(collection)
-    yield "metadata.csv", {**_columns(collection, METADATA_COLUMNS), **source}, HAS_FILE
+    names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
+    columns = _columns(collection, names)
+    if deidentifies_on_delivery():
+        columns = {**columns, **_DELIVERED, "source_sha256": "sha256"}
+    yield "metadata.csv", {**columns, **source}, HAS_FILE
     files = count_availability(collection)
     if files.elsewhere:
         yield "remote.csv", {**_columns(collection, REMOTE_COLUMNS), **source}, HAS_ADDRESS
@@ -140,7 +150,8 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     prefix = f"{collection.slug}/"
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
-    rows = f"{_select('sha256, file_name', HAS_FILE)} ORDER BY position"
+    sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
+    rows = f"{_select(f'{sha256}, file_name', HAS_FILE)} ORDER BY position"
     for lines in iter_lines(rows, collection=collection):
         if b"\\" in lines:
             raise ValueError("a name in the archive has a backslash or a line break")

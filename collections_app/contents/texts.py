@@ -8,12 +8,25 @@ import json
 from typing import Any
 
 from catalog.bulk.csv_text import csv_text
+from catalog.deidentification import deidentifies_on_delivery
+from catalog.imaging.dicom.deidentify import CODE, METHOD_VERSION, PROFILE
 from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.contents.data_card import data_card
 from collections_app.models import Collection
 from collections_app.selection.fingerprint import CONTENTS_VERSION, frozen_head
 from collections_app.selection.provenance import licenses_of
 
+DEIDENTIFICATION = {
+    "files": "DICOM files that do not say PatientIdentityRemoved YES",
+    "profile": PROFILE,
+    "method_code": dict(zip(("value", "scheme", "meaning"), CODE, strict=True)),
+    "method_version": METHOD_VERSION,
+    "changes": "Attributes of PS3.15 table E.1-1 are removed, emptied or replaced by a dummy value "
+    "as it says; private and unknown attributes are removed. UIDs are replaced, each by the same "
+    "everywhere; PatientID and PatientName by a pseudonym. Pixels are unchanged.",
+    "checksums": "metadata.csv: sha256 and size_bytes, and SHA256SUMS, are those of the file in "
+    "the archive; source_sha256 is that of the file as its source published it.",
+}
 LICENSE_COLUMNS = ("dataset", "title", "num_images", "license", "license_name", "license_url",
                    "allows_commercial_use", "citation", "doi", "source_url")  # fmt: skip
 
@@ -47,6 +60,8 @@ def collection_json(collection: Collection, fingerprint: str) -> bytes:
         "num_bytes": collection.num_bytes,
         **frozen_head(collection),
     }
+    if deidentifies_on_delivery():
+        record["deidentification"] = DEIDENTIFICATION
     # Collections of an earlier version do not say of which kinds their images are.
     if kinds := collection.provenance.get("kinds"):
         record["num_images_by_kind"] = kinds

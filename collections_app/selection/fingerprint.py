@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import transaction
 
+from catalog.deidentification import deidentifies_on_delivery, describe_method
 from collections_app.archive import WRITER_VERSION
 from collections_app.models import Collection, CollectionItem
 from collections_app.selection import queries
@@ -106,6 +107,8 @@ def compute_fingerprint(collection: Collection) -> str:
     digest = hashlib.sha256()
     for part in (CONTENTS_VERSION, WRITER_VERSION, frozen_head(collection)):
         digest.update(_canonical(part) + b"\n")
+    if deidentifies_on_delivery():
+        digest.update(_canonical(describe_method()) + b"\n")
     digest.update(collection.items_sha256.encode() + b"\n")
     excluded = CollectionItem.objects.filter(collection=collection, is_excluded=True)
     # Every excluded item has a problem, and items with a problem have an index.

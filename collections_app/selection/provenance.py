@@ -19,6 +19,7 @@ from catalog.search.licenses import (
 )
 from collections_app.models import Collection
 from collections_app.selection import queries
+from collections_app.selection.identifying import count_frozen
 from vocab.models import AnatomicalArea, Kind, Label, Modality, Term, ViewPosition
 
 
@@ -75,6 +76,8 @@ def recount_images(collection: Collection) -> None:
         kinds[slug][kind_of.get(modality, Kind.PICTURE.value)] += total
     if "kinds" in collection.provenance:
         collection.provenance["kinds"] = dict(sum(kinds.values(), Counter()))
+    if "identifying" in collection.provenance:
+        collection.provenance["identifying"] = count_frozen(collection)
     for dataset in collection.provenance["datasets"]:
         of_license = counts[dataset["slug"]]
         dataset["num_images"] = of_license.total()

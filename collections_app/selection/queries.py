@@ -3,6 +3,9 @@
 # The fields of a frozen item that its archive shows.
 ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 
+# In the place of the attributes of a DICOM file that tell who somebody is.
+NOT_CHECKED = "not checked"
+
 # Everything that the archive says about an image is frozen with it, so that later edits of the
 # catalog change no archive. Labels are frozen as metadata.csv shows them, so that a build need not
 # format them: ``labels_unreviewed`` are those that wait for a curator, with their finding unless it
@@ -77,6 +80,11 @@ FREEZE = f"""
                'labels_unreviewed' :
                    nullif(concat_ws('|', shared.unreviewed, given.unreviewed), ''),
                'label_words' : given.words,
+               'identifying' : CASE
+                   WHEN image.identifying IS NOT NULL
+                   THEN nullif(array_to_string(image.identifying, '|'), '')
+                   WHEN image.sha256 <> '' AND image.metadata_json ? 'TransferSyntaxUID'
+                   THEN '{NOT_CHECKED}' END,
                'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),
            '', false
@@ -100,6 +108,23 @@ SAME_BYTES = """
               FROM ({images}) selected
              GROUP BY sha256 HAVING count(*) > 1) same
 """
+
+_INCLUDED = """
+      FROM collections_app_collectionitem
+     WHERE collection_id = %s AND file_name <> '' AND NOT is_excluded
+"""
+COUNT_IDENTIFYING = f"""
+    SELECT count(*) FILTER (WHERE metadata_json ->> 'identifying' <> '{NOT_CHECKED}'),
+           count(*) FILTER (WHERE metadata_json -> 'source' ->> 'BurnedInAnnotation' = 'YES'),
+           count(*) FILTER (WHERE metadata_json ->> 'identifying' = '{NOT_CHECKED}')
+    {_INCLUDED}
+"""
+IDENTIFYING_NAMES = f"""
+    SELECT name, count(*)
+      FROM (SELECT string_to_table(metadata_json ->> 'identifying', '|') AS name {_INCLUDED}) found
+     WHERE name <> '{NOT_CHECKED}'
+     GROUP BY name ORDER BY count(*) DESC, name COLLATE "C"
+"""  # noqa: S608 - our own words
 
 # In the order of their keys, as imports lock the images that they delete.
 LOCK_IMAGES = """

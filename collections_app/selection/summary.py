@@ -24,6 +24,7 @@ from catalog.search.licenses import (
 )
 from catalog.search.understanding import describe_query
 from collections_app.selection import queries
+from collections_app.selection.identifying import count_identifying
 from collections_app.selection.limits import explain_limits
 
 KIND_NAMES = dict(KIND_CHOICES)
@@ -46,7 +47,8 @@ class SelectionSummary:
     ``kinds`` are the numbers of images by kind, and ``hidden`` those of other objects that match as
     well and would not be frozen. ``num_bytes`` are those of the files that are here.
     ``num_same_bytes`` are images whose file is that of another one, ``num_same_in_datasets`` those
-    of them whose copies are in several datasets; neither is counted beyond the limits.
+    of them whose copies are in several datasets, ``identifying`` the numbers of files that tell who
+    somebody is; none of these is counted beyond the limits.
     """
 
     num_images: int
@@ -61,6 +63,7 @@ class SelectionSummary:
     over_limits: list[str]
     num_same_bytes: int
     num_same_in_datasets: int
+    identifying: dict[str, int]
 
     @property
     def allows_commercial_use(self) -> bool | None:
@@ -116,9 +119,10 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
     licenses = count_licenses_by_dataset(filters)
     over_limits = explain_limits(num_images=filters.total, num_bytes=num_bytes)
     same = (0, 0) if over_limits or num_files < 2 else _count_same_bytes(filters)
+    datasets = list(Dataset.objects.filter(pk__in=kinds))
     shares = [
         DatasetShare(each, sum(kinds[each.pk].values()), kinds[each.pk], licenses[each.pk])
-        for each in Dataset.objects.filter(pk__in=kinds)
+        for each in datasets
     ]
     return SelectionSummary(
         num_images=filters.total,
@@ -133,6 +137,7 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
         over_limits=over_limits,
         num_same_bytes=same[0],
         num_same_in_datasets=same[1],
+        identifying={} if over_limits else count_identifying(filters, datasets),
     )
 
 

@@ -1,7 +1,8 @@
 """Reads a DICOM file: a fixed list of technical elements of its header, and its picture.
 
-Keywords and value representations: DICOM PS3.6 and PS3.5 6.2. The list protects privacy: names,
-dates, places, free text and private elements are not read at all, so they cannot leak.
+Keywords and value representations: DICOM PS3.6 and PS3.5 6.2. The list protects privacy: of names,
+dates, places, free text and private elements nothing is kept, so they cannot leak. Only the
+keywords of those that tell who somebody is are: see `identifying`.
 """
 
 import math
@@ -14,6 +15,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
+from catalog.imaging.dicom.identifying import find_identifying
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -40,7 +42,7 @@ MetadataValue = str | int | float | list[str | int | float]
 
 MAX_TEXT = 120
 MAX_ITEMS = 16
-MAX_HEADER_VALUE = 64 << 10
+MAX_HEADER_VALUE = 1 << 20
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
 # fmt: off
@@ -57,15 +59,6 @@ METADATA_KEYWORDS = (
     "TransducerType", "Units", "BurnedInAnnotation", "PatientIdentityRemoved",
 )
 # fmt: on
-_OTHER_KEYWORDS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "PatientSex",
-    "PatientAge",
-)
 _AGE = re.compile(r"([0-9]{1,3})([DWMY]?)")
 _PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0, "": 1.0}
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -96,6 +89,7 @@ class DicomHeader:
     missing_bytes: int  # of pixel data that are not compressed, by the size that the header states
     fragments: Fragments  # what compressed pixel data lack
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
+    identifying: tuple[str, ...] = ()  # keywords of elements that tell who somebody is
 
     @property
     def is_of_image(self) -> bool:
@@ -109,8 +103,7 @@ def read_header(file: BinaryIO) -> DicomHeader:
     Raises `NotReadable` when it is not a DICOM file or has no SOP class, `CutShort` when it is cut
     short, and `DicomDirectory`. A single invalid element is ignored.
     """
-    keywords = (*_OTHER_KEYWORDS, *METADATA_KEYWORDS)
-    stream = open_dicom(file, keywords, max_value=MAX_HEADER_VALUE)
+    stream = open_dicom(file, None, max_value=MAX_HEADER_VALUE)
     with plain_reasons("The DICOM header cannot be read"):
         if not _read_uid(stream.header, "SOPClassUID"):
             raise NotReadable("The file contains no DICOM object: its SOP class is missing.")
@@ -151,6 +144,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         missing_bytes=_count_missing(stream),
         fragments=_check_compressed(stream),
         metadata=_make_metadata(stream),
+        identifying=find_identifying(header),
     )
 
 

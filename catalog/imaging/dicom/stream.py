@@ -81,8 +81,10 @@ def plain_reasons(what: str) -> Iterator[None]:
         raise NotReadable(f"{what}: {detail.rstrip('.')}.") from error
 
 
-def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> DicomStream:
+def open_dicom(file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
+
+    Without ``keywords`` all elements are parsed, but not yet interpreted.
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
     then told from the data set. Values over `max_value` bytes are ignored. Raises `NotReadable` if
@@ -96,13 +98,14 @@ def open_dicom(file: BinaryIO, keywords: Sequence[str], *, max_value: int) -> Di
         syntax = uid.UID(str(meta.get("TransferSyntaxUID", ""))) or _guess_syntax(file)
         body = _inflate(file) if syntax == uid.DeflatedExplicitVRLittleEndian else file
         stream = DicomStream(Dataset(), syntax, body)
-        tags: list[Any] = [tag for word in keywords if (tag := tag_for_keyword(word)) is not None]
+        words = keywords or ()
+        tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
         stream.header = read_dataset(
             body,
             *_encoding(syntax),
             stop_when=_PixelFinder(stream),
             defer_size=max_value,
-            specific_tags=tags,
+            specific_tags=tags or None,
         )
         stream.header.file_meta = meta
         return stream

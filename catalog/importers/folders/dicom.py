@@ -51,6 +51,7 @@ class DicomFolder(FolderSource):
             height=header.height,
             metadata=header.metadata,
             sop_uid=header.sop_uid,
+            identifying=header.identifying,
             problem=(problem, path) if (problem := find_pixel_problem(header)) else None,
         )
 

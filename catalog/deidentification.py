@@ -1,0 +1,49 @@
+"""Whether and how DICOM files are de-identified before they leave the server."""
+
+import uuid
+
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from catalog.imaging.content import quiet_parser
+from catalog.imaging.dicom.deidentify import METHOD_VERSION, Pseudonyms, deidentify
+
+# The whole file is in memory, several times.
+MAX_BYTES = 1 << 30
+
+
+def deidentifies_on_delivery() -> bool:
+    """Whether the operator wants that."""
+    return bool(settings.DEIDENTIFY_ON_DELIVERY)
+
+
+def describe_method() -> str:
+    """All that determines the bytes of a de-identified file, besides the file."""
+    return f"{METHOD_VERSION}, key {_digest('which key', '').hex()[:16]}"
+
+
+def deidentify_file(content: bytes) -> bytes:
+    """The DICOM file without what tells who somebody is, always with the same bytes.
+
+    Raises:
+        NotReadable: it cannot be de-identified.
+    """
+    with quiet_parser():
+        return deidentify(content, Pseudonyms(_name_patient, _make_uid))
+
+
+def _name_patient(patient_id: str) -> str:
+    return f"anon-{_digest('catalog.dicom-subject', patient_id).hex()[:16]}"
+
+
+def _make_uid(original: str) -> str:
+    """A UID made of a UUID (PS3.5 B.2) of version 8, whose bits are its maker's (RFC 9562)."""
+    bits = bytearray(_digest("catalog.dicom-uid", original)[:16])
+    bits[6], bits[8] = bits[6] & 0x0F | 0x80, bits[8] & 0x3F | 0x80
+    return f"2.25.{uuid.UUID(bytes=bytes(bits)).int}"
+
+
+def _digest(purpose: str, value: str) -> bytes:
+    """An HMAC by the installation's key; that of a subject is the one that imports give."""
+    key = getattr(settings, "PSEUDONYM_KEY", "") or settings.SECRET_KEY
+    return salted_hmac(purpose, value, secret=key, algorithm="sha256").digest()

@@ -1,0 +1,188 @@
+"""De-identifies a DICOM file after the Basic Application Level Confidentiality Profile.
+
+The same file and the same keys give the same bytes: no clock, no random. Beyond the profile, which
+removes private elements, also those are removed that the standard does not know, and names and
+comments that its table lacks. Pixels stay as they are, so text that is burnt into them stays, too.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom import uid
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag
+from pydicom.dataelem import DataElement, empty_value_for_VR
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+
+from catalog.imaging.dicom.confidentiality import EDITION, Action, find_action
+from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
+from catalog.imaging.dicom.stream import NotReadable, is_dicom, open_dicom, plain_reasons
+
+# Raise it with every change after which the same file gives other bytes. pydicom writes the file.
+METHOD_VERSION = f"1, pydicom {pydicom.__version__}"
+PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
+CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+
+_FAILED = "The DICOM file cannot be de-identified"
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
+_TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_DUMMIES: dict[str, Any] = {
+    **dict.fromkeys(_TEXTS, "ANONYMIZED"),
+    "AS": "000Y",
+    "DA": "19000101",
+    "DT": "19000101000000",
+    "TM": "000000",
+    "UR": "urn:anonymized",
+    **dict.fromkeys(("DS", "IS"), "0"),
+    **dict.fromkeys(("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT"), 0),
+    **dict.fromkeys(("OB", "OW", "UN"), b"\0\0"),
+    **dict.fromkeys(("OD", "OV"), bytes(8)),
+    **dict.fromkeys(("OF", "OL"), bytes(4)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """What stands for a PatientID and for a UID, always the same for the same one."""
+
+    of_patient: Callable[[str], str]
+    of_uid: Callable[[str], str]
+
+
+def must_be_deidentified(file: BinaryIO) -> bool:
+    """Whether `file` is DICOM and does not say that it was de-identified; leaves it at its start.
+
+    One that cannot be parsed must be, too, and then cannot.
+    """
+    file.seek(0)
+    try:
+        if not is_dicom(file.read(1024)):
+            return False
+        header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
+        return not removes_identity(header)
+    except NotReadable as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        return True
+    finally:
+        file.seek(0)
+
+
+def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
+    """The file without what tells who somebody is.
+
+    Raises:
+        NotReadable: it cannot be parsed, or something that tells it is left.
+    """
+    with plain_reasons(_FAILED):
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if "SOPClassUID" not in dataset:
+            raise NotReadable(f"{_FAILED}: its SOP class is missing.")
+        _Cleaner(pseudonyms).clean(dataset)
+        _declare(dataset)
+        if left := find_telling(dataset):
+            raise NotReadable(f"{_FAILED}: {', '.join(left)} are left.")
+        return _write(dataset)
+
+
+class _Cleaner:
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        self._pseudonyms = pseudonyms
+
+    def clean(self, dataset: Dataset) -> None:
+        for tag in list(dataset.keys()):
+            if not _is_known(tag):
+                del dataset[tag]
+                continue
+            action = find_action(tag)
+            vr = _vr_of(dataset, tag)
+            if action is None and (vr == "PN" or is_listed(tag)):
+                action = Action.EMPTY
+            if action is Action.REMOVE:
+                del dataset[tag]
+            elif action is not None or vr == "SQ":
+                self._change(dataset, dataset[tag], action)
+
+    def _change(self, dataset: Dataset, element: DataElement, action: Action | None) -> None:
+        if element.tag in (_PATIENT_ID, _PATIENT_NAME):
+            # The name comes before the id, which is still the source's then.
+            given = dataset[_PATIENT_ID].value if _PATIENT_ID in dataset else ""
+            element.value = self._pseudonyms.of_patient(str(given).strip()) if given else ""
+        elif action is Action.EMPTY:
+            element.value = [] if element.VR == "SQ" else empty_value_for_VR(element.VR)
+        elif action is Action.MAP_UID:
+            self._map(element)
+        elif element.VR == "SQ":
+            for item in element.value:
+                self.clean(item)
+                if action is Action.REPLACE:
+                    self._replace_texts(item)
+        else:
+            self._replace(element)
+
+    def _replace_texts(self, item: Dataset) -> None:
+        """Of what a person wrote, such as a report, only the structure is left."""
+        for element in item:
+            if element.VR == "SQ":
+                for inner in element.value:
+                    self._replace_texts(inner)
+            elif element.VR in _DUMMIES and element.VR not in ("CS", "AT") and not element.is_empty:
+                self._replace(element)
+
+    def _replace(self, element: DataElement) -> None:
+        if element.VR == "UI":
+            self._map(element)
+        else:
+            element.value = _DUMMIES[element.VR]
+
+    def _map(self, element: DataElement) -> None:
+        if element.is_empty:
+            return
+        if isinstance(element.value, MultiValue):
+            element.value = [self._pseudonyms.of_uid(str(each)) for each in element.value]
+        else:
+            element.value = self._pseudonyms.of_uid(str(element.value))
+
+
+def _is_known(tag: Any) -> bool:
+    if tag.is_private or tag.element == 0:  # a group's length would be wrong afterwards
+        return False
+    return bool(dictionary_has_tag(tag) or repeater_has_tag(tag) or find_action(tag))
+
+
+def _vr_of(dataset: Dataset, tag: Any) -> str:
+    given = dataset.get_item(tag).VR
+    if given in (None, "UN"):
+        return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+    return str(given)
+
+
+def _declare(dataset: Dataset) -> None:
+    """Record what was done: PS3.3 C.7.1.1 and C.12.1."""
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.LongitudinalTemporalInformationModified = "REMOVED"
+    dataset.DeidentificationMethod = CODE[2]
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = CODE
+    dataset.DeidentificationMethodCodeSequence = Sequence([item])
+
+
+def _write(dataset: Any) -> bytes:
+    implicit, little = dataset.original_encoding
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+    if syntax is None or syntax == uid.DeflatedExplicitVRLittleEndian:
+        # Deflated bytes would depend on the version of zlib.
+        plain = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+        syntax = plain if little else uid.ExplicitVRBigEndian
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.preamble = bytes(128)
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, dataset, enforce_file_format=True)
+    return out.getvalue()

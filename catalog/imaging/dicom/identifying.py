@@ -1,0 +1,184 @@
+"""Which elements of a DICOM header tell who somebody is. One rule for imports, pages and archives.
+
+The list is taken from DICOM PS3.15 table E.1-1, the attributes that the Basic Application Level
+Confidentiality Profile removes or replaces (`confidentiality`), with two of the like that it lacks.
+Of these several hundred it has those that tell alone who a person is, or who wrote of them (the
+same for tables: `catalog.importers.tables.identifying`):
+
+- every element with the value representation PN (person name), also in private elements;
+- dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
+- the name and address of an institution;
+- free text that is called a comment or a history.
+
+These are not on the list, as they tell nobody alone or are in nearly every published file: dates,
+UIDs, descriptions, StudyID, devices, and the patient's sex, age and size. PatientID is not either:
+it is a pseudonym in published files, and an import hides it where nothing says so. The contents of
+private elements are known to their makers only, so no other of them is judged. De-identification
+on delivery (`deidentify`) removes or replaces all of these.
+
+An element counts if its value tells something: see `is_telling`. Items of sequences count too. A
+file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has none.
+"""
+
+import re
+from collections.abc import Iterator, MutableSequence
+from typing import Any
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+# fmt: off
+_KEYWORDS = (
+    # Numbers by which a hospital, an insurer or an authority knows somebody.
+    "OtherPatientIDs", "AccessionNumber", "AdmissionID", "MedicalRecordLocator",
+    "InsurancePlanIdentification", "FillerOrderNumberImagingServiceRequest",
+    "PlacerOrderNumberImagingServiceRequest",
+    # Birth.
+    "PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar",
+    # Where somebody lives, and how to reach them.
+    "PatientAddress", "PatientTelephoneNumbers", "PatientTelecomInformation", "RegionOfResidence",
+    "CurrentPatientLocation", "PatientInstitutionResidence", "ReferringPhysicianAddress",
+    "ReferringPhysicianTelephoneNumbers", "PersonAddress", "PersonTelephoneNumbers",
+    "PersonTelecomInformation", "OrderCallbackPhoneNumber", "OrderCallbackTelecomInformation",
+    # Who somebody is besides.
+    "Occupation", "MilitaryRank", "BranchOfService", "PatientReligiousPreference",
+    "ResponsibleOrganization", "InstitutionName", "InstitutionAddress",
+    # Free text.
+    "PatientComments", "AdditionalPatientHistory", "StudyComments", "VisitComments",
+    "ImageComments", "FrameComments", "ResultsComments", "InterpretationText",
+    "RequestedProcedureComments", "CommentsOnTheScheduledProcedureStep",
+    "CommentsOnThePerformedProcedureStep", "ImagingServiceRequestComments",
+)
+# Words of values that stand where a name, a number or a comment was.
+_PLACEHOLDERS = frozenset((
+    "anon", "anonym", "anonymous", "anonymised", "anonymized", "anonymise", "anonymize", "blank",
+    "confidential", "de", "deidentified", "deleted", "dummy", "empty", "f", "female", "hidden",
+    "identified", "m", "male", "masked", "na", "name", "no", "none", "noname", "not", "null", "o",
+    "patient", "phantom", "pseudonym", "redacted", "removed", "subject", "test", "unknown",
+    "unnamed", "volunteer", "withheld",
+))
+# fmt: on
+_TAGS = frozenset(tag_for_keyword(keyword) for keyword in _KEYWORDS)
+_PATIENT_ID = 0x00100020
+_IDENTITY_REMOVED = 0x00120062
+_WORD = re.compile(r"[^\W_]+")
+_SEPARATORS = re.compile(r"[\s^=,;]+")
+_ONE_SIGN = re.compile(r"(.)\1*", re.DOTALL)  # XXXX, 0000
+
+
+def find_identifying(header: Dataset) -> tuple[str, ...]:
+    """The keywords of the elements that tell who somebody is, sorted.
+
+    An element in a sequence has the keyword of the outermost one before it. A private element has
+    its tag as eight hex digits. A sequence that was too long to be read counts itself.
+    """
+    return () if removes_identity(header) else find_telling(header)
+
+
+def find_telling(header: Dataset) -> tuple[str, ...]:
+    """The same, whatever the file says of itself."""
+    found = _walk(header, _text(header, _PATIENT_ID), "")
+    return tuple(sorted(set(found)))
+
+
+def is_listed(tag: int) -> bool:
+    """Whether an element is on the list; those with the value representation PN are besides."""
+    return tag in _TAGS
+
+
+def removes_identity(header: Dataset) -> bool:
+    """Whether the file says that it was de-identified."""
+    return _text(header, _IDENTITY_REMOVED).upper() == "YES"
+
+
+def is_telling(vr: str, value: Any, patient_id: str = "") -> bool:
+    """Whether a value may tell who somebody is.
+
+    Empty values do not, nor what is PatientID again, one sign repeated, or nothing but words such
+    as ``Anonymous``. A name does not if it is a code: a single word that has a digit.
+    """
+    values = value if isinstance(value, MutableSequence) else [value]
+    return any(_tells(vr, str(each), patient_id) for each in values)
+
+
+def _tells(vr: str, text: str, patient_id: str) -> bool:
+    words = [word.casefold() for word in _WORD.findall(text)]
+    joined = "".join(words)
+    if not joined or joined in _PLACEHOLDERS or _ONE_SIGN.fullmatch(joined):
+        return False
+    if vr == "DA":  # dates that stand for none, such as 00010101 and 19000101, and of nobody alive
+        return joined[:4] > "1900" or (joined[:4] == "1900" and joined[4:] != "0101")
+    if vr == "TM":
+        return any(char in "123456789" for char in joined)
+    if joined == "".join(_WORD.findall(patient_id)).casefold():
+        return False
+    if vr == "PN":
+        parts = [part.casefold() for part in _SEPARATORS.split(text) if part]
+        return any(not _is_code(part) and not _is_placeholder(part) for part in parts)
+    return not all(word in _PLACEHOLDERS for word in words)
+
+
+def _is_code(part: str) -> bool:
+    return any(char.isdigit() for char in part)
+
+
+def _is_placeholder(part: str) -> bool:
+    words = _WORD.findall(part)
+    return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
+
+
+def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset.get_item(tag)
+        except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
+            if tag in _TAGS or _vr_of_tag(tag) in ("PN", "SQ"):
+                yield _join(outermost, tag)
+            continue
+        vr = _vr_of(element)
+        counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
+        if vr != "SQ" and not (counts and _has_value(element)):
+            continue
+        try:
+            value = dataset[tag].value
+        except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
+            yield _join(outermost, tag)
+            continue
+        if isinstance(value, Sequence):
+            for item in value:
+                yield from _walk(item, patient_id, outermost or _name(tag))
+        elif counts and is_telling(vr, value, patient_id):
+            yield _join(outermost, tag)
+
+
+def _join(outermost: str, tag: int) -> str:
+    return f"{outermost}.{_name(tag)}" if outermost else _name(tag)
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or f"{int(tag):08X}"
+
+
+def _vr_of(element: Any) -> str:
+    given = element.VR
+    return _vr_of_tag(element.tag) or "UN" if given is None or given == "UN" else str(given)
+
+
+def _vr_of_tag(tag: int) -> str:
+    return dictionary_VR(tag) if dictionary_has_tag(tag) else ""
+
+
+def _has_value(element: RawDataElement | DataElement) -> bool:
+    if isinstance(element, RawDataElement):
+        return bool(element.value and element.value.strip(b"\0 ^="))
+    return not element.is_empty
+
+
+def _text(header: Dataset, tag: int) -> str:
+    try:
+        element = header.get(tag)
+        return "" if element is None or element.value is None else str(element.value).strip()
+    except Exception:  # noqa: BLE001 - see read_value
+        return ""

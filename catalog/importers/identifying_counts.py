@@ -1,0 +1,23 @@
+"""Counts the images of a dataset whose files tell who somebody is, for its page."""
+
+from django.db.backends.utils import CursorWrapper
+
+from catalog.importers import queries
+from catalog.models import Dataset, Image
+
+# The key of the counts in Dataset.imported_json, beside the fields of the entry.
+KEY = "identifying"
+
+
+def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int) -> None:
+    """Keep the counts after the merge; writes only if they differ from those kept."""
+    before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
+    after = {key: value for key, value in before.items() if key != KEY}
+    cursor.execute(queries.HAS_IDENTIFYING)
+    if cursor.fetchone()[0] or KEY in before:
+        counts = Image.objects.filter(dataset=dataset_pk, removed_at=None).count_identifying()
+        if any(counts.values()):
+            cursor.execute(queries.COUNT_IDENTIFYING, [dataset_pk])
+            after[KEY] = {**counts, "attributes": dict(cursor.fetchall())}
+    if after != before:
+        Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)

@@ -1,0 +1,148 @@
+"""De-identification after the basic profile of DICOM PS3.15: by its table, with the same bytes."""
+
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from catalog.imaging.dicom.confidentiality import find_action, iter_rows
+from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_deidentified
+from catalog.imaging.dicom.header import NotReadable, read_header, render_pixels
+from catalog.tests.imaging.dicom_files import find_shipped, make_dicom, make_item, read_shipped
+
+PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
+SECRETS = {
+    "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19550820",
+    "PatientAddress": "1 Main Street", "OtherPatientIDs": "SSN-1", "StudyDate": "20200102",
+    "InstitutionName": "St Elsewhere", "ReferringPhysicianName": "House^G",
+    "StudyDescription": "Jane's chest", "ImageComments": "call Jane", "AccessionNumber": "ACC-99",
+    "DeviceSerialNumber": "SN99", "ProtocolName": "of House", "PatientAge": "061Y",
+    "EvaluatorName": "Nurse^Ann", "StudyInstanceUID": "1.2.826.0.1.99999",
+    "CommentsOnTheScheduledProcedureStep": "bring Jane",
+    "RequestAttributesSequence": make_item(RequestingPhysician="House^G", StudyID="17"),
+    "ContentSequence": make_item(ValueType="TEXT", TextValue="Jane is ill"),
+    "ReferencedImageSequence": make_item(ReferencedSOPInstanceUID="1.2.3.4"),
+}  # fmt: skip
+
+
+def pseudonyms(key: bytes = b"key") -> Pseudonyms:
+    def of(text: str) -> str:
+        return hashlib.sha256(key + text.encode()).hexdigest()
+
+    return Pseudonyms(
+        of_patient=lambda text: f"anon-{of(text)[:16]}",
+        of_uid=lambda text: f"2.25.{int(of(text)[:30], 16)}",
+    )
+
+
+def clean(content: bytes) -> Any:
+    return pydicom.dcmread(io.BytesIO(deidentify(content, pseudonyms())))
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    ],
+)  # fmt: skip
+def test_nothing_that_tells_who_somebody_is_is_left(syntax: str) -> None:
+    source = make_dicom(PIXELS, syntax=syntax, **SECRETS)
+    content = deidentify(source, pseudonyms())
+    for secret in (b"Jane", b"MRN", b"1955", b"Main", b"SSN", b"2020", b"Else", b"House", b"ACC",
+                   b"SN99", b"Ann", b"99999", b"061Y", b"ill"):  # fmt: skip
+        assert secret not in content, secret
+    assert content == deidentify(source, pseudonyms()), "the same bytes each time"
+    assert content != deidentify(source, pseudonyms(b"other"))
+
+    found = pydicom.dcmread(io.BytesIO(content))
+    assert found.PatientIdentityRemoved == "YES"
+    (code,) = found.DeidentificationMethodCodeSequence
+    assert (code.CodeValue, code.CodingSchemeDesignator) == ("113100", "DCM")
+    assert found.PatientID == found.PatientName == pseudonyms().of_patient("MRN-4711")
+    assert found.SOPInstanceUID == found.file_meta.MediaStorageSOPInstanceUID
+    (other,) = found.ReferencedImageSequence
+    assert other.ReferencedSOPInstanceUID == found.SOPInstanceUID, "references still lead to it"
+    assert (found.StudyDate, found.PatientBirthDate) == ("", "")
+    assert found.ContentSequence[0].TextValue == "ANONYMIZED"
+    assert found.ContentSequence[0].ValueType == "TEXT"
+    assert (found.pixel_array == PIXELS).all()
+    assert read_header(io.BytesIO(content)).identifying == ()
+
+
+def test_private_and_unknown_elements_and_overlays_are_removed() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom(PIXELS)))
+    dataset.private_block(0x0009, "ACME", create=True).add_new(1, "LO", "Jane")
+    dataset.add_new(0x00080FFE, "LO", "Jane")
+    dataset.add_new(0x60003000, "OW", b"Jane")
+    dataset.add_new(0x50100110, "US", 7)
+    item = Dataset()
+    item.private_block(0x0011, "ACME", create=True).add_new(1, "LO", "Jane")
+    dataset.RequestAttributesSequence = [item]
+    out = io.BytesIO()
+    dataset.save_as(out)
+    content = deidentify(out.getvalue(), pseudonyms())
+    assert b"Jane" not in content
+    assert b"ACME" not in content
+    tags = set(pydicom.dcmread(io.BytesIO(content)).keys())
+    assert not {0x60003000, 0x50100110, 0x00080FFE} & tags
+
+
+def test_every_attribute_of_the_table_goes_as_it_says() -> None:
+    rows = dict(iter_rows())
+    assert len(rows) > 600
+    for tag, action in rows.items():
+        if "x" not in tag and action == "X":
+            assert find_action(int(tag, 16)) == "X"
+    for keyword, action in {
+        "PatientName": "Z", "StudyInstanceUID": "U", "StudyDescription": "X",
+        "InstitutionName": "D", "ReferencedImageSequence": "X/Z/U*", "AcquisitionDate": "Z",
+    }.items():  # fmt: skip
+        number = tag_for_keyword(keyword)
+        assert number is not None
+        assert find_action(number) == action, keyword
+    assert find_action(0x60123000) == find_action(0x50FF1234) == "X"
+    assert find_action(0x00280010) is None
+
+
+def test_shipped_files_are_cleaned_or_refused_and_pixels_stay() -> None:
+    cleaned, refused = 0, set()
+    for path in find_shipped():
+        if path.stat().st_size > 100_000:
+            continue
+        source = path.read_bytes()
+        try:
+            content = deidentify(source, pseudonyms())
+        except NotReadable as error:
+            refused.add(error.reason.partition(":")[0])
+            continue
+        cleaned += 1
+        assert content == deidentify(source, pseudonyms()), path
+        assert not must_be_deidentified(io.BytesIO(content)), path
+    assert cleaned > 80
+    assert refused <= {"The DICOM file cannot be de-identified"}
+    source = read_shipped("JPEG2000.dcm")
+    before = render_pixels(io.BytesIO(source), max_edge=256)
+    after = render_pixels(io.BytesIO(deidentify(source, pseudonyms())), max_edge=256)
+    assert before.image.tobytes() == after.image.tobytes()
+
+
+def test_what_must_be_deidentified() -> None:
+    for content, expected in (
+        (make_dicom(), True),
+        (make_dicom(PatientIdentityRemoved="YES"), False),
+        (make_dicom(PatientIdentityRemoved="NO"), True),
+        (make_dicom()[:200], True),
+        (b"\x89PNG\r\n\x1a\n", False),
+    ):
+        file = io.BytesIO(content)
+        assert must_be_deidentified(file) is expected
+        assert file.tell() == 0
+    with pytest.raises(NotReadable, match="cannot be de-identified"):
+        deidentify(make_dicom()[:200], pseudonyms())

@@ -1,0 +1,105 @@
+"""Which DICOM attributes tell who somebody is, and which values do."""
+
+import io
+from typing import Any
+
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from catalog.imaging.dicom.header import read_header
+from catalog.tests.imaging.dicom_files import make_dicom, make_item, read_shipped, write_dicom
+
+
+def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[str, ...]:
+    return read_header(io.BytesIO(make_dicom(syntax=syntax, **elements))).identifying
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", "Doe^Jane"), ("PatientName", "山田^太郎"), ("PatientName", "Doe"),
+        ("PatientName", "CompressedSamples^CT1"), ("PatientName", "Anonymous^Jane"),
+        ("OperatorsName", ["A1", "Nurse^Ann"]), ("ReferringPhysicianName", "House"),
+        ("PatientBirthDate", "19550820"), ("PatientBirthTime", "0815"),
+        ("OtherPatientIDs", "SSN-1"), ("AccessionNumber", "ACC77"),
+        ("PatientAddress", "1 Main Street"), ("PatientTelephoneNumbers", "555-0100"),
+        ("PatientComments", "lives next door"), ("ImageComments", "call Jane"),
+        ("InstitutionName", "St. Elsewhere"), ("PatientMotherBirthName", "Roe"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_what_tells_who_somebody_is(keyword: str, value: Any, syntax: str) -> None:
+    given = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": "4711", keyword: value}
+    assert find(syntax=syntax, **given) == (keyword,)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", ""), ("PatientName", "^^^^"), ("PatientName", "LIDC-IDRI-0001"),
+        ("PatientName", "lidc idri^0001"), ("PatientName", "ANONYMOUS"), ("PatientName", "XXXXX"),
+        ("PatientName", "anon^patient"), ("PatientName", "case-17b"), ("PatientName", "0000"),
+        ("OperatorsName", "OP12"), ("PatientBirthDate", ""), ("PatientBirthDate", "19000101"),
+        ("PatientBirthDate", "00010101"), ("PatientBirthDate", "11111111"),
+        ("PatientBirthTime", "000000"), ("PatientComments", "N/A"), ("ImageComments", "REMOVED"),
+        ("AccessionNumber", ""), ("InstitutionName", "anonymized"), ("StudyDate", "20200102"),
+        ("StudyDescription", "Thorax"), ("StudyID", "12"), ("PatientAge", "061Y"),
+        ("PatientSex", "F"), ("DeviceSerialNumber", "SN99"),
+    ],
+)  # fmt: skip
+def test_what_tells_nobody(keyword: str, value: str) -> None:
+    assert find(PatientID="LIDC-IDRI-0001", **{keyword: value}) == ()
+
+
+def test_a_file_that_says_that_it_was_deidentified_has_none() -> None:
+    found = {"PatientName": "Doe^Jane", "PatientBirthDate": "19550820"}
+    assert find(**found) == ("PatientBirthDate", "PatientName")
+    assert find(**found, PatientIdentityRemoved="YES") == ()
+    assert find(**found, PatientIdentityRemoved="NO") == ("PatientBirthDate", "PatientName")
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_items_of_sequences_count(syntax: str) -> None:
+    request = make_item(RequestingPhysician="House^G", RequestedProcedureDescription="chest")
+    modified = make_item(PatientID="MRN-1", PatientName="Doe^Jane")
+    found = find(
+        syntax=syntax,
+        PatientID="p1",
+        RequestAttributesSequence=request,
+        OriginalAttributesSequence=make_item(ModifiedAttributesSequence=modified),
+        OtherPatientIDsSequence=make_item(PatientID="p1", TypeOfPatientID="TEXT"),
+    )
+    assert found == (
+        "OriginalAttributesSequence.PatientID",
+        "OriginalAttributesSequence.PatientName",
+        "RequestAttributesSequence.RequestingPhysician",
+    )
+
+
+def test_private_names_count_and_long_sequences_are_not_passed_over() -> None:
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = uid.SecondaryCaptureImageStorage, "1.2.3"
+    block = dataset.private_block(0x0009, "ACME", create=True)
+    block.add_new(1, "PN", "Doe^Jane")
+    block.add_new(2, "LO", "gain 7")
+    content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
+    assert read_header(io.BytesIO(content)).identifying == ("00091001",)
+
+    long = make_item(SeriesDescription="x" * 60)
+    long.extend([long[0]] * 15_000)
+    assert find(ReferencedSeriesSequence=long) == ("ReferencedSeriesSequence",)
+
+
+def test_values_that_cannot_be_read_count() -> None:
+    content = make_dicom(PatientBirthDate="19550820", ImageComments="call Jane")
+    broken = content.replace(b"19550820", b"\xff\xfe\xfd\xfc5082")
+    assert "ImageComments" in read_header(io.BytesIO(broken)).identifying
+
+
+def test_published_files() -> None:
+    """pydicom ships one that says that it was de-identified, and one of a test person."""
+    assert read_header(io.BytesIO(read_shipped("JPEG-lossy.dcm"))).identifying
+    assert read_header(io.BytesIO(read_shipped("CT_small.dcm"))).identifying == (
+        "ImageComments", "InstitutionName", "OtherPatientIDsSequence.PatientID", "PatientName",
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""``manage.py import_dataset`` of DICOM files that tell who somebody is, and what the site does."""
+
+import csv
+import importlib
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError
+from django.db import connection
+from django.test import Client
+
+from catalog.models import Dataset, Image
+from catalog.tests.importers.folder_files import make_picture, make_scan, write_files
+from catalog.tests.management.test_import_dataset import home, run
+from catalog.tests.management.test_import_files import make_table
+
+__all__ = ["home"]
+pytestmark = pytest.mark.django_db
+
+NAMED = {"PatientName": "Doe^Jane", "PatientBirthDate": "19550820", "PatientID": "MRN-1"}
+PUBLISHED = {
+    "PatientName": "LIDC-0001",
+    "PatientID": "LIDC-0001",
+    "AccessionNumber": "8471",
+    "PatientIdentityRemoved": "YES",
+}
+
+
+def make_folder(home: Path, *, burned_in: bool = False) -> Path:
+    marks = {"BurnedInAnnotation": "YES"} if burned_in else {}
+    return write_files(
+        home / "scans",
+        {
+            "jane.dcm": make_scan(**NAMED, **marks),
+            "note.dcm": make_scan(ImageComments="call Jane"),
+            "public.dcm": make_scan(**PUBLISHED),
+            "plain.dcm": make_scan(PatientID="7"),
+        },
+    )
+
+
+def test_files_that_tell_who_somebody_is_are_counted_listed_and_refused(home: Path) -> None:
+    folder = make_folder(home)
+    with pytest.raises(CommandError) as refused:
+        run(folder)
+    message = str(refused.value)
+    assert "2 DICOM files carry attributes that may tell who somebody is" in message
+    for part in ("ImageComments (1)", "PatientBirthDate (1)", "PatientName (1)", "jane.dcm"):
+        assert part in message
+    assert "--allow-identifying" in message
+    assert "Doe" not in message
+    assert not Dataset.objects.exists()
+    with (home / "scans.file-problems.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if "identifying" in row["what_to_do"]]
+    listed = {row["file"]: row["others"] for row in rows}
+    assert listed == {
+        "jane.dcm": "PatientBirthDate | PatientName",
+        "note.dcm": "ImageComments",
+    }
+    with pytest.raises(CommandError, match="--allow-identifying"):
+        run(folder, "--dry-run")
+
+
+def test_a_table_that_names_such_a_file_is_refused_too(home: Path) -> None:
+    folder = make_table(home, {"a.dcm": make_scan(**NAMED), "b.png": make_picture()})
+    with pytest.raises(CommandError, match=r"PatientBirthDate \(1\)"):
+        run(folder)
+    run(folder, "--allow-identifying")
+    images = dict(Image.objects.values_list("source_id", "identifying"))
+    assert images == {"a.dcm": ["PatientBirthDate", "PatientName"], "b.png": None}
+
+
+def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
+    home: Path, client: Client, admin_client: Client
+) -> None:
+    folder = make_folder(home, burned_in=True)
+    report = run(folder, "--allow-identifying")
+    assert "2 DICOM files carry attributes that may tell who somebody is" in report
+    assert "1 DICOM files say that text is burnt into their pixels" in report
+    assert "4 unchanged" in run(folder, "--allow-identifying")
+
+    page = client.get("/datasets/scans/").content.decode()
+    assert "2 DICOM files may tell who somebody is" in page
+    assert "PatientName 1" in page
+    assert "1 DICOM file says that text is burnt into the pixels" in page
+    jane, plain, public = (
+        Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm", "public.dcm")
+    )
+    assert (plain.identifying, public.identifying) == ([], [])
+    page = client.get(jane.get_absolute_url()).content.decode()
+    assert "PatientBirthDate, PatientName" in page
+    assert "Sign in to download" in page
+    assert 'id="burned-in"' in page
+    assert 'id="identifying"' not in client.get(plain.get_absolute_url()).content.decode()
+
+    address = f"/images/{jane.pk}/file/"
+    refused = client.get(address)
+    assert (refused.status_code, refused["Location"]) == (302, f"/accounts/login/?next={address}")
+    for other in (plain, public):
+        assert client.get(f"/images/{other.pk}/file/").status_code == 200
+    sent = admin_client.get(address)
+    assert b"Doe^Jane" in sent.getvalue()
+    assert sent["Cache-Control"] == "private"
+
+
+def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(
+    home: Path, client: Client
+) -> None:
+    run(make_folder(home), "--allow-identifying")
+    # As an import before the change left them, and the migration after it.
+    Image.objects.update(identifying=None)
+    Dataset.objects.update(imported_json={})
+    migration = importlib.import_module("catalog.migrations.0008_identifying")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.NOTE_UNCHECKED)
+    page = client.get("/datasets/scans/").content.decode()
+    assert "4 DICOM files were not checked" in page
+    jane, plain = (Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm"))
+    assert "was not checked" in client.get(jane.get_absolute_url()).content.decode()
+    assert client.get(f"/images/{jane.pk}/file/").status_code == 302
+    assert client.get(f"/images/{plain.pk}/file/").status_code == 200
+
+    with pytest.raises(CommandError, match="--allow-identifying"):
+        run(home / "scans")
+    assert "4 changed" in run(home / "scans", "--allow-identifying")
+    assert "were not checked" not in client.get("/datasets/scans/").content.decode()
+
+
+def test_a_file_that_took_the_place_of_a_harmless_one_is_looked_at(
+    home: Path, client: Client
+) -> None:
+    run(make_folder(home), "--allow-identifying")
+    plain = Image.objects.get(source_id="plain.dcm")
+    (home / "scans" / "plain.dcm").write_bytes(make_scan(**NAMED))
+    assert client.get(f"/images/{plain.pk}/file/").status_code == 302
+
+
+def test_the_column_is_added_without_writing_the_table_again() -> None:
+    migration = importlib.import_module("catalog.migrations.0008_identifying").Migration
+    (field,) = (op.field for op in migration.operations if hasattr(op, "field"))
+    assert field.null
+    assert not field.has_default()

@@ -1,0 +1,82 @@
+"""DICOM files that are de-identified on their way into an archive."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from catalog.deidentification import MAX_BYTES, deidentify_file
+from catalog.formats import file_size
+from catalog.imaging.content import HEAD
+from catalog.imaging.dicom.deidentify import must_be_deidentified
+from catalog.imaging.dicom.stream import NotReadable, is_dicom
+from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
+from collections_app.builds import queries
+from collections_app.models import Collection
+
+BATCH = 500
+
+
+@dataclass
+class DeliveredFacts:
+    """Keeps size and SHA-256 of what was written, with the frozen items."""
+
+    collection: Collection
+    _waiting: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def add(self, position: int, content: bytes) -> None:
+        self._waiting.append((position, len(content), hashlib.sha256(content).hexdigest()))
+        if len(self._waiting) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            columns: Sequence[Sequence[object]] = list(zip(*self._waiting, strict=True))
+            with connection.cursor() as cursor:
+                cursor.execute(queries.SET_DELIVERED, [*map(list, columns), self.collection.pk])
+            self._waiting.clear()
+
+
+def must_change(entry: FileEntry) -> bool:
+    """Whether the file is DICOM that does not say that it was de-identified.
+
+    What cannot be opened need not: whoever copies it says why.
+    """
+    try:
+        fd = entry.open_fd(entry.path)
+    except (OSError, ValueError, BadEntry):
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or not is_dicom(os.pread(fd, HEAD, 0)):
+            return False
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return must_be_deidentified(file)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def make_entry(entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]) -> TextEntry:
+    """The de-identified file; it is made, and compared with the catalog, when it is written."""
+    return TextEntry(entry.name, _make(entry, position, on_made))
+
+
+def _make(
+    entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]
+) -> Iterator[bytes]:
+    if entry.size > MAX_BYTES:
+        raise _refuse(entry, f"it has more than {file_size(MAX_BYTES)}")
+    try:
+        content = deidentify_file(read_whole(entry))
+    except NotReadable as error:
+        raise _refuse(entry, error.reason) from error
+    on_made(position, content)
+    yield content
+
+
+def _refuse(entry: FileEntry, reason: str) -> BadEntry:
+    return BadEntry(entry.name, "unreadable", f"the file is not de-identified: {reason}")

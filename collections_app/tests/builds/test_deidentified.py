@@ -1,0 +1,178 @@
+"""``DEIDENTIFY_ON_DELIVERY``: downloads and archives have DICOM files after the basic profile."""
+
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pydicom
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from catalog.importers.identifying_counts import KEY
+from catalog.models import Image
+from catalog.tests.factories import (
+    DatasetFactory,
+    ImageFactory,
+    add_file,
+    dataset_folder,
+    make_searchable,
+)
+from catalog.tests.importers.folder_files import make_scan
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection
+from collections_app.services import build_without_problems, rebuild_collection
+from collections_app.storage import archive_file
+from collections_app.tests.factories import build, make_collection, make_ready, read_archive
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+JANE = {"PatientName": "Doe^Jane", "PatientID": "MRN-1", "StudyDescription": "Jane's chest"}
+PUBLISHED = {"PatientName": "Kept^As", "PatientIdentityRemoved": "YES"}
+PNG = b"\x89PNG not a picture"
+
+
+@pytest.fixture(autouse=True)
+def files(settings: LazySettings) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    counts = {"files": 1, "burned_in": 0, "unchecked": 0, "attributes": {"PatientName": 1}}
+    dataset = DatasetFactory(slug="scans", imported_json={KEY: counts})
+    for name, content, found in (
+        ("jane.dcm", make_scan(**JANE), ["PatientName"]),
+        ("plain.dcm", make_scan(StationName="Room 5"), []),
+        ("public.dcm", make_scan(**PUBLISHED), []),
+        ("x.png", PNG, None),
+    ):
+        image = ImageFactory(dataset=dataset, source_id=name, identifying=found)
+        add_file(image, content, name)
+    make_searchable()
+
+
+def find_image(name: str) -> Image:
+    return Image.objects.get(source_id=name)
+
+
+def path_of(name: str) -> Path:
+    image = find_image(name)
+    return dataset_folder(image.dataset) / image.file_path
+
+
+def rows(texts: dict[str, bytes]) -> dict[str, dict[str, str]]:
+    table = csv.DictReader(io.StringIO(texts["metadata.csv"].decode()))
+    return {row["source_id"]: row for row in table}
+
+
+def sum_of(collection: Collection) -> str:
+    return hashlib.sha256(archive_file(collection.archive_path).read_bytes()).hexdigest()
+
+
+def test_an_archive_has_deidentified_files_and_says_so() -> None:
+    collection = make_ready()
+    texts = read_archive(collection)
+    names = ("jane.dcm", "plain.dcm", "public.dcm", "x.png")
+    jane, plain, public, png = (texts[f"images/scans/{name}"] for name in names)
+    for secret in (b"Jane", b"MRN", b"Room 5"):
+        assert secret not in jane + plain
+    found = pydicom.dcmread(io.BytesIO(jane))
+    assert (found.PatientIdentityRemoved, found.PatientID[:5]) == ("YES", "anon-")
+    assert found.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+    assert public == make_scan(**PUBLISHED), "as its publisher left it"
+    assert png == PNG
+
+    table = rows(texts)
+    for name in names:
+        content, row = texts[f"images/scans/{name}"], table[name]
+        assert row["sha256"] == hashlib.sha256(content).hexdigest()
+        assert row["size_bytes"] == str(len(content))
+        assert row["source_sha256"] == find_image(name).sha256
+        assert f"{row['sha256']}  images/scans/{name}\n".encode() in texts["SHA256SUMS"]
+    assert table["jane.dcm"]["source_sha256"] != table["jane.dcm"]["sha256"]
+    record = json.loads(texts["collection.json"])["deidentification"]
+    assert record["method_code"]["value"] == "113100"
+    assert "Basic Application Level Confidentiality Profile" in record["profile"]
+    assert "## De-identification" in texts["README.md"].decode()
+
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.verified_at, collection.error_message
+    assert collection.archive_sha256 == sum_of(collection)
+
+
+def test_a_rebuilt_archive_has_the_same_bytes_and_another_choice_another_fingerprint(
+    settings: LazySettings, client: Client
+) -> None:
+    collection = make_ready()
+    first, fingerprint = sum_of(collection), collection.fingerprint
+    rebuild_collection(collection=collection)
+    build(collection)
+    assert (sum_of(collection), collection.fingerprint) == (first, fingerprint)
+
+    settings.DEIDENTIFY_ON_DELIVERY = False
+    client.force_login(collection.user)
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert 'id="rebuild-differs"' in page
+    rebuild_collection(collection=collection)
+    build(collection)
+    assert collection.fingerprint != fingerprint
+    texts = read_archive(collection)
+    assert texts["images/scans/jane.dcm"] == make_scan(**JANE)
+    assert "source_sha256" not in rows(texts)["jane.dcm"]
+    assert rows(texts)["jane.dcm"]["sha256"] == find_image("jane.dcm").sha256
+
+
+def test_another_key_gives_another_fingerprint(settings: LazySettings) -> None:
+    fingerprint = make_ready().fingerprint
+    settings.PSEUDONYM_KEY = "another"
+    other = make_ready(title="My rays")
+    assert other.fingerprint != fingerprint
+
+
+def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
+    client: Client,
+) -> None:
+    image = find_image("plain.dcm")
+    add_file(image, make_scan()[:300], "plain.dcm")
+    make_searchable()
+    collection = build(make_collection())
+    assert collection.status == "failed"
+    (item,) = collection.items.with_problems()
+    assert "not de-identified" in item.problem
+    build_without_problems(collection=collection)
+    build(collection)
+    texts = read_archive(collection)
+    assert "images/scans/plain.dcm" not in texts
+    assert b"not de-identified" in texts["missing.csv"]
+
+    client.force_login(collection.user)
+    answer = client.get(f"/images/{image.pk}/file/")
+    assert answer.status_code == 404
+    assert "could not do so with this one" in answer.content.decode()
+
+
+def test_a_file_that_changed_is_named_as_always() -> None:
+    collection = make_collection()
+    path_of("jane.dcm").write_bytes(make_scan(**{**JANE, "PatientName": "Doe^John"}))
+    assert build(collection).status == "failed"
+    (item,) = collection.items.with_problems()
+    assert "differ from the catalog's" in item.problem
+
+
+def test_a_download_is_deidentified_also_behind_nginx(
+    client: Client, settings: LazySettings
+) -> None:
+    settings.X_ACCEL_DATASETS = ["/protected-datasets/"]
+    jane, png = find_image("jane.dcm"), find_image("x.png")
+    address = f"/images/{jane.pk}/file/"
+    assert client.get(address).status_code == 302
+    client.force_login(make_collection().user)
+    answer = client.get(address)
+    content = b"".join(answer.streaming_content)  # type: ignore[arg-type]
+    assert "X-Accel-Redirect" not in answer
+    assert b"Jane" not in content
+    assert int(answer["Content-Length"]) == len(content)
+    assert pydicom.dcmread(io.BytesIO(content)).PatientIdentityRemoved == "YES"
+    assert "X-Accel-Redirect" in client.get(f"/images/{png.pk}/file/")
+    page = client.get(jane.get_absolute_url()).content.decode()
+    assert "The download is de-identified" in page

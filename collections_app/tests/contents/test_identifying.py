@@ -1,0 +1,95 @@
+"""Collections with DICOM files that tell who somebody is: every page and text says so."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from catalog.importers.identifying_counts import KEY
+from catalog.models import Dataset, Image
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
+from catalog.tests.importers.folder_files import make_scan
+from collections_app.services import build_without_problems
+from collections_app.tests.factories import build, make_collection, make_dataset, read_archive
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+
+def add_scan(dataset: Dataset, name: str, identifying: list[str] | None, **source: Any) -> Image:
+    image: Image = ImageFactory(
+        dataset=dataset,
+        source_id=name,
+        identifying=identifying,
+        metadata_json={"TransferSyntaxUID": "Explicit VR Little Endian", **source},
+    )
+    add_file(image, make_scan(ImageComments=f"scan {name}"), f"{name}.dcm")
+    return image
+
+
+@pytest.fixture
+def scans() -> Dataset:
+    dataset = DatasetFactory(slug="scans", imported_json={KEY: {"files": 2, "attributes": {}}})
+    add_scan(dataset, "a", ["PatientBirthDate", "PatientName"], BurnedInAnnotation="YES")
+    add_scan(dataset, "b", ["PatientName"])
+    add_scan(dataset, "c", [])
+    add_scan(dataset, "d", None)
+    make_searchable()
+    return dataset
+
+
+def test_the_build_page_says_it_before_the_button(scans: Dataset, client: Client) -> None:
+    page = client.get("/collections/new/?dataset=scans").content.decode()
+    notice = page.index("2 DICOM files may tell who somebody is")
+    assert notice < page.index('id="build"')
+    assert "1 DICOM file says that text is burnt into the pixels" in page
+    assert "1 DICOM file was not checked" in page
+    make_dataset(files=1)
+    assert "who somebody is" not in client.get("/collections/new/?dataset=rays").content.decode()
+
+
+def test_the_archive_and_the_collections_page_say_it(scans: Dataset, client: Client) -> None:
+    collection = make_collection()
+    build(collection)
+    assert collection.provenance["identifying"] == {
+        "files": 2, "burned_in": 1, "unchecked": 1,
+        "attributes": {"PatientName": 2, "PatientBirthDate": 1},
+    }  # fmt: skip
+    texts = read_archive(collection)
+    table = csv.DictReader(io.StringIO(texts["metadata.csv"].decode()))
+    assert {row["source_id"]: row["identifying"] for row in table} == {
+        "a": "PatientBirthDate|PatientName", "b": "PatientName", "c": "", "d": "not checked",
+    }  # fmt: skip
+    card = texts["README.md"].decode()
+    assert "2 DICOM files carry attributes" in card
+    assert "`PatientName` (2), `PatientBirthDate` (1)" in card
+    assert "1 DICOM file says that text is burnt into the pixels" in card
+    assert "1 DICOM file was not checked" in card
+
+    client.force_login(collection.user)
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert "2 DICOM files may tell who somebody is" in page
+
+
+def test_excluded_files_are_not_counted(scans: Dataset) -> None:
+    collection = make_collection()
+    collection.items.filter(position=1).update(problem="gone")
+    collection.status, collection.error_message = "failed", "1 file"
+    collection.builds.all().delete()
+    collection.save()
+    build_without_problems(collection=collection)
+    collection.refresh_from_db()
+    counts = collection.provenance["identifying"]
+    assert (counts["files"], counts["burned_in"]) == (1, 0)
+    assert counts["attributes"] == {"PatientName": 1}
+
+
+def test_collections_without_such_files_have_no_column_and_no_words() -> None:
+    make_dataset(files=2)
+    collection = make_collection()
+    build(collection)
+    texts = read_archive(collection)
+    assert b"identifying" not in texts["metadata.csv"]
+    assert b"who somebody is" not in texts["README.md"]
+    assert "identifying" not in collection.provenance
