@@ -1,13 +1,14 @@
-"""Imports a source: its entry, its rows and their files, in one transaction."""
+"""Imports a source: reads its rows and their files, then writes all in one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import prefetch_related_objects
 
 from catalog.imaging.paths import FileFacts
@@ -41,10 +42,12 @@ MISSING = "missing"
 _GET_MISSING = "put the file there, or correct its name in the table, and import again"
 _KEEP_MASK = "nothing if it is one; else give the file or folder another name and import again"
 
-_CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended('import of dataset ' || %s, 0))"
+# Of the session, as no transaction is open while the source is read.
+_CLAIM = "SELECT pg_try_advisory_lock(hashtextextended('import of dataset ' || %s, 0))"
+_RELEASE = "SELECT pg_advisory_unlock(hashtextextended('import of dataset ' || %s, 0))"
 
 # If one of these fields changes during an import, the rows were read wrongly.
-_READ_BY = ("pk", "area_id", "local_path")
+_READ_BY = ("area_id", "local_path")
 
 
 def import_source(
@@ -64,7 +67,9 @@ def import_source(
 ) -> ImportReport:
     """Make a dataset, its images and all derived data equal to the source.
 
-    Everything is written, or nothing is; a ``dry_run`` writes nothing and returns the same report.
+    Everything is written, or nothing is, except that new labels may stay: see ``NewLabels``. A
+    ``dry_run`` writes nothing and returns the same report. Files are read and hashed, and rows
+    staged, before the one transaction begins.
     ``max_rejected``, ``max_share``, ``allow_removal`` and the callbacks are those of
     ``store_images``; ``on_file`` gets each file that the report only counts, also with them. With
     ``allow_move`` the dataset may have been imported from another place that
@@ -79,48 +84,45 @@ def import_source(
         OSError: the source cannot be read.
     """
     report = ImportReport()
-    with transaction.atomic():
-        _claim(source.entry["slug"])
+    with _claim(source.entry["slug"]):
         if not allow_move:
             _require_same_place(source.entry)
-        dataset, is_new = _read_entry(source)
-        store_images(
-            dataset=dataset,
-            rows=check_identifying(
-                _read_files(
-                    _read_rows(source, on_file, check_stopped),
-                    dataset,
-                    report,
-                    on_file,
-                    check_stopped,
-                ),
-                report,
-                on_file,
-                is_allowed=allow_identifying,
-            ),
+        planned, change = _plan_entry(source)
+        rows = _read_files(
+            _read_rows(source, on_file, check_stopped), planned, report, on_file, check_stopped
+        )
+        return store_images(
+            dataset=planned,
+            rows=check_identifying(rows, report, on_file, is_allowed=allow_identifying),
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
             allow_removal=allow_removal,
+            dry_run=dry_run,
             on_reject=on_reject,
             on_file=on_file,
             on_rows=on_rows,
             on_read=on_read,
-            before_merge=ignore_end if is_new else partial(_save_entry, source, dataset),
+            save=partial(_save_entry, source, planned, is_new=change is Change.ADDED),
             report=report,
         )
-        if dry_run:
-            transaction.set_rollback(True)
-    return report
 
 
-def _claim(slug: str) -> None:
+@contextmanager
+def _claim(slug: str) -> Iterator[None]:
+    """Let no other import of the dataset begin until this one has ended."""
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [slug])
         if not cursor.fetchone()[0]:
             raise ImportStopped(
                 f"Another import of “{slug}” is running. Wait until it ends and import again."
             )
+    try:
+        yield
+    finally:
+        # Without its connection the lock is gone already.
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute(_RELEASE, [slug])
 
 
 def _require_same_place(entry: Mapping[str, Any]) -> None:
@@ -134,29 +136,29 @@ def _require_same_place(entry: Mapping[str, Any]) -> None:
         )
 
 
-def _read_entry(source: Source) -> tuple[Dataset, bool]:
-    """The source's dataset, and whether it is new.
+def _plan_entry(source: Source) -> tuple[Dataset, Change]:
+    """The source's dataset as it will be, and what saving it does.
 
-    A new dataset is saved. An existing one is saved and rolled back, only to see the result:
-    ``_save_entry`` saves it just before the merge, so that its row is not locked for the hours that
-    reading may take.
+    It is saved and rolled back: ``_save_entry`` saves it just before the merge, so that its row is
+    neither locked nor half made for the hours that reading may take.
     """
     with transaction.atomic():
         dataset, change = save_dataset(entry=source.entry)
         prefetch_related_objects([dataset], "modalities")
-        if change is not Change.ADDED:
-            transaction.set_rollback(True)
-    return dataset, change is Change.ADDED
+        transaction.set_rollback(True)
+    return dataset, change
 
 
-def _save_entry(source: Source, planned: Dataset) -> None:
-    dataset, _ = save_dataset(entry=source.entry)
+def _save_entry(source: Source, planned: Dataset, *, is_new: bool) -> Dataset:
+    dataset, change = save_dataset(entry=source.entry)
     has_changed = any(getattr(dataset, name) != getattr(planned, name) for name in _READ_BY)
-    if has_changed or set(dataset.modalities.all()) != set(planned.modalities.all()):
+    is_other = (change is Change.ADDED) != is_new or (not is_new and dataset.pk != planned.pk)
+    if has_changed or is_other or set(dataset.modalities.all()) != set(planned.modalities.all()):
         raise ImportStopped(
             f"The dataset “{dataset.slug}” was edited while it was imported, so nothing was "
             "changed. Import it again."
         )
+    return dataset
 
 
 def _read_rows(

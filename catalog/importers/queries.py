@@ -1,9 +1,43 @@
 """The SQL of an import: temporary tables, and the merge into the catalog."""
 
-MAKE_TABLES = """
-    DROP TABLE IF EXISTS staged_image, staged_reject;
-    CREATE TEMP TABLE staged_image ({columns}) ON COMMIT DROP;
-    CREATE TEMP TABLE staged_reject (source_id text) ON COMMIT DROP;
+DROP_TABLES = "DROP TABLE IF EXISTS staged_image, staged_reject"
+
+MAKE_TABLES = f"""
+    {DROP_TABLES};
+    CREATE TEMP TABLE staged_image ({{columns}});
+    CREATE TEMP TABLE staged_reject (source_id text);
+"""
+
+# Labels that somebody else has added meanwhile take the place of reserved ids; of two findings of
+# one label the stronger one stays.
+USE_OTHER_LABELS = """
+    UPDATE staged_image staged
+       SET label_ids = given.label_ids, findings = given.findings,
+           confidences = given.confidences, label_metadata = given.label_metadata,
+           positive_ids = given.positive_ids
+      FROM (SELECT n, array_agg(label_id ORDER BY label_id) AS label_ids,
+                   array_agg(finding ORDER BY label_id) AS findings,
+                   array_agg(confidence ORDER BY label_id) AS confidences,
+                   array_agg(metadata ORDER BY label_id) AS label_metadata,
+                   coalesce(array_agg(label_id ORDER BY label_id)
+                            FILTER (WHERE finding = 'positive'), '{}') AS positive_ids
+              FROM (SELECT DISTINCT ON (n, label_id) *
+                      FROM (SELECT n, coalesce(other.id, given.label_id) AS label_id, finding,
+                                   confidence,
+                                   CASE WHEN other.word IS NULL OR metadata <> '{}' THEN metadata
+                                        ELSE jsonb_build_object('word', other.word) END AS metadata
+                              FROM staged_image
+                             CROSS JOIN unnest(label_ids, findings, confidences, label_metadata)
+                                        given (label_id, finding, confidence, metadata)
+                              LEFT JOIN unnest(%(reserved)s::bigint[], %(ids)s::bigint[],
+                                               %(words)s::text[]) other (reserved, id, word)
+                                     ON other.reserved = given.label_id
+                             WHERE label_ids && %(reserved)s::bigint[]) named
+                     ORDER BY n, label_id,
+                              array_position(ARRAY['positive', 'uncertain', 'negative'], finding),
+                              confidence DESC NULLS LAST) one
+             GROUP BY n) given
+     WHERE given.n = staged.n
 """
 
 FIND_DUPLICATES = """

@@ -6,11 +6,11 @@ A connection cannot be used during a COPY, so every other query waits for the bl
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
-from django.db import connection
+from django.db import Error, connection
 
 from catalog.importers import queries
 from catalog.importers.encoding import LINE
@@ -27,7 +27,8 @@ class Staging:
     """The tables ``staged_image``, with the columns of ``LINE``, and ``staged_reject``.
 
     ``staged_reject`` has the source ids of bad rows, whose images are not removed. Both tables
-    exist until the end of the transaction.
+    belong to the session: rows are staged outside any transaction, so that none is open, and no
+    row of the catalog is locked, for the hours that reading may take.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -90,14 +91,19 @@ class Staging:
 
 @contextmanager
 def open_staging() -> Iterator[Staging]:
-    """Create the tables, in a transaction; every query inside waits for the block being sent."""
+    """Create the tables, and drop them; every query inside waits for the block being sent."""
     with connection.cursor() as cursor:
         columns = ", ".join(f"{name} {kind}" for name, kind in LINE.items())
         cursor.execute(queries.MAKE_TABLES.format(columns=columns))
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy") as pool:
-        staging = Staging(pool)
-        with connection.execute_wrapper(staging.wait_and_execute):
-            yield staging
+    try:
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy") as pool:
+            staging = Staging(pool)
+            with connection.execute_wrapper(staging.wait_and_execute):
+                yield staging
+    finally:
+        # Without its connection, or in a transaction that failed, they are gone already.
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute(queries.DROP_TABLES)
 
 
 def _copy(raw: Any, block: bytes) -> None:

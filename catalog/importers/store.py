@@ -11,6 +11,7 @@ from catalog.importers import queries
 from catalog.importers.encoding import RowEncoder
 from catalog.importers.identifying_counts import keep_identifying_counts
 from catalog.importers.merge import merge_staged
+from catalog.importers.new_labels import NewLabels
 from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
 from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
 from catalog.importers.staging import Staging, open_staging
@@ -58,11 +59,12 @@ def store_images(
     max_rejected: int | None = None,
     max_share: float = MAX_SHARE_REJECTED,
     allow_removal: bool = False,
+    dry_run: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
     on_file: Callable[[FileNote], None] = ignore,
     on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
-    before_merge: Callable[[], None] = ignore_end,
+    save: Callable[[], Dataset] | None = None,
     report: ImportReport | None = None,
 ) -> ImportReport:
     """Make the dataset's images, their labels and profiles exactly ``rows``.
@@ -77,8 +79,13 @@ def store_images(
     Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
     ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
     another, ``on_rows`` the number of rows read so far;
-    ``on_read`` is called after the last row, and ``before_merge`` then under the dataset's lock.
-    An existing ``report`` may be continued.
+    ``on_read`` is called after the last row. ``save`` is then called in the transaction that writes
+    everything, under the dataset's lock, and returns the dataset as it is now. A ``dry_run`` rolls
+    that transaction back. An existing ``report`` may be continued.
+
+    Rows are staged before, outside any transaction of this function, so that nobody waits for an
+    import that reads. New labels are added in a transaction of their own just before the last one:
+    see ``NewLabels``.
 
     Raises:
         ImportStopped: there are too many bad rows, no good row, or too many new labels. Nothing was
@@ -88,22 +95,28 @@ def store_images(
     report = report or ImportReport()
     report.slug = dataset.slug
     rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
-    with transaction.atomic():
-        good = _stage(dataset, rows, rejects, on_rows)
+    words = load_words([each.pk for each in dataset.modalities.all()], dry_run=dry_run)
+    with open_staging() as staging:
+        good = _stage(staging, RowEncoder(words, area_id=dataset.area_id, report=report),
+                      rows, rejects, on_rows)  # fmt: skip
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
-        with connection.cursor() as cursor:
-            report.same_bytes = count_same_bytes(cursor, dataset.pk)
-            for note in list_same_bytes(report.same_bytes):
-                on_file(note)
+        _note_same_bytes(dataset, report, on_file)
+        if not dry_run:
+            _save_labels(words.labels.new)
+        with transaction.atomic(), connection.cursor() as cursor:
             lock_datasets(cursor, [dataset.pk])
-            before_merge()
+            dataset = save() if save else dataset
+            if dry_run:
+                words.labels.new.pretend()
             _merge(cursor, dataset, report, allow_removal)
             keep_counts(dataset.pk, report.same_bytes)
             keep_identifying_counts(cursor, dataset.pk)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
             report.kinds = Counter(profiles.count_kinds())
+            if dry_run:
+                transaction.set_rollback(True)
     return report
 
 
@@ -154,32 +167,49 @@ class _Rejects:
 
 
 def _stage(
-    dataset: Dataset,
+    staging: Staging,
+    encoder: RowEncoder,
     rows: Iterable[ImageRow | BadRow],
     rejects: _Rejects,
     on_rows: Callable[[int], None],
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
-    words = load_words([modality.pk for modality in dataset.modalities.all()])
-    encoder = RowEncoder(words, area_id=dataset.area_id, report=rejects.report)
     number = 0
-    with open_staging() as staging:
-        for number, row in enumerate(rows, 1):
-            line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
-            if isinstance(line, str):
-                staging.add_line(line)
-                if isinstance(row, ImageRow) and (row.unread or row.conflicts):
-                    rejects.note(row)
-            else:
-                _reject(line, staging, rejects)
-            if not number % ROWS_BETWEEN_REPORTS:
-                on_rows(number)
-        staging.finish()
-        on_rows(number)
-        rejected = rejects.report.rejected
+    for number, row in enumerate(rows, 1):
+        line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
+        if isinstance(line, str):
+            staging.add_line(line)
+            if isinstance(row, ImageRow) and (row.unread or row.conflicts):
+                rejects.note(row)
+        else:
+            _reject(line, staging, rejects)
+        if not number % ROWS_BETWEEN_REPORTS:
+            on_rows(number)
+    staging.finish()
+    on_rows(number)
+    rejected = rejects.report.rejected
+    with transaction.atomic():
         _reject_duplicates(rejects)
-        rejects.check_limit(number)
+    rejects.check_limit(number)
     return number - rejected
+
+
+def _note_same_bytes(
+    dataset: Dataset, report: ImportReport, on_file: Callable[[FileNote], None]
+) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        report.same_bytes = count_same_bytes(cursor, dataset.pk)
+        for note in list_same_bytes(report.same_bytes):
+            on_file(note)
+
+
+def _save_labels(labels: NewLabels) -> None:
+    """Add the new labels, and let the staged rows have those that are there meanwhile."""
+    if others := labels.save():
+        reserved, ids, words = map(list, zip(*others, strict=True))
+        given = {"reserved": reserved, "ids": ids, "words": words}
+        with connection.cursor() as cursor:
+            cursor.execute(queries.USE_OTHER_LABELS, given)
 
 
 def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:

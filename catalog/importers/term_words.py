@@ -54,21 +54,27 @@ def _is_general(term: TermRef) -> bool:
 
 
 class LicenseWords(Words):
-    """The same for licences; the ``unknown`` words mean a licence that is not stated."""
+    """The same for licences; the ``unknown`` words mean a licence that is not stated.
 
-    def __init__(self, vocabularies: Vocabularies) -> None:
+    That term is added if need be, but not in a ``dry_run``.
+    """
+
+    def __init__(self, vocabularies: Vocabularies, *, dry_run: bool = False) -> None:
         super().__init__(vocabularies, "license")
         self.unknown: set[str] = set()
+        self._dry_run = dry_run
 
     def __missing__(self, word: str) -> int | None:
         known = super().__missing__(word)
         if known is None:
             self.unknown.add(word)
-            known = self[word] = _find_not_stated()
+            known = self[word] = _find_not_stated(dry_run=self._dry_run)
         return known
 
 
-def _find_not_stated() -> int:
+def _find_not_stated(*, dry_run: bool) -> int | None:
+    if dry_run:
+        return License.objects.filter(code=NOT_STATED).values_list("pk", flat=True).first()
     fields = {"name": "Not stated", "is_active": False}
     license_, _ = License.objects.get_or_create(code=NOT_STATED, defaults=fields)
     return int(license_.pk)

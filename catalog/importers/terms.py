@@ -1,38 +1,24 @@
 """Resolves a source's words for labels to the ids of terms, and loads all words of an import."""
 
-import hashlib
-import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from django.db import connection
-from django.db.models import QuerySet
-
+from catalog.importers.new_labels import KnownLabel, NewLabels, load_hidden
 from catalog.importers.rows import LabelRow
 from catalog.importers.statements import read_statements
 from catalog.importers.term_words import LicenseWords, Words
 from catalog.models import Finding
 from vocab.lookup import Vocabularies, current_vocabularies
-from vocab.models import Label, LabelAlias
-from vocab.text import TermRef, label_keys, normalize, normalize_label
+from vocab.models import Label
+from vocab.text import TermRef, normalize, normalize_label
 
 # No real list of findings has more new words, so the column must contain something else.
 MAX_NEW_LABELS = 2_000
 _NAME_LENGTH: int = Label._meta.get_field("name").max_length or 0
-_CODE_LENGTH: int = Label._meta.get_field("code").max_length or 0
-_NOT_CODE = re.compile(r"[^a-z0-9]+")
-# What signs are called in codes, so that these tell "HER2+" from "HER2-".
-_SIGN_WORDS = {
-    "+": "-plus-", "−": "-minus-", "±": "-plus-minus-", "?": "-uncertain-", "~": "-about-",
-    "<": "-below-", ">": "-above-", "≤": "-at-most-", "≥": "-at-least-",
-}  # fmt: skip
 _by_label = attrgetter("label_id")
-# Only one importer at a time adds labels, so that two cannot deadlock.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('new labels', 0))"
 
 
 class ManyNewLabels(Exception):
@@ -62,31 +48,22 @@ class LabelSet(NamedTuple):
     new_names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownLabel:
-    """A label, and the finding that the word itself states; '' if it states none."""
-
-    id: int
-    name: str
-    finding: str = ""
-
-
 class LabelWords:
     """Resolves a source's labels.
 
-    Of a known label a word may state the finding, as in "no pneumonia". Words without a term become
-    inactive labels.
+    Of a known label a word may state the finding, as in "no pneumonia". Words without a term are
+    in ``new``, and become inactive labels.
     """
 
     def __init__(self, vocabularies: Vocabularies) -> None:
         self._vocabularies = vocabularies
-        self._words: dict[tuple[str, str], _KnownLabel | BadWord] = {}
+        self._words: dict[tuple[str, str], KnownLabel | BadWord] = {}
         self._given: dict[LabelRow, GivenLabel] = {}
-        # By normal form: labels that search does not show, and those added here.
-        self._hidden = _load_hidden()
+        self.new = NewLabels()
+        # By normal form: labels that search does not show, and the new ones.
+        self._hidden = load_hidden()
         self._names: dict[int, str] = {}
         self._hidden_names = {label.id: label.name for label in self._hidden.values()}
-        self._num_new = 0
 
     def resolve(self, rows: tuple[LabelRow, ...]) -> LabelSet | BadWord:
         """The labels of one image; several words for one label become one.
@@ -138,7 +115,7 @@ class LabelWords:
         kept = () if words == (name,) else words
         return GivenLabel(group[0].label_id, finding, confidence, kept)
 
-    def _find(self, word: str, finding: str) -> _KnownLabel | BadWord:
+    def _find(self, word: str, finding: str) -> KnownLabel | BadWord:
         if not is_storable(word):
             return BadWord(word, "It contains a NUL or half a character. Check the encoding.")
         if not _is_readable(word.strip()):
@@ -153,7 +130,7 @@ class LabelWords:
         if len(terms) > 1:
             return BadWord(word, _explain_several(terms))
         if terms:
-            return _KnownLabel(terms[0].id, terms[0].name)
+            return KnownLabel(terms[0].id, terms[0].name)
         if stated := self._find_stated(word, finding):
             return stated
         key = normalize_label(word)
@@ -161,7 +138,7 @@ class LabelWords:
             self._add_label(word.strip(), key)
         return self._hidden[key]
 
-    def _find_stated(self, word: str, finding: str) -> _KnownLabel | None:
+    def _find_stated(self, word: str, finding: str) -> KnownLabel | None:
         """The active label of which the word states a finding.
 
         A word in a place for other findings is not read: "no mass" among the negative ones may mean
@@ -172,26 +149,17 @@ class LabelWords:
             if len(terms) == 1 and finding in (Finding.POSITIVE, stated):
                 if stated == finding == Finding.NEGATIVE:
                     return None
-                return _KnownLabel(terms[0].id, terms[0].name, stated)
+                return KnownLabel(terms[0].id, terms[0].name, stated)
         return None
 
     def _add_label(self, name: str, key: str) -> None:
-        """Add an inactive label, unless another import has added it meanwhile."""
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK)
-        self._hidden = _load_hidden() | self._hidden
-        if key in self._hidden:
-            self._hidden_names[self._hidden[key].id] = self._hidden[key].name
-            return
-        if self._num_new >= MAX_NEW_LABELS:
+        if len(self.new) >= MAX_NEW_LABELS:
             raise ManyNewLabels(
                 f"More than {MAX_NEW_LABELS:,} labels are in no vocabulary, such as “{name}”. "
                 "Check which column is read as labels, and how its values are separated."
             )
-        label = Label.objects.create(code=_make_code(name), name=name, is_active=False)
-        self._hidden[key] = _KnownLabel(label.pk, name)
-        self._hidden_names[label.pk] = name
-        self._num_new += 1
+        label = self._hidden[key] = self.new.add(key, name)
+        self._hidden_names[label.id] = name
 
 
 def is_text(value: str) -> bool:
@@ -225,13 +193,13 @@ class ImageWords(NamedTuple):
     labels: LabelWords
 
 
-def load_words(modality_ids: Collection[int] = ()) -> ImageWords:
+def load_words(modality_ids: Collection[int] = (), *, dry_run: bool = False) -> ImageWords:
     """The vocabularies of images as they are now; ``modality_ids`` are the dataset's own."""
     vocabularies = current_vocabularies()
     return ImageWords(
         Words(vocabularies, "modality", modality_ids),
         Words(vocabularies, "area"),
-        LicenseWords(vocabularies),
+        LicenseWords(vocabularies, dry_run=dry_run),
         Words(vocabularies, "view"),
         LabelWords(vocabularies),
     )
@@ -248,33 +216,6 @@ def _find_problem(row: LabelRow) -> str:
 def _explain_several(terms: Sequence[TermRef]) -> str:
     codes = ", ".join(sorted(term.code for term in terms))
     return f"The word means several terms. Write one of the codes: {codes}."
-
-
-def _load_hidden() -> dict[str, _KnownLabel]:
-    """The inactive labels by normal form: codes win over names, names over aliases."""
-    hidden: QuerySet = Label.objects.filter(is_active=False).order_by("-id")
-    labels = {pk: (code, name) for pk, code, name in hidden.values_list("pk", "code", "name")}
-    found: dict[str, _KnownLabel] = {}
-    for term_id, text in LabelAlias.objects.filter(term__in=hidden).values_list("term_id", "text"):
-        found[normalize_label(text)] = _KnownLabel(term_id, labels[term_id][1])
-    for pk, (_, name) in labels.items():
-        found[normalize_label(name)] = _KnownLabel(pk, name)
-    for pk, (code, name) in labels.items():
-        for key in label_keys(code, name) - {normalize_label(name)}:
-            found[key] = _KnownLabel(pk, name)
-    return found
-
-
-def _make_code(name: str) -> str:
-    """A code that no label has, from a name; one without Latin letters gets a hash."""
-    key = normalize(name)
-    spelled = "".join(_SIGN_WORDS.get(char, char) for char in normalize_label(name))
-    base = _NOT_CODE.sub("-", spelled).strip("-")[: _CODE_LENGTH - 4].strip("-")
-    if not _NOT_CODE.sub("", key):
-        base = f"label-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    taken = set(Label.objects.filter(code__startswith=base).values_list("code", flat=True))
-    codes = (base, *(f"{base}-{number}" for number in range(2, 1000)))
-    return next(code for code in codes if code not in taken)
 
 
 def metadata_of_label(given: GivenLabel) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from catalog.imaging.paths import read_facts
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
@@ -26,7 +27,7 @@ from catalog.tests.factories import DatasetFactory, ImageFactory
 from catalog.tests.imaging.dicom_files import read_shipped
 from catalog.tests.importers.folder_files import make_nifti, make_picture, make_scan, write_files
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
-from vocab.models import Term
+from vocab.models import Label, Term
 from vocab.services import load_terms
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -712,6 +713,40 @@ def test_ctrl_c_leaves_the_old_state_and_says_so(home: Path) -> None:
     assert "not finished are unchanged" in err
     assert "Traceback" not in err
     assert list(Image.objects.order_by("pk").values()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_files_are_hashed_a_curator_and_an_import_of_the_same_word_go_on(
+    home: Path, admin_client: Client
+) -> None:
+    picture = make_picture()
+    files = {f"zebra/{n:03}.png": picture for n in range(100)} | {"zebu/huge.png": picture}
+    folder = write_files(home / "large", files)
+    # Behind its header it is one large hole: a minute to hash.
+    os.truncate(folder / "zebu" / "huge.png", 100_000_000_000)
+
+    process = start(folder, home)
+    try:
+        wait_for_reading(process)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '1s'")
+            report = run(write_files(home / "small", {"zebra/a.png": picture}))
+            label = Label.objects.get(name="zebra")
+            change = {"code": "zebra", "name": "Zebra", "description": "", "is_active": "on"}
+            change |= {f"aliases-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+            saved = admin_client.post(reverse("admin:vocab_label_change", args=[label.pk]), change)
+            cursor.execute("SET lock_timeout TO DEFAULT")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert "1 added" in report
+    assert (saved.status_code, Label.objects.get(pk=label.pk).name) == (302, "Zebra")
+    assert process.returncode == 130
+    assert not Label.objects.filter(name="zebu").exists()
+    assert Dataset.objects.get().slug == "small", "of the import that was stopped nothing is left"
+    assert Image.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
