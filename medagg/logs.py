@@ -78,10 +78,15 @@ class OutsideNoiseFilter(logging.Filter):
                 request.is_refusal_logged = True
         elif getattr(request, "is_refusal_logged", False):
             return False
+        record.msg, record.args = " ".join(record.getMessage().splitlines()), None
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.INFO, "INFO"
         return logging.getLogger().isEnabledFor(logging.INFO)
 
 
 def make_formatter(name: str) -> logging.Formatter:
-    return JsonLineFormatter() if name == "json" else LineFormatter()
+    """The formatter that LOG_FORMAT names. Raises ValueError."""
+    formatters = {"text": LineFormatter, "json": JsonLineFormatter}
+    if name not in formatters:
+        raise ValueError(f"LOG_FORMAT is “{name}”: it can be {' or '.join(formatters)}.")
+    return formatters[name]()
