@@ -436,11 +436,12 @@ def test_a_saved_term_reindexes_only_datasets_that_have_it(
     assert read_stamp() != stamp
 
 
-@pytest.mark.parametrize("model", ["image", "dataset"])
-def test_saving_a_form_without_a_change_wakes_nobody(curator: Client, model: str) -> None:
+@pytest.mark.parametrize("model", [Image, Dataset])
+def test_saving_a_form_without_a_change_wakes_nobody(
+    curator: Client, model: type[Image] | type[Dataset]
+) -> None:
     make_dataset(files=1)
-    pk = {"image": Image, "dataset": Dataset}[model].objects.get().pk
-    path = f"/admin/catalog/{model}/{pk}/change/"
+    path = f"/admin/catalog/{model._meta.model_name}/{model.objects.get().pk}/change/"
     stamp = read_stamp()
 
     assert curator.post(path, open_form(curator, path)).status_code == 302
