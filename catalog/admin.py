@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -17,6 +16,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
+from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.models import Label, LabelAlias
 
 COUNT_LIMIT = 10_000
@@ -68,7 +68,7 @@ class LabelAdmin(TermAdmin):
         return Subquery(having.annotate(total=total).values("total"))
 
 
-class DatasetForm(forms.ModelForm):
+class DatasetForm(OpenedForm):
     def clean_local_path(self) -> str:
         local_path = self.cleaned_data["local_path"]
         if local_path:
@@ -85,7 +85,7 @@ class DatasetForm(forms.ModelForm):
 
 
 @admin.register(Dataset)
-class DatasetAdmin(admin.ModelAdmin):
+class DatasetAdmin(OpenedFormAdmin):
     form = DatasetForm
     list_display = ("title", "slug", "area", "license", "num_images", "size_mb", "is_active")
     list_filter = ("is_active", "is_synthetic", "modalities", "area", "license")
@@ -98,17 +98,13 @@ class DatasetAdmin(admin.ModelAdmin):
     actions = ("activate", "deactivate")
     list_per_page = 50
 
-    def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
-        if not change:
-            super().save_model(request, obj, form, change)
-            return
+    def lock(self, obj: Dataset) -> None:
         services.claim_dataset(dataset=obj)
-        # Only the changed fields: an import may have written the others since the form was opened.
-        columns = {field.name for field in Dataset._meta.concrete_fields}
-        obj.save(update_fields=[*columns.intersection(form.changed_data), "updated_at"])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        if change and not has_changed(form, formsets):
+            return
         services.refresh_dataset(dataset=form.instance, area_changed="area" in form.changed_data)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -158,13 +154,14 @@ def _refuse(
 
 
 class ImageLabelInline(admin.TabularInline):
+    form = OpenedForm
     model = ImageLabel
     autocomplete_fields = ("label",)
     extra = 0
 
 
 @admin.register(Image)
-class ImageAdmin(BigModelAdmin):
+class ImageAdmin(OpenedFormAdmin, BigModelAdmin):
     list_display = ("source_id", "dataset", "modality", "sex", "age_years", "files")
     list_filter = ("profile__availability", "modality", "sex")
     list_select_related = ("dataset", "modality")
@@ -184,12 +181,18 @@ class ImageAdmin(BigModelAdmin):
     def files(self, image: Image) -> str:
         return image.availability.short_label
 
-    def save_model(self, request: HttpRequest, obj: Image, form: Any, change: bool) -> None:
+    def lock(self, obj: Image) -> None:
         services.claim_dataset(dataset=obj.dataset)
+
+    def save_model(self, request: HttpRequest, obj: Image, form: Any, change: bool) -> None:
+        if not change:
+            self.lock(obj)
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        if change and not has_changed(form, formsets):
+            return
         services.refresh_images(image_ids=[form.instance.pk])
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

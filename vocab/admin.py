@@ -11,6 +11,7 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from vocab import models
+from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
 
@@ -36,6 +37,7 @@ class AliasFormSet(BaseInlineFormSet):
 
 
 class AliasInline(admin.TabularInline):
+    form = OpenedForm
     formset = AliasFormSet
     fields = ("text",)
     extra = 1
@@ -47,7 +49,7 @@ def alias_inline(alias_model: type[models.Alias]) -> type[AliasInline]:
     return type(f"{alias_model.__name__}Inline", (AliasInline,), {"model": alias_model})
 
 
-class TermAdmin(admin.ModelAdmin):
+class TermAdmin(OpenedFormAdmin):
     """``usage`` maps the plural nouns of what is counted for each term to the aggregates."""
 
     usage: Mapping[str, Any] = DATASETS
@@ -84,7 +86,8 @@ class TermAdmin(admin.ModelAdmin):
         self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)
-        self._tell_of_change()
+        if not change or has_changed(form, formsets):
+            self._tell_of_change()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         super().delete_model(request, obj)

@@ -1,7 +1,9 @@
 """The SQL of search."""
 
 # Titles weigh most, then the terms and their aliases, then prose. Who searches for a broader term
-# finds the datasets of narrower ones as well, but after its own. UNION ends at a circle.
+# finds the datasets of narrower ones as well, but after its own. UNION ends at a circle. The words
+# have an order, so that the same words make the same vector: a dataset whose row is written gets a
+# new version, which every process loads anew.
 REFRESH = """
     WITH RECURSIVE areas AS (
         SELECT id, broader_id FROM vocab_anatomicalarea WHERE is_active
@@ -16,32 +18,32 @@ REFRESH = """
     words AS (
         SELECT dataset.id,
                concat_ws(' ',
-                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                       FROM areas
                       JOIN vocab_anatomicalarea t ON t.id = areas.broader_id AND t.is_active
                       LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id
                      WHERE areas.id = dataset.area_id),
-                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                       FROM catalog_dataset_modalities m
                       JOIN modalities ON modalities.id = m.modality_id
                       JOIN vocab_modality t ON t.id = modalities.broader_id AND t.is_active
                       LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
                      WHERE m.dataset_id = dataset.id)) AS broader,
-               concat_ws(' ', area.name, (SELECT string_agg(text, ' ')
+               concat_ws(' ', area.name, (SELECT string_agg(text, ' ' ORDER BY id)
                    FROM vocab_anatomicalareaalias WHERE term_id = area.id)) AS area,
-               concat_ws(' ', license.name, (SELECT string_agg(text, ' ')
+               concat_ws(' ', license.name, (SELECT string_agg(text, ' ' ORDER BY id)
                    FROM vocab_licensealias WHERE term_id = license.id)) AS license,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                   FROM catalog_dataset_modalities m
                   JOIN vocab_modality t ON t.id = m.modality_id AND t.is_active
                   LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
                  WHERE m.dataset_id = dataset.id) AS modalities,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                   FROM catalog_dataset_task_types m
                   JOIN vocab_tasktype t ON t.id = m.tasktype_id AND t.is_active
                   LEFT JOIN vocab_tasktypealias a ON a.term_id = t.id
                  WHERE m.dataset_id = dataset.id) AS task_types,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ')
+               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                   FROM catalog_dataset_tags m
                   JOIN vocab_tag t ON t.id = m.tag_id AND t.is_active
                   LEFT JOIN vocab_tagalias a ON a.term_id = t.id
@@ -50,17 +52,20 @@ REFRESH = """
           LEFT JOIN vocab_anatomicalarea area ON area.id = dataset.area_id AND area.is_active
           LEFT JOIN vocab_license license ON license.id = dataset.license_id AND license.is_active
          WHERE dataset.id = ANY(%(ids)s)
-    )
-    UPDATE catalog_dataset dataset
-       SET search_vector =
-           setweight(to_tsvector('english', dataset.title || ' ' || dataset.slug), 'A')
-        || setweight(to_tsvector('english', concat_ws(' ', words.area, words.modalities,
-               words.task_types, words.tags, words.license)), 'B')
-        || setweight(to_tsvector('english', concat_ws(' ', words.broader,
-               dataset.description)), 'C')
-        || setweight(to_tsvector('english', dataset.citation || ' ' || dataset.doi), 'D')
-      FROM words
-     WHERE words.id = dataset.id
+    ),
+    vectors AS MATERIALIZED (
+        SELECT dataset.id,
+               setweight(to_tsvector('english', dataset.title || ' ' || dataset.slug), 'A')
+            || setweight(to_tsvector('english', concat_ws(' ', words.area, words.modalities,
+                   words.task_types, words.tags, words.license)), 'B')
+            || setweight(to_tsvector('english', concat_ws(' ', words.broader,
+                   dataset.description)), 'C')
+            || setweight(to_tsvector('english', dataset.citation || ' ' || dataset.doi), 'D')
+               AS vector
+          FROM catalog_dataset dataset JOIN words ON words.id = dataset.id)
+    UPDATE catalog_dataset dataset SET search_vector = vectors.vector
+      FROM vectors
+     WHERE vectors.id = dataset.id AND dataset.search_vector IS DISTINCT FROM vectors.vector
 """
 
 PROFILES = """

@@ -8,6 +8,7 @@ from catalog.formats import file_size
 from catalog.imaging.dicom.deidentify import PROFILE
 from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
+from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns
 from collections_app.models import Collection
 from collections_app.selection.provenance import licenses_of
@@ -20,7 +21,7 @@ def data_card(collection: Collection, fingerprint: str) -> bytes:
 
 def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     datasets = collection.provenance["datasets"]
-    yield f"# {collection.title}"
+    yield f"# {escape(collection.title)}"
     yield ""
     yield (
         f"{_count_kinds(collection.kinds, 'medical image')} from "
@@ -153,7 +154,7 @@ def _choice(collection: Collection) -> Iterator[str]:
     yield ""
     words = collection.provenance.get("words", [])
     for word in words:
-        yield f"- {word['filter']}: {_plain(word['value'])}"
+        yield f"- {escape(word['filter'])}: {escape(word['value'])}"
     if not words:
         yield "All images of the catalog."
     yield ""
@@ -163,7 +164,7 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
     yield "## Sources and licences"
     yield ""
     for dataset in datasets:
-        yield f"### {_plain(dataset['title'])}"
+        yield f"### {escape(dataset['title'])}"
         yield ""
         others = only_others(dataset.get("kinds", {}))
         if others:
@@ -173,16 +174,17 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
         licenses, noun = licenses_of(dataset), "object" if others else "image"
         for each in licenses:
             number = f" ({_count(each['num_images'], noun)})" if len(licenses) > 1 else ""
-            yield f"- Licence: {each['license_name']} {each['license_url']}".rstrip() + number
+            url = link(each["license_url"]) if each["license_url"] else ""
+            yield f"- Licence: {escape(each['license_name'])} {url}".rstrip() + number
             if each["allows_commercial_use"] is False:
                 whose = " of these images" if len(licenses) > 1 else ""
                 yield f"- Commercial use{whose} is not permitted."
         if dataset["source_url"]:
-            yield f"- Source: <{dataset['source_url']}>"
+            yield f"- Source: {link(dataset['source_url'])}"
         if dataset["doi"]:
-            yield f"- DOI: <https://doi.org/{dataset['doi']}>"
+            yield f"- DOI: {link('https://doi.org/' + dataset['doi'])}"
         if dataset["citation"]:
-            yield f"- Please cite: {_plain(dataset['citation'])}"
+            yield f"- Please cite: {escape(dataset['citation'])}"
         if dataset["is_synthetic"]:
             yield "- These images are synthetic and show no patient."
         yield ""
@@ -237,11 +239,3 @@ def _count_kinds(kinds: KindCounts, noun: str) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _plain(text: str) -> str:
-    """The text on one line, with the special characters of Markdown and HTML escaped."""
-    line = " ".join(text.split())
-    for char in "\\`*_[]<>#|":
-        line = line.replace(char, "\\" + char)
-    return line

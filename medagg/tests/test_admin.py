@@ -1,5 +1,6 @@
 """The admin as a curator uses it: every model, at any size, with the services behind it."""
 
+import re
 from html import unescape
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.search.snapshot import read_stamp
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app.builds.build import build_collection
 from collections_app.models import Collection
@@ -351,3 +353,96 @@ def test_a_term_with_narrower_ones_is_not_deleted(curator: Client) -> None:
     said = curator.get(path).content.decode()
     assert "Cannot delete" in said
     assert "Brain" in said
+
+
+# --- Two editors at a time ---
+def open_form(client: Client, path: str) -> dict[str, Any]:
+    """What a browser would post: the fields, and what they were when the form was opened."""
+    page = client.get(path)
+    fields = form_of(page)
+    for name, value in re.findall(
+        r'<input type="hidden" name="((?:[\w-]+-)?initial-[\w-]+)"(?: value="([^"]*)")?',
+        page.content.decode(),
+    ):
+        fields.setdefault(name, []).append(unescape(value))
+    return fields
+
+
+def test_two_editors_of_an_image_keep_each_others_work(curator: Client) -> None:
+    make_dataset(files=1)
+    image = Image.objects.get()
+    path = f"/admin/catalog/image/{image.pk}/change/"
+    first, second = open_form(curator, path), open_form(curator, path)
+    Image.objects.update(width=4000)  # by an import
+
+    curator.post(path, {**first, "sex": "O", "metadata_json": '{"a": 1}'})
+    curator.post(path, {**second, "age_years": "77"})
+
+    image.refresh_from_db()
+    assert (image.sex, image.age_years, image.width) == ("O", 77, 4000)
+    assert image.metadata_json == {"a": 1}
+    assert image.image_labels.exists()
+
+
+def test_an_editor_is_told_of_what_another_did_to_the_same_field(curator: Client) -> None:
+    make_dataset(files=1)
+    image = Image.objects.get()
+    path = f"/admin/catalog/image/{image.pk}/change/"
+    first, second = open_form(curator, path), open_form(curator, path)
+
+    curator.post(path, {**first, "age_years": "12"})
+    refused = curator.post(path, {**second, "age_years": "77"})
+
+    assert "This was changed to “12.0” while you had the form open." in refused.content.decode()
+    image.refresh_from_db()
+    assert image.age_years == 12
+    assert curator.post(path, {**open_form(curator, path), "age_years": "77"}).status_code == 302
+
+
+def test_two_editors_of_a_dataset_keep_each_others_terms(curator: Client) -> None:
+    dataset, tag = DatasetFactory(title="Rays"), TagFactory(code="zebra")
+    path = f"/admin/catalog/dataset/{dataset.pk}/change/"
+    first, second = open_form(curator, path), open_form(curator, path)
+
+    curator.post(path, {**first, "tags": [tag.pk]})
+    curator.post(path, {**second, "title": "X-rays"})
+
+    dataset.refresh_from_db()
+    assert dataset.title == "X-rays"
+    assert list(dataset.tags.all()) == [tag]
+
+
+# --- What an edit wakes ---
+def test_a_saved_term_reindexes_only_datasets_that_have_it(
+    curator: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    ct, mr = ModalityFactory(code="ct"), ModalityFactory(code="mr")
+    with_ct = DatasetFactory(terms__modalities=[ct])
+    DatasetFactory(terms__modalities=[mr])
+    path = f"/admin/vocab/modality/{ct.pk}/change/"
+
+    def save(**changed: Any) -> set[int]:
+        """The datasets that each process has to load anew afterwards."""
+        before = dict(Dataset.objects.values_list("pk", "version"))
+        with django_capture_on_commit_callbacks(execute=True):
+            assert curator.post(path, {**open_form(curator, path), **changed}).status_code == 302
+        return {pk for pk, now in Dataset.objects.values_list("pk", "version") if before[pk] != now}
+
+    stamp = read_stamp()
+    assert save() == set()
+    assert read_stamp() == stamp, "nobody reloads anything after nothing"
+    assert save(name="Tomography by computer") == {with_ct.pk}
+    assert save(description="Only this") == set()
+    assert read_stamp() != stamp
+
+
+@pytest.mark.parametrize("model", [Image, Dataset])
+def test_saving_a_form_without_a_change_wakes_nobody(
+    curator: Client, model: type[Image] | type[Dataset]
+) -> None:
+    make_dataset(files=1)
+    path = f"/admin/catalog/{model._meta.model_name}/{model.objects.get().pk}/change/"
+    stamp = read_stamp()
+
+    assert curator.post(path, open_form(curator, path)).status_code == 302
+    assert read_stamp() == stamp

@@ -109,7 +109,7 @@ def test_an_archive_says_the_licence_and_the_words_of_each_image() -> None:
     (dataset,) = json.loads(content["collection.json"])["provenance"]["datasets"]
     assert dataset["allows_commercial_use"] is False
     card = content["README.md"].decode()
-    assert "- Licence: Cc by nc 4.0 https://example.org/nc (1 image)" in card
+    assert "- Licence: Cc by nc 4.0 <https://example.org/nc> (1 image)" in card
     assert "- Commercial use of these images is not permitted." in card
 
 

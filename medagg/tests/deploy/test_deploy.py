@@ -48,6 +48,16 @@ def test_no_service_runs_as_root_or_gains_rights(name: str) -> None:
     assert service["read_only"] is True
 
 
+def test_every_image_of_others_is_pinned_by_digest() -> None:
+    pinned = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
+    images = {service["image"] for service in SERVICES.values()} - {"${MEDAGG_IMAGE:-medagg:local}"}
+    stages = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+
+    assert len(images) == 3
+    assert len(set(stages)) == 1
+    assert [image for image in (*images, *stages) if not pinned.fullmatch(image)] == []
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_secrets_have_no_default(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
