@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -47,6 +48,8 @@ def collection_list(request: HttpRequest) -> HttpResponse:
         "rows": [(collection, describe_expiry(collection)) for collection in page.object_list],
         "total": page.paginator.count,
         "usage": describe_usage(request.user),  # type: ignore[arg-type]
+        # Not its present name, such as NZDT, which is another one for dates half a year from now.
+        "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "collections/list.html", context)
 
