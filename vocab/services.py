@@ -165,7 +165,8 @@ def set_terms_active(*, terms: TermQuerySet, is_active: bool) -> int:
     """Show or hide terms everywhere; returns how many changed."""
     changed = terms.exclude(is_active=is_active).update(is_active=is_active)
     if changed:
-        terms_changed.send(sender=terms.model)
+        # The terms are saved: an error of what follows is logged, and is no error of the request.
+        terms_changed.send_robust(sender=terms.model)
     return changed
 
 

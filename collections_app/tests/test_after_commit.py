@@ -22,7 +22,6 @@ from collections_app.tests.factories import (
     make_ready,
 )
 from medagg.runner.embedded.redis_server import _binary
-from vocab.models import Modality
 from vocab.signals import terms_changed
 from vocab.tests.factories import ModalityFactory
 
@@ -135,8 +134,11 @@ def test_terms_are_saved_though_what_follows_from_them_fails(client: Client, own
         for inline in page:
             prefix = inline.formset.prefix
             given |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
-        response = client.post(path, {**given, "name": "Sonography"})
+        changed = client.post(path, {**given, "name": "Sonography"})
+        action = {"action": "deactivate", "_selected_action": term.pk}
+        deactivated = client.post("/admin/vocab/modality/", action)
     finally:
         terms_changed.disconnect(fail)
-    assert response.status_code == 302
-    assert Modality.objects.get(pk=term.pk).name == "Sonography"
+    assert (changed.status_code, deactivated.status_code) == (302, 302)
+    term.refresh_from_db()
+    assert (term.name, term.is_active) == ("Sonography", False)

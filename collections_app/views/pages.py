@@ -1,18 +1,22 @@
 """Pages: my collections, one collection, the status of its build, and its problems."""
 
+import logging
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import FileResponse, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
+from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -33,7 +37,13 @@ from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
 from vocab.lookup import current_vocabularies
 
+logger = logging.getLogger(__name__)
+
 COLLECTIONS_PER_PAGE = 20
+NO_ROOM_FOR_LIST = (
+    "The server's disk is full, so the list cannot be written as a file now. This page has it; try "
+    "again later, or tell the operator."
+)
 
 
 @require_safe
@@ -47,6 +57,8 @@ def collection_list(request: HttpRequest) -> HttpResponse:
         "rows": [(collection, describe_expiry(collection)) for collection in page.object_list],
         "total": page.paginator.count,
         "usage": describe_usage(request.user),  # type: ignore[arg-type]
+        # Not its present name, such as NZDT, which is another one for dates half a year from now.
+        "time_zone": timezone.get_current_timezone_name(),
     }
     return render(request, "collections/list.html", context)
 
@@ -154,11 +166,21 @@ def collection_problems(request: HttpRequest, uuid: UUID, *, is_excluded: bool) 
 @require_safe
 @login_required
 @never_cache
-def collection_problems_csv(request: HttpRequest, uuid: UUID, *, is_excluded: bool) -> FileResponse:
+def collection_problems_csv(
+    request: HttpRequest, uuid: UUID, *, is_excluded: bool
+) -> HttpResponseBase:
     """The same items as CSV, sent from a file as there may be a million."""
     collection = get_collection(request, uuid)
+    try:
+        file = spool_problems(collection, is_excluded=is_excluded)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        logger.error("a list of problems could not be written: %s", error)
+        messages.error(request, NO_ROOM_FOR_LIST)
+        return redirect("collection-excluded" if is_excluded else "collection-problems", uuid)
     return FileResponse(
-        spool_problems(collection, is_excluded=is_excluded),
+        file,
         as_attachment=True,
         filename=f"{collection.slug}-{'missing' if is_excluded else 'problems'}.csv",
         content_type="text/csv; charset=utf-8",

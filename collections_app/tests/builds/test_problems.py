@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,23 @@ def test_the_csv_leaves_no_file_behind(client: Client, owner: Any) -> None:
     assert list(settings.ARCHIVE_ROOT.iterdir()) == [], "nobody else sees the file"
     assert count_open_files(settings.ARCHIVE_ROOT) == 1
     response.close()
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+
+
+def test_on_a_full_disk_the_page_says_so_instead_of_the_csv(client: Client, owner: Any) -> None:
+    collection = as_failed(make_large(owner, 700), num_bad=700)
+    collection.items.update(problem="x" * 300)
+    path = f"/collections/{collection.uuid}/problems"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    try:
+        response = client.get(f"{path}.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (response.status_code, response["Location"]) == (302, f"{path}/")
+    html = get(client, f"{path}/")
+    assert "disk is full, so the list cannot be written as a file now" in html
+    assert shown(html)[0] == "large-000001"
     assert count_open_files(settings.ARCHIVE_ROOT) == 0
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from collections_app.builds.lease import claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, Reason
+from collections_app.notices.mail import _write_mail
 from collections_app.notices.page import SINCE_KEY
 from collections_app.services import cancel_build, delete_collection
 from collections_app.storage import archive_file
@@ -89,6 +90,7 @@ def test_if_files_have_changed_the_present_archive_stays_and_the_page_names_them
     problems = page(client, ready, "problems/")
     assert "rays-000" in problems
     assert "rays-001" not in problems
+    assert "It was not rebuilt: files have changed. This is its" in _write_mail(ready).body
     verify_archive(collection_id=ready.pk)
     assert sweep_collections()["missing"] == 0
     assert archive_of(ready) == before
