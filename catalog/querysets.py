@@ -1,6 +1,6 @@
 """Querysets of the catalog's models."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
@@ -52,21 +52,24 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
-# Of a DICOM file the catalog knows the transfer syntax.
-_IS_UNCHECKED = ~Q(file_path="") & Q(
-    identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"
-)
+_IS_LOCAL = ~Q(file_path="")
+# What is counted of DICOM files; of those the catalog knows the transfer syntax.
+IDENTIFYING = {
+    "files": Q(identifying__len__gt=0),
+    "burned_in": _IS_LOCAL & Q(metadata_json__BurnedInAnnotation="YES"),
+    "unchecked": _IS_LOCAL
+    & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"),
+}
 
 
 class ImageQuerySet(models.QuerySet):
-    def count_identifying(self) -> dict[str, int]:
-        """How many files tell who somebody is, show burnt-in text, or were not checked for it."""
-        is_burned_in = ~Q(file_path="") & Q(metadata_json__BurnedInAnnotation="YES")
-        return self.order_by().aggregate(
-            files=Count("pk", filter=Q(identifying__len__gt=0)),
-            burned_in=Count("pk", filter=is_burned_in),
-            unchecked=Count("pk", filter=_IS_UNCHECKED),
-        )
+    def count_identifying(self, names: Iterable[str] = IDENTIFYING) -> dict[str, int]:
+        """How many files tell who somebody is, show burnt-in text, or were not checked for it.
+
+        Only ``names`` are counted, the others are 0.
+        """
+        counts = {name: Count("pk", filter=IDENTIFYING[name]) for name in names}
+        return dict.fromkeys(IDENTIFYING, 0) | self.order_by().aggregate(**counts)
 
     def count_kinds(self) -> dict[str, int]:
         """The numbers of objects by their kinds."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import threading
 from typing import Any, BinaryIO
 
 from django.contrib.auth.views import redirect_to_login
@@ -21,6 +22,8 @@ from catalog.models import Image
 from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
+# So many files are de-identified at a time by a process, each of which is in memory then.
+_making = threading.BoundedSemaphore(2)
 NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 
 
@@ -86,6 +89,8 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
                 nginx_address = ""
             else:
                 nginx_address = find_nginx_address(image, file)
+        except TooManyTransfers:
+            return _busy(request, image)
         except NotReadable as error:
             context = {"image": image, "reason": error.reason}
             return render(request, "catalog/image_file_withheld.html", context, status=404)
@@ -105,16 +110,25 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
 
 
 def _deidentify(file: BinaryIO) -> BinaryIO:
-    """The de-identified DICOM file, on disk; raises NotReadable, never gives the original."""
-    with file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
-    made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
-    made.write(deidentify_file(content))
-    made.flush()
-    made.seek(0)
-    return made
+    """The de-identified DICOM file, on disk; never the original.
+
+    Raises:
+        NotReadable: it cannot be de-identified.
+        TooManyTransfers: others are being de-identified.
+    """
+    if not _making.acquire(blocking=False):
+        raise TooManyTransfers
+    try:
+        with file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
+        made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+        made.write(deidentify_file(content))
+        made.seek(0)
+        return made
+    finally:
+        _making.release()
 
 
 def _describe_file(image: Image) -> dict[str, str]:

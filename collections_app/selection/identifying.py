@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection
 
 from catalog.models import Dataset
+from catalog.querysets import IDENTIFYING
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
 from collections_app.selection import queries
@@ -16,10 +17,12 @@ def count_identifying(filters: ImageFilterSet, datasets: Iterable[Dataset]) -> d
 
     The images are only read where an import found such files.
     """
-    suspects = [dataset.pk for dataset in datasets if dataset.identifying]
-    if not suspects:
+    suspects = [dataset for dataset in datasets if dataset.identifying]
+    found = {name for each in suspects for name in IDENTIFYING if each.identifying.get(name)}
+    if not found:
         return {}
-    return filters.images().filter(dataset__in=suspects).count_identifying()
+    counts: dict[str, int] = filters.images().filter(dataset__in=suspects).count_identifying(found)
+    return counts
 
 
 def describe_identifying(collection: Collection) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
         NotReadable: it cannot be parsed, or something that tells it is left.
     """
     with plain_reasons(_FAILED):
+        # It refuses directories, files that are cut short, and those that inflate to too much.
+        open_dicom(io.BytesIO(content), ("SOPClassUID",), max_value=1 << 10)
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
         if "SOPClassUID" not in dataset:
             raise NotReadable(f"{_FAILED}: its SOP class is missing.")

@@ -103,6 +103,9 @@ def check_pydicom_samples(report: str) -> None:
     head = Image.objects.get(source_id="test_files/J2K_pixelrep_mismatch.dcm")
     assert (head.area.code, head.age_years) == ("head", 76)  # type: ignore[union-attr]
     assert set(samples.exclude(view=None).values_list("view__code", flat=True)) == {"ap", "ll"}
+    named = samples.get(source_id="test_files/CT_small.dcm")
+    assert "PatientName" in (named.identifying or [])
+    assert Dataset.objects.get(slug="pydicom-samples").identifying["files"] > 50
     stored = str(list(samples.values_list("metadata_json", flat=True)))
     assert "PatientName" not in stored
     assert "InstitutionName" not in stored

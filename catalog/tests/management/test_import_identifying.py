@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 from django.core.management import CommandError
 from django.db import connection
 from django.test import Client
@@ -71,7 +72,7 @@ def test_a_table_that_names_such_a_file_is_refused_too(home: Path) -> None:
 
 
 def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
-    home: Path, client: Client, admin_client: Client
+    home: Path, client: Client, admin_client: Client, settings: LazySettings
 ) -> None:
     folder = make_folder(home, burned_in=True)
     report = run(folder, "--allow-identifying")
@@ -101,6 +102,11 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     sent = admin_client.get(address)
     assert b"Doe^Jane" in sent.getvalue()
     assert sent["Cache-Control"] == "private"
+
+    settings.X_ACCEL_DATASETS = ["/protected-datasets/"]
+    refused = client.get(address)
+    assert (refused.status_code, "X-Accel-Redirect" in refused) == (302, False)
+    assert "X-Accel-Redirect" in admin_client.get(address)
 
 
 def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(

@@ -109,10 +109,12 @@ def test_a_rebuilt_archive_has_the_same_bytes_and_another_choice_another_fingerp
     build(collection)
     assert (sum_of(collection), collection.fingerprint) == (first, fingerprint)
 
-    settings.DEIDENTIFY_ON_DELIVERY = False
     client.force_login(collection.user)
-    page = client.get(collection.get_absolute_url()).content.decode()
-    assert 'id="rebuild-differs"' in page
+    address = collection.get_absolute_url()
+    assert "have these files de-identified" in client.get(address).content.decode()
+    settings.DEIDENTIFY_ON_DELIVERY = False
+    assert "treat it as personal data" in client.get(address).content.decode()
+    assert 'id="rebuild-differs"' in client.get(address).content.decode()
     rebuild_collection(collection=collection)
     build(collection)
     assert collection.fingerprint != fingerprint
@@ -120,6 +122,10 @@ def test_a_rebuilt_archive_has_the_same_bytes_and_another_choice_another_fingerp
     assert texts["images/scans/jane.dcm"] == make_scan(**JANE)
     assert "source_sha256" not in rows(texts)["jane.dcm"]
     assert rows(texts)["jane.dcm"]["sha256"] == find_image("jane.dcm").sha256
+
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    page = client.get(address).content.decode()
+    assert "treat it as personal data" in page, "this archive still has the originals"
 
 
 def test_another_key_gives_another_fingerprint(settings: LazySettings) -> None:
@@ -168,7 +174,7 @@ def test_a_download_is_deidentified_also_behind_nginx(
     assert client.get(address).status_code == 302
     client.force_login(make_collection().user)
     answer = client.get(address)
-    content = b"".join(answer.streaming_content)  # type: ignore[arg-type]
+    content = answer.getvalue()
     assert "X-Accel-Redirect" not in answer
     assert b"Jane" not in content
     assert int(answer["Content-Length"]) == len(content)

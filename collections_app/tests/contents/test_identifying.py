@@ -17,6 +17,9 @@ from collections_app.tests.factories import build, make_collection, make_dataset
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
+COUNTS = {"files": 2, "burned_in": 1, "unchecked": 1, "attributes": {}}
+
+
 def add_scan(dataset: Dataset, name: str, identifying: list[str] | None, **source: Any) -> Image:
     image: Image = ImageFactory(
         dataset=dataset,
@@ -30,7 +33,7 @@ def add_scan(dataset: Dataset, name: str, identifying: list[str] | None, **sourc
 
 @pytest.fixture
 def scans() -> Dataset:
-    dataset = DatasetFactory(slug="scans", imported_json={KEY: {"files": 2, "attributes": {}}})
+    dataset = DatasetFactory(slug="scans", imported_json={KEY: COUNTS})
     add_scan(dataset, "a", ["PatientBirthDate", "PatientName"], BurnedInAnnotation="YES")
     add_scan(dataset, "b", ["PatientName"])
     add_scan(dataset, "c", [])
