@@ -39,7 +39,9 @@ READY_TIMEOUT = 5.0
 BACKLOG = 512
 PROCESSES = ("web", "beat", "worker", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
-STALL_SECONDS = 300.0
+STALL_SECONDS = 60.0
+# Of an answer, what the kernel takes at once: a page is off its thread, however slowly it is read.
+SEND_BUFFER = 1 << 20
 DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -227,7 +229,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host!r}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Its connections have it too. Where there is no such option (macOS), a stalled one stays.
+        # Its connections have these too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # Where there is no such option (macOS), a stalled one stays.
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = int(1000 * STALL_SECONDS)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

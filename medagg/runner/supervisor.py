@@ -208,9 +208,11 @@ def web_process(
     threads = str(max(8, 64 // max(2, workers)))
     options = {
         "--bind": f"fd://{listener}",
-        "--worker-class": "gthread",
+        "--worker-class": "medagg.runner.web_worker.WholeRequestWorker",
         "--workers": str(workers),
         "--threads": threads,
+        # Each is a descriptor, of which a process has 1024; files and the database need some too.
+        "--worker-connections": "800",
         # A collection's filters stand in the URL; this is the most that gunicorn allows.
         "--limit-request-line": "8190",
         # htmx repeats the whole URL in a header.
