@@ -24,8 +24,8 @@ from medagg.runner.supervisor import (
     StopSignals,
     Supervisor,
     beat_process,
+    queue_workers,
     web_process,
-    worker_process,
 )
 
 Say = Callable[[str], None]
@@ -37,7 +37,7 @@ LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
-PROCESSES = ("web", "beat", "worker", "builder")
+PROCESSES = ("web", "beat", "worker", "verifier", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
 STALL_SECONDS = 60.0
 # Of an answer, what the kernel takes at once: a page is off its thread, however slowly it is read.
@@ -147,13 +147,7 @@ def _make_supervisor(
             environment=_name_cookies(listener.getsockname()[1]),
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        # Separate, so that builds of hours keep nothing else waiting.
-        worker_process(
-            name="worker", queues=["default", "verify"], concurrency=2, log=logs["worker"]
-        ),
-        worker_process(
-            name="builder", queues=["builds"], concurrency=options.workers, log=logs["builder"]
-        ),
+        *queue_workers(builders=options.workers, log=logs.__getitem__),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
 
