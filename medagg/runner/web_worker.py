@@ -26,7 +26,10 @@ LINGER_SECONDS = 2.0
 MAX_HEAD = 64 * 1024
 MAX_REQUEST = 512 * 1024
 BLOCK = 64 * 1024
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]*)[ \t]*\r\n", re.IGNORECASE)
+_HAS_LENGTH = re.compile(rb"\ncontent-length", re.IGNORECASE)
+# Of a number beyond any request.
+MANY_DIGITS = 12
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
@@ -62,11 +65,21 @@ def measure_request(received: bytearray) -> int:
     head = received[: end + 2]
     if _CHUNKED.search(head):
         raise RequestRefused(HTTPStatus.LENGTH_REQUIRED)
-    length = _LENGTH.search(head)
-    size = end + 4 + (int(length[1]) if length else 0)
+    size = end + 4 + _measure_body(head)
     if size > MAX_REQUEST:
         raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     return size
+
+
+def _measure_body(head: bytearray) -> int:
+    """Never less than gunicorn would wait for: what is not understood is refused."""
+    if not _HAS_LENGTH.search(head):
+        return 0
+    length = _LENGTH.search(head)
+    if not length:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST)
+    digits = length[1] or b"0"
+    return int(digits) if len(digits) <= MANY_DIGITS else MAX_REQUEST
 
 
 class WholeRequestWorker(ThreadWorker):
@@ -117,9 +130,15 @@ class WholeRequestWorker(ThreadWorker):
         if now < self._next_look:
             return
         self._next_look = now + 1
-        for conn in [each for each in self.pending_conns if each.timeout < now]:
+        for conn in [each for each in self.pending_conns if self._is_over(each, now)]:
             self._stop_awaiting(conn)
             self._drop(conn)
+
+    def _is_over(self, conn: Any, now: float) -> bool:
+        # Browsers open connections in advance, and a stop need not wait for what never begins.
+        arriving = getattr(conn, "arriving", None)
+        never_began = arriving is not None and not arriving.received
+        return bool(conn.timeout < now or (never_began and not self.alive))
 
     def _hand_over(self, conn: Any) -> None:
         received = bytes(conn.arriving.received)

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from medagg.runner.web_worker import MAX_HEAD, MAX_REQUEST, ArrivingRequest, receive
+from medagg.runner.web_worker import (
+    MAX_HEAD,
+    MAX_REQUEST,
+    ArrivingRequest,
+    measure_request,
+    receive,
+)
 from medagg.tests.web_site import WebSite, run_site
 
 HEAD = b"GET /healthz/ HTTP/1.1\r\nHost: localhost\r\n"
@@ -63,7 +69,10 @@ def test_a_form_is_read_to_its_end(client: socket.socket) -> None:
     [
         (HEAD + b"X-Long: " + b"x" * MAX_HEAD, b"431 "),
         (FORM % MAX_REQUEST, b"413 "),
+        (FORM % (10**30), b"413 "),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n", b"411 "),
+        (HEAD + b"Content-Length: +5\r\n\r\n", b"400 "),
+        (HEAD + b"X: y\nContent-Length: 5\r\n\r\n", b"400 "),
     ],
 )
 def test_a_request_that_is_not_waited_for_says_why(
@@ -73,6 +82,12 @@ def test_a_request_that_is_not_waited_for_says_why(
     answer = read_until(client, b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert client.recv(1) == b"", "the connection is closed"
+
+
+@pytest.mark.parametrize("length", [b"5", b"  5 ", b"\t5\t", b"0" * 30 + b"5"])
+def test_any_spelling_of_a_length_is_waited_for(length: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\ncontent-LENGTH:" + length + b"\r\n\r\n"
+    assert measure_request(bytearray(head)) == len(head) + 5
 
 
 def test_bytes_that_drip_prolong_nothing() -> None:
