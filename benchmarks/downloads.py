@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ class Way:
     port: int
     path: str
     cookie: str
+    # Of `up`.
+    pid: int
 
     def get(self, page: str) -> float:
         """Seconds for a page on a connection of its own. Raises SiteError unless it is one."""
@@ -64,19 +66,24 @@ class Way:
 
 def measure(folder: Folder, options: Namespace) -> Figures:
     folder.make_database(DATABASE)
+    environment = folder.environment(DATABASE)
     program = find_nginx()
     figures: Figures = {"downloads": DOWNLOADS, "rate": RATE, "workers": WORKERS, "ways": {}}
     try:
-        with _served(folder, prefix="") as way:
+        with served(folder, environment, name=DATABASE) as way:
             figures["ways"]["gunicorn alone"] = _measure_way(way, options.rounds)
         if program:
             with (
-                _served(folder, prefix="/protected/") as way,
+                served(
+                    folder,
+                    environment | {"X_ACCEL_PREFIX": "/protected/"},
+                    name=f"{DATABASE}-nginx",
+                ) as way,
                 _behind(folder, program, way) as front,
             ):
                 figures["ways"]["behind nginx"] = _measure_way(front, options.rounds)
     finally:
-        archive_root(folder).joinpath("benchmark.zip").unlink(missing_ok=True)
+        archive_root(environment).joinpath("benchmark.zip").unlink(missing_ok=True)
     return figures
 
 
@@ -85,26 +92,28 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{SERVER_FOLDERS}")
 
 
-def archive_root(folder: Folder) -> Path:
-    return Path(folder.environment(DATABASE)["MEDAGG_VAR"]) / "archives"
+def archive_root(environment: Mapping[str, str]) -> Path:
+    return Path(environment["MEDAGG_VAR"]) / "archives"
 
 
 @contextmanager
-def _served(folder: Folder, *, prefix: str) -> Iterator[Way]:
-    """medagg with its demo data, as `up` serves it, and the archive of one of its users."""
-    environment = folder.environment(DATABASE) | {
-        "X_ACCEL_PREFIX": prefix,
-        # Else its name has the port in it.
-        "SESSION_COOKIE_NAME": COOKIE,
-    }
+def served(folder: Folder, environment: Mapping[str, str], *, name: str) -> Iterator[Way]:
+    """medagg with its demo data, as `up` serves it, and the archive of one of its users.
+
+    ``name`` is for the logs.
+    """
+    # Else its name has the port in it.
+    environment = {**environment, "SESSION_COOKIE_NAME": COOKIE}
     command = [sys.executable, "manage.py", "up", "--port", "0", "--workers", str(WORKERS)]
-    log = folder.logs / f"up-{DATABASE}{'-nginx' if prefix else ''}.log"
+    log = folder.logs / f"up-{name}.log"
     with started(command, environment, log) as process:
         address = urlsplit(await_text(log, _ADDRESS, process))
-        log = folder.logs / f"{DATABASE}-prepare.log"
+        log = folder.logs / f"{name}-prepare.log"
         command = [sys.executable, "-m", "benchmarks.download_inside", str(ARCHIVE_BYTES)]
         prepared = run_measured(command, environment=environment, log=log).log.splitlines()[-1]
-        yield Way(address.hostname or "", address.port or 0, **json.loads(prepared))
+        yield Way(
+            address.hostname or "", address.port or 0, **json.loads(prepared), pid=process.pid
+        )
 
 
 @contextmanager
@@ -115,12 +124,12 @@ def _behind(folder: Folder, program: str, way: Way) -> Iterator[Way]:
     server = run_nginx(
         program=program,
         upstream=f"{way.host}:{way.port}",
-        archive_root=archive_root(folder),
+        archive_root=archive_root(folder.environment(DATABASE)),
         folder=place,
     )
     try:
         with server as running:
-            yield Way("127.0.0.1", running.port, way.path, way.cookie)
+            yield Way("127.0.0.1", running.port, way.path, way.cookie, way.pid)
     except NginxFailedError as error:
         raise SiteError(f"nginx does not run:\n{error}") from error
 
@@ -133,7 +142,7 @@ def _measure_way(way: Way, rounds: int) -> Figures:
     speeds: dict[str, list[float]] = {name: [] for name in TURNS}
     for _ in range(rounds):
         for name, rate in TURNS.items():
-            with _downloading(way, rate) as speed:
+            with downloading(way, rate, DOWNLOADS) as speed:
                 seconds[name] += [
                     way.get(PAGES[number % len(PAGES)]) for number in range(PAGES_A_TURN)
                 ]
@@ -148,7 +157,7 @@ def _measure_way(way: Way, rounds: int) -> Figures:
 
 
 @contextmanager
-def _downloading(way: Way, rate: int | None) -> Iterator[list[float]]:
+def downloading(way: Way, rate: int | None, count: int) -> Iterator[list[float]]:
     """Clients for as long as the block runs; then the list has their bytes a second together."""
     speed: list[float] = []
     if rate is None:
@@ -163,11 +172,11 @@ def _downloading(way: Way, rate: int | None) -> Iterator[list[float]]:
     assert clients.stdout is not None  # noqa: S101
     with clients:
         wanted = {"host": way.host, "port": way.port, "path": way.path, "cookie": way.cookie,
-                  "count": DOWNLOADS, "rate": rate}  # fmt: skip
+                  "count": count, "rate": rate}  # fmt: skip
         clients.stdin.write(json.dumps(wanted) + "\n")
         clients.stdin.flush()
         if clients.stdout.readline().strip() != "ready":
-            raise SiteError(f"the {DOWNLOADS} downloads could not begin")
+            raise SiteError(f"the {count} downloads could not begin")
         time.sleep(SETTLE_SECONDS)
         yield speed
         clients.stdin.close()

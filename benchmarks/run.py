@@ -22,6 +22,7 @@ from benchmarks import (
     pages,
     relevance,
     search,
+    visitors,
 )
 from benchmarks.document import Section, write_document
 from benchmarks.figures import Figures, Goal
@@ -60,6 +61,7 @@ STEPS = {
     "archives": Step(archives.TITLE, archives.measure, archives.goals, archives.describe),
     "million": Step(million.TITLE, million.measure, million.goals, million.describe),
     "downloads": Step(downloads.TITLE, downloads.measure, downloads.goals, downloads.describe),
+    "visitors": Step(visitors.TITLE, visitors.measure, visitors.goals, visitors.describe),
 }  # fmt: skip
 
 
@@ -97,6 +99,8 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
                         help="how often each program writes each archive")  # fmt: skip
     parser.add_argument("--archive-percent", type=_count, default=100, metavar="PERCENT",
                         help="of the files of archives, to try the steps out")  # fmt: skip
+    parser.add_argument("--visit-seconds", type=_count, default=600, metavar="SECONDS",
+                        help="of builds and downloads in the step visitors")  # fmt: skip
     parser.add_argument("--index", type=Path, metavar="DIR", help="as of load_catalog")
     parser.add_argument("--tables", type=Path, metavar="DIR", help="as of load_catalog")
     return parser.parse_args(arguments)

@@ -1,5 +1,8 @@
 """Health checks: /healthz/ for the process alone, /readyz/ for everything it depends on."""
 
+import threading
+import time
+
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -11,6 +14,9 @@ from django.views.decorators.http import require_safe
 from medagg.worker_heartbeat import find_unserved_queues
 
 TIMEOUT_SECONDS = 2
+# So old may an answer of /readyz/ be: anybody may ask, as often as they like.
+KEPT_SECONDS = 2.0
+KEPT_SECONDS_OF_TROUBLE = 0.2
 
 
 @require_safe
@@ -24,12 +30,46 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when all parts are ok, else 503 with the names of those that are not."""
-    parts = {"database": _check_database(), **_check_broker()}
-    if parts["database"] == "ok":
-        parts["migrations"] = _check_migrations()
+    parts = recent_look.look()
     broken = [name for name, state in parts.items() if state != "ok"]
     body = {"status": "unavailable" if broken else "ok", "broken": broken, "parts": parts}
     return JsonResponse(body, status=503 if broken else 200)
+
+
+class RecentLook:
+    """What the last look at the parts has found; one thread of a process looks at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: dict[str, str] = {}
+        self._until = 0.0
+
+    def look(self) -> dict[str, str]:
+        """Those who come while another one looks get what was found before, if there is any."""
+        is_mine = self._lock.acquire(blocking=not self._parts)
+        if is_mine:
+            try:
+                if time.monotonic() > self._until:
+                    self._parts = _check_parts()
+                    is_whole = all(state == "ok" for state in self._parts.values())
+                    kept = KEPT_SECONDS if is_whole else KEPT_SECONDS_OF_TROUBLE
+                    self._until = time.monotonic() + kept
+            finally:
+                self._lock.release()
+        return self._parts
+
+    def forget(self) -> None:
+        self._until = 0.0
+
+
+recent_look = RecentLook()
+
+
+def _check_parts() -> dict[str, str]:
+    parts = {"database": _check_database(), **_check_broker()}
+    if parts["database"] == "ok":
+        parts["migrations"] = _check_migrations()
+    return parts
 
 
 def _check_database() -> str:

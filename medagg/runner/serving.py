@@ -26,8 +26,8 @@ from medagg.runner.supervisor import (
     StopSignals,
     Supervisor,
     beat_process,
+    queue_workers,
     web_process,
-    worker_process,
 )
 
 Say = Callable[[str], None]
@@ -39,9 +39,11 @@ LATER_START_BYTES = 50_000_000
 READY_SECONDS = 90.0
 READY_TIMEOUT = 5.0
 BACKLOG = 512
-PROCESSES = ("web", "beat", "worker", "builder")
+PROCESSES = ("web", "beat", "worker", "verifier", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
-STALL_SECONDS = 300.0
+STALL_SECONDS = 60.0
+# Of an answer, what the kernel takes at once: a page is off its thread, however slowly it is read.
+SEND_BUFFER = 1 << 20
 DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with  # nosec
 
@@ -151,13 +153,7 @@ def _make_supervisor(
             },
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        # Separate, so that builds of hours keep nothing else waiting.
-        worker_process(
-            name="worker", queues=["default", "verify"], concurrency=2, log=logs["worker"]
-        ),
-        worker_process(
-            name="builder", queues=["builds"], concurrency=options.workers, log=logs["builder"]
-        ),
+        *queue_workers(builders=options.workers, log=logs.__getitem__),
     ]
     return Supervisor(processes, folder=settings.BASE_DIR, say=say)
 
@@ -241,7 +237,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise ServeError(f"cannot listen on {host!r}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Its connections have it too. Where there is no such option (macOS), a stalled one stays.
+        # Its connections have these too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # Where there is no such option (macOS), a stalled one stays.
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = int(1000 * STALL_SECONDS)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

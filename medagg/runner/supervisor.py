@@ -18,6 +18,8 @@ from medagg.runner.embedded.launch import launch_command, launch_environment
 from medagg.runner.embedded.logs import LogFile
 
 POLL_SECONDS = 0.1
+# About a third of what a page gets of a processor that both want, and all that is left.
+BACKGROUND_NICE = 5
 # The error lines of gunicorn, Celery and Django. Django also warns of every 404.
 WORTH_SHOWING = re.compile(r"\b(ERROR|CRITICAL)\b")
 # A signal to the whole process group arrives twice: directly and through make.
@@ -108,13 +110,17 @@ class Process:
     # The signal that the kernel sends it when this process is killed.
     parent_death_signal: signal.Signals
     pass_fds: Sequence[int] = ()
+    # From 0 to 19: how far it gives way to the others.
+    nice: int = 0
     # Added to our own environment.
     environment: Mapping[str, str] = field(default_factory=dict)
     _popen: subprocess.Popen | None = field(default=None, repr=False)
 
     def start(self, folder: Path) -> None:
         """Starts it with `folder` as its working directory."""
-        command = launch_command(self.command, parent_death_signal=self.parent_death_signal)
+        command = launch_command(
+            self.command, parent_death_signal=self.parent_death_signal, nice=self.nice
+        )
         with self.log.open() as log:
             self._popen = subprocess.Popen(
                 command,
@@ -208,9 +214,11 @@ def web_process(
     threads = str(max(8, 64 // max(2, workers)))
     options = {
         "--bind": f"fd://{listener}",
-        "--worker-class": "gthread",
+        "--worker-class": "medagg.runner.web_worker.WholeRequestWorker",
         "--workers": str(workers),
         "--threads": threads,
+        # Each is a descriptor, of which a process has 1024; files and the database need some too.
+        "--worker-connections": "800",
         # A collection's filters stand in the URL; this is the most that gunicorn allows.
         "--limit-request-line": "8190",
         # htmx repeats the whole URL in a header.
@@ -230,7 +238,33 @@ def web_process(
     )
 
 
-def worker_process(*, name: str, queues: Sequence[str], concurrency: int, log: LogFile) -> Process:
+def queue_workers(*, builders: int, log: Callable[[str], LogFile]) -> list[Process]:
+    """A worker for each queue, so that builds and verifications of hours keep no other waiting.
+
+    These two give way to pages, which somebody waits for; `log` is asked by the worker's name.
+    """
+    return [
+        worker_process(name="worker", queues=["default"], concurrency=1, log=log("worker")),
+        worker_process(
+            name="verifier",
+            queues=["verify"],
+            concurrency=1,
+            log=log("verifier"),
+            nice=BACKGROUND_NICE,
+        ),
+        worker_process(
+            name="builder",
+            queues=["builds"],
+            concurrency=builders,
+            log=log("builder"),
+            nice=BACKGROUND_NICE,
+        ),
+    ]
+
+
+def worker_process(
+    *, name: str, queues: Sequence[str], concurrency: int, log: LogFile, nice: int = 0
+) -> Process:
     """A Celery worker. A task that outlives the warm shutdown is delivered again later."""
     options = {
         "--queues": ",".join(queues),
@@ -255,6 +289,7 @@ def worker_process(*, name: str, queues: Sequence[str], concurrency: int, log: L
         # Not SIGQUIT: Celery's cold shutdown may hang when the broker ends at the same time. Its
         # pool asks the kernel to be killed with it.
         parent_death_signal=signal.SIGKILL,
+        nice=nice,
     )
 
 

@@ -94,8 +94,10 @@ def run_manage(var: Path, *arguments: str, **more: str) -> "subprocess.Completed
     )
 
 
-def wait_until(condition: Callable[[], bool], *, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_until(
+    condition: Callable[[], bool], *, what: str, seconds: float = PATIENCE_SECONDS
+) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"still waiting: {what}"
         time.sleep(0.02)

@@ -6,9 +6,16 @@ from django.conf import LazySettings
 from django.conf import settings as conf
 from django.db import connection
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
+from medagg.health import recent_look
 from medagg.testing.worker import WorkerProcess
 from medagg.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
+
+
+@pytest.fixture(autouse=True)
+def look_anew() -> None:
+    recent_look.forget()
 
 
 @pytest.fixture
@@ -56,6 +63,17 @@ def test_migrations_that_are_missing_are_named(client: Client, heartbeats: redis
     response = client.get("/readyz/")
     assert (response.status_code, response.json()["broken"]) == (503, ["migrations"])
     assert "run manage.py migrate" in response.json()["parts"]["migrations"]
+
+
+@pytest.mark.django_db
+def test_to_ask_again_and_again_costs_nothing(
+    client: Client, heartbeats: redis.Redis, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert client.get("/readyz/").status_code == 200
+    asked = heartbeats.info("stats")["total_commands_processed"]
+    with django_assert_num_queries(0):
+        assert {client.get("/readyz/").status_code for _ in range(20)} == {200}
+    assert heartbeats.info("stats")["total_commands_processed"] - asked < 20
 
 
 def test_a_real_worker_leaves_heartbeats(celery_worker_process: WorkerProcess) -> None:

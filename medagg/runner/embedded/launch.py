@@ -8,6 +8,7 @@ PostgreSQL refuses to run as root. An ordinary account may be unable to reach a 
 capability of root, the one to pass folders and read files (see capabilities(7)).
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -52,16 +53,20 @@ def launch_command(
     parent_death_signal: signal.Signals,
     account: tuple[int, int] | None = None,
     reach: Sequence[Path] = (),
+    nice: int = 0,
 ) -> list[str]:
     """The argument list that runs `command` through this script.
 
     `account` is the (uid, gid) to run under, None for the caller's own. `reach` names what that
-    account must be able to enter or execute. Start it with `launch_environment()`.
+    account must be able to enter or execute. With `nice` it gives way to other programs: for
+    processors and, where the disk's scheduler has priorities, for the disk. Start it with
+    `launch_environment()`.
     """
     options = {
         "parent_death_signal": int(parent_death_signal),
         "account": account,
         "reach": [str(path) for path in reach],
+        "nice": nice,
     }
     return [sys.executable, "-I", __file__, json.dumps(options), *map(str, command)]
 
@@ -73,6 +78,8 @@ def launch_environment(environment: dict[str, str]) -> dict[str, str]:
 
 def main(arguments: list[str]) -> NoReturn:
     options, command = json.loads(arguments[0]), arguments[1:]
+    if options["nice"]:
+        _be_nice(options["nice"])
     if options["account"]:
         uid, gid = options["account"]
         _change_account(uid, gid, options["reach"])
@@ -82,6 +89,13 @@ def main(arguments: list[str]) -> NoReturn:
         os.execv(command[0], command)  # noqa: S606 - our own list  # nosec
     except OSError as error:
         _give_up(f"cannot run {command[0]}: {error.strerror}")
+
+
+def _be_nice(increment: int) -> None:
+    os.nice(increment)
+    # Where Linux shares processors out among sessions first, the session's own number counts.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(increment), encoding="ascii")
 
 
 def _die_with_parent(number: int) -> None:

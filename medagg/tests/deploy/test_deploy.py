@@ -119,6 +119,11 @@ def test_each_queue_has_a_worker_and_workers_differ_in_nothing_else() -> None:
     assert SERVICES["worker"]["healthcheck"] == SERVICES["builder"]["healthcheck"]
 
 
+def test_what_nobody_waits_for_gives_way_to_pages() -> None:
+    shares = {name: SERVICES[name].get("cpu_shares", 1024) for name in OURS}
+    assert {name for name, share in shares.items() if share < 1024} == {"builder", "verifier"}
+
+
 def test_nginx_finds_medagg_and_its_files() -> None:
     nginx, web = environment_of("nginx", NEEDED), environment_of("web", NEEDED)
     host, _, port = nginx["MEDAGG_NGINX_UPSTREAM"].partition(":")

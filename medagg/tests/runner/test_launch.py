@@ -59,6 +59,23 @@ def test_a_program_that_is_missing_is_one_clear_line() -> None:
 
 
 @linux_only
+def test_the_program_gives_way_if_it_is_told_to() -> None:
+    autogroup = Path("/proc/self/autogroup")
+    look = f"import os; print(os.nice(0)); print(os.path.exists({str(autogroup)!r}) and "
+    look += f"open({str(autogroup)!r}).read())"
+    command = launch_command(
+        [sys.executable, "-c", look], parent_death_signal=signal.SIGTERM, nice=10
+    )
+    done = subprocess.run(
+        command, env=launch_environment(dict(os.environ)), start_new_session=True,
+        capture_output=True, check=True, text=True, timeout=30,
+    )  # fmt: skip
+    own, of_session = done.stdout.split("\n", 1)
+    assert own == "10"
+    assert not autogroup.exists() or of_session.strip().endswith("nice 10")
+
+
+@linux_only
 def test_the_program_dies_with_its_parent() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT],

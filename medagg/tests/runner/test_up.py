@@ -78,6 +78,14 @@ def test_all_parts_are_ready_when_it_says_so(site: Site) -> None:
     assert '"broken": []' in text
 
 
+def test_what_nobody_waits_for_gives_way_to_pages(site: Site) -> None:
+    nice = {
+        queue: os.getpriority(os.PRIO_PROCESS, find_by_command(f"--queues {queue}", site.started))
+        for queue in ("default", "verify", "builds")
+    }
+    assert nice["default"] < nice["verify"] == nice["builds"]
+
+
 def test_it_prints_the_url_and_a_login_that_works(site: Site) -> None:
     password = (site.var / "admin-password").read_text().strip()
 

@@ -1,0 +1,115 @@
+"""What nginx takes of one address, of all together, and of clients that dawdle."""
+
+import contextlib
+import http.client
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from medagg.testing.nginx import LOOPBACK, NginxFactory, NginxServer
+from medagg.tests.deploy.nginx_client import fetch, serve_with_gunicorn
+
+FILE = "/images/7/file/"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[int]:
+    with serve_with_gunicorn("medagg.tests.deploy.nginx_upstream") as port:
+        yield port
+
+
+@pytest.fixture
+def server(upstream: int, nginx_server: NginxFactory, tmp_path: Path) -> NginxServer:
+    """One that believes this machine whom it speaks for."""
+    return nginx_server(upstream_port=upstream, archive_root=tmp_path, trusted_proxy=LOOPBACK)
+
+
+def ask_as(server: NginxServer, address: str, path: str, *, method: str = "GET") -> int:
+    headers = {"X-Forwarded-For": address}
+    body = b"username=x" if method == "POST" else None
+    return fetch(server.port, path, headers, method=method, body=body).status
+
+
+def ask_often(
+    server: NginxServer, address: str, path: str, count: int, *, method: str = "GET"
+) -> Counter[int]:
+    """How often each status came, of as many requests as fast as they go."""
+    headers = {"X-Forwarded-For": address}
+    if method == "POST":
+        headers["Content-Length"] = "0"
+
+    def ask_some(number: int) -> Counter[int]:
+        statuses: Counter[int] = Counter()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        with contextlib.closing(connection):
+            for _ in range(number):
+                connection.request(method, path, headers=headers)
+                response = connection.getresponse()
+                response.read()
+                statuses[response.status] += 1
+        return statuses
+
+    with ThreadPoolExecutor(4) as clients:
+        return sum(clients.map(ask_some, [count // 4] * 4), Counter())
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "hall"),
+    [("/datasets/", "GET", 100), (FILE, "GET", 100), ("/accounts/login/", "POST", 100)],
+)
+def test_a_lecture_hall_behind_one_address_is_served_and_a_script_is_not(
+    server: NginxServer, path: str, method: str, hall: int
+) -> None:
+    assert ask_often(server, "203.0.113.9", path, hall, method=method) == {200: hall}
+    assert 429 in ask_often(server, "203.0.113.9", path, 800, method=method)
+    assert ask_as(server, "203.0.113.10", path, method=method) == 200, "others do not feel it"
+
+
+def test_searches_wait_for_their_turn_before_they_are_refused(server: NginxServer) -> None:
+    assert ask_often(server, "203.0.113.9", "/images/?q=lung", 60) == {200: 60}
+
+
+def test_styles_and_previews_of_a_page_are_not_counted(server: NginxServer) -> None:
+    for path in ("/static/css/base.css", "/images/7/preview/"):
+        assert ask_often(server, "203.0.113.9", path, 1000) == {200: 1000}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:ffff::1", True),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:3:3:4:5:6", False),
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db9::1", False),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_visitor(
+    server: NginxServer, first: str, second: str, is_same: bool
+) -> None:
+    ask_often(server, first, "/accounts/login/", 120, method="POST")
+    assert ask_as(server, second, "/accounts/login/", method="POST") == (429 if is_same else 200)
+
+
+def test_a_client_cannot_count_as_others(
+    upstream: int, nginx_server: NginxFactory, tmp_path: Path
+) -> None:
+    server = nginx_server(upstream_port=upstream, archive_root=tmp_path)
+    statuses = {
+        ask_as(server, f"203.0.113.{number}", "/accounts/login/", method="POST")
+        for number in range(150)
+    }
+    assert statuses == {200, 429}
+
+
+def test_who_is_refused_reads_what_to_do(server: NginxServer) -> None:
+    ask_often(server, "203.0.113.9", "/accounts/login/", 120, method="POST")
+    answer = fetch(
+        server.port, "/accounts/login/", {"X-Forwarded-For": "203.0.113.9"},
+        method="POST", body=b"",
+    )  # fmt: skip
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
+    assert answer.headers["Content-Type"] == "text/html"
+    assert "Wait half a minute" in answer.body.decode()
