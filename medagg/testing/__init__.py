@@ -15,9 +15,10 @@ from medagg.testing import browser_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment
 from medagg.testing.nginx import nginx_server
+from medagg.testing.throttles import fresh_throttles
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
-__all__ = ["celery_worker_module", "celery_worker_process", "nginx_server"]
+__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "nginx_server"]
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()
