@@ -51,6 +51,21 @@ class AccountAdmin(OwnerAdmin):
     actions = ("approve", "ask_to_confirm")
     list_display = ("username", "email", "is_active", "is_staff", "date_joined", "last_login")
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_last = obj is not None and services.is_last_administrator(obj)
+        return not is_last and super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        services.delete_account(user=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for user in queryset:
+            try:
+                services.delete_account(user=user)
+            except services.LastAdministrator:
+                kept = f"{user} is the last administrator and was kept."
+                self.message_user(request, kept, messages.ERROR)
+
     @admin.action(description="Approve: let them sign in", permissions=["change"])
     def approve(self, request: HttpRequest, users: QuerySet) -> None:
         approved = sum(services.approve_account(user=user) for user in users)

@@ -153,7 +153,12 @@ BUILD_MAX_ATTEMPTS = 3
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
 # No lease ends later than that: a heartbeat renews it, and the hard limit ends the heartbeat.
 BUILD_LAST_LEASE = BUILD_HARD_LIMIT + BUILD_LEASE_SECONDS
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_LAST_LEASE + 600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": BUILD_LAST_LEASE + 600,
+    # A page that sends a message waits no longer for a Redis that does not answer.
+    "socket_connect_timeout": 5,
+    "socket_timeout": 5,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A build may take hours: it keeps neither the sweep and mails nor verifications waiting.
 CELERY_TASK_DEFAULT_QUEUE = "default"

@@ -5,5 +5,8 @@ from django.http import HttpRequest
 
 
 def registration(request: HttpRequest) -> dict[str, Any]:
-    """``registration_open``: whether pages offer to sign up."""
-    return {"registration_open": settings.REGISTRATION_OPEN}
+    """Whether pages offer to sign up, and whether mails arrive or stay in a folder."""
+    return {
+        "registration_open": settings.REGISTRATION_OPEN,
+        "mail_is_sent": settings.EMAIL_IS_CONFIGURED,
+    }

@@ -28,6 +28,7 @@ class SignUpForm(BaseUserCreationForm):
 
     class Meta(BaseUserCreationForm.Meta):
         fields = ("username",)
+        labels = {"username": "User name"}
         help_texts = {
             "username": "Letters from a to z, digits, and . _ + - after the first. Upper and lower "
             "case are the same."

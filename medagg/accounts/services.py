@@ -139,6 +139,11 @@ def unlock(*, user: User) -> None:
     reset_sign_ins(username=user.get_username())
 
 
+def is_last_administrator(user: User) -> bool:
+    admins = User.objects.filter(is_superuser=True, is_active=True)
+    return list(admins.values_list("pk", flat=True)[:2]) == [user.pk]
+
+
 def delete_account(*, user: User) -> None:
     """Delete a user and all that is kept of them: collections, archives, sessions, sign-ins.
 

@@ -20,7 +20,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from collections_app.models import Collection, Status
-from collections_app.selection.quotas import describe_usage
 from medagg.accounts import services
 from medagg.accounts.export import export_account
 from medagg.accounts.forms import (
@@ -40,6 +39,10 @@ NO_MAIL = (
     "Try again in a few minutes."
 )
 MAIL_COMES = "A mail with a link to confirm {address} is on its way."
+MAIL_IS_KEPT = (
+    "{address} must be confirmed by a link. This server is not set up to send mail: ask the person "
+    "who runs it for the link."
+)
 
 never_cached = method_decorator(never_cache, name="dispatch")
 
@@ -87,11 +90,16 @@ class SignUpView(RedirectURLMixin, FormView):
         )
 
 
+def _say_how(address: str) -> str:
+    text = MAIL_COMES if settings.EMAIL_IS_CONFIGURED else MAIL_IS_KEPT
+    return text.format(address=address)
+
+
 def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
     """The same answer whether another account has this address."""
     try:
         services.ask_to_confirm(user=user)
-        messages.info(request, MAIL_COMES.format(address=address))
+        messages.info(request, _say_how(address))
     except services.MailNotQueued:
         messages.warning(
             request,
@@ -134,7 +142,6 @@ class AccountView(LoginRequiredMixin, TemplateView):
         return super().get_context_data(
             waiting=waiting,
             num_collections=num_collections,
-            mail_is_sent=settings.EMAIL_IS_CONFIGURED,
             **kwargs,
         )
 
@@ -161,7 +168,7 @@ class AddressView(_OwnForm):
         except services.MailNotQueued:
             messages.warning(self.request, NO_MAIL)
         else:
-            done = MAIL_COMES.format(address=address) if address else "You have no address now."
+            done = _say_how(address) if address else "You have no address now."
             messages.success(self.request, done)
         return super().form_valid(form)
 
@@ -245,6 +252,5 @@ class DeleteView(_OwnForm):
             num_collections=mine.count(),
             num_archives=mine.filter(status=Status.READY).count(),
             num_pending=mine.filter(status=Status.PENDING).count(),
-            usage=describe_usage(user),
             **kwargs,
         )

@@ -33,20 +33,23 @@ class Mailbox:
 
 
 @contextlib.contextmanager
-def mail_server(port: int) -> Iterator[Mailbox]:
+def mail_server() -> Iterator[tuple[int, Mailbox]]:
+    """Its port on 127.0.0.1, and what it took."""
     box = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     try:
-        yield box
+        yield port, box
     finally:
         controller.stop()
 
 
 @contextlib.contextmanager
-def silent_server() -> Iterator[socket.socket]:
+def silent_server(port: int = 0) -> Iterator[socket.socket]:
     """The kernel accepts connections; nobody ever answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+    with socket.create_server(("127.0.0.1", port), backlog=50) as listener:
         yield listener
 
 

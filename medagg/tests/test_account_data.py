@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
-from django.conf import settings
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
@@ -23,6 +23,7 @@ from collections_app.tests.factories import (
     make_dataset,
     make_ready,
 )
+from medagg.accounts.mail import send_password_reset
 from medagg.models import WaitingAddress
 
 pytestmark = pytest.mark.django_db
@@ -113,17 +114,26 @@ def test_the_last_administrator_cannot_go(client: Client) -> None:
     client.force_login(operator)
     answer = client.post("/accounts/delete/", {"password": PASSWORD})
     assert "You are the only administrator" in answer.content.decode()
+    in_admin = f"/admin/auth/user/{operator.pk}/delete/"
+    assert client.post(in_admin, {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": operator.pk, "post": "yes"}
+    client.post("/admin/auth/user/", chosen)
+    assert User.objects.filter(username="operator").exists()
     User.objects.create_superuser("second", "", PASSWORD)
     client.post("/accounts/delete/", {"password": PASSWORD})
     assert not User.objects.filter(username="operator").exists()
 
 
 # --- Private files ---
-@pytest.mark.django_db(transaction=True)
-def test_what_is_written_is_for_medaggs_user_alone(client: Client, ada: User) -> None:
+def test_what_is_written_is_for_medaggs_user_alone(ada: User, settings: LazySettings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(settings.VAR_DIR / "mail")
+    send_password_reset(address="ada@example.org")
     collection = make_ready("", user=ada)
+    (mail,) = Path(settings.EMAIL_FILE_PATH).iterdir()
     archive = Path(settings.ARCHIVE_ROOT, collection.archive_path)
-    assert stat.S_IMODE(archive.stat().st_mode) & 0o077 == 0
+    for path in (archive, mail, mail.parent):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
 # --- Databases of earlier versions ---

@@ -29,6 +29,7 @@ SITE = "https://medagg.example.org"
 def at_once(settings: LazySettings) -> Iterator[None]:
     """Tasks run at once."""
     settings.SITE_URL = SITE
+    settings.EMAIL_IS_CONFIGURED = True
     app.conf.task_always_eager = app.conf.task_eager_propagates = True
     yield
     app.conf.task_always_eager = app.conf.task_eager_propagates = False
@@ -162,6 +163,8 @@ def test_without_a_mail_server_mails_are_written_to_a_folder(
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     client.post("/accounts/password_reset/", {"email": "ada@example.org"})
+    settings.EMAIL_IS_CONFIGURED = False
+    assert "sends no mail" in client.get("/accounts/password_reset/done/").content.decode()
     (file,) = tmp_path.iterdir()
     assert "accounts/reset" in file.read_text()
 

@@ -135,12 +135,14 @@ def test_behind_nginx_a_forged_header_neither_evades_a_throttle_nor_hits_others(
 ) -> None:
     make_dataset(files=1)
     path = f"/images/{Image.objects.get().pk}/file/"
+    (tmp_path / "static").mkdir()  # with DEBUG, pages need no collected files
     with run_site(
         tmp_path,
         workers=1,
         behind_nginx=True,
         TRUSTED_PROXIES="127.0.0.1",
         VISITOR_FILES_PER_HOUR="2",
+        DEBUG="1",
     ) as site:
         server = nginx_server(upstream_port=site.port, archive_root=tmp_path)
         answers = [

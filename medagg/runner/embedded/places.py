@@ -80,8 +80,9 @@ class Places:
 
 def _make_folder(folder: Path, mode: int) -> None:
     """One that is there keeps its permissions, a new one has these, whatever the umask."""
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_new:
         folder.chmod(mode)
 
 
