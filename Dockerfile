@@ -40,9 +40,11 @@ ENV PATH=/opt/medagg/bin:$PATH \
 
 WORKDIR /app
 COPY . .
-# The key is for this one step and signs nothing.
+# The key is for this one step and signs nothing. medagg writes for its own user alone, which is root
+# here and another one later.
 RUN python -m compileall -q . \
-    && SECRET_KEY=collectstatic-needs-one-of-fifty-characters-or-more python manage.py collectstatic --noinput
+    && SECRET_KEY=collectstatic-needs-one-of-fifty-characters-or-more python manage.py collectstatic --noinput \
+    && chmod -R a+rX "$STATIC_ROOT"
 
 # The code belongs to root, so that a process that is broken into cannot change it.
 USER 10001:10001

@@ -3,6 +3,7 @@
 `.env.example` lists them and docs/deploy.md explains them.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -60,6 +61,8 @@ SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # which ask for both
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Addresses or networks of the proxies whose X-Forwarded-For says who the client is.
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="medagg_session")
 CSRF_COOKIE_NAME = env.str("CSRF_COOKIE_NAME", default="medagg_csrf")
@@ -91,6 +94,7 @@ INSTALLED_APPS = [
     "django_filters",
     "csp",
     "django_htmx",
+    "axes",
     "medagg.apps.MedaggConfig",
     "vocab",
     "catalog",
@@ -108,6 +112,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "medagg.throttling.ThrottleMiddleware",
+    # Last, as it replaces the answer to a sign-in that is locked.
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "medagg.urls"
 WSGI_APPLICATION = "medagg.wsgi.application"
@@ -123,6 +130,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "collections_app.context_processors.basket",
                 "collections_app.context_processors.notices",
+                "medagg.accounts.context_processors.registration",
             ],
             "builtins": ["catalog.templatetags.catalog_format"],
         },
@@ -166,7 +174,12 @@ BUILD_MAX_ATTEMPTS = 3
 CELERY_BROKER_URL = embedded.celery_broker_url(REDIS_URL)
 # No lease ends later than that: a heartbeat renews it, and the hard limit ends the heartbeat.
 BUILD_LAST_LEASE = BUILD_HARD_LIMIT + BUILD_LEASE_SECONDS
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": BUILD_LAST_LEASE + 600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": BUILD_LAST_LEASE + 600,
+    # A page that sends a message waits no longer for a Redis that does not answer.
+    "socket_connect_timeout": 5,
+    "socket_timeout": 5,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A build may take hours: it keeps neither the sweep and mails nor verifications waiting.
 CELERY_TASK_DEFAULT_QUEUE = "default"
@@ -239,6 +252,8 @@ if EMAIL_IS_CONFIGURED:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+# A mail server that says nothing holds up the task that sends for this many seconds, and no page.
+EMAIL_TIMEOUT = 10
 # What links in mails begin with: a worker sees no request from which to learn it.
 SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
     f"{'https' if HTTPS else 'http'}://{(ALLOWED_HOSTS or [''])[0].lstrip('.*') or 'localhost'}"
@@ -253,6 +268,28 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# 0: only operators make accounts, in the admin.
+REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)
+# 1: who signs up can sign in once an operator has approved the account, in the admin.
+REGISTRATION_NEEDS_APPROVAL = env.bool("REGISTRATION_NEEDS_APPROVAL", default=False)
+# How many files of images one address may fetch in an hour without signing in.
+VISITOR_FILES_PER_HOUR = env.int("VISITOR_FILES_PER_HOUR", default=300)
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "medagg.accounts.backends.NameOrAddressBackend",
+]
+# Failed sign-ins lock an account for the address that they come from, and for nobody else; a lock
+# ends, whatever is tried meanwhile. ``medagg.throttling`` limits all sign-ins of an address.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_CLIENT_IP_CALLABLE = "medagg.client_address.client_address"
+AXES_USERNAME_CALLABLE = "medagg.accounts.backends.counted_name"
+AXES_LOCKOUT_CALLABLE = "medagg.accounts.backends.locked_out"
+AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "collection-list"
 LOGOUT_REDIRECT_URL = "home"
@@ -277,6 +314,8 @@ LOGGING = {
         "django.server": {"propagate": True},
         # It logs a traceback for each frame that it cannot decode, which the page shows anyway.
         "pydicom": {"level": "CRITICAL"},
+        # It tells of each sign-in, in four lines.
+        "axes": {"level": "WARNING"},
     },
 }
 # Who has it may read /metrics; without one there is no such page.

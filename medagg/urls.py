@@ -1,16 +1,30 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
-from medagg.accounts import SignUpView
+from medagg.accounts import views as accounts
 from medagg.health import healthz, readyz
 
+account_patterns: list[URLPattern | URLResolver] = [
+    path("", accounts.AccountView.as_view(), name="account"),
+    path("signup/", accounts.SignUpView.as_view(), name="signup"),
+    path("login/", accounts.SignInView.as_view(), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("address/", accounts.AddressView.as_view(), name="account-address"),
+    path("address/again/", accounts.AddressAgainView.as_view(), name="account-address-again"),
+    path("confirm/<str:token>/", accounts.ConfirmView.as_view(), name="account-confirm"),
+    path("export/", accounts.ExportView.as_view(), name="account-export"),
+    path("delete/", accounts.DeleteView.as_view(), name="account-delete"),
+    path("password_reset/", accounts.ResetView.as_view(), name="password_reset"),
+    path(
+        "reset/<uidb64>/<token>/", accounts.NewPasswordView.as_view(), name="password_reset_confirm"
+    ),
+    path("", include("django.contrib.auth.urls")),
+]
 urlpatterns = [
     path("", include("catalog.urls")),
     path("collections/", include("collections_app.urls")),
-    path("accounts/signup/", SignUpView.as_view(), name="signup"),
-    path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("accounts/", include("django.contrib.auth.urls")),
+    path("accounts/", include(account_patterns)),
     path("admin/", admin.site.urls),
     path("healthz/", healthz, name="healthz"),
     path("readyz/", readyz, name="readyz"),

@@ -14,7 +14,6 @@ from collections_app.models import Collection, Reason, Status
 
 logger = logging.getLogger(__name__)
 
-SMTP_SECONDS = 20
 PERMANENT = 500
 # A later mail would confuse more than help, and the collection's page has the same facts.
 GIVE_UP_AFTER = timedelta(days=1)
@@ -97,14 +96,13 @@ def _write_mail(collection: Collection) -> EmailMessage:
         "collection": collection,
         "url": f"{settings.SITE_URL}{collection.get_absolute_url()}",
     }
-    # A line break in a subject would begin another header; the form already removes them.
-    title = " ".join(collection.title.split())
     ending = "is ready" if collection.status == Status.READY else "could not be built"
     return EmailMessage(
-        subject=f"“{title}” {ending}",
+        # Nothing that a user wrote: a mail's subject must not say what somebody else wants.
+        subject=f"Your collection at medagg {ending}",
         body=render_to_string(f"collections/mail/{collection.status}.txt", context),
         to=[collection.user.email],
         # RFC 3834: out-of-office programs must not reply.
         headers={"Auto-Submitted": "auto-generated"},
-        connection=get_connection(timeout=SMTP_SECONDS),
+        connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
     )

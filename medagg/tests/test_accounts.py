@@ -1,6 +1,10 @@
-"""Accounts: signing up, in and out, and getting a new password."""
+"""Accounts: signing up, in and out, addresses and their confirmation, and getting a new password.
+
+Mails are sent at once here; ``test_account_mail`` has a worker and mail servers.
+"""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +13,46 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 
+from medagg.accounts.links import confirmation_path
+from medagg.celery import app
+from medagg.models import WaitingAddress
+from medagg.tests.mailbox import link_in
+
 pytestmark = pytest.mark.django_db
 GOOD = {"username": "ada", "password1": "a-Long-pass-9", "password2": "a-Long-pass-9"}
+
+
+SITE = "https://medagg.example.org"
+
+
+@pytest.fixture(autouse=True)
+def at_once(settings: LazySettings) -> Iterator[None]:
+    """Tasks run at once."""
+    settings.SITE_URL = SITE
+    settings.EMAIL_IS_CONFIGURED = True
+    app.conf.task_always_eager = app.conf.task_eager_propagates = True
+    yield
+    app.conf.task_always_eager = app.conf.task_eager_propagates = False
 
 
 @pytest.fixture
 def ada() -> User:
     return User.objects.create_user("ada", "ada@example.org", "a-Long-pass-9")
+
+
+def links_of_mails(path: str) -> list[str]:
+    """The paths of all mails that begin with this one."""
+    texts = [str(each.body) for each in mail.outbox]
+    return [link_in(text, SITE) for text in texts if f"{SITE}{path}" in text]
+
+
+def sign_up(client: Client, **values: str) -> str:
+    return client.post("/accounts/signup/", {**GOOD, **values}, follow=True).content.decode()
+
+
+def can_sign_in(name: str, password: str = GOOD["password1"]) -> bool:
+    data = {"username": name, "password": password}
+    return Client().post("/accounts/login/", data).status_code == 302
 
 
 def test_signing_up_signs_in(client: Client) -> None:
@@ -29,7 +66,11 @@ def test_signing_up_signs_in(client: Client) -> None:
     [
         ({"username": ""}, "required"),
         ({"username": "ADA"}, "taken"),
-        ({"username": "a b"}, "valid username"),
+        ({"username": "a b"}, "letters from a to z"),
+        ({"username": "\N{CYRILLIC SMALL LETTER A}da"}, "letters from a to z"),
+        ({"username": "\N{FULLWIDTH LATIN SMALL LETTER A}da"}, "taken"),
+        ({"username": "ada@example.org"}, "letters from a to z"),
+        ({"username": "e\0ve"}, "Null characters"),
         ({"email": "nonsense"}, "valid email"),
         ({"password2": "another"}, "didn’t match"),
         ({"password1": "12345678", "password2": "12345678"}, "entirely numeric"),
@@ -68,7 +109,7 @@ def test_a_wrong_password_is_refused_without_telling_which_part_was_wrong(
         )
     ]
     assert texts[0] == texts[1]
-    assert "correct username and password" in texts[0]
+    assert "No account has this user name" in texts[0]
 
 
 def test_signing_out_needs_a_button(client: Client, ada: User) -> None:
@@ -93,8 +134,8 @@ def test_the_password_can_be_changed(client: Client, ada: User) -> None:
 
 
 def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> None:
-    client.post("/accounts/password_reset/", {"email": "ada@example.org"})
-    (link,) = re.findall(r"http://testserver(\S+)", str(mail.outbox[0].body))
+    client.post("/accounts/password_reset/", {"email": "ADA@example.org"}, HTTP_HOST="localhost")
+    link = links_of_mails("/accounts/reset")[0]
     page = client.get(link, follow=True)
     response = client.post(
         page.redirect_chain[-1][0],
@@ -122,6 +163,8 @@ def test_without_a_mail_server_mails_are_written_to_a_folder(
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     client.post("/accounts/password_reset/", {"email": "ada@example.org"})
+    settings.EMAIL_IS_CONFIGURED = False
+    assert "sends no mail" in client.get("/accounts/password_reset/done/").content.decode()
     (file,) = tmp_path.iterdir()
     assert "accounts/reset" in file.read_text()
 
@@ -131,3 +174,169 @@ def test_a_form_from_elsewhere_is_refused_with_an_explanation(ada: User) -> None
     response = client.post("/accounts/login/", {"username": "ada", "password": "a-Long-pass-9"})
     assert response.status_code == 403
     assert "medagg" in response.content.decode()
+
+
+# --- Names and addresses ---
+@pytest.mark.parametrize("name", ["ada", "ADA", " Ada", "ada@example.org", "ADA@Example.ORG"])
+def test_sign_in_takes_the_name_and_the_address_in_any_case(ada: User, name: str) -> None:
+    assert can_sign_in(name)
+
+
+def test_an_address_that_is_not_confirmed_signs_nobody_in(ada: User) -> None:
+    passwords = {"password1": "Eve-pass-77", "password2": "Eve-pass-77"}
+    sign_up(Client(), username="eve", email="ada@example.org", **passwords)
+    assert not can_sign_in("ada@example.org", "Eve-pass-77")
+    assert can_sign_in("ada@example.org")
+    assert can_sign_in("eve", "Eve-pass-77")
+
+
+def test_an_old_name_that_looks_like_an_address_takes_it_from_nobody(ada: User) -> None:
+    User.objects.create_user("ADA@example.org", "", "Eve-pass-77")
+    assert can_sign_in("ada@example.org")
+    assert not can_sign_in("ada@example.org", "Eve-pass-77")
+
+
+def test_an_address_counts_once_it_is_confirmed(client: Client) -> None:
+    page = sign_up(client, email="ada@example.org")
+    assert "A mail with a link to confirm ada@example.org is on its way" in page
+    user = User.objects.get()
+    assert user.email == ""
+    assert mail.outbox[0].to == ["ada@example.org"]
+    client.post("/accounts/password_reset/", {"email": "ada@example.org"})
+    assert len(mail.outbox) == 1, "no other mail before that"
+    (link,) = links_of_mails("/accounts/confirm")
+    assert "Is this your address?" in Client().get(link).content.decode()
+    user.refresh_from_db()
+    assert user.email == "", "a program that looks into mails confirms nothing"
+    Client().post(link)
+    user.refresh_from_db()
+    assert user.email == "ada@example.org"
+    assert "This link no longer works" in Client().post(link).content.decode()
+
+
+def test_a_stranger_does_not_learn_that_an_address_is_taken(ada: User) -> None:
+    pages = [
+        sign_up(Client(), username="eve", email="ADA@example.org"),
+        sign_up(Client(), username="rob", email="new@example.org"),
+    ]
+    known, unknown = (re.sub(r'ADA@|new@|eve|rob|value="\w{64}"', "", page) for page in pages)
+    assert known == unknown
+    to_owner, to_new = mail.outbox
+    assert (to_owner.to, to_new.to) == (["ada@example.org"], ["new@example.org"])
+    assert to_owner.subject == "Your address at medagg"
+    assert "It was not added there" in str(to_owner.body)
+
+
+def test_the_first_to_confirm_an_address_has_it(client: Client) -> None:
+    for name in ("ada", "eve"):
+        sign_up(Client(), username=name, email="x@example.org")
+    first, second = links_of_mails("/accounts/confirm")
+    client.post(second)
+    answer = client.post(first)
+    assert (answer.status_code, "This address is taken" in answer.content.decode()) == (410, True)
+    assert list(User.objects.filter(email="x@example.org").values_list("username", flat=True)) == [
+        "eve"
+    ]
+
+
+def test_an_address_is_changed_by_its_new_owner_and_the_old_one_is_told(
+    client: Client, ada: User
+) -> None:
+    client.force_login(ada)
+    data = {"email": "new@example.org", "password": "a-Long-pass-9"}
+    page = client.post("/accounts/address/", data, follow=True).content.decode()
+    assert "so ada@example.org stays your address" in page
+    (link,) = links_of_mails("/accounts/confirm")
+    client.post(link)
+    ada.refresh_from_db()
+    assert ada.email == "new@example.org"
+    told = mail.outbox[-1]
+    assert (told.to, told.subject) == (["ada@example.org"], "Your address at medagg was changed")
+    client.post("/accounts/address/", {"email": "", "password": "a-Long-pass-9"})
+    ada.refresh_from_db()
+    assert ada.email == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"email": "new@example.org", "password": "wrong"}, "not your password"),
+        ({"email": "ADA@example.org", "password": "a-Long-pass-9"}, "your address already"),
+        ({"email": "nonsense", "password": "a-Long-pass-9"}, "valid email"),
+    ],
+)
+def test_a_wrong_change_of_address_is_explained(
+    client: Client, ada: User, data: dict[str, str], message: str
+) -> None:
+    client.force_login(ada)
+    assert message in client.post("/accounts/address/", data).content.decode()
+    assert not WaitingAddress.objects.exists()
+    assert not mail.outbox
+
+
+def test_an_earlier_link_confirms_nothing_once_another_address_was_entered(client: Client) -> None:
+    sign_up(client, email="first@example.org")
+    first = confirmation_path(WaitingAddress.objects.get())
+    client.post(
+        "/accounts/address/", {"email": "second@example.org", "password": GOOD["password1"]}
+    )
+    assert client.post(first).status_code == 410
+    assert client.get("/accounts/confirm/forged/").status_code == 200
+    assert User.objects.get().email == ""
+
+
+def test_one_address_gets_few_mails_whoever_asks(client: Client) -> None:
+    sign_up(client, email="ada@example.org")
+    for _ in range(5):
+        assert client.post("/accounts/address/again/").status_code == 302
+        client.post("/accounts/password_reset/", {"email": "ada@example.org"})
+    assert len(mail.outbox) <= 3
+
+
+# --- Who may sign up ---
+def test_sign_up_can_be_closed(client: Client, settings: LazySettings) -> None:
+    settings.REGISTRATION_OPEN = False
+    assert client.post("/accounts/signup/", GOOD).status_code == 403
+    assert "Sign-up is closed" in client.get("/accounts/signup/").content.decode()
+    assert "/accounts/signup/" not in client.get("/accounts/login/").content.decode()
+    assert not User.objects.exists()
+
+
+def test_an_operator_may_have_to_approve(client: Client, settings: LazySettings) -> None:
+    settings.REGISTRATION_NEEDS_APPROVAL = True
+    operator = User.objects.create_superuser("operator", "op@example.org", "x")
+    page = sign_up(client, email="ada@example.org")
+    assert "waits for approval" in page
+    client.post(links_of_mails("/accounts/confirm")[0])
+    assert not can_sign_in("ada")
+    assert mail.outbox[-1].to == ["op@example.org"]
+    client.force_login(operator)
+    listed = client.get(links_of_mails("/admin/auth/user/")[0])
+    user = User.objects.get(username="ada")
+    assert "ada" in listed.content.decode()
+    client.post("/admin/auth/user/", {"action": "approve", "_selected_action": user.pk})
+    assert can_sign_in("ada")
+    assert (mail.outbox[-1].to, mail.outbox[-1].subject) == (
+        ["ada@example.org"],
+        "Your account at medagg is approved",
+    )
+
+
+@pytest.mark.parametrize("changed", [{"username": "ADA"}, {"email": "Ada@example.org"}])
+def test_the_admin_refuses_what_another_account_has(
+    client: Client, ada: User, changed: dict[str, str]
+) -> None:
+    eve = User.objects.create_superuser("eve")
+    client.force_login(eve)
+    path = f"/admin/auth/user/{eve.pk}/change/"
+    form = client.get(path).context["adminform"].form
+    fields = {bound.html_name: bound.value() or "" for bound in form}
+    further = {
+        "waiting_address-TOTAL_FORMS": 0,
+        "waiting_address-INITIAL_FORMS": 0,
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00",
+    }
+    answer = client.post(path, {**fields, **further, **changed})
+    assert answer.status_code == 200
+    assert "Another user has" in answer.content.decode()

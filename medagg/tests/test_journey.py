@@ -73,7 +73,7 @@ def build_and_unpack(page: Page, folder: Path) -> Path:
 
 def sign_up(page: Page) -> None:
     page.get_by_role("link", name="Sign up").first.click()
-    page.get_by_label("Username").fill("newcomer")
+    page.get_by_label("User name").fill("newcomer")
     page.get_by_label("Password", exact=True).fill("a-Long-pass-9")
     page.get_by_label("Password confirmation").fill("a-Long-pass-9")
     page.get_by_role("button", name="Sign up").click()

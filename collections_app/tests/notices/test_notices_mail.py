@@ -19,7 +19,6 @@ from django.utils import timezone
 
 from collections_app import services
 from collections_app.models import Collection, Reason
-from collections_app.notices import mail as notices
 from collections_app.notices.mail import find_due_mails, send_due_mails, send_mail_once
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, change
@@ -107,7 +106,7 @@ def test_the_mail_of_a_ready_collection_has_its_facts_and_link(
     mail, text = mailbox.read()
     assert mail["To"] == "owner@example.org"
     assert mail["From"] == "medagg@example.org"
-    assert mail["Subject"] == "“Lungs & <hearts>” is ready"
+    assert mail["Subject"] == "Your collection at medagg is ready"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content_type() == "text/plain"
     assert collection.expires_at
@@ -126,7 +125,7 @@ def test_the_mail_of_a_failed_collection_has_the_reason_and_what_to_do(
     collection = failed(owner, error_message="3 files aren't as the catalog says.")
     send_mail_once(collection_id=collection.pk)
     mail, text = mailbox.read()
-    assert mail["Subject"] == "“My rays” could not be built"
+    assert mail["Subject"] == "Your collection at medagg could not be built"
     assert "Reason: 3 files aren't as the catalog says." in text
     assert "try again or build without them" in text
     assert f"https://medagg.example.org/collections/{collection.uuid}/" in text
@@ -148,7 +147,7 @@ def test_a_title_cannot_add_a_header(owner: Any, mailbox: Mailbox, title: str) -
     mail, _ = mailbox.read()
     assert mail["Bcc"] is None
     assert mail["To"] == "owner@example.org"
-    assert mail["Subject"] == f"“{' '.join(title.split())}” is ready"
+    assert mail["Subject"] == "Your collection at medagg is ready"
 
 
 def test_a_temporary_refusal_is_tried_again_later(
@@ -176,11 +175,11 @@ def test_a_permanently_refused_address_is_not_tried_again(owner: Any, mailbox: M
 
 
 def test_a_server_that_does_not_answer_is_tried_once_for_all_mails(
-    owner: Any, mailbox: Mailbox, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+    owner: Any, mailbox: Mailbox, settings: LazySettings
 ) -> None:
     """A host that drops packets, so that each try takes the full timeout."""
     collections = [ready(owner) for _ in range(3)]
-    monkeypatch.setattr(notices, "SMTP_SECONDS", 0.2)
+    settings.EMAIL_TIMEOUT = 0.2
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.EMAIL_PORT = silent.getsockname()[1]
         send_due_mails()
@@ -242,6 +241,17 @@ def test_a_mail_is_given_up_after_a_day(
     assert mailbox.mails == []
     assert not due(collection)
     assert "given up" in caplog.text
+
+
+def test_an_address_that_is_not_confirmed_gets_no_mail(owner: Any, mailbox: Mailbox) -> None:
+    names = {"username": "eve", "email": "eve@example.org"}
+    passwords = {"password1": "a-Long-pass-9", "password2": "a-Long-pass-9"}
+    stranger = Client()
+    stranger.post("/accounts/signup/", {**names, **passwords})
+    ready(type(owner).objects.get(username="eve"))
+    send_due_mails()
+    assert mailbox.mails == []
+    assert "E-mail me" not in stranger.get("/collections/new/").content.decode()
 
 
 @pytest.mark.parametrize("values", [{"is_active": False}, {"email": ""}])

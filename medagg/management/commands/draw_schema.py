@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, models
 
-APPS = ("vocab", "catalog", "collections_app")
+APPS = ("vocab", "catalog", "collections_app", "medagg")
 # Of Django's own user model only what a collection's owner is known by.
 USER_FIELDS = ("id", "username")
 SHORT_TYPES = {"timestamp with time zone": "timestamptz", "double precision": "double"}

@@ -69,14 +69,22 @@ class Places:
         # A server under another account has to pass through, but needs to list nothing.
         mode = 0o711 if os.geteuid() == 0 else 0o700
         try:
-            self.var.mkdir(parents=True, exist_ok=True)
-            self.log.mkdir(mode=0o700, exist_ok=True)
+            _make_folder(self.var, mode)
+            _make_folder(self.log, 0o700)
             for folder in {self.run, self.socket_home}:
-                folder.mkdir(mode=mode, exist_ok=True)
+                _make_folder(folder, mode)
             if self.socket_home != self.run:
                 _check_is_ours(self.socket_home)
         except OSError as error:
             raise EmbeddedError(f"cannot write to {self.var}: {error.strerror}") from error
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """One that is there keeps its permissions, a new one has these, whatever the umask."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_new:
+        folder.chmod(mode)
 
 
 def _check_is_ours(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import authenticate, get_user_model
+from django.http import HttpRequest
 
 from medagg.runner import first_run
 from vocab.models import Modality, ViewPosition
@@ -84,7 +85,7 @@ def test_the_administrator_is_made_once_with_a_random_password(tmp_path: Path) -
     password = file.read_text().strip()
     assert first == f"admin / {password}  (shown once, and kept in {file})"
     assert second == f"admin, with the password in {file}"
-    user = authenticate(username="admin", password=password)
+    user = authenticate(HttpRequest(), username="admin", password=password)
     assert user is not None
     assert user.is_superuser
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -121,7 +122,7 @@ def test_a_changed_password_is_not_contradicted(tmp_path: Path) -> None:
     assert line == f"admin, with the password that you chose (not the one in {file})"
     file.unlink()
     assert first_run.ensure_admin(file, show=True) == "admin, with the password that you chose"
-    assert authenticate(username="admin", password="my own choice")
+    assert authenticate(HttpRequest(), username="admin", password="my own choice")
 
 
 @pytest.mark.django_db

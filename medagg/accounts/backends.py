@@ -1,0 +1,58 @@
+"""Signing in by user name or confirmed address, and whom failed sign-ins are counted for."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+
+from medagg.throttling import too_many
+
+MAX_TYPED = 255
+
+
+def find_account(typed: str) -> User | None:
+    """The account with this name or confirmed address, in upper or lower case.
+
+    An address comes first: a name that looks like one proves nothing.
+    """
+    users = get_user_model()._default_manager
+    typed = typed.strip()
+    by_address = users.filter(email__iexact=typed).first() if "@" in typed else None
+    return by_address or users.filter(username__iexact=typed).first()
+
+
+class NameOrAddressBackend(ModelBackend):
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if username is None or password is None:
+            return None
+        user = find_account(username)
+        if user is None:
+            # Takes as long as checking a password, so that names cannot be told by the time.
+            get_user_model()().set_password(password)
+            return None
+        if user.check_password(password) and self.user_can_authenticate(user):
+            return user
+        return None
+
+
+def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+    """The name for which a failed sign-in counts: the same for each spelling of an account."""
+    given = credentials if credentials else request.POST
+    typed = str(given.get("username") or "").replace("\0", "")
+    account = find_account(typed)
+    return account.get_username() if account else typed.strip().lower()[:MAX_TYPED]
+
+
+def locked_out(
+    request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None
+) -> HttpResponse:
+    return too_many(request, int(settings.AXES_COOLOFF_TIME.total_seconds()))

@@ -1,0 +1,106 @@
+"""Forms of the account pages: they parse and validate; ``services`` decides."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+
+# Letters of other scripts look like these: two accounts must not seem to have one name. Without @,
+# as a name must not look like somebody's address.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+NAME_TAKEN = "This user name is taken. Choose another one."
+MAX_ADDRESS = 254
+
+
+class SignUpForm(BaseUserCreationForm):
+    email = forms.EmailField(
+        required=False,
+        max_length=MAX_ADDRESS,
+        label="E-mail (optional)",
+        help_text="Used to reset a forgotten password, and to tell you that a collection is ready "
+        "when you ask for it. You will get a mail with a link to confirm it.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+    class Meta(BaseUserCreationForm.Meta):
+        fields = ("username",)
+        labels = {"username": "User name"}
+        help_texts = {
+            "username": "Letters from a to z, digits, and . _ + - after the first. Upper and lower "
+            "case are the same."
+        }
+
+    field_order = ("username", "email", "password1", "password2")
+
+    def clean_username(self) -> str:
+        username = self.cleaned_data["username"]
+        if not NAME.fullmatch(username):
+            raise ValidationError(
+                "Use letters from a to z, digits, and . _ + - after the first one."
+            )
+        if get_user_model()._default_manager.filter(username__iexact=username).exists():
+            raise ValidationError(NAME_TAKEN)
+        return username
+
+
+class SignInForm(AuthenticationForm):
+    error_messages = {
+        "invalid_login": "No account has this user name or confirmed address together with this "
+        "password. Upper and lower case matter in passwords only.",
+        "inactive": "This account may not sign in.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        username = self.fields["username"]
+        username.label = "User name or e-mail address"
+        username.widget.attrs["maxlength"] = MAX_ADDRESS
+
+
+class ResetForm(forms.Form):
+    email = forms.EmailField(
+        max_length=MAX_ADDRESS,
+        label="E-mail address",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+
+class PasswordForm(forms.Form):
+    """Asks for the password of the user once more."""
+
+    password = forms.CharField(
+        strip=False,
+        label="Your password",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not self.user.check_password(password):
+            raise ValidationError("This is not your password.")
+        return password
+
+
+class AddressForm(PasswordForm):
+    email = forms.EmailField(
+        required=False,
+        max_length=MAX_ADDRESS,
+        label="New e-mail address",
+        help_text="Leave it empty to have no address. Then nobody can reset your password by mail.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    field_order = ("email", "password")
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if email and email.lower() == self.user.email.lower():
+            raise ValidationError("This is your address already.")
+        return email

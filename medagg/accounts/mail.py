@@ -1,0 +1,99 @@
+"""The mails about accounts; tasks send them, so that no request waits for a mail server.
+
+Links begin with SITE_URL. Only the link that confirms an address goes to one that nobody has
+confirmed.
+"""
+
+import logging
+import smtplib
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
+from django.core.mail import EmailMessage, get_connection
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
+from medagg.models import WaitingAddress
+
+logger = logging.getLogger(__name__)
+
+PERMANENT = 500
+
+
+def send_password_reset(*, address: str) -> None:
+    """A link to set a new password, if an account has confirmed this address."""
+    user = owner_of(address)
+    if user is None or not user.is_active:
+        return
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    token = default_token_generator.make_token(user)
+    path = reverse("password_reset_confirm", args=[uid, token])
+    _send("reset", "Set a new password for medagg", user.email, user=user, path=path)
+
+
+def send_confirmation(*, user_id: int) -> None:
+    """A link to confirm the address that a user entered; its owner is told if it has one."""
+    waiting = WaitingAddress.objects.filter(pk=user_id).select_related("user").first()
+    if waiting is None:
+        return
+    owner = owner_of(waiting.address)
+    if owner and owner.pk != user_id:
+        path = reverse("password_reset")
+        _send("taken", "Your address at medagg", owner.email, user=owner, path=path)
+        return
+    _send(
+        "confirm",
+        "Confirm your address at medagg",
+        waiting.address,
+        user=waiting.user,
+        path=confirmation_path(waiting),
+        days=VALID_DAYS,
+    )
+
+
+def send_address_changed(*, address: str, user_id: int) -> None:
+    """Tells the former address that the account has another one now."""
+    user = User.objects.filter(pk=user_id).first()
+    if user:
+        _send("changed", "Your address at medagg was changed", address, user=user)
+
+
+def send_approval_needed() -> None:
+    """Tells the administrators that accounts wait for their approval."""
+    path = f"{reverse('admin:auth_user_changelist')}?is_active__exact=0"
+    for user in User.objects.filter(is_superuser=True, is_active=True).exclude(email=""):
+        _send("approve", "An account at medagg waits for approval", user.email, path=path)
+
+
+def send_approved(*, user_id: int) -> None:
+    user = User.objects.filter(pk=user_id, is_active=True).exclude(email="").first()
+    if user:
+        path = reverse("login")
+        _send("approved", "Your account at medagg is approved", user.email, user=user, path=path)
+
+
+def _send(name: str, subject: str, address: str, *, path: str = "", **context: Any) -> None:
+    """Raises OSError if the mail server does not take it for now."""
+    context |= {"url": f"{settings.SITE_URL}{path}", "site": settings.SITE_URL}
+    mail = EmailMessage(
+        subject=subject,
+        body=render_to_string(f"registration/mail/{name}.txt", context),
+        to=[address],
+        # RFC 3834: out-of-office programs must not reply.
+        headers={"Auto-Submitted": "auto-generated"},
+        connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
+    )
+    try:
+        mail.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        # 4xx: may work later. 5xx: the address is wrong and will stay wrong (RFC 5321).
+        if any(code < PERMANENT for code, _ in error.recipients.values()):
+            raise
+        logger.warning("the mail %r was not sent, as its address is refused: %s", name, error)
+    except ValueError as error:
+        logger.error("the mail %r cannot be written: %s", name, error)

@@ -1,0 +1,170 @@
+"""Services for accounts: sign up, confirm an address, ask for a new password, delete."""
+
+from collections.abc import Iterator
+
+from axes.utils import reset as reset_sign_ins
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError, transaction
+
+from collections_app import services as collections
+from medagg import tasks
+from medagg.accounts.links import read_token
+from medagg.models import WaitingAddress
+from medagg.throttling import HOUR, Rate
+
+# Nobody gets more mails than these, whoever asks for them.
+MAILS_TO_ONE_ADDRESS = Rate("mails to one address", 3, HOUR)
+APPROVAL_MAILS = Rate("approval mails", 1, HOUR)
+
+
+class NameTaken(Exception):
+    """Another account has this name, up to upper and lower case."""
+
+
+class AddressTaken(Exception):
+    """Another account has confirmed this address."""
+
+
+class LastAdministrator(Exception):
+    """Nobody could administer the site without this account."""
+
+
+class MailNotQueued(Exception):
+    """The broker does not answer, so no mail will be sent."""
+
+
+def sign_up(*, user: User, address: str) -> User:
+    """Save a new user; the address, if any, must still be confirmed (``ask_to_confirm``).
+
+    The account is inactive if an operator has to approve it.
+
+    Raises:
+        NameTaken: somebody was faster.
+    """
+    user.is_active = not settings.REGISTRATION_NEEDS_APPROVAL
+    try:
+        with transaction.atomic():
+            user.save()
+            if address:
+                WaitingAddress.objects.create(user=user, address=address)
+    except IntegrityError as error:
+        raise NameTaken from error
+    return user
+
+
+def tell_operators() -> None:
+    """Have the administrators told that an account waits, at most once an hour."""
+    if not APPROVAL_MAILS.hit("all"):
+        tasks.enqueue(tasks.send_approval_needed_task)
+
+
+def change_address(*, user: User, address: str) -> None:
+    """Store an address that its owner has to confirm before it counts; empty: have none.
+
+    Raises:
+        MailNotQueued: the broker does not answer; the address is stored.
+    """
+    old = user.email
+    if address:
+        WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})
+        ask_to_confirm(user=user)
+        return
+    with transaction.atomic():
+        WaitingAddress.objects.filter(user=user).delete()
+        User.objects.filter(pk=user.pk).update(email="")
+    if old:
+        tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
+
+
+def ask_to_confirm(*, user: User) -> None:
+    """Have the link sent that confirms the waiting address.
+
+    Raises:
+        MailNotQueued: the broker does not answer.
+    """
+    waiting = WaitingAddress.objects.filter(user=user).first()
+    if waiting is None or MAILS_TO_ONE_ADDRESS.hit(waiting.address.lower()):
+        return
+    if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
+        raise MailNotQueued
+
+
+def confirm_address(*, token: str) -> User | None:
+    """Make the address of a link the user's own; None if the link is not valid (any more).
+
+    Raises:
+        AddressTaken: another account has confirmed it meanwhile.
+    """
+    waiting = read_token(token)
+    if waiting is None:
+        return None
+    user, old = waiting.user, waiting.user.email
+    try:
+        with transaction.atomic():
+            waiting.delete()
+            User.objects.filter(pk=user.pk).update(email=waiting.address)
+    except IntegrityError as error:
+        raise AddressTaken from error
+    if old and old.lower() != waiting.address.lower():
+        tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
+    user.refresh_from_db()
+    return user
+
+
+def ask_for_password(*, address: str) -> None:
+    """Have a link to set a new password sent; does the same whether an account has the address.
+
+    Raises:
+        MailNotQueued: the broker does not answer.
+    """
+    if MAILS_TO_ONE_ADDRESS.hit(address.lower()):
+        return
+    if not tasks.enqueue(tasks.send_password_reset_task, address):
+        raise MailNotQueued
+
+
+def approve_account(*, user: User) -> bool:
+    """Let an inactive user sign in, and say so by mail; False if it is active already."""
+    approved = User.objects.filter(pk=user.pk, is_active=False).update(is_active=True)
+    if approved:
+        tasks.enqueue(tasks.send_approved_task, user.pk)
+    return bool(approved)
+
+
+def unlock(*, user: User) -> None:
+    """Forget failed sign-ins, as after a new password."""
+    reset_sign_ins(username=user.get_username())
+
+
+def is_last_administrator(user: User) -> bool:
+    admins = User.objects.filter(is_superuser=True, is_active=True)
+    return list(admins.values_list("pk", flat=True)[:2]) == [user.pk]
+
+
+def delete_account(*, user: User) -> None:
+    """Delete a user and all that is kept of them: collections, archives, sessions, sign-ins.
+
+    Raises:
+        LastAdministrator: no other active administrator is there.
+    """
+    with transaction.atomic():
+        # All of them, in one order: two who delete themselves at a time wait for each other.
+        admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+        ids = list(admins.order_by("pk").values_list("pk", flat=True))
+        if ids == [user.pk]:
+            raise LastAdministrator
+        unlock(user=user)
+        user_id = user.pk
+        collections.delete_account(user=user)
+    for session in sessions_of(user_id):
+        session.delete()
+
+
+def sessions_of(user_id: int) -> Iterator[Session]:
+    """The user's sessions in all browsers; reads all sessions, as they are not kept by user."""
+    for session in Session.objects.iterator(chunk_size=1000):
+        if session.get_decoded().get(SESSION_KEY) == str(user_id):
+            yield session

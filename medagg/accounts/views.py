@@ -1,0 +1,256 @@
+"""The pages of accounts. Password change and sign-out are Django's views with our templates."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.contrib.auth import views as auth
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import RedirectURLMixin
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView, TemplateView
+
+from collections_app.models import Collection, Status
+from medagg.accounts import services
+from medagg.accounts.export import export_account
+from medagg.accounts.forms import (
+    NAME_TAKEN,
+    AddressForm,
+    PasswordForm,
+    ResetForm,
+    SignInForm,
+    SignUpForm,
+)
+from medagg.accounts.links import VALID_DAYS, read_token
+from medagg.models import WaitingAddress
+
+BACKEND = "medagg.accounts.backends.NameOrAddressBackend"
+NO_MAIL = (
+    "The mail could not be sent, because a part of this server does not answer. "
+    "Try again in a few minutes."
+)
+MAIL_COMES = "A mail with a link to confirm {address} is on its way."
+MAIL_IS_KEPT = (
+    "{address} must be confirmed by a link. This server is not set up to send mail: ask the person "
+    "who runs it for the link."
+)
+
+never_cached = method_decorator(never_cache, name="dispatch")
+
+
+class SignInView(auth.LoginView):
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+@never_cached
+class SignUpView(RedirectURLMixin, FormView):
+    """Create an account and sign in; keeps ``next`` and the session."""
+
+    template_name = "registration/signup.html"
+    form_class = SignUpForm
+    next_page = "collection-list"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(self.get_success_url())
+        if not settings.REGISTRATION_OPEN:
+            return render(request, "registration/signup_closed.html", status=403)
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+
+    def form_valid(self, form: SignUpForm) -> HttpResponse:
+        address = form.cleaned_data["email"]
+        try:
+            user = services.sign_up(user=form.save(commit=False), address=address)
+        except services.NameTaken:
+            form.add_error("username", NAME_TAKEN)
+            return self.form_invalid(form)
+        if address:
+            _ask_to_confirm(self.request, user, address)
+        if not user.is_active:
+            services.tell_operators()
+            return render(self.request, "registration/signup_waiting.html", {"name": user})
+        login(self.request, user, backend=BACKEND)
+        return HttpResponseRedirect(self.get_success_url())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        needs_approval = settings.REGISTRATION_NEEDS_APPROVAL
+        return super().get_context_data(
+            next=self.get_redirect_url(), needs_approval=needs_approval, **kwargs
+        )
+
+
+def _say_how(address: str) -> str:
+    text = MAIL_COMES if settings.EMAIL_IS_CONFIGURED else MAIL_IS_KEPT
+    return text.format(address=address)
+
+
+def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
+    """The same answer whether another account has this address."""
+    try:
+        services.ask_to_confirm(user=user)
+        messages.info(request, _say_how(address))
+    except services.MailNotQueued:
+        messages.warning(
+            request,
+            f"The mail to confirm {address} could not be sent, because a part of this server does "
+            "not answer. Ask for it again on your account page.",
+        )
+
+
+@never_cached
+class ResetView(FormView):
+    """Ask for a link to set a new password; the answer is the same for each address."""
+
+    template_name = "registration/password_reset_form.html"
+    form_class = ResetForm
+    success_url = reverse_lazy("password_reset_done")
+
+    def form_valid(self, form: ResetForm) -> HttpResponse:
+        try:
+            services.ask_for_password(address=form.cleaned_data["email"])
+        except services.MailNotQueued:
+            form.add_error(None, NO_MAIL)
+            return self.render_to_response(self.get_context_data(form=form), status=503)
+        return super().form_valid(form)
+
+
+class NewPasswordView(auth.PasswordResetConfirmView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        services.unlock(user=form.user)
+        return super().form_valid(form)
+
+
+@never_cached
+class AccountView(LoginRequiredMixin, TemplateView):
+    template_name = "registration/account.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user: Any = self.request.user
+        waiting = WaitingAddress.objects.filter(user=user).first()
+        num_collections = Collection.objects.visible_to(user).count()
+        return super().get_context_data(
+            waiting=waiting,
+            num_collections=num_collections,
+            **kwargs,
+        )
+
+
+class _OwnForm(LoginRequiredMixin, FormView):
+    """A form about the signed-in user, who is given to the form."""
+
+    success_url = reverse_lazy("account")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {"user": self.request.user, **super().get_form_kwargs()}
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+@never_cached
+class AddressView(_OwnForm):
+    template_name = "registration/address.html"
+    form_class = AddressForm
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        address = form.cleaned_data["email"]
+        try:
+            services.change_address(user=self.request.user, address=address)  # type: ignore[arg-type]
+        except services.MailNotQueued:
+            messages.warning(self.request, NO_MAIL)
+        else:
+            done = _say_how(address) if address else "You have no address now."
+            messages.success(self.request, done)
+        return super().form_valid(form)
+
+
+class AddressAgainView(LoginRequiredMixin, View):
+    """Send the link to confirm the waiting address once more."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        waiting = WaitingAddress.objects.filter(user=request.user.pk).first()
+        if waiting:
+            _ask_to_confirm(request, request.user, waiting.address)
+        return redirect("account")
+
+
+@never_cached
+class ConfirmView(TemplateView):
+    """What a link in a mail opens: asks, and confirms by a button.
+
+    Programs that look into mails open links too, and must not confirm by that.
+    """
+
+    template_name = "registration/confirm.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        waiting = read_token(kwargs["token"])
+        return super().get_context_data(waiting=waiting, days=VALID_DAYS, **kwargs)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        try:
+            user = services.confirm_address(token=token)
+        except services.AddressTaken:
+            return self._show(token, is_taken=True)
+        if user is None:
+            return self._show(token)
+        messages.success(request, f"The address {user.email} is confirmed.")
+        return redirect("account")
+
+    def _show(self, token: str, **context: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(token=token, **context), status=410)
+
+
+class ExportView(LoginRequiredMixin, View):
+    """All that is kept of the user, as a JSON file."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        user: Any = request.user
+        response = JsonResponse(export_account(user), json_dumps_params={"indent": 2})
+        name = f"medagg-account-{timezone.now():%Y-%m-%d}.json"
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        response["Cache-Control"] = "private, no-store"
+        return response
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+@never_cached
+class DeleteView(_OwnForm):
+    template_name = "registration/delete.html"
+    form_class = PasswordForm
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        user: Any = self.request.user
+        name = user.get_username()
+        try:
+            services.delete_account(user=user)
+        except services.LastAdministrator:
+            form.add_error(
+                None,
+                "You are the only administrator, so this account cannot be deleted: nobody could "
+                "look after the site. Make somebody else an administrator first.",
+            )
+            return self.form_invalid(form)
+        logout(self.request)
+        return render(self.request, "registration/deleted.html", {"name": name})
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user: Any = self.request.user
+        mine = Collection.objects.visible_to(user)
+        return super().get_context_data(
+            num_collections=mine.count(),
+            num_archives=mine.filter(status=Status.READY).count(),
+            num_pending=mine.filter(status=Status.PENDING).count(),
+            **kwargs,
+        )

@@ -1,0 +1,83 @@
+"""Admin of users: approval of accounts, and addresses that wait to be confirmed."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from collections_app.admin import OwnerAdmin
+from medagg.accounts import services
+from medagg.models import WaitingAddress
+
+
+class AccountChangeForm(UserChangeForm):
+    """Refuses names and addresses that another account has, up to upper and lower case."""
+
+    def clean_username(self) -> str:
+        return self._check("username", "Another user has this name, up to upper and lower case.")
+
+    def clean_email(self) -> str:
+        return self._check("email", "Another user has confirmed this address.")
+
+    def _check(self, field: str, problem: str) -> str:
+        value: str = self.cleaned_data[field]
+        others = User.objects.exclude(pk=self.instance.pk)
+        if value and others.filter(**{f"{field}__iexact": value}).exists():
+            raise ValidationError(problem)
+        return value
+
+
+class WaitingAddressInline(admin.TabularInline):
+    model = WaitingAddress
+    fields = readonly_fields = ("address", "entered_at")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class AccountAdmin(OwnerAdmin):
+    form = AccountChangeForm
+    inlines = (WaitingAddressInline,)
+    actions = ("approve", "ask_to_confirm")
+    list_display = ("username", "email", "is_active", "is_staff", "date_joined", "last_login")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_last = obj is not None and services.is_last_administrator(obj)
+        return not is_last and super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        services.delete_account(user=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for user in queryset:
+            try:
+                services.delete_account(user=user)
+            except services.LastAdministrator:
+                kept = f"{user} is the last administrator and was kept."
+                self.message_user(request, kept, messages.ERROR)
+
+    @admin.action(description="Approve: let them sign in", permissions=["change"])
+    def approve(self, request: HttpRequest, users: QuerySet) -> None:
+        approved = sum(services.approve_account(user=user) for user in users)
+        self.message_user(request, f"{approved} approved.")
+
+    @admin.action(description="Send the mail to confirm the address", permissions=["change"])
+    def ask_to_confirm(self, request: HttpRequest, users: QuerySet) -> None:
+        waiting = users.filter(waiting_address__isnull=False)
+        try:
+            for user in waiting:
+                services.ask_to_confirm(user=user)
+        except services.MailNotQueued:
+            self.message_user(request, "The broker does not answer: no mail.", messages.ERROR)
+            return
+        self.message_user(request, f"{len(waiting)} mails queued.")

@@ -1,0 +1,166 @@
+"""What is kept of a user: the account page, its export, its deletion, and older databases."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+
+from catalog.models import Image
+from collections_app.models import Build, Collection, CollectionItem
+from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
+from collections_app.tests.factories import (
+    files_in_archive_root,
+    make_collection,
+    make_dataset,
+    make_ready,
+)
+from medagg.accounts.mail import send_password_reset
+from medagg.models import WaitingAddress
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a-Long-pass-9"
+
+
+@pytest.fixture
+def ada(client: Client) -> User:
+    user = User.objects.create_user("ada", "ada@example.org", PASSWORD)
+    client.force_login(user)
+    make_dataset(files=3)
+    return user
+
+
+def test_the_account_page_says_what_there_is(client: Client, ada: User) -> None:
+    page = client.get("/accounts/").content.decode()
+    assert "ada@example.org" in page
+    assert "none yet" in page
+    WaitingAddress.objects.create(user=ada, address="new@example.org")
+    make_collection("", user=ada)
+    page = client.get("/accounts/").content.decode()
+    assert "is not confirmed yet" in page
+    assert "none yet" not in page
+
+
+@pytest.mark.parametrize("path", ["", "address/", "export/", "delete/"])
+def test_account_pages_need_an_account(path: str) -> None:
+    answer = Client().get(f"/accounts/{path}")
+    assert (answer.status_code, answer.headers["Location"][:17]) == (302, "/accounts/login/?")
+
+
+def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> None:
+    collection = make_ready("sex=F", user=ada, title="My rays")
+    make_collection("", user=User.objects.create_user("eve"), title="Not mine")
+    image = Image.objects.earliest("pk")
+    client.post("/collections/basket/", {"shown": image.pk, "image": image.pk})
+    Client().post("/accounts/login/", {"username": "ada", "password": "wrong"})
+    response = client.get("/accounts/export/")
+    assert response.headers["Content-Disposition"].startswith("attachment; filename=")
+    data = json.loads(response.content)
+    assert data["account"]["username"] == "ada"
+    assert data["account"]["email"] == "ada@example.org"
+    (kept,) = data["collections"]
+    assert kept["title"] == "My rays"
+    assert kept["filter_snapshot"] == collection.filter_snapshot
+    assert kept["builds"][0]["attempts"] == 1
+    (session,) = data["sessions"]
+    assert session["basket"] == [
+        {"pk": image.pk, "dataset__slug": "rays", "source_id": image.source_id}
+    ]
+    assert data["failed_sign_ins"][0]["failures_since_start"] == 1
+    assert ada.password not in response.content.decode()
+    assert str(client.session.session_key) not in response.content.decode()
+
+
+def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> None:
+    make_ready("sex=F", user=ada)
+    make_collection("", user=ada)
+    WaitingAddress.objects.create(user=ada, address="new@example.org")
+    Client().post("/accounts/login/", {"username": "ada", "password": "wrong"})
+    elsewhere = Client()
+    elsewhere.force_login(ada)
+    page = client.get("/accounts/delete/").content.decode()
+    for said in ("2 collections", "1 archive ", "1 build that waits or runs: stopped"):
+        assert said in " ".join(page.split()), page
+    refused = client.post("/accounts/delete/", {"password": "wrong"})
+    assert "not your password" in refused.content.decode()
+    assert User.objects.filter(username="ada").exists()
+    done = client.post("/accounts/delete/", {"password": PASSWORD})
+    assert "The account is deleted" in done.content.decode()
+    for model in (Collection, CollectionItem, Build, WaitingAddress, AccessAttempt, Session):
+        assert not model._default_manager.exists(), model
+    assert not User.objects.filter(username="ada").exists()
+    assert elsewhere.get("/accounts/").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_archives_of_a_deleted_account_are_removed(client: Client, ada: User) -> None:
+    make_ready("sex=F", user=ada)
+    assert files_in_archive_root()
+    client.post("/accounts/delete/", {"password": PASSWORD})
+    assert files_in_archive_root() == []
+
+
+def test_the_last_administrator_cannot_go(client: Client) -> None:
+    operator = User.objects.create_superuser("operator", "", PASSWORD)
+    User.objects.create_superuser("left", "", PASSWORD, is_active=False)
+    client.force_login(operator)
+    answer = client.post("/accounts/delete/", {"password": PASSWORD})
+    assert "You are the only administrator" in answer.content.decode()
+    in_admin = f"/admin/auth/user/{operator.pk}/delete/"
+    assert client.post(in_admin, {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": operator.pk, "post": "yes"}
+    client.post("/admin/auth/user/", chosen)
+    assert User.objects.filter(username="operator").exists()
+    User.objects.create_superuser("second", "", PASSWORD)
+    client.post("/accounts/delete/", {"password": PASSWORD})
+    assert not User.objects.filter(username="operator").exists()
+
+
+# --- Private files ---
+def test_what_is_written_is_for_medaggs_user_alone(ada: User, settings: LazySettings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(settings.VAR_DIR / "mail")
+    send_password_reset(address="ada@example.org")
+    collection = make_ready("", user=ada)
+    (mail,) = Path(settings.EMAIL_FILE_PATH).iterdir()
+    archive = Path(settings.ARCHIVE_ROOT, collection.archive_path)
+    for path in (archive, mail, mail.parent):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+# --- Databases of earlier versions ---
+@pytest.fixture
+def before(transactional_db: None) -> Any:
+    """The database as it was before accounts had rules; users are made with the old models."""
+    executor = MigrationExecutor(connection)
+    executor.migrate([("medagg", None)])
+    yield executor.loader.project_state([("auth", "0012_alter_user_first_name_max_length")]).apps
+    User.objects.all().delete()
+    MigrationExecutor(connection).migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
+
+
+def test_equal_names_and_unconfirmed_addresses_of_earlier_versions_are_told_apart(
+    before: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = before.get_model("auth", "User").objects
+    for name, address, is_staff in (
+        ("ada", "a@example.org", False),
+        ("Ada", "A@example.org", False),
+        ("ADA-2", "", False),
+        ("root", "r@example.org", True),
+    ):
+        users.create(username=name, email=address, is_staff=is_staff)
+    MigrationExecutor(connection).migrate([("medagg", "0001_accounts")])
+    kept = dict(User.objects.order_by("pk").values_list("username", "email"))
+    assert kept == {"ada": "", "Ada-3": "", "ADA-2": "", "root": "r@example.org"}
+    assert "The user 'Ada' is called 'Ada-3' now" in capsys.readouterr().out
+    waiting = dict(WaitingAddress.objects.values_list("user__username", "address"))
+    assert waiting == {"ada": "a@example.org", "Ada-3": "A@example.org"}

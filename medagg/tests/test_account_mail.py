@@ -1,0 +1,102 @@
+"""Mails about accounts by a real worker: no page waits for a mail server, or tells who is known."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from medagg.runner.embedded import database_url
+from medagg.testing.environment import BASE_VARIABLE
+from medagg.testing.worker import WorkerProcess
+from medagg.tests.mailbox import link_in, mail_server, silent_server
+
+SITE = "https://medagg.example.org"
+GOOD = {"username": "eve", "password1": "a-Long-pass-9", "password2": "a-Long-pass-9"}
+
+
+def reset(client: Client, address: str) -> tuple[int, str, float]:
+    begin = time.monotonic()
+    response = client.post("/accounts/password_reset/", {"email": address})
+    return response.status_code, response.headers.get("Location", ""), time.monotonic() - begin
+
+
+@pytest.mark.waits
+def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
+    client: Client, transactional_db: None, celery_worker_module: WorkerProcess
+) -> None:
+    with mail_server() as (port, box):
+        celery_worker_module.start(EMAIL_URL=f"smtp://127.0.0.1:{port}", SITE_URL=SITE)
+        data = {**GOOD, "email": "Eve@example.org"}
+        client.post("/accounts/signup/", data, HTTP_HOST="localhost")
+        (confirm,) = box.wait_for(1)
+        assert confirm["Subject"] == "Confirm your address at medagg"
+        client.post(link_in(confirm.get_content(), SITE))
+        assert User.objects.get().email == "Eve@example.org"
+        reset(client, "eve@EXAMPLE.org")
+        mail = box.wait_for(2)[1]
+        assert mail["To"] == "Eve@example.org"
+        assert mail["Auto-Submitted"] == "auto-generated"
+        assert client.get(link_in(mail.get_content(), SITE), follow=True).status_code == 200
+    with silent_server(port) as silent:
+        known = reset(client, "eve@example.org")
+        unknown = reset(client, "nobody@example.org")
+        assert known[:2] == unknown[:2] == (302, "/accounts/password_reset/done/")
+        assert max(known[2], unknown[2]) < 1
+        # The worker did try: the connection is there.
+        silent.settimeout(20)
+        silent.accept()[0].close()
+
+
+WITHOUT_BROKER = """
+import django
+django.setup()
+from django.test import Client
+for path, data in FORMS:
+    page = Client(HTTP_HOST="localhost").post(f"/accounts/{path}", data, follow=True)
+    print(page.status_code, "could not be sent" in page.content.decode())
+"""
+KNOWN = ("password_reset/", {"email": "ada@example.org"})
+UNKNOWN = ("password_reset/", {"email": "nobody@example.org"})
+SIGN_UP = ("signup/", {**GOOD, "email": "eve@example.org"})
+
+
+def test_without_a_broker_pages_answer_and_say_that_no_mail_comes(transactional_db: None) -> None:
+    User.objects.create_user("ada", "ada@example.org", "a-Long-pass-9")
+    answers = post_without_broker([KNOWN, UNKNOWN, SIGN_UP], port=1)
+    assert answers == ["503 True", "503 True", "200 True"]
+    assert User.objects.filter(username="eve").exists()
+
+
+@pytest.mark.waits
+def test_a_silent_broker_holds_up_a_page_for_seconds_only(transactional_db: None) -> None:
+    with silent_server() as silent:
+        assert post_without_broker([KNOWN], port=silent.getsockname()[1]) == ["503 True"]
+
+
+def post_without_broker(forms: list[tuple[str, dict[str, str]]], *, port: int) -> list[str]:
+    """The answers to forms of a process of its own, whose broker is to be at this port."""
+    base = Path(os.environ[BASE_VARIABLE])
+    environment = {
+        "DATABASE_URL": database_url(base, connection.settings_dict["NAME"]),
+        "REDIS_URL": f"redis://127.0.0.1:{port}/0",
+        "DJANGO_SETTINGS_MODULE": "medagg.settings",
+        # Static files have not been collected.
+        "DEBUG": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", f"FORMS = {forms}{WITHOUT_BROKER}"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=True,
+    )
+    return done.stdout.splitlines()
