@@ -1,16 +1,15 @@
 """All that is kept of one user, as plain values for JSON."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 
 from catalog.models import Image
 from collections_app.models import Build, Collection
-from collections_app.selection.basket import SESSION_KEY as BASKET
 from medagg.accounts.services import sessions_of
 from medagg.models import WaitingAddress
 
@@ -24,8 +23,8 @@ BUILD = ("queued_at", "started_at", "finished_at", "attempts", "reason")
 SIGN_IN = ("attempt_time", "ip_address", "user_agent", "failures_since_start")
 
 
-def export_account(user: User) -> dict[str, Any]:
-    """The account, its collections with what was asked for, baskets, sessions and failed sign-ins.
+def export_account(user: User, *, basket: Iterable[int]) -> dict[str, Any]:
+    """The account, its collections with what was asked for, basket, sessions and failed sign-ins.
 
     The images of a collection are in its archive and on its page; here is their number.
     """
@@ -40,7 +39,8 @@ def export_account(user: User) -> dict[str, Any]:
             "permissions": sorted(user.get_all_permissions()) if user.is_staff else [],
         },
         "collections": [_describe(each) for each in _collections_of(user)],
-        "sessions": [_describe_session(each) for each in sessions_of(user.pk)],
+        "basket": _describe_images(basket),
+        "sessions": [{"expires": each.expire_date} for each in sessions_of(user.pk)],
         "failed_sign_ins": list(attempts.order_by("pk").values(*SIGN_IN)),
         "changes_in_the_admin": list(
             entries.values("action_time", "object_repr", "action_flag", "change_message")
@@ -61,13 +61,9 @@ def _describe(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _describe_session(session: Session) -> dict[str, Any]:
-    picked = session.get_decoded().get(BASKET, [])
-    images = Image.objects.filter(pk__in=picked).order_by("pk")
-    return {
-        "expires": session.expire_date,
-        "basket": list(images.values("pk", "dataset__slug", "source_id")),
-    }
+def _describe_images(ids: Iterable[int]) -> list[dict[str, Any]]:
+    images = Image.objects.filter(pk__in=list(ids)).order_by("pk")
+    return list(images.values("pk", "dataset__slug", "source_id"))
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:

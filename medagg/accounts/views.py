@@ -21,6 +21,7 @@ from django.views.generic import FormView, TemplateView
 
 from collections_app.models import Collection, Status
 from medagg.accounts import services
+from collections_app.selection.basket import read_basket
 from medagg.accounts.export import export_account
 from medagg.accounts.forms import (
     NAME_TAKEN,
@@ -217,7 +218,8 @@ class ExportView(LoginRequiredMixin, View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         user: Any = request.user
-        response = JsonResponse(export_account(user), json_dumps_params={"indent": 2})
+        data = export_account(user, basket=read_basket(request))
+        response = JsonResponse(data, json_dumps_params={"indent": 2})
         name = f"medagg-account-{timezone.now():%Y-%m-%d}.json"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["Cache-Control"] = "private, no-store"
