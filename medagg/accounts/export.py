@@ -62,8 +62,9 @@ def _describe(collection: Collection) -> dict[str, Any]:
 
 
 def _describe_images(ids: Iterable[int]) -> list[dict[str, Any]]:
-    images = Image.objects.filter(pk__in=list(ids)).order_by("pk")
-    return list(images.values("pk", "dataset__slug", "source_id"))
+    images = Image.objects.filter(pk__in=list(ids)).select_related("dataset").order_by("pk")
+    return [{"pk": each.pk, "dataset": each.dataset.slug, "source_id": each.source_id}
+            for each in images]  # fmt: skip
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from collections_app.models import Collection, Status
-from medagg.accounts import services
 from collections_app.selection.basket import read_basket
+from medagg.accounts import services
 from medagg.accounts.export import export_account
 from medagg.accounts.forms import (
     NAME_TAKEN,

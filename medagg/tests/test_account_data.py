@@ -72,9 +72,7 @@ def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> No
     assert kept["builds"][0]["attempts"] == 1
     (session,) = data["sessions"]
     assert session.keys() == {"expires"}
-    assert data["basket"] == [
-        {"pk": image.pk, "dataset__slug": "rays", "source_id": image.source_id}
-    ]
+    assert data["basket"] == [{"pk": image.pk, "dataset": "rays", "source_id": image.source_id}]
     assert data["failed_sign_ins"][0]["failures_since_start"] == 1
     assert ada.password not in response.content.decode()
     assert str(client.session.session_key) not in response.content.decode()
