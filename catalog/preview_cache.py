@@ -1,6 +1,6 @@
 """The files of the previews' cache: kept as long as there is room, those unused longest go first.
 
-Django-free. A picture and its notes are two files with one stem, and go together.
+Django-free. A picture and its notes, or why there is none, have one stem, and go together.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from pathlib import Path
 # A use is recorded as the file's time, because disks often do not record reading; rarely, because
 # that is a write.
 TOUCH_SECONDS = 3600
-# A picture, and what is to be said of it.
-SUFFIXES = (PICTURE, NOTES) = (".webp", ".txt")
+# A picture, and what is to be said of it; or why there is none.
+SUFFIXES = (PICTURE, NOTES, REFUSAL) = (".webp", ".txt", ".refused")
 # What a process that was killed has left; no preview takes so long.
 PARTIAL_SECONDS = 3600
 BLOCK_BYTES = 4096

@@ -1,15 +1,31 @@
 """Rendered previews, cached on disk by the SHA-256 of the image, with what a page says of them."""
 
 import contextlib
+import json
+import os
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 from prometheus_client import Counter
 
 from catalog.files import open_image
-from catalog.imaging.rendering import Preview, render_preview
+from catalog.imaging.decoding.decoder import decoder
+from catalog.imaging.decoding.turns import Busy, Turns
+from catalog.imaging.rendering import CannotRender, Preview
 from catalog.models import Image
-from catalog.preview_cache import NOTES, PICTURE, Eviction, evict, read_cached, write_cached
+from catalog.preview_cache import (
+    NOTES,
+    PICTURE,
+    REFUSAL,
+    Eviction,
+    evict,
+    read_cached,
+    write_cached,
+)
+
+__all__ = ["PREVIEW_SIZES", "Busy", "cached_preview", "find_cached_preview", "preview_etag"]
 
 PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
 # Raise it when a change makes the same file render differently.
@@ -17,6 +33,8 @@ RENDER_VERSION = 2
 _VERSION = f"v{RENDER_VERSION}"
 _BYTES = "bytes"  # the file with the size of the cache
 _SHOWN = Counter("medagg_previews", "Previews: from the cache, rendered, failed.", ["source"])
+# The other threads are for pages, however many previews are asked for.
+_turns = Turns(settings.VAR_DIR / "decoding", most_waiting=max(1, settings.WEB_THREADS // 2))
 
 
 def preview_etag(image: Image, size: int) -> str:
@@ -24,18 +42,27 @@ def preview_etag(image: Image, size: int) -> str:
 
 
 def cached_preview(image: Image, size: int) -> Preview:
-    """The preview, from the cache or rendered now.
+    """The preview, from the cache or rendered now; who asks for the same meanwhile waits for it.
 
     Raises:
-        CannotRender, UnsafePath, OSError: as rendering and opening do; nothing is cached then.
+        CannotRender: there is none, and why. Remembered for this state of the file.
+        Busy: it is not this preview's turn yet.
+        UnsafePath, OSError: as opening does.
     """
     if kept := find_cached_preview(image, size):
         _SHOWN.labels("cache").inc()
         return kept
+    target = _cache_file(image.sha256, size)
     with _SHOWN.labels("failed").count_exceptions(), open_image(image) as file:
-        preview = render_preview(file, name=image.file_path, max_edge=size)
+        _raise_refusal(target, file)
+        with _turns.take(target.name) as wait_for_slot:
+            if kept := find_cached_preview(image, size):
+                _SHOWN.labels("cache").inc()
+                return kept
+            _raise_refusal(target, file)
+            slot = wait_for_slot()
+            preview = _render(file, image.file_path, size, target, slot)
     _SHOWN.labels("rendered").inc()
-    _keep(_cache_file(image.sha256, size), preview)
     return preview
 
 
@@ -59,6 +86,49 @@ def evict_previews() -> Eviction:
     if root.exists():
         (root / _BYTES).write_text(str(done.kept_bytes), encoding="ascii")
     return done
+
+
+def _render(file: BinaryIO, name: str, size: int, target: Path, slot: int) -> Preview:
+    try:
+        preview = decoder.decode(file, name=name, max_edge=size, held=[slot])
+    except CannotRender as error:
+        _remember_refusal(target, file, error)
+        raise
+    _keep(target, preview)
+    return preview
+
+
+def _remember_refusal(target: Path, file: BinaryIO, error: CannotRender) -> None:
+    """Keep why there is no preview, so that nobody decodes such a file again and again.
+
+    What the file itself is to blame for holds as long as the file and RENDER_VERSION are the same.
+    A decoder that ran out of time may be quicker on another day, so that holds for a while only.
+    """
+    seconds = getattr(error, "keep_seconds", None)
+    refusal = {
+        "reason": error.reason,
+        "file": _mark(file),
+        "until": None if seconds is None else time.time() + seconds,
+    }
+    path, body = target.with_suffix(REFUSAL), json.dumps(refusal).encode()
+    write_cached(path, body, reserve=settings.PREVIEW_RESERVE_BYTES)
+
+
+def _raise_refusal(target: Path, file: BinaryIO) -> None:
+    """Raises CannotRender if that is known of the file as it is now."""
+    try:
+        refusal = json.loads(read_cached(target.with_suffix(REFUSAL)))
+    except (FileNotFoundError, ValueError):
+        return
+    is_over = refusal["until"] is not None and refusal["until"] < time.time()
+    if refusal["file"] == _mark(file) and not is_over:
+        raise CannotRender(refusal["reason"])
+
+
+def _mark(file: BinaryIO) -> list[int]:
+    """What changes when a file is written to or replaced."""
+    status = os.fstat(file.fileno())
+    return [status.st_size, status.st_mtime_ns]
 
 
 def cached_bytes() -> int:

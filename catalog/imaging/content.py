@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from catalog.imaging.budget import TooMuch
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.dicom.stream import CutShort, NotReadable, is_dicom
 from catalog.imaging.nifti import (
@@ -29,11 +30,14 @@ from catalog.imaging.nifti import (
     read_nifti_header,
 )
 from catalog.imaging.picture_ends import (
+    GIF_MARKS,
     JPEG_2000_FILE,
     JPEG_2000_STREAM,
     find_end_check,
     has_mark,
+    read_gif_size,
 )
+from catalog.imaging.picture_sizes import is_avif, is_webp, read_avif_size, read_webp_size
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.imaging.rendering import FORMATS
 from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
@@ -50,6 +54,9 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 HEAD = 1024
 BLOCK = 64 << 10
 MAX_SEGMENTS = 10_000
+MAX_FILL = 1024  # bytes before a marker
+# Pillow gets no more than the beginning, whatever lengths are in it.
+MAX_HEADER = 1 << 20
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -67,10 +74,13 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 # A pointer file of git-annex, or its link where links are stored as text.
 _ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/")
 _PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*(?:<!doctype html|<html|<head|<body"
+    # Possessive, since a text of many comments could be divided in ever so many ways.
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<!--.*?-->\s*)*+(?:<!doctype html|<html|<head|<body"
     rb"|(?:<\?xml[^>]*>\s*)?<error)",
     re.IGNORECASE | re.DOTALL,
 )
+# Pillow's own limit against decompression bombs.
+MAX_PIXELS = 2 * (1 << 30) // 4 // 3
 # The first byte of each of them, which spares nearly every file the search.
 _TEXT_STARTS = b"v./<\xef \t\r\n\v\f"
 # ``warnings.catch_warnings`` is not thread-safe.
@@ -162,8 +172,11 @@ def _read_dicom(file: BinaryIO) -> FileContent:
     except CutShort as error:
         raise UnusableFile(FileProblem.CUT_SHORT) from error
     except NotReadable as error:  # a directory, too
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from error
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:  # not one of pydicom's
+            raise cause from error
+        if isinstance(cause, TooMuch):
+            raise UnusableFile(FileProblem.DAMAGED) from error
         raise UnusableFile(FileProblem.NO_IMAGE) from error
     if header.is_of_image and not header.has_pixels:
         raise UnusableFile(FileProblem.NO_IMAGE)
@@ -214,7 +227,7 @@ def read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
         raise UnusableFile(FileProblem.CUT_SHORT)
     file.seek(0)
     with quiet_parser():
-        return _read_with_pillow(file, head)
+        return _read_with_library(file, head)
 
 
 def _read_png(file: BinaryIO, head: bytes) -> tuple[int, int]:
@@ -257,7 +270,9 @@ def _read_marker(file: BinaryIO) -> int:
     byte = file.read(1)
     if byte and byte != b"\xff":
         raise UnusableFile(FileProblem.DAMAGED)
-    while byte == b"\xff":  # any number of fill bytes
+    for _ in range(MAX_FILL):
+        if byte != b"\xff":
+            break
         byte = file.read(1)
     if not byte:
         raise UnusableFile(FileProblem.CUT_SHORT)
@@ -273,11 +288,18 @@ def _read_tiff(file: BinaryIO) -> tuple[int, int]:
         return read_main_size(picture)
 
 
-def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
+def _read_with_library(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
     try:
         if head.startswith(TIFF_MARKS):
             return _read_tiff(file)
-        with Image.open(file, formats=FORMATS) as picture:
+        if is_webp(head):
+            return _limit(read_webp_size(file))
+        if is_avif(head):
+            return _limit(read_avif_size(file) or (0, 0))
+        if head.startswith(GIF_MARKS):
+            return _limit(_require(read_gif_size(file)))
+        start = io.BytesIO(file.read(MAX_HEADER))
+        with Image.open(start, formats=FORMATS) as picture:
             return picture.size
     except UnusableFile:
         raise
@@ -293,3 +315,14 @@ def _read_with_pillow(file: BinaryIO, head: bytes) -> tuple[int | None, int | No
     except Exception as error:
         # Pillow may raise any exception on malformed files; one of them must not stop an import.
         raise UnusableFile(FileProblem.DAMAGED) from error
+
+
+def _limit(size: tuple[int, int]) -> tuple[int, int] | tuple[None, None]:
+    """The size; None where it is not told, or is too large to be opened safely."""
+    return size if 0 < size[0] * size[1] <= MAX_PIXELS else (None, None)
+
+
+def _require(size: tuple[int, int] | None) -> tuple[int, int]:
+    if not size:
+        raise UnusableFile(FileProblem.DAMAGED)
+    return size

@@ -24,8 +24,11 @@ _GZIP = b"\x1f\x8b"
 _AUTO_GZIP = 16 + zlib.MAX_WBITS
 # A gzip header may hold a name and a comment before the first byte of the file.
 _MAX_GZIP_BYTES = 64 << 10
-_GZIP_BLOCK = 1 << 20
-MAX_INFLATED_BYTES = 4 << 30
+_GZIP_BLOCK = 64 << 10
+_INFLATED_BLOCK = 1 << 20
+# bgzip writes one for 64 KiB. Behind so many, nobody looks.
+_MAX_MEMBERS = 100_000
+MAX_INFLATED_BYTES = 1 << 30  # takes two or three seconds
 _UNITS = {1: "m", 2: "mm", 3: "µm"}
 # The length of a version's header: its class, and the mark of a single file with its offset.
 _VERSIONS: dict[int, tuple[Any, bytes, int]] = {
@@ -164,9 +167,9 @@ def _ends_with_length(file: BinaryIO, expected: int) -> bool:
 def _inflates_to_less(file: BinaryIO, expected: int, max_inflated: int) -> bool:
     """Whether the gzip members hold fewer bytes than ``expected``, or the last one has no end."""
     file.seek(0)
-    inflater, length = zlib.decompressobj(_AUTO_GZIP), 0
+    inflater, length, members = zlib.decompressobj(_AUTO_GZIP), 0, 1
     packed = b""
-    while length < max_inflated:
+    while length < max_inflated and members <= _MAX_MEMBERS:
         packed = packed or file.read(_GZIP_BLOCK)
         if not packed:
             return length < expected or not inflater.eof
@@ -174,8 +177,9 @@ def _inflates_to_less(file: BinaryIO, expected: int, max_inflated: int) -> bool:
             if not packed.startswith(_GZIP):  # padding behind the last member
                 return length < expected
             inflater = zlib.decompressobj(_AUTO_GZIP)
+            members += 1
         try:
-            length += len(inflater.decompress(packed, _GZIP_BLOCK))
+            length += len(inflater.decompress(packed, _INFLATED_BLOCK))
         except zlib.error as error:
             raise _damaged("its gzip stream cannot be inflated") from error
         packed = inflater.unconsumed_tail or inflater.unused_data

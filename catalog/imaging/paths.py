@@ -264,7 +264,8 @@ def read_facts(file: BinaryIO) -> FileFacts:
     file.seek(0)
     sha256, crc32, length = hashlib.sha256(), 0, 0
     buffer = memoryview(bytearray(min(READ_SIZE, max(before.st_size, 1))))
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]
+    # A file that is written to as fast as it is read would have no end.
+    while length <= before.st_size and (count := file.readinto(buffer)):  # type: ignore[attr-defined]
         sha256.update(buffer[:count])
         crc32 = zlib.crc32(buffer[:count], crc32)
         length += count

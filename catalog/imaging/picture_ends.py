@@ -10,16 +10,20 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from catalog.imaging.budget import TooMuch
+
 PNM_HEAD = 1024
 TAIL = 64 << 10
 MAX_PARTS = 10_000  # boxes, markers and tile-parts that are looked at
+MAX_GIF_BLOCKS = 1_000_000  # of up to 255 bytes; what lies behind them is not looked at
+MAX_GIF_START = 1 << 20
 
 JPEG_2000_STREAM = b"\xff\x4f\xff\x51"  # SOC, then SIZ
 JPEG_2000_FILE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _END_OF_STREAM, _TILE_PART = b"\xff\xd9", b"\xff\x90"
 _SHORTEST_TILE_PART = 14
 _BOX_HEADER, _LONG_BOX_HEADER = 8, 16
-_GIF_MARKS = (b"GIF87a", b"GIF89a")
+GIF_MARKS = (b"GIF87a", b"GIF89a")
 _GIF_TRAILER, _GIF_EXTENSION, _GIF_IMAGE = b";", b"!", b","
 _RLE = (1, 2)
 _PNM_NUMBER = rb"(?:\s|#[^\n]*\n)+([0-9]{1,9})"
@@ -41,7 +45,7 @@ def find_end_check(head: bytes) -> Callable[[BinaryIO], bool] | None:
         return _has_whole_codestream
     if head.startswith(JPEG_2000_STREAM):
         return has_whole_stream
-    if head.startswith(_GIF_MARKS):
+    if head.startswith(GIF_MARKS):
         return _has_gif_trailer
     if head[4:8] == b"ftyp":
         return has_whole_boxes
@@ -124,17 +128,51 @@ def _has_gif_trailer(file: BinaryIO) -> bool:
     """Go from block to block up to the trailer."""
     file.seek(0)
     _skip_colors(file, file.read(13)[10:11])
+    left = MAX_GIF_BLOCKS
     while (kind := file.read(1)) != _GIF_TRAILER:
         if kind == _GIF_IMAGE:
             _skip_colors(file, file.read(9)[8:9])
         elif kind != _GIF_EXTENSION:
             return False
         file.seek(1, 1)  # the label of an extension, or the first code size of an image
-        while length := file.read(1):
-            if length == b"\0":
-                break
-            file.seek(length[0], 1)
+        left -= _skip_blocks(file, left) + 1
+        if left <= 0:
+            return True
     return True
+
+
+def read_gif_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height: the screen, or its first image where that is larger; None without one.
+
+    Raises TooMuch where so much precedes the image that Pillow would read it for minutes: it adds
+    each block of a comment to all before it.
+    """
+    file.seek(0)
+    screen = file.read(13)
+    if len(screen) < 13:
+        return None
+    width, height = struct.unpack("<HH", screen[6:10])
+    _skip_colors(file, screen[10:11])
+    while (kind := file.read(1)) == _GIF_EXTENSION:
+        file.seek(1, 1)
+        _skip_blocks(file, MAX_GIF_BLOCKS, MAX_GIF_START)
+        if file.tell() > MAX_GIF_START:
+            raise TooMuch("Its comments are longer than any need to be.")
+    place = file.read(8)
+    if kind != _GIF_IMAGE or len(place) < 8:
+        return None
+    left, top, image_width, image_height = struct.unpack("<HHHH", place)
+    return max(width, left + image_width), max(height, top + image_height)
+
+
+def _skip_blocks(file: BinaryIO, most: int, end: int | None = None) -> int:
+    """Skip blocks up to an empty one, at most so many and not beyond ``end``; count them."""
+    for count in range(most):
+        length = file.read(1)
+        if length in (b"", b"\0") or (end is not None and file.tell() > end):
+            return count
+        file.seek(length[0], 1)
+    return most
 
 
 def _skip_colors(file: BinaryIO, flags: bytes) -> None:

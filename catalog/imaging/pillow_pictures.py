@@ -3,15 +3,18 @@
 import os
 import warnings
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
+from catalog.imaging.budget import Metered, TooMuch, check_memory
+from catalog.imaging.codestream_limits import check_jpeg_2000, check_scans
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.imaging.picture import Picture
-from catalog.imaging.picture_ends import find_end_check
-from catalog.imaging.tiff_pages import choose_page, is_tiff, open_tiff
+from catalog.imaging.picture_ends import find_end_check, read_gif_size
+from catalog.imaging.picture_sizes import is_avif, is_webp, read_avif_size, read_webp_size
+from catalog.imaging.tiff_pages import check_tiles, choose_page, is_tiff, open_tiff
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 # The formats that Pillow may open here; no dataset uses the others.
@@ -19,6 +22,13 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000", "AVIF
 _WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _TRANSPARENT_MODES = ("LA", "PA", "RGBA", "RGBa", "La")
 _BACKGROUND = (24, 24, 24)
+# Bytes that a pixel takes at most, with all copies: as decoded, turned, flattened, and spread. The
+# decoders of WebP and AVIF have canvases of their own.
+_BYTES_PER_PIXEL = {"1": 3, "L": 3, "P": 6, "I;16": 9, "I;16L": 9, "I;16B": 9, "I;16N": 9}
+_TRANSPARENT_BYTES, _COLOR_BYTES, _WIDE_BYTES, _CANVAS_BYTES = 13, 8, 17, 20
+_MAX_READ_BYTES = 1 << 30  # compressed; the limit on memory is lower
+_MAX_JPEG_BYTES, _MAX_HEADER_BYTES = 64 << 20, 1 << 20
+_JPEG, _JPEG_2000 = b"\xff\xd8\xff", (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
 _PHOTOMETRIC_TAG, _MIN_IS_WHITE = 262, 0  # TIFF 6.0, PhotometricInterpretation
 # An eighth of the 256 levels: a picture without a lighter one is nearly black, such as a mask of 0
 # and 1 or a map of a few labels.
@@ -41,6 +51,8 @@ def render_picture(file: BinaryIO, *, name: str, max_edge: int) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with _open(file) as picture:
                 return _draw(picture, max_edge)
+    except TooMuch as error:
+        raise CannotRender(str(error)) from error
     except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         raise CannotRender(_explain(error, file, name)) from error
 
@@ -48,7 +60,23 @@ def render_picture(file: BinaryIO, *, name: str, max_edge: int) -> Picture:
 def _open(file: BinaryIO) -> Image.Image:
     if is_tiff(file):
         return open_tiff(file)
-    return Image.open(file, formats=FORMATS)
+    _check_start(file)
+    file.seek(0)
+    return Image.open(cast("BinaryIO", Metered(file, most_bytes=_MAX_READ_BYTES)), formats=FORMATS)
+
+
+def _check_start(file: BinaryIO) -> None:
+    """Raises TooMuch for what would already cost too much when it is opened."""
+    head = file.read(16)
+    if head.startswith(b"GIF8"):
+        read_gif_size(file)
+    elif head.startswith(_JPEG_2000):
+        file.seek(0)
+        check_jpeg_2000(file.read(_MAX_HEADER_BYTES))
+    elif is_webp(head) or is_avif(head):
+        size = read_webp_size(file) if is_webp(head) else read_avif_size(file)
+        if size:
+            check_memory(*size, _CANVAS_BYTES)
 
 
 def _explain(error: Exception, file: BinaryIO, name: str) -> str:
@@ -77,6 +105,7 @@ def _draw(picture: Image.Image, max_edge: int) -> Picture:
     elif getattr(picture, "is_animated", False):
         notes.append("The file holds several frames: the first is shown.")
     _check_size(picture)
+    _check_cost(picture, max_edge)
     if picture.format == "JPEG":
         # Lets the decoder skip most of a large photograph.
         picture.draft(None, (max_edge, max_edge))
@@ -97,6 +126,28 @@ def _check_size(picture: Image.Image) -> None:
         raise CannotRender(f"{picture.width}×{picture.height} pixels are too many for a preview.")
 
 
+def _check_cost(picture: Image.Image, max_edge: int) -> None:
+    """Raises TooMuch for pixels, tiles and scans that would take too much to decode."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        check_tiles(picture)
+    each: float = _BYTES_PER_PIXEL.get(picture.mode, _COLOR_BYTES)
+    if picture.format == "JPEG":
+        file: Any = vars(picture)["fp"]
+        at = file.tell()
+        file.seek(0)
+        check_scans(file.read(_MAX_JPEG_BYTES), *picture.size)
+        file.seek(at)
+        # A progressive picture is collected in whole, as 16 bits for each value of a component.
+        values = 2 * len(picture.getbands()) if picture.info.get("progressive") else 0
+        shrinks = max(picture.size) >= 2 * max_edge
+        each = values + (each / 4 if shrinks else each)
+    elif _is_transparent(picture):
+        each = _TRANSPARENT_BYTES
+    elif picture.mode in ("I", "F"):
+        each = _WIDE_BYTES
+    check_memory(*picture.size, each)
+
+
 def _is_min_is_white(picture: Image.Image) -> bool:
     """Whether the lowest value is white; Pillow inverts such grey of up to 8 bits itself."""
     tags = getattr(picture, "tag_v2", {})
@@ -113,7 +164,7 @@ def _spread(picture: Image.Image, *, is_negative: bool) -> Image.Image:
 
 def _lift(picture: Image.Image, notes: list[str]) -> Image.Image:
     """Spread a nearly black picture over all levels, so that masks and maps of labels are seen."""
-    highest = max(np.flatnonzero(band.histogram()).max() for band in picture.split())
+    highest = int((np.flatnonzero(picture.histogram()) % 256).max())
     if not 0 < highest < _DARK:
         return picture
     notes.append(f"All values are at most {highest} of 255: they are spread, to be seen.")
@@ -135,7 +186,7 @@ def _flatten(picture: Image.Image) -> Image.Image:
     if picture.mode in ("L", "1"):
         return picture.convert("L")
     if _is_transparent(picture):
-        layer = picture.convert("RGBA")
+        layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         ground = Image.new("RGB", layer.size, _BACKGROUND)
         ground.paste(layer, mask=layer.getchannel("A"))
         return ground

@@ -1,5 +1,7 @@
 """Renders previews of images for pages: PNG, JPEG, TIFF, DICOM and others as WebP.
 
+It runs in the processes of ``decoding``, since a file may make a decoder crash.
+
 The format is recognised by the content of a file, not by its name. A preview contains only pixels:
 no EXIF data, no comments, no colour profile.
 """

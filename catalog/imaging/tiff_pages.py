@@ -14,11 +14,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import TiffImagePlugin
 
+from catalog.imaging.budget import TooMuch
+from catalog.imaging.tiff_directories import check_directories, check_subdirectories
 from catalog.imaging.tiff_subpages import open_subpage, read_offsets
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 MAX_PAGES = 64  # those that are looked at
 _SUBFILE_TYPE, _REDUCED, _PHOTOMETRIC, _TILE_WIDTH = 254, 1, 262, 322
+_BITS, _SAMPLES, _TILE_HEIGHT = 258, 277, 323
+# Small copies have tiles of the same size as the main page; more than this, no software writes.
+MAX_TILE_BYTES = 64 << 20
 # Classic and BigTIFF, in both byte orders.
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What Pillow raises at a damaged directory of a page.
@@ -46,7 +51,11 @@ def is_tiff(file: BinaryIO) -> bool:
 
 
 def open_tiff(file: BinaryIO) -> TiffImagePlugin.TiffImageFile:
-    """However large: ``Image.open`` refuses a slide of gigapixels, and nothing is decoded here."""
+    """However large: ``Image.open`` refuses a slide of gigapixels, and nothing is decoded here.
+
+    Raises TooMuch if the directories of its first pages are too large to be read.
+    """
+    check_directories(file, MAX_PAGES)
     file.seek(0)
     return TiffImagePlugin.TiffImageFile(file)
 
@@ -80,6 +89,15 @@ def choose_page(
     return picture, notes
 
 
+def check_tiles(picture: TiffImagePlugin.TiffImageFile) -> None:
+    """Raises TooMuch if a tile of the page is larger than any needs to be, and so its decoder."""
+    tags = picture.tag_v2
+    edges = [int(tags.get(tag) or 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
+    bits = max(tags.get(_BITS) or (8,)) * int(tags.get(_SAMPLES) or 1)
+    if edges[0] * edges[1] * bits > 8 * MAX_TILE_BYTES:
+        raise TooMuch(f"Its tiles of {edges[0]}×{edges[1]} pixels are too large.")
+
+
 def read_main_size(picture: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
     """Width and height of the main page, at its full resolution."""
     page = _read_page(picture, 0)
@@ -95,7 +113,11 @@ def holds_pages(file: BinaryIO, picture: TiffImagePlugin.TiffImageFile) -> bool:
     if not _holds(picture, size):
         return False
     try:
-        subpages = [open_subpage(file, at) for at in read_offsets(file, page, MAX_PAGES)]
+        offsets = read_offsets(file, page, MAX_PAGES)
+        check_subdirectories(file, offsets)
+        subpages = [open_subpage(file, at) for at in offsets]
+    except TooMuch:
+        raise
     except _DAMAGED:
         return False
     return all(_holds(each, size) for each in subpages)
@@ -132,7 +154,9 @@ def _read_subpages(picture: TiffImagePlugin.TiffImageFile, page: Page) -> list[P
     file: Any = picture.fp
     found: list[Page] = []
     with suppress(*_DAMAGED):
-        for offset in read_offsets(file, picture.tag_v2.offset or 0, MAX_PAGES):
+        offsets = read_offsets(file, picture.tag_v2.offset or 0, MAX_PAGES)
+        check_subdirectories(file, offsets)
+        for offset in offsets:
             found.append(_read_page(open_subpage(file, offset), page.index, offset))
     return found
 

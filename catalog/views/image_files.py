@@ -19,7 +19,7 @@ from catalog.imaging.dicom.stream import NotReadable
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
 from catalog.models import Image
-from catalog.previews import PREVIEW_SIZES, cached_preview, preview_etag
+from catalog.previews import PREVIEW_SIZES, Busy, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
 # So many files are de-identified at a time by a process, each of which is in memory then.
@@ -41,9 +41,19 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
         return HttpResponseNotModified()
     try:
         body = cached_preview(image, size).body
+    except Busy:
+        return HttpResponse(
+            "No preview yet: the server draws as many as it can. Please try again in a moment.",
+            status=503,
+            content_type="text/plain; charset=utf-8",
+            headers={"Retry-After": str(Busy.retry_seconds)},
+        )
     except NO_PREVIEW as error:
         return HttpResponse(
-            _explain_no_preview(error), status=404, content_type="text/plain; charset=utf-8"
+            _explain_no_preview(error),
+            status=404,
+            content_type="text/plain; charset=utf-8",
+            headers={"Cache-Control": "private, max-age=60"},
         )
     response = HttpResponse(body, content_type=CONTENT_TYPE)
     response["ETag"] = etag
@@ -57,9 +67,11 @@ def image_preview_notes(request: HttpRequest, pk: int) -> HttpResponse:
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
     )
-    context: dict[str, Any] = {}
+    context: dict[str, Any] = {"image": image}
     try:
         context["notes"] = cached_preview(image, PREVIEW_SIZES["large"]).notes
+    except Busy:
+        context["retry_seconds"] = Busy.retry_seconds
     except NO_PREVIEW as error:
         context["reason"] = _explain_no_preview(error)
     return render(request, "catalog/_preview_notes.html", context)

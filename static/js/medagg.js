@@ -120,8 +120,29 @@
     box.textContent = "No preview";
   };
 
+  // A server that draws as many previews as it can says so, and when to come again.
+  const MOST_TRIES = 5;
+  const handleBrokenPreview = async (img) => {
+    if (!img.closest(".preview") || img.dataset.waiting) return;
+    img.dataset.waiting = "1";
+    const tries = Number(img.dataset.tries ?? 0) + 1;
+    const answer = await fetch(img.src).catch(() => null);
+    const seconds = Number(answer?.headers.get("Retry-After"));
+    if (tries <= MOST_TRIES && (answer?.ok || (answer?.status === 503 && seconds))) {
+      // At another moment than all the others of the page.
+      const wait = answer.ok ? 0 : 1000 * seconds * (1 + Math.random());
+      await new Promise((done) => { setTimeout(done, wait); });
+      if (!img.isConnected) return;
+      img.dataset.tries = tries;
+      delete img.dataset.waiting;
+      img.src = img.src.replace(/(&try=\d+)?$/, `&try=${tries}`);
+      return;
+    }
+    replaceBrokenPreview(img);
+  };
+
   document.addEventListener("error", (event) => {
-    if (event.target instanceof HTMLImageElement) replaceBrokenPreview(event.target);
+    if (event.target instanceof HTMLImageElement) handleBrokenPreview(event.target);
   }, true);
 
   // --- Set-up of a page or of a part that has just come -----------------------------------
@@ -130,7 +151,7 @@
     all(".facet-values[data-size]", root).forEach(addFindField);
     all(".preview img", root)
       .filter((img) => img.complete && !img.naturalWidth)
-      .forEach(replaceBrokenPreview);
+      .forEach(handleBrokenPreview);
     // Copying needs a secure context; elsewhere the button would do nothing.
     if (!navigator.clipboard) all("[data-copy]", root).forEach((button) => button.remove());
   };

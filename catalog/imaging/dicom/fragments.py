@@ -14,6 +14,7 @@ _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 # EOI of JPEG and JPEG-LS, and EOC of JPEG 2000; zeros may follow, to make the length even.
 _END_MARK = b"\xff\xd9"
 _TAIL = 64
+MAX_FRAGMENTS = 1_000_000  # that are looked at; slides of gigapixels have some 100,000
 _WITH_END_MARK = frozenset({
     *uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes, *_HTJ2K,
 })  # fmt: skip
@@ -32,7 +33,7 @@ def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> 
     """Go through the fragments that begin at ``start``; raises CutShort where one is not whole."""
     size = file.seek(0, 2)
     count, at, length = -1, start, 0  # the first item is the table of offsets
-    while True:
+    while count < MAX_FRAGMENTS:
         file.seek(at)
         header = file.read(8)
         if header[:4] != _ITEM:
@@ -42,6 +43,8 @@ def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> 
         at += 8 + length
         if at > size:
             raise CutShort("The file is cut short: it ends within its compressed pixels.")
+    else:
+        return Fragments()
     if header[:4] != _DELIMITER and header:
         if len(header) < 8:
             raise CutShort("The file is cut short: it ends within its compressed pixels.")

@@ -16,9 +16,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import as_pixel_options
 
-from catalog.imaging.dicom import gdcm_process
+from catalog.imaging.budget import check_memory
+from catalog.imaging.codestream_limits import check_jpeg_2000, check_scans
+from catalog.imaging.dicom import gdcm_plugin
 from catalog.imaging.dicom.codestreams import read_frame_size
 from catalog.imaging.dicom.frames import choose_frame, describe_frame
+from catalog.imaging.dicom.palettes import check_palettes
 from catalog.imaging.dicom.photometric import correct_photometric
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -52,7 +55,7 @@ _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 _SANE_ASPECT = 20.0
 _MAX_SEARCHED_BYTES = 256 << 20
 
-gdcm_process.register()
+gdcm_plugin.register()
 
 
 def render_stream(stream: DicomStream, *, max_edge: int) -> Picture:
@@ -91,6 +94,9 @@ def _read_options(stream: DicomStream, pixels: PixelElement, notes: list[str]) -
     samples = int(options.get("samples_per_pixel") or 1)
     if not 1 <= samples <= 4:
         raise NotReadable(f"The image has {samples} samples per pixel (limit: 4).")
+    bits = int(options.get("bits_allocated") or 8)
+    # The frame is read, decoded, and drawn: three copies of its own, and one or two for the screen.
+    check_memory(columns, rows, samples * (3 * bits / 8 + 2))
     correct_photometric(header, is_compressed=_is_compressed(stream, pixels), notes=notes)
     options["photometric_interpretation"] = header.PhotometricInterpretation
     return options
@@ -172,7 +178,7 @@ def _count_unused_bits(header: Dataset, options: dict[str, Any]) -> int:
 
 
 def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
-    """The decoder to use: one that does not end this process on damaged frames.
+    """The decoder to use: one that tells of damaged frames, where there is one.
 
     By default pydicom tries GDCM first (which aborts) and an RLE decoder that panics.
     """
@@ -182,7 +188,7 @@ def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
         return "pydicom"
     if syntax == uid.JPEGBaseline8Bit or (syntax == uid.JPEGExtended12Bit and bits_stored <= 8):
         return "pillow"
-    return gdcm_process.PLUGIN if gdcm_process.is_available(syntax) else "pylibjpeg"
+    return gdcm_plugin.PLUGIN if gdcm_plugin.is_available(syntax) else "pylibjpeg"
 
 
 def _check_frame(
@@ -201,6 +207,10 @@ def _check_frame(
         raise NotReadable("The compressed frame is damaged: it does not state its size.")
     if size is not None:
         _check_size(*size)
+        if stream.transfer_syntax in uid.JPEGTransferSyntaxes:
+            check_scans(frame, *size)
+        else:
+            check_jpeg_2000(frame)
 
 
 def _to_levels(
@@ -212,6 +222,8 @@ def _to_levels(
 ) -> np.ndarray:
     """The frame as uint8, (rows, columns) or (rows, columns, 3)."""
     if tags.text("PhotometricInterpretation") == "PALETTE COLOR":
+        little_endian = stream.transfer_syntax != uid.ExplicitVRBigEndian
+        check_palettes(stream.header, little_endian=little_endian)
         frame = apply_color_lut(frame, stream.header)
         return _narrow(frame[..., :3], 16 if frame.max() > 255 else 8)
     if frame.ndim == 3:

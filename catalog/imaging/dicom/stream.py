@@ -19,8 +19,11 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.valuerep import VR
 
+from catalog.imaging.budget import Metered
+
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage
-MAX_INFLATED_BYTES = 256 << 20
+MAX_INFLATED_BYTES = 128 << 20
+_BLOCK = 1 << 20
 MAX_FIRST_VALUE = 64 << 10
 UNDEFINED_LENGTH = 0xFFFFFFFF
 # Float Pixel Data, Double Float Pixel Data, Pixel Data
@@ -101,7 +104,7 @@ def open_dicom(file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
         stream.header = read_dataset(
-            body,
+            Metered(body),  # type: ignore[arg-type]
             *_encoding(syntax),
             stop_when=_PixelFinder(stream),
             defer_size=max_value,
@@ -159,7 +162,7 @@ def _read_meta(file: BinaryIO) -> Any:
     if head[start : start + 2] != b"\x02\0":
         return Dataset()
     return read_dataset(
-        file,
+        Metered(file),  # type: ignore[arg-type]
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, vr, length: tag >> 16 != 2,
@@ -184,11 +187,15 @@ def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
 
 def _inflate(file: BinaryIO) -> BinaryIO:
     """Inflate the rest of `file` (PS3.5 A.5); refused if it would be too large."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
-    if inflater.unconsumed_tail:
-        raise NotReadable(f"The file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
-    return io.BytesIO(data)
+    inflater, out = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
+    while block := inflater.unconsumed_tail or file.read(_BLOCK):
+        out.write(inflater.decompress(block, _BLOCK))
+        if out.tell() > MAX_INFLATED_BYTES:
+            raise NotReadable(f"The file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
+        if inflater.eof:
+            break
+    out.seek(0)
+    return out
 
 
 class _PixelFinder:

@@ -8,7 +8,7 @@ are annotations and not images of patients: see ``catalog.importers.masks``.
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
-from catalog.imaging.content import HEAD, read_picture
+from catalog.imaging.content import HEAD, MAX_PIXELS, read_picture
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.source import FolderSource, Kind, Unreadable, make_source_id
 from catalog.importers.masks import explain_mask, find_mask_folder, find_mask_word
@@ -26,8 +26,6 @@ SPLITS = {
 }
 # Folders whose names are not classes.
 _WRAPPERS = frozenset({"images", "image", "imgs", "img", "pictures", "data", "dataset"})
-# Pillow's own limit against decompression bombs.
-MAX_PIXELS = 2 * (1 << 30) // 4 // 3
 
 
 class Place(NamedTuple):

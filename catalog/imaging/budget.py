@@ -1,0 +1,46 @@
+"""What a picture may cost: memory, and readings of its file; checked before anything is decoded."""
+
+from typing import BinaryIO
+
+MEMORY_BYTES = 480 << 20  # of the process that decodes, the decoders themselves included
+_DECODER_BYTES = 90 << 20
+PIXEL_BYTES = MEMORY_BYTES - _DECODER_BYTES
+# A part of a header, such as an element or a chunk, takes one to four. A thousand frames, each
+# described by sixty elements, are still read; so many reads take one or two seconds.
+MAX_READS = 200_000
+MAX_READ_BYTES = 128 << 20
+
+
+class TooMuch(ValueError):
+    """The file would take more time or memory than its picture is worth; the message says why."""
+
+
+def check_memory(width: int, height: int, bytes_per_pixel: float) -> None:
+    """Raises TooMuch if pixels, with all copies of them that are needed, do not fit."""
+    if width * height * bytes_per_pixel > PIXEL_BYTES:
+        raise TooMuch(f"{width}×{height} pixels of this kind are too many for a preview.")
+
+
+class Metered:
+    """A file that may be read so many times, and so many bytes; then it raises TooMuch.
+
+    Every parser reads for each part of a file that it goes through or keeps. So this bounds its
+    time and its memory, whatever the file says of itself.
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, reads: int = MAX_READS, most_bytes: int = MAX_READ_BYTES
+    ) -> None:
+        self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
+        self._read, self._reads, self._bytes = file.read, reads, most_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file; never more than what may still be read, and a byte."""
+        if size is None or size < 0 or size > self._bytes:
+            size = self._bytes + 1
+        data = self._read(size)
+        self._reads -= 1
+        self._bytes -= len(data)
+        if self._reads < 0 or self._bytes < 0:
+            raise TooMuch("Its header has more parts than any image needs.")
+        return data

@@ -1,0 +1,203 @@
+"""The kept process, which forks a limited process for each picture; ``decoder`` starts it.
+
+Importing the decoders takes half a second, a fork some milliseconds. The kept process has nothing
+of the one that started it but one socket: no environment, no descriptors, no memory. It never looks
+at the picture of a file itself, and is the parent of those that do: so it can end one that takes
+too long, and tells how each of them ended.
+
+A request on the socket is JSON, with the descriptors of the picture, of the pipe for the answer and
+of others that stay open for as long as the picture is decoded. The answer is what the limited
+process writes, and behind it an ``Ending``, which the kept process writes.
+"""
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from catalog.imaging.budget import MEMORY_BYTES
+from catalog.imaging.decoding.warming import warm_up
+from catalog.imaging.rendering import CannotRender, render_preview
+
+CPU_SECONDS = 8
+# Longer than the processor time, since two processes may share a processor with all others.
+WALL_SECONDS = 10
+NO_MEMORY, FAILED = 3, 1  # exit codes
+MAX_REQUEST = 16 << 10
+MAX_DESCRIPTORS = 4
+# Decoding needs no further file; a few descriptors are copied.
+_MAX_FILES = 16
+_ENDING = struct.Struct("<iQd?")
+
+
+class Ending(NamedTuple):
+    """How a limited process ended: its exit code or the negative number of its signal, its peak
+    memory in KiB, its processor time in seconds, and whether it was ended for taking too long.
+    """
+
+    code: int
+    peak_kib: int
+    cpu_seconds: float
+    is_overdue: bool
+
+    def pack(self) -> bytes:
+        return _ENDING.pack(*self)
+
+    @classmethod
+    def split(cls, answer: bytes) -> tuple[bytes, "Ending | None"]:
+        """The answer without its ending, and that; None if the kept process did not write it."""
+        if len(answer) < _ENDING.size:
+            return b"", None
+        return answer[: -_ENDING.size], cls(*_ENDING.unpack(answer[-_ENDING.size :]))
+
+
+@dataclass(slots=True)
+class _Running:
+    answer: int  # the pipe
+    deadline: float
+    is_overdue: bool = False
+
+
+class _Server:
+    """The loop of the kept process, which has one thread."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.running: dict[int, _Running] = {}
+        self.address_space = _find_address_space()
+        self.woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def run(self) -> None:
+        """Serve until the other end of the socket is closed."""
+        control = self.control.fileno()
+        while True:
+            ends = [running.deadline for running in self.running.values()]
+            timeout = max(0.0, min(ends) - time.monotonic()) if ends else None
+            ready, _, _ = select.select([control, self.woken], [], [], timeout)
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+            self._end_overdue()
+            self._reap()
+            if control in ready and not self._accept():
+                break
+        for pid in self.running:
+            os.kill(pid, signal.SIGKILL)
+
+    def _accept(self) -> bool:
+        request, descriptors, _, _ = socket.recv_fds(self.control, MAX_REQUEST, MAX_DESCRIPTORS)
+        if not request:
+            return False
+        if (pid := os.fork()) == 0:
+            _work(request, descriptors, self.address_space)
+        picture, answer, *others = descriptors
+        for descriptor in (picture, *others):
+            os.close(descriptor)
+        self.running[pid] = _Running(answer, time.monotonic() + WALL_SECONDS)
+        return True
+
+    def _end_overdue(self) -> None:
+        for pid, running in self.running.items():
+            if running.deadline <= time.monotonic() and not running.is_overdue:
+                running.is_overdue = True
+                running.deadline += WALL_SECONDS
+                os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
+
+    def _reap(self) -> None:
+        for pid in list(self.running):
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if not done:
+                continue
+            ended = self.running.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            cpu_seconds = usage.ru_utime + usage.ru_stime
+            ending = Ending(code, usage.ru_maxrss, cpu_seconds, ended.is_overdue)
+            with suppress(OSError):  # nobody waits for it any more
+                os.write(ended.answer, ending.pack())
+            os.close(ended.answer)
+
+
+def _find_address_space() -> int:
+    """The RLIMIT_AS with which a process takes at most MEMORY_BYTES.
+
+    The libraries that are mapped take addresses without taking memory, so they do not count.
+    """
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    size, resident = (int(number) * resource.getpagesize() for number in pages[:2])
+    return size - resident + MEMORY_BYTES
+
+
+def _work(request: bytes, descriptors: Sequence[int], address_space: int) -> None:
+    """What the limited process does; it never returns."""
+    code = FAILED
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _keep_only(descriptors)
+        _limit(address_space)
+        with open(0, "rb", closefd=False) as file:
+            answer = _answer(file, **json.loads(request))
+        with open(1, "wb", closefd=False) as out:
+            out.write(answer)
+        code = 0
+    except MemoryError:
+        code = NO_MEMORY
+    finally:
+        os._exit(code)
+
+
+def _keep_only(descriptors: Sequence[int]) -> None:
+    """The picture becomes 0, the answer 1; of all others only those of the request are left."""
+    picture, answer, *others = descriptors
+    os.dup2(picture, 0)
+    os.dup2(answer, 1)
+    for place, descriptor in enumerate(sorted(others), 3):
+        os.dup2(descriptor, place)
+    os.closerange(3 + len(others), max(4096, *descriptors))
+
+
+def _limit(address_space: int) -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, address_space),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _MAX_FILES),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _answer(file: Any, *, name: str, max_edge: int) -> bytes:
+    """A line of JSON with the notes and the picture behind it, or with the reason of a refusal."""
+    try:
+        preview = render_preview(file, name=name, max_edge=max_edge)
+    except CannotRender as error:
+        if _lacks_memory(error):
+            raise MemoryError from error
+        return json.dumps({"refused": error.reason}).encode() + b"\n"
+    return json.dumps({"notes": preview.notes}).encode() + b"\n" + preview.body
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def serve(descriptor: int) -> None:
+    """Prepare all decoders, then serve requests on the socket ``descriptor``."""
+    warm_up()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    _Server(socket.socket(fileno=descriptor)).run()
