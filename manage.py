@@ -62,7 +62,7 @@ def ensure_keys() -> None:
     try:
         secret = settings.SECRET_KEY
     except ImproperlyConfigured:  # it is empty
-        secret = ""
+        secret = ""  # none  # nosec
     is_ours = not secret or secret == read_secret(settings.SECRET_KEY_FILE)
     if is_ours and not settings.HAS_PSEUDONYM_KEY:
         key = secret or make_secret()

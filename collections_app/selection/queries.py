@@ -124,7 +124,7 @@ IDENTIFYING_NAMES = f"""
       FROM (SELECT string_to_table(metadata_json ->> 'identifying', '|') AS name {_INCLUDED}) found
      WHERE name <> '{NOT_CHECKED}'
      GROUP BY name ORDER BY count(*) DESC, name COLLATE "C"
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own words  # nosec
 
 # In the order of their keys, as imports lock the images that they delete.
 LOCK_IMAGES = """
