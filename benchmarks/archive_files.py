@@ -62,6 +62,8 @@ class FileSet:
     count: int
     size: int
     contents: int = 0
+    # What each file begins with, such as the header of a picture.
+    head: str = ""
 
     @property
     def num_bytes(self) -> int:
@@ -112,15 +114,17 @@ def _write_files(folder: Path, files: FileSet) -> None:
         if number % FILES_IN_FOLDER == 0:
             path.parent.mkdir(parents=True)
         if number < contents:
-            _write_random(path, files.size, random)
+            _write_random(path, files, random)
         else:
             os.link(folder / file_name(number % contents), path)
 
 
-def _write_random(path: Path, size: int, random: Random) -> None:
+def _write_random(path: Path, files: FileSet, random: Random) -> None:
+    head = files.head.encode()
     with path.open("wb") as file:
-        for start in range(0, size, BLOCK):
-            file.write(random.randbytes(min(BLOCK, size - start)))
+        file.write(head)
+        for start in range(len(head), files.size, BLOCK):
+            file.write(random.randbytes(min(BLOCK, files.size - start)))
 
 
 def _write_table(path: Path, files: FileSet) -> None:

@@ -24,7 +24,9 @@ from medagg.runner.embedded.places import places_in
 TITLE = "Visitors, builds and downloads at once"
 DATABASE = "visitors"
 VISITORS, BUILDS, DOWNLOADS = 50, 10, 20
-FILES = FileSet("bench-visitors", count=400, size=300_000)
+# Pictures (PGM), so that they have previews.
+HEAD = "P5\n500 600\n255\n"
+FILES = FileSet("bench-visitors", count=400, size=len(HEAD) + 500 * 600, head=HEAD)
 # Of the whole time, before and after the builds and downloads each.
 QUIET_SHARE = 0.1
 # So often memory is measured, which takes some time itself.
