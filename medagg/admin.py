@@ -74,10 +74,14 @@ class AccountAdmin(OwnerAdmin):
     @admin.action(description="Send the mail to confirm the address", permissions=["change"])
     def ask_to_confirm(self, request: HttpRequest, users: QuerySet) -> None:
         waiting = users.filter(waiting_address__isnull=False)
-        try:
-            for user in waiting:
+        queued = 0
+        for user in waiting:
+            try:
                 services.ask_to_confirm(user=user)
-        except services.MailNotQueued:
-            self.message_user(request, "The broker does not answer: no mail.", messages.ERROR)
-            return
-        self.message_user(request, f"{len(waiting)} mails queued.")
+                queued += 1
+            except services.TooManyMails:
+                continue
+            except services.MailNotQueued:
+                self.message_user(request, "The broker does not answer.", messages.ERROR)
+                break
+        self.message_user(request, f"{queued} mails queued for {len(waiting)} addresses.")

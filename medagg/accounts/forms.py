@@ -36,6 +36,12 @@ class SignUpForm(BaseUserCreationForm):
 
     field_order = ("username", "email", "password1", "password2")
 
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        # For the check whether the password is like it; the account gets it once it is confirmed.
+        self.instance.email = cleaned.get("email", "")
+        return cleaned
+
     def clean_username(self) -> str:
         username = self.cleaned_data["username"]
         if not NAME.fullmatch(username):

@@ -15,8 +15,10 @@ from medagg.accounts.links import read_token
 from medagg.models import WaitingAddress
 from medagg.throttling import HOUR, Rate
 
-# Nobody gets more mails than these, whoever asks for them.
-MAILS_TO_ONE_ADDRESS = Rate("mails to one address", 3, HOUR)
+# No address gets more mails than these, whoever asks for them. Two rates: whoever has one kind sent
+# to an address must not keep its owner from the other.
+CONFIRMATIONS = Rate("confirmations", 3, HOUR)
+RESETS = Rate("resets", 3, HOUR)
 APPROVAL_MAILS = Rate("approval mails", 1, HOUR)
 
 
@@ -32,6 +34,10 @@ class LastAdministrator(Exception):
     """Nobody could administer the site without this account."""
 
 
+class TooManyMails(Exception):
+    """The address has got as many mails within the hour as it may."""
+
+
 class MailNotQueued(Exception):
     """The broker does not answer, so no mail will be sent."""
 
@@ -44,6 +50,7 @@ def sign_up(*, user: User, address: str) -> User:
     Raises:
         NameTaken: somebody was faster.
     """
+    user.email = ""
     user.is_active = not settings.REGISTRATION_NEEDS_APPROVAL
     try:
         with transaction.atomic():
@@ -62,15 +69,10 @@ def tell_operators() -> None:
 
 
 def change_address(*, user: User, address: str) -> None:
-    """Store an address that its owner has to confirm before it counts; empty: have none.
-
-    Raises:
-        MailNotQueued: the broker does not answer; the address is stored.
-    """
+    """Store an address that must still be confirmed (``ask_to_confirm``); empty: have none."""
     old = user.email
     if address:
         WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})
-        ask_to_confirm(user=user)
         return
     with transaction.atomic():
         WaitingAddress.objects.filter(user=user).delete()
@@ -83,11 +85,14 @@ def ask_to_confirm(*, user: User) -> None:
     """Have the link sent that confirms the waiting address.
 
     Raises:
+        TooManyMails: no further mail within this hour.
         MailNotQueued: the broker does not answer.
     """
     waiting = WaitingAddress.objects.filter(user=user).first()
-    if waiting is None or MAILS_TO_ONE_ADDRESS.hit(waiting.address.lower()):
+    if waiting is None:
         return
+    if CONFIRMATIONS.hit(waiting.address.lower()):
+        raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
         raise MailNotQueued
 
@@ -120,7 +125,7 @@ def ask_for_password(*, address: str) -> None:
     Raises:
         MailNotQueued: the broker does not answer.
     """
-    if MAILS_TO_ONE_ADDRESS.hit(address.lower()):
+    if RESETS.hit(address.lower()):
         return
     if not tasks.enqueue(tasks.send_password_reset_task, address):
         raise MailNotQueued

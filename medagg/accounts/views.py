@@ -39,6 +39,14 @@ NO_MAIL = (
     "The mail could not be sent, because a part of this server does not answer. "
     "Try again in a few minutes."
 )
+NO_LINK = (
+    "The mail to confirm {address} could not be sent, because a part of this server does not "
+    "answer. Ask for it again on your account page."
+)
+TOO_MANY_MAILS = (
+    "{address} has been sent as many mails as one address gets in an hour. Look for them there, or "
+    "ask for another one later on your account page."
+)
 MAIL_COMES = "A mail with a link to confirm {address} is on its way."
 MAIL_IS_KEPT = (
     "{address} must be confirmed by a link. This server is not set up to send mail: ask the person "
@@ -101,12 +109,10 @@ def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
     try:
         services.ask_to_confirm(user=user)
         messages.info(request, _say_how(address))
+    except services.TooManyMails:
+        messages.warning(request, TOO_MANY_MAILS.format(address=address))
     except services.MailNotQueued:
-        messages.warning(
-            request,
-            f"The mail to confirm {address} could not be sent, because a part of this server does "
-            "not answer. Ask for it again on your account page.",
-        )
+        messages.warning(request, NO_LINK.format(address=address))
 
 
 @never_cached
@@ -164,13 +170,11 @@ class AddressView(_OwnForm):
 
     def form_valid(self, form: Form) -> HttpResponse:
         address = form.cleaned_data["email"]
-        try:
-            services.change_address(user=self.request.user, address=address)  # type: ignore[arg-type]
-        except services.MailNotQueued:
-            messages.warning(self.request, NO_MAIL)
+        services.change_address(user=self.request.user, address=address)  # type: ignore[arg-type]
+        if address:
+            _ask_to_confirm(self.request, self.request.user, address)
         else:
-            done = _say_how(address) if address else "You have no address now."
-            messages.success(self.request, done)
+            messages.success(self.request, "You have no address now.")
         return super().form_valid(form)
 
 
