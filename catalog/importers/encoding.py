@@ -68,6 +68,9 @@ _NO_FILE = "\\N\t\t\\N\t\\N"
 # An escaped NUL in JSON, which PostgreSQL cannot store; the backslash may itself be escaped.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 MAX_KNOWN_SETS = 50_000
+# So many words are counted for the report, and so long one may be.
+MAX_UNKNOWN_WORDS = 10_000
+MAX_WORD = 1_000
 _dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -121,7 +124,7 @@ class RowEncoder:
         word = _view_of(row)
         view = self._views[word]
         if view is None and word:
-            self._report.unknown_words["view", self._views.describe(word)] += 1
+            self._count_unknown("view", self._views.describe(word))
         return (
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
             f"{_null(license_)}\t{_null(view)}\t{row.sex}\t{_null(row.age_years)}\t"
@@ -146,13 +149,18 @@ class RowEncoder:
     ) -> None:
         if modality is None and row.modality:
             word = self._modalities.describe(row.modality)
-            self._report.unknown_words["modality", word] += 1
+            self._count_unknown("modality", word)
         if area is None and row.area:
-            self._report.unknown_words["area", self._areas.describe(row.area)] += 1
+            self._count_unknown("area", self._areas.describe(row.area))
         if row.license in self._licenses.unknown:
-            self._report.unknown_words["license", self._licenses.describe(row.license)] += 1
+            self._count_unknown("license", self._licenses.describe(row.license))
         if labels.new_names:
             self._report.new_labels.update(labels.new_names)
+
+    def _count_unknown(self, vocabulary: str, word: str) -> None:
+        known = self._report.unknown_words
+        if len(known) < MAX_UNKNOWN_WORDS or (vocabulary, word) in known:
+            known[vocabulary, word] += 1
 
     def _encode_labels(self, rows: tuple[LabelRow, ...]) -> EncodedLabels | BadWord:
         """Cached, as sets of labels recur unless each image has its own confidences."""
@@ -191,6 +199,8 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
         return "width, height", size, "Width and height are whole numbers of pixels from 1."
     if len(row.subject_id) > MAX_SUBJECT_ID:
         return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
+    if len(row.modality) + len(row.area) + len(row.license) + len(row.view) > MAX_WORD:
+        return "modality, area, license, view", "", f"They have more than {MAX_WORD:,} characters."
     url = row.remote_url
     if url and (len(url) > MAX_URL or not url.startswith(URL_SCHEMES)):
         schemes = " or ".join(URL_SCHEMES)

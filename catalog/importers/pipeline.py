@@ -27,6 +27,7 @@ from catalog.importers.rows import (
     StoppableSource,
 )
 from catalog.importers.store import (
+    MAX_ROWS,
     MAX_SHARE_REJECTED,
     ImportStopped,
     ignore,
@@ -56,6 +57,7 @@ def import_source(
     dry_run: bool = False,
     max_rejected: int | None = None,
     max_share: float = MAX_SHARE_REJECTED,
+    max_rows: int = MAX_ROWS,
     allow_removal: bool = False,
     allow_move: bool = False,
     allow_identifying: bool = False,
@@ -70,7 +72,7 @@ def import_source(
     Everything is written, or nothing is, except that new labels may stay: see ``NewLabels``. A
     ``dry_run`` writes nothing and returns the same report. Files are read and hashed, and rows
     staged, before the one transaction begins.
-    ``max_rejected``, ``max_share``, ``allow_removal`` and the callbacks are those of
+    ``max_rejected``, ``max_share``, ``max_rows``, ``allow_removal`` and the callbacks are those of
     ``store_images``; ``on_file`` gets each file that the report only counts, also with them. With
     ``allow_move`` the dataset may have been imported from another place that
     is still there, and with ``allow_identifying`` DICOM files may tell who somebody is.
@@ -97,6 +99,7 @@ def import_source(
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
+            max_rows=max_rows,
             allow_removal=allow_removal,
             dry_run=dry_run,
             on_reject=on_reject,

@@ -1,5 +1,6 @@
 """Stores a source's rows by (dataset, source id), all of them or none."""
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from catalog.importers.new_labels import NewLabels
 from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
 from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
 from catalog.importers.staging import Staging, open_staging
+from catalog.importers.tables.lines import show
 from catalog.importers.terms import ManyNewLabels, is_storable, load_words
 from catalog.models import Dataset, ImageProfile
 from catalog.profiles.building import lock_datasets, touch_datasets
@@ -23,6 +25,10 @@ ROWS_BETWEEN_REPORTS = 2_000
 MAX_SHARE_REJECTED = 0.01
 # So many bad rows are always allowed, as a share of a small table says little.
 ALWAYS_ALLOWED = 100
+# From so many bad rows on, a table of unknown length is not read on if most of it is bad.
+MANY_BAD = 10_000
+# So many rows are read unless more are allowed: a small file may unfold to any number of them.
+MAX_ROWS = 10_000_000
 SHOWN_REJECTS = 5
 # So many images may always be removed, and of more of them at most this share.
 REMOVALS_ALLOWED = 10
@@ -58,6 +64,7 @@ def store_images(
     num_rows: int | None = None,
     max_rejected: int | None = None,
     max_share: float = MAX_SHARE_REJECTED,
+    max_rows: int = MAX_ROWS,
     allow_removal: bool = False,
     dry_run: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
@@ -75,7 +82,9 @@ def store_images(
     must have been read: see ``catalog.importers.local_files``.
 
     At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
-    always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end.
+    always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end; else
+    reading ends when most rows are bad. Rows that repeat an id count from the first on. No more
+    than ``max_rows`` are read.
     Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
     ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
     another, ``on_rows`` the number of rows read so far;
@@ -97,8 +106,10 @@ def store_images(
     rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
     words = load_words([each.pk for each in dataset.modalities.all()], dry_run=dry_run)
     with open_staging() as staging:
+        if num_rows is not None and num_rows > max_rows:
+            raise _too_many_rows(max_rows)
         good = _stage(staging, RowEncoder(words, area_id=dataset.area_id, report=report),
-                      rows, rejects, on_rows)  # fmt: skip
+                      rows, rejects, on_rows, max_rows)  # fmt: skip
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
@@ -130,6 +141,9 @@ class _Rejects:
     num_rows: int | None
     on_reject: Callable[[BadRow], None]
     first: list[BadRow] = field(default_factory=list)
+    # Rows with an id that was there before, while rows are read; the first of these ids.
+    repeated: int = 0
+    repeated_id: str = ""
 
     def add(self, row: BadRow) -> None:
         self.report.rejected += 1
@@ -139,6 +153,19 @@ class _Rejects:
         self.on_reject(row)
         if self.max_rejected is not None or self.num_rows is not None:
             self.check_limit(self.num_rows or 0)
+
+    def add_repeated(self, source_id: str) -> None:
+        """Count a row whose id was there before; it is reported when all rows are staged."""
+        self.repeated += 1
+        self.repeated_id = self.repeated_id or source_id
+        if self.max_rejected is not None or self.num_rows is not None:
+            self.check_limit(self.num_rows or 0)
+
+    def check_early(self, number: int) -> None:
+        """The same for a source of unknown length of which ``number`` rows were read."""
+        bad = self.report.rejected + self.repeated
+        if bad > MANY_BAD and bad > max(self.max_share, 0.5) * number and self.max_rejected is None:
+            self.check_limit(number)
 
     def note(self, row: ImageRow) -> None:
         """Count the values of a good row that are unknown, and pass its conflicts on."""
@@ -153,11 +180,13 @@ class _Rejects:
         allowed = self.max_rejected
         if allowed is None:
             allowed = max(ALWAYS_ALLOWED, int(self.max_share * num_rows))
-        if self.report.rejected > allowed:
+        bad = self.report.rejected + self.repeated
+        if bad > allowed:
+            again = f"{self.repeated:,} of them repeat an id, such as “{show(self.repeated_id)}”. "
             raise ImportStopped(
-                f"{self.report.rejected:,} rows cannot be read (limit: {allowed:,}), so nothing "
-                f"was changed. {self.describe()} Correct the rows or how they are read, or "
-                "raise the limit with --max-rejected."
+                f"{bad:,} rows cannot be read (limit: {allowed:,}), so nothing was changed. "
+                f"{again if self.repeated else ''}{self.describe()} Correct the rows or how they "
+                "are read, or raise the limit with --max-rejected."
             )
 
     def describe(self) -> str:
@@ -172,19 +201,27 @@ def _stage(
     rows: Iterable[ImageRow | BadRow],
     rejects: _Rejects,
     on_rows: Callable[[int], None],
+    max_rows: int,
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
     number = 0
+    seen = _SeenIds()
     for number, row in enumerate(rows, 1):
         line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
         if isinstance(line, str):
             staging.add_line(line)
+            if seen.has(row.source_id):
+                rejects.add_repeated(row.source_id)
             if isinstance(row, ImageRow) and (row.unread or row.conflicts):
                 rejects.note(row)
         else:
             _reject(line, staging, rejects)
         if not number % ROWS_BETWEEN_REPORTS:
             on_rows(number)
+            rejects.check_early(number)
+        if number > max_rows:
+            raise _too_many_rows(max_rows)
+    rejects.repeated = 0
     staging.finish()
     on_rows(number)
     rejected = rejects.report.rejected
@@ -210,6 +247,32 @@ def _save_labels(labels: NewLabels) -> None:
         given = {"reserved": reserved, "ids": ids, "words": words}
         with connection.cursor() as cursor:
             cursor.execute(queries.USE_OTHER_LABELS, given)
+
+
+class _SeenIds:
+    """Tells most ids that were there before, in 8 MB however many there are.
+
+    The table of all rows tells all of them, at the end; this is to notice a stream of equal rows.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = array("q", bytes(8 << 20))
+
+    def has(self, source_id: str) -> bool:
+        """Whether the id was there before, as far as is known; remembers it."""
+        value = hash(source_id)
+        place = value & 0xFFFFF
+        if self._hashes[place] == value:
+            return True
+        self._hashes[place] = value
+        return False
+
+
+def _too_many_rows(max_rows: int) -> ImportStopped:
+    return ImportStopped(
+        f"The source has more than {max_rows:,} rows, so nothing was changed. Check that it is the "
+        "right file; if all of them are images, raise the limit with --max-rows."
+    )
 
 
 def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:

@@ -7,6 +7,7 @@ from vocab.models import NOT_STATED, License
 from vocab.text import TermRef
 
 # The term for sources that do not say which of several kinds they mean.
+MOST_WORDS = 20_000
 _GENERAL = frozenset({"xray"})
 
 
@@ -28,12 +29,20 @@ class Words(dict[str, int | None]):
         self._several: dict[str, str] = {}
 
     def __missing__(self, word: str) -> int | None:
+        if len(self) >= MOST_WORDS:
+            self.forget()
         terms = self._vocabularies.find(self._vocabulary, [word])[word]
         chosen = self[word] = self._choose(terms)
         if terms and chosen is None:
             codes = ", ".join(sorted(term.code for term in terms))
             self._several[word] = f"{word}, which may mean {codes}"
         return chosen
+
+    def forget(self) -> None:
+        """Begin anew, so that memory does not grow with a column that has no words for terms."""
+        self.clear()
+        self._several.clear()
+        self[""] = None
 
     def _choose(self, terms: Sequence[TermRef]) -> int | None:
         # Only a general term stands for what is narrower: "head" is not the dataset's brain.
@@ -63,6 +72,10 @@ class LicenseWords(Words):
         super().__init__(vocabularies, "license")
         self.unknown: set[str] = set()
         self._dry_run = dry_run
+
+    def forget(self) -> None:
+        super().forget()
+        self.unknown.clear()
 
     def __missing__(self, word: str) -> int | None:
         known = super().__missing__(word)

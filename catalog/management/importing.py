@@ -13,6 +13,7 @@ from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, FileNote, ImportReport, Source
 from catalog.importers.store import (
     ALWAYS_ALLOWED,
+    MAX_ROWS,
     MAX_SHARE_REJECTED,
     ManyRemovals,
     removes_many,
@@ -60,6 +61,13 @@ class ImportCommand(BaseCommand):
             metavar="N|N%",
             help="import no dataset with more bad rows than this; a share always allows "
             f"{ALWAYS_ALLOWED} rows (default: {100 * MAX_SHARE_REJECTED:g}%%)",
+        )
+        parser.add_argument(
+            "--max-rows",
+            type=int,
+            default=MAX_ROWS,
+            metavar="N",
+            help="read no dataset with more rows than this (default: %(default)s)",
         )
         parser.add_argument(
             "--allow-removal",
@@ -173,6 +181,7 @@ class _Run:
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
         self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
+        self.max_rows: int = options.get("max_rows", MAX_ROWS)
         self.allow_removal: bool = options.get("allow_removal", False) or self.dry_run
         self.allow_move: bool = options.get("moved", False)
         self.allow_identifying: bool = options.get("allow_identifying", False)
@@ -260,6 +269,7 @@ class _Run:
                 dry_run=self.dry_run,
                 max_rejected=self.limit.max_rejected,
                 max_share=self.limit.max_share,
+                max_rows=self.max_rows,
                 allow_removal=self.allow_removal,
                 allow_move=self.allow_move,
                 allow_identifying=self.allow_identifying,

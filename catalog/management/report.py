@@ -6,11 +6,13 @@ from django.urls import reverse
 
 from catalog.importers.rows import ImportReport, Unread
 from catalog.importers.tables.lines import show
+from catalog.importers.tables.source import TableSource
 from catalog.management.file_findings import format_files
 from catalog.object_counts import only_others, say_objects
 
 SHOWN_WORDS = 20
 SHOWN_EXAMPLES = 5
+SHOWN_COLUMNS = 500
 _FIELD_NAMES = {
     "age_years": "age",
     "subject_id": "subject",
@@ -81,6 +83,16 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         )
         found = report.unknown_words.most_common()
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
+
+
+def format_columns(source: TableSource) -> Iterator[str]:
+    """What becomes of each column, for a dry run."""
+    for path, fates in source.describe_columns():
+        yield f"columns of {show(path)}, and what becomes of them:"
+        for name, fate in list(fates.items())[:SHOWN_COLUMNS]:
+            yield f"  {show(name)}: {fate}"
+        if len(fates) > SHOWN_COLUMNS:
+            yield f"  and {len(fates) - SHOWN_COLUMNS:,} more columns"
 
 
 def format_next_steps(slug: str, report: ImportReport) -> Iterator[str]:

@@ -5,12 +5,17 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath, open_beneath
 
 MAX_TEXT_BYTES = 64 << 20
+# A JSON file beside a volume has a few KB; read, it takes twenty times as much.
+MAX_OBJECT_BYTES = 4 << 20
+MAX_SHEET_ROWS = 200_000
+MAX_SHEET_COLUMNS = 10_000
 _DELIMITERS = ",;"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -22,11 +27,11 @@ class Sheet(NamedTuple):
     rows: tuple[dict[str, str], ...] = ()
 
 
-def read_text(root: Path, path: str) -> str:
-    """The text of a file, at most MAX_TEXT_BYTES of it; '' if there is none."""
+def read_text(root: Path, path: str, most: int = MAX_TEXT_BYTES) -> str:
+    """The text of a file, at most so many bytes of it; '' if there is none."""
     try:
         with open_beneath(root, path) as file:
-            content = file.read(MAX_TEXT_BYTES)
+            content = file.read(most)
     except (OSError, UnsafePath):
         return ""
     encoding = "utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig"
@@ -36,7 +41,7 @@ def read_text(root: Path, path: str) -> str:
 def read_object(root: Path, path: str) -> dict[str, Any]:
     """The JSON object of a file; {} if there is none, or if it is damaged."""
     try:
-        found = json.loads(read_text(root, path) or "{}")
+        found = json.loads(read_text(root, path, MAX_OBJECT_BYTES) or "{}")
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -55,9 +60,11 @@ def read_sheet(root: Path, path: str) -> Sheet:
         quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
     )
     lines = _iter_lines(reader)
-    names = tuple(name.strip() for name in next(lines, []))
-    return Sheet(names, tuple(dict(zip(names, map(str.strip, cells), strict=False))
-                              for cells in lines))  # fmt: skip
+    names = tuple(name.strip() for name in next(lines, [])[:MAX_SHEET_COLUMNS])
+    rows = islice(lines, MAX_SHEET_ROWS)
+    return Sheet(
+        names, tuple(dict(zip(names, map(str.strip, cells), strict=False)) for cells in rows)
+    )
 
 
 def _find_delimiter(header: str) -> str:

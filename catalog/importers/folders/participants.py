@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
-from catalog.importers.tables.identifying import is_identifying, may_identify
+from catalog.importers.tables.identifying import is_left_out
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
@@ -165,7 +165,7 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
     if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
         unit = _read_unit(stated)
     others = [name for name in names if name and name not in (key, sex, age)]
-    unsafe = [name for name in others if is_identifying(name) or may_identify(name)]
+    unsafe = [name for name in others if is_left_out(name)]
     return _Columns(
         key=key,
         sex=sex,

@@ -9,7 +9,7 @@ The files in `catalog/data/tables/` describe real datasets and explain each key.
     [image]        id, subject, sex, age, born, studied, modality, area, license, view, width, …
     [[labels]]     words, separator, list … or columns, positive, negative, uncertain …
     [many]         where several rows describe one image: adjacent, gather, columns, unless
-    [metadata]     what else is kept of a row: leave_out, only, numbers, lists, add
+    [metadata]     what else is kept of a row: keep, drop, only, numbers, lists, add
 
 A value is a template: text with columns in braces. Of a list of templates the first that is not
 empty counts.

@@ -1,7 +1,8 @@
 """Which columns, and keys of objects in them, tell who somebody is. One rule for all importers.
 
-The rule has two parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
-`Prénom`) and in English, German, French, Spanish, Italian, Portuguese or Dutch:
+The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
+`Prénom`): in English, German, French, Spanish, Italian, Portuguese or Dutch by the patterns below,
+in further languages and scripts by the lists of `identifying_words`:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
@@ -11,17 +12,20 @@ The rule has two parts, by a column's name alone, in any spelling (`PatientName`
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
   of a file, a finding or a person, and a `Radiologist` is a number or a name.
   `subject = "{Patient ID}"` says that these are pseudonyms.
+- *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
+  only if `[metadata]` names the column: `keep = ["Report"]`.
 
-Every other column is kept. Dates of studies, places and free text are among them, so whoever
-publishes a table must have removed people from these. The import report names each column that was
-left out. DICOM files, and the JSON files beside NIfTI volumes, need no such rule: of these only
-fixed lists are read, in which this rule finds nothing.
+Every other column is kept. Dates of studies and places are among them, so whoever publishes a table
+must have removed people from these. The import report names each column that was left out. DICOM
+files, and the JSON files beside NIfTI volumes, need no such rule: of these only fixed lists are
+read, in which this rule finds nothing.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
 
@@ -123,6 +127,25 @@ _MAYBE = re.compile(
     """,
     re.VERBOSE,
 )
+_FREE_TEXT = re.compile(
+    r"""
+    (?:radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
+        |exam(?:ination)?|original|full|final|free)*
+    (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
+        |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
+    | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
+    | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
+    | compterendu | rapport(?:radiologique)? | commentaires? | remarques? | observations?
+    | informe(?:radiologico)? | hallazgos | impresion | comentarios? | observacion(?:es)?
+    | conclusion(?:es)? | referto | commenti | osservazioni | conclusioni
+    | laudo | relatorio | achados | impressao | observacoes
+    | verslag | bevindingen | opmerking(?:en)? | conclusie
+    """,
+    re.VERBOSE,
+)
+_IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
+    words.fold_names, (words.IDENTIFYING, words.MAYBE, words.FREE_TEXT)
+)
 # What tables and their joins add to the end of a name: `Phone 2`, pandas' `MRN_x`.
 _ENDING = re.compile(r"(?: ?(?:dicom|[0-9]+)| [xy])+$")
 # The last words of keys whose names are not those of people.
@@ -138,12 +161,22 @@ _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 def is_identifying(column: str) -> bool:
     """Whether a column identifies people, by any spelling of its name."""
-    return _matches(_IDENTIFYING, column)
+    return _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column)
 
 
 def may_identify(column: str) -> bool:
     """Whether a column identifies people or not, depending on the table."""
-    return _matches(_MAYBE, column)
+    return _matches(_MAYBE, _MAYBE_NAMES, column)
+
+
+def is_free_text(column: str) -> bool:
+    """Whether a column is text that somebody wrote, such as a report, and may name people."""
+    return _matches(_FREE_TEXT, _FREE_TEXT_NAMES, column)
+
+
+def is_left_out(column: str) -> bool:
+    """Whether a column is left out where no description names it."""
+    return is_identifying(column) or may_identify(column) or is_free_text(column)
 
 
 def is_bare_name(column: str) -> bool:
@@ -156,11 +189,13 @@ def is_identifying_within(parent: str, key: str) -> bool:
     """The same for the key of an object in `parent`, such as `name` in `patient`.
 
     A bare name is regarded as that of a person, unless the parent is a thing such as `finding`. No
-    description can name such a key, so what may identify people is not kept.
+    description can name such a key, so neither what may identify people nor free text is kept.
     """
     if is_bare_name(key):
         return not _THING.fullmatch(normalize(parent))
-    return any(is_identifying(each) or may_identify(each) for each in (key, f"{parent} {key}"))
+    return is_free_text(key) or any(
+        is_identifying(each) or may_identify(each) for each in (key, f"{parent} {key}")
+    )
 
 
 def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
@@ -168,14 +203,23 @@ def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
     every = list(dict.fromkeys(columns))
     if sure := [name for name in every if is_identifying(name)]:
         yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
-    if unsure := [name for name in every if name not in sure]:
+    if texts := [name for name in every if name not in sure and is_free_text(name)]:
+        keep = ", ".join(f'"{show(name)}"' for name in texts)
+        yield (
+            f"columns left out, as free text may name people: {', '.join(map(show, texts))} (read "
+            f"them, and keep what names nobody: keep = [{keep}] below [metadata] in a dataset.toml)"
+        )
+    if unsure := [name for name in every if name not in {*sure, *texts}]:
         yield (
             f"columns left out, as they may identify people: {', '.join(map(show, unsure))} (a "
             'dataset.toml that names a column uses it, as in subject = "{Patient ID}")'
         )
 
 
-def _matches(pattern: re.Pattern[str], column: str) -> bool:
+@lru_cache(maxsize=1 << 12)
+def _matches(pattern: re.Pattern[str], names: frozenset[str], column: str) -> bool:
+    if words.is_among(column, names):
+        return True
     name = _ENDING.sub("", normalize(column)).replace(" ", "")
     plain = name
     for written, umlaut in _UMLAUTS:

@@ -10,6 +10,9 @@ from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
 from catalog.importers.tables.templates import Cells, Getter, Header, NoColumn, compile_id, of_key
 
+# Of a joined table, which is in memory: its characters, and what Python needs beside them.
+MAX_JOINED_BYTES = 512 << 20
+_BYTES_OF_A_CELL = 60
 _WILD = frozenset("*?[")
 
 
@@ -84,6 +87,7 @@ class Join:
         """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()
         self.contradicting.clear()
+        left = MAX_JOINED_BYTES
         for table in self._tables:
             get_key = _make_get_key(table, self.spec)
             for row in table.rows():
@@ -92,8 +96,20 @@ class Join:
                     yield table.path, row
                 elif not (key := get_key(row.cells)):
                     continue
-                elif self._rows.setdefault(key, row.cells) != row.cells:
+                elif (known := self._rows.get(key)) is None:
+                    self._rows[key] = row.cells
+                    left -= sum(map(len, row.cells)) + _BYTES_OF_A_CELL * (len(row.cells) + 2)
+                    if left < 0:
+                        raise self._too_large(table)
+                elif known != row.cells:
                     self.contradicting[key] += 1
+
+    def _too_large(self, table: Table) -> SourceError:
+        return SourceError(
+            f"{table.path} is too large to be joined: it takes more than {MAX_JOINED_BYTES:,} "
+            "bytes of memory. Leave out columns that are not needed, or name it as [[table]] and "
+            "join the smaller one to it."
+        )
 
     def find(self, key: str) -> Cells:
         """The row of a key; empty cells if there is none."""

@@ -7,8 +7,8 @@ from io import TextIOWrapper
 from typing import Any
 
 from catalog.importers.rows import SourceError
-from catalog.importers.tables.json_lines import Item
-from catalog.importers.tables.lines import MAX_LINE, mend, show
+from catalog.importers.tables.json_lines import MAX_OBJECT, Item
+from catalog.importers.tables.lines import mend, show
 
 _CHUNK = 1 << 20
 _GAP = re.compile(r"[\s,]*")
@@ -90,7 +90,7 @@ def _read_value(buffer: _Buffer, name: str) -> tuple[Any, int]:
             if buffer.is_last or end < len(buffer.text) or isinstance(found, dict | list):
                 return found, end
         except (ValueError, RecursionError) as error:
-            if buffer.is_last or len(buffer.text) - buffer.place > MAX_LINE:
+            if buffer.is_last or len(buffer.text) - buffer.place > MAX_OBJECT:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 raise SourceError(
                     f"{name}, line {buffer.line}: what begins here is not JSON ({reason}): "

@@ -9,6 +9,8 @@ from catalog.importers.tables.identifying import is_identifying_within
 from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw, show
 
 MAX_COLUMNS = 10_000
+# The characters of an object: small lists take twenty times as much when they are read.
+MAX_OBJECT = 1 << 22
 
 
 class Item(NamedTuple):
@@ -50,6 +52,8 @@ def iter_json_lines(lines: Lines) -> Iterator[Item]:
         flaw = lines.flaw
         lines.forget()
         if line.strip():
+            if len(line) > MAX_OBJECT:
+                flaw = f"more than {MAX_OBJECT:,} characters. Write one object a line"
             found = f"The line has {flaw}." if flaw else _load_object(line)
             yield Item(lines.number, "" if isinstance(found, dict) else show(line), found)
 

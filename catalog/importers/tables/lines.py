@@ -11,6 +11,8 @@ from catalog.importers.rows import SourceError
 # The most characters of a row, which may have several lines. A longer one is not a row of a table.
 MAX_LINE = 1 << 24
 MAX_LINES_OF_A_ROW = 20_000
+# Empty lines one after the other: a small compressed file may unfold to any number of them.
+MAX_EMPTY_LINES = 1_000_000
 _SHOWN = 200
 # Undecoded bytes that cp1252 does not have; it has every letter that latin-1 has.
 _NOT_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
@@ -50,7 +52,7 @@ class Lines:
         self.flaw = ""
 
     def _read(self, text: TextIOWrapper) -> Iterator[str]:
-        size = 0
+        size = empty = 0
         for line in iter(partial(text.readline, MAX_LINE), ""):
             self.number += 1
             size = len(line) + (size if self.held else 0)
@@ -58,6 +60,12 @@ class Lines:
                 raise SourceError(
                     f"{self._name}, line {self.number}: a row does not end. Check that the file "
                     "is a table and that every quote is closed."
+                )
+            empty = empty + 1 if len(line) < 3 and line.isspace() else 0
+            if empty > MAX_EMPTY_LINES:
+                raise SourceError(
+                    f"{self._name}, line {self.number}: {MAX_EMPTY_LINES:,} lines one after the "
+                    "other are empty. Check that the file is a table."
                 )
             if not line.isascii() or "\0" in line:
                 line = self._mend(line)

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.labels import merge_labels
 from catalog.importers.tables.lines import show
 
 # A row as it was read, and the columns of it that are gathered in a list.
 Piece = tuple[ImageRow | BadRow, dict[str, Any]]
 
+MAX_ROWS_OF_AN_IMAGE = 10_000
+# Of rows that need not follow one another, all images are in memory, with 2 KB each.
+MAX_TOGETHER = 250_000
 _MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts", "mask")
 _EMPTY: dict[str, object] = {
     each.name: each.default for each in fields(ImageRow) if each.name not in _MERGED
@@ -31,12 +34,18 @@ class _Whole:
         self._gather = gather
         self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
         self._gathered = [gathered] if gathered else []
+        self._count = 1
         self._lines: dict[str, int] = {}  # of fields that are not of the first row
         self._conflicts: dict[str, BadRow] = {}
         self._values: dict[str, dict[str, Any]] = {}
 
     def add(self, piece: Piece) -> None:
         row, gathered = piece
+        self._count += 1
+        if self._count == MAX_ROWS_OF_AN_IMAGE and isinstance(self._row, ImageRow):
+            reason = f"More than {MAX_ROWS_OF_AN_IMAGE:,} rows have this id. Check the id's column."
+            self._row = BadRow(row.line, "id", self._row.source_id, reason, self._row.source_id)
+            self._labels, self._gathered, self._values = [], [], {}
         if isinstance(self._row, BadRow) or isinstance(row, BadRow):
             self._row = row if isinstance(row, BadRow) else self._row
             return
@@ -100,6 +109,11 @@ def join_rows(
         if whole := wholes.get(row.source_id):
             whole.add(piece)
             continue
+        if len(wholes) >= MAX_TOGETHER:
+            raise SourceError(
+                f"[many]: more than {MAX_TOGETHER:,} images would have to be held in memory at a "
+                "time. Sort the table by its id, and say adjacent = true below [many]."
+            )
         if adjacent:
             yield from _finish_all(wholes)
         wholes[row.source_id] = _Whole(piece, gather)

@@ -9,10 +9,11 @@ from catalog.importers.parsers import (
     parse_list,
     parse_number,
 )
-from catalog.importers.tables.identifying import is_identifying, may_identify
+from catalog.importers.tables.columns import find_fates
+from catalog.importers.tables.identifying import is_free_text, is_identifying, may_identify
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
-from catalog.importers.tables.templates import Cells, Header, compile_value
+from catalog.importers.tables.templates import Cells, Header, compile_value, of_key
 from catalog.importers.tables.toml_section import Value
 
 _LARGEST_INTEGER = 2**53
@@ -27,18 +28,23 @@ class MetadataReader:
     """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks.
 
     `names` are the columns that are kept; `excluded_columns` were left out, though no description
-    says so, as they may identify people.
+    says so, as they may identify people; `fates` say what becomes of each column.
     """
 
     def __init__(self, description: Description, header: Header) -> None:
         spec, view = description.metadata, description.image.view
-        for name in (*spec.only, *spec.leave_out, *spec.numbers, *spec.lists):
-            header.find(name)
+        for key in ("keep", "drop", "only", "numbers", "lists"):
+            with of_key(header, "[metadata]", key):
+                for name in getattr(spec, key):
+                    header.find(name)
         others = [] if spec.only else _find_others(description, header)
-        used = _find_used(description)
-        kept = [name for name in others if _is_kept(name, used)]
+        named = {*spec.keep, *spec.numbers, *spec.lists}
+        named.update(name for template in spec.add.values() for name in template.columns)
+        used = _find_used(description) | named
+        kept = [name for name in others if _is_kept(name, used, named)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
         self.names = names = spec.only or kept
+        self.fates = find_fates(header, spec, kept=names, excluded=self.excluded_columns, used=used)
         places = [(name, header.index[name]) for name in names if name in header.index]
         converts = {name: _find_converter(spec, name) for name in names}
         self._kept = [(name, index) for name, index in places if not converts[name]]
@@ -105,26 +111,31 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
             told.add(value[0].whole)
     if description.many:
         told.update(description.many.columns)
-    told.update(description.metadata.leave_out)
+    told.update(description.metadata.drop)
+    told.difference_update(description.metadata.keep)
     return [name for name in header.index if name not in told]
 
 
-def _is_kept(name: str, used: set[str]) -> bool:
-    """Whether a column is kept: one that may identify people only if the description uses it."""
-    return not is_identifying(name) and (name in used or not may_identify(name))
+def _is_kept(name: str, used: set[str], named: set[str]) -> bool:
+    """Whether a column is kept.
+
+    One that may identify people is kept only if the description uses it, and free text only if
+    `[metadata]` names it.
+    """
+    if is_identifying(name) or (is_free_text(name) and name not in named):
+        return False
+    return name in used or not may_identify(name)
 
 
 def _find_used(description: Description) -> set[str]:
     """The columns that the description uses, other than to exclude them."""
-    image, kept = description.image, description.metadata
+    image = description.image
     given = (getattr(image, name) for name in ImageSpec.model_fields)
     values: list[Value] = [value for value in given if isinstance(value, tuple)]
     values.append(description.files.path)
     values += [value for spec in description.labels for value in (spec.words, spec.confidence)]
     values += [value for spec in description.join for value in (spec.key, spec.to)]
-    values.append(tuple(kept.add.values()))
-    used = {name for value in values for template in value for name in template.columns}
-    return used | {*kept.numbers, *kept.lists}
+    return {name for value in values for template in value for name in template.columns}
 
 
 def _find_converter(spec: MetadataSpec, name: str) -> Convert | None:

@@ -1,21 +1,24 @@
 """Reads Parquet as rows of text."""
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, cast
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
 
 from catalog.importers.rows import BadRow
+from catalog.importers.tables.delimited import MAX_CELL
 from catalog.importers.tables.json_lines import check_texts, write_text
-from catalog.importers.tables.lines import TableRow
+from catalog.importers.tables.lines import MAX_LINE, TableRow
 
-_BATCH = 4096
+# Of rows that take more together, each is looked at before it is made text.
+_USUAL_BYTES = 64 << 20
 # Above it not every whole number is a float.
 _MOST_WHOLE = float(1 << 53)
 
 
-def find_whole_columns(file: Any) -> frozenset[str]:
+def find_whole_columns(file: Any, batch_size: int) -> frozenset[str]:
     """The columns of floats that hold only whole numbers.
 
     pandas makes floats of a column of whole numbers as soon as one is missing, so an id 7 would be
@@ -24,7 +27,7 @@ def find_whole_columns(file: Any) -> frozenset[str]:
     schema = file.schema_arrow
     floats = [field.name for field in schema if pa.types.is_floating(field.type)]
     whole = {name for name in floats if schema.names.count(name) == 1}
-    for batch in file.iter_batches(columns=sorted(whole)) if whole else ():
+    for batch in file.iter_batches(batch_size, columns=sorted(whole)) if whole else ():
         whole -= {name for name in whole if not _is_whole(batch.column(name))}
     return frozenset(whole)
 
@@ -38,19 +41,44 @@ def _is_whole(column: Any) -> bool:
     return bool(pc.all(is_whole, min_count=0).as_py())
 
 
-def iter_parquet(file: Any, whole: frozenset[str]) -> Iterator[TableRow | BadRow]:
+def iter_parquet(file: Any, whole: frozenset[str], batch_size: int) -> Iterator[TableRow | BadRow]:
     """The rows of a file; whole numbers of the columns `whole` are written without a fraction."""
     line = 0
-    for batch in file.iter_batches(batch_size=_BATCH):
-        columns = [
-            _write_whole(column)
-            if name in whole
-            else [write_text(value, name) for value in _read_column(column)]
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        ]
-        for cells in zip(*columns, strict=True):
-            line += 1
-            yield check_texts(line, list(cells))
+    for batch in file.iter_batches(batch_size):
+        is_usual = batch.nbytes <= _USUAL_BYTES
+        for part in (batch,) if is_usual else map(batch.slice, range(len(batch)), repeat(1)):
+            if not is_usual and part.nbytes > MAX_LINE:
+                line += 1
+                yield _reject(line, f"takes {part.nbytes / 1e6:,.0f} MB")
+                continue
+            may_be_long = part.nbytes > MAX_CELL
+            for cells in zip(*_write_columns(part, whole), strict=True):
+                line += 1
+                if may_be_long and (size := _measure(cells)):
+                    yield _reject(line, f"has {size:,} characters")
+                else:
+                    yield check_texts(line, list(cells))
+
+
+def _measure(cells: tuple[str, ...]) -> int:
+    """The characters of a row that is too long; 0 if it is not."""
+    size = sum(map(len, cells))
+    return size if size > MAX_LINE or max(map(len, cells)) > MAX_CELL else 0
+
+
+def _reject(line: int, what: str) -> BadRow:
+    return BadRow(
+        line, "", "", f"The row {what}. A cell has at most {MAX_CELL:,} characters: remove its text"
+        " from the table, or name a file instead.",
+    )  # fmt: skip
+
+
+def _write_columns(batch: Any, whole: frozenset[str]) -> Iterator[list[str]]:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in whole:
+            yield _write_whole(column)
+        else:
+            yield [write_text(value, name) for value in _read_column(column)]
 
 
 def _write_whole(column: Any) -> list[str]:

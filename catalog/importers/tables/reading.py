@@ -37,7 +37,9 @@ from catalog.importers.tables.json_lines import (
 )
 from catalog.importers.tables.lines import Lines, TableRow, show
 from catalog.importers.tables.parquet import find_whole_columns, iter_parquet
+from catalog.importers.tables.parquet_limits import find_batch_size
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
+from catalog.importers.tables.unfolding import Unfolding
 
 __all__ = ["FORMATS", "SourceError", "Table", "TableFormat", "TableRow"]
 
@@ -49,6 +51,7 @@ _JSON = ("jsonl", "json")  # either may be one object a line, or an array of obj
 # Excel understands a first line such as sep=; and other programs write it.
 _SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?[,;\t]*\s*', re.IGNORECASE)
 _CHECKED_ROWS = 20
+_OTHER_PACKERS = (("bzip2", b"BZh"), ("xz", b"\xfd7zX"), ("Zstandard", b"\x28\xb5\x2f\xfd"))
 
 
 def _check_encodings(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,6 +99,7 @@ class Table:
         self._folder, self._how = folder, how
         self._format = how.format or _guess_format(path)
         self._whole: frozenset[str] | None = None
+        self._batch_size = 0  # of Parquet; not known yet
         with self._source_errors(), ExitStack() as stack:
             self._sep = self._find_sep(stack)
             self.header = self._check_header(self._read_header(stack))
@@ -106,8 +110,8 @@ class Table:
             if self._format == "parquet":
                 file = self._open_parquet(stack)
                 if self._whole is None:
-                    self._whole = find_whole_columns(file)
-                yield from iter_parquet(file, self._whole)
+                    self._whole = find_whole_columns(file, self._batch_size)
+                yield from iter_parquet(file, self._whole, self._batch_size)
             elif self._format in _JSON:
                 yield from iter_objects(self._open_objects(stack), self.header)
             else:
@@ -208,12 +212,19 @@ class Table:
         raw = stack.enter_context(open_beneath(self._folder, self.path))
         start = raw.read(4)
         raw.seek(0)
-        file: BinaryIO = raw
+        file: Any = raw
         if start.startswith(b"\x1f\x8b"):
-            file = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
+            packed = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw, mode="rb")))
+            file = Unfolding(packed, raw, self.path)
         elif start.startswith(b"PK\x03\x04"):
-            file = self._open_member(stack.enter_context(zipfile.ZipFile(raw)), stack)
-        buffered = stack.enter_context(io.BufferedReader(cast("io.RawIOBase", file), 1 << 16))
+            packed = self._open_member(stack.enter_context(zipfile.ZipFile(raw)), stack)
+            file = Unfolding(packed, raw, self.path)
+        elif kind := next((name for name, mark in _OTHER_PACKERS if start.startswith(mark)), ""):
+            raise SourceError(
+                f"{self.path} is compressed with {kind}, which is not read here. Unpack it, or "
+                "pack it with gzip."
+            )
+        buffered = stack.enter_context(io.BufferedReader(file, 1 << 16))
         return stack.enter_context(self._decode(buffered, self._encodings[0]))
 
     def _decode(self, file: Any, encoding: str) -> io.TextIOWrapper:
@@ -241,7 +252,11 @@ class Table:
 
     def _open_parquet(self, stack: ExitStack) -> Any:
         raw = stack.enter_context(open_beneath(self._folder, self.path))
-        return pq.ParquetFile(raw)
+        file = pq.ParquetFile(raw)
+        if file.metadata.num_columns > MAX_COLUMNS:
+            raise too_many_columns(self.path)
+        self._batch_size = self._batch_size or find_batch_size(file, raw.fileno(), self.path)
+        return file
 
     @contextmanager
     def _source_errors(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.conf import settings
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, SourceError, never_stopped
+from catalog.importers.tables.columns import add_samples
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder
 from catalog.importers.tables.join import Join, WideTable, find_tables
@@ -19,6 +21,7 @@ from catalog.importers.tables.metadata import Gatherer
 from catalog.importers.tables.specs import Description
 from catalog.importers.tables.templates import NoColumn
 
+_SAMPLED_ROWS = 1_000
 SHIPPED_TABLES = Path(__file__).parents[2] / "data" / "tables"
 
 
@@ -100,6 +103,16 @@ class TableSource:
         else:
             every = (pair for compiled in self._tables for pair in self._read_many(compiled))
             yield from join_rows(every, many.gather, adjacent=False)
+
+    def describe_columns(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """For each table what becomes of its columns, with a value of those that are kept.
+
+        Called after `rows`, when joined tables are in memory. Raises `SourceError`.
+        """
+        for each in self._tables:
+            rows = (row.cells for row in islice(each.table.rows(), _SAMPLED_ROWS)
+                    if not isinstance(row, BadRow))  # fmt: skip
+            yield each.table.path, add_samples(each.reader.fates, each.table.header, rows)
 
     def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(

@@ -155,13 +155,33 @@ class ManySpec(Section):
 
 
 class MetadataSpec(Section):
-    """What is kept of a row beside the fields: all columns but `leave_out`, or `only` some."""
+    """What is kept of a row beside the fields: all columns but those to `drop`, or `only` some.
 
-    leave_out: Texts = ()
+    Columns that may identify people, and free text, are kept only if `keep` names them.
+    """
+
+    keep: KeptColumns = ()
+    drop: Texts = ()
     only: KeptColumns = ()
     numbers: Texts = ()
     lists: Texts = ()
     add: dict[Text, OneValue] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        """The former name of `drop` is understood."""
+        if isinstance(values, dict) and "leave_out" in values and "drop" not in values:
+            return {"drop" if key == "leave_out" else key: each for key, each in values.items()}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if both := sorted({*self.keep, *self.only} & {*self.drop}):
+            raise ValueError(f"“{both[0]}” is both kept and dropped. Take it off one of the lists.")
+        if self.keep and self.only:
+            raise ValueError("give keep or only: only keeps its columns and no others.")
+        return self
 
 
 class Description(Section):

@@ -156,7 +156,8 @@ _EXAMPLES = {
     "adjacent": "adjacent = true",
     "gather": 'gather = "boxes"',
     "only": 'only = ["View"]',
-    "leave_out": 'leave_out = ["Notes"]',
+    "keep": 'keep = ["Report"]',
+    "drop": 'drop = ["Batch"]',
     "numbers": 'numbers = ["Follow-up #"]',
     "add": 'add = { study = "{Path|part -2}" }',
 }

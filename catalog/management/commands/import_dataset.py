@@ -20,7 +20,7 @@ from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_da
 from catalog.management.file_findings import name_examples
 from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.management.refusals import format_refusal
-from catalog.management.report import SHOWN_WORDS, format_next_steps
+from catalog.management.report import SHOWN_WORDS, format_columns, format_next_steps
 from catalog.management.unmatched import find_similar, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
@@ -153,6 +153,8 @@ class Command(ImportCommand):
             self.stdout.write(f"  {line}")
         if isinstance(self.source, TableSource):
             for line in self._describe_tables(self.source):
+                self.stdout.write(f"  {line}")
+            for line in format_columns(self.source) if dry_run else ():
                 self.stdout.write(f"  {line}")
 
     def write_file(self, dataset: str, note: FileNote) -> None:

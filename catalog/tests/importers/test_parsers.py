@@ -18,8 +18,10 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.tables.identifying import (
     is_bare_name,
+    is_free_text,
     is_identifying,
     is_identifying_within,
+    is_left_out,
     may_identify,
 )
 
@@ -295,7 +297,18 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "Data de nascimento", "data_nasc", "dt_nascimento", "Endereço", "CPF", "Prontuário",
      # Dutch
      "Voornaam", "Achternaam", "geboortedatum", "Geboorteplaats", "Huisnummer", "Woonplaats",
-     "BSN", "burgerservicenummer", "Telefoonnummer", "huisarts", "gebruikersnaam"],
+     "BSN", "burgerservicenummer", "Telefoonnummer", "huisarts", "gebruikersnaam",
+     # Further languages and scripts
+     "姓名", "患者 姓名", "患者姓名_x", "出生日期", "身份证号", "住院号", "病历号",
+     "联系电话", "地址",
+     "姓名(Name)",
+     "氏名", "患者氏名", "生年月日", "ﾌﾘｶﾞﾅ", "カルテ番号",
+     "성명", "생년월일", "주민등록번호",
+     "전화번호2",
+     "ФИО", "Фамилия", "ДАТА РОЖДЕНИЯ", "снилс", "Номер_полиса", "اسم المريض", "تاريخ الميلاد",
+     "نام خانوادگی", "Adı Soyadı", "Doğum Tarihi", "T.C. Kimlik No", "Imię i nazwisko",
+     "data_urodzenia", "PESEL", "Ονοματεπώνυμο", "ΗΜΕΡΟΜΗΝΙΑ ΓΕΝΝΗΣΗΣ", "ΑΜΚΑ", "रोगी का नाम",
+     "जन्म तिथि", "शिकायत / पता", "תאריך לידה", "Họ và tên", "Rodné číslo", "Födelsedatum"],
 )  # fmt: skip
 def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
     assert is_identifying(column)
@@ -327,6 +340,30 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
 
 @pytest.mark.parametrize(
     "column",
+    ["Report", "report_text", "Radiology Report", "findings", "FINDINGS_EN", "Impression",
+     "Clinical History", "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
+     "Compte-rendu", "Informe", "Referto", "Laudo", "Verslag", "影像所见",
+     "诊断意见", "読影所見", "판독문",
+     "Заключение", "Описание", "التقرير", "Bulgular", "Opis badania", "Πόρισμα", "टिप्पणी"],
+)  # fmt: skip
+def test_free_text_is_known(column: str) -> None:
+    assert is_free_text(column)
+    assert not is_identifying(column), "so a description may keep it"
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Report ID", "ReportDate", "Finding Labels", "finding", "has_findings", "num_reports",
+     "Study Description", "SeriesDescription", "note_count", "诊断", "性别", "年龄", "性別", "年齢",
+     "성별", "나이", "пол", "возраст", "диагноз", "cinsiyet", "yaş", "tanı", "płeć", "wiek", "φύλο",
+     "ηλικία", "लिंग", "आयु", "العمر", "الجنس", "检查日期", "设备", "AD", "部位", "modalità"],
+)  # fmt: skip
+def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
+    assert not is_left_out(column)
+
+
+@pytest.mark.parametrize(
+    "column",
     ["filename", "file_name", "FileName", "image_id", "ImageID", "id", "age", "Age at scan", "sex",
      "Gender", "Geschlecht", "Alter", "patient_position", "PatientOrientation", "Patient Age",
      "PatientSex", "patient_group", "n_patients", "num_patients", "patients_per_site",
@@ -338,7 +375,7 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
      "Bildname", "bestandsnaam", "nombre_archivo", "medication", "medicine", "user_rating",
      "user", "username_count", "operation", "emailed", "zipfile", "street_view", "mobility",
      "city", "country", "StudyDate", "ContentDate", "series_number", "acquisition_number",
-     "x", "y", "1", "", "name_x_min", "device name", "station name", "history", "artsy", "CNS",
+     "x", "y", "1", "", "name_x_min", "device name", "station name", "artsy", "CNS",
      "RG", "rut_depth", "strain", "PatientIdentityRemoved", "Number of patients"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:
@@ -347,7 +384,7 @@ def test_other_columns_are_kept(column: str) -> None:
 
 
 def test_the_fixed_lists_of_what_is_read_from_files_hold_nothing_identifying() -> None:
-    assert not [word for word in METADATA_KEYWORDS if is_identifying(word) or may_identify(word)]
+    assert not [word for word in METADATA_KEYWORDS if is_left_out(word)]
 
 
 def test_every_name_of_a_person_in_dicom_identifies_one() -> None:

@@ -44,7 +44,7 @@ def test_every_field_is_taken_from_its_column(tmp_path: Path) -> None:
         'url = "https://example.org/{id}.png"\n[[labels]]\nwords = "{label}"\n'
     )
     table = (
-        "id,who,sex,age,mod,view,w,h,bytes,label,note\n"
+        "id,who,sex,age,mod,view,w,h,bytes,label,site\n"
         'a,p1,Female,058Y,CR,PA,"2,682",1024.0,123456789012,Mass,hello\n'
     )
 
@@ -63,7 +63,7 @@ def test_every_field_is_taken_from_its_column(tmp_path: Path) -> None:
         age_years=58.0,
         width=2682,
         height=1024,
-        metadata={"note": "hello", "view": "PA"},
+        metadata={"site": "hello", "view": "PA"},
         labels=(LabelRow("Mass"),),
     )
 
@@ -125,12 +125,12 @@ def test_codes_for_sex_can_be_described(tmp_path: Path) -> None:
 # --- Metadata ---
 def test_other_columns_become_metadata_but_what_identifies_never_does(tmp_path: Path) -> None:
     table = (
-        ",id,Patient's Name,Birth Date,note,empty,missing\n0,a,Doe^Jane,19550820, as it is ,,nan\n"
+        ",id,Patient's Name,Birth Date,site,empty,missing\n0,a,Doe^Jane,19550820, as it is ,,nan\n"
     )
 
     (image,) = read_images(tmp_path, PLAIN, table)
 
-    assert image.metadata == {"note": "as it is "}
+    assert image.metadata == {"site": "as it is "}
 
 
 @pytest.mark.parametrize("name", ["Name", "names", "Pt Name", "name_last", "NHS Number"])
@@ -174,7 +174,7 @@ def test_metadata_can_be_chosen_and_given_kinds(tmp_path: Path) -> None:
     assert only[0].metadata == {"n": 1024, "part": "a"}
 
 
-@pytest.mark.parametrize("key", ["leave_out", "only", "numbers", "lists"])
+@pytest.mark.parametrize("key", ["leave_out", "keep", "drop", "only", "numbers", "lists"])
 def test_a_misspelt_column_is_found_before_anything_is_read(tmp_path: Path, key: str) -> None:
     with pytest.raises(SourceError, match=r"t.csv has no column “Notes”. Did you mean “note”\?"):
         open_source(tmp_path, f'{PLAIN}[metadata]\n{key} = ["Notes"]', "id,note\na,b\n")
@@ -547,11 +547,11 @@ def test_rows_of_an_image_come_together(tmp_path: Path, adjacent: str) -> None:
 
 
 def test_a_column_in_which_the_rows_of_an_image_differ_keeps_all_values(tmp_path: Path) -> None:
-    table = "id,label,sex,x,y,reader,note\na,Mass,,,,R1,same\na,Mass,,,,R2,same\na,Mass,,,,R1,\n"
+    table = "id,label,sex,x,y,reader,site\na,Mass,,,,R1,same\na,Mass,,,,R2,same\na,Mass,,,,R1,\n"
 
     (image,) = read_images(tmp_path, MANY, table)
 
-    assert image.metadata == {"reader": ["R1", "R2"], "note": "same"}
+    assert image.metadata == {"reader": ["R1", "R2"], "site": "same"}
     assert image.conflicts == ()
 
 
@@ -598,9 +598,9 @@ def test_na_is_an_id_as_any_other(tmp_path: Path) -> None:
     )
     table = "id,sex\nNA,F\nnan,M\nNB,NA\n"
 
-    images, bad = read(open_source(tmp_path, description, table, more="who,note\nNA,yes\n"))
+    images, bad = read(open_source(tmp_path, description, table, more="who,site\nNA,yes\n"))
 
-    assert [(each.source_id, each.metadata.get("note")) for each in images] == [
+    assert [(each.source_id, each.metadata.get("site")) for each in images] == [
         ("NA.png", "yes"),
         ("NB.png", None),
     ]
@@ -679,7 +679,7 @@ def test_a_joined_table_tells_which_of_its_keys_contradict_themselves(tmp_path: 
         ('url = "{Sexx}"\n', "[image] url"),
         ('[files]\npath = "{Sexx}"\n', "[files] path"),
         ('[[labels]]\nwords = "{Sexx}"\n', "[[labels]] words or columns"),
-        ('[metadata]\nonly = ["Sexx"]\n', "[metadata] or [image] view"),
+        ('[metadata]\nonly = ["Sexx"]\n', "[metadata] only"),
         ('[[join]]\npath = "t.csv"\nkey = "{Sexx}"\nto = "{id}"\n', "[[join]] key"),
         ('[[join]]\npath = "u.csv"\nkey = "{who}"\nto = "{Sexx}"\n', "[[join]] to"),
     ],

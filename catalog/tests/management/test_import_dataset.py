@@ -366,9 +366,8 @@ def test_columns_that_identify_people_are_left_out_and_named(home: Path) -> None
 
     report = run(folder)
 
-    assert Image.objects.get().metadata_json == {
-        "filename": "v8", "Device Name": "v9", "Comments": "v10",
-    }  # fmt: skip
+    assert Image.objects.get().metadata_json == {"filename": "v8", "Device Name": "v9"}
+    assert "columns left out, as free text may name people: Comments (read them" in report
     assert (
         "  columns left out, as they identify people: "
         "Nachname, Geburtsdatum, Initials, username\n" in report
@@ -380,6 +379,59 @@ def test_columns_that_identify_people_are_left_out_and_named(home: Path) -> None
 
     assert Image.objects.get().subject_id == "v5", "the description says that it is a pseudonym"
     assert "as they may identify people: Nombre, Hospital ID (" in report
+
+
+FOREIGN = ["File", "患者姓名", "生年月日", "주민등록번호", "СНИЛС", "Adı Soyadı", "PESEL",
+           "地址/Address", "Befund", "影像所见", "Patient ID", "Device", "Batch",
+           "Empty"]  # fmt: skip
+
+
+def make_foreign(home: Path, more: str = "") -> Path:
+    table = f"{','.join(FOREIGN)}\n1.png,{','.join(f'v{n}' for n in range(1, 13))},\n"
+    text = LEAST.replace("collide", "t")
+    files = {"t.csv": table.encode(), "dataset.toml": (text + more).encode()}
+    return write_files(home / "t", files)
+
+
+def test_a_dry_run_says_of_each_column_what_becomes_of_it_and_metadata_decides(home: Path) -> None:
+    report = run(make_foreign(home, '[metadata]\ndrop = ["Batch"]\n'), "--dry-run")
+
+    said = dict(
+        line.strip().split(": ", 1)
+        for line in report.partition("columns of t.csv, and what becomes of them:\n")[
+            2
+        ].splitlines()
+        if line.startswith("    ")
+    )
+    assert list(said) == FOREIGN
+    assert said["File"] == "used, such as “1.png”"
+    assert said["Device"] == "kept, such as “v11”"
+    assert said["Empty"] == "kept, empty in the first rows"
+    assert said["Batch"] == "left out: drop names it"
+    assert said["Patient ID"].startswith("left out: it may identify people; keep = [")
+    for text in ("Befund", "影像所见"):
+        assert said[text].startswith("left out: free text may name people; keep = [")
+    for name in FOREIGN[1:8]:
+        assert said[name] == "left out: it identifies people, and is never kept"
+    assert "v1" not in said.values()
+
+    run(make_foreign(home, '[metadata]\nkeep = ["Befund", "Patient ID"]\ndrop = ["Batch"]\n'))
+    kept = {"Befund": "v8", "Patient ID": "v10", "Device": "v11"}
+    assert Image.objects.get().metadata_json == kept
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ('keep = ["Befundd"]', "[metadata] keep: t.csv has no column “Befundd”. Did you mean “Bef"),
+        ('drop = ["Batsch"]', "[metadata] drop: t.csv has no column “Batsch”. Did you mean “Batch"),
+        ('keep = ["患者姓名"]', "[metadata] keep: the column “患者姓名” tells who somebody is"),
+        ('keep = ["Device"]\ndrop = ["Device"]', "“Device” is both kept and dropped"),
+        ('keep = ["Device"]\nonly = ["File"]', "give keep or only"),
+    ],
+)
+def test_what_metadata_says_wrongly_is_told(home: Path, more: str, message: str) -> None:
+    assert message in refuse(make_foreign(home, f"[metadata]\n{more}\n"))
 
 
 # --- Which dataset it is ---

@@ -1,0 +1,152 @@
+"""Small files that unfold to very much: each costs little memory and gets a clear sentence."""
+
+import gzip
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.store import ImportStopped, store_images
+from catalog.importers.tables import unfolding
+from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, join_rows
+from catalog.importers.tables.reading import Table, TableFormat
+from catalog.models import Image
+from catalog.tests.factories import DatasetFactory
+from catalog.tests.importers.import_rows import row
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from catalog.importers.tables.reading import SourceError, Table, TableFormat
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    for number, _ in enumerate(Table(Path(sys.argv[1]), sys.argv[2], TableFormat()).rows()):
+        if number == 2000:
+            break
+except SourceError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def write(folder: Path, how: dict[str, bool] | None = None, **columns: Any) -> Path:
+    path = folder / "t.parquet"
+    pq.write_table(
+        pa.table(columns), path, compression="zstd", row_group_size=1 << 25, **(how or {})
+    )
+    assert path.stat().st_size < 100_000
+    return path
+
+
+def read(folder: Path, name: str = "t.parquet") -> list[Any]:
+    return list(Table(folder, name, TableFormat()).rows())
+
+
+def test_a_dictionary_with_one_long_cell_takes_little_memory(tmp_path: Path) -> None:
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["x" * 900_000])
+    write(tmp_path, id=long)
+
+    program = [sys.executable, "-c", MEMORY, str(tmp_path), "t.parquet"]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 400_000, "kilobytes; all rows of a batch would take 3.6 GB"
+
+
+def test_a_page_that_unfolds_to_hundreds_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
+    plain = {"use_dictionary": False, "write_statistics": False}
+    write(tmp_path, plain, id=["a"], text=["x" * 135_000_000])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(SourceError, match="the column text unfolds to more than fits into memory"):
+        read(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_list_of_millions_of_items_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, id=["a"], list=pa.array([[7] * 6_000_000]))
+
+    with pytest.raises(SourceError, match=r"the column list\.list\.element unfolds to more"):
+        read(tmp_path)
+
+
+def test_a_long_cell_costs_its_own_row(tmp_path: Path) -> None:
+    write(tmp_path, id=["a", "b"], text=["x" * 2_000_000, "y"])
+
+    bad, good = read(tmp_path)
+
+    assert isinstance(bad, BadRow)
+    assert "A cell has at most 1,048,576 characters" in bad.reason
+    assert good.cells == ["b", "y"]
+
+
+def test_a_table_that_unfolds_a_thousandfold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfolding, "ALWAYS_ALLOWED_BYTES", 1 << 16)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"id\n" + (b"a" * 200 + b"\n") * 20_000, 9))
+
+    with pytest.raises(SourceError, match=r"t\.csv\.gz unfolds to more than"):
+        read(tmp_path, "t.csv.gz")
+
+
+def test_millions_of_empty_lines_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"\n" * 1_100_000))
+
+    with pytest.raises(SourceError, match="1,000,000 lines one after the other are empty"):
+        read(tmp_path, "t.csv.gz")
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"BZh9", "bzip2"), (b"\xfd7zXZ\0", "xz")])
+def test_what_cannot_be_unpacked_is_named(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "t.csv").write_bytes(start)
+
+    with pytest.raises(SourceError, match=f"is compressed with {kind}, which is not read here"):
+        read(tmp_path, "t.csv")
+
+
+def test_an_object_of_megabytes_is_one_bad_row(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": [[]] * 1_500_000}), '{"id": "b"}']
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+
+    bad, good = read(tmp_path, "t.jsonl")
+
+    assert isinstance(bad, BadRow)
+    assert "more than 4,194,304 characters" in bad.reason
+    assert good.cells == ["b"]
+
+
+# --- Rows without end ---
+def test_rows_of_one_image_have_a_limit() -> None:
+    pieces = ((row("a", line=n), {"x": n}) for n in range(1, MAX_ROWS_OF_AN_IMAGE + 9))
+
+    assert not list(join_rows(pieces, "boxes", adjacent=True))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("limit", [{}, {"max_rejected": 50}, {"num_rows": 10**6}])
+def test_a_stream_of_equal_rows_ends_while_it_is_read(limit: dict[str, int]) -> None:
+    read_rows = iter(range(10**9))
+    rows = (row("same") for _ in read_rows)
+
+    with pytest.raises(ImportStopped, match="of them repeat an id, such as “same”"):
+        store_images(dataset=DatasetFactory(), rows=rows, **limit)
+
+    assert next(read_rows) < 20_000
+    assert not Image.objects.exists()
+
+
+@pytest.mark.django_db
+def test_more_rows_than_allowed_are_not_read() -> None:
+    rows = (row(f"{n}") for n in range(10**9))
+
+    with pytest.raises(ImportStopped, match=r"more than 3,000 rows.*--max-rows"):
+        store_images(dataset=DatasetFactory(), rows=rows, max_rows=3_000)
+    with pytest.raises(ImportStopped, match="more than 3,000 rows"):
+        store_images(dataset=DatasetFactory(), rows=rows, num_rows=3_001, max_rows=3_000)
