@@ -33,12 +33,16 @@ class Metered:
     ) -> None:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
         self._read, self._reads, self._bytes = file.read, reads, most_bytes
+        place = file.tell()
+        self._length = file.seek(0, 2)
+        file.seek(place)
 
     def read(self, size: int = -1) -> bytes:
         """As of a file; never more than what may still be read, and a byte."""
         if size is None or size < 0 or size > self._bytes:
             size = self._bytes + 1
-        data = self._read(size)
+        # Python takes memory for as much as is asked for, before it reads.
+        data = self._read(min(size, self._length + 1))
         self._reads -= 1
         self._bytes -= len(data)
         if self._reads < 0 or self._bytes < 0:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from catalog.imaging.budget import Metered, TooMuch, check_memory
 from catalog.imaging.codestream_limits import check_jpeg_2000, check_scans
@@ -132,7 +132,7 @@ def _check_cost(picture: Image.Image, max_edge: int) -> None:
         check_tiles(picture)
     each: float = _BYTES_PER_PIXEL.get(picture.mode, _COLOR_BYTES)
     if picture.format == "JPEG":
-        file: Any = vars(picture)["fp"]
+        file: Any = cast("ImageFile.ImageFile", picture).fp
         at = file.tell()
         file.seek(0)
         check_scans(file.read(_MAX_JPEG_BYTES), *picture.size)

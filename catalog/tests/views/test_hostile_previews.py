@@ -1,5 +1,6 @@
 """Previews of files made to do harm: what they may cost, who waits, and what is remembered."""
 
+import io
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.test import Client
 
@@ -17,9 +19,10 @@ from catalog.files import open_image
 from catalog.imaging.decoding.child import CPU_SECONDS, NO_MEMORY, Ending
 from catalog.imaging.decoding.decoder import Decoder, _explain, decoder
 from catalog.imaging.decoding.turns import Turns
-from catalog.imaging.rendering import CannotRender
+from catalog.imaging.rendering import FORMATS, CannotRender, render_preview
 from catalog.models import Image
 from catalog.tests.factories import ImageFactory, add_file, dataset_folder
+from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
 from catalog.tests.imaging.hostile_files import FILES, save
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +55,24 @@ def test_no_file_costs_much_memory_or_time(client: Client, name: str) -> None:
     assert ending
     assert ending.peak_kib << 10 < MEMORY
     assert ending.cpu_seconds < SECONDS
+
+
+HONEST = {kind: save(kind, (900, 700)) for kind in FORMATS}
+HONEST |= {
+    "deep": make_dicom(np.arange(600, dtype=np.uint16).reshape(20, 30)),
+    "JPEG-LS": read_shipped("MR_small_jpeg_ls_lossless.dcm"),
+    "JPEG 2000": read_shipped("JPEG2000.dcm"),
+    "12 bits": read_shipped("JPGExtended.dcm"),
+    "RLE": read_shipped("MR_small_RLE.dcm"),
+}
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_limits_change_nothing_in_the_preview_of_an_honest_file(client: Client, kind: str) -> None:
+    name = kind if kind in FORMATS else f"{kind}.dcm"
+    expected = render_preview(io.BytesIO(HONEST[kind]), name=name, max_edge=256)
+    response = client.get(address(make_image(HONEST[kind], name)))
+    assert response.content == expected.body
 
 
 def test_a_refusal_is_remembered_until_the_file_changes(client: Client) -> None:
