@@ -43,19 +43,19 @@ class DeliveredFacts:
 def must_change(entry: FileEntry) -> bool:
     """Whether the file is DICOM that does not say that it was de-identified.
 
-    What cannot be opened need not: whoever copies it says why.
+    What cannot be read must be, too: then it is never copied, and reading it again says why.
     """
     try:
         fd = entry.open_fd(entry.path)
     except (OSError, ValueError, BadEntry):
-        return False
+        return True
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or not is_dicom(os.pread(fd, HEAD, 0)):
             return False
         with os.fdopen(fd, "rb", closefd=False) as file:
             return must_be_deidentified(file)
     except OSError:
-        return False
+        return True
     finally:
         os.close(fd)
 

@@ -86,7 +86,8 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
             raise NotReadable(f"{_FAILED}: its SOP class is missing.")
         _Cleaner(pseudonyms).clean(dataset)
         _declare(dataset)
-        if left := find_telling(dataset):
+        # A patient's id in an item is a pseudonym as well.
+        if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
             raise NotReadable(f"{_FAILED}: {', '.join(left)} are left.")
         return _write(dataset)
 

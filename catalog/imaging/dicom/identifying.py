@@ -53,11 +53,11 @@ _KEYWORDS = (
 )
 # Words of values that stand where a name, a number or a comment was.
 _PLACEHOLDERS = frozenset((
-    "anon", "anonym", "anonymous", "anonymised", "anonymized", "anonymise", "anonymize", "blank",
-    "confidential", "de", "deidentified", "deleted", "dummy", "empty", "f", "female", "hidden",
-    "identified", "m", "male", "masked", "na", "name", "no", "none", "noname", "not", "null", "o",
-    "patient", "phantom", "pseudonym", "redacted", "removed", "subject", "test", "unknown",
-    "unnamed", "volunteer", "withheld",
+    "anon", "anonym", "anonymise", "anonymised", "anonymize", "anonymized", "anonymous",
+    "blank", "case", "confidential", "de", "deidentified", "deleted", "dummy", "empty", "f",
+    "female", "hidden", "identified", "m", "male", "masked", "na", "name", "no", "noname",
+    "none", "not", "null", "o", "patient", "phantom", "pseudonym", "redacted", "removed",
+    "subject", "test", "unknown", "unnamed", "volunteer", "withheld",
 ))
 # fmt: on
 _TAGS = frozenset(tag_for_keyword(keyword) for keyword in _KEYWORDS)
@@ -65,6 +65,8 @@ _PATIENT_ID = 0x00100020
 _IDENTITY_REMOVED = 0x00120062
 _WORD = re.compile(r"[^\W_]+")
 _SEPARATORS = re.compile(r"[\s^=,;]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_HASH = re.compile(r"(?:anon-)?(?=.*[0-9])[0-9a-f-]{12,}")
 _ONE_SIGN = re.compile(r"(.)\1*", re.DOTALL)  # XXXX, 0000
 
 
@@ -97,7 +99,7 @@ def is_telling(vr: str, value: Any, patient_id: str = "") -> bool:
     """Whether a value may tell who somebody is.
 
     Empty values do not, nor what is PatientID again, one sign repeated, or nothing but words such
-    as ``Anonymous``. A name does not if it is a code: a single word that has a digit.
+    as ``Anonymous``. A name does not if it is a code, such as ``P-0032``.
     """
     values = value if isinstance(value, MutableSequence) else [value]
     return any(_tells(vr, str(each), patient_id) for each in values)
@@ -121,7 +123,13 @@ def _tells(vr: str, text: str, patient_id: str) -> bool:
 
 
 def _is_code(part: str) -> bool:
-    return any(char.isdigit() for char in part)
+    """A hash; or a word with a digit, in which at most three letters stand together."""
+    if _HASH.fullmatch(part):
+        return True
+    runs = _LETTERS.findall(part)
+    return any(char.isdigit() for char in part) and all(
+        len(run) <= 3 or run in _PLACEHOLDERS for run in runs
+    )
 
 
 def _is_placeholder(part: str) -> bool:

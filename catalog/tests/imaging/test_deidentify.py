@@ -26,7 +26,9 @@ SECRETS = {
     "DeviceSerialNumber": "SN99", "ProtocolName": "of House", "PatientAge": "061Y",
     "EvaluatorName": "Nurse^Ann", "StudyInstanceUID": "1.2.826.0.1.99999",
     "CommentsOnTheScheduledProcedureStep": "bring Jane",
-    "RequestAttributesSequence": make_item(RequestingPhysician="House^G", StudyID="17"),
+    "RequestAttributesSequence": make_item(
+        RequestingPhysician="House^G", StudyID="17", PatientID="MRN-9", PatientName="Doe^John"
+    ),
     "ContentSequence": make_item(ValueType="TEXT", TextValue="Jane is ill"),
     "ReferencedImageSequence": make_item(ReferencedSOPInstanceUID="1.2.3.4"),
 }  # fmt: skip

@@ -20,6 +20,7 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
     [
         ("PatientName", "Doe^Jane"), ("PatientName", "山田^太郎"), ("PatientName", "Doe"),
         ("PatientName", "CompressedSamples^CT1"), ("PatientName", "Anonymous^Jane"),
+        ("PatientName", "DOE_JANE_19550820"), ("PatientName", "Miller2"),
         ("OperatorsName", ["A1", "Nurse^Ann"]), ("ReferringPhysicianName", "House"),
         ("PatientBirthDate", "19550820"), ("PatientBirthTime", "0815"),
         ("OtherPatientIDs", "SSN-1"), ("AccessionNumber", "ACC77"),
@@ -40,7 +41,9 @@ def test_what_tells_who_somebody_is(keyword: str, value: Any, syntax: str) -> No
         ("PatientName", ""), ("PatientName", "^^^^"), ("PatientName", "LIDC-IDRI-0001"),
         ("PatientName", "lidc idri^0001"), ("PatientName", "ANONYMOUS"), ("PatientName", "XXXXX"),
         ("PatientName", "anon^patient"), ("PatientName", "case-17b"), ("PatientName", "0000"),
-        ("OperatorsName", "OP12"), ("PatientBirthDate", ""), ("PatientBirthDate", "19000101"),
+        ("OperatorsName", "OP12"), ("PatientName", "P10-00032"),
+        ("PatientName", "3f2ac1de-0d6b-4b1c-9d1f-abcdefabcdef"),
+        ("PatientName", "Subject_007"), ("PatientBirthDate", ""), ("PatientBirthDate", "19000101"),
         ("PatientBirthDate", "00010101"), ("PatientBirthDate", "11111111"),
         ("PatientBirthTime", "000000"), ("PatientComments", "N/A"), ("ImageComments", "REMOVED"),
         ("AccessionNumber", ""), ("InstitutionName", "anonymized"), ("StudyDate", "20200102"),

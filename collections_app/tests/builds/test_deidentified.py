@@ -160,9 +160,11 @@ def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
 def test_a_file_that_changed_is_named_as_always() -> None:
     collection = make_collection()
     path_of("jane.dcm").write_bytes(make_scan(**{**JANE, "PatientName": "Doe^John"}))
+    path_of("x.png").unlink()
     assert build(collection).status == "failed"
-    (item,) = collection.items.with_problems()
-    assert "differ from the catalog's" in item.problem
+    jane, png = collection.items.with_problems().order_by("position")
+    assert "differ from the catalog's" in jane.problem
+    assert png.problem == "the file is missing"
 
 
 def test_a_download_is_deidentified_also_behind_nginx(
