@@ -29,10 +29,11 @@ def deidentify_file(content: bytes) -> bytes:
         NotReadable: it cannot be de-identified.
     """
     with quiet_parser():
-        return deidentify(content, Pseudonyms(_name_patient, _make_uid))
+        return deidentify(content, Pseudonyms(make_pseudonym, _make_uid))
 
 
-def _name_patient(patient_id: str) -> str:
+def make_pseudonym(patient_id: str) -> str:
+    """A pseudonym that is constant on one installation and depends on its PSEUDONYM_KEY."""
     return f"anon-{_digest('catalog.dicom-subject', patient_id).hex()[:16]}"
 
 
@@ -44,6 +45,6 @@ def _make_uid(original: str) -> str:
 
 
 def _digest(purpose: str, value: str) -> bytes:
-    """An HMAC by the installation's key; that of a subject is the one that imports give."""
-    key = getattr(settings, "PSEUDONYM_KEY", "") or settings.SECRET_KEY
+    """An HMAC by the installation's key."""
+    key = settings.PSEUDONYM_KEY
     return salted_hmac(purpose, value, secret=key, algorithm="sha256").digest()

@@ -77,7 +77,7 @@ def read_keys(var: Path, **environment: str) -> tuple[str, str]:
     """The secret key and the pseudonym of a patient, as a command knows them."""
     show = (
         "from django.conf import settings as s;"
-        "from catalog.management.commands.import_dataset import make_pseudonym as name;"
+        "from catalog.deidentification import make_pseudonym as name;"
         "print(s.SECRET_KEY, name('Ada 1815'))"
     )
     shown = run_manage(var, "shell", "-v", "0", "-c", show, **{"SECRET_KEY": "", **environment})

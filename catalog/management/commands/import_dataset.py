@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.utils.crypto import salted_hmac
 
+from catalog.deidentification import make_pseudonym
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.folders.bids_dataset import read_dataset_description
 from catalog.importers.folders.entry import make_entry
@@ -211,13 +211,6 @@ def choose_rejects(description: Path | None, folder: Path) -> Path:
         return beside / name
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     return Path(settings.VAR_DIR, name)
-
-
-def make_pseudonym(patient_id: str) -> str:
-    """A pseudonym that is constant on one installation and depends on its PSEUDONYM_KEY."""
-    key = settings.PSEUDONYM_KEY
-    digest = salted_hmac("catalog.dicom-subject", patient_id, key, algorithm="sha256").hexdigest()
-    return f"anon-{digest[:16]}"
 
 
 def _refuse(options: dict[str, Any], names: Sequence[str], why: str) -> None:
