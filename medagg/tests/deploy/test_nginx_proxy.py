@@ -108,6 +108,15 @@ def test_client_cannot_claim_another_address(port: int) -> None:
     assert answer.forwarded("X-Forwarded-For") == "127.0.0.1"
 
 
+def test_nginx_names_each_request_itself(port: int) -> None:
+    answer = fetch(port, "/", {"X-Request-ID": "0123456789abcdef"})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.forwarded("X-Request-ID") or "")
+
+
+def test_figures_are_not_passed_on(port: int) -> None:
+    assert fetch(port, "/metrics", {"Authorization": "Bearer a-token"}).status == 404
+
+
 @pytest.mark.parametrize(
     ("said", "believed"),
     [("https", "https"), ("http", "http"), ("HTTPS, http", "http"), ("wss", "http"), ("", "http")],
