@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydicom import uid
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 from catalog.tests.imaging.dicom_files import make_dicom, make_item, read_shipped
@@ -568,11 +567,8 @@ def _() -> bytes:
 
 @hostile("lookup-table.dcm")
 def _() -> bytes:
-    item = Dataset()
-    item.LUTDescriptor = [0, 0, 16]
-    item.add_new("LUTData", "OW", bytes(8 << 20))
-    return make_dicom(SMALL.astype(np.uint16), VOILUTSequence=make_item(**{
-        "LUTDescriptor": [0, 0, 16], "LUTData": bytes(8 << 20)}))  # fmt: skip
+    table = make_item(LUTDescriptor=[0, 0, 16], LUTData=bytes(8 << 20))
+    return make_dicom(SMALL.astype(np.uint16), VOILUTSequence=table)
 
 
 @hostile("length.dcm")
