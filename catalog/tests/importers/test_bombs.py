@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from catalog.importers.rows import BadRow, SourceError
@@ -131,7 +131,7 @@ def test_rows_of_one_image_have_a_limit() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("limit", [{}, {"max_rejected": 50}, {"num_rows": 10**6}])
-def test_a_stream_of_equal_rows_ends_while_it_is_read(limit: dict[str, int]) -> None:
+def test_a_stream_of_equal_rows_ends_while_it_is_read(limit: dict[str, Any]) -> None:
     read_rows = iter(range(10**9))
     rows = (row("same") for _ in read_rows)
 
