@@ -83,8 +83,8 @@ def store_images(
 
     At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
     always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end; else
-    reading ends when most rows are bad. Rows that repeat an id count from the first on. No more
-    than ``max_rows`` are read.
+    reading ends when most rows are bad. Rows that repeat an id count as soon as they are very many.
+    No more than ``max_rows`` are read.
     Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
     ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
     another, ``on_rows`` the number of rows read so far;
@@ -155,9 +155,11 @@ class _Rejects:
             self.check_limit(self.num_rows or 0)
 
     def add_repeated(self, source_id: str) -> None:
-        """Count a row whose id was there before; it is reported when all rows are staged."""
+        """Count a row whose id was there before; they are reported when all rows are staged."""
         self.repeated += 1
         self.repeated_id = self.repeated_id or source_id
+        if self.repeated <= MANY_BAD:
+            return  # the list of bad rows will name them all
         if self.max_rejected is not None or self.num_rows is not None:
             self.check_limit(self.num_rows or 0)
 
@@ -180,12 +182,13 @@ class _Rejects:
         allowed = self.max_rejected
         if allowed is None:
             allowed = max(ALWAYS_ALLOWED, int(self.max_share * num_rows))
-        bad = self.report.rejected + self.repeated
+        repeated = self.repeated if self.repeated > MANY_BAD else 0
+        bad = self.report.rejected + repeated
         if bad > allowed:
             again = f"{self.repeated:,} of them repeat an id, such as “{show(self.repeated_id)}”. "
             raise ImportStopped(
                 f"{bad:,} rows cannot be read (limit: {allowed:,}), so nothing was changed. "
-                f"{again if self.repeated else ''}{self.describe()} Correct the rows or how they "
+                f"{again if repeated else ''}{self.describe()} Correct the rows or how they "
                 "are read, or raise the limit with --max-rejected."
             )
 

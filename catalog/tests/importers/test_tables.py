@@ -299,7 +299,7 @@ def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path: Path) -
     [
         ("t.csv", ",".join(f"c{n}" for n in range(MAX_COLUMNS + 1))),
         ("t.jsonl", "\n".join(f'{{"c{n}": 1}}' for n in range(MAX_COLUMNS + 1))),
-        ("t.jsonl", "\n".join(f'{{"{n}{"x" * (MAX_LINE // 3)}": 1}}' for n in range(4))),
+        ("t.jsonl", "\n".join(f'{{"{n}{"x" * (MAX_LINE // 5)}": 1}}' for n in range(6))),
     ],
 )
 def test_a_table_of_endless_columns_is_refused(tmp_path: Path, name: str, text: str) -> None:

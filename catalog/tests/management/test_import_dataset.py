@@ -381,6 +381,40 @@ def test_columns_that_identify_people_are_left_out_and_named(home: Path) -> None
     assert "as they may identify people: Nombre, Hospital ID (" in report
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"t.csv"', '"loop.csv"', "loop.csv"),
+        ('"t.csv"', '"*.csv"\nskip = 999999999999', "[[table]] skip: give a whole number from 0"),
+        ('title = "x"', 'title = "a\\u0000b"', "title: the text has a NUL character"),
+        ("[image]", '[files]\nfolder = "loop.csv"\n[image]', "loop.csv does not exist"),
+        ("[image]", "[image]\na = " + "[" * 5000, "is no TOML"),
+        ("[image]", "[image]\na = " + "9" * 5000, "is no TOML"),
+        ("[image]", '[image]\na = "\\ud800"', "is no TOML"),
+    ],
+)
+def test_a_description_that_lays_a_trap_is_refused_with_one_sentence(
+    home: Path, old: str, new: str, message: str
+) -> None:
+    folder = make_table(home / "trap", "File\na.png\n", LEAST.replace(old, new))
+    (folder / "loop.csv").symlink_to("loop.csv")
+    os.mkfifo(folder / "fifo.csv")
+
+    said = refuse(folder)
+
+    assert message in said
+    assert "\n" not in said
+    assert "\0" not in said
+
+
+def test_a_link_that_leads_to_itself_and_a_fifo_are_no_places(home: Path) -> None:
+    (home / "loop").symlink_to("loop")
+    os.mkfifo(home / "fifo")
+
+    for name in ("loop", "fifo"):
+        assert f"There is no file or folder {home / name}" in refuse(home / name)
+
+
 FOREIGN = ["File", "患者姓名", "生年月日", "주민등록번호", "СНИЛС", "Adı Soyadı", "PESEL",
            "地址/Address", "Befund", "影像所见", "Patient ID", "Device", "Batch",
            "Empty"]  # fmt: skip
