@@ -19,7 +19,7 @@ def test_a_preview_comes_when_the_server_is_no_longer_busy(
 ) -> None:
     monkeypatch.setattr(previews.Busy, "retry_seconds", 1)
     folder = tmp_path / "decoding"
-    monkeypatch.setattr(previews, "_turns", Turns(folder, most_waiting=9, wait_seconds=0))
+    monkeypatch.setattr(previews, "_turns", Turns(folder, most_waiting=9, wait_seconds=0.5))
     image = ImageFactory()
     add_file(image, save("PNG", (300, 200)), "x.png")
     broken = ImageFactory(dataset=image.dataset)
@@ -29,10 +29,12 @@ def test_a_preview_comes_when_the_server_is_no_longer_busy(
     with others.take("a") as take_slot, others.take("b") as take_other:
         take_slot(), take_other()
         page.goto(f"{live_server.url}/images/{image.pk}/")
-        expect(page.get_by_text("The server is busy")).to_be_visible()
-    expect(page.get_by_text("A preview at reduced size")).to_be_visible()
+        expect(page.get_by_text("The server is busy")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("A preview at reduced size")).to_be_visible(timeout=20_000)
     picture = page.locator(".image-figure .preview img")
-    page.wait_for_function("document.querySelector('.image-figure .preview img').naturalWidth > 0")
-    expect(picture).to_be_visible()
+    page.wait_for_function(
+        "document.querySelector('.image-figure .preview img').naturalWidth > 0", timeout=20_000
+    )
+    expect(picture).to_be_visible(timeout=20_000)
     page.goto(f"{live_server.url}/images/{broken.pk}/")
-    expect(page.locator(".image-figure .preview-none")).to_have_text("No preview")
+    expect(page.locator(".image-figure .preview-none")).to_have_text("No preview", timeout=20_000)
