@@ -14,6 +14,7 @@ from django.db import IntegrityError
 from django.db.backends.utils import CursorWrapper
 
 from catalog.bulk.foreign_keys import may_skip_checks, unchecked
+from catalog.bulk.statistics import refresh_statistics
 from catalog.hooks import ImageHolder, image_holders
 from catalog.importers import queries
 from catalog.models import Image
@@ -28,6 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+_TABLES = ("catalog_image", "catalog_imagelabel", "catalog_imageprofile")
 _KEYS = "(SELECT key.* FROM {staged}) staged"
 
 
@@ -81,6 +83,8 @@ def merge_staged(
     With ``keeps_missing`` images that are not staged stay as they are. ``check_removal`` gets the
     numbers of images to be removed and of all images before, and may raise.
     """
+    cursor.execute(queries.COUNT_KNOWN.format(dataset=dataset_id))
+    refresh_statistics(cursor, _TABLES, num_rows=cursor.fetchone()[0])
     cursor.execute(_DROP_TABLES)
     cursor.execute(queries.BY_TABLE)
     _match(cursor, dataset_id)
@@ -138,6 +142,7 @@ def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
                 queries.INSERT.format(columns=columns, values=values, dataset=dataset_id)
             )
             cursor.execute(queries.ADD_LABELS.format(whose="place.is_new"))
+        refresh_statistics(cursor, _TABLES, num_rows=added)
     assignments = ", ".join(f"{name} = staged.{name}" for name in COLUMNS)
     cursor.execute(queries.UPDATE.format(assignments=assignments))
     updated = cursor.rowcount

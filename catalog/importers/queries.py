@@ -67,6 +67,13 @@ AS_USUAL = """
     SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT
 """
 
+# How many images the dataset has or will have, at the most.
+COUNT_KNOWN = """
+    SELECT count(*) + (SELECT coalesce(max(num_images), 0) FROM catalog_dataset
+                        WHERE id = {dataset})
+      FROM staged_image
+"""
+
 # One row for each image of the catalog; ``n`` is NULL if the source no longer has it.
 MATCH = """
     CREATE TEMP TABLE staged_match ON COMMIT DROP AS

@@ -376,3 +376,12 @@ def test_the_database_still_proves_what_is_stored(dataset: Dataset) -> None:
         Image.objects.update(modality_id=10**9)
     with pytest.raises(IntegrityError), transaction.atomic():
         Image.objects.update(sha256="")
+
+
+def test_the_planner_knows_of_the_rows_that_an_import_writes(dataset: Dataset) -> None:
+    """With what it knew of an almost empty table, 6,000 rows took minutes."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE catalog_image")
+        store_images(dataset=dataset, rows=[row(str(number)) for number in range(500)])
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'catalog_image'")
+        assert cursor.fetchone()[0] == 500
