@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 
 from catalog.models import Image
 from collections_app.models import Build, Collection
-from medagg.accounts.services import sessions_of
 from medagg.models import WaitingAddress
 
 ACCOUNT = ("username", "email", "first_name", "last_name", "is_active", "is_staff",
@@ -24,7 +23,7 @@ SIGN_IN = ("attempt_time", "ip_address", "user_agent", "failures_since_start")
 
 
 def export_account(user: User, *, basket: Iterable[int]) -> dict[str, Any]:
-    """The account, its collections with what was asked for, basket, sessions and failed sign-ins.
+    """The account, its collections with what was asked for, basket and failed sign-ins.
 
     The images of a collection are in its archive and on its page; here is their number.
     """
@@ -40,7 +39,6 @@ def export_account(user: User, *, basket: Iterable[int]) -> dict[str, Any]:
         },
         "collections": [_describe(each) for each in _collections_of(user)],
         "basket": _describe_images(basket),
-        "sessions": [{"expires": each.expire_date} for each in sessions_of(user.pk)],
         "failed_sign_ins": list(attempts.order_by("pk").values(*SIGN_IN)),
         "changes_in_the_admin": list(
             entries.values("action_time", "object_repr", "action_flag", "change_message")

@@ -91,7 +91,7 @@ def ask_to_confirm(*, user: User) -> None:
     waiting = WaitingAddress.objects.filter(user=user).first()
     if waiting is None:
         return
-    if CONFIRMATIONS.hit(waiting.address.lower()):
+    if CONFIRMATIONS.hit(_counted(waiting.address)):
         raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
         raise MailNotQueued
@@ -109,7 +109,10 @@ def confirm_address(*, token: str) -> User | None:
     user, old = waiting.user, waiting.user.email
     try:
         with transaction.atomic():
-            waiting.delete()
+            # Another address may have been entered in this moment.
+            same = WaitingAddress.objects.filter(user=user, address=waiting.address)
+            if not same.delete()[0]:
+                return None
             User.objects.filter(pk=user.pk).update(email=waiting.address)
     except IntegrityError as error:
         raise AddressTaken from error
@@ -125,10 +128,18 @@ def ask_for_password(*, address: str) -> None:
     Raises:
         MailNotQueued: the broker does not answer.
     """
-    if RESETS.hit(address.lower()):
+    if RESETS.hit(_counted(address)):
         return
     if not tasks.enqueue(tasks.send_password_reset_task, address):
         raise MailNotQueued
+
+
+def _counted(address: str) -> str:
+    """What mails to an address are counted by: equal for all that the database takes for equal.
+
+    It compares in capitals, where the letters ı and ſ are I and S.
+    """
+    return address.upper()
 
 
 def approve_account(*, user: User) -> bool:
@@ -156,16 +167,20 @@ def delete_account(*, user: User) -> None:
         LastAdministrator: no other active administrator is there.
     """
     with transaction.atomic():
-        # All of them, in one order: two who delete themselves at a time wait for each other.
-        admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
-        ids = list(admins.order_by("pk").values_list("pk", flat=True))
-        if ids == [user.pk]:
-            raise LastAdministrator
+        if user.is_superuser:
+            _keep_an_administrator(user)
         unlock(user=user)
         user_id = user.pk
         collections.delete_account(user=user)
     for session in sessions_of(user_id):
         session.delete()
+
+
+def _keep_an_administrator(user: User) -> None:
+    # All of them, in one order: two who delete themselves at a time wait for each other.
+    admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+    if list(admins.order_by("pk").values_list("pk", flat=True)) == [user.pk]:
+        raise LastAdministrator
 
 
 def sessions_of(user_id: int) -> Iterator[Session]:

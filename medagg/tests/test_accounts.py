@@ -296,6 +296,24 @@ def test_one_address_gets_few_mails_whoever_asks(client: Client) -> None:
     assert "as many mails as one address gets in an hour" in page
 
 
+def test_letters_that_count_as_equal_get_no_further_mails(client: Client, ada: User) -> None:
+    User.objects.filter(pk=ada.pk).update(email="miss.kim@example.org")
+    variants = (
+        "miss.kim",
+        "MISS.KIM",
+        "m\u0131ss.kim",
+        "mi\u017fs.kim",
+        "m\u0131\u017f\u017f.k\u0131m",
+    )
+    for name in variants:
+        client.post("/accounts/password_reset/", {"email": f"{name}@example.org"})
+    assert len(mail.outbox) == 3
+    mail.outbox.clear()
+    for number, name in enumerate(variants):
+        sign_up(Client(), username=f"eve{number}", email=f"{name}@example.org")
+    assert len(mail.outbox) == 3
+
+
 # --- Who may sign up ---
 def test_sign_up_can_be_closed(client: Client, settings: LazySettings) -> None:
     settings.REGISTRATION_OPEN = False
