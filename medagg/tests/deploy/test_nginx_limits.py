@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,12 @@ def test_a_lecture_hall_behind_one_address_is_served_and_a_script_is_not(
 
 def test_searches_wait_for_their_turn_before_they_are_refused(server: NginxServer) -> None:
     assert ask_often(server, "203.0.113.9", "/images/?q=lung", 60) == {200: 60}
+
+
+def test_no_spelling_of_an_address_evades_the_limit(server: NginxServer) -> None:
+    begin = time.monotonic()
+    assert ask_often(server, "203.0.113.9", "/%69mages/?q=lung", 60) == {200: 60}
+    assert time.monotonic() - begin > 0.8, "twenty of them wait, at twenty a second"
 
 
 def test_styles_and_previews_of_a_page_are_not_counted(server: NginxServer) -> None:
