@@ -86,10 +86,16 @@ def _visitors_files() -> Rate:
     return Rate("files of images", settings.VISITOR_FILES_PER_HOUR, HOUR)
 
 
+def _builds() -> Rate:
+    """Twice as many as new collections: what is refused, deleted or cancelled counts here too."""
+    return Rate("builds", 2 * settings.COLLECTION_MAX_PER_HOUR, HOUR)
+
+
 READS = frozenset({"GET", "HEAD"})
 _sign_in = Rule(_fixed("sign-in", 100, 15 * MINUTE), client_address)
 # Each asks for the password, or leads to mails.
 _account = Rule(_fixed("account", 30, HOUR), _by_user)
+_build = Rule(_builds, _by_user)
 RULES = {
     "login": _sign_in,
     "admin:login": _sign_in,
@@ -100,6 +106,10 @@ RULES = {
     "account-address-again": _account,
     "account-delete": _account,
     "account-export": Rule(_fixed("export", 20, HOUR), _by_user, READS),
+    "collection-new": _build,
+    "collection-retry": _build,
+    "collection-rebuild": _build,
+    "collection-build-without": _build,
     "image-file": Rule(_visitors_files, _of_visitors, READS),
 }
 

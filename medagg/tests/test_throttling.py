@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 
 from catalog.models import Image
-from collections_app.tests.factories import make_dataset
+from collections_app.tests.factories import make_collection, make_dataset
 from medagg.client_address import client_address
 from medagg.testing.nginx import NginxFactory
 from medagg.tests.deploy.nginx_client import fetch
@@ -204,3 +204,26 @@ def test_equal_sign_ups_at_a_time_make_one_account(settings: LazySettings) -> No
     assert sorted(each.status_code for each in answers) == [200, 200, 200, 302]
     assert all("is taken" in each.content.decode() for each in answers if each.status_code == 200)
     assert User.objects.count() == 1
+
+
+# --- Builds ---
+def test_builds_that_are_cancelled_and_collections_that_are_deleted_count(
+    ada: User, settings: LazySettings
+) -> None:
+    settings.COLLECTION_MAX_PER_HOUR = 2
+    make_dataset(files=2)
+    client = Client()
+    client.force_login(ada)
+    collection = make_collection("", user=ada)
+    path = collection.get_absolute_url()
+    for _ in range(2):
+        assert client.post(f"{path}cancel/").status_code == 302
+        assert client.post(f"{path}retry/").status_code == 302
+    client.post("/collections/new/", {"title": ""})
+    client.post("/collections/new/", {"title": ""})
+    assert client.post(f"{path}cancel/").status_code == 302
+    for action in ("retry", "rebuild", "build-without"):
+        assert client.post(f"{path}{action}/").status_code == 429
+    assert client.post("/collections/new/", {"title": ""}).status_code == 429
+    assert collection.builds.count() == 3
+    assert client.get("/collections/new/").status_code == 200
