@@ -88,6 +88,7 @@ def _run(
     with listen(options.host, options.port) as listener:
         address = _address_of(listener)
         claim(f"at {_url_of(address)} (process {os.getpid()})")
+        _name_site(address)
         _check_space(places)
         servers = _start_servers(stack, say)
         login = _prepare(options, places, say)
@@ -125,6 +126,12 @@ def _prepare(options: ServeOptions, places: Places, say: Say) -> str:
             connections.close_all()
         collect_static_files(places.run / "static-files", say=say)
     return login
+
+
+def _name_site(address: tuple[str, int]) -> None:
+    """Links in mails lead to this port, if nobody has named the site."""
+    if not (os.environ.get("SITE_URL") or os.environ.get("ALLOWED_HOSTS")):
+        os.environ["SITE_URL"] = _url_of(address)
 
 
 def _name_cookies(port: int) -> dict[str, str]:

@@ -224,6 +224,8 @@ def web_process(
         # htmx repeats the whole URL in a header.
         "--limit-request-field_size": "16380",
         "--timeout": "120",
+        # gunicorn would take a client's SCRIPT_NAME for that of a proxy on this machine.
+        "--forwarder-headers": "",
         "--graceful-timeout": "8",
         "--logger-class": "medagg.gunicorn_logger.GunicornLogger",
     }

@@ -79,14 +79,21 @@ class Site:
 
     def sign_in(self, name: str, password: str) -> str:
         """The admin's first page, as this user sees it."""
+        return self._send("admin/login/?next=/admin/", username=name, password=password)
+
+    def sign_up(self, **fields: str) -> str:
+        return self._send("accounts/signup/", **fields)
+
+    def _send(self, path: str, **fields: str) -> str:
+        """Fills in the form of a page; returns the page that follows."""
         browser = urllib.request.build_opener(
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         )
-        address = f"{self.url}admin/login/?next=/admin/"
+        address = f"{self.url}{path}"
         form = browser.open(address, timeout=10).read().decode()
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
         assert token, form
-        fields = {"username": name, "password": password, "csrfmiddlewaretoken": token[1]}
+        fields["csrfmiddlewaretoken"] = token[1]
         request = urllib.request.Request(  # noqa: S310
             address, data=urlencode(fields).encode(), headers={"Referer": address}
         )

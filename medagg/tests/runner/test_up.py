@@ -97,6 +97,15 @@ def test_it_prints_the_url_and_a_login_that_works(site: Site) -> None:
     assert "Log out" not in site.sign_in("admin", "wrong")
 
 
+def test_links_in_mails_lead_to_it(site: Site) -> None:
+    password = "a-Long-pass-9"
+    form = {"username": "ada", "email": "ada@example.org"}
+    site.sign_up(**form, password1=password, password2=password)
+    wait_until(lambda: (site.var / "mail").exists(), what="the mail")
+    (mail,) = (site.var / "mail").iterdir()
+    assert f"{site.url}accounts/confirm/" in mail.read_text()
+
+
 def test_the_password_is_for_the_owner_only_and_in_no_log(site: Site) -> None:
     file = site.var / "admin-password"
     password = file.read_bytes().strip()

@@ -46,6 +46,11 @@ def test_a_request_may_come_in_pieces(client: socket.socket) -> None:
     assert b"200 OK" in read_until(client, b"ok\n")
 
 
+def test_a_header_does_not_change_what_is_asked_for(client: socket.socket) -> None:
+    client.sendall(HEAD + b"SCRIPT_NAME: /healthz\r\nConnection: close\r\n\r\n")
+    assert read_until(client, b"ok\n").endswith(b"ok\n")
+
+
 def test_several_requests_may_come_at_once(client: socket.socket) -> None:
     client.sendall((HEAD + b"\r\n") * 3)
     assert read_until(client, b"ok\n", times=3).count(b"200 OK") == 3
