@@ -150,8 +150,8 @@ def _describe_file(image: Image) -> dict[str, str]:
         # What a browser guesses from untrusted bytes must never run as a page.
         "Content-Type": "application/octet-stream",
         "Content-Disposition": disposition,
-        # Whether somebody may have it depends on who asks.
-        "Cache-Control": "private",
+        # Whether somebody may have it depends on who asks, also of one browser's users.
+        "Cache-Control": "private, no-cache",
     }
 
 

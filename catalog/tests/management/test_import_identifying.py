@@ -101,7 +101,7 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
         assert client.get(f"/images/{other.pk}/file/").status_code == 200
     sent = admin_client.get(address)
     assert b"Doe^Jane" in sent.getvalue()
-    assert sent["Cache-Control"] == "private"
+    assert sent["Cache-Control"] == "private, no-cache"
 
     settings.X_ACCEL_DATASETS = ["/protected-datasets/"]
     refused = client.get(address)
