@@ -6,8 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -16,6 +14,7 @@ from django.utils.functional import cached_property
 from catalog.admin import COUNT_LIMIT, BigModelAdmin, BoundedPaginator, ReadOnlyAdmin
 from collections_app import services
 from collections_app.models import Collection, CollectionItem, Status
+from collections_app.selection.refusals import NotBuildable
 
 
 class CollectionForm(forms.ModelForm):
@@ -113,7 +112,7 @@ class CollectionAdmin(BigModelAdmin):
                     raise services.NotPossibleNow("You may not change this collection.")
                 service(collection=collection)
                 count += 1
-            except (services.NotPossibleNow, services.NotBuildable) as error:
+            except (services.NotPossibleNow, NotBuildable) as error:
                 self.message_user(request, f"{collection}: {error}", messages.WARNING)
         self.message_user(request, f"{count} {done}.")
 
@@ -126,25 +125,3 @@ class CollectionItemAdmin(ReadOnlyAdmin):
     search_fields = ("collection__uuid__exact",)
     raw_id_fields = ("collection", "image")
     ordering = ("pk",)
-
-
-admin.site.unregister(User)
-
-
-@admin.register(User)
-class OwnerAdmin(UserAdmin):
-    """Django's, but deleting a user also deletes collections and archives, of any size."""
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        counts = {
-            "users": len(objs),
-            "collections": Collection.objects.filter(user__in=objs).count(),
-        }
-        return [str(obj) for obj in objs], counts, set(), []
-
-    def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.delete_account(user=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for user in queryset:
-            services.delete_account(user=user)

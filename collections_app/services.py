@@ -1,17 +1,14 @@
 """Services for collections: create, rebuild, cancel, extend, expire, delete."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.text import slugify
-from psycopg2.errors import DiskFull
 
 from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
@@ -20,7 +17,6 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
-from collections_app.selection.database_space import explain_room
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import (
     CatalogChanged,
@@ -31,39 +27,26 @@ from collections_app.selection.freeze import (
 from collections_app.selection.identifying import describe_identifying
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
-from collections_app.selection.quotas import explain_new, explain_quota, lock_quota
+from collections_app.selection.quotas import lock_quota
+from collections_app.selection.refusals import (
+    OTHERS_ARE_FROZEN,
+    Busy,
+    NotBuildable,
+    check_expected,
+    check_quota,
+    check_selection,
+    explain_full_disk,
+    hold_quota,
+    refuse_if,
+)
 from collections_app.selection.summary import describe_filters
 from collections_app.storage import remove_after_commit
 
 logger = logging.getLogger(__name__)
 
 FREEZE_TRIES = 5
-YOURS_IS_RUNNING = (
-    "Another request of yours is still being worked on. Nothing is lost: wait until it has ended, "
-    "then try again."
-)
-OTHERS_ARE_FROZEN = (
-    "The server is freezing the selections of others at the moment. Nothing is lost: your "
-    "selection is kept on this page. Try again in half a minute."
-)
-DATABASE_IS_FULL = (
-    "The disk of the server's database is full. Nothing is lost: your selection is kept on this "
-    "page. Choose fewer images, or tell the operator and try again later."
-)
 CANCELLED = "You cancelled this build."
 CANCELLED_BY_OPERATOR = "The operator cancelled this build. It can be built again."
-
-
-class NotBuildable(Exception):
-    """The selection cannot become a collection; the message says why and what to do."""
-
-
-class OverQuota(NotBuildable):
-    """The user has as much as one user may have."""
-
-
-class Busy(NotBuildable):
-    """The server cannot do it now; it can later, without any change by the user."""
 
 
 class NotPossibleNow(Exception):
@@ -91,10 +74,10 @@ def create_collection(
         OverQuota: the user has too many collections, builds or bytes.
         Busy: another request of the user or others are being worked on, or the database is full.
     """
-    _refuse_if(filters.problems)
-    with _explain_full_disk(), transaction.atomic():
-        _hold_quota(user)
-        _check_selection(user, filters, expected_images)
+    refuse_if(filters.problems)
+    with explain_full_disk(), transaction.atomic():
+        hold_quota(user)
+        check_selection(user, filters, expected_images)
         if not take_slot():
             raise Busy(OTHERS_ARE_FROZEN)
         collection = Collection.objects.create(
@@ -106,7 +89,7 @@ def create_collection(
         )
         filters, rows = _freeze(collection, filters, expected_images)
         _count_items(collection)
-        _check_quota(collection)
+        check_quota(collection)
         collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
         collection.provenance["terms"] = describe_terms(collection, filters)
@@ -118,39 +101,6 @@ def create_collection(
         collection.save()
         add_build(collection=collection, notify=notify)
     return collection
-
-
-def _refuse_if(problems: list[str], error: type[NotBuildable] = NotBuildable) -> None:
-    if problems:
-        raise error(" ".join(problems))
-
-
-@contextmanager
-def _explain_full_disk() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if not isinstance(error.__cause__, DiskFull):
-            raise
-        logger.error("a selection could not be frozen: %s", error)
-        raise Busy(DATABASE_IS_FULL) from error
-
-
-def _hold_quota(user: User) -> None:
-    """Lock the user's quota until the transaction ends; a second request does not wait for it."""
-    if not lock_quota(user, wait=False):
-        raise Busy(YOURS_IS_RUNNING)
-
-
-def _check_selection(user: User, filters: ImageFilterSet, expected_images: int) -> None:
-    """Refuse by counts alone, so that what is refused never writes a row."""
-    num_images = filters.total
-    _check_expected(num_images, expected_images)
-    _refuse_if(explain_limits(num_images=num_images, num_bytes=0))
-    num_bytes = filters.count_files()[1]
-    _refuse_if(explain_limits(num_images=num_images, num_bytes=num_bytes))
-    _refuse_if(explain_new(user, num_images=num_images, num_bytes=num_bytes), OverQuota)
-    _refuse_if(explain_room(num_images=num_images), Busy)
 
 
 def _freeze(
@@ -166,7 +116,7 @@ def _freeze(
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogChanged:
             filters = ImageFilterSet(filters.data)
-            _check_expected(filters.total, expected_images)
+            check_expected(filters.total, expected_images)
         except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)
             raise NotBuildable(str(error)) from error
@@ -179,16 +129,6 @@ def _name_folder(title: str) -> str:
     return slug if safe_name(slug) == slug else f"collection-{slug}"
 
 
-def _check_expected(found: int, expected: int) -> None:
-    if not found:
-        raise NotBuildable("No image matches any more. Change the filters.")
-    if found != expected:
-        raise NotBuildable(
-            f"The catalog has changed: {found:,} images match now, not {expected:,}. "
-            "Check the new numbers and build again."
-        )
-
-
 def _count_items(collection: Collection) -> None:
     local = Q(is_excluded=False) & ~Q(sha256="")
     sums = collection.items.aggregate(
@@ -199,15 +139,7 @@ def _count_items(collection: Collection) -> None:
     collection.num_images = sums["images"]
     collection.num_files = sums["files"]
     collection.num_bytes = sums["size"] or 0
-    _refuse_if(explain_limits(num_images=sums["images"], num_bytes=collection.num_bytes))
-
-
-def _check_quota(collection: Collection) -> None:
-    """Raise OverQuota if the owner's quota is exceeded; call ``_hold_quota`` before."""
-    _refuse_if(
-        explain_quota(user=collection.user, num_bytes=collection.num_bytes, without=collection),
-        OverQuota,
-    )
+    refuse_if(explain_limits(num_images=sums["images"], num_bytes=collection.num_bytes))
 
 
 def retry_collection(*, collection: Collection) -> None:
@@ -218,7 +150,7 @@ def retry_collection(*, collection: Collection) -> None:
         NotBuildable: the owner's quota would be exceeded.
     """
     with transaction.atomic():
-        _hold_quota(collection.user)
+        hold_quota(collection.user)
         _queue_again(collection, from_states=(Status.FAILED, Status.EXPIRED))
 
 
@@ -235,7 +167,7 @@ def rebuild_collection(*, collection: Collection) -> None:
     if collection.status == Status.PENDING:
         raise NotPossibleNow("The collection is being built already.")
     with transaction.atomic():
-        _hold_quota(collection.user)
+        hold_quota(collection.user)
         # From the state that was looked at: another tab may have made it ready meanwhile.
         ready = Collection.objects.select_for_update().filter(pk=collection.pk, status=Status.READY)
         replaced = ready.first() if collection.status == Status.READY else None
@@ -254,7 +186,7 @@ def build_without_problems(*, collection: Collection) -> int:
         NotBuildable: no image would be left, or the owner's quota would be exceeded.
     """
     with transaction.atomic():
-        _hold_quota(collection.user)
+        hold_quota(collection.user)
         # Before its items, as a deletion locks them.
         collection = Collection.objects.select_for_update().get(pk=collection.pk)
         bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
@@ -281,7 +213,7 @@ def _queue_again(
     from_states: tuple[Status, ...],
     replaces: dict[str, Any] | None = None,
 ) -> None:
-    _check_quota(collection)
+    check_quota(collection)
     queued = Collection.objects.filter(pk=collection.pk, status__in=from_states).update(
         status=Status.PENDING,
         error_message="",

@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from collections_app.admin import OwnerAdmin
+from collections_app.models import Collection
 from medagg.accounts import services
 from medagg.models import WaitingAddress
 
@@ -45,7 +46,9 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class AccountAdmin(OwnerAdmin):
+class AccountAdmin(UserAdmin):
+    """Django's, but deleting a user also deletes collections and archives, of any size."""
+
     form = AccountChangeForm
     inlines = (WaitingAddressInline,)
     actions = ("approve", "ask_to_confirm")
@@ -54,6 +57,13 @@ class AccountAdmin(OwnerAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_last = obj is not None and services.is_last_administrator(obj)
         return not is_last and super().has_delete_permission(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        counts = {
+            "users": len(objs),
+            "collections": Collection.objects.filter(user__in=objs).count(),
+        }
+        return [str(obj) for obj in objs], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         services.delete_account(user=obj)

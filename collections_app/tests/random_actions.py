@@ -33,6 +33,7 @@ from collections_app.builds.problems import count_problems
 from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, CollectionItem, Status
+from collections_app.selection.refusals import NotBuildable
 from collections_app.storage import archive_file, has_archive, partial_name
 from collections_app.sweep import MIN_MISSING, sweep_collections
 from collections_app.tests.factories import (
@@ -48,7 +49,7 @@ QUERIES = ("", "sex=F", "q=rays")
 USERS = ("ada", "ben")
 PICK = st.integers(0, 11)
 FILE = st.integers(0, FILES - 1)
-REFUSALS = (services.NotPossibleNow, services.NotBuildable)
+REFUSALS = (services.NotPossibleNow, NotBuildable)
 # An action may change other collections only by having their archives verified again.
 UNTOUCHED = ("status", "error_message", "archive_path", "archive_size", "fingerprint", "expires_at",
              "num_images", "finished_at")  # fmt: skip

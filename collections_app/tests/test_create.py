@@ -10,8 +10,8 @@ from catalog.profiles.building import refresh_image_profiles
 from catalog.search.filters import ImageFilterSet
 from catalog.services import StillInUse, delete_dataset
 from collections_app.models import Build, Collection
+from collections_app.selection.refusals import NotBuildable
 from collections_app.selection.summary import summarize_selection
-from collections_app.services import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.models import Label
 from vocab.tests.factories import LabelFactory

@@ -14,7 +14,7 @@ from catalog.profiles.building import lock_datasets, touch_datasets
 from catalog.services import StillInUse, delete_dataset, delete_images
 from collections_app.builds.build import build_collection
 from collections_app.models import Collection
-from collections_app.services import NotBuildable
+from collections_app.selection.refusals import NotBuildable
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.tests.factories import AreaFactory
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -21,6 +21,7 @@ from collections_app.builds.problems import count_problems
 from collections_app.builds.progress import describe_progress
 from collections_app.models import Collection, Status
 from collections_app.notices.page import expect_notices
+from collections_app.selection.refusals import NotBuildable
 from collections_app.views.common import get_collection, sign_in_to_act
 
 IS_QUEUED = "The archive is being built again."
@@ -32,8 +33,10 @@ def _act(
     try:
         action(collection=collection)
         messages.success(request, done)
-    except (services.NotPossibleNow, services.NotBuildable) as error:
+    except (services.NotPossibleNow, NotBuildable) as error:
         messages.error(request, str(error))
+    except Collection.DoesNotExist as error:  # deleted in another tab meanwhile
+        raise Http404 from error
     return redirect(collection)
 
 

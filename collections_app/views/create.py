@@ -29,6 +29,7 @@ from collections_app.selection.basket import (
 )
 from collections_app.selection.database_space import explain_room
 from collections_app.selection.quotas import explain_new
+from collections_app.selection.refusals import Busy, NotBuildable, OverQuota
 from collections_app.selection.summary import (
     SelectionSummary,
     describe_filters,
@@ -116,7 +117,7 @@ def _create(request: HttpRequest) -> HttpResponse:
             expected_images=form.cleaned_data["expected_images"],
             wants_mail=form.cleaned_data.get("wants_mail", False),
         )
-    except services.NotBuildable as error:
+    except NotBuildable as error:
         return _explain_refusal(request, filters, form, error)
     response = redirect(collection)
     if filters.cleaned.get("image"):
@@ -129,7 +130,7 @@ def _explain_refusal(
     request: HttpRequest,
     filters: ImageFilterSet,
     form: NewCollectionForm,
-    error: services.NotBuildable,
+    error: NotBuildable,
 ) -> HttpResponse:
     """The selection again, with the reason; nothing that the user has filled in is lost."""
     # New filters count again, as the catalog may have changed since the form was sent.
@@ -140,9 +141,9 @@ def _explain_refusal(
         chosen=form.cleaned_data,
         refusal=str(error),
     )
-    if isinstance(error, services.OverQuota):
+    if isinstance(error, OverQuota):
         response.status_code = HTTPStatus.TOO_MANY_REQUESTS
-    elif isinstance(error, services.Busy):
+    elif isinstance(error, Busy):
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         response["Retry-After"] = RETRY_AFTER_SECONDS
     return response

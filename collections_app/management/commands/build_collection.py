@@ -24,9 +24,9 @@ from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.models import MAX_TITLE, Collection, Status
+from collections_app.selection.refusals import NotBuildable
 from collections_app.selection.summary import suggest_title
 from collections_app.services import (
-    NotBuildable,
     NotPossibleNow,
     build_without_problems,
     cancel_build,

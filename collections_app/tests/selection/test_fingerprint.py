@@ -15,7 +15,8 @@ from collections_app.selection import copying, freeze
 from collections_app.selection import fingerprint as frozen
 from collections_app.selection.copying import copy_lines
 from collections_app.selection.fingerprint import ItemRows, compute_fingerprint
-from collections_app.services import NotBuildable, expire_collection, retry_collection
+from collections_app.selection.refusals import NotBuildable
+from collections_app.services import expire_collection, retry_collection
 from collections_app.tests.factories import (
     build,
     make_collection,

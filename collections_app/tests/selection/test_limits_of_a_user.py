@@ -22,6 +22,7 @@ from collections_app.selection import freeze
 from collections_app.selection.database_space import BYTES_PER_ITEM
 from collections_app.selection.queries import TRY_SLOT
 from collections_app.selection.quotas import lock_quota
+from collections_app.selection.refusals import NotBuildable, OverQuota
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_expired, change
 
@@ -230,7 +231,7 @@ def test_every_refusal_comes_before_the_first_row(
         setattr(settings, limit, 1 if limit.endswith("BYTES") else 0)
     before = last_id()
     filters = ImageFilterSet(QueryDict(""))
-    with pytest.raises(services.NotBuildable):
+    with pytest.raises(NotBuildable):
         services.create_collection(
             user=owner, title="x", filters=filters, expected_images=4 if limit else 5
         )
@@ -301,5 +302,5 @@ def test_a_refused_form_keeps_the_wish_for_a_mail(owner: Any, settings: LazySett
 def test_a_command_is_refused_in_the_same_way(owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_COUNT = 0
     filters = ImageFilterSet(QueryDict(""))
-    with pytest.raises(services.OverQuota, match="limit: 0"):
+    with pytest.raises(OverQuota, match="limit: 0"):
         services.create_collection(user=owner, title="x", filters=filters, expected_images=4)

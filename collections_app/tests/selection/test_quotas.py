@@ -17,6 +17,7 @@ from catalog.search.filters import ImageFilterSet
 from collections_app import services
 from collections_app.models import Collection
 from collections_app.selection.quotas import describe_usage, explain_quota, lock_quota
+from collections_app.selection.refusals import NotBuildable
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, as_running, change
 
@@ -83,7 +84,7 @@ def test_too_many_builds_are_refused_with_what_to_do(owner: Any, settings: LazyS
     (sentence,) = explain_quota(user=owner, num_bytes=0)
     assert "You have 2 builds queued or running (limit: 2)." in sentence
     assert "Wait until one is ready, or cancel one" in sentence
-    with pytest.raises(services.NotBuildable, match="cancel one"):
+    with pytest.raises(NotBuildable, match="cancel one"):
         make_collection("", user=owner)
     assert Collection.objects.count() == 2
 
@@ -196,7 +197,7 @@ def test_two_tabs_cannot_both_take_the_last_place(settings: LazySettings) -> Non
             services.create_collection(
                 user=owner, title="x", filters=filters, expected_images=filters.total
             )
-        except services.NotBuildable as error:
+        except NotBuildable as error:
             refused.append(str(error))
 
     at_once(create, 5)

@@ -47,6 +47,20 @@ def snapshot(collection: Collection) -> dict[str, Any]:
 
 
 # --- Permissions and methods ---
+@pytest.mark.parametrize("action", ["retry", "rebuild", "build-without"])
+def test_a_collection_that_another_tab_deletes_meanwhile_is_not_found(
+    client: Client, owner: Any, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = STATES["failed"](make_collection("", user=owner))
+
+    def delete_in_another_tab(session: Any) -> None:
+        services.delete_collection(collection=collection)
+
+    monkeypatch.setattr("collections_app.views.actions.expect_notices", delete_in_another_tab)
+    path = f"/collections/{collection.uuid}/{action}/"
+    assert client.post(path, {"expected": "2"}).status_code == 404
+
+
 @pytest.mark.parametrize("state", ["running", "ready", "failed"])
 def test_another_users_collection_gives_404(client: Client, owner: Any, state: str) -> None:
     collection = STATES[state](make_collection("", user=UserFactory(username="somebody-else")))
