@@ -22,6 +22,9 @@ class TooManyTransfers(Exception):
 class Transfer:
     """A part of an open file that reads like a file; has a descriptor, for ``sendfile``.
 
+    All of it goes by the descriptor's own position: a buffer, from which somebody may have read
+    already, has another one.
+
     It counts until it is closed, at the latest until nobody holds it any more: a response that
     something on its way out has replaced is never closed. Raises TooManyTransfers, and then
     leaves ``file`` open.
@@ -34,10 +37,10 @@ class Transfer:
         self._end = weakref.finalize(self, _end_transfer, file, _slots)
         self.length = os.fstat(file.fileno()).st_size - start if length is None else length
         self._left = self.length
-        file.seek(start)
+        os.lseek(file.fileno(), start, os.SEEK_SET)
 
     def read(self, size: int = BLOCK) -> bytes:
-        block = self._file.read(min(size, self._left))
+        block = os.read(self.fileno(), min(size, self._left))
         self._left -= len(block)
         return block
 
@@ -45,7 +48,7 @@ class Transfer:
         return self._file.fileno()
 
     def tell(self) -> int:
-        return self._file.tell()
+        return os.lseek(self.fileno(), 0, os.SEEK_CUR)
 
     def close(self) -> None:
         self._end()

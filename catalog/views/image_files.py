@@ -137,6 +137,7 @@ def _deidentify(file: BinaryIO) -> BinaryIO:
             raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
         made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
         made.write(deidentify_file(content))
+        made.flush()
         made.seek(0)
         return made
     finally:

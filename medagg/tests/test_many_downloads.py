@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from catalog.models import Image
 from catalog.storage.transfers import MAX_TRANSFERS
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from collections_app.models import Collection
@@ -154,6 +155,20 @@ def test_files_of_images_hold_up_no_page_either(
         check_pages(site.port, sign_in(make_ready_collection(b"small").user))
         assert count_database_connections() <= THREADS
         assert clients[0].read() == CONTENT
+
+
+def test_a_file_of_which_something_is_read_before_is_sent_whole(
+    site: WebSite,
+    transactional_db: None,
+    clean_folders: None,  # noqa: F811
+) -> None:
+    image = ImageFactory(modality=None)
+    add_file(image, CONTENT, "scan.png")
+    # Imported by an earlier version: each request looks whether it may tell who somebody is.
+    Image.objects.update(identifying=None)
+    make_searchable()
+    answer = fetch(site.port, f"/images/{image.pk}/file/")
+    assert (answer.status, answer.body == CONTENT) == (200, True)
 
 
 def test_a_connection_serves_on_after_a_download(site: WebSite, collection: Collection) -> None:
