@@ -1,6 +1,6 @@
 """Error pages with the site's templates."""
 
-from django.http import HttpRequest, HttpResponse, HttpResponseServerError
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseServerError
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist, loader
 from django.views.defaults import server_error as plain_server_error
@@ -9,6 +9,11 @@ from django.views.defaults import server_error as plain_server_error
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """For an expired form, or one from another site: explains how to send it again."""
     return render(request, "403_csrf.html", {"reason": reason}, status=403)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's own would read the form again, and fail where that is what is bad."""
+    return HttpResponseBadRequest(loader.get_template("400.html").render())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

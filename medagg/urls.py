@@ -30,4 +30,5 @@ urlpatterns = [
     path("readyz/", readyz, name="readyz"),
 ]
 
+handler400 = "medagg.errors.bad_request"
 handler500 = "medagg.errors.server_error"

@@ -314,6 +314,14 @@ def test_letters_that_count_as_equal_get_no_further_mails(client: Client, ada: U
     assert len(mail.outbox) == 3
 
 
+def test_a_form_in_an_odd_encoding_is_a_bad_request() -> None:
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    client.get("/accounts/login/")
+    form = "application/x-www-form-urlencoded; charset=utf-7"
+    answer = client.post("/accounts/login/", b"username=a", content_type=form)
+    assert (answer.status_code, "Bad request" in answer.content.decode()) == (400, True)
+
+
 # --- Who may sign up ---
 def test_sign_up_can_be_closed(client: Client, settings: LazySettings) -> None:
     settings.REGISTRATION_OPEN = False
