@@ -7,11 +7,12 @@ comments that its table lacks. Pixels stay as they are, so text that is burnt in
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom import uid
+from pydicom import filewriter, uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag
 from pydicom.dataelem import DataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -26,6 +27,10 @@ from catalog.imaging.dicom.stream import NotReadable, is_dicom, open_dicom, plai
 METHOD_VERSION = f"1, pydicom {pydicom.__version__}"
 PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
 CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+
+# At each level of nested sequences pydicom would put the whole traceback into the message, which
+# triples it: thirty levels, in a file of a kilobyte, would take all memory.
+filewriter.tag_in_exception = nullcontext
 
 _FAILED = "The DICOM file cannot be de-identified"
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
