@@ -178,6 +178,17 @@ def test_what_inflates_to_too_much_and_directories_are_refused(
         deidentify(read_shipped("dicomdirtests/DICOMDIR"), pseudonyms())
 
 
+def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom(PIXELS, DocumentTitle="Jane's letter")))
+    dataset.add_new(0x60000022, "LO", "Jane's chest")
+    dataset.add_new(0x60021500, "LO", "Jane's chest")
+    out = io.BytesIO()
+    dataset.save_as(out)
+    content = deidentify(out.getvalue(), pseudonyms())
+    assert b"Jane" not in content
+    assert not [tag for tag in pydicom.dcmread(io.BytesIO(content)) if tag.tag.group >> 8 == 0x60]
+
+
 def test_a_failure_deep_within_sequences_costs_no_memory() -> None:
     """pydicom's message grew threefold at each level: to gigabytes, of a file of five kilobytes."""
     item = b"\x10\0\x10\0PN\4\0Jane"
