@@ -118,7 +118,7 @@ def _raise_refusal(target: Path, file: BinaryIO) -> None:
     """Raises CannotRender if that is known of the file as it is now."""
     try:
         refusal = json.loads(read_cached(target.with_suffix(REFUSAL)))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # as in find_cached_preview
         return
     is_over = refusal["until"] is not None and refusal["until"] < time.time()
     if refusal["file"] == _mark(file) and not is_over:

@@ -33,6 +33,8 @@ _MAX_NOTES, _MAX_SENTENCE = 20, 500
 SLOW_SECONDS = 86_400
 # The machine was busy, or something ended the process: the file may be without fault.
 UNCLEAR_SECONDS = 300
+# Sent by a system without memory, by whoever stops the service, and as a file is cut meanwhile.
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS)
 
 
 class DecoderFailed(CannotRender):
@@ -149,7 +151,7 @@ def _read_all(pipe: int, deadline: float) -> bytes:
 
 def _explain(ending: Ending | None) -> DecoderFailed:
     """What is the fault of the file holds for ever; of time and of the machine, it does not."""
-    if ending is None or (ending.code == -signal.SIGKILL and not ending.is_overdue):
+    if ending is None or (ending.code in _FROM_OUTSIDE and not ending.is_overdue):
         return DecoderFailed("It could not be drawn just now; try again later.", UNCLEAR_SECONDS)
     if ending.is_overdue:
         return DecoderFailed("Drawing it took too long just now.", UNCLEAR_SECONDS)

@@ -1,18 +1,20 @@
 """De-identifies a DICOM file after the Basic Application Level Confidentiality Profile.
 
 The same file and the same keys give the same bytes: no clock, no random. Beyond the profile, which
-removes private elements, also those are removed that the standard does not know, and names and
-comments that its table lacks. Pixels stay as they are, so text that is burnt into them stays, too.
+removes private elements, also those are removed that the standard does not know, overlays and
+curves as a whole, and names, comments and titles that its table lacks. Pixels stay as they are, so
+text that is burnt into them stays, too.
 """
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom import uid
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag
+from pydicom import filewriter, uid
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
@@ -23,12 +25,18 @@ from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_i
 from catalog.imaging.dicom.stream import NotReadable, is_dicom, open_dicom, plain_reasons
 
 # Raise it with every change after which the same file gives other bytes. pydicom writes the file.
-METHOD_VERSION = f"1, pydicom {pydicom.__version__}"
+METHOD_VERSION = f"2, pydicom {pydicom.__version__}"
 PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
 CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 
+# At each level of nested sequences pydicom would put the whole traceback into the message, which
+# triples it: thirty levels, in a file of a kilobyte, would take all memory.
+filewriter.tag_in_exception = nullcontext  # type: ignore[attr-defined,assignment]
+
 _FAILED = "The DICOM file cannot be de-identified"
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
+_TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
+_GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _DUMMIES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, "ANONYMIZED"),
@@ -103,7 +111,7 @@ class _Cleaner:
                 continue
             action = find_action(tag)
             vr = _vr_of(dataset, tag)
-            if action is None and (vr == "PN" or is_listed(tag)):
+            if action is None and (vr == "PN" or is_listed(tag) or tag in _TITLES):
                 action = Action.EMPTY
             if action is Action.REMOVE:
                 del dataset[tag]
@@ -153,6 +161,8 @@ class _Cleaner:
 
 def _is_known(tag: Any) -> bool:
     if tag.is_private or tag.element == 0:  # a group's length would be wrong afterwards
+        return False
+    if tag.group & 0xFF00 in _GRAPHICS:
         return False
     return bool(dictionary_has_tag(tag) or repeater_has_tag(tag) or find_action(tag))
 

@@ -67,7 +67,10 @@ _WORD = re.compile(r"[^\W_]+")
 _SEPARATORS = re.compile(r"[\s^=,;]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _HASH = re.compile(r"(?:anon-)?(?=.*[0-9])[0-9a-f-]{12,}")
-_ONE_SIGN = re.compile(r"(.)\1*", re.DOTALL)  # XXXX, 0000
+# XXXX, 0000, J. A single sign of other scripts is a name, as in 王^明.
+_ONE_SIGN = re.compile(r"([0-9a-z])\1*|(.)\2{2,}", re.DOTALL)
+# Dates that stand for none, such as 00010101 and 19000101, and of nobody alive.
+_NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|19000101")
 
 
 def find_identifying(header: Dataset) -> tuple[str, ...]:
@@ -98,8 +101,8 @@ def removes_identity(header: Dataset) -> bool:
 def is_telling(vr: str, value: Any, patient_id: str = "") -> bool:
     """Whether a value may tell who somebody is.
 
-    Empty values do not, nor what is PatientID again, one sign repeated, or nothing but words such
-    as ``Anonymous``. A name does not if it is a code, such as ``P-0032``.
+    Empty values do not, nor what is PatientID again and has a digit, one sign repeated, or nothing
+    but words such as ``Anonymous``. A name does not if it is a code, such as ``P-0032``.
     """
     values = value if isinstance(value, MutableSequence) else [value]
     return any(_tells(vr, str(each), patient_id) for each in values)
@@ -110,11 +113,12 @@ def _tells(vr: str, text: str, patient_id: str) -> bool:
     joined = "".join(words)
     if not joined or joined in _PLACEHOLDERS or _ONE_SIGN.fullmatch(joined):
         return False
-    if vr == "DA":  # dates that stand for none, such as 00010101 and 19000101, and of nobody alive
-        return joined[:4] > "1900" or (joined[:4] == "1900" and joined[4:] != "0101")
+    if vr == "DA":
+        return not _NO_BIRTH.fullmatch(joined)
     if vr == "TM":
         return any(char in "123456789" for char in joined)
-    if joined == "".join(_WORD.findall(patient_id)).casefold():
+    is_id = joined == "".join(_WORD.findall(patient_id)).casefold()
+    if is_id and any(char.isdigit() for char in joined):
         return False
     if vr == "PN":
         parts = [part.casefold() for part in _SEPARATORS.split(text) if part]

@@ -78,6 +78,8 @@ def plain_reasons(what: str) -> Iterator[None]:
         yield
     except NotReadable:
         raise
+    except RecursionError as error:
+        raise NotReadable(f"{what}: its sequences are nested too deeply.") from error
     except Exception as error:
         detail = "".join(c if c.isprintable() else " " for c in str(error))[:200]
         detail = " ".join(detail.split()) or type(error).__name__

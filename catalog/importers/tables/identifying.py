@@ -43,7 +43,8 @@ _NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
 _NAMES = rf"""
     {_PERSON}?(?:first|middle|last|given|family|full|maiden|birth|mothers?maiden|mothers?birth|nick
         |fore|sur)names?
-    | names?(?:first|middle|last|given|family|full|maiden)
+    | names?(?:first|middle|last|given|family|full|maiden) | lname | nextofkin | emergencycontact
+    | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
     | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
     | prenoms?{_OF}{_PATIENT}? | nom(?:et)?prenoms? | nom{_OF}(?:famille|naissance|jeunefille)
@@ -59,7 +60,7 @@ _NAMES = rf"""
 _BIRTHS = rf"""
     {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob)
     | {_PERSON}?birthdateinalternativecalendar
-    | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth
+    | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth | datebirth | birthdt
     | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
     | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
     | (?:fecha|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
@@ -69,7 +70,7 @@ _BIRTHS = rf"""
 """
 _CONTACTS = rf"""
     {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
-        |zip(?:code)?|post(?:al)?code)
+        |zip(?:code)?|pincode|post(?:al)?code|(?:home)?addr)
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
         |fax{_NUMBER}?) | (?:place|region|country)ofresidence
     | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
@@ -84,7 +85,10 @@ _CONTACTS = rf"""
 _NUMBERS = rf"""
     {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
         |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
-        |hospital(?:numbers?|nos?|nr)|medicalrecord(?:{_NUMBER}|locator))
+        |hosp(?:ital)?(?:numbers?|nos?|nr)|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
+        |(?:mrn|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
+        |uhid|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
+        |bankaccount{_NUMBER}?|iban)
     | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
     | ahv{_NUMBER}?
@@ -104,7 +108,8 @@ _STAFF = rf"""
     | documentauthor(?:trial)? | currentobserver(?:trial)? | verbalsource(?:trial)?
     | roiinterpreter | selectorpnvalue
     | (?:attending|treating|referring)doctors?(?:name)? | doctors?name | physiciansofrecord
-    | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader)s?name
+    | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader|surgeon|nurse
+        |technician|technologist|radiographer|sonographer|pathologist|dr)s?name
     | responsibleperson | institutionaddress
     | (?:behandelnder|zuweisender|uberweisender|haus)arzt | (?:arzt|radiologen)namen? | zuweiser
     | nom{_OF}(?:medecin|radiologue) | medecin(?:traitant|prescripteur|referent)
@@ -123,16 +128,20 @@ _MAYBE = re.compile(
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
     | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
+    | surgeons? | technicians? | technologists? | radiographers? | sonographers? | pathologists?
+    | attending(?:physicians?)? | (?:signed|reported|read|approved|verified|dictated|transcribed)by
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
 )
 _FREE_TEXT = re.compile(
     r"""
-    (?:radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
+    (?:ct|mri?|xray|us|pet|radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
         |exam(?:ination)?|original|full|final|free)*
     (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
+    | clinical(?:info(?:rmation)?|details) | reasonfor(?:the)?(?:exam(?:ination)?|study)
+    | (?:chief)?complaints? | dischargesummary
     | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
     | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
     | compterendu | rapport(?:radiologique)? | commentaires? | remarques? | observations?

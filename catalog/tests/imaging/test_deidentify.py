@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,19 @@ from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_dei
 from catalog.imaging.dicom.header import NotReadable, read_header, render_pixels
 from catalog.tests.imaging.dicom_files import find_shipped, make_dicom, make_item, read_shipped
 
+ROOT = Path(__file__).parents[3]
+_DEIDENTIFY_WITHIN_LIMITS = """
+import resource, sys
+from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify
+from catalog.imaging.dicom.stream import NotReadable
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+try:
+    deidentify(sys.stdin.buffer.read(), Pseudonyms(str, str))
+    sys.stdout.write("done")
+except NotReadable as error:
+    sys.stdout.write("refused" if isinstance(error.__cause__, RecursionError) else repr(error))
+"""
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
 SECRETS = {
     "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19550820",
@@ -160,3 +176,27 @@ def test_what_inflates_to_too_much_and_directories_are_refused(
         deidentify(deflated, pseudonyms())
     with pytest.raises(NotReadable, match="directory"):
         deidentify(read_shipped("dicomdirtests/DICOMDIR"), pseudonyms())
+
+
+def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom(PIXELS, DocumentTitle="Jane's letter")))
+    dataset.add_new(0x60000022, "LO", "Jane's chest")
+    dataset.add_new(0x60021500, "LO", "Jane's chest")
+    out = io.BytesIO()
+    dataset.save_as(out)
+    content = deidentify(out.getvalue(), pseudonyms())
+    assert b"Jane" not in content
+    assert not [tag for tag in pydicom.dcmread(io.BytesIO(content)) if tag.tag.group >> 8 == 0x60]
+
+
+def test_a_failure_deep_within_sequences_costs_no_memory() -> None:
+    """pydicom's message grew threefold at each level: to gigabytes, of a file of five kilobytes."""
+    item = b"\x10\0\x10\0PN\4\0Jane"
+    for _ in range(260):
+        item = b"\xfe\xff\0\xe0" + len(item).to_bytes(4, "little") + item
+        item = b"\x08\0\x40\x11SQ\0\0" + len(item).to_bytes(4, "little") + item
+    command = [sys.executable, "-c", _DEIDENTIFY_WITHIN_LIMITS]
+    done = subprocess.run(
+        command, input=make_dicom() + item, cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    assert done.stdout in (b"refused", b"done")

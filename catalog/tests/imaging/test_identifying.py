@@ -19,6 +19,9 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
     ("keyword", "value"),
     [
         ("PatientName", "Doe^Jane"), ("PatientName", "山田^太郎"), ("PatientName", "Doe"),
+        ("PatientName", "王^明"), ("PatientName", "=王^明"), ("PatientName", "=김^수"),
+        ("PatientBirthDate", "12/05/1980"), ("PatientBirthDate", "12051980"),
+        ("PatientBirthDate", "19850101"),
         ("PatientName", "CompressedSamples^CT1"), ("PatientName", "Anonymous^Jane"),
         ("PatientName", "DOE_JANE_19550820"), ("PatientName", "Miller2"),
         ("OperatorsName", ["A1", "Nurse^Ann"]), ("ReferringPhysicianName", "House"),
@@ -53,6 +56,10 @@ def test_what_tells_who_somebody_is(keyword: str, value: Any, syntax: str) -> No
 )  # fmt: skip
 def test_what_tells_nobody(keyword: str, value: str) -> None:
     assert find(PatientID="LIDC-IDRI-0001", **{keyword: value}) == ()
+
+
+def test_a_name_that_is_the_id_as_well_is_a_name() -> None:
+    assert find(PatientID="DOE JANE", PatientName="Doe^Jane") == ("PatientName",)
 
 
 def test_a_file_that_says_that_it_was_deidentified_has_none() -> None:

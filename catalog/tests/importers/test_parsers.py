@@ -298,6 +298,10 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      # Dutch
      "Voornaam", "Achternaam", "geboortedatum", "Geboorteplaats", "Huisnummer", "Woonplaats",
      "BSN", "burgerservicenummer", "Telefoonnummer", "huisarts", "gebruikersnaam",
+     # English and Indian
+     "lname", "next_of_kin", "spouse_name", "date_birth", "home_addr", "chart_no", "UHID",
+     "Aadhaar Number", "NRIC", "MR No", "medicare_id", "health card", "id_card", "IBAN",
+     "surgeon_name", "dr_name",
      # Further languages and scripts
      "姓名", "患者 姓名", "患者姓名_x", "出生日期", "身份证号", "住院号", "病历号",
      "联系电话", "地址",
@@ -340,7 +344,9 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
 
 @pytest.mark.parametrize(
     "column",
-    ["Report", "report_text", "Radiology Report", "findings", "FINDINGS_EN", "Impression",
+    ["ct_report", "X-ray Report", "Chief Complaint", "clinical_info", "reason_for_exam",
+     "discharge summary", "Report", "report_text", "Radiology Report", "findings",
+     "FINDINGS_EN", "Impression",
      "Clinical History", "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
      "Compte-rendu", "Informe", "Referto", "Laudo", "Verslag", "影像所见",
      "诊断意见", "読影所見", "판독문",
@@ -353,7 +359,9 @@ def test_free_text_is_known(column: str) -> None:
 
 @pytest.mark.parametrize(
     "column",
-    ["Report ID", "ReportDate", "Finding Labels", "finding", "has_findings", "num_reports",
+    ["name_of_finding", "patient_position", "birads", "comments_count", "chart_type",
+     "tax_class", "contact", "fname", "read_by_count", "us_region", "ct", "mr",
+     "Report ID", "ReportDate", "Finding Labels", "finding", "has_findings", "num_reports",
      "Study Description", "SeriesDescription", "note_count", "诊断", "性别", "年龄", "性別", "年齢",
      "성별", "나이", "пол", "возраст", "диагноз", "cinsiyet", "yaş", "tanı", "płeć", "wiek", "φύλο",
      "ηλικία", "लिंग", "आयु", "العمر", "الجنس", "检查日期", "设备", "AD", "部位", "modalità"],

@@ -217,9 +217,11 @@ def test_a_kept_process_that_has_ended_is_started_again(client: Client) -> None:
             "try again later",
             False,
         ),  # out of memory, as a rule
+        (Ending(-signal.SIGTERM, 1, 1, False), "try again later", False),  # the service stops
+        (Ending(-signal.SIGBUS, 1, 1, False), "try again later", False),
         (None, "try again later", False),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_only_what_the_file_is_to_blame_for_holds_for_ever(
     ending: Ending | None, reason: str, is_lasting: bool
