@@ -135,7 +135,8 @@ def test_a_form_that_breaks_off_is_no_error_of_ours(client: Client) -> None:
             raise OSError("the client is gone")
 
     kind = "application/x-www-form-urlencoded"
-    response = client.generic("POST", "/accounts/login/", b"x", kind, **{"wsgi.input": Broken()})
+    broken: dict[str, Any] = {"wsgi.input": Broken()}
+    response = client.generic("POST", "/accounts/login/", b"x", kind, **broken)
     assert response.status_code == 400
 
 
