@@ -85,10 +85,10 @@ def check_lines(site: WebSite) -> None:
     for path in ("/accounts/reset/Mg/a-token/x/", "/accounts/confirm/a-token/"):
         fetch(site.port, path, {"Host": "evil.example"})
         fetch(site.port, path + "more")
-    lines = [line["message"] for line in lines_of(site.log)[before + 2 :]]
-    assert "Not Found: /accounts/reset/…" in lines
-    assert "Not Found: /accounts/confirm/…" in lines
-    assert "token" not in " ".join(lines)
+    messages = [line["message"] for line in lines_of(site.log)[before + 2 :]]
+    assert "Not Found: /accounts/reset/…" in messages
+    assert "Not Found: /accounts/confirm/…" in messages
+    assert "token" not in " ".join(messages)
 
 
 def check_figures(site: WebSite) -> None:
