@@ -1,7 +1,7 @@
 """Writes all that must not be lost into one ZIP file, and restores it into an empty database.
 
-In it are the rows of each table as PostgreSQL's COPY writes them, the two secrets of var/, and last
-a manifest with the state of the schema and the SHA-256 of each part. Not in it are the files of
+In it are the rows of each table as PostgreSQL's COPY writes them, the secrets of var/, and last a
+manifest with the state of the schema and the SHA-256 of each part. Not in it are the files of
 datasets, which are backed up as files, archives, which can be built again with the same bytes, and
 sessions. COPY needs no program but the database itself, which containers have nothing else of.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,19 @@ from medagg import backup_queries as queries
 FORMAT = 1
 MANIFEST = "manifest.json"
 # What manage.py keeps in var/ and cannot make again.
-SECRETS = ("secret-key", "admin-password")
+SECRETS = ("secret-key", "pseudonym-key", "admin-password")
 # Whoever was signed in signs in again.
 NOT_KEPT = {"django_session"}
+# What reading a file that is damaged, or no backup at all, can end with.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 CHUNK = 1 << 20
 
 
@@ -239,7 +250,7 @@ def _opened(source: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
             if manifest["format"] != FORMAT:
                 raise BackupError(f"{source} was made by a newer medagg: update this one first.")
             yield archive, manifest
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise BackupError(f"{source} is no whole backup of medagg ({error}).") from error
 
 

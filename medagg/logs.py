@@ -4,6 +4,7 @@ The settings' LOGGING names what is in here, so nothing here may need the settin
 """
 
 import logging
+import re
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +15,8 @@ from pythonjsonlogger.json import JsonFormatter
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 task_id: ContextVar[str] = ContextVar("task_id", default="")
 
+# The links in mails with which somebody else could sign in, or confirm an address.
+_LINK = re.compile(r"(/accounts/(?:reset|confirm)/)[^\s\"']+")
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -24,9 +27,8 @@ class LineFormatter(logging.Formatter):
         super().__init__(LINE)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return super().formatMessage(record) + "".join(
-            f" [{name} {value}]" for name, value in _ids(record).items()
-        )
+        ids = "".join(f" [{name} {value}]" for name, value in _ids(record).items())
+        return _without_links(super().formatMessage(record)) + ids
 
 
 class JsonLineFormatter(JsonFormatter):
@@ -38,8 +40,9 @@ class JsonLineFormatter(JsonFormatter):
             style="{",
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "traceback"},
             timestamp="time",
-            # Django adds the whole request, of which the line has the id.
-            reserved_attrs=[*RESERVED_ATTRS, "request", "request_id", "task_id"],
+            # Django adds the whole request, of which the line has the id; Celery the arguments of
+            # the task, such as the address of a mail.
+            reserved_attrs=[*RESERVED_ATTRS, "request", "data", "request_id", "task_id"],
         )
 
     def add_fields(
@@ -49,7 +52,12 @@ class JsonLineFormatter(JsonFormatter):
         message_dict: dict[str, Any],
     ) -> None:
         super().add_fields(log_data, record, message_dict)
+        log_data["message"] = _without_links(log_data["message"])
         log_data.update({f"{name}_id": value for name, value in _ids(record).items()})
+
+
+def _without_links(text: str) -> str:
+    return _LINK.sub(r"\1…", text)
 
 
 def _ids(record: logging.LogRecord) -> dict[str, str]:
@@ -85,8 +93,5 @@ class OutsideNoiseFilter(logging.Filter):
 
 
 def make_formatter(name: str) -> logging.Formatter:
-    """The formatter that LOG_FORMAT names. Raises ValueError."""
-    formatters = {"text": LineFormatter, "json": JsonLineFormatter}
-    if name not in formatters:
-        raise ValueError(f"LOG_FORMAT is “{name}”: it can be {' or '.join(formatters)}.")
-    return formatters[name]()
+    """The formatter that LOG_FORMAT names."""
+    return JsonLineFormatter() if name == "json" else LineFormatter()

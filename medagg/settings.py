@@ -297,6 +297,13 @@ LOGOUT_REDIRECT_URL = "home"
 # --- Logs and figures -------------------------------------------------------------------------
 # "json" for a machine that collects the lines; "text" for people.
 LOG_FORMAT = env.str("LOG_FORMAT", default="text")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+for _name, _value, _allowed in (
+    ("LOG_FORMAT", LOG_FORMAT, "text json"),
+    ("LOG_LEVEL", LOG_LEVEL, "DEBUG INFO WARNING ERROR CRITICAL"),
+):
+    if _value not in _allowed.split():
+        raise ImproperlyConfigured(f"{_name} is “{_value}”: it can be one of {_allowed}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -309,7 +316,7 @@ LOGGING = {
             "filters": ["outside_noise"],
         }
     },
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"propagate": True},
         # It logs a traceback for each frame that it cannot decode, which the page shows anyway.

@@ -11,10 +11,12 @@ as() {
 
 if ! as postgres --dbname=postgres --command='SELECT 1' >/dev/null 2>&1; then
     # Made by an earlier version: its first superuser, which nothing can demote, is called medagg.
-    as medagg --dbname=postgres --command='CREATE ROLE medagg_renamer SUPERUSER LOGIN'
+    as medagg --dbname=postgres --command='DROP ROLE IF EXISTS medagg_renamer' \
+        --command='CREATE ROLE medagg_renamer SUPERUSER LOGIN'
     as medagg_renamer --dbname=postgres --command='ALTER ROLE medagg RENAME TO postgres'
-    as postgres --dbname=postgres --command='DROP ROLE medagg_renamer'
 fi
+# Also one that an earlier run has left.
+as postgres --dbname=postgres --command='DROP ROLE IF EXISTS medagg_renamer'
 as postgres --dbname=medagg --single-transaction --output=/dev/null \
     --file="${OWN_DATABASE:-/medagg/own_database.sql}"
 # The superuser gets in by this container's socket only, which needs no password.

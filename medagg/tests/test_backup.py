@@ -46,7 +46,8 @@ from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
 from collections_app.services import rebuild_collection
 client = Client()
-assert client.login(username="owner", password="a-Long-pass-9")
+form = {"username": "owner", "password": "a-Long-pass-9"}
+assert client.post("/accounts/login/", form).status_code == 302
 assert 'data-total="0"' not in client.get("/images/?label=a+curated+spelling").content.decode()
 collection = Collection.objects.get(title="Kept")
 assert client.get(collection.get_absolute_url()).status_code == 200
@@ -116,7 +117,7 @@ def demo(
 
 def curate_alias() -> None:
     client = Client()
-    client.login(username="admin", password="a-Long-pass-9")
+    client.force_login(get_user_model().objects.get(username="admin"))
     label = Label.objects.filter(image_labels__finding="positive").order_by("code")[0]
     address = f"/admin/vocab/label/{label.pk}/change/"
     form = client.get(address).context["adminform"].form
@@ -155,11 +156,13 @@ def counts(database: str) -> dict[str, int]:
 def test_an_empty_place_becomes_the_same_and_builds_the_same_bytes(
     demo: Collection, place: Place, tmp_path: Path
 ) -> None:
-    secret = settings.VAR_DIR / "secret-key"
-    secret.write_text("the key of the old site\n")
+    keys = {name: f"the {name} of the old site\n" for name in ("secret-key", "pseudonym-key")}
+    for name, key in keys.items():
+        (settings.VAR_DIR / name).write_text(key)
     backup = tmp_path / "backup.zip"
     call_command("backup", str(backup))
-    secret.unlink()
+    for name in keys:
+        (settings.VAR_DIR / name).unlink()
     assert backup.stat().st_mode & 0o777 == 0o600
     before = counts(connection.settings_dict["NAME"])
     shutil.copytree(settings.DATASET_ROOTS[0], place.var / "datasets")
@@ -169,7 +172,7 @@ def test_an_empty_place_becomes_the_same_and_builds_the_same_bytes(
     assert "Archives that are missing: 1." in done.stdout
     assert "The files of" not in done.stdout
     assert counts(RESTORED) == before
-    assert (place.var / "secret-key").read_text() == "the key of the old site\n"
+    assert {name: (place.var / name).read_text() for name in keys} == keys
     works = place.run("-c", WORKS)
     assert works.stdout.split()[-2:] == ["ready", demo.archive_sha256], works.stdout + works.stderr
 
@@ -204,16 +207,26 @@ def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
     get_user_model().objects.create_user("owner")
     good = tmp_path / "good.zip"
     call_command("backup", str(good))
-    half, damaged, newer = (tmp_path / f"{name}.zip" for name in ("half", "damaged", "newer"))
-    half.write_bytes(good.read_bytes()[:3000])
+    names = ("half", "damaged", "flipped", "unknown", "newer")
+    half, damaged, flipped, unknown, newer = (tmp_path / f"{name}.zip" for name in names)
+    body = good.read_bytes()
+    half.write_bytes(body[:3000])
     with zipfile.ZipFile(good) as archive:
         tables = json.loads(archive.read("manifest.json"))["tables"]
+        first = archive.infolist()[0]
+        begin = first.header_offset + 30 + len(first.filename) + 20
+        directory = body.rindex(b"PK\1\2", 0, archive.start_dir + 4)
+    flipped.write_bytes(body[:begin] + b"\xff" * 8 + body[begin + 8 :])
+    # The method by which the first part is compressed.
+    unknown.write_bytes(body[: directory + 10] + b"\x63" + body[directory + 11 :])
     tables["auth_user"]["sha256"] = "0" * 64
     change_manifest(good, damaged, tables=tables)
     change_manifest(good, newer, migrations=[["catalog", "0999_of_the_future"]])
     for bad, reason in (
         (half, "is no whole backup of medagg"),
         (damaged, "auth_user.copy has another SHA-256"),
+        (flipped, "is no whole backup of medagg"),
+        (unknown, "is no whole backup of medagg"),
         (newer, "catalog.0999_of_the_future"),
         (tmp_path / "none.zip", "No such file"),
     ):

@@ -113,6 +113,15 @@ def test_patients_keep_the_pseudonyms_of_an_earlier_version(var: Path) -> None:
     assert (var / "pseudonym-key").read_text().strip() == "the-only-one-" * 5
 
 
+@pytest.mark.parametrize("name", ["LOG_FORMAT", "LOG_LEVEL"])
+def test_unknown_ways_to_log_are_refused_in_one_line(var: Path, name: str) -> None:
+    result = run_manage(var, "up", "--port", "0", **{name: "loud"})
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"medagg: {name} is “loud”: it can be one of ")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("name", "key"), [("SECRET_KEY", "short"), ("PSEUDONYM_KEY", "x" * 60)])
 def test_a_key_that_can_be_guessed_is_refused(var: Path, name: str, key: str) -> None:
     result = run_manage(var, "up", "--port", "0", **{name: key})

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         """Files that the database names and that are not here."""
         for dataset in Dataset.objects.exclude(local_path=""):
             if _is_gone(dataset):
-                where = dataset.local_path
+                where = settings.DATASET_ROOTS[0] / dataset.local_path
                 self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
         ready = Collection.objects.filter(status=Status.READY)
         paths = ready.values_list("archive_path", flat=True)

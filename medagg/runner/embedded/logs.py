@@ -72,7 +72,9 @@ def rotate_log(path: Path) -> None:
         for newer, older in reversed(list(pairwise(old))):
             if newer.exists():
                 newer.replace(older)
-        old[0].touch(mode=0o600)
-        with path.open("rb") as source, old[0].open("wb") as target:
-            shutil.copyfileobj(source, target)
+        # What does not fit on a full disk is given up: a log must not stop the site.
+        with contextlib.suppress(OSError):
+            old[0].touch(mode=0o600)
+            with path.open("rb") as source, old[0].open("wb") as target:
+                shutil.copyfileobj(source, target)
         os.truncate(path, 0)

@@ -172,6 +172,20 @@ def test_nginx_is_healthy_whatever_becomes_of_medagg(
     assert "nginx-health" not in server.access_log
 
 
+def test_links_of_mails_are_not_logged(
+    upstream: int, nginx_server: NginxFactory, tmp_path: Path
+) -> None:
+    server = nginx_server(upstream_port=upstream, archive_root=tmp_path)
+
+    for path in ("/accounts/reset/Mg/a-token/", "/accounts/confirm/a-token/?x", "/images/?label=x"):
+        fetch(server.port, path)
+    logged = server.access_log
+    assert "token" not in logged
+    assert '"GET /accounts/reset/..." 200' in logged
+    assert '"GET /accounts/confirm/..." 200' in logged
+    assert '"GET /images/?label=x HTTP/1.1" 200' in logged
+
+
 def test_certificate_of_the_guide_serves_https(start: Start, tmp_path: Path) -> None:
     make_certificate(tmp_path)
     tls_port = find_free_port()

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import resource
 import signal
 import sys
 import time
@@ -291,3 +292,16 @@ def test_a_log_that_grows_while_it_is_written_keeps_its_last_parts(tmp_path: Pat
     firsts = {old.name: old.read_bytes()[:1] for old in tmp_path.glob("demo.log.*")}
     assert firsts == {"demo.log.1": b"4", "demo.log.2": b"3", "demo.log.3": b"2"}
     assert all(old.stat().st_mode & 0o077 == 0 for old in tmp_path.glob("demo.log.*"))
+
+
+def test_a_log_that_a_full_disk_keeps_from_rotating_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "demo.log"
+    with LogFile(path).open() as file:
+        file.write(b"x" * (LARGEST_BYTES + 1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_BYTES // 2, before[1]))
+    try:
+        rotate_logs(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.stat().st_size == 0
