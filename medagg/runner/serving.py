@@ -91,6 +91,7 @@ def _run(
         _check_space(places)
         servers = _start_servers(stack, say)
         login = _prepare(options, places, say)
+        _name_site(address)
         say("Starting the web server, the workers and the clock …")
         supervisor = _make_supervisor(options, places, listener, say)
         # From here on a signal is only recorded, so that every started process is known.
@@ -125,6 +126,12 @@ def _prepare(options: ServeOptions, places: Places, say: Say) -> str:
             connections.close_all()
         collect_static_files(places.run / "static-files", say=say)
     return login
+
+
+def _name_site(address: tuple[str, int]) -> None:
+    """Has links in mails begin with our address, as settings do not know the port."""
+    if not (os.environ.get("SITE_URL") or os.environ.get("ALLOWED_HOSTS")):
+        os.environ["SITE_URL"] = _url_of(address).rstrip("/")
 
 
 def _name_cookies(port: int) -> dict[str, str]:

@@ -79,15 +79,29 @@ class Site:
 
     def sign_in(self, name: str, password: str) -> str:
         """The admin's first page, as this user sees it."""
-        browser = urllib.request.build_opener(
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        )
-        address = f"{self.url}admin/login/?next=/admin/"
+        return self._sign_in(_browser(), name, password)
+
+    def change_address(self, name: str, password: str, address: str) -> str:
+        """The account page of this user, who has entered an e-mail address."""
+        browser = _browser()
+        self._sign_in(browser, name, password)
+        return self._fill_in(browser, "accounts/address/", email=address, password=password)
+
+    def _sign_in(self, browser: urllib.request.OpenerDirector, name: str, password: str) -> str:
+        path = "admin/login/?next=/admin/"
+        return self._fill_in(browser, path, username=name, password=password)
+
+    def _fill_in(self, browser: urllib.request.OpenerDirector, path: str, **fields: str) -> str:
+        address = f"{self.url}{path}"
         form = browser.open(address, timeout=10).read().decode()
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
         assert token, form
-        fields = {"username": name, "password": password, "csrfmiddlewaretoken": token[1]}
-        request = urllib.request.Request(  # noqa: S310
-            address, data=urlencode(fields).encode(), headers={"Referer": address}
-        )
+        data = urlencode({**fields, "csrfmiddlewaretoken": token[1]}).encode()
+        request = urllib.request.Request(address, data=data, headers={"Referer": address})  # noqa: S310
         return browser.open(request, timeout=10).read().decode()
+
+
+def _browser() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(
+        urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    )

@@ -97,6 +97,18 @@ def test_it_prints_the_url_and_a_login_that_works(site: Site) -> None:
     assert "Log out" not in site.sign_in("admin", "wrong")
 
 
+def test_links_in_mails_lead_to_the_site(site: Site) -> None:
+    password = (site.var / "admin-password").read_text().strip()
+    mails = site.var / "mail"
+
+    site.change_address("admin", password, "admin@example.org")
+
+    wait_until(
+        lambda: any(f"{site.url}accounts/confirm/" in mail.read_text() for mail in mails.glob("*")),
+        what="a mail with a link to the site",
+    )
+
+
 def test_the_password_is_for_the_owner_only_and_in_no_log(site: Site) -> None:
     file = site.var / "admin-password"
     password = file.read_bytes().strip()
