@@ -39,7 +39,7 @@ class NameOrAddressBackend(ModelBackend):
             # Takes as long as checking a password, so that names cannot be told by the time.
             get_user_model()().set_password(password)
             return None
-        # An inactive user too, as in AllowAllUsersModelBackend: the form says why they cannot sign in.
+        # An inactive user too: the form refuses them, and says why.
         return user if user.check_password(password) else None
 
 

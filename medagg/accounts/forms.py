@@ -66,8 +66,8 @@ class SignInForm(AuthenticationForm):
     error_messages = {
         "invalid_login": "No account has this user name or confirmed address together with this "
         "password. Upper and lower case matter in passwords only.",
-        "inactive": "This account cannot sign in: it waits for approval, or the people who run this "
-        "server have closed it. Ask them.",
+        "inactive": "This account cannot sign in: it waits for approval, or the people who run "
+        "this server have closed it. Ask them.",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
