@@ -53,7 +53,7 @@ def _find_ranks(
 ) -> tuple[int, int]:
     """The lowest and the highest rank in which the segments are: only these are put in order.
 
-    Of the rank to ``begin`` in, the one before or after a cursor, all images may be beyond it.
+    ``begin`` is the rank of a cursor. Its images do not count, as all may lie on the other side.
     """
     sums = np.bincount(ranks, weights=num_images).tolist() or [0]
     step, end = (-1, 0) if backwards else (1, len(sums) - 1)

@@ -36,7 +36,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "hidden": {} if problems else count_hidden(filters),
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
-        "id_words": [] if problems else filters.id_words,
+        "id_groups": [] if problems else filters.id_groups,
         "text_groups": [] if problems else filters.text_groups,
         "broken_ors": [] if problems else filters.broken_ors,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],

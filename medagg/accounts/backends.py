@@ -39,9 +39,8 @@ class NameOrAddressBackend(ModelBackend):
             # Takes as long as checking a password, so that names cannot be told by the time.
             get_user_model()().set_password(password)
             return None
-        if user.check_password(password) and self.user_can_authenticate(user):
-            return user
-        return None
+        # An inactive user too: the form refuses them, and says why.
+        return user if user.check_password(password) else None
 
 
 def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:

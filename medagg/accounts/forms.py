@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from django.contrib.auth.models import User
@@ -36,6 +37,14 @@ class SignUpForm(BaseUserCreationForm):
 
     field_order = ("username", "email", "password1", "password2")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.EMAIL_IS_CONFIGURED:
+            self.fields["email"].help_text = (
+                "You can sign in with it once it is confirmed. This server is not set up to send "
+                "mail: ask the person who runs it for the link."
+            )
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         # For the check whether the password is like it; the account gets it once it is confirmed.
@@ -57,7 +66,8 @@ class SignInForm(AuthenticationForm):
     error_messages = {
         "invalid_login": "No account has this user name or confirmed address together with this "
         "password. Upper and lower case matter in passwords only.",
-        "inactive": "This account may not sign in.",
+        "inactive": "This account cannot sign in: it waits for approval, or the people who run "
+        "this server have closed it. Ask them.",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,7 +110,8 @@ class AddressForm(PasswordForm):
         required=False,
         max_length=MAX_ADDRESS,
         label="New e-mail address",
-        help_text="Leave it empty to have no address. Then nobody can reset your password by mail.",
+        help_text="Leave it empty to have no address. Then you can neither sign in with one nor "
+        "reset a forgotten password by mail.",
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
     field_order = ("email", "password")

@@ -337,7 +337,12 @@ def test_an_operator_may_have_to_approve(client: Client, settings: LazySettings)
     page = sign_up(client, email="ada@example.org")
     assert "waits for approval" in page
     client.post(links_of_mails("/accounts/confirm")[0])
-    assert not can_sign_in("ada")
+    data = {"username": "ada", "password": GOOD["password1"]}
+    for path in ("/accounts/login/", "/admin/login/"):
+        assert "waits for approval" in client.post(path, data).content.decode() or "admin" in path
+        assert "_auth_user_id" not in client.session
+    wrong = client.post("/accounts/login/", {**data, "password": "wrong"}).content.decode()
+    assert "waits for approval" not in wrong
     assert mail.outbox[-1].to == ["op@example.org"]
     client.force_login(operator)
     listed = client.get(links_of_mails("/admin/auth/user/")[0])

@@ -254,10 +254,10 @@ class ImageFilterSet(CatalogFilterSet):
         return condition
 
     @property
-    def id_words(self) -> list[str]:
-        """The words that name no term and are ids of images or of subjects."""
-        words = [word.text for word in self.parsed_query.words if not word.is_excluded]
-        return [word for word in words if word not in self.text_words]
+    def id_groups(self) -> list[list[str]]:
+        """The words that are ids of images or of their subjects; of a group, an image has one."""
+        texts = [[word.text for word in group] for group in self.word_groups]
+        return [group for group in texts if group not in self.text_groups]
 
     @property
     def text_words(self) -> list[str]:

@@ -119,6 +119,8 @@ def test_the_page_says_where_words_are_looked_for(dataset: Dataset, client: Clie
     [
         ("siemens or philips", "“siemens” or “philips”, looked for"),
         ("siemens philips", "“siemens”, “philips”, looked for"),
+        ("patient14471 or 100002", "“patient14471” or “100002”, of images"),
+        ("patient14471 100002", "“patient14471”, “100002”, of images"),
         ("ct or siemens", "Both, not either: “ct or siemens”."),
         ("patient14471 or siemens", "Both, not either: “patient14471 or siemens”."),
         ("ct or nodule", "Both, not either: “ct or nodule”."),

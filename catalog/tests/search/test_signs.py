@@ -133,7 +133,7 @@ def test_a_sign_means_what_it_says() -> None:
         filters = search(typed)
         found = sorted(filters.images().values_list("source_id", flat=True))
         expected = sorted(ask_plainly(wanted, unwanted))
-        if (found, filters.total, filters.id_words) != (expected, len(expected), []):
+        if (found, filters.total, filters.id_groups) != (expected, len(expected), []):
             wrong[typed] = found, expected, filters.parsed_query
     assert wrong == {}
 
