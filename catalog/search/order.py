@@ -56,14 +56,16 @@ def _find_ranks(
     ``begin`` is the rank of a cursor. Its images do not count, as all may lie on the other side.
     """
     sums = np.bincount(ranks, weights=num_images).tolist() or [0]
-    step, end = (-1, 0) if backwards else (1, len(sums) - 1)
-    rank = begin if begin is not None else end - step * (len(sums) - 1)
-    found = sums[rank] if begin is None else 0
-    start = rank
-    while rank != end and found < limit:
-        rank += step
-        found += sums[rank]
-    return min(start, rank), max(start, rank)
+    order = list(range(len(sums)))
+    if backwards:
+        order.reverse()
+    chosen: list[int] = []
+    for rank in order[order.index(begin) if begin is not None else 0 :]:
+        chosen.append(rank)
+        limit -= 0 if rank == begin else sums[rank]
+        if limit <= 0:
+            break
+    return min(chosen), max(chosen)
 
 
 @dataclass(frozen=True, slots=True)
