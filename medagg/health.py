@@ -45,18 +45,22 @@ class RecentLook:
         self._until = 0.0
 
     def look(self) -> dict[str, str]:
-        """Those who come while another one looks get what was found before, if there is any."""
-        is_mine = self._lock.acquire(blocking=not self._parts)
-        if is_mine:
+        """Those who come while another one looks get what was found before, if all was well.
+
+        Trouble may be over: they wait for what is found now.
+        """
+        if self._lock.acquire(blocking=not self._is_whole()):
             try:
                 if time.monotonic() > self._until:
                     self._parts = _check_parts()
-                    is_whole = all(state == "ok" for state in self._parts.values())
-                    kept = KEPT_SECONDS if is_whole else KEPT_SECONDS_OF_TROUBLE
+                    kept = KEPT_SECONDS if self._is_whole() else KEPT_SECONDS_OF_TROUBLE
                     self._until = time.monotonic() + kept
             finally:
                 self._lock.release()
         return self._parts
+
+    def _is_whole(self) -> bool:
+        return bool(self._parts) and all(state == "ok" for state in self._parts.values())
 
     def forget(self) -> None:
         self._until = 0.0

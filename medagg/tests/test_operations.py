@@ -123,7 +123,8 @@ def check_figures(site: WebSite) -> None:
     assert figures["medagg_queue_work{queue=verify}"] == 1
     assert 0 < figures["medagg_queue_work_oldest_seconds{queue=verify}"] < 60
     assert figures["medagg_queue_messages{queue=builds}"] >= 1
-    assert 0 < figures["medagg_queue_messages_oldest_seconds{queue=builds}"] < 60
+    # Other tests' messages may wait there too.
+    assert figures["medagg_queue_messages_oldest_seconds{queue=builds}"] > 0
     assert figures["medagg_catalog_images"] == Image.objects.count()
     assert figures["medagg_disk_free_bytes{place=archives}"] > 0
     assert figures["medagg_database_up"] == figures["medagg_broker_up"] == 1

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -48,7 +49,8 @@ def port_of_nginx(
 ) -> Iterator[int]:
     """As docker-compose.yml has it, also in what nginx sends itself."""
     prefix = environment_of("web", NEEDED)["X_ACCEL_DATASETS"]
-    with run_site(tmp_path, behind_nginx=True, X_ACCEL_DATASETS=prefix) as site:
+    named: dict[str, Any] = {"X_ACCEL_DATASETS": prefix, "TRUSTED_PROXIES": "127.0.0.1"}
+    with run_site(tmp_path, behind_nginx=True, **named) as site:
         server = nginx_server(
             upstream_port=site.port,
             archive_root=settings.ARCHIVE_ROOT,

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +88,9 @@ def as_someone_else(folder: Path) -> Iterator[None]:
     # pytest keeps its folders, of which there are more under xdist, to itself.
     for each in (folder, *folder.parents):
         if each.stat().st_uid == 0 and "pytest" in str(each):
+            each.chmod(0o755)
+    for each in folder.iterdir():
+        if each.stat().st_mode & stat.S_IRWXU:
             each.chmod(0o755)
     os.seteuid(65534)
     try:

@@ -317,6 +317,7 @@ def test_the_wish_for_mail_is_stored_with_the_collection(
     assert ("you will get a mail" in response.content.decode()) is wants
 
 
-def test_the_sign_up_page_says_what_the_address_is_for() -> None:
+def test_the_sign_up_page_says_what_the_address_is_for(settings: LazySettings) -> None:
+    settings.EMAIL_IS_CONFIGURED = True
     html = Client().get("/accounts/signup/").content.decode()
     assert "to tell you that a collection is ready when you ask for it" in html

@@ -97,7 +97,7 @@ def test_a_log_gets_the_place_of_the_password_and_not_the_password(tmp_path: Pat
     file = tmp_path / "admin-password"
 
     assert first_run.ensure_admin(file, show=False) == f"admin, with the password in {file}"
-    assert authenticate(username="admin", password=file.read_text().strip())
+    assert authenticate(HttpRequest(), username="admin", password=file.read_text().strip())
 
 
 @pytest.mark.django_db

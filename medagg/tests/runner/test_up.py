@@ -179,7 +179,9 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 
 
 def test_commands_use_the_running_servers_and_leave_them_running(site: Site) -> None:
-    statement = "from django.contrib.auth.models import User; print(User.objects.get().username)"
+    statement = (
+        "from django.contrib.auth.models import User; print(User.objects.earliest('pk').username)"
+    )
 
     result = run_manage(site.var, "shell", "-v", "0", "-c", statement)
 
