@@ -15,6 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
+from medagg.health import KEPT_SECONDS_OF_TROUBLE
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
 from medagg.runner.embedded.logs import LogFile, rotate_logs
@@ -183,6 +184,8 @@ def _await_readiness(
             raise ServeError(f"not ready after {READY_SECONDS:.0f} seconds: {trouble}")
         # That it is not ready yet is all that they could complain of.
         _check(servers, supervisor, quiet=True)
+    # So long another process of the web may repeat what it complained of before.
+    time.sleep(KEPT_SECONDS_OF_TROUBLE)
 
 
 def _check(servers: EmbeddedServers, supervisor: Supervisor, *, quiet: bool = False) -> None:

@@ -59,6 +59,16 @@ print(collection.status, collection.archive_sha256)
 """
 
 
+@pytest.fixture(autouse=True)
+def alone(transactional_db: None) -> None:
+    """Threads of earlier tests may have left connections, and a database in use is refused."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database() AND backend_type = 'client backend'"
+        )
+
+
 class Place:
     """An empty database and an empty var/."""
 

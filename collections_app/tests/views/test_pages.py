@@ -404,7 +404,7 @@ def test_a_full_basket_refuses_more_and_keeps_its_images(
 ) -> None:
     monkeypatch.setattr("collections_app.selection.basket.MAX_PICKED_IMAGES", 2)
     make_dataset()
-    ids = list(Image.objects.values_list("pk", flat=True))
+    ids = list(Image.objects.order_by("pk").values_list("pk", flat=True))
     client.post("/collections/basket/", {"shown": ids[:2], "image": ids[:2]})
     response = client.post("/collections/basket/", {"shown": ids, "image": ids}, follow=True)
     assert "At most 2 images can be picked" in response.content.decode()
