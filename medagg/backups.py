@@ -235,10 +235,8 @@ def _restore_secrets(archive: zipfile.ZipFile, names: dict[str, str]) -> None:
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     for name in SECRETS:
         if name in names:
-            handle, draft = tempfile.mkstemp(dir=settings.VAR_DIR, prefix=f".{name}-")
-            with os.fdopen(handle, "wb") as file:
+            with _whole_file(settings.VAR_DIR / name) as file:
                 file.write(archive.read(f"var/{name}"))
-            Path(draft).replace(settings.VAR_DIR / name)
 
 
 # --- Reading the file ---

@@ -34,6 +34,7 @@ from prometheus_client.registry import Collector
 from catalog.models import ImageProfile
 from catalog.previews import cached_bytes
 from collections_app.models import Build, Collection
+from medagg.worker_heartbeat import QUEUES
 
 PATH = "/metrics"
 METHODS = {"GET", "HEAD", "POST", "OPTIONS"}
@@ -145,7 +146,7 @@ def _database_figures() -> Iterator[GaugeMetricFamily]:
 def _broker_figures() -> Iterator[GaugeMetricFamily]:
     client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS)
     found = {}
-    for queue in ("default", "builds", "verify"):
+    for queue in QUEUES:
         # New messages are put in at the left.
         oldest: Any = client.lindex(queue, -1)
         sent_at = json.loads(oldest)["headers"].get("sent_at") if oldest else None

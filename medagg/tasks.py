@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import Task, shared_task
 from django.core.management import call_command
-from kombu.exceptions import OperationalError
 
+from collections_app.builds.queue import NOT_QUEUED
 from medagg.accounts import mail
 
 
@@ -58,6 +58,6 @@ def enqueue(task: Task, *args: Any) -> bool:
     """Whether the broker took the message."""
     try:
         task.delay(*args)
-    except OperationalError:
+    except NOT_QUEUED:
         return False
     return True

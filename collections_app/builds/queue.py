@@ -13,6 +13,8 @@ from collections_app.models import Build, Collection
 
 logger = logging.getLogger(__name__)
 
+# The broker does not answer, or its memory is full.
+NOT_QUEUED = (OperationalError, ChannelError)
 BUILD_TASK = "collections_app.tasks.build_collection_task"
 VERIFY_TASK = "collections_app.tasks.verify_archive_task"
 MAIL_TASK = "collections_app.tasks.send_mails_task"
@@ -55,5 +57,5 @@ def notify_mailer() -> None:
 def _send(task: str, *args: int, expires: float | None = None) -> None:
     try:
         current_app.send_task(task, args=args, expires=expires)
-    except (OperationalError, ChannelError) as error:  # it does not answer, or its memory is full
+    except NOT_QUEUED as error:
         logger.warning("The sweep will send %s %s again: the broker: %s", task, args, error)

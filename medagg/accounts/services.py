@@ -8,6 +8,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from collections_app import services as collections
 from medagg import tasks
@@ -156,8 +157,11 @@ def unlock(*, user: User) -> None:
 
 
 def is_last_administrator(user: User) -> bool:
-    admins = User.objects.filter(is_superuser=True, is_active=True)
-    return list(admins.values_list("pk", flat=True)[:2]) == [user.pk]
+    return list(_administrators().values_list("pk", flat=True)[:2]) == [user.pk]
+
+
+def _administrators() -> QuerySet[User]:
+    return User.objects.filter(is_superuser=True, is_active=True)
 
 
 def delete_account(*, user: User) -> None:
@@ -178,7 +182,7 @@ def delete_account(*, user: User) -> None:
 
 def _keep_an_administrator(user: User) -> None:
     # All of them, in one order: two who delete themselves at a time wait for each other.
-    admins = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+    admins = _administrators().select_for_update()
     if list(admins.order_by("pk").values_list("pk", flat=True)) == [user.pk]:
         raise LastAdministrator
 
