@@ -6,15 +6,14 @@ from datetime import timedelta
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
-from django.template.loader import render_to_string
+from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from collections_app.models import Collection, Reason, Status
+from collections_app.notices.message import make_mail, may_work_later
 
 logger = logging.getLogger(__name__)
 
-PERMANENT = 500
 # A later mail would confuse more than help, and the collection's page has the same facts.
 GIVE_UP_AFTER = timedelta(days=1)
 
@@ -53,8 +52,7 @@ def _send(collection: Collection) -> bool:
     try:
         _write_mail(collection).send()
     except smtplib.SMTPRecipientsRefused as error:
-        # 4xx: may work later. 5xx: the address is wrong and will stay wrong (RFC 5321).
-        if all(code < PERMANENT for code, _ in error.recipients.values()):
+        if may_work_later(error):
             _keep_due(collection)
         logger.error("collection %s: the address is refused: %s", collection.uuid, error)
     except ValueError as error:
@@ -97,12 +95,9 @@ def _write_mail(collection: Collection) -> EmailMessage:
         "url": f"{settings.SITE_URL}{collection.get_absolute_url()}",
     }
     ending = "is ready" if collection.status == Status.READY else "could not be built"
-    return EmailMessage(
-        # Nothing that a user wrote: a mail's subject must not say what somebody else wants.
-        subject=f"Your collection at medagg {ending}",
-        body=render_to_string(f"collections/mail/{collection.status}.txt", context),
-        to=[collection.user.email],
-        # RFC 3834: out-of-office programs must not reply.
-        headers={"Auto-Submitted": "auto-generated"},
-        connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
+    return make_mail(
+        f"Your collection at medagg {ending}",
+        f"collections/mail/{collection.status}.txt",
+        context,
+        address=collection.user.email,
     )

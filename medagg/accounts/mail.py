@@ -11,18 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
-from django.core.mail import EmailMessage, get_connection
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from collections_app.notices.message import make_mail, may_work_later
 from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
 from medagg.models import WaitingAddress
 
 logger = logging.getLogger(__name__)
-
-PERMANENT = 500
 
 
 def send_password_reset(*, address: str) -> None:
@@ -80,19 +77,11 @@ def send_approved(*, user_id: int) -> None:
 def _send(name: str, subject: str, address: str, *, path: str = "", **context: Any) -> None:
     """Raises OSError if the mail server does not take it for now."""
     context |= {"url": f"{settings.SITE_URL}{path}", "site": settings.SITE_URL}
-    mail = EmailMessage(
-        subject=subject,
-        body=render_to_string(f"registration/mail/{name}.txt", context),
-        to=[address],
-        # RFC 3834: out-of-office programs must not reply.
-        headers={"Auto-Submitted": "auto-generated"},
-        connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
-    )
+    mail = make_mail(subject, f"registration/mail/{name}.txt", context, address=address)
     try:
         mail.send()
     except smtplib.SMTPRecipientsRefused as error:
-        # 4xx: may work later. 5xx: the address is wrong and will stay wrong (RFC 5321).
-        if any(code < PERMANENT for code, _ in error.recipients.values()):
+        if may_work_later(error):
             raise
         logger.warning("the mail %r was not sent, as its address is refused: %s", name, error)
     except ValueError as error:

@@ -1,0 +1,30 @@
+"""What all of medagg's mails have in common: one address, a fixed subject, a text, a timeout."""
+
+import smtplib
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.template.loader import render_to_string
+
+_PERMANENT = 500
+
+
+def make_mail(
+    subject: str, template: str, context: Mapping[str, Any], *, address: str
+) -> EmailMessage:
+    """``subject`` has nothing that a user wrote: it must not say what somebody else wants."""
+    return EmailMessage(
+        subject=subject,
+        body=render_to_string(template, dict(context)),
+        to=[address],
+        # RFC 3834: out-of-office programs must not reply.
+        headers={"Auto-Submitted": "auto-generated"},
+        connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
+    )
+
+
+def may_work_later(error: smtplib.SMTPRecipientsRefused) -> bool:
+    """By its code: 4xx may work later; 5xx, and the address will stay wrong (RFC 5321)."""
+    return all(code < _PERMANENT for code, _ in error.recipients.values())
