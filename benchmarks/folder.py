@@ -77,11 +77,15 @@ class Folder:
     def make_database(self, name: str, *, template: str = "template0") -> None:
         """An empty database, or a copy of another; what was there before is dropped."""
         create = f"CREATE DATABASE {{}} TEMPLATE {{}} STRATEGY FILE_COPY OWNER {DATABASE_USER}"
+        self.drop_database(name)
+        with self.connect(DATABASE_NAME) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL(create).format(sql.Identifier(name), sql.Identifier(template)))
+
+    def drop_database(self, name: str) -> None:
         with self.connect(DATABASE_NAME) as connection, connection.cursor() as cursor:
             cursor.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
-            cursor.execute(sql.SQL(create).format(sql.Identifier(name), sql.Identifier(template)))
 
     def has_database(self, name: str) -> bool:
         with self.connect(DATABASE_NAME) as connection, connection.cursor() as cursor:

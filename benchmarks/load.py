@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from benchmarks.catalog_rows import count_rows
 from benchmarks.figures import Figures, Goal, short, table
-from benchmarks.folder import LOADED, PLAIN, Folder, say
+from benchmarks.folder import GROWN, LOADED, PLAIN, Folder, say
 from benchmarks.processes import Run, run_measured
 
 TITLE = "Import"
@@ -46,6 +46,7 @@ def measure(folder: Folder, options: Namespace) -> Figures:
 
 
 def _load_anew(folder: Folder, options: Namespace) -> Run:
+    folder.drop_database(GROWN)  # made of what is replaced now
     folder.make_database(LOADED)
     _manage(folder, "migrate")
     return _load(folder, options)

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from catalog.files import open_image
 from catalog.imaging.decoding.decoder import decoder
 from catalog.imaging.decoding.turns import Busy, Turns
+from catalog.imaging.paths import UnsafePath
 from catalog.imaging.rendering import CannotRender, Preview
 from catalog.models import Image
 from catalog.preview_cache import (
@@ -25,7 +26,17 @@ from catalog.preview_cache import (
     write_cached,
 )
 
-__all__ = ["PREVIEW_SIZES", "Busy", "cached_preview", "find_cached_preview", "preview_etag"]
+__all__ = [
+    "NO_PREVIEW",
+    "PREVIEW_SIZES",
+    "Busy",
+    "cached_preview",
+    "find_cached_preview",
+    "preview_etag",
+]
+
+# What is raised where an image has no preview.
+NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 
 PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
 # Raise it when a change makes the same file render differently.
@@ -47,13 +58,13 @@ def cached_preview(image: Image, size: int) -> Preview:
     Raises:
         CannotRender: there is none, and why. Remembered for this state of the file.
         Busy: it is not this preview's turn yet.
-        UnsafePath, OSError: as opening does.
+        UnsafePath, OSError: there is none, as the file cannot be opened.
     """
     if kept := find_cached_preview(image, size):
         _SHOWN.labels("cache").inc()
         return kept
     target = _cache_file(image.sha256, size)
-    with _SHOWN.labels("failed").count_exceptions(), open_image(image) as file:
+    with _SHOWN.labels("failed").count_exceptions(NO_PREVIEW), open_image(image) as file:
         _raise_refusal(target, file)
         with _turns.take(target.name) as wait_for_slot:
             if kept := find_cached_preview(image, size):

@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+from catalog.imaging.decoding.confinement import find_landlock_version
+
 NO_PSEUDONYM_KEY = Warning(
     "PSEUDONYM_KEY is not set: SECRET_KEY stands in for it, so a change of that, after a leak, "
     "would give patients other pseudonyms.",
@@ -14,6 +16,32 @@ NO_PSEUDONYM_KEY = Warning(
 )
 
 
+MIN_TOKEN_LENGTH = 16
+SHORT_METRICS_TOKEN = Warning(
+    f"METRICS_TOKEN has fewer than {MIN_TOKEN_LENGTH} characters, so it can be guessed.",
+    hint="Make one with: openssl rand -hex 16",
+    id="medagg.W002",
+)
+NO_LANDLOCK = Warning(
+    "This kernel has no Landlock: a decoder of pictures that is broken into could read all files "
+    "that medagg's user can.",
+    hint="Linux has it from 5.13 on; the files /sys/kernel/security/lsm and /proc/config.gz tell "
+    "whether it is switched on.",
+    id="medagg.W003",
+)
+
+
 @register(Tags.security, deploy=True)
 def check_pseudonym_key(**kwargs: Any) -> list[CheckMessage]:
     return [] if settings.HAS_PSEUDONYM_KEY else [NO_PSEUDONYM_KEY]
+
+
+@register(Tags.security, deploy=True)
+def check_metrics_token(**kwargs: Any) -> list[CheckMessage]:
+    is_short = 0 < len(settings.METRICS_TOKEN) < MIN_TOKEN_LENGTH
+    return [SHORT_METRICS_TOKEN] if is_short else []
+
+
+@register(Tags.security, deploy=True)
+def check_landlock(**kwargs: Any) -> list[CheckMessage]:
+    return [] if find_landlock_version() else [NO_LANDLOCK]

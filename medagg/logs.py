@@ -6,6 +6,7 @@ The settings' LOGGING names what is in here, so nothing here may need the settin
 import logging
 import re
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -73,12 +74,18 @@ class OutsideNoiseFilter(logging.Filter):
     """Makes a request that was refused one line without a traceback, at the level INFO.
 
     Strangers send wrong hosts, missing paths and broken forms all day long. That is no fault of
-    ours, and would hide those that are. Django logs what it finds suspicious twice.
+    ours, and would hide those that are. Django logs what it finds suspicious twice. A client that
+    is told to come again later (503) is a warning: too many ask, or a part of medagg is away.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         status = getattr(record, "status_code", 0)
-        if not record.name.startswith("django.") or not 400 <= status < 500:
+        if not record.name.startswith("django."):
+            return True
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and not record.exc_info:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            return logging.getLogger().isEnabledFor(logging.WARNING)
+        if not 400 <= status < 500:
             return True
         request: Any = getattr(record, "request", None)
         if record.name.startswith("django.security."):

@@ -149,10 +149,16 @@ def _broker_figures() -> Iterator[GaugeMetricFamily]:
     for queue in QUEUES:
         # New messages are put in at the left.
         oldest: Any = client.lindex(queue, -1)
-        sent_at = json.loads(oldest)["headers"].get("sent_at") if oldest else None
-        since = datetime.fromtimestamp(sent_at, tz=UTC) if sent_at else None
-        found[queue] = {"number": client.llen(queue), "since": since}
+        found[queue] = {"number": client.llen(queue), "since": _find_sent_at(oldest)}
     yield from _queue_figures("messages", found)
+
+
+def _find_sent_at(message: bytes | None) -> datetime | None:
+    """When it was put into the queue; None without a message, and for one that is not medagg's."""
+    try:
+        return datetime.fromtimestamp(json.loads(message or "")["headers"]["sent_at"], tz=UTC)
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _queue_figures(of: str, found: dict[str, dict[str, Any]]) -> Iterator[GaugeMetricFamily]:

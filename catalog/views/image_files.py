@@ -5,6 +5,7 @@ import tempfile
 import threading
 from typing import Any, BinaryIO
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import get_object_or_404, render
@@ -17,14 +18,16 @@ from catalog.formats import file_size
 from catalog.imaging.dicom.deidentify import must_be_deidentified
 from catalog.imaging.dicom.stream import NotReadable
 from catalog.imaging.paths import UnsafePath
-from catalog.imaging.rendering import CONTENT_TYPE, CannotRender
+from catalog.imaging.rendering import CONTENT_TYPE
 from catalog.models import Image
-from catalog.previews import PREVIEW_SIZES, Busy, cached_preview, preview_etag
+from catalog.previews import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 
-# So many files are de-identified at a time by a process, each of which is in memory then.
+# So many files are de-identified at a time by a process, each of which is in memory then; a request
+# waits its turn for so many seconds, as long as threads are left for pages.
 _making = threading.BoundedSemaphore(2)
-NO_PREVIEW = (CannotRender, UnsafePath, OSError)
+_waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+_WAIT_SECONDS = 10
 
 
 @require_safe
@@ -126,10 +129,9 @@ def _deidentify(file: BinaryIO) -> BinaryIO:
 
     Raises:
         NotReadable: it cannot be de-identified.
-        TooManyTransfers: others are being de-identified.
+        TooManyTransfers: too many others are being de-identified.
     """
-    if not _making.acquire(blocking=False):
-        raise TooManyTransfers
+    _wait_for_turn()
     try:
         with file:
             content = file.read(MAX_BYTES + 1)
@@ -142,6 +144,16 @@ def _deidentify(file: BinaryIO) -> BinaryIO:
         return made
     finally:
         _making.release()
+
+
+def _wait_for_turn() -> None:
+    if not _waiting.acquire(blocking=False):
+        raise TooManyTransfers
+    try:
+        if not _making.acquire(timeout=_WAIT_SECONDS):
+            raise TooManyTransfers
+    finally:
+        _waiting.release()
 
 
 def _describe_file(image: Image) -> dict[str, str]:

@@ -81,11 +81,16 @@ def check_lines(site: WebSite) -> None:
     assert not any("traceback" in line for line in lines)
     assert len({line["request_id"] for line in lines}) == 2
 
+    # No worker runs, so the site is not ready.
+    assert fetch(site.port, "/readyz/").status == 503
+    unready = lines_of(site.log)[-1]
+    assert (unready["level"], unready["message"]) == ("WARNING", "Service Unavailable: /readyz/")
+
     # The links of mails are secrets, whatever becomes of the request.
     for path in ("/accounts/reset/Mg/a-token/x/", "/accounts/confirm/a-token/"):
         fetch(site.port, path, {"Host": "evil.example"})
         fetch(site.port, path + "more")
-    messages = [line["message"] for line in lines_of(site.log)[before + 2 :]]
+    messages = [line["message"] for line in lines_of(site.log)[before + 3 :]]
     assert "Not Found: /accounts/reset/…" in messages
     assert "Not Found: /accounts/confirm/…" in messages
     assert "token" not in " ".join(messages)

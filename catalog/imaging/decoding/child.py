@@ -10,6 +10,7 @@ of others that stay open for as long as the picture is decoded. The answer is wh
 process writes, and behind it an ``Ending``, which the kept process writes.
 """
 
+import errno
 import json
 import os
 import resource
@@ -18,20 +19,21 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.imaging.budget import MEMORY_BYTES
+from catalog.imaging.decoding.confinement import confine
 from catalog.imaging.decoding.warming import warm_up
 from catalog.imaging.rendering import CannotRender, render_preview
 
 CPU_SECONDS = 8
 # Longer than the processor time, since two processes may share a processor with all others.
 WALL_SECONDS = 10
-NO_MEMORY, FAILED = 3, 1  # exit codes
+FAILED, NO_MEMORY, NOT_READ = 1, 3, 4  # exit codes
 MAX_REQUEST = 16 << 10
 MAX_DESCRIPTORS = 4
 # Decoding needs no further file; a few descriptors are copied.
@@ -70,10 +72,10 @@ class _Running:
 class _Server:
     """The loop of the kept process, which has one thread."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, address_space: int) -> None:
         self.control = control
+        self.address_space = address_space
         self.running: dict[int, _Running] = {}
-        self.address_space = _find_address_space()
         self.woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -152,6 +154,8 @@ def _work(request: bytes, descriptors: Sequence[int], address_space: int) -> Non
         code = 0
     except MemoryError:
         code = NO_MEMORY
+    except OSError:
+        code = NOT_READ
     finally:
         os._exit(code)
 
@@ -182,22 +186,32 @@ def _answer(file: Any, *, name: str, max_edge: int) -> bytes:
     try:
         preview = render_preview(file, name=name, max_edge=max_edge)
     except CannotRender as error:
-        if _lacks_memory(error):
-            raise MemoryError from error
+        for cause in _list_causes(error):
+            if isinstance(cause, MemoryError) or _is_of_the_system(cause):
+                raise cause from None
         return json.dumps({"refused": error.reason}).encode() + b"\n"
     return json.dumps({"notes": preview.notes}).encode() + b"\n" + preview.body
 
 
-def _lacks_memory(error: BaseException | None) -> bool:
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, MemoryError):
-            return True
+        yield error
         error = error.__cause__
-    return False
+
+
+def _is_of_the_system(error: BaseException) -> bool:
+    """Whether reading failed, of a disk for example, rather than what was read is wrong.
+
+    Libraries raise OSErrors without a number of their own; offsets that a file states wrongly give
+    EINVAL.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def serve(descriptor: int) -> None:
     """Prepare all decoders, then serve requests on the socket ``descriptor``."""
     warm_up()
+    address_space = _find_address_space()
+    confine()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    _Server(socket.socket(fileno=descriptor)).run()
+    _Server(socket.socket(fileno=descriptor), address_space).run()

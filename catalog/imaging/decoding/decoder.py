@@ -15,7 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.decoding.child import CPU_SECONDS, NO_MEMORY, WALL_SECONDS, Ending
+from catalog.imaging.decoding.child import (
+    CPU_SECONDS,
+    NO_MEMORY,
+    NOT_READ,
+    WALL_SECONDS,
+    Ending,
+)
 from catalog.imaging.rendering import CannotRender, Preview
 
 _ROOT = Path(__file__).parents[3]
@@ -158,6 +164,8 @@ def _explain(ending: Ending | None) -> DecoderFailed:
     if ending.code == -signal.SIGXCPU:
         most = f"{CPU_SECONDS} seconds of processor time"
         return DecoderFailed(f"Drawing it would take more than {most}.", SLOW_SECONDS)
+    if ending.code == NOT_READ:
+        return DecoderFailed("It could not be read just now; try again later.", UNCLEAR_SECONDS)
     if ending.code == NO_MEMORY:
         return DecoderFailed("Drawing it would take more memory than a preview may.")
     return DecoderFailed("The file makes its decoder fail; it is probably damaged.")

@@ -205,6 +205,14 @@ def test_a_kept_process_that_has_ended_is_started_again(client: Client) -> None:
     assert client.get(address(make_image(save("PNG", (9, 9)), "y.png"))).status_code == 200
 
 
+def test_a_failing_disk_is_not_the_fault_of_the_file() -> None:
+    # Linux refuses to read there, with EIO, as a disk does that fails.
+    with Path("/proc/self/mem").open("rb") as file, pytest.raises(CannotRender) as caught:
+        decoder.decode(file, name="x.png", max_edge=64)
+    assert "could not be read just now" in caught.value.reason
+    assert getattr(caught.value, "keep_seconds", None), "It would hold for ever."
+
+
 @pytest.mark.parametrize(
     ("ending", "reason", "is_lasting"),
     [

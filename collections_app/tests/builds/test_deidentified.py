@@ -4,6 +4,8 @@ import csv
 import hashlib
 import io
 import json
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pydicom
@@ -21,11 +23,18 @@ from catalog.tests.factories import (
     make_searchable,
 )
 from catalog.tests.importers.folder_files import make_scan
+from catalog.views import image_files
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
 from collections_app.services import build_without_problems, rebuild_collection
 from collections_app.storage import archive_file
-from collections_app.tests.factories import build, make_collection, make_ready, read_archive
+from collections_app.tests.factories import (
+    UserFactory,
+    build,
+    make_collection,
+    make_ready,
+    read_archive,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -155,6 +164,24 @@ def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
     answer = client.get(f"/images/{image.pk}/file/")
     assert answer.status_code == 404
     assert "could not do so with this one" in answer.content.decode()
+
+
+def test_a_download_waits_for_its_turn_to_be_deidentified(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(UserFactory())
+    address = f"/images/{find_image('jane.dcm').pk}/file/"
+    making = image_files._making
+    with ExitStack() as others:
+        for _ in range(2):
+            making.acquire()
+            others.callback(making.release)
+        monkeypatch.setattr(image_files, "_WAIT_SECONDS", 0.1)
+        refused = client.get(address)
+        assert (refused.status_code, refused["Retry-After"]) == (503, "30")
+        monkeypatch.setattr(image_files, "_WAIT_SECONDS", 30)
+        threading.Timer(0.3, others.pop_all().close).start()
+        assert client.get(address).status_code == 200
 
 
 def test_a_file_that_changed_is_named_as_always() -> None:

@@ -226,11 +226,13 @@ def test_medagg_passes_the_deployment_check_without_the_embedded_servers(tmp_pat
     assert not (tmp_path / "var").exists()
 
 
-def test_the_deployment_check_asks_for_a_key_of_pseudonyms(tmp_path: Path) -> None:
+def test_the_deployment_check_asks_for_a_key_of_pseudonyms_and_a_long_token(tmp_path: Path) -> None:
     code = "from django.core.management import call_command as c; import django; django.setup();"
     code += "import io; e = io.StringIO(); c('check', deploy=True, stderr=e); print(e.getvalue())"
+    said = run_python("-c", code, folder=tmp_path, PSEUDONYM_KEY="", METRICS_TOKEN="short")
 
-    assert "medagg.W001" in run_python("-c", code, folder=tmp_path, PSEUDONYM_KEY="")
+    assert "medagg.W001" in said
+    assert "medagg.W002" in said
 
 
 def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from medagg.testing.nginx import (
 )
 from medagg.testing.programs import require_program
 from medagg.tests.deploy.nginx_client import ROOT, Answer, fetch, serve_with_gunicorn
+from medagg.tests.processes import wait_until
 
 # The longest request line that gunicorn takes is 8190 bytes, "GET " and " HTTP/1.1" included.
 LONGEST_TARGET = 8190 - len("GET  HTTP/1.1")
@@ -179,11 +180,22 @@ def test_links_of_mails_are_not_logged(
 
     for path in ("/accounts/reset/Mg/a-token/", "/accounts/confirm/a-token/?x", "/images/?label=x"):
         fetch(server.port, path)
+    # nginx writes the line after its answer.
+    wait_until(lambda: "/images/" in server.access_log, what="the line of the last request")
     logged = server.access_log
     assert "token" not in logged
     assert '"GET /accounts/reset/..." 200' in logged
     assert '"GET /accounts/confirm/..." 200' in logged
     assert '"GET /images/?label=x HTTP/1.1" 200' in logged
+
+
+def test_links_of_mails_are_in_no_error(nginx_server: NginxFactory, tmp_path: Path) -> None:
+    server = nginx_server(upstream_port=find_free_port(), archive_root=tmp_path)
+
+    for path in ("/accounts/reset/Mg/a-token/", "/accounts/confirm/a-token/?x", "/images/?label=x"):
+        assert fetch(server.port, path).status == 503
+    assert "/images/?label=x" in server.error_log
+    assert "token" not in server.error_log
 
 
 def test_certificate_of_the_guide_serves_https(start: Start, tmp_path: Path) -> None:
