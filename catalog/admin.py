@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 
 from catalog import services
 from catalog.imaging.paths import UnsafePath
-from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
@@ -84,14 +84,33 @@ class DatasetForm(OpenedForm):
         return local_path
 
 
+class RelationInline(admin.TabularInline):
+    form = OpenedForm
+    model = DatasetRelation
+    fk_name = "dataset"
+    autocomplete_fields = ("other",)
+    extra = 0
+
+
 @admin.register(Dataset)
 class DatasetAdmin(OpenedFormAdmin):
     form = DatasetForm
-    list_display = ("title", "slug", "area", "license", "num_images", "size_mb", "is_active")
-    list_filter = ("is_active", "is_synthetic", "modalities", "area", "license")
+    inlines = (RelationInline,)
+    list_display = ("title", "slug", "area", "license", "year", "num_images", "is_active")
+    list_filter = (
+        "is_active",
+        "is_featured",
+        "survey",
+        "access",
+        "is_synthetic",
+        "modalities",
+        "area",
+        "license",
+    )
     list_select_related = ("area", "license")
     search_fields = ("title", "slug", "doi")
-    autocomplete_fields = ("area", "license", "modalities", "task_types", "tags")
+    autocomplete_fields = ("area", "other_areas", "license", "modalities", "task_types", "labels",
+                           "tags")  # fmt: skip
     prepopulated_fields = {"slug": ("title",)}
     formfield_overrides = HTTPS_URLS
     readonly_fields = ("created_at", "updated_at")

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.urls import reverse
 
+from catalog.hosts import Host, find_host
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.limits import (
     MAX_AGE_YEARS,
@@ -75,6 +76,47 @@ class SampleUnit(models.TextChoices):
     SLIDE = "slide", "slides"
     VIDEO = "video", "videos"
     FRAME = "frame", "frames"
+    PATCH = "patch", "patches"
+
+
+class Access(models.TextChoices):
+    """How one gets at the files of a dataset; empty if it is not stated."""
+
+    OPEN = "open", "Open"
+    REGISTRATION = "registration", "After registration"
+    APPLICATION = "application", "After an application"
+
+
+class Dimension(models.TextChoices):
+    """What the images of a dataset are made of."""
+
+    FLAT = "2d", "2D"
+    VOLUME = "3d", "3D"
+    MOVING = "4d", "4D"
+    VIDEO = "video", "Video"
+
+
+class Survey(models.TextChoices):
+    """Published surveys from which facts of datasets were taken."""
+
+    IMAGING_X = "imaging-x", "Project Imaging-X"
+
+
+class RelationKind(models.TextChoices):
+    """How one dataset is related to another one, in the words of the first."""
+
+    PART_OF = "part_of", "Part of"
+    NEWER_VERSION_OF = "newer_version_of", "Newer version of"
+    TAKES_IMAGES_FROM = "takes_images_from", "Takes images from"
+
+    @property
+    def inverse(self) -> str:
+        """The same in the words of the other dataset."""
+        return {
+            RelationKind.PART_OF: "Has the part",
+            RelationKind.NEWER_VERSION_OF: "Has the newer version",
+            RelationKind.TAKES_IMAGES_FROM: "Its images are also in",
+        }[self]
 
 
 class Dataset(models.Model):
@@ -94,9 +136,37 @@ class Dataset(models.Model):
         related_name="datasets",
         verbose_name="anatomical area",
     )
+    other_areas = models.ManyToManyField(
+        AnatomicalArea,
+        blank=True,
+        related_name="further_datasets",
+        help_text="What it shows besides its area. Images have the area unless they say another.",
+    )
     modalities = models.ManyToManyField(Modality, blank=True, related_name="datasets")
     task_types = models.ManyToManyField(TaskType, blank=True, related_name="datasets")
     tags = models.ManyToManyField(Tag, blank=True, related_name="datasets")
+    labels = models.ManyToManyField(
+        Label,
+        blank=True,
+        related_name="datasets",
+        help_text="Diseases and findings that it is about, as published; images have their own.",
+    )
+    year = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1950), MaxValueValidator(2100)],
+        help_text="Of its first publication.",
+    )
+    dimensions = ArrayField(
+        models.CharField(max_length=5, choices=Dimension),
+        default=list,
+        blank=True,
+        help_text="Of 2d, 3d, 4d and video, separated by commas.",
+    )
+    access = models.CharField(max_length=12, blank=True, choices=Access)
+    has_labels = models.BooleanField(
+        null=True, blank=True, help_text="Whether labels or annotations are published."
+    )
     license = models.ForeignKey(
         License, models.PROTECT, null=True, blank=True, related_name="datasets"
     )
@@ -110,6 +180,9 @@ class Dataset(models.Model):
     num_images = models.PositiveIntegerField(
         default=0, help_text="As published or, once images are loaded, as counted."
     )
+    is_num_rounded = models.BooleanField(
+        "number is rounded", default=False, help_text="As in “2.7k”."
+    )
     sample_unit = models.CharField(
         max_length=10,
         blank=True,
@@ -122,8 +195,22 @@ class Dataset(models.Model):
     local_path = models.CharField(
         max_length=500, blank=True, help_text="The folder of the local copy, if there is one."
     )
+    parts = ArrayField(
+        models.CharField(max_length=MAX_TITLE),
+        default=list,
+        blank=True,
+        help_text="Subsets, tasks and years that are published as one, separated by commas.",
+    )
+    survey = models.CharField(
+        max_length=12, blank=True, choices=Survey, help_text="From which facts were taken."
+    )
     is_synthetic = models.BooleanField(
         default=False, help_text="Generated images, which show no patient."
+    )
+    is_featured = models.BooleanField(
+        "widely used",
+        default=False,
+        help_text="Known to all of its field: shown before others that meet a search as well.",
     )
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
@@ -146,6 +233,13 @@ class Dataset(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),
+            models.CheckConstraint(
+                condition=Q(access__in=["", *Access.values]), name="dataset_access_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(dimensions__contained_by=Dimension.values),
+                name="dataset_dimensions_are_known",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -159,6 +253,54 @@ class Dataset(models.Model):
         """Of how many files the last import found that they tell who somebody is."""
         counts: dict[str, Any] = self.imported_json.get("identifying", {})
         return counts
+
+    @property
+    def host(self) -> Host:
+        """Who hosts its page."""
+        return find_host(self.source_url)
+
+
+class DatasetRelation(models.Model):
+    """One dataset is part of, a newer version of, or takes images from another one."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="relations")
+    kind = models.CharField(max_length=17, choices=RelationKind)
+    other = models.ForeignKey(Dataset, models.CASCADE, related_name="inverse_relations")
+    source = models.CharField(
+        max_length=500, help_text="The paper or the publisher's page that says so."
+    )
+
+    class Meta:
+        ordering = ["kind", "other__title"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "kind", "other"], name="relation_is_stated_once"
+            ),
+            models.CheckConstraint(condition=~Q(dataset=F("other")), name="relation_is_to_another"),
+            models.CheckConstraint(
+                condition=Q(kind__in=RelationKind.values), name="relation_kind_is_known"
+            ),
+            models.CheckConstraint(condition=~Q(source=""), name="relation_has_a_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} – {self.get_kind_display().lower()} – {self.other}"
+
+
+class LinkCheck(models.Model):
+    """What a dataset's address answered when `check_links` last asked it.
+
+    It is kept apart from the dataset, so that a check is no change of the catalog.
+    """
+
+    dataset = models.OneToOneField(Dataset, models.CASCADE, related_name="link_check")
+    url = models.URLField(max_length=500, help_text="The address that was asked.")
+    checked_at = models.DateTimeField()
+    seen_at = models.DateTimeField(null=True, help_text="When the address last answered well.")
+    problem = models.CharField(max_length=200, blank=True, help_text="Empty if it answered well.")
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.problem or 'answers'}"
 
 
 class ImageProfile(models.Model):

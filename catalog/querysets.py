@@ -25,7 +25,12 @@ class DatasetQuerySet(models.QuerySet):
 
     def with_terms(self) -> Self:
         return self.select_related("area", "license").prefetch_related(
-            "modalities", "task_types", "tags"
+            "other_areas", "modalities", "task_types", "labels", "tags"
+        )
+
+    def with_relations(self) -> Self:
+        return self.select_related("link_check").prefetch_related(
+            "relations__other", "inverse_relations__dataset"
         )
 
     def with_files_of(self, slug: str, imported: Mapping[str, Any]) -> Self:
@@ -37,6 +42,10 @@ class DatasetQuerySet(models.QuerySet):
     def with_known_size(self) -> Self:
         """Annotate ``known_size``: 0 if no size is stated, so that these sort last."""
         return self.annotate(known_size=Coalesce("size_mb", 0))
+
+    def with_known_year(self) -> Self:
+        """Annotate ``known_year`` likewise."""
+        return self.annotate(known_year=Coalesce("year", 0))
 
 
 class ImageProfileQuerySet(models.QuerySet):

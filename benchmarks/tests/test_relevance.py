@@ -4,14 +4,14 @@ import pytest
 from django.test import Client
 
 from benchmarks.relevance import RANK_GOAL, SHARE_GOAL, rank_searches, read_searches
-from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
+from catalog.importers.shipped import load_shipped_datasets
 from vocab.tests.shipped import save_shipped_vocabularies
 
 
 @pytest.mark.django_db
 def test_the_goals_of_relevance_are_met(client: Client) -> None:
     save_shipped_vocabularies()
-    add_missing_datasets(entries=read_datasets(SHIPPED_DATASETS))
+    load_shipped_datasets()
 
     figures = rank_searches(read_searches(), lambda path: client.get(path).content.decode())
 

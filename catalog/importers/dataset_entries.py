@@ -14,17 +14,21 @@ from django.db import transaction
 from catalog.importers.entry_models import PublishedEntry
 from catalog.importers.tables.toml_section import describe_errors, give_example
 from catalog.models import Dataset
+from catalog.search.full_text import refresh_search_vectors
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
-from vocab.lookup import current_vocabularies, find_terms
+from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import normalize
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
 PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images",
-                "sample_unit", "size_mb", "local_path", "is_synthetic")  # fmt: skip
+                "is_num_rounded", "sample_unit", "size_mb", "year", "dimensions", "access",
+                "has_labels", "parts", "survey", "local_path", "is_synthetic",
+                "is_featured")  # fmt: skip
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
-MANY_TERMS = {"modalities": "modality", "task_types": "task", "tags": "tag"}
+MANY_TERMS = {"other_areas": "area", "modalities": "modality", "task_types": "task",
+              "labels": "label", "tags": "tag"}  # fmt: skip
 # No field of a dataset, but kept with them in ``imported_json``: see ``find_place``.
 _PLACE = "imported_from"
 # Counted from the images as soon as there are any.
@@ -55,10 +59,42 @@ def add_missing_datasets(*, entries: Sequence[Mapping[str, Any]]) -> tuple[int, 
     A dataset with a former slug of its entry gets the present slug.
     """
     known = set(Dataset.objects.values_list("slug", flat=True))
+    new = [each for each in entries if each["slug"] not in known]
+    renamed = [each for each in new if not known.isdisjoint(each.get("formerly", ()))]
     with transaction.atomic():
-        changes = [save_dataset(entry=each)[1] for each in entries if each["slug"] not in known]
-    added = changes.count(Change.ADDED)
+        for each in renamed:
+            save_dataset(entry=each)
+        added = _add_datasets([each for each in new if each not in renamed])
     return added, len(entries) - added
+
+
+def _add_datasets(entries: Sequence[Mapping[str, Any]]) -> int:
+    """Add datasets that are not there; a statement for all of them takes as long as for one."""
+    vocabularies = current_vocabularies()
+    wanted = [_read_entry(each, vocabularies) for each in entries]
+    ids = {
+        field: {ref.code: pk for pk, ref in vocabularies.terms[vocabulary].items()}
+        for field, vocabulary in (ONE_TERM | MANY_TERMS).items()
+    }
+    datasets = []
+    for entry, fields in zip(entries, wanted, strict=True):
+        terms = {f"{name}_id": ids[name].get(fields.get(name, "")) for name in ONE_TERM}
+        plain = {name: fields[name] for name in PLAIN_FIELDS if name in fields}
+        dataset = Dataset(slug=entry["slug"], imported_json=fields, **plain, **terms)
+        # The database checks the rest, and that no slug is there twice.
+        dataset.clean_fields(exclude=list(terms))
+        datasets.append(dataset)
+    Dataset.objects.bulk_create(datasets)
+    for name in MANY_TERMS:
+        relation: Any = getattr(Dataset, name)
+        column = f"{relation.field.m2m_reverse_field_name()}_id"
+        relation.through.objects.bulk_create(
+            relation.through(dataset_id=dataset.pk, **{column: ids[name][code]})
+            for dataset, fields in zip(datasets, wanted, strict=True)
+            for code in fields.get(name, ())
+        )
+    refresh_search_vectors(dataset_ids=[dataset.pk for dataset in datasets])
+    return len(datasets)
 
 
 def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
@@ -75,7 +111,7 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
         UnsafePath: ``local_path`` lies outside the dataset folders.
         ValidationError: a field does not hold what it should; of a description, BadEntry.
     """
-    wanted = _read_entry(entry)
+    wanted = _read_entry(entry, current_vocabularies())
     place = {_PLACE: entry[_PLACE]} if entry.get(_PLACE) else {}
     try:
         with transaction.atomic():
@@ -119,7 +155,7 @@ def _update(
     return Change.CHANGED
 
 
-def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _read_entry(entry: Mapping[str, Any], vocabularies: Vocabularies) -> dict[str, Any]:
     """The entry's checked fields except the slug, as in ``imported_json``: terms by code."""
     where = f"dataset “{entry.get('slug', '')}”"
     given = _check_entry(where, entry)
@@ -130,7 +166,7 @@ def _read_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     for name in given.keys() & (ONE_TERM.keys() | MANY_TERMS.keys()):
         words = given[name] if name in MANY_TERMS else [given[name]] * bool(given[name])
         try:
-            codes = _find_codes(where, name, words)
+            codes = _find_codes(where, name, words, vocabularies)
         except BadEntry as error:
             problems.append(f"{_name_key(entry, name)}{error}{give_example(name)}")
             continue
@@ -153,13 +189,21 @@ def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         checked = PublishedEntry.model_validate(given).model_dump(exclude_unset=True)
     except pydantic.ValidationError as error:
         raise BadEntry(describe_errors(error, PublishedEntry, f"The {where}")) from error
-    return {k: value.strip() if isinstance(value, str) else value for k, value in checked.items()}
+    return {name: _tidy(value) for name, value in checked.items()}
 
 
-def _find_codes(where: str, field: str, words: Sequence[str]) -> list[str]:
+def _tidy(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _find_codes(
+    where: str, field: str, words: Sequence[str], vocabularies: Vocabularies
+) -> list[str]:
     """The code of the one active term that each word means; raises BadEntry."""
     vocabulary = {**ONE_TERM, **MANY_TERMS}[field]
-    found = find_terms(vocabulary, words)
+    found = vocabularies.find(vocabulary, words)
     for word, terms in found.items():
         if not terms:
             raise BadEntry(

@@ -2,13 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
-from catalog.models import SampleUnit
+from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
+from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
 
 # What ``num_images`` counts.
 SampleUnitText = Annotated[Text, AfterValidator(one_of(SampleUnit.values))]
+_Year = Annotated[int, Field(ge=1950, le=2100)]
+_Dimensions = Annotated[
+    tuple[Annotated[Text, AfterValidator(one_of(Dimension.values))], ...], BeforeValidator(to_tuple)
+]
 
 
 class DatasetEntry(Section):
@@ -19,24 +23,47 @@ class DatasetEntry(Section):
     description: Text = ""
     source_url: Text = ""
     area: Text = ""
+    other_areas: Texts = ()
     license: Text = ""
     citation: Text = ""
     doi: Text = ""
     modalities: Texts = ()
     task_types: Texts = ()
+    labels: Texts = ()
     tags: Texts = ()
+    year: _Year | None = None
+    dimensions: _Dimensions = ()
+    access: Annotated[Text, AfterValidator(one_of(Access.values))] = ""
+    has_labels: bool | None = None
     num_images: Count = 0
+    is_num_rounded: bool = False
     sample_unit: SampleUnitText = ""
     size_mb: Count = 0
+    parts: Texts = ()
     is_synthetic: bool = False
 
 
 class PublishedEntry(DatasetEntry):
     """The same with what only the catalog knows: former slugs, and where things are.
 
-    ``imported_from`` is the description of a dataset with tables.
+    ``imported_from`` is the description of a dataset with tables. ``survey`` is the survey from
+    which facts were taken, and ``rows`` are the names that the dataset and its parts have there.
     """
 
     formerly: Texts = ()
+    is_featured: bool = False
+    survey: Annotated[Text, AfterValidator(one_of(Survey.values))] = ""
+    rows: Texts = ()
+    # Nothing but the survey tells of it; its description says so.
+    is_unconfirmed: bool = False
     local_path: Text = ""
     imported_from: Text = ""
+
+
+class RelationEntry(Section):
+    """One dataset is part of, a newer version of, or takes images from another; both by slug."""
+
+    dataset: Text
+    kind: Annotated[Text, AfterValidator(one_of(RelationKind.values))]
+    other: Text
+    source: Text = Field(min_length=1)

@@ -15,10 +15,12 @@ class Sort(NamedTuple):
 
 DATASET_SORTS = {
     "relevance": Sort("Best match", ("-num_images", "title", "pk")),
+    "known": Sort("Widely used first", ("-is_featured", "title", "pk")),
     "title": Sort("Title", ("title", "pk")),
     "images": Sort("Most images", ("-num_images", "title", "pk")),
+    "year": Sort("Newest", ("-known_year", "title", "pk")),
     "size": Sort("Largest", ("-known_size", "title", "pk")),
-    "updated": Sort("Newest here", ("-created_at", "title", "pk")),
+    "updated": Sort("Latest here", ("-created_at", "title", "pk")),
 }
 
 
@@ -30,6 +32,8 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
     datasets = Dataset.objects.filter(pk__in=filters.rows().ids().tolist())
     if sort == "size":
         datasets = datasets.with_known_size()
+    elif sort == "year":
+        datasets = datasets.with_known_year()
     ids = list(datasets.order_by(*DATASET_SORTS[sort].fields).values_list("pk", flat=True))
     if found := filters.found:
         if sort == "relevance":

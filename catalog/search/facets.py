@@ -31,7 +31,8 @@ from vocab.text import TermRef
 SHOWN_VALUES = 8
 IMAGE_FACETS = ("modality", "area", "label", "view", "sex", "age", "dataset", "local", "kind",
                 "task", "tag", "license")  # fmt: skip
-DATASET_FACETS = ("area", "modality", "task", "license", "tag", "size", "local")
+DATASET_FACETS = ("area", "modality", "task", "label", "dimension", "access", "license", "images",
+                  "local", "host", "year", "size", "tag")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,15 @@ class FacetValue:
 class Facet:
     """A filter with its values, the most frequent first.
 
-    A page shows the first values and the selected ones, or all values if ``is_whole``.
+    A page shows the first values and the selected ones, or all values if ``is_whole``. If it
+    ``can_exclude``, a filter asks for what has none of some values, and several are any or all.
     """
 
     name: str
     title: str
     values: list[FacetValue]
     is_whole: bool = False
+    can_exclude: bool = False
 
     @property
     def shown(self) -> list[FacetValue]:
@@ -222,7 +225,9 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
                    *understood.get(item.code, ())[1:])
         for item in counted
     ]  # fmt: skip
-    return Facet(name, str(filters.filters[name].label), values, name in whole_facets(filters))
+    title = str(filters.filters[name].label)
+    can_exclude = f"not_{name}" in filters.filters
+    return Facet(name, title, values, name in whole_facets(filters), can_exclude)
 
 
 def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:

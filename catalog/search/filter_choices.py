@@ -4,8 +4,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from catalog.ages import UNKNOWN_AGE
+from catalog.hosts import ALL_HOSTS
 from catalog.limits import MAX_AGE_YEARS
-from catalog.models import Availability, Sex
+from catalog.models import Access, Availability, Dimension, Sex
 from vocab.models import Kind
 
 UNKNOWN = "unknown"
@@ -30,6 +31,19 @@ SIZE_CHOICES = [
     ("gt100", "over 100 GB"),
     (UNKNOWN, "not stated"),
 ]
+# Years of publication: one by one where most are.
+_FIRST_YEAR, _LAST_YEAR = 2010, 2060
+BEFORE = f"before-{_FIRST_YEAR}"
+YEAR_CHOICES = [
+    *[(str(year), str(year)) for year in range(_LAST_YEAR, _FIRST_YEAR - 1, -1)],
+    (BEFORE, f"before {_FIRST_YEAR}"),
+    (UNKNOWN, "not stated"),
+]
+ACCESS_CHOICES = [*Access.choices, (UNKNOWN, "not stated")]
+DIMENSION_CHOICES = [*Dimension.choices, (UNKNOWN, "not stated")]
+HOST_CHOICES = [(host.code, host.name) for host in ALL_HOSTS]
+LISTED, NOT_LISTED = "listed", "none"
+LISTED_CHOICES = [(LISTED, "Images listed"), (NOT_LISTED, "Only described")]
 # The same values as numbers in the columns of catalog.search.snapshot.
 AVAILABILITY_CODES = {code: number for number, code in enumerate(Availability.values)}
 HERE = AVAILABILITY_CODES[Availability.HERE]
@@ -39,6 +53,11 @@ KIND_CODES = {code: number for number, code in enumerate(Kind.values)}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
 AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
              for code, _ in AGE_CHOICES}  # fmt: skip
+SIZE_CODES, YEAR_CODES, ACCESS_CODES, DIMENSION_CODES, HOST_CODES, LISTED_CODES = (
+    {code: number for number, (code, _) in enumerate(choices)}
+    for choices in (SIZE_CHOICES, YEAR_CHOICES, ACCESS_CHOICES, DIMENSION_CHOICES, HOST_CHOICES,
+                    LISTED_CHOICES)
+)  # fmt: skip
 SIZE_LIMITS_MB = (1_000, 10_000, 100_000)
 
 
@@ -49,10 +68,19 @@ def size_code(size_mb: int | None) -> int:
     return bisect_right(SIZE_LIMITS_MB, size_mb)
 
 
+def year_band(year: int | None) -> str:
+    """The value of YEAR_CHOICES that has a year."""
+    if year is None:
+        return UNKNOWN
+    return BEFORE if year < _FIRST_YEAR else str(min(year, _LAST_YEAR))
+
+
 # Parameters that name facets: show all of their values, and show only the first ones again.
 WHOLE, NOT_WHOLE = "all", "fewer"
+# Shows the table of areas by modalities above the list of datasets.
+TABLE = "table"
 # Parameters that are not filters: of pages, and those that mail and social networks add.
-NEUTRAL_PARAMETERS = frozenset({"page", "sort", WHOLE, NOT_WHOLE, "fbclid", "gclid"})
+NEUTRAL_PARAMETERS = frozenset({"page", "sort", WHOLE, NOT_WHOLE, TABLE, "fbclid", "gclid"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,37 @@ REFRESH = """
          UNION
         SELECT modalities.id, above.broader_id
           FROM modalities JOIN vocab_modality above ON above.id = modalities.broader_id),
+    shown_areas AS (
+        SELECT id AS dataset_id, area_id FROM catalog_dataset
+         WHERE id = ANY(%(ids)s) AND area_id IS NOT NULL
+         UNION
+        SELECT dataset_id, anatomicalarea_id FROM catalog_dataset_other_areas
+         WHERE dataset_id = ANY(%(ids)s)),
     words AS (
         SELECT dataset.id,
                concat_ws(' ',
                    (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                      FROM areas
-                      JOIN vocab_anatomicalarea t ON t.id = areas.broader_id AND t.is_active
-                      LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id
-                     WHERE areas.id = dataset.area_id),
+                      FROM (SELECT DISTINCT areas.broader_id AS id
+                              FROM shown_areas JOIN areas ON areas.id = shown_areas.area_id
+                             WHERE shown_areas.dataset_id = dataset.id) above
+                      JOIN vocab_anatomicalarea t ON t.id = above.id AND t.is_active
+                      LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id),
                    (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                       FROM catalog_dataset_modalities m
                       JOIN modalities ON modalities.id = m.modality_id
                       JOIN vocab_modality t ON t.id = modalities.broader_id AND t.is_active
                       LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
                      WHERE m.dataset_id = dataset.id)) AS broader,
-               concat_ws(' ', area.name, (SELECT string_agg(text, ' ' ORDER BY id)
-                   FROM vocab_anatomicalareaalias WHERE term_id = area.id)) AS area,
+               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+                  FROM shown_areas
+                  JOIN vocab_anatomicalarea t ON t.id = shown_areas.area_id AND t.is_active
+                  LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id
+                 WHERE shown_areas.dataset_id = dataset.id) AS areas,
+               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+                  FROM catalog_dataset_labels m
+                  JOIN vocab_label t ON t.id = m.label_id AND t.is_active
+                  LEFT JOIN vocab_labelalias a ON a.term_id = t.id
+                 WHERE m.dataset_id = dataset.id) AS labels,
                concat_ws(' ', license.name, (SELECT string_agg(text, ' ' ORDER BY id)
                    FROM vocab_licensealias WHERE term_id = license.id)) AS license,
                (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
@@ -49,17 +64,16 @@ REFRESH = """
                   LEFT JOIN vocab_tagalias a ON a.term_id = t.id
                  WHERE m.dataset_id = dataset.id) AS tags
           FROM catalog_dataset dataset
-          LEFT JOIN vocab_anatomicalarea area ON area.id = dataset.area_id AND area.is_active
           LEFT JOIN vocab_license license ON license.id = dataset.license_id AND license.is_active
          WHERE dataset.id = ANY(%(ids)s)
     ),
     vectors AS MATERIALIZED (
         SELECT dataset.id,
                setweight(to_tsvector('english', dataset.title || ' ' || dataset.slug), 'A')
-            || setweight(to_tsvector('english', concat_ws(' ', words.area, words.modalities,
-                   words.task_types, words.tags, words.license)), 'B')
+            || setweight(to_tsvector('english', concat_ws(' ', words.areas, words.modalities,
+                   words.task_types, words.labels, words.tags, words.license)), 'B')
             || setweight(to_tsvector('english', concat_ws(' ', words.broader,
-                   dataset.description)), 'C')
+                   dataset.description, array_to_string(dataset.parts, ' '))), 'C')
             || setweight(to_tsvector('english', dataset.citation || ' ' || dataset.doi), 'D')
                AS vector
           FROM catalog_dataset dataset JOIN words ON words.id = dataset.id)

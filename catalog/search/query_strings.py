@@ -30,6 +30,15 @@ def swap_value(params: QueryDict, name: str, value: str, other: str) -> str:
     return changed.urlencode()
 
 
+def with_values(params: QueryDict, **values: str) -> str:
+    """The query string with these values instead of others of the same filters."""
+    changed = params.copy()
+    changed.pop("page", None)
+    for name, value in values.items():
+        changed[name] = value
+    return changed.urlencode()
+
+
 def with_query(params: QueryDict, text: str) -> str:
     changed = params.copy()
     changed.pop("q", None)

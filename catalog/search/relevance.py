@@ -23,6 +23,8 @@ from vocab.text import TermRef
 ENOUGH, MAX_PARTIAL = 10, 10
 # What a dataset gains by meeting a clause at all, by a term, and by its name; texts add up to 1.
 MET, BY_TERM, BY_NAME = 0.3, 0.4, 2.0
+# What one that is widely used gains in all: less than a clause that others meet better by much.
+FEATURED = 1.5
 # Shorter words resemble too many titles, and shorter aliases are codes: "us", "op".
 MIN_SIMILAR, MIN_WORDING = 4, 3
 # Datasets as a whole have no sex and no age.
@@ -92,10 +94,12 @@ def _judge(
     wanted = [clause for clause in clauses if not clause.is_excluded]
     active = snapshot.datasets.ids.tolist()
     weights = [log(1 + len(active) / (1 + len(clause.met))) for clause in wanted]
+    featured = set(Rows(snapshot.datasets).where(
+        snapshot.datasets.columns["featured"].any_of([1])).ids().tolist())  # fmt: skip
     every = {}
     for pk in active:
         if pk not in excluded:
-            score = sum(
+            score = FEATURED * (pk in featured) + sum(
                 w * clause.met.get(pk, 0) for w, clause in zip(weights, wanted, strict=True)
             )
             missing = tuple(clause.words for clause in wanted if pk not in clause.met)

@@ -19,17 +19,27 @@ from django.db import connection
 from django.db.models import OuterRef
 
 from catalog.ages import UNKNOWN_AGE
+from catalog.hosts import IDC, find_host
 from catalog.models import Availability, Dataset
 from catalog.search import queries
 from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
+    ACCESS_CODES,
     AGE_CHOICES,
     AVAILABILITY_CODES,
+    DIMENSION_CODES,
     FILE_CHOICES,
+    HOST_CODES,
     KIND_CODES,
+    LISTED,
+    LISTED_CODES,
+    NOT_LISTED,
     SEX_CHOICES,
     SEX_CODES,
+    UNKNOWN,
+    YEAR_CODES,
     size_code,
+    year_band,
 )
 from catalog.search.query import NamedDataset, Spellings, say_signs
 from vocab.lookup import Vocabularies, current_vocabularies
@@ -180,7 +190,7 @@ def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]
 
 
 _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
-          "is_synthetic")  # fmt: skip
+          "is_synthetic", "is_featured", "source_url", "year", "access", "dimensions")  # fmt: skip
 
 
 def _load_datasets() -> set[int]:
@@ -196,6 +206,7 @@ def _load_datasets() -> set[int]:
         row["named"] = _words_of(f"{row['title']} {row['slug']}")
         row["plain"] = frozenset(_PLAIN_WORD.findall(row["description"]))
         row["described"] = _words_of(row.pop("description"))
+        row["host"] = find_host(row.pop("source_url")).code
         cached[row["id"]] = row
     return changed
 
@@ -216,6 +227,8 @@ _MANY: Mapping[str, tuple[Any, str]] = {
     "modality": (Dataset.modalities.through, "modality_id"),
     "task": (Dataset.task_types.through, "tasktype_id"),
     "tag": (Dataset.tags.through, "tag_id"),
+    "other_area": (Dataset.other_areas.through, "anatomicalarea_id"),
+    "own_label": (Dataset.labels.through, "label_id"),
 }
 
 
@@ -263,13 +276,24 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
 
     columns: dict[str, Column | SetColumn] = {
         "dataset": column(row["id"] for row in rows),
-        "area": column(row["area_id"] or 0 for row in rows),
+        "area": SetColumn.of([_list_areas(row) for row in rows]),
+        "label": SetColumn.of([_list_labels(row) for row in rows]),
+        "year": column(YEAR_CODES[year_band(row["year"])] for row in rows),
+        "host": SetColumn.of([_list_hosts(row, vocabularies) for row in rows]),
+        "access": column(ACCESS_CODES[row["access"] or UNKNOWN] for row in rows),
+        "dimension": SetColumn.of(
+            [[DIMENSION_CODES[each] for each in row["dimensions"] or [UNKNOWN]] for row in rows]
+        ),
+        "featured": column(int(row["is_featured"]) for row in rows),
+        "images": column(LISTED_CODES[_says_listed(row["id"])] for row in rows),
         "license": SetColumn.of([_list_licenses(row) for row in rows]),
         "own_license": column(row["license_id"] or 0 for row in rows),
         "size": column(size_code(row["size_mb"]) for row in rows),
         "local": SetColumn.of([_list_availability(row["id"]) for row in rows]),
     }
-    columns |= {name: SetColumn.of([row[_ids(name)] for row in rows]) for name in _MANY}
+    columns |= {
+        name: SetColumn.of([row[_ids(name)] for row in rows]) for name in ("modality", "task")
+    }
     synthetic = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code == SYNTHETIC}
     columns["tag"] = SetColumn.of(
         [sorted({*row[_ids("tag")], *(synthetic if row["is_synthetic"] else ())}) for row in rows]
@@ -280,6 +304,30 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
     )
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     return Table(ids, columns, np.ones(len(rows), dtype=np.int64))
+
+
+def _list_areas(row: Mapping[str, Any]) -> list[int]:
+    return sorted({row["area_id"], *row[_ids("other_area")]} - {None})
+
+
+def _list_labels(row: Mapping[str, Any]) -> list[int]:
+    """What a dataset is about, and the labels of its images."""
+    found = set(row[_ids("own_label")])
+    if row["id"] in _cache.blocks:
+        block, _ = _cache.blocks[row["id"]]
+        found.update(*(_cache.members[number] for number in np.unique(block.label_sets).tolist()))
+    return sorted(found)
+
+
+def _list_hosts(row: Mapping[str, Any], vocabularies: Vocabularies) -> list[int]:
+    """Who hosts the page of a dataset; its files may be in the Imaging Data Commons as well."""
+    tags = vocabularies.terms["tag"]
+    in_idc = any(tags[pk].code == IDC.code for pk in row[_ids("tag")] if pk in tags)
+    return sorted({HOST_CODES[row["host"]], *([HOST_CODES[IDC.code]] if in_idc else [])})
+
+
+def _says_listed(dataset_id: int) -> str:
+    return LISTED if dataset_id in _cache.blocks else NOT_LISTED
 
 
 def _list_availability(dataset_id: int) -> list[int]:

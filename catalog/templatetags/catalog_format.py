@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size, number, size_of_dataset
+from catalog.models import Dataset, Dimension
 from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
 
 register = template.Library()
@@ -60,3 +61,15 @@ def with_params(params: QueryDict, **changes: object) -> str:
         if value not in ("", None):
             changed[name] = str(value)
     return changed.urlencode()
+
+
+@register.filter
+def page_at_host(dataset: Dataset) -> str:
+    """What a link to the page of a dataset says: "Go to its page at Kaggle"."""
+    host = dataset.host
+    return f"Go to its page at {host.name}" if host.domains else "Go to its page"
+
+
+@register.filter
+def dimension_name(code: str) -> str:
+    return str(Dimension(code).label)

@@ -1,6 +1,6 @@
 """The list of datasets, and the page of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -9,17 +9,18 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from catalog.models import Dataset
+from catalog.models import Dataset, RelationKind
 from catalog.object_counts import KindCounts, only_others
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
+from catalog.search.cross_table import count_areas_by_modalities
 from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
 from catalog.search.facets import (
     count_dataset_facets,
     count_labels_within,
     count_unreviewed_labels,
 )
-from catalog.search.filter_choices import ANY_KIND
+from catalog.search.filter_choices import ANY_KIND, TABLE
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
 from catalog.search.kinds import (
     count_kinds,
@@ -34,7 +35,7 @@ from catalog.search.licenses import (
     find_other_licenses,
 )
 from catalog.search.paging import fetch_page
-from catalog.search.query_strings import canonical_params
+from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query
 from catalog.views.common import list_context, page_or_fragment
@@ -42,6 +43,14 @@ from vocab.models import Kind
 
 DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
+
+
+class RelatedDataset(NamedTuple):
+    """What another dataset is to the one of the page, and who says so."""
+
+    title: str
+    dataset: Dataset
+    source: str
 
 
 class DatasetRow(NamedTuple):
@@ -60,6 +69,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     sorts = _dataset_sorts(filters)
     sort = request.GET.get("sort") or sorts[0]
     problems = list(filters.problems)
+    shows_table = TABLE in request.GET
     if sort == "relevance" and sort not in sorts:
         # An order that needs a query, in a link whose query has been taken away.
         sort = sorts[0]
@@ -75,6 +85,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     images_instead = None if problems or paginator.count else _find_images(filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
+        "cross_table": None if problems or not shows_table else count_areas_by_modalities(filters),
+        "table_query": with_values(canonical_params(filters), **{TABLE: "1"}),
         "page": page,
         "rows": [
             DatasetRow(
@@ -118,7 +130,7 @@ def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
 
 @require_safe
 def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
-    dataset = get_object_or_404(Dataset.objects.active().with_terms(), slug=slug)
+    dataset = get_object_or_404(Dataset.objects.active().with_terms().with_relations(), slug=slug)
     filters = ImageFilterSet.of_dataset(dataset.slug)
     kinds = count_kinds(filters.counted)
     others = only_others(kinds)
@@ -131,7 +143,15 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "dataset": dataset,
             "modalities": [term for term in dataset.modalities.all() if term.is_active],
             "task_types": [term for term in dataset.task_types.all() if term.is_active],
+            "areas": [
+                area
+                for area in (dataset.area, *dataset.other_areas.all())
+                if area and area.is_active
+            ],
+            "findings": [term for term in dataset.labels.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
+            "relations": list(_list_relations(dataset)),
+            "link": getattr(dataset, "link_check", None),
             "num_objects": filters.total,
             "kinds": kinds,
             "pictures": pictures,
@@ -148,6 +168,16 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             "images": _fetch_strip(dataset, filters.snapshot) if files.here else [],
         },
     )
+
+
+def _list_relations(dataset: Dataset) -> Iterator[RelatedDataset]:
+    """The dataset's own relations and those of others to it, without datasets that are hidden."""
+    for each in dataset.relations.all():
+        if each.other.is_active:
+            yield RelatedDataset(each.get_kind_display(), each.other, each.source)
+    for each in dataset.inverse_relations.all():
+        if each.dataset.is_active:
+            yield RelatedDataset(RelationKind(each.kind).inverse, each.dataset, each.source)
 
 
 def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseShare]:

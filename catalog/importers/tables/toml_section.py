@@ -42,7 +42,7 @@ def _check_text(text: str) -> str:
     return text
 
 
-def _to_tuple(value: Any) -> Any:
+def to_tuple(value: Any) -> Any:
     """TOML has lists; and a single text is a list of one."""
     if isinstance(value, str):
         return (value,)
@@ -84,9 +84,9 @@ def _refuse_kept(column: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_check_text)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_to_tuple)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(to_tuple)]
 KeptColumns = Annotated[
-    tuple[Annotated[Text, AfterValidator(_refuse_kept)], ...], BeforeValidator(_to_tuple)
+    tuple[Annotated[Text, AfterValidator(_refuse_kept)], ...], BeforeValidator(to_tuple)
 ]
 Pairs = dict[Text, Text]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -94,8 +94,8 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 # A value is a template, or several of which the first that is not empty counts.
 _AnyTemplate = Annotated[Template, PlainValidator(_read_template)]
 OneValue = Annotated[_AnyTemplate, AfterValidator(_refuse_identifying)]
-Value = Annotated[tuple[OneValue, ...], BeforeValidator(_to_tuple)]
-BirthValue = Annotated[tuple[_AnyTemplate, ...], BeforeValidator(_to_tuple)]
+Value = Annotated[tuple[OneValue, ...], BeforeValidator(to_tuple)]
+BirthValue = Annotated[tuple[_AnyTemplate, ...], BeforeValidator(to_tuple)]
 
 # --- Errors ---
 _NUMBER = f"give a whole number from 0 to {MAX_COUNT}."

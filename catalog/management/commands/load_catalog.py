@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, Source, SourceError
+from catalog.importers.shipped import load_shipped_datasets
 from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.commands.import_idc import open_idc
 from catalog.management.importing import ImportCommand, find_known_folder
@@ -69,7 +69,7 @@ class Command(ImportCommand):
     def _load_entries(self) -> None:
         self.stdout.write("Loading the vocabularies and the shipped dataset entries …")
         load_shipped_vocabularies()
-        added, kept = add_missing_datasets(entries=read_datasets(SHIPPED_DATASETS))
+        added, kept = load_shipped_datasets()
         self.stdout.write(f"dataset entries: {added} added, {kept} existed")
 
 

@@ -5,16 +5,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from catalog.demo import phantom_images, pydicom_samples
-from catalog.importers.dataset_entries import SHIPPED_DATASETS, add_missing_datasets, read_datasets
 from catalog.importers.local_files import require_writable
 from catalog.importers.rows import BadRow, ImportReport
+from catalog.importers.shipped import load_shipped_datasets
 from catalog.importers.store import store_images
 from catalog.models import Dataset
 
 
 class Command(BaseCommand):
     help = (
-        "Load the demo catalog: entries for well-known datasets, pydicom's DICOM files and "
+        "Load the demo catalog: entries for open datasets, pydicom's DICOM files and "
         "synthetic phantoms. Existing datasets keep what curators changed."
     )
 
@@ -29,9 +29,7 @@ class Command(BaseCommand):
             self._load()
 
     def _load(self) -> None:
-        entries = read_datasets(SHIPPED_DATASETS)
-        entries += [pydicom_samples.ENTRY, phantom_images.ENTRY]
-        added, kept = add_missing_datasets(entries=entries)
+        added, kept = load_shipped_datasets(more=[pydicom_samples.ENTRY, phantom_images.ENTRY])
         self.stdout.write(f"datasets: {added} added, {kept} existed")
         # The phantoms are loaded first, so that they come first on the images page.
         self._load_phantoms()

@@ -8,7 +8,20 @@ import numpy as np
 from catalog.models import Dataset
 from catalog.search.age_groups import match_ages
 from catalog.search.columns import Mask, Rows, Table
-from catalog.search.filter_choices import SIZE_CHOICES
+from catalog.search.filter_choices import (
+    ACCESS_CHOICES,
+    ACCESS_CODES,
+    DIMENSION_CHOICES,
+    DIMENSION_CODES,
+    HOST_CHOICES,
+    HOST_CODES,
+    LISTED_CHOICES,
+    LISTED_CODES,
+    SIZE_CHOICES,
+    SIZE_CODES,
+    YEAR_CHOICES,
+    YEAR_CODES,
+)
 from catalog.search.filters.base import CatalogFilterSet
 from catalog.search.filters.column_filters import (
     ChoiceFilter,
@@ -32,16 +45,22 @@ class DatasetFilterSet(CatalogFilterSet):
     area = TermFilter("area", label="Area")
     modality = TermFilter("modality", label="Modality")
     task = TermFilter("task", label="Task")
-    tag = TermFilter("tag", label="Tag")
+    label = TermFilter("label", label="Finding")
+    dimension = ChoiceFilter(
+        "dimension", DIMENSION_CODES, choices=DIMENSION_CHOICES, what="one", label="Dimensions"
+    )
+    access = ChoiceFilter(
+        "access", ACCESS_CODES, choices=ACCESS_CHOICES, what="a kind of access", label="Access"
+    )
     license = TermFilter("license", label="Licence")
-    size = ChoiceFilter(
-        "size",
-        {code: number for number, (code, _) in enumerate(SIZE_CHOICES)},
-        choices=SIZE_CHOICES,
-        what="a size",
-        label="Size",
+    images = ChoiceFilter(
+        "images", LISTED_CODES, choices=LISTED_CHOICES, what="a choice for images", label="Images"
     )
     local = FilesFilter()
+    host = ChoiceFilter("host", HOST_CODES, choices=HOST_CHOICES, what="a host", label="Host")
+    year = ChoiceFilter("year", YEAR_CODES, choices=YEAR_CHOICES, what="a year", label="Year")
+    size = ChoiceFilter("size", SIZE_CODES, choices=SIZE_CHOICES, what="a size", label="Size")
+    tag = TermFilter("tag", label="Tag")
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:

@@ -176,7 +176,7 @@ def test_counted_numbers_win_over_stated_ones() -> None:
         ({"modalities": ["microscopy"]}, "means several terms.*Write one of the codes: .*sm.*gm"),
         ({"modalities": 3}, "“lung-scans”, modalities: give a list of texts"),
         ({"licence": "mit"}, "“lung-scans”, licence: there is no such key; did you mean license"),
-        ({"colour": "red"}, "“lung-scans”, colour: there is no such key; there are area, "),
+        ({"colour": "red"}, "“lung-scans”, colour: there is no such key; there are access, "),
         ({"slug": ""}, "slug: give the dataset's short name"),
         ({"num_images": "many"}, "“lung-scans”, num_images: give a whole number"),
         ({"num_images": -1}, "“lung-scans”, num_images: give a whole number"),

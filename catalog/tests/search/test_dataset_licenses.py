@@ -112,7 +112,7 @@ def test_words_for_a_licence_find_the_same() -> None:
 def marks(client: Client, query: str) -> dict[str, str]:
     """What the list says of the licences of images, by dataset."""
     page = html.unescape(client.get(f"/datasets/?{query}").content.decode())
-    rows = re.findall(r'<li class="dataset-row">.*?</dl>', page, re.DOTALL)
+    rows = re.findall(r'<li class="dataset-row.*?</dl>', page, re.DOTALL)
     said = {}
     for row in rows:
         (slug,) = re.findall(r'href="/datasets/([^/"]*)/"', row)

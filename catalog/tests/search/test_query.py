@@ -182,7 +182,7 @@ def test_the_own_name_of_a_tag_wins_over_another_word_for_a_label() -> None:
         "images/chest/0001.png",
         "10.7937/K9/TCIA.2016.ELN8YGLE",
         "CT-based",
-        "multiple myeloma",
+        "multiple system atrophy",
     ],
 )
 def test_ids_paths_and_unknown_names_stay_whole(text: str) -> None:
@@ -263,7 +263,7 @@ def test_a_typo_is_corrected(text: str, filters: str, corrected: str) -> None:
 
 
 def test_a_typo_in_one_term_leaves_the_others() -> None:
-    check("brest cancer", "area=breast tag=cancer", "")
+    check("brest tumor", "area=breast label=tumor", "")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_dataset_says_how_many_are_where(client: Client, mixed: Dataset) -> 
         assert f'data-total="{count}"' in get(client, html.unescape(link))
     rows = get(client, "/datasets/?sort=title")
     marks = [text_of(marks) for marks in re.findall(r'dataset-marks">(.*?)</p>', rows, re.DOTALL)]
-    assert marks[0].endswith("listed only"), "a folder without images in the catalog is not here"
+    assert marks[0].endswith("only described"), "a folder without images in the catalog is not here"
     assert marks[1].endswith("1 on this server 2 elsewhere with an address 1 listed only")
 
 
@@ -114,7 +114,7 @@ def test_what_is_listed_only_promises_no_link(client: Client, mixed: Dataset) ->
     assert "the catalog knows no address of it" in page
     assert "home" not in page, "the dataset has no address either"
     described = text_of(get(client, "/datasets/described/"))
-    assert "knows no address where they are" in described
+    assert "The catalog knows no address of it." in described
     assert "See the source" not in described
     gone = get(client, f"/images/{Image.objects.get(source_id='listed').pk}/file/", status=404)
     assert "has no file of it on this server" in gone

@@ -1,0 +1,136 @@
+"""Asks the addresses of datasets whether they answer, politely, and keeps when they did.
+
+One request at a time for each host, with a pause between two; a few hosts at once.
+"""
+
+import ipaddress
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from django.utils import timezone
+
+from catalog.models import Dataset, LinkCheck
+
+HOSTS_AT_ONCE = 4
+PAUSE_SECONDS = 2.0
+TIMEOUT_SECONDS = 20.0
+MAX_REDIRECTS = 6
+# Sites that refuse a program still show that they are there.
+_REFUSALS = frozenset({401, 403, 405, 406, 429, 999})
+_USER_AGENT = "medagg link check (HEAD requests, a few each minute)"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAnswer:
+    """``problem`` is empty if the address answered; ``note`` says how, if not plainly."""
+
+    slug: str
+    url: str
+    problem: str = ""
+    note: str = ""
+
+
+def check_links(
+    datasets: Iterable[Dataset],
+    *,
+    pause_seconds: float = PAUSE_SECONDS,
+    allow_private: bool = False,
+    on_answer: Callable[[LinkAnswer], None],
+) -> None:
+    """Ask all addresses, keep the answers, and pass each on as it comes.
+
+    Private addresses of networks are not asked unless ``allow_private``: an entry is not to make
+    this server ask its neighbours.
+    """
+    by_host: dict[str, list[Dataset]] = defaultdict(list)
+    for dataset in datasets:
+        by_host[urlsplit(dataset.source_url).hostname or ""].append(dataset)
+    checker = _Checker(pause_seconds, allow_private)
+    with ThreadPoolExecutor(HOSTS_AT_ONCE) as threads:
+        asked = [threads.submit(list, checker.ask_all(group)) for group in by_host.values()]
+        for done in as_completed(asked):
+            for dataset, answer in done.result():
+                _keep(dataset, answer)
+                on_answer(answer)
+
+
+def _keep(dataset: Dataset, answer: LinkAnswer) -> None:
+    now = timezone.now()
+    values = {"url": answer.url, "checked_at": now, "problem": answer.problem[:200]}
+    seen = {} if answer.problem else {"seen_at": now}
+    check, is_new = LinkCheck.objects.get_or_create(dataset=dataset, defaults=values | seen)
+    if not is_new:
+        # An address that was changed was never seen before.
+        forgotten = {"seen_at": None} if check.url != answer.url else {}
+        LinkCheck.objects.filter(pk=check.pk).update(**values, **(forgotten | seen))
+
+
+class _Checker:
+    def __init__(self, pause_seconds: float, allow_private: bool) -> None:
+        self.pause_seconds, self.allow_private = pause_seconds, allow_private
+        timeout = urllib3.Timeout(total=TIMEOUT_SECONDS)
+        self.pool = urllib3.PoolManager(
+            timeout=timeout, retries=False, headers={"User-Agent": _USER_AGENT}
+        )
+
+    def ask_all(self, datasets: list[Dataset]) -> Iterator[tuple[Dataset, LinkAnswer]]:
+        """The datasets of one host, one after the other."""
+        for number, dataset in enumerate(datasets):
+            if number:
+                time.sleep(self.pause_seconds)
+            problem, note = self._ask(dataset.source_url)
+            yield dataset, LinkAnswer(dataset.slug, dataset.source_url, problem, note)
+
+    def _ask(self, url: str) -> tuple[str, str]:
+        """What is wrong with an address, and what is to be said of it all the same."""
+        try:
+            for _ in range(MAX_REDIRECTS):
+                self._refuse_private(url)
+                response = self.pool.request("HEAD", url, redirect=False, preload_content=False)
+                status, target = response.status, response.headers.get("Location", "")
+                response.release_conn()
+                if 300 <= status < 400 and target:
+                    url = urljoin(url, target)
+                    continue
+                return self._judge(status)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return _explain(error), ""
+        return f"It leads on and on, more than {MAX_REDIRECTS} times.", ""
+
+    def _judge(self, status: int) -> tuple[str, str]:
+        if status < 400:
+            return "", ""
+        if status in _REFUSALS:
+            return "", f"answers programs with {status}"
+        return f"It answers with the status {status}.", ""
+
+    def _refuse_private(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("It is no address of a page.")
+        if self.allow_private:
+            return
+        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+        for *_, place in found:
+            if not ipaddress.ip_address(place[0]).is_global:
+                raise ValueError("It is an address within a private network, which is not asked.")
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
+        return "The name of its server is not known."
+    if isinstance(error, urllib3.exceptions.NewConnectionError):  # some versions: a TimeoutError
+        return "It could not be reached."
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"It did not answer within {TIMEOUT_SECONDS:.0f} seconds."
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return "Its certificate is not valid."
+    return "It could not be reached."
