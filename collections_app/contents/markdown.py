@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 # Wherever CommonMark or one of its usual extensions takes them for markup.
 _SPECIAL = re.compile(r"[\\`*_\[\]<>#|&~^$@]")
 # What renderers make links of without being asked: https://…, www.…, example.org.
-_SCHEME = re.compile(r"\b(https?|ftp|mailto|xmpp):", re.IGNORECASE)
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])(https?|ftp|mailto|xmpp):", re.IGNORECASE)
 _DOMAIN = re.compile(r"\.(?=[^\W\d_]{2})")
 # Joiners are letters' shapes in some scripts; all other invisible characters go, among them those
 # that turn the direction of what follows.

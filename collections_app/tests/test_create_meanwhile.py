@@ -101,6 +101,7 @@ def test_editing_a_dataset_waits_for_its_import(admin_client: Client) -> None:
     form = admin_client.get(path).context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
     given = {name: value for name, value in values.items() if value not in (None, [])}
+    given |= {"relations-TOTAL_FORMS": 0, "relations-INITIAL_FORMS": 0}
 
     def claim() -> None:
         with connection.cursor() as cursor:

@@ -86,7 +86,7 @@ def test_an_address_leads_where_it_says_or_nowhere(url: str, prefix: str) -> Non
     assert not [kind for kind, _, _ in structure_of(card) if kind in ("image", "html_inline")]
     for line in card.splitlines():
         if line.startswith("- Source: <"):
-            assert line.startswith(("- Source: <http", "- Source: <ftp"))
+            assert line.casefold().startswith(("- source: <http", "- source: <ftp"))
             (shown,) = [
                 t for t in RENDERER.parseInline(line)[0].children or () if t.type == "link_open"
             ]
