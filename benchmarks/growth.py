@@ -52,7 +52,8 @@ _TABLES = {
     "catalog_imagelabel": {"id": "label_id", "image_id": "image_id"},
     "catalog_profiletext": {"id": "text_id", "profile_id": "profile_id"},
 }
-_TERMS = {"modalities": "modality_id", "task_types": "tasktype_id", "tags": "tag_id"}
+_TERMS = {"other_areas": "anatomicalarea_id", "modalities": "modality_id",
+          "task_types": "tasktype_id", "labels": "label_id", "tags": "tag_id"}  # fmt: skip
 
 
 def grow(connection: Connection, *, copies: int) -> None:
