@@ -5,11 +5,12 @@ One request at a time for each host, with a pause between two; a few hosts at on
 
 import ipaddress
 import socket
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -52,12 +53,20 @@ def check_links(
     for dataset in datasets:
         by_host[urlsplit(dataset.source_url).hostname or ""].append(dataset)
     checker = _Checker(pause_seconds, allow_private)
+    # A host's last answer is followed by None. Only this thread writes, at once what is known: a
+    # run that is stopped keeps what it has.
+    answers = SimpleQueue[tuple[Dataset, LinkAnswer] | None]()
     with ThreadPoolExecutor(HOSTS_AT_ONCE) as threads:
-        asked = [threads.submit(list, checker.ask_all(group)) for group in by_host.values()]
-        for done in as_completed(asked):
-            for dataset, answer in done.result():
-                _keep(dataset, answer)
-                on_answer(answer)
+        asked = [threads.submit(checker.ask_all, group, answers) for group in by_host.values()]
+        try:
+            for _ in asked:
+                while found := answers.get():
+                    _keep(*found)
+                    on_answer(found[1])
+        finally:
+            checker.is_stopped.set()
+        for each in asked:
+            each.result()
 
 
 def _keep(dataset: Dataset, answer: LinkAnswer) -> None:
@@ -74,18 +83,27 @@ def _keep(dataset: Dataset, answer: LinkAnswer) -> None:
 class _Checker:
     def __init__(self, pause_seconds: float, allow_private: bool) -> None:
         self.pause_seconds, self.allow_private = pause_seconds, allow_private
+        self.is_stopped = Event()
         timeout = urllib3.Timeout(total=TIMEOUT_SECONDS)
         self.pool = urllib3.PoolManager(
             timeout=timeout, retries=False, headers={"User-Agent": _USER_AGENT}
         )
 
-    def ask_all(self, datasets: list[Dataset]) -> Iterator[tuple[Dataset, LinkAnswer]]:
-        """The datasets of one host, one after the other."""
-        for number, dataset in enumerate(datasets):
-            if number:
-                time.sleep(self.pause_seconds)
-            problem, note = self._ask(dataset.source_url)
-            yield dataset, LinkAnswer(dataset.slug, dataset.source_url, problem, note)
+    def ask_all(
+        self,
+        datasets: list[Dataset],
+        answers: SimpleQueue[tuple[Dataset, LinkAnswer] | None],
+    ) -> None:
+        """Ask for the datasets of one host, one after the other."""
+        try:
+            for number, dataset in enumerate(datasets):
+                if number and self.is_stopped.wait(self.pause_seconds):
+                    return
+                problem, note = self._ask(dataset.source_url)
+                answer = LinkAnswer(dataset.slug, dataset.source_url, problem, note)
+                answers.put((dataset, answer))
+        finally:
+            answers.put(None)
 
     def _ask(self, url: str) -> tuple[str, str]:
         """What is wrong with an address, and what is to be said of it all the same."""

@@ -18,10 +18,26 @@ DATASET_SORTS = {
     "known": Sort("Widely used first", ("-is_featured", "title", "pk")),
     "title": Sort("Title", ("title", "pk")),
     "images": Sort("Most images", ("-num_images", "title", "pk")),
-    "year": Sort("Newest", ("-known_year", "title", "pk")),
+    "year": Sort("Year, newest first", ("-known_year", "title", "pk")),
     "size": Sort("Largest", ("-known_size", "title", "pk")),
-    "updated": Sort("Latest here", ("-created_at", "title", "pk")),
+    "updated": Sort("Last added", ("-created_at", "title", "pk")),
 }
+
+
+def list_sorts(filters: DatasetFilterSet) -> list[str]:
+    """The orders that can be chosen; the first is taken where none is. A match needs a query."""
+    has_rank = bool(filters.cleaned.get("q"))
+    return [code for code in DATASET_SORTS if has_rank or code != "relevance"]
+
+
+def choose_sort(filters: DatasetFilterSet) -> tuple[str, str]:
+    """The order that the address names, and the problem if there is no such order."""
+    sorts = list_sorts(filters)
+    sort = str(filters.data.get("sort") or sorts[0])
+    if sort not in DATASET_SORTS:
+        return sorts[0], f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below."
+    # An order that needs a query, in a link whose query has been taken away.
+    return (sort if sort in sorts else sorts[0]), ""
 
 
 def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:

@@ -1,10 +1,20 @@
 """The SQL of search."""
 
+
+def _terms_of(relation: str, term: str) -> str:
+    """Selects the names and aliases of a dataset's active terms as one text."""
+    return f"""SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+                  FROM {relation} m
+                  JOIN vocab_{term} t ON t.id = m.{term}_id AND t.is_active
+                  LEFT JOIN vocab_{term}alias a ON a.term_id = t.id
+                 WHERE m.dataset_id = dataset.id"""  # noqa: S608 (names of tables that stand below)
+
+
 # Titles weigh most, then the terms and their aliases, then prose. Who searches for a broader term
 # finds the datasets of narrower ones as well, but after its own. UNION ends at a circle. The words
 # have an order, so that the same words make the same vector: a dataset whose row is written gets a
 # new version, which every process loads anew.
-REFRESH = """
+REFRESH = f"""
     WITH RECURSIVE areas AS (
         SELECT id, broader_id FROM vocab_anatomicalarea WHERE is_active
          UNION
@@ -16,7 +26,7 @@ REFRESH = """
         SELECT modalities.id, above.broader_id
           FROM modalities JOIN vocab_modality above ON above.id = modalities.broader_id),
     shown_areas AS (
-        SELECT id AS dataset_id, area_id FROM catalog_dataset
+        SELECT id AS dataset_id, area_id AS anatomicalarea_id FROM catalog_dataset
          WHERE id = ANY(%(ids)s) AND area_id IS NOT NULL
          UNION
         SELECT dataset_id, anatomicalarea_id FROM catalog_dataset_other_areas
@@ -26,8 +36,9 @@ REFRESH = """
                concat_ws(' ',
                    (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
                       FROM (SELECT DISTINCT areas.broader_id AS id
-                              FROM shown_areas JOIN areas ON areas.id = shown_areas.area_id
-                             WHERE shown_areas.dataset_id = dataset.id) above
+                              FROM shown_areas m
+                              JOIN areas ON areas.id = m.anatomicalarea_id
+                             WHERE m.dataset_id = dataset.id) above
                       JOIN vocab_anatomicalarea t ON t.id = above.id AND t.is_active
                       LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id),
                    (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
@@ -36,33 +47,13 @@ REFRESH = """
                       JOIN vocab_modality t ON t.id = modalities.broader_id AND t.is_active
                       LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
                      WHERE m.dataset_id = dataset.id)) AS broader,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                  FROM shown_areas
-                  JOIN vocab_anatomicalarea t ON t.id = shown_areas.area_id AND t.is_active
-                  LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id
-                 WHERE shown_areas.dataset_id = dataset.id) AS areas,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                  FROM catalog_dataset_labels m
-                  JOIN vocab_label t ON t.id = m.label_id AND t.is_active
-                  LEFT JOIN vocab_labelalias a ON a.term_id = t.id
-                 WHERE m.dataset_id = dataset.id) AS labels,
+               ({_terms_of("shown_areas", "anatomicalarea")}) AS areas,
+               ({_terms_of("catalog_dataset_labels", "label")}) AS labels,
                concat_ws(' ', license.name, (SELECT string_agg(text, ' ' ORDER BY id)
                    FROM vocab_licensealias WHERE term_id = license.id)) AS license,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                  FROM catalog_dataset_modalities m
-                  JOIN vocab_modality t ON t.id = m.modality_id AND t.is_active
-                  LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
-                 WHERE m.dataset_id = dataset.id) AS modalities,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                  FROM catalog_dataset_task_types m
-                  JOIN vocab_tasktype t ON t.id = m.tasktype_id AND t.is_active
-                  LEFT JOIN vocab_tasktypealias a ON a.term_id = t.id
-                 WHERE m.dataset_id = dataset.id) AS task_types,
-               (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
-                  FROM catalog_dataset_tags m
-                  JOIN vocab_tag t ON t.id = m.tag_id AND t.is_active
-                  LEFT JOIN vocab_tagalias a ON a.term_id = t.id
-                 WHERE m.dataset_id = dataset.id) AS tags
+               ({_terms_of("catalog_dataset_modalities", "modality")}) AS modalities,
+               ({_terms_of("catalog_dataset_task_types", "tasktype")}) AS task_types,
+               ({_terms_of("catalog_dataset_tags", "tag")}) AS tags
           FROM catalog_dataset dataset
           LEFT JOIN vocab_license license ON license.id = dataset.license_id AND license.is_active
          WHERE dataset.id = ANY(%(ids)s)
@@ -80,7 +71,7 @@ REFRESH = """
     UPDATE catalog_dataset dataset SET search_vector = vectors.vector
       FROM vectors
      WHERE vectors.id = dataset.id AND dataset.search_vector IS DISTINCT FROM vectors.vector
-"""
+"""  # noqa: S608 (nothing in it but what stands here)
 
 PROFILES = """
     SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,

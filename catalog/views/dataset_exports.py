@@ -14,7 +14,7 @@ from catalog.bulk.csv_text import csv_text
 from catalog.hosts import find_host
 from catalog.models import Dataset, DatasetRelation
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
-from catalog.search.dataset_paging import DATASET_SORTS, sort_datasets
+from catalog.search.dataset_paging import choose_sort, sort_datasets
 from catalog.search.filters import DatasetFilterSet
 
 # In a cell of a table, between the values of one that has several.
@@ -28,21 +28,21 @@ _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 @require_safe
 def datasets_json(request: HttpRequest) -> HttpResponse:
     """An object with the ``datasets`` that match, or with ``problems`` (status 400)."""
-    filters = DatasetFilterSet(request.GET)
-    if filters.problems:
-        return JsonResponse({"problems": filters.problems}, status=400)
-    found = list(_describe_all(request, filters))
+    filters, sort, problems = _read(request)
+    if problems:
+        return JsonResponse({"problems": problems}, status=400)
+    found = list(_describe_all(request, filters, sort))
     return JsonResponse({"datasets": found}, json_dumps_params={"ensure_ascii": False})
 
 
 @require_safe
 def datasets_csv(request: HttpRequest) -> HttpResponse:
     """A row for each dataset that matches; the columns are the keys of the JSON."""
-    filters = DatasetFilterSet(request.GET)
-    if filters.problems:
-        text = "\n".join(filters.problems)
+    filters, sort, problems = _read(request)
+    if problems:
+        text = "\n".join(problems)
         return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-    rows = list(_describe_all(request, filters))
+    rows = list(_describe_all(request, filters, sort))
     header = list(rows[0]) if rows else []
     body = csv_text([header, *([_cell(row[name]) for name in header] for row in rows)])
     response = HttpResponse(body, content_type="text/csv; charset=utf-8")
@@ -50,8 +50,16 @@ def datasets_csv(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _describe_all(request: HttpRequest, filters: DatasetFilterSet) -> Iterator[dict[str, Any]]:
-    ids = sort_datasets(filters, _find_sort(filters))
+def _read(request: HttpRequest) -> tuple[DatasetFilterSet, str, list[str]]:
+    filters = DatasetFilterSet(request.GET)
+    sort, problem = choose_sort(filters)
+    return filters, sort, [*filters.problems, *filter(None, [problem])]
+
+
+def _describe_all(
+    request: HttpRequest, filters: DatasetFilterSet, sort: str
+) -> Iterator[dict[str, Any]]:
+    ids = sort_datasets(filters, sort)
     files = count_by_dataset(filters.snapshot, ids)
     relations = _fetch_relations()
     rows = {row["pk"]: row for row in _fetch_rows(ids)}
@@ -59,14 +67,6 @@ def _describe_all(request: HttpRequest, filters: DatasetFilterSet) -> Iterator[d
     for pk in ids:
         if pk in rows:  # it may have been deleted meanwhile
             yield _describe(rows[pk], site, files[pk], relations.get(pk, []))
-
-
-def _find_sort(filters: DatasetFilterSet) -> str:
-    sort = filters.data.get("sort", "")
-    is_ranked = bool(filters.cleaned.get("q"))
-    if sort not in DATASET_SORTS or (sort == "relevance" and not is_ranked):
-        return "relevance" if is_ranked else "title"
-    return str(sort)
 
 
 def _fetch_rows(ids: Sequence[int]) -> Any:

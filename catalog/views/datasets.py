@@ -14,7 +14,13 @@ from catalog.object_counts import KindCounts, only_others
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
 from catalog.search.cross_table import count_areas_by_modalities
-from catalog.search.dataset_paging import DATASET_SORTS, fetch_datasets, sort_datasets
+from catalog.search.dataset_paging import (
+    DATASET_SORTS,
+    choose_sort,
+    fetch_datasets,
+    list_sorts,
+    sort_datasets,
+)
 from catalog.search.facets import (
     count_dataset_facets,
     count_labels_within,
@@ -66,15 +72,9 @@ class DatasetRow(NamedTuple):
 @require_safe
 def dataset_list(request: HttpRequest) -> HttpResponse:
     filters = DatasetFilterSet(request.GET)
-    sorts = _dataset_sorts(filters)
-    sort = request.GET.get("sort") or sorts[0]
-    problems = list(filters.problems)
+    sort, problem = choose_sort(filters)
+    problems = [*filters.problems, *filter(None, [problem])]
     shows_table = TABLE in request.GET
-    if sort == "relevance" and sort not in sorts:
-        # An order that needs a query, in a link whose query has been taken away.
-        sort = sorts[0]
-    if sort not in sorts:
-        problems.append(f"Datasets cannot be sorted by “{sort[:40]}”. Choose an order below.")
     ids = [] if problems else sort_datasets(filters, sort)
     paginator = Paginator(ids, DATASETS_PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
@@ -106,7 +106,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "ignored_words": filters.ignored_words,
         "images_instead": images_instead and canonical_params(images_instead).urlencode(),
         "kinds_instead": count_kinds(images_instead.counted) if images_instead else {},
-        "sorts": [(code, DATASET_SORTS[code].title) for code in sorts],
+        "sorts": [(code, DATASET_SORTS[code].title) for code in list_sorts(filters)],
         "sort": sort,
     }
     return page_or_fragment(request, "dataset", context, bool(problems))
@@ -121,11 +121,6 @@ def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
     params["q"] = text
     found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
     return found if found.total else None
-
-
-def _dataset_sorts(filters: DatasetFilterSet) -> list[str]:
-    has_rank = bool(filters.cleaned.get("q"))
-    return [code for code in DATASET_SORTS if has_rank or code != "relevance"]
 
 
 @require_safe

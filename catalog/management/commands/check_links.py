@@ -1,9 +1,9 @@
-import csv
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from catalog.bulk.csv_text import csv_text
 from catalog.links import PAUSE_SECONDS, LinkAnswer, check_links
 from catalog.models import Dataset
 
@@ -53,9 +53,7 @@ class Command(BaseCommand):
             self._write_report(options["report"], answers)
 
     def _write_report(self, path: Path, answers: list[LinkAnswer]) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["dataset", "address", "problem", "note"])
-            for each in sorted(answers, key=lambda answer: answer.slug):
-                writer.writerow([each.slug, each.url, each.problem, each.note])
+        rows = sorted((each.slug, each.url, each.problem, each.note) for each in answers)
+        text = csv_text([("dataset", "address", "problem", "note"), *rows])
+        path.write_bytes(text)
         self.stdout.write(f"written: {path}")
