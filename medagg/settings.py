@@ -132,9 +132,18 @@ TEMPLATES = [
                 "collections_app.context_processors.notices",
                 "medagg.accounts.context_processors.registration",
             ],
-            "builtins": ["catalog.templatetags.catalog_format"],
+            "builtins": [
+                "catalog.templatetags.catalog_format",
+                "catalog.templatetags.catalog_repeated",
+            ],
         },
-    }
+    },
+    {  # for what a page repeats a hundred times
+        "NAME": "jinja2",
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {"environment": "catalog.templatetags.catalog_repeated.environment"},
+    },
 ]
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")

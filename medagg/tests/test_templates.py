@@ -9,7 +9,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models
 
-TEMPLATES: list[Path] = sorted((settings.BASE_DIR / "templates").rglob("*.html"))
+_FILES = (settings.BASE_DIR / "templates").rglob("*.*")
+TEMPLATES: list[Path] = sorted(path for path in _FILES if path.suffix in (".html", ".jinja"))
 STYLE_SHEETS: list[Path] = sorted((settings.BASE_DIR / "static").rglob("*.css"))
 
 _DJANGO = re.compile(r"\{%\s*comment.*?endcomment\s*%\}|\{[%{#].*?[%}#]\}", re.DOTALL)
