@@ -37,13 +37,14 @@ _OTHER_COUNT = re.compile(r"\s*\bThe count is [^.]*\.")
 class SeriesSummary:
     """Numbers of series of one collection by their values; its rows are [start, stop).
 
-    ``own_licenses`` and ``own_dois`` exclude the results of later analyses, which others publish
+    What is ``own_…`` excludes the results of later analyses, which others publish
     under their own terms.
     """
 
     start: int
     stop: int = 0
     modalities: Counter[str] = field(default_factory=Counter)
+    own_modalities: Counter[str] = field(default_factory=Counter)
     body_parts: Counter[str] = field(default_factory=Counter)
     own_licenses: Counter[str] = field(default_factory=Counter)
     own_dois: Counter[str] = field(default_factory=Counter)
@@ -80,7 +81,7 @@ def describe_collection(
         "license": known.one("license", summary.license),
         "area": _find_area(collection, summary, known),
         "modalities": known.all("modality", list(summary.modalities)),
-        "task_types": known.all("task", list(_propose_tasks(collection, summary))),
+        "task_types": known.all("task", list(_propose_tasks(summary))),
         "tags": known.all("tag", list(_propose_tags(collection, summary))),
         "num_images": summary.stop - summary.start,
         "sample_unit": SampleUnit.SERIES.value,
@@ -171,13 +172,12 @@ def _find_area(collection: Mapping[str, Any], summary: SeriesSummary, known: _Kn
     return areas[0] if len(areas) == 1 else known.one("area", "multiple")
 
 
-def _propose_tasks(collection: Mapping[str, Any], summary: SeriesSummary) -> Iterator[str]:
-    if summary.modalities.keys() & {"SEG", "RTSTRUCT"}:
+def _propose_tasks(summary: SeriesSummary) -> Iterator[str]:
+    """What the collection's own series are for; genomic data beside them say nothing of that."""
+    if summary.own_modalities.keys() & {"SEG", "RTSTRUCT"}:
         yield "segmentation"
-    if summary.modalities.keys() & {"RTPLAN", "RTDOSE"}:
+    if summary.own_modalities.keys() & {"RTPLAN", "RTDOSE"}:
         yield "radiotherapy-planning"
-    if re.search("genomics|proteomics", collection.get("supporting_data") or "", re.IGNORECASE):
-        yield "radiogenomics"
 
 
 def _propose_tags(collection: Mapping[str, Any], summary: SeriesSummary) -> Iterator[str]:

@@ -120,6 +120,7 @@ def _add(summary: SeriesSummary, piece: Any) -> None:
     summary.body_parts.update(_count(piece, "BodyPartExamined"))
     summary.licenses.update(_count(piece, "license_short_name"))
     summary.own_licenses.update(_count(own, "license_short_name"))
+    summary.own_modalities.update(_count(own, "Modality"))
     summary.own_dois.update(_count(own, "source_DOI"))
     summary.size_mb += pc.sum(piece.column("series_size_MB")).as_py() or 0.0
 
