@@ -558,6 +558,33 @@ class Image(models.Model):
         return Availability.ELSEWHERE if self.remote_url else Availability.LISTED
 
 
+class RemoteFile(models.Model):
+    """What was learnt of a file that lies elsewhere when it was first fetched.
+
+    ``address`` is that of an image, and ``name`` the file's below it where the image is a series.
+    What lies at an address never changes, so every later fetch must meet this.
+    """
+
+    address = models.CharField(max_length=MAX_URL)
+    name = models.CharField(max_length=255)
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField("SHA-256", max_length=64)
+    crc32 = models.PositiveBigIntegerField("CRC-32")
+    fetched_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["address", "name"], name="a_remote_file_is_known_once"),
+            models.CheckConstraint(
+                condition=Q(sha256__regex=SHA256_PATTERN), name="remote_sha256_is_hex"
+            ),
+            models.CheckConstraint(condition=Q(crc32__lt=2**32), name="remote_crc32_fits"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.name}"
+
+
 class ImageLabel(models.Model):
     """A label of an image, as its source states it: positive, uncertain or negative."""
 

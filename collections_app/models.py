@@ -164,6 +164,7 @@ class Reason(models.TextChoices):
 
     FILES_MISSING = "files_missing", "files are missing"
     FILES_CHANGED = "files_changed", "files have changed"
+    SOURCE_UNREACHABLE = "source_unreachable", "the source did not answer"
     CATALOG_CHANGED = "catalog_changed", "the catalog has lost images"
     DISK_FULL = "disk_full", "the disk is full"
     WRITE_ERROR = "write_error", "the archive could not be written"
@@ -183,6 +184,9 @@ class Build(models.Model):
     ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
     ``replaces`` has the columns of the ready archive that a rebuild is to replace, until all files
     were found to be as they were frozen; a build that ends before that gives it back.
+
+    ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
+    ``bytes_fetched`` count for the owner's limit of a day.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -193,6 +197,10 @@ class Build(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     progress_images = models.PositiveIntegerField(default=0)
     progress_bytes = models.PositiveBigIntegerField(default=0)
+    images_to_fetch = models.PositiveIntegerField(default=0)
+    images_fetched = models.PositiveIntegerField(default=0)
+    bytes_to_fetch = models.PositiveBigIntegerField(default=0)
+    bytes_fetched = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=24, choices=Reason, blank=True)
@@ -239,6 +247,10 @@ class CollectionItem(models.Model):
     archive below the slug, and empty if there is no file on this server. ``problem`` is what the
     last build or verification found wrong with its file. An item with ``is_excluded`` is not in
     the archive and is listed in missing.csv.
+
+    ``file_name`` of an image that lies elsewhere and is to be fetched is set by the freeze; of a
+    series it is a folder. Its ``sha256`` is learnt when it is fetched for the first time, and every
+    later build must meet it; that of a series is described in ``builds/fetching.py``.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="items", db_index=False)

@@ -82,5 +82,12 @@ class CollectionItemQuerySet(models.QuerySet):
     def included(self) -> Self:
         return self.filter(is_excluded=False)
 
+    def to_fetch(self) -> Self:
+        """The included items that lie elsewhere and are named in the archive."""
+        is_elsewhere = Q(metadata_json__has_key="remote_url") & ~Q(
+            metadata_json__has_key="file_path"
+        )
+        return self.included().filter(is_elsewhere).exclude(file_name="")
+
     def with_problems(self) -> Self:
         return self.exclude(problem="")

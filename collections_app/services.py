@@ -40,6 +40,12 @@ from collections_app.selection.refusals import (
     refuse_if,
 )
 from collections_app.selection.summary import describe_filters
+from collections_app.selection.to_fetch import (
+    FETCH,
+    count_items_to_fetch,
+    explain_fetch_limits,
+    name_items_to_fetch,
+)
 from collections_app.storage import remove_after_commit
 
 logger = logging.getLogger(__name__)
@@ -60,13 +66,15 @@ def create_collection(
     filters: ImageFilterSet,
     expected_images: int,
     wants_mail: bool = False,
+    fetch: bool = False,
     notify: bool = True,
 ) -> Collection:
     """Freeze what the filters select into a pending collection and have it built.
 
     ``expected_images`` is the number that the user was shown; the freeze is refused if the catalog
-    has changed since. With ``wants_mail`` the owner gets a mail when the build ends. Without
-    ``notify`` the caller builds it at once.
+    has changed since. With ``wants_mail`` the owner gets a mail when the build ends. With ``fetch``
+    what lies elsewhere and may be fetched is part of the archive. Without ``notify`` the caller
+    builds it at once.
 
     Raises:
         NotBuildable: the filters are not understood or match nothing, a limit is exceeded, or the
@@ -88,16 +96,21 @@ def create_collection(
             wants_mail=wants_mail,
         )
         filters, rows = _freeze(collection, filters, expected_images)
+        num_to_fetch = name_items_to_fetch(collection) if fetch else 0
         _count_items(collection)
         check_quota(collection)
         collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
+        if num_to_fetch:
+            collection.options[FETCH] = True
+            collection.provenance["num_elsewhere"] -= num_to_fetch
+            refuse_if(explain_fetch_limits(user, count_items_to_fetch(collection)))
         collection.provenance["terms"] = describe_terms(collection, filters)
         collection.provenance["words"] = describe_filters(filters)
         collection.provenance["understood"] = understood_words(filters)
         if identifying := describe_identifying(collection):
             collection.provenance["identifying"] = identifying
-        finalize_items(collection, rows)
+        finalize_items(collection, None if num_to_fetch else rows)
         collection.save()
         add_build(collection=collection, notify=notify)
     return collection
@@ -130,7 +143,7 @@ def _name_folder(title: str) -> str:
 
 
 def _count_items(collection: Collection) -> None:
-    local = Q(is_excluded=False) & ~Q(sha256="")
+    local = Q(is_excluded=False) & ~Q(file_name="")
     sums = collection.items.aggregate(
         images=Count("pk", filter=Q(is_excluded=False)),
         files=Count("pk", filter=local),

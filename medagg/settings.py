@@ -31,6 +31,22 @@ PREVIEW_ROOT = VAR_DIR / "previews"
 # reserve on the disk.
 PREVIEW_CACHE_MAX_BYTES = env.int("PREVIEW_CACHE_MAX_BYTES", default=5 * 1024**3)
 PREVIEW_RESERVE_BYTES = env.int("PREVIEW_RESERVE_BYTES", default=1024**3)
+# Files that lie elsewhere: the buckets that may be asked, and a mirror or test server that stands
+# in for the IDC's (its endpoint, and the one bucket that it has).
+FETCH_BUCKETS = env.list(
+    "FETCH_BUCKETS", default=["idc-open-data", "idc-open-data-two", "idc-open-data-cr"]
+)
+IDC_S3_ENDPOINT = env.str("IDC_S3_ENDPOINT", default="").rstrip("/")
+IDC_S3_BUCKET = env.str("IDC_S3_BUCKET", default="")
+# Their cache on the disk of each worker: the least recently used go.
+REMOTE_CACHE_ROOT = Path(
+    env.str("REMOTE_CACHE_ROOT", default=str(VAR_DIR / "remote-cache"))
+).resolve()
+REMOTE_CACHE_MAX_BYTES = env.int("REMOTE_CACHE_MAX_BYTES", default=50 * 1024**3)
+# Transfers of one build at a time; a source that sends less than that a second is given up.
+FETCH_PARALLEL = env.int("FETCH_PARALLEL", default=8)
+FETCH_MIN_RATE = env.int("FETCH_MIN_RATE", default=10_000)
+FETCH_STALL_SECONDS = env.int("FETCH_STALL_SECONDS", default=30)
 
 # --- Security ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -236,6 +252,9 @@ COLLECTION_MAX_COUNT = env.int("COLLECTION_MAX_COUNT", default=1_000)
 COLLECTION_MAX_ITEMS = env.int("COLLECTION_MAX_ITEMS", default=10_000_000)
 # New collections of one user within an hour.
 COLLECTION_MAX_PER_HOUR = env.int("COLLECTION_MAX_PER_HOUR", default=60)
+# Bytes to fetch from elsewhere: for one collection, and for all of a user within a day.
+FETCH_MAX_BYTES = env.int("FETCH_MAX_BYTES", default=20 * 1024**3)
+FETCH_MAX_DAY_BYTES = env.int("FETCH_MAX_DAY_BYTES", default=100 * 1024**3)
 COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
 # A build that would leave less than this on the disk of the archives does not begin.
 ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)

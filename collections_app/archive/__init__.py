@@ -17,7 +17,7 @@ from collections_app.archive.entries import (
     FileEntry,
     TextEntry,
 )
-from collections_app.archive.names import UniqueNames, checksum_line, safe_name
+from collections_app.archive.names import UniqueNames, checksum_line, fold_name, safe_name
 from collections_app.archive.reader import ArchiveDiffers, ArchiveReader
 from collections_app.archive.writer import WRITER_VERSION, write_archive
 
@@ -34,6 +34,7 @@ __all__ = [
     "UniqueNames",
     "check_entry",
     "checksum_line",
+    "fold_name",
     "read_whole",
     "safe_name",
     "write_archive",

@@ -16,9 +16,17 @@ from django.conf import settings
 from django.db.models import F, Q, Sum
 
 from catalog.formats import file_size
+from catalog.storage.buckets import Changed, SourceProblem, Unreachable
+from catalog.storage.cache import CacheFull
 from collections_app.archive import BadEntry, BadKind, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts
+from collections_app.builds.fetching import (
+    FetchFailed,
+    fetch_files,
+    folder_of_fetched,
+    release_files,
+)
 from collections_app.builds.files import find_bad_files, iter_files
 from collections_app.builds.lease import (
     Claim,
@@ -83,6 +91,8 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
             "Build a smaller collection, or ask the operator to raise BUILD_SOFT_LIMIT."
         )
         fail_claimed(claim, BuildFailed(Reason.TOO_SLOW, message))
+    finally:
+        release_files(claim)
 
 
 def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
@@ -94,12 +104,13 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     """
     collection = claim.collection
     _clear_problems(collection)
+    heartbeat = Heartbeat(claim, on_progress)
+    _fetch(claim, heartbeat)
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
-    heartbeat = Heartbeat(claim, on_progress)
     replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
     if replaced:
-        _check_files(collection, heartbeat)
+        _check_files(claim, heartbeat)
     _check_space(claim, freed=replaced["archive_size"] if replaced else 0)
     if replaced:
         _remove_replaced(claim)
@@ -114,9 +125,33 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     notify_mailer()
 
 
-def _check_files(collection: Collection, heartbeat: Heartbeat) -> None:
+def _fetch(claim: Claim, heartbeat: Heartbeat) -> None:
+    try:
+        fetch_files(claim, heartbeat)
+    except FetchFailed as error:
+        what = "1 item" if error.number == 1 else f"{error.number:,} items"
+        raise BuildFailed(
+            _reason_of(error.kinds),
+            f"{what} could not be fetched; the archive would not have been complete.",
+        ) from error
+    except CacheFull as error:
+        raise BuildFailed(
+            Reason.DISK_FULL, f"Nothing more can be fetched: {error}. Try again later."
+        ) from error
+    except OSError as error:
+        raise _explain_os_error(error) from error
+
+
+def _reason_of(kinds: set[type[SourceProblem]]) -> Reason:
+    if Unreachable in kinds:
+        return Reason.SOURCE_UNREACHABLE
+    return Reason.FILES_CHANGED if Changed in kinds else Reason.FILES_MISSING
+
+
+def _check_files(claim: Claim, heartbeat: Heartbeat) -> None:
     """Fail while the present archive is still there if another one could not be complete."""
-    found = find_bad_files(collection, on_step=heartbeat.touch)
+    collection = claim.collection
+    found = find_bad_files(collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim))
     if first := next(found, None):
         _fail_for_files(collection, chain([first], found))
 
@@ -170,7 +205,12 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
         with (
             new_archive(partial_path, path, fingerprint=fingerprint) as file,
             closing(
-                iter_files(collection, on_step=heartbeat.touch, on_made=delivered.add)
+                iter_files(
+                    collection,
+                    on_step=heartbeat.touch,
+                    on_made=delivered.add,
+                    fetched_in=folder_of_fetched(claim),
+                )
             ) as files,
         ):
             entries = chain(texts, map(itemgetter(1), files), _after(delivered.flush, tables))
@@ -178,7 +218,7 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
-        _fail_for_entry(collection, error, heartbeat)
+        _fail_for_entry(claim, error, heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
 
@@ -191,21 +231,27 @@ def _after(finish: Callable[[], None], entries: Iterable[TextEntry]) -> Iterator
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:
     """Never finish an archive that lacks files, whatever the cause is."""
-    if num_files != collection.num_files:
+    expected = collection.provenance.get("files", collection.num_files)
+    if num_files != expected:
         raise BuildFailed(
             Reason.CATALOG_CHANGED,
-            f"The catalog has only {num_files:,} of the {collection.num_files:,} files now. "
-            "Tell the operator.",
+            f"The catalog has only {num_files:,} of the {expected:,} files now. Tell the operator.",
         )
 
 
-def _fail_for_entry(collection: Collection, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
+def _fail_for_entry(claim: Claim, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
     """One file is bad: check all files, so that the page names every bad one."""
+    collection = claim.collection
     name = first.name.removeprefix(f"{collection.slug}/")
-    position = collection.items.values_list("position", flat=True).filter(file_name=name).first()
+    # A file of a series is below the item's name.
+    names = [name, name.rpartition("/")[0]]
+    positions = collection.items.included().filter(file_name__in=names)
+    position = positions.values_list("position", flat=True).first()
     if position is None:
         raise LeaseLost  # the collection was deleted meanwhile
-    others = find_bad_files(collection, on_step=heartbeat.touch)
+    others = find_bad_files(
+        collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim)
+    )
     _fail_for_files(collection, chain([(position, first)], others))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from pathlib import Path
 
 from catalog.bulk.copy_text import unescape_field
 from catalog.deidentification import deidentifies_on_delivery
@@ -10,7 +11,7 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, TextEntry, check_entry
 from collections_app.builds.deidentified import make_entry, must_change
-from collections_app.builds.queries import FILES
+from collections_app.builds.queries import FILES, FROM_CACHE
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
 
@@ -20,15 +21,16 @@ def iter_files(
     *,
     on_step: Callable[[], None] = lambda: None,
     on_made: Callable[[int, bytes], None] = lambda position, content: None,
+    fetched_in: Path | None = None,
 ) -> Generator[tuple[str, FileEntry | TextEntry], None, None]:
-    """(position, entry) of every item that has a local file, in order.
+    """(position, entry) of every file, in order; ``fetched_in`` has those from elsewhere.
 
     ``on_step`` is called after each query, also if no item has a file. Opening a file raises
     BadEntry, ValueError or OSError if it is not the file that was frozen. A file that is
     de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its contents.
     """
     deidentifies = deidentifies_on_delivery()
-    with _EntryMaker(collection) as maker:
+    with _EntryMaker(collection, fetched_in) as maker:
         for lines in iter_lines(FILES, collection=collection):
             for position, entry in maker.entries(lines):
                 if deidentifies and must_change(entry):
@@ -50,7 +52,8 @@ class _EntryMaker:
     Items are ordered by dataset, so the folder of the current dataset is kept open.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, fetched_in: Path | None) -> None:
+        self._fetched_in = fetched_in
         self._prefix = f"{collection.slug}/"
         self._dataset_id = ""
         self._folder: BeneathOpener | None = None
@@ -86,10 +89,17 @@ class _EntryMaker:
     def _open_first(self, path: str) -> int:
         """Open the folder with its first file: a missing folder is an error of each file."""
         if self._folder is None:
-            root = dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
+            root = self._find_root()
             self._folder = BeneathOpener(root)
             self._open = self._folder.open_fd
         return self._folder.open_fd(path)
+
+    def _find_root(self) -> Path:
+        if self._dataset_id != str(FROM_CACHE):
+            return dataset_root(Dataset.objects.get(pk=int(self._dataset_id)))
+        if self._fetched_in is None:
+            raise FileNotFoundError("The file was not fetched.")
+        return self._fetched_in
 
     def _close(self) -> None:
         if self._folder:
@@ -98,14 +108,17 @@ class _EntryMaker:
 
 
 def find_bad_files(
-    collection: Collection, *, on_step: Callable[[], None] = lambda: None
+    collection: Collection,
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    fetched_in: Path | None = None,
 ) -> Iterator[tuple[int, BadEntry]]:
     """Position and problem of every item whose file is not the one that was frozen.
 
     A file is read only if its size is right and its mtime differs. ``on_step`` is called for each
     file, and for each megabyte that is read.
     """
-    for position, entry in iter_files(collection, on_step=on_step):
+    for position, entry in iter_files(collection, on_step=on_step, fetched_in=fetched_in):
         on_step()
         if problem := _check(entry, on_step):
             yield int(position), problem

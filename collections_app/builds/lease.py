@@ -45,6 +45,10 @@ def claim_build(*, collection_id: int) -> Claim | None:
             started_at=timezone.now(),
             progress_images=0,
             progress_bytes=0,
+            images_to_fetch=0,
+            images_fetched=0,
+            bytes_to_fetch=0,
+            bytes_fetched=0,
         )
     )
     collection = Collection.objects.filter(pk=collection_id).first() if claimed else None
@@ -66,6 +70,17 @@ class Heartbeat:
         self._on_progress = on_progress
         self._next = 0.0
         self._done = (0, 0)
+        self._fetching: dict[str, int] = {}
+
+    def fetched(self, images: int, size: int, *, of_images: int, of_size: int) -> None:
+        """Record the images and bytes that were fetched, of all that are to be fetched."""
+        self._fetching = {
+            "images_fetched": images,
+            "bytes_fetched": size,
+            "images_to_fetch": of_images,
+            "bytes_to_fetch": max(of_size, size),
+        }
+        self.touch()
 
     def beat(self, entries: int, size: int) -> None:
         """Record the entries and bytes written so far, and renew the lease when it is time."""
@@ -82,6 +97,7 @@ class Heartbeat:
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
             progress_bytes=min(size, collection.num_bytes),
+            **self._fetching,
         )
         if not renewed:
             raise LeaseLost

@@ -1,5 +1,11 @@
 """The SQL of builds."""
 
+from catalog.storage.cache import MTIME_NS
+from collections_app.selection.queries import FETCHED_FILES, IS_FETCHED
+
+# In the place of a dataset: the file is in the cache of fetched ones, by its SHA-256.
+FROM_CACHE = -1
+
 # Beside what was frozen: the archive has other bytes of these files.
 SET_DELIVERED = """
     UPDATE collections_app_collectionitem item
@@ -13,15 +19,38 @@ SET_DELIVERED = """
 # Foreign keys exclude a missing image; the left join would still show one. Each image is looked up
 # by its key: to plan any other join, PostgreSQL would search for the largest key in each query,
 # which takes as long as the query itself after many items were deleted.
-FILES = """
+FILES = f"""
+    SELECT position, file_name, size_bytes, sha256, is_same, crc32, mtime_ns, dataset_id, file_path
+      FROM (
     SELECT item.position, item.file_name, item.size_bytes, item.sha256,
-           coalesce(image.sha256 = item.sha256, false), coalesce(image.crc32::text, ''),
-           coalesce(image.mtime_ns::text, ''), coalesce(image.dataset_id, 0),
-           coalesce(image.file_path, '')
+           coalesce(image.sha256 = item.sha256, false) AS is_same,
+           coalesce(image.crc32::text, '') AS crc32,
+           coalesce(image.mtime_ns::text, '') AS mtime_ns,
+           coalesce(image.dataset_id, 0) AS dataset_id,
+           coalesce(image.file_path, '') AS file_path
       FROM collections_app_collectionitem item
       LEFT JOIN LATERAL (
            SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
-     WHERE item.collection_id = {collection} AND item.position BETWEEN {first} AND {last}
-       AND item.file_name <> '' AND NOT item.is_excluded
-     ORDER BY item.position
-"""
+     WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
+       AND item.file_name <> '' AND NOT item.is_excluded AND NOT ({IS_FETCHED})
+     UNION ALL
+    SELECT position, file_name, size_bytes, sha256, true, crc32::text, '{MTIME_NS}', {FROM_CACHE},
+           sha256
+      FROM ({FETCHED_FILES}) fetched) files
+     ORDER BY position, file_name COLLATE "C"
+"""  # noqa: S608 - our own words  # nosec
+
+# Of what is verified: the files of the archive as they were frozen or learnt.
+WRITTEN = f"""
+    SELECT position, file_name, size_bytes, sha256
+      FROM (SELECT position, file_name,
+                   coalesce((metadata_json -> 'delivered' ->> 'size')::bigint, size_bytes, 0)
+                       AS size_bytes,
+                   coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256) AS sha256
+              FROM collections_app_collectionitem item
+             WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+               AND file_name <> '' AND NOT is_excluded AND NOT ({IS_FETCHED})
+             UNION ALL
+            SELECT position, file_name, size_bytes, sha256 FROM ({FETCHED_FILES}) fetched) files
+     ORDER BY position, file_name COLLATE "C"
+"""  # noqa: S608 - our own words  # nosec

@@ -19,16 +19,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.bulk.batches import in_batches
-from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
 from collections_app.builds.outcome import fail_archive, rebuild_archive, with_same_archive
 from collections_app.builds.problems import describe_bad_files
+from collections_app.builds.queries import WRITTEN
 from collections_app.builds.queue import notify_mailer
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Collection, CollectionItem, Reason
+from collections_app.selection.copying import iter_lines
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.storage import (
     ArchiveTrouble,
@@ -167,17 +168,10 @@ def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
 
 def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
     """(position, name, size, SHA-256) by short queries, as minutes may pass between them."""
-    files = collection.items.included().exclude(file_name="").order_by("position")
-    names = ["position", "file_name", "size_bytes", "sha256"]
-    if deidentifies_on_delivery():
-        names.append("metadata_json__delivered")
-    rows = files.values_list(*names)
-    last = -1
-    while batch := list(rows.filter(position__gt=last)[:BATCH]):
-        for position, name, size, sha256, *made in batch:
-            delivered = (made and made[0]) or {"size": size or 0, "sha256": sha256}
-            yield position, name, delivered["size"], delivered["sha256"]
-        last = batch[-1][0]
+    for lines in iter_lines(WRITTEN, collection=collection):
+        for line in lines.decode().split("\n")[:-1]:
+            position, name, size, sha256 = line.split("\t")
+            yield int(position), name, int(size), sha256
 
 
 def _find_intact_files(collection: Collection, suspects: list[int]) -> set[int]:

@@ -139,7 +139,7 @@ def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[byt
 
 def _select(fields: str, whose: str) -> str:
     return (
-        f"SELECT {fields} FROM collections_app_collectionitem "  # noqa: S608 - ours, or a literal  # nosec
+        f"SELECT {fields} FROM collections_app_collectionitem item "  # noqa: S608 - ours, or a literal  # nosec
         "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
         f"AND {whose}"
     )
@@ -151,7 +151,13 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
     sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
-    rows = f"{_select(f'{sha256}, file_name', HAS_FILE)} ORDER BY position"
+    is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED})"
+    one_file = _select(f"{sha256}, file_name, position", is_one_file)
+    fetched = f"SELECT sha256, file_name, position FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
+    rows = (
+        f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched}) "  # noqa: S608 - ours  # nosec
+        'files (sha256, file_name, position) ORDER BY position, file_name COLLATE "C"'
+    )
     for lines in iter_lines(rows, collection=collection):
         if b"\\" in lines:
             raise ValueError("a name in the archive has a backslash or a line break")

@@ -95,6 +95,51 @@ FREEZE = f"""
     RETURNING {ITEM_FIELDS}
 """  # noqa: S608 - our own words  # nosec
 
+# The address of an object of a bucket: s3://bucket/…
+_BUCKET = r"substring({address} from '^s3://([^/]+)/')"
+COUNT_TO_FETCH = f"""
+    SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM ({{images}}) selected
+     WHERE {_BUCKET.format(address="remote_url")} = ANY(%s)
+"""  # noqa: S608 - our own words  # nosec
+
+# As the IDC's own tools do: dataset, subject, study, and modality with series. What of that is not
+# known is not in the name; the id within the source is always known. Such a name may be unsafe.
+NAME_TO_FETCH = f"""
+    UPDATE collections_app_collectionitem
+       SET file_name = left(concat_ws('/', 'images', metadata_json ->> 'dataset',
+               replace(metadata_json ->> 'subject_id', '/', '_'),
+               metadata_json -> 'source' ->> 'StudyInstanceUID',
+               concat_ws('_', upper(metadata_json ->> 'modality'),
+                         replace(metadata_json ->> 'source_id', '/', '_'))), 255)
+     WHERE collection_id = %s AND file_name = '' AND NOT is_excluded
+       AND {_BUCKET.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
+"""  # noqa: S608 - our own words  # nosec
+
+# An item that was fetched, or is to be: it lies elsewhere and has a name in the archive.
+IS_FETCHED = (
+    "item.file_name <> '' AND item.metadata_json ? 'remote_url' "
+    "AND NOT item.metadata_json ? 'file_path'"
+)
+# The files of fetched items. A series has a folder; what is one object has the item's own name.
+FETCHED_FILES = f"""
+    SELECT item.position,
+           CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
+                THEN item.file_name || '/' || file.name ELSE item.file_name END AS file_name,
+           file.size_bytes, file.sha256, file.crc32
+      FROM collections_app_collectionitem item
+      JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
+     WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
+       AND {IS_FETCHED} AND item.sha256 <> '' AND NOT item.is_excluded
+"""  # noqa: S608 - our own words  # nosec
+SET_FETCHED = """
+    UPDATE collections_app_collectionitem item
+       SET sha256 = given.sha256, size_bytes = given.size,
+           metadata_json = metadata_json || jsonb_build_object('num_files', given.files)
+      FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::int[])
+           given (position, sha256, size, files)
+     WHERE item.collection_id = %s AND item.position = given.position
+"""
+
 # One of the freezes that may run at a time.
 TRY_SLOT = "SELECT pg_try_advisory_xact_lock(hashtextextended('freeze ' || %s, 0))"
 DATABASE_SIZE = "SELECT pg_database_size(current_database())"

@@ -1,0 +1,261 @@
+"""The cache of files that lie elsewhere: on disk, by SHA-256, bounded in bytes.
+
+A file is written beside, checked, and gets its name when it is whole. A build links the files that
+it uses into a folder of its own: what has a second name is in use, and is not removed.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+
+from catalog.formats import file_size
+from catalog.storage.buckets import Changed, RemoteFile, SourceProblem, Unreachable, read_file
+
+# The time of every file in the cache: whoever writes to one changes it, and is noticed.
+MTIME_NS = 315_532_800 * 10**9
+_IN_USE = "in-use"
+_PARTIAL = "partial"
+_PARTIAL_SECONDS = 24 * 3600
+_PAUSES = (1.0, 4.0, 15.0)
+# A count of what others add meanwhile is not older than this.
+_RECOUNT_SECONDS = 60.0
+
+
+class CacheFull(SourceProblem):
+    """There is no room for more, as all that is there is in use."""
+
+    is_lasting = False
+
+
+class FetchedFile(NamedTuple):
+    """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned)."""
+
+    name: str
+    size: int
+    sha256: str
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    used_at: float
+    size: int
+    path: str
+
+
+class FileCache:
+    """The cache below ``root``; one object a build, since it counts what it adds."""
+
+    def __init__(self, root: Path | None = None, max_bytes: int | None = None) -> None:
+        self._root = root or settings.REMOTE_CACHE_ROOT
+        self._max_bytes = settings.REMOTE_CACHE_MAX_BYTES if max_bytes is None else max_bytes
+        self._total, self._counted_at = 0, float("-inf")
+
+    def fetch(
+        self,
+        address: str,
+        file: RemoteFile,
+        *,
+        sha256: str = "",
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> FetchedFile:
+        """Bring a listed file into the cache; it must have ``sha256`` where that is known.
+
+        Errors that may pass are tried again after growing pauses. ``on_bytes`` is called for each
+        chunk, with a negative number for what is thrown away; it may raise, to stop.
+
+        Raises:
+            SourceProblem: it cannot be had, or is not what was listed or known.
+            OSError: the disk.
+        """
+        for pause in (*_PAUSES, None):
+            try:
+                return self._fetch_once(address, file, sha256, on_bytes)
+            except SourceProblem as problem:
+                if problem.is_lasting or pause is None:
+                    raise
+            _wait(pause, on_bytes)
+        raise AssertionError
+
+    def _fetch_once(
+        self, address: str, file: RemoteFile, sha256: str, on_bytes: Callable[[int], None]
+    ) -> FetchedFile:
+        done = 0
+        digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        rate = _Rate()
+        with self._new_file() as partial:
+            try:
+                with partial.open("wb") as output:
+                    for chunk in read_file(address, file):
+                        done += len(chunk)
+                        if done > file.size:
+                            raise Changed(f"it is longer than the {file.size:,} bytes listed")
+                        rate.add(len(chunk))
+                        output.write(chunk)
+                        digest.update(chunk)
+                        md5.update(chunk)
+                        crc32 = zlib.crc32(chunk, crc32)
+                        on_bytes(len(chunk))
+                if done < file.size:
+                    raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
+                if file.md5 and md5.hexdigest() != file.md5:
+                    raise Unreachable("what came is not what was listed (MD5)")
+                if sha256 and digest.hexdigest() != sha256:
+                    raise Changed("it is no longer what was frozen (SHA-256)")
+            except BaseException:
+                if done:
+                    with suppress(Exception):
+                        on_bytes(-done)
+                raise
+            os.utime(partial, ns=(time.time_ns(), MTIME_NS))
+            target = self._path(digest.hexdigest())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+        self._total += done
+        return FetchedFile(file.name, done, digest.hexdigest(), crc32)
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether the file is there, whole; one of another size is damaged, and removed."""
+        path = self._path(sha256)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return False
+        if (status.st_size, status.st_mtime_ns) != (size, MTIME_NS):
+            path.unlink(missing_ok=True)
+            return False
+        return True
+
+    def use(self, sha256: str, user: str) -> None:
+        """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
+        path, folder = self._path(sha256), self.folder_of(user)
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.link(path, folder / sha256)
+        with suppress(FileNotFoundError):
+            os.utime(path, ns=(time.time_ns(), MTIME_NS))
+
+    def folder_of(self, user: str) -> Path:
+        """Where the files that ``user`` keeps are, each by its SHA-256."""
+        return self._root / _IN_USE / user
+
+    def release(self, user: str) -> None:
+        """``user`` is done with its files."""
+        shutil.rmtree(self.folder_of(user), ignore_errors=True)
+
+    def users(self) -> list[str]:
+        """Who keeps files at present."""
+        try:
+            return sorted(os.listdir(self._root / _IN_USE))  # noqa: PTH208 - names only
+        except FileNotFoundError:
+            return []
+
+    def discard(self, sha256: str) -> None:
+        """Remove a file that was found to be damaged."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def make_room(self, size: int) -> None:
+        """Remove what is unused longest until ``size`` more bytes fit.
+
+        Raises:
+            CacheFull: too much is in use.
+        """
+        is_recent = time.monotonic() - self._counted_at < _RECOUNT_SECONDS
+        if is_recent and self._total + size <= self._max_bytes and self._has_disk(size):
+            return
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._evict(size)
+        self._counted_at = time.monotonic()
+
+    def _evict(self, size: int) -> None:
+        entries = list(self._entries())
+        self._total = sum(entry.size for entry in entries)
+        for entry in sorted(entries, key=lambda each: each.used_at):
+            if self._total + size <= self._max_bytes and self._has_disk(size):
+                return
+            path = Path(entry.path)
+            with suppress(FileNotFoundError):
+                if path.stat().st_nlink == 1:
+                    path.unlink()
+                    self._total -= entry.size
+        if self._total + size > self._max_bytes or not self._has_disk(size):
+            raise CacheFull(
+                f"the server's room for fetched files ({file_size(self._max_bytes)}) is full of "
+                "files that other builds are using"
+            )
+
+    def _has_disk(self, size: int) -> bool:
+        self._root.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).free - size >= settings.ARCHIVE_RESERVE_BYTES
+
+    def _entries(self) -> Iterator[_Entry]:
+        for shelf in self._shelves():
+            for each in os.scandir(shelf):
+                with suppress(FileNotFoundError):
+                    status = each.stat(follow_symlinks=False)
+                    yield _Entry(status.st_atime, status.st_size, each.path)
+
+    def _shelves(self) -> Iterable[Path]:
+        return [each for each in self._root.iterdir() if len(each.name) == 2 and each.is_dir()]
+
+    def _path(self, sha256: str) -> Path:
+        return self._root / sha256[:2] / sha256
+
+    @contextmanager
+    def _new_file(self) -> Iterator[Path]:
+        """A new file, which is removed unless the block gives it another name."""
+        folder = self._root / _PARTIAL
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def remove_partials(self) -> None:
+        """Remove what killed processes have left."""
+        with suppress(FileNotFoundError):
+            for each in (self._root / _PARTIAL).iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
+                        each.unlink()
+
+
+class _Rate:
+    """Raises Unreachable where bytes come too slowly for long; a dead connection has a timeout."""
+
+    def __init__(self) -> None:
+        self._since, self._count = time.monotonic(), 0
+
+    def add(self, count: int) -> None:
+        self._count += count
+        seconds = time.monotonic() - self._since
+        if seconds < settings.FETCH_STALL_SECONDS:
+            return
+        if self._count < seconds * settings.FETCH_MIN_RATE:
+            raise Unreachable(
+                f"the source sends less than {file_size(settings.FETCH_MIN_RATE)} a second"
+            )
+        self._since, self._count = time.monotonic(), 0
+
+
+def _wait(seconds: float, on_bytes: Callable[[int], None]) -> None:
+    """A pause in which ``on_bytes`` can still stop the fetching."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        on_bytes(0)
+        time.sleep(min(0.5, left))

@@ -1,0 +1,92 @@
+"""What of a selection lies elsewhere and may be fetched, and the limits of that.
+
+The freeze gives each such item its name in the archive: that is the sign that a build fetches it.
+The names are those that users of the IDC's own tools know.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import Sum
+from django.utils import timezone
+
+from catalog.formats import file_size
+from catalog.search.filters import ImageFilterSet
+from collections_app.models import Build, Collection
+from collections_app.selection import queries
+
+FETCH = "fetch"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ToFetch:
+    """Images that would be fetched, and about how many bytes they have."""
+
+    num_images: int = 0
+    num_bytes: int = 0
+
+
+def count_to_fetch(filters: ImageFilterSet) -> ToFetch:
+    """The selected images that lie where this server may fetch them."""
+    if not settings.FETCH_BUCKETS:
+        return ToFetch()
+    images, params = (
+        filters.images()
+        .filter(file_path="")
+        .exclude(remote_url="")
+        .order_by()
+        .values("remote_url", "size_bytes")
+        .query.sql_with_params()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            queries.COUNT_TO_FETCH.replace("{images}", images), [*params, settings.FETCH_BUCKETS]
+        )
+        return ToFetch(*cursor.fetchone())
+
+
+def name_items_to_fetch(collection: Collection) -> int:
+    """Give the items that may be fetched their names in the archive; return their number."""
+    with connection.cursor() as cursor:
+        cursor.execute(queries.NAME_TO_FETCH, [collection.pk, settings.FETCH_BUCKETS])
+        return cursor.rowcount
+
+
+def count_items_to_fetch(collection: Collection) -> ToFetch:
+    """The frozen items that are to be fetched, and about how many bytes they have."""
+    items = collection.items.to_fetch()
+    return ToFetch(items.count(), items.aggregate(n=Sum("size_bytes"))["n"] or 0)
+
+
+def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
+    """A sentence for each limit that fetching would exceed, with what to do."""
+    size, problems = file_size(to_fetch.num_bytes), []
+    instead = "Add filters until it fits, or build it without what is not here."
+    most = min(settings.FETCH_MAX_BYTES, settings.REMOTE_CACHE_MAX_BYTES)
+    if to_fetch.num_bytes > most:
+        problems.append(
+            f"About {size} would have to be fetched (limit: {file_size(most)} for a "
+            f"collection). {instead}"
+        )
+    elif user and to_fetch.num_images:
+        fetched = count_fetched_today(user)
+        if fetched + to_fetch.num_bytes > settings.FETCH_MAX_DAY_BYTES:
+            problems.append(
+                f"About {size} would have to be fetched, and {file_size(fetched)} were fetched "
+                f"for you in the last 24 hours (limit: "
+                f"{file_size(settings.FETCH_MAX_DAY_BYTES)}). Wait, or build it without what is "
+                "not here."
+            )
+    return problems
+
+
+def count_fetched_today(user: User) -> int:
+    """Bytes that builds of the user have fetched or are to fetch, in the last 24 hours."""
+    builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
+    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum("bytes_fetched"))["n"] or 0
+    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum("bytes_to_fetch"))["n"] or 0
+    return int(done + open_)

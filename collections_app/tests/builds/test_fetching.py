@@ -1,0 +1,222 @@
+"""Builds that fetch what lies elsewhere: from a real S3 server, over a network that fails."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from catalog.models import Dataset, RemoteFile
+from catalog.storage.buckets import _make_store
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection, Reason
+from collections_app.services import build_without_problems, expire_collection, retry_collection
+from collections_app.tests.factories import build, make_collection, read_archive
+from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from vocab.tests.factories import LicenseFactory, ModalityFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with started_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(server: S3Server, settings: LazySettings, tmp_path: Path) -> Iterator[S3Server]:
+    settings.IDC_S3_ENDPOINT = server.endpoint
+    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
+    yield server
+    server.reset()
+    _make_store.cache_clear()
+
+
+def slice_of(series: int, number: int) -> bytes:
+    return f"slice {number} of {series} ".encode() * 100
+
+
+def make_series(s3: S3Server, *, series: int = 2, slices: int = 3) -> Dataset:
+    """A dataset whose images are series of files in the bucket, as the IDC's."""
+    dataset = DatasetFactory(
+        slug="lung_ct", title="Lung CT", license=LicenseFactory(code="cc-by-4.0"), citation="A."
+    )
+    for which in range(series):
+        for number in range(slices):
+            s3.put(f"uuid-{which}/{number:02}.dcm", slice_of(which, number))
+        ImageFactory(
+            dataset=dataset,
+            source_id=f"1.2.{which}",
+            subject_id=f"P{which}",
+            modality=ModalityFactory(code="ct"),
+            remote_url=f"s3://{BUCKET}/uuid-{which}/*",
+            size_bytes=5000,
+            metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": slices},
+        )
+    make_searchable()
+    return dataset
+
+
+def make_fetching(query: str = "") -> Collection:
+    return make_collection(query, fetch=True)
+
+
+def rows(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:
+    make_series(s3)
+
+    collection = build(make_fetching())
+
+    assert (collection.status, collection.error_message) == ("ready", "")
+    files = read_archive(collection)
+    name = "images/lung_ct/P1/1.9.1/CT_1.2.1/02.dcm"
+    assert files[name] == slice_of(1, 2)
+    assert sum(each.startswith("images/") for each in files) == 6
+    first, _ = rows(files["metadata.csv"])
+    assert first["file_name"] == "images/lung_ct/P0/1.9.0/CT_1.2.0"
+    lines = "".join(f"{hashlib.sha256(slice_of(0, n)).hexdigest()}  {n:02}.dcm\n" for n in range(3))
+    assert first["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert first["size_bytes"] == str(sum(len(slice_of(0, n)) for n in range(3)))
+    assert f"{hashlib.sha256(slice_of(1, 2)).hexdigest()}  {name}\n".encode() in files["SHA256SUMS"]
+    assert "remote.csv" not in files
+    assert collection.num_bytes == sum(len(slice_of(s, n)) for s in range(2) for n in range(3))
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.verified_at
+
+
+def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
+    s3: S3Server, settings: LazySettings, tmp_path: Path
+) -> None:
+    make_series(s3)
+    collection = build(make_fetching())
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    before = (collection.archive_sha256, collection.fingerprint)
+    expire_collection(collection=collection)
+    settings.REMOTE_CACHE_ROOT = tmp_path / "another"
+
+    retry_collection(collection=Collection.objects.get(pk=collection.pk))
+    collection = build(collection)
+    verify_archive(collection_id=collection.pk)
+
+    collection.refresh_from_db()
+    assert (collection.archive_sha256, collection.fingerprint) == before
+
+
+def test_what_is_in_the_cache_is_not_asked_for_again(s3: S3Server) -> None:
+    make_series(s3)
+    build(make_fetching())
+    s3.requests.clear()
+
+    other = build(make_fetching("q=ct"))
+
+    assert other.status == "ready"
+    assert s3.requests == []
+
+
+def test_a_connection_that_is_cut_is_tried_again(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01, 0.01))
+    make_series(s3)
+    s3.faults.cut["uuid-0/01.dcm"] = 700
+    s3.faults.times["uuid-0/01.dcm"] = 1
+
+    collection = build(make_fetching())
+
+    assert collection.status == "ready", collection.error_message
+    assert read_archive(collection)["images/lung_ct/P0/1.9.0/CT_1.2.0/01.dcm"] == slice_of(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "problem"),
+    [
+        ("gone", Reason.FILES_MISSING, "no files at its address any more"),
+        ("forbidden", Reason.FILES_MISSING, "forbidden"),
+        ("busy", Reason.SOURCE_UNREACHABLE, "busy"),
+        ("cut", Reason.SOURCE_UNREACHABLE, "connection"),
+        ("slow", Reason.SOURCE_UNREACHABLE, "less than"),
+        ("redirected", Reason.SOURCE_UNREACHABLE, "connection"),
+    ],
+)
+def test_what_cannot_be_had_is_named_and_can_be_excluded(
+    s3: S3Server,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    reason: Reason,
+    problem: str,
+) -> None:
+    monkeypatch.setattr("catalog.storage.cache._PAUSES", ())
+    settings.FETCH_STALL_SECONDS, settings.FETCH_MIN_RATE = 1, 10_000
+    make_series(s3)
+    key = "uuid-1/01.dcm"
+    if fault == "gone":
+        for number in range(3):
+            s3.client.delete_object(Bucket=BUCKET, Key=f"uuid-1/{number:02}.dcm")
+    s3.faults.status |= {"forbidden": {key: 403}, "busy": {key: 503}}.get(fault, {})
+    s3.faults.cut |= {key: 100} if fault == "cut" else {}
+    s3.faults.pause |= {key: 0.3} if fault == "slow" else {}
+    s3.faults.redirect |= {key: "http://127.0.0.1:1/"} if fault == "redirected" else {}
+
+    collection = build(make_fetching())
+
+    assert collection.status == "failed"
+    assert collection.error_message.startswith("1 item could not be fetched")
+    assert collection.builds.get().reason == reason
+    (bad,) = collection.items.with_problems()
+    assert bad.image.source_id == "1.2.1"
+    assert problem in bad.problem
+    build_without_problems(collection=collection)
+    without = build(Collection.objects.get(pk=collection.pk))
+    assert without.status == "ready"
+    assert [row["source_id"] for row in rows(read_archive(without)["missing.csv"])] == ["1.2.1"]
+
+
+def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
+    s3: S3Server, settings: LazySettings, tmp_path: Path
+) -> None:
+    make_series(s3)
+    collection = build(make_fetching())
+    expire_collection(collection=collection)
+    settings.REMOTE_CACHE_ROOT = tmp_path / "another"
+    s3.put("uuid-0/01.dcm", slice_of(0, 1).replace(b"slice", b"slide"))
+
+    retry_collection(collection=Collection.objects.get(pk=collection.pk))
+    collection = build(collection)
+
+    assert collection.builds.first().reason == Reason.FILES_CHANGED  # type: ignore[union-attr]
+    (bad,) = collection.items.with_problems()
+    assert "SHA-256" in bad.problem
+    assert RemoteFile.objects.count() == 6
+
+
+def test_without_fetching_the_archive_lists_addresses_and_asks_nobody(s3: S3Server) -> None:
+    make_series(s3)
+
+    collection = build(make_collection(""))
+
+    files = read_archive(collection)
+    assert [row["url"] for row in rows(files["remote.csv"])] == [
+        f"s3://{BUCKET}/uuid-{n}/*" for n in range(2)
+    ]
+    assert s3.requests == []
+
+
+def test_a_bucket_that_is_not_allowed_is_never_asked(s3: S3Server, settings: LazySettings) -> None:
+    settings.FETCH_BUCKETS = ["another"]
+    make_series(s3)
+
+    collection = build(make_fetching())
+
+    assert len(rows(read_archive(collection)["remote.csv"])) == 2
+    assert s3.requests == []

@@ -1,0 +1,195 @@
+"""A real S3 server for tests, and a proxy before it that behaves as badly as networks do.
+
+The server is moto, a process of its own. What it does not do as S3 does (cut connections, slow or
+busy answers, redirects) the proxy does, for the keys that a test names.
+"""
+
+import http.client
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import boto3  # type: ignore[import-untyped,unused-ignore]
+
+BUCKET = "idc-open-data"
+START_SECONDS = 60
+BLOCK = 1 << 16
+
+
+@dataclass
+class Faults:
+    """What goes wrong: by the end of a path, a number of bytes or seconds or a status.
+
+    ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block.
+    ``times`` is how often a fault happens, for those that end.
+    """
+
+    status: dict[str, int] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    pause: dict[str, float] = field(default_factory=dict)
+    redirect: dict[str, str] = field(default_factory=dict)
+
+    def find(self, what: dict[str, Any], path: str) -> Any:
+        """The fault for a path, unless it has happened as often as it is to."""
+        for end, value in what.items():
+            if not path.split("?")[0].endswith(end):
+                continue
+            left = self.times.get(end)
+            if left is not None:
+                if left <= 0:
+                    return None
+                self.times[end] = left - 1
+            return value
+        return None
+
+
+@dataclass
+class S3Server:
+    """``endpoint`` is the proxy's; ``requests`` are the paths that it was asked for."""
+
+    endpoint: str
+    client: Any
+    faults: Faults
+    requests: list[str]
+
+    def put(self, key: str, body: bytes) -> str:
+        """Put an object that anybody may read; returns its address."""
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
+        return f"s3://{BUCKET}/{key}"
+
+    def reset(self) -> None:
+        """As at the start: no objects, no faults."""
+        self.faults.__init__()  # type: ignore[misc]
+        self.requests.clear()
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            for each in page.get("Contents", ()):
+                self.client.delete_object(Bucket=BUCKET, Key=each["Key"])
+
+
+@contextmanager
+def started_s3() -> Iterator[S3Server]:
+    """The server and its proxy, until the block ends."""
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _await(port, process)
+        client = boto3.client(
+            "s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
+            aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106
+        )  # fmt: skip
+        client.create_bucket(Bucket=BUCKET, ACL="public-read")
+        with _started_proxy(port) as proxy:
+            endpoint = f"http://127.0.0.1:{proxy.server_address[1]}"
+            yield S3Server(endpoint, client, proxy.faults, proxy.requests)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the S3 server of the tests did not start")
+
+
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.port, self.faults = port, Faults()
+        self.requests: list[str] = []
+
+    def handle_error(self, *_: object) -> None:
+        """Clients may leave."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Proxy
+    passed: ClassVar = {"content-length", "content-type", "etag", "last-modified", "content-range"}
+
+    def do_GET(self) -> None:
+        faults = self.server.faults
+        self.server.requests.append(self.path)
+        if target := faults.find(faults.redirect, self.path):
+            self.send_response(302)
+            self.send_header("Location", target)
+            self._end(b"")
+        elif status := faults.find(faults.status, self.path):
+            self.send_response(status)
+            self._end(b"<Error/>")
+        else:
+            self._pass_on()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_PUT(self) -> None:
+        self._pass_on()
+
+    do_POST = do_DELETE = do_PUT  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+    def _end(self, body: bytes) -> None:
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _pass_on(self) -> None:
+        faults = self.server.faults
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.port)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        upstream.request(self.command, self.path, body, dict(self.headers))
+        answer = upstream.getresponse()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() in self.passed:
+                self.send_header(name, value)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        left = faults.find(faults.cut, self.path) if self.command == "GET" else None
+        pause = faults.find(faults.pause, self.path) or 0
+        while self.command != "HEAD" and (block := answer.read(BLOCK if not pause else 100)):
+            if left is not None and left < len(block):
+                self.wfile.write(block[:left])
+                break
+            left = None if left is None else left - len(block)
+            self.wfile.write(block)
+            self.wfile.flush()
+            time.sleep(pause)
+        upstream.close()
+        self.close_connection = True
+
+
+@contextmanager
+def _started_proxy(port: int) -> Iterator[_Proxy]:
+    proxy = _Proxy(port)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
