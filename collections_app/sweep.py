@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
+from catalog.storage.cache import FileCache
 from collections_app.builds.outcome import fail_archive, fail_build
 from collections_app.builds.queue import (
     add_build,
@@ -53,6 +54,7 @@ def sweep_collections() -> dict[str, int]:
         "verifications": _notify_of_verifications,
         "mails": _notify_of_due_mails,
         "files_removed": _remove_stray_files,
+        "fetches_released": _release_fetched,
     }
     return {name: _try(step) for name, step in steps.items()}
 
@@ -203,6 +205,18 @@ def _remove_stray_files() -> int:
     known = _find_known(old)
     stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
     return sum(map(_remove, stray))
+
+
+def _release_fetched() -> int:
+    """Let go of the fetched files of attempts that are over: their worker was killed."""
+    cache = FileCache()
+    users = cache.users()
+    builds = Build.objects.unfinished().filter(attempt_token__isnull=False)
+    running = {str(token) for token in builds.values_list("attempt_token", flat=True)}
+    over = [user for user in users if user not in running]
+    for user in over:
+        cache.release(user)
+    return len(over)
 
 
 def _find_known(paths: list[str]) -> set[str]:

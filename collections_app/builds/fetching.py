@@ -168,17 +168,15 @@ class _Fetcher:
             item, future = waiting.popleft()
             yield item, self._await(future, heartbeat)
             self._done += 1
+        self._report(heartbeat)
+        # What was fetched counts for the owner's limit of a day, also of short builds.
+        heartbeat.touch(now=True)
 
     def _await(
         self, future: "Future[list[FetchedFile]]", heartbeat: Heartbeat
     ) -> list[FetchedFile] | SourceProblem:
         while True:
-            heartbeat.fetched(
-                self._done,
-                self._fetched,
-                of_images=self._expected.num_images,
-                of_size=self._expected.num_bytes - self._cached,
-            )
+            self._report(heartbeat)
             try:
                 return future.result(WAIT_SECONDS)
             except TimeoutError:
@@ -187,6 +185,14 @@ class _Fetcher:
                 raise
             except SourceProblem as problem:
                 return problem
+
+    def _report(self, heartbeat: Heartbeat) -> None:
+        heartbeat.fetched(
+            self._done,
+            self._fetched,
+            of_images=self._expected.num_images,
+            of_size=self._expected.num_bytes - self._cached,
+        )
 
     def _fetch(self, item: _Item) -> list[FetchedFile]:
         if item.known and self._use_all(item, item.known):

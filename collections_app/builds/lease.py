@@ -87,9 +87,9 @@ class Heartbeat:
         self._done = (entries, size)
         self.touch()
 
-    def touch(self) -> None:
-        """Renew the lease when it is time."""
-        if time.monotonic() < self._next:
+    def touch(self, *, now: bool = False) -> None:
+        """Renew the lease when it is time, or ``now``."""
+        if time.monotonic() < self._next and not now:
             return
         self._next = time.monotonic() + RENEW_SECONDS
         collection, (images, size) = self._claim.collection, self._done

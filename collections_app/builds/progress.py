@@ -21,7 +21,8 @@ class Progress:
     """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
 
     ``time_left`` is in words, and empty until it can be estimated. ``is_checking`` is true while
-    the archive that is to be replaced is kept.
+    the archive that is to be replaced is kept. While it ``is_fetching`` what lies elsewhere, the
+    share and the time are of that.
     """
 
     percent: int
@@ -32,6 +33,11 @@ class Progress:
     num_images: int
     num_bytes: int
     time_left: str
+    is_fetching: bool = False
+    images_fetched: int = 0
+    images_to_fetch: int = 0
+    bytes_fetched: int = 0
+    bytes_to_fetch: int = 0
 
     @property
     def ahead(self) -> int:
@@ -53,7 +59,8 @@ def describe_progress(collection: Collection) -> Progress | None:
             was_interrupted=build.attempts > 0, place=_find_place(build), num_images=0,
             num_bytes=0, time_left="",
         )  # fmt: skip
-    share = _share_done(build)
+    is_fetching = build.images_fetched < build.images_to_fetch
+    share = _share_fetched(build) if is_fetching else _share_done(build)
     return Progress(
         percent=int(100 * share),
         is_running=True,
@@ -63,6 +70,11 @@ def describe_progress(collection: Collection) -> Progress | None:
         num_images=min(build.progress_images, collection.num_images),
         num_bytes=min(build.progress_bytes, collection.num_bytes),
         time_left=_estimate_time_left(build, share),
+        is_fetching=is_fetching,
+        images_fetched=build.images_fetched,
+        images_to_fetch=build.images_to_fetch,
+        bytes_fetched=build.bytes_fetched,
+        bytes_to_fetch=build.bytes_to_fetch,
     )
 
 
@@ -70,6 +82,12 @@ def _find_place(build: Build) -> int:
     """The place in the queue: 1 for the build that a worker takes next."""
     earlier = Q(queued_at__lt=build.queued_at) | Q(queued_at=build.queued_at, pk__lt=build.pk)
     return Build.objects.claimable().filter(earlier).count() + 1
+
+
+def _share_fetched(build: Build) -> float:
+    if build.bytes_to_fetch:
+        return min(1.0, build.bytes_fetched / build.bytes_to_fetch)
+    return build.images_fetched / build.images_to_fetch
 
 
 def _share_done(build: Build) -> float:

@@ -12,6 +12,7 @@ from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns
 from collections_app.models import Collection
 from collections_app.selection.provenance import licenses_of
+from collections_app.selection.to_fetch import FETCH
 
 
 def data_card(collection: Collection, fingerprint: str) -> bytes:
@@ -51,7 +52,19 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     noun = "object" if only_others(collection.kinds) else "image"
     yield "## What is inside"
     yield ""
-    if files.here:
+    if files.here and collection.options.get(FETCH):
+        number = collection.provenance.get("files", files.here)
+        yield (
+            f"- `images/`: {_count(files.here, noun)} in {_count(number, 'file')}, "
+            f"{file_size(collection.num_bytes)}"
+        )
+        yield (
+            f"- `metadata.csv`: one row for each {noun}; `file_name` is its path, and that of the "
+            "folder where it is a series of files. The `sha256` of a series is that of the lines "
+            "that `LC_ALL=C sha256sum *` prints in its folder"
+        )
+        yield "- `files.csv`: one row for each file of these series"
+    elif files.here:
         yield f"- `images/`: {_count(files.here, 'file')}, {file_size(collection.num_bytes)}"
         yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     else:

@@ -14,6 +14,7 @@ from collections_app.archive import TextEntry, checksum_line
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
+from collections_app.selection.to_fetch import FETCH
 
 # The titles of a table's columns, and the SQL of their values.
 Columns = Mapping[str, str]
@@ -33,6 +34,7 @@ REMOTE_COLUMNS = (
 UNAVAILABLE_COLUMNS = tuple(column for column in REMOTE_COLUMNS if column != "url")
 # Collections of earlier versions did not freeze these.
 _LATER_COLUMNS = frozenset({"license", "labels_unreviewed", "label_words"})
+FILE_COLUMNS = ("path", "file_name", "size_bytes", "sha256")
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
 HAS_FILE = "file_name <> '' AND NOT is_excluded"
@@ -64,6 +66,8 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
         TextEntry(prefix + name, _table(collection, columns, whose))
         for name, columns, whose in _wanted_tables(collection)
     ]
+    if collection.options.get(FETCH):
+        tables.append(TextEntry(f"{prefix}files.csv", _table_of_files(collection)))
     checksums = _checksums(collection, [*texts, *tables])
     return [*tables, TextEntry(f"{prefix}SHA256SUMS", checksums)]
 
@@ -72,6 +76,8 @@ def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]
     source = _source_columns(collection)
     names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
     columns = _columns(collection, names)
+    if collection.options.get(FETCH):
+        columns = {**columns, "num_files": "coalesce(metadata_json ->> 'num_files', '1')"}
     if deidentifies_on_delivery():
         columns = {**columns, **_DELIVERED, "source_sha256": "sha256"}
     yield "metadata.csv", {**columns, **source}, HAS_FILE
@@ -135,6 +141,12 @@ def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[byt
     fields = ", ".join(f"coalesce(({field})::text, '')" for field in columns.values())
     rows = f"{_select(fields, whose)} ORDER BY position"
     yield from map(lines_to_csv, iter_lines(rows, collection=collection))
+
+
+def _table_of_files(collection: Collection) -> Iterator[bytes]:
+    """The files of series, each with the ``file_name`` that its series has in metadata.csv."""
+    yield csv_text([FILE_COLUMNS])
+    yield from map(lines_to_csv, iter_lines(queries.FILES_OF_SERIES, collection=collection))
 
 
 def _select(fields: str, whose: str) -> str:

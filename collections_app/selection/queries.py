@@ -131,6 +131,11 @@ FETCHED_FILES = f"""
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
        AND {IS_FETCHED} AND item.sha256 <> '' AND NOT item.is_excluded
 """  # noqa: S608 - our own words  # nosec
+FILES_OF_SERIES = f"""
+    SELECT file_name, regexp_replace(file_name, '/[^/]*$', ''), size_bytes, sha256
+      FROM ({FETCHED_FILES} AND item.metadata_json ->> 'remote_url' LIKE '%/*') fetched
+     ORDER BY position, file_name COLLATE "C"
+"""  # noqa: S608 - our own words  # nosec
 SET_FETCHED = """
     UPDATE collections_app_collectionitem item
        SET sha256 = given.sha256, size_bytes = given.size,

@@ -26,6 +26,7 @@ from catalog.search.understanding import describe_query
 from collections_app.selection import queries
 from collections_app.selection.identifying import count_identifying
 from collections_app.selection.limits import explain_limits
+from collections_app.selection.to_fetch import ToFetch, count_to_fetch
 
 KIND_NAMES = dict(KIND_CHOICES)
 
@@ -45,7 +46,8 @@ class SelectionSummary:
     """What would be frozen: images by where their files are, bytes, datasets and labels.
 
     ``kinds`` are the numbers of images by kind, and ``hidden`` those of other objects that match as
-    well and would not be frozen. ``num_bytes`` are those of the files that are here.
+    well and would not be frozen. ``num_bytes`` are those of the files that are here, ``to_fetch``
+    is what lies elsewhere and may be fetched.
     ``num_same_bytes`` are images whose file is that of another one, ``num_same_in_datasets`` those
     of them whose copies are in several datasets, ``identifying`` the numbers of files that tell who
     somebody is; none of these is counted beyond the limits.
@@ -56,6 +58,7 @@ class SelectionSummary:
     hidden: KindCounts
     files: AvailabilityCounts
     num_bytes: int
+    to_fetch: ToFetch
     datasets: list[DatasetShare]
     licenses: list[LicenseShare]
     labels: list[ValueCount]
@@ -130,6 +133,7 @@ def summarize_selection(filters: ImageFilterSet) -> SelectionSummary:
         hidden=count_hidden(filters),
         files=AvailabilityCounts.of(filters.counted),
         num_bytes=num_bytes,
+        to_fetch=ToFetch() if over_limits else count_to_fetch(filters),
         datasets=sorted(shares, key=lambda share: -share.num_images),
         licenses=count_licenses(filters),
         labels=count_labels_within(filters),

@@ -36,6 +36,7 @@ from collections_app.selection.summary import (
     suggest_title,
     summarize_selection,
 )
+from collections_app.selection.to_fetch import ToFetch, explain_fetch_limits
 
 RETRY_AFTER_SECONDS = "30"
 
@@ -63,6 +64,10 @@ def _show_selection(
     query_string = canonical_params(filters).urlencode()
     total = summary.num_images if summary else 0
     initial = {"expected_images": total, "filters": query_string, "title": suggest_title(filters)}
+    to_fetch = summary.to_fetch if summary else ToFetch()
+    user = request.user if request.user.is_authenticated else None
+    over_fetch = explain_fetch_limits(user, to_fetch)
+    initial |= {"fetch": bool(to_fetch.num_images) and not over_fetch}
     initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
     over_quota = _explain_quota(request, summary)
     if refusal and not over_quota:  # which the page explains beside the button
@@ -71,12 +76,18 @@ def _show_selection(
         "problems": filters.problems,
         "summary": summary,
         "over_quota": over_quota,
+        "over_fetch": over_fetch,
         "can_be_built": bool(summary and summary.can_be_built and not over_quota),
         "total": total,
         "words": describe_filters(filters),
         "query_string": query_string,
         "any_kind": with_any_kind(filters).urlencode(),
-        "form": form or NewCollectionForm(initial=initial, email=_mail_address(request)),
+        "form": form
+        or NewCollectionForm(
+            initial=initial,
+            email=_mail_address(request),
+            can_fetch=bool(to_fetch.num_images),
+        ),
         "here": f"{reverse('collection-new')}?{query_string}",
     }
     is_bad = bool(filters.problems or (form and form.errors))
@@ -116,6 +127,7 @@ def _create(request: HttpRequest) -> HttpResponse:
             filters=filters,
             expected_images=form.cleaned_data["expected_images"],
             wants_mail=form.cleaned_data.get("wants_mail", False),
+            fetch=form.cleaned_data.get("fetch", False),
         )
     except NotBuildable as error:
         return _explain_refusal(request, filters, form, error)

@@ -5,6 +5,7 @@ busy answers, redirects) the proxy does, for the keys that a test names.
 """
 
 import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -27,8 +28,9 @@ BLOCK = 1 << 16
 class Faults:
     """What goes wrong: by the end of a path, a number of bytes or seconds or a status.
 
-    ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block.
-    ``times`` is how often a fault happens, for those that end.
+    ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block;
+    ``shorter`` is what listings tell too little. ``times`` is how often a fault happens, for those
+    that end.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class Faults:
     times: dict[str, int] = field(default_factory=dict)
     pause: dict[str, float] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
+    shorter: dict[str, int] = field(default_factory=dict)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -162,6 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
+        if "list-type=2" in self.path and faults.shorter:
+            self._end_listing(answer)
+            return
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() in self.passed:
@@ -180,6 +186,18 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(pause)
         upstream.close()
         self.close_connection = True
+
+    def _end_listing(self, answer: http.client.HTTPResponse) -> None:
+        """The listing, with objects that have grown since it was made."""
+        text = answer.read().decode()
+        for end, less in self.server.faults.shorter.items():
+            found = re.search(rf"{re.escape(end)}</Key>.*?<Size>(\d+)", text, re.DOTALL)
+            if found:
+                at = found.start(1)
+                text = f"{text[:at]}{int(found[1]) - less}{text[found.end(1) :]}"
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "application/xml")
+        self._end(text.encode())
 
 
 @contextmanager

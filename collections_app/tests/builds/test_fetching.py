@@ -3,19 +3,29 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.buckets import _make_store
+from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Reason
-from collections_app.services import build_without_problems, expire_collection, retry_collection
-from collections_app.tests.factories import build, make_collection, read_archive
+from collections_app.selection.refusals import NotBuildable
+from collections_app.services import (
+    build_without_problems,
+    cancel_build,
+    expire_collection,
+    retry_collection,
+)
+from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
 from medagg.testing.s3 import BUCKET, S3Server, started_s3
 from vocab.tests.factories import LicenseFactory, ModalityFactory
 
@@ -144,8 +154,9 @@ def test_a_connection_that_is_cut_is_tried_again(
         ("forbidden", Reason.FILES_MISSING, "forbidden"),
         ("busy", Reason.SOURCE_UNREACHABLE, "busy"),
         ("cut", Reason.SOURCE_UNREACHABLE, "connection"),
+        ("longer", Reason.FILES_CHANGED, "longer than"),
         ("slow", Reason.SOURCE_UNREACHABLE, "less than"),
-        ("redirected", Reason.SOURCE_UNREACHABLE, "connection"),
+        ("redirected", Reason.SOURCE_UNREACHABLE, "not what was listed"),
     ],
 )
 def test_what_cannot_be_had_is_named_and_can_be_excluded(
@@ -160,13 +171,18 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     settings.FETCH_STALL_SECONDS, settings.FETCH_MIN_RATE = 1, 10_000
     make_series(s3)
     key = "uuid-1/01.dcm"
+    if fault == "longer":
+        # The listing is of before, the object of after.
+        s3.faults.shorter[key] = 100
     if fault == "gone":
         for number in range(3):
             s3.client.delete_object(Bucket=BUCKET, Key=f"uuid-1/{number:02}.dcm")
     s3.faults.status |= {"forbidden": {key: 403}, "busy": {key: 503}}.get(fault, {})
     s3.faults.cut |= {key: 100} if fault == "cut" else {}
     s3.faults.pause |= {key: 0.3} if fault == "slow" else {}
-    s3.faults.redirect |= {key: "http://127.0.0.1:1/"} if fault == "redirected" else {}
+    s3.put("secret.dcm", slice_of(9, 9)[: len(slice_of(1, 1))])
+    elsewhere = f"{s3.endpoint}/{BUCKET}/secret.dcm"
+    s3.faults.redirect |= {key: elsewhere} if fault == "redirected" else {}
 
     collection = build(make_fetching())
 
@@ -220,3 +236,96 @@ def test_a_bucket_that_is_not_allowed_is_never_asked(s3: S3Server, settings: Laz
 
     assert len(rows(read_archive(collection)["remote.csv"])) == 2
     assert s3.requests == []
+
+
+def test_an_archive_of_series_says_what_its_files_are(s3: S3Server) -> None:
+    make_series(s3)
+
+    files = read_archive(build(make_fetching()))
+
+    table = rows(files["files.csv"])
+    assert table[0]["path"] == "images/lung_ct/P0/1.9.0/CT_1.2.0/00.dcm"
+    assert {row["file_name"] for row in table} == {
+        row["file_name"] for row in rows(files["metadata.csv"])
+    }
+    assert [row["num_files"] for row in rows(files["metadata.csv"])] == ["3", "3"]
+    assert "2 images in 6 files" in files["README.md"].decode()
+
+
+def test_the_limits_of_fetching_are_told_before_and_kept_at_the_freeze(
+    s3: S3Server, settings: LazySettings, client: Client
+) -> None:
+    make_series(s3)
+    settings.FETCH_MAX_BYTES = 9_000
+    client.force_login(UserFactory(username="reader"))
+
+    page = client.get("/collections/new/").content.decode()
+    assert "limit: 9.0 kB for a collection" in page
+
+    form = {"title": "Too much", "expected_images": 2, "filters": "", "fetch": "on"}
+    response = client.post("/collections/new/", form)
+    assert "limit: 9.0 kB for a collection" in response.content.decode()
+    assert not Collection.objects.exists()
+    assert client.post("/collections/new/", form | {"fetch": ""}).status_code == 302
+
+
+def test_a_days_limit_counts_what_was_fetched(s3: S3Server, settings: LazySettings) -> None:
+    make_series(s3)
+    first = build(make_fetching())
+    settings.FETCH_MAX_DAY_BYTES = first.num_bytes + 9_999
+
+    with pytest.raises(NotBuildable, match="in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=first.user)
+
+
+def test_the_page_before_the_button_says_what_will_be_fetched(s3: S3Server, client: Client) -> None:
+    make_series(s3)
+    client.force_login(UserFactory(username="reader"))
+
+    page = client.get("/collections/new/").content.decode()
+
+    assert 'data-to-fetch="2">10.0 kB' in page
+    assert "2 of them can be fetched" in page
+    assert re.search(r'<input type="checkbox" name="fetch"[^>]* checked', page)
+
+
+def test_a_build_that_fetches_can_be_watched_and_cancelled(
+    s3: S3Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3, series=1, slices=2)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    s3.faults.pause["uuid-0/01.dcm"] = 0.2
+    collection = make_fetching()
+    client.force_login(collection.user)
+    pages: list[str] = []
+
+    def look(done: int) -> None:
+        pages.append(client.get(f"/collections/{collection.uuid}/status/").content.decode())
+        if "kB of about" in pages[-1] or len(pages) > 20:
+            cancel_build(collection=Collection.objects.get(pk=collection.pk))
+
+    build_collection(collection_id=collection.pk, on_progress=look)
+
+    assert "Fetching from elsewhere: 0 of 1" in pages[-1]
+    collection.refresh_from_db()
+    assert collection.error_message == "You cancelled this build."
+    assert FileCache().users() == []
+
+
+def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_series(s3)
+    size = sum(len(slice_of(0, number)) for number in range(3))
+    settings.REMOTE_CACHE_MAX_BYTES = 20_000
+    assert build(make_fetching("q=P0")).status == "ready"
+    cache = FileCache(max_bytes=size + 10)
+
+    cache.make_room(size)
+    assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) < 3
+
+    build(make_fetching("q=P1"))
+    for path in settings.REMOTE_CACHE_ROOT.glob("??/*"):
+        cache.use(path.name, "somebody")
+    with pytest.raises(CacheFull, match="other builds are using"):
+        FileCache(max_bytes=size + 10).make_room(2 * size)
