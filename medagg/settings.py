@@ -38,10 +38,8 @@ FETCH_BUCKETS = env.list(
 )
 IDC_S3_ENDPOINT = env.str("IDC_S3_ENDPOINT", default="").rstrip("/")
 IDC_S3_BUCKET = env.str("IDC_S3_BUCKET", default="")
-# Their cache on the disk of each worker: the least recently used go.
-REMOTE_CACHE_ROOT = Path(
-    env.str("REMOTE_CACHE_ROOT", default=str(VAR_DIR / "remote-cache"))
-).resolve()
+# Their cache on the disk of each builder: the least recently used go.
+REMOTE_CACHE_ROOT = VAR_DIR / "remote-cache"
 REMOTE_CACHE_MAX_BYTES = env.int("REMOTE_CACHE_MAX_BYTES", default=50 * 1024**3)
 # Transfers of one build at a time; a source that sends less than that a second is given up.
 FETCH_PARALLEL = env.int("FETCH_PARALLEL", default=8)

@@ -157,13 +157,13 @@ def names_in_settings() -> set[str]:
 def in_example() -> dict[str, str]:
     """The variables of .env.example with the defaults that stand there."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    return dict(re.findall(r"^#([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    return dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
 
 
 def in_guide() -> dict[str, str]:
     """The table of docs/deploy.md: the defaults by name, without backquotes."""
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) ?\|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (.*?) ?\|", text, re.MULTILINE)
     return {name: default.strip("`") for name, default in rows}
 
 
@@ -187,7 +187,7 @@ def test_example_and_guide_state_the_real_limits() -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_compose_passes_every_setting_on(name: str) -> None:
-    by_image = re.findall(r"\b([A-Z_]+)=", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    by_image = re.findall(r"\b([A-Z0-9_]+)=", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
 
     passed_on = {*SERVICES[name]["environment"], *by_image}
     assert names_in_settings() - passed_on == NOT_PASSED_ON
