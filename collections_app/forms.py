@@ -19,9 +19,7 @@ class NewCollectionForm(forms.Form):
         error_messages={"required": "Give the collection a name."},
     )
     wants_mail = forms.BooleanField(required=False, label="E-mail me when it is ready")
-    fetch = forms.BooleanField(
-        required=False, label="Fetch what lies elsewhere, so that the ZIP has its files"
-    )
+    fetch = forms.BooleanField(required=False, label="Fetch into the ZIP what lies elsewhere")
     expected_images = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     filters = forms.CharField(required=False, widget=forms.HiddenInput, max_length=20_000)
 

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
-from catalog.storage.cache import FileCache
+from collections_app.builds.fetching import release_stale
 from collections_app.builds.outcome import fail_archive, fail_build
 from collections_app.builds.queue import (
     add_build,
@@ -208,15 +208,7 @@ def _remove_stray_files() -> int:
 
 
 def _release_fetched() -> int:
-    """Let go of the fetched files of attempts that are over: their worker was killed."""
-    cache = FileCache()
-    users = cache.users()
-    builds = Build.objects.unfinished().filter(attempt_token__isnull=False)
-    running = {str(token) for token in builds.values_list("attempt_token", flat=True)}
-    over = [user for user in users if user not in running]
-    for user in over:
-        cache.release(user)
-    return len(over)
+    return release_stale()
 
 
 def _find_known(paths: list[str]) -> set[str]:

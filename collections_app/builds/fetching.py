@@ -29,7 +29,7 @@ from catalog.storage.buckets import (
 from catalog.storage.cache import CacheFull, FetchedFile, FileCache
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.lease import Claim, Heartbeat
-from collections_app.models import MAX_PROBLEM, Collection
+from collections_app.models import MAX_PROBLEM, Build, Collection
 from collections_app.selection import queries
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
@@ -83,6 +83,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         return
     cache, user = FileCache(), str(claim.token)
     cache.remove_partials()
+    release_stale()
     items = _iter_items(collection)
     fetcher = _Fetcher(cache, user, count_items_to_fetch(collection))
     problems: dict[int, SourceProblem] = {}
@@ -113,6 +114,19 @@ def release_files(claim: Claim) -> None:
     """The attempt is over: its files may be removed from the cache when room is needed."""
     if claim.collection.options.get(FETCH):
         FileCache().release(str(claim.token))
+
+
+def release_stale() -> int:
+    """Let go of the files of attempts that are over, whose workers were killed; their number."""
+    cache = FileCache()
+    # Before the builds: an attempt that begins in between is not among them.
+    users = cache.users()
+    builds = Build.objects.unfinished().filter(attempt_token__isnull=False)
+    running = {str(token) for token in builds.values_list("attempt_token", flat=True)}
+    over = [user for user in users if user not in running]
+    for user in over:
+        cache.release(user)
+    return len(over)
 
 
 def hash_series(files: Sequence[FetchedFile]) -> str:
