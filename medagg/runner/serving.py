@@ -149,8 +149,8 @@ def _make_supervisor(
     options: ServeOptions, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in PROCESSES}
-    # The order of stopping: what makes work ends before what does it.
-    processes = [
+    # What makes work is stopped before what does it.
+    makers = [
         web_process(
             listener=listener.fileno(),
             workers=options.workers,
@@ -161,9 +161,9 @@ def _make_supervisor(
             },
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        *queue_workers(builders=options.workers, log=logs.__getitem__),
     ]
-    return Supervisor(processes, folder=settings.BASE_DIR, say=say)
+    workers = queue_workers(builders=options.workers, log=logs.__getitem__)
+    return Supervisor(makers, workers, folder=settings.BASE_DIR, say=say)
 
 
 def _empty_folder(path: Path) -> Path:
