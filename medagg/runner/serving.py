@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
-from medagg.health import KEPT_SECONDS_OF_TROUBLE
+from medagg.observing.health import KEPT_SECONDS_OF_TROUBLE
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
 from medagg.runner.embedded.logs import LogFile, rotate_logs

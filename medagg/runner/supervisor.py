@@ -230,7 +230,7 @@ def web_process(
         # gunicorn would take a client's SCRIPT_NAME for that of a proxy on this machine.
         "--forwarder-headers": "",
         "--graceful-timeout": "8",
-        "--logger-class": "medagg.gunicorn_logger.GunicornLogger",
+        "--logger-class": "medagg.observing.gunicorn_logger.GunicornLogger",
     }
     return Process(
         name="web",
