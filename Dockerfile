@@ -63,5 +63,5 @@ CMD ["gunicorn", "medagg.wsgi", \
      "--limit-request-line", "8190", \
      "--limit-request-field_size", "16380", \
      "--worker-tmp-dir", "/dev/shm", \
-     "--logger-class", "medagg.gunicorn_logger.GunicornLogger", \
+     "--logger-class", "medagg.observing.gunicorn_logger.GunicornLogger", \
      "--no-control-socket"]

@@ -25,8 +25,8 @@ help:
 	@echo "make clean             remove caches, never your data in var/"
 
 # Installs the file $(1) unless a stamp says that just this has been done. The sums of all
-# requirements are in the stamp's name, so that a changed pin is noticed. What is imported, a third
-# of it, is compiled then.
+# requirements are in the stamp's name, so that a changed pin is noticed. The files name all that is
+# needed, so nothing has to be resolved. What is imported, a third of it, is compiled then.
 define install
 [ -n "$(PYTHON)" ] || \
 	{ echo "medagg: needs Python 3.11 or newer; name it if it is not on PATH: make run PYTHON=/path/to/python3" >&2; exit 1; }; \
@@ -39,7 +39,7 @@ if [ ! -e "$$stamp" ] || [ ! -x .venv/bin/python ]; then \
 	.venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv || exit 1; }; \
 	echo "Installing $(1), which takes a minute ..."; \
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(2) -r $(1) || \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $(1) || \
 		{ echo "medagg: installing $(1) failed, see above" >&2; exit 1; }; \
 	rm -f ".venv/installed-$$name-"*; \
 	: > "$$stamp"; \
@@ -54,13 +54,13 @@ run:
 # Into the database of a medagg that runs, or of one that starts later.
 catalog:
 	@$(call install,requirements.txt); \
-	$(call install,requirements-catalog.txt,--no-deps); \
+	$(call install,requirements-catalog.txt); \
 	exec .venv/bin/python manage.py load_catalog $(ARGS)
 
 # In a folder of its own, var/bench: your catalog is not touched.
 bench:
 	@$(call install,requirements-dev.txt); \
-	$(call install,requirements-catalog.txt,--no-deps); \
+	$(call install,requirements-catalog.txt); \
 	$(call install,benchmarks/requirements.txt); \
 	exec .venv/bin/python -m benchmarks.run $(ARGS)
 

@@ -1,12 +1,12 @@
 """Whether and how DICOM files are de-identified before they leave the server."""
 
 import uuid
+from typing import BinaryIO
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-from catalog.imaging.content import quiet_parser
-from catalog.imaging.dicom.deidentify import METHOD_VERSION, Pseudonyms, deidentify
+from catalog.imaging.dicom.confidentiality import METHOD_VERSION
 
 # The whole file is in memory, several times.
 MAX_BYTES = 1 << 30
@@ -28,8 +28,19 @@ def deidentify_file(content: bytes) -> bytes:
     Raises:
         NotReadable: it cannot be de-identified.
     """
+    # Only here and below, as in catalog.files.
+    from catalog.imaging.content import quiet_parser  # noqa: PLC0415
+    from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify  # noqa: PLC0415
+
     with quiet_parser():
         return deidentify(content, Pseudonyms(make_pseudonym, _make_uid))
+
+
+def must_be_deidentified(file: BinaryIO) -> bool:
+    """Whether ``file`` is DICOM and does not say that it was de-identified."""
+    from catalog.imaging.dicom import deidentify  # noqa: PLC0415
+
+    return deidentify.must_be_deidentified(file)
 
 
 def make_pseudonym(patient_id: str) -> str:

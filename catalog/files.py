@@ -6,10 +6,8 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from catalog.imaging.content import quiet_parser
-from catalog.imaging.dicom.header import DicomDirectory, NotReadable, read_header
-from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.paths import check_relative_path, open_beneath
+from catalog.imaging.problems import DicomDirectory, NotReadable
 from catalog.models import Image
 from catalog.storage.roots import dataset_root
 
@@ -39,6 +37,11 @@ def may_identify(image: Image, file: BinaryIO) -> bool:
     is_imported = (now.st_size, now.st_mtime_ns) == (image.size_bytes, image.mtime_ns)
     if image.identifying is not None and is_imported:
         return bool(image.identifying)
+    # Only here, as the start of every process would take half as long again with the parsers.
+    from catalog.imaging.content import quiet_parser  # noqa: PLC0415
+    from catalog.imaging.dicom.header import read_header  # noqa: PLC0415
+    from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415
+
     file.seek(0)
     try:
         if not is_dicom(file.read(1024)):

@@ -14,7 +14,8 @@ from catalog.files import open_image
 from catalog.imaging.decoding.decoder import decoder
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.paths import UnsafePath
-from catalog.imaging.rendering import CannotRender, Preview
+from catalog.imaging.preview import Preview
+from catalog.imaging.problems import CannotRender
 from catalog.models import Image
 from catalog.preview_cache import (
     NOTES,

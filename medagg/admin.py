@@ -7,12 +7,18 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from collections_app.models import Collection
 from medagg.accounts import services
 from medagg.models import WaitingAddress
+
+RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+def _is_administrator(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
 
 
 class AccountChangeForm(UserChangeForm):
@@ -53,6 +59,18 @@ class AccountAdmin(UserAdmin):
     inlines = (WaitingAddressInline,)
     actions = ("approve", "ask_to_confirm")
     list_display = ("username", "email", "is_active", "is_staff", "date_joined", "last_login")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Who may only change users, as to approve accounts, has no power over the staff's."""
+        users = super().get_queryset(request)
+        if _is_administrator(request):
+            return users
+        return users.exclude(Q(is_staff=True) | Q(is_superuser=True))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Nor gives anybody, or themselves, more rights."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if _is_administrator(request) else (*fields, *RIGHTS)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_last = obj is not None and services.is_last_administrator(obj)

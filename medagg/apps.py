@@ -9,4 +9,4 @@ class MedaggConfig(AppConfig):
 
     def ready(self) -> None:
         importlib.import_module("medagg.checks")
-        importlib.import_module("medagg.worker_heartbeat")
+        importlib.import_module("medagg.observing.worker_heartbeat")

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 
-from medagg.logs import request_id, task_id
+from medagg.observing.logs import request_id, task_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medagg.settings")
 

@@ -115,7 +115,7 @@ INSTALLED_APPS = [
     "collections_app",
 ]
 MIDDLEWARE = [
-    "medagg.middleware.RequestMiddleware",
+    "medagg.observing.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -333,8 +333,8 @@ for _name, _value, _allowed in (
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"outside_noise": {"()": "medagg.logs.OutsideNoiseFilter"}},
-    "formatters": {"line": {"()": "medagg.logs.make_formatter", "name": LOG_FORMAT}},
+    "filters": {"outside_noise": {"()": "medagg.observing.logs.OutsideNoiseFilter"}},
+    "formatters": {"line": {"()": "medagg.observing.logs.make_formatter", "name": LOG_FORMAT}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",

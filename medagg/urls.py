@@ -3,7 +3,7 @@ from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 
 from medagg.accounts import views as accounts
-from medagg.health import healthz, readyz
+from medagg.observing.health import healthz, readyz
 
 account_patterns: list[URLPattern | URLResolver] = [
     path("", accounts.AccountView.as_view(), name="account"),

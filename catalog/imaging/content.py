@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from catalog.imaging.budget import TooMuch
 from catalog.imaging.dicom.header import DicomHeader, read_header
-from catalog.imaging.dicom.stream import CutShort, NotReadable, is_dicom
+from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import (
     MAX_EDGE,
     CutShortNifti,
@@ -38,7 +38,7 @@ from catalog.imaging.picture_ends import (
     read_gif_size,
 )
 from catalog.imaging.picture_sizes import is_avif, is_webp, read_avif_size, read_webp_size
-from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.imaging.problems import CutShort, FileProblem, NotReadable, UnusableFile
 from catalog.imaging.rendering import FORMATS
 from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
 from catalog.imaging.tiff_subpages import holds_directory

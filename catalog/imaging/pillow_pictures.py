@@ -14,6 +14,7 @@ from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, str
 from catalog.imaging.picture import Picture
 from catalog.imaging.picture_ends import find_end_check, read_gif_size
 from catalog.imaging.picture_sizes import is_avif, is_webp, read_avif_size, read_webp_size
+from catalog.imaging.problems import CannotRender
 from catalog.imaging.tiff_pages import check_tiles, choose_page, is_tiff, open_tiff
 from catalog.limits import MAX_PREVIEW_PIXELS
 
@@ -33,14 +34,6 @@ _PHOTOMETRIC_TAG, _MIN_IS_WHITE = 262, 0  # TIFF 6.0, PhotometricInterpretation
 # An eighth of the 256 levels: a picture without a lighter one is nearly black, such as a mask of 0
 # and 1 or a map of a few labels.
 _DARK = 32
-
-
-class CannotRender(Exception):
-    """No preview can be made; `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def render_picture(file: BinaryIO, *, name: str, max_edge: int) -> Picture:

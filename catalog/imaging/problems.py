@@ -74,3 +74,27 @@ class UnusableFile(Exception):
     def __init__(self, problem: FileProblem) -> None:
         super().__init__(problem.plural)
         self.problem = problem
+
+
+class NotReadable(Exception):
+    """A file that is not DICOM, or is damaged or not supported; `reason` is for users."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CutShort(NotReadable):
+    """The end of the file is missing."""
+
+
+class DicomDirectory(NotReadable):
+    """A DICOMDIR (PS3.3 F), whatever its name: it lists files and has no image."""
+
+
+class CannotRender(Exception):
+    """No preview can be made; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -7,28 +7,20 @@ no EXIF data, no comments, no colour profile.
 """
 
 import io
-from dataclasses import dataclass
 from typing import BinaryIO
 
-from catalog.imaging.dicom.header import NotReadable, render_pixels
+from catalog.imaging.dicom.header import render_pixels
 from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
 from catalog.imaging.picture import Picture
-from catalog.imaging.pillow_pictures import FORMATS, CannotRender, render_picture
+from catalog.imaging.pillow_pictures import FORMATS, render_picture
+from catalog.imaging.preview import Preview
+from catalog.imaging.problems import CannotRender, NotReadable
 
-__all__ = ["CONTENT_TYPE", "FORMATS", "CannotRender", "Preview", "render_preview"]
+__all__ = ["FORMATS", "render_preview"]
 
-CONTENT_TYPE = "image/webp"
 # Inflating this much takes about a second; what is larger is not checked again after its import.
 _MAX_INFLATED_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A WebP, and what a page should say of it: which frame it is, what was guessed."""
-
-    body: bytes
-    notes: tuple[str, ...] = ()
 
 
 def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> Preview:

@@ -241,7 +241,7 @@ def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:
             others = [other for other in group if other is not match]
             text = filters.parsed_query.without(*others)
             alone = QueryDict(with_query(canonical_params(filters), text))
-            total = type(filters)(alone, snapshot=filters.snapshot).total if others else None
+            total = filters.with_params(alone).total if others else None
             counts[",".join(match.codes)] = filters.total if total is None else total
     return counts
 

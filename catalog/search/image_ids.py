@@ -1,7 +1,7 @@
 """Finds images by ids: their own within the source, and those of their subjects."""
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Callable, Sequence
+from functools import cache, partial, reduce
 from operator import or_
 
 from django.db.models import Exists, OuterRef, Q
@@ -12,8 +12,17 @@ from catalog.models import Dataset, Image
 MIN_PREFIX = 4
 
 
+# From a word to the images of which it is an id; None if it is none.
+FindId = Callable[[str], Q | None]
+
+
+def remember_ids(dataset_ids: Sequence[int]) -> FindId:
+    """Finds ids within these datasets, and asks the database once for each word."""
+    return cache(partial(_find_id, dataset_ids=dataset_ids))
+
+
 def find_by_ids(
-    groups: Sequence[Sequence[str]], *, dataset_ids: Sequence[int]
+    groups: Sequence[Sequence[str]], *, dataset_ids: Sequence[int], find_id: FindId
 ) -> tuple[Q, list[list[str]]]:
     """The images of these datasets with an id of each group; and the groups of words that are none.
 
@@ -26,7 +35,7 @@ def find_by_ids(
         return whole, []
     condition, others = Q(), []
     for group in groups:
-        found = {word: _find_id(word, dataset_ids) for word in group}
+        found = {word: find_id(word) for word in group}
         with_ids = [has_id for has_id in found.values() if has_id is not None]
         condition &= reduce(or_, with_ids, Q())
         if rest := [word for word, has_id in found.items() if has_id is None]:
@@ -34,7 +43,7 @@ def find_by_ids(
     return condition, others
 
 
-def _find_id(word: str, dataset_ids: Sequence[int]) -> Q | None:
+def _find_id(word: str, *, dataset_ids: Sequence[int]) -> Q | None:
     if equal := _find_equal(word, dataset_ids):
         return equal
     if len(word) < MIN_PREFIX or not any(char.isdigit() for char in word):

@@ -62,7 +62,7 @@ def or_any_kind(filters: ImageFilterSet) -> ImageFilterSet:
     """These filters or, where no picture matches but other objects do, the same with any kind."""
     if filters.total or not filters.shows_pictures_only:
         return filters
-    return ImageFilterSet(with_any_kind(filters), snapshot=filters.snapshot)
+    return filters.with_params(with_any_kind(filters))
 
 
 def _name(sums: Mapping[int, int]) -> dict[str, int]:

@@ -7,7 +7,7 @@ def _terms_of(relation: str, term: str) -> str:
                   FROM {relation} m
                   JOIN vocab_{term} t ON t.id = m.{term}_id AND t.is_active
                   LEFT JOIN vocab_{term}alias a ON a.term_id = t.id
-                 WHERE m.dataset_id = dataset.id"""  # noqa: S608 (names of tables that stand below)
+                 WHERE m.dataset_id = dataset.id"""  # noqa: S608 - names of tables that stand below  # nosec
 
 
 # Titles weigh most, then the terms and their aliases, then prose. Who searches for a broader term
@@ -71,7 +71,7 @@ REFRESH = f"""
     UPDATE catalog_dataset dataset SET search_vector = vectors.vector
       FROM vectors
      WHERE vectors.id = dataset.id AND dataset.search_vector IS DISTINCT FROM vectors.vector
-"""  # noqa: S608 (nothing in it but what stands here)
+"""  # noqa: S608 - nothing in it but what stands here  # nosec
 
 PROFILES = """
     SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,

@@ -140,13 +140,13 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
         names = [_quote(say_signs(name)) for match in group for name in match.names]
         return _Clause(words, ClauseText("", names), is_excluded=True)
     is_fact = any(map(_is_fact, group))
-    typed = " or ".join(_type(match) for match in group)
-    wordings = [typed, *(text for match in group for text in _list_wordings(match, snapshot))]
+    typed = " or ".join(dict.fromkeys(map(_type, group)))
+    wordings = [text for match in group for text in _list_wordings(match, snapshot)]
     met: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
-    text = ClauseText("", []) if is_fact else ClauseText(typed, wordings)
+    text = ClauseText("", []) if is_fact else ClauseText(typed, [typed, *dict.fromkeys(wordings)])
     return _Clause(words, text, is_fact=is_fact, met=met)
 
 

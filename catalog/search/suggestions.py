@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 
 from django.http import QueryDict
 
@@ -14,6 +14,9 @@ from catalog.search.query import Match, Word, parse_query
 from catalog.search.query_strings import canonical_params
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
+
+# Each change takes as long as a search: of a query of many words not all are tried.
+MAX_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,14 @@ def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
     Before them come the objects of other kinds that match as it is.
     """
     others = [_suggest(filters, *each) for each in _with_other_kinds(filters)]
-    changes = [_suggest(filters, *each)
-               for each in chain(_without_one(filters), _with_broader(filters))]  # fmt: skip
+    tried = islice(chain(_without_one(filters), _with_broader(filters)), MAX_TRIED)
+    changes = [_suggest(filters, *each) for each in tried]
     changes.sort(key=lambda suggestion: -suggestion.total)
     return [suggestion for suggestion in (*others, *changes) if suggestion.total]
 
 
 def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggestion:
-    changed = type(filters)(params, snapshot=filters.snapshot)
+    changed = filters.with_params(params)
     if isinstance(changed, ImageFilterSet):
         found = say_objects(count_kinds(changed.counted), beside=bool(count_hidden(changed)))
     else:
@@ -69,13 +72,12 @@ def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
 
 
 def _without_words(filters: ImageFilterSet) -> Iterator[tuple[str, QueryDict]]:
-    """Each part of the query and the parameters without it: every group, and the free words."""
+    """Each part of the query and the parameters without it: the free words, and every group."""
     query = filters.parsed_query
-    parts: list[tuple[str, Sequence[Match | Word]]] = [
-        (" or ".join(f"“{match.words}”" for match in group), group) for group in query.groups
-    ]
+    parts: list[tuple[str, Sequence[Match | Word]]] = []
     if query.words:
         parts.append((f"“{query.search_text}”", query.words))
+    parts += [(" or ".join(f"“{match.words}”" for match in group), group) for group in query.groups]
     if len(query.words) > 1:
         parts += [(f"“{word}”", [word]) for word in query.words]
     for text, words in parts:

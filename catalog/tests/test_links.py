@@ -1,9 +1,11 @@
 """Addresses of datasets are asked politely, and pages say when they were last seen."""
 
 import csv
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from itertools import pairwise
@@ -14,6 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from catalog import links
 from catalog.models import Dataset, LinkCheck
 from catalog.tests.factories import DatasetFactory
 
@@ -131,3 +134,64 @@ def test_private_addresses_are_not_asked_unless_wanted(site: str) -> None:
 def test_an_unknown_dataset_is_said() -> None:
     with pytest.raises(CommandError, match="no-such"):
         check("no-such")
+
+
+def test_an_address_is_asked_as_it_was_checked(site: str) -> None:
+    # Some parsers find the second host in it, which is public; urllib3 asks the first.
+    DatasetFactory(slug="two-faced", source_url=f"{site}\\@1.1.1.1/200")
+    DatasetFactory(slug="redirected", source_url=f"{site}/200")
+
+    said = check(private=False)
+
+    assert Handler.server.asked == []
+    assert said.count("a private network") == 2
+
+
+def test_a_connection_looks_at_where_it_leads(site: str) -> None:
+    # As after a check for which the name had another address.
+    pool = links.make_pool(allow_private=False)
+    with pytest.raises(ValueError, match="private network"):
+        pool.request("HEAD", f"{site}/200")
+    assert Handler.server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "is_public"),
+    [
+        ("1.1.1.1", True),
+        ("2606:4700:4700::1111", True),
+        ("64:ff9b::101:101", True),
+        ("127.0.0.1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("::127.0.0.1", False),
+        ("224.0.0.1", False),
+        ("ff02::1", False),
+        ("fe80::1%2", False),
+    ],
+)
+def test_private_addresses_in_any_dress_are_refused(address: str, is_public: bool) -> None:
+    with nullcontext() if is_public else pytest.raises(ValueError, match="private"):
+        links.refuse_private(address)
+
+
+def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "TIMEOUT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=[listener], daemon=True).start()
+        DatasetFactory(slug="slow", source_url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        began = time.monotonic()
+        assert "1 addresses asked" in check()
+    assert time.monotonic() - began < 3
+
+
+def drip(listener: socket.socket) -> None:
+    """A header that goes on for eight seconds, a letter at a time."""
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(40):
+            connection.sendall(b"a")
+            time.sleep(0.2)

@@ -12,13 +12,17 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from catalog.deidentification import MAX_BYTES, deidentifies_on_delivery, deidentify_file
+from catalog.deidentification import (
+    MAX_BYTES,
+    deidentifies_on_delivery,
+    deidentify_file,
+    must_be_deidentified,
+)
 from catalog.files import find_nginx_address, may_identify, open_image
 from catalog.formats import file_size
-from catalog.imaging.dicom.deidentify import must_be_deidentified
-from catalog.imaging.dicom.stream import NotReadable
 from catalog.imaging.paths import UnsafePath
-from catalog.imaging.rendering import CONTENT_TYPE
+from catalog.imaging.preview import CONTENT_TYPE
+from catalog.imaging.problems import NotReadable
 from catalog.models import Image
 from catalog.previews import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer

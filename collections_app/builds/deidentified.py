@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from catalog.deidentification import MAX_BYTES, deidentify_file
+from catalog.deidentification import MAX_BYTES, deidentify_file, must_be_deidentified
 from catalog.formats import file_size
-from catalog.imaging.content import HEAD
-from catalog.imaging.dicom.deidentify import must_be_deidentified
-from catalog.imaging.dicom.stream import NotReadable, is_dicom
+from catalog.imaging.problems import NotReadable
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
@@ -50,7 +48,7 @@ def must_change(entry: FileEntry) -> bool:
     except (OSError, ValueError, BadEntry):
         return True
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode) or not is_dicom(os.pread(fd, HEAD, 0)):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             return False
         with os.fdopen(fd, "rb", closefd=False) as file:
             return must_be_deidentified(file)

@@ -5,7 +5,7 @@ from typing import Any
 
 from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size
-from catalog.imaging.dicom.deidentify import PROFILE
+from catalog.imaging.dicom.confidentiality import PROFILE
 from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
 from collections_app.contents.markdown import escape, link

@@ -9,7 +9,7 @@ from typing import Any
 
 from catalog.bulk.csv_text import csv_text
 from catalog.deidentification import deidentifies_on_delivery
-from catalog.imaging.dicom.deidentify import CODE, METHOD_VERSION, PROFILE
+from catalog.imaging.dicom.confidentiality import CODE, METHOD_VERSION, PROFILE
 from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.contents.data_card import data_card
 from collections_app.models import Collection

@@ -44,16 +44,12 @@ def make_ready_collection(content: bytes = b"", *, name: str = "", **values: Any
     return collection
 
 
-def write_large_file(path: Path, size: int) -> str:
-    """Write ``size`` bytes that do not repeat; return their SHA-256."""
-    noise, digest = os.urandom(BLOCK), hashlib.sha256()
+def write_large_file(path: Path, size: int) -> None:
+    """Write ``size`` bytes that do not repeat."""
+    noise = os.urandom(BLOCK)
     with path.open("wb") as file:
         for number in range(-(-size // BLOCK)):
-            block = number.to_bytes(8, "big") + noise[8:]
-            block = block[: size - number * BLOCK]
-            file.write(block)
-            digest.update(block)
-    return digest.hexdigest()
+            file.write((number.to_bytes(8, "big") + noise[8:])[: size - number * BLOCK])
 
 
 def sign_in(user: AbstractBaseUser) -> str:

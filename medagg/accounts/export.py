@@ -1,12 +1,14 @@
-"""All that is kept of one user, as plain values for JSON."""
+"""All that is kept of one user, as JSON."""
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.serializers.json import DjangoJSONEncoder
 
 from catalog.models import Image
 from collections_app.models import Build, Collection
@@ -22,33 +24,41 @@ BUILD = ("queued_at", "started_at", "finished_at", "attempts", "reason")
 SIGN_IN = ("attempt_time", "ip_address", "user_agent", "failures_since_start")
 
 
-def export_account(user: User, *, basket: Iterable[int]) -> dict[str, Any]:
-    """The account, its collections with what was asked for, basket and failed sign-ins.
+def export_account(user: User, *, basket: Iterable[int], into: IO[str]) -> None:
+    """Write the account, its collections with what was asked for, basket and failed sign-ins.
 
-    The images of a collection are in its archive and on its page; here is their number.
+    One collection after the other, as a thousand of them may say much of their datasets. The images
+    of a collection are in its archive and on its page; here is their number.
     """
     waiting = WaitingAddress.objects.filter(user=user).values("address", "entered_at").first()
     attempts = AccessAttempt.objects.filter(username=user.get_username())
     entries = LogEntry.objects.filter(user=user).order_by("pk")
-    return {
+    rest = {
         "account": _fields(user, ACCOUNT)
         | {
             "address_to_be_confirmed": waiting,
             "groups": list(user.groups.values_list("name", flat=True)),
             "permissions": sorted(user.get_all_permissions()) if user.is_staff else [],
         },
-        "collections": [_describe(each) for each in _collections_of(user)],
         "basket": _describe_images(basket),
         "failed_sign_ins": list(attempts.order_by("pk").values(*SIGN_IN)),
         "changes_in_the_admin": list(
             entries.values("action_time", "object_repr", "action_flag", "change_message")
         ),
     }
+    into.write(_dump(rest).removesuffix("\n}") + ',\n  "collections": [')
+    for number, collection in enumerate(_collections_of(user)):
+        into.write(("," if number else "") + "\n" + _dump(_describe(collection)))
+    into.write("\n  ]\n}\n")
 
 
-def _collections_of(user: User) -> list[Collection]:
+def _dump(values: dict[str, Any]) -> str:
+    return json.dumps(values, cls=DjangoJSONEncoder, indent=2)
+
+
+def _collections_of(user: User) -> Iterator[Collection]:
     found = Collection.objects.visible_to(user).prefetch_related("builds")
-    return list(found.order_by("pk"))
+    return found.order_by("pk").iterator(chunk_size=2)
 
 
 def _describe(collection: Collection) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """The pages of accounts. Password change and sign-out are Django's views with our templates."""
 
+import contextlib
+import io
+import tempfile
 from typing import Any
 
 from django.conf import settings
@@ -9,7 +12,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import RedirectURLMixin
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -19,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
+from catalog.storage.transfers import TooManyTransfers, Transfer
 from collections_app.models import Collection, Status
 from collections_app.selection.basket import read_basket
 from medagg.accounts import services
@@ -47,6 +51,7 @@ TOO_MANY_MAILS = (
     "{address} has been sent as many mails as one address gets in an hour. Look for them there, or "
     "ask for another one later on your account page."
 )
+BUSY = "The server sends as many files as it can. Try again in half a minute."
 MAIL_COMES = "A mail with a link to confirm {address} is on its way."
 MAIL_IS_KEPT = (
     "{address} must be confirmed by a link. This server is not set up to send mail: ask the person "
@@ -220,10 +225,22 @@ class ConfirmView(TemplateView):
 class ExportView(LoginRequiredMixin, View):
     """All that is kept of the user, as a JSON file."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request: HttpRequest) -> HttpResponse | FileResponse:
         user: Any = request.user
-        data = export_account(user, basket=read_basket(request))
-        response = JsonResponse(data, json_dumps_params={"indent": 2})
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile())
+            text = io.TextIOWrapper(file, encoding="utf-8")
+            export_account(user, basket=read_basket(request), into=text)
+            text.flush()
+            text.detach()
+            try:
+                transfer = Transfer(file)
+            except TooManyTransfers:
+                messages.error(request, BUSY)
+                return redirect("account")
+            stack.pop_all()
+        response = FileResponse(transfer, content_type="application/json")
+        response["Content-Length"] = str(transfer.length)
         name = f"medagg-account-{timezone.now():%Y-%m-%d}.json"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["Cache-Control"] = "private, no-store"

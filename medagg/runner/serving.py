@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
-from medagg.health import KEPT_SECONDS_OF_TROUBLE
+from medagg.observing.health import KEPT_SECONDS_OF_TROUBLE
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
 from medagg.runner.embedded.logs import LogFile, rotate_logs
@@ -149,8 +149,8 @@ def _make_supervisor(
     options: ServeOptions, places: Places, listener: socket.socket, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in PROCESSES}
-    # The order of stopping: what makes work ends before what does it.
-    processes = [
+    # What makes work is stopped before what does it.
+    makers = [
         web_process(
             listener=listener.fileno(),
             workers=options.workers,
@@ -161,9 +161,9 @@ def _make_supervisor(
             },
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
-        *queue_workers(builders=options.workers, log=logs.__getitem__),
     ]
-    return Supervisor(processes, folder=settings.BASE_DIR, say=say)
+    workers = queue_workers(builders=options.workers, log=logs.__getitem__)
+    return Supervisor(makers, workers, folder=settings.BASE_DIR, say=say)
 
 
 def _empty_folder(path: Path) -> Path:

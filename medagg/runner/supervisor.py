@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -176,12 +177,13 @@ def _describe_end(code: int) -> str:
 
 
 class Supervisor:
-    """A group of processes that all have to run."""
+    """Groups of processes that all have to run. The groups are stopped one after the other."""
 
     def __init__(
-        self, processes: Sequence[Process], *, folder: Path, say: Callable[[str], None]
+        self, *groups: Sequence[Process], folder: Path, say: Callable[[str], None]
     ) -> None:
-        self.processes = processes
+        self.groups = groups
+        self.processes = [process for group in groups for process in group]
         self.folder = folder
         self.say = say
 
@@ -198,9 +200,10 @@ class Supervisor:
                     self.say(f"{process.name} | {line}")
 
     def stop(self, is_urgent: Callable[[], bool]) -> None:
-        """Stops them one after the other, in the given order."""
-        for process in self.processes:
-            process.stop(is_urgent)
+        """Stops those of a group together, which takes as long as the slowest of them."""
+        for group in self.groups:
+            with ThreadPoolExecutor(len(group)) as threads:
+                list(threads.map(lambda process: process.stop(is_urgent), group))
 
 
 def web_process(
@@ -227,7 +230,7 @@ def web_process(
         # gunicorn would take a client's SCRIPT_NAME for that of a proxy on this machine.
         "--forwarder-headers": "",
         "--graceful-timeout": "8",
-        "--logger-class": "medagg.gunicorn_logger.GunicornLogger",
+        "--logger-class": "medagg.observing.gunicorn_logger.GunicornLogger",
     }
     return Process(
         name="web",

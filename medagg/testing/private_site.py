@@ -16,12 +16,12 @@ from typing import Any
 import environ
 import psycopg2
 
+from medagg.observing.worker_heartbeat import QUEUES
 from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
 from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
-from medagg.worker_heartbeat import QUEUES
 
 PATIENCE_SECONDS = 90.0
 COMMAND_SECONDS = 90.0

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from django.conf import settings
 from django.db import connection
 
 from medagg.celery import app
+from medagg.observing.worker_heartbeat import QUEUES, heartbeat_key
 from medagg.runner.embedded import database_url
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, worker_process
 from medagg.testing.environment import BASE_VARIABLE
-from medagg.worker_heartbeat import QUEUES
 
 START_SECONDS = 60.0
 BUSY_SECONDS = 10.0
@@ -100,6 +101,9 @@ def celery_worker_module(
     worker = WorkerProcess(log=log, database=url)
     yield worker
     worker.kill()
+    # Its heartbeats live on for a while, and the next module may ask whether any worker does.
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.delete(*map(heartbeat_key, QUEUES))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> No
     Client().post("/accounts/login/", {"username": "ada", "password": "wrong"})
     response = client.get("/accounts/export/")
     assert response.headers["Content-Disposition"].startswith("attachment; filename=")
-    data = json.loads(response.content)
+    content = response.getvalue().decode()
+    data = json.loads(content)
     assert data["account"]["username"] == "ada"
     assert data["account"]["email"] == "ada@example.org"
     (kept,) = data["collections"]
@@ -75,8 +77,27 @@ def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> No
     assert kept["builds"][0]["attempts"] == 1
     assert data["basket"] == [{"pk": image.pk, "dataset": "rays", "source_id": image.source_id}]
     assert data["failed_sign_ins"][0]["failures_since_start"] == 1
-    assert ada.password not in response.content.decode()
-    assert str(client.session.session_key) not in response.content.decode()
+    assert ada.password not in content
+    assert str(client.session.session_key) not in content
+
+
+def test_an_export_takes_little_memory_however_many_collections_there_are(
+    client: Client, ada: User
+) -> None:
+    made = make_collection("", user=ada)
+    made.provenance["datasets"] *= 200
+    Collection.objects.bulk_create(
+        Collection(user=ada, title=str(n), slug="x", num_images=1, provenance=made.provenance)
+        for n in range(80)
+    )
+    client.get("/accounts/export/").getvalue()  # loads what all requests need
+    tracemalloc.start()
+    response = client.get("/accounts/export/")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    content = response.getvalue()
+    assert len(json.loads(content)["collections"]) == 81
+    assert most < len(content)
 
 
 def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -446,3 +446,30 @@ def test_saving_a_form_without_a_change_wakes_nobody(
 
     assert curator.post(path, open_form(curator, path)).status_code == 302
     assert read_stamp() == stamp
+
+
+def test_who_approves_accounts_gets_no_administrators_rights(client: Client) -> None:
+    helper = User.objects.create_user("helper", is_staff=True)
+    helper.user_permissions.set(Permission.objects.filter(content_type__model="user"))
+    root = User.objects.create_superuser("root")
+    new = User.objects.create_user("new", is_active=False)
+    client.force_login(helper)
+
+    for user, page in ((root, "change"), (root, "password"), (root, "delete"), (helper, "change")):
+        assert client.get(f"/admin/auth/user/{user.pk}/{page}/").status_code in (302, 404)
+    address = f"/admin/auth/user/{new.pk}/change/"
+    form = {"username": "new", "date_joined_0": "2026-11-01", "date_joined_1": "12:00:00"}
+    form |= form_of(client.get(address))
+    rights = {"is_superuser": "on", "is_staff": "on", "user_permissions": ["1"]}
+    client.post(address, form | rights | {"is_active": "on"})
+    User.objects.filter(pk=root.pk).update(is_active=False)
+    for action in ("approve", "delete_selected"):
+        chosen = {"action": action, "_selected_action": [root.pk], "post": "yes"}
+        client.post("/admin/auth/user/", chosen)
+
+    new.refresh_from_db()
+    assert new.is_active
+    assert not new.is_superuser
+    assert not new.is_staff
+    assert not new.user_permissions.exists()
+    assert not User.objects.get(pk=root.pk).is_active

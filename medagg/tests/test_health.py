@@ -8,9 +8,9 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from medagg.health import recent_look
+from medagg.observing.health import recent_look
+from medagg.observing.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
 from medagg.testing.worker import WorkerProcess
-from medagg.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
 
 
 @pytest.fixture(autouse=True)

@@ -79,6 +79,23 @@ def sign_up(page: Page) -> None:
     page.get_by_role("button", name="Sign up").click()
 
 
+def filters_are_added_one_by_one_and_words_removed(page: Page, live_server: object) -> None:
+    page.goto(f"{live_server}/images/")
+    for label in ("nodule", "pneumothorax"):
+        before = total(page)
+        page.locator(f'button[name="not_label"][value="{label}"]').click()
+        expect(page.locator(f'input[name="not_label"][value="{label}"]')).to_be_checked()
+        assert total(page) < before
+    page.locator('button[name="all"]').first.click()
+    expect(page.get_by_role("button", name="Fewer").first).to_be_visible()
+    assert page.url.count("not_label=") == 2
+
+    page.goto(f"{live_server}/images/?q=chest+radiografy")
+    assert total(page) >= PHANTOMS
+    page.get_by_label("Remove “chest” from the search").click()
+    expect(page.get_by_role("searchbox")).to_have_value("radiografy")
+
+
 def test_from_the_search_box_to_a_proven_folder(
     page: Page,
     live_server: object,
@@ -86,6 +103,9 @@ def test_from_the_search_box_to_a_proven_folder(
     celery_worker_process: WorkerProcess,
     tmp_path: Path,
 ) -> None:
+    """One long test, because the demo catalog takes seconds to load."""
+    filters_are_added_one_by_one_and_words_removed(page, live_server)
+
     page.goto(str(live_server))
     sign_up(page)
 
@@ -110,25 +130,6 @@ def test_from_the_search_box_to_a_proven_folder(
     assert len(files) >= 100
     for path in files:
         assert pydicom.dcmread(path).SOPClassUID
-
-
-def test_filters_are_added_one_by_one_and_words_removed(
-    page: Page, live_server: object, demo: None
-) -> None:
-    page.goto(f"{live_server}/images/")
-    for label in ("nodule", "pneumothorax"):
-        before = total(page)
-        page.locator(f'button[name="not_label"][value="{label}"]').click()
-        expect(page.locator(f'input[name="not_label"][value="{label}"]')).to_be_checked()
-        assert total(page) < before
-    page.locator('button[name="all"]').first.click()
-    expect(page.get_by_role("button", name="Fewer").first).to_be_visible()
-    assert page.url.count("not_label=") == 2
-
-    page.goto(f"{live_server}/images/?q=chest+radiografy")
-    assert total(page) >= PHANTOMS
-    page.get_by_label("Remove “chest” from the search").click()
-    expect(page.get_by_role("searchbox")).to_have_value("radiografy")
 
 
 def test_a_visitor_keeps_basket_images_through_sign_up(

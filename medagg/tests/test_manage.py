@@ -43,7 +43,7 @@ def test_a_command_gets_servers_and_leaves_none(var: Path) -> None:
 
 
 def test_two_commands_at_once_do_not_disturb_each_other(var: Path) -> None:
-    command = [sys.executable, str(REPOSITORY / "manage.py"), "migrate", "-v", "0"]
+    command = [sys.executable, str(REPOSITORY / "manage.py"), "migrate", "contenttypes", "-v", "0"]
     shell = [sys.executable, str(REPOSITORY / "manage.py"), "shell", "-v", "0", "-c", SHOW_DATABASE]
     running = [
         subprocess.Popen(each, env=bare_environment(var), stderr=subprocess.PIPE, text=True)

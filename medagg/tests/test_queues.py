@@ -18,13 +18,13 @@ from collections_app.tasks import sweep_collections_task
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import make_collection, make_dataset
 from collections_app.tests.ready_archives import make_ready_collection
+from medagg.observing.worker_heartbeat import QUEUES, heartbeat_key
 from medagg.runner.embedded import database_url
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, queue_workers
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.tests.deploy.compose import fill_in, read_services
 from medagg.tests.processes import wait_until
-from medagg.worker_heartbeat import QUEUES, heartbeat_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,49 +17,31 @@ import resource
 import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from catalog.imaging.budget import MEMORY_BYTES
 from catalog.imaging.decoding.confinement import confine
+from catalog.imaging.decoding.ending import (
+    CPU_SECONDS,
+    FAILED,
+    NO_MEMORY,
+    NOT_READ,
+    WALL_SECONDS,
+    Ending,
+)
 from catalog.imaging.decoding.warming import warm_up
-from catalog.imaging.rendering import CannotRender, render_preview
+from catalog.imaging.problems import CannotRender
+from catalog.imaging.rendering import render_preview
 
-CPU_SECONDS = 8
-# Longer than the processor time, since two processes may share a processor with all others.
-WALL_SECONDS = 10
-FAILED, NO_MEMORY, NOT_READ = 1, 3, 4  # exit codes
 MAX_REQUEST = 16 << 10
 MAX_DESCRIPTORS = 4
 # Decoding needs no further file; a few descriptors are copied.
 _MAX_FILES = 16
-_ENDING = struct.Struct("<iQd?")
-
-
-class Ending(NamedTuple):
-    """How a limited process ended: its exit code or the negative number of its signal, its peak
-    memory in KiB, its processor time in seconds, and whether it was ended for taking too long.
-    """
-
-    code: int
-    peak_kib: int
-    cpu_seconds: float
-    is_overdue: bool
-
-    def pack(self) -> bytes:
-        return _ENDING.pack(*self)
-
-    @classmethod
-    def split(cls, answer: bytes) -> tuple[bytes, "Ending | None"]:
-        """The answer without its ending, and that; None if the kept process did not write it."""
-        if len(answer) < _ENDING.size:
-            return b"", None
-        return answer[: -_ENDING.size], cls(*_ENDING.unpack(answer[-_ENDING.size :]))
 
 
 @dataclass(slots=True)

@@ -15,14 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.decoding.child import (
+from catalog.imaging.decoding.ending import (
     CPU_SECONDS,
     NO_MEMORY,
     NOT_READ,
     WALL_SECONDS,
     Ending,
 )
-from catalog.imaging.rendering import CannotRender, Preview
+from catalog.imaging.preview import Preview
+from catalog.imaging.problems import CannotRender
 
 _ROOT = Path(__file__).parents[3]
 _START = (

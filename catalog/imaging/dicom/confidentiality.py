@@ -8,9 +8,14 @@ X/Z/D give a dummy value.
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+# Raise it with every change after which the same file gives other bytes. pydicom writes the file.
+METHOD_VERSION = f"2, pydicom {version('pydicom')}"
 EDITION = "PS3.15 2026c"
+PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
+CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 _TABLE = Path(__file__).with_name("basic_profile.txt")
 
 

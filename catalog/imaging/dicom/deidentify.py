@@ -20,14 +20,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-from catalog.imaging.dicom.confidentiality import EDITION, Action, find_action
+from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
-from catalog.imaging.dicom.stream import NotReadable, is_dicom, open_dicom, plain_reasons
-
-# Raise it with every change after which the same file gives other bytes. pydicom writes the file.
-METHOD_VERSION = f"2, pydicom {pydicom.__version__}"
-PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
-CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
+from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
 # triples it: thirty levels, in a file of a kilobyte, would take all memory.

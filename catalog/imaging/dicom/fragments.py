@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from pydicom import uid
 
-from catalog.imaging.dicom.stream import CutShort
+from catalog.imaging.problems import CutShort
 
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)

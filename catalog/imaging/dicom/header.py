@@ -19,24 +19,14 @@ from catalog.imaging.dicom.identifying import find_identifying
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
-    DicomDirectory,
     DicomStream,
-    NotReadable,
     open_dicom,
     plain_reasons,
     read_value,
 )
 from catalog.imaging.picture import Picture
+from catalog.imaging.problems import NotReadable
 from catalog.limits import is_age
-
-__all__ = [
-    "DicomDirectory",
-    "DicomHeader",
-    "MetadataValue",
-    "NotReadable",
-    "read_header",
-    "render_pixels",
-]
 
 MetadataValue = str | int | float | list[str | int | float]
 

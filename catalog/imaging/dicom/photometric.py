@@ -9,7 +9,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from catalog.imaging.dicom.stream import NotReadable, read_value
+from catalog.imaging.dicom.stream import read_value
+from catalog.imaging.problems import NotReadable
 
 # The terms of the standard, and those that it retired.
 _TERMS = (

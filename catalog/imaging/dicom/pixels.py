@@ -23,16 +23,11 @@ from catalog.imaging.dicom.codestreams import read_frame_size
 from catalog.imaging.dicom.frames import choose_frame, describe_frame
 from catalog.imaging.dicom.palettes import check_palettes
 from catalog.imaging.dicom.photometric import correct_photometric
-from catalog.imaging.dicom.stream import (
-    UNDEFINED_LENGTH,
-    DicomStream,
-    NotReadable,
-    PixelElement,
-    read_value,
-)
+from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, DicomStream, PixelElement, read_value
 from catalog.imaging.dicom.windowing import FRAME_GROUPS, FrameTags, make_curve
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
 from catalog.imaging.picture import Picture
+from catalog.imaging.problems import NotReadable
 from catalog.limits import MAX_PREVIEW_PIXELS
 
 # fmt: off

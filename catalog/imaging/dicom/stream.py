@@ -20,6 +20,7 @@ from pydicom.filereader import read_dataset
 from pydicom.valuerep import VR
 
 from catalog.imaging.budget import Metered
+from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage
 MAX_INFLATED_BYTES = 128 << 20
@@ -33,22 +34,6 @@ PIXEL_KEYWORDS = {
     0x7FE00010: "PixelData",
 }
 _VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
-
-
-class NotReadable(Exception):
-    """A file that is not DICOM, or is damaged or not supported; `reason` is for users."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class CutShort(NotReadable):
-    """The end of the file is missing."""
-
-
-class DicomDirectory(NotReadable):
-    """A DICOMDIR (PS3.3 F), whatever its name: it lists files and has no image."""
 
 
 @dataclass(frozen=True, slots=True)

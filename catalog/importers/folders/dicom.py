@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from catalog.imaging.content import find_pixel_problem, quiet_parser
-from catalog.imaging.dicom.header import DicomDirectory, DicomHeader, NotReadable, read_header
-from catalog.imaging.dicom.stream import CutShort
-from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.imaging.dicom.header import DicomHeader, read_header
+from catalog.imaging.problems import (
+    CutShort,
+    DicomDirectory,
+    FileProblem,
+    NotReadable,
+    UnusableFile,
+)
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow
 

@@ -66,9 +66,13 @@ def _render_table(name: str, keys: Sequence[str], table: Mapping[str, Any]) -> I
 
 
 def _render_key(key: str, value: Any) -> str:
-    # A basic string of TOML is written as one of JSON.
-    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+    line = f"{key} = {_write(value)}\n"
     if not isinstance(value, (list, tuple)) or len(line) <= _WIDTH:
         return line
-    items = "".join(f"    {json.dumps(each, ensure_ascii=False)},\n" for each in value)
+    items = "".join(f"    {_write(each)},\n" for each in value)
     return f"{key} = [\n{items}]\n"
+
+
+def _write(value: Any) -> str:
+    """A basic string of TOML is written as one of JSON, but that it may not have a plain DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -21,7 +21,10 @@ from catalog.importers.survey.rows import SurveyRow
 
 _NOT_WORD = re.compile(r"[\W_]+")
 _WORD = re.compile(r"[a-z]{3,}|\d+")
-_COLLECTION = re.compile(r"cancerimagingarchive\.net/(?:collection|analysis-result)/([^/?#]+)")
+_NOT_OF_SLUG = re.compile(r"[^a-z0-9]+")
+_COLLECTION = re.compile(
+    r"cancerimagingarchive\.net/(?:collection|analysis-result)/([a-z0-9_-]+)(?:[/?#]|$)"
+)
 _PAGE_OF_SITE = re.compile(r"/(?:home|data|dataset|download|index\.html?)?/?$")
 
 
@@ -131,7 +134,7 @@ def find_collection(address: str) -> str:
 
 
 def make_slug(name: str) -> str:
-    return _NOT_WORD.sub("-", name.casefold()).strip("-")[:60].strip("-") or "dataset"
+    return _NOT_OF_SLUG.sub("-", name.casefold()).strip("-")[:60].strip("-") or "dataset"
 
 
 def _first_word(name: str) -> str:

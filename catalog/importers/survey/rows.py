@@ -10,7 +10,8 @@ COLUMNS = ("name", "year", "url", "dimensions", "modality", "structure", "sample
            "diseases", "has_labels")  # fmt: skip
 # How the survey says that it does not know.
 _UNKNOWN = frozenset({"", "na", "n/a", "-", "no", "none", "others"})
-_NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)\s*(k|m)?", re.IGNORECASE)
+_YEAR = re.compile(r"[12][0-9]{3}")
+_NUMBER = re.compile(r"([0-9]{1,9}(?:,[0-9]{3}){0,3}(?:\.[0-9]{1,9})?)\s*(k|m)?", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*[,/;+&|]\s*")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000}
 
@@ -37,7 +38,7 @@ class SurveyRow:
 
     @property
     def known_year(self) -> int | None:
-        return int(self.year) if self.year.isdigit() else None
+        return int(self.year) if _YEAR.fullmatch(self.year) else None
 
     @property
     def address(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import django_filters as filters
 import numpy as np
@@ -37,6 +37,10 @@ class CatalogFilterSet(filters.FilterSet):
         for field in self.form.fields.values():
             if isinstance(field, RepeatedField):
                 field.snapshot = self.snapshot
+
+    def with_params(self, params: QueryDict) -> Self:
+        """The filter set of other parameters, in the same snapshot."""
+        return type(self)(params, snapshot=self.snapshot)
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:

@@ -7,12 +7,15 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from catalog.ages import clean_limit
+from catalog.search.query import count_chunks
 from catalog.search.snapshot import Snapshot
 from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.text import ALONE, TermRef, normalize
 
 MAX_VALUES = 200
 MAX_QUERY_LENGTH = 300
+# Each word may be an id, which must be looked for in each dataset.
+MAX_QUERY_WORDS = 50
 MAX_PICKED_IMAGES = 500
 
 
@@ -159,6 +162,10 @@ class QueryField(RepeatedField):
         if len(text) > MAX_QUERY_LENGTH:
             raise ValidationError(
                 f"The search has {len(text)} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
+            )
+        if (number := count_chunks(text)) > MAX_QUERY_WORDS:
+            raise ValidationError(
+                f"The search has {number} words (limit: {MAX_QUERY_WORDS}). Shorten it."
             )
         if "\x00" in text:
             raise ValidationError("The search contains a character that cannot be searched for.")

@@ -1,8 +1,8 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -41,12 +41,23 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.full_text import rank_datasets
-from catalog.search.image_ids import find_by_ids
+from catalog.search.image_ids import FindId, find_by_ids, remember_ids
 from catalog.search.image_texts import count_by_any, count_by_words, has_words, occurs
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
 from catalog.search.snapshot import Snapshot
 from vocab.models import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookups:
+    """What a word is, asked of the database once for all filter sets of one request."""
+
+    find_id: FindId
+    occurs: Callable[[str], bool] = field(default_factory=lambda: cache(occurs))
+    rank_datasets: Callable[[str], dict[int, float]] = field(
+        default_factory=lambda: cache(rank_datasets)
+    )
 
 
 class ImageFilterSet(CatalogFilterSet):
@@ -83,6 +94,21 @@ class ImageFilterSet(CatalogFilterSet):
     tag = TermFilter("tag", label="Tag")
     license = TermFilter("license", label="Licence")
     image = PickedFilter(label="Picked images")
+
+    def with_params(self, params: QueryDict) -> Self:
+        """As in the base class; knows what this one has looked up."""
+        changed = super().with_params(params)
+        changed._lookups = self._lookups
+        return changed
+
+    @cached_property
+    def _dataset_ids(self) -> list[int]:
+        ids: list[int] = self.snapshot.datasets.ids.tolist()
+        return ids
+
+    @cached_property
+    def _lookups(self) -> _Lookups:
+        return _Lookups(remember_ids(self._dataset_ids))
 
     def as_frozen_json(self) -> dict[str, Any]:
         """As in the base class, and always with the kinds."""
@@ -192,7 +218,7 @@ class ImageFilterSet(CatalogFilterSet):
         if terms := find_excluded_terms(word, self.snapshot):
             return np.logical_or.reduce([self._ask(match) for match in terms])
         text = str(replace(word, is_excluded=False))
-        return self.snapshot.images.columns["dataset"].any_of(rank_datasets(text))
+        return self.snapshot.images.columns["dataset"].any_of(self._lookups.rank_datasets(text))
 
     @cached_property
     def image_condition(self) -> Q | None:
@@ -217,20 +243,17 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def _by_ids(self) -> tuple[Q, list[list[str]]]:
         groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
-        return find_by_ids(groups, dataset_ids=self.snapshot.datasets.ids.tolist())
+        return find_by_ids(groups, dataset_ids=self._dataset_ids, find_id=self._lookups.find_id)
 
     @cached_property
     def _excluded_words(self) -> dict[Word, Q | None]:
         """The excluded words that single images have: the images with the id, None for texts."""
         found: dict[Word, Q | None] = {}
-        dataset_ids = self.snapshot.datasets.ids.tolist()
         for word in self.parsed_query.words:
             if word.is_excluded and not find_excluded_terms(word, self.snapshot):
-                with_id, others = find_by_ids([[word.text]], dataset_ids=dataset_ids)
-                if not others:
+                with_id = self._lookups.find_id(word.text)
+                if with_id is not None or self._lookups.occurs(word.text):
                     found[word] = with_id
-                elif occurs(word.text):
-                    found[word] = None
         return found
 
     @property

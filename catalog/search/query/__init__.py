@@ -11,6 +11,7 @@ from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.parser import parse_query
 from catalog.search.query.signs import say_signs
 from catalog.search.query.spellings import Spellings, Value
+from catalog.search.query.tokens import count_chunks
 
 __all__ = [
     "Match",
@@ -19,6 +20,7 @@ __all__ = [
     "Spellings",
     "Value",
     "Word",
+    "count_chunks",
     "parse_query",
     "say_signs",
 ]

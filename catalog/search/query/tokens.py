@@ -45,6 +45,11 @@ def clean_text(text: str) -> str:
     return " ".join(clean.split())
 
 
+def count_chunks(text: str) -> int:
+    """The number of words, where an id with punctuation or a path is one."""
+    return sum(1 for _ in _find_chunks(text, 0, len(text)))
+
+
 def read_phrase(text: str, quoted: re.Match[str]) -> Iterator[Word]:
     """The quoted phrase as one word; nothing if it has no letter and no digit."""
     if normalize(quoted[1]):

@@ -17,14 +17,15 @@ from pydicom.dataset import Dataset
 from catalog.imaging.dicom import stream
 from catalog.imaging.dicom.confidentiality import find_action, iter_rows
 from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_deidentified
-from catalog.imaging.dicom.header import NotReadable, read_header, render_pixels
+from catalog.imaging.dicom.header import read_header, render_pixels
+from catalog.imaging.problems import NotReadable
 from catalog.tests.imaging.dicom_files import find_shipped, make_dicom, make_item, read_shipped
 
 ROOT = Path(__file__).parents[3]
 _DEIDENTIFY_WITHIN_LIMITS = """
 import resource, sys
 from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify
-from catalog.imaging.dicom.stream import NotReadable
+from catalog.imaging.problems import NotReadable
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 try:

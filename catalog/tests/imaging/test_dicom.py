@@ -15,15 +15,9 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from catalog.imaging.dicom.fragments import Fragments
-from catalog.imaging.dicom.header import (
-    METADATA_KEYWORDS,
-    DicomDirectory,
-    DicomHeader,
-    NotReadable,
-    read_header,
-    render_pixels,
-)
+from catalog.imaging.dicom.header import METADATA_KEYWORDS, DicomHeader, read_header, render_pixels
 from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
+from catalog.imaging.problems import DicomDirectory, NotReadable
 from catalog.imaging.rendering import render_preview
 from catalog.tests.imaging.dicom_files import (
     ROOT,

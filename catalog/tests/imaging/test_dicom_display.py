@@ -9,8 +9,9 @@ from pydicom import dcmread, uid
 
 from catalog.imaging.dicom import pixels
 from catalog.imaging.dicom.frames import choose_frame
-from catalog.imaging.dicom.header import NotReadable, render_pixels
+from catalog.imaging.dicom.header import render_pixels
 from catalog.imaging.picture import Picture
+from catalog.imaging.problems import NotReadable
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped, write_dicom
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

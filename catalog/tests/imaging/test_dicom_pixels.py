@@ -14,8 +14,8 @@ from pydicom.sequence import Sequence
 
 from catalog.imaging.decoding.decoder import decoder
 from catalog.imaging.dicom.codestreams import read_frame_size
-from catalog.imaging.dicom.header import NotReadable, read_header, render_pixels
-from catalog.imaging.rendering import CannotRender
+from catalog.imaging.dicom.header import read_header, render_pixels
+from catalog.imaging.problems import CannotRender, NotReadable
 from catalog.tests.imaging.dicom_files import (
     ROOT,
     find_shipped,

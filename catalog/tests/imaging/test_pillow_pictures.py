@@ -12,8 +12,9 @@ from PIL import Image
 
 from catalog.imaging import tiff_pages
 from catalog.imaging.content import FileContent, read_content
-from catalog.imaging.problems import UnusableFile
-from catalog.imaging.rendering import CannotRender, Preview, render_preview
+from catalog.imaging.preview import Preview
+from catalog.imaging.problems import CannotRender, UnusableFile
+from catalog.imaging.rendering import render_preview
 
 RAMP = np.tile(np.linspace(0, 4000, 120).astype(np.uint16), (80, 1))
 MASK = np.zeros((80, 120), np.uint8)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from catalog.imaging.rendering import CannotRender, render_preview
+from catalog.imaging.problems import CannotRender
+from catalog.imaging.rendering import render_preview
 from catalog.tests.imaging.dicom_files import damage
 
 

@@ -8,10 +8,12 @@ import pytest
 from django.db import connection
 from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Dataset, Image
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
+from catalog.search.filters.fields import MAX_QUERY_WORDS
 from catalog.search.understanding import understood_words
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.search.selecting import select
@@ -201,3 +203,25 @@ def test_ages_that_a_query_means_are_counted_as_what_they_give() -> None:
     facets = count_image_facets(ImageFilterSet(QueryDict("q=over+65")))
     ages = next(facet for facet in facets if facet.name == "age")
     assert [(value.code, value.count) for value in ages.values if value.is_selected] == [("66-", 1)]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_search_of_many_words_asks_the_database_little(client: Client, sign: str) -> None:
+    words = " ".join(f"{sign}x{number}" for number in range(MAX_QUERY_WORDS))
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get("/images/", {"q": words, "label": "pneumonia", "sex": "M"})
+    assert response.status_code == 200
+    # Some for each word; where nothing is found, not for each word without each other one.
+    assert len(asked) < 6 * MAX_QUERY_WORDS
+
+
+@pytest.mark.parametrize("address", ["/images/", "/datasets/"])
+def test_a_search_of_more_words_is_refused(client: Client, address: str) -> None:
+    response = client.get(address, {"q": "a " * (MAX_QUERY_WORDS + 1)})
+    assert response.status_code == 400
+    assert "The search has 51 words (limit: 50). Shorten it." in response.content.decode()
+
+
+def test_an_id_with_points_is_one_word(client: Client) -> None:
+    ids = " ".join(f"1.3.6.1.4.1.14519.5.2.1.7009.2403.{number}" for number in range(7))
+    assert client.get("/images/", {"q": ids}).status_code == 200

@@ -16,10 +16,11 @@ from django.test import Client
 
 from catalog import previews
 from catalog.files import open_image
-from catalog.imaging.decoding.child import CPU_SECONDS, NO_MEMORY, Ending
 from catalog.imaging.decoding.decoder import Decoder, _explain, decoder
+from catalog.imaging.decoding.ending import CPU_SECONDS, NO_MEMORY, Ending
 from catalog.imaging.decoding.turns import Turns
-from catalog.imaging.rendering import FORMATS, CannotRender, render_preview
+from catalog.imaging.problems import CannotRender
+from catalog.imaging.rendering import FORMATS, render_preview
 from catalog.models import Image
 from catalog.tests.factories import ImageFactory, add_file, dataset_folder
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped

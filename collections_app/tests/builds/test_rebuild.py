@@ -38,13 +38,19 @@ BUILD = (
     "from collections_app.builds.verification import verify_archive as verify; "
     "build(collection_id={pk}); verify(collection_id={pk})"
 )
+# Another time zone, hash seed, language, limits and address, all at once: each is a start.
 ELSEWHERE = {
-    "another time zone": {"TZ": "Pacific/Kiritimati", "TIME_ZONE": "Asia/Kolkata"},
-    "another hash seed": {"PYTHONHASHSEED": "4711"},
-    "another language": {"LANG": "tr_TR.UTF-8", "LC_ALL": "C", "LANGUAGE": "tr"},
-    "other limits": {"BUILD_LEASE_SECONDS": "7", "COLLECTION_LIFETIME_DAYS": "1"},
-    "another address": {"SITE_URL": "https://elsewhere.example", "ALLOWED_HOSTS": "*"},
-}  # fmt: skip
+    "TZ": "Pacific/Kiritimati",
+    "TIME_ZONE": "Asia/Kolkata",
+    "PYTHONHASHSEED": "4711",
+    "LANG": "tr_TR.UTF-8",
+    "LC_ALL": "C",
+    "LANGUAGE": "tr",
+    "BUILD_LEASE_SECONDS": "7",
+    "COLLECTION_LIFETIME_DAYS": "1",
+    "SITE_URL": "https://elsewhere.example",
+    "ALLOWED_HOSTS": "*",
+}
 
 
 @pytest.fixture
@@ -90,13 +96,10 @@ def build_elsewhere(collection: Collection, environment: dict[str, str], umask: 
     return read_sha256(collection)
 
 
-def test_rebuild_in_other_processes_gives_the_same_bytes(built: tuple[Collection, str]) -> None:
+def test_rebuild_in_another_process_gives_the_same_bytes(built: tuple[Collection, str]) -> None:
     collection, sha256 = built
-    for name, environment in ELSEWHERE.items():
-        queue_again(collection)
-        assert build_elsewhere(collection, environment) == sha256, name
     queue_again(collection)
-    assert build_elsewhere(collection, {}, umask=0o077) == sha256
+    assert build_elsewhere(collection, ELSEWHERE, umask=0o077) == sha256
 
 
 @pytest.mark.parametrize("days", [1, 400, -30])

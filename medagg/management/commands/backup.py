@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from catalog.formats import file_size
-from medagg.backups import BackupError, write_backup
+from medagg.backup.backups import BackupError, write_backup
 
 
 class Command(BaseCommand):

@@ -13,7 +13,7 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.models import Collection, Status
 from collections_app.storage import archive_file
-from medagg.backups import BackupError, check_place, read_contents, restore
+from medagg.backup.backups import BackupError, check_place, read_contents, restore
 
 
 class Command(BaseCommand):

@@ -13,8 +13,8 @@ import pytest
 import redis
 from django.conf import settings
 
+from medagg.observing.worker_heartbeat import QUEUES, heartbeat_key
 from medagg.tests.deploy.compose import ROOT, fill_in, read_services
-from medagg.worker_heartbeat import QUEUES, heartbeat_key
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

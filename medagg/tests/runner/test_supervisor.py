@@ -180,21 +180,27 @@ def test_quiet_checks_swallow_what_was_logged_meanwhile(
     assert shown == []
 
 
-def test_processes_are_stopped_in_the_order_in_which_they_were_given(
+def test_a_group_is_stopped_together_and_before_the_next(
     make_process: Callable[..., Process], tmp_path: Path
 ) -> None:
     code = (
-        "import signal, sys, time\n"
-        "def end(*_): open('order', 'a').write(sys.argv[0]); sys.exit()\n"
+        "import signal, sys, time; from pathlib import Path\n"
+        "def end(*_):\n"
+        "    Path(NAME).touch()\n"
+        "    while not all(Path(name).exists() for name in TOGETHER): time.sleep(0.01)\n"
+        "    open('order', 'a').write(NAME); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); print('ready', flush=True); time.sleep(60)"
     )
-    processes = [make_process(code.replace("sys.argv[0]", repr(name)), name=name) for name in "abc"]
-    for process in processes:
+    groups = [
+        [make_process(f"NAME, TOGETHER = {name!r}, {names!r}; {code}", name=name) for name in names]
+        for names in ("ab", "c")
+    ]
+    for process in groups[0] + groups[1]:
         wait_for(process, "ready")
 
-    Supervisor(processes, folder=tmp_path, say=print).stop(lambda: False)
+    Supervisor(*groups, folder=tmp_path, say=print).stop(lambda: False)
 
-    assert (tmp_path / "order").read_text() == "abc"
+    assert (tmp_path / "order").read_text() in ("abc", "bac")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -41,6 +41,9 @@ def group(
         ("0", (0, False)),
         ("NA", (0, False)),
         ("many", (0, False)),
+        ("1.2.3k", (0, False)),
+        ("9" * 400 + "k", (0, False)),
+        ("1" + ",000" * 2000, (0, False)),
     ],
 )
 def test_numbers_say_whether_they_are_rounded(samples: str, count: tuple[int, bool]) -> None:
@@ -240,3 +243,19 @@ def test_nothing_is_guessed_of_an_empty_row() -> None:
         "rows": ["Bare"],
     }  # fmt: skip
     assert not notes
+
+
+@pytest.mark.parametrize("year", ["²", "9" * 5000, "20201", "१२३४"])
+def test_what_is_no_year_is_none(year: str) -> None:
+    assert row("x", year=year).known_year is None
+
+
+def test_slugs_are_those_that_addresses_of_pages_can_have() -> None:
+    odd = "https://www.cancerimagingarchive.net/collection/a%20b'é/"
+    assert list(group(row("肺CT"), row("Naïve"), row("x y", odd))) == ["ct", "na-ve", "x-y"]
+
+
+def test_a_file_with_any_sign_can_be_read_again(tmp_path: Path) -> None:
+    title = "".join(map(chr, range(0x20, 0x100))) + "\u2028\ufeff😀"
+    write_entry_file(tmp_path / "file.toml", EntryFile([{"slug": "x", "title": title}]))
+    assert read_entry_file(tmp_path / "file.toml").entries == [{"slug": "x", "title": title}]

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from medagg.worker_heartbeat import find_unserved_queues
+from medagg.observing.worker_heartbeat import find_unserved_queues
 
 TIMEOUT_SECONDS = 2
 # So old may an answer of /readyz/ be: anybody may ask, as often as they like.

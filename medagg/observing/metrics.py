@@ -34,7 +34,7 @@ from prometheus_client.registry import Collector
 from catalog.models import ImageProfile
 from catalog.previews import cached_bytes
 from collections_app.models import Build, Collection
-from medagg.worker_heartbeat import QUEUES
+from medagg.observing.worker_heartbeat import QUEUES
 
 PATH = "/metrics"
 METHODS = {"GET", "HEAD", "POST", "OPTIONS"}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from medagg import metrics
-from medagg.logs import request_id
+from medagg.observing import metrics
+from medagg.observing.logs import request_id
 
 HEADER = "X-Request-ID"
 # What nginx makes; others are not ours.

@@ -24,7 +24,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from medagg import backup_queries as queries
+from medagg.backup import queries
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.glogging import Logger
 
-from medagg.logs import make_formatter
+from medagg.observing.logs import make_formatter
 
 
 class GunicornLogger(Logger):
