@@ -87,7 +87,7 @@ def started_s3() -> Iterator[S3Server]:
         _await(port, process)
         client = boto3.client(
             "s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
-            aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106
+            aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106  # nosec
         )  # fmt: skip
         client.create_bucket(Bucket=BUCKET, ACL="public-read")
         with _started_proxy(port) as proxy:
