@@ -1,6 +1,9 @@
-"""Hooks for the apps above the catalog: they register here which images must not be deleted."""
+"""Hooks for the apps above the catalog, which register here what the catalog asks of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from django.http import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +19,7 @@ class ImageHolder:
     user: str
 
 
+# Which images must not be deleted.
 image_holders: list[ImageHolder] = []
+# Called before something is fetched for a request: the seconds until it may be, else 0.
+fetch_throttles: list[Callable[[HttpRequest], int]] = []

@@ -1,9 +1,11 @@
 """Rendered previews, cached on disk by the SHA-256 of the image, with what a page says of them."""
 
 import contextlib
+import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,8 +51,15 @@ _SHOWN = Counter("medagg_previews", "Previews: from the cache, rendered, failed.
 _turns = Turns(settings.VAR_DIR / "decoding", most_waiting=max(1, settings.WEB_THREADS // 2))
 
 
+def preview_key(image: Image) -> str:
+    """What its previews are kept by: what its file is, or where it lies."""
+    if image.is_local:
+        return image.sha256
+    return hashlib.sha256(f"elsewhere {image.remote_url}".encode()).hexdigest()
+
+
 def preview_etag(image: Image, size: int) -> str:
-    return f'"{image.sha256}-{size}-{RENDER_VERSION}"'
+    return f'"{preview_key(image)}-{size}-{RENDER_VERSION}"'
 
 
 def cached_preview(image: Image, size: int) -> Preview:
@@ -64,23 +73,27 @@ def cached_preview(image: Image, size: int) -> Preview:
     if kept := find_cached_preview(image, size):
         _SHOWN.labels("cache").inc()
         return kept
-    target = _cache_file(image.sha256, size)
+    target = cache_file(image.sha256, size)
     with _SHOWN.labels("failed").count_exceptions(NO_PREVIEW), open_image(image) as file:
-        _raise_refusal(target, file)
+        raise_refusal(target, _mark(file))
         with _turns.take(target.name) as wait_for_slot:
             if kept := find_cached_preview(image, size):
                 _SHOWN.labels("cache").inc()
                 return kept
-            _raise_refusal(target, file)
+            raise_refusal(target, _mark(file))
             slot = wait_for_slot()
-            preview = _render(file, image.file_path, size, target, slot)
+            try:
+                preview = _render(file, image.file_path, size, target, slot)
+            except CannotRender as error:
+                remember_refusal(target, error, _mark(file))
+                raise
     _SHOWN.labels("rendered").inc()
     return preview
 
 
 def find_cached_preview(image: Image, size: int) -> Preview | None:
     """The preview if it has been rendered before; None without a look at the image's file."""
-    target = _cache_file(image.sha256, size)
+    target = cache_file(preview_key(image), size)
     try:
         body = read_cached(target)
     except OSError:  # also of a cache that cannot be read: the preview is rendered then
@@ -89,6 +102,19 @@ def find_cached_preview(image: Image, size: int) -> Preview | None:
         notes = target.with_suffix(NOTES).read_text(encoding="utf-8")
         return Preview(body, tuple(notes.splitlines()))
     return Preview(body)
+
+
+def draw_previews(file: BinaryIO, name: str, key: str, notes: tuple[str, ...]) -> None:
+    """Render the previews of all sizes of a file, and keep them by ``key``, with more notes.
+
+    Raises:
+        CannotRender: there is none, and why.
+        Busy: it is not their turn yet.
+    """
+    with _turns.take(key) as wait_for_slot:
+        slot = wait_for_slot()
+        for size in PREVIEW_SIZES.values():
+            _render(file, name, size, cache_file(key, size), slot, notes)
 
 
 def evict_previews() -> Eviction:
@@ -100,40 +126,40 @@ def evict_previews() -> Eviction:
     return done
 
 
-def _render(file: BinaryIO, name: str, size: int, target: Path, slot: int) -> Preview:
-    try:
-        preview = decoder.decode(file, name=name, max_edge=size, held=[slot])
-    except CannotRender as error:
-        _remember_refusal(target, file, error)
-        raise
+def _render(
+    file: BinaryIO, name: str, size: int, target: Path, slot: int, notes: tuple[str, ...] = ()
+) -> Preview:
+    preview = decoder.decode(file, name=name, max_edge=size, held=[slot])
+    preview = Preview(preview.body, (*preview.notes, *notes))
     _keep(target, preview)
     return preview
 
 
-def _remember_refusal(target: Path, file: BinaryIO, error: CannotRender) -> None:
+def remember_refusal(target: Path, error: CannotRender, mark: Sequence[int] = ()) -> None:
     """Keep why there is no preview, so that nobody decodes such a file again and again.
 
     What the file itself is to blame for holds as long as the file and RENDER_VERSION are the same.
     A decoder that ran out of time may be quicker on another day, so that holds for a while only.
+    ``mark`` tells states of the file from each other.
     """
     seconds = getattr(error, "keep_seconds", None)
     refusal = {
         "reason": error.reason,
-        "file": _mark(file),
+        "file": list(mark),
         "until": None if seconds is None else time.time() + seconds,
     }
     path, body = target.with_suffix(REFUSAL), json.dumps(refusal).encode()
     write_cached(path, body, reserve=settings.PREVIEW_RESERVE_BYTES)
 
 
-def _raise_refusal(target: Path, file: BinaryIO) -> None:
-    """Raises CannotRender if that is known of the file as it is now."""
+def raise_refusal(target: Path, mark: Sequence[int] = ()) -> None:
+    """Raises CannotRender if that is known of the file as it is now, which ``mark`` tells."""
     try:
         refusal = json.loads(read_cached(target.with_suffix(REFUSAL)))
     except (OSError, ValueError):  # as in find_cached_preview
         return
     is_over = refusal["until"] is not None and refusal["until"] < time.time()
-    if refusal["file"] == _mark(file) and not is_over:
+    if refusal["file"] == list(mark) and not is_over:
         raise CannotRender(refusal["reason"])
 
 
@@ -163,5 +189,6 @@ def _keep(target: Path, preview: Preview) -> None:
             return
 
 
-def _cache_file(sha256: str, size: int) -> Path:
-    return settings.PREVIEW_ROOT / _VERSION / sha256[:2] / f"{sha256}-{size}{PICTURE}"
+def cache_file(key: str, size: int) -> Path:
+    """Where a preview is kept; its notes, or why there is none, have the same stem."""
+    return settings.PREVIEW_ROOT / _VERSION / key[:2] / f"{key}-{size}{PICTURE}"

@@ -6,6 +6,7 @@ from celery import shared_task
 
 from catalog.formats import file_size
 from catalog.previews import evict_previews
+from catalog.remote_previews import EXPIRES_SECONDS, TASK_SECONDS, make_remote_previews
 
 logger = logging.getLogger(__name__)
 
@@ -20,3 +21,12 @@ def evict_previews_task() -> None:
             file_size(done.kept_bytes),
             done.removed,
         )
+
+
+@shared_task(
+    soft_time_limit=TASK_SECONDS,
+    time_limit=TASK_SECONDS + 10,
+    expires=EXPIRES_SECONDS,
+)
+def make_remote_previews_task(image_id: int) -> None:
+    make_remote_previews(image_id=image_id)

@@ -2,6 +2,8 @@ import importlib
 
 from django.apps import AppConfig
 
+from catalog.hooks import fetch_throttles
+
 
 class MedaggConfig(AppConfig):
     name = "medagg"
@@ -10,3 +12,4 @@ class MedaggConfig(AppConfig):
     def ready(self) -> None:
         importlib.import_module("medagg.checks")
         importlib.import_module("medagg.observing.worker_heartbeat")
+        fetch_throttles.append(importlib.import_module("medagg.throttling").throttle_fetch)

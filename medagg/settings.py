@@ -45,6 +45,11 @@ REMOTE_CACHE_MAX_BYTES = env.int("REMOTE_CACHE_MAX_BYTES", default=50 * 1024**3)
 FETCH_PARALLEL = env.int("FETCH_PARALLEL", default=8)
 FETCH_MIN_RATE = env.int("FETCH_MIN_RATE", default=10_000)
 FETCH_STALL_SECONDS = env.int("FETCH_STALL_SECONDS", default=30)
+# Previews of series that lie elsewhere are made of one file each, of at most so many bytes (0: none
+# are made), and only so many within a minute: for one client, and for all.
+REMOTE_PREVIEW_MAX_BYTES = env.int("REMOTE_PREVIEW_MAX_BYTES", default=32 * 1024**2)
+REMOTE_PREVIEWS_PER_CLIENT = env.int("REMOTE_PREVIEWS_PER_CLIENT", default=100)
+REMOTE_PREVIEWS_PER_MINUTE = env.int("REMOTE_PREVIEWS_PER_MINUTE", default=300)
 
 # --- Security ---------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -209,6 +214,8 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "collections_app.tasks.build_collection_task": {"queue": "builds"},
     "collections_app.tasks.verify_archive_task": {"queue": "verify"},
+    # Redis gives those of 0 first: however many pictures wait, the sweep and mails do not.
+    "catalog.tasks.make_remote_previews_task": {"queue": "default", "priority": 9},
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

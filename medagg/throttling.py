@@ -114,6 +114,17 @@ RULES = {
 }
 
 
+def throttle_fetch(request: HttpRequest) -> int:
+    """Count a preview to be fetched for a request; the seconds to wait if it is too many, else 0.
+
+    Who has fetched too often does not use up what all may fetch together.
+    """
+    of_client = Rate("fetches of a client", settings.REMOTE_PREVIEWS_PER_CLIENT, MINUTE)
+    of_all = Rate("fetches of all", settings.REMOTE_PREVIEWS_PER_MINUTE, MINUTE)
+    client = _by_user(request) or client_address(request) or ""
+    return of_client.hit(client) or of_all.hit("")
+
+
 class ThrottleMiddleware:
     """Answers requests that come too often with 429 and says when to come again."""
 

@@ -4,21 +4,25 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from catalog.formats import file_size
 from catalog.models import Availability, Sex
 from catalog.querysets import ImageQuerySet
+from catalog.remote_previews import may_have_preview
 from catalog.search.snapshot import Snapshot
+from vocab.models import Kind
 
 _FIELDS = ("pk", "source_id", "dataset_id", "modality_id", "sex", "age_years",
-           "profile__availability", "profile__label_ids")  # fmt: skip
+           "profile__availability", "profile__label_ids", "remote_url", "size_bytes")  # fmt: skip
 _PLACES = {each.value: each.short_label for each in Availability}
 _SEXES = {code: str(name) for code, name in Sex.choices} | {"": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a grid shows of an image; ``preview_url`` is empty if no file is here.
+    """What a grid shows of an image; ``preview_url`` is empty if there can be no preview.
 
-    ``place`` then says where it is.
+    ``place`` says where it is, if not here: a preview may then come later, or not at all. ``size``
+    is that of its files, empty if not known.
 
     ``key`` is the primary key as text, ``modality`` a code in capitals, and ``labels`` are the
     names of positive, active labels.
@@ -30,6 +34,7 @@ class Card:
     url: str
     preview_url: str
     place: str
+    size: str
     modality: str
     modality_name: str
     sex: str
@@ -45,8 +50,10 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
     page, preview = (reverse(name, args=[0]) for name in ("image-detail", "image-preview"))
     cards = []
     for row in images.values_list(*_FIELDS):
-        pk, source_id, dataset_id, modality_id, sex, age, place, label_ids = row
+        pk, source_id, dataset_id, modality_id, sex, age, place, label_ids, address, size = row
         is_here = place == Availability.HERE
+        kind = snapshot.vocabularies.kinds.get(modality_id, Kind.PICTURE)
+        has_preview = is_here or may_have_preview(address, kind)
         modality = terms["modality"].get(modality_id)
         names = [terms["label"][pk].name for pk in label_ids if pk in terms["label"]]
         cards.append(
@@ -55,8 +62,9 @@ def fetch_cards(snapshot: Snapshot, images: ImageQuerySet) -> list[Card]:
                 key=str(pk),
                 source_id=source_id,
                 url=page.replace("0", str(pk)),
-                preview_url=f"{preview.replace('0', str(pk))}?size=small" if is_here else "",
-                place=_PLACES[place],
+                preview_url=f"{preview.replace('0', str(pk))}?size=small" if has_preview else "",
+                place="" if is_here else _PLACES[place],
+                size=file_size(size) if size else "",
                 modality=modality.code.upper() if modality else "",
                 modality_name=modality.name if modality else "",
                 sex=_SEXES[sex],

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)", re.DOTALL)
 _SERIES = "/*"
+# Those of the Imaging Data Commons, whose images are series.
+_IDC_BUCKETS = {"idc-open-data", "idc-open-data-two", "idc-open-data-cr"}
+_IDC_VIEWER = "https://viewer.imaging.datacommons.cancer.gov/v3/viewer/"
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,36 @@ def parse_bucket_address(address: str) -> BucketAddress | None:
     return BucketAddress(found["bucket"], key, is_folder)
 
 
-def find_fetch_command(address: str) -> str:
-    """A line for a shell that fetches an address of a bucket; empty for other addresses.
+def find_viewer(address: str, *, study_uid: object, series_uid: str) -> str:
+    """The page of the IDC's viewer that shows a series of the IDC; empty for what is not its."""
+    if not _is_of_idc(address, series_uid) or not _is_uid(study_uid):
+        return ""
+    return f"{_IDC_VIEWER}?StudyInstanceUIDs={study_uid}&SeriesInstanceUIDs={series_uid}"
 
-    It asks without credentials, as anybody may. The IDC's addresses end in ``/*``: all files of a
-    series.
+
+def find_fetch_commands(address: str, *, series_uid: str = "") -> list[str]:
+    """Lines for a shell, each of which fetches an address of a bucket; none for other addresses.
+
+    They ask without credentials, as anybody may. The last is of the IDC's own tool, for its series.
     """
+    command = _find_fetch_command(address)
+    if not _is_of_idc(address, series_uid):
+        return [command] if command else []
+    return [command, f"idc download {series_uid}"]
+
+
+def _is_of_idc(address: str, series_uid: str) -> bool:
+    place = parse_bucket_address(address)
+    return place is not None and place.bucket in _IDC_BUCKETS and _is_uid(series_uid)
+
+
+def _is_uid(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 64 and bool(_UID.fullmatch(value))
+
+
+def _find_fetch_command(address: str) -> str:
     if address.startswith("gs://"):
         return f"gcloud storage cp {shlex.quote(address)} ."
     if not address.startswith("s3://"):
         return ""
-    if address.endswith(_SERIES):
-        folder = shlex.quote(address.removesuffix("*"))
-        return f"aws s3 cp --no-sign-request --recursive {folder} ."
-    return f"aws s3 cp --no-sign-request {shlex.quote(address)} ."
+    return f"s5cmd --no-sign-request cp {shlex.quote(address)} ."

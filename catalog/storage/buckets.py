@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 CHUNK = 1 << 20
+MOST_SECONDS = 3600
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 # More files than any series has: a listing that goes on and on is none.
 MAX_OBJECTS = 20_000
@@ -73,14 +74,16 @@ def can_fetch(address: str) -> bool:
     return place is not None and place.bucket in settings.FETCH_BUCKETS
 
 
-def list_files(address: str) -> list[RemoteFile]:
+def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[RemoteFile]:
     """The files at an address, sorted by name; one for an address that is no folder.
+
+    ``seconds`` is how long a request may take, with its answer.
 
     Raises:
         SourceProblem: the place is not allowed, has nothing there, or does not answer.
     """
     place = _resolve(address)
-    store = _open(place.bucket)
+    store = _open(place.bucket, seconds)
     try:
         if not place.is_folder:
             return [_describe(place, obstore.head(store, place.key))]
@@ -95,13 +98,13 @@ def list_files(address: str) -> list[RemoteFile]:
     return sorted(found, key=lambda file: file.name)
 
 
-def read_file(address: str, file: RemoteFile) -> Iterator[bytes]:
-    """The bytes of a listed file, in chunks.
+def read_file(address: str, file: RemoteFile, *, seconds: int = MOST_SECONDS) -> Iterator[bytes]:
+    """The bytes of a listed file, in chunks, which take at most ``seconds`` in all.
 
     Raises:
         SourceProblem: it is gone, is not given out, or the connection breaks.
     """
-    store = _open(_resolve(address).bucket)
+    store = _open(_resolve(address).bucket, seconds)
     try:
         for chunk in obstore.get(store, file.key).stream(min_chunk_size=CHUNK):
             yield bytes(chunk)
@@ -138,20 +141,20 @@ def _resolve(address: str) -> BucketAddress:
     return place
 
 
-def _open(bucket: str) -> S3Store:
+def _open(bucket: str, seconds: int) -> S3Store:
     # Another bucket stands in for all of the IDC's, which is how a mirror is built.
     name = settings.IDC_S3_BUCKET or bucket
-    return _make_store(name, settings.IDC_S3_ENDPOINT)
+    return _make_store(name, settings.IDC_S3_ENDPOINT, seconds)
 
 
 @lru_cache(maxsize=16)
-def _make_store(bucket: str, endpoint: str) -> S3Store:
+def _make_store(bucket: str, endpoint: str, seconds: int) -> S3Store:
     options: ClientConfig = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": "10s",
         # What sends a byte now and then is given up by its rate (see cache.py).
         "read_timeout": f"{settings.FETCH_STALL_SECONDS}s",
-        "timeout": "1h",
+        "timeout": f"{seconds}s",
         "user_agent": "medagg",
     }
     place: S3Config = {"region": REGION, "skip_signature": True}

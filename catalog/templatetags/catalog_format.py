@@ -9,6 +9,7 @@ from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size, number, size_of_dataset
 from catalog.models import Dataset, Dimension
 from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
+from catalog.remote_previews import is_previewed_remotely
 
 register = template.Library()
 
@@ -16,6 +17,7 @@ register.filter("number", number)
 register.filter("published", say_published)
 register.filter("file_size", file_size)
 register.filter("size_of_dataset", size_of_dataset)
+register.filter("may_be_previewed", is_previewed_remotely)
 register.simple_tag(deidentifies_on_delivery)
 
 

@@ -21,11 +21,13 @@ from catalog.deidentification import (
 from catalog.files import find_nginx_address, may_identify, open_image
 from catalog.formats import file_size
 from catalog.imaging.paths import UnsafePath
-from catalog.imaging.preview import CONTENT_TYPE
+from catalog.imaging.preview import CONTENT_TYPE, Preview
 from catalog.imaging.problems import NotReadable
 from catalog.models import Image
 from catalog.previews import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
+from catalog.remote_previews import is_previewed_remotely
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from catalog.views.remote_previews import Later, find_or_ask_for_preview
 
 # So many files are de-identified at a time by a process, each of which is in memory then; a request
 # waits its turn for so many seconds, as long as threads are left for pages.
@@ -38,16 +40,23 @@ _WAIT_SECONDS = 10
 def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """The image as a small WebP; ``?size=`` picks one of PREVIEW_SIZES."""
     image = get_object_or_404(
-        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+        Image.objects.visible_to(request.user).select_related("dataset", "modality"), pk=pk
     )
     size = PREVIEW_SIZES.get(request.GET.get("size", "small"), PREVIEW_SIZES["small"])
-    if not image.is_local:
+    if not image.is_local and not is_previewed_remotely(image):
         return HttpResponse("This image has no file here.", status=404, content_type="text/plain")
     etag = preview_etag(image, size)
     if request.headers.get("If-None-Match") == etag:
         return HttpResponseNotModified()
     try:
-        body = cached_preview(image, size).body
+        body = _find_preview(request, image, size).body
+    except Later as later:
+        return HttpResponse(
+            f"No preview yet: {later.reason}.",
+            status=later.status,
+            content_type="text/plain; charset=utf-8",
+            headers={"Retry-After": str(later.retry_seconds), "Cache-Control": "no-store"},
+        )
     except Busy:
         return HttpResponse(
             "No preview yet: the server draws as many as it can. Please try again in a moment.",
@@ -68,24 +77,32 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
     return response
 
 
+def _find_preview(request: HttpRequest, image: Image, size: int) -> Preview:
+    if image.is_local:
+        return cached_preview(image, size)
+    return find_or_ask_for_preview(request, image, size)
+
+
 @require_safe
 def image_preview_notes(request: HttpRequest, pk: int) -> HttpResponse:
     """What to say of the large preview, or why there is none; a part of the image's page."""
     image = get_object_or_404(
-        Image.objects.visible_to(request.user).select_related("dataset"), pk=pk
+        Image.objects.visible_to(request.user).select_related("dataset", "modality"), pk=pk
     )
     context: dict[str, Any] = {"image": image}
     try:
-        context["notes"] = cached_preview(image, PREVIEW_SIZES["large"]).notes
+        context["notes"] = _find_preview(request, image, PREVIEW_SIZES["large"]).notes
+    except Later as later:
+        context |= {"retry_seconds": later.retry_seconds, "later": later.reason}
     except Busy:
-        context["retry_seconds"] = Busy.retry_seconds
+        context |= {"retry_seconds": Busy.retry_seconds, "later": Busy.reason}
     except NO_PREVIEW as error:
         context["reason"] = _explain_no_preview(error)
     return render(request, "catalog/_preview_notes.html", context)
 
 
 def _explain_no_preview(error: Exception) -> str:
-    reason = getattr(error, "reason", "the file cannot be read")
+    reason = str(getattr(error, "reason", "the file cannot be read"))
     return f"No preview: {reason.rstrip('.')}."
 
 

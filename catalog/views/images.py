@@ -13,7 +13,7 @@ from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
-from catalog.storage.addresses import find_fetch_command
+from catalog.storage.addresses import find_fetch_commands, find_viewer
 from catalog.views.common import list_context, page_or_fragment
 
 
@@ -66,7 +66,12 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "of_subject": _count_of_subject(image),
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
-            "fetch_command": find_fetch_command(image.remote_url),
+            "fetch_commands": find_fetch_commands(image.remote_url, series_uid=image.source_id),
+            "viewer": find_viewer(
+                image.remote_url,
+                study_uid=image.metadata_json.get("StudyInstanceUID"),
+                series_uid=image.source_id,
+            ),
         },
     )
 

@@ -116,21 +116,41 @@
       box.closest("[data-optional]").remove();
       return;
     }
+    // What lies elsewhere goes on saying so.
+    if (box.matches(".preview-later")) {
+      img.remove();
+      return;
+    }
     box.classList.add("preview-none");
     box.textContent = "No preview";
   };
 
-  // A server that draws as many previews as it can says so, and when to come again.
+  // The picture takes the place of the facts about what lies elsewhere.
+  const showLatePreview = (img) => {
+    const box = img.closest(".preview-later");
+    if (!box) return;
+    box.querySelector(".preview-none")?.remove();
+    box.classList.remove("preview-later");
+    img.alt = img.dataset.alt ?? "";
+  };
+
+  // A server that draws as many previews as it can, or has one made by a worker (202), says when to
+  // come again. Many may be made before this one.
   const MOST_TRIES = 5;
+  const MOST_TRIES_OF_WORKER = 12;
+  const LATER = [202, 429, 503];
   const handleBrokenPreview = async (img) => {
     if (!img.closest(".preview") || img.dataset.waiting) return;
     img.dataset.waiting = "1";
     const tries = Number(img.dataset.tries ?? 0) + 1;
     const answer = await fetch(img.src).catch(() => null);
+    const isLater = LATER.includes(answer?.status);
     const seconds = Number(answer?.headers.get("Retry-After"));
-    if (tries <= MOST_TRIES && (answer?.ok || (answer?.status === 503 && seconds))) {
-      // At another moment than all the others of the page.
-      const wait = answer.ok ? 0 : 1000 * seconds * (1 + Math.random());
+    const most = isLater && answer.status !== 503 ? MOST_TRIES_OF_WORKER : MOST_TRIES;
+    if (tries <= most && (isLater ? seconds : answer?.ok)) {
+      // At another moment than all the others of the page, and more and more seldom.
+      const rounds = answer.status === 202 ? Math.min(tries, 5) : 1;
+      const wait = isLater ? 1000 * seconds * rounds * (1 + Math.random()) : 0;
       await new Promise((done) => { setTimeout(done, wait); });
       if (!img.isConnected) return;
       img.dataset.tries = tries;
@@ -145,13 +165,17 @@
     if (event.target instanceof HTMLImageElement) handleBrokenPreview(event.target);
   }, true);
 
+  document.addEventListener("load", (event) => {
+    if (event.target instanceof HTMLImageElement) showLatePreview(event.target);
+  }, true);
+
   // --- Set-up of a page or of a part that has just come -----------------------------------
   const enhance = (root) => {
     openFiltersWhereTheyCannotBeStyled();
     all(".facet-values[data-size]", root).forEach(addFindField);
-    all(".preview img", root)
-      .filter((img) => img.complete && !img.naturalWidth)
-      .forEach(handleBrokenPreview);
+    const done = all(".preview img", root).filter((img) => img.complete && img.currentSrc);
+    done.filter((img) => !img.naturalWidth).forEach(handleBrokenPreview);
+    done.filter((img) => img.naturalWidth).forEach(showLatePreview);
     // Copying needs a secure context; elsewhere the button would do nothing.
     if (!navigator.clipboard) all("[data-copy]", root).forEach((button) => button.remove());
   };

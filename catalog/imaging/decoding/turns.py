@@ -23,6 +23,7 @@ class Busy(Exception):
     """Nobody got a turn in time; the client should come again in ``retry_seconds``."""
 
     retry_seconds = 3
+    reason = "the server is busy drawing others"
 
 
 class Turns:

@@ -95,18 +95,38 @@ def test_counts_by_dataset_have_every_dataset(mixed: Dataset) -> None:
 def test_an_address_of_a_bucket_is_no_link_but_a_command(client: Client, mixed: Dataset) -> None:
     page = page_of(client, "bucket")
     assert 'href="s3://' not in page
-    command = "aws s3 cp --no-sign-request --recursive s3://idc-open-data/0-1/ ."
-    assert f'id="fetch-command" class="break">{command}<' in page
-    assert 'data-copy="fetch-command"' in page
+    command = "s5cmd --no-sign-request cp 's3://idc-open-data/0-1/*' ."
+    assert f'id="fetch-command-1" class="break">{html.escape(command)}<' in page
+    assert 'data-copy="fetch-command-1"' in page
+    assert "idc download" not in page, "its id is no SeriesInstanceUID"
+    assert "IDC viewer" not in page
     web = page_of(client, "web")
     assert 'href="https://example.org/dicomweb/1"' in web
     assert "fetch-command" not in web
 
 
+def test_a_series_of_the_idc_has_its_viewer_and_its_tool(client: Client, mixed: Dataset) -> None:
+    series = Image.objects.filter(source_id="bucket")
+    series.update(source_id="1.2.3", metadata_json={"StudyInstanceUID": "1.2"})
+    page = html.unescape(page_of(client, "1.2.3"))
+    viewer = "https://viewer.imaging.datacommons.cancer.gov/v3/viewer/"
+    address = f"{viewer}?StudyInstanceUIDs=1.2&SeriesInstanceUIDs=1.2.3"
+    link = f'href="{address}" rel="noopener noreferrer external">Open in the IDC viewer<'
+    assert link in page
+    assert 'id="fetch-command-2" class="break">idc download 1.2.3<' in page
+    series = Image.objects.filter(source_id="1.2.3")
+    series.update(metadata_json={"StudyInstanceUID": "1.2&x=<b>"})
+    assert "IDC viewer" not in page_of(client, "1.2.3")
+    series.update(metadata_json={"StudyInstanceUID": "1.2"}, remote_url="s3://other/x/*")
+    page = page_of(client, "1.2.3")
+    assert "IDC viewer" not in page
+    assert "idc download" not in page
+
+
 def test_an_address_cannot_smuggle_in_a_command(client: Client, mixed: Dataset) -> None:
     Image.objects.filter(source_id="bucket").update(remote_url="s3://b/'; rm -rf ~ #")
     page = html.unescape(page_of(client, "bucket"))
-    assert """aws s3 cp --no-sign-request 's3://b/'"'"'; rm -rf ~ #' .""" in page
+    assert """s5cmd --no-sign-request cp 's3://b/'"'"'; rm -rf ~ #' .""" in page
 
 
 def test_what_is_listed_only_promises_no_link(client: Client, mixed: Dataset) -> None:

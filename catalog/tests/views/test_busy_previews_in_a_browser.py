@@ -29,7 +29,7 @@ def test_a_preview_comes_when_the_server_is_no_longer_busy(
     with others.take("a") as take_slot, others.take("b") as take_other:
         take_slot(), take_other()
         page.goto(f"{live_server.url}/images/{image.pk}/")
-        expect(page.get_by_text("The server is busy")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("the server is busy")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("A preview at reduced size")).to_be_visible(timeout=20_000)
     picture = page.locator(".image-figure .preview img")
     # Not wait_for_function: where the first look is too early, the page's policy forbids others.

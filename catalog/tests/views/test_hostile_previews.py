@@ -90,14 +90,14 @@ def test_a_refusal_is_remembered_until_the_file_changes(client: Client) -> None:
 
 def test_what_time_is_to_blame_for_is_forgotten(client: Client) -> None:
     image = make_image(save("PNG"), "x.png")
-    target = previews._cache_file(image.sha256, 256)
+    target = previews.cache_file(image.sha256, 256)
     with open_image(image) as file:
         error = CannotRender("It took too long.")
         error.keep_seconds = 60  # type: ignore[attr-defined]
-        previews._remember_refusal(target, file, error)
+        previews.remember_refusal(target, error, previews._mark(file))
         assert client.get(address(image)).status_code == 404
         error.keep_seconds = -1  # type: ignore[attr-defined]
-        previews._remember_refusal(target, file, error)
+        previews.remember_refusal(target, error, previews._mark(file))
     assert client.get(address(image)).status_code == 200
 
 

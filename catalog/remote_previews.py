@@ -1,0 +1,180 @@
+"""Previews of what lies elsewhere: a worker makes them of one file, and they are kept like others.
+
+A page never fetches. It finds the preview, or why there is none, or leaves a mark and has a worker
+asked.
+"""
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+
+from catalog.formats import file_size, number
+from catalog.imaging.decoding.decoder import SLOW_SECONDS, UNCLEAR_SECONDS, DecoderFailed
+from catalog.imaging.decoding.turns import Busy, Turns
+from catalog.imaging.problems import CannotRender
+from catalog.models import Image
+from catalog.previews import (
+    PREVIEW_SIZES,
+    cache_file,
+    draw_previews,
+    find_cached_preview,
+    preview_key,
+    raise_refusal,
+    remember_refusal,
+)
+from catalog.storage.buckets import (
+    Changed,
+    RemoteFile,
+    SourceProblem,
+    Unreachable,
+    can_fetch,
+    list_files,
+    read_file,
+)
+from vocab.models import Kind
+
+# A task that has waited so long is of a page that somebody has left.
+EXPIRES_SECONDS = 60
+# What the limits of the task leave for listing, fetching and drawing.
+TASK_SECONDS = 30
+REQUEST_SECONDS = 10
+_MARK_SECONDS = EXPIRES_SECONDS + TASK_SECONDS + 10
+_ASKED = ".asked"
+# A worker with several processes fetches as many as pictures are drawn at a time.
+_turns = Turns(settings.VAR_DIR / "fetching-previews", most_waiting=2)
+
+
+def may_have_preview(address: str, kind: str) -> bool:
+    """Whether a preview can be made of what lies at an address, if it is of this kind."""
+    return kind == Kind.PICTURE and settings.REMOTE_PREVIEW_MAX_BYTES > 0 and can_fetch(address)
+
+
+def is_previewed_remotely(image: Image) -> bool:
+    """Whether its file is elsewhere, and a preview of it can be made."""
+    kind = image.modality.kind if image.modality else Kind.PICTURE
+    return not image.is_local and may_have_preview(image.remote_url, kind)
+
+
+def raise_known_problem(image: Image) -> None:
+    """Raises CannotRender if it is known that there is no preview of what lies elsewhere."""
+    raise_refusal(_refusal_file(image))
+
+
+def is_asked_for(image: Image) -> bool:
+    """Whether a worker was asked for the previews lately and has not answered."""
+    try:
+        return time.time() - _asked_file(image).stat().st_mtime < _MARK_SECONDS
+    except OSError:
+        return False
+
+
+def mark_as_asked_for(image: Image) -> bool:
+    """Whether this is the one request that asks a worker now.
+
+    Raises:
+        CannotRender: a preview could not be kept.
+    """
+    path = _asked_file(image)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < settings.PREVIEW_RESERVE_BYTES:
+            raise CannotRender("The server has no room for it.")
+        if path.exists() and not is_asked_for(image):
+            path.unlink(missing_ok=True)
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise CannotRender("The server cannot keep it.") from error
+    return True
+
+
+def forget_request(image: Image) -> None:
+    """The worker has answered, or could not be asked."""
+    with contextlib.suppress(OSError):
+        _asked_file(image).unlink(missing_ok=True)
+
+
+def make_remote_previews(*, image_id: int) -> None:
+    """Fetch one file of what lies elsewhere, and keep its previews, or why there are none."""
+    image = Image.objects.select_related("modality").filter(pk=image_id).first()
+    if image is None or not is_previewed_remotely(image):
+        return
+    try:
+        # Who asks again finds that nothing was made; then it is somebody's turn.
+        with contextlib.suppress(Busy), _turns.take(preview_key(image)) as wait_for_slot:
+            wait_for_slot()
+            if not _is_made(image):
+                _make(image)
+    finally:
+        forget_request(image)
+
+
+def _is_made(image: Image) -> bool:
+    try:
+        raise_known_problem(image)
+    except CannotRender:
+        return True
+    return all(find_cached_preview(image, size) for size in PREVIEW_SIZES.values())
+
+
+def _make(image: Image) -> None:
+    try:
+        _fetch_and_draw(image)
+    except CannotRender as error:
+        remember_refusal(_refusal_file(image), error)
+    except SourceProblem as problem:
+        seconds = SLOW_SECONDS if problem.is_lasting else UNCLEAR_SECONDS
+        remember_refusal(_refusal_file(image), DecoderFailed(_say(problem), seconds))
+    except SoftTimeLimitExceeded:
+        slow = DecoderFailed("Fetching it took too long just now.", UNCLEAR_SECONDS)
+        remember_refusal(_refusal_file(image), slow)
+
+
+def _fetch_and_draw(image: Image) -> None:
+    files = list_files(image.remote_url, seconds=REQUEST_SECONDS)
+    middle = len(files) // 2
+    notes: tuple[str, ...] = ()
+    if len(files) > 1:
+        notes = (f"File {number(middle + 1)} of {number(len(files))} of the series is shown.",)
+    with tempfile.TemporaryFile() as copy:
+        _fetch(image.remote_url, files[middle], copy)
+        draw_previews(copy, files[middle].name, preview_key(image), notes)
+
+
+def _fetch(address: str, file: RemoteFile, copy: BinaryIO) -> None:
+    """Raises SourceProblem if it cannot be had, or is not what was listed."""
+    most = settings.REMOTE_PREVIEW_MAX_BYTES
+    if file.size > most:
+        raise Changed(f"a file of it has {file_size(file.size)}, and {file_size(most)} are fetched")
+    size, md5 = 0, hashlib.md5(usedforsecurity=False)
+    for chunk in read_file(address, file, seconds=REQUEST_SECONDS):
+        size += len(chunk)
+        if size > file.size:
+            raise Changed("a file of it is longer than was listed")
+        copy.write(chunk)
+        md5.update(chunk)
+    if size < file.size or (file.md5 and md5.hexdigest() != file.md5):
+        raise Unreachable("what came is not what was listed")
+    copy.flush()
+
+
+def _say(problem: SourceProblem) -> str:
+    text = str(problem)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _asked_file(image: Image) -> Path:
+    return cache_file(preview_key(image), 0).with_suffix(_ASKED)
+
+
+def _refusal_file(image: Image) -> Path:
+    """One for all sizes."""
+    return cache_file(preview_key(image), 0)
