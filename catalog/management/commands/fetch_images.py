@@ -91,8 +91,8 @@ class Command(BaseCommand):
         if len(problems) > PROBLEMS_SHOWN:
             self.stderr.write(f"… and {len(problems) - PROBLEMS_SHOWN:,} more: see --report FILE.")
         raise CommandError(
-            f"{len(problems):,} of {count(report.images, 'image')} could not be had whole. Run it again "
-            "to try once more."
+            f"{len(problems):,} of {count(report.images, 'image')} could not be had whole. "
+            "Run it again to try once more."
         )
 
 
