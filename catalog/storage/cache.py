@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.conf import settings
 
@@ -24,6 +24,7 @@ from catalog.storage.buckets import Changed, RemoteFile, SourceProblem, Unreacha
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9
+T = TypeVar("T")
 _IN_USE = "in-use"
 _PARTIAL = "partial"
 _PARTIAL_SECONDS = 24 * 3600
@@ -79,51 +80,19 @@ class FileCache:
             SourceProblem: it cannot be had, or is not what was listed or known.
             OSError: the disk.
         """
-        for pause in (*_PAUSES, None):
-            try:
-                return self._fetch_once(address, file, sha256, on_bytes)
-            except SourceProblem as problem:
-                if problem.is_lasting or pause is None:
-                    raise
-            _wait(pause, on_bytes)
-        raise AssertionError
+        return try_again(lambda: self._fetch_once(address, file, sha256, on_bytes), on_bytes)
 
     def _fetch_once(
         self, address: str, file: RemoteFile, sha256: str, on_bytes: Callable[[int], None]
     ) -> FetchedFile:
-        done = 0
-        digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-        rate = _Rate()
         with self._new_file() as partial:
-            try:
-                with partial.open("wb") as output:
-                    for chunk in read_file(address, file):
-                        done += len(chunk)
-                        if done > file.size:
-                            raise Changed(f"it is longer than the {file.size:,} bytes listed")
-                        rate.add(len(chunk))
-                        output.write(chunk)
-                        digest.update(chunk)
-                        md5.update(chunk)
-                        crc32 = zlib.crc32(chunk, crc32)
-                        on_bytes(len(chunk))
-                if done < file.size:
-                    raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
-                if file.md5 and md5.hexdigest() != file.md5:
-                    raise Unreachable("what came is not what was listed (MD5)")
-                if sha256 and digest.hexdigest() != sha256:
-                    raise Changed("it is no longer what was frozen (SHA-256)")
-            except BaseException:
-                if done:
-                    with suppress(Exception):
-                        on_bytes(-done)
-                raise
+            fetched = download(partial, address, file, sha256=sha256, on_bytes=on_bytes)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
-            target = self._path(digest.hexdigest())
+            target = self._path(fetched.sha256)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
-        self._total += done
-        return FetchedFile(file.name, done, digest.hexdigest(), crc32)
+        self._total += fetched.size
+        return fetched
 
     def has(self, sha256: str, size: int) -> bool:
         """Whether the file is there, whole; one of another size is damaged, and removed."""
@@ -233,6 +202,60 @@ class FileCache:
                 with suppress(FileNotFoundError):
                     if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
                         each.unlink()
+
+
+def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:
+    """The function's result; errors that may pass are tried again after growing pauses.
+
+    Raises:
+        SourceProblem: a lasting one, or the last one.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            return function()
+        except SourceProblem as problem:
+            if problem.is_lasting or pause is None:
+                raise
+        _wait(pause, on_bytes)
+    raise AssertionError
+
+
+def download(
+    path: Path,
+    address: str,
+    file: RemoteFile,
+    *,
+    sha256: str = "",
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> FetchedFile:
+    """Write a listed file to ``path`` and check it, once; see ``FileCache.fetch``."""
+    done = 0
+    digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    rate = _Rate()
+    try:
+        with path.open("wb") as output:
+            for chunk in read_file(address, file):
+                done += len(chunk)
+                if done > file.size:
+                    raise Changed(f"it is longer than the {file.size:,} bytes listed")
+                rate.add(len(chunk))
+                output.write(chunk)
+                digest.update(chunk)
+                md5.update(chunk)
+                crc32 = zlib.crc32(chunk, crc32)
+                on_bytes(len(chunk))
+        if done < file.size:
+            raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
+        if file.md5 and md5.hexdigest() != file.md5:
+            raise Unreachable("what came is not what was listed (MD5)")
+        if sha256 and digest.hexdigest() != sha256:
+            raise Changed("it is no longer what was frozen (SHA-256)")
+    except BaseException:
+        if done:
+            with suppress(Exception):
+                on_bytes(-done)
+        raise
+    return FetchedFile(file.name, done, digest.hexdigest(), crc32)
 
 
 class _Rate:

@@ -76,7 +76,14 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     if files.elsewhere:
         yield (
             f"- `remote.csv`: {_count(files.elsewhere, noun)} elsewhere, with the address of "
-            f"{'it' if files.elsewhere == 1 else 'each'}"
+            f"{'it' if files.elsewhere == 1 else 'each'}; `file_name` is the path that it gets, "
+            "the folder's where it is a series of files"
+        )
+        yield (
+            "- `fetch.py`: run `python3 fetch.py` in this folder to fetch them, as their source "
+            "has them; it needs nothing but Python 3.9 or newer, checks size and MD5, and goes on "
+            "where it was when it is run again. `sh fetch.sh` does it by "
+            "[s5cmd](https://github.com/peak/s5cmd), for what is on S3"
         )
     if files.listed:
         yield (
@@ -155,11 +162,15 @@ def _identifying(collection: Collection) -> Iterator[str]:
 
 
 def _say_where_to_ask(collection: Collection) -> str:
-    known = [bool(dataset["source_url"]) for dataset in collection.provenance["datasets"]]
-    if not any(known):
-        return ""
-    where = "is the page of" if all(known) else "is the page, where one is known, of"
-    return f"; `source_url` in `licenses.csv` {where} their dataset"
+    datasets = collection.provenance["datasets"]
+    known = [bool(dataset["source_url"]) for dataset in datasets]
+    words = []
+    if any(known):
+        where = "is the page of" if all(known) else "is the page, where one is known, of"
+        words.append(f"; `source_url` {where} their dataset")
+    if any(dataset.get("access") for dataset in datasets):
+        words.append("; `access` is how one gets at its files, where that is known")
+    return "".join(words)
 
 
 def _choice(collection: Collection) -> Iterator[str]:
@@ -229,7 +240,7 @@ for row in read("{table}"):
 def _use(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
     uses = (
         (files.here, "metadata.csv", 'path = folder / row["file_name"]'),
-        (files.elsewhere, "remote.csv", 'address = row["url"]'),
+        (files.elsewhere, "remote.csv", 'path, address = folder / row["file_name"], row["url"]'),
         (files.listed, "unavailable.csv", 'image = row["dataset"], row["source_id"]'),
     )
     loops = [_LOOP.format(table=table, use=use) for count, table, use in uses if count]

@@ -3,7 +3,8 @@
 The database writes the rows, and Python only turns tabs into commas.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.db import connection
 
@@ -11,6 +12,14 @@ from catalog.bulk.csv_text import csv_text, lines_to_csv
 from catalog.deidentification import deidentifies_on_delivery
 from catalog.search.availability import AvailabilityCounts
 from collections_app.archive import TextEntry, checksum_line
+from collections_app.contents.elsewhere import (
+    HAS_ADDRESS,
+    IS_ELSEWHERE,
+    NamesElsewhere,
+    fetch_py,
+    iter_fetch_sh,
+    select_items,
+)
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
@@ -32,15 +41,15 @@ REMOTE_COLUMNS = (
     "labels_unreviewed", "label_words", "size_bytes", "num_files", "study_uid",
 )  # fmt: skip
 UNAVAILABLE_COLUMNS = tuple(column for column in REMOTE_COLUMNS if column != "url")
+# Where to ask for them; what of it was frozen.
+DATASET_COLUMNS = ("source_url", "access")
 # Collections of earlier versions did not freeze these.
 _LATER_COLUMNS = frozenset({"license", "labels_unreviewed", "label_words"})
 FILE_COLUMNS = ("path", "file_name", "size_bytes", "sha256")
 MISSING_COLUMNS = ("dataset", "source_id", "file_path", "sha256", "reason")
 
 HAS_FILE = "file_name <> '' AND NOT is_excluded"
-_IS_ELSEWHERE = "file_name = '' AND NOT is_excluded"
-HAS_ADDRESS = f"{_IS_ELSEWHERE} AND metadata_json ? 'remote_url'"
-HAS_NO_ADDRESS = f"{_IS_ELSEWHERE} AND NOT metadata_json ? 'remote_url'"
+HAS_NO_ADDRESS = f"{IS_ELSEWHERE} AND NOT metadata_json ? 'remote_url'"
 IS_EXCLUDED = "is_excluded"
 
 _SOURCE = "metadata_json -> 'source'"
@@ -58,21 +67,18 @@ MAX_SOURCE_COLUMNS = 1_000
 def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
     """metadata.csv; remote.csv, unavailable.csv and missing.csv if they have rows; SHA256SUMS.
 
-    ``texts`` are those before the images. They must be written first, because SHA256SUMS lists
-    their checksums.
+    With remote.csv there are the programs that fetch what it lists. ``texts`` are those before the
+    images. They must be written first, because SHA256SUMS lists their checksums.
     """
     prefix = f"{collection.slug}/"
-    tables = [
-        TextEntry(prefix + name, _table(collection, columns, whose))
-        for name, columns, whose in _wanted_tables(collection)
-    ]
+    tables = [TextEntry(prefix + name, chunks) for name, chunks in _wanted_tables(collection)]
     if collection.options.get(FETCH):
         tables.append(TextEntry(f"{prefix}files.csv", _table_of_files(collection)))
     checksums = _checksums(collection, [*texts, *tables])
     return [*tables, TextEntry(f"{prefix}SHA256SUMS", checksums)]
 
 
-def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]:
+def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Iterable[bytes]]]:
     source = _source_columns(collection)
     names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
     columns = _columns(collection, names)
@@ -80,15 +86,20 @@ def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Columns, str]]
         columns = {**columns, "num_files": "coalesce(metadata_json ->> 'num_files', '1')"}
     if deidentifies_on_delivery():
         columns = {**columns, **_DELIVERED, "source_sha256": "sha256"}
-    yield "metadata.csv", {**columns, **source}, HAS_FILE
+    yield "metadata.csv", _table(collection, {**columns, **source}, HAS_FILE)
     files = count_availability(collection)
     if files.elsewhere:
-        yield "remote.csv", {**_columns(collection, REMOTE_COLUMNS), **source}, HAS_ADDRESS
+        names_elsewhere = NamesElsewhere(collection)
+        columns = {**_columns(collection, REMOTE_COLUMNS), **source}
+        yield "remote.csv", _table_of_addresses(names_elsewhere, columns)
+        yield "fetch.sh", iter_fetch_sh(names_elsewhere)
+        yield "fetch.py", [fetch_py()]
     if files.listed:
-        unavailable = _columns(collection, UNAVAILABLE_COLUMNS)
-        yield "unavailable.csv", {**unavailable, **source}, HAS_NO_ADDRESS
+        columns = {**_columns(collection, UNAVAILABLE_COLUMNS), **_dataset_columns(collection)}
+        yield "unavailable.csv", _table(collection, {**columns, **source}, HAS_NO_ADDRESS)
     if collection.num_excluded:
-        yield "missing.csv", _columns(collection, MISSING_COLUMNS), IS_EXCLUDED
+        columns = _columns(collection, MISSING_COLUMNS)
+        yield "missing.csv", _table(collection, columns, IS_EXCLUDED)
 
 
 def count_availability(collection: Collection) -> AvailabilityCounts:
@@ -98,7 +109,7 @@ def count_availability(collection: Collection) -> AvailabilityCounts:
         return AvailabilityCounts(here=collection.num_files)
     elsewhere = collection.provenance.get("num_elsewhere")
     if elsewhere is None:  # frozen before it was counted then
-        counts = iter_lines(_select("count(*)", HAS_ADDRESS), collection=collection)
+        counts = iter_lines(select_items("count(*)", HAS_ADDRESS), collection=collection)
         elsewhere = sum(map(int, counts))
     return AvailabilityCounts(collection.num_files, elsewhere, num_not_here - elsewhere)
 
@@ -112,6 +123,17 @@ def _columns(collection: Collection, names: Sequence[str]) -> Columns:
     if not has_later_columns(collection):
         names = [name for name in names if name not in _LATER_COLUMNS]
     return {name: _FIELDS.get(name, f"metadata_json ->> '{name}'") for name in names}
+
+
+def _dataset_columns(collection: Collection) -> Columns:
+    """What was frozen of each item's dataset."""
+    datasets = collection.provenance["datasets"]
+    columns = {}
+    for name in DATASET_COLUMNS:
+        if all(name in dataset for dataset in datasets):
+            of_dataset = json.dumps({dataset["slug"]: dataset[name] for dataset in datasets})
+            columns[name] = f"{_literal(of_dataset)}::jsonb ->> (metadata_json ->> 'dataset')"
+    return columns
 
 
 def _source_columns(collection: Collection) -> Columns:
@@ -139,22 +161,20 @@ def _literal(value: str | list[str]) -> str:
 def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[bytes]:
     yield csv_text([columns])
     fields = ", ".join(f"coalesce(({field})::text, '')" for field in columns.values())
-    rows = f"{_select(fields, whose)} ORDER BY position"
+    rows = f"{select_items(fields, whose)} ORDER BY position"
     yield from map(lines_to_csv, iter_lines(rows, collection=collection))
+
+
+def _table_of_addresses(names: NamesElsewhere, columns: Columns) -> Iterator[bytes]:
+    """Items that lie elsewhere, each with the name that its file, or its folder, is to get."""
+    yield csv_text([("file_name", *columns)])
+    yield from map(lines_to_csv, names.iter_rows(columns.values()))
 
 
 def _table_of_files(collection: Collection) -> Iterator[bytes]:
     """The files of series, each with the ``file_name`` that its series has in metadata.csv."""
     yield csv_text([FILE_COLUMNS])
     yield from map(lines_to_csv, iter_lines(queries.FILES_OF_SERIES, collection=collection))
-
-
-def _select(fields: str, whose: str) -> str:
-    return (
-        f"SELECT {fields} FROM collections_app_collectionitem item "  # noqa: S608 - ours, or a literal  # nosec
-        "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
-        f"AND {whose}"
-    )
 
 
 def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
@@ -164,7 +184,7 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
     sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
     is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED})"
-    one_file = _select(f"{sha256}, file_name, position", is_one_file)
+    one_file = select_items(f"{sha256}, file_name, position", is_one_file)
     fetched = f"SELECT sha256, file_name, position FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
     rows = (
         f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched}) "  # noqa: S608 - ours  # nosec

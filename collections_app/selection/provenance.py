@@ -43,6 +43,7 @@ def _describe_dataset(
         "slug": dataset.slug,
         "title": dataset.title,
         "source_url": dataset.source_url,
+        "access": dataset.access,
         "doi": dataset.doi,
         "citation": dataset.citation,
         "is_synthetic": dataset.is_synthetic,

@@ -104,13 +104,16 @@ COUNT_TO_FETCH = f"""
 
 # As the IDC's own tools do: dataset, subject, study, and modality with series. What of that is not
 # known is not in the name; the id within the source is always known. Such a name may be unsafe.
+NAME_ELSEWHERE = """
+    left(concat_ws('/', 'images', metadata_json ->> 'dataset',
+                   replace(metadata_json ->> 'subject_id', '/', '_'),
+                   metadata_json -> 'source' ->> 'StudyInstanceUID',
+                   concat_ws('_', upper(metadata_json ->> 'modality'),
+                             replace(metadata_json ->> 'source_id', '/', '_'))), 255)
+"""
 NAME_TO_FETCH = f"""
     UPDATE collections_app_collectionitem
-       SET file_name = left(concat_ws('/', 'images', metadata_json ->> 'dataset',
-               replace(metadata_json ->> 'subject_id', '/', '_'),
-               metadata_json -> 'source' ->> 'StudyInstanceUID',
-               concat_ws('_', upper(metadata_json ->> 'modality'),
-                         replace(metadata_json ->> 'source_id', '/', '_'))), 255)
+       SET file_name = {NAME_ELSEWHERE}
      WHERE collection_id = %s AND file_name = '' AND NOT is_excluded
        AND {_BUCKET.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec

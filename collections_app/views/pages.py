@@ -77,7 +77,6 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     page = paginate_items(collection, request.GET.get("page"))
     context = _status_context(collection) | {
         "page": page,
-        "files": count_availability(collection),
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
         "changed_readings": find_changed_readings(collection),
@@ -138,6 +137,7 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         "num_problems": count_problems(collection) if has_failed or reason else 0,
         "num_excluded": collection.num_excluded,
         "rebuild_differs": _rebuild_differs(collection),
+        "files": count_availability(collection),
     }
 
 

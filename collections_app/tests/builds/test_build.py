@@ -62,7 +62,7 @@ def test_an_archive_has_every_file_and_its_sources() -> None:
     assert list(content) == [
         "README.md", "collection.json", "licenses.csv", "terms.csv",
         *(f"images/rays/deep/{number:03}.png" for number in range(5)),
-        "metadata.csv", "remote.csv", "SHA256SUMS",
+        "metadata.csv", "remote.csv", "fetch.sh", "fetch.py", "SHA256SUMS",
     ]  # fmt: skip
     for row in rows(content["metadata.csv"]):
         assert hashlib.sha256(content[row["file_name"]]).hexdigest() == row["sha256"]

@@ -107,7 +107,7 @@ def test_images_elsewhere_are_told_from_images_without_an_address() -> None:
     card = read_archive(collection)["README.md"].decode()
     assert "`remote.csv`: 1 image elsewhere" in card
     assert "`unavailable.csv`: 1 image listed only, without a file and without an address" in card
-    assert "`source_url` in `licenses.csv`" not in card, "no dataset has an address"
+    assert "`source_url`" not in card, "no dataset has an address"
 
 
 def test_every_code_is_explained_as_it_was_when_frozen() -> None:

@@ -1,0 +1,177 @@
+"""A local copy of what lies elsewhere: a folder for each image, in the folder of its dataset."""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from django.conf import settings
+
+from catalog.storage.buckets import RemoteFile, SourceProblem, Unreachable, list_files
+from catalog.storage.cache import download, try_again
+
+SERIES_AT_ONCE = 4
+AHEAD = 16
+WAIT_SECONDS = 0.5
+# So many in a row show that the source does not answer at all.
+MAX_UNREACHABLE = 8
+MAX_PART = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImage:
+    """An image that lies elsewhere, and the parts of the name of the folder that it gets."""
+
+    source_id: str
+    address: str
+    parts: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class MirrorReport:
+    """What came, what was there, and whose files could not be had, with the reason."""
+
+    images: int = 0
+    fetched: int = 0
+    here: int = 0
+    size: int = 0
+    problems: list[tuple[RemoteImage, SourceProblem]] = field(default_factory=list)
+
+
+class _Stopped(Exception):
+    """The run is over; a transfer ends here."""
+
+
+def safe_part(text: str) -> str:
+    """A part of a path that any file system takes; different texts give different ones."""
+    clean = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:MAX_PART].strip(".") or "_"
+    if clean == text:
+        return clean
+    return f"{clean}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
+
+
+def mirror_images(
+    images: Iterable[RemoteImage],
+    root: Path,
+    *,
+    on_progress: Callable[[int], None] = lambda size: None,
+) -> MirrorReport:
+    """Bring the files of the images into folders below ``root``, several at a time.
+
+    A file that is there with the listed size is not fetched again. ``on_progress`` gets the bytes
+    that are there, in the caller's thread.
+
+    Raises:
+        OSError: the disk.
+    """
+    return _Mirror(root, on_progress).run(images)
+
+
+class _Mirror:
+    def __init__(self, root: Path, on_progress: Callable[[int], None]) -> None:
+        self._root, self._on_progress = root, on_progress
+        self._report, self._here = MirrorReport(), 0
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._unreachable = 0
+        self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
+
+    def run(self, images: Iterable[RemoteImage]) -> MirrorReport:
+        with self._files, ThreadPoolExecutor(SERIES_AT_ONCE, "series") as series:
+            try:
+                for image, future in _look_ahead(series, self._fetch, images):
+                    self._report.images += 1
+                    self._await(image, future)
+            except BaseException:
+                self._stopped.set()
+                series.shutdown(cancel_futures=True)
+                raise
+        return self._report
+
+    def _await(self, image: RemoteImage, future: "Future[None]") -> None:
+        while True:
+            self._on_progress(self._report.size + self._here)
+            try:
+                future.result(WAIT_SECONDS)
+            except TimeoutError:
+                if not future.done():
+                    continue
+                raise
+            except SourceProblem as problem:
+                self._report.problems.append((image, problem))
+            return
+
+    def _fetch(self, image: RemoteImage) -> None:
+        if self._unreachable >= MAX_UNREACHABLE:
+            raise Unreachable("the source did not answer, for this and for others before")
+        try:
+            self._fetch_listed(image)
+        except Unreachable:
+            self._unreachable += 1
+            raise
+        self._unreachable = 0
+
+    def _fetch_listed(self, image: RemoteImage) -> None:
+        listed = try_again(lambda: list_files(image.address), self._add)
+        folder = self._root.joinpath(*map(safe_part, image.parts))
+        missing = [file for file in listed if not _is_here(folder, file)]
+        with self._lock:
+            self._report.here += len(listed) - len(missing)
+            self._here += sum(file.size for file in listed) - sum(file.size for file in missing)
+        if not missing:
+            return
+        self._check_disk(sum(file.size for file in missing))
+        folder.mkdir(parents=True, exist_ok=True)
+        futures = [self._files.submit(self._fetch_file, image, folder, file) for file in missing]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _fetch_file(self, image: RemoteImage, folder: Path, file: RemoteFile) -> None:
+        path = folder / safe_part(file.name)
+        partial = folder / f".{path.name}.partial"
+        try:
+            try_again(lambda: download(partial, image.address, file, on_bytes=self._add), self._add)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        with self._lock:
+            self._report.fetched += 1
+
+    def _check_disk(self, size: int) -> None:
+        if shutil.disk_usage(self._root).free - size < settings.ARCHIVE_RESERVE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
+
+    def _add(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise _Stopped
+        with self._lock:
+            self._report.size += count
+
+
+def _is_here(folder: Path, file: RemoteFile) -> bool:
+    try:
+        return (folder / safe_part(file.name)).stat().st_size == file.size
+    except FileNotFoundError:
+        return False
+
+
+def _look_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[RemoteImage], None], images: Iterable[RemoteImage]
+) -> Iterator[tuple[RemoteImage, "Future[None]"]]:
+    """Each image with its future, in order; the next ones are on their way."""
+    left = iter(images)
+    waiting = deque((image, pool.submit(function, image)) for image in islice(left, AHEAD))
+    while waiting:
+        yield waiting.popleft()
+        waiting.extend((image, pool.submit(function, image)) for image in islice(left, 1))

@@ -1,0 +1,140 @@
+"""`fetch_images` copies what lies elsewhere into a dataset's folder, from a real S3 server."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+
+from catalog.models import Dataset
+from catalog.storage.buckets import _make_store
+from catalog.storage.mirror import safe_part
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from vocab.tests.factories import ModalityFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with started_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(
+    server: S3Server, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[S3Server]:
+    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01,))
+    settings.IDC_S3_ENDPOINT = server.endpoint
+    settings.DATASET_ROOTS = [tmp_path]
+    yield server
+    server.reset()
+    _make_store.cache_clear()
+
+
+def slice_of(series: int, number: int) -> bytes:
+    return f"slice {number} of {series} ".encode() * 100
+
+
+def make_series(s3: S3Server) -> Dataset:
+    dataset = DatasetFactory(slug="lung_ct")
+    for which in range(2):
+        for number in range(3):
+            s3.put(f"uuid-{which}/{number:02}.dcm", slice_of(which, number))
+        ImageFactory(
+            dataset=dataset,
+            source_id=f"1.2.{which}",
+            subject_id=("P0", "../P1")[which],
+            modality=ModalityFactory(code="ct"),
+            remote_url=f"s3://{BUCKET}/uuid-{which}/*",
+            size_bytes=4000,
+            metadata_json={"StudyInstanceUID": f"1.9.{which}"},
+        )
+    ImageFactory(dataset=DatasetFactory(slug="other"), remote_url=f"s3://{BUCKET}/uuid-0/*")
+    make_searchable()
+    return dataset
+
+
+def fetch(*args: str) -> str:
+    out = io.StringIO()
+    call_command("fetch_images", "--dataset", "lung_ct", *args, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_files_come_into_the_datasets_folder_and_only_missing_ones_again(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    dataset = make_series(s3)
+    s3.faults.cut["uuid-0/01.dcm"] = 700
+    s3.faults.times["uuid-0/01.dcm"] = 1
+
+    assert "2 images: 6 files fetched" in fetch()
+
+    dataset.refresh_from_db()
+    assert dataset.local_path == "lung_ct"
+    folder = tmp_path / "lung_ct"
+    subjects = ("P0", safe_part("../P1"))
+    assert files_below(folder) == {
+        f"{subjects[which]}/1.9.{which}/CT_1.2.{which}/{number:02}.dcm": slice_of(which, number)
+        for which in range(2)
+        for number in range(3)
+    }
+    (folder / "P0/1.9.0/CT_1.2.0/01.dcm").unlink()
+    s3.requests.clear()
+
+    assert "1 file fetched (1.3 kB), 5 there already" in fetch()
+
+    assert [path for path in s3.requests if "list-type" not in path] == [f"/{BUCKET}/uuid-0/01.dcm"]
+
+
+def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    make_series(s3)
+    s3.faults.status["uuid-0/01.dcm"] = 403
+    with pytest.raises(CommandError, match="1 of 2 images could not be had whole"):
+        fetch("--report", str(tmp_path / "report.csv"))
+    assert "1.2.0" in (tmp_path / "report.csv").read_text()
+    assert "forbidden" in (tmp_path / "report.csv").read_text()
+    assert not list(tmp_path.rglob("*.partial"))
+    assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
+
+
+def test_a_query_takes_some_and_a_wrong_one_takes_none(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_series(s3)
+    assert "1 image: 3 files fetched" in fetch("--query", "q=P0")
+    with pytest.raises(CommandError, match="modality"):
+        fetch("--query", "modality=nonsense")
+    settings.FETCH_BUCKETS = ["another"]
+    with pytest.raises(CommandError, match="2 of 2 images"):
+        fetch()
+
+
+def test_a_full_disk_stops_it(s3: S3Server, settings: LazySettings, tmp_path: Path) -> None:
+    make_series(s3)
+    settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+    with pytest.raises(CommandError, match="No space left"):
+        fetch()
+    assert files_below(tmp_path) == {}
+
+
+def test_parts_of_names_are_safe_and_stay_different() -> None:
+    given = ["", ".", "..", "a/b", "a_b", "/etc", "x" * 300, "x" * 301, "A b", "ok-1.2"]
+    made = [safe_part(text) for text in given]
+    assert len(set(made)) == len(given)
+    assert made[-1] == "ok-1.2"
+    assert not any("/" in part or part in ("", ".", "..") for part in made)
