@@ -81,9 +81,9 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         )
         yield (
             "- `fetch.py`: run `python3 fetch.py` in this folder to fetch them, as their source "
-            "has them; it needs nothing but Python 3.9 or newer, checks size and MD5, and goes on "
-            "where it was when it is run again. `sh fetch.sh` does it by "
-            "[s5cmd](https://github.com/peak/s5cmd), for what is on S3"
+            "has them, from addresses of `s3://` and `https://`; it needs nothing but Python 3.9 "
+            "or newer, checks size and MD5, and goes on where it was when it is run again. "
+            "`sh fetch.sh` does it by [s5cmd](https://github.com/peak/s5cmd), for what is on S3"
         )
     if files.listed:
         yield (
