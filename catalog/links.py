@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Timer
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -80,6 +80,47 @@ def _keep(dataset: Dataset, answer: LinkAnswer) -> None:
         LinkCheck.objects.filter(pk=check.pk).update(**values, **(forgotten | seen))
 
 
+class _Deadline:
+    """Mixed into a connection: it ends after TIMEOUT_SECONDS, however slowly an answer trickles.
+
+    The timeout of a socket begins anew with each byte.
+    """
+
+    _watched: socket.socket | None = None
+    _timer: Timer | None = None
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        # TLS takes the socket over; what is shut down by a duplicate is shut down for both.
+        self._watched = sock.dup()
+        self._timer = Timer(TIMEOUT_SECONDS, self._watched.shutdown, [socket.SHUT_RDWR])
+        self._timer.daemon = True
+        self._timer.start()
+        return sock
+
+    def close(self) -> None:
+        if self._timer and self._watched:
+            self._timer.cancel()
+            self._watched.close()
+        super().close()  # type: ignore[misc]
+
+
+class _HTTPConnection(_Deadline, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Deadline, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
 class _Checker:
     def __init__(self, pause_seconds: float, allow_private: bool) -> None:
         self.pause_seconds, self.allow_private = pause_seconds, allow_private
@@ -88,6 +129,7 @@ class _Checker:
         self.pool = urllib3.PoolManager(
             timeout=timeout, retries=False, headers={"User-Agent": _USER_AGENT}
         )
+        self.pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def ask_all(
         self,
@@ -112,7 +154,7 @@ class _Checker:
                 self._refuse_private(url)
                 response = self.pool.request("HEAD", url, redirect=False, preload_content=False)
                 status, target = response.status, response.headers.get("Location", "")
-                response.release_conn()
+                response.close()
                 if 300 <= status < 400 and target:
                     url = urljoin(url, target)
                     continue
@@ -136,7 +178,8 @@ class _Checker:
             return
         found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
         for *_, place in found:
-            if not ipaddress.ip_address(place[0]).is_global:
+            address = ipaddress.ip_address(place[0])
+            if not address.is_global or address.is_multicast:
                 raise ValueError("It is an address within a private network, which is not asked.")
 
 

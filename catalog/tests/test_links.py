@@ -1,9 +1,11 @@
 """Addresses of datasets are asked politely, and pages say when they were last seen."""
 
 import csv
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from itertools import pairwise
@@ -126,6 +128,29 @@ def test_private_addresses_are_not_asked_unless_wanted(site: str) -> None:
     DatasetFactory(slug="inside", source_url=f"{site}/200")
     assert "private network" in check(private=False)
     assert not Handler.server.asked
+
+
+def test_an_answer_that_trickles_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog.links.TIMEOUT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=trickle, args=[server], daemon=True).start()
+        DatasetFactory(source_url=f"http://127.0.0.1:{server.getsockname()[1]}/")
+        began = time.monotonic()
+        assert "1 did not answer well" in check()
+        assert time.monotonic() - began < 3
+
+
+def trickle(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.1)
+
+
+def test_addresses_of_many_machines_are_not_asked() -> None:
+    DatasetFactory(slug="group", source_url="http://224.0.0.1/")
+    assert "private network" in check(private=False)
 
 
 def test_an_unknown_dataset_is_said() -> None:
