@@ -84,8 +84,16 @@ class DatasetForm(OpenedForm):
         return local_path
 
 
+class RelationForm(OpenedForm):
+    def clean_other(self) -> Dataset:
+        other: Dataset = self.cleaned_data["other"]
+        if other.pk == self.instance.dataset_id:
+            raise ValidationError("A dataset is not related to itself. Choose another one.")
+        return other
+
+
 class RelationInline(admin.TabularInline):
-    form = OpenedForm
+    form = RelationForm
     model = DatasetRelation
     fk_name = "dataset"
     autocomplete_fields = ("other",)

@@ -18,6 +18,12 @@ class Host:
     domains: tuple[str, ...]
     doi_prefixes: tuple[str, ...] = ()
 
+    @property
+    def name_in_sentence(self) -> str:
+        """The name with its article, if it has one: "the ISIC Archive"."""
+        name = self.name.removeprefix("The ")
+        return f"the {name}" if name.endswith((" Archive", " Commons", " Hub")) else name
+
 
 HOSTS = (
     Host("tcia", "The Cancer Imaging Archive", ("cancerimagingarchive.net",),

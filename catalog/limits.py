@@ -7,6 +7,7 @@ MAX_SUBJECT_ID = 128
 MAX_FILE_PATH = 1024
 MAX_URL = 1000
 
+FIRST_YEAR, LAST_YEAR = 1950, 2100  # in which datasets are published
 MAX_AGE_YEARS = 129
 MAX_INTEGER = 2**31 - 1  # of PostgreSQL's integer
 # A terabyte: far above any image, and the sum of a million of them still fits into a bigint.

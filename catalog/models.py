@@ -17,6 +17,8 @@ from django.urls import reverse
 from catalog.hosts import Host, find_host
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.limits import (
+    FIRST_YEAR,
+    LAST_YEAR,
     MAX_AGE_YEARS,
     MAX_FILE_PATH,
     MAX_SLUG,
@@ -154,7 +156,7 @@ class Dataset(models.Model):
     year = models.PositiveSmallIntegerField(
         null=True,
         blank=True,
-        validators=[MinValueValidator(1950), MaxValueValidator(2100)],
+        validators=[MinValueValidator(FIRST_YEAR), MaxValueValidator(LAST_YEAR)],
         help_text="Of its first publication.",
     )
     dimensions = ArrayField(

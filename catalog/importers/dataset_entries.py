@@ -183,7 +183,7 @@ def _name_key(entry: Mapping[str, Any], name: str) -> str:
 
 
 def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, without spaces around it."""
+    """What is given, without spaces around it and without repetitions."""
     given = {name: value for name, value in entry.items() if value is not None}
     try:
         checked = PublishedEntry.model_validate(given).model_dump(exclude_unset=True)
@@ -195,7 +195,7 @@ def _check_entry(where: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _tidy(value: Any) -> Any:
     if isinstance(value, str):
         return value.strip()
-    return list(value) if isinstance(value, tuple) else value
+    return list(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
 def _find_codes(

@@ -1,15 +1,23 @@
 """What can be said of a dataset, in a TOML file or by a source. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
+from catalog.limits import FIRST_YEAR, LAST_YEAR
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
 
+
+def _check_year(value: Any) -> int:
+    if type(value) is not int or not FIRST_YEAR <= value <= LAST_YEAR:
+        raise ValueError(f"give a year from {FIRST_YEAR} to {LAST_YEAR}: year = 2024.")
+    return value
+
+
+_Year = Annotated[int, PlainValidator(_check_year)]
 # What ``num_images`` counts.
 SampleUnitText = Annotated[Text, AfterValidator(one_of(SampleUnit.values))]
-_Year = Annotated[int, Field(ge=1950, le=2100)]
 _Dimensions = Annotated[
     tuple[Annotated[Text, AfterValidator(one_of(Dimension.values))], ...], BeforeValidator(to_tuple)
 ]

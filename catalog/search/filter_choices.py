@@ -39,6 +39,7 @@ YEAR_CHOICES = [
     (BEFORE, f"before {_FIRST_YEAR}"),
     (UNKNOWN, "not stated"),
 ]
+OFFERED_YEARS = f"{_FIRST_YEAR} to {_LAST_YEAR}, {BEFORE}, {UNKNOWN}"
 ACCESS_CHOICES = [*Access.choices, (UNKNOWN, "not stated")]
 DIMENSION_CHOICES = [*Dimension.choices, (UNKNOWN, "not stated")]
 HOST_CHOICES = [(host.code, host.name) for host in ALL_HOSTS]

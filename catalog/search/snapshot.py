@@ -20,7 +20,7 @@ from django.db.models import OuterRef
 
 from catalog.ages import UNKNOWN_AGE
 from catalog.hosts import IDC, find_host
-from catalog.models import Availability, Dataset
+from catalog.models import Access, Availability, Dataset, Dimension
 from catalog.search import queries
 from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
@@ -46,8 +46,15 @@ from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.models import Kind
 from vocab.text import TermRef, normalize
 
-# The tag that datasets have in effect which are marked as synthetic.
+# Tags that datasets have in effect by their facts: a query by "3D" or "open" means all of these.
 SYNTHETIC = "synthetic"
+_TAGS_OF_FACTS = {
+    Access.OPEN: "open-access",
+    Access.REGISTRATION: "registration-required",
+    Dimension.FLAT: "2d",
+    Dimension.VOLUME: "3d",
+    Dimension.VIDEO: "video",
+}
 # Tags of datasets that show no patients.
 NO_PATIENTS = frozenset({SYNTHETIC, "phantom", "test-files"})
 _WORD = re.compile(r"\w+")
@@ -294,10 +301,8 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
     columns |= {
         name: SetColumn.of([row[_ids(name)] for row in rows]) for name in ("modality", "task")
     }
-    synthetic = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code == SYNTHETIC}
-    columns["tag"] = SetColumn.of(
-        [sorted({*row[_ids("tag")], *(synthetic if row["is_synthetic"] else ())}) for row in rows]
-    )
+    tag_ids = {tag.code: pk for pk, tag in vocabularies.terms["tag"].items()}
+    columns["tag"] = SetColumn.of([_list_tags(row, tag_ids) for row in rows])
     no_patients = {pk for pk, tag in vocabularies.terms["tag"].items() if tag.code in NO_PATIENTS}
     columns["no_patients"] = column(
         int(row["is_synthetic"] or not no_patients.isdisjoint(row[_ids("tag")])) for row in rows
@@ -317,6 +322,15 @@ def _list_labels(row: Mapping[str, Any]) -> list[int]:
         block, _ = _cache.blocks[row["id"]]
         found.update(*(_cache.members[number] for number in np.unique(block.label_sets).tolist()))
     return sorted(found)
+
+
+def _list_tags(row: Mapping[str, Any], ids: Mapping[str, int]) -> list[int]:
+    """The tags of a dataset, and those that its facts say."""
+    facts = [row["access"], *row["dimensions"]]
+    codes = [_TAGS_OF_FACTS[fact] for fact in facts if fact in _TAGS_OF_FACTS]
+    if row["is_synthetic"]:
+        codes.append(SYNTHETIC)
+    return sorted({*row[_ids("tag")], *(ids[code] for code in codes if code in ids)})
 
 
 def _list_hosts(row: Mapping[str, Any], vocabularies: Vocabularies) -> list[int]:

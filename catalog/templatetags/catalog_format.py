@@ -69,7 +69,7 @@ def with_params(params: QueryDict, **changes: object) -> str:
 def page_at_host(dataset: Dataset) -> str:
     """What a link to the page of a dataset says: "Go to its page at Kaggle"."""
     host = dataset.host
-    return f"Go to its page at {host.name}" if host.domains else "Go to its page"
+    return f"Go to its page at {host.name_in_sentence}" if host.domains else "Go to its page"
 
 
 @register.filter

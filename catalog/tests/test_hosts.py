@@ -41,3 +41,15 @@ def test_no_code_and_no_domain_stands_for_two_hosts() -> None:
     domains = [domain for host in ALL_HOSTS for domain in host.domains]
     assert len(set(codes)) == len(codes)
     assert len(set(domains)) == len(domains)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://github.com/a/b", "GitHub"),
+        ("https://www.cancerimagingarchive.net/x", "the Cancer Imaging Archive"),
+        ("https://datahub.aida.scilifelab.se/x", "the AIDA Data Hub"),
+    ],
+)
+def test_names_have_their_article_within_a_sentence(url: str, name: str) -> None:
+    assert find_host(url).name_in_sentence == name

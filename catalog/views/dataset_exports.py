@@ -22,6 +22,12 @@ SEPARATOR = "; "
 _PLAIN = ("slug", "title", "source_url", "doi", "year", "dimensions", "access", "has_labels",
           "num_images", "is_num_rounded", "sample_unit", "size_mb", "is_synthetic", "parts",
           "survey", "description", "citation")  # fmt: skip
+# Of the table, and the keys of the JSON.
+COLUMNS = ("slug", "title", "page", "source_url", "doi", "host", "year", "area", "other_areas",
+           "modalities", "dimensions", "task_types", "labels", "tags", "access", "license",
+           "has_labels", "num_samples", "is_num_rounded", "sample_unit", "size_mb", "is_synthetic",
+           "num_listed", "num_here", "parts", "relations", "link_seen_at", "survey", "description",
+           "citation")  # fmt: skip
 _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 
 
@@ -42,9 +48,8 @@ def datasets_csv(request: HttpRequest) -> HttpResponse:
     if problems:
         text = "\n".join(problems)
         return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-    rows = list(_describe_all(request, filters, sort))
-    header = list(rows[0]) if rows else []
-    body = csv_text([header, *([_cell(row[name]) for name in header] for row in rows)])
+    rows = _describe_all(request, filters, sort)
+    body = csv_text([COLUMNS, *([_cell(row[name]) for name in COLUMNS] for row in rows)])
     response = HttpResponse(body, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="datasets.csv"'
     return response

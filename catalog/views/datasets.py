@@ -1,6 +1,7 @@
 """The list of datasets, and the page of one."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -51,12 +52,12 @@ DATASETS_PER_PAGE = 20
 STRIP_IMAGES = 8
 
 
-class RelatedDataset(NamedTuple):
-    """What another dataset is to the one of the page, and who says so."""
+class Relation(NamedTuple):
+    """What other datasets are to the one of the page, and who says so."""
 
     title: str
-    dataset: Dataset
     source: str
+    datasets: list[Dataset]
 
 
 class DatasetRow(NamedTuple):
@@ -145,7 +146,7 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
             ],
             "findings": [term for term in dataset.labels.all() if term.is_active],
             "tags": [term for term in dataset.tags.all() if term.is_active],
-            "relations": list(_list_relations(dataset)),
+            "relations": _list_relations(dataset),
             "link": getattr(dataset, "link_check", None),
             "num_objects": filters.total,
             "kinds": kinds,
@@ -165,14 +166,15 @@ def dataset_detail(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _list_relations(dataset: Dataset) -> Iterator[RelatedDataset]:
+def _list_relations(dataset: Dataset) -> list[Relation]:
     """The dataset's own relations and those of others to it, without datasets that are hidden."""
+    found: dict[tuple[str, str], list[Dataset]] = defaultdict(list)
     for each in dataset.relations.all():
-        if each.other.is_active:
-            yield RelatedDataset(each.get_kind_display(), each.other, each.source)
+        found[each.get_kind_display(), each.source].append(each.other)
     for each in dataset.inverse_relations.all():
-        if each.dataset.is_active:
-            yield RelatedDataset(RelationKind(each.kind).inverse, each.dataset, each.source)
+        found[RelationKind(each.kind).inverse, each.source].append(each.dataset)
+    active = {key: [one for one in many if one.is_active] for key, many in found.items()}
+    return [Relation(*key, datasets) for key, datasets in active.items() if datasets]
 
 
 def _image_licenses(filters: ImageFilterSet, dataset: Dataset) -> list[LicenseShare]:

@@ -178,6 +178,21 @@ def test_a_local_path_must_lie_in_the_dataset_folders(
     assert message in response.content.decode()
 
 
+def test_relations_that_cannot_be_are_refused_with_the_reason(curator: Client) -> None:
+    mine, other = DatasetFactory(), DatasetFactory()
+    path = f"/admin/catalog/dataset/{mine.pk}/change/"
+
+    def relate(number: int, dataset: Dataset) -> Any:
+        cells = {"kind": "part_of", "other": dataset.pk, "source": "a paper"}
+        rows = {f"relations-{number}-{name}": value for name, value in cells.items()}
+        return edit(curator, path, **rows, **{"relations-TOTAL_FORMS": number + 1})
+
+    assert "not related to itself" in relate(0, mine).content.decode()
+    assert relate(0, other).status_code == 302
+    assert relate(1, other).status_code == 200
+    assert [each.other for each in mine.relations.all()] == [other]
+
+
 def test_an_edited_image_counts_at_once(curator: Client) -> None:
     make_dataset(files=2)
     image = Image.objects.get(source_id="rays-001")

@@ -87,19 +87,13 @@ def _say_number(entry: Mapping[str, Any]) -> str:
 
 def _say_origin(entry: Mapping[str, Any]) -> Iterator[str]:
     host = find_host(entry.get("source_url", ""))
-    where = "" if host in (OWN, UNKNOWN_HOST) else f" at {_with_article(host.name)}"
+    where = "" if host in (OWN, UNKNOWN_HOST) else f" at {host.name_in_sentence}"
     if year := entry.get("year"):
         yield f"First published in {year}{where}."
     elif where:
         yield f"Published{where}."
     if access := entry.get("access"):
         yield _ACCESS[Access(access)]
-
-
-def _with_article(name: str) -> str:
-    if name.startswith("The "):
-        return f"the {name.removeprefix('The ')}"
-    return f"the {name}" if name.endswith(("Archive", "Commons", "Hub")) else name
 
 
 def join_words(words: Sequence[str]) -> str:

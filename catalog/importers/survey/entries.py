@@ -22,7 +22,7 @@ def make_entry(group: Group, find: Find) -> tuple[dict[str, Any], list[str]]:
         "source_url": next((row.address for row in rows if row.address), ""),
         "year": _agree("year", [row.known_year for row in rows], notes),
         "dimensions": read_dimensions(row.dimensions for row in rows),
-        "has_labels": _agree("has_labels", [row.has_labels == "yes" for row in rows], notes),
+        "has_labels": _agree("has_labels", [row.says_labels for row in rows], notes),
         "survey": Survey.IMAGING_X.value,
         "rows": group.names,
     }

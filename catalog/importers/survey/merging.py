@@ -76,7 +76,7 @@ class _Index:
         self.new = set[str]()
         self._slugs = {entry["slug"] for entry in entries}
         self._by_name: dict[str, str] = {}
-        self._by_address: dict[str, list[tuple[str, str]]] = {}
+        self._by_address: dict[tuple[str, str], str] = {}  # and the first word of the name
         for entry in entries:
             names = [entry["slug"], entry.get("title", ""), *entry.get("rows", ())]
             self._add(entry["slug"], names, entry.get("source_url", ""))
@@ -98,15 +98,14 @@ class _Index:
         collection = find_collection(row.address)
         yield (collection if collection in self._slugs else ""), "the same TCIA collection"
         first = _first_word(row.name)
-        for slug, word in self._by_address.get(address_key(row.address), ()):
-            if word == first:
-                yield slug, f"the same address, and “{first}” begins both names"
+        same = self._by_address.get((address_key(row.address), first), "")
+        yield same, f"the same address, and “{first}” begins both names"
 
     def _add(self, slug: str, names: Sequence[str], address: str) -> None:
         for name in filter(None, names):
             self._by_name.setdefault(name_key(name), slug)
             if (key := address_key(address)) and (word := _first_word(name)):
-                self._by_address.setdefault(key, []).append((slug, word))
+                self._by_address.setdefault((key, word), slug)
 
     def _free_slug(self, row: SurveyRow) -> str:
         base = find_collection(row.address) or make_slug(row.name)

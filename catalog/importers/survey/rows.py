@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.limits import MAX_INTEGER, MAX_TITLE
+
 COLUMNS = ("name", "year", "url", "dimensions", "modality", "structure", "samples", "tasks",
            "diseases", "has_labels")  # fmt: skip
 # How the survey says that it does not know.
 _UNKNOWN = frozenset({"", "na", "n/a", "-", "no", "none", "others"})
-_YEAR = re.compile(r"[12][0-9]{3}")
-_NUMBER = re.compile(r"([0-9]{1,9}(?:,[0-9]{3}){0,3}(?:\.[0-9]{1,9})?)\s*(k|m)?", re.IGNORECASE)
+_YEAR = re.compile(r"(?:19[5-9]|20[0-9])[0-9]")
+# At most nine digits before a dot, which the database holds.
+_NUMBER = re.compile(r"([0-9]{1,3}(?:,?[0-9]{3}){0,2}|[0-9]{1,9})(\.[0-9]{1,9})?\s*(k|m)?",
+                     re.IGNORECASE)  # fmt: skip
 _SEPARATOR = re.compile(r"\s*[,/;+&|]\s*")
-_FACTORS = {"": 1, "k": 1_000, "m": 1_000_000}
+_FACTORS = {"k": 1_000, "m": 1_000_000}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class BadSurvey(ValueError):
@@ -42,8 +47,13 @@ class SurveyRow:
 
     @property
     def address(self) -> str:
-        """The address without the backslashes that the survey's source put before signs."""
-        return self.url.replace("\\", "").strip()
+        """The address without the backslashes that the survey's source put before signs, or ''."""
+        address = self.url.replace("\\", "").strip()
+        return address if address.startswith(("http://", "https://")) else ""
+
+    @property
+    def says_labels(self) -> bool | None:
+        return {"yes": True, "no": False}.get(self.has_labels.casefold())
 
     @property
     def is_of_stills(self) -> bool:
@@ -55,19 +65,20 @@ class SurveyRow:
         found = _NUMBER.fullmatch(self.samples.strip().removesuffix("+"))
         if not found:
             return 0, False
-        factor = _FACTORS[(found[2] or "").lower()]
-        digits = found[1]
-        if factor > 1:
-            return round(float(digits.replace(",", "")) * factor), True
         # A comma is for thousands, as in "10,015".
-        return int(digits.replace(",", "").partition(".")[0]), False
+        whole, fraction, sign = found[1].replace(",", ""), found[2] or "", found[3] or ""
+        if not sign:
+            return int(whole), False
+        number = round(float(whole + fraction) * _FACTORS[sign.lower()])
+        return (number, True) if number <= MAX_INTEGER else (0, False)
 
 
 def read_survey(path: Path) -> list[SurveyRow]:
     """All rows of a tab-separated file with the columns COLUMNS, in their order.
 
     Raises:
-        BadSurvey: another header, or a line with another number of cells.
+        BadSurvey: another header, a line with another number of cells, no name or one that is too
+            long, or a control character.
         OSError: it cannot be read.
     """
     try:
@@ -84,7 +95,12 @@ def _iter_rows(lines: Iterator[list[str]]) -> Iterator[SurveyRow]:
     for number, cells in enumerate(lines, 2):
         if len(cells) != len(COLUMNS):
             raise BadSurvey(f"line {number}: {len(cells)} cells instead of {len(COLUMNS)}")
-        yield SurveyRow(number, *(cell.strip() for cell in cells))
+        row = SurveyRow(number, *(cell.strip() for cell in cells))
+        if not row.name or len(row.name) > MAX_TITLE:
+            raise BadSurvey(f"line {number}: a name has 1 to {MAX_TITLE} characters")
+        if any(map(_CONTROL.search, cells)):
+            raise BadSurvey(f"line {number}: a cell has a control character. Take it out.")
+        yield row
 
 
 def split_words(cell: str) -> list[str]:

@@ -17,6 +17,7 @@ from catalog.search.filter_choices import (
     HOST_CODES,
     LISTED_CHOICES,
     LISTED_CODES,
+    OFFERED_YEARS,
     SIZE_CHOICES,
     SIZE_CODES,
     YEAR_CHOICES,
@@ -58,7 +59,14 @@ class DatasetFilterSet(CatalogFilterSet):
     )
     local = FilesFilter()
     host = ChoiceFilter("host", HOST_CODES, choices=HOST_CHOICES, what="a host", label="Host")
-    year = ChoiceFilter("year", YEAR_CODES, choices=YEAR_CHOICES, what="a year", label="Year")
+    year = ChoiceFilter(
+        "year",
+        YEAR_CODES,
+        choices=YEAR_CHOICES,
+        what="a year",
+        offered=OFFERED_YEARS,
+        label="Year",
+    )
     size = ChoiceFilter("size", SIZE_CODES, choices=SIZE_CHOICES, what="a size", label="Size")
     tag = TermFilter("tag", label="Tag")
 

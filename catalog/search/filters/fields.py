@@ -72,7 +72,10 @@ class TermsField(RepeatedField):
 
 
 class ChoicesField(RepeatedField):
-    """Values from a fixed list; ``spellings`` are replaced by the values that they stand for."""
+    """Values from a fixed list; ``spellings`` are replaced by the values that they stand for.
+
+    ``offered`` says what there is where the list is long.
+    """
 
     def __init__(
         self,
@@ -80,10 +83,12 @@ class ChoicesField(RepeatedField):
         choices: Sequence[tuple[str, str]],
         what: str,
         spellings: Mapping[str, Sequence[str]],
+        offered: str = "",
         **kwargs: Any,
     ) -> None:
         self.names = dict(choices)
         self.what = what
+        self.offered = offered or ", ".join(self.names)
         self.spellings = spellings
         super().__init__(**kwargs)
 
@@ -92,7 +97,7 @@ class ChoicesField(RepeatedField):
         for value in meant:
             if value not in self.names:
                 raise ValidationError(
-                    f"“{value[:60]}” is not {self.what}. Use one of: {', '.join(self.names)}."
+                    f"“{value[:60]}” is not {self.what}. Use one of: {self.offered}."
                 )
         return list(dict.fromkeys(meant))
 

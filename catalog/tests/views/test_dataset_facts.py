@@ -9,7 +9,8 @@ from django.test import Client
 
 from catalog.models import Dataset, DatasetRelation
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
-from vocab.models import AnatomicalArea, Label, Modality
+from catalog.views.dataset_exports import COLUMNS
+from vocab.models import AnatomicalArea, Label, Modality, Tag
 from vocab.tests.factories import LabelFactory
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +131,29 @@ def test_a_rounded_number_is_said_to_be_about_that() -> None:
     assert "about 888" in Client().get("/datasets/luna/").content.decode()
 
 
+def test_relations_with_one_source_are_one_line() -> None:
+    luna, both = Dataset.objects.get(slug="luna"), Dataset.objects.get(slug="both")
+    source = "https://example.org/paper"
+    DatasetRelation.objects.create(
+        dataset=luna, kind="takes_images_from", other=both, source=source
+    )
+    page = Client().get("/datasets/luna/").content.decode()
+    assert page.count("Takes images from") == 1
+    assert page.count(f">{source}</a>") == 1
+
+
+def test_tags_that_say_facts_are_of_all_that_have_them() -> None:
+    for code in ("open-access", "3d"):
+        Tag.objects.get_or_create(code=code, defaults={"name": code})
+    assert found("tag=3d") == found("dimension=3d") == {"luna", "lidc"}
+    assert found("tag=open-access") == found("access=open") == {"lidc"}
+
+
+def test_a_wrong_year_is_told_the_first_and_the_last() -> None:
+    (problem,) = Client().get("/datasets.json?year=20").json()["problems"]
+    assert problem.endswith("Use one of: 2010 to 2060, before-2010, unknown.")
+
+
 # --- Areas by modalities ---
 def test_the_table_counts_what_the_filters_find() -> None:
     plain = Client().get("/datasets/")
@@ -183,8 +207,10 @@ def test_a_cell_is_no_formula() -> None:
     assert "'@SUM" in text
 
 
-def test_an_empty_list_is_an_empty_table() -> None:
-    assert Client().get("/datasets.csv?q=nosuchword").content == b"\n"
+def test_an_empty_list_is_a_table_with_names_of_columns() -> None:
+    text = Client().get("/datasets.csv?q=nosuchword").content.decode()
+    assert list(csv.reader(io.StringIO(text))) == [list(COLUMNS)]
+    assert list(Client().get("/datasets.json").json()["datasets"][0]) == list(COLUMNS)
     assert Client().get("/datasets.json?q=nosuchword").json() == {"datasets": []}
 
 

@@ -41,8 +41,12 @@ def group(
         ("0", (0, False)),
         ("NA", (0, False)),
         ("many", (0, False)),
+        ("1e999", (0, False)),
         ("1.2.3k", (0, False)),
+        ("9" * 20, (0, False)),
         ("9" * 400 + "k", (0, False)),
+        ("999999999m", (0, False)),
+        ("٣", (0, False)),
         ("1" + ",000" * 2000, (0, False)),
     ],
 )
@@ -259,3 +263,33 @@ def test_a_file_with_any_sign_can_be_read_again(tmp_path: Path) -> None:
     title = "".join(map(chr, range(0x20, 0x100))) + "\u2028\ufeff😀"
     write_entry_file(tmp_path / "file.toml", EntryFile([{"slug": "x", "title": title}]))
     assert read_entry_file(tmp_path / "file.toml").entries == [{"slug": "x", "title": title}]
+
+
+@pytest.mark.parametrize("year", ["²", "9" * 5000, "99999", "1", "٢٠١٩"])
+def test_what_is_no_year_is_not_known(year: str) -> None:
+    assert row("x", year=year).known_year is None
+
+
+def test_what_is_no_address_or_no_answer_is_not_known() -> None:
+    assert row("x", "javascript:alert(1)").address == ""
+    assert row("x", "NA").address == ""
+    assert row("x", has_labels="NA").says_labels is None
+    assert row("x", has_labels="no").says_labels is False
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "a\x7fb", "n" * 201])
+def test_a_survey_with_names_that_no_entry_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "survey.tsv"
+    cells = [name, *["NA"] * (len(COLUMNS) - 1)]
+    path.write_text("\t".join(COLUMNS) + "\n" + "\t".join(cells) + "\n")
+    with pytest.raises(BadSurvey, match="line 2"):
+        read_survey(path)
+
+
+@pytest.mark.parametrize("text", ["x = [", "", '[[dataset]]\ntitle = "x"\n'])
+def test_a_broken_file_of_entries_is_said(tmp_path: Path, text: str) -> None:
+    survey, file = tmp_path / "survey.tsv", tmp_path / "entries.toml"
+    survey.write_text("\t".join(COLUMNS) + "\n")
+    file.write_text(text)
+    with pytest.raises(CommandError, match=r"entries\.toml"):
+        call_command("merge_survey", str(survey), "--file", str(file))
