@@ -31,7 +31,7 @@ from catalog.previews import (
 )
 from catalog.storage.buckets import (
     Changed,
-    RemoteFile,
+    ListedFile,
     SourceProblem,
     Unreachable,
     can_fetch,
@@ -149,7 +149,7 @@ def _fetch_and_draw(image: Image) -> None:
         draw_previews(copy, files[middle].name, preview_key(image), notes)
 
 
-def _fetch(address: str, file: RemoteFile, copy: BinaryIO) -> None:
+def _fetch(address: str, file: ListedFile, copy: BinaryIO) -> None:
     """Raises SourceProblem if it cannot be had, or is not what was listed."""
     most = settings.REMOTE_PREVIEW_MAX_BYTES
     if file.size > most:

@@ -59,7 +59,7 @@ class Unreachable(SourceProblem):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
+class ListedFile:
     """An object: its ``name`` within the series, its size in bytes, and its MD5 where known."""
 
     name: str
@@ -74,7 +74,7 @@ def can_fetch(address: str) -> bool:
     return place is not None and place.bucket in settings.FETCH_BUCKETS
 
 
-def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[RemoteFile]:
+def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[ListedFile]:
     """The files at an address, sorted by name; one for an address that is no folder.
 
     ``seconds`` is how long a request may take, with its answer.
@@ -98,7 +98,7 @@ def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[RemoteFile]
     return sorted(found, key=lambda file: file.name)
 
 
-def read_file(address: str, file: RemoteFile, *, seconds: int = MOST_SECONDS) -> Iterator[bytes]:
+def read_file(address: str, file: ListedFile, *, seconds: int = MOST_SECONDS) -> Iterator[bytes]:
     """The bytes of a listed file, in chunks, which take at most ``seconds`` in all.
 
     Raises:
@@ -123,13 +123,13 @@ def _iter_objects(store: S3Store, prefix: str) -> Iterator[Any]:
                 yield each
 
 
-def _describe(place: BucketAddress, found: Any) -> RemoteFile:
+def _describe(place: BucketAddress, found: Any) -> ListedFile:
     key = found["path"]
     name = key.removeprefix(f"{place.key}/") if place.is_folder else key.rsplit("/", 1)[-1]
     tag = (found["e_tag"] or "").strip('"').lower()
     # The tag of an object that was uploaded in parts has a dash, and is no MD5.
     is_md5 = len(tag) == 32 and all(char in "0123456789abcdef" for char in tag)
-    return RemoteFile(name, key, found["size"], tag if is_md5 else "")
+    return ListedFile(name, key, found["size"], tag if is_md5 else "")
 
 
 def _resolve(address: str) -> BucketAddress:

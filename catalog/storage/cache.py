@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 from django.conf import settings
 
 from catalog.formats import file_size
-from catalog.storage.buckets import Changed, RemoteFile, SourceProblem, Unreachable, read_file
+from catalog.storage.buckets import Changed, ListedFile, SourceProblem, Unreachable, read_file
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9
@@ -66,7 +66,7 @@ class FileCache:
     def fetch(
         self,
         address: str,
-        file: RemoteFile,
+        file: ListedFile,
         *,
         sha256: str = "",
         on_bytes: Callable[[int], None] = lambda count: None,
@@ -83,7 +83,7 @@ class FileCache:
         return try_again(lambda: self._fetch_once(address, file, sha256, on_bytes), on_bytes)
 
     def _fetch_once(
-        self, address: str, file: RemoteFile, sha256: str, on_bytes: Callable[[int], None]
+        self, address: str, file: ListedFile, sha256: str, on_bytes: Callable[[int], None]
     ) -> FetchedFile:
         with self._new_file() as partial:
             fetched = download(partial, address, file, sha256=sha256, on_bytes=on_bytes)
@@ -129,10 +129,6 @@ class FileCache:
             return sorted(os.listdir(self._root / _IN_USE))  # noqa: PTH208 - names only
         except FileNotFoundError:
             return []
-
-    def discard(self, sha256: str) -> None:
-        """Remove a file that was found to be damaged."""
-        self._path(sha256).unlink(missing_ok=True)
 
     def make_room(self, size: int) -> None:
         """Remove what is unused longest until ``size`` more bytes fit.
@@ -223,7 +219,7 @@ def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:
 def download(
     path: Path,
     address: str,
-    file: RemoteFile,
+    file: ListedFile,
     *,
     sha256: str = "",
     on_bytes: Callable[[int], None] = lambda count: None,

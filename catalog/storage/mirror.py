@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.storage.buckets import RemoteFile, SourceProblem, Unreachable, list_files
+from catalog.storage.buckets import ListedFile, SourceProblem, Unreachable, list_files
 from catalog.storage.cache import download, try_again
 
 SERIES_AT_ONCE = 4
@@ -137,7 +137,7 @@ class _Mirror:
             for future in futures:
                 future.cancel()
 
-    def _fetch_file(self, image: RemoteImage, folder: Path, file: RemoteFile) -> None:
+    def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
         path = folder / safe_part(file.name)
         partial = folder / f".{path.name}.partial"
         try:
@@ -159,7 +159,7 @@ class _Mirror:
             self._report.size += count
 
 
-def _is_here(folder: Path, file: RemoteFile) -> bool:
+def _is_here(folder: Path, file: ListedFile) -> bool:
     try:
         return (folder / safe_part(file.name)).stat().st_size == file.size
     except FileNotFoundError:

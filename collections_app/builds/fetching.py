@@ -49,9 +49,12 @@ class _Item:
 
     position: int
     address: str
-    size: int
     sha256: str
     known: list[FetchedFile] = field(default_factory=list)
+
+    def hash_files(self, files: Sequence[FetchedFile]) -> str:
+        """The item's SHA-256, from those of its files."""
+        return hash_series(files) if self.address.endswith("/*") else files[0].sha256
 
 
 class FetchFailed(Exception):
@@ -137,10 +140,10 @@ def hash_series(files: Sequence[FetchedFile]) -> str:
 
 def _iter_items(collection: Collection) -> Iterator[_Item]:
     rows = collection.items.to_fetch().order_by("position")
-    names = ("position", "metadata_json__remote_url", "size_bytes", "sha256")
+    names = ("position", "metadata_json__remote_url", "sha256")
     last = 0
     while found := list(rows.filter(position__gt=last).values_list(*names)[:BATCH]):
-        items = [_Item(at, address, size or 0, sha) for at, address, size, sha in found]
+        items = [_Item(*row) for row in found]
         known: dict[str, list[FetchedFile]] = {}
         files = RemoteFile.objects.filter(address__in=[item.address for item in items])
         for file in files:
@@ -264,9 +267,7 @@ class _Fetcher:
         Raises:
             Changed: they are not what was frozen.
         """
-        is_series = item.address.endswith("/*")
-        sha256 = hash_series(files) if is_series else files[0].sha256
-        if item.sha256 and sha256 != item.sha256:
+        if item.sha256 and item.hash_files(files) != item.sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
         for each in files:
             if not self._cache.has(each.sha256, each.size):
@@ -300,7 +301,7 @@ def _keep(collection: Collection, done: Sequence[tuple[_Item, list[FetchedFile]]
     rows = [
         (
             item.position,
-            hash_series(files) if item.address.endswith("/*") else files[0].sha256,
+            item.hash_files(files),
             sum(each.size for each in files),
             len(files),
         )
