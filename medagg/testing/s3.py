@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import boto3  # type: ignore[import-untyped,unused-ignore]
+import pytest
+from django.conf import LazySettings
 
 BUCKET = "idc-open-data"
 START_SECONDS = 60
@@ -68,6 +70,12 @@ class S3Server:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
         return f"s3://{BUCKET}/{key}"
 
+    def put_series(self, series: int, slices: int) -> str:
+        """Put a series of ``slice_of`` under a key as the IDC's; returns the series' address."""
+        for number in range(slices):
+            self.put(f"uuid-{series}/{number:02}.dcm", slice_of(series, number))
+        return f"s3://{BUCKET}/uuid-{series}/*"
+
     def reset(self) -> None:
         """As at the start: no objects, no faults."""
         self.faults.__init__()  # type: ignore[misc]
@@ -75,6 +83,26 @@ class S3Server:
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
             for each in page.get("Contents", ()):
                 self.client.delete_object(Bucket=BUCKET, Key=each["Key"])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One server for all tests of a process; they ask for ``s3``."""
+    with started_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, settings: LazySettings) -> Iterator[S3Server]:
+    """An empty S3 server that stands in for the IDC's."""
+    settings.IDC_S3_ENDPOINT = s3_server.endpoint
+    yield s3_server
+    s3_server.reset()
+
+
+def slice_of(series: int, number: int) -> bytes:
+    """What tests take for a file of a series."""
+    return f"slice {number} of {series} ".encode() * 100
 
 
 @contextmanager

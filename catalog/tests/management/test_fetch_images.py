@@ -1,7 +1,6 @@
 """`fetch_images` copies what lies elsewhere into a dataset's folder, from a real S3 server."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,48 +8,29 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
 from catalog.models import Dataset
-from catalog.storage.buckets import _make_store
 from catalog.storage.mirror import safe_part
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
-from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import ModalityFactory
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with started_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(
-    server: S3Server, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[S3Server]:
+@pytest.fixture(autouse=True)
+def own_folder(settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01,))
-    settings.IDC_S3_ENDPOINT = server.endpoint
     settings.DATASET_ROOTS = [tmp_path]
-    yield server
-    server.reset()
-    _make_store.cache_clear()
-
-
-def slice_of(series: int, number: int) -> bytes:
-    return f"slice {number} of {series} ".encode() * 100
 
 
 def make_series(s3: S3Server) -> Dataset:
     dataset = DatasetFactory(slug="lung_ct")
     for which in range(2):
-        for number in range(3):
-            s3.put(f"uuid-{which}/{number:02}.dcm", slice_of(which, number))
         ImageFactory(
             dataset=dataset,
             source_id=f"1.2.{which}",
             subject_id=("P0", "../P1")[which],
             modality=ModalityFactory(code="ct"),
-            remote_url=f"s3://{BUCKET}/uuid-{which}/*",
+            remote_url=s3.put_series(which, 3),
             size_bytes=4000,
             metadata_json={"StudyInstanceUID": f"1.9.{which}"},
         )

@@ -15,32 +15,22 @@ from django.test import Client
 from catalog import remote_previews
 from catalog.imaging.decoding.decoder import UNCLEAR_SECONDS
 from catalog.models import Image
-from catalog.storage.buckets import _make_store
 from catalog.tasks import make_remote_previews_task
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom
 from medagg.celery import app
-from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from medagg.testing.s3 import BUCKET, S3Server
 from vocab.tests.factories import ModalityFactory
 
 pytestmark = pytest.mark.django_db
 MIDDLE = "uuid-0/02.dcm"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with started_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server: S3Server, settings: LazySettings) -> Iterator[S3Server]:
-    settings.IDC_S3_ENDPOINT = server.endpoint
+@pytest.fixture(autouse=True)
+def empty_queue() -> Iterator[None]:
     app.control.purge()
-    yield server
+    yield
     app.control.purge()
-    server.reset()
-    _make_store.cache_clear()
 
 
 def slice_of(number: int) -> bytes:

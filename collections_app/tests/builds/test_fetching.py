@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from django.conf import LazySettings
 from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
-from catalog.storage.buckets import _make_store
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from collections_app.builds.build import build_collection
@@ -26,29 +24,15 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
-from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with started_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server: S3Server, settings: LazySettings, tmp_path: Path) -> Iterator[S3Server]:
-    settings.IDC_S3_ENDPOINT = server.endpoint
+@pytest.fixture(autouse=True)
+def own_cache(settings: LazySettings, tmp_path: Path) -> None:
     settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
-    yield server
-    server.reset()
-    _make_store.cache_clear()
-
-
-def slice_of(series: int, number: int) -> bytes:
-    return f"slice {number} of {series} ".encode() * 100
 
 
 def make_series(s3: S3Server, *, series: int = 2, slices: int = 3) -> Dataset:
@@ -57,14 +41,12 @@ def make_series(s3: S3Server, *, series: int = 2, slices: int = 3) -> Dataset:
         slug="lung_ct", title="Lung CT", license=LicenseFactory(code="cc-by-4.0"), citation="A."
     )
     for which in range(series):
-        for number in range(slices):
-            s3.put(f"uuid-{which}/{number:02}.dcm", slice_of(which, number))
         ImageFactory(
             dataset=dataset,
             source_id=f"1.2.{which}",
             subject_id=f"P{which}",
             modality=ModalityFactory(code="ct"),
-            remote_url=f"s3://{BUCKET}/uuid-{which}/*",
+            remote_url=s3.put_series(which, slices),
             size_bytes=5000,
             metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": slices},
         )

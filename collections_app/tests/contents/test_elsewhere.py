@@ -9,11 +9,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
@@ -21,7 +19,7 @@ from collections_app.contents.elsewhere import fetch_py
 from collections_app.models import Collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import make_dataset, make_ready, read_archive
-from medagg.testing.s3 import BUCKET, S3Server, started_s3
+from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import ModalityFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
@@ -31,35 +29,17 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 FOLDER = "images/lung_ct/P0/1.9.0/CT_1.2.0"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with started_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server: S3Server, settings: LazySettings) -> Iterator[S3Server]:
-    yield server
-    server.reset()
-
-
-def slice_of(series: int, number: int) -> bytes:
-    return f"slice {number} of {series} ".encode() * 100
-
-
 def make_series(s3: S3Server) -> Dataset:
     """Two series of three files, and one image that is a single object with a hostile id."""
     dataset = DatasetFactory(slug="lung_ct", title="Lung CT")
     modality = ModalityFactory(code="ct")
     for which in range(2):
-        for number in range(3):
-            s3.put(f"uuid-{which}/{number:02}.dcm", slice_of(which, number))
         ImageFactory(
             dataset=dataset,
             source_id=f"1.2.{which}",
             subject_id=f"P{which}",
             modality=modality,
-            remote_url=f"s3://{BUCKET}/uuid-{which}/*",
+            remote_url=s3.put_series(which, 3),
             metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": 3},
         )
     s3.put("it's one $HOME?.dcm", slice_of(2, 0))
