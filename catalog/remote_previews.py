@@ -5,12 +5,10 @@ asked.
 """
 
 import contextlib
-import hashlib
 import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -29,15 +27,8 @@ from catalog.previews import (
     raise_refusal,
     remember_refusal,
 )
-from catalog.storage.buckets import (
-    Changed,
-    ListedFile,
-    SourceProblem,
-    Unreachable,
-    can_fetch,
-    list_files,
-    read_file,
-)
+from catalog.storage.buckets import Changed, SourceProblem, can_fetch, list_files
+from catalog.storage.cache import download
 from vocab.models import Kind
 
 # A task that has waited so long is of a page that somebody has left.
@@ -144,26 +135,15 @@ def _fetch_and_draw(image: Image) -> None:
     notes: tuple[str, ...] = ()
     if len(files) > 1:
         notes = (f"File {number(middle + 1)} of {number(len(files))} of the series is shown.",)
-    with tempfile.TemporaryFile() as copy:
-        _fetch(image.remote_url, files[middle], copy)
-        draw_previews(copy, files[middle].name, preview_key(image), notes)
-
-
-def _fetch(address: str, file: ListedFile, copy: BinaryIO) -> None:
-    """Raises SourceProblem if it cannot be had, or is not what was listed."""
-    most = settings.REMOTE_PREVIEW_MAX_BYTES
-    if file.size > most:
-        raise Changed(f"a file of it has {file_size(file.size)}, and {file_size(most)} are fetched")
-    size, md5 = 0, hashlib.md5(usedforsecurity=False)
-    for chunk in read_file(address, file, seconds=REQUEST_SECONDS):
-        size += len(chunk)
-        if size > file.size:
-            raise Changed("a file of it is longer than was listed")
-        copy.write(chunk)
-        md5.update(chunk)
-    if size < file.size or (file.md5 and md5.hexdigest() != file.md5):
-        raise Unreachable("what came is not what was listed")
-    copy.flush()
+    middle_file, most = files[middle], settings.REMOTE_PREVIEW_MAX_BYTES
+    if middle_file.size > most:
+        size = file_size(middle_file.size)
+        raise Changed(f"a file of it has {size}, and {file_size(most)} are fetched")
+    with tempfile.NamedTemporaryFile() as copy:
+        path = Path(copy.name)
+        download(path, image.remote_url, middle_file, seconds=REQUEST_SECONDS)
+        with path.open("rb") as file:
+            draw_previews(file, middle_file.name, preview_key(image), notes)
 
 
 def _say(problem: SourceProblem) -> str:

@@ -20,7 +20,14 @@ from typing import NamedTuple, TypeVar
 from django.conf import settings
 
 from catalog.formats import file_size
-from catalog.storage.buckets import Changed, ListedFile, SourceProblem, Unreachable, read_file
+from catalog.storage.buckets import (
+    MOST_SECONDS,
+    Changed,
+    ListedFile,
+    SourceProblem,
+    Unreachable,
+    read_file,
+)
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9
@@ -222,18 +229,22 @@ def download(
     file: ListedFile,
     *,
     sha256: str = "",
+    seconds: int = MOST_SECONDS,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> FetchedFile:
-    """Write a listed file to ``path`` and check it, once; see ``FileCache.fetch``."""
+    """Write a listed file to ``path`` and check it, once, within ``seconds``.
+
+    As ``FileCache.fetch``, which tries it again.
+    """
     done = 0
     digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     rate = _Rate()
     try:
         with path.open("wb") as output:
-            for chunk in read_file(address, file):
+            for chunk in read_file(address, file, seconds=seconds):
                 done += len(chunk)
                 if done > file.size:
-                    raise Changed(f"it is longer than the {file.size:,} bytes listed")
+                    raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
                 rate.add(len(chunk))
                 output.write(chunk)
                 digest.update(chunk)
