@@ -5,8 +5,8 @@ import logging
 from celery import shared_task
 
 from catalog.formats import file_size
-from catalog.previews import evict_previews
-from catalog.remote_previews import EXPIRES_SECONDS, TASK_SECONDS, make_remote_previews
+from catalog.previews.elsewhere import EXPIRES_SECONDS, TASK_SECONDS, make_remote_previews
+from catalog.previews.local import evict_previews
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from django.urls import reverse
 
 from catalog.formats import file_size
 from catalog.models import Availability, Sex
+from catalog.previews.elsewhere import may_have_preview
 from catalog.querysets import ImageQuerySet
-from catalog.remote_previews import may_have_preview
 from catalog.search.snapshot import Snapshot
 from vocab.models import Kind
 

@@ -9,7 +9,7 @@ from catalog.deidentification import deidentifies_on_delivery
 from catalog.formats import file_size, number, size_of_dataset
 from catalog.models import Dataset, Dimension
 from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
-from catalog.remote_previews import is_previewed_remotely
+from catalog.previews.elsewhere import is_previewed_remotely
 
 register = template.Library()
 

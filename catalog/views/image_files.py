@@ -24,8 +24,8 @@ from catalog.imaging.paths import UnsafePath
 from catalog.imaging.preview import CONTENT_TYPE, Preview
 from catalog.imaging.problems import NotReadable
 from catalog.models import Image
-from catalog.previews import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
-from catalog.remote_previews import is_previewed_remotely
+from catalog.previews.elsewhere import is_previewed_remotely
+from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
 

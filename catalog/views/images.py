@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Finding, Image
-from catalog.previews import PREVIEW_SIZES, find_cached_preview
+from catalog.previews.local import PREVIEW_SIZES, find_cached_preview
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind

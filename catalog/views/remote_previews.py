@@ -12,14 +12,14 @@ from catalog.hooks import fetch_throttles
 from catalog.imaging.preview import Preview
 from catalog.imaging.problems import CannotRender
 from catalog.models import Image
-from catalog.previews import find_cached_preview
-from catalog.remote_previews import (
+from catalog.previews.elsewhere import (
     forget_request,
     is_asked_for,
     is_previewed_remotely,
     mark_as_asked_for,
     raise_known_problem,
 )
+from catalog.previews.local import find_cached_preview
 from catalog.tasks import make_remote_previews_task
 
 logger = logging.getLogger(__name__)

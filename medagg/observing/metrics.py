@@ -32,7 +32,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from catalog.models import ImageProfile
-from catalog.previews import cached_bytes
+from catalog.previews.local import cached_bytes
 from collections_app.models import Build, Collection
 from medagg.observing.worker_heartbeat import QUEUES
 

@@ -13,7 +13,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from catalog.models import Image
-from catalog.previews import evict_previews
+from catalog.previews.local import evict_previews
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from catalog.tests.views.pages import png
 from collections_app.models import Collection

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from catalog import previews
 from catalog.imaging.decoding.turns import Turns
+from catalog.previews import local as previews
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from catalog.tests.imaging.hostile_files import save
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from django.test import Client
 
-from catalog import previews
 from catalog.files import open_image
 from catalog.imaging.decoding.decoder import Decoder, _explain, decoder
 from catalog.imaging.decoding.ending import CPU_SECONDS, NO_MEMORY, Ending
@@ -22,6 +21,7 @@ from catalog.imaging.decoding.turns import Turns
 from catalog.imaging.problems import CannotRender
 from catalog.imaging.rendering import FORMATS, render_preview
 from catalog.models import Image
+from catalog.previews import local as previews
 from catalog.tests.factories import ImageFactory, add_file, dataset_folder
 from catalog.tests.imaging.dicom_files import make_dicom, read_shipped
 from catalog.tests.imaging.hostile_files import FILES, save

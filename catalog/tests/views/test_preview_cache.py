@@ -8,9 +8,9 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog import preview_cache
 from catalog.models import Image
-from catalog.previews import cached_preview
+from catalog.previews import cache as preview_cache
+from catalog.previews.local import cached_preview
 from catalog.tasks import evict_previews_task
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from catalog.tests.views.pages import png

@@ -12,9 +12,9 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
-from catalog import remote_previews
 from catalog.imaging.decoding.decoder import UNCLEAR_SECONDS
 from catalog.models import Image
+from catalog.previews import elsewhere as remote_previews
 from catalog.tasks import make_remote_previews_task
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom
@@ -198,7 +198,7 @@ def test_what_cannot_be_had_is_said_and_remembered(
     assert s3.requests == []
     assert waiting(settings) == 1
     later = time.time() + UNCLEAR_SECONDS + 1
-    monkeypatch.setattr("catalog.previews.time.time", lambda: later)
+    monkeypatch.setattr("catalog.previews.local.time.time", lambda: later)
     assert client.get(address(image)).status_code == (404 if lasts else 202)
 
 

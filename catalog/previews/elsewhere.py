@@ -18,7 +18,7 @@ from catalog.imaging.decoding.decoder import SLOW_SECONDS, UNCLEAR_SECONDS, Deco
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.problems import CannotRender
 from catalog.models import Image
-from catalog.previews import (
+from catalog.previews.local import (
     PREVIEW_SIZES,
     cache_file,
     draw_previews,

@@ -19,7 +19,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.imaging.preview import Preview
 from catalog.imaging.problems import CannotRender
 from catalog.models import Image
-from catalog.preview_cache import (
+from catalog.previews.cache import (
     NOTES,
     PICTURE,
     REFUSAL,
