@@ -79,7 +79,8 @@ def test_a_build_survives_kill_9_of_its_worker(
     if not worker.is_alive:
         worker.start()
     let_lease_lapse(collection)
-    assert sweep_collections()["notified"] == 1
+    # A worker that lives on may claim the build first: its message came back to the queue.
+    assert sweep_collections()["notified"] <= 1
     wait_for_end(collection)
     assert left not in files_in_archive_root()
     assert_ready_after(collection, attempts=2)
