@@ -199,8 +199,8 @@ class ImageAdmin(OpenedFormAdmin, BigModelAdmin):
     autocomplete_fields = ("dataset", "modality", "area", "license", "view")
     # What importers read from the file itself cannot be edited.
     readonly_fields = (
-        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",
-        "created_at", "updated_at",
+        "file_path", "num_files", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height",
+        "removed_at", "created_at", "updated_at",
     )  # fmt: skip
     inlines = (ImageLabelInline,)
 
