@@ -4,11 +4,13 @@ import csv
 import hashlib
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
+import SimpleITK
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.test import Client
@@ -277,3 +279,17 @@ def test_the_page_of_a_series_shows_its_middle_slice_and_says_so() -> None:
     response = browser.get(f"{image.get_absolute_url()}file/")
     assert b"".join(response.streaming_content)[128:132] == b"DICM"  # type: ignore[attr-defined]
     assert "IM0003" in response["Content-Disposition"]
+
+
+@pytest.mark.usefixtures("lungs")
+def test_viewers_open_the_folder_of_a_series_as_a_volume(tmp_path: Path) -> None:
+    collection = make_ready()
+    with zipfile.ZipFile(archive_file(collection.archive_path)) as archive:
+        archive.extractall(tmp_path)
+    reader = SimpleITK.ImageSeriesReader()
+    for folder, slices, apart in ((FOLDER, 3, 2.5), (f"images/lungs/P1/{STUDY}/CT_{OTHER}", 2, 3)):
+        names = reader.GetGDCMSeriesFileNames(str(tmp_path / collection.slug / folder))
+        reader.SetFileNames(names)
+        volume = reader.Execute()
+        assert volume.GetSize() == (5, 4, slices)
+        assert volume.GetSpacing() == pytest.approx((0.7, 0.7, apart))
