@@ -112,8 +112,9 @@ class DatasetFilterSet(CatalogFilterSet):
         return np.ones(len(table), dtype=np.bool_) if mask is None else mask
 
     def _image_masks(self) -> Iterator[Mask]:
-        """The images that the terms of the query select."""
-        for group in self._whole_query.groups:
+        """The images that the terms of the query select; years and access are none of theirs."""
+        groups = self._whole_query.groups
+        for group in (each for each in groups if each[0].name in ImageFilterSet.base_filters):
             yield np.logical_or.reduce([self._images_of(match) for match in group])
 
     def missing_words(self, pk: int) -> Sequence[str]:
