@@ -218,8 +218,12 @@ class ParsedQuery:
 
 
 def _narrows(match: Match, group: list[Match]) -> bool:
-    """Whether both can hold, though an image has one age: "over 60 under 80"."""
-    if match.name != "age" or match.is_alternative:
+    """Whether both can hold, though there is one age or year: "over 60 under 80"."""
+    if match.is_alternative:
+        return False
+    if match.name in _OF_DATASETS:
+        return any(set(match.codes) & set(other.codes) for other in group)
+    if match.name != "age":
         return False
     return not are_disjoint(match.values, [value for other in group for value in other.values])
 

@@ -413,6 +413,21 @@ def test_numbers_that_are_no_year_of_publication_stay_words(text: str) -> None:
     assert "year" not in describe(read(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("after 2015 before 2018", {"2016", "2017"}),
+        ("CT since 2016, until 2017", {"2016", "2017"}),
+        ("in 2016 or in 2017", {"2016", "2017"}),
+        ("in 2016, in 2017", {"2016", "2017"}),
+    ],
+)
+def test_years_that_can_both_hold_narrow_each_other(text: str, years: set[str]) -> None:
+    groups = [group for group in read(text).groups if group[0].name == "year"]
+    found = [{code for match in group for code in match.codes} for group in groups]
+    assert set.intersection(*found) == years
+
+
 def test_years_and_access_of_datasets_are_words_or_tags_among_images() -> None:
     of_images = read("open access CT after 2020").only({"modality", "tag"})
     assert describe(of_images) == "tag=open-access modality=ct"
