@@ -23,6 +23,7 @@ from catalog.limits import (
     MAX_FILE_PATH,
     MAX_SLUG,
     MAX_SOURCE_ID,
+    MAX_STORAGE_URL,
     MAX_SUBJECT_ID,
     MAX_TITLE,
     MAX_URL,
@@ -197,6 +198,14 @@ class Dataset(models.Model):
     local_path = models.CharField(
         max_length=500, blank=True, help_text="The folder of the local copy, if there is one."
     )
+    storage_url = models.CharField(
+        "storage",
+        max_length=MAX_STORAGE_URL,
+        blank=True,
+        help_text="Where the files are that are not here: s3://bucket/prefix or "
+        "https://host/prefix. Images that are listed without an address get one with the next "
+        "import.",
+    )
     parts = ArrayField(
         models.CharField(max_length=MAX_TITLE),
         default=list,
@@ -235,6 +244,10 @@ class Dataset(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),
+            models.CheckConstraint(
+                condition=Q(storage_url="") | Q(storage_url__regex=r"^(s3|https)://[^/]+"),
+                name="dataset_storage_is_known",
+            ),
             models.CheckConstraint(
                 condition=Q(access__in=["", *Access.values]), name="dataset_access_is_known"
             ),
@@ -572,6 +585,11 @@ class RemoteFile(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField("SHA-256", max_length=64)
     crc32 = models.PositiveBigIntegerField("CRC-32")
+    suffix = models.CharField(
+        max_length=8,
+        blank=True,
+        help_text="What its name gets in archives, where it has no ending.",
+    )
     fetched_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -7,6 +7,7 @@ it uses into a folder of its own: what has a second name is in use, and is not r
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -36,6 +37,8 @@ _IN_USE = "in-use"
 _PARTIAL = "partial"
 _PARTIAL_SECONDS = 24 * 3600
 _PAUSES = (1.0, 4.0, 15.0)
+_HEAD = 1024
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 # A count of what others add meanwhile is not older than this.
 _RECOUNT_SECONDS = 60.0
 
@@ -47,12 +50,16 @@ class CacheFull(SourceProblem):
 
 
 class FetchedFile(NamedTuple):
-    """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned)."""
+    """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned).
+
+    ``suffix`` is what its name lacks: ``.dcm`` if it is DICOM and its name has no ending.
+    """
 
     name: str
     size: int
     sha256: str
     crc32: int
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,15 @@ class FileCache:
             path.unlink(missing_ok=True)
             return False
         return True
+
+    def remove_if_damaged(self, sha256: str) -> None:
+        """Read a file; one whose bytes are others is removed, whatever its size and time are."""
+        path = self._path(sha256)
+        with suppress(FileNotFoundError):
+            with path.open("rb") as file:
+                is_whole = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            if not is_whole:
+                path.unlink(missing_ok=True)
 
     def use(self, sha256: str, user: str) -> None:
         """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
@@ -236,7 +252,7 @@ def download(
 
     As ``FileCache.fetch``, which tries it again.
     """
-    done = 0
+    done, head = 0, b""
     digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     rate = _Rate()
     try:
@@ -247,6 +263,7 @@ def download(
                     raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
                 rate.add(len(chunk))
                 output.write(chunk)
+                head += chunk[: _HEAD - len(head)]
                 digest.update(chunk)
                 md5.update(chunk)
                 crc32 = zlib.crc32(chunk, crc32)
@@ -262,7 +279,17 @@ def download(
             with suppress(Exception):
                 on_bytes(-done)
         raise
-    return FetchedFile(file.name, done, digest.hexdigest(), crc32)
+    return FetchedFile(file.name, done, digest.hexdigest(), crc32, _find_suffix(file.name, head))
+
+
+def _find_suffix(name: str, head: bytes) -> str:
+    """What the name of a DICOM file lacks; a UID has dots, and no ending."""
+    if _ENDING.search(name):
+        return ""
+    # Only here, as the start of every process would take half as long again with the parsers.
+    from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415
+
+    return ".dcm" if is_dicom(head) else ""
 
 
 class _Rate:

@@ -213,7 +213,7 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
                 )
             ) as files,
         ):
-            entries = chain(texts, map(itemgetter(1), files), _after(delivered.flush, tables))
+            entries = chain(texts, map(itemgetter(1), files), _after(delivered.finish, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size

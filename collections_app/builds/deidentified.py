@@ -8,29 +8,51 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from catalog.deidentification import MAX_BYTES, deidentify_file, must_be_deidentified
+from catalog.deidentification import (
+    MAX_BYTES,
+    deidentifies_on_delivery,
+    deidentify_file,
+    must_be_deidentified,
+)
 from catalog.formats import file_size
 from catalog.imaging.problems import NotReadable
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
+from collections_app.selection.copying import iter_positions
+from collections_app.selection.to_fetch import FETCH
 
 BATCH = 500
 
 
 @dataclass
 class DeliveredFacts:
-    """Keeps size and SHA-256 of what was written, with the frozen items."""
+    """Keeps size and SHA-256 of what was written, with the frozen items.
+
+    Those of the files of a series are kept by their names; ``finish`` sums them up.
+    """
 
     collection: Collection
-    _waiting: list[tuple[int, int, str]] = field(default_factory=list)
+    _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
 
-    def add(self, position: int, content: bytes) -> None:
-        self._waiting.append((position, len(content), hashlib.sha256(content).hexdigest()))
+    def add(self, position: int, name: str, content: bytes) -> None:
+        name = name.removeprefix(f"{self.collection.slug}/")
+        self._waiting.append((position, name, len(content), hashlib.sha256(content).hexdigest()))
         if len(self._waiting) >= BATCH:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """Everything was written."""
+        self._flush()
+        if deidentifies_on_delivery() and self.collection.options.get(FETCH):
+            for first, last in iter_positions(self.collection):
+                sums = queries.SUM_DELIVERED.format(
+                    collection=int(self.collection.pk), first=first, last=last
+                )
+                with connection.cursor() as cursor:
+                    cursor.execute(sums)
+
+    def _flush(self) -> None:
         if self._waiting:
             columns: Sequence[Sequence[object]] = list(zip(*self._waiting, strict=True))
             with connection.cursor() as cursor:
@@ -58,13 +80,15 @@ def must_change(entry: FileEntry) -> bool:
         os.close(fd)
 
 
-def make_entry(entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]) -> TextEntry:
+def make_entry(
+    entry: FileEntry, position: int, on_made: Callable[[int, str, bytes], None]
+) -> TextEntry:
     """The de-identified file; it is made, and compared with the catalog, when it is written."""
     return TextEntry(entry.name, _make(entry, position, on_made))
 
 
 def _make(
-    entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]
+    entry: FileEntry, position: int, on_made: Callable[[int, str, bytes], None]
 ) -> Iterator[bytes]:
     if entry.size > MAX_BYTES:
         raise _refuse(entry, f"it has more than {file_size(MAX_BYTES)}")
@@ -72,7 +96,7 @@ def _make(
         content = deidentify_file(read_whole(entry))
     except NotReadable as error:
         raise _refuse(entry, error.reason) from error
-    on_made(position, content)
+    on_made(position, entry.name, content)
     yield content
 
 

@@ -1,7 +1,8 @@
 """Fetching what a collection needs from elsewhere into the cache, before its archive is written.
 
 The SHA-256 of a series is that of its sorted lines "<SHA-256 of a file>  <name>", which are what
-``LC_ALL=C sha256sum * | sha256sum`` hashes in its folder. That of a single object is its own.
+``LC_ALL=C sha256sum * | sha256sum`` hashes in its folder: the names are those in the archive, where
+a DICOM file whose name has no ending gets ``.dcm``. That of a single object is its own.
 """
 
 import hashlib
@@ -22,14 +23,16 @@ from django.db.models.functions import Cast, Coalesce
 from catalog.models import RemoteFile
 from catalog.storage.buckets import (
     Changed,
+    ListedFile,
     SourceProblem,
     Unreachable,
     list_files,
 )
 from catalog.storage.cache import CacheFull, FetchedFile, FileCache
 from collections_app.archive import fold_name, safe_name
+from collections_app.builds.fetch_journal import FetchJournal, remove_old_journals
 from collections_app.builds.lease import Claim, Heartbeat
-from collections_app.models import MAX_PROBLEM, Build, Collection
+from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.selection import queries
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
@@ -52,9 +55,13 @@ class _Item:
     sha256: str
     known: list[FetchedFile] = field(default_factory=list)
 
+    @property
+    def is_series(self) -> bool:
+        return self.address.endswith("/*")
+
     def hash_files(self, files: Sequence[FetchedFile]) -> str:
         """The item's SHA-256, from those of its files."""
-        return hash_series(files) if self.address.endswith("/*") else files[0].sha256
+        return hash_series(files) if self.is_series else files[0].sha256
 
 
 class FetchFailed(Exception):
@@ -86,10 +93,16 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         return
     cache, user = FileCache(), str(claim.token)
     cache.remove_partials()
+    remove_old_journals()
     release_stale()
     items = _iter_items(collection)
-    fetcher = _Fetcher(cache, user, count_items_to_fetch(collection))
+    # Its archive had other bytes than it should: they may be those of the cache.
+    is_suspect = collection.builds.filter(reason=Reason.FILES_CHANGED).exists()
+    journal = FetchJournal(str(collection.uuid))
+    expected = count_items_to_fetch(collection)
+    fetcher = _Fetcher(cache, user, journal, expected, is_suspect=is_suspect)
     problems: dict[int, SourceProblem] = {}
+    is_done = False
     try:
         for batch in iter(lambda: list(islice(items, BATCH)), []):
             done: list[tuple[_Item, list[FetchedFile]]] = []
@@ -99,8 +112,9 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
                 else:
                     done.append((item, outcome))
             _keep(collection, done)
+        is_done = not problems
     finally:
-        fetcher.close()
+        fetcher.close(is_done=is_done)
     if problems:
         texts = ((at, str(problem)[:MAX_PROBLEM]) for at, problem in sorted(problems.items()))
         set_item_texts(collection, "problem", texts)
@@ -133,8 +147,9 @@ def release_stale() -> int:
 
 
 def hash_series(files: Sequence[FetchedFile]) -> str:
-    """The SHA-256 of a series, from those of its files."""
-    lines = (f"{each.sha256}  {each.name}\n" for each in sorted(files, key=lambda each: each.name))
+    """The SHA-256 of a series, from those of its files and their names in archives."""
+    names = sorted((f"{each.name}{each.suffix}", each.sha256) for each in files)
+    lines = (f"{sha256}  {name}\n" for name, sha256 in names)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -147,7 +162,7 @@ def _iter_items(collection: Collection) -> Iterator[_Item]:
         known: dict[str, list[FetchedFile]] = {}
         files = RemoteFile.objects.filter(address__in=[item.address for item in items])
         for file in files:
-            facts = FetchedFile(file.name, file.size_bytes, file.sha256, file.crc32)
+            facts = FetchedFile(file.name, file.size_bytes, file.sha256, file.crc32, file.suffix)
             known.setdefault(file.address, []).append(facts)
         for item in items:
             item.known = known.get(item.address, [])
@@ -158,8 +173,17 @@ def _iter_items(collection: Collection) -> Iterator[_Item]:
 class _Fetcher:
     """Fetches items in threads; the database and the lease stay with the caller's thread."""
 
-    def __init__(self, cache: FileCache, user: str, expected: ToFetch) -> None:
-        self._cache, self._user = cache, user
+    def __init__(
+        self,
+        cache: FileCache,
+        user: str,
+        journal: FetchJournal,
+        expected: ToFetch,
+        *,
+        is_suspect: bool,
+    ) -> None:
+        self._cache, self._user, self._is_suspect = cache, user, is_suspect
+        self._journal = journal
         self._room = threading.Lock()
         self._stopped = threading.Event()
         self._expected = expected
@@ -169,12 +193,13 @@ class _Fetcher:
         self._series = ThreadPoolExecutor(SERIES_AT_ONCE, "series")
         self._done = 0
 
-    def close(self) -> None:
+    def close(self, *, is_done: bool) -> None:
         """End all transfers; the files that have come are kept."""
         self._stopped.set()
         self._files.shutdown(wait=False, cancel_futures=True)
         self._series.shutdown(cancel_futures=True)
         self._files.shutdown()
+        self._journal.close(is_done=is_done)
 
     def run(
         self, items: Sequence[_Item], heartbeat: Heartbeat
@@ -212,6 +237,10 @@ class _Fetcher:
         )
 
     def _fetch(self, item: _Item) -> list[FetchedFile]:
+        if self._is_suspect:
+            for each in item.known:
+                self._cache.remove_if_damaged(each.sha256)
+                self._add(0)
         if item.known and self._use_all(item, item.known):
             self._add_cached(sum(each.size for each in item.known))
             return item.known
@@ -238,28 +267,33 @@ class _Fetcher:
             raise Changed("the source lists other files than when it was first fetched")
         with self._room:
             self._cache.make_room(sum(file.size for file in listed))
+        found: dict[str, FetchedFile] = {}
         futures = []
         for file in listed:
-            before = known.get(file.name)
+            before = known.get(file.name) or self._journal.find(item.address, file)
             if before and self._cache.has(before.sha256, before.size):
                 self._add_cached(before.size)
+                found[file.name] = before
                 continue
-            sha256 = before.sha256 if before else ""
-            futures.append(
-                self._files.submit(
-                    self._cache.fetch, item.address, file, sha256=sha256, on_bytes=self._add
-                )
-            )
+            sha256 = known[file.name].sha256 if file.name in known else ""
+            futures.append(self._files.submit(self._fetch_file, item.address, file, sha256))
         try:
-            found = {each.name: each for each in (future.result() for future in futures)}
+            found |= {each.name: each for each in (future.result() for future in futures)}
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-        files = [found.get(name) or known[name] for name in names]
+        files = [found[name] for name in names]
+        if not known:
+            files = _keep_apart(files)
         if not self._use_all(item, files):
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files
+
+    def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
+        fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
+        self._journal.add(address, file, fetched)
+        return fetched
 
     def _use_all(self, item: _Item, files: Sequence[FetchedFile]) -> bool:
         """Keep the files for this build; False if one is not in the cache.
@@ -289,14 +323,23 @@ class _Fetcher:
             self._cached += count
 
 
+def _keep_apart(files: list[FetchedFile]) -> list[FetchedFile]:
+    """The files of a series, without suffixes if with them two had one name."""
+    names = {fold_name(f"{each.name}{each.suffix}") for each in files}
+    return files if len(names) == len(files) else [each._replace(suffix="") for each in files]
+
+
 def _keep(collection: Collection, done: Sequence[tuple[_Item, list[FetchedFile]]]) -> None:
     """Keep what was learnt: of the files for every collection, of the items for this one."""
     new = [
-        RemoteFile(address=item.address, name=name, size_bytes=size, sha256=sha256, crc32=crc32)
+        RemoteFile(
+            address=item.address, name=name, size_bytes=size, sha256=sha256, crc32=crc32,
+            suffix=suffix,
+        )
         for item, files in done
         if not item.known
-        for name, size, sha256, crc32 in files
-    ]
+        for name, size, sha256, crc32, suffix in files
+    ]  # fmt: skip
     RemoteFile.objects.bulk_create(new, batch_size=1000, ignore_conflicts=True)
     rows = [
         (
@@ -304,6 +347,7 @@ def _keep(collection: Collection, done: Sequence[tuple[_Item, list[FetchedFile]]
             item.hash_files(files),
             sum(each.size for each in files),
             len(files),
+            "" if item.is_series else files[0].suffix,
         )
         for item, files in done
     ]

@@ -1,7 +1,7 @@
 """The SQL of builds."""
 
 from catalog.storage.cache import MTIME_NS
-from collections_app.selection.queries import FETCHED_FILES, IS_FETCHED
+from collections_app.selection.queries import DELIVERED_FILES, FETCHED_FILES, IS_FETCHED
 
 # In the place of a dataset: the file is in the cache of fetched ones, by its SHA-256.
 FROM_CACHE = -1
@@ -10,10 +10,31 @@ FROM_CACHE = -1
 SET_DELIVERED = """
     UPDATE collections_app_collectionitem item
        SET metadata_json = metadata_json || jsonb_build_object('delivered',
-               jsonb_build_object('size', given.size, 'sha256', given.sha256))
-      FROM unnest(%s::int[], %s::bigint[], %s::text[]) given (position, size, sha256)
+               CASE WHEN given.files ? item.file_name THEN given.files -> item.file_name
+                    ELSE jsonb_build_object('files',
+                        coalesce(metadata_json #> '{delivered,files}', '{}') || given.files) END)
+      FROM (SELECT position, jsonb_object_agg(
+                       name, jsonb_build_object('size', size, 'sha256', sha256)) AS files
+              FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::text[])
+                   made (position, name, size, sha256)
+             GROUP BY position) given
      WHERE item.collection_id = %s AND item.position = given.position
 """
+
+# Of a series of which files were: as ``hash_series`` in fetching.py.
+SUM_DELIVERED = f"""
+    UPDATE collections_app_collectionitem item
+       SET metadata_json = jsonb_set(metadata_json, '{{{{delivered}}}}',
+               (metadata_json -> 'delivered')
+               || jsonb_build_object('size', sums.size, 'sha256', sums.sha256))
+      FROM (SELECT position, sum(size_bytes) AS size,
+                   encode(sha256(convert_to(string_agg(sha256 || '  ' || name || chr(10), ''
+                       ORDER BY name COLLATE "C"), 'UTF8')), 'hex') AS sha256
+              FROM ({DELIVERED_FILES}) files
+             WHERE file_name <> item_name GROUP BY position) sums
+     WHERE item.collection_id = {{collection}} AND item.position = sums.position
+       AND item.metadata_json #> '{{{{delivered,files}}}}' IS NOT NULL
+"""  # noqa: S608 - our own words  # nosec
 
 # Size and time show that a file is unchanged only if the catalog still has the same SHA-256.
 # Foreign keys exclude a missing image; the left join would still show one. Each image is looked up
@@ -41,16 +62,23 @@ FILES = f"""
 """  # noqa: S608 - our own words  # nosec
 
 # Of what is verified: the files of the archive as they were frozen or learnt.
-WRITTEN = f"""
+_WRITTEN = """
     SELECT position, file_name, size_bytes, sha256
-      FROM (SELECT position, file_name,
-                   coalesce((metadata_json -> 'delivered' ->> 'size')::bigint, size_bytes, 0)
-                       AS size_bytes,
-                   coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256) AS sha256
+      FROM (SELECT position, file_name, {size} AS size_bytes, {sha256} AS sha256
               FROM collections_app_collectionitem item
              WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
-               AND file_name <> '' AND NOT is_excluded AND NOT ({IS_FETCHED})
+               AND file_name <> '' AND NOT is_excluded AND NOT ({is_fetched})
              UNION ALL
-            SELECT position, file_name, size_bytes, sha256 FROM ({FETCHED_FILES}) fetched) files
+            SELECT position, file_name, size_bytes, sha256 FROM ({fetched}) fetched) files
      ORDER BY position, file_name COLLATE "C"
-"""  # noqa: S608 - our own words  # nosec
+"""  # nosec
+WRITTEN = _WRITTEN.format(
+    size="coalesce(size_bytes, 0)", sha256="sha256", is_fetched=IS_FETCHED, fetched=FETCHED_FILES
+)
+# The same where files are de-identified on delivery.
+WRITTEN_DEIDENTIFIED = _WRITTEN.format(
+    size="coalesce((metadata_json -> 'delivered' ->> 'size')::bigint, size_bytes, 0)",
+    sha256="coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256)",
+    is_fetched=IS_FETCHED,
+    fetched=DELIVERED_FILES,
+)

@@ -174,7 +174,15 @@ def _table_of_addresses(names: NamesElsewhere, columns: Columns) -> Iterator[byt
 def _table_of_files(collection: Collection) -> Iterator[bytes]:
     """The files of series, each with the ``file_name`` that its series has in metadata.csv."""
     yield csv_text([FILE_COLUMNS])
-    yield from map(lines_to_csv, iter_lines(queries.FILES_OF_SERIES, collection=collection))
+    rows = (
+        f"SELECT file_name, item_name, size_bytes, sha256 FROM ({_fetched_files()}) fetched "  # noqa: S608  # nosec
+        'WHERE file_name <> item_name ORDER BY position, file_name COLLATE "C"'
+    )
+    yield from map(lines_to_csv, iter_lines(rows, collection=collection))
+
+
+def _fetched_files() -> str:
+    return queries.DELIVERED_FILES if deidentifies_on_delivery() else queries.FETCHED_FILES
 
 
 def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
@@ -185,7 +193,7 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
     is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED})"
     one_file = select_items(f"{sha256}, file_name, position", is_one_file)
-    fetched = f"SELECT sha256, file_name, position FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
+    fetched = f"SELECT sha256, file_name, position FROM ({_fetched_files()}) fetched"  # noqa: S608  # nosec
     rows = (
         f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched}) "  # noqa: S608 - ours  # nosec
         'files (sha256, file_name, position) ORDER BY position, file_name COLLATE "C"'

@@ -33,13 +33,18 @@ def copy_lines(query: str) -> bytes:
     return lines.getvalue()
 
 
+def iter_positions(collection: Collection) -> Iterator[tuple[int, int]]:
+    """The first and the last position of each part of a collection's items."""
+    num_items = collection.num_images + collection.num_excluded
+    for first in range(1, num_items + 1, ITEMS_AT_ONCE):
+        yield first, first + ITEMS_AT_ONCE - 1
+
+
 def iter_lines(query: str, *, collection: Collection) -> Iterator[bytes]:
     """The rows of a collection's items in chunks of whole lines.
 
     ``query`` has the placeholders ``{collection}``, ``{first}`` and ``{last}`` (positions, both
     inclusive) and is ordered by position.
     """
-    num_items = collection.num_images + collection.num_excluded
-    for first in range(1, num_items + 1, ITEMS_AT_ONCE):
-        last = first + ITEMS_AT_ONCE - 1
+    for first, last in iter_positions(collection):
         yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))

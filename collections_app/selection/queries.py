@@ -125,26 +125,33 @@ IS_FETCHED = (
 )
 # The files of fetched items. A series has a folder; what is one object has the item's own name.
 FETCHED_FILES = f"""
-    SELECT item.position,
+    SELECT item.position, item.file_name AS item_name,
            CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
-                THEN item.file_name || '/' || file.name ELSE item.file_name END AS file_name,
-           file.size_bytes, file.sha256, file.crc32
+                THEN item.file_name || '/' || file.name || file.suffix
+                ELSE item.file_name END AS file_name,
+           file.size_bytes, file.sha256, file.crc32, file.name || file.suffix AS name,
+           item.metadata_json -> 'delivered' AS delivered
       FROM collections_app_collectionitem item
       JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
        AND {IS_FETCHED} AND item.sha256 <> '' AND NOT item.is_excluded
 """  # noqa: S608 - our own words  # nosec
-FILES_OF_SERIES = f"""
-    SELECT file_name, regexp_replace(file_name, '/[^/]*$', ''), size_bytes, sha256
-      FROM ({FETCHED_FILES} AND item.metadata_json ->> 'remote_url' LIKE '%/*') fetched
-     ORDER BY position, file_name COLLATE "C"
+# The same as they were written, where some were de-identified on their way into the archive.
+DELIVERED_FILES = f"""
+    SELECT position, item_name, file_name, coalesce((own ->> 'size')::bigint, size_bytes)
+               AS size_bytes, coalesce(own ->> 'sha256', sha256) AS sha256, name
+      FROM ({FETCHED_FILES}) files,
+           LATERAL (SELECT CASE WHEN file_name = item_name THEN delivered
+                                ELSE delivered -> 'files' -> file_name END AS own) found
 """  # noqa: S608 - our own words  # nosec
 SET_FETCHED = """
     UPDATE collections_app_collectionitem item
        SET sha256 = given.sha256, size_bytes = given.size,
+           file_name = CASE WHEN item.sha256 = '' THEN item.file_name || given.suffix
+                            ELSE item.file_name END,
            metadata_json = metadata_json || jsonb_build_object('num_files', given.files)
-      FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::int[])
-           given (position, sha256, size, files)
+      FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::int[], %s::text[])
+           given (position, sha256, size, files, suffix)
      WHERE item.collection_id = %s AND item.position = given.position
 """
 
@@ -188,11 +195,13 @@ LOCK_IMAGES = """
          ORDER BY id FOR KEY SHARE) locked
 """
 
-ITEMS = f"""
-    SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
-     WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+# As ITEM_FIELDS; what was delivered by a build is no part of what was frozen.
+ITEMS = """
+    SELECT file_name, sha256, size_bytes, metadata_json - 'delivered'
+      FROM collections_app_collectionitem
+     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last}
      ORDER BY position
-"""  # noqa: S608 - our own words  # nosec
+"""
 
 # Codes of labels in the items, whatever the source says of them.
 LABEL_CODES = """

@@ -1,8 +1,6 @@
 """Builds that fetch what lies elsewhere: from a real S3 server, over a network that fails."""
 
-import csv
 import hashlib
-import io
 import re
 from pathlib import Path
 
@@ -10,9 +8,8 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog.models import Dataset, RemoteFile
+from catalog.models import RemoteFile
 from catalog.storage.cache import CacheFull, FileCache
-from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Reason
@@ -24,8 +21,8 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
+from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
-from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -33,33 +30,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 @pytest.fixture(autouse=True)
 def own_cache(settings: LazySettings, tmp_path: Path) -> None:
     settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
-
-
-def make_series(s3: S3Server, *, series: int = 2, slices: int = 3) -> Dataset:
-    """A dataset whose images are series of files in the bucket, as the IDC's."""
-    dataset = DatasetFactory(
-        slug="lung_ct", title="Lung CT", license=LicenseFactory(code="cc-by-4.0"), citation="A."
-    )
-    for which in range(series):
-        ImageFactory(
-            dataset=dataset,
-            source_id=f"1.2.{which}",
-            subject_id=f"P{which}",
-            modality=ModalityFactory(code="ct"),
-            remote_url=s3.put_series(which, slices),
-            size_bytes=5000,
-            metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": slices},
-        )
-    make_searchable()
-    return dataset
-
-
-def make_fetching(query: str = "") -> Collection:
-    return make_collection(query, fetch=True)
-
-
-def rows(content: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
 def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:
