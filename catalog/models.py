@@ -226,8 +226,8 @@ class Dataset(models.Model):
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote. A field that now differs from it was changed by a curator. Beside
-    # the fields, ``same_bytes`` counts images whose files are the same, and ``identifying`` those
-    # that tell who somebody is.
+    # the fields, ``idc_release`` is told below, ``same_bytes`` counts images whose files are the
+    # same, and ``identifying`` those that tell who somebody is.
     imported_json = models.JSONField(default=dict, editable=False)
     # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
@@ -268,6 +268,11 @@ class Dataset(models.Model):
         """Of how many files the last import found that they tell who somebody is."""
         counts: dict[str, Any] = self.imported_json.get("identifying", {})
         return counts
+
+    @property
+    def idc_release(self) -> str:
+        """The data release of the Imaging Data Commons that addresses of its images are of."""
+        return str(self.imported_json.get("idc_release", ""))
 
     @property
     def host(self) -> Host:

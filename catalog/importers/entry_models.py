@@ -54,7 +54,8 @@ class DatasetEntry(Section):
 class PublishedEntry(DatasetEntry):
     """The same with what only the catalog knows: former slugs, and where things are.
 
-    ``imported_from`` is the description of a dataset with tables. ``survey`` is the survey from
+    ``imported_from`` is the description of a dataset with tables, ``idc_release`` the data release
+    of the Imaging Data Commons that addresses are of. ``survey`` is the survey from
     which facts were taken, and ``rows`` are the names that the dataset and its parts have there.
     """
 
@@ -66,6 +67,7 @@ class PublishedEntry(DatasetEntry):
     is_unconfirmed: bool = False
     local_path: Text = ""
     imported_from: Text = ""
+    idc_release: Text = ""
 
 
 class RelationEntry(Section):

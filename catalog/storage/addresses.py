@@ -38,9 +38,15 @@ def parse_bucket_address(address: str) -> BucketAddress | None:
     return BucketAddress(found["bucket"], key, is_folder)
 
 
+def is_of_idc(address: str) -> bool:
+    """Whether it is an address of the Imaging Data Commons."""
+    place = parse_bucket_address(address)
+    return place is not None and place.bucket in _IDC_BUCKETS
+
+
 def find_viewer(address: str, *, study_uid: object, series_uid: str) -> str:
     """The page of the IDC's viewer that shows a series of the IDC; empty for what is not its."""
-    if not _is_of_idc(address, series_uid) or not _is_uid(study_uid):
+    if not _is_series(address, series_uid) or not _is_uid(study_uid):
         return ""
     return f"{_IDC_VIEWER}?StudyInstanceUIDs={study_uid}&SeriesInstanceUIDs={series_uid}"
 
@@ -51,14 +57,13 @@ def find_fetch_commands(address: str, *, series_uid: str = "") -> list[str]:
     They ask without credentials, as anybody may. The last is of the IDC's own tool, for its series.
     """
     command = _find_fetch_command(address)
-    if not _is_of_idc(address, series_uid):
+    if not _is_series(address, series_uid):
         return [command] if command else []
     return [command, f"idc download {series_uid}"]
 
 
-def _is_of_idc(address: str, series_uid: str) -> bool:
-    place = parse_bucket_address(address)
-    return place is not None and place.bucket in _IDC_BUCKETS and _is_uid(series_uid)
+def _is_series(address: str, series_uid: str) -> bool:
+    return is_of_idc(address) and _is_uid(series_uid)
 
 
 def _is_uid(value: object) -> bool:

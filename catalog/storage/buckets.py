@@ -14,7 +14,7 @@ from django.conf import settings
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from catalog.storage.addresses import BucketAddress, parse_bucket_address
+from catalog.storage.addresses import BucketAddress, is_of_idc, parse_bucket_address
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -66,6 +66,16 @@ class ListedFile:
     key: str
     size: int
     md5: str
+
+
+def name_release(problem: SourceProblem, address: str, release: str) -> SourceProblem:
+    """The problem; of what is gone from the IDC, whose data ``release`` the address is of, more."""
+    if not isinstance(problem, Gone) or not release or not is_of_idc(address):
+        return problem
+    return Gone(
+        f"it is no longer at its address of IDC release {release}; import_idc with a newer index "
+        "finds where it is now"
+    )
 
 
 def can_fetch(address: str) -> bool:

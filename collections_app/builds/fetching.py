@@ -27,6 +27,7 @@ from catalog.storage.buckets import (
     SourceProblem,
     Unreachable,
     list_files,
+    name_release,
 )
 from catalog.storage.cache import CacheFull, FetchedFile, FileCache
 from collections_app.archive import fold_name, safe_name
@@ -53,6 +54,7 @@ class _Item:
     position: int
     address: str
     sha256: str
+    dataset: str
     known: list[FetchedFile] = field(default_factory=list)
 
     @property
@@ -103,12 +105,15 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     fetcher = _Fetcher(cache, user, journal, expected, is_suspect=is_suspect)
     problems: dict[int, SourceProblem] = {}
     is_done = False
+    releases = {each["slug"]: each.get("idc_release", "")
+                for each in collection.provenance["datasets"]}  # fmt: skip
     try:
         for batch in iter(lambda: list(islice(items, BATCH)), []):
             done: list[tuple[_Item, list[FetchedFile]]] = []
             for item, outcome in fetcher.run(batch, heartbeat):
                 if isinstance(outcome, SourceProblem):
-                    problems[item.position] = outcome
+                    release = releases.get(item.dataset, "")
+                    problems[item.position] = name_release(outcome, item.address, release)
                 else:
                     done.append((item, outcome))
             _keep(collection, done)
@@ -155,7 +160,7 @@ def hash_series(files: Sequence[FetchedFile]) -> str:
 
 def _iter_items(collection: Collection) -> Iterator[_Item]:
     rows = collection.items.to_fetch().order_by("position")
-    names = ("position", "metadata_json__remote_url", "sha256")
+    names = ("position", "metadata_json__remote_url", "sha256", "metadata_json__dataset")
     last = 0
     while found := list(rows.filter(position__gt=last).values_list(*names)[:BATCH]):
         items = [_Item(*row) for row in found]

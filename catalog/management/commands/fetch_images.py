@@ -11,6 +11,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.management.progress import Progress
 from catalog.models import Dataset
 from catalog.search.filters import ImageFilterSet
+from catalog.storage.buckets import name_release
 from catalog.storage.mirror import MirrorReport, RemoteImage, mirror_images
 from catalog.storage.roots import resolve_dataset_root
 
@@ -63,7 +64,7 @@ class Command(BaseCommand):
             ) from None
         finally:
             bar.close()
-        self._say(report, options["report"])
+        self._say(dataset, report, options["report"])
 
     def _find_folder(self, dataset: Dataset) -> Path:
         try:
@@ -76,12 +77,15 @@ class Command(BaseCommand):
             dataset.save(update_fields=["local_path"])
         return folder
 
-    def _say(self, report: MirrorReport, path: Path | None) -> None:
+    def _say(self, dataset: Dataset, report: MirrorReport, path: Path | None) -> None:
         self.stdout.write(
             f"{count(report.images, 'image')}: {count(report.fetched, 'file')} fetched "
             f"({file_size(report.size)}), {report.here:,} there already."
         )
-        problems = [(image.source_id, image.address, str(why)) for image, why in report.problems]
+        problems = [
+            (image.source_id, image.address, name_release(why, image.address, dataset.idc_release))
+            for image, why in report.problems
+        ]
         if path:
             path.write_bytes(csv_text([("source_id", "address", "problem"), *problems]))
         if not problems:

@@ -8,7 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog.models import RemoteFile
+from catalog.models import Dataset, RemoteFile
 from catalog.storage.cache import CacheFull, FileCache
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
@@ -148,6 +148,27 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     without = build(Collection.objects.get(pk=collection.pk))
     assert without.status == "ready"
     assert [row["source_id"] for row in rows(read_archive(without)["missing.csv"])] == ["1.2.1"]
+
+
+def test_what_the_idc_has_moved_is_told_with_the_release_of_its_frozen_address(
+    s3: S3Server, client: Client
+) -> None:
+    dataset = make_series(s3)
+    Dataset.objects.filter(pk=dataset.pk).update(imported_json={"idc_release": "24"})
+    collection = make_fetching()
+    # Imported again meanwhile: the frozen address is still of the release before.
+    Dataset.objects.filter(pk=dataset.pk).update(imported_json={"idc_release": "25"})
+    for number in range(3):
+        s3.client.delete_object(Bucket=BUCKET, Key=f"uuid-1/{number:02}.dcm")
+
+    collection = build(collection)
+
+    assert collection.builds.get().reason == Reason.FILES_MISSING
+    said = "it is no longer at its address of IDC release 24; import_idc with a newer index"
+    (bad,) = collection.items.with_problems()
+    assert said in bad.problem
+    client.force_login(collection.user)
+    assert said in client.get(collection.get_absolute_url()).content.decode()
 
 
 def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
