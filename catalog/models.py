@@ -23,7 +23,7 @@ from catalog.limits import (
     MAX_FILE_PATH,
     MAX_SLUG,
     MAX_SOURCE_ID,
-    MAX_STORAGE_URL,
+    MAX_STORAGE,
     MAX_SUBJECT_ID,
     MAX_TITLE,
     MAX_URL,
@@ -198,9 +198,8 @@ class Dataset(models.Model):
     local_path = models.CharField(
         max_length=500, blank=True, help_text="The folder of the local copy, if there is one."
     )
-    storage_url = models.CharField(
-        "storage",
-        max_length=MAX_STORAGE_URL,
+    storage = models.CharField(
+        max_length=MAX_STORAGE,
         blank=True,
         help_text="Where the files are that are not here: s3://bucket/prefix or "
         "https://host/prefix. Images that are listed without an address get one with the next "
@@ -245,7 +244,7 @@ class Dataset(models.Model):
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),
             models.CheckConstraint(
-                condition=Q(storage_url="") | Q(storage_url__regex=r"^(s3|https)://[^/]+"),
+                condition=Q(storage="") | Q(storage__regex=r"^(s3|https)://[^/]+"),
                 name="dataset_storage_is_known",
             ),
             models.CheckConstraint(

@@ -23,7 +23,7 @@ from vocab.text import normalize
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
 PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images",
                 "is_num_rounded", "sample_unit", "size_mb", "year", "dimensions", "access",
-                "has_labels", "parts", "survey", "local_path", "is_synthetic",
+                "has_labels", "parts", "survey", "local_path", "storage", "is_synthetic",
                 "is_featured")  # fmt: skip
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}

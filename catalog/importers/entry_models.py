@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
 from catalog.limits import FIRST_YEAR, LAST_YEAR
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
+from catalog.storage.addresses import check_storage
 
 
 def _check_year(value: Any) -> int:
@@ -47,6 +48,7 @@ class DatasetEntry(Section):
     is_num_rounded: bool = False
     sample_unit: SampleUnitText = ""
     size_mb: Count = 0
+    storage: Annotated[Text, AfterValidator(check_storage)] = ""
     parts: Texts = ()
     is_synthetic: bool = False
 

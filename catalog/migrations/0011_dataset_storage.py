@@ -13,8 +13,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='dataset',
-            name='storage_url',
-            field=models.CharField(blank=True, help_text='Where the files are that are not here: s3://bucket/prefix or https://host/prefix. Images that are listed without an address get one with the next import.', max_length=300, verbose_name='storage'),
+            name='storage',
+            field=models.CharField(blank=True, help_text='Where the files are that are not here: s3://bucket/prefix or https://host/prefix. Images that are listed without an address get one with the next import.', max_length=300),
         ),
         migrations.AddField(
             model_name='remotefile',
@@ -23,6 +23,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='dataset',
-            constraint=models.CheckConstraint(condition=models.Q(('storage_url', ''), ('storage_url__regex', '^(s3|https)://[^/]+'), _connector='OR'), name='dataset_storage_is_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('storage', ''), ('storage__regex', '^(s3|https)://[^/]+'), _connector='OR'), name='dataset_storage_is_known'),
         ),
     ]

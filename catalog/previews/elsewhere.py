@@ -27,14 +27,9 @@ from catalog.previews.local import (
     raise_refusal,
     remember_refusal,
 )
-from catalog.storage.buckets import (
-    Changed,
-    SourceProblem,
-    can_fetch,
-    list_files,
-    name_release,
-)
 from catalog.storage.cache import download
+from catalog.storage.problems import Changed, SourceProblem
+from catalog.storage.sources import can_fetch, list_files, name_release
 from vocab.models import Kind
 
 # A task that has waited so long is of a page that somebody has left.

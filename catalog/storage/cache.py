@@ -21,14 +21,8 @@ from typing import NamedTuple, TypeVar
 from django.conf import settings
 
 from catalog.formats import file_size
-from catalog.storage.buckets import (
-    MOST_SECONDS,
-    Changed,
-    ListedFile,
-    SourceProblem,
-    Unreachable,
-    read_file,
-)
+from catalog.storage.problems import Changed, ListedFile, SourceProblem, Unreachable
+from catalog.storage.sources import MOST_SECONDS, read_file
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9

@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db.models import F, Q, Sum
 
 from catalog.formats import file_size
-from catalog.storage.buckets import Changed, SourceProblem, Unreachable
 from catalog.storage.cache import CacheFull
+from catalog.storage.problems import Changed, SourceProblem, Unreachable
 from collections_app.archive import BadEntry, BadKind, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.storage.buckets import ListedFile
 from catalog.storage.cache import FetchedFile
+from catalog.storage.problems import ListedFile
 
 _KEEP_SECONDS = 7 * 24 * 3600
 

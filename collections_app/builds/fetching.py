@@ -20,16 +20,11 @@ from django.db.models import IntegerField, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
+from catalog.formats import file_size
 from catalog.models import RemoteFile
-from catalog.storage.buckets import (
-    Changed,
-    ListedFile,
-    SourceProblem,
-    Unreachable,
-    list_files,
-    name_release,
-)
 from catalog.storage.cache import CacheFull, FetchedFile, FileCache
+from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.sources import list_files, name_release
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal, remove_old_journals
 from collections_app.builds.lease import Claim, Heartbeat
@@ -194,6 +189,10 @@ class _Fetcher:
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._unreachable = 0
+        self._listed = 0
+        # What a source lists may be a little more than the catalog knew.
+        known = expected.num_bytes + expected.num_bytes // 20
+        self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
         self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
         self._series = ThreadPoolExecutor(SERIES_AT_ONCE, "series")
         self._done = 0
@@ -262,6 +261,7 @@ class _Fetcher:
     def _fetch_listed(self, item: _Item) -> list[FetchedFile]:
         listed = list_files(item.address)
         self._add(0)
+        self._admit(sum(file.size for file in listed))
         names = [file.name for file in listed]
         if len(set(map(fold_name, names))) < len(names) or any(safe_name(n) != n for n in names):
             raise Changed("the source lists files whose names are not safe")
@@ -294,6 +294,16 @@ class _Fetcher:
         if not self._use_all(item, files):
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files
+
+    def _admit(self, size: int) -> None:
+        """Count what is listed; raise NotAllowed where sizes were not known at the freeze."""
+        with self._counting:
+            if self._listed + size > self._max_bytes:
+                raise NotAllowed(
+                    f"with its {file_size(size)} more than {file_size(settings.FETCH_MAX_BYTES)} "
+                    "would be fetched for this collection"
+                )
+            self._listed += size
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)

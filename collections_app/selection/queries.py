@@ -95,27 +95,38 @@ FREEZE = f"""
     RETURNING {ITEM_FIELDS}
 """  # noqa: S608 - our own words  # nosec
 
-# The address of an object of a bucket: s3://bucket/…
-_BUCKET = r"substring({address} from '^s3://([^/]+)/')"
+# Where an address is, as ``list_places`` names it; of what no web server lists nowhere.
+_PLACE = (
+    "coalesce(substring({address} from '^(s3://[^/]+)/.'), "
+    "substring({address} from '^(https://[^/]+)/.*[^*]$'))"
+)
 COUNT_TO_FETCH = f"""
-    SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM ({{images}}) selected
-     WHERE {_BUCKET.format(address="remote_url")} = ANY(%s)
+    SELECT count(*), coalesce(sum(size_bytes), 0)::bigint, count(*) - count(size_bytes)
+      FROM ({{images}}) selected
+     WHERE {_PLACE.format(address="remote_url")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
+# The ending of a single file's address that its id does not have, such as ".nii.gz".
+_ENDING = r"substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$')"
+_NEW_ENDING = f"""
+    CASE WHEN right(lower(metadata_json ->> 'source_id'), length({_ENDING})) <> lower({_ENDING})
+         THEN {_ENDING} ELSE '' END
+"""
 # As the IDC's own tools do: dataset, subject, study, and modality with series. What of that is not
 # known is not in the name; the id within the source is always known. Such a name may be unsafe.
-NAME_ELSEWHERE = """
+NAME_ELSEWHERE = f"""
     left(concat_ws('/', 'images', metadata_json ->> 'dataset',
                    replace(metadata_json ->> 'subject_id', '/', '_'),
                    metadata_json -> 'source' ->> 'StudyInstanceUID',
                    concat_ws('_', upper(metadata_json ->> 'modality'),
-                             replace(metadata_json ->> 'source_id', '/', '_'))), 255)
+                             replace(metadata_json ->> 'source_id', '/', '_'))
+                   || ({_NEW_ENDING})), 255)
 """
 NAME_TO_FETCH = f"""
     UPDATE collections_app_collectionitem
        SET file_name = {NAME_ELSEWHERE}
      WHERE collection_id = %s AND file_name = '' AND NOT is_excluded
-       AND {_BUCKET.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
+       AND {_PLACE.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
 # An item that was fetched, or is to be: it lies elsewhere and has a name in the archive.

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from catalog.formats import file_size
 from catalog.search.filters import ImageFilterSet
+from catalog.storage.sources import list_places
 from collections_app.models import Build, Collection
 from collections_app.selection import queries
 
@@ -24,15 +25,30 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ToFetch:
-    """Images that would be fetched, and about how many bytes they have."""
+    """Images that would be fetched, about how many bytes they have, and of how many none knows."""
 
     num_images: int = 0
     num_bytes: int = 0
+    num_unsized: int = 0
+
+    @property
+    def size(self) -> str:
+        """The bytes in words, for people."""
+        if not self.num_unsized:
+            return file_size(self.num_bytes)
+        unsized = f"{self.num_unsized:,} of unknown size"
+        return f"{file_size(self.num_bytes)} and {unsized}" if self.num_bytes else unsized
+
+    @property
+    def size_in_words(self) -> str:
+        """The same within a sentence."""
+        return f"about {self.size}" if self.num_bytes else "of unknown size"
 
 
 def count_to_fetch(filters: ImageFilterSet) -> ToFetch:
     """The selected images that lie where this server may fetch them."""
-    if not settings.FETCH_BUCKETS:
+    places = list_places()
+    if not places:
         return ToFetch()
     images, params = (
         filters.images()
@@ -43,16 +59,14 @@ def count_to_fetch(filters: ImageFilterSet) -> ToFetch:
         .query.sql_with_params()
     )
     with connection.cursor() as cursor:
-        cursor.execute(
-            queries.COUNT_TO_FETCH.replace("{images}", images), [*params, settings.FETCH_BUCKETS]
-        )
+        cursor.execute(queries.COUNT_TO_FETCH.replace("{images}", images), [*params, places])
         return ToFetch(*cursor.fetchone())
 
 
 def name_items_to_fetch(collection: Collection) -> int:
     """Give the items that may be fetched their names in the archive; return their number."""
     with connection.cursor() as cursor:
-        cursor.execute(queries.NAME_TO_FETCH, [collection.pk, settings.FETCH_BUCKETS])
+        cursor.execute(queries.NAME_TO_FETCH, [collection.pk, list_places()])
         return cursor.rowcount
 
 
