@@ -85,11 +85,11 @@ def fetch(key: str) -> Figures:
     claim = claim_build(collection_id=int(key))
     if claim is None:
         raise StepFailed("the build cannot be claimed")
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     fetch_files(claim, Heartbeat(claim, lambda done: None))
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - worked
     release_files(claim)
-    return {"seconds": seconds, "bytes": _find(key).num_bytes}
+    return {"seconds": seconds, "cpu_s": cpu_seconds, "bytes": _find(key).num_bytes}
 
 
 def verify(key: str) -> Figures:

@@ -45,6 +45,8 @@ FETCH_ENDPOINTS = {
     for place, endpoint in env.dict("FETCH_ENDPOINTS", default={}).items()
 }
 FETCH_KEYS = env.dict("FETCH_KEYS", default={})
+if _wrong := [host for host in FETCH_HOSTS if "/" in host]:
+    raise ImproperlyConfigured(f"FETCH_HOSTS: write {_wrong[0]!r} without https:// and path")
 for _place, _endpoint in FETCH_ENDPOINTS.items():
     if not _endpoint.startswith(("https://", "http://")):
         raise ImproperlyConfigured(f"FETCH_ENDPOINTS: {_place}={_endpoint} has no https://")

@@ -189,7 +189,7 @@ class _Fetcher:
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._unreachable = 0
-        self._listed = 0
+        self._listed = self._num_listed = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
@@ -237,8 +237,15 @@ class _Fetcher:
             self._done,
             self._fetched,
             of_images=self._expected.num_images,
-            of_size=self._expected.num_bytes - self._cached,
+            of_size=self._estimate() - self._cached,
         )
+
+    def _estimate(self) -> int:
+        """The bytes of all items: as the catalog knows, else as those listed have on average."""
+        expected = self._expected
+        if not expected.num_unsized or not self._num_listed:
+            return expected.num_bytes
+        return max(expected.num_bytes, self._listed * expected.num_images // self._num_listed)
 
     def _fetch(self, item: _Item) -> list[FetchedFile]:
         if self._is_suspect:
@@ -304,6 +311,7 @@ class _Fetcher:
                     "would be fetched for this collection"
                 )
             self._listed += size
+            self._num_listed += 1
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)

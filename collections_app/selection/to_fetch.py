@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from catalog.formats import file_size
@@ -72,8 +72,11 @@ def name_items_to_fetch(collection: Collection) -> int:
 
 def count_items_to_fetch(collection: Collection) -> ToFetch:
     """The frozen items that are to be fetched, and about how many bytes they have."""
-    items = collection.items.to_fetch()
-    return ToFetch(items.count(), items.aggregate(n=Sum("size_bytes"))["n"] or 0)
+    counts = collection.items.to_fetch().aggregate(
+        images=Count("pk"), sized=Count("size_bytes"), size=Sum("size_bytes")
+    )
+    num_images = counts["images"]
+    return ToFetch(num_images, counts["size"] or 0, num_images - counts["sized"])
 
 
 def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
