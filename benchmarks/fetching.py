@@ -199,8 +199,9 @@ def describe(figures: Figures) -> Iterator[str]:
         "nothing, in turn; what it fetched is removed. Ours is the step of a build that brings "
         "the files into the cache: listed, fetched, checked by size and MD5, SHA-256 and CRC-32 "
         "learnt and kept in PostgreSQL. `s5cmd` copies them, series by series, as `fetch.sh` in "
-        f"archives does, and learns nothing of them. “Processors” is the time that they worked for the "
-        f"program: MD5, SHA-256 and CRC-32 alone take about 2 s for a gigabyte. {figures['rounds']} rounds."
+        "archives does, and learns nothing of them. “Processors” is the time that they worked for "
+        "the program: MD5, SHA-256 and CRC-32 alone take about 2 s for a gigabyte. "
+        f"{figures['rounds']} rounds."
     )
     yield ""
     for name, each in figures["sets"].items():
