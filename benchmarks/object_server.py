@@ -41,6 +41,10 @@ http {{
   tcp_nopush on;
   keepalive_requests 100000;
   default_type application/octet-stream;
+  etag off;
+  map_hash_max_size 65536;
+  map_hash_bucket_size 128;
+  map $uri $tag {{ include {place}/*.tags; }}
   client_body_temp_path {place}/body;
   proxy_temp_path {place}/proxy;
   fastcgi_temp_path {place}/fastcgi;
@@ -49,6 +53,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     root {place};
+    add_header ETag $tag;
     location ~ ^/{bucket}/?$ {{
       default_type application/xml;
       try_files /listings/$arg_prefix.xml =404;
@@ -106,22 +111,22 @@ def make_objects(place: Path, objects: ObjectSet) -> None:
     listings = place / "listings"
     listings.mkdir(parents=True, exist_ok=True)
     random = Random(objects.slug)  # noqa: S311 - not a secret
+    tags = []
     for prefix in objects.prefixes:
         (place / BUCKET / prefix).mkdir(parents=True)
         keys = [f"{prefix}/{number:04}.dcm" for number in range(objects.objects)]
+        md5s = [_write_random(place / BUCKET / key, objects.size, random) for key in keys]
+        tags += [f"/{BUCKET}/{key} '\"{md5}\"';\n" for key, md5 in zip(keys, md5s, strict=True)]
         entries = [
-            ENTRY.format(
-                key=escape(key),
-                md5=_write_random(place / BUCKET / key, objects.size, random),
-                size=objects.size,
-            )
-            for key in keys
+            ENTRY.format(key=escape(key), md5=md5, size=objects.size)
+            for key, md5 in zip(keys, md5s, strict=True)
         ]
         text = LISTING.format(
             bucket=BUCKET, prefix=f"{prefix}/", count=len(keys), entries="".join(entries)
         )
         # The name is the prefix as it stands in the address of a request.
         (listings / f"{quote(prefix + '/', safe='')}.xml").write_text(text, encoding="utf-8")
+    (place / f"{objects.slug}.tags").write_text("".join(tags), encoding="utf-8")
     mark.write_text(wanted, encoding="utf-8")
 
 

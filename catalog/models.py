@@ -202,8 +202,8 @@ class Dataset(models.Model):
         max_length=MAX_STORAGE,
         blank=True,
         help_text="Where the files are that are not here: s3://bucket/prefix or "
-        "https://host/prefix. Images that are listed without an address get one with the next "
-        "import.",
+        "https://host/prefix. When it is changed, addresses of images follow; images that are "
+        "listed without one get theirs with the next import.",
     )
     parts = ArrayField(
         models.CharField(max_length=MAX_TITLE),

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='dataset',
             name='storage',
-            field=models.CharField(blank=True, help_text='Where the files are that are not here: s3://bucket/prefix or https://host/prefix. Images that are listed without an address get one with the next import.', max_length=300),
+            field=models.CharField(blank=True, help_text='Where the files are that are not here: s3://bucket/prefix or https://host/prefix. When it is changed, addresses of images follow; images that are listed without one get theirs with the next import.', max_length=300),
         ),
         migrations.AddField(
             model_name='remotefile',

@@ -64,7 +64,11 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
     """
     store = _open(_resolve(address).bucket, seconds)
     try:
-        for chunk in obstore.get(store, file.key).stream(min_chunk_size=CHUNK):
+        found = obstore.get(store, file.key)
+        # Also where an answer leads elsewhere, which obstore follows.
+        if file.tag and found.meta["e_tag"] != file.tag:
+            raise Unreachable("what came is not what was listed (ETag)")
+        for chunk in found.stream(min_chunk_size=CHUNK):
             yield bytes(chunk)
     except (BaseError, OSError, ValueError) as error:
         raise _explain(error) from error
@@ -87,7 +91,7 @@ def _describe(place: BucketAddress, found: Any) -> ListedFile:
     tag = (found["e_tag"] or "").strip('"').lower()
     # The tag of an object that was uploaded in parts has a dash, and is no MD5.
     is_md5 = len(tag) == 32 and all(char in "0123456789abcdef" for char in tag)
-    return ListedFile(name, key, found["size"], tag if is_md5 else "")
+    return ListedFile(name, key, found["size"], tag if is_md5 else "", found["e_tag"] or "")
 
 
 def _resolve(address: str) -> BucketAddress:

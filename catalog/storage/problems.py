@@ -36,9 +36,13 @@ class Unreachable(SourceProblem):
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """An object: its ``name`` within the series, its size in bytes, and its MD5 where known."""
+    """An object: its ``name`` within the series, its size in bytes, and its MD5 where known.
+
+    ``tag`` is what the source tells states of it apart by (ETag), if it does.
+    """
 
     name: str
     key: str
     size: int
     md5: str
+    tag: str = ""

@@ -32,17 +32,12 @@ class ToFetch:
     num_unsized: int = 0
 
     @property
-    def size(self) -> str:
-        """The bytes in words, for people."""
-        if not self.num_unsized:
-            return file_size(self.num_bytes)
-        unsized = f"{self.num_unsized:,} of unknown size"
-        return f"{file_size(self.num_bytes)} and {unsized}" if self.num_bytes else unsized
-
-    @property
     def size_in_words(self) -> str:
-        """The same within a sentence."""
-        return f"about {self.size}" if self.num_bytes else "of unknown size"
+        """About how many bytes, within a sentence."""
+        if not self.num_bytes and self.num_unsized:
+            return "of unknown size"
+        unsized = f" and {self.num_unsized:,} of unknown size" if self.num_unsized else ""
+        return f"about {file_size(self.num_bytes)}{unsized}"
 
 
 def count_to_fetch(filters: ImageFilterSet) -> ToFetch:

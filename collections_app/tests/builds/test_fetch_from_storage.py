@@ -55,7 +55,7 @@ def test_files_of_a_web_server_come_into_the_archive(
     web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
     client.force_login(UserFactory())
     page = re.sub(r"\s+", " ", client.get("/collections/new/").content.decode())
-    assert 'data-to-fetch="2">2 of unknown size' in page
+    assert 'Files to fetch, about; 2 of unknown size</dt><dd data-to-fetch="2">unknown<' in page
     assert "2 of them can be fetched from where they lie, of unknown size" in page
 
     collection = verify(build(make_fetching()))
