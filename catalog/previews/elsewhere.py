@@ -27,7 +27,7 @@ from catalog.previews.local import (
     raise_refusal,
     remember_refusal,
 )
-from catalog.storage.cache import download
+from catalog.storage.download import download
 from catalog.storage.problems import Changed, SourceProblem
 from catalog.storage.sources import can_fetch, list_files, name_release
 from vocab.models import Kind

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.storage.cache import download, try_again
+from catalog.storage.cache import try_again
+from catalog.storage.download import download
 from catalog.storage.problems import ListedFile, SourceProblem, Unreachable
 from catalog.storage.sources import list_files
 

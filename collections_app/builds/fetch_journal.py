@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.storage.cache import FetchedFile
+from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
 
 _KEEP_SECONDS = 7 * 24 * 3600

@@ -21,7 +21,7 @@ SET_DELIVERED = """
      WHERE item.collection_id = %s AND item.position = given.position
 """
 
-# Of a series of which files were: as ``hash_series`` in fetching.py.
+# Of a series of which files were: as ``hash_series`` in fetcher.py.
 SUM_DELIVERED = f"""
     UPDATE collections_app_collectionitem item
        SET metadata_json = jsonb_set(metadata_json, '{{{{delivered}}}}',
