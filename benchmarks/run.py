@@ -16,6 +16,7 @@ from benchmarks import (
     archives,
     breakdown,
     downloads,
+    fetching,
     growth,
     load,
     million,
@@ -62,6 +63,7 @@ STEPS = {
     ),
     "archives": Step(archives.TITLE, archives.measure, archives.goals, archives.describe),
     "million": Step(million.TITLE, million.measure, million.goals, million.describe),
+    "fetching": Step(fetching.TITLE, fetching.measure, fetching.goals, fetching.describe),
     "downloads": Step(downloads.TITLE, downloads.measure, downloads.goals, downloads.describe),
     "visitors": Step(visitors.TITLE, visitors.measure, visitors.goals, visitors.describe),
 }  # fmt: skip

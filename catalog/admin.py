@@ -15,6 +15,7 @@ from catalog import services
 from catalog.hosts import find_address_problem
 from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
+from catalog.storage.addresses import check_storage
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
@@ -90,6 +91,12 @@ class DatasetForm(OpenedForm):
                 raise ValidationError(f"The folder {root} does not exist.")
         return local_path
 
+    def clean_storage(self) -> str:
+        try:
+            return check_storage(self.cleaned_data["storage"])
+        except ValueError as error:
+            raise ValidationError(f"This is no storage: {error}") from error
+
 
 class RelationForm(OpenedForm):
     def clean_other(self) -> Dataset:
@@ -154,6 +161,8 @@ class DatasetAdmin(OpenedFormAdmin):
         super().save_related(request, form, formsets, change)
         if change and not has_changed(form, formsets):
             return
+        if change and "storage" in form.changed_data:
+            services.move_storage(dataset=form.instance, before=form.initial["storage"])
         services.refresh_dataset(dataset=form.instance, area_changed="area" in form.changed_data)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:

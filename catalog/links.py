@@ -3,16 +3,13 @@
 One request at a time for each host, with a pause between two; a few hosts at once.
 """
 
-import ipaddress
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Event, Timer
-from typing import Any
+from threading import Event
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -20,6 +17,7 @@ from django.utils import timezone
 from urllib3.util import parse_url
 
 from catalog.models import Dataset, LinkCheck
+from catalog.storage.guarded_http import make_pool, refuse_private
 
 HOSTS_AT_ONCE = 4
 PAUSE_SECONDS = 2.0
@@ -27,9 +25,6 @@ TIMEOUT_SECONDS = 20.0
 MAX_REDIRECTS = 6
 # Sites that refuse a program still show that they are there.
 _REFUSALS = frozenset({401, 403, 405, 406, 429, 999})
-PRIVATE = "It is an address within a private network, which is not asked."
-# IPv6 addresses of the internet, and those that a network gives to IPv4 addresses.
-_PUBLIC, _TRANSLATED = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96")
 _USER_AGENT = "medagg link check (HEAD requests, a few each minute)"
 
 
@@ -90,7 +85,9 @@ class _Checker:
     def __init__(self, pause_seconds: float, allow_private: bool) -> None:
         self.pause_seconds, self.allow_private = pause_seconds, allow_private
         self.is_stopped = Event()
-        self.pool = make_pool(allow_private=allow_private)
+        self.pool = make_pool(
+            allow_private=allow_private, seconds=TIMEOUT_SECONDS, agent=_USER_AGENT
+        )
 
     def ask_all(
         self,
@@ -141,77 +138,6 @@ class _Checker:
         host, port = parts.host.strip("[]"), parts.port or 443
         for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             refuse_private(str(place[0]))
-
-
-def refuse_private(address: str) -> None:
-    """Raises ValueError for an address that is not of a single machine in the public internet."""
-    place = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(place, ipaddress.IPv6Address):
-        inner = place.ipv4_mapped or place.sixtofour
-        if place in _TRANSLATED:
-            inner = ipaddress.IPv4Address(int(place) & 0xFFFFFFFF)
-        if inner:
-            place = inner
-        elif place not in _PUBLIC:
-            raise ValueError(PRIVATE)
-    if not place.is_global or place.is_multicast:
-        raise ValueError(PRIVATE)
-
-
-def make_pool(*, allow_private: bool) -> urllib3.PoolManager:
-    """Connections that are cut after TIMEOUT_SECONDS, however slowly the answer goes on.
-
-    Each looks at where it leads: a name may have had another address when it was checked.
-    """
-
-    class Guarded:
-        cut: Timer | None = None
-        held: socket.socket
-
-        def _new_conn(self) -> socket.socket:
-            made: socket.socket = super()._new_conn()  # type: ignore[misc]
-            if not allow_private:
-                try:
-                    refuse_private(made.getpeername()[0])
-                except ValueError:
-                    made.close()
-                    raise
-            self.held = made.dup()
-            self.cut = Timer(TIMEOUT_SECONDS, _cut_off, [self.held])
-            self.cut.daemon = True
-            self.cut.start()
-            return made
-
-        def close(self) -> None:
-            if self.cut:
-                self.cut.cancel()
-                self.held.close()
-                self.cut = None
-            super().close()  # type: ignore[misc]
-
-    class Plain(Guarded, urllib3.connection.HTTPConnection): ...
-
-    class Encrypted(Guarded, urllib3.connection.HTTPSConnection): ...
-
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls: Any = Plain
-
-    class EncryptedPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls: Any = Encrypted
-
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(total=TIMEOUT_SECONDS),
-        retries=False,
-        headers={"User-Agent": _USER_AGENT},
-    )
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
-    return pool
-
-
-def _cut_off(connection: socket.socket) -> None:
-    with suppress(OSError):  # it has ended
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
 
 
 def _explain(error: Exception) -> str:

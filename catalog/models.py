@@ -23,6 +23,7 @@ from catalog.limits import (
     MAX_FILE_PATH,
     MAX_SLUG,
     MAX_SOURCE_ID,
+    MAX_STORAGE,
     MAX_SUBJECT_ID,
     MAX_TITLE,
     MAX_URL,
@@ -197,6 +198,13 @@ class Dataset(models.Model):
     local_path = models.CharField(
         max_length=500, blank=True, help_text="The folder of the local copy, if there is one."
     )
+    storage = models.CharField(
+        max_length=MAX_STORAGE,
+        blank=True,
+        help_text="Where the files are that are not here: s3://bucket/prefix or "
+        "https://host/prefix. When it is changed, addresses of images follow; images that are "
+        "listed without one get theirs with the next import.",
+    )
     parts = ArrayField(
         models.CharField(max_length=MAX_TITLE),
         default=list,
@@ -217,8 +225,8 @@ class Dataset(models.Model):
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote. A field that now differs from it was changed by a curator. Beside
-    # the fields, ``same_bytes`` counts images whose files are the same, and ``identifying`` those
-    # that tell who somebody is.
+    # the fields, ``idc_release`` is told below, ``same_bytes`` counts images whose files are the
+    # same, and ``identifying`` those that tell who somebody is.
     imported_json = models.JSONField(default=dict, editable=False)
     # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
@@ -235,6 +243,10 @@ class Dataset(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),
+            models.CheckConstraint(
+                condition=Q(storage="") | Q(storage__regex=r"^(s3|https)://[^/]+"),
+                name="dataset_storage_is_known",
+            ),
             models.CheckConstraint(
                 condition=Q(access__in=["", *Access.values]), name="dataset_access_is_known"
             ),
@@ -255,6 +267,11 @@ class Dataset(models.Model):
         """Of how many files the last import found that they tell who somebody is."""
         counts: dict[str, Any] = self.imported_json.get("identifying", {})
         return counts
+
+    @property
+    def idc_release(self) -> str:
+        """The data release of the Imaging Data Commons that addresses of its images are of."""
+        return str(self.imported_json.get("idc_release", ""))
 
     @property
     def host(self) -> Host:
@@ -616,6 +633,11 @@ class RemoteFile(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField("SHA-256", max_length=64)
     crc32 = models.PositiveBigIntegerField("CRC-32")
+    suffix = models.CharField(
+        max_length=8,
+        blank=True,
+        help_text="What its name gets in archives, where it has no ending.",
+    )
     fetched_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -22,6 +22,13 @@ from catalog.profiles.building import (
 )
 from catalog.querysets import DatasetQuerySet
 from catalog.search.full_text import refresh_search_vectors
+from catalog.storage.addresses import find_stored_path, join_storage
+
+_BATCH = 10_000
+_SET_ADDRESSES = """
+    UPDATE catalog_image image SET remote_url = given.address
+      FROM unnest(%s::bigint[], %s::text[]) given (id, address) WHERE image.id = given.id
+"""
 
 WITHOUT_CIRCLES = frozenset({RelationKind.PART_OF, RelationKind.NEWER_VERSION_OF})
 
@@ -83,6 +90,23 @@ def refuse_circle(
             if each not in seen:
                 seen.add(each)
                 ways.append([*way, each])
+
+
+def move_storage(*, dataset: Dataset, before: str) -> None:
+    """Give the images whose addresses lie in the former storage those in the present one."""
+    if not before or before == dataset.storage:
+        return
+    images = Image.objects.filter(dataset=dataset, remote_url__startswith=f"{before}/")
+    last = 0
+    while rows := list(
+        images.filter(pk__gt=last).order_by("pk").values_list("pk", "remote_url")[:_BATCH]
+    ):
+        paths = [find_stored_path(before, address) for _, address in rows]
+        addresses = [join_storage(dataset.storage, path) for path in paths]
+        with connection.cursor() as cursor:
+            cursor.execute(_SET_ADDRESSES, [[pk for pk, _ in rows], addresses])
+        last = rows[-1][0]
+    rebuild_profiles(dataset_ids=[dataset.pk])
 
 
 def refresh_images(*, image_ids: Iterable[int]) -> None:

@@ -31,13 +31,28 @@ PREVIEW_ROOT = VAR_DIR / "previews"
 # reserve on the disk.
 PREVIEW_CACHE_MAX_BYTES = env.int("PREVIEW_CACHE_MAX_BYTES", default=5 * 1024**3)
 PREVIEW_RESERVE_BYTES = env.int("PREVIEW_RESERVE_BYTES", default=1024**3)
-# Files that lie elsewhere: the buckets that may be asked, and a mirror or test server that stands
-# in for the IDC's (its endpoint, and the one bucket that it has).
+# Files that lie elsewhere: the buckets and hosts that may be asked; a mirror or test server that
+# stands in for the IDC's (its endpoint, and the one bucket that it has); endpoints and keys of
+# others.
 FETCH_BUCKETS = env.list(
     "FETCH_BUCKETS", default=["idc-open-data", "idc-open-data-two", "idc-open-data-cr"]
 )
 IDC_S3_ENDPOINT = env.str("IDC_S3_ENDPOINT", default="").rstrip("/")
 IDC_S3_BUCKET = env.str("IDC_S3_BUCKET", default="")
+FETCH_HOSTS = env.list("FETCH_HOSTS", default=[])
+FETCH_ENDPOINTS = {
+    place: endpoint.rstrip("/")
+    for place, endpoint in env.dict("FETCH_ENDPOINTS", default={}).items()
+}
+FETCH_KEYS = env.dict("FETCH_KEYS", default={})
+if _wrong := [host for host in FETCH_HOSTS if "/" in host]:
+    raise ImproperlyConfigured(f"FETCH_HOSTS: write {_wrong[0]!r} without https:// and path")
+for _place, _endpoint in FETCH_ENDPOINTS.items():
+    if not _endpoint.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(f"FETCH_ENDPOINTS: {_place}={_endpoint} has no https://")
+for _place, _keys in FETCH_KEYS.items():
+    if ":" not in _keys:
+        raise ImproperlyConfigured(f"FETCH_KEYS: write {_place}=access-key:secret-key")
 # Their cache on the disk of each builder: the least recently used go.
 REMOTE_CACHE_ROOT = VAR_DIR / "remote-cache"
 REMOTE_CACHE_MAX_BYTES = env.int("REMOTE_CACHE_MAX_BYTES", default=50 * 1024**3)

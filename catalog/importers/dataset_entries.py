@@ -23,14 +23,16 @@ from vocab.text import normalize
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
 PLAIN_FIELDS = ("title", "description", "source_url", "citation", "doi", "num_images",
                 "is_num_rounded", "sample_unit", "size_mb", "year", "dimensions", "access",
-                "has_labels", "parts", "survey", "local_path", "is_synthetic",
+                "has_labels", "parts", "survey", "local_path", "storage", "is_synthetic",
                 "is_featured")  # fmt: skip
 # The vocabulary in which the words of a field are looked up.
 ONE_TERM = {"area": "area", "license": "license"}
 MANY_TERMS = {"other_areas": "area", "modalities": "modality", "task_types": "task",
               "labels": "label", "tags": "tag"}  # fmt: skip
-# No field of a dataset, but kept with them in ``imported_json``: see ``find_place``.
+# No fields of a dataset, but kept with them in ``imported_json``: see ``find_place`` and
+# ``Dataset.idc_release``.
 _PLACE = "imported_from"
+_KEPT = (_PLACE, "idc_release")
 # Counted from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
@@ -112,17 +114,17 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
         ValidationError: a field does not hold what it should; of a description, BadEntry.
     """
     wanted = _read_entry(entry, current_vocabularies())
-    place = {_PLACE: entry[_PLACE]} if entry.get(_PLACE) else {}
+    kept = {name: entry[name] for name in _KEPT if entry.get(name)}
     try:
         with transaction.atomic():
             dataset = _find_dataset(entry)
             if dataset is None:
-                dataset = Dataset(slug=entry["slug"], imported_json=wanted | place)
+                dataset = Dataset(slug=entry["slug"], imported_json=wanted | kept)
                 _write(dataset, wanted)
                 return dataset, Change.ADDED
-            return dataset, _update(dataset, entry["slug"], wanted, place)
+            return dataset, _update(dataset, entry["slug"], wanted, kept)
     except ValidationError as error:
-        if not place:
+        if _PLACE not in kept:
             raise
         raise BadEntry(
             "\n".join(
@@ -138,13 +140,11 @@ def find_place(slug: str) -> str:
     return str(dataset.imported_json.get(_PLACE, "")) if dataset else ""
 
 
-def _update(
-    dataset: Dataset, slug: str, wanted: dict[str, Any], place: Mapping[str, Any]
-) -> Change:
+def _update(dataset: Dataset, slug: str, wanted: dict[str, Any], kept: Mapping[str, Any]) -> Change:
     if dataset.images.exists():
         wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
     changes = _find_changes(dataset, wanted)
-    imported = {**dataset.imported_json, **wanted, **place}
+    imported = {**dataset.imported_json, **wanted, **kept}
     if not changes and dataset.slug == slug:
         if imported != dataset.imported_json:
             # This is not visible, so it does not count as a change.

@@ -8,6 +8,7 @@ from catalog.hosts import find_address_problem
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
 from catalog.limits import FIRST_YEAR, LAST_YEAR
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
+from catalog.storage.addresses import check_storage
 
 
 def _check_year(value: Any) -> int:
@@ -55,6 +56,7 @@ class DatasetEntry(Section):
     is_num_rounded: bool = False
     sample_unit: SampleUnitText = ""
     size_mb: Count = 0
+    storage: Annotated[Text, AfterValidator(check_storage)] = ""
     parts: Texts = ()
     is_synthetic: bool = False
 
@@ -62,7 +64,8 @@ class DatasetEntry(Section):
 class PublishedEntry(DatasetEntry):
     """The same with what only the catalog knows: former slugs, and where things are.
 
-    ``imported_from`` is the description of a dataset with tables. ``survey`` is the survey from
+    ``imported_from`` is the description of a dataset with tables, ``idc_release`` the data release
+    of the Imaging Data Commons that addresses are of. ``survey`` is the survey from
     which facts were taken, and ``rows`` are the names that the dataset and its parts have there.
     """
 
@@ -74,6 +77,7 @@ class PublishedEntry(DatasetEntry):
     is_unconfirmed: bool = False
     local_path: Text = ""
     imported_from: Text = ""
+    idc_release: Text = ""
 
 
 class RelationEntry(Section):

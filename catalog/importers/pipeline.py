@@ -37,6 +37,7 @@ from catalog.importers.store import (
     store_images,
 )
 from catalog.models import Dataset, ImageFile
+from catalog.storage.addresses import join_storage
 from catalog.storage.roots import dataset_root
 
 __all__ = ["ImportStopped", "import_source"]
@@ -50,7 +51,7 @@ _CLAIM = "SELECT pg_try_advisory_lock(hashtextextended('import of dataset ' || %
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('import of dataset ' || %s, 0))"
 
 # If one of these fields changes during an import, the rows were read wrongly.
-_READ_BY = ("area_id", "local_path")
+_READ_BY = ("area_id", "local_path", "storage")
 
 
 def import_source(
@@ -199,10 +200,15 @@ def _read_files(
     """The rows with the facts of their files.
 
     If a file is not on this server, or is not the image that it should be, the path is cleared and
-    the file is counted as missing, or by its problem.
+    the file is counted as missing, or by its problem. What has an address in the dataset's
+    storage is not missing.
     """
+    if dataset.storage:
+        rows = _with_addresses(rows, dataset.storage)
 
     def count_missing(row: ImageRow) -> None:
+        if dataset.storage and row.remote_url:
+            return
         report.missing_files += 1
         on_file(FileNote(MISSING, row.file_path, row.line, "", _GET_MISSING))
 
@@ -217,6 +223,17 @@ def _read_files(
         check_stopped=check_stopped,
     )
     return keep_instances_once(_count_problems(found, report, on_file), report, on_file)
+
+
+def _with_addresses(rows: Iterable[ImageRow | BadRow], storage: str) -> Iterator[ImageRow | BadRow]:
+    """The rows with the addresses that files have in the dataset's storage by their paths."""
+    for row in rows:
+        if isinstance(row, ImageRow):
+            if row.remote_url and "://" not in row.remote_url:
+                row.remote_url = join_storage(storage, row.remote_url)
+            elif row.file_path and not row.remote_url:
+                row.remote_url = join_storage(storage, row.file_path)
+        yield row
 
 
 def _count_problems(

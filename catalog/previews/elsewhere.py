@@ -28,8 +28,9 @@ from catalog.previews.local import (
     remember_refusal,
     say_shown_file,
 )
-from catalog.storage.buckets import Changed, SourceProblem, can_fetch, list_files
-from catalog.storage.cache import download
+from catalog.storage.download import download
+from catalog.storage.problems import Changed, SourceProblem
+from catalog.storage.sources import can_fetch, list_files, name_release
 from vocab.models import Kind
 
 # A task that has waited so long is of a page that somebody has left.
@@ -96,7 +97,7 @@ def forget_request(image: Image) -> None:
 
 def make_remote_previews(*, image_id: int) -> None:
     """Fetch one file of what lies elsewhere, and keep its previews, or why there are none."""
-    image = Image.objects.select_related("modality").filter(pk=image_id).first()
+    image = Image.objects.select_related("modality", "dataset").filter(pk=image_id).first()
     if image is None or not is_previewed_remotely(image):
         return
     try:
@@ -122,7 +123,8 @@ def _make(image: Image) -> None:
         _fetch_and_draw(image)
     except CannotRender as error:
         remember_refusal(_refusal_file(image), error)
-    except SourceProblem as problem:
+    except SourceProblem as error:
+        problem = name_release(error, image.remote_url, image.dataset.idc_release)
         seconds = SLOW_SECONDS if problem.is_lasting else UNCLEAR_SECONDS
         remember_refusal(_refusal_file(image), DecoderFailed(_say(problem), seconds))
     except SoftTimeLimitExceeded:

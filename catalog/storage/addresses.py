@@ -3,12 +3,18 @@
 import re
 import shlex
 from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+from catalog.limits import MAX_URL
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)", re.DOTALL)
 _SERIES = "/*"
 # Those of the Imaging Data Commons, whose images are series.
-_IDC_BUCKETS = {"idc-open-data", "idc-open-data-two", "idc-open-data-cr"}
+IDC_BUCKETS = {"idc-open-data", "idc-open-data-two", "idc-open-data-cr"}
 _IDC_VIEWER = "https://viewer.imaging.datacommons.cancer.gov/v3/viewer/"
+# A host as FETCH_HOSTS names it, perhaps with a port.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.ASCII)
+_UNQUOTED = "/~!$&'()*+,;=:@"
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 
 
@@ -38,9 +44,49 @@ def parse_bucket_address(address: str) -> BucketAddress | None:
     return BucketAddress(found["bucket"], key, is_folder)
 
 
+def check_storage(text: str) -> str:
+    """Where a dataset's files are: ``s3://bucket/prefix`` or ``https://host/prefix``, or nothing.
+
+    Raises:
+        ValueError: it is something else; the message says what to write.
+    """
+    storage = text.strip().rstrip("/")
+    parts = urlsplit(storage)
+    is_bucket = parse_bucket_address(f"{storage}/x") is not None
+    is_web = parts.scheme == "https" and _HOST.fullmatch(parts.netloc) is not None
+    is_plain = storage.isprintable() and not any(char in storage for char in "?#*\\ ")
+    if storage and not (is_plain and (is_bucket or is_web)):
+        raise ValueError('write "s3://bucket/prefix" or "https://host/prefix".')
+    return storage
+
+
+def join_storage(storage: str, path: str) -> str:
+    """The address of a file by its path in a dataset's storage; empty if none can be made."""
+    if not storage or not path:
+        return ""
+    is_web = storage.startswith("https://")
+    address = f"{storage}/{quote(path, safe=_UNQUOTED) if is_web else path}"
+    is_good = len(address) <= MAX_URL and address.isprintable()
+    return address if is_good and (is_web or parse_bucket_address(address)) else ""
+
+
+def find_stored_path(storage: str, address: str) -> str:
+    """The path of an address in a dataset's storage; empty if it lies elsewhere."""
+    if not storage or not address.startswith(f"{storage}/"):
+        return ""
+    path = address[len(storage) + 1 :]
+    return unquote(path) if storage.startswith("https://") else path
+
+
+def is_of_idc(address: str) -> bool:
+    """Whether it is an address of the Imaging Data Commons."""
+    place = parse_bucket_address(address)
+    return place is not None and place.bucket in IDC_BUCKETS
+
+
 def find_viewer(address: str, *, study_uid: object, series_uid: str) -> str:
     """The page of the IDC's viewer that shows a series of the IDC; empty for what is not its."""
-    if not _is_of_idc(address, series_uid) or not _is_uid(study_uid):
+    if not _is_series(address, series_uid) or not _is_uid(study_uid):
         return ""
     return f"{_IDC_VIEWER}?StudyInstanceUIDs={study_uid}&SeriesInstanceUIDs={series_uid}"
 
@@ -51,14 +97,13 @@ def find_fetch_commands(address: str, *, series_uid: str = "") -> list[str]:
     They ask without credentials, as anybody may. The last is of the IDC's own tool, for its series.
     """
     command = _find_fetch_command(address)
-    if not _is_of_idc(address, series_uid):
+    if not _is_series(address, series_uid):
         return [command] if command else []
     return [command, f"idc download {series_uid}"]
 
 
-def _is_of_idc(address: str, series_uid: str) -> bool:
-    place = parse_bucket_address(address)
-    return place is not None and place.bucket in _IDC_BUCKETS and _is_uid(series_uid)
+def _is_series(address: str, series_uid: str) -> bool:
+    return is_of_idc(address) and _is_uid(series_uid)
 
 
 def _is_uid(value: object) -> bool:

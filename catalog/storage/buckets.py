@@ -1,11 +1,7 @@
-"""Buckets that the operator allows: what lies in them, and single objects as streams of bytes.
-
-Nothing else opens an address of a bucket.
-"""
+"""Buckets of S3 that the operator allows: what lies in them, and objects as streams of bytes."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,67 +10,29 @@ from django.conf import settings
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from catalog.storage.addresses import BucketAddress, parse_bucket_address
+from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
+from catalog.storage.problems import (
+    Changed,
+    Forbidden,
+    Gone,
+    ListedFile,
+    NotAllowed,
+    SourceProblem,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
 REGION = "us-east-1"
 CHUNK = 1 << 20
-MOST_SECONDS = 3600
+_AMAZON = re.compile(r"https://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 # More files than any series has: a listing that goes on and on is none.
 MAX_OBJECTS = 20_000
 
 
-class SourceProblem(Exception):
-    """Bytes cannot be had from where they lie; the message says why, for users.
-
-    ``is_lasting`` if trying again later will not help by itself.
-    """
-
-    is_lasting = True
-
-
-class NotAllowed(SourceProblem):
-    """The operator has not allowed this place, or medagg does not know how to ask it."""
-
-
-class Gone(SourceProblem):
-    """There is nothing at the address any more."""
-
-
-class Forbidden(SourceProblem):
-    """The place does not give it out."""
-
-
-class Changed(SourceProblem):
-    """It is not what was listed, or not what was frozen."""
-
-
-class Unreachable(SourceProblem):
-    """No connection, or none that lasts."""
-
-    is_lasting = False
-
-
-@dataclass(frozen=True, slots=True)
-class ListedFile:
-    """An object: its ``name`` within the series, its size in bytes, and its MD5 where known."""
-
-    name: str
-    key: str
-    size: int
-    md5: str
-
-
-def can_fetch(address: str) -> bool:
-    """Whether this server may fetch what lies at the address."""
-    place = parse_bucket_address(address)
-    return place is not None and place.bucket in settings.FETCH_BUCKETS
-
-
-def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[ListedFile]:
+def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
     """The files at an address, sorted by name; one for an address that is no folder.
 
     ``seconds`` is how long a request may take, with its answer.
@@ -98,7 +56,7 @@ def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[ListedFile]
     return sorted(found, key=lambda file: file.name)
 
 
-def read_file(address: str, file: ListedFile, *, seconds: int = MOST_SECONDS) -> Iterator[bytes]:
+def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[bytes]:
     """The bytes of a listed file, in chunks, which take at most ``seconds`` in all.
 
     Raises:
@@ -106,7 +64,11 @@ def read_file(address: str, file: ListedFile, *, seconds: int = MOST_SECONDS) ->
     """
     store = _open(_resolve(address).bucket, seconds)
     try:
-        for chunk in obstore.get(store, file.key).stream(min_chunk_size=CHUNK):
+        found = obstore.get(store, file.key)
+        # Also where an answer leads elsewhere, which obstore follows.
+        if file.tag and found.meta["e_tag"] != file.tag:
+            raise Unreachable("what came is not what was listed (ETag)")
+        for chunk in found.stream(min_chunk_size=CHUNK):
             yield bytes(chunk)
     except (BaseError, OSError, ValueError) as error:
         raise _explain(error) from error
@@ -129,26 +91,26 @@ def _describe(place: BucketAddress, found: Any) -> ListedFile:
     tag = (found["e_tag"] or "").strip('"').lower()
     # The tag of an object that was uploaded in parts has a dash, and is no MD5.
     is_md5 = len(tag) == 32 and all(char in "0123456789abcdef" for char in tag)
-    return ListedFile(name, key, found["size"], tag if is_md5 else "")
+    return ListedFile(name, key, found["size"], tag if is_md5 else "", found["e_tag"] or "")
 
 
 def _resolve(address: str) -> BucketAddress:
     place = parse_bucket_address(address)
     if place is None:
         raise NotAllowed("its address is none that this server can fetch")
-    if place.bucket not in settings.FETCH_BUCKETS:
-        raise NotAllowed(f"this server does not fetch from the bucket {place.bucket}")
     return place
 
 
 def _open(bucket: str, seconds: int) -> S3Store:
-    # Another bucket stands in for all of the IDC's, which is how a mirror is built.
-    name = settings.IDC_S3_BUCKET or bucket
-    return _make_store(name, settings.IDC_S3_ENDPOINT, seconds)
+    endpoint = settings.FETCH_ENDPOINTS.get(bucket, "")
+    if bucket in IDC_BUCKETS and not endpoint:
+        # Another bucket stands in for all of the IDC's, which is how a mirror is built.
+        endpoint, bucket = settings.IDC_S3_ENDPOINT, settings.IDC_S3_BUCKET or bucket
+    return _make_store(bucket, endpoint, settings.FETCH_KEYS.get(bucket, ""), seconds)
 
 
-@lru_cache(maxsize=16)
-def _make_store(bucket: str, endpoint: str, seconds: int) -> S3Store:
+@lru_cache(maxsize=32)
+def _make_store(bucket: str, endpoint: str, keys: str, seconds: int) -> S3Store:
     options: ClientConfig = {
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": "10s",
@@ -157,7 +119,12 @@ def _make_store(bucket: str, endpoint: str, seconds: int) -> S3Store:
         "timeout": f"{seconds}s",
         "user_agent": "medagg",
     }
-    place: S3Config = {"region": REGION, "skip_signature": True}
+    found = _AMAZON.match(endpoint)
+    place: S3Config = {"region": found["region"] if found else REGION}
+    if keys:
+        place["access_key_id"], _, place["secret_access_key"] = keys.partition(":")
+    else:
+        place["skip_signature"] = True
     if endpoint:
         place["endpoint"] = endpoint
     # Retries are ours: a build can be cancelled in their pauses.

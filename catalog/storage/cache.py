@@ -10,24 +10,17 @@ import os
 import shutil
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from django.conf import settings
 
 from catalog.formats import file_size
-from catalog.storage.buckets import (
-    MOST_SECONDS,
-    Changed,
-    ListedFile,
-    SourceProblem,
-    Unreachable,
-    read_file,
-)
+from catalog.storage.download import FetchedFile, download
+from catalog.storage.problems import ListedFile, SourceProblem
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9
@@ -44,15 +37,6 @@ class CacheFull(SourceProblem):
     """There is no room for more, as all that is there is in use."""
 
     is_lasting = False
-
-
-class FetchedFile(NamedTuple):
-    """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned)."""
-
-    name: str
-    size: int
-    sha256: str
-    crc32: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +96,15 @@ class FileCache:
             path.unlink(missing_ok=True)
             return False
         return True
+
+    def remove_if_damaged(self, sha256: str) -> None:
+        """Read a file; one whose bytes are others is removed, whatever its size and time are."""
+        path = self._path(sha256)
+        with suppress(FileNotFoundError):
+            with path.open("rb") as file:
+                is_whole = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            if not is_whole:
+                path.unlink(missing_ok=True)
 
     def use(self, sha256: str, user: str) -> None:
         """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
@@ -221,66 +214,6 @@ def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:
                 raise
         _wait(pause, on_bytes)
     raise AssertionError
-
-
-def download(
-    path: Path,
-    address: str,
-    file: ListedFile,
-    *,
-    sha256: str = "",
-    seconds: int = MOST_SECONDS,
-    on_bytes: Callable[[int], None] = lambda count: None,
-) -> FetchedFile:
-    """Write a listed file to ``path`` and check it, once, within ``seconds``.
-
-    As ``FileCache.fetch``, which tries it again.
-    """
-    done = 0
-    digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    rate = _Rate()
-    try:
-        with path.open("wb") as output:
-            for chunk in read_file(address, file, seconds=seconds):
-                done += len(chunk)
-                if done > file.size:
-                    raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
-                rate.add(len(chunk))
-                output.write(chunk)
-                digest.update(chunk)
-                md5.update(chunk)
-                crc32 = zlib.crc32(chunk, crc32)
-                on_bytes(len(chunk))
-        if done < file.size:
-            raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
-        if file.md5 and md5.hexdigest() != file.md5:
-            raise Unreachable("what came is not what was listed (MD5)")
-        if sha256 and digest.hexdigest() != sha256:
-            raise Changed("it is no longer what was frozen (SHA-256)")
-    except BaseException:
-        if done:
-            with suppress(Exception):
-                on_bytes(-done)
-        raise
-    return FetchedFile(file.name, done, digest.hexdigest(), crc32)
-
-
-class _Rate:
-    """Raises Unreachable where bytes come too slowly for long; a dead connection has a timeout."""
-
-    def __init__(self) -> None:
-        self._since, self._count = time.monotonic(), 0
-
-    def add(self, count: int) -> None:
-        self._count += count
-        seconds = time.monotonic() - self._since
-        if seconds < settings.FETCH_STALL_SECONDS:
-            return
-        if self._count < seconds * settings.FETCH_MIN_RATE:
-            raise Unreachable(
-                f"the source sends less than {file_size(settings.FETCH_MIN_RATE)} a second"
-            )
-        self._since, self._count = time.monotonic(), 0
 
 
 def _wait(seconds: float, on_bytes: Callable[[int], None]) -> None:

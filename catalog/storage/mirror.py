@@ -15,8 +15,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.storage.buckets import ListedFile, SourceProblem, Unreachable, list_files
-from catalog.storage.cache import download, try_again
+from catalog.storage.cache import try_again
+from catalog.storage.download import download
+from catalog.storage.problems import ListedFile, SourceProblem, Unreachable
+from catalog.storage.sources import list_files
 
 SERIES_AT_ONCE = 4
 AHEAD = 16
@@ -28,11 +30,19 @@ MAX_PART = 100
 
 @dataclass(frozen=True, slots=True)
 class RemoteImage:
-    """An image that lies elsewhere, and the parts of the name of the folder that it gets."""
+    """An image that lies elsewhere, and the parts of the name of the folder that it gets.
+
+    A single file gets ``file_name``, if it is given; both must be safe.
+    """
 
     source_id: str
     address: str
     parts: tuple[str, ...]
+    file_name: str = ""
+
+    def find_name(self, file: ListedFile) -> str:
+        """The name that a listed file gets."""
+        return self.file_name or safe_part(file.name)
 
 
 @dataclass(slots=True)
@@ -120,8 +130,8 @@ class _Mirror:
 
     def _fetch_listed(self, image: RemoteImage) -> None:
         listed = try_again(lambda: list_files(image.address), self._add)
-        folder = self._root.joinpath(*map(safe_part, image.parts))
-        missing = [file for file in listed if not _is_here(folder, file)]
+        folder = self._root.joinpath(*image.parts)
+        missing = [file for file in listed if not _is_here(folder / image.find_name(file), file)]
         with self._lock:
             self._report.here += len(listed) - len(missing)
             self._here += sum(file.size for file in listed) - sum(file.size for file in missing)
@@ -138,7 +148,7 @@ class _Mirror:
                 future.cancel()
 
     def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
-        path = folder / safe_part(file.name)
+        path = folder / image.find_name(file)
         partial = folder / f".{path.name}.partial"
         try:
             try_again(lambda: download(partial, image.address, file, on_bytes=self._add), self._add)
@@ -159,9 +169,9 @@ class _Mirror:
             self._report.size += count
 
 
-def _is_here(folder: Path, file: ListedFile) -> bool:
+def _is_here(path: Path, file: ListedFile) -> bool:
     try:
-        return (folder / safe_part(file.name)).stat().st_size == file.size
+        return path.stat().st_size == file.size
     except FileNotFoundError:
         return False
 

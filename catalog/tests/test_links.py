@@ -18,6 +18,7 @@ from django.test import Client
 
 from catalog import links
 from catalog.models import Dataset, LinkCheck
+from catalog.storage.guarded_http import make_pool, refuse_private
 from catalog.tests.factories import DatasetFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -149,7 +150,7 @@ def test_an_address_is_asked_as_it_was_checked(site: str) -> None:
 
 def test_a_connection_looks_at_where_it_leads(site: str) -> None:
     # As after a check for which the name had another address.
-    pool = links.make_pool(allow_private=False)
+    pool = make_pool(allow_private=False, seconds=5, agent="test")
     with pytest.raises(ValueError, match="private network"):
         pool.request("HEAD", f"{site}/200")
     assert Handler.server.asked == []
@@ -174,7 +175,7 @@ def test_a_connection_looks_at_where_it_leads(site: str) -> None:
 )
 def test_private_addresses_in_any_dress_are_refused(address: str, is_public: bool) -> None:
     with nullcontext() if is_public else pytest.raises(ValueError, match="private"):
-        links.refuse_private(address)
+        refuse_private(address)
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

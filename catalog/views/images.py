@@ -13,7 +13,7 @@ from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
-from catalog.storage.addresses import find_fetch_commands, find_viewer
+from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
 from catalog.views.common import list_context, page_or_fragment
 
 
@@ -67,6 +67,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
             "fetch_commands": find_fetch_commands(image.remote_url, series_uid=image.source_id),
+            "of_release": image.dataset.idc_release if is_of_idc(image.remote_url) else "",
             "viewer": find_viewer(
                 image.remote_url,
                 study_uid=image.metadata_json.get("StudyInstanceUID"),

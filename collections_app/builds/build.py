@@ -17,8 +17,8 @@ from django.conf import settings
 from django.db.models import F, Q, Sum
 
 from catalog.formats import file_size
-from catalog.storage.buckets import Changed, SourceProblem, Unreachable
 from catalog.storage.cache import CacheFull
+from catalog.storage.problems import Changed, SourceProblem, Unreachable
 from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts
@@ -203,7 +203,6 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
     delivered, position = DeliveredFacts(collection), 0
-    delivered.forget()
 
     def take(file: tuple[str, FileEntry | TextEntry]) -> FileEntry | TextEntry:
         nonlocal position

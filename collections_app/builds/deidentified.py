@@ -19,37 +19,38 @@ from catalog.imaging.problems import NotReadable
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
-from collections_app.selection.copying import iter_lines
+from collections_app.selection.copying import iter_positions
+from collections_app.selection.file_count import FILES
 
 BATCH = 500
 
 
 @dataclass
 class DeliveredFacts:
-    """Keeps size and SHA-256 of what was written, with the frozen items."""
+    """Keeps size and SHA-256 of what was written, with the frozen items.
+
+    Those of the files of a series are kept by their names; ``finish`` sums them up.
+    """
 
     collection: Collection
     _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
 
-    def forget(self) -> None:
-        """Forget what an earlier build delivered: this one may do it otherwise."""
-        if self.collection.builds.filter(finished_at__isnull=False).exists():
-            with connection.cursor() as cursor:
-                cursor.execute(queries.FORGET_DELIVERED, [self.collection.pk])
-
     def add(self, position: int, name: str, content: bytes) -> None:
-        """Keep that of the file ``name`` in the archive."""
-        own = name.removeprefix(f"{self.collection.slug}/")
-        self._waiting.append((position, own, len(content), hashlib.sha256(content).hexdigest()))
+        name = name.removeprefix(f"{self.collection.slug}/")
+        self._waiting.append((position, name, len(content), hashlib.sha256(content).hexdigest()))
         if len(self._waiting) >= BATCH:
             self._flush()
 
     def finish(self) -> None:
-        """All files were written."""
+        """Everything was written."""
         self._flush()
-        if deidentifies_on_delivery() and "files" in self.collection.provenance:
-            for _ in iter_lines(queries.SUM_DELIVERED, collection=self.collection):
-                pass
+        if deidentifies_on_delivery() and FILES in self.collection.provenance:
+            for first, last in iter_positions(self.collection):
+                sums = queries.SUM_DELIVERED.format(
+                    collection=int(self.collection.pk), first=first, last=last
+                )
+                with connection.cursor() as cursor:
+                    cursor.execute(sums)
 
     def _flush(self) -> None:
         if self._waiting:

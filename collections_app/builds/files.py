@@ -27,7 +27,8 @@ def iter_files(
 
     ``on_step`` is called after each query, also if no item has a file. Opening a file raises
     BadEntry, ValueError or OSError if it is not the file that was frozen. A file that is
-    de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its contents.
+    de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its position, its
+    name and its contents.
     """
     deidentifies = deidentifies_on_delivery()
     with _EntryMaker(collection, fetched_in) as maker:

@@ -2,59 +2,44 @@
 
 from catalog.storage.cache import MTIME_NS
 from collections_app.selection.queries import (
+    DELIVERED_FILES,
     FETCHED_FILES,
     FILES_HERE,
-    IS_FETCHED,
-    IS_MANY_HERE,
+    HAS_MANY,
+    MANY_FILES,
 )
 
 # In the place of a dataset: the file is in the cache of fetched ones, by its SHA-256.
 FROM_CACHE = -1
 
-# Beside what was frozen: the archive has other bytes of these files. Those of a series are kept by
-# the last part of their names.
+# Beside what was frozen: the archive has other bytes of these files.
 SET_DELIVERED = """
     UPDATE collections_app_collectionitem item
-       SET metadata_json = item.metadata_json || CASE
-               WHEN given.files ? item.file_name
-               THEN jsonb_build_object('delivered', given.files -> item.file_name)
-               ELSE jsonb_build_object('delivered_files',
-                        coalesce(item.metadata_json -> 'delivered_files', '{}') || (
-                            SELECT jsonb_object_agg(regexp_replace(key, '^.*/', ''), value)
-                              FROM jsonb_each(given.files))) END
+       SET metadata_json = metadata_json || jsonb_build_object('delivered',
+               CASE WHEN given.files ? item.file_name THEN given.files -> item.file_name
+                    ELSE jsonb_build_object('files',
+                        coalesce(metadata_json #> '{delivered,files}', '{}') || given.files) END)
       FROM (SELECT position, jsonb_object_agg(
                        name, jsonb_build_object('size', size, 'sha256', sha256)) AS files
               FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::text[])
-                   given (position, name, size, sha256)
+                   made (position, name, size, sha256)
              GROUP BY position) given
      WHERE item.collection_id = %s AND item.position = given.position
 """
-FORGET_DELIVERED = """
-    UPDATE collections_app_collectionitem
-       SET metadata_json = metadata_json - ARRAY['delivered', 'delivered_files']
-     WHERE collection_id = %s AND metadata_json ?| ARRAY['delivered', 'delivered_files']
-"""
-# The size and the SHA-256 (see catalog.storage.series) of series, of whose files some were changed.
+
+# Of a series of which files were: as in ``catalog.storage.series``.
 SUM_DELIVERED = f"""
     UPDATE collections_app_collectionitem item
-       SET metadata_json = item.metadata_json || jsonb_build_object('delivered',
-               jsonb_build_object('size', given.size, 'sha256', given.sha256))
-      FROM (SELECT position, sum(size) AS size,
-                   encode(sha256(convert_to(string_agg(
-                       sha256 || '  ' || name || chr(10), '' ORDER BY name COLLATE "C"
-                   ), 'UTF8')), 'hex') AS sha256
-              FROM (SELECT position, regexp_replace(file_name, '^.*/', '') AS name,
-                           coalesce((delivered ->> 'size')::bigint, size_bytes) AS size,
-                           coalesce(delivered ->> 'sha256', sha256) AS sha256
-                      FROM (SELECT position, file_name, size_bytes, sha256, delivered
-                              FROM ({FILES_HERE}) here
-                             UNION ALL
-                            SELECT position, file_name, size_bytes, sha256, delivered
-                              FROM ({FETCHED_FILES}) fetched) files) files
-             GROUP BY position) given
-     WHERE item.collection_id = {{collection}} AND item.position = given.position
-       AND item.metadata_json ? 'delivered_files'
-    RETURNING item.position
+       SET metadata_json = jsonb_set(metadata_json, '{{{{delivered}}}}',
+               (metadata_json -> 'delivered')
+               || jsonb_build_object('size', sums.size, 'sha256', sums.sha256))
+      FROM (SELECT position, sum(size_bytes) AS size,
+                   encode(sha256(convert_to(string_agg(sha256 || '  ' || name || chr(10), ''
+                       ORDER BY name COLLATE "C"), 'UTF8')), 'hex') AS sha256
+              FROM ({DELIVERED_FILES}) files
+             WHERE file_name <> item_name GROUP BY position) sums
+     WHERE item.collection_id = {{collection}} AND item.position = sums.position
+       AND item.metadata_json #> '{{{{delivered,files}}}}' IS NOT NULL
 """  # noqa: S608 - our own words  # nosec
 
 # Size and time show that a file is unchanged only if the catalog still has the same SHA-256.
@@ -74,8 +59,7 @@ FILES = f"""
       LEFT JOIN LATERAL (
            SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
-       AND item.file_name <> '' AND NOT item.is_excluded AND NOT ({IS_FETCHED})
-       AND NOT ({IS_MANY_HERE})
+       AND item.file_name <> '' AND NOT item.is_excluded AND NOT ({HAS_MANY})
      UNION ALL
     SELECT position, file_name, size_bytes, sha256, is_same, coalesce(crc32::text, ''),
            coalesce(mtime_ns::text, ''), dataset_id, path
@@ -88,23 +72,23 @@ FILES = f"""
 """  # noqa: S608 - our own words  # nosec
 
 # Of what is verified: the files of the archive as they were frozen or learnt.
-WRITTEN = f"""
+_WRITTEN = """
     SELECT position, file_name, size_bytes, sha256
-      FROM (SELECT position, file_name,
-                   coalesce((metadata_json -> 'delivered' ->> 'size')::bigint, size_bytes, 0)
-                       AS size_bytes,
-                   coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256) AS sha256
+      FROM (SELECT position, file_name, {size} AS size_bytes, {sha256} AS sha256
               FROM collections_app_collectionitem item
              WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
-               AND file_name <> '' AND NOT is_excluded AND NOT ({IS_FETCHED})
-               AND NOT ({IS_MANY_HERE})
+               AND file_name <> '' AND NOT is_excluded AND NOT ({has_many})
              UNION ALL
-            SELECT position, file_name, coalesce((delivered ->> 'size')::bigint, size_bytes),
-                   coalesce(delivered ->> 'sha256', sha256)
-              FROM (SELECT position, file_name, size_bytes, sha256, delivered
-                      FROM ({FILES_HERE}) here
-                     UNION ALL
-                    SELECT position, file_name, size_bytes, sha256, delivered
-                      FROM ({FETCHED_FILES}) fetched) many) files
+            SELECT position, file_name, size_bytes, sha256 FROM ({many}) many) files
      ORDER BY position, file_name COLLATE "C"
-"""  # noqa: S608 - our own words  # nosec
+"""  # nosec
+WRITTEN = _WRITTEN.format(
+    size="coalesce(size_bytes, 0)", sha256="sha256", has_many=HAS_MANY, many=MANY_FILES
+)
+# The same where files are de-identified on delivery.
+WRITTEN_DEIDENTIFIED = _WRITTEN.format(
+    size="coalesce((metadata_json -> 'delivered' ->> 'size')::bigint, size_bytes, 0)",
+    sha256="coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256)",
+    has_many=HAS_MANY,
+    many=DELIVERED_FILES,
+)

@@ -20,12 +20,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.bulk.batches import in_batches
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
 from collections_app.builds.outcome import fail_archive, rebuild_archive, with_same_archive
 from collections_app.builds.problems import describe_bad_files
-from collections_app.builds.queries import WRITTEN
+from collections_app.builds.queries import WRITTEN, WRITTEN_DEIDENTIFIED
 from collections_app.builds.queue import notify_mailer
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
@@ -175,7 +176,8 @@ def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
 
 def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
     """(position, name, size, SHA-256) by short queries, as minutes may pass between them."""
-    for lines in iter_lines(WRITTEN, collection=collection):
+    written = WRITTEN_DEIDENTIFIED if deidentifies_on_delivery() else WRITTEN
+    for lines in iter_lines(written, collection=collection):
         for line in lines.decode().split("\n")[:-1]:
             position, name, size, sha256 = line.split("\t")
             yield int(position), name, int(size), sha256

@@ -178,9 +178,20 @@ def _table_of_addresses(names: NamesElsewhere, columns: Columns) -> Iterator[byt
 
 
 def _table_of_files(collection: Collection) -> Iterator[bytes]:
-    """The files of items that have several, each with the item's name in metadata.csv."""
+    """The files of items that have several, each with the item's name in metadata.csv.
+
+    Slices are in their order, what was fetched by name.
+    """
     yield csv_text([FILE_COLUMNS])
-    yield from map(lines_to_csv, iter_lines(queries.FILES_OF_SERIES, collection=collection))
+    rows = (
+        f"SELECT file_name, item_name, size_bytes, sha256 FROM ({_many_files()}) files "  # noqa: S608  # nosec
+        'WHERE is_one_of_many ORDER BY position, number, file_name COLLATE "C"'
+    )
+    yield from map(lines_to_csv, iter_lines(rows, collection=collection))
+
+
+def _many_files() -> str:
+    return queries.DELIVERED_FILES if deidentifies_on_delivery() else queries.MANY_FILES
 
 
 def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[bytes]:
@@ -189,13 +200,11 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
     sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
-    is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED}) AND NOT ({queries.IS_MANY_HERE})"
+    is_one_file = f"{HAS_FILE} AND NOT ({queries.HAS_MANY})"
     one_file = select_items(f"{sha256}, file_name, position", is_one_file)
-    of_many = "coalesce(delivered ->> 'sha256', sha256), file_name, position"
-    fetched = f"SELECT {of_many} FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
-    here = f"SELECT {of_many} FROM ({queries.FILES_HERE}) here"  # noqa: S608  # nosec
+    many = f"SELECT sha256, file_name, position FROM ({_many_files()}) many"  # noqa: S608  # nosec
     rows = (
-        f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched} UNION ALL {here}) "  # noqa: S608 - ours  # nosec
+        f"SELECT sha256, file_name FROM ({one_file} UNION ALL {many}) "  # noqa: S608 - ours  # nosec
         'files (sha256, file_name, position) ORDER BY position, file_name COLLATE "C"'
     )
     for lines in iter_lines(rows, collection=collection):

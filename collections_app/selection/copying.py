@@ -33,16 +33,21 @@ def copy_lines(query: str) -> bytes:
     return lines.getvalue()
 
 
+def iter_positions(collection: Collection) -> Iterator[tuple[int, int]]:
+    """The first and the last position of each part of a collection's items."""
+    num_items = collection.num_images + collection.num_excluded
+    # A series is one item, and may be hundreds of rows.
+    num_rows = max(num_items, collection.provenance.get("files", 0))
+    at_once = max(1, ROWS_AT_ONCE * num_items // max(1, num_rows))
+    for first in range(1, num_items + 1, at_once):
+        yield first, first + at_once - 1
+
+
 def iter_lines(query: str, *, collection: Collection) -> Iterator[bytes]:
     """The rows of a collection's items in chunks of whole lines.
 
     ``query`` has the placeholders ``{collection}``, ``{first}`` and ``{last}`` (positions, both
     inclusive) and is ordered by position.
     """
-    num_items = collection.num_images + collection.num_excluded
-    # A series is one item, and may be hundreds of rows.
-    num_rows = max(num_items, collection.provenance.get("files", 0))
-    at_once = max(1, ROWS_AT_ONCE * num_items // max(1, num_rows))
-    for first in range(1, num_items + 1, at_once):
-        last = first + at_once - 1
+    for first, last in iter_positions(collection):
         yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))

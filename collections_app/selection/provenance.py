@@ -49,6 +49,7 @@ def _describe_dataset(
         "is_synthetic": dataset.is_synthetic,
         "num_images": sum(share.num_images for share in licenses),
         "kinds": dict(kinds),
+        **({"idc_release": dataset.idc_release} if dataset.idc_release else {}),
         **_join_licenses(each),
     }
 

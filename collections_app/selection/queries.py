@@ -13,8 +13,8 @@ NOT_CHECKED = "not checked"
 # The folder of a series in an archive, as the IDC's own tools name it: dataset, subject, study, and
 # modality with series. What of that is not known is not in the name. It may be unsafe.
 _SERIES_FOLDER = """
-    left(concat_ws('/', 'images', {dataset}, replace({subject}, '/', '_'), {study},
-                   concat_ws('_', upper({modality}), replace({series}, '/', '_'))), 255)
+    concat_ws('/', 'images', {dataset}, replace({subject}, '/', '_'), {study},
+              concat_ws('_', upper({modality}), replace({series}, '/', '_')))
 """
 # A series of files here. What else has several files, such as a volume with its sidecar, is no
 # folder: they lie beside each other.
@@ -91,7 +91,7 @@ FREEZE = f"""
            image.size_bytes, image.sha256,
            CASE WHEN image.sha256 = '' THEN ''
                 WHEN {_IS_SERIES.format(num_files="image.num_files", source="image.metadata_json")}
-                THEN {_SERIES_HERE} ELSE {_FILE_HERE} END,
+                THEN left({_SERIES_HERE}, 255) ELSE {_FILE_HERE} END,
            JSON_OBJECT(
                'dataset' : shared.slug, 'source_id' : image.source_id,
                'file_path' : nullif(image.file_path, ''),
@@ -123,24 +123,35 @@ FREEZE = f"""
     RETURNING {ITEM_FIELDS}
 """  # noqa: S608 - our own words  # nosec
 
-# The address of an object of a bucket: s3://bucket/…
-_BUCKET = r"substring({address} from '^s3://([^/]+)/')"
+# Where an address is, as ``list_places`` names it; of what no web server lists nowhere.
+_PLACE = (
+    "coalesce(substring({address} from '^(s3://[^/]+)/.'), "
+    "substring({address} from '^(https://[^/]+)/.*[^*]$'))"
+)
 COUNT_TO_FETCH = f"""
-    SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM ({{images}}) selected
-     WHERE {_BUCKET.format(address="remote_url")} = ANY(%s)
+    SELECT count(*), coalesce(sum(size_bytes), 0)::bigint, count(*) - count(size_bytes)
+      FROM ({{images}}) selected
+     WHERE {_PLACE.format(address="remote_url")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
+# The ending of a single file's address that its id does not have, such as ".nii.gz".
+_ENDING = r"substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$')"
+_NEW_ENDING = f"""
+    CASE WHEN right(lower(metadata_json ->> 'source_id'), length({_ENDING})) <> lower({_ENDING})
+         THEN {_ENDING} ELSE '' END
+"""
 # The id within the source, which is the series of the IDC, is always known.
-NAME_ELSEWHERE = _SERIES_FOLDER.format(
+_FOLDER_ELSEWHERE = _SERIES_FOLDER.format(
     dataset="metadata_json ->> 'dataset'", subject="metadata_json ->> 'subject_id'",
     study="metadata_json -> 'source' ->> 'StudyInstanceUID'",
     modality="metadata_json ->> 'modality'", series="metadata_json ->> 'source_id'",
 )  # fmt: skip
+NAME_ELSEWHERE = f"left({_FOLDER_ELSEWHERE} || ({_NEW_ENDING}), 255)"
 NAME_TO_FETCH = f"""
     UPDATE collections_app_collectionitem
        SET file_name = {NAME_ELSEWHERE}
      WHERE collection_id = %s AND file_name = '' AND NOT is_excluded
-       AND {_BUCKET.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
+       AND {_PLACE.format(address="metadata_json ->> 'remote_url'")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
 # An item that was fetched, or is to be: it lies elsewhere and has a name in the archive.
@@ -150,13 +161,14 @@ IS_FETCHED = (
 )
 # The files of fetched items. A series has a folder; what is one object has the item's own name.
 FETCHED_FILES = f"""
-    SELECT item.position,
+    SELECT item.position, item.file_name AS item_name,
            CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
-                THEN item.file_name || '/' || file.name ELSE item.file_name END AS file_name,
+                THEN item.file_name || '/' || file.name || file.suffix
+                ELSE item.file_name END AS file_name,
+           file.name || file.suffix AS name, 0 AS number,
+           item.metadata_json ->> 'remote_url' LIKE '%/*' AS is_one_of_many,
            file.size_bytes, file.sha256, file.crc32,
-           CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
-                THEN item.metadata_json -> 'delivered_files' -> file.name
-                ELSE item.metadata_json -> 'delivered' END AS delivered
+           item.metadata_json -> 'delivered' AS delivered
       FROM collections_app_collectionitem item
       JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
@@ -181,11 +193,11 @@ _NAME_HERE = f"""
 """
 FILES_HERE = f"""
     SELECT item.position, item.file_name AS item_name, {_NAME_HERE} AS file_name,
+           coalesce(file.name, '') AS name, file.number, true AS is_one_of_many,
            coalesce(file.size_bytes, 0) AS size_bytes, coalesce(file.sha256, '') AS sha256,
            file.crc32, file.mtime_ns, coalesce(image.dataset_id, 0) AS dataset_id,
            coalesce(file.path, image.file_path, '') AS path, file.id IS NOT NULL AS is_same,
-           file.number,
-           item.metadata_json -> 'delivered_files' -> file.name AS delivered
+           item.metadata_json -> 'delivered' AS delivered
       FROM collections_app_collectionitem item
       LEFT JOIN LATERAL (
            SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
@@ -194,26 +206,32 @@ FILES_HERE = f"""
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
        AND {IS_MANY_HERE} AND NOT item.is_excluded
 """  # noqa: S608 - our own words  # nosec
-_DELIVERED = (
-    "coalesce(delivered ->> 'size', size_bytes::text), coalesce(delivered ->> 'sha256', sha256)"
+# The files of items that may have several, here or fetched.
+HAS_MANY = f"({IS_FETCHED}) OR ({IS_MANY_HERE})"
+_OF_MANY = (
+    "position, item_name, file_name, name, number, is_one_of_many, size_bytes, sha256, delivered"
 )
-# Slices in their order; what was fetched by name.
-FILES_OF_SERIES = f"""
-    SELECT file_name, item_name, size, sha256
-      FROM (SELECT position, 0 AS number, file_name,
-                   regexp_replace(file_name, '/[^/]*$', '') AS item_name, {_DELIVERED}
-              FROM ({FETCHED_FILES} AND item.metadata_json ->> 'remote_url' LIKE '%/*') fetched
-             UNION ALL
-            SELECT position, number, file_name, item_name, {_DELIVERED}
-              FROM ({FILES_HERE}) here) files (position, number, file_name, item_name, size, sha256)
-     ORDER BY position, number, file_name COLLATE "C"
+MANY_FILES = f"""
+    SELECT {_OF_MANY} FROM ({FETCHED_FILES}) fetched
+     UNION ALL SELECT {_OF_MANY} FROM ({FILES_HERE}) here
+"""  # noqa: S608 - our own words  # nosec
+# The same as they were written, where some were de-identified on their way into the archive.
+DELIVERED_FILES = f"""
+    SELECT position, item_name, file_name, name, number, is_one_of_many,
+           coalesce((own ->> 'size')::bigint, size_bytes) AS size_bytes,
+           coalesce(own ->> 'sha256', sha256) AS sha256
+      FROM ({MANY_FILES}) files,
+           LATERAL (SELECT CASE WHEN file_name = item_name THEN delivered
+                                ELSE delivered -> 'files' -> file_name END AS own) found
 """  # noqa: S608 - our own words  # nosec
 SET_FETCHED = """
     UPDATE collections_app_collectionitem item
        SET sha256 = given.sha256, size_bytes = given.size,
+           file_name = CASE WHEN item.sha256 = '' THEN item.file_name || given.suffix
+                            ELSE item.file_name END,
            metadata_json = metadata_json || jsonb_build_object('num_files', given.files)
-      FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::int[])
-           given (position, sha256, size, files)
+      FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::int[], %s::text[])
+           given (position, sha256, size, files, suffix)
      WHERE item.collection_id = %s AND item.position = given.position
 """
 
@@ -257,9 +275,9 @@ LOCK_IMAGES = """
          ORDER BY id FOR KEY SHARE) locked
 """
 
-# What was frozen, and not what builds have noted since.
+# As ITEM_FIELDS; what was delivered by a build is no part of what was frozen.
 ITEMS = """
-    SELECT file_name, sha256, size_bytes, metadata_json - ARRAY['delivered', 'delivered_files']
+    SELECT file_name, sha256, size_bytes, metadata_json - 'delivered'
       FROM collections_app_collectionitem
      WHERE collection_id = {collection} AND position BETWEEN {first} AND {last}
      ORDER BY position

@@ -10,11 +10,12 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from catalog.formats import file_size
 from catalog.search.filters import ImageFilterSet
+from catalog.storage.sources import list_places
 from collections_app.models import Build, Collection
 from collections_app.selection import queries
 
@@ -24,15 +25,25 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ToFetch:
-    """Images that would be fetched, and about how many bytes they have."""
+    """Images that would be fetched, about how many bytes they have, and of how many none knows."""
 
     num_images: int = 0
     num_bytes: int = 0
+    num_unsized: int = 0
+
+    @property
+    def size_in_words(self) -> str:
+        """About how many bytes, within a sentence."""
+        if not self.num_bytes and self.num_unsized:
+            return "of unknown size"
+        unsized = f" and {self.num_unsized:,} of unknown size" if self.num_unsized else ""
+        return f"about {file_size(self.num_bytes)}{unsized}"
 
 
 def count_to_fetch(filters: ImageFilterSet) -> ToFetch:
     """The selected images that lie where this server may fetch them."""
-    if not settings.FETCH_BUCKETS:
+    places = list_places()
+    if not places:
         return ToFetch()
     images, params = (
         filters.images()
@@ -43,23 +54,24 @@ def count_to_fetch(filters: ImageFilterSet) -> ToFetch:
         .query.sql_with_params()
     )
     with connection.cursor() as cursor:
-        cursor.execute(
-            queries.COUNT_TO_FETCH.replace("{images}", images), [*params, settings.FETCH_BUCKETS]
-        )
+        cursor.execute(queries.COUNT_TO_FETCH.replace("{images}", images), [*params, places])
         return ToFetch(*cursor.fetchone())
 
 
 def name_items_to_fetch(collection: Collection) -> int:
     """Give the items that may be fetched their names in the archive; return their number."""
     with connection.cursor() as cursor:
-        cursor.execute(queries.NAME_TO_FETCH, [collection.pk, settings.FETCH_BUCKETS])
+        cursor.execute(queries.NAME_TO_FETCH, [collection.pk, list_places()])
         return cursor.rowcount
 
 
 def count_items_to_fetch(collection: Collection) -> ToFetch:
     """The frozen items that are to be fetched, and about how many bytes they have."""
-    items = collection.items.to_fetch()
-    return ToFetch(items.count(), items.aggregate(n=Sum("size_bytes"))["n"] or 0)
+    counts = collection.items.to_fetch().aggregate(
+        images=Count("pk"), sized=Count("size_bytes"), size=Sum("size_bytes")
+    )
+    num_images = counts["images"]
+    return ToFetch(num_images, counts["size"] or 0, num_images - counts["sized"])
 
 
 def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:

@@ -18,10 +18,11 @@ from medagg.testing.nginx import nginx_server
 from medagg.testing.roles import role_without_grant
 from medagg.testing.s3 import s3, s3_server
 from medagg.testing.throttles import fresh_throttles
+from medagg.testing.web_files import web_files
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
 __all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "nginx_server",
-           "role_without_grant", "s3", "s3_server"]  # fmt: skip
+           "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()

@@ -14,6 +14,7 @@ from catalog.importers.idc.index import (
     PACKAGE_VERSION,
     SERIES_INDEX,
     SeriesReader,
+    find_release,
     read_collections,
     summarize_series,
 )
@@ -81,14 +82,18 @@ def open_collections(
     summaries = summarize_series(reader.path)
     wanted = set(_check_ids(ids, summaries))
     ours = {entry["slug"]: entry for entry in shipped}
+    release = find_release(reader.path)
     return [
         IdcCollection(
-            entry=describe_collection(
-                described.get(name, {"collection_id": name}),
-                summary,
-                find=find,
-                shipped=ours.get(name),
-            ),
+            entry={
+                **describe_collection(
+                    described.get(name, {"collection_id": name}),
+                    summary,
+                    find=find,
+                    shipped=ours.get(name),
+                ),
+                "idc_release": release,
+            },
             summary=summary,
             reader=reader,
             num_rows=summary.stop - summary.start,

@@ -22,6 +22,7 @@ PACKAGE_VERSION = "25.0.5"
 SERIES_INDEX = "idc_index.parquet"
 COLLECTIONS_INDEX = "collections_index.parquet"
 BATCH_ROWS = 16_384
+_REVISED = "series_revised_idc_version"
 _SUMMARY = ("collection_id", "analysis_result_id", "Modality", "BodyPartExamined",
             "license_short_name", "source_DOI", "series_size_MB")  # fmt: skip
 
@@ -84,6 +85,16 @@ def read_collections(folder: Path) -> list[dict[str, Any]]:
                "subjects", "supporting_data", "sources", "description")  # fmt: skip
     batches = _iter_batches(folder / COLLECTIONS_INDEX, columns)
     return [row for batch in batches for row in batch.to_pylist() if row["collection_id"]]
+
+
+def find_release(path: Path) -> str:
+    """The IDC's data release that an index is of: the last one that changed a series; or ''."""
+    try:
+        table = pq.read_table(path, columns=[_REVISED])
+    except (pa.ArrowException, OSError, KeyError):
+        return ""
+    last = pc.max(table.column(_REVISED)).as_py() if _REVISED in table.column_names else None
+    return "" if last is None else str(last)
 
 
 def summarize_series(path: Path) -> dict[str, SeriesSummary]:

@@ -29,6 +29,25 @@ class _Folder:
         return self._index
 
 
+class StoredNames:
+    """Names the files of a dataset whose files lie in its storage only; stands for a FileFinder."""
+
+    def __init__(self, spec: FilesSpec) -> None:
+        self._extensions = spec.extensions
+
+    def find(self, name: str) -> str:
+        """The path of the file ``name``; raises UnsafePath."""
+        return _list_candidates(name, self._extensions)[0]
+
+
+def _list_candidates(name: str, extensions: tuple[str, ...]) -> list[str]:
+    """The paths that a file of this name may have; raises UnsafePath."""
+    check_relative_path(name)
+    if not extensions or name.endswith(extensions):
+        return [name]
+    return [check_relative_path(name + each) for each in extensions]
+
+
 class FileFinder:
     """Finds paths below `folder`.
 
@@ -70,10 +89,7 @@ class FileFinder:
         Raises `UnsafePath` for a name that leads out of the folder, matches several files or cannot
         be looked up, and `OSError` for folders that cannot be listed.
         """
-        check_relative_path(name)
-        candidates = [name]
-        if self._extensions and not name.endswith(self._extensions):
-            candidates = [check_relative_path(name + each) for each in self._extensions]
+        candidates = _list_candidates(name, self._extensions)
         if found := self._find_exact(candidates):
             key = hash(found)
             if key in self._respelled:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from catalog.imaging.paths import UnsafePath
+from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.masks import explain_mask, is_mask_column
 from catalog.importers.parsers import (
     Reading,
@@ -20,7 +20,7 @@ from catalog.importers.parsers import (
     parse_share,
 )
 from catalog.importers.rows import BadRow, ImageRow
-from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.files import FileFinder, StoredNames
 from catalog.importers.tables.identifying import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
@@ -58,7 +58,10 @@ class RowReader:
     """Reads the rows of one table. Raises `SourceError` for columns that it does not have."""
 
     def __init__(
-        self, description: Description, header: Header, finder: FileFinder | None = None
+        self,
+        description: Description,
+        header: Header,
+        finder: FileFinder | StoredNames | None = None,
     ) -> None:
         image, files = description.image, description.files
         self._id_column = _name_column(image.id)
@@ -78,7 +81,8 @@ class RowReader:
             self._get_area = _compile_word(image.area, image.area_words, header)
         with of_key(header, "[image]", "license"):
             self._get_license = _compile_word(image.license, image.license_words, header)
-        self._fields = tuple(_compile_fields(image, header).items())
+        has_storage = bool(description.dataset.storage)
+        self._fields = tuple(_compile_fields(image, header, has_storage=has_storage).items())
         with of_key(header, "[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
             self._confidences = [
@@ -133,7 +137,7 @@ class RowReader:
                     row.unread += ((name, _show_value(get(cells))),)
         return row
 
-    def _find_file(self, finder: FileFinder, cells: Cells) -> str:
+    def _find_file(self, finder: FileFinder | StoredNames, cells: Cells) -> str:
         name = self._get_path(cells)
         try:
             return finder.find(name)
@@ -170,7 +174,7 @@ def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells
     return lambda cells: translated[get(cells)]
 
 
-def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
+def _compile_fields(image: ImageSpec, header: Header, *, has_storage: bool) -> dict[str, Field]:
     def read_sex(text: str) -> Reading:
         word = fold(text)
         return Reading(image.sex_words[word]) if word in image.sex_words else parse_sex(text)
@@ -184,7 +188,7 @@ def _compile_fields(image: ImageSpec, header: Header) -> dict[str, Field]:
         "width": (image.width, Remembered(parse_count).__getitem__),
         "height": (image.height, Remembered(parse_count).__getitem__),
         "size_bytes": (image.size, read_bytes),
-        "remote_url": (image.url, _read_url),
+        "remote_url": (image.url, _read_stored_url if has_storage else _read_url),
     }
     fields = {}
     for name, (value, read) in values.items():
@@ -233,6 +237,17 @@ def _read_subject(text: str) -> Reading[str]:
     text = clean(text)
     is_good = len(text) <= MAX_SUBJECT_ID and not _CONTROL.search(text)
     return Reading(text) if is_good else Reading("", exact=False)
+
+
+def _read_stored_url(text: str) -> Reading[str]:
+    """An address, or a path in the dataset's storage."""
+    text = clean(text)
+    if "://" in text or not text:
+        return _read_url(text)
+    try:
+        return Reading(check_relative_path(text))
+    except UnsafePath:
+        return Reading("", exact=False)
 
 
 def _read_url(text: str) -> Reading[str]:

@@ -12,7 +12,7 @@ from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.rows import BadRow, ImageRow, SourceError, never_stopped
 from catalog.importers.tables.columns import add_samples
 from catalog.importers.tables.description import read_description
-from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.files import FileFinder, StoredNames
 from catalog.importers.tables.join import Join, WideTable, find_tables
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.many import Piece, join_rows
@@ -70,6 +70,8 @@ class TableSource:
         self._description = description
         self.joins = [Join(home, spec) for spec in description.join]
         self.files = FileFinder(folder, description.files) if folder else None
+        stored = StoredNames(description.files) if self.entry.get("storage") else None
+        self._names = self.files or stored
         self._tables = [
             self._compile(WideTable(table, self.joins))
             for spec in description.table
@@ -117,7 +119,7 @@ class TableSource:
     def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(
             table,
-            RowReader(self._description, table.header, self.files),
+            RowReader(self._description, table.header, self._names),
             Gatherer(self._description, table.header),
         )
 

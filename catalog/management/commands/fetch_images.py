@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ from django.http import QueryDict
 
 from catalog.bulk.csv_text import csv_text
 from catalog.formats import file_size
-from catalog.imaging.paths import UnsafePath
+from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.management.progress import Progress
 from catalog.models import Dataset
 from catalog.search.filters import ImageFilterSet
-from catalog.storage.mirror import MirrorReport, RemoteImage, mirror_images
+from catalog.storage.addresses import find_stored_path
+from catalog.storage.mirror import MirrorReport, RemoteImage, mirror_images, safe_part
 from catalog.storage.roots import resolve_dataset_root
+from catalog.storage.sources import name_release
 
 PROBLEMS_SHOWN = 20
 EXIT_INTERRUPTED = 130
@@ -22,7 +25,7 @@ class Command(BaseCommand):
     help = (
         "Fetch the files of a dataset's images that lie elsewhere into the dataset's folder, as "
         "<subject>/<study>/<modality>_<series>/. Run it again to go on: a file that is there with "
-        "its size is not fetched again. Only buckets of FETCH_BUCKETS are asked. Afterwards "
+        "its size is not fetched again. Only FETCH_BUCKETS and FETCH_HOSTS are asked. Afterwards "
         "`import_dataset FOLDER --slug SLUG-local` makes a dataset of what came. Exits with 1 if "
         "something could not be had."
     )
@@ -47,7 +50,7 @@ class Command(BaseCommand):
         if not rows:
             raise CommandError("None of these images lies elsewhere with an address.")
         folder = self._find_folder(dataset)
-        images = iter_images(rows)
+        images = iter_images(rows, dataset.storage)
         total = sum(row[-1] or 0 for row in rows)
         self.stderr.write(
             f"{count(len(rows), 'image')}, about {file_size(total)}, into {folder} …",
@@ -64,7 +67,7 @@ class Command(BaseCommand):
             ) from None
         finally:
             bar.close()
-        self._say(report, options["report"])
+        self._say(dataset, report, options["report"])
 
     def _find_folder(self, dataset: Dataset) -> Path:
         try:
@@ -77,12 +80,15 @@ class Command(BaseCommand):
             dataset.save(update_fields=["local_path"])
         return folder
 
-    def _say(self, report: MirrorReport, path: Path | None) -> None:
+    def _say(self, dataset: Dataset, report: MirrorReport, path: Path | None) -> None:
         self.stdout.write(
             f"{count(report.images, 'image')}: {count(report.fetched, 'file')} fetched "
             f"({file_size(report.size)}), {report.here:,} there already."
         )
-        problems = [(image.source_id, image.address, str(why)) for image, why in report.problems]
+        problems = [
+            (image.source_id, image.address, name_release(why, image.address, dataset.idc_release))
+            for image, why in report.problems
+        ]
         if path:
             path.write_bytes(csv_text([("source_id", "address", "problem"), *problems]))
         if not problems:
@@ -121,8 +127,15 @@ def find_rows(dataset: Dataset, query: str) -> list[tuple[Any, ...]]:
     )
 
 
-def iter_images(rows: list[tuple[Any, ...]]) -> Iterator[RemoteImage]:
+def iter_images(rows: list[tuple[Any, ...]], storage: str) -> Iterator[RemoteImage]:
+    """The images with their places: what lies in the dataset's storage has its path there."""
     for source_id, address, subject, study, modality, _ in rows:
+        if path := find_stored_path(storage, address):
+            with suppress(UnsafePath):
+                *folders, name = check_relative_path(path).split("/")
+                if not address.endswith("/*"):
+                    yield RemoteImage(source_id, address, tuple(folders), name)
+                    continue
         series = f"{modality.upper()}_{source_id}" if modality else source_id
         parts = (subject, study if isinstance(study, str) else "", series)
-        yield RemoteImage(source_id, address, tuple(filter(None, parts)))
+        yield RemoteImage(source_id, address, tuple(map(safe_part, filter(None, parts))))

@@ -66,6 +66,21 @@ def test_a_collection_becomes_a_dataset(index: Path) -> None:
     assert (dataset.num_images, dataset.size_mb) == (10, 12)
 
 
+def test_a_dataset_keeps_the_release_that_its_addresses_are_of(tmp_path: Path, index: Path) -> None:
+    import_idc(index)
+    dataset = Dataset.objects.get(slug="tiny_lung")
+    assert dataset.idc_release == "", "this index does not say"
+
+    rows = [series(1, series_revised_idc_version=9), series(2, series_revised_idc_version=23)]
+    dogs = [series(20, "tiny_dogs", series_revised_idc_version=25)]
+    newer = write_index(tmp_path / "newer", dogs + rows)
+    import_idc(newer, allow_removal=True)
+
+    dataset.refresh_from_db()
+    assert dataset.idc_release == "25", "of the whole index"
+    assert "25" not in str(dataset.images.values_list("metadata_json", flat=True)[0])
+
+
 def test_the_licence_is_that_of_the_images_not_of_what_others_made_of_them(index: Path) -> None:
     """Six segmentations under CC BY must not open four scans under CC BY-NC to commerce."""
     import_idc(index)

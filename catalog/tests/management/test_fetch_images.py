@@ -92,6 +92,18 @@ def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
     assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
 
 
+def test_what_the_idc_has_moved_is_told_with_the_release_of_its_address(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    dataset = make_series(s3)
+    Dataset.objects.filter(pk=dataset.pk).update(imported_json={"idc_release": "25"})
+    for number in range(3):
+        s3.client.delete_object(Bucket=BUCKET, Key=f"uuid-0/{number:02}.dcm")
+    with pytest.raises(CommandError, match="1 of 2 images"):
+        fetch("--report", str(tmp_path / "report.csv"))
+    assert "no longer at its address of IDC release 25" in (tmp_path / "report.csv").read_text()
+
+
 def test_a_query_takes_some_and_a_wrong_one_takes_none(
     s3: S3Server, settings: LazySettings
 ) -> None:

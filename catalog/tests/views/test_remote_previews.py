@@ -268,3 +268,18 @@ def test_a_disk_without_room_has_nothing_fetched(
     assert answer.status_code == 404
     assert "no room" in answer.content.decode()
     assert waiting(settings) == 0
+
+
+def test_what_the_idc_has_moved_is_told_with_the_release_of_its_address(
+    client: Client, s3: S3Server
+) -> None:
+    dataset = DatasetFactory(imported_json={"idc_release": "25"})
+    image = make_series(s3, slices=0, dataset=dataset)
+    assert client.get(address(image)).status_code == 202
+
+    make_remote_previews_task(image.pk)
+
+    page = client.get(f"/images/{image.pk}/").content.decode()
+    assert "in release 25 of the Imaging Data Commons" in page
+    why = client.get(f"/images/{image.pk}/preview/notes/").content.decode()
+    assert "It is no longer at its address of IDC release 25; import_idc with a newer" in why

@@ -1,8 +1,6 @@
 """Builds that fetch what lies elsewhere: from a real S3 server, over a network that fails."""
 
-import csv
 import hashlib
-import io
 import re
 from pathlib import Path
 
@@ -25,8 +23,8 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
+from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
-from vocab.tests.factories import LicenseFactory, ModalityFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -34,33 +32,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 @pytest.fixture(autouse=True)
 def own_cache(settings: LazySettings, tmp_path: Path) -> None:
     settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
-
-
-def make_series(s3: S3Server, *, series: int = 2, slices: int = 3) -> Dataset:
-    """A dataset whose images are series of files in the bucket, as the IDC's."""
-    dataset = DatasetFactory(
-        slug="lung_ct", title="Lung CT", license=LicenseFactory(code="cc-by-4.0"), citation="A."
-    )
-    for which in range(series):
-        ImageFactory(
-            dataset=dataset,
-            source_id=f"1.2.{which}",
-            subject_id=f"P{which}",
-            modality=ModalityFactory(code="ct"),
-            remote_url=s3.put_series(which, slices),
-            size_bytes=5000,
-            metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": slices},
-        )
-    make_searchable()
-    return dataset
-
-
-def make_fetching(query: str = "") -> Collection:
-    return make_collection(query, fetch=True)
-
-
-def rows(content: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
 def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:
@@ -179,6 +150,27 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     without = build(Collection.objects.get(pk=collection.pk))
     assert without.status == "ready"
     assert [row["source_id"] for row in rows(read_archive(without)["missing.csv"])] == ["1.2.1"]
+
+
+def test_what_the_idc_has_moved_is_told_with_the_release_of_its_frozen_address(
+    s3: S3Server, client: Client
+) -> None:
+    dataset = make_series(s3)
+    Dataset.objects.filter(pk=dataset.pk).update(imported_json={"idc_release": "24"})
+    collection = make_fetching()
+    # Imported again meanwhile: the frozen address is still of the release before.
+    Dataset.objects.filter(pk=dataset.pk).update(imported_json={"idc_release": "25"})
+    for number in range(3):
+        s3.client.delete_object(Bucket=BUCKET, Key=f"uuid-1/{number:02}.dcm")
+
+    collection = build(collection)
+
+    assert collection.builds.get().reason == Reason.FILES_MISSING
+    said = "it is no longer at its address of IDC release 24; import_idc with a newer index"
+    (bad,) = collection.items.with_problems()
+    assert said in bad.problem
+    client.force_login(collection.user)
+    assert said in client.get(collection.get_absolute_url()).content.decode()
 
 
 def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(

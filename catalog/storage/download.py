@@ -1,0 +1,104 @@
+"""One listed file, from where it lies to a file on the disk, checked on the way."""
+
+import hashlib
+import re
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+
+from catalog.formats import file_size
+from catalog.storage.problems import Changed, ListedFile, Unreachable
+from catalog.storage.sources import MOST_SECONDS, read_file
+
+_HEAD = 1024
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
+
+
+class FetchedFile(NamedTuple):
+    """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned).
+
+    ``suffix`` is what its name lacks: ``.dcm`` if it is DICOM and its name has no ending.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    crc32: int
+    suffix: str = ""
+
+
+def download(
+    path: Path,
+    address: str,
+    file: ListedFile,
+    *,
+    sha256: str = "",
+    seconds: int = MOST_SECONDS,
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> FetchedFile:
+    """Write a listed file to ``path`` and check it, once, within ``seconds``.
+
+    As ``FileCache.fetch``, which tries it again.
+    """
+    done, head = 0, b""
+    digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    rate = _Rate()
+    try:
+        with path.open("wb") as output:
+            for chunk in read_file(address, file, seconds=seconds):
+                done += len(chunk)
+                if done > file.size:
+                    raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
+                rate.add(len(chunk))
+                output.write(chunk)
+                head += chunk[: _HEAD - len(head)]
+                digest.update(chunk)
+                if file.md5:  # it takes as long as all else together
+                    md5.update(chunk)
+                crc32 = zlib.crc32(chunk, crc32)
+                on_bytes(len(chunk))
+        if done < file.size:
+            raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
+        if file.md5 and md5.hexdigest() != file.md5:
+            raise Unreachable("what came is not what was listed (MD5)")
+        if sha256 and digest.hexdigest() != sha256:
+            raise Changed("it is no longer what was frozen (SHA-256)")
+    except BaseException:
+        if done:
+            with suppress(Exception):
+                on_bytes(-done)
+        raise
+    return FetchedFile(file.name, done, digest.hexdigest(), crc32, _find_suffix(file.name, head))
+
+
+def _find_suffix(name: str, head: bytes) -> str:
+    """What the name of a DICOM file lacks; a UID has dots, and no ending."""
+    if _ENDING.search(name):
+        return ""
+    # Only here, as the start of every process would take half as long again with the parsers.
+    from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415
+
+    return ".dcm" if is_dicom(head) else ""
+
+
+class _Rate:
+    """Raises Unreachable where bytes come too slowly for long; a dead connection has a timeout."""
+
+    def __init__(self) -> None:
+        self._since, self._count = time.monotonic(), 0
+
+    def add(self, count: int) -> None:
+        self._count += count
+        seconds = time.monotonic() - self._since
+        if seconds < settings.FETCH_STALL_SECONDS:
+            return
+        if self._count < seconds * settings.FETCH_MIN_RATE:
+            raise Unreachable(
+                f"the source sends less than {file_size(settings.FETCH_MIN_RATE)} a second"
+            )
+        self._since, self._count = time.monotonic(), 0

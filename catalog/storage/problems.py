@@ -1,0 +1,48 @@
+"""Why bytes cannot be had from where they lie; and what a source lists."""
+
+from dataclasses import dataclass
+
+
+class SourceProblem(Exception):
+    """Bytes cannot be had from where they lie; the message says why, for users.
+
+    ``is_lasting`` if trying again later will not help by itself.
+    """
+
+    is_lasting = True
+
+
+class NotAllowed(SourceProblem):
+    """The operator has not allowed this place, or medagg does not know how to ask it."""
+
+
+class Gone(SourceProblem):
+    """There is nothing at the address any more."""
+
+
+class Forbidden(SourceProblem):
+    """The place does not give it out."""
+
+
+class Changed(SourceProblem):
+    """It is not what was listed, or not what was frozen."""
+
+
+class Unreachable(SourceProblem):
+    """No connection, or none that lasts."""
+
+    is_lasting = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """An object: its ``name`` within the series, its size in bytes, and its MD5 where known.
+
+    ``tag`` is what the source tells states of it apart by (ETag), if it does.
+    """
+
+    name: str
+    key: str
+    size: int
+    md5: str
+    tag: str = ""

@@ -1,0 +1,71 @@
+"""What an attempt has fetched so far, on disk beside the cache: for the next one if it is killed.
+
+The cache knows files by SHA-256, and the database learns these when a series is complete. Between
+the two, this says which listed file has which.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+
+from django.conf import settings
+
+from catalog.storage.download import FetchedFile
+from catalog.storage.problems import ListedFile
+
+_KEEP_SECONDS = 7 * 24 * 3600
+
+
+class FetchJournal:
+    """One collection's; it may be added to by several threads."""
+
+    def __init__(self, name: str) -> None:
+        self._path = _folder() / name
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._known = dict(_read(self._path))
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def find(self, address: str, file: ListedFile) -> FetchedFile | None:
+        """What the file was when it was fetched, if it is listed as then."""
+        return self._known.get(_key(address, file))
+
+    def add(self, address: str, file: ListedFile, fetched: FetchedFile) -> None:
+        """Several may be killed while they write: each line stands for itself."""
+        line = json.dumps([_key(address, file), fetched])
+        os.write(self._fd, f"\n{line}\n".encode())
+
+    def close(self, *, is_done: bool) -> None:
+        """The attempt is over; with ``is_done`` the database knows all of it."""
+        os.close(self._fd)
+        if is_done:
+            self._path.unlink(missing_ok=True)
+
+
+def remove_old_journals() -> None:
+    """Remove those of collections that nobody has tried again for long."""
+    with suppress(FileNotFoundError):
+        for path in _folder().iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _KEEP_SECONDS:
+                    path.unlink()
+
+
+def _folder() -> Path:
+    root: Path = settings.REMOTE_CACHE_ROOT
+    return root / "journals"
+
+
+def _key(address: str, file: ListedFile) -> str:
+    return json.dumps([address, *astuple(file)])
+
+
+def _read(path: Path) -> Iterable[tuple[str, FetchedFile]]:
+    with suppress(FileNotFoundError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, TypeError):  # cut short
+                key, fetched = json.loads(line)
+                yield key, FetchedFile(*fetched)

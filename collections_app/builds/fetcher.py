@@ -1,0 +1,233 @@
+"""Fetches items in threads: lists each, and brings its files into the cache."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from catalog.formats import file_size
+from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.download import FetchedFile
+from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.series import hash_files
+from catalog.storage.sources import list_files
+from collections_app.archive import fold_name, safe_name
+from collections_app.builds.fetch_journal import FetchJournal
+from collections_app.builds.lease import Heartbeat
+from collections_app.selection.to_fetch import ToFetch
+
+# Series that are listed and fetched at a time; their files share FETCH_PARALLEL transfers.
+SERIES_AT_ONCE = 4
+WAIT_SECONDS = 0.5
+# So many in a row show that the source does not answer at all.
+MAX_UNREACHABLE = 8
+
+
+@dataclass(slots=True)
+class FetchItem:
+    """An item to fetch; ``sha256`` is empty until it was fetched for the first time."""
+
+    position: int
+    address: str
+    sha256: str
+    dataset: str
+    known: list[FetchedFile] = field(default_factory=list)
+
+    @property
+    def is_series(self) -> bool:
+        return self.address.endswith("/*")
+
+    def hash_files(self, files: Sequence[FetchedFile]) -> str:
+        """The item's SHA-256, from those of its files."""
+        if not self.is_series:
+            return files[0].sha256
+        return hash_files((f"{each.name}{each.suffix}", each.sha256) for each in files)
+
+
+class _Stopped(Exception):
+    """The build is over; a transfer ends here."""
+
+
+class Fetcher:
+    """Fetches items in threads; the database and the lease stay with the caller's thread."""
+
+    def __init__(
+        self,
+        cache: FileCache,
+        user: str,
+        journal: FetchJournal,
+        expected: ToFetch,
+        *,
+        is_suspect: bool,
+    ) -> None:
+        self._cache, self._user, self._is_suspect = cache, user, is_suspect
+        self._journal = journal
+        self._room = threading.Lock()
+        self._stopped = threading.Event()
+        self._expected = expected
+        self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
+        self._unreachable = 0
+        self._listed = self._num_listed = 0
+        # What a source lists may be a little more than the catalog knew.
+        known = expected.num_bytes + expected.num_bytes // 20
+        self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
+        self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
+        self._series = ThreadPoolExecutor(SERIES_AT_ONCE, "series")
+        self._done = 0
+
+    def close(self, *, is_done: bool) -> None:
+        """End all transfers; the files that have come are kept."""
+        self._stopped.set()
+        self._files.shutdown(wait=False, cancel_futures=True)
+        self._series.shutdown(cancel_futures=True)
+        self._files.shutdown()
+        self._journal.close(is_done=is_done)
+
+    def run(
+        self, items: Sequence[FetchItem], heartbeat: Heartbeat
+    ) -> Iterator[tuple[FetchItem, list[FetchedFile] | SourceProblem]]:
+        """Each item with its files or with its problem, in order."""
+        waiting = deque((item, self._series.submit(self._fetch, item)) for item in items)
+        while waiting:
+            item, future = waiting.popleft()
+            yield item, self._await(future, heartbeat)
+            self._done += 1
+        self._report(heartbeat)
+        # What was fetched counts for the owner's limit of a day, also of short builds.
+        heartbeat.touch(now=True)
+
+    def _await(
+        self, future: "Future[list[FetchedFile]]", heartbeat: Heartbeat
+    ) -> list[FetchedFile] | SourceProblem:
+        while True:
+            self._report(heartbeat)
+            try:
+                return future.result(WAIT_SECONDS)
+            except TimeoutError:
+                continue
+            except CacheFull:
+                raise
+            except SourceProblem as problem:
+                return problem
+
+    def _report(self, heartbeat: Heartbeat) -> None:
+        heartbeat.fetched(
+            self._done,
+            self._fetched,
+            of_images=self._expected.num_images,
+            of_size=self._estimate() - self._cached,
+        )
+
+    def _estimate(self) -> int:
+        """The bytes of all items: as the catalog knows, else as those listed have on average."""
+        expected = self._expected
+        if not expected.num_unsized or not self._num_listed:
+            return expected.num_bytes
+        return max(expected.num_bytes, self._listed * expected.num_images // self._num_listed)
+
+    def _fetch(self, item: FetchItem) -> list[FetchedFile]:
+        if self._is_suspect:
+            for each in item.known:
+                self._cache.remove_if_damaged(each.sha256)
+                self._add(0)
+        if item.known and self._use_all(item, item.known):
+            self._add_cached(sum(each.size for each in item.known))
+            return item.known
+        if self._unreachable >= MAX_UNREACHABLE:
+            raise Unreachable("the source did not answer, for this and for others before")
+        try:
+            files = self._fetch_listed(item)
+        except Unreachable:
+            self._unreachable += 1
+            raise
+        self._unreachable = 0
+        return files
+
+    def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
+        listed = list_files(item.address)
+        self._add(0)
+        self._admit(sum(file.size for file in listed))
+        names = [file.name for file in listed]
+        if len(set(map(fold_name, names))) < len(names) or any(safe_name(n) != n for n in names):
+            raise Changed("the source lists files whose names are not safe")
+        known = {each.name: each for each in item.known}
+        if known and [(f.name, f.size) for f in listed] != sorted(
+            (each.name, each.size) for each in known.values()
+        ):
+            raise Changed("the source lists other files than when it was first fetched")
+        with self._room:
+            self._cache.make_room(sum(file.size for file in listed))
+        found: dict[str, FetchedFile] = {}
+        futures = []
+        for file in listed:
+            before = known.get(file.name) or self._journal.find(item.address, file)
+            if before and self._cache.has(before.sha256, before.size):
+                self._add_cached(before.size)
+                found[file.name] = before
+                continue
+            sha256 = known[file.name].sha256 if file.name in known else ""
+            futures.append(self._files.submit(self._fetch_file, item.address, file, sha256))
+        try:
+            found |= {each.name: each for each in (future.result() for future in futures)}
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        files = [found[name] for name in names]
+        if not known:
+            files = _keep_apart(files)
+        if not self._use_all(item, files):
+            raise Unreachable("the files were removed from the cache while others were fetched")
+        return files
+
+    def _admit(self, size: int) -> None:
+        """Count what is listed; raise NotAllowed where sizes were not known at the freeze."""
+        with self._counting:
+            if self._listed + size > self._max_bytes:
+                raise NotAllowed(
+                    f"with its {file_size(size)} more than {file_size(settings.FETCH_MAX_BYTES)} "
+                    "would be fetched for this collection"
+                )
+            self._listed += size
+            self._num_listed += 1
+
+    def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
+        fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
+        self._journal.add(address, file, fetched)
+        return fetched
+
+    def _use_all(self, item: FetchItem, files: Sequence[FetchedFile]) -> bool:
+        """Keep the files for this build; False if one is not in the cache.
+
+        Raises:
+            Changed: they are not what was frozen.
+        """
+        if item.sha256 and item.hash_files(files) != item.sha256:
+            raise Changed("it is no longer what was frozen (SHA-256)")
+        for each in files:
+            if not self._cache.has(each.sha256, each.size):
+                return False
+            try:
+                self._cache.use(each.sha256, self._user)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _add(self, count: int) -> None:
+        if self._stopped.is_set():
+            raise _Stopped
+        with self._counting:
+            self._fetched += count
+
+    def _add_cached(self, count: int) -> None:
+        with self._counting:
+            self._cached += count
+
+
+def _keep_apart(files: list[FetchedFile]) -> list[FetchedFile]:
+    """The files of a series, without suffixes if with them two had one name."""
+    names = {fold_name(f"{each.name}{each.suffix}") for each in files}
+    return files if len(names) == len(files) else [each._replace(suffix="") for each in files]

@@ -1,0 +1,123 @@
+"""Builds that fetch from the storage of a dataset: a bucket of its own, or a web server."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from catalog.models import Dataset, RemoteFile
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.importers.folder_files import make_picture, make_scan
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection
+from collections_app.services import expire_collection, retry_collection
+from collections_app.tests.factories import UserFactory, build, read_archive
+from collections_app.tests.remote_series import make_fetching, rows
+from medagg.testing.s3 import S3Server
+from medagg.testing.web_files import HOST, WebFiles
+from vocab.tests.factories import ModalityFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+PICTURE, SCAN = make_picture(8, 6, shade=9), make_scan(PatientIdentityRemoved="YES")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(settings: LazySettings, tmp_path: Path) -> None:
+    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
+
+
+def make_rays(storage: str, **sizes: int) -> Dataset:
+    """Two images in the storage: a picture and a DICOM file whose name has no ending."""
+    dataset = DatasetFactory(slug="rays", storage=storage)
+    modality = ModalityFactory(code="dx")
+    for source_id, path in (("ray/1", "a/1.png"), ("ray/2", "a/2")):
+        ImageFactory(
+            dataset=dataset, source_id=source_id, modality=modality,
+            remote_url=f"{storage}/{path}", size_bytes=sizes.get(source_id),
+        )  # fmt: skip
+    make_searchable()
+    return dataset
+
+
+def verify(collection: Collection) -> Collection:
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.verified_at, collection.error_message
+    return collection
+
+
+def test_files_of_a_web_server_come_into_the_archive(
+    web_files: WebFiles, settings: LazySettings, client: Client, tmp_path: Path
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
+    client.force_login(UserFactory())
+    page = re.sub(r"\s+", " ", client.get("/collections/new/").content.decode())
+    assert 'Files to fetch, about; 2 of unknown size</dt><dd data-to-fetch="2">unknown<' in page
+    assert "2 of them can be fetched from where they lie, of unknown size" in page
+
+    collection = verify(build(make_fetching()))
+
+    archive = read_archive(collection)
+    assert archive["images/rays/DX_ray_1.png"] == PICTURE
+    assert archive["images/rays/DX_ray_2.dcm"] == SCAN
+    assert [row["size_bytes"] for row in rows(archive["metadata.csv"])] == [
+        str(len(PICTURE)), str(len(SCAN)),
+    ]  # fmt: skip
+    assert RemoteFile.objects.count() == 2
+    # Once frozen, its bytes are what every later build must meet.
+    expire_collection(collection=collection)
+    settings.REMOTE_CACHE_ROOT = tmp_path / "another"
+    web_files.files["/rays/a/1.png"] = PICTURE[:-1] + b"!"
+    retry_collection(collection=Collection.objects.get(pk=collection.pk))
+    collection = build(collection)
+    (bad,) = collection.items.with_problems()
+    assert "no longer what was frozen" in bad.problem
+
+
+def test_files_of_a_bucket_with_keys_come_into_the_archive(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    bucket = "rays-with-keys"
+    s3.client.create_bucket(Bucket=bucket)
+    for key, body in (("a/1.png", PICTURE), ("a/2", SCAN)):
+        s3.client.put_object(Bucket=bucket, Key=f"published/{key}", Body=body)
+    make_rays(f"s3://{bucket}/published")
+    settings.FETCH_BUCKETS = [bucket]
+    settings.FETCH_ENDPOINTS = {bucket: s3.endpoint}
+    settings.FETCH_KEYS = {bucket: "test:test"}
+
+    archive = read_archive(verify(build(make_fetching())))
+
+    assert archive["images/rays/DX_ray_1.png"] == PICTURE
+    assert archive["images/rays/DX_ray_2.dcm"] == SCAN
+
+
+def test_what_is_larger_than_the_limit_is_found_when_its_size_is_listed(
+    web_files: WebFiles, settings: LazySettings
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
+    settings.FETCH_MAX_BYTES = max(len(PICTURE), len(SCAN)) + 10
+
+    collection = build(make_fetching())
+
+    (bad,) = collection.items.with_problems()
+    assert "would be fetched for this collection" in bad.problem
+    assert len([each for each in web_files.requests if each.startswith("GET")]) == 1
+
+
+def test_a_host_that_is_not_allowed_is_never_asked(
+    web_files: WebFiles, settings: LazySettings
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    settings.FETCH_HOSTS = ["other.example.org"]
+
+    archive = read_archive(build(make_fetching()))
+
+    assert [row["file_name"] for row in rows(archive["remote.csv"])] == [
+        "images/rays/DX_ray_1.png", "images/rays/DX_ray_2",
+    ]  # fmt: skip
+    assert web_files.requests == []

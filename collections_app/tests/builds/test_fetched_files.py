@@ -1,0 +1,223 @@
+"""Fetched files: damaged in the cache, named after what they are, de-identified on delivery."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pydicom
+import pytest
+from django.conf import LazySettings
+
+from catalog.models import Dataset
+from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.importers.folder_files import make_scan
+from collections_app.builds.verification import verify_archive
+from collections_app.models import Collection, Reason
+from collections_app.services import build_without_problems, rebuild_collection, retry_collection
+from collections_app.storage import archive_file
+from collections_app.tests.factories import build, read_archive
+from collections_app.tests.faults.tools import overwrite_in_place
+from collections_app.tests.remote_series import make_fetching, make_series, rows
+from medagg.testing.s3 import BUCKET, S3Server, slice_of
+from vocab.tests.factories import ModalityFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+
+JANE = {"PatientName": "Doe^Jane", "PatientID": "MRN-1"}
+PUBLISHED = {"PatientName": "Kept^As", "PatientIdentityRemoved": "YES"}
+SERIES = "images/scans/P1/1.9/CT_1.2"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(settings: LazySettings, tmp_path: Path) -> None:
+    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
+
+
+def verify(collection: Collection) -> Collection:
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    return collection
+
+
+def make_scans(s3: S3Server, files: dict[str, bytes], single: bytes | None = None) -> Dataset:
+    """A dataset with a series of these files and, if given, an image that is a single object."""
+    dataset = DatasetFactory(slug="scans")
+    for name, content in files.items():
+        s3.put(f"scans/{name}", content)
+    facts = {"dataset": dataset, "modality": ModalityFactory(code="ct"), "subject_id": "P1"}
+    url = f"s3://{BUCKET}/scans/*"
+    study = {"StudyInstanceUID": "1.9"}
+    ImageFactory(source_id="1.2", remote_url=url, metadata_json=study, **facts)
+    if single is not None:
+        ImageFactory(source_id="IM0001", remote_url=s3.put("one/IM0001", single), **facts)
+    make_searchable()
+    return dataset
+
+
+def hash_lines(files: dict[str, bytes]) -> str:
+    """What ``LC_ALL=C sha256sum * | sha256sum`` says in a folder of these files."""
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_a_file_damaged_in_the_cache_is_found_and_fetched_again(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_series(s3)
+    build(make_fetching("q=P0"))
+    sha256 = hashlib.sha256(slice_of(0, 1)).hexdigest()
+    cached = settings.REMOTE_CACHE_ROOT / sha256[:2] / sha256
+    overwrite_in_place(cached, slice_of(0, 1).replace(b"slice", b"slide"))
+
+    collection = verify(build(make_fetching()))
+
+    assert (collection.status, collection.builds.get().reason) == ("failed", Reason.FILES_CHANGED)
+    (bad,) = collection.items.with_problems()
+    assert bad.image.source_id == "1.2.0"
+    s3.requests.clear()
+    retry_collection(collection=collection)
+    collection = verify(build(collection))
+    assert collection.verified_at
+    assert read_archive(collection)["images/lung_ct/P0/1.9.0/CT_1.2.0/01.dcm"] == slice_of(0, 1)
+    assert cached.read_bytes() == slice_of(0, 1)
+    assert len([path for path in s3.requests if ".dcm" in path]) == 1
+
+
+def test_a_redirect_is_noticed_also_where_no_md5_is_known(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.storage.cache._PAUSES", ())
+    make_scans(s3, {"1.dcm": b"pixels"})
+    upload = s3.client.create_multipart_upload(Bucket=BUCKET, Key="scans/1.dcm", ACL="public-read")
+    part = {"Bucket": BUCKET, "Key": "scans/1.dcm", "UploadId": upload["UploadId"]}
+    sent = s3.client.upload_part(**part, PartNumber=1, Body=b"pixels")
+    done = {"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}
+    assert "-1" in s3.client.complete_multipart_upload(**part, MultipartUpload=done)["ETag"]
+    s3.put("secret", b"secret")
+    s3.faults.redirect["scans/1.dcm"] = f"{s3.endpoint}/{BUCKET}/secret"
+
+    collection = build(make_fetching())
+
+    (item,) = collection.items.with_problems()
+    assert "not what was listed (ETag)" in item.problem
+    s3.faults.redirect.clear()
+    retry_collection(collection=collection)
+    assert read_archive(build(collection))[f"{SERIES}/1.dcm"] == b"pixels"
+
+
+def test_names_of_dicom_files_get_an_ending_where_they_have_none(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    scan = [make_scan(SOPInstanceUID=f"1.2.3.{number}", **PUBLISHED) for number in range(4)]
+    files = {"1.2.840.1": scan[0], "IM2": scan[1], "c.ima": scan[2], "note": b"no DICOM"}
+    make_scans(s3, files, single=scan[3])
+
+    collection = verify(build(make_fetching()))
+
+    assert (collection.status, bool(collection.verified_at)) == ("ready", True)
+    expected = {"1.2.840.1.dcm": scan[0], "IM2.dcm": scan[1], "c.ima": scan[2],
+                "note": b"no DICOM"}  # fmt: skip
+    archive = read_archive(collection)
+    found = {name: body for name, body in archive.items() if name.startswith(SERIES)}
+    assert found == {f"{SERIES}/{name}": body for name, body in expected.items()}
+    assert archive["images/scans/P1/CT_IM0001.dcm"] == scan[3]
+    by_id = {row["source_id"]: row for row in rows(archive["metadata.csv"])}
+    assert by_id["1.2"]["sha256"] == hash_lines(expected)
+    assert by_id["IM0001"]["file_name"] == "images/scans/P1/CT_IM0001.dcm"
+    assert {row["path"] for row in rows(archive["files.csv"])} == set(found)
+    with zipfile.ZipFile(archive_file(collection.archive_path)) as opened:
+        opened.extractall(tmp_path)
+    folder = tmp_path / collection.slug
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
+    # A rebuild, by then from what is known, gives the same bytes.
+    before = collection.archive_sha256
+    rebuild_collection(collection=collection)
+    assert verify(build(collection)).archive_sha256 == before
+
+
+def test_checksums_hold_after_the_programs_in_the_archive_have_fetched_the_rest(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    dataset = make_scans(s3, {"1.1": make_scan(**PUBLISHED)})
+    other = "another-bucket"
+    s3.client.create_bucket(Bucket=other, ACL="public-read")
+    s3.client.put_object(Bucket=other, Key="x/2.2", Body=make_scan(**PUBLISHED), ACL="public-read")
+    ImageFactory(dataset=dataset, source_id="2", remote_url=f"s3://{other}/x/*")
+    make_searchable()
+    collection = build(make_fetching())
+    with zipfile.ZipFile(archive_file(collection.archive_path)) as opened:
+        opened.extractall(tmp_path)
+    folder = tmp_path / collection.slug
+
+    command = [sys.executable, str(folder / "fetch.py"), "--endpoint", s3.endpoint]
+    subprocess.run(command, check=True, capture_output=True)
+
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
+    assert (folder / SERIES / "1.1.dcm").is_file()
+    assert (folder / "images/scans/2/2.2").is_file()
+
+
+def test_two_files_do_not_get_one_name_by_an_ending(s3: S3Server) -> None:
+    scans = [make_scan(SOPInstanceUID=f"1.2.3.{number}", **PUBLISHED) for number in range(2)]
+    make_scans(s3, {"1": scans[0], "1.dcm": scans[1]})
+
+    archive = read_archive(build(make_fetching()))
+
+    assert (archive[f"{SERIES}/1"], archive[f"{SERIES}/1.dcm"]) == tuple(scans)
+
+
+def test_what_was_fetched_is_deidentified_on_delivery_as_what_is_here(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    files = {"1": make_scan(**JANE), "2": make_scan(**PUBLISHED), "3": make_scan(StationName="R")}
+    make_scans(s3, files, single=make_scan(**JANE))
+
+    collection = verify(build(make_fetching()))
+
+    assert (collection.status, bool(collection.verified_at)) == ("ready", True)
+    archive = read_archive(collection)
+    inside = {name.rpartition("/")[2]: body for name, body in archive.items() if SERIES in name}
+    assert pydicom.dcmread(io.BytesIO(inside["2.dcm"])).PatientName == "Kept^As"
+    assert pydicom.dcmread(io.BytesIO(inside["1.dcm"])).PatientIdentityRemoved == "YES"
+    assert not any(b"Jane" in body for body in archive.values())
+    by_id = {row["source_id"]: row for row in rows(archive["metadata.csv"])}
+    assert by_id["1.2"]["sha256"] == hash_lines(inside)
+    assert by_id["1.2"]["source_sha256"] == hash_lines({f"{n}.dcm": b for n, b in files.items()})
+    assert by_id["1.2"]["size_bytes"] == str(sum(map(len, inside.values())))
+    for line in archive["SHA256SUMS"].decode().splitlines():
+        sha256, _, name = line.partition("  ")
+        assert hashlib.sha256(archive[name]).hexdigest() == sha256
+    for row in rows(archive["files.csv"]):
+        assert hashlib.sha256(archive[row["path"]]).hexdigest() == row["sha256"]
+
+    before = (collection.archive_sha256, collection.fingerprint)
+    rebuild_collection(collection=collection)
+    collection = verify(build(collection))
+    assert (collection.archive_sha256, collection.fingerprint) == before
+    # An operator who turns it off again gets the originals, verified as such.
+    settings.DEIDENTIFY_ON_DELIVERY = False
+    rebuild_collection(collection=collection)
+    collection = verify(build(collection))
+    assert collection.verified_at
+    assert read_archive(collection)[f"{SERIES}/1.dcm"] == files["1"]
+
+
+def test_what_was_fetched_and_cannot_be_deidentified_is_refused(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    make_scans(s3, {"1": make_scan(**JANE), "2": make_scan()[:300]}, single=make_scan(**JANE))
+
+    collection = build(make_fetching())
+
+    assert collection.status == "failed"
+    (item,) = collection.items.with_problems()
+    assert (item.image.source_id, "not de-identified" in item.problem) == ("1.2", True)
+    build_without_problems(collection=collection)
+    archive = read_archive(build(collection))
+    assert not any(SERIES in name for name in archive)
+    assert b"not de-identified" in archive["missing.csv"]
