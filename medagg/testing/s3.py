@@ -31,8 +31,9 @@ class Faults:
     """What goes wrong: by the end of a path, a number of bytes or seconds or a status.
 
     ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block;
-    ``shorter`` is what listings tell too little. ``times`` is how often a fault happens, for those
-    that end.
+    ``shorter`` is what listings tell too little. ``refuse`` is the status of requests that write,
+    by a part of their path; 0 cuts the connection. ``times`` is how often a fault happens, for
+    those that end.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Faults:
     pause: dict[str, float] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
     shorter: dict[str, int] = field(default_factory=dict)
+    refuse: dict[str, int] = field(default_factory=dict)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -157,7 +159,8 @@ class _Proxy(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Proxy
-    passed: ClassVar = {"content-length", "content-type", "etag", "last-modified", "content-range"}
+    passed: ClassVar = {"content-length", "content-type", "etag", "last-modified", "content-range",
+                        "content-disposition"}  # fmt: skip
 
     def do_GET(self) -> None:
         faults = self.server.faults
@@ -175,7 +178,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_PUT(self) -> None:
-        self._pass_on()
+        self.server.requests.append(self.path)
+        refuse = self.server.faults.refuse
+        status = next((refuse[part] for part in refuse if part in self.path), None)
+        if status is None:
+            self._pass_on()
+            return
+        self.close_connection = True
+        if status:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self._end(b"<Error/>")
 
     do_POST = do_DELETE = do_PUT  # noqa: N815
 
