@@ -32,8 +32,8 @@ class Faults:
 
     ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block;
     ``shorter`` is what listings tell too little. ``refuse`` is the status of requests that write,
-    by a part of their path; 0 cuts the connection. ``times`` is how often a fault happens, for
-    those that end.
+    by a part of their path; 0 cuts the connection. Those with a part of ``stall`` in their path
+    wait until it is taken out. ``times`` is how often a fault happens, for those that end.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class Faults:
     redirect: dict[str, str] = field(default_factory=dict)
     shorter: dict[str, int] = field(default_factory=dict)
     refuse: dict[str, int] = field(default_factory=dict)
+    stall: set[str] = field(default_factory=set)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -182,6 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         refuse = self.server.faults.refuse
         status = next((refuse[part] for part in refuse if part in self.path), None)
         if status is None:
+            while any(part in self.path for part in self.server.faults.stall):
+                time.sleep(0.05)
             self._pass_on()
             return
         self.close_connection = True
