@@ -22,6 +22,7 @@ from benchmarks import (
     pages,
     relevance,
     search,
+    uploads,
     visitors,
 )
 from benchmarks.document import Section, write_document
@@ -59,6 +60,7 @@ STEPS = {
         breakdown.TITLE, breakdown.measure, breakdown.goals, breakdown.describe
     ),
     "archives": Step(archives.TITLE, archives.measure, archives.goals, archives.describe),
+    "uploads": Step(uploads.TITLE, uploads.measure, uploads.goals, uploads.describe),
     "million": Step(million.TITLE, million.measure, million.goals, million.describe),
     "downloads": Step(downloads.TITLE, downloads.measure, downloads.goals, downloads.describe),
     "visitors": Step(visitors.TITLE, visitors.measure, visitors.goals, visitors.describe),

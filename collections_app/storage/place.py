@@ -8,6 +8,8 @@ from django.conf import settings
 
 _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._=-]+)*)")
 
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -37,6 +39,10 @@ def find_mistakes() -> list[str]:
     for name in ("ARCHIVE_S3_ACCESS_KEY_ID", "ARCHIVE_S3_SECRET_ACCESS_KEY"):
         if not getattr(settings, name):
             mistakes.append(f"ARCHIVE_STORAGE names a bucket, and {name} is not set.")
+    if not _REGION.fullmatch(settings.ARCHIVE_S3_REGION):
+        mistakes.append(
+            f"ARCHIVE_S3_REGION is “{settings.ARCHIVE_S3_REGION}”: it can be as eu-central-1."
+        )
     for name in ("ARCHIVE_S3_ENDPOINT", "ARCHIVE_S3_PUBLIC_ENDPOINT"):
         value = getattr(settings, name)
         if value and not _is_endpoint(value):

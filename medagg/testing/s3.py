@@ -31,9 +31,12 @@ class Faults:
     """What goes wrong: by the end of a path, a number of bytes or seconds or a status.
 
     ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block;
-    ``shorter`` is what listings tell too little. ``refuse`` is the status of requests that write,
-    by a part of their path; 0 cuts the connection. Those with a part of ``stall`` in their path
-    wait until it is taken out. ``times`` is how often a fault happens, for those that end.
+    ``shorter`` is what listings tell too little. ``times`` is how often a fault happens, for those
+    that end.
+
+    Requests that write are named by a part of their path: ``refuse`` is their status, 0 cuts the
+    connection; ``stall`` holds them until it is emptied; the next answer to a POST in ``lose`` is
+    lost.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class Faults:
     shorter: dict[str, int] = field(default_factory=dict)
     refuse: dict[str, int] = field(default_factory=dict)
     stall: set[str] = field(default_factory=set)
+    lose: set[str] = field(default_factory=set)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -209,6 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
+        if lost := {part for part in faults.lose if part in self.path and self.command == "POST"}:
+            faults.lose -= lost
+            self.close_connection = True
+            return
         if "list-type=2" in self.path and faults.shorter:
             self._end_listing(answer)
             return

@@ -34,6 +34,10 @@ class ArchiveBucket:
         body: bytes = self.client.get_object(Bucket=NAME, Key=f"{PREFIX}/{name}")["Body"].read()
         return body
 
+    def etag(self, name: str) -> str:
+        etag: str = self.client.head_object(Bucket=NAME, Key=f"{PREFIX}/{name}")["ETag"]
+        return etag
+
     def write(self, name: str, body: bytes) -> None:
         self.client.put_object(Bucket=NAME, Key=f"{PREFIX}/{name}", Body=body)
 

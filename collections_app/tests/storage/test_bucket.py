@@ -1,18 +1,12 @@
 """Archives in object storage: built, downloaded, verified, swept, on a real S3 server."""
 
 import hashlib
-import io
 import time
-import zipfile
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import urllib3
 from django.conf import LazySettings
-from django.core.management import call_command
-from django.test import Client
 from django.utils import timezone
 
 from catalog.models import Image
@@ -27,9 +21,9 @@ from collections_app.services import (
     rebuild_collection,
     retry_collection,
 )
+from collections_app.storage import client
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
-    UserFactory,
     build,
     files_in_archive_root,
     make_collection,
@@ -79,92 +73,19 @@ def test_the_bytes_are_those_of_a_disk_and_nothing_is_on_it(
     assert len(read_archive(again)) == 10
 
 
-# --- Download ---
-def ask(collection: Collection, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
-    """What a browser of the owner ends with: the site signs, the storage sends."""
-    browser = Client()
-    browser.force_login(collection.user)
-    response = browser.generic(method, f"/collections/{collection.uuid}/download/")
-    assert (response.status_code, response["Cache-Control"]) == (302, "private, no-store")
-    return urllib3.request(method, response["Location"], headers=headers)
-
-
-def test_a_download_is_sent_by_the_storage(bucket: ArchiveBucket) -> None:
-    make_dataset()
-    collection = make_ready()
-    content = bucket.read(collection.archive_path)
-
-    whole = ask(collection)
-    assert (whole.status, whole.data) == (200, content)
-    assert whole.headers["Content-Disposition"] == f'attachment; filename="{collection.slug}.zip"'
-    assert whole.headers["Content-Type"] == "application/zip"
-    assert zipfile.ZipFile(io.BytesIO(whole.data)).testzip() is None
-    part = ask(collection, Range="bytes=100-199")
-    assert (part.status, part.data) == (206, content[100:200])
-    head = ask(collection, "HEAD")
-    assert (head.status, head.headers["Content-Length"]) == (200, str(len(content)))
-
-
-def test_only_the_owner_gets_an_address_and_only_of_what_is_there(
-    bucket: ArchiveBucket, client: Client
-) -> None:
-    make_dataset(files=1)
-    collection = make_ready()
-    address = f"/collections/{collection.uuid}/download/"
-    assert client.get(address)["Location"].startswith("/accounts/login/")
-    client.force_login(UserFactory())
-    assert client.get(address).status_code == 404
-    client.force_login(collection.user)
-    Collection.objects.update(expires_at=timezone.now() - timedelta(hours=1))
-    assert client.get(address).status_code == 409
-    Collection.objects.update(expires_at=timezone.now() + timedelta(hours=1))
-
-    bucket.write(collection.archive_path, b"short")
-    damaged = client.get(address)
-    assert (damaged.status_code, b"is not the file that was built" in damaged.content) == (
-        410,
-        True,
-    )
-    bucket.client.delete_object(Bucket="archives", Key=f"kept/here/{collection.archive_path}")
-    missing = client.get(address)
-    assert missing.status_code == 410
-    assert b"is missing on the server" in missing.content
-    bucket.server.faults.status[".zip"] = 503
-    busy = client.get(address)
-    assert (busy.status_code, busy["Retry-After"]) == (503, "30")
-    assert b"does not answer at the moment" in busy.content
-
-
-def test_browsers_may_have_another_endpoint(
-    bucket: ArchiveBucket, settings: LazySettings, client: Client
-) -> None:
-    settings.ARCHIVE_S3_PUBLIC_ENDPOINT = "https://storage.example.org"
-    make_dataset(files=1)
-    collection = make_ready()
-    client.force_login(collection.user)
-    response = client.get(f"/collections/{collection.uuid}/download/")
-    start = "https://storage.example.org/archives/kept/here/"
-    assert response["Location"].startswith(f"{start}{collection.archive_path}?")
-    assert "X-Amz-Expires=3600" in response["Location"]
-    assert "key-of-tests" not in response["Location"]
-
-
-def test_the_command_copies_from_the_storage(bucket: ArchiveBucket, tmp_path: Path) -> None:
-    make_dataset()
-    user = UserFactory()
-    target = tmp_path / "out.zip"
-    call_command("build_collection", "", user=user.username, output=target)
-    collection = Collection.objects.get()
-    assert hashlib.sha256(target.read_bytes()).hexdigest() == collection.archive_sha256
-
-
 # --- Verification ---
 def test_verification_reads_on_where_a_connection_was_cut(bucket: ArchiveBucket) -> None:
     make_large_dataset(6_000_000)
     collection = make_ready()
+    before = bucket.etag(collection.archive_path)
     bucket.server.faults.cut[".zip"] = 3_000_000
     bucket.server.faults.times[".zip"] = 2
     assert verify(collection).verified_at
+
+    rebuild_collection(collection=collection)
+    after = bucket.etag(build(collection).archive_path)
+    assert before == after, "an interrupted download goes on after a rebuild"
+    assert bucket.names() == [collection.archive_path]
 
 
 def test_verification_withdraws_what_was_replaced_or_removed(bucket: ArchiveBucket) -> None:
@@ -326,6 +247,36 @@ def test_a_build_that_is_cancelled_leaves_no_parts(
     build_collection(collection_id=collection.pk, on_progress=cancel)
     assert len(seen) == 1
     assert (bucket.names(), bucket.uploads()) == ([], [])
+
+
+def test_an_upload_whose_last_answer_was_lost_is_complete(
+    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    bucket.server.faults.lose.add("uploadId=")
+    assert build(collection).status == "ready"
+    assert not bucket.server.faults.lose
+
+
+def test_a_build_keeps_its_lease_while_the_storage_says_nothing(
+    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_large_dataset(12_000_000)
+    collection = make_collection("")
+    bucket.server.faults.stall.add("partNumber=1")
+    leases = []
+
+    def look(done: int) -> None:
+        leases.append(Build.objects.values_list("lease_expires_at", flat=True).get())
+        if leases[-1] - leases[0] > timedelta(seconds=1):
+            bucket.server.faults.stall.clear()
+
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0)
+    build_collection(collection_id=collection.pk, on_progress=look)
+    collection.refresh_from_db()
+    assert (collection.status, bucket.server.faults.stall) == ("ready", set())
 
 
 def test_a_claim_ends_the_uploads_of_a_worker_that_died(bucket: ArchiveBucket) -> None:

@@ -44,6 +44,7 @@ def test_an_archive_has_far_fewer_parts_than_s3_allows(size: int) -> None:
         ("ARCHIVE_STORAGE", "s3:/archives", "ARCHIVE_STORAGE is “s3:/archives”"),
         ("ARCHIVE_S3_ACCESS_KEY_ID", "", "ARCHIVE_S3_ACCESS_KEY_ID is not set"),
         ("ARCHIVE_S3_SECRET_ACCESS_KEY", "", "ARCHIVE_S3_SECRET_ACCESS_KEY is not set"),
+        ("ARCHIVE_S3_REGION", "Mars 1", "ARCHIVE_S3_REGION is “Mars 1”"),
         ("ARCHIVE_S3_ENDPOINT", "storage.example.org", "ARCHIVE_S3_ENDPOINT is"),
         ("ARCHIVE_S3_ENDPOINT", "https://storage.example.org/bucket", "ARCHIVE_S3_ENDPOINT is"),
         ("ARCHIVE_S3_PUBLIC_ENDPOINT", "https://[", "ARCHIVE_S3_PUBLIC_ENDPOINT is"),
