@@ -3,6 +3,7 @@
 import hashlib
 import time
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -266,7 +267,7 @@ def test_a_build_keeps_its_lease_while_the_storage_says_nothing(
     make_large_dataset(12_000_000)
     collection = make_collection("")
     bucket.server.faults.stall.add("partNumber=1")
-    leases = []
+    leases: list[Any] = []
 
     def look(done: int) -> None:
         leases.append(Build.objects.values_list("lease_expires_at", flat=True).get())
@@ -277,6 +278,24 @@ def test_a_build_keeps_its_lease_while_the_storage_says_nothing(
     build_collection(collection_id=collection.pk, on_progress=look)
     collection.refresh_from_db()
     assert (collection.status, bucket.server.faults.stall) == ("ready", set())
+
+
+def test_an_upload_that_is_completed_too_late_leaves_no_object(
+    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    bucket.server.faults.stall.add(".zip?uploadId=")
+
+    def lose_the_lease(done: int) -> None:
+        if any(".zip?uploadId=" in each for each in bucket.server.requests):
+            Build.objects.update(attempt_token=uuid4())
+            bucket.server.faults.stall.clear()
+
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0)
+    build_collection(collection_id=collection.pk, on_progress=lose_the_lease)
+    assert not bucket.server.faults.stall
+    assert (bucket.names(), bucket.uploads()) == ([], [])
 
 
 def test_a_claim_ends_the_uploads_of_a_worker_that_died(bucket: ArchiveBucket) -> None:

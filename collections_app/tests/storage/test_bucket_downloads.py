@@ -13,6 +13,7 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Browser
 
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_dataset, make_ready
@@ -118,3 +119,23 @@ def test_curl_goes_on_as_the_guide_says_and_shows_the_storage_no_cookie(
     assert target.read_bytes() == content
     assert done.stderr.count("> Cookie:") == 1
     assert "206 Partial Content" in done.stderr
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_the_button_downloads_from_the_storage(
+    bucket: ArchiveBucket, live_server: object, browser: Browser
+) -> None:
+    """Which no policy of the page forbids."""
+    make_dataset(files=1)
+    collection = make_ready()
+    name, _, value = sign_in(collection.user).partition("=")
+    context = browser.new_context()
+    context.add_cookies([{"name": name, "value": value, "url": str(live_server)}])
+    page = context.new_page()
+    page.goto(f"{live_server}{collection.get_absolute_url()}")
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == f"{collection.slug}.zip"
+    assert download.value.path().read_bytes() == bucket.read(collection.archive_path)
+    context.close()
