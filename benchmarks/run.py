@@ -22,6 +22,7 @@ from benchmarks import (
     pages,
     relevance,
     search,
+    series,
     uploads,
     visitors,
 )
@@ -52,6 +53,7 @@ STEPS = {
     "load": Step(load.TITLE, load.measure, load.goals, load.describe),
     "pages": Step(pages.TITLE, pages.measure, pages.goals, pages.describe),
     "growth": Step(growth.TITLE, growth.measure, growth.goals, growth.describe),
+    "series": Step(series.TITLE, series.measure, series.goals, series.describe),
     "search": Step(search.TITLE, search.measure, search.goals, search.describe),
     "relevance": Step(
         relevance.TITLE, relevance.measure, relevance.goals, relevance.describe

@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 from catalog import services
+from catalog.hosts import find_address_problem
 from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
 from catalog.storage.roots import resolve_dataset_root
@@ -69,6 +70,12 @@ class LabelAdmin(TermAdmin):
 
 
 class DatasetForm(OpenedForm):
+    def clean_source_url(self) -> str:
+        url: str = self.cleaned_data["source_url"]
+        if url and (problem := find_address_problem(url)):
+            raise ValidationError(problem)
+        return url
+
     def clean_local_path(self) -> str:
         local_path = self.cleaned_data["local_path"]
         if local_path:
@@ -90,6 +97,21 @@ class RelationForm(OpenedForm):
         if other.pk == self.instance.dataset_id:
             raise ValidationError("A dataset is not related to itself. Choose another one.")
         return other
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        kind, other = cleaned.get("kind"), cleaned.get("other")
+        if kind and other and self.instance.dataset_id and not cleaned.get("DELETE"):
+            try:
+                services.refuse_circle(
+                    kind=kind,
+                    dataset=self.instance.dataset.slug,
+                    other=other.slug,
+                    relations=services.read_relations(),
+                )
+            except services.RelationCircle as error:
+                self.add_error("other", f"{error} Choose another one, or remove that relation.")
+        return cleaned
 
 
 class RelationInline(admin.TabularInline):
@@ -199,8 +221,8 @@ class ImageAdmin(OpenedFormAdmin, BigModelAdmin):
     autocomplete_fields = ("dataset", "modality", "area", "license", "view")
     # What importers read from the file itself cannot be edited.
     readonly_fields = (
-        "file_path", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height", "removed_at",
-        "created_at", "updated_at",
+        "file_path", "num_files", "size_bytes", "sha256", "crc32", "mtime_ns", "width", "height",
+        "removed_at", "created_at", "updated_at",
     )  # fmt: skip
     inlines = (ImageLabelInline,)
 

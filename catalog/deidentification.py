@@ -1,12 +1,15 @@
 """Whether and how DICOM files are de-identified before they leave the server."""
 
 import uuid
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from catalog.imaging.dicom.confidentiality import METHOD_VERSION
+
+if TYPE_CHECKING:
+    from catalog.imaging.dicom.deidentify import Pseudonyms
 
 # The whole file is in memory, several times.
 MAX_BYTES = 1 << 30
@@ -30,10 +33,10 @@ def deidentify_file(content: bytes) -> bytes:
     """
     # Only here and below, as in catalog.files.
     from catalog.imaging.content import quiet_parser  # noqa: PLC0415
-    from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify  # noqa: PLC0415
+    from catalog.imaging.dicom.deidentify import deidentify  # noqa: PLC0415
 
     with quiet_parser():
-        return deidentify(content, Pseudonyms(make_pseudonym, _make_uid))
+        return deidentify(content, make_pseudonyms())
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:
@@ -41,6 +44,13 @@ def must_be_deidentified(file: BinaryIO) -> bool:
     from catalog.imaging.dicom import deidentify  # noqa: PLC0415
 
     return deidentify.must_be_deidentified(file)
+
+
+def make_pseudonyms() -> "Pseudonyms":
+    """Those of this installation, for imports and for files that are de-identified alike."""
+    from catalog.imaging.dicom.deidentify import Pseudonyms  # noqa: PLC0415
+
+    return Pseudonyms(make_pseudonym, _make_uid)
 
 
 def make_pseudonym(patient_id: str) -> str:

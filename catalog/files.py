@@ -13,7 +13,7 @@ from catalog.storage.roots import dataset_root
 
 
 def open_image(image: Image) -> BinaryIO:
-    """Open an image's file for reading.
+    """Open an image's file for reading; of several the one in the middle.
 
     Raises:
         FileNotFoundError: the image has no file here, or the file is missing.
@@ -33,9 +33,7 @@ def may_identify(image: Image, file: BinaryIO) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    now = os.fstat(file.fileno())
-    is_imported = (now.st_size, now.st_mtime_ns) == (image.size_bytes, image.mtime_ns)
-    if image.identifying is not None and is_imported:
+    if image.identifying is not None and _is_as_imported(image, file):
         return bool(image.identifying)
     # Only here, as the start of every process would take half as long again with the parsers.
     from catalog.imaging.content import quiet_parser  # noqa: PLC0415
@@ -56,6 +54,14 @@ def may_identify(image: Image, file: BinaryIO) -> bool:
         return True  # nobody knows
     finally:
         file.seek(0)
+
+
+def _is_as_imported(image: Image, file: BinaryIO) -> bool:
+    now, facts = os.fstat(file.fileno()), (image.size_bytes, image.mtime_ns)
+    if image.num_files > 1:
+        of_file = image.files.filter(path=image.file_path).values_list("size_bytes", "mtime_ns")
+        facts = of_file.first() or facts
+    return (now.st_size, now.st_mtime_ns) == facts
 
 
 def find_nginx_address(image: Image, file: BinaryIO) -> str:

@@ -393,7 +393,12 @@ class TextKey(Func):
 
 
 class Image(models.Model):
-    """One image or study of a dataset: a file, a DICOM file, or a series that lies elsewhere."""
+    """One image of a dataset: a file, or a series of files such as the slices of a CT.
+
+    Of several files here each has an ``ImageFile``; ``file_path`` is then the one in the middle,
+    ``size_bytes`` of all together, ``sha256`` that of ``catalog.storage.series``, ``crc32`` of the
+    same lines, and ``mtime_ns`` of the newest.
+    """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="images", db_index=False)
     source_id = models.CharField(
@@ -401,6 +406,9 @@ class Image(models.Model):
     )
     file_path = models.CharField(
         max_length=MAX_FILE_PATH, blank=True, help_text="Relative to the dataset's local path."
+    )
+    num_files = models.PositiveIntegerField(
+        "number of files", default=1, help_text="Of a series; elsewhere as its source says."
     )
     remote_url = models.CharField(
         max_length=MAX_URL, blank=True, help_text="Where it can be fetched when it is not here."
@@ -558,6 +566,42 @@ class Image(models.Model):
         if self.file_path:
             return Availability.HERE
         return Availability.ELSEWHERE if self.remote_url else Availability.LISTED
+
+
+class ImageFile(models.Model):
+    """A file of an image that has several on this server, such as a slice of a series.
+
+    ``number`` orders them, from 0: slices by their place along the normal of their planes.
+    ``name`` is safe, and stands for the file in archives and in the image's SHA-256. Only imports
+    write it, together with the image.
+    """
+
+    image = models.ForeignKey(Image, models.CASCADE, related_name="files", db_index=False)
+    number = models.PositiveIntegerField()
+    path = models.CharField(
+        max_length=MAX_FILE_PATH, help_text="Relative to the dataset's local path."
+    )
+    name = models.CharField(max_length=255)
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField("SHA-256", max_length=64)
+    crc32 = models.PositiveBigIntegerField("CRC-32")
+    mtime_ns = models.BigIntegerField("modified (ns since 1970)")
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["image", "number"], name="files_have_an_order"),
+            models.CheckConstraint(
+                condition=Q(sha256__regex=SHA256_PATTERN), name="file_sha256_is_hex"
+            ),
+            models.CheckConstraint(
+                condition=~Q(path__startswith="/") & ~Q(path__regex=r"(^|/)\.\.(/|$)"),
+                name="file_path_stays_inside",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.path
 
 
 class RemoteFile(models.Model):

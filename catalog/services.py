@@ -1,11 +1,19 @@
 """Edits by curators: each change is written together with the data derived from it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db import connection, transaction
 
 from catalog.hooks import image_holders
-from catalog.models import Dataset, Image, ImageLabel, ImageProfile, ProfileText
+from catalog.models import (
+    Dataset,
+    DatasetRelation,
+    Image,
+    ImageLabel,
+    ImageProfile,
+    ProfileText,
+    RelationKind,
+)
 from catalog.profiles.building import (
     lock_datasets,
     rebuild_profiles,
@@ -15,9 +23,15 @@ from catalog.profiles.building import (
 from catalog.querysets import DatasetQuerySet
 from catalog.search.full_text import refresh_search_vectors
 
+WITHOUT_CIRCLES = frozenset({RelationKind.PART_OF, RelationKind.NEWER_VERSION_OF})
+
 
 class StillInUse(Exception):
     """Images to be deleted are still held; the message says by what, and what to do instead."""
+
+
+class RelationCircle(Exception):
+    """Datasets would be parts, or newer versions, of each other; the message says which."""
 
 
 def claim_dataset(*, dataset: Dataset) -> None:
@@ -38,6 +52,37 @@ def refresh_dataset(*, dataset: Dataset, area_changed: bool) -> None:
     else:
         with connection.cursor() as cursor:
             touch_datasets(cursor, [dataset.pk])
+
+
+def read_relations() -> dict[str, dict[str, set[str]]]:
+    """The relations that there are: by kind, from a dataset to others, all by slug."""
+    relations: dict[str, dict[str, set[str]]] = {kind: {} for kind in RelationKind.values}
+    rows = DatasetRelation.objects.values_list("kind", "dataset__slug", "other__slug")
+    for kind, dataset, other in rows:
+        relations[kind].setdefault(dataset, set()).add(other)
+    return relations
+
+
+def refuse_circle(
+    *, kind: str, dataset: str, other: str, relations: Mapping[str, Mapping[str, Collection[str]]]
+) -> None:
+    """Raises RelationCircle if one relation more makes a dataset a part of itself in the end.
+
+    The same holds of newer versions; images may be taken from each other. All by slug.
+    """
+    if kind not in WITHOUT_CIRCLES:
+        return
+    ways = [[other]]
+    seen = {other}
+    for way in ways:  # it grows
+        if way[-1] == dataset:
+            of = RelationKind(kind).label.lower()
+            steps = f", which is {of} ".join(way)
+            raise RelationCircle(f"This is a circle: {dataset} is {of} {steps}.")
+        for each in sorted(relations[kind].get(way[-1], ())):
+            if each not in seen:
+                seen.add(each)
+                ways.append([*way, each])
 
 
 def refresh_images(*, image_ids: Iterable[int]) -> None:

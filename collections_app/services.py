@@ -17,6 +17,7 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
+from collections_app.selection.file_count import FILES, keep_number_of_files
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import (
     CatalogChanged,
@@ -101,6 +102,8 @@ def create_collection(
         check_quota(collection)
         collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
+        if rows.has_many_files:
+            keep_number_of_files(collection)
         if num_to_fetch:
             collection.options[FETCH] = True
             collection.provenance["num_elsewhere"] -= num_to_fetch
@@ -217,6 +220,8 @@ def build_without_problems(*, collection: Collection) -> int:
 
 def _count_excluded(collection: Collection) -> None:
     recount_images(collection)
+    if FILES in collection.provenance:
+        keep_number_of_files(collection)
     collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
 
 

@@ -1,4 +1,4 @@
-"""The header of a NIfTI file: how large the volume is, and whether the file is whole.
+"""The header of a NIfTI file or pair: how large the volume is, and whether all of it is there.
 
 nibabel interprets the header. What it would pass over is checked here: the length in the first four
 bytes (348 in NIfTI-1, 540 in NIfTI-2, in either byte order), the mark of a single file, and whether
@@ -30,10 +30,11 @@ _INFLATED_BLOCK = 1 << 20
 _MAX_MEMBERS = 100_000
 MAX_INFLATED_BYTES = 1 << 30  # takes two or three seconds
 _UNITS = {1: "m", 2: "mm", 3: "µm"}
-# The length of a version's header: its class, and the mark of a single file with its offset.
-_VERSIONS: dict[int, tuple[Any, bytes, int]] = {
-    348: (Nifti1Header, b"n+1\0", 344),
-    540: (Nifti2Header, b"n+2\0\r\n\x1a\n", 4),
+# The length of a version's header: its class, and the marks of a single file and of the header of
+# a pair, with their offset.
+_VERSIONS: dict[int, tuple[Any, bytes, bytes, int]] = {
+    348: (Nifti1Header, b"n+1\0", b"ni1\0", 344),
+    540: (Nifti2Header, b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n", 4),
 }
 
 
@@ -69,14 +70,38 @@ def read_nifti_header(file: BinaryIO, *, max_inflated: int = MAX_INFLATED_BYTES)
         UnreadableNifti: it is no NIfTI file, or its header contradicts itself.
     """
     header = _parse(_read_start(file))
+    found, num_bits = _describe(header)
+    _check_length(file, header["vox_offset"].item(), num_bits, max_inflated)
+    return found
+
+
+def read_pair_header(file: BinaryIO, size: int) -> NiftiHeader:
+    """Read the .hdr file of a pair, opened at its start; its .img file has ``size`` bytes.
+
+    Raises:
+        CutShortNifti: the voxels are cut short.
+        UnreadableNifti: it is no NIfTI header, or contradicts itself.
+    """
+    header = _parse(file.read(max(_VERSIONS)), is_pair=True)
+    found, num_bits = _describe(header)
+    _check_size(size, header["vox_offset"].item(), num_bits)
+    return found
+
+
+def is_pair_header(head: bytes) -> bool:
+    """Whether these first bytes are of the .hdr file of a NIfTI pair."""
+    return any(head.startswith(mark, offset) for _, _, mark, offset in _VERSIONS.values())
+
+
+def _describe(header: Nifti1Header) -> tuple[NiftiHeader, int]:
+    """The volume, and the number of bits of its voxels."""
     dimensions = _check_dimensions(tuple(header["dim"].tolist()))
     name, bits = _check_datatype(int(header["datatype"]))
-    num_bits = math.prod(dimensions) * bits
-    _check_length(file, header["vox_offset"].item(), num_bits, max_inflated)
     sizes = [abs(size) for size in header["pixdim"].tolist()[1 : 1 + min(3, len(dimensions))]]
     unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
     voxel = tuple(float(f"{size:.6g}") for size in sizes if math.isfinite(size))
-    return NiftiHeader(dimensions, voxel if len(voxel) == len(sizes) else (), unit, name)
+    found = NiftiHeader(dimensions, voxel if len(voxel) == len(sizes) else (), unit, name)
+    return found, math.prod(dimensions) * bits
 
 
 def _read_start(file: BinaryIO) -> bytes:
@@ -102,7 +127,7 @@ def describe_volume(header: NiftiHeader) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in ("", [])}
 
 
-def _parse(raw: bytes) -> Nifti1Header:
+def _parse(raw: bytes, *, is_pair: bool = False) -> Nifti1Header:
     start = raw[:4].ljust(4, b"\0")
     # nibabel tells the order by the number of dimensions, which may be wrong.
     for order in "<>":
@@ -113,11 +138,12 @@ def _parse(raw: bytes) -> Nifti1Header:
         raise UnreadableNifti(
             "This is not a NIfTI file: it does not begin with 348 or 540, the length of its header."
         )
-    kind, mark, offset = _VERSIONS[length]
+    kind, single, pair, offset = _VERSIONS[length]
     if len(raw) < length:
         raise _cut_short(f"it ends after {len(raw)} bytes of its header")
-    if not raw.startswith(mark, offset):
-        raise _damaged("the mark of a single-file NIfTI is missing")
+    if not raw.startswith(pair if is_pair else single, offset):
+        what = "the header of a pair" if is_pair else "a single-file NIfTI"
+        raise _damaged(f"the mark of {what} is missing")
     return kind(raw[:length], order, check=False)
 
 
@@ -147,15 +173,27 @@ def _check_length(file: BinaryIO, offset: float, num_bits: int, max_inflated: in
     file.seek(0)
     is_packed = file.read(2) == _GZIP
     size = file.seek(0, os.SEEK_END)
-    if not (math.isfinite(offset) and offset >= 0 and (is_packed or offset <= size)):
-        raise _damaged("its voxels begin outside of the file")
-    expected = int(offset) + (num_bits + 7) // 8
     if is_packed:
+        expected = _find_end(offset, num_bits)
         if not _ends_with_length(file, expected) and _inflates_to_less(
             file, expected, max_inflated
         ):
             raise _cut_short("its gzip stream ends too early")
-    elif expected > size:
+    else:
+        _check_size(size, offset, num_bits)
+
+
+def _find_end(offset: float, num_bits: int) -> int:
+    if not (math.isfinite(offset) and offset >= 0):
+        raise _damaged("its voxels begin outside of the file")
+    return int(offset) + (num_bits + 7) // 8
+
+
+def _check_size(size: int, offset: float, num_bits: int) -> None:
+    expected = _find_end(offset, num_bits)
+    if offset > size:
+        raise _damaged("its voxels begin outside of the file")
+    if expected > size:
         raise _cut_short(f"{expected - size} bytes of its voxels are missing")
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from catalog.imaging.dicom.header import render_pixels
 from catalog.imaging.dicom.stream import is_dicom
-from catalog.imaging.nifti import UnreadableNifti, read_nifti_header
+from catalog.imaging.nifti import UnreadableNifti, is_pair_header, read_nifti_header
 from catalog.imaging.picture import Picture
 from catalog.imaging.pillow_pictures import FORMATS, render_picture
 from catalog.imaging.preview import Preview
@@ -21,6 +21,10 @@ __all__ = ["FORMATS", "render_preview"]
 
 # Inflating this much takes about a second; what is larger is not checked again after its import.
 _MAX_INFLATED_BYTES = 256 << 20
+
+
+_HEAD = 1024
+_NO_VOLUMES = "Volumes in NIfTI files have no preview."
 
 
 def render_preview(file: BinaryIO, *, name: str, max_edge: int) -> Preview:
@@ -42,13 +46,13 @@ def _render(file: BinaryIO, name: str, max_edge: int) -> Picture:
     except NotReadable as error:
         raise CannotRender(error.reason) from error
     except CannotRender as error:
-        if not name.lower().endswith((".nii", ".nii.gz")):
+        if not name.lower().endswith((".nii", ".nii.gz", ".hdr")):
             raise
         raise CannotRender(_explain_nifti(file)) from error
 
 
 def _is_dicom(file: BinaryIO) -> bool:
-    head = file.read(1024)
+    head = file.read(_HEAD)
     file.seek(0)
     return is_dicom(head)
 
@@ -56,8 +60,11 @@ def _is_dicom(file: BinaryIO) -> bool:
 def _explain_nifti(file: BinaryIO) -> str:
     """Volumes have no preview; a damaged one says what is wrong with it."""
     file.seek(0)
+    if is_pair_header(file.read(_HEAD)):
+        return _NO_VOLUMES
+    file.seek(0)
     try:
         read_nifti_header(file, max_inflated=_MAX_INFLATED_BYTES)
     except UnreadableNifti as error:
         return str(error)
-    return "Volumes in NIfTI files have no preview."
+    return _NO_VOLUMES

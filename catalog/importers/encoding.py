@@ -7,6 +7,7 @@ exception; a bad row is checked again to find out what is wrong.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from catalog.bulk.copy_text import escape_field
@@ -52,6 +53,9 @@ LINE: Mapping[str, str] = {
     "sha256": "text",
     "crc32": "bigint",
     "mtime_ns": "bigint",
+    "num_files": "integer",
+    # Those of an image that has several here: arrays of the values in FILE.
+    "files": "jsonb",
     "identifying": "text[]",
     # The labels, ascending by id, and those that are positive.
     "label_ids": "bigint[]",
@@ -61,6 +65,14 @@ LINE: Mapping[str, str] = {
     "positive_ids": "bigint[]",
     "n": "bigint",
     "line": "bigint",
+}
+FILE: Mapping[str, str] = {
+    "path": "text",
+    "name": "text",
+    "size_bytes": "bigint",
+    "sha256": "text",
+    "crc32": "bigint",
+    "mtime_ns": "bigint",
 }
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
 _SEXES = frozenset({"", *Sex.values})
@@ -129,7 +141,8 @@ class RowEncoder:
             f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
             f"{_null(license_)}\t{_null(view)}\t{row.sex}\t{_null(row.age_years)}\t"
             f"{_null(row.width)}\t{_null(row.height)}\t"
-            f"{_encode_facts(row)}\t{_encode_identifying(row)}\t{labels.text}\t{number}\t{row.line}\n"
+            f"{_encode_facts(row)}\t{row.num_files}\t{_encode_files(row)}\t"
+            f"{_encode_identifying(row)}\t{labels.text}\t{number}\t{row.line}\n"
         )
 
     def _with_unknown_words(
@@ -266,6 +279,13 @@ def _encode_facts(row: ImageRow) -> str:
     if facts is None or not row.file_path:
         return _NO_FILE if row.size_bytes is None else f"{row.size_bytes}\t\t\\N\t\\N"
     return f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
+
+
+def _encode_files(row: ImageRow) -> str:
+    if not row.files:
+        return r"\N"
+    values = [[path, name, *astuple(facts)] for path, name, facts in row.files]
+    return escape_field(_dump_json(values))
 
 
 def _encode_identifying(row: ImageRow) -> str:

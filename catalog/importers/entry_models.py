@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from catalog.hosts import find_address_problem
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
 from catalog.limits import FIRST_YEAR, LAST_YEAR
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
@@ -15,6 +16,13 @@ def _check_year(value: Any) -> int:
     return value
 
 
+def _check_address(url: str) -> str:
+    if url.strip() and (problem := find_address_problem(url.strip())):
+        raise ValueError(problem)
+    return url
+
+
+_Address = Annotated[Text, AfterValidator(_check_address)]
 _Year = Annotated[int, PlainValidator(_check_year)]
 # What ``num_images`` counts.
 SampleUnitText = Annotated[Text, AfterValidator(one_of(SampleUnit.values))]
@@ -29,7 +37,7 @@ class DatasetEntry(Section):
     slug: Text = Field(min_length=1, description='the dataset\'s short name: slug = "my-dataset".')
     title: Text = ""
     description: Text = ""
-    source_url: Text = ""
+    source_url: _Address = ""
     area: Text = ""
     other_areas: Texts = ()
     license: Text = ""

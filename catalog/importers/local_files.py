@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO, NamedTuple, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
 from catalog.bulk.batches import in_batches
 from catalog.imaging.content import FileContent, find_link_problem, read_content
@@ -22,7 +22,8 @@ from catalog.imaging.paths import (
     read_link,
 )
 from catalog.imaging.problems import FileProblem, UnusableFile
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.rows import BadRow, FileRow, ImageRow
+from catalog.importers.series import join_files
 
 BATCH = 1024
 # Threads share a block: a future for each small file would cost more than reading it.
@@ -36,21 +37,15 @@ Row = ImageRow | BadRow
 Item = TypeVar("Item")
 
 
-class KnownFile(NamedTuple):
-    """The file of an image in the catalog: its path below the dataset's folder, and its facts."""
-
-    file_path: str
-    facts: FileFacts
-
-
-KnownFiles = Callable[[Sequence[str]], Mapping[str, KnownFile]]
+# Facts that the catalog has of the files of these rows, by their paths.
+KnownFiles = Callable[[Sequence[ImageRow]], Mapping[str, FileFacts]]
 
 
 def with_facts(
     rows: Iterable[Row],
     *,
     root: Path,
-    known: KnownFiles = lambda source_ids: {},
+    known: KnownFiles = lambda rows: {},
     on_missing: Callable[[ImageRow], None] = lambda row: None,
     check_stopped: Callable[[], None] = lambda: None,
     workers: int = WORKERS,
@@ -61,13 +56,13 @@ def with_facts(
     does not. A file that is not the image that it should be is none: the row is yielded without its
     path, and with the problem.
 
-    ``known`` takes a batch of source ids and returns their files in the catalog: a file with the
-    same path, size and time is not hashed again. A row whose file is missing is yielded without its
-    path, and ``on_missing`` gets it with its path. An unsafe path and an unreadable file become a
-    BadRow. Rows that have facts already, or name no file, are not changed. ``rows``, ``known`` and
-    ``on_missing`` are called only in the caller's thread. ``check_stopped`` is called, from any
-    thread, before each part of a file; what it raises stops the iteration. At most 2,000 rows are
-    in memory.
+    ``known`` takes a batch of rows and returns what the catalog knows of their files: a file with
+    the same path, size and time is not hashed again. A row whose file is missing is yielded
+    without its path, and ``on_missing`` gets it with its path. An unsafe path and an unreadable
+    file become a BadRow. Rows that have facts already, or name no file, are not changed.
+    ``rows``, ``known`` and ``on_missing`` are called only in the caller's thread.
+    ``check_stopped`` is called, from any thread, before each part of a file; what it raises stops
+    the iteration. At most 2,000 rows are in memory.
     """
     stop = Event()
 
@@ -97,7 +92,7 @@ class _Block:
 
     rows: list[Row]
     waiting: deque[int]
-    files: Mapping[str, KnownFile]
+    known: Mapping[str, FileFacts]
     root: Path
     check: Callable[[], None]
     missing: list[ImageRow]
@@ -119,7 +114,7 @@ class _Block:
 
     def _complete(self, row: ImageRow) -> Row:
         try:
-            return _read_row(self.root, row, self.files.get(row.source_id), self.check)
+            return _read_row(self.root, row, self.known, self.check)
         except UnusableFile as error:
             return _without_file(row, error.problem)
         except FileNotFoundError:
@@ -133,7 +128,7 @@ def _start_blocks(
     rows: Iterable[Row], root: Path, known: KnownFiles, check: Callable[[], None]
 ) -> Generator[_Block, None, None]:
     for batch in in_batches(rows, BATCH):
-        wanted = [row.source_id for row in batch if _needs_facts(row)]
+        wanted = [row for row in batch if isinstance(row, ImageRow) and _needs_facts(row)]
         files = known(wanted) if wanted else {}
         for start in range(0, len(batch), BLOCK):
             part = batch[start : start + BLOCK]
@@ -173,13 +168,21 @@ class _Stoppable:
         return self._file.readinto(buffer)  # type: ignore[attr-defined]
 
 
-def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callable[[], None]) -> Row:
+def _read_row(
+    root: Path, row: ImageRow, known: Mapping[str, FileFacts], check: Callable[[], None]
+) -> Row:
     """The row with its facts, or a BadRow; raises FileNotFoundError and UnusableFile."""
     try:
         with open_beneath(root, row.file_path) as opened:
             file = cast("BinaryIO", _Stoppable(opened, check))
             content = None if row.is_opened else read_content(file, row.file_path)
-            facts = _unchanged(os.fstat(file.fileno()), row, known) or read_facts(file)
+            facts = _unchanged(opened, known.get(row.file_path)) or read_facts(file)
+        files = [FileRow(row.file_path, "", facts)] if row.beside else []
+        for path in row.beside:
+            with open_beneath(root, path) as opened:
+                file = cast("BinaryIO", _Stoppable(opened, check))
+                found = _unchanged(opened, known.get(path)) or read_facts(file)
+                files.append(FileRow(path, "", found))
     except FileNotFoundError:
         raise
     except (UnsafePath, FileChanged) as error:
@@ -187,6 +190,8 @@ def _read_row(root: Path, row: ImageRow, known: KnownFile | None, check: Callabl
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
+    if files:
+        return join_files(row, files)
     return _fill_in(row, facts, content) if content else replace(row, facts=facts)
 
 
@@ -215,12 +220,12 @@ def _without_file(row: ImageRow, problem: FileProblem) -> ImageRow:
     return replace(row, file_path="", problem=(problem, row.file_path))
 
 
-def _unchanged(now: os.stat_result, row: ImageRow, known: KnownFile | None) -> FileFacts | None:
-    if known is None or known.file_path != row.file_path:
+def _unchanged(file: BinaryIO, known: FileFacts | None) -> FileFacts | None:
+    if known is None:
         return None
-    facts = known.facts
-    is_same = (now.st_size, now.st_mtime_ns) == (facts.size_bytes, facts.mtime_ns)
-    return facts if is_same else None
+    now = os.fstat(file.fileno())
+    is_same = (now.st_size, now.st_mtime_ns) == (known.size_bytes, known.mtime_ns)
+    return known if is_same else None
 
 
 def _reject(row: ImageRow, reason: str) -> BadRow:

@@ -17,6 +17,7 @@ from catalog.bulk.foreign_keys import may_skip_checks, unchecked
 from catalog.bulk.statistics import refresh_statistics
 from catalog.hooks import ImageHolder, image_holders
 from catalog.importers import queries
+from catalog.importers.encoding import FILE
 from catalog.models import Image
 from catalog.profiles.building import add_profiles, count_profiles, key_of
 from catalog.profiles.queries import SAME_KEY
@@ -25,10 +26,11 @@ from catalog.profiles.queries import SAME_KEY
 COLUMNS = (
     "file_path", "remote_url", "modality_id", "area_id", "license_id", "view_id", "subject_id",
     "sex", "age_years", "width", "height", "size_bytes", "sha256", "crc32", "mtime_ns",
-    "identifying", "metadata_json",
+    "num_files", "identifying", "metadata_json",
 )  # fmt: skip
 
 
+_FIELD = "file.fields ->> {}"
 _TABLES = ("catalog_image", "catalog_imagelabel", "catalog_imageprofile")
 _KEYS = "(SELECT key.* FROM {staged}) staged"
 
@@ -52,6 +54,7 @@ _LOCK_TARGETS = (
 _UNHELD = " AND NOT EXISTS (SELECT FROM {table} held WHERE held.{column} = removed.id)"
 _REMOVE = (
     "DELETE FROM catalog_imagelabel WHERE image_id IN {released}",
+    "DELETE FROM catalog_imagefile WHERE image_id IN {released}",
     "DELETE FROM catalog_image WHERE id IN {released}",
     "UPDATE catalog_image SET removed_at = now(), profile_id = NULL, updated_at = now()"
     " WHERE removed_at IS NULL AND id IN (SELECT id FROM staged_removed)",
@@ -99,6 +102,7 @@ def merge_staged(
         check_removal(missing, before)
     cursor.execute(queries.BY_ROW)
     added, updated = _write_images(cursor, dataset_id)
+    _write_files(cursor, updated)
     removed, num_written = (0, 0) if keeps_missing else _remove_missing(cursor)
     is_written = bool(added or updated or num_written)
     if is_written:
@@ -110,7 +114,10 @@ def merge_staged(
 def _match(cursor: CursorWrapper, dataset_id: int) -> None:
     """Match the dataset's images and their labels with the staged rows."""
     image, staged = _columns("image"), _columns("staged")
-    cursor.execute(queries.MATCH.format(image=image, staged=staged, dataset=dataset_id))
+    match = queries.MATCH.format(
+        image=image, staged=staged, file=", ".join(FILE), dataset=dataset_id
+    )
+    cursor.execute(match)
     cursor.execute("ANALYZE staged_match")
     cursor.execute("SELECT min(id), max(id) FROM staged_match")
     cursor.execute(queries.GIVEN, cursor.fetchone())
@@ -150,6 +157,16 @@ def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
         cursor.execute(queries.DROP_LABELS)
         cursor.execute(queries.ADD_LABELS.format(whose="place.is_relabeled AND NOT place.is_new"))
     return added, updated
+
+
+def _write_files(cursor: CursorWrapper, updated: int) -> None:
+    """Write the files of new and of changed images that have several."""
+    if updated:
+        cursor.execute(queries.DROP_FILES)
+    cursor.execute(queries.HAS_FILES)
+    if cursor.fetchone()[0]:
+        values = ", ".join(f"({_FIELD.format(n)})::{kind}" for n, kind in enumerate(FILE.values()))
+        cursor.execute(queries.ADD_FILES.format(columns=", ".join(FILE), values=values))
 
 
 @contextmanager

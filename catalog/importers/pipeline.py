@@ -15,7 +15,7 @@ from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, find_place, save_dataset
 from catalog.importers.identifying import check_identifying
 from catalog.importers.instances import keep_instances_once
-from catalog.importers.local_files import KnownFile, with_facts
+from catalog.importers.local_files import KnownFiles, with_facts
 from catalog.importers.rows import (
     BadRow,
     Examples,
@@ -26,15 +26,17 @@ from catalog.importers.rows import (
     Source,
     StoppableSource,
 )
+from catalog.importers.series import group_series
 from catalog.importers.store import (
     MAX_ROWS,
     MAX_SHARE_REJECTED,
+    ROWS_BETWEEN_REPORTS,
     ImportStopped,
     ignore,
     ignore_end,
     store_images,
 )
-from catalog.models import Dataset
+from catalog.models import Dataset, ImageFile
 from catalog.storage.roots import dataset_root
 
 __all__ = ["ImportStopped", "import_source"]
@@ -91,11 +93,16 @@ def import_source(
             _require_same_place(source.entry)
         planned, change = _plan_entry(source)
         rows = _read_files(
-            _read_rows(source, on_file, check_stopped), planned, report, on_file, check_stopped
+            _read_rows(source, on_file, on_rows, check_stopped),
+            planned,
+            report,
+            on_file,
+            check_stopped,
         )
+        checked = check_identifying(rows, report, on_file, is_allowed=allow_identifying)
         return store_images(
             dataset=planned,
-            rows=check_identifying(rows, report, on_file, is_allowed=allow_identifying),
+            rows=group_series(checked, report, on_file),
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,
@@ -104,7 +111,6 @@ def import_source(
             dry_run=dry_run,
             on_reject=on_reject,
             on_file=on_file,
-            on_rows=on_rows,
             on_read=on_read,
             save=partial(_save_entry, source, planned, is_new=change is Change.ADDED),
             report=report,
@@ -165,15 +171,22 @@ def _save_entry(source: Source, planned: Dataset, *, is_new: bool) -> Dataset:
 
 
 def _read_rows(
-    source: Source, on_file: Callable[[FileNote], None], check_stopped: Callable[[], None]
+    source: Source,
+    on_file: Callable[[FileNote], None],
+    on_rows: Callable[[int], None],
+    check_stopped: Callable[[], None],
 ) -> Iterator[ImageRow | BadRow]:
     if isinstance(source, StoppableSource):
         source.check_stopped = check_stopped
     if isinstance(source, NotingSource):
         source.on_file = on_file
-    for row in source.rows():
+    number = 0
+    for number, row in enumerate(source.rows(), 1):
         check_stopped()
         yield row
+        if not number % ROWS_BETWEEN_REPORTS:
+            on_rows(number)
+    on_rows(number)
 
 
 def _read_files(
@@ -236,15 +249,24 @@ def _without_files(
         yield row
 
 
-def _make_lookup(dataset: Dataset) -> Callable[[Sequence[str]], dict[str, KnownFile]]:
+def _make_lookup(dataset: Dataset) -> KnownFiles:
     """A lookup of the files that the catalog knows, so that unchanged ones are not read again."""
     local = dataset.images.local()
     if not local.exists():
-        return lambda source_ids: {}
+        return lambda rows: {}
+    files = ImageFile.objects.filter(image__dataset=dataset)
 
-    def find_known(source_ids: Sequence[str]) -> dict[str, KnownFile]:
-        names = ("source_id", "file_path", "size_bytes", "sha256", "crc32", "mtime_ns")
-        rows: Iterable[tuple[Any, ...]] = local.filter(source_id__in=source_ids).values_list(*names)
-        return {each[0]: KnownFile(each[1], FileFacts(*each[2:])) for each in rows}
+    def find_known(rows: Sequence[ImageRow]) -> dict[str, FileFacts]:
+        ids = {row.slice.series_uid if row.slice else row.source_id for row in rows}
+        parts = [row.file_path for row in rows if row.slice or row.beside]
+        parts += [path for row in rows for path in row.beside]
+        names = ("size_bytes", "sha256", "crc32", "mtime_ns")
+        found: list[tuple[Any, ...]] = list(
+            local.filter(source_id__in=ids, num_files=1).values_list("file_path", *names)
+        )
+        if parts:
+            of_many = files.filter(image__source_id__in=ids, path__in=parts)
+            found += of_many.values_list("path", *names)
+        return {path: FileFacts(*facts) for path, *facts in found}
 
     return find_known

@@ -79,7 +79,10 @@ MATCH = """
     CREATE TEMP TABLE staged_match ON COMMIT DROP AS
     SELECT image.id, staged.n, image.source_id, image.profile_id,
            image.removed_at IS NOT NULL AS was_removed,
-           image.removed_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged}) AS is_changed
+           image.removed_at IS NOT NULL OR ({image}) IS DISTINCT FROM ({staged})
+           OR (staged.files IS NOT NULL AND staged.files IS DISTINCT FROM
+               (SELECT jsonb_agg(jsonb_build_array({file}) ORDER BY number)
+                  FROM catalog_imagefile WHERE image_id = image.id)) AS is_changed
       FROM catalog_image image
       LEFT JOIN staged_image staged ON staged.source_id = image.source_id
      WHERE image.dataset_id = {dataset}
@@ -150,6 +153,23 @@ INSERT = """
       FROM staged_place place
       JOIN staged_image staged ON staged.ctid = place.row
      WHERE place.is_new
+"""
+
+HAS_FILES = "SELECT EXISTS (SELECT FROM staged_image WHERE files IS NOT NULL)"
+
+DROP_FILES = """
+    DELETE FROM catalog_imagefile
+     WHERE image_id IN (SELECT image_id FROM staged_place WHERE NOT is_new AND is_changed)
+"""
+
+ADD_FILES = """
+    INSERT INTO catalog_imagefile (image_id, number, {columns})
+    SELECT place.image_id, file.number - 1, {values}
+      FROM staged_place place
+      JOIN staged_image staged ON staged.ctid = place.row
+     CROSS JOIN LATERAL jsonb_array_elements(staged.files)
+                        WITH ORDINALITY file (fields, number)
+     WHERE place.is_new OR place.is_changed
 """
 
 DROP_LABELS = """

@@ -1,27 +1,54 @@
 """Relations between datasets, from the catalog's own file."""
 
+import logging
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from catalog import services
 from catalog.importers.entry_models import RelationEntry
-from catalog.models import Dataset, DatasetRelation
+from catalog.models import Dataset, DatasetRelation, RelationKind
+
+logger = logging.getLogger(__name__)
 
 # Where the relations of a dataset stand in its ``imported_json``.
 _KEY = "relations"
 
 
 def read_relations(path: Path) -> list[RelationEntry]:
-    """The ``[[relation]]`` tables of a TOML file. Raises pydantic's ValidationError."""
+    """The ``[[relation]]`` tables of a TOML file.
+
+    Raises:
+        pydantic.ValidationError: one is not as it should be.
+        services.RelationCircle: they make a dataset a part, or a newer version, of itself.
+    """
     with path.open("rb") as file:
-        return [RelationEntry.model_validate(each) for each in tomllib.load(file)["relation"]]
+        found = [RelationEntry.model_validate(each) for each in tomllib.load(file)["relation"]]
+    relations: dict[str, dict[str, set[str]]] = {kind: {} for kind in RelationKind.values}
+    for each in found:
+        try:
+            _add(each, relations)
+        except services.RelationCircle as error:
+            raise services.RelationCircle(
+                f"{path.name}: {error} Remove one of these relations."
+            ) from error
+    return found
+
+
+def _add(each: RelationEntry, relations: dict[str, dict[str, set[str]]]) -> None:
+    services.refuse_circle(
+        kind=each.kind, dataset=each.dataset, other=each.other, relations=relations
+    )
+    relations[each.kind].setdefault(each.dataset, set()).add(each.other)
 
 
 def add_missing_relations(*, relations: Sequence[RelationEntry]) -> int:
     """Add the relations of datasets that are there; returns their number.
 
-    A relation that was added once and that a curator has removed does not come back.
+    A relation that was added once and that a curator has removed does not come back. One that
+    contradicts what a curator says is left out, and the log says so.
     """
+    there = services.read_relations()
     datasets = {each.slug: each for each in Dataset.objects.select_for_update(no_key=True)}
     new, changed = [], dict[str, Dataset]()
     for each in relations:
@@ -30,6 +57,11 @@ def add_missing_relations(*, relations: Sequence[RelationEntry]) -> int:
             continue
         known = dataset.imported_json.setdefault(_KEY, [])
         if [each.kind, each.other] not in known:
+            try:
+                _add(each, there)
+            except services.RelationCircle as error:
+                logger.warning("A relation of the catalog is left out. %s", error)
+                continue
             known.append([each.kind, each.other])
             changed[dataset.slug] = dataset
             new.append(

@@ -25,6 +25,28 @@ class LabelRow(NamedTuple):
     confidence: float | None = None
 
 
+class Slice(NamedTuple):
+    """Which series a file belongs to, and its place there, as its DICOM header says.
+
+    ``position`` (x, y, z) is in mm, and ``orientation`` the direction cosines of a row and of a
+    column; both are () if they are not stated. ``number`` is the Instance Number.
+    """
+
+    study_uid: str
+    series_uid: str
+    position: tuple[float, ...] = ()
+    orientation: tuple[float, ...] = ()
+    number: int | None = None
+
+
+class FileRow(NamedTuple):
+    """One of the files of an image that has several; ``name`` is that in archives."""
+
+    path: str
+    name: str
+    facts: FileFacts
+
+
 @dataclass(slots=True)
 class ImageRow:
     """One image of a source; sizes in pixels and bytes, age in years.
@@ -40,6 +62,11 @@ class ImageRow:
     is unknown, as pairs of field and text; ``conflicts`` are those of rows that contradict it.
     ``identifying`` are the attributes of its DICOM file that tell who somebody is; None if it was
     not read for them. ``mask`` says by what the file is taken for a mask, not a picture of its own.
+
+    ``beside`` are the paths of further files of the image, in the folder of the first. A file with
+    ``slice`` becomes a part of the image that is its series. ``files`` are those of an
+    image that has several here, in their order; ``file_path`` is then one of them, and ``facts``
+    are of all together.
     """
 
     source_id: str
@@ -66,6 +93,10 @@ class ImageRow:
     conflicts: "tuple[BadRow, ...]" = ()
     mask: str = ""
     identifying: tuple[str, ...] | None = None
+    num_files: int = 1
+    beside: tuple[str, ...] = ()
+    slice: Slice | None = None
+    files: tuple[FileRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +223,8 @@ class ImportReport:
     kind. ``file_problems`` has files by what is wrong with them. ``copies`` are
     files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
     that differ under one SOP Instance UID. ``masks`` has files by what says that they are masks.
+    ``series`` are images made of several files, ``series_files`` the number of these files, and
+    ``uneven_series`` those whose slices are not evenly spaced, so that one may be missing.
     ``identifying`` are DICOM files that tell who somebody is, and ``identifying_by`` counts them by
     attribute; ``burned_in`` are those that say that text is burnt into their pixels.
     """
@@ -212,6 +245,9 @@ class ImportReport:
     copies: Examples = field(default_factory=Examples)
     shared_uids: Examples = field(default_factory=Examples)
     masks: defaultdict[str, Examples] = field(default_factory=lambda: defaultdict(Examples))
+    series: int = 0
+    series_files: int = 0
+    uneven_series: Examples = field(default_factory=Examples)
     identifying: Examples = field(default_factory=Examples)
     identifying_by: Counter[str] = field(default_factory=Counter)
     burned_in: Examples = field(default_factory=Examples)

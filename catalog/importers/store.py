@@ -33,6 +33,7 @@ SHOWN_REJECTS = 5
 # So many images may always be removed, and of more of them at most this share.
 REMOVALS_ALLOWED = 10
 MAX_SHARE_REMOVED = 0.5
+_HINT_PER_FILE = "If each file of a series was an image before, --per file imports them so again. "
 _DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_duplicate)"
 
 
@@ -69,7 +70,6 @@ def store_images(
     dry_run: bool = False,
     on_reject: Callable[[BadRow], None] = ignore,
     on_file: Callable[[FileNote], None] = ignore,
-    on_rows: Callable[[int], None] = ignore,
     on_read: Callable[[], None] = ignore_end,
     save: Callable[[], Dataset] | None = None,
     report: ImportReport | None = None,
@@ -87,10 +87,9 @@ def store_images(
     No more than ``max_rows`` are read.
     Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
     ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
-    another, ``on_rows`` the number of rows read so far;
-    ``on_read`` is called after the last row. ``save`` is then called in the transaction that writes
-    everything, under the dataset's lock, and returns the dataset as it is now. A ``dry_run`` rolls
-    that transaction back. An existing ``report`` may be continued.
+    another; ``on_read`` is called after the last row. ``save`` is then called in the transaction
+    that writes everything, under the dataset's lock, and returns the dataset as it is now. A
+    ``dry_run`` rolls that transaction back. An existing ``report`` may be continued.
 
     Rows are staged before, outside any transaction of this function, so that nobody waits for an
     import that reads. New labels are added in a transaction of their own just before the last one:
@@ -109,7 +108,7 @@ def store_images(
         if num_rows is not None and num_rows > max_rows:
             raise _too_many_rows(max_rows)
         good = _stage(staging, RowEncoder(words, area_id=dataset.area_id, report=report),
-                      rows, rejects, on_rows, max_rows)  # fmt: skip
+                      rows, rejects, max_rows)  # fmt: skip
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
@@ -166,6 +165,7 @@ class _Rejects:
     def check_early(self, number: int) -> None:
         """The same for a source of unknown length of which ``number`` rows were read."""
         bad = self.report.rejected + self.repeated
+        number = max(number, self.num_rows or 0)
         if bad > MANY_BAD and bad > max(self.max_share, 0.5) * number and self.max_rejected is None:
             self.check_limit(number)
 
@@ -203,11 +203,10 @@ def _stage(
     encoder: RowEncoder,
     rows: Iterable[ImageRow | BadRow],
     rejects: _Rejects,
-    on_rows: Callable[[int], None],
     max_rows: int,
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
-    number = 0
+    number = slices = 0
     seen = _SeenIds()
     for number, row in enumerate(rows, 1):
         line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
@@ -215,22 +214,22 @@ def _stage(
             staging.add_line(line)
             if seen.has(row.source_id):
                 rejects.add_repeated(row.source_id)
-            if isinstance(row, ImageRow) and (row.unread or row.conflicts):
-                rejects.note(row)
+            if isinstance(row, ImageRow):
+                slices += len(row.files)
+                if row.unread or row.conflicts:
+                    rejects.note(row)
         else:
             _reject(line, staging, rejects)
         if not number % ROWS_BETWEEN_REPORTS:
-            on_rows(number)
             rejects.check_early(number)
         if number > max_rows:
             raise _too_many_rows(max_rows)
     rejects.repeated = 0
     staging.finish()
-    on_rows(number)
     rejected = rejects.report.rejected
     with transaction.atomic():
         _reject_duplicates(rejects)
-    rejects.check_limit(number)
+    rejects.check_limit(number + slices)
     return number - rejected
 
 
@@ -325,8 +324,9 @@ def _merge(
             raise ManyRemovals(
                 f"{removed:,} of the {before:,} images of “{dataset.slug}” are not in this source "
                 "and would be removed, so nothing was changed. Check that it is the right file or "
-                "folder, and that its slug is not that of another dataset. If the images are to "
-                "be removed, import with --allow-removal."
+                "folder, and that its slug is not that of another dataset. "
+                f"{_HINT_PER_FILE if report.series else ''}If the images are to be removed, "
+                "import with --allow-removal."
             )
 
     # A bad row without a source id may be of any image, so no image is removed then.

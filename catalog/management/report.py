@@ -59,6 +59,8 @@ def format_kinds(report: ImportReport) -> Iterator[str]:
 def format_findings(report: ImportReport) -> Iterator[str]:
     """Lines on other objects, missing files, words without a term, and what can be done."""
     yield from format_kinds(report)
+    if report.series:
+        yield f"{report.series:,} series of {report.series_files:,} files, each series one image"
     if report.missing_files:
         yield f"{report.missing_files:,} files are missing: their images have no file here"
     yield from format_files(report)

@@ -13,7 +13,7 @@ from pathlib import Path
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
-from catalog.formats import file_size, number
+from catalog.formats import file_size
 from catalog.imaging.decoding.decoder import SLOW_SECONDS, UNCLEAR_SECONDS, DecoderFailed
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.problems import CannotRender
@@ -26,6 +26,7 @@ from catalog.previews.local import (
     preview_key,
     raise_refusal,
     remember_refusal,
+    say_shown_file,
 )
 from catalog.storage.buckets import Changed, SourceProblem, can_fetch, list_files
 from catalog.storage.cache import download
@@ -134,7 +135,7 @@ def _fetch_and_draw(image: Image) -> None:
     middle = len(files) // 2
     notes: tuple[str, ...] = ()
     if len(files) > 1:
-        notes = (f"File {number(middle + 1)} of {number(len(files))} of the series is shown.",)
+        notes = (say_shown_file(len(files)),)
     middle_file, most = files[middle], settings.REMOTE_PREVIEW_MAX_BYTES
     if middle_file.size > most:
         size = file_size(middle_file.size)

@@ -13,6 +13,7 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from catalog.files import open_image
+from catalog.formats import number
 from catalog.imaging.decoding.decoder import decoder
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.paths import UnsafePath
@@ -83,7 +84,8 @@ def cached_preview(image: Image, size: int) -> Preview:
             raise_refusal(target, _mark(file))
             slot = wait_for_slot()
             try:
-                preview = _render(file, image.file_path, size, target, slot)
+                notes = [say_shown_file(image.num_files)] if image.num_files > 1 else []
+                preview = _render(file, image.file_path, size, target, slot, tuple(notes))
             except CannotRender as error:
                 remember_refusal(target, error, _mark(file))
                 raise
@@ -102,6 +104,11 @@ def find_cached_preview(image: Image, size: int) -> Preview | None:
         notes = target.with_suffix(NOTES).read_text(encoding="utf-8")
         return Preview(body, tuple(notes.splitlines()))
     return Preview(body)
+
+
+def say_shown_file(num_files: int) -> str:
+    """Which of the files of a series a preview shows."""
+    return f"File {number(num_files // 2 + 1)} of {number(num_files)} of the series is shown."
 
 
 def draw_previews(file: BinaryIO, name: str, key: str, notes: tuple[str, ...]) -> None:

@@ -62,7 +62,7 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
     """These datasets in this order, with their terms and the snippets that match the query."""
     datasets = Dataset.objects.with_terms()
-    if text := filters.cleaned.get("q"):
+    if text := filters.text_of_words:
         datasets = add_snippets(datasets, text)
     found = datasets.in_bulk(list(ids))
     return [found[pk] for pk in ids if pk in found]

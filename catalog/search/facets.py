@@ -5,7 +5,7 @@ same facet can be added. If all chosen labels must be present, label counts are 
 says how many rows remain if the label is added.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -212,7 +212,7 @@ def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> F
     """A facet; a selected value with no rows is kept, so that it can be removed."""
     selected = {item.value: (item.text, item.note) for item in filters.active_filters()
                 if item.name == name}  # fmt: skip
-    understood = _understood_values(filters, name)
+    understood = _understood_values(filters, name, [item.code for item in counted])
     selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
     missing = selected.keys() - {item.code for item in counted}
     given = _count_ages(filters) if name == "age" and understood.keys() & missing else {}
@@ -246,10 +246,12 @@ def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:
     return counts
 
 
-def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[str, str, str]]:
+def _understood_values(
+    filters: CatalogFilterSet, name: str, counted: Collection[str]
+) -> dict[str, tuple[str, str, str]]:
     """The values of a filter that the query names: name, words, and the query string without.
 
-    So is the kind that is shown while none is chosen.
+    So is the kind that is shown while none is chosen. ``counted`` are the values that there are.
     """
     if name == "kind" and isinstance(filters, ImageFilterSet) and filters.shows_pictures_only:
         name_of = filters.filters[name].field.names[Kind.PICTURE]
@@ -265,6 +267,8 @@ def _understood_values(filters: CatalogFilterSet, name: str) -> dict[str, tuple[
             found[",".join(match.codes)] = (" or ".join(match.names), match.words, undo)
             continue
         for code, text in zip(match.codes, match.names, strict=True):
+            if name == "year" and len(match.codes) > 1 and code not in counted:
+                continue  # "after 2020" also means years to come
             # Of several values that words may mean, one that is also chosen by itself is kept.
             if not (len(match.codes) > 1 and code in chosen):
                 found[code] = (text, match.words, undo)

@@ -1,6 +1,7 @@
 """The fixed values of filters: their codes in URLs and their names."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalog.ages import UNKNOWN_AGE
@@ -74,6 +75,16 @@ def year_band(year: int | None) -> str:
     if year is None:
         return UNKNOWN
     return BEFORE if year < _FIRST_YEAR else str(min(year, _LAST_YEAR))
+
+
+def name_years(codes: Sequence[str]) -> str:
+    """Values of YEAR_CHOICES that follow each other, as words: "2021 and later"."""
+    years = sorted(int(code) for code in codes if code.isdecimal())
+    if not years or (len(years) == 1 and len(codes) == 1):
+        return " or ".join(dict(YEAR_CHOICES)[code] for code in codes)
+    if BEFORE in codes:
+        return f"{years[-1]} and earlier"
+    return f"{years[0]} and later" if years[-1] == _LAST_YEAR else f"{years[0]} to {years[-1]}"
 
 
 # Parameters that name facets: show all of their values, and show only the first ones again.

@@ -14,7 +14,7 @@ from operator import itemgetter
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
-from catalog.search.query.spellings import Reading
+from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
 from catalog.search.query.word_forms import find_root, vary_spelling
 from catalog.search.snapshot import Snapshot
 from vocab.text import TermRef
@@ -30,8 +30,8 @@ MIN_SIMILAR, MIN_WORDING = 4, 3
 # Datasets as a whole have no sex and no age.
 NOT_OF_DATASETS = ("sex", "age")
 # What a dataset is or is not: "non-commercial" in its text is no licence for commercial use. Nor is
-# a number in a text an age.
-FACTS = ("license", "local")
+# a number in a text an age or the year of publication.
+FACTS = ("license", "local", "access", "year")
 
 Holds = Callable[[Match], Mask]
 
@@ -193,10 +193,10 @@ def _clause_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Clause:
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:
     """The terms that an excluded word names: "not MRI"."""
     reading = snapshot.spellings.read(word.text)
-    if reading is not None and reading.name == "age" and reading.others:
+    if reading is not None and reading.name in CHOICES_LIKE_TAGS and reading.others:
         # Profiles do not tell all images of an age; the tag of "children" is told from datasets.
         reading = Reading(reading.others[0].vocabulary, reading.others)
-    if reading is None or not reading.name or reading.name == "age":
+    if reading is None or reading.name in ("", YEAR, *CHOICES_LIKE_TAGS):
         return []
     names = snapshot.spellings.names_of(reading)
     return [Match(word.text, reading.name, reading.values, names, word.start, word.end)]

@@ -24,6 +24,7 @@ from catalog.models import Access, Availability, Dataset, Dimension
 from catalog.search import queries
 from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
+    ACCESS_CHOICES,
     ACCESS_CODES,
     AGE_CHOICES,
     AVAILABILITY_CODES,
@@ -37,6 +38,7 @@ from catalog.search.filter_choices import (
     SEX_CHOICES,
     SEX_CODES,
     UNKNOWN,
+    YEAR_CHOICES,
     YEAR_CODES,
     size_code,
     year_band,
@@ -175,7 +177,13 @@ def _load(stamp: Stamp) -> Snapshot:
             vocabularies.all_spellings(),
             labels=vocabularies.labels,
             commercial=vocabularies.commercial,
-            choices={"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": FILE_CHOICES},
+            choices={
+                "sex": SEX_CHOICES,
+                "age": AGE_CHOICES,
+                "local": FILE_CHOICES,
+                "access": ACCESS_CHOICES,
+                "year": YEAR_CHOICES,
+            },
             known_words=_known_words(rows),
             datasets=[NamedDataset(ref, ref.name, slug) for slug, ref in refs.items()],
             plain_words=frozenset().union(*(row["plain"] for row in rows)),

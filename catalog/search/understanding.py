@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import QueryDict
 
+from catalog.search.filter_choices import name_years
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
@@ -147,6 +148,8 @@ def say_label_groups(filters: CatalogFilterSet) -> str:
 def _name_values(match: Match, filters: CatalogFilterSet) -> str:
     if len(match.values) > 1 and set(match.values) == set(filters.snapshot.vocabularies.commercial):
         return "commercial use allowed"
+    if match.name == "year":
+        return name_years(match.codes)
     if len(match.values) == 1:
         return str(match.values[0]) if isinstance(match.values[0], TermRef) else match.names[0]
     notes = [value.note if isinstance(value, TermRef) else "" for value in match.values]

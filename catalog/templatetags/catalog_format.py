@@ -46,11 +46,15 @@ def objects_verb(counts: KindCounts, endings: str = "es,") -> str:
 
 
 @register.filter
-def snippet(text: str) -> SafeString:
-    """A search snippet with its hits marked; \\x02 and \\x03 come from
-    ``catalog.search.full_text``.
+def snippet(text: str, whole: str) -> SafeString:
+    """A part of the ``whole`` text with its hits marked, and dots where more is before or after.
+
+    \\x02 and \\x03 come from ``catalog.search.full_text``.
     """
-    escaped = conditional_escape(text)
+    plain = text.replace("\x02", "").replace("\x03", "").strip()
+    before = "" if whole.lstrip().startswith(plain) else "… "
+    after = "" if whole.rstrip().endswith(plain) else " …"
+    escaped = conditional_escape(f"{before}{text.strip()}{after}")
     return mark_safe(escaped.replace("\x02", "<mark>").replace("\x03", "</mark>"))  # noqa: S308 - escaped  # nosec
 
 

@@ -4,10 +4,11 @@ A worker owns a build until its lease lapses, and renews the lease while it writ
 has lost its lease finds another token when it finishes, and deletes only its own file.
 """
 
+import heapq
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from itertools import chain
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ from django.db.models import F, Q, Sum
 from catalog.formats import file_size
 from catalog.storage.buckets import Changed, SourceProblem, Unreachable
 from catalog.storage.cache import CacheFull
-from collections_app.archive import BadEntry, BadKind, TextEntry, write_archive
+from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts
 from collections_app.builds.fetching import (
@@ -41,6 +42,7 @@ from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
+from collections_app.selection.file_count import FILES
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
@@ -207,7 +209,12 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
-    delivered = DeliveredFacts(collection)
+    delivered, positions = DeliveredFacts(collection), [0]
+
+    def take(file: tuple[str, FileEntry | TextEntry]) -> FileEntry | TextEntry:
+        positions[0] = int(file[0])
+        return file[1]
+
     try:
         with (
             archive_store().new_archive(
@@ -226,12 +233,12 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
                 )
             ) as files,
         ):
-            entries = chain(texts, map(itemgetter(1), files), _after(delivered.flush, tables))
+            entries = chain(texts, map(take, files), _after(delivered.finish, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
-        _fail_for_entry(claim, error, heartbeat)
+        _fail_for_entry(claim, (positions[0], error), heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
 
@@ -244,7 +251,7 @@ def _after(finish: Callable[[], None], entries: Iterable[TextEntry]) -> Iterator
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:
     """Never finish an archive that lacks files, whatever the cause is."""
-    expected = collection.provenance.get("files", collection.num_files)
+    expected = collection.provenance.get(FILES, collection.num_files)
     if num_files != expected:
         raise BuildFailed(
             Reason.CATALOG_CHANGED,
@@ -252,20 +259,13 @@ def _check_complete(collection: Collection, *, num_files: int) -> None:
         )
 
 
-def _fail_for_entry(claim: Claim, first: BadEntry, heartbeat: Heartbeat) -> NoReturn:
+def _fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartbeat) -> NoReturn:
     """One file is bad: check all files, so that the page names every bad one."""
     collection = claim.collection
-    name = first.name.removeprefix(f"{collection.slug}/")
-    # A file of a series is below the item's name.
-    names = [name, name.rpartition("/")[0]]
-    positions = collection.items.included().filter(file_name__in=names)
-    position = positions.values_list("position", flat=True).first()
-    if position is None:
-        raise LeaseLost  # the collection was deleted meanwhile
-    others = find_bad_files(
-        collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim)
-    )
-    _fail_for_files(collection, chain([(position, first)], others))
+    bad = find_bad_files(collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim))
+    # What was found in writing may be seen there only.
+    others = (each for each in bad if each[1].name != first[1].name)
+    _fail_for_files(collection, heapq.merge([first], others, key=itemgetter(0)))
 
 
 def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]]) -> NoReturn:
@@ -273,9 +273,12 @@ def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]
     kinds: set[BadKind] = set()
 
     def iter_problems() -> Iterator[tuple[int, str]]:
-        for place, bad in found:
-            kinds.add(bad.kind)
-            yield place, bad.reason[:MAX_PROBLEM]
+        for place, files in groupby(found, itemgetter(0)):
+            first, *more = [bad for _, bad in files]
+            kinds.update(bad.kind for bad in (first, *more))
+            of_item = f"{first.name.rpartition('/')[2]}: " if FILES in collection.provenance else ""
+            others = f" (and {len(more):,} more of its files)" if more else ""
+            yield place, f"{of_item}{first.reason}{others}"[:MAX_PROBLEM]
 
     set_item_texts(collection, "problem", iter_problems())
     number = collection.items.included().with_problems().count()

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from catalog.deidentification import MAX_BYTES, deidentify_file, must_be_deidentified
+from catalog.deidentification import (
+    MAX_BYTES,
+    deidentifies_on_delivery,
+    deidentify_file,
+    must_be_deidentified,
+)
 from catalog.formats import file_size
 from catalog.imaging.problems import NotReadable
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
+from collections_app.selection.copying import iter_lines
 
 BATCH = 500
 
@@ -23,14 +29,23 @@ class DeliveredFacts:
     """Keeps size and SHA-256 of what was written, with the frozen items."""
 
     collection: Collection
-    _waiting: list[tuple[int, int, str]] = field(default_factory=list)
+    _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
 
-    def add(self, position: int, content: bytes) -> None:
-        self._waiting.append((position, len(content), hashlib.sha256(content).hexdigest()))
+    def add(self, position: int, name: str, content: bytes) -> None:
+        """Keep that of the file ``name`` in the archive."""
+        own = name.removeprefix(f"{self.collection.slug}/")
+        self._waiting.append((position, own, len(content), hashlib.sha256(content).hexdigest()))
         if len(self._waiting) >= BATCH:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """All files were written."""
+        self._flush()
+        if deidentifies_on_delivery() and "files" in self.collection.provenance:
+            for _ in iter_lines(queries.SUM_DELIVERED, collection=self.collection):
+                pass
+
+    def _flush(self) -> None:
         if self._waiting:
             columns: Sequence[Sequence[object]] = list(zip(*self._waiting, strict=True))
             with connection.cursor() as cursor:
@@ -58,21 +73,22 @@ def must_change(entry: FileEntry) -> bool:
         os.close(fd)
 
 
-def make_entry(entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]) -> TextEntry:
+OnMade = Callable[[int, str, bytes], None]
+
+
+def make_entry(entry: FileEntry, position: int, on_made: OnMade) -> TextEntry:
     """The de-identified file; it is made, and compared with the catalog, when it is written."""
     return TextEntry(entry.name, _make(entry, position, on_made))
 
 
-def _make(
-    entry: FileEntry, position: int, on_made: Callable[[int, bytes], None]
-) -> Iterator[bytes]:
+def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
     if entry.size > MAX_BYTES:
         raise _refuse(entry, f"it has more than {file_size(MAX_BYTES)}")
     try:
         content = deidentify_file(read_whole(entry))
     except NotReadable as error:
         raise _refuse(entry, error.reason) from error
-    on_made(position, content)
+    on_made(position, entry.name, content)
     yield content
 
 

@@ -1,10 +1,9 @@
 """Fetching what a collection needs from elsewhere into the cache, before its archive is written.
 
-The SHA-256 of a series is that of its sorted lines "<SHA-256 of a file>  <name>", which are what
-``LC_ALL=C sha256sum * | sha256sum`` hashes in its folder. That of a single object is its own.
+The SHA-256 of a series is described in ``catalog.storage.series``; that of a single object is its
+own.
 """
 
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import IntegerField, Sum
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Sum
 
 from catalog.models import RemoteFile
 from catalog.storage.buckets import (
@@ -27,10 +24,12 @@ from catalog.storage.buckets import (
     list_files,
 )
 from catalog.storage.cache import CacheFull, FetchedFile, FileCache
+from catalog.storage.series import hash_files
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.lease import Claim, Heartbeat
 from collections_app.models import MAX_PROBLEM, Build, Collection
 from collections_app.selection import queries
+from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.to_fetch import FETCH, ToFetch, count_items_to_fetch
@@ -54,7 +53,9 @@ class _Item:
 
     def hash_files(self, files: Sequence[FetchedFile]) -> str:
         """The item's SHA-256, from those of its files."""
-        return hash_series(files) if self.address.endswith("/*") else files[0].sha256
+        if not self.address.endswith("/*"):
+            return files[0].sha256
+        return hash_files((each.name, each.sha256) for each in files)
 
 
 class FetchFailed(Exception):
@@ -130,12 +131,6 @@ def release_stale() -> int:
     for user in over:
         cache.release(user)
     return len(over)
-
-
-def hash_series(files: Sequence[FetchedFile]) -> str:
-    """The SHA-256 of a series, from those of its files."""
-    lines = (f"{each.sha256}  {each.name}\n" for each in sorted(files, key=lambda each: each.name))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _iter_items(collection: Collection) -> Iterator[_Item]:
@@ -315,10 +310,8 @@ def _keep(collection: Collection, done: Sequence[tuple[_Item, list[FetchedFile]]
 
 def _recount(collection: Collection) -> None:
     """The exact numbers of files and bytes, with which the archive's texts are written."""
+    keep_number_of_files(collection)
     included = collection.items.included().exclude(file_name="")
-    of_series = Cast(KT("metadata_json__num_files"), IntegerField())
-    files = included.aggregate(n=Sum(Coalesce(of_series, 1)))["n"]
-    collection.provenance["files"] = files or 0
     collection.num_bytes = included.aggregate(n=Sum("size_bytes"))["n"] or 0
     finalize_items(collection)
     collection.save(update_fields=["provenance", "num_bytes", "items_sha256", "updated_at"])

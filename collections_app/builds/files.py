@@ -10,7 +10,7 @@ from catalog.imaging.paths import BeneathOpener
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, TextEntry, check_entry
-from collections_app.builds.deidentified import make_entry, must_change
+from collections_app.builds.deidentified import OnMade, make_entry, must_change
 from collections_app.builds.queries import FILES, FROM_CACHE
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
@@ -20,7 +20,7 @@ def iter_files(
     collection: Collection,
     *,
     on_step: Callable[[], None] = lambda: None,
-    on_made: Callable[[int, bytes], None] = lambda position, content: None,
+    on_made: OnMade = lambda position, name, content: None,
     fetched_in: Path | None = None,
 ) -> Generator[tuple[str, FileEntry | TextEntry], None, None]:
     """(position, entry) of every file, in order; ``fetched_in`` has those from elsewhere.

@@ -9,6 +9,7 @@ import errno
 import logging
 from collections.abc import Iterator
 from hashlib import file_digest
+from pathlib import Path
 from typing import BinaryIO
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -46,6 +47,10 @@ CHANGED = "the contents differ from the catalog's (SHA-256), although size and t
 WRONG_CRC = "the catalog has a wrong CRC-32 for this file; import its dataset again"
 TRY_AGAIN = "Nothing is lost: “Try again” builds the same bytes."
 MISSING = f"The archive's file is missing on the server or damaged. {TRY_AGAIN}"
+SERIES_CHANGED = (
+    "The catalog has other files now for an image that has several, so the archive cannot be "
+    "verified. Build a new collection."
+)
 REPLACED = f"The archive's file was changed on the server. {TRY_AGAIN}"
 NOT_ON_DISK = f"The server's disk could not store the archive. {TRY_AGAIN}"
 FOUND_LATER = "This was found when the finished archive was verified; it has been removed."
@@ -90,7 +95,7 @@ def verify_archive(*, collection_id: int) -> None:
     except SoftTimeLimitExceeded:
         logger.warning("collection %s: verification reached its time limit", collection.uuid)
     else:
-        if number := sum(map(len, bad.values())):
+        if number := len({position for positions in bad.values() for position in positions}):
             message = f"{describe_bad_files(number)}. {FOUND_LATER}"
             _withdraw(collection, Reason.FILES_CHANGED, message, bad)
         else:
@@ -148,6 +153,8 @@ def _compare(collection: Collection, file: BinaryIO) -> tuple[str, BadFiles]:
     for text in texts:
         reader.check_text(text)
     for position, name, size, sha256 in _iter_files(collection):
+        if not sha256:
+            raise _Damaged(SERIES_CHANGED)
         found = reader.check_file(f"{collection.slug}/{name}", size)
         if found.sha256 != sha256:
             bad[CHANGED].append(position)
@@ -175,11 +182,22 @@ def _find_intact_files(collection: Collection, suspects: list[int]) -> set[int]:
 
 
 def _is_intact(item: CollectionItem) -> bool:
+    image = item.image
+    files = [(each.path, each.sha256) for each in image.files.all()]
+    if files and image.sha256 != item.sha256:
+        return False
     try:
-        with open_beneath(dataset_root(item.image.dataset), item.image.file_path) as file:
-            return read_facts(file).sha256 == item.sha256
+        return all(
+            _has_sha256(dataset_root(image.dataset), path, sha256)
+            for path, sha256 in files or [(image.file_path, item.sha256)]
+        )
     except (UnsafePath, FileChanged, OSError):
         return False
+
+
+def _has_sha256(root: Path, path: str, sha256: str) -> bool:
+    with open_beneath(root, path) as file:
+        return read_facts(file).sha256 == sha256
 
 
 def _confirm(collection: Collection, sha256: str) -> None:

@@ -9,10 +9,10 @@ from catalog.imaging.dicom.confidentiality import PROFILE
 from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
 from collections_app.contents.markdown import escape, link
-from collections_app.contents.tables import count_availability, has_later_columns
+from collections_app.contents.tables import count_availability, has_later_columns, has_series
 from collections_app.models import Collection
+from collections_app.selection.file_count import FILES
 from collections_app.selection.provenance import licenses_of
-from collections_app.selection.to_fetch import FETCH
 
 
 def data_card(collection: Collection, fingerprint: str) -> bytes:
@@ -52,8 +52,8 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     noun = "object" if only_others(collection.kinds) else "image"
     yield "## What is inside"
     yield ""
-    if files.here and collection.options.get(FETCH):
-        number = collection.provenance.get("files", files.here)
+    if files.here and has_series(collection):
+        number = collection.provenance.get(FILES, files.here)
         yield (
             f"- `images/`: {_count(files.here, noun)} in {_count(number, 'file')}, "
             f"{file_size(collection.num_bytes)}"
@@ -63,7 +63,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
             "folder where it is a series of files. The `sha256` of a series is that of the lines "
             "that `LC_ALL=C sha256sum *` prints in its folder"
         )
-        yield "- `files.csv`: one row for each file of these series"
+        yield "- `files.csv`: one row for each file of these series, slices in their order"
     elif files.here:
         yield f"- `images/`: {_count(files.here, 'file')}, {file_size(collection.num_bytes)}"
         yield "- `metadata.csv`: one row for each file; `file_name` is its path"

@@ -23,6 +23,7 @@ from collections_app.contents.elsewhere import (
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
+from collections_app.selection.file_count import FILES
 from collections_app.selection.to_fetch import FETCH
 
 # The titles of a table's columns, and the SQL of their values.
@@ -72,17 +73,22 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
     """
     prefix = f"{collection.slug}/"
     tables = [TextEntry(prefix + name, chunks) for name, chunks in _wanted_tables(collection)]
-    if collection.options.get(FETCH):
+    if has_series(collection):
         tables.append(TextEntry(f"{prefix}files.csv", _table_of_files(collection)))
     checksums = _checksums(collection, [*texts, *tables])
     return [*tables, TextEntry(f"{prefix}SHA256SUMS", checksums)]
+
+
+def has_series(collection: Collection) -> bool:
+    """Whether an item may have several files."""
+    return bool(collection.options.get(FETCH)) or FILES in collection.provenance
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Iterable[bytes]]]:
     source = _source_columns(collection)
     names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
     columns = _columns(collection, names)
-    if collection.options.get(FETCH):
+    if has_series(collection):
         columns = {**columns, "num_files": "coalesce(metadata_json ->> 'num_files', '1')"}
     if deidentifies_on_delivery():
         columns = {**columns, **_DELIVERED, "source_sha256": "sha256"}
@@ -172,7 +178,7 @@ def _table_of_addresses(names: NamesElsewhere, columns: Columns) -> Iterator[byt
 
 
 def _table_of_files(collection: Collection) -> Iterator[bytes]:
-    """The files of series, each with the ``file_name`` that its series has in metadata.csv."""
+    """The files of items that have several, each with the item's name in metadata.csv."""
     yield csv_text([FILE_COLUMNS])
     yield from map(lines_to_csv, iter_lines(queries.FILES_OF_SERIES, collection=collection))
 
@@ -183,11 +189,13 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     for text in texts:
         yield checksum_line(text.sha256, text.name.removeprefix(prefix)).encode()
     sha256 = _DELIVERED["sha256"] if deidentifies_on_delivery() else "sha256"
-    is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED})"
+    is_one_file = f"{HAS_FILE} AND NOT ({queries.IS_FETCHED}) AND NOT ({queries.IS_MANY_HERE})"
     one_file = select_items(f"{sha256}, file_name, position", is_one_file)
-    fetched = f"SELECT sha256, file_name, position FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
+    of_many = "coalesce(delivered ->> 'sha256', sha256), file_name, position"
+    fetched = f"SELECT {of_many} FROM ({queries.FETCHED_FILES}) fetched"  # noqa: S608  # nosec
+    here = f"SELECT {of_many} FROM ({queries.FILES_HERE}) here"  # noqa: S608  # nosec
     rows = (
-        f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched}) "  # noqa: S608 - ours  # nosec
+        f"SELECT sha256, file_name FROM ({one_file} UNION ALL {fetched} UNION ALL {here}) "  # noqa: S608 - ours  # nosec
         'files (sha256, file_name, position) ORDER BY position, file_name COLLATE "C"'
     )
     for lines in iter_lines(rows, collection=collection):

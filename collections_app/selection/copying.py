@@ -9,8 +9,8 @@ from django.db.backends.utils import CursorWrapper
 
 from collections_app.models import Collection
 
-# Items per query. Queries stay short even if their reader takes minutes.
-ITEMS_AT_ONCE = 10_000
+# Rows per query. Queries stay short even if their reader takes minutes.
+ROWS_AT_ONCE = 10_000
 
 
 class Lines(Protocol):
@@ -40,6 +40,9 @@ def iter_lines(query: str, *, collection: Collection) -> Iterator[bytes]:
     inclusive) and is ordered by position.
     """
     num_items = collection.num_images + collection.num_excluded
-    for first in range(1, num_items + 1, ITEMS_AT_ONCE):
-        last = first + ITEMS_AT_ONCE - 1
+    # A series is one item, and may be hundreds of rows.
+    num_rows = max(num_items, collection.provenance.get("files", 0))
+    at_once = max(1, ROWS_AT_ONCE * num_items // max(1, num_rows))
+    for first in range(1, num_items + 1, at_once):
+        last = first + at_once - 1
         yield copy_lines(query.format(collection=int(collection.pk), first=first, last=last))

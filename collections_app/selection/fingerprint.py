@@ -21,7 +21,7 @@ from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
 
 # Raise it with every change after which the same collection gives other texts.
-CONTENTS_VERSION = "9"
+CONTENTS_VERSION = "10"
 BYTES_AT_ONCE = 1 << 20
 
 
@@ -37,6 +37,7 @@ class ItemRows:
         self._names = NameCheck()
         self._waiting: list[bytes] = []
         self._bytes_waiting = 0
+        self._has_many_files = False
 
     def write(self, lines: bytes) -> None:
         """Take the next rows: one whole line or several."""
@@ -50,6 +51,7 @@ class ItemRows:
         self._waiting.clear()
         self._bytes_waiting = 0
         self._digest.update(lines)
+        self._has_many_files = self._has_many_files or b'"num_files":' in lines
         names = [line.partition(b"\t")[0] for line in lines.split(b"\n")[:-1]]
         self._count += len(names)
         self._names.look_at(names)
@@ -65,6 +67,12 @@ class ItemRows:
         """The SHA-256 of all rows, in hex."""
         self._take()
         return self._digest.hexdigest()
+
+    @property
+    def has_many_files(self) -> bool:
+        """Whether an item may have several files; a source's own text can look the same."""
+        self._take()
+        return self._has_many_files
 
     @property
     def must_be_renamed(self) -> bool:

@@ -15,7 +15,8 @@ from collections_app.selection.fingerprint import ItemRows
 
 # All columns are read at once: a second look-up of each image would take half of the time.
 _COLUMNS = ("id", "profile_id", "source_id", "file_path", "remote_url", "subject_id", "age_years",
-            "width", "height", "size_bytes", "sha256", "identifying", "metadata_json")  # fmt: skip
+            "width", "height", "size_bytes", "sha256", "num_files", "identifying",
+            "metadata_json")  # fmt: skip
 # So that sorting and hashing need no disk, which would double the time. Each sort and each hash may
 # take that much, so few freezes run at a time.
 _SLOTS = 2

@@ -1,16 +1,20 @@
 """The name of an image's file in the archive: ``images/<dataset>/<path in the dataset's folder>``.
 
-What is to be fetched has a name of its own (``to_fetch.py``). The freeze (``queries.py``) writes
+A DICOM file without an ending gets ``.dcm``. A series is a folder, and what is to be fetched has a
+name of its own (``to_fetch.py``). The freeze (``queries.py``) writes
 these names. If ``NameCheck`` finds that some are unsafe or not unique, ``safe_name`` and
 ``UniqueNames`` of the archive change those.
 """
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from collections_app.archive import UniqueNames, safe_name
 from collections_app.models import Collection
 
 BATCH = 2000
+_HAS_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
 
 def iter_renamed(collection: Collection) -> Iterator[tuple[int, str]]:
@@ -19,8 +23,16 @@ def iter_renamed(collection: Collection) -> Iterator[tuple[int, str]]:
     files = collection.items.exclude(file_name="").order_by("position")
     rows = files.values_list("position", "file_name", "metadata_json")
     for position, given, metadata in rows.iterator(chunk_size=BATCH):
-        path = metadata.get("file_path")
-        wanted = f"images/{metadata['dataset']}/{path}" if path else given
-        name = names.take(safe_name(wanted))
+        name = names.take(safe_name(_find_path(metadata) or given))
         if name != given:
             yield position, name
+
+
+def _find_path(metadata: dict[str, Any]) -> str:
+    """The whole path, as the freeze cuts it off; "" for a folder, and for what is not here."""
+    path, source = metadata.get("file_path"), metadata.get("source", {})
+    if not path or ("num_files" in metadata and "SeriesInstanceUID" in source):
+        return ""
+    is_dicom = "TransferSyntaxUID" in source
+    ending = ".dcm" if is_dicom and not _HAS_ENDING.search(path) else ""
+    return f"images/{metadata['dataset']}/{path}{ending}"

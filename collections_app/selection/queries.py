@@ -6,6 +6,28 @@ ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 # In the place of the attributes of a DICOM file that tell who somebody is.
 NOT_CHECKED = "not checked"
 
+# The folder of a series in an archive, as the IDC's own tools name it: dataset, subject, study, and
+# modality with series. What of that is not known is not in the name. It may be unsafe.
+_SERIES_FOLDER = """
+    left(concat_ws('/', 'images', {dataset}, replace({subject}, '/', '_'), {study},
+                   concat_ws('_', upper({modality}), replace({series}, '/', '_'))), 255)
+"""
+# A series of files here. What else has several files, such as a volume with its sidecar, is no
+# folder: they lie beside each other.
+_IS_SERIES = "{num_files} > 1 AND {source} ? 'SeriesInstanceUID'"
+_SERIES_HERE = _SERIES_FOLDER.format(
+    dataset="shared.slug", subject="nullif(image.subject_id, '')",
+    study="image.metadata_json ->> 'StudyInstanceUID'", modality="shared.modality",
+    series="image.metadata_json ->> 'SeriesInstanceUID'",
+)  # fmt: skip
+# The path in the dataset's folder; a DICOM file without an ending gets one.
+_FILE_HERE = """
+    left('images/' || shared.slug || '/' || image.file_path
+         || CASE WHEN image.metadata_json ? 'TransferSyntaxUID'
+                      AND image.file_path !~ '\\.[A-Za-z][A-Za-z0-9]{0,7}$'
+                 THEN '.dcm' ELSE '' END, 255)
+"""
+
 # Everything that the archive says about an image is frozen with it, so that later edits of the
 # catalog change no archive. Labels are frozen as metadata.csv shows them, so that a build need not
 # format them: ``labels_unreviewed`` are those that wait for a curator, with their finding unless it
@@ -63,12 +85,14 @@ FREEZE = f"""
     SELECT %s, image.id,
            row_number() OVER (ORDER BY shared.place, image.source_id COLLATE "C"),
            image.size_bytes, image.sha256,
-           CASE WHEN image.sha256 <> ''
-                THEN left('images/' || shared.slug || '/' || image.file_path, 255)
-                ELSE '' END,
+           CASE WHEN image.sha256 = '' THEN ''
+                WHEN {_IS_SERIES.format(num_files="image.num_files", source="image.metadata_json")}
+                THEN {_SERIES_HERE} ELSE {_FILE_HERE} END,
            JSON_OBJECT(
                'dataset' : shared.slug, 'source_id' : image.source_id,
                'file_path' : nullif(image.file_path, ''),
+               'num_files' : CASE WHEN image.sha256 <> '' AND image.num_files > 1
+                                  THEN image.num_files END,
                'remote_url' : nullif(image.remote_url, ''),
                'modality' : shared.modality, 'area' : shared.area, 'view' : shared.view,
                'license' : shared.license,
@@ -102,15 +126,12 @@ COUNT_TO_FETCH = f"""
      WHERE {_BUCKET.format(address="remote_url")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
-# As the IDC's own tools do: dataset, subject, study, and modality with series. What of that is not
-# known is not in the name; the id within the source is always known. Such a name may be unsafe.
-NAME_ELSEWHERE = """
-    left(concat_ws('/', 'images', metadata_json ->> 'dataset',
-                   replace(metadata_json ->> 'subject_id', '/', '_'),
-                   metadata_json -> 'source' ->> 'StudyInstanceUID',
-                   concat_ws('_', upper(metadata_json ->> 'modality'),
-                             replace(metadata_json ->> 'source_id', '/', '_'))), 255)
-"""
+# The id within the source, which is the series of the IDC, is always known.
+NAME_ELSEWHERE = _SERIES_FOLDER.format(
+    dataset="metadata_json ->> 'dataset'", subject="metadata_json ->> 'subject_id'",
+    study="metadata_json -> 'source' ->> 'StudyInstanceUID'",
+    modality="metadata_json ->> 'modality'", series="metadata_json ->> 'source_id'",
+)  # fmt: skip
 NAME_TO_FETCH = f"""
     UPDATE collections_app_collectionitem
        SET file_name = {NAME_ELSEWHERE}
@@ -128,16 +149,57 @@ FETCHED_FILES = f"""
     SELECT item.position,
            CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
                 THEN item.file_name || '/' || file.name ELSE item.file_name END AS file_name,
-           file.size_bytes, file.sha256, file.crc32
+           file.size_bytes, file.sha256, file.crc32,
+           item.metadata_json -> 'delivered_files' -> file.name AS delivered
       FROM collections_app_collectionitem item
       JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
        AND {IS_FETCHED} AND item.sha256 <> '' AND NOT item.is_excluded
 """  # noqa: S608 - our own words  # nosec
+# An item with several files here, and these files. If the catalog now has others, there is one row
+# without a path.
+IS_MANY_HERE = (
+    "item.file_name <> '' AND item.metadata_json ? 'file_path' AND item.metadata_json ? 'num_files'"
+)
+_NAME_HERE = f"""
+    CASE WHEN file.name IS NULL THEN item.file_name
+         -- Slices are in the folder of their series; of others the first has the item's own name.
+         WHEN {
+    _IS_SERIES.format(
+        num_files="(item.metadata_json ->> 'num_files')::int",
+        source="item.metadata_json -> 'source'",
+    )
+}
+         THEN item.file_name || '/' || file.name
+         WHEN file.number = 0 THEN item.file_name
+         ELSE regexp_replace(item.file_name, '[^/]*$', '') || file.name END
+"""
+FILES_HERE = f"""
+    SELECT item.position, item.file_name AS item_name, {_NAME_HERE} AS file_name,
+           coalesce(file.size_bytes, 0) AS size_bytes, coalesce(file.sha256, '') AS sha256,
+           file.crc32, file.mtime_ns, coalesce(image.dataset_id, 0) AS dataset_id,
+           coalesce(file.path, '') AS path, file.id IS NOT NULL AS is_same, file.number,
+           item.metadata_json -> 'delivered_files' -> file.name AS delivered
+      FROM collections_app_collectionitem item
+      LEFT JOIN catalog_image image ON image.id = item.image_id
+      LEFT JOIN catalog_imagefile file
+        ON file.image_id = image.id AND image.sha256 = item.sha256
+     WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
+       AND {IS_MANY_HERE} AND NOT item.is_excluded
+"""  # noqa: S608 - our own words  # nosec
+_DELIVERED = (
+    "coalesce(delivered ->> 'size', size_bytes::text), coalesce(delivered ->> 'sha256', sha256)"
+)
+# Slices in their order; what was fetched by name.
 FILES_OF_SERIES = f"""
-    SELECT file_name, regexp_replace(file_name, '/[^/]*$', ''), size_bytes, sha256
-      FROM ({FETCHED_FILES} AND item.metadata_json ->> 'remote_url' LIKE '%/*') fetched
-     ORDER BY position, file_name COLLATE "C"
+    SELECT file_name, item_name, size, sha256
+      FROM (SELECT position, 0 AS number, file_name,
+                   regexp_replace(file_name, '/[^/]*$', '') AS item_name, {_DELIVERED}
+              FROM ({FETCHED_FILES} AND item.metadata_json ->> 'remote_url' LIKE '%/*') fetched
+             UNION ALL
+            SELECT position, number, file_name, item_name, {_DELIVERED}
+              FROM ({FILES_HERE}) here) files (position, number, file_name, item_name, size, sha256)
+     ORDER BY position, number, file_name COLLATE "C"
 """  # noqa: S608 - our own words  # nosec
 SET_FETCHED = """
     UPDATE collections_app_collectionitem item

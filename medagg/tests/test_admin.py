@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from catalog.models import Dataset, Image, ImageLabel, ImageProfile
+from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
 from catalog.search.snapshot import read_stamp
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app.builds.build import build_collection
@@ -191,6 +191,41 @@ def test_relations_that_cannot_be_are_refused_with_the_reason(curator: Client) -
     assert relate(0, other).status_code == 302
     assert relate(1, other).status_code == 200
     assert [each.other for each in mine.relations.all()] == [other]
+
+
+def test_a_dataset_is_no_part_of_itself_by_way_of_others(curator: Client) -> None:
+    first, second, third = (DatasetFactory(slug=slug) for slug in ("first", "second", "third"))
+    for dataset, other in ((first, second), (second, third)):
+        DatasetRelation.objects.create(dataset=dataset, kind="part_of", other=other, source="x")
+
+    def relate(kind: str) -> Any:
+        cells = {"kind": kind, "other": first.pk, "source": "a paper"}
+        rows = {f"relations-0-{name}": value for name, value in cells.items()}
+        path = f"/admin/catalog/dataset/{third.pk}/change/"
+        return edit(curator, path, **rows, **{"relations-TOTAL_FORMS": 1})
+
+    said = relate("part_of").content.decode()
+    assert (
+        "This is a circle: third is part of first, which is part of second, which is part of "
+        "third. Choose another one, or remove that relation."
+    ) in said
+    assert not third.relations.exists()
+    assert relate("takes_images_from").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ftp://example.org/rays", "which begins with https:// or http://"),
+        ("https://example.org/\x01rays", "other signs that cannot be seen"),
+    ],
+)
+def test_an_address_is_that_of_a_page(curator: Client, address: str, message: str) -> None:
+    dataset = DatasetFactory(source_url="https://example.org/")
+    path = f"/admin/catalog/dataset/{dataset.pk}/change/"
+    assert message in edit(curator, path, source_url=address).content.decode()
+    dataset.refresh_from_db()
+    assert dataset.source_url == "https://example.org/"
 
 
 def test_an_edited_image_counts_at_once(curator: Client) -> None:

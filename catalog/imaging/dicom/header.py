@@ -29,6 +29,7 @@ from catalog.imaging.problems import NotReadable
 from catalog.limits import is_age
 
 MetadataValue = str | int | float | list[str | int | float]
+Numbers = tuple[float, ...]
 
 MAX_TEXT = 120
 MAX_ITEMS = 16
@@ -76,6 +77,10 @@ class DicomHeader:
     study_uid: str
     series_uid: str
     sop_uid: str
+    series_description: str
+    instance_number: int | None
+    position: Numbers  # Image Position (Patient), PS3.3 C.7.6.2: x, y, z in mm; () if not stated
+    orientation: Numbers  # Image Orientation (Patient): direction cosines of a row and of a column
     missing_bytes: int  # of pixel data that are not compressed, by the size that the header states
     fragments: Fragments  # what compressed pixel data lack
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
@@ -131,6 +136,10 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         study_uid=_read_uid(header, "StudyInstanceUID"),
         series_uid=_read_uid(header, "SeriesInstanceUID"),
         sop_uid=_read_uid(header, "SOPInstanceUID"),
+        series_description=_read_text(header, "SeriesDescription"),
+        instance_number=_read_whole(header, "InstanceNumber"),
+        position=_read_numbers(header, "ImagePositionPatient", 3),
+        orientation=_read_numbers(header, "ImageOrientationPatient", 6),
         missing_bytes=_count_missing(stream),
         fragments=_check_compressed(stream),
         metadata=_make_metadata(stream),
@@ -187,6 +196,19 @@ def _read_text(header: Dataset, keyword: str) -> str:
 def _read_size(header: Dataset, keyword: str) -> int | None:
     value = _clean(read_value(header, keyword))
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _read_whole(header: Dataset, keyword: str) -> int | None:
+    value = _clean(read_value(header, keyword))
+    return value if isinstance(value, int) and abs(value) < 2**31 else None
+
+
+def _read_numbers(header: Dataset, keyword: str, count: int) -> Numbers:
+    """So many finite numbers; () if there are others."""
+    value = _clean(read_value(header, keyword))
+    numbers = value if isinstance(value, list) else []
+    found = tuple(float(each) for each in numbers if isinstance(each, (int, float)))
+    return found if len(found) == len(numbers) == count else ()
 
 
 def _read_uid(header: Dataset, keyword: str) -> str:

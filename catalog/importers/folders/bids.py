@@ -82,12 +82,12 @@ class BidsName(NamedTuple):
 
 
 def parse_name(path: str) -> BidsName:
-    """Parse a .nii or .nii.gz path; parts that do not follow the specification are ignored.
+    """Parse a .nii, .nii.gz or .hdr path; parts that do not follow the specification are ignored.
 
     ``sub-01_ses-pre_task-rest_run-1_bold.nii.gz``: entities are ``key-value`` between underscores,
     the suffix comes last.
     """
-    stem = re.sub(r"\.nii(\.gz)?$", "", path.rpartition("/")[2], flags=re.IGNORECASE)
+    stem = re.sub(r"\.(nii(\.gz)?|hdr)$", "", path.rpartition("/")[2], flags=re.IGNORECASE)
     *parts, last = stem.split("_")
     found = {match[1]: match[2] for part in parts if (match := _PART.fullmatch(part))}
     modality = _MODALITIES.get(last.casefold(), "")

@@ -1,10 +1,10 @@
-"""A tree of DICOM files with any names: each file that contains an image becomes an image.
+"""A tree of DICOM files with any names: each series of slices, and each other file, is an image.
 
 Only the fixed list of attributes in ``catalog.imaging.dicom.header`` is kept: no names, dates,
-places, UIDs or free text. PatientID, which groups the images of a subject, is kept if the file says
-that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1, is YES). Otherwise it may be a
-hospital's own number, and a pseudonym replaces it. Paths are kept as they are: rename files and
-folders that contain names of people before the import.
+places or free text. PatientID, which groups the images of a subject, and the UIDs of study and
+series are kept if the file says that it was de-identified (PatientIdentityRemoved, PS3.3 C.7.1.1,
+is YES). Otherwise they may be a hospital's own, and pseudonyms replace them. Paths are kept as they
+are: rename files and folders that contain names of people before the import.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from catalog.imaging.content import find_pixel_problem, quiet_parser
+from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.problems import (
     CutShort,
@@ -21,7 +22,11 @@ from catalog.imaging.problems import (
     UnusableFile,
 )
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
-from catalog.importers.rows import ImageRow
+from catalog.importers.rows import ImageRow, Slice
+
+# Modalities whose files are slices, also where they do not say where they lie: computed tomography,
+# magnetic resonance and positron emission tomography (PS3.3 C.7.3.1.1.1).
+SLICED = frozenset({"CT", "MR", "PT"})
 
 
 class DicomFolder(FolderSource):
@@ -34,27 +39,34 @@ class DicomFolder(FolderSource):
         root: Path,
         *,
         entry: Mapping[str, Any],
-        pseudonym: Callable[[str], str],
+        pseudonyms: Pseudonyms,
         num_rows: int | None = None,
         modality: str = "",
+        per_file: bool = False,
     ) -> None:
-        """``pseudonym`` returns what is stored for a PatientID, always the same for the same id."""
+        """``pseudonyms`` are for ids and UIDs. With ``per_file`` a slice is an image, too."""
         super().__init__(root, entry=entry, num_rows=num_rows, modality=modality)
-        self.pseudonym = pseudonym
+        self.pseudonyms = pseudonyms
+        self.per_file = per_file
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         header = _read_header(file)
+        slice_ = None if self.per_file else self._find_slice(header)
+        metadata = header.metadata
+        if slice_ and header.series_description:
+            metadata = {**metadata, "SeriesDescription": header.series_description}
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
             modality=header.modality or self.modality,
             area=header.body_part,
-            subject_id=self._subject(header),
+            subject_id=self._hide(header, header.subject_id, self.pseudonyms.of_patient),
             sex=header.sex,
             age_years=header.age_years,
             width=header.width,
             height=header.height,
-            metadata=header.metadata,
+            metadata=metadata,
+            slice=slice_,
             sop_uid=header.sop_uid,
             identifying=header.identifying,
             problem=(problem, path) if (problem := find_pixel_problem(header)) else None,
@@ -63,11 +75,27 @@ class DicomFolder(FolderSource):
     def describe_path(self, path: str) -> ImageRow:
         return ImageRow(make_source_id(path), file_path=path, modality=self.modality)
 
-    def _subject(self, header: DicomHeader) -> str:
+    def _hide(self, header: DicomHeader, text: str, pseudonym: Callable[[str], str]) -> str:
         is_removed = str(header.metadata.get("PatientIdentityRemoved", "")).upper() == "YES"
-        if is_removed or not header.subject_id:
-            return header.subject_id
-        return self.pseudonym(header.subject_id)
+        return text if is_removed or not text else pseudonym(text)
+
+    def _find_slice(self, header: DicomHeader) -> Slice | None:
+        """Where a single frame lies in its series; None for what is an image of its own.
+
+        Several views of a radiograph may be one series, and are no slices.
+        """
+        has_place = bool(header.position and header.orientation)
+        if header.num_frames > 1 or not (has_place or header.modality in SLICED):
+            return None
+        if not header.series_uid:
+            return None
+        return Slice(
+            self._hide(header, header.study_uid, self.pseudonyms.of_uid),
+            self._hide(header, header.series_uid, self.pseudonyms.of_uid),
+            header.position,
+            header.orientation,
+            header.instance_number,
+        )
 
 
 def _read_header(file: BinaryIO) -> DicomHeader:

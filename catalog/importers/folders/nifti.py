@@ -1,7 +1,9 @@
 """A tree of NIfTI files, named as in BIDS or otherwise: each volume is an image."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from catalog.imaging.nifti import (
@@ -10,12 +12,16 @@ from catalog.imaging.nifti import (
     UnreadableNifti,
     describe_volume,
     read_nifti_header,
+    read_pair_header,
 )
+from catalog.imaging.paths import open_beneath
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.folders.bids import MASK_ROLE, describe_entities, find_role, parse_name
 from catalog.importers.folders.participants import Participants, Person
 from catalog.importers.folders.sidecar import read_sidecar
 from catalog.importers.folders.source import (
+    PAIR_HEADER,
+    PAIR_VOXELS,
     FolderSource,
     Kind,
     NoImage,
@@ -52,20 +58,36 @@ class NiftiFolder(FolderSource):
             raise SourceError(_explain_nothing(self.root.name, self.skipped))
 
     def require_image(self, path: str) -> None:
-        if kind_of_name(path) is self.kind and (role := find_role(path)):
+        is_volume = kind_of_name(path) is self.kind or path.lower().endswith(PAIR_HEADER)
+        if is_volume and (role := find_role(path)):
             if role == MASK_ROLE:
                 self.skipped_masks.add(path)
                 self.on_file(FileNote("skipped as a mask", path, 0, "", _KEEP_MASK))
             raise NoImage(role)
+        if path.lower().endswith(PAIR_VOXELS) and (self.root / _other_half(path)).is_file():
+            raise NoImage("voxels of pairs, which belong to their .hdr files")
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
         try:
+            if path.lower().endswith(PAIR_HEADER):
+                return self._read_pair(path, file)
             header = read_nifti_header(file)
         except CutShortNifti as error:
             raise UnusableFile(FileProblem.CUT_SHORT) from error
         except UnreadableNifti as error:
             raise Unreadable(f"{error} Get the file again, or remove it.") from error
         return self._make_row(path, header)
+
+    def _read_pair(self, path: str, file: BinaryIO) -> ImageRow:
+        voxels = _other_half(path)
+        try:
+            with open_beneath(self.root, voxels) as other:
+                header = read_pair_header(file, os.fstat(other.fileno()).st_size)
+        except FileNotFoundError as error:
+            raise Unreadable(
+                f"Its voxels are missing: put {voxels} there, or remove the header."
+            ) from error
+        return replace(self._make_row(path, header), beside=(voxels,))
 
     def describe_path(self, path: str) -> ImageRow:
         return self._make_row(path, None)
@@ -88,6 +110,13 @@ class NiftiFolder(FolderSource):
             height=height,
             metadata=_join(describe_entities(name) | taken | volume, person),
         )
+
+
+def _other_half(path: str) -> str:
+    """The .img of a .hdr, and the other way round, with an ending in the same case."""
+    stem, ending = path[:-4], path[-4:]
+    other = PAIR_VOXELS if ending.lower() == PAIR_HEADER else PAIR_HEADER
+    return stem + (other.upper() if ending.isupper() else other)
 
 
 def _join(image: dict[str, Any], person: Person) -> dict[str, Any]:

@@ -19,7 +19,7 @@ FIELDS = (
     "ContrastBolusIngredient", "TracerName", "TracerRadionuclide", "InjectedRadioactivityUnits",
     "FrameDuration", "AttenuationCorrection", "ArterialSpinLabelingType",
 )  # fmt: skip
-_SUFFIX = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(nii(\.gz)?|hdr)$", re.IGNORECASE)
 
 
 def read_sidecar(root: Path, path: str) -> dict[str, Any]:

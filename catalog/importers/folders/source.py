@@ -20,10 +20,14 @@ from catalog.imaging.content import (
     is_picture,
 )
 from catalog.imaging.dicom.stream import is_dicom
+from catalog.imaging.nifti import is_pair_header
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.imaging.problems import FileProblem, UnusableFile
 from catalog.importers.rows import BadRow, Examples, FileNote, ImageRow, never_stopped, not_noted
 from catalog.limits import MAX_SOURCE_ID
+
+# The two files of a NIfTI volume that is a pair.
+PAIR_HEADER, PAIR_VOXELS = ".hdr", ".img"
 
 
 class Kind(StrEnum):
@@ -160,6 +164,8 @@ def find_kind(path: str, file: BinaryIO) -> tuple[Kind, FileProblem | None]:
     kind = kind_of_name(path)
     if is_dicom(head):
         return Kind.DICOM, None
+    if path.lower().endswith(PAIR_HEADER) and is_pair_header(head):
+        return Kind.NIFTI, None
     if kind is not Kind.OTHER or not PurePosixPath(path).suffix:
         if is_picture(head):
             return Kind.PICTURES, None

@@ -1,11 +1,12 @@
 """Finds out what kind of files a folder without a table contains."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.importers.folders.classes import ClassFolders
 from catalog.importers.folders.dicom import DicomFolder
@@ -74,14 +75,15 @@ def open_folder(
     root: Path,
     *,
     entry: Mapping[str, Any],
-    pseudonym: Callable[[str], str],
+    pseudonyms: Pseudonyms,
     kind: str = "",
     modality: str = "",
+    per_file: bool = False,
 ) -> FolderSource:
     """The source of a folder's images: of the given kind, or else of the only kind found.
 
-    ``entry`` describes the dataset; ``pseudonym`` and ``modality`` are explained in DicomFolder and
-    FolderSource.
+    ``entry`` describes the dataset; ``pseudonyms``, ``per_file`` and ``modality`` are explained in
+    DicomFolder and FolderSource.
 
     Raises:
         UnknownFolder: there are no images, or images of several kinds and no kind is given.
@@ -92,7 +94,12 @@ def open_folder(
     num_rows = survey.counts[chosen]
     if chosen is Kind.DICOM:
         return DicomFolder(
-            root, entry=entry, pseudonym=pseudonym, num_rows=num_rows, modality=modality
+            root,
+            entry=entry,
+            pseudonyms=pseudonyms,
+            num_rows=num_rows,
+            modality=modality,
+            per_file=per_file,
         )
     make = ClassFolders if chosen is Kind.PICTURES else NiftiFolder
     return make(root, entry=entry, num_rows=num_rows, modality=modality)

@@ -138,6 +138,7 @@ class IdcCollection:
                 sex=known_sex,
                 age_years=known_age,
                 metadata=more,
+                num_files=more.get("instances", 1),
             )
 
     def _read_metadata(self, batch: Any) -> Iterator[dict[str, Any]]:

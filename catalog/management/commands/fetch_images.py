@@ -23,7 +23,8 @@ class Command(BaseCommand):
         "Fetch the files of a dataset's images that lie elsewhere into the dataset's folder, as "
         "<subject>/<study>/<modality>_<series>/. Run it again to go on: a file that is there with "
         "its size is not fetched again. Only buckets of FETCH_BUCKETS are asked. Afterwards "
-        "`import_dataset` lists what came. Exits with 1 if something could not be had."
+        "`import_dataset FOLDER --slug SLUG-local` makes a dataset of what came. Exits with 1 if "
+        "something could not be had."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

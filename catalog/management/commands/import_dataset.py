@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from catalog.deidentification import make_pseudonym
+from catalog.deidentification import make_pseudonyms
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.folders.bids_dataset import read_dataset_description
 from catalog.importers.folders.entry import make_entry
@@ -24,7 +24,7 @@ from catalog.management.report import SHOWN_WORDS, format_columns, format_next_s
 from catalog.management.unmatched import find_similar, format_joins, list_unmatched
 
 DESCRIPTION = "dataset.toml"
-OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind")
+OF_FOLDERS = ("slug", "title", "area", "modality", "license", "kind", "per")
 OF_TABLES = ("tables", "files")
 ONLY_OF_TABLES = (*OF_TABLES, "moved")
 
@@ -74,6 +74,12 @@ class Command(ImportCommand):
             choices=[str(kind) for kind in IMAGE_KINDS],
             default="",
             help="which files to import, if the folder has several kinds",
+        )
+        folders.add_argument(
+            "--per",
+            choices=["series", "file"],
+            default="",
+            help="of DICOM files: a series of slices is one image (the default), or each file is",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -129,9 +135,10 @@ class Command(ImportCommand):
         return open_folder(
             folder,
             entry=entry,
-            pseudonym=make_pseudonym,
+            pseudonyms=make_pseudonyms(),
             kind=options["kind"],
             modality=modalities[0] if len(modalities) == 1 else "",
+            per_file=options["per"] == "file",
         )
 
     def say_report(self, report: ImportReport, *, dry_run: bool) -> None:

@@ -33,7 +33,7 @@ from catalog.search.filters.column_filters import (
 )
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.query import Match, ParsedQuery
-from catalog.search.relevance import NOT_OF_DATASETS, Found, find_datasets
+from catalog.search.relevance import FACTS, NOT_OF_DATASETS, Found, find_datasets
 from catalog.search.snapshot import Snapshot
 
 
@@ -112,9 +112,16 @@ class DatasetFilterSet(CatalogFilterSet):
         return np.ones(len(table), dtype=np.bool_) if mask is None else mask
 
     def _image_masks(self) -> Iterator[Mask]:
-        """The images that the terms of the query select."""
-        for group in self._whole_query.groups:
+        """The images that the terms of the query select; years and access are none of theirs."""
+        groups = self._whole_query.groups
+        for group in (each for each in groups if each[0].name in ImageFilterSet.base_filters):
             yield np.logical_or.reduce([self._images_of(match) for match in group])
+
+    @property
+    def text_of_words(self) -> str:
+        """The query without what no text can meet: the number of "after 2020" is no hit."""
+        query = self.parsed_query
+        return query.without(*(match for match in query.matches if match.name in FACTS))
 
     def missing_words(self, pk: int) -> Sequence[str]:
         """The words of the query that a dataset does not meet."""

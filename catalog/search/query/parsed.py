@@ -5,13 +5,28 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from catalog.ages import are_disjoint
+from catalog.search.query.phrases import STOP_WORDS
 from catalog.search.query.spellings import Value
 from vocab.text import TermRef
 
 # An image has at most one value of these filters, so two values can only be alternatives.
-SINGLE_VALUED = frozenset({
-    "modality", "area", "view", "license", "sex", "age", "local", "dataset",
-})  # fmt: skip
+SINGLE_VALUED = frozenset(
+    {
+        "modality",
+        "area",
+        "view",
+        "license",
+        "sex",
+        "age",
+        "local",
+        "dataset",
+        "access",
+        "year",
+    }
+)
+# Of these only whole datasets can be asked. Elsewhere each word of "after 2020" is one of its own.
+_OF_DATASETS = frozenset({"access", "year"})
+_WORD = re.compile(r"[^\s,;]+")  # fmt: skip
 # Dashes and similar characters between a match and its neighbours; commas may stay. Before it they
 # may stand alone: "pneumonia - CT" without the CT is no "pneumonia -".
 _GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')
@@ -49,6 +64,12 @@ class Match:
         if self.excluded:
             is_phrase = " " in self.excluded
             return [Word(self.excluded, self.start, self.end, is_phrase, is_excluded=True)]
+        if self.name in _OF_DATASETS:
+            return [
+                Word(found[0], self.start + found.start(), self.start + found.end())
+                for found in _WORD.finditer(self.words)
+                if found[0].casefold() not in STOP_WORDS
+            ]
         if self.name != "not_label":
             return [Word(self.words, self.start, self.end)]
         return [
@@ -197,8 +218,12 @@ class ParsedQuery:
 
 
 def _narrows(match: Match, group: list[Match]) -> bool:
-    """Whether both can hold, though an image has one age: "over 60 under 80"."""
-    if match.name != "age" or match.is_alternative:
+    """Whether both can hold, though there is one age or year: "over 60 under 80"."""
+    if match.is_alternative:
+        return False
+    if match.name in _OF_DATASETS:
+        return any(set(match.codes) & set(other.codes) for other in group)
+    if match.name != "age":
         return False
     return not are_disjoint(match.values, [value for other in group for value in other.values])
 

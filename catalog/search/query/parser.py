@@ -11,8 +11,15 @@ from catalog.search.query.age_phrases import age_start, read_ages
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.phrases import EXCLUSIONS, NEGATIONS, REFUSALS, STOP_WORDS
 from catalog.search.query.signs import has_poles, has_signs, shape_of, sign_after, sign_before
-from catalog.search.query.spellings import PLAIN, Reading, Spellings
+from catalog.search.query.spellings import (
+    CHOICES_LIKE_TAGS,
+    PLAIN,
+    YEAR,
+    Reading,
+    Spellings,
+)
 from catalog.search.query.tokens import QUOTED, Piece, clean_text, cut_pieces, read_phrase
+from catalog.search.query.year_phrases import read_years
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
@@ -74,8 +81,23 @@ class _Parser:
     def read(self) -> None:
         at = 0
         while at < len(self.pieces):
-            read = self._read_ages(at) or self._read_spelling(at) or self._read_negation(at)
-            at = read or self._leave(at, at + 1)
+            read = self._read_years(at) or self._read_ages(at) or self._read_spelling(at)
+            at = read or self._read_negation(at) or self._leave(at, at + 1)
+
+    def _read_years(self, at: int) -> int:
+        first = self.pieces[at]
+        if not self.spellings.has_years or first.is_excluded or not first.may_start:
+            return 0
+        for end, low, high in read_years(self.text, first.start):
+            stop = self._piece_after(end)
+            codes = self.spellings.find_years(low, high)
+            if codes and self.pieces[stop - 1].may_end:
+                return self._take(at, stop, Reading(YEAR, codes), end=end)
+        return 0
+
+    def _piece_after(self, end: int) -> int:
+        """The first piece that does not begin before ``end``."""
+        return next((i for i, p in enumerate(self.pieces) if p.start >= end), len(self.pieces))
 
     def _read_ages(self, at: int) -> int:
         first = self.pieces[at]
@@ -86,7 +108,7 @@ class _Parser:
         after = self._skip_negation(at)
         begin = age_start(self.text, self.pieces[after].start)
         for end, ages in read_ages(self.text, begin):
-            stop = next((i for i, p in enumerate(self.pieces) if p.start >= end), len(self.pieces))
+            stop = self._piece_after(end)
             cuts = (
                 stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
             )
@@ -258,7 +280,7 @@ class _Parser:
                 start,
                 end,
                 reading.corrected,
-                others=reading.others if reading.name == "age" else (),
+                others=reading.others if reading.name in CHOICES_LIKE_TAGS else (),
             )
         )
         return stop

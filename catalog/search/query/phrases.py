@@ -115,6 +115,29 @@ PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
         "no link", "no links", "without link", "without links", "without a link", "no address",
         "without address", "without an address", "no url", "without url", "without a url",
     ),
+    # Not "registration" alone, which also is a task.
+    ("access", "open"): (
+        "open access", "openly accessible", "openly available", "freely available",
+        "freely downloadable", "free access", "no registration", "no registration needed",
+        "no registration required", "without registration", "without a registration", "no sign up",
+        "without sign up", "no login", "without login", "no account", "without account",
+        "without an account",
+    ),
+    ("access", "open", "registration"): (
+        "no application", "no application needed", "no application required",
+        "without application", "without an application", "without applying",
+    ),
+    ("access", "registration"): (
+        "registration required", "registration needed", "requires registration",
+        "after registration", "after a registration", "login required", "free registration",
+    ),
+    ("access", "application"): (
+        "application required", "application needed", "requires application",
+        "requires an application", "after application", "after an application",
+        "upon application", "access by application",
+    ),
+    ("access", "unknown"): ("access not stated", "access unknown", "unknown access"),
+    ("year", "unknown"): ("year not stated", "year unknown", "unknown year"),
 }  # fmt: skip
 COMMERCIAL_PHRASES = (
     "commercial use", "for commercial use", "commercially usable", "commercial use allowed",

@@ -47,9 +47,11 @@ FIRST_LETTER_COST = 0.5
 SPELT_BY_EAR_COST = 0.75
 CACHED_WORDS = 4096
 MAX_TYPOS = 2
-DATASET = "dataset"
+DATASET, YEAR = "dataset", "year"
+# Filters whose words a tag of whole datasets may have too: "children", "open access".
+CHOICES_LIKE_TAGS = frozenset({"age", "access"})
 
-# A term, a range of ages, or the code of a choice of the filters sex, age and local.
+# A term, a range of ages, or the code of a choice of the filters sex, age, local, year and access.
 Value = TermRef | AgeRange | str
 Meaning = tuple[str, tuple[Value, ...]]
 
@@ -97,10 +99,10 @@ class Spellings:
 
     ``terms`` maps normal forms to terms, in order of preference of their vocabularies.
     ``commercial`` are the licences that allow commercial use. ``choices`` are the codes and names
-    of the filters ``sex``, ``age`` and ``local``; queries cannot name a filter that is missing
-    here. ``labels`` are the labels by their own normal forms, which keep signs. ``known_words`` (of
-    titles, descriptions) are never corrected. The names of ``datasets`` mean the filter ``dataset``
-    (see ``dataset_names``), to which ``plain_words`` are no hint.
+    of the filters ``sex``, ``age``, ``local``, ``access`` and ``year``; queries cannot name a
+    filter that is missing here. ``labels`` are the labels by their own normal forms, which keep
+    signs. ``known_words`` (of titles, descriptions) are never corrected. The names of ``datasets``
+    mean the filter ``dataset`` (see ``dataset_names``), to which ``plain_words`` are no hint.
     """
 
     def __init__(
@@ -116,12 +118,13 @@ class Spellings:
     ) -> None:
         offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
         self.has_ages = "age" in offered
+        self.has_years = YEAR in offered
         self._offered = offered
         self.commercial = Reading("license", tuple(commercial))
         self._readings = self._read_phrases(offered)
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
-                self._readings[key] = _prefer_age(key, self._readings, refs)
+                self._readings[key] = _choose_reading(key, self._readings, refs)
         self._heed_signs(labels or {})
         words = {word for key in self._readings for word in key.split()}
         # Licences are called after those who give them: "RSNA" is no word for a licence alone.
@@ -175,6 +178,21 @@ class Spellings:
             self._offered[reading.name][value] if isinstance(value, str) else value.name
             for value in reading.values
         )
+
+    def find_years(self, first: int | None, last: int | None) -> tuple[str, ...]:
+        """The codes that mean all years from ``first`` to ``last``; none if they cannot be told.
+
+        Early years are one code together, so that "before 2005" cannot be told.
+        """
+        codes = self._offered[YEAR]
+        single = {int(code): code for code in codes if code.isdecimal()}
+        earliest = min(single)
+        if (earliest if first is None else first) < earliest or (last or earliest) < earliest - 1:
+            return ()
+        early = [code for code in codes if first is None and code == f"before-{earliest}"]
+        chosen = [code for year, code in single.items()
+                  if year >= (first or earliest) and (last is None or year <= last)]  # fmt: skip
+        return (*chosen, *early)
 
     def longest_from(self, word: str) -> int:
         """The maximum number of words of a spelling that begins with ``word``."""
@@ -313,10 +331,10 @@ def _choose_vocabulary(key: str, refs: Sequence[TermRef]) -> Reading:
     return Reading(chosen, values, tuple(ref for ref in refs if ref.vocabulary != chosen))
 
 
-def _prefer_age(key: str, readings: Mapping[str, Reading], refs: Sequence[TermRef]) -> Reading:
-    """A word for an age is read as one, where its other meaning is a tag of whole datasets."""
+def _choose_reading(key: str, readings: Mapping[str, Reading], refs: Sequence[TermRef]) -> Reading:
+    """A word for an age or an access is one, where its other meaning is a tag of whole datasets."""
     chosen, known = _choose_vocabulary(key, refs), readings.get(key, PLAIN)
-    if known.name == "age" and key in AGE_WORDS and chosen.name == "tag":
+    if known.name in CHOICES_LIKE_TAGS and chosen.name == "tag":
         return replace(known, others=tuple(refs))
     return chosen
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.nifti import CutShortNifti, UnreadableNifti, read_nifti_header
 from catalog.imaging.problems import FileProblem
 from catalog.importers.folders.bids import parse_name
@@ -35,7 +36,8 @@ ENTRY = {"slug": "mine", "title": "Mine"}
 
 
 def open_it(root: Path, **options: Any) -> FolderSource:
-    return open_folder(root, entry=ENTRY, pseudonym=lambda name: f"<{name[::-1]}>", **options)
+    pseudonyms = Pseudonyms(lambda name: f"<{name[::-1]}>", lambda uid: f"<{uid[::-1]}>")
+    return open_folder(root, entry=ENTRY, pseudonyms=pseudonyms, **options)
 
 
 def read_rows(root: Path, **options: Any) -> tuple[dict[str, ImageRow], dict[str, BadRow]]:
@@ -338,6 +340,39 @@ def test_every_datatype_has_its_name_and_its_size(code: int, name: str, bits: in
     assert read_nifti_header(io.BytesIO(whole)).datatype == name
     with pytest.raises(UnreadableNifti, match="1 bytes of its voxels are missing"):
         read_nifti_header(io.BytesIO(whole[:-1]))
+
+
+def make_pair(*, version: int = 1) -> tuple[bytes, bytes]:
+    """The header and the voxels of a volume of 4 x 4 x 2 voxels."""
+    mark, start = (b"ni1\0", 344) if version == 1 else (b"ni2\0\r\n\x1a\n", 4)
+    whole = swap(make_nifti(4, 4, 2, version=version), start, mark)
+    offset = struct.pack("<f", 0) if version == 1 else struct.pack("<q", 0)
+    length = 348 if version == 1 else 540
+    return swap(whole, 108 if version == 1 else 168, offset)[:length], bytes(64)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_header_and_its_voxels_are_one_volume(tmp_path: Path, version: int) -> None:
+    header, voxels = make_pair(version=version)
+    files = {"sub-1_T1w.hdr": header, "sub-1_T1w.img": voxels, "sub-1_T1w.json": b'{"EchoTime": 2}'}
+    source = open_it(write_files(tmp_path, files))
+    (row,) = source.rows()
+
+    assert isinstance(row, ImageRow)
+    assert (row.file_path, row.beside) == ("sub-1_T1w.hdr", ("sub-1_T1w.img",))
+    assert row.metadata["dimensions"] == [4, 4, 2]
+    assert row.metadata["EchoTime"] == 2
+    assert dict(source.skipped) == {"voxels of pairs, which belong to their .hdr files": 1,
+                                    ".json files": 1}  # fmt: skip
+
+
+def test_a_header_without_its_voxels_says_what_is_missing(tmp_path: Path) -> None:
+    header, voxels = make_pair()
+    files = {"a.hdr": header, "b.hdr": header, "b.img": voxels[:-1], "c.nii": make_nifti(4, 4)}
+    images, bad = read_rows(write_files(tmp_path, files))
+
+    assert "put a.img there" in bad["a.hdr"].reason
+    assert images["b.hdr"].problem == (FileProblem.CUT_SHORT, "b.hdr")
 
 
 def swap(content: bytes, at: int, data: bytes) -> bytes:

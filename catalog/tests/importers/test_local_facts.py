@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 
 from catalog.imaging.paths import FileFacts, read_facts
-from catalog.importers.local_files import BATCH, BLOCK, KnownFile, with_facts
+from catalog.importers.local_files import BATCH, BLOCK, with_facts
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.tests.importers.folder_files import as_someone_else
 
@@ -171,8 +171,8 @@ def test_a_file_that_grows_while_it_is_read_is_a_bad_row(tmp_path: Path) -> None
 # --- Files that the catalog has already ---
 
 
-def remember(rows: Sequence[ImageRow | BadRow]) -> dict[str, KnownFile]:
-    return {row.source_id: KnownFile(row.file_path, facts_of(row)) for row in rows}  # type: ignore[union-attr]
+def remember(rows: Sequence[ImageRow | BadRow]) -> dict[str, FileFacts]:
+    return {row.file_path: facts_of(row) for row in rows}  # type: ignore[union-attr]
 
 
 def test_a_file_of_the_same_size_and_time_is_not_hashed_again(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_file_of_the_same_size_and_time_is_not_hashed_again(tmp_path: Path) ->
     status = (tmp_path / "a").stat()
     told = FileFacts(6, "f" * 64, 99, status.st_mtime_ns)
 
-    found = read_one(tmp_path, row, known=lambda ids: {row.source_id: KnownFile("a", told)})
+    found = read_one(tmp_path, row, known=lambda rows: {"a": told})
 
     assert facts_of(found) is told, "the hash is the catalog's own, so the file was not read"
 
@@ -212,8 +212,8 @@ def test_what_is_known_is_asked_for_in_batches_and_only_for_files(tmp_path: Path
     asked: list[int] = []
     threads: set[int] = set()
 
-    def known(source_ids: Sequence[str]) -> Mapping[str, KnownFile]:
-        asked.append(len(source_ids))
+    def known(rows: Sequence[ImageRow]) -> Mapping[str, FileFacts]:
+        asked.append(len(rows))
         threads.add(threading.get_ident())
         return {}
 

@@ -17,6 +17,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 
+from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.folders.survey import open_folder
 from catalog.importers.pipeline import ImportStopped, import_source
@@ -207,7 +208,7 @@ def test_a_folder_of_which_every_file_is_skipped_can_be_stopped(own_folders: Pat
     files = {f"masks/{n}.nii": make_nifti(2, 2) for n in range(9)}
     folder = write_files(own_folders / "datasets" / "brains", files)
     entry = {"slug": "brains", "title": "Brains", "local_path": "brains"}
-    source = open_folder(folder, entry=entry, pseudonym=str)
+    source = open_folder(folder, entry=entry, pseudonyms=Pseudonyms(str, str))
 
     with pytest.raises(Stop):
         import_source(source=source, check_stopped=StopAt(3))

@@ -151,6 +151,20 @@ def test_snippets_mark_the_hit_and_stay_text() -> None:
     assert "\x02Mined\x03" in row.snippet
 
 
+def test_snippets_say_where_they_are_cut_and_mark_no_year(client: Client) -> None:
+    text = "Scans of 2020 first. " + "Many words follow here that nobody asks for. " * 6
+    Dataset.objects.filter(slug="lung-ct").update(
+        description=f"{text}Then come the lungs at last. {text}", year=2021
+    )
+    make_searchable()
+    page = client.get("/datasets/", {"q": "lungs after 2020"}).content.decode()
+    shown = page.partition('<p class="dataset-snippet">')[2].partition("</p>")[0]
+    assert shown.startswith("… ")
+    assert shown.endswith(" …")
+    assert "<mark>lungs</mark>" in shown
+    assert "<mark>2020</mark>" not in page
+
+
 @pytest.mark.parametrize(
     ("query", "facet", "expected"),
     [

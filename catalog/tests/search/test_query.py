@@ -9,14 +9,27 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.search.filter_choices import AGE_CHOICES, FILE_CHOICES, SEX_CHOICES
+from catalog.search.filter_choices import (
+    ACCESS_CHOICES,
+    AGE_CHOICES,
+    FILE_CHOICES,
+    SEX_CHOICES,
+    YEAR_CHOICES,
+    name_years,
+)
 from catalog.search.query import Match, NamedDataset, ParsedQuery, Spellings, parse_query
 from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
 from vocab.text import TermRef, normalize
 
-CHOICES = {"sex": SEX_CHOICES, "age": AGE_CHOICES, "local": FILE_CHOICES}
+CHOICES = {
+    "sex": SEX_CHOICES,
+    "age": AGE_CHOICES,
+    "local": FILE_CHOICES,
+    "access": ACCESS_CHOICES,
+    "year": YEAR_CHOICES,
+}
 DATASETS = [
     NamedDataset(TermRef("dataset", number, slug, slug), slug, slug)
     for number, slug in enumerate(("lidc-idri", "tcga_brca", "lung_pet_ct_dx", "nih-chestxray14"))
@@ -325,6 +338,102 @@ def test_a_tie_between_two_meanings_is_left_alone() -> None:
 )
 def test_fixed_phrases_become_filters(text: str, filters: str) -> None:
     check(text, filters, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("open access", "access=open"),
+        ("Open-Access chest CT", "access=open area=chest modality=ct"),
+        ("CT, no registration", "modality=ct access=open"),
+        ("without registration", "access=open"),
+        ("without an application", "access=open,registration"),
+        ("MRI no application needed", "modality=mr access=open,registration"),
+        ("registration required", "access=registration"),
+        ("application required", "access=application"),
+        ("access not stated", "access=unknown"),
+        ("without acess", ""),
+        # A task and a word of tables, with and without a negation.
+        ("registration of lung CT", "task=registration area=lung modality=ct"),
+        ("lung application", "area=lung"),
+    ],
+)
+def test_ways_of_access_become_filters(text: str, filters: str) -> None:
+    assert describe(read(text)) == filters
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("after 2020", "2021 and later"),
+        ("since 2019", "2019 and later"),
+        ("Since 2019 on", "2019 and later"),
+        ("from 2019 onwards", "2019 and later"),
+        ("2019 or newer", "2019 and later"),
+        ("not before 2019", "2019 and later"),
+        ("before 2015", "2014 and earlier"),
+        ("published before 2010", "before 2010"),
+        ("before 2011", "2010 and earlier"),
+        ("until 2015", "2015 and earlier"),
+        ("no later than 2015", "2015 and earlier"),
+        ("2015 or older", "2015 and earlier"),
+        ("older than 2015", "2014 and earlier"),
+        ("between 2015 and 2018", "2015 to 2018"),
+        ("from 2015 to 2018", "2015 to 2018"),
+        ("between 2018 and 2015", "2015 to 2018"),
+        ("published from 2015-2018", "2015 to 2018"),
+        ("in 2019", "2019"),
+        ("published in 2019", "2019"),
+        ("from 2019", "2019"),
+        ("year not stated", "not stated"),
+    ],
+)
+def test_years_of_publication_become_filters(text: str, years: str) -> None:
+    for query in (text, f"chest CT {text}", f"{text}, chest CT"):
+        (match,) = [match for match in read(query).matches if match.name == "year"]
+        assert (name_years(match.codes), match.words) == (years, text)
+        assert read(query).search_text == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KiTS 2019",  # a name
+        "2019",
+        "ISLES-2018",
+        "before 2005",  # years until 2009 are one value, so that this cannot be told
+        "since 1999",
+        "after 2019-12-01",  # a day
+        "in 2019.pdf",
+        "after 3000",
+        "after 65",
+    ],
+)
+def test_numbers_that_are_no_year_of_publication_stay_words(text: str) -> None:
+    assert "year" not in describe(read(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("after 2015 before 2018", {"2016", "2017"}),
+        ("CT since 2016, until 2017", {"2016", "2017"}),
+        ("in 2016 or in 2017", {"2016", "2017"}),
+        ("in 2016, in 2017", {"2016", "2017"}),
+    ],
+)
+def test_years_that_can_both_hold_narrow_each_other(text: str, years: set[str]) -> None:
+    groups = [group for group in read(text).groups if group[0].name == "year"]
+    found = [{code for match in group for code in match.codes} for group in groups]
+    assert set.intersection(*found) == years
+
+
+def test_years_and_access_of_datasets_are_words_or_tags_among_images() -> None:
+    of_images = read("open access CT after 2020").only({"modality", "tag"})
+    assert describe(of_images) == "tag=open-access modality=ct"
+    assert [word.text for word in of_images.words] == ["after", "2020"]
+    of_datasets = read("before 2015 or open access").only({"year", "access"})
+    assert describe(of_datasets).endswith("access=open")
 
 
 @pytest.mark.parametrize("text", ["metastases elsewhere", "x-ray with lines", "no tubes no lines"])

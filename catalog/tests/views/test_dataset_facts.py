@@ -149,6 +149,32 @@ def test_tags_that_say_facts_are_of_all_that_have_them() -> None:
     assert found("tag=open-access") == found("access=open") == {"lidc"}
 
 
+def test_years_and_access_are_understood_and_can_be_undone() -> None:
+    for query, slugs, chip in (
+        ("after 2012", {"luna"}, "Year: 2013 and later"),
+        ("since 2011", {"luna", "lidc"}, "Year: 2011 and later"),
+        ("before 2012", {"lidc", "both"}, "Year: 2011 and earlier"),
+        ("from 2011 to 2015", {"lidc"}, "Year: 2011 to 2015"),
+        ("without application", {"luna", "lidc"}, "Access: Open or After registration"),
+        ("no registration", {"lidc"}, "Access: Open"),
+        ("open access", {"lidc"}, "Access: Open"),
+        ("CT since 2012, registration required", {"luna"}, "Access: After registration"),
+    ):
+        response = Client().get("/datasets/", {"q": query})
+        rows = response.context["rows"]
+        assert {row.dataset.slug for row in rows if not row.missing} == slugs, query
+        chips = {f"{each.title}: {each.text}": each for each in response.context["understood"]}
+        assert chips[chip].words in query
+        title, _, text = chip.partition(": ")
+        assert text in response.content.decode()
+        facet = next(each for each in response.context["facets"] if each.title == title)
+        assert facet.has_selection
+        assert len(facet.values) <= 4, "Years to come are no choice."
+        # The same words are no filter of images, and no error.
+        for words in (query, f"-{query}", f'-"{query}"'):
+            assert Client().get("/images/", {"q": words}).status_code == 200
+
+
 def test_a_wrong_year_is_told_the_first_and_the_last() -> None:
     (problem,) = Client().get("/datasets.json?year=20").json()["problems"]
     assert problem.endswith("Use one of: 2010 to 2060, before-2010, unknown.")

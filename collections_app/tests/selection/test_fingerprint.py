@@ -151,7 +151,7 @@ def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.Mo
     content = read_archive(whole)
     expire_collection(collection=whole)
     retry_collection(collection=whole)
-    monkeypatch.setattr(copying, "ITEMS_AT_ONCE", 3)
+    monkeypatch.setattr(copying, "ROWS_AT_ONCE", 3)
     assert read_archive(build(whole)) == content
 
 
