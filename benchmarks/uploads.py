@@ -24,8 +24,8 @@ DATABASE = "uploads"
 BUCKET = "bench-archives"
 OURS, BOTO3, S5CMD = "medagg", "boto3", "s5cmd"
 SETS = {
-    "300 KB": FileSet("bench-up-300-kb", count=200, size=300_000),
-    "30 MB": FileSet("bench-up-30-mb", count=2, size=30_000_000),
+    "300 KB": FileSet("bench-up-300-kb", count=400, size=300_000),
+    "30 MB": FileSet("bench-up-30-mb", count=4, size=30_000_000),
 }
 # By the faster of the two uploads.
 GOAL = 1.3

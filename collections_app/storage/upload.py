@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 MB = 1 << 20
 PART_SIZE = 8 * MB
-PARALLEL = 4
+PARALLEL = 8
 # S3 allows 10,000. Half of them are for archives that become larger than was thought.
 USED_PARTS = 5_000
 MAX_PARTS = 10_000

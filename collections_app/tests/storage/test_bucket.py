@@ -1,6 +1,7 @@
 """Archives in object storage: built, downloaded, verified, swept, on a real S3 server."""
 
 import hashlib
+import io
 import time
 from datetime import timedelta
 from typing import Any
@@ -34,6 +35,8 @@ from collections_app.tests.factories import (
 )
 from collections_app.tests.faults.tools import assert_page_says
 from collections_app.tests.storage.conftest import ArchiveBucket
+from medagg.management.commands.restore import Command
+from medagg.observing.metrics import render_figures
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -173,6 +176,22 @@ def test_a_deleted_collection_leaves_nothing(bucket: ArchiveBucket) -> None:
     make_dataset(files=1)
     delete_collection(collection=make_ready())
     assert bucket.names() == []
+
+
+def test_a_restore_tells_of_archives_that_are_missing(bucket: ArchiveBucket) -> None:
+    make_dataset(files=1)
+    collection = make_ready()
+    bucket.client.delete_object(Bucket="archives", Key=f"kept/here/{collection.archive_path}")
+    said = io.StringIO()
+    Command(stdout=said)._say_what_is_missing()
+    assert "Archives that are missing: 1." in said.getvalue()
+    bucket.server.faults.status["archives"] = 503
+    Command(stdout=said)._say_what_is_missing()
+    assert "not known: the object storage is too busy" in said.getvalue()
+
+
+def test_figures_say_nothing_of_a_disk_that_holds_no_archives(bucket: ArchiveBucket) -> None:
+    assert b'place="archives"' not in render_figures()
 
 
 # --- Builds that do not end well ---
