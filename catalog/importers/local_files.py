@@ -53,8 +53,7 @@ def with_facts(
     """Yield the rows in their order; those that name a file below ``root`` get its facts.
 
     The file is opened first, unless the source did that, and what it says fills in what the row
-    does not. A file that is not the image that it should be is none: the row is yielded without its
-    path, and with the problem.
+    does not. If it is no usable image, the row loses its path and gets the problem.
 
     ``known`` takes a batch of rows and returns what the catalog knows of their files: a file with
     the same path, size and time is not hashed again. A row whose file is missing is yielded
@@ -177,12 +176,6 @@ def _read_row(
             file = cast("BinaryIO", _Stoppable(opened, check))
             content = None if row.is_opened else read_content(file, row.file_path)
             facts = _unchanged(opened, known.get(row.file_path)) or read_facts(file)
-        files = [FileRow(row.file_path, "", facts)] if row.beside else []
-        for path in row.beside:
-            with open_beneath(root, path) as opened:
-                file = cast("BinaryIO", _Stoppable(opened, check))
-                found = _unchanged(opened, known.get(path)) or read_facts(file)
-                files.append(FileRow(path, "", found))
     except FileNotFoundError:
         raise
     except (UnsafePath, FileChanged) as error:
@@ -190,9 +183,25 @@ def _read_row(
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
-    if files:
-        return join_files(row, files)
-    return _fill_in(row, facts, content) if content else replace(row, facts=facts)
+    row = _fill_in(row, facts, content) if content else replace(row, facts=facts)
+    return _with_others(root, row, known, check) if row.beside else row
+
+
+def _with_others(
+    root: Path, row: ImageRow, known: Mapping[str, FileFacts], check: Callable[[], None]
+) -> Row:
+    """The row with the facts of the files beside its own, which has some already."""
+    files = [FileRow(row.file_path, "", row.facts)] if row.facts else []
+    for path in row.beside:
+        try:
+            with open_beneath(root, path) as opened:
+                file = cast("BinaryIO", _Stoppable(opened, check))
+                facts = _unchanged(opened, known.get(path)) or read_facts(file)
+        except (UnsafePath, FileChanged, OSError) as error:
+            reason = f"Its other file {path} cannot be read: {error}. Fix that and import again."
+            return _reject(row, reason)
+        files.append(FileRow(path, "", facts))
+    return join_files(row, files)
 
 
 def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:

@@ -258,14 +258,14 @@ def _make_lookup(dataset: Dataset) -> KnownFiles:
 
     def find_known(rows: Sequence[ImageRow]) -> dict[str, FileFacts]:
         ids = {row.slice.series_uid if row.slice else row.source_id for row in rows}
-        parts = [row.file_path for row in rows if row.slice or row.beside]
-        parts += [path for row in rows for path in row.beside]
+        parts = [path for row in rows if row.slice or row.beside
+                 for path in (row.file_path, *row.beside)]  # fmt: skip
         names = ("size_bytes", "sha256", "crc32", "mtime_ns")
         found: list[tuple[Any, ...]] = list(
             local.filter(source_id__in=ids, num_files=1).values_list("file_path", *names)
         )
         if parts:
-            of_many = files.filter(image__source_id__in=ids, path__in=parts)
+            of_many = files.filter(path__in=parts)
             found += of_many.values_list("path", *names)
         return {path: FileFacts(*facts) for path, *facts in found}
 

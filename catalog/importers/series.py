@@ -28,7 +28,7 @@ _UNEVEN_REMEDY = "find out whether slices are missing; the series was imported a
 _GAP_MM, _GAP_SHARE = 0.01, 0.02
 # Positions closer than this are one place, as of the echoes or times of one slice.
 _SAME_PLACE_MM = 1e-3
-# Cosines of planes that are one (the IOP of scanners is rounded).
+# Direction cosines closer than this are one plane, as scanners round them.
 _SAME_DIRECTION = 1e-3
 # Fields in which the slices of a series should agree.
 _FIELDS = ("modality", "area", "sex", "age_years", "width", "height")
@@ -39,7 +39,7 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|clock\$|com[0-9]|lpt[0-9])(?:\.|$)", r
 def group_series(
     rows: Iterable[ImageRow | BadRow], report: ImportReport, on_file: Callable[[FileNote], None]
 ) -> Iterator[ImageRow | BadRow]:
-    """The rows without a slice at once, and after the last of them one for each series.
+    """The rows without a slice, or without a file here, at once; then one for each series.
 
     About 500 bytes are in memory for each slice.
     """
@@ -129,8 +129,8 @@ class _Series:
         first = self.place
         if not place.position or not first.orientation:
             return None
-        pairs = zip(place.orientation, first.orientation, strict=False)
-        if len(place.orientation) != 6 or any(abs(a - b) > _SAME_DIRECTION for a, b in pairs):
+        pairs = zip(place.orientation, first.orientation, strict=True)
+        if not place.orientation or any(abs(a - b) > _SAME_DIRECTION for a, b in pairs):
             return None
         normal = _normal(first.orientation)
         return math.fsum(a * b for a, b in zip(normal, place.position, strict=True))
@@ -149,6 +149,7 @@ class _Series:
             **unknown,
             source_id=_make_id(place.series_uid, place.study_uid if is_shared else "",
                                self.first.subject_id if is_shared else ""),
+            # Its preview shows that slice.
             file_path=files[len(files) // 2].path,
             facts=files[0].facts,
             metadata=self._describe(place.study_uid, place.series_uid),
@@ -230,14 +231,15 @@ def _name_files(paths: Sequence[str], ending: str) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for path in paths:
-        name = safe_part(PurePosixPath(path).name)
-        name = f"_{name}" if _DEVICE.match(name) else name
-        name = name if _HAS_ENDING.search(name) else f"{name}{ending}"
-        stem, dot, last = name.rpartition(".")
-        number = 1
+        given = PurePosixPath(path).name
+        found = _HAS_ENDING.search(given)
+        own = found[0] if found else ""
+        stem = safe_part(given.removesuffix(own))
+        stem = f"_{stem}" if _DEVICE.match(stem) else stem
+        number, name = 1, f"{stem}{own or ending}"
         while name.casefold() in taken:
             number += 1
-            name = f"{stem}-{number}{dot}{last}"
+            name = f"{stem}-{number}{own or ending}"
         taken.add(name.casefold())
         names[path] = name
     return names

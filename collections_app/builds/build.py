@@ -209,10 +209,12 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
-    delivered, positions = DeliveredFacts(collection), [0]
+    delivered, position = DeliveredFacts(collection), 0
+    delivered.forget()
 
     def take(file: tuple[str, FileEntry | TextEntry]) -> FileEntry | TextEntry:
-        positions[0] = int(file[0])
+        nonlocal position
+        position = int(file[0])
         return file[1]
 
     try:
@@ -238,7 +240,7 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
-        _fail_for_entry(claim, (positions[0], error), heartbeat)
+        _fail_for_entry(claim, (position, error), heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
 
@@ -255,7 +257,7 @@ def _check_complete(collection: Collection, *, num_files: int) -> None:
     if num_files != expected:
         raise BuildFailed(
             Reason.CATALOG_CHANGED,
-            f"The catalog has only {num_files:,} of the {expected:,} files now. Tell the operator.",
+            f"The catalog has {num_files:,} files now, not {expected:,}. Tell the operator.",
         )
 
 

@@ -31,6 +31,12 @@ class DeliveredFacts:
     collection: Collection
     _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
 
+    def forget(self) -> None:
+        """Forget what an earlier build delivered: this one may do it otherwise."""
+        if self.collection.builds.filter(finished_at__isnull=False).exists():
+            with connection.cursor() as cursor:
+                cursor.execute(queries.FORGET_DELIVERED, [self.collection.pk])
+
     def add(self, position: int, name: str, content: bytes) -> None:
         """Keep that of the file ``name`` in the archive."""
         own = name.removeprefix(f"{self.collection.slug}/")

@@ -192,7 +192,8 @@ class _Fetcher:
             try:
                 return future.result(WAIT_SECONDS)
             except TimeoutError:
-                continue
+                if future.done():  # the disk's, not that of waiting
+                    raise
             except CacheFull:
                 raise
             except SourceProblem as problem:

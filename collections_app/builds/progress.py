@@ -1,4 +1,5 @@
-"""The progress of a build: images and bytes done, time left, place in the queue."""
+"""Reads the progress of a build, which `lease.py` writes: images and bytes done, time left, place
+in the queue."""
 
 from dataclasses import dataclass
 

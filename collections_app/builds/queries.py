@@ -29,6 +29,11 @@ SET_DELIVERED = """
              GROUP BY position) given
      WHERE item.collection_id = %s AND item.position = given.position
 """
+FORGET_DELIVERED = """
+    UPDATE collections_app_collectionitem
+       SET metadata_json = metadata_json - ARRAY['delivered', 'delivered_files']
+     WHERE collection_id = %s AND metadata_json ?| ARRAY['delivered', 'delivered_files']
+"""
 # The size and the SHA-256 (see catalog.storage.series) of series, of whose files some were changed.
 SUM_DELIVERED = f"""
     UPDATE collections_app_collectionitem item

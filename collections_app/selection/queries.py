@@ -1,9 +1,13 @@
-"""The SQL of the freeze and of frozen items."""
+"""The SQL of the freeze and of frozen items.
+
+``{images}`` is replaced by a query, whose regular expressions may have braces; ``{collection}``,
+``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
+"""
 
 # The fields of a frozen item that its archive shows.
 ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 
-# In the place of the attributes of a DICOM file that tell who somebody is.
+# In the place of the names of attributes, where nobody has looked for those that identify people.
 NOT_CHECKED = "not checked"
 
 # The folder of a series in an archive, as the IDC's own tools name it: dataset, subject, study, and
@@ -150,7 +154,9 @@ FETCHED_FILES = f"""
            CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
                 THEN item.file_name || '/' || file.name ELSE item.file_name END AS file_name,
            file.size_bytes, file.sha256, file.crc32,
-           item.metadata_json -> 'delivered_files' -> file.name AS delivered
+           CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
+                THEN item.metadata_json -> 'delivered_files' -> file.name
+                ELSE item.metadata_json -> 'delivered' END AS delivered
       FROM collections_app_collectionitem item
       JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
@@ -161,27 +167,28 @@ FETCHED_FILES = f"""
 IS_MANY_HERE = (
     "item.file_name <> '' AND item.metadata_json ? 'file_path' AND item.metadata_json ? 'num_files'"
 )
+_ITEM_IS_SERIES = _IS_SERIES.format(
+    num_files="(item.metadata_json ->> 'num_files')::int", source="item.metadata_json -> 'source'"
+)
+# Slices are in the folder of their series. The voxels of a pair have its header's name, which the
+# archive may have changed, with their own ending.
 _NAME_HERE = f"""
     CASE WHEN file.name IS NULL THEN item.file_name
-         -- Slices are in the folder of their series; of others the first has the item's own name.
-         WHEN {
-    _IS_SERIES.format(
-        num_files="(item.metadata_json ->> 'num_files')::int",
-        source="item.metadata_json -> 'source'",
-    )
-}
-         THEN item.file_name || '/' || file.name
+         WHEN {_ITEM_IS_SERIES} THEN item.file_name || '/' || file.name
          WHEN file.number = 0 THEN item.file_name
-         ELSE regexp_replace(item.file_name, '[^/]*$', '') || file.name END
+         ELSE regexp_replace(item.file_name, '\\.[^./]*$', '')
+              || coalesce(substring(file.name from '\\.[^./]*$'), '') END
 """
 FILES_HERE = f"""
     SELECT item.position, item.file_name AS item_name, {_NAME_HERE} AS file_name,
            coalesce(file.size_bytes, 0) AS size_bytes, coalesce(file.sha256, '') AS sha256,
            file.crc32, file.mtime_ns, coalesce(image.dataset_id, 0) AS dataset_id,
-           coalesce(file.path, '') AS path, file.id IS NOT NULL AS is_same, file.number,
+           coalesce(file.path, image.file_path, '') AS path, file.id IS NOT NULL AS is_same,
+           file.number,
            item.metadata_json -> 'delivered_files' -> file.name AS delivered
       FROM collections_app_collectionitem item
-      LEFT JOIN catalog_image image ON image.id = item.image_id
+      LEFT JOIN LATERAL (
+           SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
       LEFT JOIN catalog_imagefile file
         ON file.image_id = image.id AND image.sha256 = item.sha256
      WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
@@ -250,11 +257,13 @@ LOCK_IMAGES = """
          ORDER BY id FOR KEY SHARE) locked
 """
 
-ITEMS = f"""
-    SELECT {ITEM_FIELDS} FROM collections_app_collectionitem
-     WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+# What was frozen, and not what builds have noted since.
+ITEMS = """
+    SELECT file_name, sha256, size_bytes, metadata_json - ARRAY['delivered', 'delivered_files']
+      FROM collections_app_collectionitem
+     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last}
      ORDER BY position
-"""  # noqa: S608 - our own words  # nosec
+"""
 
 # Codes of labels in the items, whatever the source says of them.
 LABEL_CODES = """

@@ -13,6 +13,7 @@ from django.test import Client
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Reason
@@ -311,3 +312,41 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
         cache.use(path.name, "somebody")
     with pytest.raises(CacheFull, match="other builds are using"):
         FileCache(max_bytes=size + 10).make_room(2 * size)
+
+
+def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
+    s3: S3Server, settings: LazySettings, tmp_path: Path
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    dataset = DatasetFactory(slug="scans")
+    jane = make_slice(0.0, PatientIdentityRemoved="NO", PatientName="Doe^Jane")
+    for number in range(2):
+        s3.put(f"uuid-7/{number}.dcm", make_slice(float(number), PatientName="Doe^Jane"))
+    s3.put("uuid-7/2.dcm", jane)
+    for source_id, address in (
+        ("1.2.7", f"s3://{BUCKET}/uuid-7/*"),
+        ("alone", s3.put("alone.dcm", jane)),
+    ):
+        ImageFactory(dataset=dataset, source_id=source_id, remote_url=address, size_bytes=9000)
+    make_searchable()
+
+    collection = build(make_fetching())
+    assert (collection.status, collection.error_message) == ("ready", "")
+    files = read_archive(collection)
+    images = [content for name, content in files.items() if name.startswith("images/")]
+    assert len(images) == 4
+    assert sum(b"Doe^Jane" in content for content in images) == 2, "those that say it was removed"
+    sums = [line.split("  ") for line in files["SHA256SUMS"].decode().splitlines()]
+    assert all(hashlib.sha256(files[name]).hexdigest() == sha256 for sha256, name in sums)
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert collection.verified_at, collection.error_message
+    before = (collection.archive_sha256, collection.fingerprint)
+
+    expire_collection(collection=collection)
+    settings.REMOTE_CACHE_ROOT = tmp_path / "another"
+    retry_collection(collection=Collection.objects.get(pk=collection.pk))
+    collection = build(collection)
+    verify_archive(collection_id=collection.pk)
+    collection.refresh_from_db()
+    assert (collection.archive_sha256, collection.fingerprint) == before
