@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.archive_files import FileSet, make_dataset
@@ -23,16 +23,18 @@ MOST_IMAGES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class CollectionSite:
-    """medagg on the database ``name``, without web server and worker."""
+    """medagg on the database ``name``, without web server and worker; ``settings`` are its own."""
 
     folder: Folder
     name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         return self.folder.environment(self.name) | {
             "REDIS_URL": redis_url(self.folder.var, QUEUES),
             "COLLECTION_MAX_IMAGES": str(MOST_IMAGES),
+            **self.settings,
         }
 
     def home(self, files: FileSet) -> Path:

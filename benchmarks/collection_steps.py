@@ -15,9 +15,15 @@ from catalog.search.filters import ImageFilterSet
 from collections_app.builds.build import build_collection
 from collections_app.builds.fetching import fetch_files, release_files
 from collections_app.builds.lease import Heartbeat, claim_build
+from collections_app.builds.outcome import fail_archive
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection, Status
-from collections_app.services import create_collection, delete_collection, expire_collection
+from collections_app.models import Collection, Reason, Status
+from collections_app.services import (
+    create_collection,
+    delete_collection,
+    expire_collection,
+    retry_collection,
+)
 from collections_app.storage import archive_file
 
 USER = "bench"
@@ -71,11 +77,11 @@ def build(key: str) -> Figures:
     collection = _find(key)
     if collection.status != Status.READY:
         raise StepFailed(f"the build ended as {collection.status}: {collection.error_message}")
-    path = archive_file(collection.archive_path)
     return {
         "seconds": seconds,
-        "path": str(path),
-        "archive_bytes": path.stat().st_size,
+        "path": str(archive_file(collection.archive_path)),
+        "name": collection.archive_path,
+        "archive_bytes": collection.archive_size,
         "images_below": f"{collection.slug}/images/",
     }
 
@@ -125,6 +131,14 @@ def _ask(client: Client, path: str) -> Figures:
     return {"times": spread(seconds[WARM_PAGES:]), "images": sorted(set(images))}
 
 
+def rebuild(key: str) -> Figures:
+    """Build again what has an archive already, which may have been taken away."""
+    collection = _find(key)
+    fail_archive(collection=collection, reason=Reason.ARCHIVE_DAMAGED, message="It was moved.")
+    retry_collection(collection=_find(key))
+    return build(key)
+
+
 def expire(key: str) -> Figures:
     return _timed(lambda: expire_collection(collection=_find(key)))
 
@@ -149,6 +163,7 @@ STEPS: dict[str, Callable[..., Figures]] = {
     "fetch": fetch,
     "verify": verify,
     "show": show,
+    "rebuild": rebuild,
     "expire": expire,
     "delete": delete,
 }

@@ -24,6 +24,7 @@ from benchmarks import (
     relevance,
     search,
     series,
+    uploads,
     visitors,
 )
 from benchmarks.document import Section, write_document
@@ -62,6 +63,7 @@ STEPS = {
         breakdown.TITLE, breakdown.measure, breakdown.goals, breakdown.describe
     ),
     "archives": Step(archives.TITLE, archives.measure, archives.goals, archives.describe),
+    "uploads": Step(uploads.TITLE, uploads.measure, uploads.goals, uploads.describe),
     "million": Step(million.TITLE, million.measure, million.goals, million.describe),
     "fetching": Step(fetching.TITLE, fetching.measure, fetching.goals, fetching.describe),
     "downloads": Step(downloads.TITLE, downloads.measure, downloads.goals, downloads.describe),

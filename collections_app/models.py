@@ -44,10 +44,11 @@ class Collection(models.Model):
     """A custom dataset that a user built: a query, the images it found, and their archive.
 
     ``provenance`` has the datasets, licences and filters in words as they were at the freeze.
-    ``archive_path`` is relative to ``ARCHIVE_ROOT``; sizes are in bytes. ``archive_sha256`` is
-    empty until the archive was verified for the first time, which happens after ``ready``.
-    ``verified_at`` is empty until then, and is emptied again when the archive must be verified
-    once more. ``items_sha256`` covers all frozen items. ``builds`` has the builds of the archive.
+    ``archive_path`` is relative to ``ARCHIVE_ROOT`` or ``ARCHIVE_STORAGE``; sizes are in bytes.
+    ``archive_sha256`` is empty until the archive was verified for the first time, which happens
+    after ``ready``. ``verified_at`` is empty until then, and is emptied again when the archive must
+    be verified once more. ``items_sha256`` covers all frozen items. ``builds`` has the builds of
+    the archive.
     """
 
     uuid = models.UUIDField("UUID", default=uuid.uuid4, unique=True, editable=False)

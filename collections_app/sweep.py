@@ -24,12 +24,7 @@ from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
 from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.storage import (
-    has_archive,
-    has_its_time,
-    iter_old_files,
-    remove_archive,
-)
+from collections_app.storage import StorageTrouble, archive_store, remove_archive
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +34,10 @@ MIN_MISSING = 3
 
 
 class DiskNotMounted(Exception):
-    """The archives seem to be on a disk that is not mounted: nothing is judged or removed."""
+    """The archives seem to be on a disk that is not mounted: nothing is judged or removed.
+
+    Or in another bucket than the one that the settings name.
+    """
 
 
 def sweep_collections() -> dict[str, int]:
@@ -66,6 +64,9 @@ def _try(step: Callable[[], int]) -> int:
     except SoftTimeLimitExceeded:
         raise
     except DiskNotMounted:
+        return 0
+    except StorageTrouble as error:
+        logger.error("a step of the sweep waits for the object storage: %s", error)
         return 0
     except Exception:
         logger.exception("a step of the sweep failed")
@@ -127,10 +128,8 @@ def _find_missing() -> list[Collection]:
     """
     columns = ("archive_path", "archive_size")
     ready = Collection.objects.filter(status=Status.READY).only(*columns).order_by("finished_at")
-    found = [(each, has_archive(each.archive_path, each.archive_size)) for each in ready]
-    missing = [each for each, is_there in found if not is_there]
-    oldest = found[: len(missing)]
-    if len(missing) >= MIN_MISSING and not any(is_there for _, is_there in oldest):
+    missing = archive_store().find_missing(ready)
+    if len(missing) >= MIN_MISSING and missing == list(ready[: len(missing)]):
         logger.error("%s archives are missing: is the disk of the archives mounted?", len(missing))
         raise DiskNotMounted
     return missing
@@ -149,12 +148,8 @@ def _fail_missing() -> int:
 def _unverify_modified() -> int:
     """Have archives verified again that were modified, or restored from a backup."""
     verified = Collection.objects.filter(status=Status.READY, verified_at__isnull=False)
-    modified = [
-        each
-        for each in verified.only("archive_path", "archive_size", "fingerprint")
-        if has_archive(each.archive_path, each.archive_size)
-        and not has_its_time(each.archive_path, each.fingerprint)
-    ]
+    columns = ("archive_path", "archive_size", "fingerprint", "verified_at")
+    modified = archive_store().find_modified(verified.only(*columns))
     for each in modified:
         logger.warning("the archive %s was modified; it is verified again", each.archive_path)
     ids = [each.pk for each in modified]
@@ -197,7 +192,7 @@ def _expire_old() -> int:
 def _remove_stray_files() -> int:
     """Remove old files that belong to no collection and no running build."""
     _find_missing()  # stray files are told from others only while the right disk is mounted
-    old = list(iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
+    old = list(archive_store().iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
     # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
     # that ends in between has its path in the collection by then.
     claimed = Build.objects.unfinished().filter(attempt_token__isnull=False)

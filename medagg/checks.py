@@ -1,11 +1,13 @@
-"""Checks of `manage.py check --deploy` beside Django's."""
+"""Checks of `manage.py check` beside Django's, most of them with `--deploy`."""
 
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from catalog.imaging.decoding.confinement import find_landlock_version
+from collections_app.storage import StorageTrouble, archive_store
+from collections_app.storage.place import find_mistakes
 
 NO_PSEUDONYM_KEY = Warning(
     "PSEUDONYM_KEY is not set: SECRET_KEY stands in for it, so a change of that, after a leak, "
@@ -45,3 +47,25 @@ def check_metrics_token(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_landlock(**kwargs: Any) -> list[CheckMessage]:
     return [] if find_landlock_version() else [NO_LANDLOCK]
+
+
+@register(Tags.files)
+def check_archive_storage(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.ARCHIVE_STORAGE:
+        return []
+    hint = "docs/deploy.md, “Archives in object storage”, says how it is set up."
+    return [Error(text, hint=hint, id="medagg.E001") for text in find_mistakes()]
+
+
+@register(Tags.files, deploy=True)
+def check_archive_bucket(**kwargs: Any) -> list[CheckMessage]:
+    """Writes into the bucket, and removes it: wrong keys would otherwise be told by a build."""
+    if not settings.ARCHIVE_STORAGE or find_mistakes():
+        return []
+    try:
+        archive_store().probe()
+    except StorageTrouble as error:
+        hint = f"It said: {error.__cause__}. docs/deploy.md lists what its keys must be allowed."
+        text = f"{settings.ARCHIVE_STORAGE} cannot be used: {error.strerror}."
+        return [Error(text, hint=hint, id="medagg.E002")]
+    return []

@@ -23,6 +23,13 @@ DATASET_ROOTS = [
     for root in env.list("MEDAGG_DATASET_ROOTS", default=[str(VAR_DIR / "datasets")])
 ]
 ARCHIVE_ROOT = Path(env.str("MEDAGG_ARCHIVE_ROOT", default=str(VAR_DIR / "archives"))).resolve()
+# Or archives lie in a bucket: s3://bucket/prefix. Browsers download from the public endpoint.
+ARCHIVE_STORAGE = env.str("ARCHIVE_STORAGE", default="").rstrip("/")
+ARCHIVE_S3_ENDPOINT = env.str("ARCHIVE_S3_ENDPOINT", default="").rstrip("/")
+ARCHIVE_S3_PUBLIC_ENDPOINT = env.str("ARCHIVE_S3_PUBLIC_ENDPOINT", default="").rstrip("/")
+ARCHIVE_S3_REGION = env.str("ARCHIVE_S3_REGION", default="us-east-1")
+ARCHIVE_S3_ACCESS_KEY_ID = env.str("ARCHIVE_S3_ACCESS_KEY_ID", default="")
+ARCHIVE_S3_SECRET_ACCESS_KEY = env.str("ARCHIVE_S3_SECRET_ACCESS_KEY", default="")
 # The prefixes that nginx maps to them as internal locations, in their order. Django itself sends
 # files from a root that has none.
 X_ACCEL_DATASETS = env.list("X_ACCEL_DATASETS", default=[])

@@ -18,6 +18,7 @@ from collections_app.archive.entries import (
     TextEntry,
 )
 from collections_app.archive.names import UniqueNames, checksum_line, fold_name, safe_name
+from collections_app.archive.parts import PartSink
 from collections_app.archive.reader import ArchiveDiffers, ArchiveReader
 from collections_app.archive.writer import WRITER_VERSION, write_archive
 
@@ -30,6 +31,7 @@ __all__ = [
     "BadKind",
     "Entry",
     "FileEntry",
+    "PartSink",
     "TextEntry",
     "UniqueNames",
     "check_entry",

@@ -6,8 +6,7 @@ images. Their SHA-256 is computed for the caller to compare. Memory use is const
 
 import hashlib
 from collections.abc import Iterator
-from io import FileIO
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from collections_app.archive import records
 from collections_app.archive.digest import Digest
@@ -34,7 +33,7 @@ class ArchiveReader:
     `finish`. All three raise ArchiveDiffers, and OSError when the disk cannot be read.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sha256 = hashlib.sha256()
         self._position = 0

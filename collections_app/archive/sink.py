@@ -21,9 +21,12 @@ class Sink:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._prepare(flushed=os.lseek(fd, 0, os.SEEK_SET))
+
+    def _prepare(self, *, flushed: int) -> None:
         self.view = memoryview(bytearray(BUFFER))
         self.used = 0
-        self.flushed = os.lseek(fd, 0, os.SEEK_SET)
+        self.flushed = flushed
 
     @property
     def position(self) -> int:
@@ -52,8 +55,14 @@ class Sink:
         """Append the first `size` bytes of the space that `room` returned."""
         self.used += size
 
+    def hold(self, size: int) -> None:
+        """The next `size` bytes may be patched until `release`; those of a file always can be."""
+
+    def release(self) -> None:
+        """They will not be patched any more."""
+
     def patch(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes that were appended before."""
+        """Overwrite bytes that were appended before and are held."""
         if offset >= self.flushed:
             start = offset - self.flushed
             self.view[start : start + len(data)] = data
@@ -80,6 +89,12 @@ class Sink:
         copied = copy_in_kernel(source_fd, self._fd, offset, size)
         self.flushed += copied
         return copied
+
+    def finish(self) -> None:
+        """Write the rest; the file must have the size of what was written."""
+        self.flush()
+        if os.fstat(self._fd).st_size != self.position:
+            raise OSError("the archive's size differs from what was written: is the file shared?")
 
     def flush(self) -> None:
         """Write the buffer to the file."""

@@ -15,6 +15,7 @@ from collections_app.archive.entries import (
     FileEntry,
     TextEntry,
 )
+from collections_app.archive.parts import PartSink
 from collections_app.archive.sink import BUFFER, Sink
 
 WRITER_VERSION = "medagg-zip/2"
@@ -29,12 +30,16 @@ _SLASH = ord("/")
 
 
 def write_archive(
-    out: BinaryIO, entries: Iterable[Entry], *, on_progress: ProgressCallback | None = None
+    out: BinaryIO | PartSink,
+    entries: Iterable[Entry],
+    *,
+    on_progress: ProgressCallback | None = None,
 ) -> ArchiveSummary:
     """Write a ZIP of `entries` to `out`, in their order, and return its number of entries and size.
 
-    `out` is a real, empty file, open for binary writing but not for appending. Files are copied by
-    the kernel when size and mtime are those of the catalog; others are read, hashed and compared.
+    `out` is a real, empty file, open for binary writing but not for appending, or an upload, which
+    gets the same bytes. Files are copied by the kernel when size and mtime are those of the
+    catalog; others are read, hashed and compared.
     Names must be relative, without `..` and backslashes (see `safe_name`), and distinct (see
     `UniqueNames`).
 
@@ -45,12 +50,12 @@ def write_archive(
     is not allowed or a text of 4 GiB or more, and OSError when `out` cannot be written. After any
     error `out` is an unfinished archive, which the caller deletes. `out` is not synced to the disk.
     """
-    writer = _Writer(Sink(out.fileno()), _Progress(on_progress))
+    sink = out if isinstance(out, PartSink) else Sink(out.fileno())
+    writer = _Writer(sink, _Progress(on_progress))
     writer.add_all(entries)
     summary = writer.finish()
-    out.seek(summary.size)
-    if os.fstat(out.fileno()).st_size != summary.size:
-        raise OSError("the archive's size differs from what was written: is the file shared?")
+    if not isinstance(out, PartSink):
+        out.seek(summary.size)
     return summary
 
 
@@ -119,6 +124,7 @@ class _Writer:
         source = CheckedFile(entry)
         try:
             header = records.local_header(name, entry.crc32 or 0, size)
+            self._sink.hold(0 if source.is_known else records.LOCAL_SIZE)
             self._sink.write(header)
             crc = self._copy_known(source) if source.is_known else self._copy_hashed(source)
             source.confirm_untouched()
@@ -126,6 +132,7 @@ class _Writer:
             source.close()
         if crc != entry.crc32:
             self._sink.patch(offset + records.LOCAL_CRC_OFFSET, records.pack_crc(crc))
+        self._sink.release()
         self._directory.add(records.central_record(name, crc, size, offset))
 
     def _copy_known(self, source: CheckedFile) -> int:
@@ -167,6 +174,7 @@ class _Writer:
 
     def _add_text(self, entry: TextEntry) -> None:
         name, offset, digest = _encode_name(entry.name), self._sink.position, Digest()
+        self._sink.hold(records.LOCAL_SIZE)
         self._sink.write(records.local_header(name, 0, 0))
         for chunk in entry.chunks:
             digest.update(chunk)
@@ -176,13 +184,14 @@ class _Writer:
             self._progress.bytes_done(len(chunk))
         sums = records.pack_crc_and_size(digest.crc32, digest.size)
         self._sink.patch(offset + records.LOCAL_CRC_OFFSET, sums)
+        self._sink.release()
         self._directory.add(records.central_record(name, digest.crc32, digest.size, offset))
         entry.sha256 = digest.sha256
 
     def finish(self) -> ArchiveSummary:
         for block in self._directory.end_of_archive(self._sink.position):
             self._sink.write(block)
-        self._sink.flush()
+        self._sink.finish()
         self._progress.report()
         return ArchiveSummary(self._directory.count, self._sink.position)
 

@@ -46,10 +46,9 @@ from collections_app.selection.file_count import FILES
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
+    StorageTrouble,
     archive_name,
-    free_bytes,
-    new_archive,
-    partial_name,
+    archive_store,
     remove_archive,
 )
 
@@ -86,6 +85,8 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         logger.info("collection %s: this worker has lost its lease", claim.collection.uuid)
     except BuildFailed as error:
         fail_claimed(claim, error)
+    except StorageTrouble as error:
+        fail_claimed(claim, _explain_os_error(error))
     except SoftTimeLimitExceeded:
         hours = settings.BUILD_SOFT_LIMIT / 3600
         message = (
@@ -116,8 +117,8 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     _check_space(claim, freed=replaced["archive_size"] if replaced else 0)
     if replaced:
         _remove_replaced(claim)
-    path = archive_name(fingerprint, claim.token)
-    size = _write(claim, fingerprint, path, heartbeat)
+    size = _write(claim, fingerprint, heartbeat)
+    path = archive_name(collection.uuid, claim.token)
     if not finish_build(
         collection=collection, token=claim.token, path=path, size=size, fingerprint=fingerprint
     ):
@@ -172,6 +173,9 @@ def _check_space(claim: Claim, *, freed: int) -> None:
     ``freed`` are the bytes of the archive that is removed before.
     """
     collection = claim.collection
+    free = archive_store().free_bytes(freed=freed)
+    if free is None:
+        return
     # Of two that begin together the second one gives way.
     mine = Build.objects.claimed_by(claim.token).values("started_at", "pk")[:1]
     is_earlier = Q(started_at__lt=mine.values("started_at")) | Q(
@@ -180,8 +184,7 @@ def _check_space(claim: Claim, *, freed: int) -> None:
     others = Build.objects.leased().filter(is_earlier)
     unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
-    overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
-    needed, free = collection.num_bytes + overhead, max(0, free_bytes(freed=freed) - reserved)
+    needed, free = _estimate_size(collection), max(0, free - reserved)
     if needed > free:
         raise BuildFailed(
             Reason.DISK_FULL,
@@ -191,15 +194,19 @@ def _check_space(claim: Claim, *, freed: int) -> None:
         )
 
 
+def _estimate_size(collection: Collection) -> int:
+    overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
+    return collection.num_bytes + overhead
+
+
 def _clear_problems(collection: Collection) -> None:
     """Forget the problems of the last build, except those of excluded items."""
     collection.items.filter(is_excluded=False).with_problems().update(problem="")
 
 
-def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> int:
-    """Write the archive to ``path`` and return its size in bytes."""
+def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
+    """Write the archive and return its size in bytes."""
     collection = claim.collection
-    partial_path = partial_name(collection.uuid, claim.token)
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
     delivered, position = DeliveredFacts(collection), 0
@@ -211,7 +218,13 @@ def _write(claim: Claim, fingerprint: str, path: str, heartbeat: Heartbeat) -> i
 
     try:
         with (
-            new_archive(partial_path, path, fingerprint=fingerprint) as file,
+            archive_store().new_archive(
+                collection.uuid,
+                claim.token,
+                fingerprint=fingerprint,
+                size=_estimate_size(collection),
+                on_wait=heartbeat.touch,
+            ) as file,
             closing(
                 iter_files(
                     collection,

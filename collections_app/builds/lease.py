@@ -1,5 +1,6 @@
 """Claiming an unfinished build with a token, and renewing its lease."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from collections_app.models import Build, Collection
-from collections_app.storage import remove_partials
+from collections_app.storage import StorageTrouble, archive_store
+
+logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
 
@@ -54,7 +57,10 @@ def claim_build(*, collection_id: int) -> Claim | None:
     collection = Collection.objects.filter(pk=collection_id).first() if claimed else None
     if collection is None:
         return None
-    remove_partials(collection.uuid)
+    try:
+        archive_store().remove_partials(collection.uuid)
+    except StorageTrouble as error:
+        logger.warning("parts of earlier attempts are left to the sweep: %s", error)
     return Claim(collection, token)
 
 

@@ -15,7 +15,7 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.querysets import BuildQuerySet, CollectionQuerySet
-from collections_app.storage import has_archive, remove_after_commit
+from collections_app.storage import StorageTrouble, archive_store, remove_after_commit
 
 NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None, "archive_sha256": "",
                               "verified_at": None}  # fmt: skip
@@ -28,7 +28,7 @@ def finish_build(
 ) -> bool:
     """Make the collection ready with its archive; False if the claim is no longer valid.
 
-    ``path`` is relative to ``ARCHIVE_ROOT``, ``size`` in bytes.
+    ``path`` is as in ``Collection.archive_path``, ``size`` in bytes.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -73,11 +73,19 @@ def fail_build(
         failed = mine.update(finished_at=now, reason=reason, **NO_CLAIM)
         if failed:
             values = _failed_values(message, now, mails_owner=mails_owner)
-            if replaced and has_archive(replaced["archive_path"], replaced["archive_size"]):
+            if replaced and _may_have_archive(replaced):
                 given_back = {"status": Status.READY, "error_message": "", "finished_at": now}
                 values |= replaced | given_back
             Collection.objects.filter(pk=collection.pk).update(**values)
     return bool(failed)
+
+
+def _may_have_archive(replaced: dict[str, Any]) -> bool:
+    """True also if the object storage does not say it: the sweep asks again."""
+    try:
+        return archive_store().has_archive(replaced["archive_path"], replaced["archive_size"])
+    except StorageTrouble:
+        return True
 
 
 def describe_archive(collection: Collection) -> dict[str, Any]:

@@ -6,14 +6,11 @@ Otherwise the collection fails, its bad files are named, and the archive is remo
 """
 
 import errno
-import fcntl
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import file_digest
-from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
@@ -35,9 +32,9 @@ from collections_app.selection.copying import iter_lines
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.storage import (
     ArchiveTrouble,
-    archive_file,
-    mark_time,
-    open_archive,
+    StorageTrouble,
+    archive_lock,
+    archive_store,
     remove_archive,
 )
 
@@ -92,6 +89,8 @@ def verify_archive(*, collection_id: int) -> None:
         sha256, bad = _read_archive(collection)
     except _IsBusy:
         logger.info("collection %s: another worker verifies it", collection.uuid)
+    except StorageTrouble as error:
+        logger.warning("collection %s: verified later: %s", collection.uuid, error)
     except _Damaged as error:
         _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {})
     except SoftTimeLimitExceeded:
@@ -106,19 +105,31 @@ def verify_archive(*, collection_id: int) -> None:
 
 def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
     """SHA-256 of the whole archive, and which files in it are not the catalog's."""
+    # Two workers that read one archive would slow each other down.
+    with archive_lock(collection.archive_path) as is_ours:
+        if not is_ours:
+            raise _IsBusy
+        sha256, bad = _read_file(collection)
+    intact = _find_intact_files(collection, bad[CHANGED])
+    bad[CHANGED] = [position for position in bad[CHANGED] if position not in intact]
+    if intact and not any(bad.values()):
+        raise _Damaged(REPLACED)
+    return sha256, bad
+
+
+def _read_file(collection: Collection) -> tuple[str, BadFiles]:
     try:
-        file = open_archive(collection.archive_path, collection.archive_size)
+        file = archive_store().open_archive(collection.archive_path, collection.archive_size)
     except ArchiveTrouble as trouble:
         raise _Damaged(MISSING if trouble.is_missing else REPLACED) from trouble
     with file:
-        _lock(file)
         _sync(file, collection)
         try:
             if collection.archive_sha256:  # verified before: it must still be that file
-                if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:
+                if file_digest(file, "sha256").hexdigest() != collection.archive_sha256:  # type: ignore[arg-type]
                     raise _Damaged(REPLACED)
-                return collection.archive_sha256, {}
-            sha256, bad = _compare(collection, file)
+                return collection.archive_sha256, BadFiles({CHANGED: []})
+            return _compare(collection, file)
         except ArchiveDiffers as error:
             logger.error("collection %s: %s", collection.uuid, error)
             raise _Damaged(REPLACED) from error
@@ -127,36 +138,17 @@ def _read_archive(collection: Collection) -> tuple[str, BadFiles]:
                 raise
             logger.error("collection %s: the archive cannot be read: %s", collection.uuid, error)
             raise _Damaged(MISSING) from error
-    intact = _find_intact_files(collection, bad[CHANGED])
-    bad[CHANGED] = [position for position in bad[CHANGED] if position not in intact]
-    if intact and not any(bad.values()):
-        raise _Damaged(REPLACED)
-    return sha256, bad
 
 
-def _lock(file: FileIO) -> None:
-    """Until the file is closed; two workers that read one archive would slow each other down."""
+def _sync(file: BinaryIO, collection: Collection) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _IsBusy from error
-
-
-def _sync(file: FileIO, collection: Collection) -> None:
-    """Write the file and its name through to the disk."""
-    try:
-        os.fsync(file.fileno())
-        folder = os.open(archive_file(collection.archive_path).parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        archive_store().sync_archive(collection.archive_path, file)
     except OSError as error:
         # The kernel reports this once and drops the data: the next fsync would succeed.
         raise _Damaged(NOT_ON_DISK) from error
 
 
-def _compare(collection: Collection, file: FileIO) -> tuple[str, BadFiles]:
+def _compare(collection: Collection, file: BinaryIO) -> tuple[str, BadFiles]:
     reader, bad = ArchiveReader(file), BadFiles({CHANGED: [], WRONG_CRC: []})
     texts = make_texts(collection, collection.fingerprint)
     for text in texts:
@@ -212,8 +204,7 @@ def _has_sha256(root: Path, path: str, sha256: str) -> bool:
 
 def _confirm(collection: Collection, sha256: str) -> None:
     # So that a copy from a backup, or a touched file, is not verified at every sweep.
-    with suppress(FileNotFoundError, PermissionError):
-        mark_time(archive_file(collection.archive_path), collection.fingerprint)
+    archive_store().mark_verified(collection.archive_path, collection.fingerprint)
     now = timezone.now()
     with_same_archive(collection).update(archive_sha256=sha256, verified_at=now, updated_at=now)
 

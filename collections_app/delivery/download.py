@@ -1,6 +1,10 @@
-"""Download of an archive by its owner: by nginx if configured, else by Django with ranges."""
+"""Download of an archive by its owner.
+
+By object storage if the archive is there, by nginx if configured, else by Django with ranges.
+"""
 
 import contextlib
+import logging
 import os
 from http import HTTPStatus
 from typing import BinaryIO
@@ -9,7 +13,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    HttpResponseRedirect,
+)
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header, http_date
@@ -24,7 +34,9 @@ from collections_app.delivery.ranges import (
     choose_part,
 )
 from collections_app.models import Collection, Status
-from collections_app.storage import ArchiveTrouble, open_archive
+from collections_app.storage import ArchiveStore, ArchiveTrouble, StorageTrouble, archive_store
+
+logger = logging.getLogger(__name__)
 
 
 @require_safe
@@ -35,14 +47,43 @@ def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | File
     is_over = collection.expires_at and collection.expires_at < timezone.now()
     if collection.status != Status.READY or is_over:
         return _no_archive(request, collection, status=HTTPStatus.CONFLICT)
+    try:
+        store = archive_store()
+        if address := _sign(request, collection, store):
+            return _elsewhere(address)
+        return _from_here(request, collection, store)
+    except ArchiveTrouble as trouble:
+        kind = "missing" if trouble.is_missing else "damaged"
+        return _no_archive(request, collection, status=HTTPStatus.GONE, trouble=kind)
+    except StorageTrouble as error:
+        logger.error("the archive %s cannot be downloaded: %s", collection.archive_path, error)
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        response = _no_archive(request, collection, status=status, trouble="storage")
+        response["Retry-After"] = str(RETRY_SECONDS)
+        return response
+
+
+def _sign(request: HttpRequest, collection: Collection, store: ArchiveStore) -> str:
+    return store.sign_download(
+        collection.archive_path,
+        collection.archive_size,
+        file_name=_file_name(collection),
+        is_head=request.method == "HEAD",
+    )
+
+
+def _elsewhere(address: str) -> HttpResponse:
+    """Whoever has the address can download for a while, so it is kept nowhere."""
+    return HttpResponseRedirect(address, headers={"Cache-Control": "private, no-store"})
+
+
+def _from_here(
+    request: HttpRequest, collection: Collection, store: ArchiveStore
+) -> HttpResponse | FileResponse:
     with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(
-                open_archive(collection.archive_path, collection.archive_size)
-            )
-        except ArchiveTrouble as trouble:
-            kind = "missing" if trouble.is_missing else "damaged"
-            return _no_archive(request, collection, status=HTTPStatus.GONE, trouble=kind)
+        file = stack.enter_context(
+            store.open_archive(collection.archive_path, collection.archive_size)
+        )
         if settings.X_ACCEL_PREFIX:
             return _through_nginx(collection)
         response = _answer(request, collection, file)
@@ -117,8 +158,12 @@ def _busy(request: HttpRequest, collection: Collection) -> HttpResponse:
     return response
 
 
+def _file_name(collection: Collection) -> str:
+    return f"{collection.slug}.zip"
+
+
 def _describe(collection: Collection) -> dict[str, str]:
-    disposition = content_disposition_header(as_attachment=True, filename=f"{collection.slug}.zip")
+    disposition = content_disposition_header(as_attachment=True, filename=_file_name(collection))
     return {
         "Content-Type": "application/zip",
         "Content-Disposition": disposition or "attachment",

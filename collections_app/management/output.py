@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from collections_app.archive.sink import copy_in_kernel
@@ -39,19 +40,25 @@ def _refuse_existing(path: Path) -> None:
 
 
 def copy_file(
-    source: Path, target: Path, *, force: bool, on_bytes: Callable[[int], None] | None = None
+    source: BinaryIO,
+    target: Path,
+    *,
+    size: int,
+    force: bool,
+    on_bytes: Callable[[int], None] | None = None,
 ) -> None:
-    """Copy a file; the target is complete or not there, also after an error.
+    """Copy ``size`` bytes; the target is complete or not there, also after an error.
 
     A hard link would be faster, but a change of that file would change the archive of the server.
-    The kernel copies, and on some file systems the copy shares its space with the source.
+    The kernel copies what is on a disk, and on some file systems the copy shares its space with the
+    source.
 
     Raises:
         OutputError: it cannot be written, or the target exists and ``force`` is not given.
     """
     partial = target.with_name(f".{target.name[:80]}.{uuid4().hex}.part")
     try:
-        _copy(source, partial, on_bytes or (lambda done: None))
+        _copy(source, partial, size, on_bytes or (lambda done: None))
         if not force:
             _refuse_existing(target)
         partial.replace(target)
@@ -61,14 +68,17 @@ def copy_file(
         partial.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
-    with source.open("rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
-        size, done = os.fstat(reading.fileno()).st_size, 0
+def _copy(reading: BinaryIO, target: Path, size: int, on_bytes: Callable[[int], None]) -> None:
+    is_on_disk = isinstance(reading, io.FileIO)
+    with target.open("xb", buffering=0) as writing:
+        done = 0
         while done < size:
             part = min(CHUNK, size - done)
-            copied = copy_in_kernel(reading.fileno(), writing.fileno(), done, part)
-            if not copied:
-                copied = _copy_block(reading, writing, done)
+            copied = 0
+            if is_on_disk:
+                copied = copy_in_kernel(reading.fileno(), writing.fileno(), done, part)
+                reading.seek(done + copied)
+            copied = copied or _copy_block(reading, writing)
             if not copied:
                 raise OSError(errno.EIO, "the archive became shorter while it was copied")
             done += copied
@@ -76,9 +86,9 @@ def _copy(source: Path, target: Path, on_bytes: Callable[[int], None]) -> None:
         os.fsync(writing.fileno())
 
 
-def _copy_block(reading: io.FileIO, writing: io.FileIO, offset: int) -> int:
-    """Copy one block without the kernel, for file systems that need it; return its size."""
-    view = piece = memoryview(os.pread(reading.fileno(), 1 << 20, offset))
+def _copy_block(reading: BinaryIO, writing: io.FileIO) -> int:
+    """Copy one block without the kernel, for sources that need it; return its size."""
+    view = piece = memoryview(reading.read(1 << 20))
     while view:
         view = view[writing.write(view) :]
     return len(piece)

@@ -34,7 +34,7 @@ from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, CollectionItem, Status
 from collections_app.selection.refusals import NotBuildable
-from collections_app.storage import archive_file, has_archive, partial_name
+from collections_app.storage import archive_file, archive_store, partial_name
 from collections_app.sweep import MIN_MISSING, sweep_collections
 from collections_app.tests.factories import (
     UserFactory,
@@ -301,7 +301,7 @@ def ready_collections() -> list[Collection]:
 
 
 def is_missing(collection: Collection) -> bool:
-    return not has_archive(collection.archive_path, collection.archive_size)
+    return not archive_store().has_archive(collection.archive_path, collection.archive_size)
 
 
 TASKS: dict[str, Callable[..., None]] = {BUILD_TASK: build_collection, VERIFY_TASK: verify_archive}

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from collections_app.models import Build, Collection, Status
-from collections_app.storage import archive_file, iter_old_files
+from collections_app.storage import archive_file, archive_store
 from collections_app.tests.factories import image_file, make_dataset
 from collections_app.tests.random_actions import FILES, RandomActions
 from medagg.celery import app
@@ -110,4 +110,4 @@ def test_no_order_of_actions_breaks_an_invariant(sound_files: dict[int, tuple[by
         ),
     )
     assert Collections.sha256_of, "something was built"
-    assert not list(iter_old_files(older_than=0))
+    assert not list(archive_store().iter_old_files(older_than=0))

@@ -99,7 +99,9 @@ def _asked(server: str, trouble: Any, figures: Any) -> Iterator[GaugeMetricFamil
 
 
 def _disk_figures() -> Iterator[GaugeMetricFamily]:
-    places: dict[str, Path] = {"var": settings.VAR_DIR, "archives": settings.ARCHIVE_ROOT}
+    places: dict[str, Path] = {"var": settings.VAR_DIR}
+    if not settings.ARCHIVE_STORAGE:  # a bucket says nothing of its size
+        places["archives"] = settings.ARCHIVE_ROOT
     for number, root in enumerate(settings.DATASET_ROOTS):
         places[f"datasets-{number}"] = root
     free = GaugeMetricFamily("medagg_disk_free_bytes", "Bytes free on the disk.", labels=["place"])

@@ -33,6 +33,10 @@ class Faults:
     ``cut`` sends so many bytes and then closes the connection; ``pause`` waits before each block;
     ``shorter`` is what listings tell too little. ``times`` is how often a fault happens, for those
     that end.
+
+    Requests that write are named by a part of their path: ``refuse`` is their status, 0 cuts the
+    connection; ``stall`` holds them until it is emptied; the next answer to a POST in ``lose`` is
+    lost.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -41,6 +45,9 @@ class Faults:
     pause: dict[str, float] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
     shorter: dict[str, int] = field(default_factory=dict)
+    refuse: dict[str, int] = field(default_factory=dict)
+    stall: set[str] = field(default_factory=set)
+    lose: set[str] = field(default_factory=set)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -157,7 +164,8 @@ class _Proxy(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Proxy
-    passed: ClassVar = {"content-length", "content-type", "etag", "last-modified", "content-range"}
+    passed: ClassVar = {"content-length", "content-type", "etag", "last-modified", "content-range",
+                        "content-disposition"}  # fmt: skip
 
     def do_GET(self) -> None:
         faults = self.server.faults
@@ -175,7 +183,19 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_PUT(self) -> None:
-        self._pass_on()
+        self.server.requests.append(self.path)
+        refuse = self.server.faults.refuse
+        status = next((refuse[part] for part in refuse if part in self.path), None)
+        if status is None:
+            while any(part in self.path for part in self.server.faults.stall):
+                time.sleep(0.05)
+            self._pass_on()
+            return
+        self.close_connection = True
+        if status:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self._end(b"<Error/>")
 
     do_POST = do_DELETE = do_PUT  # noqa: N815
 
@@ -193,6 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
+        if lost := {part for part in faults.lose if part in self.path and self.command == "POST"}:
+            faults.lose -= lost
+            self.close_connection = True
+            return
         if "list-type=2" in self.path and faults.shorter:
             self._end_listing(answer)
             return

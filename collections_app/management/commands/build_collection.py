@@ -32,7 +32,7 @@ from collections_app.services import (
     cancel_build,
     create_collection,
 )
-from collections_app.storage import archive_file
+from collections_app.storage import ArchiveTrouble, archive_store
 
 EXIT_INTERRUPTED = 130
 WAIT_SECONDS = 0.5
@@ -139,13 +139,18 @@ class Command(BaseCommand):
 
     # --- The output ---
     def _copy_archive(self, collection: Collection, output: Path, *, force: bool) -> None:
-        source = archive_file(collection.archive_path)
-        size = collection.archive_size
+        size = collection.archive_size or 0
+        where = f"The archive is ready on {page_of(collection)}"
         try:
-            with Progress(self.stderr, total=size, unit="B", desc="copying") as progress:
-                copy_file(source, output, force=force, on_bytes=progress.show)
+            with (
+                archive_store().open_archive(collection.archive_path, size) as source,
+                Progress(self.stderr, total=size, unit="B", desc="copying") as progress,
+            ):
+                copy_file(source, output, size=size, force=force, on_bytes=progress.show)
         except OutputError as error:
-            raise OutputError(f"{error} The archive is ready on {page_of(collection)}") from error
+            raise OutputError(f"{error} {where}") from error
+        except ArchiveTrouble as error:
+            raise OutputError(f"{output} could not be written: {error}. {where}") from error
 
     def _report(self, collection: Collection, output: Path | None) -> None:
         self.stdout.write(

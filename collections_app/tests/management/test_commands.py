@@ -254,8 +254,11 @@ def test_a_full_disk_of_the_output_leaves_no_file(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
     try:
-        with pytest.raises(OutputError, match="could not be written"):
-            copy_file(source, tmp_path / "out/a.zip", force=True)
+        with (
+            source.open("rb", buffering=0) as reading,
+            pytest.raises(OutputError, match="could not be written"),
+        ):
+            copy_file(reading, tmp_path / "out/a.zip", size=1 << 20, force=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
@@ -270,10 +273,14 @@ def test_a_copy_to_another_file_system_is_complete(tmp_path: Path) -> None:
     source.write_bytes(os.urandom(3_000_000))
     heard: list[int] = []
     try:
-        copy_file(source, target, force=False, on_bytes=heard.append)
+        with source.open("rb", buffering=0) as reading:
+            copy_file(reading, target, size=3_000_000, force=False, on_bytes=heard.append)
         assert (sha256(target), heard[-1]) == (sha256(source), 3_000_000)
-        with pytest.raises(OutputError, match="exists already"):
-            copy_file(source, target, force=False)
+        with (
+            source.open("rb", buffering=0) as reading,
+            pytest.raises(OutputError, match="exists already"),
+        ):
+            copy_file(reading, target, size=3_000_000, force=False)
     finally:
         target.unlink(missing_ok=True)
 

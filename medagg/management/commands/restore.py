@@ -12,7 +12,7 @@ from catalog.imaging.paths import UnsafePath
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.models import Collection, Status
-from collections_app.storage import archive_file
+from collections_app.storage import StorageTrouble, archive_store
 from medagg.backup.backups import BackupError, check_place, read_contents, restore
 
 
@@ -77,8 +77,12 @@ class Command(BaseCommand):
                 where = settings.DATASET_ROOTS[0] / dataset.local_path
                 self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
         ready = Collection.objects.filter(status=Status.READY)
-        paths = ready.values_list("archive_path", flat=True)
-        if missing := sum(not archive_file(path).exists() for path in paths):
+        try:
+            missing = len(archive_store().find_missing(ready))
+        except StorageTrouble as error:
+            self.stdout.write(f"Whether archives are missing is not known: {error.strerror}.")
+            return
+        if missing:
             self.stdout.write(
                 f"Archives that are missing: {missing}. The page of each collection offers to "
                 "build it again, with the same bytes."

@@ -1,0 +1,53 @@
+"""Where archives lie: on a disk, or in object storage if ARCHIVE_STORAGE names a bucket.
+
+Bytes come in from builds and go out to verification and downloads. It calls models, and of
+``archive`` what cuts an archive into parts.
+"""
+
+from importlib import import_module
+
+from django.conf import settings
+from django.db import transaction
+
+from collections_app.storage.base import (
+    ArchiveStore,
+    ArchiveTrouble,
+    StorageTrouble,
+    archive_name,
+    partial_name,
+)
+from collections_app.storage.disk import DiskStore, archive_file, mark_time
+from collections_app.storage.locks import archive_lock
+
+__all__ = [
+    "ArchiveStore",
+    "ArchiveTrouble",
+    "StorageTrouble",
+    "archive_file",
+    "archive_lock",
+    "archive_name",
+    "archive_store",
+    "mark_time",
+    "partial_name",
+    "remove_after_commit",
+    "remove_archive",
+]
+
+
+def archive_store() -> ArchiveStore:
+    """The one that the settings name."""
+    if not settings.ARCHIVE_STORAGE:
+        return DiskStore()
+    # Not at the top: botocore takes time and memory, which most sites need not spend.
+    return import_module("collections_app.storage.bucket").BucketStore(settings.ARCHIVE_STORAGE)
+
+
+def remove_archive(relative: str) -> None:
+    """Delete an archive; running downloads go on. Does nothing for ``""``."""
+    if relative:
+        archive_store().remove_archive(relative)
+
+
+def remove_after_commit(relative: str) -> None:
+    """Delete an archive that nothing refers to any more; if that fails, the sweep tries again."""
+    transaction.on_commit(lambda: remove_archive(relative), robust=True)

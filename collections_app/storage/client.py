@@ -1,0 +1,109 @@
+"""The client of the object storage: made from settings, its errors explained.
+
+botocore, because uploads must be aborted and listed, which obstore cannot do (ADR-0017).
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+
+from collections_app.storage.base import StorageTrouble
+from collections_app.storage.place import find_mistakes
+
+logger = logging.getLogger(__name__)
+
+# So often is a request sent in all, with growing pauses, and so long may it say nothing.
+ATTEMPTS = 4
+CONNECT_SECONDS = 5
+STALL_SECONDS = 30
+ERRNO = 121  # EREMOTEIO, which macOS has no name for
+
+_BUSY = {429, 500, 502, 503, 504}
+_SENTENCES = {
+    "NoSuchBucket": "the bucket of archives does not exist; tell the operator",
+    "NoSuchUpload": "its upload was ended from outside; try again",
+    "RequestTimeTooSkewed": "this server's clock differs from the object storage's; tell the "
+    "operator",
+}
+_REFUSED = "the object storage refuses medagg's keys; tell the operator"
+_IS_BUSY = "the object storage is too busy; try again later"
+_SILENT = "the object storage does not answer; try again later"
+_MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
+
+
+def make_client(*, is_public: bool = False) -> Any:
+    """For requests; with ``is_public`` only to sign addresses for browsers."""
+    refuse_mistakes()
+    public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
+    return _make_client(
+        public or settings.ARCHIVE_S3_ENDPOINT,
+        settings.ARCHIVE_S3_REGION,
+        settings.ARCHIVE_S3_ACCESS_KEY_ID,
+        settings.ARCHIVE_S3_SECRET_ACCESS_KEY,
+        ATTEMPTS,
+    )
+
+
+def refuse_mistakes() -> None:
+    """Raises StorageTrouble if the settings cannot be right; the log has what is wrong."""
+    if mistakes := find_mistakes():
+        logger.error("%s", " ".join(mistakes))
+        raise StorageTrouble(ERRNO, "the object storage is not set up; tell the operator")
+
+
+@lru_cache(maxsize=4)
+def _make_client(endpoint: str, region: str, key: str, secret: str, attempts: int) -> Any:
+    session = botocore.session.Session()
+    # Nothing but our own settings counts.
+    session.set_config_variable("config_file", "")
+    session.set_config_variable("credentials_file", "")
+    return session.create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint or None,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=STALL_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            # Servers other than AWS's know no names of buckets in their own, and no trailers.
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            user_agent="medagg",
+        ),
+    )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raises StorageTrouble for errors of the client."""
+    try:
+        yield
+    except ClientError as error:
+        raise StorageTrouble(ERRNO, _explain(error)) from error
+    except BotoCoreError as error:
+        raise StorageTrouble(ERRNO, _SILENT) from error
+
+
+def code_of(error: ClientError) -> str:
+    """``NoSuchKey``, or for an answer without a body its status."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _explain(error: ClientError) -> str:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if sentence := _SENTENCES.get(code_of(error)):
+        return sentence
+    if status in (401, 403):
+        return _REFUSED
+    return _IS_BUSY if status in _BUSY else _MISUNDERSTOOD
