@@ -87,7 +87,8 @@ NO_LABELS = EncodedLabels("\t".join([r"\N"] * 5), ())
 class RowEncoder:
     """Turns rows into lines and their words into ids, and counts unknown words.
 
-    ``area_id`` is the dataset's area: an image stores an area only if it differs.
+    ``area_id`` is the dataset's area: an image stores an area only if it differs. ``has_files``
+    says whether a row that was encoded has a file.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class RowEncoder:
         self._report = report
         self._label_texts = _LabelTexts()
         self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
+        self.has_files = False
 
     def encode(self, row: ImageRow, number: int) -> str | BadRow:
         """The row's line, or a BadRow; ``number`` is the number of the row in the source.
@@ -121,6 +123,7 @@ class RowEncoder:
         if isinstance(text, BadRow):
             return text
         self._count_words(row, modality, area, labels)
+        self.has_files = self.has_files or bool(row.file_path)
         word = _view_of(row)
         view = self._views[word]
         if view is None and word:

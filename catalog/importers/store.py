@@ -105,15 +105,16 @@ def store_images(
     report.slug = dataset.slug
     rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
     words = load_words([each.pk for each in dataset.modalities.all()], dry_run=dry_run)
+    encoder = RowEncoder(words, area_id=dataset.area_id, report=report)
     with open_staging() as staging:
         if num_rows is not None and num_rows > max_rows:
             raise _too_many_rows(max_rows)
-        good = _stage(staging, RowEncoder(words, area_id=dataset.area_id, report=report),
-                      rows, rejects, on_rows, max_rows)  # fmt: skip
+        good = _stage(staging, encoder, rows, rejects, on_rows, max_rows)
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
-        _note_same_bytes(dataset, report, on_file)
+        if encoder.has_files:
+            _note_same_bytes(dataset, report, on_file)
         if not dry_run:
             _save_labels(words.labels.new)
         with transaction.atomic(), connection.cursor() as cursor:
@@ -123,7 +124,7 @@ def store_images(
                 words.labels.new.pretend()
             _merge(cursor, dataset, report, allow_removal)
             keep_counts(dataset.pk, report.same_bytes)
-            keep_identifying_counts(cursor, dataset.pk)
+            keep_identifying_counts(cursor, dataset.pk, has_files=encoder.has_files)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
             report.kinds = Counter(profiles.count_kinds())
             if dry_run:
