@@ -118,11 +118,17 @@ class RowEncoder:
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
-        metadata = self._with_unknown_words(row, modality, area)
+        has_unknown = (
+            (modality is None and row.modality != "")
+            or (area is None and row.area != "")
+            or row.license in self._licenses.unknown
+        )
+        metadata = self._with_unknown_words(row, modality, area) if has_unknown else row.metadata
         text = encode_text(row, metadata)
         if isinstance(text, BadRow):
             return text
-        self._count_words(row, modality, area, labels)
+        if has_unknown or labels.new_names:
+            self._count_words(row, modality, area, labels)
         self.has_files = self.has_files or bool(row.file_path)
         word = _view_of(row)
         view = self._views[word]

@@ -25,6 +25,9 @@ BATCH_ROWS = 16_384
 _SUMMARY = ("collection_id", "analysis_result_id", "Modality", "BodyPartExamined",
             "license_short_name", "source_DOI", "series_size_MB")  # fmt: skip
 
+# Arrow's own allocator would keep 60 MB that it used only once.
+pa.set_memory_pool(pa.system_memory_pool())
+
 
 class SeriesReader:
     """Reads ranges of the series table, in one pass if they are requested in its order."""
