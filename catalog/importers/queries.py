@@ -262,7 +262,7 @@ COUNT_DANGLING = """
 
 COUNT_DANGLING_LABELS = """
     SELECT count(*) FROM staged_label
-     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = label_id)
+     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = staged_label.label_id)
 """
 
 FIND_REMOVED = """
