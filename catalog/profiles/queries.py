@@ -109,7 +109,7 @@ COUNT = f"""
                             WHERE image.profile_id = touched.id OFFSET 0) image
                      GROUP BY 1, 2) by_age
              GROUP BY id) key
-     WHERE key.id = profile.id AND NOT ({_EQUAL_SUMS})
+     WHERE key.id = profile.id AND profile.id = ANY (ARRAY({{touched}})) AND NOT ({_EQUAL_SUMS})
 """  # noqa: S608 - our own words  # nosec
 
 # The own texts of the images of profiles: how many images have the same, and their words.
