@@ -77,7 +77,7 @@ def measure(folder: Folder, options: Namespace) -> Figures:
     found = prepare_site(folder, DATABASE, [])
     rounds = min(ROUNDS, options.archive_rounds)
     with serve_objects(folder, place) as endpoint:
-        site = FetchingSite(found.folder, found.name, endpoint)
+        site = FetchingSite(found.folder, found.name, endpoint=endpoint)
         for objects in sets.values():
             _import(site, objects)
         return {

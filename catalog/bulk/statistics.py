@@ -11,12 +11,12 @@ from django.db.backends.utils import CursorWrapper
 # A table that somebody else has locked is skipped: nobody waits for this.
 _UNAWARE = """
     SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
-     WHERE oid = ANY(%s::regclass[]) AND reltuples < 5 * %s::bigint
+     WHERE oid = ANY(%s::regclass[]) AND reltuples < 2 * %s::bigint
 """
 
 
 def refresh_statistics(cursor: CursorWrapper, tables: Sequence[str], *, num_rows: int) -> None:
-    """ANALYZE those of the tables of which ``num_rows`` are a fifth of the known rows, or more."""
+    """ANALYZE those of the tables of which ``num_rows`` are half of the known rows, or more."""
     cursor.execute(_UNAWARE, [list(tables), num_rows])
     (unaware,) = cursor.fetchone()
     if unaware:

@@ -99,13 +99,14 @@ def _add_datasets(entries: Sequence[Mapping[str, Any]]) -> int:
     return len(datasets)
 
 
-def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
+def save_dataset(*, entry: Mapping[str, Any], is_trial: bool = False) -> tuple[Dataset, Change]:
     """Create or update the dataset of an entry, its terms included, and make it findable.
 
     ``entry`` has the keys of ``PublishedEntry``; all but ``slug`` and, at first, ``title`` may be
     missing and then stay as they are. Terms are given by code or in any spelling. A field that a
     curator changed since the last import is left alone, and so are numbers that are counted from
-    images. An entry that brings nothing new writes nothing.
+    images. An entry that brings nothing new writes nothing. A trial is rolled back by the caller:
+    search vector and profiles are left as they are.
 
     Raises:
         BadEntry: a LookupError; a field or a term is unknown, a value has another type, or a word
@@ -120,9 +121,10 @@ def save_dataset(*, entry: Mapping[str, Any]) -> tuple[Dataset, Change]:
             dataset = _find_dataset(entry)
             if dataset is None:
                 dataset = Dataset(slug=entry["slug"], imported_json=wanted | kept)
-                _write(dataset, wanted)
+                _write(dataset, wanted, is_trial=is_trial)
                 return dataset, Change.ADDED
-            return dataset, _update(dataset, entry["slug"], wanted, kept)
+            change = _update(dataset, entry["slug"], wanted, kept, is_trial=is_trial)
+            return dataset, change
     except ValidationError as error:
         if _PLACE not in kept:
             raise
@@ -140,7 +142,14 @@ def find_place(slug: str) -> str:
     return str(dataset.imported_json.get(_PLACE, "")) if dataset else ""
 
 
-def _update(dataset: Dataset, slug: str, wanted: dict[str, Any], kept: Mapping[str, Any]) -> Change:
+def _update(
+    dataset: Dataset,
+    slug: str,
+    wanted: dict[str, Any],
+    kept: Mapping[str, Any],
+    *,
+    is_trial: bool,
+) -> Change:
     if dataset.images.exists():
         wanted = {name: value for name, value in wanted.items() if name not in _COUNTED}
     changes = _find_changes(dataset, wanted)
@@ -151,7 +160,7 @@ def _update(dataset: Dataset, slug: str, wanted: dict[str, Any], kept: Mapping[s
             Dataset.objects.filter(pk=dataset.pk).update(imported_json=imported)
         return Change.UNCHANGED
     dataset.slug, dataset.imported_json = slug, imported
-    _write(dataset, changes)
+    _write(dataset, changes, is_trial=is_trial)
     return Change.CHANGED
 
 
@@ -265,7 +274,7 @@ def _read_default(name: str) -> Any:
     return [] if name in MANY_TERMS else field.get_default()
 
 
-def _write(dataset: Dataset, changes: Mapping[str, Any]) -> None:
+def _write(dataset: Dataset, changes: Mapping[str, Any], *, is_trial: bool) -> None:
     for name in changes.keys() - MANY_TERMS.keys():
         value = changes[name]
         if name in ONE_TERM:
@@ -276,7 +285,8 @@ def _write(dataset: Dataset, changes: Mapping[str, Any]) -> None:
     dataset.save()
     for name in changes.keys() & MANY_TERMS.keys():
         getattr(dataset, name).set(_terms_of(name).filter(code__in=changes[name]))
-    refresh_dataset(dataset=dataset, area_changed="area" in changes and not is_new)
+    if not is_trial:
+        refresh_dataset(dataset=dataset, area_changed="area" in changes and not is_new)
 
 
 def _terms_of(field: str) -> Any:

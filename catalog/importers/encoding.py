@@ -99,7 +99,8 @@ NO_LABELS = EncodedLabels("\t".join([r"\N"] * 5), ())
 class RowEncoder:
     """Turns rows into lines and their words into ids, and counts unknown words.
 
-    ``area_id`` is the dataset's area: an image stores an area only if it differs.
+    ``area_id`` is the dataset's area: an image stores an area only if it differs. ``has_files``
+    says whether a row that was encoded has a file, ``has_many_files`` whether one has several.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class RowEncoder:
         self._report = report
         self._label_texts = _LabelTexts()
         self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
+        self.has_files = self.has_many_files = False
 
     def encode(self, row: ImageRow, number: int) -> str | BadRow:
         """The row's line, or a BadRow; ``number`` is the number of the row in the source.
@@ -128,11 +130,19 @@ class RowEncoder:
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
-        metadata = self._with_unknown_words(row, modality, area)
+        has_unknown = (
+            (modality is None and row.modality != "")
+            or (area is None and row.area != "")
+            or row.license in self._licenses.unknown
+        )
+        metadata = self._with_unknown_words(row, modality, area) if has_unknown else row.metadata
         text = encode_text(row, metadata)
         if isinstance(text, BadRow):
             return text
-        self._count_words(row, modality, area, labels)
+        if has_unknown or labels.new_names:
+            self._count_words(row, modality, area, labels)
+        self.has_files = self.has_files or bool(row.file_path)
+        self.has_many_files = self.has_many_files or bool(row.files)
         word = _view_of(row)
         view = self._views[word]
         if view is None and word:

@@ -9,15 +9,22 @@ from catalog.models import Dataset, Image
 KEY = "identifying"
 
 
-def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int) -> None:
-    """Keep the counts after the merge; writes only if they differ from those kept."""
+def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files: bool) -> None:
+    """Keep the counts after the merge; writes only if they differ from those kept.
+
+    ``has_files`` says whether any staged row has a file.
+    """
     before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
     after = {key: value for key, value in before.items() if key != KEY}
-    cursor.execute(queries.HAS_IDENTIFYING)
-    if cursor.fetchone()[0] or KEY in before:
+    if KEY in before or (has_files and _has_identifying(cursor)):
         counts = Image.objects.filter(dataset=dataset_pk, removed_at=None).count_identifying()
         if any(counts.values()):
             cursor.execute(queries.COUNT_IDENTIFYING, [dataset_pk])
             after[KEY] = {**counts, "attributes": dict(cursor.fetchall())}
     if after != before:
         Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)
+
+
+def _has_identifying(cursor: CursorWrapper) -> bool:
+    cursor.execute(queries.HAS_IDENTIFYING)
+    return bool(cursor.fetchone()[0])

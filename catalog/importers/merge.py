@@ -6,8 +6,9 @@ from neighbouring disk blocks.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError
@@ -31,7 +32,6 @@ COLUMNS = (
 
 
 _FIELD = "file.fields ->> {}"
-_TABLES = ("catalog_image", "catalog_imagelabel", "catalog_imageprofile")
 _KEYS = "(SELECT key.* FROM {staged}) staged"
 
 
@@ -40,15 +40,12 @@ _KEYS = "(SELECT key.* FROM {staged}) staged"
 _LOCK_TARGETS = (
     "SELECT id FROM catalog_dataset WHERE id = {dataset} FOR KEY SHARE",
     "SELECT id FROM catalog_imageprofile WHERE dataset_id = {dataset} FOR KEY SHARE",
-    "SELECT id FROM vocab_modality WHERE id IN (SELECT modality_id FROM staged_image)"
+    "SELECT id FROM vocab_modality WHERE id IN (SELECT modality_id FROM staged_term) FOR KEY SHARE",
+    "SELECT id FROM vocab_anatomicalarea WHERE id IN (SELECT area_id FROM staged_term)"
     " FOR KEY SHARE",
-    "SELECT id FROM vocab_anatomicalarea WHERE id IN (SELECT area_id FROM staged_image)"
-    " FOR KEY SHARE",
-    "SELECT id FROM vocab_license WHERE id IN (SELECT license_id FROM staged_image) FOR KEY SHARE",
-    "SELECT id FROM vocab_viewposition WHERE id IN (SELECT view_id FROM staged_image)"
-    " FOR KEY SHARE",
-    "SELECT id FROM vocab_label WHERE id IN (SELECT unnest(label_ids) FROM staged_image)"
-    " FOR KEY SHARE",
+    "SELECT id FROM vocab_license WHERE id IN (SELECT license_id FROM staged_term) FOR KEY SHARE",
+    "SELECT id FROM vocab_viewposition WHERE id IN (SELECT view_id FROM staged_term) FOR KEY SHARE",
+    "SELECT id FROM vocab_label WHERE id IN (SELECT label_id FROM staged_label) FOR KEY SHARE",
 )
 
 _UNHELD = " AND NOT EXISTS (SELECT FROM {table} held WHERE held.{column} = removed.id)"
@@ -79,55 +76,65 @@ def merge_staged(
     dataset_id: int,
     *,
     keeps_missing: bool,
+    has_files: bool,
     check_removal: Callable[[int, int], None],
 ) -> Merged:
     """Make the dataset's images and profiles equal to the staged rows; write only differences.
 
-    With ``keeps_missing`` images that are not staged stay as they are. ``check_removal`` gets the
-    numbers of images to be removed and of all images before, and may raise.
+    ``has_files`` says whether a staged image has several files. With ``keeps_missing`` images that
+    are not staged stay as they are. ``check_removal`` gets the numbers of images to be removed and
+    of all images before, and may raise.
     """
-    cursor.execute(queries.COUNT_KNOWN.format(dataset=dataset_id))
-    refresh_statistics(cursor, _TABLES, num_rows=cursor.fetchone()[0])
     cursor.execute(_DROP_TABLES)
     cursor.execute(queries.BY_TABLE)
-    _match(cursor, dataset_id)
-    _place(cursor, dataset_id)
-    cursor.execute(queries.COUNT_PLACED)
-    changed, unchanged = cursor.fetchone()
-    cursor.execute(queries.FIND_REMOVED)
-    cursor.execute("ANALYZE staged_removed")
-    cursor.execute(queries.COUNT_REMOVED)
-    missing, before = cursor.fetchone()
-    if not keeps_missing:
-        check_removal(missing, before)
-    cursor.execute(queries.BY_ROW)
-    added, updated = _write_images(cursor, dataset_id)
-    _write_files(cursor, updated)
-    removed, num_written = (0, 0) if keeps_missing else _remove_missing(cursor)
-    is_written = bool(added or updated or num_written)
-    if is_written:
-        count_profiles(cursor, [dataset_id])
+    is_first = not _match(cursor, dataset_id)
+    # A first import writes nothing but rows of its own, so all of them are checked at once.
+    checked = partial(_checked_once, cursor, dataset_id)
+    with checked() if is_first else nullcontext():
+        _place(cursor, dataset_id)
+        cursor.execute(queries.COUNT_PLACED)
+        changed, unchanged = cursor.fetchone()
+        missing, before = _find_removed(cursor)
+        if not keeps_missing:
+            check_removal(missing, before)
+        cursor.execute(queries.BY_ROW)
+        added, updated = _write_images(cursor, dataset_id, nullcontext if is_first else checked)
+        if updated:
+            cursor.execute(queries.DROP_FILES)
+        if has_files:
+            _add_files(cursor)
+        removed, num_written = (0, 0) if keeps_missing else _remove_missing(cursor)
+        is_written = bool(added or updated or num_written)
+        if is_written:
+            cursor.execute(queries.BY_TABLE)
+            count_profiles(cursor, [dataset_id])
     cursor.execute(queries.AS_USUAL)
     return Merged(before, added, changed, unchanged, removed, is_written)
 
 
-def _match(cursor: CursorWrapper, dataset_id: int) -> None:
-    """Match the dataset's images and their labels with the staged rows."""
+def _match(cursor: CursorWrapper, dataset_id: int) -> bool:
+    """Match the dataset's images and their labels with the staged rows; False if it has none."""
     image, staged = _columns("image"), _columns("staged")
     match = queries.MATCH.format(
         image=image, staged=staged, file=", ".join(FILE), dataset=dataset_id
     )
     cursor.execute(match)
     cursor.execute("ANALYZE staged_match")
-    cursor.execute("SELECT min(id), max(id) FROM staged_match")
-    cursor.execute(queries.GIVEN, cursor.fetchone())
+    cursor.execute("SELECT count(*), min(id), max(id) FROM staged_match")
+    known, first, last = cursor.fetchone()
+    if known:
+        _refresh_statistics(cursor, dataset_id, known)
+    cursor.execute(queries.GIVEN, [first, last])
     cursor.execute("ANALYZE staged_given (image_id)")
+    return bool(known)
 
 
 def _place(cursor: CursorWrapper, dataset_id: int) -> None:
     """Assign a profile and an image to each row, new ones if needed."""
     key = key_of("staged", labels="staged.positive_ids")
-    staged = queries.STAGED.format(key=key, dataset=dataset_id)
+    cursor.execute("SELECT area_id FROM catalog_dataset WHERE id = %s", [dataset_id])
+    area = cursor.fetchone()[0] or "NULL"
+    staged = queries.STAGED.format(key=key, dataset=dataset_id, area=area)
     add_profiles(cursor, _KEYS.format(staged=staged), [dataset_id])
     cursor.execute("SELECT pg_get_serial_sequence('catalog_image', 'id')")
     (sequence,) = cursor.fetchone()
@@ -138,18 +145,29 @@ def _place(cursor: CursorWrapper, dataset_id: int) -> None:
     cursor.execute("ANALYZE staged_place (is_new, is_changed, is_moved, is_relabeled, has_labels)")
 
 
-def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
+def _find_removed(cursor: CursorWrapper) -> tuple[int, int]:
+    """The numbers of images that are not staged, and of all images before."""
+    cursor.execute(queries.FIND_REMOVED)
+    cursor.execute("ANALYZE staged_removed")
+    cursor.execute(queries.COUNT_REMOVED)
+    missing, before = cursor.fetchone()
+    return missing, before
+
+
+def _write_images(
+    cursor: CursorWrapper, dataset_id: int, checked: Callable[[], AbstractContextManager[None]]
+) -> tuple[int, int]:
     """Write the new and the changed images with their labels: (inserted, updated)."""
     columns, values = ", ".join(COLUMNS), _columns("staged")
     cursor.execute("SELECT count(*) FROM staged_place WHERE is_new")
     (added,) = cursor.fetchone()
     if added:
-        with _checked_once(cursor, dataset_id):
+        with checked():
             cursor.execute(
                 queries.INSERT.format(columns=columns, values=values, dataset=dataset_id)
             )
             cursor.execute(queries.ADD_LABELS.format(whose="place.is_new"))
-        refresh_statistics(cursor, _TABLES, num_rows=added)
+        _refresh_statistics(cursor, dataset_id, added)
     assignments = ", ".join(f"{name} = staged.{name}" for name in COLUMNS)
     cursor.execute(queries.UPDATE.format(assignments=assignments))
     updated = cursor.rowcount
@@ -159,14 +177,17 @@ def _write_images(cursor: CursorWrapper, dataset_id: int) -> tuple[int, int]:
     return added, updated
 
 
-def _write_files(cursor: CursorWrapper, updated: int) -> None:
+def _refresh_statistics(cursor: CursorWrapper, dataset_id: int, num_images: int) -> None:
+    cursor.execute("SELECT count(*) FROM catalog_imageprofile WHERE dataset_id = %s", [dataset_id])
+    (num_profiles,) = cursor.fetchone()
+    refresh_statistics(cursor, ["catalog_image", "catalog_imagelabel"], num_rows=num_images)
+    refresh_statistics(cursor, ["catalog_imageprofile"], num_rows=num_profiles)
+
+
+def _add_files(cursor: CursorWrapper) -> None:
     """Write the files of new and of changed images that have several."""
-    if updated:
-        cursor.execute(queries.DROP_FILES)
-    cursor.execute(queries.HAS_FILES)
-    if cursor.fetchone()[0]:
-        values = ", ".join(f"({_FIELD.format(n)})::{kind}" for n, kind in enumerate(FILE.values()))
-        cursor.execute(queries.ADD_FILES.format(columns=", ".join(FILE), values=values))
+    values = ", ".join(f"({_FIELD.format(n)})::{kind}" for n, kind in enumerate(FILE.values()))
+    cursor.execute(queries.ADD_FILES.format(columns=", ".join(FILE), values=values))
 
 
 @contextmanager
@@ -178,6 +199,7 @@ def _checked_once(cursor: CursorWrapper, dataset_id: int) -> Iterator[None]:
     if not may_skip_checks(cursor):
         yield
         return
+    cursor.execute(queries.FIND_TERMS)
     for statement in _LOCK_TARGETS:
         cursor.execute(statement.format(dataset=dataset_id))
     for count in (queries.COUNT_DANGLING, queries.COUNT_DANGLING_LABELS):

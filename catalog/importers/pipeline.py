@@ -153,7 +153,7 @@ def _plan_entry(source: Source) -> tuple[Dataset, Change]:
     neither locked nor half made for the hours that reading may take.
     """
     with transaction.atomic():
-        dataset, change = save_dataset(entry=source.entry)
+        dataset, change = save_dataset(entry=source.entry, is_trial=True)
         prefetch_related_objects([dataset], "modalities")
         transaction.set_rollback(True)
     return dataset, change

@@ -51,10 +51,11 @@ FIND_DUPLICATES = """
 """
 
 # The planner's join methods are set here, as its statistics of the catalog are from before the
-# import. First whole tables are compared, with memory to sort and hash; then single rows fetched.
+# import. First whole tables are compared, with memory to hash them; then single rows are fetched.
 BY_TABLE = """
     SET LOCAL work_mem = '128MB';
-    SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on
+    SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on;
+    SET LOCAL enable_mergejoin = off
 """
 
 BY_ROW = """
@@ -65,13 +66,6 @@ BY_ROW = """
 AS_USUAL = """
     SET LOCAL work_mem TO DEFAULT; SET LOCAL enable_nestloop TO DEFAULT;
     SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT
-"""
-
-# How many images the dataset has or will have, at the most.
-COUNT_KNOWN = """
-    SELECT count(*) + (SELECT coalesce(max(num_images), 0) FROM catalog_dataset
-                        WHERE id = {dataset})
-      FROM staged_image
 """
 
 # One row for each image of the catalog; ``n`` is NULL if the source no longer has it.
@@ -103,14 +97,17 @@ GIVEN = """
 """
 
 # ``staged`` with the ``key`` of its profile; an image's own area is NULL if it is the dataset's.
+# The dataset's are constants: of a join with its row the planner expects one row in all, and then
+# looks that row up once for each image.
 STAGED = """
     staged_image staged
-    JOIN catalog_dataset dataset ON dataset.id = {dataset}
+    CROSS JOIN (VALUES ({dataset}::bigint, {area}::bigint)) dataset (id, area_id)
     CROSS JOIN LATERAL (SELECT {key}) key
 """
 
 # For each row the id of its image, new if needed, and its profile. Only these few columns are
 # sorted, and the rows are fetched in that order: sorting whole rows takes longer than writing them.
+# Profile and row make one number, as two are compared half as fast.
 PLACE = """
     CREATE TEMP TABLE staged_place ON COMMIT DROP AS
     SELECT staged.ctid AS row, profile.id AS profile_id,
@@ -125,10 +122,11 @@ PLACE = """
            AS is_relabeled,
            staged.label_ids IS NOT NULL AS has_labels
       FROM {staged}
-      JOIN (SELECT * FROM catalog_imageprofile WHERE dataset_id = {dataset}) profile ON {same}
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS place FROM catalog_imageprofile
+             WHERE dataset_id = {dataset}) profile ON {same}
       LEFT JOIN staged_match known ON known.n = staged.n
       LEFT JOIN staged_given given ON given.image_id = known.id
-     ORDER BY profile.id, staged.n
+     ORDER BY (profile.place << 32) + staged.n
 """
 
 COUNT_PLACED = """
@@ -154,8 +152,6 @@ INSERT = """
       JOIN staged_image staged ON staged.ctid = place.row
      WHERE place.is_new
 """
-
-HAS_FILES = "SELECT EXISTS (SELECT FROM staged_image WHERE files IS NOT NULL)"
 
 DROP_FILES = """
     DELETE FROM catalog_imagefile
@@ -201,8 +197,7 @@ FIND_SAME_BYTES = """
 
 COUNT_SAME_BYTES = """
     SELECT coalesce(sum(images), 0)::bigint,
-           coalesce(sum(images) FILTER (WHERE has_splits), 0)::bigint,
-           EXISTS (SELECT FROM staged_image WHERE sha256 <> '')
+           coalesce(sum(images) FILTER (WHERE has_splits), 0)::bigint
       FROM staged_same
 """
 
@@ -260,6 +255,15 @@ COUNT_IDENTIFYING = """
      GROUP BY name ORDER BY count(*) DESC, name
 """
 
+# The terms that staged rows have.
+FIND_TERMS = """
+    DROP TABLE IF EXISTS staged_term, staged_label;
+    CREATE TEMP TABLE staged_term ON COMMIT DROP AS
+    SELECT DISTINCT modality_id, area_id, license_id, view_id FROM staged_image;
+    CREATE TEMP TABLE staged_label ON COMMIT DROP AS
+    SELECT DISTINCT unnest(label_ids) AS label_id FROM staged_image
+"""
+
 COUNT_DANGLING = """
     SELECT count(*) FILTER (
         WHERE NOT EXISTS (SELECT FROM catalog_dataset WHERE id = {dataset})
@@ -271,12 +275,12 @@ COUNT_DANGLING = """
               AND NOT EXISTS (SELECT FROM vocab_license WHERE id = license_id)
            OR view_id IS NOT NULL
               AND NOT EXISTS (SELECT FROM vocab_viewposition WHERE id = view_id))
-      FROM (SELECT DISTINCT modality_id, area_id, license_id, view_id FROM staged_image) used
+      FROM staged_term
 """
 
 COUNT_DANGLING_LABELS = """
-    SELECT count(*) FROM (SELECT DISTINCT unnest(label_ids) AS id FROM staged_image) used
-     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = used.id)
+    SELECT count(*) FROM staged_label
+     WHERE NOT EXISTS (SELECT FROM vocab_label label WHERE label.id = staged_label.label_id)
 """
 
 FIND_REMOVED = """

@@ -25,16 +25,15 @@ def count_same_bytes(cursor: CursorWrapper, dataset_pk: int) -> SameBytes:
     """The counts of the staged rows, with examples, by their SHA-256."""
     cursor.execute(queries.FIND_SAME_BYTES)
     cursor.execute(queries.COUNT_SAME_BYTES)
-    within, across_splits, files = cursor.fetchone()
+    within, across_splits = cursor.fetchone()
     found = SameBytes(within, across_splits)
     if within:
         cursor.execute(queries.SHOW_SAME_BYTES, [MAX_EXAMPLES])
         found.examples = [" = ".join(names) for (names,) in cursor.fetchall()]
-    if files:
-        cursor.execute(queries.FIND_BYTES_ELSEWHERE, [dataset_pk])
-        cursor.execute(queries.COUNT_BYTES_ELSEWHERE)
-        for count, slug, example, other in cursor.fetchall():
-            found.elsewhere[slug] = (count, f"{example} = {other}")
+    cursor.execute(queries.FIND_BYTES_ELSEWHERE, [dataset_pk])
+    cursor.execute(queries.COUNT_BYTES_ELSEWHERE)
+    for count, slug, example, other in cursor.fetchall():
+        found.elsewhere[slug] = (count, f"{example} = {other}")
     return found
 
 

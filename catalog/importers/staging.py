@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 
 from catalog.importers import queries
 from catalog.importers.encoding import LINE
@@ -55,8 +55,10 @@ class Staging:
         """Send the remaining rows, and wait until all are stored."""
         self._send()
         self._flush_rejected()
-        with connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
             # Only columns that are compared and joined: analysing JSON would take longer than all.
+            # Of these a small sample is enough, as the planner's join methods are set.
+            cursor.execute("SET LOCAL default_statistics_target = 10")
             cursor.execute("ANALYZE staged_image (n, source_id, modality_id, area_id, sex)")
             cursor.execute("ANALYZE staged_reject")
 

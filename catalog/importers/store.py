@@ -104,15 +104,16 @@ def store_images(
     report.slug = dataset.slug
     rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
     words = load_words([each.pk for each in dataset.modalities.all()], dry_run=dry_run)
+    encoder = RowEncoder(words, area_id=dataset.area_id, report=report)
     with open_staging() as staging:
         if num_rows is not None and num_rows > max_rows:
             raise _too_many_rows(max_rows)
-        good = _stage(staging, RowEncoder(words, area_id=dataset.area_id, report=report),
-                      rows, rejects, max_rows)  # fmt: skip
+        good = _stage(staging, encoder, rows, rejects, max_rows)
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
-        _note_same_bytes(dataset, report, on_file)
+        if encoder.has_files:
+            _note_same_bytes(dataset, report, on_file)
         if not dry_run:
             _save_labels(words.labels.new)
         with transaction.atomic(), connection.cursor() as cursor:
@@ -120,9 +121,9 @@ def store_images(
             dataset = save() if save else dataset
             if dry_run:
                 words.labels.new.pretend()
-            _merge(cursor, dataset, report, allow_removal)
+            _merge(cursor, dataset, report, allow_removal, has_files=encoder.has_many_files)
             keep_counts(dataset.pk, report.same_bytes)
-            keep_identifying_counts(cursor, dataset.pk)
+            keep_identifying_counts(cursor, dataset.pk, has_files=encoder.has_files)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
             report.kinds = Counter(profiles.count_kinds())
             if dry_run:
@@ -317,7 +318,12 @@ def _explain_nothing(dataset: Dataset, rejects: _Rejects) -> str:
 
 
 def _merge(
-    cursor: CursorWrapper, dataset: Dataset, report: ImportReport, allow_removal: bool
+    cursor: CursorWrapper,
+    dataset: Dataset,
+    report: ImportReport,
+    allow_removal: bool,
+    *,
+    has_files: bool,
 ) -> None:
     def check_removal(removed: int, before: int) -> None:
         if removes_many(removed, before) and not allow_removal:
@@ -332,7 +338,11 @@ def _merge(
     # A bad row without a source id may be of any image, so no image is removed then.
     keeps_missing = bool(report.nameless)
     merged = merge_staged(
-        cursor, dataset.pk, keeps_missing=keeps_missing, check_removal=check_removal
+        cursor,
+        dataset.pk,
+        keeps_missing=keeps_missing,
+        has_files=has_files,
+        check_removal=check_removal,
     )
     report.before = merged.before
     if merged.is_written:

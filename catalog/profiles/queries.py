@@ -92,42 +92,51 @@ _EQUAL_SUMS = " AND ".join(
     for name in ("num_images", "num_bytes", "ages", "age_images", "age_bytes")
 )
 
+# Here the images of each profile are looked up by index, whatever the planner knows of new ones: of
+# rows that others write it may know the pages and take them for empty. Profiles without images get
+# no numbers; they are deleted next.
 COUNT = f"""
     UPDATE catalog_imageprofile profile
        SET num_images = key.num_images, num_bytes = key.num_bytes, ages = key.ages,
            age_images = key.age_images, age_bytes = key.age_bytes
       FROM (SELECT id, {_SUMS}
-              FROM (SELECT touched.id, {_AGE.format(age="image.age_years")} AS age,
-                           count(image.id)::int AS images,
-                           coalesce(sum(image.size_bytes), 0)::bigint AS bytes
+              FROM (SELECT touched.id, age, count(*)::int AS images,
+                           coalesce(sum(size_bytes), 0)::bigint AS bytes
                       FROM ({{touched}}) touched
-                      LEFT JOIN catalog_image image ON image.profile_id = touched.id
+                     CROSS JOIN LATERAL (
+                           SELECT {_AGE.format(age="image.age_years")} AS age, image.size_bytes
+                             FROM catalog_image image
+                            WHERE image.profile_id = touched.id OFFSET 0) image
                      GROUP BY 1, 2) by_age
              GROUP BY id) key
-     WHERE key.id = profile.id AND NOT ({_EQUAL_SUMS})
+     WHERE key.id = profile.id AND profile.id = ANY (ARRAY({{touched}})) AND NOT ({_EQUAL_SUMS})
 """  # noqa: S608 - our own words  # nosec
 
 # The own texts of the images of profiles: how many images have the same, and their words.
-DROP_TEXTS = "DELETE FROM catalog_profiletext WHERE profile_id IN ({touched})"
+DROP_TEXTS = "DELETE FROM catalog_profiletext WHERE profile_id = ANY (ARRAY({touched}))"
 
 COUNT_TEXTS = """
     WITH counted AS MATERIALIZED (
-        SELECT image.profile_id, image.text_key, count(*)::int AS num_images,
-               min(image.id) AS example
+        SELECT touched.id AS profile_id, text.*
           FROM ({touched}) touched
-          JOIN catalog_image image ON image.profile_id = touched.id
-         WHERE image.text_key IS NOT NULL
-         GROUP BY image.profile_id, image.text_key)
+         CROSS JOIN LATERAL (
+               SELECT text_key, count(*)::int AS num_images, min(image.id) AS example
+                 FROM catalog_image image
+                WHERE image.profile_id = touched.id AND text_key IS NOT NULL
+                GROUP BY text_key) text),
+    read AS MATERIALIZED (
+        SELECT text_key, (SELECT catalog_words(catalog_image_text(metadata_json))
+                            FROM catalog_image WHERE id = one.example) AS words
+          FROM (SELECT text_key, min(example) AS example FROM counted GROUP BY text_key) one)
     INSERT INTO catalog_profiletext (profile_id, text_key, num_images, words)
-    SELECT counted.profile_id, counted.text_key, num_images,
-           catalog_words(catalog_image_text(image.metadata_json))
-      FROM counted JOIN catalog_image image ON image.id = counted.example
+    SELECT profile_id, text_key, num_images, words FROM counted JOIN read USING (text_key)
 """
 
 DROP_EMPTY = """
     DELETE FROM catalog_imageprofile profile
      WHERE dataset_id = ANY(%s)
-       AND NOT EXISTS (SELECT FROM catalog_image image WHERE image.profile_id = profile.id)
+       AND NOT EXISTS (SELECT FROM catalog_image image
+                        WHERE image.profile_id = profile.id OFFSET 0)
 """
 
 # The size in MB that a dataset states; NULL if no size is known.

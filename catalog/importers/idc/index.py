@@ -21,10 +21,13 @@ PACKAGE = "idc-index-data"
 PACKAGE_VERSION = "25.0.5"
 SERIES_INDEX = "idc_index.parquet"
 COLLECTIONS_INDEX = "collections_index.parquet"
-BATCH_ROWS = 16_384
+BATCH_ROWS = 4_096
 _REVISED = "series_revised_idc_version"
 _SUMMARY = ("collection_id", "analysis_result_id", "Modality", "BodyPartExamined",
             "license_short_name", "source_DOI", "series_size_MB")  # fmt: skip
+
+# Arrow's own allocator would keep 60 MB that it used only once.
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 class SeriesReader:

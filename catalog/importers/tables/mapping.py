@@ -123,11 +123,12 @@ class RowReader:
         if row.file_path and (mask := self._mask or explain_mask(row.file_path)):
             row.mask = mask
             metadata.setdefault("annotation", "mask")
-        row.unread = tuple(
-            ("confidence", text)
-            for get_share in self._confidences
-            if not self._is_share[text := get_share(cells)]
-        )
+        if self._confidences:
+            row.unread = tuple(
+                ("confidence", text)
+                for get_share in self._confidences
+                if not self._is_share[text := get_share(cells)]
+            )
         for name, (get, read, raw) in self._fields:
             value, exact = read(get(cells))
             setattr(row, name, value)

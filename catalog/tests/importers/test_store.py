@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.store import ImportStopped, store_images
@@ -383,3 +384,20 @@ def test_the_planner_knows_of_the_rows_that_an_import_writes(dataset: Dataset) -
         store_images(dataset=dataset, rows=[row(str(number)) for number in range(500)])
         cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'catalog_image'")
         assert cursor.fetchone()[0] == 500
+
+
+def test_an_import_looks_its_dataset_up_a_few_times_not_once_an_image(dataset: Dataset) -> None:
+    with connection.cursor() as cursor:
+        before = count_scans(cursor, "catalog_dataset")
+        store_images(dataset=dataset, rows=[row(str(number)) for number in range(500)])
+        assert count_scans(cursor, "catalog_dataset") - before < 100
+
+
+def count_scans(cursor: CursorWrapper, table: str) -> int:
+    """How often this transaction has looked into a table."""
+    cursor.execute(
+        "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_xact_user_tables WHERE relname = %s",
+        [table],
+    )
+    found: int = cursor.fetchone()[0]
+    return found
