@@ -162,9 +162,6 @@ class _Series:
     def _describe(self, study_uid: str, series_uid: str) -> Mapping[str, Any]:
         """What all slices say; the names of what they say differently are in ``varying``."""
         common = {k: v for k, v in self.metadata.items() if k not in self.varying}
-        if self.identifying:
-            # Somebody who wrote a name elsewhere in the file may have written it here.
-            common.pop("SeriesDescription", None)
         uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = common | {name: uid for name, uid in uids.items() if uid}
         if len(self.parts) > 1:

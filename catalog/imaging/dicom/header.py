@@ -77,7 +77,7 @@ class DicomHeader:
     study_uid: str
     series_uid: str
     sop_uid: str
-    series_description: str
+    series_description: str  # '' where another element tells who somebody is
     instance_number: int | None
     position: Numbers  # Image Position (Patient), PS3.3 C.7.6.2: x, y, z in mm; () if not stated
     orientation: Numbers  # Image Orientation (Patient): direction cosines of a row and of a column
@@ -121,6 +121,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
     age = _read_text(header, "PatientAge")
     width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
     pixels = stream.pixels is not None and stream.pixels.length > 0
+    identifying = find_identifying(header)
     return DicomHeader(
         modality=_read_text(header, "Modality"),
         body_part=_read_text(header, "BodyPartExamined"),
@@ -136,14 +137,15 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         study_uid=_read_uid(header, "StudyInstanceUID"),
         series_uid=_read_uid(header, "SeriesInstanceUID"),
         sop_uid=_read_uid(header, "SOPInstanceUID"),
-        series_description=_read_text(header, "SeriesDescription"),
+        # Somebody who wrote a name elsewhere in the file may have written it here.
+        series_description="" if identifying else _read_text(header, "SeriesDescription"),
         instance_number=_read_whole(header, "InstanceNumber"),
         position=_read_numbers(header, "ImagePositionPatient", 3),
         orientation=_read_numbers(header, "ImageOrientationPatient", 6),
         missing_bytes=_count_missing(stream),
         fragments=_check_compressed(stream),
         metadata=_make_metadata(stream),
-        identifying=find_identifying(header),
+        identifying=identifying,
     )
 
 

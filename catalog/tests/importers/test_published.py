@@ -9,6 +9,7 @@ from django.test import Client
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.dataset_entries import (
     SHIPPED_DATASETS,
+    BadEntry,
     Change,
     add_missing_datasets,
     read_datasets,
@@ -210,7 +211,6 @@ def test_all_that_is_wrong_in_a_description_is_named_with_its_place_and_an_examp
     [
         ({"slug": "no spaces"}, "slug"),
         ({"doi": "https://doi.org/10.1234/x"}, "doi"),
-        ({"source_url": "javascript:alert(1)"}, "source_url"),
         ({"title": ""}, "title"),
         ({"title": "x" * 201}, "title"),
     ],
@@ -220,6 +220,12 @@ def test_an_invalid_value_of_a_field_is_refused(wrong: dict[str, Any], field: st
         save_dataset(entry={**ENTRY, **wrong})
 
     assert list(refusal.value.message_dict) == [field]
+    assert not Dataset.objects.exists()
+
+
+def test_an_address_that_is_no_page_is_refused() -> None:
+    with pytest.raises(BadEntry, match="source_url: Give the address of a page"):
+        save_dataset(entry={**ENTRY, "source_url": "javascript:alert(1)"})
     assert not Dataset.objects.exists()
 
 

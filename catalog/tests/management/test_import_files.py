@@ -121,7 +121,7 @@ def test_compressed_scans_that_are_cut_short_are_named(home: Path) -> None:
     )
 
     assert "1 files that are cut short; their images have no file here: cut.dcm" in report
-    assert [each.source_id for each in Image.objects.local()] == ["whole.dcm"]
+    assert [each.file_path for each in Image.objects.local()] == ["whole.dcm"]
 
 
 def test_a_pyramid_in_sub_pages_has_its_whole_size_and_a_preview(
