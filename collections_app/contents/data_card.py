@@ -143,19 +143,19 @@ def _identifying(collection: Collection) -> Iterator[str]:
     if number := counts["files"]:
         names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
         yield (
-            f"- {_count(number, 'DICOM file')} {'carries' if number == 1 else 'carry'} attributes "
+            f"- {_count(number, 'DICOM image')} {'carries' if number == 1 else 'carry'} attributes "
             "that may tell who somebody is, and did not say that the identity was removed "
             f"(`PatientIdentityRemoved`): {names}. `metadata.csv` names them in `identifying`. "
             f"{_OF_SOURCE if deidentifies_on_delivery() else _PERSONAL}"
         )
     if number := counts["burned_in"]:
         yield (
-            f"- {_count(number, 'DICOM file')} {'says' if number == 1 else 'say'} that text is "
+            f"- {_count(number, 'DICOM image')} {'says' if number == 1 else 'say'} that text is "
             "burnt into the pixels (`BurnedInAnnotation` is `YES`), which may tell it as well."
         )
     if number := counts["unchecked"]:
         yield (
-            f"- {_count(number, 'DICOM file')} {'was' if number == 1 else 'were'} not checked for "
+            f"- {_count(number, 'DICOM image')} {'was' if number == 1 else 'were'} not checked for "
             "such attributes."
         )
     yield ""

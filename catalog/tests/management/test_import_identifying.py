@@ -81,9 +81,9 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     assert "4 unchanged" in run(folder, "--allow-identifying")
 
     page = client.get("/datasets/scans/").content.decode()
-    assert "2 DICOM files may tell who somebody is" in page
+    assert "2 DICOM images may tell who somebody is" in page
     assert "PatientName 1" in page
-    assert "1 DICOM file says that text is burnt into the pixels" in page
+    assert "1 DICOM image says that text is burnt into the pixels" in page
     jane, plain, public = (
         Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm", "public.dcm")
     )
@@ -120,7 +120,7 @@ def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_
     with connection.cursor() as cursor:
         cursor.execute(migration.NOTE_UNCHECKED)
     page = client.get("/datasets/scans/").content.decode()
-    assert "4 DICOM files were not checked" in page
+    assert "4 DICOM images were not checked" in page
     jane, plain = (Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm"))
     assert "was not checked" in client.get(jane.get_absolute_url()).content.decode()
     assert client.get(f"/images/{jane.pk}/file/").status_code == 302

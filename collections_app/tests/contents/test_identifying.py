@@ -44,10 +44,10 @@ def scans() -> Dataset:
 
 def test_the_build_page_says_it_before_the_button(scans: Dataset, client: Client) -> None:
     page = client.get("/collections/new/?dataset=scans").content.decode()
-    notice = page.index("2 DICOM files may tell who somebody is")
+    notice = page.index("2 DICOM images may tell who somebody is")
     assert notice < page.index('id="build"')
-    assert "1 DICOM file says that text is burnt into the pixels" in page
-    assert "1 DICOM file was not checked" in page
+    assert "1 DICOM image says that text is burnt into the pixels" in page
+    assert "1 DICOM image was not checked" in page
     make_dataset(files=1)
     assert "who somebody is" not in client.get("/collections/new/?dataset=rays").content.decode()
 
@@ -65,14 +65,14 @@ def test_the_archive_and_the_collections_page_say_it(scans: Dataset, client: Cli
         "a": "PatientBirthDate|PatientName", "b": "PatientName", "c": "", "d": "not checked",
     }  # fmt: skip
     card = texts["README.md"].decode()
-    assert "2 DICOM files carry attributes" in card
+    assert "2 DICOM images carry attributes" in card
     assert "`PatientName` (2), `PatientBirthDate` (1)" in card
-    assert "1 DICOM file says that text is burnt into the pixels" in card
-    assert "1 DICOM file was not checked" in card
+    assert "1 DICOM image says that text is burnt into the pixels" in card
+    assert "1 DICOM image was not checked" in card
 
     client.force_login(collection.user)
     page = client.get(collection.get_absolute_url()).content.decode()
-    assert "2 DICOM files may tell who somebody is" in page
+    assert "2 DICOM images may tell who somebody is" in page
 
 
 def test_excluded_files_are_not_counted(scans: Dataset) -> None:
