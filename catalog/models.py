@@ -625,7 +625,9 @@ class RemoteFile(models.Model):
     """What was learnt of a file that lies elsewhere when it was first fetched.
 
     ``address`` is that of an image, and ``name`` the file's below it where the image is a series.
-    What lies at an address never changes, so every later fetch must meet this.
+    What lies at an address of the IDC never changes. Of other places a collection that is new asks
+    the source: what has another ``tag`` since is fetched again, and takes the place of this. Every
+    later build of a collection must meet what was frozen with its items.
     """
 
     address = models.CharField(max_length=MAX_URL)
@@ -637,6 +639,9 @@ class RemoteFile(models.Model):
         max_length=8,
         blank=True,
         help_text="What its name gets in archives, where it has no ending.",
+    )
+    tag = models.CharField(
+        max_length=200, blank=True, help_text="By which the source tells its states apart (ETag)."
     )
     fetched_at = models.DateTimeField(auto_now_add=True)
 

@@ -3,11 +3,12 @@
 import csv
 import io
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from vocab.toml_text import parse_toml
 
 COLUMNS = ("code", "name", "description", "aliases")
 ALIAS_SEPARATOR = "|"
@@ -64,8 +65,8 @@ def _read_text(path: Path) -> str:
 
 def _iter_toml(text: str) -> Iterator[FileTerm]:
     try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        found = parse_toml(text)
+    except (ValueError, RecursionError) as error:
         raise BadTermFile(f"This is not TOML: {error}") from error
     tables = found.get("term", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -115,9 +116,12 @@ def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
             yield f"{place(term)}: {name} is not a text. Put it into quotes."
     if not term.fields.get("code"):
         yield f"{place(term)}: a term needs a code, such as “pleural-effusion”."
+    texts = [each for each in term.fields.values() if isinstance(each, str)]
     aliases = term.fields.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         yield f'{place(term)}: aliases is not a list of texts. Write ["one", "two"].'
+    elif any("\0" in text for text in (*texts, *aliases)):
+        yield f"{place(term)}: a text contains a NUL, which no database stores. Remove it."
 
 
 def _find_repeated(terms: Sequence[FileTerm]) -> list[str]:

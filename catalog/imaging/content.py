@@ -216,7 +216,23 @@ def read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
 
     Raises:
         UnusableFile: it is cut short, damaged, or no picture.
+        OSError: it cannot be read.
     """
+    try:
+        return _read_picture(file, head)
+    except UnusableFile:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnusableFile(FileProblem.DAMAGED) from error
+    except Exception as error:
+        # Malformed files may raise any exception, also beyond Pillow: a length that no offset can
+        # hold, for one. One of them must not stop an import.
+        raise UnusableFile(FileProblem.DAMAGED) from error
+
+
+def _read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
     if head.startswith(_PNG):
         return _read_png(file, head)
     if head.startswith(_JPEG):
@@ -301,20 +317,11 @@ def _read_with_library(file: BinaryIO, head: bytes) -> tuple[int | None, int | N
         start = io.BytesIO(file.read(MAX_HEADER))
         with Image.open(start, formats=FORMATS) as picture:
             return picture.size
-    except UnusableFile:
-        raise
     except Image.DecompressionBombError:
         return None, None
     except UnidentifiedImageError as error:
         known = is_picture(head)
         raise UnusableFile(FileProblem.DAMAGED if known else FileProblem.NO_IMAGE) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise UnusableFile(FileProblem.DAMAGED) from error
-    except Exception as error:
-        # Pillow may raise any exception on malformed files; one of them must not stop an import.
-        raise UnusableFile(FileProblem.DAMAGED) from error
 
 
 def _limit(size: tuple[int, int]) -> tuple[int, int] | tuple[None, None]:

@@ -75,6 +75,8 @@ def iter_boxes(file: BinaryIO) -> Iterator[Box]:
     size = file.seek(0, 2)
     at = 0
     for _ in range(MAX_PARTS):
+        if at > size:  # no offset of a file holds some of these lengths
+            return
         file.seek(at)
         header = file.read(_LONG_BOX_HEADER)
         if len(header) < _BOX_HEADER:

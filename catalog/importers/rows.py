@@ -224,7 +224,7 @@ class ImportReport:
     files left out because they repeat a DICOM instance byte for byte; ``shared_uids`` are those
     that differ under one SOP Instance UID. ``masks`` has files by what says that they are masks.
     ``series`` are images made of several files, ``series_files`` the number of these files, and
-    ``uneven_series`` those whose slices are not evenly spaced, so that one may be missing.
+    ``not_volumes`` has those that are not one volume, by the reason.
     ``identifying`` are DICOM files that tell who somebody is, and ``identifying_by`` counts them by
     attribute; ``burned_in`` are those that say that text is burnt into their pixels.
     """
@@ -247,7 +247,7 @@ class ImportReport:
     masks: defaultdict[str, Examples] = field(default_factory=lambda: defaultdict(Examples))
     series: int = 0
     series_files: int = 0
-    uneven_series: Examples = field(default_factory=Examples)
+    not_volumes: defaultdict[str, Examples] = field(default_factory=lambda: defaultdict(Examples))
     identifying: Examples = field(default_factory=Examples)
     identifying_by: Counter[str] = field(default_factory=Counter)
     burned_in: Examples = field(default_factory=Examples)

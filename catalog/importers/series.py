@@ -2,34 +2,26 @@
 
 A series is what has one Series Instance UID, of one study and one subject, as anonymisers have
 given the same UID to several. Its files are ordered by their place along the normal of their planes
-(Image Position and Orientation (Patient), DICOM PS3.3 C.7.6.2), or else by their Instance Number.
+(`slices.py`), or else by their Instance Number.
 """
 
-import math
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import PurePosixPath
-from statistics import median
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.rows import BadRow, FileNote, FileRow, ImageRow, ImportReport, Slice
+from catalog.importers.slices import Place, describe_slices, find_place, is_in_plane
 from catalog.limits import MAX_SOURCE_ID
 from catalog.storage.mirror import safe_part
 from catalog.storage.series import hash_files, list_files_to_hash
 
-UNEVEN = "a series whose slices are not evenly spaced"
-_UNEVEN_REMEDY = "find out whether slices are missing; the series was imported as it is"
-# Gaps that differ by more than this are not rounding (mm; share of the usual gap).
-_GAP_MM, _GAP_SHARE = 0.01, 0.02
-# Positions closer than this are one place, as of the echoes or times of one slice.
-_SAME_PLACE_MM = 1e-3
-# Direction cosines closer than this are one plane, as scanners round them.
-_SAME_DIRECTION = 1e-3
+NOT_A_VOLUME = "a series that is not one volume"
+_REMEDY = "nothing, if that is right; the series was imported as it is"
 # Fields in which the slices of a series should agree.
 _FIELDS = ("modality", "area", "sex", "age_years", "width", "height")
 _HAS_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
@@ -65,15 +57,17 @@ def _report(row: ImageRow, report: ImportReport, on_file: Callable[[FileNote], N
     if row.files:
         report.series += 1
         report.series_files += len(row.files)
-    if row.metadata.get("slices_uneven"):
-        report.uneven_series.add(row.source_id)
-        on_file(FileNote(UNEVEN, row.file_path, 0, "", _UNEVEN_REMEDY))
+    faults: list[str] = row.metadata.get("not_a_volume", []) if row.files else []
+    for fault in faults:
+        report.not_volumes[fault].add(row.source_id)
+    if faults:
+        on_file(FileNote(NOT_A_VOLUME, row.file_path, 0, "; ".join(faults), _REMEDY))
 
 
 class _Part(NamedTuple):
-    """A slice; ``offset`` is its place along the normal in mm, None if it is not known."""
+    """A slice; ``place`` is None if it is not known."""
 
-    offset: float | None
+    place: Place | None
     number: int | None
     path: str
     size: int
@@ -99,11 +93,12 @@ class _Series:
     varying: set[str] = field(default_factory=set)
     identifying: set[str] | None = field(default_factory=set)
     parts: list[_Part] = field(default_factory=list)
+    has_planes: bool = False
 
     def add(self, row: ImageRow, place: Slice, facts: FileFacts) -> None:
         self.parts.append(
             _Part(
-                self._find_offset(place),
+                find_place(place, self.place),
                 place.number,
                 row.file_path,
                 facts.size_bytes,
@@ -112,6 +107,8 @@ class _Series:
                 facts.mtime_ns,
             )
         )
+        if place.orientation and self.place.orientation and not is_in_plane(place, self.place):
+            self.has_planes = True
         if row.identifying is None:
             self.identifying = None
         elif self.identifying is not None:
@@ -123,17 +120,6 @@ class _Series:
         self.varying |= {
             name for name in names if self.metadata.get(name) != row.metadata.get(name)
         } | {name for name in _FIELDS if getattr(self.first, name) != getattr(row, name)}
-
-    def _find_offset(self, place: Slice) -> float | None:
-        """Along the normal of the first slice; None for a slice in another plane."""
-        first = self.place
-        if not place.position or not first.orientation:
-            return None
-        pairs = zip(place.orientation, first.orientation, strict=True)
-        if not place.orientation or any(abs(a - b) > _SAME_DIRECTION for a, b in pairs):
-            return None
-        normal = _normal(first.orientation)
-        return math.fsum(a * b for a, b in zip(normal, place.position, strict=True))
 
     def make_row(self, *, is_shared: bool) -> ImageRow:
         """The row of the series; with ``is_shared`` another series has the same UID."""
@@ -165,40 +151,24 @@ class _Series:
         uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = common | {name: uid for name, uid in uids.items() if uid}
         if len(self.parts) > 1:
-            found |= _describe_places([part.offset for part in self.parts])
+            found |= describe_slices(
+                [part.place for part in self.parts],
+                varying=self.varying,
+                has_planes=self.has_planes,
+            )
             if self.varying:
                 found["varying"] = sorted(self.varying)
         return found
 
 
-def _normal(orientation: Sequence[float]) -> tuple[float, float, float]:
-    a, b = orientation[:3], orientation[3:]
-    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
-
-
 def _order_of(parts: Sequence[_Part]) -> Callable[[_Part], Any]:
-    if all(part.offset is not None for part in parts):
-        return lambda part: (part.offset, _last_if_none(part.number), part.path)
+    if all(part.place for part in parts):
+        return lambda part: (part.place, _last_if_none(part.number), part.path)
     return lambda part: (_last_if_none(part.number), part.path)
 
 
 def _last_if_none(number: int | None) -> tuple[bool, int]:
     return (number is None, number or 0)
-
-
-def _describe_places(offsets: Sequence[float | None]) -> dict[str, Any]:
-    """Number and distance of the places that slices lie at; nothing unless all are known."""
-    known = sorted(offset for offset in offsets if offset is not None)
-    if len(known) < len(offsets):
-        return {}
-    gaps = [b - a for a, b in pairwise(known) if b - a > _SAME_PLACE_MM]
-    found: dict[str, Any] = {"num_slices": len(gaps) + 1}
-    if not gaps:
-        return found
-    usual = median(gaps)
-    if max(abs(gap - usual) for gap in gaps) > max(_GAP_MM, _GAP_SHARE * usual):
-        return found | {"slices_uneven": True}
-    return found | {"slice_spacing_mm": round(usual, 4)}
 
 
 def _make_id(series_uid: str, study_uid: str, subject_id: str) -> str:
@@ -227,16 +197,19 @@ def _name_files(paths: Sequence[str], ending: str) -> dict[str, str]:
     """Safe names by path, each different."""
     names: dict[str, str] = {}
     taken: set[str] = set()
+    uses: Counter[str] = Counter()
     for path in paths:
         given = PurePosixPath(path).name
         found = _HAS_ENDING.search(given)
         own = found[0] if found else ""
         stem = safe_part(given.removesuffix(own))
-        stem = f"_{stem}" if _DEVICE.match(stem) else stem
-        number, name = 1, f"{stem}{own or ending}"
+        # A device of Windows, or an option of the program that gets it.
+        stem = f"_{stem}" if _DEVICE.match(stem) or stem.startswith("-") else stem
+        name = f"{stem}{own or ending}"
+        folded = name.casefold()
         while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}{own or ending}"
+            uses[folded] += 1  # so that equal names are not counted from the start again
+            name = f"{stem}-{uses[folded] + 1}{own or ending}"
         taken.add(name.casefold())
         names[path] = name
     return names

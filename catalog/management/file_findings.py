@@ -34,11 +34,8 @@ def format_files(report: ImportReport) -> Iterator[str]:
             f"{report.burned_in.count:,} DICOM files say that text is burnt into their pixels, "
             f"which previews show to everybody: {name_examples(report.burned_in)}"
         )
-    if report.uneven_series.count:
-        yield (
-            f"{report.uneven_series.count:,} series have slices that are not evenly spaced, so "
-            f"one may be missing: {name_examples(report.uneven_series)}"
-        )
+    for reason, series in report.not_volumes.items():
+        yield f"{series.count:,} series are not one volume: {reason}: {name_examples(series)}"
     for reason, masks in report.masks.items():
         yield (
             f"{masks.count:,} images are taken for masks by {reason}, and marked as “annotation” "

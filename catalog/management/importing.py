@@ -292,6 +292,7 @@ class _Run:
             for line in format_kinds(self.sum):
                 out.write(f"  {line}")
         rows = self.sum.added + self.sum.changed + self.sum.unchanged + self.sum.rejected
+        rows += self.sum.series_files - self.sum.series
         speed = rows / seconds if seconds else 0
         taken = Progress.format_interval(seconds)
         out.write(f"{rows:,} rows in {taken}, {speed:,.0f} rows/s")

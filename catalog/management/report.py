@@ -31,6 +31,8 @@ def add_report(total: ImportReport, report: ImportReport) -> None:
         "rejected",
         "nameless",
         "missing_files",
+        "series",
+        "series_files",
     ):
         setattr(total, name, getattr(total, name) + getattr(report, name))
     total.kinds += report.kinds

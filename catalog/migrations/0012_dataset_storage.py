@@ -21,6 +21,11 @@ class Migration(migrations.Migration):
             name='suffix',
             field=models.CharField(blank=True, help_text='What its name gets in archives, where it has no ending.', max_length=8),
         ),
+        migrations.AddField(
+            model_name='remotefile',
+            name='tag',
+            field=models.CharField(blank=True, help_text='By which the source tells its states apart (ETag).', max_length=200),
+        ),
         migrations.AddConstraint(
             model_name='dataset',
             constraint=models.CheckConstraint(condition=models.Q(('storage', ''), ('storage__regex', '^(s3|https)://[^/]+'), _connector='OR'), name='dataset_storage_is_known'),

@@ -52,7 +52,11 @@ def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
     if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
-        raise Changed("the source lists files whose names are not safe")
+        other = next((name for name in names if not _NAME.fullmatch(name)), names[0])
+        raise Changed(
+            f"the source lists {other!r} in the folder of a series; names there are made of "
+            "letters, digits, dots, hyphens and underscores, without folders"
+        )
     return sorted(found, key=lambda file: file.name)
 
 
@@ -62,7 +66,7 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
     Raises:
         SourceProblem: it is gone, is not given out, or the connection breaks.
     """
-    store = _open(_resolve(address).bucket, seconds)
+    store = _open(_resolve(address).bucket, file.find_seconds(seconds))
     try:
         found = obstore.get(store, file.key)
         # Also where an answer leads elsewhere, which obstore follows.
@@ -91,7 +95,7 @@ def _describe(place: BucketAddress, found: Any) -> ListedFile:
     tag = (found["e_tag"] or "").strip('"').lower()
     # The tag of an object that was uploaded in parts has a dash, and is no MD5.
     is_md5 = len(tag) == 32 and all(char in "0123456789abcdef" for char in tag)
-    return ListedFile(name, key, found["size"], tag if is_md5 else "", found["e_tag"] or "")
+    return ListedFile(name, key, found["size"], tag if is_md5 else "", (found["e_tag"] or "")[:200])
 
 
 def _resolve(address: str) -> BucketAddress:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ from catalog.storage.problems import ListedFile, SourceProblem
 MTIME_NS = 315_532_800 * 10**9
 T = TypeVar("T")
 _IN_USE = "in-use"
-_PARTIAL = "partial"
+_PARTIAL, _PROMISED = "partial", "promised"
 _PARTIAL_SECONDS = 24 * 3600
 _PAUSES = (1.0, 4.0, 15.0)
 # A count of what others add meanwhile is not older than this.
@@ -53,6 +54,7 @@ class FileCache:
         self._root = root or settings.REMOTE_CACHE_ROOT
         self._max_bytes = settings.REMOTE_CACHE_MAX_BYTES if max_bytes is None else max_bytes
         self._total, self._counted_at = 0, float("-inf")
+        self._counting = threading.Lock()
 
     def fetch(
         self,
@@ -82,7 +84,8 @@ class FileCache:
             target = self._path(fetched.sha256)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
-        self._total += fetched.size
+        with self._counting:
+            self._total += fetched.size
         return fetched
 
     def has(self, sha256: str, size: int) -> bool:
@@ -130,33 +133,57 @@ class FileCache:
         except FileNotFoundError:
             return []
 
-    def make_room(self, size: int) -> None:
-        """Remove what is unused longest until ``size`` more bytes fit.
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Room for ``size`` more bytes until the block ends; what is unused longest is removed.
 
         Raises:
-            CacheFull: too much is in use.
+            CacheFull: too much is in use, or promised to others.
         """
-        is_recent = time.monotonic() - self._counted_at < _RECOUNT_SECONDS
-        if is_recent and self._total + size <= self._max_bytes and self._has_disk(size):
-            return
-        self._root.mkdir(parents=True, exist_ok=True)
+        promise = self._promise(size)
+        try:
+            yield
+        finally:
+            promise.unlink(missing_ok=True)
+
+    def _promise(self, size: int) -> Path:
+        """A file without contents and of this length, which all processes count."""
+        folder = self._root / _PROMISED
+        folder.mkdir(parents=True, exist_ok=True)
         with (self._root / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._evict(size)
-        self._counted_at = time.monotonic()
+            needed = size + self._promised()
+            is_recent = time.monotonic() - self._counted_at < _RECOUNT_SECONDS
+            if not is_recent or not self._fits(needed):
+                self._evict(needed)
+                self._counted_at = time.monotonic()
+            handle, name = tempfile.mkstemp(dir=folder)
+            os.ftruncate(handle, size)
+            os.close(handle)
+        return Path(name)
+
+    def _promised(self) -> int:
+        total = 0
+        for each in os.scandir(self._root / _PROMISED):
+            with suppress(FileNotFoundError):
+                total += each.stat().st_size
+        return total
+
+    def _fits(self, size: int) -> bool:
+        return self._total + size <= self._max_bytes and self._has_disk(size)
 
     def _evict(self, size: int) -> None:
         entries = list(self._entries())
         self._total = sum(entry.size for entry in entries)
         for entry in sorted(entries, key=lambda each: each.used_at):
-            if self._total + size <= self._max_bytes and self._has_disk(size):
+            if self._fits(size):
                 return
             path = Path(entry.path)
             with suppress(FileNotFoundError):
                 if path.stat().st_nlink == 1:
                     path.unlink()
                     self._total -= entry.size
-        if self._total + size > self._max_bytes or not self._has_disk(size):
+        if not self._fits(size):
             raise CacheFull(
                 f"the server's room for fetched files ({file_size(self._max_bytes)}) is full of "
                 "files that other builds are using"
@@ -193,11 +220,12 @@ class FileCache:
 
     def remove_partials(self) -> None:
         """Remove what killed processes have left."""
-        with suppress(FileNotFoundError):
-            for each in (self._root / _PARTIAL).iterdir():
-                with suppress(FileNotFoundError):
-                    if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
-                        each.unlink()
+        for name in (_PARTIAL, _PROMISED):
+            with suppress(FileNotFoundError):
+                for each in (self._root / name).iterdir():
+                    with suppress(FileNotFoundError):
+                        if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
+                            each.unlink()
 
 
 def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:

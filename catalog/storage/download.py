@@ -22,7 +22,8 @@ _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 class FetchedFile(NamedTuple):
     """What was learnt of a file: size in bytes, SHA-256 (lower-case hex) and CRC-32 (unsigned).
 
-    ``suffix`` is what its name lacks: ``.dcm`` if it is DICOM and its name has no ending.
+    ``suffix`` is what its name lacks: ``.dcm`` if it is DICOM and its name has no ending. ``tag``
+    is that with which it was listed.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FetchedFile(NamedTuple):
     sha256: str
     crc32: int
     suffix: str = ""
+    tag: str = ""
 
 
 def download(
@@ -73,7 +75,8 @@ def download(
             with suppress(Exception):
                 on_bytes(-done)
         raise
-    return FetchedFile(file.name, done, digest.hexdigest(), crc32, _find_suffix(file.name, head))
+    suffix = _find_suffix(file.name, head)
+    return FetchedFile(file.name, done, digest.hexdigest(), crc32, suffix, file.tag)
 
 
 def _find_suffix(name: str, head: bytes) -> str:

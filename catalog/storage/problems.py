@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
+
 
 class SourceProblem(Exception):
     """Bytes cannot be had from where they lie; the message says why, for users.
@@ -34,6 +36,9 @@ class Unreachable(SourceProblem):
     is_lasting = False
 
 
+_LIMITS = (60, 600, 3600)
+
+
 @dataclass(frozen=True, slots=True)
 class ListedFile:
     """An object: its ``name`` within the series, its size in bytes, and its MD5 where known.
@@ -46,3 +51,12 @@ class ListedFile:
     size: int
     md5: str
     tag: str = ""
+
+    def find_seconds(self, most: int) -> int:
+        """How long its transfer may take: as its bytes need at the lowest rate that is allowed.
+
+        Rounded up to one of few values, as a connection has one. A source that sends headers or
+        bytes one by one is cut off then.
+        """
+        needed = settings.FETCH_STALL_SECONDS + self.size / max(1, settings.FETCH_MIN_RATE)
+        return min(most, next((each for each in _LIMITS if each >= needed), most))

@@ -21,7 +21,12 @@ from catalog.storage.problems import (
 
 CHUNK = 1 << 20
 _HEADERS = {"Accept-Encoding": "identity"}
-_TOTAL = re.compile(r"bytes 0-0/([0-9]+)", re.ASCII)
+# More digits are no size.
+_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
+_TOTAL = re.compile(r"bytes 0-0/([0-9]{1,18})", re.ASCII)
+# A size is told at once.
+_SIZE_SECONDS = 60
+_MOST_TAG = 200
 
 
 def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
@@ -32,33 +37,43 @@ def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
     """
     path = _split(address).path
     name = unquote(path.rpartition("/")[2])
-    return [ListedFile(name, address, _find_size(address, seconds), "")]
+    size, tag = _find_size(address, seconds)
+    return [ListedFile(name, address, size, "", tag)]
 
 
 def read_page(file: ListedFile, *, seconds: int) -> Iterator[bytes]:
     """The bytes of a file, in chunks; raises SourceProblem."""
-    with _ask("GET", file.key, seconds) as answer:
+    with _ask("GET", file.key, file.find_seconds(seconds)) as answer:
         _require_ok(answer, 200)
+        if file.tag and _tag_of(answer) != file.tag:
+            raise Unreachable("what came is not what was listed (ETag)")
         with _explained():
             while chunk := answer.read1(CHUNK, decode_content=False):
                 yield chunk
 
 
-def _find_size(address: str, seconds: int) -> int:
+def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
+    """By what the source tells states of the file apart; empty if it does not."""
+    told = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    return told if len(told) <= _MOST_TAG else ""
+
+
+def _find_size(address: str, seconds: int) -> tuple[int, str]:
     """As HEAD tells it, or a part of the file where HEAD is not answered so."""
+    seconds = min(seconds, _SIZE_SECONDS)
     with _ask("HEAD", address, seconds) as answer:
         told = answer.headers.get("Content-Length", "")
-        if answer.status == 200 and told.isdecimal():
-            return int(told)
+        if answer.status == 200 and _SIZE.fullmatch(told):
+            return int(told), _tag_of(answer)
         if answer.status not in (200, 400, 403, 405, 501):
             _require_ok(answer, 200)
     with _ask("GET", address, seconds, {"Range": "bytes=0-0"}) as answer:
         told = answer.headers.get("Content-Length", "")
-        if answer.status == 200 and told.isdecimal():
-            return int(told)
+        if answer.status == 200 and _SIZE.fullmatch(told):
+            return int(told), _tag_of(answer)
         _require_ok(answer, 206)
         if found := _TOTAL.fullmatch(answer.headers.get("Content-Range", "")):
-            return int(found[1])
+            return int(found[1]), _tag_of(answer)
     raise NotAllowed("the source does not tell its size")
 
 

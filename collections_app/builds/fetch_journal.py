@@ -6,6 +6,7 @@ the two, this says which listed file has which.
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,6 +28,7 @@ class FetchJournal:
         self._path = _folder() / name
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._known = dict(_read(self._path))
+        self._lock, self._is_closed = threading.Lock(), False
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def find(self, address: str, file: ListedFile) -> FetchedFile | None:
@@ -36,11 +38,15 @@ class FetchJournal:
     def add(self, address: str, file: ListedFile, fetched: FetchedFile) -> None:
         """Several may be killed while they write: each line stands for itself."""
         line = json.dumps([_key(address, file), fetched])
-        os.write(self._fd, f"\n{line}\n".encode())
+        with self._lock:
+            if not self._is_closed:  # else by a thread that nobody waited for
+                os.write(self._fd, f"\n{line}\n".encode())
 
     def close(self, *, is_done: bool) -> None:
         """The attempt is over; with ``is_done`` the database knows all of it."""
-        os.close(self._fd)
+        with self._lock:
+            self._is_closed = True
+            os.close(self._fd)
         if is_done:
             self._path.unlink(missing_ok=True)
 

@@ -3,12 +3,13 @@
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from django.conf import settings
 
 from catalog.formats import file_size
+from catalog.storage.addresses import is_of_idc
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
@@ -22,6 +23,7 @@ from collections_app.selection.to_fetch import ToFetch
 # Series that are listed and fetched at a time; their files share FETCH_PARALLEL transfers.
 SERIES_AT_ONCE = 4
 WAIT_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
 
@@ -39,6 +41,11 @@ class FetchItem:
     @property
     def is_series(self) -> bool:
         return self.address.endswith("/*")
+
+    @property
+    def must_be_known(self) -> bool:
+        """Whether it must be what is ``known``: it was frozen so, or its place changes nothing."""
+        return bool(self.sha256) or is_of_idc(self.address)
 
     def hash_files(self, files: Sequence[FetchedFile]) -> str:
         """The item's SHA-256, from those of its files."""
@@ -65,7 +72,6 @@ class Fetcher:
     ) -> None:
         self._cache, self._user, self._is_suspect = cache, user, is_suspect
         self._journal = journal
-        self._room = threading.Lock()
         self._stopped = threading.Event()
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
@@ -77,13 +83,17 @@ class Fetcher:
         self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
         self._series = ThreadPoolExecutor(SERIES_AT_ONCE, "series")
         self._done = 0
+        self._running: set[Future[list[FetchedFile]]] = set()
 
     def close(self, *, is_done: bool) -> None:
-        """End all transfers; the files that have come are kept."""
+        """End all transfers; the files that have come are kept.
+
+        A source that has yet to answer is not waited for: its thread ends when the request does.
+        """
         self._stopped.set()
-        self._files.shutdown(wait=False, cancel_futures=True)
-        self._series.shutdown(cancel_futures=True)
-        self._files.shutdown()
+        for pool in (self._series, self._files):
+            pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._running, CLOSE_SECONDS)
         self._journal.close(is_done=is_done)
 
     def run(
@@ -91,6 +101,7 @@ class Fetcher:
     ) -> Iterator[tuple[FetchItem, list[FetchedFile] | SourceProblem]]:
         """Each item with its files or with its problem, in order."""
         waiting = deque((item, self._series.submit(self._fetch, item)) for item in items)
+        self._running = {future for _, future in waiting}
         while waiting:
             item, future = waiting.popleft()
             yield item, self._await(future, heartbeat)
@@ -107,7 +118,8 @@ class Fetcher:
             try:
                 return future.result(WAIT_SECONDS)
             except TimeoutError:
-                continue
+                if future.done():  # the disk's, not that of waiting
+                    raise
             except CacheFull:
                 raise
             except SourceProblem as problem:
@@ -133,7 +145,7 @@ class Fetcher:
             for each in item.known:
                 self._cache.remove_if_damaged(each.sha256)
                 self._add(0)
-        if item.known and self._use_all(item, item.known):
+        if item.known and item.must_be_known and self._use_all(item, item.known):
             self._add_cached(sum(each.size for each in item.known))
             return item.known
         if self._unreachable >= MAX_UNREACHABLE:
@@ -151,15 +163,23 @@ class Fetcher:
         self._add(0)
         self._admit(sum(file.size for file in listed))
         names = [file.name for file in listed]
-        if len(set(map(fold_name, names))) < len(names) or any(safe_name(n) != n for n in names):
-            raise Changed("the source lists files whose names are not safe")
+        if item.is_series:  # a single object has the item's own name
+            _refuse_unsafe(names)
         known = {each.name: each for each in item.known}
-        if known and [(f.name, f.size) for f in listed] != sorted(
+        if known and not item.must_be_known:
+            # Its owner may have changed it since another collection was built.
+            tags = {file.name: file.tag for file in listed if file.tag}
+            known = {name: each for name, each in known.items() if tags.get(name) == each.tag}
+        elif known and [(f.name, f.size) for f in listed] != sorted(
             (each.name, each.size) for each in known.values()
         ):
             raise Changed("the source lists other files than when it was first fetched")
-        with self._room:
-            self._cache.make_room(sum(file.size for file in listed))
+        with self._cache.reserve(sum(file.size for file in listed)):
+            return self._fetch_all(item, listed, known)
+
+    def _fetch_all(
+        self, item: FetchItem, listed: list[ListedFile], known: dict[str, FetchedFile]
+    ) -> list[FetchedFile]:
         found: dict[str, FetchedFile] = {}
         futures = []
         for file in listed:
@@ -176,8 +196,8 @@ class Fetcher:
             for future in futures:
                 future.cancel()
             raise
-        files = [found[name] for name in names]
-        if not known:
+        files = [found[file.name] for file in listed]
+        if not item.must_be_known or not known:
             files = _keep_apart(files)
         if not self._use_all(item, files):
             raise Unreachable("the files were removed from the cache while others were fetched")
@@ -225,6 +245,15 @@ class Fetcher:
     def _add_cached(self, count: int) -> None:
         with self._counting:
             self._cached += count
+
+
+def _refuse_unsafe(names: list[str]) -> None:
+    """Raises Changed for names that would not be the same in an archive."""
+    unsafe = next((name for name in names if safe_name(name) != name), "")
+    if unsafe:
+        raise Changed(f"the source lists a file whose name is not safe in archives: {unsafe!r}")
+    if len(set(map(fold_name, names))) < len(names):
+        raise Changed("the source lists files whose names differ by their case only")
 
 
 def _keep_apart(files: list[FetchedFile]) -> list[FetchedFile]:

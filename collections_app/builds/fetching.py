@@ -120,7 +120,8 @@ def _iter_items(collection: Collection) -> Iterator[FetchItem]:
         known: dict[str, list[FetchedFile]] = {}
         files = RemoteFile.objects.filter(address__in=[item.address for item in items])
         for file in files:
-            facts = FetchedFile(file.name, file.size_bytes, file.sha256, file.crc32, file.suffix)
+            facts = FetchedFile(file.name, file.size_bytes, file.sha256, file.crc32, file.suffix,
+                                file.tag)  # fmt: skip
             known.setdefault(file.address, []).append(facts)
         for item in items:
             item.known = known.get(item.address, [])
@@ -130,14 +131,16 @@ def _iter_items(collection: Collection) -> Iterator[FetchItem]:
 
 def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFile]]]) -> None:
     """Keep what was learnt: of the files for every collection, of the items for this one."""
+    outdated = [item.address for item, files in done if item.known and _is_new(item, files)]
+    RemoteFile.objects.filter(address__in=outdated).delete()
     new = [
         RemoteFile(
             address=item.address, name=name, size_bytes=size, sha256=sha256, crc32=crc32,
-            suffix=suffix,
+            suffix=suffix, tag=tag,
         )
         for item, files in done
-        if not item.known
-        for name, size, sha256, crc32, suffix in files
+        if _is_new(item, files)
+        for name, size, sha256, crc32, suffix, tag in files
     ]  # fmt: skip
     RemoteFile.objects.bulk_create(new, batch_size=1000, ignore_conflicts=True)
     rows = [
@@ -154,6 +157,10 @@ def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFi
         with connection.cursor() as cursor:
             columns = [list(column) for column in zip(*rows, strict=True)]
             cursor.execute(queries.SET_FETCHED, [*columns, collection.pk])
+
+
+def _is_new(item: FetchItem, files: Sequence[FetchedFile]) -> bool:
+    return set(files) != set(item.known)
 
 
 def _recount(collection: Collection) -> None:

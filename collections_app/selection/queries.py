@@ -125,7 +125,7 @@ FREEZE = f"""
 
 # Where an address is, as ``list_places`` names it; of what no web server lists nowhere.
 _PLACE = (
-    "coalesce(substring({address} from '^(s3://[^/]+)/.'), "
+    r"coalesce(substring({address} from '^(s3://[^/]+)(?:/(?!\.\.?(?:/|$))[^/*]+)+(?:/\*)?$'), "
     "substring({address} from '^(https://[^/]+)/.*[^*]$'))"
 )
 COUNT_TO_FETCH = f"""

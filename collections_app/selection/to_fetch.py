@@ -74,11 +74,16 @@ def count_items_to_fetch(collection: Collection) -> ToFetch:
     return ToFetch(num_images, counts["size"] or 0, num_images - counts["sized"])
 
 
+def most_to_fetch() -> int:
+    """The bytes that may be fetched for a collection."""
+    return min(settings.FETCH_MAX_BYTES, settings.REMOTE_CACHE_MAX_BYTES)
+
+
 def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
     """A sentence for each limit that fetching would exceed, with what to do."""
     size, problems = file_size(to_fetch.num_bytes), []
     instead = "Add filters until it fits, or build it without what is not here."
-    most = min(settings.FETCH_MAX_BYTES, settings.REMOTE_CACHE_MAX_BYTES)
+    most = most_to_fetch()
     if to_fetch.num_bytes > most:
         problems.append(
             f"About {size} would have to be fetched (limit: {file_size(most)} for a "

@@ -36,7 +36,7 @@ from collections_app.selection.summary import (
     suggest_title,
     summarize_selection,
 )
-from collections_app.selection.to_fetch import ToFetch, explain_fetch_limits
+from collections_app.selection.to_fetch import ToFetch, explain_fetch_limits, most_to_fetch
 
 RETRY_AFTER_SECONDS = "30"
 
@@ -77,6 +77,10 @@ def _show_selection(
         "summary": summary,
         "over_quota": over_quota,
         "over_fetch": over_fetch,
+        "fetch_limits": {
+            "of_collection": most_to_fetch(),
+            "of_day": settings.FETCH_MAX_DAY_BYTES,
+        },
         "can_be_built": bool(summary and summary.can_be_built and not over_quota),
         "total": total,
         "words": describe_filters(filters),

@@ -34,6 +34,7 @@ SECRETS = ("secret-key", "pseudonym-key", "admin-password")
 NOT_KEPT = {"django_session"}
 # What reading a file that is damaged, or no backup at all, can end with.
 DAMAGE = (
+    AttributeError,
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -43,6 +44,7 @@ DAMAGE = (
     ValueError,
 )
 CHUNK = 1 << 20
+MAX_MANIFEST, MAX_SECRET = 16 << 20, 64 << 10
 
 
 class BackupError(Exception):
@@ -236,7 +238,7 @@ def _restore_secrets(archive: zipfile.ZipFile, names: dict[str, str]) -> None:
     for name in SECRETS:
         if name in names:
             with _whole_file(settings.VAR_DIR / name) as file:
-                file.write(archive.read(f"var/{name}"))
+                file.write(_read_small(archive, f"var/{name}", MAX_SECRET))
 
 
 # --- Reading the file ---
@@ -244,12 +246,21 @@ def _restore_secrets(archive: zipfile.ZipFile, names: dict[str, str]) -> None:
 def _opened(source: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
     try:
         with zipfile.ZipFile(source) as archive:
-            manifest = json.loads(archive.read(MANIFEST))
+            manifest = json.loads(_read_small(archive, MANIFEST, MAX_MANIFEST))
             if manifest["format"] != FORMAT:
                 raise BackupError(f"{source} was made by a newer medagg: update this one first.")
             yield archive, manifest
     except DAMAGE as error:
         raise BackupError(f"{source} is no whole backup of medagg ({error}).") from error
+
+
+def _read_small(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """A member that is in memory as a whole."""
+    with archive.open(name) as part:
+        content = part.read(most + 1)
+    if len(content) > most:
+        raise zipfile.BadZipFile(f"{name} has more than {most:,} bytes")
+    return content
 
 
 def _check_part(archive: zipfile.ZipFile, name: str, sha256: str) -> None:

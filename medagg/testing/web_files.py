@@ -20,7 +20,7 @@ class WebFiles:
 
     ``status`` and ``redirect`` are answered instead of a file, ``cut`` is the number of bytes after
     which the connection ends, ``pause`` the seconds before each hundred bytes. With ``no_head``
-    HEAD is not answered.
+    HEAD is not answered, and for ``silent_seconds`` nothing is.
     """
 
     endpoint: str = ""
@@ -31,6 +31,7 @@ class WebFiles:
     cut: dict[str, int] = field(default_factory=dict)
     pause: dict[str, float] = field(default_factory=dict)
     no_head: bool = False
+    silent_seconds: float = 0.0
 
 
 class _Server(ThreadingHTTPServer):
@@ -48,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web, path = self.server.web, unquote(self.path.split("?")[0])
         web.requests.append(f"{self.command} {self.path}")
+        time.sleep(web.silent_seconds)
         body = web.files.get(path)
         if self.command == "HEAD" and web.no_head:
             self._answer(405, b"")

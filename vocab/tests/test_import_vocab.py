@@ -51,6 +51,20 @@ def find_label(word: str) -> list[str]:
     return [term.code for term in find_terms("label", [word])[word]]
 
 
+# --- What is no file of terms ---
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("a." * 60_000 + "a = 1", "more than 32 parts"),
+        ("a = " + "[" * 100_000, "This is not TOML"),
+        ("a = " + "9" * 6_000, "This is not TOML"),
+        ('[[term]]\ncode = "x"\nname = "a\\u0000b"\n', "a text contains a NUL"),
+    ],
+)
+def test_hostile_toml_is_one_sentence(tmp_path: Path, content: str, reason: str) -> None:
+    assert reason in refuse(tmp_path / "labels.toml", content)
+
+
 # --- What goes in ---
 @pytest.mark.parametrize(("name", "content"), [("labels.csv", CSV), ("labels.toml", TOML)])
 def test_terms_come_from_csv_and_toml(tmp_path: Path, name: str, content: str) -> None:

@@ -33,6 +33,8 @@ Numbers = tuple[float, ...]
 
 MAX_TEXT = 120
 MAX_ITEMS = 16
+MAX_PLACE = 1e6  # mm: nobody is further from the scanner
+MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
 MAX_HEADER_VALUE = 1 << 20
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
@@ -140,8 +142,8 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         # Somebody who wrote a name elsewhere in the file may have written it here.
         series_description="" if identifying else _read_text(header, "SeriesDescription"),
         instance_number=_read_whole(header, "InstanceNumber"),
-        position=_read_numbers(header, "ImagePositionPatient", 3),
-        orientation=_read_numbers(header, "ImageOrientationPatient", 6),
+        position=_read_position(header),
+        orientation=_read_orientation(header),
         missing_bytes=_count_missing(stream),
         fragments=_check_compressed(stream),
         metadata=_make_metadata(stream),
@@ -203,6 +205,18 @@ def _read_size(header: Dataset, keyword: str) -> int | None:
 def _read_whole(header: Dataset, keyword: str) -> int | None:
     value = _clean(read_value(header, keyword))
     return value if isinstance(value, int) and abs(value) < 2**31 else None
+
+
+def _read_position(header: Dataset) -> Numbers:
+    found = _read_numbers(header, "ImagePositionPatient", 3)
+    return found if all(abs(each) <= MAX_PLACE for each in found) else ()
+
+
+def _read_orientation(header: Dataset) -> Numbers:
+    """Of two directions, which are as long as a direction is."""
+    found = _read_numbers(header, "ImageOrientationPatient", 6)
+    lengths = [math.hypot(*found[:3]), math.hypot(*found[3:])]
+    return found if all(abs(length - 1) < MAX_ERROR for length in lengths) else ()
 
 
 def _read_numbers(header: Dataset, keyword: str, count: int) -> Numbers:

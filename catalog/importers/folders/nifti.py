@@ -64,7 +64,7 @@ class NiftiFolder(FolderSource):
                 self.skipped_masks.add(path)
                 self.on_file(FileNote("skipped as a mask", path, 0, "", _KEEP_MASK))
             raise NoImage(role)
-        if path.lower().endswith(PAIR_VOXELS) and (self.root / _other_half(path)).is_file():
+        if path.lower().endswith(PAIR_VOXELS) and (self.root / self._find_half(path)).is_file():
             raise NoImage("voxels of pairs, which belong to their .hdr files")
 
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
@@ -79,7 +79,7 @@ class NiftiFolder(FolderSource):
         return self._make_row(path, header)
 
     def _read_pair(self, path: str, file: BinaryIO) -> ImageRow:
-        voxels = _other_half(path)
+        voxels = self._find_half(path)
         try:
             with open_beneath(self.root, voxels) as other:
                 header = read_pair_header(file, os.fstat(other.fileno()).st_size)
@@ -88,6 +88,14 @@ class NiftiFolder(FolderSource):
                 f"Its voxels are missing: put {voxels} there, or remove the header."
             ) from error
         return replace(self._make_row(path, header), beside=(voxels,))
+
+    def _find_half(self, path: str) -> str:
+        """The .img of a .hdr, or the other way round, in the case in which it is there."""
+        stem, ending = path[:-4], path[-4:]
+        other = PAIR_VOXELS if ending.lower() == PAIR_HEADER else PAIR_HEADER
+        cases = (other.upper(), other) if ending.isupper() else (other, other.upper())
+        return next((f"{stem}{each}" for each in cases if (self.root / f"{stem}{each}").is_file()),
+                    f"{stem}{cases[0]}")  # fmt: skip
 
     def describe_path(self, path: str) -> ImageRow:
         return self._make_row(path, None)
@@ -110,13 +118,6 @@ class NiftiFolder(FolderSource):
             height=height,
             metadata=_join(describe_entities(name) | taken | volume, person),
         )
-
-
-def _other_half(path: str) -> str:
-    """The .img of a .hdr, and the other way round, with an ending in the same case."""
-    stem, ending = path[:-4], path[-4:]
-    other = PAIR_VOXELS if ending.lower() == PAIR_HEADER else PAIR_HEADER
-    return stem + (other.upper() if ending.isupper() else other)
 
 
 def _join(image: dict[str, Any], person: Person) -> dict[str, Any]:

@@ -16,7 +16,6 @@ empty counts.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.specs import Description
 from catalog.importers.tables.toml_section import describe_errors
+from vocab.toml_text import parse_toml
 
 MAX_TOML_BYTES = 1 << 20
 
@@ -48,7 +48,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_TOML_BYTES:
             raise SourceError(f"{path.name} is too large for a description. Is it the table?")
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return parse_toml(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # ValueError: also of numbers with 5,000 digits

@@ -24,7 +24,12 @@ MAX_BATCH_BYTES = 128 << 20
 # The items of lists of a row group, which may all be of one row.
 MAX_ITEMS = 5_000_000
 _USUAL_PAGE = 1 << 20
-_MOST_HEADER = 1 << 20
+# Nearly every header fits into the first; the statistics of a page may need the second.
+_USUAL_HEADER, _MOST_HEADER = 4 << 10, 1 << 20
+# Of a column in a row group; a page has thousands of values at the least, or is a megabyte.
+_MOST_PAGES = 100_000
+# A number of 64 bits, by 7 bits a byte.
+_MOST_VARINT = 10
 _WRITE_AGAIN = (
     "Write the table again as CSV, or as Parquet with row groups of at most 100,000 rows."
 )
@@ -103,12 +108,24 @@ def _iter_pages(descriptor: int, column: Any) -> Iterator[_Page]:
     place = column.dictionary_page_offset or column.data_page_offset
     place = min(place, column.data_page_offset)
     end = place + column.total_compressed_size
-    while place < end:
-        header = _Header(os.pread(descriptor, min(_MOST_HEADER, max(end - place, 64)), place))
-        found = header.read_struct()
+    for _ in range(_MOST_PAGES):
+        if place >= end:
+            return
+        header, found = _read_header(descriptor, place, max(end - place, 64))
         data = found.get(5) or found.get(8) or found.get(7) or {}
         yield _Page(found.get(2, 0), data.get(1, 0))
         place += header.place + max(found.get(3, 0), 1)
+    raise ValueError(f"a column has more than {_MOST_PAGES:,} pages in a row group")
+
+
+def _read_header(descriptor: int, place: int, left: int) -> "tuple[_Header, dict[int, Any]]":
+    """The header at ``place``, read as far as is needed."""
+    try:
+        header = _Header(os.pread(descriptor, min(_USUAL_HEADER, left), place))
+        return header, header.read_struct()
+    except IndexError:
+        header = _Header(os.pread(descriptor, min(_MOST_HEADER, left), place))
+        return header, header.read_struct()
 
 
 class _Header:
@@ -159,3 +176,5 @@ class _Header:
             if byte < 128:
                 return number
             shift += 7
+            if shift >= 7 * _MOST_VARINT:
+                raise ValueError("a page's header has a number without an end")

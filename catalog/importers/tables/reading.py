@@ -255,7 +255,13 @@ class Table:
         file = pq.ParquetFile(raw)
         if file.metadata.num_columns > MAX_COLUMNS:
             raise too_many_columns(self.path)
-        self._batch_size = self._batch_size or find_batch_size(file, raw.fileno(), self.path)
+        try:
+            self._batch_size = self._batch_size or find_batch_size(file, raw.fileno(), self.path)
+        except (ValueError, IndexError) as error:
+            raise SourceError(
+                f"{self.path} is damaged: the headers of its pages cannot be read ({error}). Write "
+                "it again."
+            ) from error
         return file
 
     @contextmanager

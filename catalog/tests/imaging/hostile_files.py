@@ -671,3 +671,18 @@ def _() -> bytes:
 @hostile("comments.png")
 def _() -> bytes:
     return b"<!---->" * 140 + b"."
+
+
+# --- Boxes that end where no file does ---
+
+
+@hostile("box-of-64-bits.avif")
+def _() -> bytes:
+    return struct.pack(">I4s4sI", 16, b"ftyp", b"avif", 0) + struct.pack(
+        ">I4sQ", 1, b"meta", 2**64 - 1
+    ) + bytes(100)  # fmt: skip
+
+
+@hostile("box-of-64-bits.jp2")
+def _() -> bytes:
+    return b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4sQ", 1, b"jp2h", 2**64 - 1) + bytes(100)

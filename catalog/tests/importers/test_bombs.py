@@ -5,6 +5,7 @@ import json
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,21 @@ def test_a_page_that_unfolds_to_hundreds_of_megabytes_is_refused_unread(tmp_path
     with pytest.raises(SourceError, match="the column text unfolds to more than fits into memory"):
         read(tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_damaged_headers_of_pages_are_refused_at_once(tmp_path: Path) -> None:
+    """In the place of the first one is a number of which each byte says that it goes on."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": ["a" * 1_100_000]}), path, compression="none",
+                   use_dictionary=False, write_statistics=False)  # fmt: skip
+    content = bytearray(path.read_bytes())
+    content[4:1_000_005] = b"\x15" + b"\xff" * 1_000_000
+    path.write_bytes(content)
+    start = time.process_time()
+
+    with pytest.raises(SourceError, match="the headers of its pages cannot be read"):
+        read(tmp_path)
+    assert time.process_time() - start < 5
 
 
 def test_a_list_of_millions_of_items_is_refused(tmp_path: Path) -> None:

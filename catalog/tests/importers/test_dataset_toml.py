@@ -287,6 +287,14 @@ def test_what_is_wrong_is_said_with_an_example(text: str, message: str) -> None:
     assert end in str(caught.value)
 
 
+def test_a_key_of_sixty_thousand_parts_is_refused_at_once(tmp_path: Path) -> None:
+    """The library would take 14 GB for it."""
+    (tmp_path / "dataset.toml").write_text("a." * 60_000 + "a = 1")
+
+    with pytest.raises(SourceError, match="a key has more than 32 parts"):
+        read_description(tmp_path / "dataset.toml")
+
+
 def test_a_line_that_is_no_toml_is_shown(tmp_path: Path) -> None:
     (tmp_path / "dataset.toml").write_text('[dataset]\nslug = "mine"\ntitle = My rays\n')
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from catalog.importers.slices import MIXED, PLANES, REPEATED, SHIFTED, UNEVEN, UNPLACED
 from catalog.models import Dataset, Image, ImageFile
 from catalog.tests.importers.folder_files import make_scan, write_files
 from catalog.tests.importers.series_files import AXIAL, SERIES, STUDY, make_series, make_slice
@@ -95,6 +96,7 @@ def test_several_times_at_one_place_are_one_series(home: Path) -> None:
 
     image = Image.objects.get()
     assert (image.num_files, image.metadata_json["num_slices"]) == (6, 2)
+    assert image.metadata_json["not_a_volume"] == [REPEATED]
     assert names_of(image)[:3] == ["IM0001.dcm", "IM0003.dcm", "IM0005.dcm"]
 
 
@@ -102,9 +104,40 @@ def test_a_gap_between_slices_is_said(home: Path) -> None:
     said = run(home / "lungs", make_series([0.0, 1.0, 2.0, 5.0, 6.0]))
 
     facts = Image.objects.get().metadata_json
-    assert facts["slices_uneven"] is True
+    assert facts["not_a_volume"] == [UNEVEN]
     assert "slice_spacing_mm" not in facts
-    assert "1 series have slices that are not evenly spaced" in said
+    assert "1 series are not one volume: its slices are not evenly spaced" in said
+
+
+CORONAL = [1, 0, 0, 0, 0, -1]
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        (make_slice(0.0, number=9, ImageOrientationPatient=CORONAL), PLANES),
+        (make_slice(None, number=9), UNPLACED),
+        (make_slice(0.0, number=9), REPEATED),
+        (make_slice(2.0, number=9, ImagePositionPatient=[0, 9, 2]), SHIFTED),
+        (make_slice(2.0, number=9, PixelSpacing=[0.8, 0.8]), MIXED),
+    ],
+)
+def test_what_is_not_one_volume_is_said_with_the_reason(
+    home: Path, more: bytes, fault: str
+) -> None:
+    said = run(home / "lungs", {**make_series([0.0, 1.0]), "more": more})
+
+    assert Image.objects.get().metadata_json["not_a_volume"] == [fault]
+    assert f"1 series are not one volume: {fault}" in said
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ImageOrientationPatient": [0] * 6}, {"ImagePositionPatient": [0, 0, "1e300"]}]
+)
+def test_places_that_cannot_be_are_not_known(home: Path, wrong: dict[str, Any]) -> None:
+    run(home / "lungs", make_series([0.0, 1.0], **wrong))
+
+    assert "num_slices" not in Image.objects.get().metadata_json
 
 
 def test_what_slices_say_differently_is_not_said_of_the_series(home: Path) -> None:
@@ -167,10 +200,13 @@ def test_one_series_uid_of_two_people_is_two_images(home: Path) -> None:
 
 
 def test_files_of_equal_names_get_names_of_their_own(home: Path) -> None:
-    files = {"a/IM1": make_slice(0.0), "b/im1": make_slice(1.0), "c/con.dcm": make_slice(2.0)}
+    files = {"a/IM1": make_slice(0.0), "b/im1": make_slice(1.0), "c/con.dcm": make_slice(2.0),
+             "-rf": make_slice(3.0)}  # fmt: skip
     run(home / "lungs", files)
 
-    assert names_of(Image.objects.get()) == ["IM1.dcm", "im1-2.dcm", "_con.dcm"]
+    assert names_of(Image.objects.get()) == [
+        "IM1.dcm", "im1-2.dcm", "_con.dcm", "_-rf.dcm",
+    ]  # fmt: skip
 
 
 def test_two_files_of_one_instance_are_kept_and_reported(home: Path) -> None:

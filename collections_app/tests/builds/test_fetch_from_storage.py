@@ -1,6 +1,8 @@
 """Builds that fetch from the storage of a dataset: a bucket of its own, or a web server."""
 
 import re
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,13 @@ from django.test import Client
 from catalog.models import Dataset, RemoteFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
+from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
-from collections_app.services import expire_collection, retry_collection
-from collections_app.tests.factories import UserFactory, build, read_archive
+from collections_app.services import cancel_build, expire_collection, retry_collection
+from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
 from collections_app.tests.remote_series import make_fetching, rows
-from medagg.testing.s3 import S3Server
+from medagg.testing.s3 import BUCKET, S3Server
 from medagg.testing.web_files import HOST, WebFiles
 from vocab.tests.factories import ModalityFactory
 
@@ -55,7 +58,7 @@ def test_files_of_a_web_server_come_into_the_archive(
     web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
     client.force_login(UserFactory())
     page = re.sub(r"\s+", " ", client.get("/collections/new/").content.decode())
-    assert 'Files to fetch, about; 2 of unknown size</dt><dd data-to-fetch="2">unknown<' in page
+    assert '<dt>To fetch</dt><dd data-to-fetch="2">of unknown size<' in page
     assert "2 of them can be fetched from where they lie, of unknown size" in page
 
     collection = verify(build(make_fetching()))
@@ -121,3 +124,65 @@ def test_a_host_that_is_not_allowed_is_never_asked(
         "images/rays/DX_ray_1.png", "images/rays/DX_ray_2",
     ]  # fmt: skip
     assert web_files.requests == []
+
+
+def test_what_its_owner_has_replaced_is_fetched_anew_for_a_new_collection(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    """The first one keeps what was frozen: it does not get the new bytes under the old name."""
+    bucket = "rays-that-change"
+    s3.client.create_bucket(Bucket=bucket)
+    settings.FETCH_BUCKETS, settings.FETCH_ENDPOINTS = [bucket], {bucket: s3.endpoint}
+    settings.FETCH_KEYS = {bucket: "test:test"}
+    put = partial(s3.client.put_object, Bucket=bucket, Key="a.png")
+    dataset = DatasetFactory(slug="rays", storage=f"s3://{bucket}")
+    ImageFactory(dataset=dataset, source_id="a", remote_url=f"s3://{bucket}/a.png")
+    make_searchable()
+    put(Body=b"old picture")
+    first = verify(build(make_fetching()))
+    put(Body=b"another picture")
+
+    second = verify(build(make_collection("", fetch=True, title="Second")))
+
+    assert read_archive(first)["images/rays/a.png"] == b"old picture"
+    assert read_archive(second)["images/rays/a.png"] == b"another picture"
+    expire_collection(collection=first)
+    retry_collection(collection=Collection.objects.get(pk=first.pk))
+    first = build(first)
+    assert first.status == "failed"
+    (problem,) = first.items.with_problems().values_list("problem", flat=True)
+    assert "no longer what was frozen" in problem
+
+
+@pytest.mark.parametrize("key", ["a/../b.png", "a//b.png", "a/*.png", "./a.png"])
+def test_an_address_that_cannot_be_fetched_is_not_promised(
+    s3: S3Server, settings: LazySettings, key: str
+) -> None:
+    settings.FETCH_BUCKETS = [BUCKET]
+    dataset = DatasetFactory(slug="rays")
+    ImageFactory(dataset=dataset, source_id="a", remote_url=f"s3://{BUCKET}/{key}")
+    make_searchable()
+
+    archive = read_archive(build(make_fetching()))
+
+    assert f"s3://{BUCKET}/{key}" in archive["remote.csv"].decode()
+
+
+def test_a_cancelled_build_does_not_wait_for_a_source_that_says_nothing(
+    web_files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    make_rays(f"https://{HOST}/rays")
+    web_files.silent_seconds = 20.0
+    collection = make_fetching()
+
+    def cancel(done: int) -> None:
+        if web_files.requests:
+            cancel_build(collection=Collection.objects.get(pk=collection.pk))
+
+    start = time.monotonic()
+    build_collection(collection_id=collection.pk, on_progress=cancel)
+
+    collection.refresh_from_db()
+    assert collection.error_message == "You cancelled this build."
+    assert time.monotonic() - start < 12

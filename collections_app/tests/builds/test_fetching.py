@@ -259,7 +259,7 @@ def test_the_page_before_the_button_says_what_will_be_fetched(s3: S3Server, clie
 
     page = client.get("/collections/new/").content.decode()
 
-    assert 'data-to-fetch="2">10.0 kB' in page
+    assert 'data-to-fetch="2">about 10.0 kB' in page
     assert "2 of them can be fetched" in page
     assert re.search(r'<input type="checkbox" name="fetch"[^>]* checked', page)
 
@@ -296,14 +296,15 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
     assert build(make_fetching("q=P0")).status == "ready"
     cache = FileCache(max_bytes=size + 10)
 
-    cache.make_room(size)
+    with cache.reserve(size):
+        pass
     assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) < 3
 
     build(make_fetching("q=P1"))
     for path in settings.REMOTE_CACHE_ROOT.glob("??/*"):
         cache.use(path.name, "somebody")
     with pytest.raises(CacheFull, match="other builds are using"):
-        FileCache(max_bytes=size + 10).make_room(2 * size)
+        FileCache(max_bytes=size + 10)._promise(2 * size)
 
 
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
