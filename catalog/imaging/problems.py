@@ -1,5 +1,6 @@
 """What may be wrong with a file that should be an image, and what to do about it."""
 
+import struct
 from enum import Enum
 
 
@@ -66,6 +67,20 @@ class FileProblem(Enum):
             FileProblem.UNENDED_PIXELS,
             FileProblem.UNKNOWN_FORMAT,
         )
+
+
+# What parsers raise on malformed files besides their own exceptions: one file must not stop an
+# import, which names it.
+MALFORMED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class UnusableFile(Exception):

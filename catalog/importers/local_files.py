@@ -1,5 +1,6 @@
 """Files of a dataset's folder: writes them, and reads their facts in several threads."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -21,10 +22,15 @@ from catalog.imaging.paths import (
     read_facts,
     read_link,
 )
-from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
 from catalog.importers.rows import BadRow, FileRow, ImageRow
 from catalog.importers.series import join_files
 
+logger = logging.getLogger(__name__)
+UNEXPECTED = (
+    "The file is malformed in a way that medagg does not know; the log says more. Get it again, or "
+    "remove it, and tell medagg's makers."
+)
 BATCH = 1024
 # Threads share a block: a future for each small file would cost more than reading it.
 BLOCK = 64
@@ -121,6 +127,9 @@ class _Block:
                 return _without_file(row, find_link_problem(target))
             self.missing.append(row)
             return replace(row, file_path="")
+        except MALFORMED:
+            logger.exception("a file could not be read: %r", row.file_path)
+            return _reject(row, UNEXPECTED)
 
 
 def _start_blocks(

@@ -277,5 +277,5 @@ def _part(table: str) -> str:
 
 
 def _describe(manifest: dict[str, Any]) -> Contents:
-    rows = {table: facts["rows"] for table, facts in manifest["tables"].items()}
+    rows = {table: int(facts["rows"]) for table, facts in manifest["tables"].items()}
     return Contents(rows, manifest["made_at"])

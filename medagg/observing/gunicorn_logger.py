@@ -1,5 +1,6 @@
 """gunicorn's own lines in the form of medagg's."""
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -13,5 +14,7 @@ class GunicornLogger(Logger):
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
+        # It warns of each HEAD request whose answer had a body, which any stranger can send.
+        logging.getLogger("gunicorn.http.wsgi").setLevel(logging.ERROR)
         for handler in self.error_log.handlers:
             handler.setFormatter(make_formatter(settings.LOG_FORMAT))

@@ -1,5 +1,6 @@
 """The base of the sources without a table: each file of a folder becomes a row."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +23,12 @@ from catalog.imaging.content import (
 from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import is_pair_header
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
-from catalog.imaging.problems import FileProblem, UnusableFile
+from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
+from catalog.importers.local_files import UNEXPECTED
 from catalog.importers.rows import BadRow, Examples, FileNote, ImageRow, never_stopped, not_noted
 from catalog.limits import MAX_SOURCE_ID
 
+logger = logging.getLogger(__name__)
 # The two files of a NIfTI volume that is a pair.
 PAIR_HEADER, PAIR_VOXELS = ".hdr", ".img"
 
@@ -138,6 +141,9 @@ class FolderSource(ABC):
             return reject(path, error.reason)
         except UnsafePath as error:
             return reject(path, str(error))
+        except MALFORMED:
+            logger.exception("a file could not be read: %r", path)
+            return reject(path, UNEXPECTED)
         except OSError as error:
             return reject_unread(path, error)
 

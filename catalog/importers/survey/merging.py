@@ -13,6 +13,7 @@ Where a rule joins what it should not, name the row in an entry or an omission o
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,7 @@ class _Index:
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self.new = set[str]()
         self._slugs = {entry["slug"] for entry in entries}
+        self._uses: Counter[str] = Counter()
         self._by_name: dict[str, str] = {}
         self._by_address: dict[tuple[str, str], str] = {}  # and the first word of the name
         for entry in entries:
@@ -109,9 +111,10 @@ class _Index:
 
     def _free_slug(self, row: SurveyRow) -> str:
         base = find_collection(row.address) or make_slug(row.name)
-        slug, number = base, 2
+        slug = base
         while slug in self._slugs:
-            slug, number = f"{base}-{number}", number + 1
+            self._uses[base] += 1
+            slug = f"{base}-{self._uses[base] + 1}"
         return slug
 
 

@@ -1,5 +1,4 @@
 from pathlib import Path
-from tomllib import TOMLDecodeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -35,10 +34,10 @@ class Command(BaseCommand):
         try:
             content = read_entry_file(options["file"])
             of_file = {entry["slug"]: entry for entry in content.entries}
-        except (OSError, TOMLDecodeError) as error:
-            raise CommandError(f"{options['file']}: {error}") from error
         except KeyError as error:
             raise CommandError(f"{options['file']}: there is no {error} in it.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise CommandError(f"{options['file']}: {error}") from error
         written = [e for e in read_datasets(SHIPPED_DATASETS) if e["slug"] not in of_file]
         groups = group_rows(rows, entries=[*content.entries, *written], omissions=content.omissions)
         for group in groups:
