@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
 
 def assert_worker_gave_up(worker: WorkerProcess, log: LogSince) -> None:
-    wait_for(lambda: log.num_received and log.is_idle, "the worker to stop")
+    wait_for(lambda: log.num_received and log.is_idle, "the worker to stop", log=worker)
     assert log.count("Traceback") == 0, worker.log
     assert files_in_archive_root() == []
     assert not Collection.objects.exists()

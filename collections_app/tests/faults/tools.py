@@ -76,12 +76,17 @@ def make_pending() -> Collection:
     return make_collection("", notify=False)
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition`` holds; fail after a long time with what was waited for."""
+def wait_for(
+    condition: Callable[[], object], what: str, *, log: WorkerProcess | None = None
+) -> None:
+    """Wait until ``condition`` holds; fail after a long time with what was waited for.
+
+    The end of the worker's ``log`` is shown then.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"still waiting: {what}")
+            pytest.fail(f"still waiting: {what}\n{log.log[-3000:] if log else ''}")
         time.sleep(0.01)
 
 
