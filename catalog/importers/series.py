@@ -18,13 +18,12 @@ from catalog.importers.rows import BadRow, FileNote, FileRow, ImageRow, ImportRe
 from catalog.importers.slices import Place, describe_slices, find_place, is_in_plane
 from catalog.limits import MAX_SOURCE_ID
 from catalog.storage.mirror import safe_part
-from catalog.storage.series import hash_files, list_files_to_hash
+from catalog.storage.series import HAS_ENDING, hash_files, list_files_to_hash
 
 NOT_A_VOLUME = "a series that is not one volume"
 _REMEDY = "nothing, if that is right; the series was imported as it is"
 # Fields in which the slices of a series should agree.
 _FIELDS = ("modality", "area", "sex", "age_years", "width", "height")
-_HAS_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|clock\$|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
 
 
@@ -200,7 +199,7 @@ def _name_files(paths: Sequence[str], ending: str) -> dict[str, str]:
     uses: Counter[str] = Counter()
     for path in paths:
         given = PurePosixPath(path).name
-        found = _HAS_ENDING.search(given)
+        found = HAS_ENDING.search(given)
         own = found[0] if found else ""
         stem = safe_part(given.removesuffix(own))
         # A device of Windows, or an option of the program that gets it.

@@ -1,7 +1,6 @@
 """One listed file, from where it lies to a file on the disk, checked on the way."""
 
 import hashlib
-import re
 import time
 import zlib
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from django.conf import settings
 
 from catalog.formats import file_size
 from catalog.storage.problems import Changed, ListedFile, Unreachable
+from catalog.storage.series import HAS_ENDING
 from catalog.storage.sources import MOST_SECONDS, read_file
 
 _HEAD = 1024
-_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
 
 class FetchedFile(NamedTuple):
@@ -80,8 +79,8 @@ def download(
 
 
 def _find_suffix(name: str, head: bytes) -> str:
-    """What the name of a DICOM file lacks; a UID has dots, and no ending."""
-    if _ENDING.search(name):
+    """What the name of a DICOM file lacks."""
+    if HAS_ENDING.search(name):
         return ""
     # Only here, as the start of every process would take half as long again with the parsers.
     from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415

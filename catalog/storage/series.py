@@ -1,11 +1,16 @@
-"""The SHA-256 of an image that has several files.
+"""The SHA-256 of an image that has several files, and what counts as an ending of their names.
 
-It is that of the sorted lines "<SHA-256 of a file>  <name>", which are what
+The SHA-256 is that of the sorted lines "<SHA-256 of a file>  <name>", which are what
 ``LC_ALL=C sha256sum * | sha256sum`` hashes in the folder of a series.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
+
+# Of a file's name, as Python and PostgreSQL read it. A UID has dots, and no ending.
+ENDING = r"\.[A-Za-z][A-Za-z0-9]{0,7}$"
+HAS_ENDING = re.compile(ENDING)
 
 
 def list_files_to_hash(files: Iterable[tuple[str, str]]) -> bytes:

@@ -6,15 +6,14 @@ these names. If ``NameCheck`` finds that some are unsafe or not unique, ``safe_n
 ``UniqueNames`` of the archive change those.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from catalog.storage.series import HAS_ENDING
 from collections_app.archive import UniqueNames, safe_name
 from collections_app.models import Collection
 
 BATCH = 2000
-_HAS_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
 
 def iter_renamed(collection: Collection) -> Iterator[tuple[int, str]]:
@@ -34,5 +33,5 @@ def _find_path(metadata: dict[str, Any]) -> str:
     if not path or ("num_files" in metadata and "SeriesInstanceUID" in source):
         return ""
     is_dicom = "TransferSyntaxUID" in source
-    ending = ".dcm" if is_dicom and not _HAS_ENDING.search(path) else ""
+    ending = ".dcm" if is_dicom and not HAS_ENDING.search(path) else ""
     return f"images/{metadata['dataset']}/{path}{ending}"

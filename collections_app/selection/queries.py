@@ -4,6 +4,8 @@
 ``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
 """
 
+from catalog.storage.series import ENDING
+
 # The fields of a frozen item that its archive shows.
 ITEM_FIELDS = "file_name, sha256, size_bytes, metadata_json"
 
@@ -25,10 +27,10 @@ _SERIES_HERE = _SERIES_FOLDER.format(
     series="image.metadata_json ->> 'SeriesInstanceUID'",
 )  # fmt: skip
 # The path in the dataset's folder; a DICOM file without an ending gets one.
-_FILE_HERE = """
+_FILE_HERE = f"""
     left('images/' || shared.slug || '/' || image.file_path
          || CASE WHEN image.metadata_json ? 'TransferSyntaxUID'
-                      AND image.file_path !~ '\\.[A-Za-z][A-Za-z0-9]{0,7}$'
+                      AND image.file_path !~ '{ENDING}'
                  THEN '.dcm' ELSE '' END, 255)
 """
 

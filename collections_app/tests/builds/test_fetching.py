@@ -303,8 +303,9 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
     build(make_fetching("q=P1"))
     for path in settings.REMOTE_CACHE_ROOT.glob("??/*"):
         cache.use(path.name, "somebody")
-    with pytest.raises(CacheFull, match="other builds are using"):
-        FileCache(max_bytes=size + 10)._promise(2 * size)
+    full = FileCache(max_bytes=size + 10)
+    with pytest.raises(CacheFull, match="other builds are using"), full.reserve(2 * size):
+        pass
 
 
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
