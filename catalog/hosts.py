@@ -63,6 +63,7 @@ IDC = Host("idc", "Imaging Data Commons", ("imaging.datacommons.cancer.gov",))
 OWN = Host("own", "The publisher's own site", ())
 UNKNOWN_HOST = Host("unknown", "Not stated", ())
 ALL_HOSTS = (IDC, *HOSTS, OWN, UNKNOWN_HOST)
+_BY_DOMAIN = {domain: host for host in (IDC, *HOSTS) for domain in host.domains}
 _DOI = re.compile(r"(?:^|doi\.org/|doi:)(10\.\d{4,9}/\S+)", re.IGNORECASE)
 
 
@@ -91,7 +92,6 @@ def find_host(url: str) -> Host:
     name = (urlsplit(url).hostname or "").removeprefix("www.")
     if not name:
         return UNKNOWN_HOST
-    for host in (IDC, *HOSTS):
-        if any(name == domain or name.endswith(f".{domain}") for domain in host.domains):
-            return host
-    return OWN
+    parts = name.split(".")
+    domains = (".".join(parts[start:]) for start in range(len(parts)))
+    return next((_BY_DOMAIN[domain] for domain in domains if domain in _BY_DOMAIN), OWN)

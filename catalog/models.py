@@ -240,6 +240,8 @@ class Dataset(models.Model):
         indexes = [
             GinIndex(fields=["search_vector"], name="dataset_search_vector"),
             GinIndex(OpClass(F("title"), name="gin_trgm_ops"), name="dataset_title_trigrams"),
+            # Every page asks for the sum of versions: the rows themselves are large.
+            models.Index(fields=["version"], name="dataset_version"),
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="dataset_has_a_title"),

@@ -39,14 +39,6 @@ class DatasetQuerySet(models.QuerySet):
         theirs = {"imported_json__same_bytes__elsewhere__has_key": slug}
         return self.exclude(slug=slug).filter(Q(slug__in=own) | Q(**theirs))
 
-    def with_known_size(self) -> Self:
-        """Annotate ``known_size``: 0 if no size is stated, so that these sort last."""
-        return self.annotate(known_size=Coalesce("size_mb", 0))
-
-    def with_known_year(self) -> Self:
-        """Annotate ``known_year`` likewise."""
-        return self.annotate(known_year=Coalesce("year", 0))
-
 
 class ImageProfileQuerySet(models.QuerySet):
     def active(self) -> Self:

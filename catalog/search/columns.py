@@ -211,14 +211,12 @@ class Counted:
         assert isinstance(second, Column)  # noqa: S101
         size = len(second.values)
         both = first.codes.astype(np.int64) * size + second.codes
-        numbers, codes = np.unique(both if self.rows is None else both[self.rows],
-                                   return_inverse=True)  # fmt: skip
-        sums = _bincount(codes.astype(np.int32), self.weights, len(numbers))
-        return {
-            (int(first.values[number // size]), int(second.values[number % size])): int(total)
-            for number, total in zip(numbers.tolist(), sums.tolist(), strict=True)
-            if total
-        }
+        sums = _bincount(both if self.rows is None else both[self.rows], self.weights,
+                         len(first.values) * size)  # fmt: skip
+        numbers = np.flatnonzero(sums)
+        pairs = zip(first.values[numbers // size].tolist(), second.values[numbers % size].tolist(),
+                    strict=True)  # fmt: skip
+        return dict(zip(pairs, sums[numbers].tolist(), strict=True))
 
     def sums_by(self, one: str, other: str) -> dict[int, dict[int, int]]:
         """The same, by the values of the first column and then by those of the other."""

@@ -1,26 +1,29 @@
 """Sorts datasets and fetches a page of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from catalog.models import Dataset
 from catalog.search.filters import DatasetFilterSet
 from catalog.search.full_text import add_snippets
+from catalog.search.snapshot import SortKeys
 
 
 class Sort(NamedTuple):
+    """``key`` decides among datasets of one place; then their titles do."""
+
     title: str
-    fields: tuple[str, ...]
+    key: Callable[[SortKeys], float]
 
 
 DATASET_SORTS = {
-    "relevance": Sort("Best match", ("-num_images", "title", "pk")),
-    "known": Sort("Widely used first", ("-is_featured", "title", "pk")),
-    "title": Sort("Title", ("title", "pk")),
-    "images": Sort("Most images", ("-num_images", "title", "pk")),
-    "year": Sort("Year, newest first", ("-known_year", "title", "pk")),
-    "size": Sort("Largest", ("-known_size", "title", "pk")),
-    "updated": Sort("Last added", ("-created_at", "title", "pk")),
+    "relevance": Sort("Best match", lambda keys: -keys.num_images),
+    "known": Sort("Widely used first", lambda keys: -keys.is_featured),
+    "title": Sort("Title", lambda keys: 0),
+    "images": Sort("Most images", lambda keys: -keys.num_images),
+    "year": Sort("Year, newest first", lambda keys: -keys.year),
+    "size": Sort("Largest", lambda keys: -keys.size_mb),
+    "updated": Sort("Last added", lambda keys: -keys.created),
 }
 
 
@@ -45,12 +48,9 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 
     In each order those that lack words of the query follow those that have them all.
     """
-    datasets = Dataset.objects.filter(pk__in=filters.rows().ids().tolist())
-    if sort == "size":
-        datasets = datasets.with_known_size()
-    elif sort == "year":
-        datasets = datasets.with_known_year()
-    ids = list(datasets.order_by(*DATASET_SORTS[sort].fields).values_list("pk", flat=True))
+    keys, key = filters.snapshot.sort_keys, DATASET_SORTS[sort].key
+    ids: list[int] = filters.rows().ids().tolist()
+    ids.sort(key=lambda pk: (key(keys[pk]), keys[pk].place))
     if found := filters.found:
         if sort == "relevance":
             ids.sort(key=lambda pk: found[pk].sort_key)
@@ -60,8 +60,13 @@ def sort_datasets(filters: DatasetFilterSet, sort: str) -> list[int]:
 
 
 def fetch_datasets(filters: DatasetFilterSet, ids: Sequence[int]) -> list[Dataset]:
-    """These datasets in this order, with their terms and the snippets that match the query."""
-    datasets = Dataset.objects.with_terms()
+    """These datasets in this order, with their licences and what matches the query as snippets.
+
+    What a list does not show is not read.
+    """
+    datasets = Dataset.objects.select_related("license").defer(
+        "search_vector", "imported_json", "citation", "license__shipped_json"
+    )
     if text := filters.text_of_words:
         datasets = add_snippets(datasets, text)
     found = datasets.in_bulk(list(ids))

@@ -1,6 +1,6 @@
 """Full-text search over datasets: a stored, weighted vector that includes the terms' aliases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from django.contrib.postgres.search import (
@@ -16,6 +16,7 @@ from django.db.models import BooleanField, F, Func, Q
 from catalog.models import Dataset
 from catalog.querysets import DatasetQuerySet
 from catalog.search import queries
+from vocab.text import TermRef
 
 CONFIG = "english"
 
@@ -84,9 +85,14 @@ def _contains(vector: SearchVector, query: SearchQuery) -> Func:
                 output_field=BooleanField())  # fmt: skip
 
 
-def rank_similar_titles(text: str) -> dict[int, float]:
-    """The ranks of datasets whose title is similar to ``text``, which may contain a typo."""
-    similar = Q(title__trigram_word_similar=text) | Q(slug__icontains=text)
+def rank_similar_titles(text: str, refs: Mapping[str, TermRef]) -> dict[int, float]:
+    """The ranks of datasets whose title is similar to ``text``, which may contain a typo.
+
+    Among them are those of ``refs``, by slug, whose slug contains it.
+    """
+    part = text.casefold()
+    in_slug = [ref.id for slug, ref in refs.items() if part in slug.casefold()]
+    similar = Q(title__trigram_word_similar=text) | Q(pk__in=in_slug)
     rank = TrigramWordSimilarity(text, "title")
     return dict(Dataset.objects.active().filter(similar).order_by().values_list("pk", rank))
 

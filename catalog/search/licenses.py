@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog.models import Dataset
 from catalog.search.columns import Rows
 from catalog.search.filters import DatasetFilterSet, ImageFilterSet
 from vocab.models import NOT_STATED, License
@@ -55,7 +54,11 @@ def find_other_licenses(
     snapshot = filters.snapshot
     rows = Rows(snapshot.images).where(snapshot.images.columns["dataset"].any_of(dataset_ids))
     asked = _list_asked(filters)
-    own = dict(Dataset.objects.filter(pk__in=dataset_ids).values_list("pk", "license_id"))
+    datasets = Rows(snapshot.datasets).where(
+        snapshot.datasets.columns["dataset"].any_of(dataset_ids)
+    )
+    own = {pk: next(iter(of))
+           for pk, of in datasets.count().sums_by("dataset", "own_license").items()}  # fmt: skip
     others = {}
     for pk, counts in rows.count().sums_by("dataset", "license").items():
         if found := {each: n for each, n in counts.items() if each and each != own[pk]}:
@@ -72,9 +75,7 @@ def _list_asked(filters: DatasetFilterSet) -> dict[int, str]:
     return {ref.id: ref.name for ref in refs}
 
 
-def _ask_others(
-    counts: Mapping[int, int], own: int | None, asked: Mapping[int, str]
-) -> OtherLicenses:
+def _ask_others(counts: Mapping[int, int], own: int, asked: Mapping[int, str]) -> OtherLicenses:
     if own in asked:
         return OtherLicenses()
     found = {pk: count for pk, count in counts.items() if pk in asked}

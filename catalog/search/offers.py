@@ -46,7 +46,7 @@ def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
     if not words:
         return []
     text = " ".join(map(str, words))
-    ranks = rank_datasets(text) or rank_similar_titles(text)
+    ranks = rank_datasets(text) or rank_similar_titles(text, filters.snapshot.refs)
     if views:
         tell = _find_with_views(filters)
         ranks = {pk: rank for pk, rank in ranks.items() if pk not in tell}

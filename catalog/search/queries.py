@@ -87,14 +87,17 @@ PROFILES = """
 # its root; and how well they meet the typed wording.
 # A clause without a word that can be searched for ("with") has no nodes. Weights: D, C, B, A.
 RANK_CLAUSES = """
+    WITH clause AS MATERIALIZED (
+        SELECT number, websearch_to_tsquery('english', typed) AS typed,
+               coalesce(websearch_to_tsquery('english', wordings)
+                            || to_tsquery('simple', nullif(root, '') || ':*'),
+                        websearch_to_tsquery('english', wordings)) AS any_wording
+          FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
+               AS given(wordings, typed, root, number)
+    )
     SELECT clause.number, numnode(clause.any_wording), dataset.id,
            ts_rank('{0.05, 0.15, 0.5, 1.0}', dataset.search_vector, clause.typed)
-      FROM (SELECT number, websearch_to_tsquery('english', typed) AS typed,
-                   coalesce(websearch_to_tsquery('english', wordings)
-                                || to_tsquery('simple', nullif(root, '') || ':*'),
-                            websearch_to_tsquery('english', wordings)) AS any_wording
-              FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
-                   AS given(wordings, typed, root, number)) clause
+      FROM clause
       LEFT JOIN catalog_dataset dataset
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """

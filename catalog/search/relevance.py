@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 from operator import itemgetter
+from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
@@ -36,8 +37,7 @@ FACTS = ("license", "local", "access", "year")
 Holds = Callable[[Match], Mask]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """``score`` is comparable within a query; ``missing`` are the words that are not met."""
 
     score: float
@@ -83,7 +83,7 @@ def find_datasets(
             not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
             and len(clause.words) >= MIN_SIMILAR
         ):
-            clause.met.update(rank_similar_titles(clause.words))
+            clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
     return _judge(kept, snapshot, _count_images(snapshot, image_masks))
 
 
@@ -96,13 +96,14 @@ def _judge(
     weights = [log(1 + len(active) / (1 + len(clause.met))) for clause in wanted]
     featured = set(Rows(snapshot.datasets).where(
         snapshot.datasets.columns["featured"].any_of([1])).ids().tolist())  # fmt: skip
+    # Where something is wanted, what meets nothing of it is neither found nor near.
+    met = set().union(*(clause.met for clause in wanted)) if wanted else set(active)
     every = {}
     for pk in active:
-        if pk not in excluded:
-            score = FEATURED * (pk in featured) + sum(
-                w * clause.met.get(pk, 0) for w, clause in zip(weights, wanted, strict=True)
-            )
-            missing = tuple(clause.words for clause in wanted if pk not in clause.met)
+        if pk in met and pk not in excluded:
+            gains = [w * clause.met.get(pk, 0) for w, clause in zip(weights, wanted, strict=True)]
+            score = FEATURED * (pk in featured) + sum(gains)
+            missing = tuple([clause.words for clause in wanted if pk not in clause.met])
             every[pk] = Found(score, num_images.get(pk, 0), missing)
     full = {pk: found for pk, found in every.items() if not found.missing}
     return full | (_best_partial(every, len(wanted)) if len(full) < ENOUGH else {})

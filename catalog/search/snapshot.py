@@ -72,13 +72,26 @@ class Stamp(NamedTuple):
     sum_of_versions: int
 
 
+class SortKeys(NamedTuple):
+    """What datasets are sorted by: the place among the titles, and 0 for what is not stated."""
+
+    place: int
+    is_featured: bool
+    num_images: int
+    year: int
+    size_mb: int
+    created: float
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Active datasets and their profiles as they were at one stamp; immutable.
 
     ``datasets`` is in ascending order of ids, and ``images`` has a row for each profile. ``refs``
-    has a reference to each dataset by slug; ``titles`` and ``versions`` are by id. ``wordings`` are
-    the normal forms of each term's spellings, with signs as words.
+    has a reference to each dataset by slug; ``titles`` and ``versions`` are by id, and so are
+    ``sort_keys`` and ``shown_terms``: the names of areas, the dataset's own first, of modalities
+    and of tasks.
+    ``wordings`` are the normal forms of each term's spellings, with signs as words.
     """
 
     stamp: Stamp
@@ -88,6 +101,8 @@ class Snapshot:
     images: Table
     refs: Mapping[str, TermRef]
     titles: Mapping[int, str]
+    sort_keys: Mapping[int, SortKeys]
+    shown_terms: Mapping[int, Sequence[str]]
     versions: Mapping[int, int]
     wordings: Mapping[TermRef, Sequence[str]]
 
@@ -171,6 +186,8 @@ def _load(stamp: Stamp) -> Snapshot:
     return Snapshot(
         stamp=stamp,
         titles={row["id"]: row["title"] for row in rows},
+        sort_keys={row["id"]: _make_sort_keys(row) for row in rows},
+        shown_terms=_list_shown_terms(rows, vocabularies),
         versions={row["id"]: row["version"] for row in rows},
         vocabularies=vocabularies,
         spellings=Spellings(
@@ -195,6 +212,36 @@ def _load(stamp: Stamp) -> Snapshot:
     )
 
 
+def _make_sort_keys(row: Mapping[str, Any]) -> SortKeys:
+    return SortKeys(
+        row["place"],
+        row["is_featured"],
+        row["num_images"],
+        row["year"] or 0,
+        row["size_mb"] or 0,
+        row["created_at"].timestamp(),
+    )
+
+
+def _list_shown_terms(
+    rows: Iterable[Mapping[str, Any]], vocabularies: Vocabularies
+) -> dict[int, list[str]]:
+    # Each vocabulary's terms are in the order of their names.
+    areas, modalities, tasks = (
+        {pk: (place, ref.name) for place, (pk, ref) in enumerate(vocabularies.terms[name].items())}
+        for name in ("area", "modality", "task")
+    )
+    shown = {}
+    for row in rows:
+        own = areas.get(row["area_id"])
+        others = sorted({areas[pk] for pk in row[_ids("other_area")] if pk in areas} - {own})
+        given = [each for each in (own, *others) if each]
+        for known, name in ((modalities, "modality"), (tasks, "task")):
+            given += sorted(known[pk] for pk in row[_ids(name)] if pk in known)
+        shown[row["id"]] = [name for _, name in given]
+    return shown
+
+
 def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
     wordings: dict[TermRef, list[str]] = {}
     for spellings in ({**vocabularies.spellings, "label": vocabularies.labels}).values():
@@ -205,12 +252,14 @@ def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]
 
 
 _PLAIN = ("id", "version", "slug", "title", "description", "area_id", "license_id", "size_mb",
-          "is_synthetic", "is_featured", "source_url", "year", "access", "dimensions")  # fmt: skip
+          "is_synthetic", "is_featured", "source_url", "year", "access", "dimensions",
+          "num_images", "created_at")  # fmt: skip
 
 
 def _load_datasets() -> set[int]:
     """Load new and changed datasets, drop deleted ones; returns the ids of those loaded."""
-    versions = dict(Dataset.objects.active().order_by().values_list("id", "version"))
+    by_title = Dataset.objects.active().order_by("title", "pk")  # as the database sorts words
+    versions = dict(by_title.values_list("id", "version"))
     cached = _cache.datasets
     changed = {pk for pk, v in versions.items() if pk not in cached or cached[pk]["version"] != v}
     for pk in cached.keys() - versions.keys():
@@ -223,6 +272,9 @@ def _load_datasets() -> set[int]:
         row["described"] = _words_of(row.pop("description"))
         row["host"] = find_host(row.pop("source_url")).code
         cached[row["id"]] = row
+    for place, pk in enumerate(versions):
+        if pk in cached:
+            cached[pk]["place"] = place
     return changed
 
 

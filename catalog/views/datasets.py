@@ -64,6 +64,7 @@ class DatasetRow(NamedTuple):
     """What the list shows of a dataset; ``missing`` are words of the query that it lacks."""
 
     dataset: Dataset
+    terms: Sequence[str]
     missing: Sequence[str]
     kinds: KindCounts
     files: AvailabilityCounts
@@ -92,6 +93,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "rows": [
             DatasetRow(
                 dataset,
+                filters.snapshot.shown_terms[dataset.pk],
                 filters.missing_words(dataset.pk),
                 kinds.get(dataset.pk, {}),
                 files[dataset.pk],
