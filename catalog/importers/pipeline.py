@@ -16,6 +16,7 @@ from catalog.importers.dataset_entries import Change, find_place, save_dataset
 from catalog.importers.identifying import check_identifying
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFiles, with_facts
+from catalog.importers.mirrored import with_mirrored
 from catalog.importers.rows import (
     BadRow,
     Examples,
@@ -214,10 +215,10 @@ def _read_files(
 
     if not dataset.local_path:
         return _without_files(rows, count_missing)
-    known = _make_lookup(dataset)
+    known, root = _make_lookup(dataset), dataset_root(dataset)
     found = with_facts(
-        rows,
-        root=dataset_root(dataset),
+        with_mirrored(rows, root, on_file=on_file, check_stopped=check_stopped),
+        root=root,
         known=known,
         on_missing=count_missing,
         check_stopped=check_stopped,

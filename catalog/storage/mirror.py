@@ -68,6 +68,16 @@ def safe_part(text: str) -> str:
     return f"{clean}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
+def find_parts(subject: str, study: object, modality: str, source_id: str) -> tuple[str, ...]:
+    """The folders of a series below that of its dataset, as in archives and in the IDC's tools.
+
+    ``modality`` is a code of DICOM; a ``study`` that is no text is left out.
+    """
+    series = f"{modality.upper()}_{source_id}" if modality else source_id
+    parts = (subject, study if isinstance(study, str) else "", series)
+    return tuple(map(safe_part, filter(None, parts)))
+
+
 def mirror_images(
     images: Iterable[RemoteImage],
     root: Path,

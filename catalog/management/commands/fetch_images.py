@@ -13,7 +13,7 @@ from catalog.management.progress import Progress
 from catalog.models import Dataset
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.addresses import find_stored_path
-from catalog.storage.mirror import MirrorReport, RemoteImage, mirror_images, safe_part
+from catalog.storage.mirror import MirrorReport, RemoteImage, find_parts, mirror_images
 from catalog.storage.roots import resolve_dataset_root
 from catalog.storage.sources import name_release
 
@@ -25,9 +25,9 @@ class Command(BaseCommand):
     help = (
         "Fetch the files of a dataset's images that lie elsewhere into the dataset's folder, as "
         "<subject>/<study>/<modality>_<series>/. Run it again to go on: a file that is there with "
-        "its size is not fetched again. Only FETCH_BUCKETS and FETCH_HOSTS are asked. Afterwards "
-        "`import_dataset FOLDER --slug SLUG-local` makes a dataset of what came. Exits with 1 if "
-        "something could not be had."
+        "its size is not fetched again. Only FETCH_BUCKETS and FETCH_HOSTS are asked. Import the "
+        "dataset once more (import_idc, load_catalog, import_dataset): then what came is here. "
+        "Exits with 1 if something could not be had."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -136,6 +136,4 @@ def iter_images(rows: list[tuple[Any, ...]], storage: str) -> Iterator[RemoteIma
                 if not address.endswith("/*"):
                     yield RemoteImage(source_id, address, tuple(folders), name)
                     continue
-        series = f"{modality.upper()}_{source_id}" if modality else source_id
-        parts = (subject, study if isinstance(study, str) else "", series)
-        yield RemoteImage(source_id, address, tuple(map(safe_part, filter(None, parts))))
+        yield RemoteImage(source_id, address, find_parts(subject, study, modality or "", source_id))

@@ -203,6 +203,19 @@ def test_without_fetching_the_archive_lists_addresses_and_asks_nobody(s3: S3Serv
     assert s3.requests == []
 
 
+def test_its_page_says_which_images_that_lie_elsewhere_are_in_the_zip(
+    s3: S3Server, client: Client
+) -> None:
+    make_series(s3)
+    counts = []
+    for collection in (build(make_fetching()), build(make_collection(""))):
+        client.force_login(collection.user)
+        page = client.get(collection.get_absolute_url()).content.decode()
+        counts.append(page.count(">in the ZIP<"))
+
+    assert counts == [2, 0]
+
+
 def test_a_bucket_that_is_not_allowed_is_never_asked(s3: S3Server, settings: LazySettings) -> None:
     settings.FETCH_BUCKETS = ["another"]
     make_series(s3)

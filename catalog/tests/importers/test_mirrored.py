@@ -1,0 +1,95 @@
+"""Series of the IDC that `fetch_images` has copied are here after the next import."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import call_command
+
+from catalog.models import Availability, Dataset, Image
+from catalog.tests.importers.idc_files import series, write_index
+from catalog.tests.importers.series_files import make_series
+from medagg.testing.s3 import BUCKET, S3Server
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lung(s3: S3Server, settings: LazySettings, tmp_path: Path, vocabularies: None) -> Path:
+    """The index of a dataset of two series, of four and of one file, which lie on the S3 server."""
+    settings.DATASET_ROOTS = [tmp_path / "datasets"]
+    rows = []
+    for which, count in enumerate((4, 1)):
+        places = [2.5 * number for number in range(count)]
+        slices = make_series(places, SeriesInstanceUID=f"1.2.826.{which}", SliceThickness=2.5)
+        for number, content in enumerate(slices.values()):
+            # Named against their order, so that names do not give it.
+            s3.put(f"uuid-{which}/{9 - number}.dcm", content)
+        rows.append(series(which, instanceCount=count, Modality="CT",
+                           series_aws_url=f"s3://{BUCKET}/uuid-{which}/*"))  # fmt: skip
+    return write_index(tmp_path / "index", rows)
+
+
+def run(command: str, *args: str, **options: Any) -> str:
+    out = StringIO()
+    call_command(command, *args, stdout=out, stderr=out, **options)
+    return out.getvalue()
+
+
+def import_and_read_notes(index: Path) -> str:
+    """Imports again; returns the file of those that ask for attention."""
+    run("import_idc", index=index, rejects=index / "rejects.csv")
+    return "".join(path.read_text() for path in index.glob("file-problems.csv"))
+
+
+def test_what_was_fetched_is_here_after_the_next_import_as_the_volume_that_it_is(
+    lung: Path,
+) -> None:
+    run("import_idc", index=lung)
+    run("fetch_images", "--dataset", "tiny_lung")
+    before = Image.objects.get(source_id="1.2.826.0")
+    assert before.file_path == ""
+
+    run("import_idc", index=lung)
+
+    many = Image.objects.get(pk=before.pk)
+    assert many.num_files == 4
+    assert [each.name for each in many.files.order_by("number")] == [
+        "9.dcm", "8.dcm", "7.dcm", "6.dcm",
+    ]  # fmt: skip
+    assert many.metadata_json["SliceThickness"] == 2.5
+    assert (many.subject_id, many.age_years) == ("tiny_lung-000", 66), "as the index says"
+    assert many.profile
+    assert many.profile.availability == Availability.HERE
+    assert many.remote_url == before.remote_url
+    one = Image.objects.get(source_id="1.2.826.1")
+    assert one.file_path
+    assert one.num_files == 1
+
+    assert "0 added, 0 changed, 2 unchanged" in run("import_idc", index=lung)
+
+
+def test_a_series_of_which_files_are_missing_stays_elsewhere_and_is_named(lung: Path) -> None:
+    run("import_idc", index=lung)
+    run("fetch_images", "--dataset", "tiny_lung")
+    root = Path(Dataset.objects.get(slug="tiny_lung").local_path)
+    folder = next((lung.parent / "datasets" / root).rglob("CT_1.2.826.0"))
+    (folder / "7.dcm").unlink()
+    said = import_and_read_notes(lung)
+
+    assert Image.objects.get(source_id="1.2.826.0").file_path == ""
+    assert "3 of 4 files are here" in said
+
+
+def test_a_fetched_file_that_is_no_dicom_leaves_its_series_elsewhere(lung: Path) -> None:
+    run("import_idc", index=lung)
+    run("fetch_images", "--dataset", "tiny_lung")
+    folder = next((lung.parent / "datasets").rglob("CT_1.2.826.0"))
+    (folder / "7.dcm").write_bytes(b"no image" * 100)
+    said = import_and_read_notes(lung)
+
+    assert Image.objects.get(source_id="1.2.826.0").file_path == ""
+    assert Image.objects.get(source_id="1.2.826.1").file_path, "it has nothing to do with that"
+    assert "7.dcm" in said
