@@ -1,6 +1,6 @@
 """The client of the object storage: made from settings, its errors explained.
 
-botocore, because uploads must be aborted and listed, which obstore cannot do (ADR-0017).
+botocore, because uploads must be aborted and listed (ADR-0017).
 """
 
 import logging

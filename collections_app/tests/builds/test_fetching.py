@@ -110,7 +110,7 @@ def test_a_connection_that_is_cut_is_tried_again(
         ("cut", Reason.SOURCE_UNREACHABLE, "connection"),
         ("longer", Reason.FILES_CHANGED, "longer than"),
         ("slow", Reason.SOURCE_UNREACHABLE, "less than"),
-        ("redirected", Reason.SOURCE_UNREACHABLE, "not what was listed"),
+        ("redirected", Reason.FILES_MISSING, "sends elsewhere, which is not followed"),
     ],
 )
 def test_what_cannot_be_had_is_named_and_can_be_excluded(
@@ -134,12 +134,12 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     s3.faults.status |= {"forbidden": {key: 403}, "busy": {key: 503}}.get(fault, {})
     s3.faults.cut |= {key: 100} if fault == "cut" else {}
     s3.faults.pause |= {key: 0.3} if fault == "slow" else {}
-    s3.put("secret.dcm", slice_of(9, 9)[: len(slice_of(1, 1))])
-    elsewhere = f"{s3.endpoint}/{BUCKET}/secret.dcm"
+    elsewhere = s3.endpoint + s3.put("secret.dcm", slice_of(1, 1)).removeprefix("s3:/")
     s3.faults.redirect |= {key: elsewhere} if fault == "redirected" else {}
 
     collection = build(make_fetching())
 
+    assert not any("secret" in path for path in s3.requests)
     assert collection.status == "failed"
     assert collection.error_message.startswith("1 item could not be fetched")
     assert collection.builds.get().reason == reason
