@@ -3,6 +3,7 @@
 Redirects are never followed: they would lead to places that the operator has not allowed.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +14,9 @@ from django.conf import settings
 from catalog.storage.guarded_http import make_pool
 from catalog.storage.problems import Changed, Forbidden, Gone, NotAllowed, Unreachable
 
-CHUNK = 1 << 20
+CHUNK = 1 << 19
+# Who gets chunks can stop, and sees how fast they come.
+_MOMENT_SECONDS = 0.2
 _HEADERS = {"Accept-Encoding": "identity"}
 _NO_FILE = "the source has no file at its address any more"
 
@@ -52,10 +55,23 @@ def ask(
 
 
 def iter_body(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The bytes of an answer as they come; raises Unreachable where it breaks off."""
+    """The bytes of an answer, in chunks of CHUNK or of what comes in a moment.
+
+    Raises:
+        Unreachable: it breaks off.
+    """
+    pieces: list[bytes] = []
+    size, since = 0, time.monotonic()
     with _explained():
-        while chunk := answer.read1(CHUNK, decode_content=False):
-            yield chunk
+        while piece := answer.read1(CHUNK, decode_content=False):
+            pieces.append(piece)
+            size += len(piece)
+            if size >= CHUNK or time.monotonic() - since > _MOMENT_SECONDS:
+                yield b"".join(pieces)
+                pieces.clear()
+                size, since = 0, time.monotonic()
+    if pieces:
+        yield b"".join(pieces)
 
 
 def require_status(
