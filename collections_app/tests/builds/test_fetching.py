@@ -14,7 +14,7 @@ from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchabl
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection, Reason
+from collections_app.models import Collection, CollectionItem, Reason
 from collections_app.selection.refusals import NotBuildable
 from collections_app.services import (
     build_without_problems,
@@ -170,7 +170,14 @@ def test_what_the_idc_has_moved_is_told_with_the_release_of_its_frozen_address(
     (bad,) = collection.items.with_problems()
     assert said in bad.problem
     client.force_login(collection.user)
-    assert said in client.get(collection.get_absolute_url()).content.decode()
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert said in page
+    assert f'data-head="File"><span class="break">s3://{BUCKET}/uuid-1/*<' in page
+    long = f"s3://{BUCKET}/{'x' * 200}/uuid-1/*"
+    CollectionItem.objects.filter(pk=bad.pk).update(metadata_json={"remote_url": long})
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert re.search(rf">s3://{BUCKET}/x+…x+/uuid-1/\*<", page)
+    assert long not in page
 
 
 def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
@@ -285,6 +292,27 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
     assert FileCache().users() == []
+
+
+def test_what_cannot_be_had_is_told_apart_while_the_rest_is_fetched(
+    s3: S3Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    make_series(s3, series=3, slices=1)
+    s3.faults.status["uuid-0/00.dcm"] = 403
+    s3.faults.pause["uuid-2/00.dcm"] = 0.1
+    collection = make_fetching()
+    client.force_login(collection.user)
+    pages: list[str] = []
+
+    def look(done: int) -> None:
+        pages.append(client.get(f"/collections/{collection.uuid}/status/").content.decode())
+
+    build_collection(collection_id=collection.pk, on_progress=look)
+
+    assert "Fetching from elsewhere: 1 of 3 fetched, 1 cannot be had." in "".join(pages)
+    collection.refresh_from_db()
+    assert collection.error_message.startswith("1 item could not be fetched")
 
 
 def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
