@@ -111,9 +111,8 @@ class FileCache:
     def use(self, sha256: str, user: str) -> None:
         """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
         path, folder = self._path(sha256), self.folder_of(user)
-        folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            os.link(path, folder / sha256)
+            _with_folder(folder, lambda: os.link(path, folder / sha256))
         with suppress(FileNotFoundError):
             os.utime(path, ns=(time.time_ns(), MTIME_NS))
 
@@ -207,14 +206,15 @@ class FileCache:
 
     @contextmanager
     def _new_file(self) -> Iterator[Path]:
-        """A new file, which is removed unless the block gives it another name."""
+        """A new file, to which the block gives another name; one that fails leaves none."""
         folder = self._root / _PARTIAL
         handle, name = _with_folder(folder, lambda: tempfile.mkstemp(dir=folder))
         os.close(handle)
         try:
             yield Path(name)
-        finally:
+        except BaseException:
             Path(name).unlink(missing_ok=True)
+            raise
 
     def remove_partials(self) -> None:
         """Remove what killed processes have left."""
