@@ -37,7 +37,6 @@ def make_pool(
     ``read_seconds`` is how long nothing may come. Each connection looks at where it leads: a name
     may have had another address when it was checked. Redirects are the caller's.
     """
-
     longest_silence = read_seconds or seconds
 
     class Guarded:

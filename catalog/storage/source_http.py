@@ -49,6 +49,8 @@ def ask(
         )
     try:
         yield answer
+        if method == "HEAD":
+            answer.drain_conn()  # of nothing, after which the connection can serve others
     finally:
         # A connection whose answer was not read to its end serves no other request.
         answer.close()
