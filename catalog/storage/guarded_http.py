@@ -98,7 +98,8 @@ class _BoundedReads(RawIOBase):
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer takes too long")
-        self._socket.settimeout(min(left, self._longest_silence))
+        if left < self._longest_silence:  # which the socket has as its timeout already
+            self._socket.settimeout(left)
         return self._received.readinto(buffer)
 
     def close(self) -> None:
