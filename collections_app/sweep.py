@@ -130,7 +130,10 @@ def _find_missing() -> list[Collection]:
     ready = Collection.objects.filter(status=Status.READY).only(*columns).order_by("finished_at")
     missing = archive_store().find_missing(ready)
     if len(missing) >= MIN_MISSING and missing == list(ready[: len(missing)]):
-        logger.error("%s archives are missing: is the disk of the archives mounted?", len(missing))
+        question = "is the disk of the archives mounted?"
+        if settings.ARCHIVE_STORAGE:
+            question = "is ARCHIVE_STORAGE the bucket and the prefix under which they lie?"
+        logger.error("%s archives are missing: %s", len(missing), question)
         raise DiskNotMounted
     return missing
 

@@ -2,34 +2,26 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from urllib.parse import quote, urlencode
 
-import obstore
+import urllib3
 from django.conf import settings
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
 
 from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
-from catalog.storage.problems import (
-    Changed,
-    Forbidden,
-    Gone,
-    ListedFile,
-    NotAllowed,
-    SourceProblem,
-    Unreachable,
-)
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
+from catalog.storage.listing import MAX_TAG, Page, StoredObject, iter_objects, read_listing
+from catalog.storage.problems import Changed, Gone, ListedFile, NotAllowed, Unreachable
+from catalog.storage.source_http import ask, iter_body, require_status
 
 REGION = "us-east-1"
-CHUNK = 1 << 20
-_AMAZON = re.compile(r"https://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
+_AMAZON = re.compile(r"https?://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
+_REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-# More files than any series has: a listing that goes on and on is none.
-MAX_OBJECTS = 20_000
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
+_NO_BUCKET = "the source has no such bucket any more"
 
 
 def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
@@ -41,13 +33,13 @@ def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
         SourceProblem: the place is not allowed, has nothing there, or does not answer.
     """
     place = _resolve(address)
-    store = _open(place.bucket, seconds)
-    try:
-        if not place.is_folder:
-            return [_describe(place, obstore.head(store, place.key))]
-        found = [_describe(place, each) for each in _iter_objects(store, f"{place.key}/")]
-    except (BaseError, OSError, ValueError) as error:
-        raise _explain(error) from error
+    bucket = _find_bucket(place.bucket)
+    if not place.is_folder:
+        return [_describe(place, _find_object(bucket, place.key, seconds))]
+    prefix = f"{place.key}/"
+    listed = iter_objects(lambda token: _ask_page(bucket, prefix, token, seconds))
+    # Some stores list folders as empty objects.
+    found = [_describe(place, each) for each in listed if each.size]
     if not found:
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
@@ -66,36 +58,119 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
     Raises:
         SourceProblem: it is gone, is not given out, or the connection breaks.
     """
-    store = _open(_resolve(address).bucket, file.find_seconds(seconds))
-    try:
-        found = obstore.get(store, file.key)
-        # Also where an answer leads elsewhere, which obstore follows.
-        if file.tag and found.meta["e_tag"] != file.tag:
+    bucket = _find_bucket(_resolve(address).bucket)
+    with bucket.ask("GET", file.key, seconds=file.find_seconds(seconds)) as answer:
+        require_status(answer, 200)
+        if file.tag and _tag_of(answer) != file.tag:
             raise Unreachable("what came is not what was listed (ETag)")
-        for chunk in found.stream(min_chunk_size=CHUNK):
-            yield bytes(chunk)
-    except (BaseError, OSError, ValueError) as error:
-        raise _explain(error) from error
+        yield from iter_body(answer)
 
 
-def _iter_objects(store: S3Store, prefix: str) -> Iterator[Any]:
-    count = 0
-    for batch in store.list(prefix):
-        for each in batch:
-            count += 1
-            if count > MAX_OBJECTS:
-                raise Changed(f"the source lists more than {MAX_OBJECTS:,} files for it")
-            if each["size"]:  # some stores list folders as empty objects
-                yield each
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """Where a bucket is asked; ``keys`` are those of the operator, empty for what is public.
+
+    ``setting`` is what the operator names another endpoint by.
+    """
+
+    name: str
+    endpoint: str
+    region: str
+    keys: str
+    is_named: bool
+    setting: str
+
+    @contextmanager
+    def ask(
+        self, method: str, key: str, query: dict[str, str] | None = None, *, seconds: int
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """The answer for an object, or with a query for the bucket; raises SourceProblem.
+
+        The bucket stands in the path: names with dots have no certificates, and other servers than
+        Amazon's know no names of buckets in their own.
+        """
+        # All but letters, digits and four signs is encoded: as S3 signs it.
+        url = self.endpoint + quote(f"/{self.name}/{key}" if key else f"/{self.name}", safe="/~")
+        if query:
+            url = f"{url}?{urlencode(query, safe='~', quote_via=quote)}"
+        with ask(
+            method,
+            url,
+            seconds=seconds,
+            may_be_private=self.is_named,
+            headers=self._sign(method, url),
+        ) as answer:
+            self._require_region(answer)
+            yield answer
+
+    def _sign(self, method: str, url: str) -> dict[str, str]:
+        if not self.keys:
+            return {}
+        # Not at the top: botocore takes time and memory, which most sites need not spend.
+        signing = import_module("catalog.storage.signing")
+        return signing.sign_request(method, url, keys=self.keys, region=self.region)
+
+    def _require_region(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """Raises NotAllowed where S3 says that the bucket lies in another region."""
+        region = answer.headers.get("x-amz-bucket-region", "")
+        if answer.status not in (301, 307, 400) or region == self.region:
+            return
+        if _REGION.fullmatch(region):
+            is_amazon = _AMAZON.match(self.endpoint)
+            there = f"https://s3.{region}.amazonaws.com" if is_amazon else "its endpoint there"
+            raise NotAllowed(
+                f"its bucket lies in the region {region}, and {self.region} was asked; the "
+                f"operator has to set {self.setting}={there}"
+            )
 
 
-def _describe(place: BucketAddress, found: Any) -> ListedFile:
-    key = found["path"]
+def _find_bucket(name: str) -> _Bucket:
+    endpoint, setting = settings.FETCH_ENDPOINTS.get(name, ""), f"FETCH_ENDPOINTS={name}"
+    if name in IDC_BUCKETS and not endpoint:
+        # Another bucket stands in for all of the IDC's, which is how a mirror is built.
+        endpoint, name = settings.IDC_S3_ENDPOINT, settings.IDC_S3_BUCKET or name
+        setting = "IDC_S3_ENDPOINT"
+    found = _AMAZON.match(endpoint)
+    return _Bucket(
+        name=name,
+        endpoint=endpoint or f"https://s3.{REGION}.amazonaws.com",
+        region=found["region"] if found else REGION,
+        keys=settings.FETCH_KEYS.get(name, ""),
+        is_named=bool(endpoint),
+        setting=setting,
+    )
+
+
+def _find_object(bucket: _Bucket, key: str, seconds: int) -> StoredObject:
+    with bucket.ask("HEAD", key, seconds=seconds) as answer:
+        require_status(answer, 200)
+        size = answer.headers.get("Content-Length", "")
+        if not _SIZE.fullmatch(size):
+            raise NotAllowed("the source does not tell its size")
+        return StoredObject(key, int(size), _tag_of(answer))
+
+
+def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
+    return answer.headers.get("ETag", "")[:MAX_TAG]
+
+
+def _ask_page(bucket: _Bucket, prefix: str, token: str, seconds: int) -> Page:
+    query = {"list-type": "2", "prefix": prefix}
+    if token:
+        query["continuation-token"] = token
+    with bucket.ask("GET", "", query, seconds=seconds) as answer:
+        require_status(answer, 200, missing=_NO_BUCKET)
+        return read_listing(iter_body(answer))
+
+
+def _describe(place: BucketAddress, found: StoredObject) -> ListedFile:
+    key = found.key
+    if place.is_folder and not key.startswith(f"{place.key}/"):
+        raise Changed(f"the source lists {key!r}, which does not lie in the folder of the series")
     name = key.removeprefix(f"{place.key}/") if place.is_folder else key.rsplit("/", 1)[-1]
-    tag = (found["e_tag"] or "").strip('"').lower()
+    tag = found.tag.strip('"').lower()
     # The tag of an object that was uploaded in parts has a dash, and is no MD5.
-    is_md5 = len(tag) == 32 and all(char in "0123456789abcdef" for char in tag)
-    return ListedFile(name, key, found["size"], tag if is_md5 else "", (found["e_tag"] or "")[:200])
+    return ListedFile(name, key, found.size, tag if _MD5.fullmatch(tag) else "", found.tag)
 
 
 def _resolve(address: str) -> BucketAddress:
@@ -103,48 +178,3 @@ def _resolve(address: str) -> BucketAddress:
     if place is None:
         raise NotAllowed("its address is none that this server can fetch")
     return place
-
-
-def _open(bucket: str, seconds: int) -> S3Store:
-    endpoint = settings.FETCH_ENDPOINTS.get(bucket, "")
-    if bucket in IDC_BUCKETS and not endpoint:
-        # Another bucket stands in for all of the IDC's, which is how a mirror is built.
-        endpoint, bucket = settings.IDC_S3_ENDPOINT, settings.IDC_S3_BUCKET or bucket
-    return _make_store(bucket, endpoint, settings.FETCH_KEYS.get(bucket, ""), seconds)
-
-
-@lru_cache(maxsize=32)
-def _make_store(bucket: str, endpoint: str, keys: str, seconds: int) -> S3Store:
-    options: ClientConfig = {
-        "allow_http": endpoint.startswith("http://"),
-        "connect_timeout": "10s",
-        # What sends a byte now and then is given up by its rate (see cache.py).
-        "read_timeout": f"{settings.FETCH_STALL_SECONDS}s",
-        "timeout": f"{seconds}s",
-        "user_agent": "medagg",
-    }
-    found = _AMAZON.match(endpoint)
-    place: S3Config = {"region": found["region"] if found else REGION}
-    if keys:
-        place["access_key_id"], _, place["secret_access_key"] = keys.partition(":")
-    else:
-        place["skip_signature"] = True
-    if endpoint:
-        place["endpoint"] = endpoint
-    # Retries are ours: a build can be cancelled in their pauses.
-    return S3Store(bucket, config=place, client_options=options, retry_config={"max_retries": 0})
-
-
-def _explain(error: Exception) -> SourceProblem:
-    if isinstance(error, FileNotFoundError):
-        return Gone("the source has no file at its address any more")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        return Forbidden("the source does not give it out (forbidden)")
-    text = str(error)
-    if "404 Not Found" in text:
-        return Gone("the source has no such bucket any more")
-    if isinstance(error, ValueError):
-        return Changed("the source names the file in a way that is not safe")
-    if "503" in text or "429" in text or "500" in text:
-        return Unreachable("the source is too busy")
-    return Unreachable("the connection to the source failed")

@@ -82,8 +82,7 @@ class FileCache:
             fetched = download(partial, address, file, sha256=sha256, on_bytes=on_bytes)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(target)
+            _with_folder(target.parent, lambda: partial.replace(target))
         with self._counting:
             self._total += fetched.size
         return fetched
@@ -112,9 +111,8 @@ class FileCache:
     def use(self, sha256: str, user: str) -> None:
         """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
         path, folder = self._path(sha256), self.folder_of(user)
-        folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            os.link(path, folder / sha256)
+            _with_folder(folder, lambda: os.link(path, folder / sha256))
         with suppress(FileNotFoundError):
             os.utime(path, ns=(time.time_ns(), MTIME_NS))
 
@@ -208,15 +206,15 @@ class FileCache:
 
     @contextmanager
     def _new_file(self) -> Iterator[Path]:
-        """A new file, which is removed unless the block gives it another name."""
+        """A new file, to which the block gives another name; one that fails leaves none."""
         folder = self._root / _PARTIAL
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
+        handle, name = _with_folder(folder, lambda: tempfile.mkstemp(dir=folder))
         os.close(handle)
         try:
             yield Path(name)
-        finally:
+        except BaseException:
             Path(name).unlink(missing_ok=True)
+            raise
 
     def remove_partials(self) -> None:
         """Remove what killed processes have left."""
@@ -226,6 +224,15 @@ class FileCache:
                     with suppress(FileNotFoundError):
                         if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
                             each.unlink()
+
+
+def _with_folder(folder: Path, function: Callable[[], T]) -> T:
+    """The function's result; the folder is made where it is missing, which it rarely is."""
+    try:
+        return function()
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return function()
 
 
 def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:

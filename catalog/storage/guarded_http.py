@@ -2,8 +2,9 @@
 
 import ipaddress
 import socket
-from contextlib import suppress
-from threading import Timer
+import time
+from http.client import HTTPResponse
+from io import BufferedReader, RawIOBase
 from typing import Any
 
 import urllib3
@@ -31,15 +32,15 @@ def refuse_private(address: str) -> None:
 def make_pool(
     *, allow_private: bool, seconds: float, agent: str, read_seconds: float | None = None
 ) -> urllib3.PoolManager:
-    """Connections that are cut ``seconds`` after a request, however slowly the answer goes on.
+    """Connections whose answers end ``seconds`` after the request, however slowly they go on.
 
     ``read_seconds`` is how long nothing may come. Each connection looks at where it leads: a name
     may have had another address when it was checked. Redirects are the caller's.
     """
+    longest_silence = read_seconds or seconds
 
     class Guarded:
-        cut: Timer | None = None
-        held: socket.socket | None = None
+        until = 0.0
 
         def _new_conn(self) -> socket.socket:
             made: socket.socket = super()._new_conn()  # type: ignore[misc]
@@ -49,33 +50,21 @@ def make_pool(
                 except ValueError:
                     made.close()
                     raise
-            self.held = made.dup()
-            self._wind_up()
             return made
 
         def putrequest(self, *args: Any, **kwargs: Any) -> None:
-            if self.held:  # of the request before, on the same connection
-                self._wind_up()
+            self.until = time.monotonic() + seconds
             super().putrequest(*args, **kwargs)  # type: ignore[misc]
 
-        def _wind_up(self) -> None:
-            if self.cut:
-                self.cut.cancel()
-            self.cut = Timer(seconds, _cut_off, [self.held])
-            self.cut.daemon = True
-            self.cut.start()
+        def response_class(self, sock: socket.socket, **kwargs: Any) -> HTTPResponse:
+            answer = HTTPResponse(sock, **kwargs)
+            reads = _BoundedReads(answer.fp.detach(), sock, self.until, longest_silence)
+            answer.fp = BufferedReader(reads)
+            return answer
 
-        def close(self) -> None:
-            if self.cut:
-                self.cut.cancel()
-            if self.held:
-                self.held.close()
-            self.cut = self.held = None
-            super().close()  # type: ignore[misc]
+    class Plain(Guarded, urllib3.connection.HTTPConnection): ...  # type: ignore[misc]
 
-    class Plain(Guarded, urllib3.connection.HTTPConnection): ...
-
-    class Encrypted(Guarded, urllib3.connection.HTTPSConnection): ...
+    class Encrypted(Guarded, urllib3.connection.HTTPSConnection): ...  # type: ignore[misc]
 
     class PlainPool(urllib3.HTTPConnectionPool):
         ConnectionCls: Any = Plain
@@ -85,7 +74,7 @@ def make_pool(
 
     pool = urllib3.PoolManager(
         maxsize=16,
-        timeout=urllib3.Timeout(connect=min(10.0, seconds), read=read_seconds or seconds),
+        timeout=urllib3.Timeout(connect=min(10.0, seconds), read=longest_silence),
         retries=False,
         headers={"User-Agent": agent},
     )
@@ -93,7 +82,26 @@ def make_pool(
     return pool
 
 
-def _cut_off(connection: socket.socket) -> None:
-    with suppress(OSError):  # it has ended
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
+class _BoundedReads(RawIOBase):
+    """What a socket receives; raises TimeoutError when it is silent too long, and at ``until``."""
+
+    def __init__(
+        self, received: RawIOBase, sock: socket.socket, until: float, longest_silence: float
+    ) -> None:
+        self._received, self._socket = received, sock
+        self._until, self._longest_silence = until, longest_silence
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        if left < self._longest_silence:  # which the socket has as its timeout already
+            self._socket.settimeout(left)
+        return self._received.readinto(buffer)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()

@@ -3,24 +3,14 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
 from django.conf import settings
 
-from catalog.storage.guarded_http import make_pool
-from catalog.storage.problems import (
-    Changed,
-    Forbidden,
-    Gone,
-    ListedFile,
-    NotAllowed,
-    Unreachable,
-)
+from catalog.storage.problems import ListedFile, NotAllowed, Unreachable
+from catalog.storage.source_http import ask, iter_body, require_status
 
-CHUNK = 1 << 20
-_HEADERS = {"Accept-Encoding": "identity"}
 # More digits are no size.
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _TOTAL = re.compile(r"bytes 0-0/([0-9]{1,18})", re.ASCII)
@@ -44,12 +34,10 @@ def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
 def read_page(file: ListedFile, *, seconds: int) -> Iterator[bytes]:
     """The bytes of a file, in chunks; raises SourceProblem."""
     with _ask("GET", file.key, file.find_seconds(seconds)) as answer:
-        _require_ok(answer, 200)
+        require_status(answer, 200)
         if file.tag and _tag_of(answer) != file.tag:
             raise Unreachable("what came is not what was listed (ETag)")
-        with _explained():
-            while chunk := answer.read1(CHUNK, decode_content=False):
-                yield chunk
+        yield from iter_body(answer)
 
 
 def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
@@ -66,12 +54,12 @@ def _find_size(address: str, seconds: int) -> tuple[int, str]:
         if answer.status == 200 and _SIZE.fullmatch(told):
             return int(told), _tag_of(answer)
         if answer.status not in (200, 400, 403, 405, 501):
-            _require_ok(answer, 200)
+            require_status(answer, 200)
     with _ask("GET", address, seconds, {"Range": "bytes=0-0"}) as answer:
         told = answer.headers.get("Content-Length", "")
         if answer.status == 200 and _SIZE.fullmatch(told):
             return int(told), _tag_of(answer)
-        _require_ok(answer, 206)
+        require_status(answer, 206)
         if found := _TOTAL.fullmatch(answer.headers.get("Content-Range", "")):
             return int(found[1]), _tag_of(answer)
     raise NotAllowed("the source does not tell its size")
@@ -79,32 +67,19 @@ def _find_size(address: str, seconds: int) -> tuple[int, str]:
 
 @contextmanager
 def _ask(
-    method: str, address: str, seconds: int, more: dict[str, str] | None = None
+    method: str, address: str, seconds: int, headers: dict[str, str] | None = None
 ) -> Iterator[urllib3.BaseHTTPResponse]:
     parts = _split(address)
     endpoint = settings.FETCH_ENDPOINTS.get(parts.netloc, "")
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    pool = _pool(bool(endpoint), seconds, settings.FETCH_STALL_SECONDS)
-    with _explained():
-        answer = pool.request(
-            method,
-            f"{endpoint or f'https://{parts.netloc}'}{target}",
-            headers={**pool.headers, **_HEADERS, **(more or {})},
-            redirect=False,
-            preload_content=False,
-        )
-    try:
+    with ask(
+        method,
+        f"{endpoint or f'https://{parts.netloc}'}{target}",
+        seconds=seconds,
+        may_be_private=bool(endpoint),
+        headers=headers,
+    ) as answer:
         yield answer
-    finally:
-        # A connection whose answer was not read to its end serves no other request.
-        answer.close()
-
-
-@lru_cache(maxsize=8)
-def _pool(allow_private: bool, seconds: int, read_seconds: int) -> urllib3.PoolManager:
-    return make_pool(
-        allow_private=allow_private, seconds=seconds, agent="medagg", read_seconds=read_seconds
-    )
 
 
 def _split(address: str) -> SplitResult:
@@ -113,28 +88,3 @@ def _split(address: str) -> SplitResult:
     if not parts.path.rpartition("/")[2].strip("*") or "#" in address or "@" in parts.netloc:
         raise NotAllowed("its address is none that this server can fetch")
     return parts
-
-
-def _require_ok(answer: urllib3.BaseHTTPResponse, expected: int) -> None:
-    status = answer.status
-    if status == expected:
-        return
-    if status in (404, 410):
-        raise Gone("the source has no file at its address any more")
-    if status in (401, 403):
-        raise Forbidden("the source does not give it out (forbidden)")
-    if 300 <= status < 400:
-        raise NotAllowed("the source sends elsewhere, which is not followed")
-    if status == 429 or status >= 500:
-        raise Unreachable("the source is too busy")
-    raise Changed(f"the source answers with the status {status}")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable("the connection to the source failed") from error
-    except ValueError as error:  # of refuse_private
-        raise NotAllowed(f"its server is not asked: {error}") from error

@@ -22,6 +22,13 @@ register.simple_tag(deidentifies_on_delivery)
 
 
 @register.filter
+def short_address(address: str) -> str:
+    """An address, without its middle where it would take more than a few lines of a phone."""
+    most = 80
+    return address if len(address) <= most else f"{address[: most // 2]}…{address[1 - most // 2 :]}"
+
+
+@register.filter
 def objects(counts: KindCounts, beside: object = None) -> str:
     """Numbers of objects with their nouns; ``beside`` other objects, if there are any."""
     return say_objects(counts, beside=bool(beside))

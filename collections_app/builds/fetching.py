@@ -63,7 +63,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     journal = FetchJournal(str(collection.uuid))
     expected = count_items_to_fetch(collection)
     fetcher = Fetcher(cache, user, journal, expected, is_suspect=is_suspect)
-    problems: dict[int, SourceProblem] = {}
+    kinds: list[type[SourceProblem]] = []
     is_done = False
     releases = {each["slug"]: each.get("idc_release", "")
                 for each in collection.provenance["datasets"]}  # fmt: skip
@@ -73,17 +73,19 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
             for item, outcome in fetcher.run(batch, heartbeat):
                 if isinstance(outcome, SourceProblem):
                     release = releases.get(item.dataset, "")
-                    problems[item.position] = name_release(outcome, item.address, release)
+                    problem = name_release(outcome, item.address, release)
+                    kinds.append(type(problem))
+                    # At once: the progress tells of those that cannot be had.
+                    text = str(problem)[:MAX_PROBLEM]
+                    set_item_texts(collection, "problem", [(item.position, text)])
                 else:
                     done.append((item, outcome))
             _keep(collection, done)
-        is_done = not problems
+        is_done = not kinds
     finally:
         fetcher.close(is_done=is_done)
-    if problems:
-        texts = ((at, str(problem)[:MAX_PROBLEM]) for at, problem in sorted(problems.items()))
-        set_item_texts(collection, "problem", texts)
-        raise FetchFailed({type(each) for each in problems.values()}, len(problems))
+    if kinds:
+        raise FetchFailed(set(kinds), len(kinds))
     _recount(collection)
 
 

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from catalog.formats import duration
+from collections_app.builds.problems import count_problems
 from collections_app.models import Build, Collection, Status
 
 # An earlier estimate would change too much from one second to the next.
@@ -23,7 +24,7 @@ class Progress:
 
     ``time_left`` is in words, and empty until it can be estimated. ``is_checking`` is true while
     the archive that is to be replaced is kept. While it ``is_fetching`` what lies elsewhere, the
-    share and the time are of that.
+    share and the time are of that, and ``images_missing`` is how many cannot be had.
     """
 
     percent: int
@@ -36,6 +37,7 @@ class Progress:
     time_left: str
     is_fetching: bool = False
     images_fetched: int = 0
+    images_missing: int = 0
     images_to_fetch: int = 0
     bytes_fetched: int = 0
     bytes_to_fetch: int = 0
@@ -62,6 +64,7 @@ def describe_progress(collection: Collection) -> Progress | None:
         )  # fmt: skip
     is_fetching = build.images_fetched < build.images_to_fetch
     share = _share_fetched(build) if is_fetching else _share_done(build)
+    missing = count_problems(collection) if is_fetching else 0
     return Progress(
         percent=int(100 * share),
         is_running=True,
@@ -72,7 +75,9 @@ def describe_progress(collection: Collection) -> Progress | None:
         num_bytes=min(build.progress_bytes, collection.num_bytes),
         time_left=_estimate_time_left(build, share),
         is_fetching=is_fetching,
-        images_fetched=build.images_fetched,
+        # What cannot be had is known a moment before it counts as done.
+        images_fetched=max(0, build.images_fetched - missing),
+        images_missing=missing,
         images_to_fetch=build.images_to_fetch,
         bytes_fetched=build.bytes_fetched,
         bytes_to_fetch=build.bytes_to_fetch,

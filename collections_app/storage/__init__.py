@@ -27,6 +27,7 @@ __all__ = [
     "archive_lock",
     "archive_name",
     "archive_store",
+    "find_storage_trouble",
     "mark_time",
     "partial_name",
     "remove_after_commit",
@@ -40,6 +41,15 @@ def archive_store() -> ArchiveStore:
         return DiskStore()
     # Not at the top: botocore takes time and memory, which most sites need not spend.
     return import_module("collections_app.storage.bucket").BucketStore(settings.ARCHIVE_STORAGE)
+
+
+def find_storage_trouble() -> str:
+    """Why the bucket of archives does not serve; empty if it does, or if there is none."""
+    try:
+        archive_store().require_answer()
+    except StorageTrouble as trouble:
+        return str(trouble.strerror)
+    return ""
 
 
 def remove_archive(relative: str) -> None:

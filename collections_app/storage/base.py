@@ -97,5 +97,8 @@ class ArchiveStore(Protocol):
     def iter_old_files(self, *, older_than: float) -> Iterator[str]:
         """Paths of all that was not changed for ``older_than`` seconds; raises OSError."""
 
+    def require_answer(self) -> None:
+        """Raises StorageTrouble if the storage does not answer at once; a disk is not asked."""
+
     def probe(self) -> None:
         """Find out whether all of this can be done; raises StorageTrouble."""

@@ -156,6 +156,14 @@ class BucketStore:
                 if abs(now - changed_at.timestamp()) > older_than:
                     yield name
 
+    def require_answer(self) -> None:
+        """Ask once whether the bucket is there, without waiting long."""
+        where = self._where(PROBE)
+        with explained():
+            make_client(is_hasty=True).list_objects_v2(
+                Bucket=where["Bucket"], Prefix=where["Key"], MaxKeys=1
+            )
+
     def probe(self) -> None:
         """Do once what is to be done every day; what this leaves behind is nothing."""
         where = self._where(PROBE)

@@ -1,6 +1,6 @@
 """The client of the object storage: made from settings, its errors explained.
 
-botocore, because uploads must be aborted and listed, which obstore cannot do (ADR-0017).
+botocore, because uploads must be aborted and listed (ADR-0017).
 """
 
 import logging
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
 STALL_SECONDS = 30
+HASTY_SECONDS = 2
 ERRNO = 121  # EREMOTEIO, which macOS has no name for
 
 _BUSY = {429, 500, 502, 503, 504}
@@ -38,8 +39,11 @@ _SILENT = "the object storage does not answer; try again later"
 _MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
 
 
-def make_client(*, is_public: bool = False) -> Any:
-    """For requests; with ``is_public`` only to sign addresses for browsers."""
+def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
+    """For requests; with ``is_public`` only to sign addresses for browsers.
+
+    With ``is_hasty`` it asks once, and does not wait long.
+    """
     refuse_mistakes()
     public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
     return _make_client(
@@ -47,7 +51,8 @@ def make_client(*, is_public: bool = False) -> Any:
         settings.ARCHIVE_S3_REGION,
         settings.ARCHIVE_S3_ACCESS_KEY_ID,
         settings.ARCHIVE_S3_SECRET_ACCESS_KEY,
-        ATTEMPTS,
+        1 if is_hasty else ATTEMPTS,
+        HASTY_SECONDS if is_hasty else STALL_SECONDS,
     )
 
 
@@ -59,7 +64,9 @@ def refuse_mistakes() -> None:
 
 
 @lru_cache(maxsize=4)
-def _make_client(endpoint: str, region: str, key: str, secret: str, attempts: int) -> Any:
+def _make_client(
+    endpoint: str, region: str, key: str, secret: str, attempts: int, seconds: int
+) -> Any:
     session = botocore.session.Session()
     # Nothing but our own settings counts.
     session.set_config_variable("config_file", "")
@@ -72,8 +79,8 @@ def _make_client(endpoint: str, region: str, key: str, secret: str, attempts: in
         aws_secret_access_key=secret,
         config=Config(
             signature_version="s3v4",
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=STALL_SECONDS,
+            connect_timeout=min(seconds, CONNECT_SECONDS),
+            read_timeout=seconds,
             retries={"mode": "standard", "total_max_attempts": attempts},
             # Servers other than AWS's know no names of buckets in their own, and no trailers.
             s3={"addressing_style": "path" if endpoint else "auto"},

@@ -1,7 +1,9 @@
 """Health checks: /healthz/ for the process alone, /readyz/ for everything it depends on."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 import redis
 from django.conf import settings
@@ -11,12 +13,18 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from collections_app.storage import find_storage_trouble
 from medagg.observing.worker_heartbeat import find_unserved_queues
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 2
 # So old may an answer of /readyz/ be: anybody may ask, as often as they like.
 KEPT_SECONDS = 2.0
 KEPT_SECONDS_OF_TROUBLE = 0.2
+# A bucket is asked less often: each request costs money, and may wait longer.
+BUCKET_SECONDS, BUCKET_SECONDS_OF_TROUBLE = 30.0, 10.0
+ARCHIVES = "archives"
 
 
 @require_safe
@@ -39,7 +47,11 @@ def readyz(request: HttpRequest) -> JsonResponse:
 class RecentLook:
     """What the last look at the parts has found; one thread of a process looks at a time."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, check: Callable[[], dict[str, str]], kept_seconds: float, kept_of_trouble: float
+    ) -> None:
+        self._check, self._kept_seconds = check, kept_seconds
+        self._kept_of_trouble = kept_of_trouble
         self._lock = threading.Lock()
         self._parts: dict[str, str] = {}
         self._until = 0.0
@@ -52,8 +64,8 @@ class RecentLook:
         if self._lock.acquire(blocking=not self._is_whole()):
             try:
                 if time.monotonic() > self._until:
-                    self._parts = _check_parts()
-                    kept = KEPT_SECONDS if self._is_whole() else KEPT_SECONDS_OF_TROUBLE
+                    self._parts = self._check()
+                    kept = self._kept_seconds if self._is_whole() else self._kept_of_trouble
                     self._until = time.monotonic() + kept
             finally:
                 self._lock.release()
@@ -66,11 +78,10 @@ class RecentLook:
         self._until = 0.0
 
 
-recent_look = RecentLook()
-
-
 def _check_parts() -> dict[str, str]:
     parts = {"database": _check_database(), **_check_broker()}
+    if settings.ARCHIVE_STORAGE:
+        parts |= recent_look_at_archives.look()
     if parts["database"] == "ok":
         parts["migrations"] = _check_migrations()
     return parts
@@ -100,3 +111,14 @@ def _check_broker() -> dict[str, str]:
     except (redis.RedisError, OSError):
         return {"broker": "does not answer"}
     return {"broker": "ok", "worker": worker}
+
+
+def _check_archives() -> dict[str, str]:
+    trouble = find_storage_trouble()
+    if trouble:
+        logger.error("archives cannot be kept or downloaded: %s", trouble)
+    return {ARCHIVES: trouble or "ok"}
+
+
+recent_look = RecentLook(_check_parts, KEPT_SECONDS, KEPT_SECONDS_OF_TROUBLE)
+recent_look_at_archives = RecentLook(_check_archives, BUCKET_SECONDS, BUCKET_SECONDS_OF_TROUBLE)

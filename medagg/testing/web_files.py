@@ -16,7 +16,8 @@ HOST = "files.example.org"
 
 @dataclass
 class WebFiles:
-    """``files`` by their paths; ``requests`` are methods with paths, as they were asked for.
+    """``files`` by their paths; ``requests`` are methods with paths, as they were asked for, by
+    connections from ``ports``.
 
     ``status`` and ``redirect`` are answered instead of a file, ``cut`` is the number of bytes after
     which the connection ends, ``pause`` the seconds before each hundred bytes. With ``no_head``
@@ -26,6 +27,7 @@ class WebFiles:
     endpoint: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    ports: set[int] = field(default_factory=set)
     status: dict[str, int] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web, path = self.server.web, unquote(self.path.split("?")[0])
         web.requests.append(f"{self.command} {self.path}")
+        web.ports.add(self.client_address[1])
         time.sleep(web.silent_seconds)
         body = web.files.get(path)
         if self.command == "HEAD" and web.no_head:

@@ -1,5 +1,8 @@
 """/healthz/ and /readyz/."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 import pytest
 import redis
 from django.conf import LazySettings
@@ -7,15 +10,20 @@ from django.conf import settings as conf
 from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.live_server_helper import LiveServer
 
-from medagg.observing.health import recent_look
+from collections_app.tests.storage.conftest import NAME, PREFIX
+from medagg.observing.health import recent_look, recent_look_at_archives
 from medagg.observing.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
+from medagg.runner.serving import _find_trouble
+from medagg.testing.s3 import S3Server
 from medagg.testing.worker import WorkerProcess
 
 
 @pytest.fixture(autouse=True)
 def look_anew() -> None:
     recent_look.forget()
+    recent_look_at_archives.forget()
 
 
 @pytest.fixture
@@ -82,3 +90,65 @@ def test_a_real_worker_leaves_heartbeats(celery_worker_process: WorkerProcess) -
     client.delete(*keys)
     celery_worker_process.restart()
     assert all(0 < client.ttl(key) <= ALIVE_SECONDS for key in keys)
+
+
+@pytest.fixture
+def archive_bucket(s3: S3Server, settings: LazySettings) -> Iterator[S3Server]:
+    """A bucket in which archives are kept."""
+    s3.client.create_bucket(Bucket=NAME)
+    settings.ARCHIVE_STORAGE = f"s3://{NAME}/{PREFIX}"
+    settings.ARCHIVE_S3_ENDPOINT = s3.endpoint
+    settings.ARCHIVE_S3_ACCESS_KEY_ID, settings.ARCHIVE_S3_SECRET_ACCESS_KEY = "key", "secret"
+    yield s3
+    with suppress(s3.client.exceptions.NoSuchBucket):
+        s3.client.delete_bucket(Bucket=NAME)
+
+
+@pytest.mark.django_db
+def test_a_bucket_of_archives_that_does_not_serve_is_named(
+    client: Client,
+    heartbeats: redis.Redis,
+    archive_bucket: S3Server,
+    settings: LazySettings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    response = client.get("/readyz/")
+    assert (response.status_code, response.json()["parts"]["archives"]) == (200, "ok")
+
+    def ask_again() -> str:
+        recent_look.forget()
+        recent_look_at_archives.forget()
+        response = client.get("/readyz/")
+        assert (response.status_code, response.json()["broken"]) == (503, ["archives"])
+        return response.json()["parts"]["archives"]
+
+    archive_bucket.faults.status[f"/{NAME}"] = 403
+    assert "refuses medagg's keys" in ask_again()
+    archive_bucket.faults.status[f"/{NAME}"] = 503
+    assert "too busy" in ask_again()
+    archive_bucket.faults.status.clear()
+    archive_bucket.client.delete_bucket(Bucket=NAME)
+    assert "does not exist" in ask_again()
+    settings.ARCHIVE_S3_ENDPOINT = "http://127.0.0.1:1"
+    assert "does not answer" in ask_again()
+    assert (
+        "archives cannot be kept or downloaded: the object storage does not answer" in caplog.text
+    )
+    settings.ARCHIVE_STORAGE = ""
+    recent_look.forget()
+    assert client.get("/readyz/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_site_starts_without_the_bucket_of_its_archives(
+    heartbeats: redis.Redis,
+    archive_bucket: S3Server,
+    settings: LazySettings,
+    live_server: LiveServer,
+) -> None:
+    settings.ARCHIVE_S3_ENDPOINT = "http://127.0.0.1:1"
+    server = live_server.thread
+    assert _find_trouble((server.host, server.port)) == ""
+    recent_look.forget()
+    heartbeats.delete(heartbeat_key("builds"))
+    assert "no worker serves: builds" in _find_trouble((server.host, server.port))

@@ -164,6 +164,15 @@ def test_a_file_of_a_web_server_is_read_as_it_is(web_files: WebFiles) -> None:
     assert web_files.requests[-1] == "GET /rays/a%20b.png"
 
 
+def test_one_connection_serves_sizes_and_files(web_files: WebFiles) -> None:
+    for number in range(3):
+        web_files.files[f"/{number}.png"] = b"pixels" * 50_000
+        (file,) = list_files(f"https://{HOST}/{number}.png")
+        assert b"".join(read_file(f"https://{HOST}/{number}.png", file)) == b"pixels" * 50_000
+    # Answers of files may take longer, and have connections of their own.
+    assert len(web_files.ports) <= 2
+
+
 @pytest.mark.parametrize(
     ("fault", "problem", "said"),
     [

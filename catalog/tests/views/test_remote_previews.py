@@ -152,7 +152,7 @@ def test_what_waits_too_long_is_dropped_and_may_be_asked_for_again(
         ("cut", "connection to the source failed", False),
         ("slow", "connection to the source failed", False),
         ("longer", "longer than was listed", True),
-        ("changed", "What came is not what was listed", False),
+        ("redirected", "The source sends elsewhere, which is not followed", True),
         ("large", "are fetched", True),
         ("no picture", "", True),
     ],
@@ -180,7 +180,7 @@ def test_what_cannot_be_had_is_said_and_remembered(
     s3.faults.pause |= {MIDDLE: 0.3} if fault == "slow" else {}
     s3.faults.shorter |= {MIDDLE: 100} if fault == "longer" else {}
     s3.faults.redirect |= (
-        {MIDDLE: f"{s3.endpoint}/{BUCKET}/other.dcm"} if fault == "changed" else {}
+        {MIDDLE: f"{s3.endpoint}/{BUCKET}/other.dcm"} if fault == "redirected" else {}
     )
     assert client.get(address(image)).status_code == 202
 

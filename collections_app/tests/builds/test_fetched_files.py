@@ -86,28 +86,6 @@ def test_a_file_damaged_in_the_cache_is_found_and_fetched_again(
     assert len([path for path in s3.requests if ".dcm" in path]) == 1
 
 
-def test_a_redirect_is_noticed_also_where_no_md5_is_known(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("catalog.storage.cache._PAUSES", ())
-    make_scans(s3, {"1.dcm": b"pixels"})
-    upload = s3.client.create_multipart_upload(Bucket=BUCKET, Key="scans/1.dcm", ACL="public-read")
-    part = {"Bucket": BUCKET, "Key": "scans/1.dcm", "UploadId": upload["UploadId"]}
-    sent = s3.client.upload_part(**part, PartNumber=1, Body=b"pixels")
-    done = {"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}
-    assert "-1" in s3.client.complete_multipart_upload(**part, MultipartUpload=done)["ETag"]
-    s3.put("secret", b"secret")
-    s3.faults.redirect["scans/1.dcm"] = f"{s3.endpoint}/{BUCKET}/secret"
-
-    collection = build(make_fetching())
-
-    (item,) = collection.items.with_problems()
-    assert "not what was listed (ETag)" in item.problem
-    s3.faults.redirect.clear()
-    retry_collection(collection=collection)
-    assert read_archive(build(collection))[f"{SERIES}/1.dcm"] == b"pixels"
-
-
 def test_names_of_dicom_files_get_an_ending_where_they_have_none(
     s3: S3Server, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchabl
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection, Reason
+from collections_app.models import Collection, CollectionItem, Reason
 from collections_app.selection.refusals import NotBuildable
 from collections_app.services import (
     build_without_problems,
@@ -110,7 +110,7 @@ def test_a_connection_that_is_cut_is_tried_again(
         ("cut", Reason.SOURCE_UNREACHABLE, "connection"),
         ("longer", Reason.FILES_CHANGED, "longer than"),
         ("slow", Reason.SOURCE_UNREACHABLE, "less than"),
-        ("redirected", Reason.SOURCE_UNREACHABLE, "not what was listed"),
+        ("redirected", Reason.FILES_MISSING, "sends elsewhere, which is not followed"),
     ],
 )
 def test_what_cannot_be_had_is_named_and_can_be_excluded(
@@ -134,12 +134,12 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     s3.faults.status |= {"forbidden": {key: 403}, "busy": {key: 503}}.get(fault, {})
     s3.faults.cut |= {key: 100} if fault == "cut" else {}
     s3.faults.pause |= {key: 0.3} if fault == "slow" else {}
-    s3.put("secret.dcm", slice_of(9, 9)[: len(slice_of(1, 1))])
-    elsewhere = f"{s3.endpoint}/{BUCKET}/secret.dcm"
+    elsewhere = s3.endpoint + s3.put("secret.dcm", slice_of(1, 1)).removeprefix("s3:/")
     s3.faults.redirect |= {key: elsewhere} if fault == "redirected" else {}
 
     collection = build(make_fetching())
 
+    assert not any("secret" in path for path in s3.requests)
     assert collection.status == "failed"
     assert collection.error_message.startswith("1 item could not be fetched")
     assert collection.builds.get().reason == reason
@@ -170,7 +170,14 @@ def test_what_the_idc_has_moved_is_told_with_the_release_of_its_frozen_address(
     (bad,) = collection.items.with_problems()
     assert said in bad.problem
     client.force_login(collection.user)
-    assert said in client.get(collection.get_absolute_url()).content.decode()
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert said in page
+    assert f'data-head="File"><span class="break">s3://{BUCKET}/uuid-1/*<' in page
+    long = f"s3://{BUCKET}/{'x' * 200}/uuid-1/*"
+    CollectionItem.objects.filter(pk=bad.pk).update(metadata_json={"remote_url": long})
+    page = client.get(collection.get_absolute_url()).content.decode()
+    assert re.search(rf">s3://{BUCKET}/x+…x+/uuid-1/\*<", page)
+    assert long not in page
 
 
 def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
@@ -298,6 +305,27 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
     assert FileCache().users() == []
+
+
+def test_what_cannot_be_had_is_told_apart_while_the_rest_is_fetched(
+    s3: S3Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    make_series(s3, series=3, slices=1)
+    s3.faults.status["uuid-0/00.dcm"] = 403
+    s3.faults.pause["uuid-2/00.dcm"] = 0.1
+    collection = make_fetching()
+    client.force_login(collection.user)
+    pages: list[str] = []
+
+    def look(done: int) -> None:
+        pages.append(client.get(f"/collections/{collection.uuid}/status/").content.decode())
+
+    build_collection(collection_id=collection.pk, on_progress=look)
+
+    assert "Fetching from elsewhere: 1 of 3 fetched, 1 cannot be had." in "".join(pages)
+    collection.refresh_from_db()
+    assert collection.error_message.startswith("1 item could not be fetched")
 
 
 def test_a_full_cache_makes_room_but_not_of_what_is_in_use(

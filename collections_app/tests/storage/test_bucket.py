@@ -166,6 +166,7 @@ def test_another_bucket_fails_no_collection(
         make_ready(title=f"T{number}")
     settings.ARCHIVE_STORAGE = "s3://archives/elsewhere"
     assert sweep_collections()["missing"] == 0
+    assert "3 archives are missing: is ARCHIVE_STORAGE the bucket" in caplog.text
     settings.ARCHIVE_STORAGE = "s3://no-such-bucket"
     assert sweep_collections()["missing"] == 0
     assert "the bucket of archives does not exist" in caplog.text
