@@ -11,7 +11,7 @@ import signal
 import pytest
 
 from medagg.runner.embedded import EmbeddedError, EmbeddedServers
-from medagg.testing import browser_fixtures
+from medagg.testing import browser_fixtures, database_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment
 from medagg.testing.nginx import nginx_server
@@ -39,8 +39,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Registered late, so that its fixtures win over those of pytest-playwright.
+    # Registered late, so that their fixtures win over those of pytest-playwright and pytest-django.
     config.pluginmanager.register(browser_fixtures, "medagg-browser")
+    if _environment.is_worker:
+        config.pluginmanager.register(database_fixtures, "medagg-database")
     _environment.speed_up_settings()
 
 
