@@ -14,6 +14,7 @@ from medagg.runner.embedded import EmbeddedError, EmbeddedServers
 from medagg.testing import browser_fixtures, database_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment
+from medagg.testing.module_data import module_db
 from medagg.testing.nginx import nginx_server
 from medagg.testing.roles import role_without_grant
 from medagg.testing.s3 import s3, s3_server
@@ -21,8 +22,8 @@ from medagg.testing.throttles import fresh_throttles
 from medagg.testing.web_files import web_files
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
-__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "nginx_server",
-           "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
+__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "module_db",
+           "nginx_server", "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()

@@ -20,7 +20,7 @@ from catalog.tests.factories import ImageFactory, make_searchable
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 from vocab.models import AnatomicalArea, Tag
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vocabularies")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("module_vocabularies")]
 
 ENTRY: dict[str, Any] = {
     "slug": "lung-scans",
