@@ -26,6 +26,9 @@ QUERY = f"dataset={FILES.slug}"
 
 
 # --- The steps, within medagg ---
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture
 def site(tmp_path: Path, settings: LazySettings, transactional_db: Any) -> Path:
     settings.DATASET_ROOTS = [tmp_path / "datasets"]

@@ -7,6 +7,7 @@ environment or `.env` names, a test never uses a real database.
 import gc
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -67,13 +68,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # after that of pytest-django, which puts them last
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that mostly wait come first, so that others use the processors meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+    """Tests that mostly wait come first, so that others use the processors meanwhile; then long
+    ones, so that none of them is left alone at the end."""
+    names = ("waits", "long")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in names])
 
 
-def pytest_collection_finish() -> None:
-    """The tests themselves are kept to the end, and need not be searched for garbage meanwhile."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The tests themselves are kept to the end: nobody looks for garbage among them, ever."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
