@@ -1,8 +1,8 @@
 import gc
 import os
 
-# A start makes a million objects, nearly all of which stay: to look for garbage among them again
-# and again takes a tenth of its time. MedaggConfig.ready ends this.
+# A start makes objects by the hundred thousand, nearly all of which stay: to look for garbage among
+# them again and again took a third of its time. MedaggConfig.ready ends this.
 GC_THRESHOLDS = gc.get_threshold()
 gc.set_threshold(100_000)
 
