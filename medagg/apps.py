@@ -1,8 +1,10 @@
+import gc
 import importlib
 
 from django.apps import AppConfig
 
 from catalog.hooks import fetch_throttles
+from medagg import GC_THRESHOLDS
 
 
 class MedaggConfig(AppConfig):
@@ -13,3 +15,6 @@ class MedaggConfig(AppConfig):
         importlib.import_module("medagg.checks")
         importlib.import_module("medagg.observing.worker_heartbeat")
         fetch_throttles.append(importlib.import_module("medagg.throttling").throttle_fetch)
+        # What has been loaded stays: from now on garbage is looked for, as usual, among the rest.
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)

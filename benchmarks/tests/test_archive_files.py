@@ -9,6 +9,7 @@ from django.core.management import call_command
 
 from benchmarks.archive_files import FILES_IN_FOLDER, FileSet, file_name, make_dataset
 from catalog.models import Image
+from vocab.tests.shipped import save_shipped_vocabularies
 
 SOME = FileSet("bench-some", count=FILES_IN_FOLDER + 3, size=70)
 
@@ -49,7 +50,7 @@ def test_the_command_imports_a_set_with_facts_and_labels(
 ) -> None:
     settings.DATASET_ROOTS = [tmp_path]
     make_dataset(tmp_path / "set", SOME)
-    call_command("load_vocab", verbosity=0)
+    save_shipped_vocabularies()
 
     call_command("import_dataset", str(tmp_path / "set"), verbosity=0)
 

@@ -20,18 +20,22 @@ from benchmarks.figures import Figures
 from benchmarks.high_water import HighWater
 from benchmarks.processes import ProgramFailedError
 from collections_app.models import Collection, CollectionItem
+from vocab.tests.shipped import save_shipped_vocabularies
 
 FILES = FileSet("bench-steps", count=60, size=500)
 QUERY = f"dataset={FILES.slug}"
 
 
 # --- The steps, within medagg ---
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture
 def site(tmp_path: Path, settings: LazySettings, transactional_db: Any) -> Path:
     settings.DATASET_ROOTS = [tmp_path / "datasets"]
     settings.ARCHIVE_ROOT = tmp_path / "archives"
     settings.ALLOWED_HOSTS = ["localhost"]
-    call_command("load_vocab", verbosity=0)
+    save_shipped_vocabularies()
     for files in (WARM, FILES):
         home = tmp_path / "datasets" / files.slug
         make_dataset(home, files)

@@ -7,8 +7,9 @@ from benchmarks.relevance import RANK_GOAL, SHARE_GOAL, rank_searches, read_sear
 from catalog.importers.shipped import load_shipped_datasets
 from vocab.tests.shipped import save_shipped_vocabularies
 
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
-@pytest.mark.django_db
+
 def test_the_goals_of_relevance_are_met(client: Client) -> None:
     save_shipped_vocabularies()
     load_shipped_datasets()

@@ -19,3 +19,9 @@ def own_folders(settings: LazySettings, tmp_path: Path) -> Path:
 def vocabularies(db: None) -> None:
     """The shipped terms and their aliases."""
     save_shipped_vocabularies()
+
+
+@pytest.fixture(scope="module")
+def module_vocabularies(module_db: None) -> None:
+    """The same for all tests of a module."""
+    save_shipped_vocabularies()

@@ -21,7 +21,7 @@ from collections_app.tests.factories import image_file, make_dataset
 from collections_app.tests.random_actions import FILES, RandomActions
 from medagg.celery import app
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit"), pytest.mark.long]
 
 
 class Collections(RandomActions):

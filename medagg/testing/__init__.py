@@ -7,13 +7,15 @@ environment or `.env` names, a test never uses a real database.
 import gc
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from medagg.runner.embedded import EmbeddedError, EmbeddedServers
-from medagg.testing import browser_fixtures
+from medagg.testing import browser_fixtures, database_fixtures
 from medagg.testing.browser import find_chromium
 from medagg.testing.environment import TestEnvironment, prepare_environment
+from medagg.testing.module_data import module_db
 from medagg.testing.nginx import nginx_server
 from medagg.testing.roles import role_without_grant
 from medagg.testing.s3 import s3, s3_server
@@ -21,8 +23,8 @@ from medagg.testing.throttles import fresh_throttles
 from medagg.testing.web_files import web_files
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
-__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "nginx_server",
-           "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
+__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "module_db",
+           "nginx_server", "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()
@@ -39,8 +41,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Registered late, so that its fixtures win over those of pytest-playwright.
+    # Registered late, so that their fixtures win over those of pytest-playwright and pytest-django.
     config.pluginmanager.register(browser_fixtures, "medagg-browser")
+    if _environment.is_worker:
+        config.pluginmanager.register(database_fixtures, "medagg-database")
     _environment.speed_up_settings()
 
 
@@ -64,13 +68,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # after that of pytest-django, which puts them last
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that mostly wait come first, so that others use the processors meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+    """Tests that mostly wait come first, so that others use the processors meanwhile; then long
+    ones, so that none of them is left alone at the end."""
+    names = ("waits", "long")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in names])
 
 
-def pytest_collection_finish() -> None:
-    """The tests themselves are kept to the end, and need not be searched for garbage meanwhile."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The tests themselves are kept to the end: nobody looks for garbage among them, ever."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -22,6 +22,7 @@ from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
+from medagg.testing.once import copy_new_postgres
 
 PATIENCE_SECONDS = 90.0
 COMMAND_SECONDS = 90.0
@@ -40,6 +41,8 @@ class PrivateSite:
     # --- Starting ---
     def start(self) -> None:
         """Servers with an empty database of this version."""
+        if not (self.var / "postgres").exists():
+            copy_new_postgres(self.var)
         self._servers.start()
         self.manage("migrate", "--verbosity", "0")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from functools import cache
 
 import pytest
 import redis
@@ -9,8 +10,14 @@ import redis
 
 @pytest.fixture(autouse=True)
 def fresh_throttles() -> None:
-    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    client = _client(os.environ["REDIS_URL"])
     # Tests of the servers themselves may have none.
-    with contextlib.suppress(redis.RedisError), client:
+    with contextlib.suppress(redis.RedisError):
         for key in client.scan_iter("medagg:rate:*", count=10_000):
             client.delete(key)
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    """One for all tests: to connect takes longer than to ask."""
+    return redis.Redis.from_url(url)

@@ -30,7 +30,7 @@ from collections_app.tests.factories import (
 from medagg.accounts.mail import send_password_reset
 from medagg.models import WaitingAddress
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PASSWORD = "a-Long-pass-9"
 
 

@@ -33,7 +33,7 @@ from medagg.testing.environment import BASE_VARIABLE, REPOSITORY
 from vocab.models import Label
 from vocab.tests.shipped import save_shipped_vocabularies
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 PHANTOMS = 30
 RESTORED = "medagg_restored"

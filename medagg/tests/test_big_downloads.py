@@ -30,7 +30,7 @@ from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.processes import wait_until
 from medagg.tests.web_site import run_site
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 # Beyond what 31 bits hold, and no whole number of blocks. Which client asks for it makes no
 # difference to the server, so that one client is enough, where the bytes are sent by our own code.

@@ -19,6 +19,7 @@ from medagg.testing.worker import WorkerProcess
 from vocab.tests.shipped import save_shipped_vocabularies
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
 ]

@@ -13,6 +13,7 @@ import pytest
 from django.utils.crypto import salted_hmac
 
 from medagg.runner.embedded import EmbeddedServers
+from medagg.testing.once import copy_new_postgres
 from medagg.tests.processes import (
     REPOSITORY,
     any_alive,
@@ -24,6 +25,7 @@ from medagg.tests.processes import (
 )
 
 NAMED_KEY = "named-by-its-operator-" * 3
+OTHER_SERVERS = {"DATABASE_URL": "postgres://db.invalid/medagg", "REDIS_URL": "redis://db.invalid"}
 SHOW_DATABASE = "from django.db import connection as c; c.ensure_connection(); print(c.vendor)"
 
 
@@ -65,7 +67,10 @@ def test_a_secret_key_is_made_once_and_not_by_reading_the_settings(var: Path) ->
 
     show = "from django.conf import settings as s; print(s.SECRET_KEY)"
     first, second = (
-        run_manage(var, "shell", "--no-imports", "-c", show, SECRET_KEY="").stdout for _ in range(2)
+        run_manage(
+            var, "shell", "--no-imports", "-v", "0", "-c", show, SECRET_KEY="", **OTHER_SERVERS
+        ).stdout
+        for _ in range(2)
     )
 
     assert len(first) > 50
@@ -84,9 +89,6 @@ def read_keys(var: Path, **environment: str) -> tuple[str, str]:
     assert shown.returncode == 0, shown.stderr
     key, name = shown.stdout.split()
     return key, name
-
-
-OTHER_SERVERS = {"DATABASE_URL": "postgres://db.invalid/medagg", "REDIS_URL": "redis://db.invalid"}
 
 
 def test_a_new_secret_key_leaves_patients_their_pseudonyms(var: Path) -> None:
@@ -190,6 +192,7 @@ def test_without_the_requirements_it_says_how_to_get_them(tmp_path: Path) -> Non
 
 @linux_only
 def test_a_killed_command_leaves_nothing_behind(var: Path) -> None:
+    copy_new_postgres(var)
     code = "import sys, time; print('there', flush=True); time.sleep(60)"
     command = [sys.executable, str(REPOSITORY / "manage.py"), "shell", "-v", "0", "-c", code]
     process = subprocess.Popen(

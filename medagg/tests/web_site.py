@@ -16,6 +16,7 @@ from medagg.runner.embedded.logs import LogFile
 from medagg.runner.serving import listen
 from medagg.runner.supervisor import Process, web_process
 from medagg.testing.environment import BASE_VARIABLE
+from medagg.testing.once import make_once
 from medagg.tests.deploy.nginx_client import fetch
 
 PREFIX = "/protected/"
@@ -46,10 +47,8 @@ def collect_static_files(root: Path) -> None:
 def run_site(
     folder: Path, *, workers: int = 2, behind_nginx: bool = False, **environment: str
 ) -> Iterator[WebSite]:
-    """Needs the database of the test; writes its log to ``folder`` and finds static files there."""
-    static = folder / "static"
-    if not static.exists():
-        collect_static_files(static)
+    """Needs the database of the test; writes its log to ``folder``."""
+    static = make_once("static", collect_static_files)
     log = folder / f"web-{'nginx' if behind_nginx else 'alone'}.log"
     variables = {
         "DATABASE_URL": database_url(

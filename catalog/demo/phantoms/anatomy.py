@@ -153,7 +153,9 @@ def _draw_shoulders(scene: Scene) -> Ints:
     reach = 292 if scene.anatomy.is_ap else 326  # shoulder blades move over the lungs in AP films
     edge = abs(apart - reach - (Y - 240) // 9)
     blade = soften(9 - edge, 9) * soften(Y - 250, 30) * soften(480 - Y, 50) >> 16
-    return (clavicle * bone * 3 >> 25) + (head * bone >> 8) + (blade * bone * 2 // 3 >> 8)
+    # Four factors go beyond 32 bits.
+    collar = (clavicle.astype(np.int64) * bone * 3 >> 25).astype(np.int32)
+    return collar + (head * bone >> 8) + (blade * bone * 2 // 3 >> 8)
 
 
 def _shape_middle(across: Ints, scale: int) -> Ints:
@@ -190,12 +192,12 @@ def _draw_spine(scene: Scene) -> Ints:
 
 def draw_vessels(scene: Scene, dice: Dice) -> Ints:
     """The branching vessels of both lungs and the dense roots they spring from."""
-    marks = np.zeros((SIZE, SIZE), np.int64)
+    marks = np.zeros((SIZE, SIZE), np.int32)
     for side in SIDES:
         for branch in range(11):
             _scratch_branch(marks, scene, dice, side, branch)
     fine = blur(marks, 1)
-    roots = np.zeros((SIZE, SIZE), np.int64)
+    roots = np.zeros((SIZE, SIZE), np.int32)
     for side in SIDES:
         away = scene.from_side(side) - HILUM[0]
         roots += soften(measure_ellipse(away, Y - HILUM[1] - 12 * side, 42, 74), 40)
@@ -206,8 +208,8 @@ def _scratch_branch(marks: Ints, scene: Scene, dice: Dice, side: int, branch: in
     """Walk from the root of the lung outwards, leaving ever fainter dots."""
     length = dice.roll(f"vessel {side} {branch} length", 26, 50)
     bends = np.frombuffer(dice.bytes(f"vessel {side} {branch}", 2 * length), np.uint8)
-    wobble = np.cumsum(bends.astype(np.int64).reshape(2, length) - 128, axis=1) >> 5
-    steps = np.arange(length, dtype=np.int64)
+    wobble = np.cumsum(bends.astype(np.int32).reshape(2, length) - 128, axis=1) >> 5
+    steps = np.arange(length, dtype=np.int32)
     rise = branch * 2 - 10 + dice.roll(f"vessel {side} {branch} rise", -1, 1)
     away = HILUM[0] + steps * (12 - abs(rise)) // 2 + wobble[0]
     rows = (HILUM[1] + steps * rise // 2 + steps * steps * rise // 160 + wobble[1]) // UNITS

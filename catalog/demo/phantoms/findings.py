@@ -38,8 +38,8 @@ def choose_side(dice: Dice, finding: str) -> int:
 def draw_findings(scene: Scene, labels: tuple[str, ...], dice: Dice) -> Change:
     """All that `labels` change, apart from what moves the organs themselves."""
     change = Change(
-        np.zeros((SIZE, SIZE), np.int64),
-        {side: np.full((SIZE, SIZE), FULL, np.int64) for side in SIDES},
+        np.zeros((SIZE, SIZE), np.int32),
+        {side: np.full((SIZE, SIZE), FULL, np.int32) for side in SIDES},
     )
     drawers = {
         ATELECTASIS: _add_atelectasis,

@@ -15,7 +15,7 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 
 def load_demo() -> str:

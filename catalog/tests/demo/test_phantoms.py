@@ -221,7 +221,7 @@ def test_dice_depend_on_names_alone() -> None:
 
 
 def test_covers_rise_smoothly_from_none_to_full() -> None:
-    cover = soften(np.arange(-20, 21), 10)
+    cover = soften(np.arange(-20, 21, dtype=np.int32), 10)
     assert cover[:11].tolist() == [0] * 11
     assert cover[-11:].tolist() == [FULL] * 11
     assert cover[20] == FULL // 2
@@ -236,7 +236,7 @@ def test_an_ellipse_is_zero_at_its_edge() -> None:
 
 
 def test_a_curve_passes_its_points_and_is_level_beyond() -> None:
-    curve = trace_curve([(100, 0), (500, 400)], np.arange(1000), rounding=5)
+    curve = trace_curve([(100, 0), (500, 400)], np.arange(1000, dtype=np.int32), rounding=5)
     assert (curve[300], curve[0], curve[999]) == (200, 0, 400)
 
 

@@ -281,7 +281,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_file(form: str) -> None:
         read_content(Failing(content), "a")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from([save("PNG"), save("JPEG"), save("TIFF"), save("WEBP"), save("GIF"),
                      save("BMP"), save("JPEG2000"), save("JPEG2000", no_jp2=True), save("AVIF"),

@@ -247,7 +247,7 @@ def test_every_shipped_file_is_described_or_refused_with_a_sentence(path: Path) 
 SMALL = [path.read_bytes() for path in SHIPPED if path.stat().st_size < 40_000]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.sampled_from(SMALL),
     changes=st.lists(

@@ -205,7 +205,7 @@ SEEDS = [encode(gradient((40, 30)), kind) for kind in KINDS]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     content=st.sampled_from(SEEDS),
     changes=st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=4)), max_size=6),

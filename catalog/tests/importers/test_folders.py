@@ -454,7 +454,7 @@ def test_a_compressed_volume_that_is_cut_short_is_noticed(length: int) -> None:
         read_nifti_header(io.BytesIO(packed[:length]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from([make_nifti(4, 4), make_nifti(4, 4, version=2), make_nifti(4, 4, packed=True)]),
     st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=8)), max_size=6),

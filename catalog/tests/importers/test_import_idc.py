@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def index(tmp_path: Path, vocabularies: None) -> Path:
+def index(tmp_path: Path, module_vocabularies: None) -> Path:
     return write_index(tmp_path / "index")
 
 
@@ -137,7 +137,7 @@ AREAS = [
 
 
 def test_the_area_is_the_stated_one_or_else_the_most_frequent_body_part(
-    tmp_path: Path, vocabularies: None
+    tmp_path: Path, module_vocabularies: None
 ) -> None:
     for locations, body_part, area in AREAS:
         rows = [series(number, BodyPartExamined=body_part) for number in range(3)]
@@ -148,7 +148,7 @@ def test_the_area_is_the_stated_one_or_else_the_most_frequent_body_part(
 
 
 def test_images_are_imported_into_the_shipped_entry_of_their_dataset(
-    tmp_path: Path, vocabularies: None
+    tmp_path: Path, module_vocabularies: None
 ) -> None:
     """lidc_idri ships with the product; older catalogs know it as lidc-idri."""
     Dataset.objects.create(slug="lidc-idri", title="LIDC-IDRI")
@@ -166,7 +166,9 @@ def test_images_are_imported_into_the_shipped_entry_of_their_dataset(
     assert dataset.num_images == 4
 
 
-def test_a_collection_without_a_description_is_imported(tmp_path: Path, vocabularies: None) -> None:
+def test_a_collection_without_a_description_is_imported(
+    tmp_path: Path, module_vocabularies: None
+) -> None:
     import_idc(write_index(tmp_path / "index", [series(1, "brand_new")], []))
 
     dataset = Dataset.objects.get()
@@ -253,7 +255,7 @@ def test_dirt_is_survived_and_reported(index: Path) -> None:
 
 
 def test_a_series_without_a_uid_is_rejected_with_its_row(
-    tmp_path: Path, vocabularies: None
+    tmp_path: Path, module_vocabularies: None
 ) -> None:
     rows = [series(1), series(2, SeriesInstanceUID=None), *[series(n) for n in range(3, 14)]]
     folder = write_index(tmp_path / "index", rows)
@@ -315,7 +317,9 @@ def test_a_dry_run_reports_and_leaves_nothing(index: Path) -> None:
     assert not Dataset.objects.exists()
 
 
-def test_one_bad_collection_does_not_hold_up_the_others(tmp_path: Path, vocabularies: None) -> None:
+def test_one_bad_collection_does_not_hold_up_the_others(
+    tmp_path: Path, module_vocabularies: None
+) -> None:
     rows = [series(n, "bad", SeriesInstanceUID=None) for n in range(3)] + LUNG_SERIES
     folder = write_index(tmp_path / "index", rows)
 
@@ -323,11 +327,6 @@ def test_one_bad_collection_does_not_hold_up_the_others(tmp_path: Path, vocabula
         import_idc(folder)
 
     assert [dataset.slug for dataset in Dataset.objects.all()] == ["tiny_lung"]
-
-
-def test_without_vocabularies_nothing_is_imported(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="load_vocab"):
-        import_idc(write_index(tmp_path / "index"))
 
 
 # --- Indexes that are not what they should be ---
@@ -350,7 +349,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch: pytest.Monke
 
 
 def test_a_table_that_is_not_sorted_by_collection_is_refused(
-    tmp_path: Path, vocabularies: None
+    tmp_path: Path, module_vocabularies: None
 ) -> None:
     write_index(tmp_path / "index", [series(1), *DOGS_SERIES, series(2)])
 

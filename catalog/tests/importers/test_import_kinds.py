@@ -4,7 +4,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.models import Dataset, ImageProfile
@@ -19,6 +19,11 @@ def import_idc(index: Path, **options: object) -> str:
     rejects = index / "rejects.csv"
     call_command("import_idc", index=index, rejects=rejects, stdout=out, stderr=out, **options)
     return out.getvalue()
+
+
+def test_without_vocabularies_nothing_is_imported(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="load_vocab"):
+        import_idc(write_index(tmp_path / "index"))
 
 
 def test_objects_of_every_kind_are_known_and_counted(tmp_path: Path, vocabularies: None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.dataset_entries import (
@@ -20,7 +21,7 @@ from catalog.tests.factories import ImageFactory, make_searchable
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 from vocab.models import AnatomicalArea, Tag
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vocabularies")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("module_vocabularies")]
 
 ENTRY: dict[str, Any] = {
     "slug": "lung-scans",
@@ -270,3 +271,15 @@ def test_an_entry_with_a_new_slug_keeps_its_dataset() -> None:
     (kept,) = Dataset.objects.all()
     assert (kept.pk, kept.slug) == (dataset.pk, entry["slug"])
     assert kept.images.count() == 1
+
+
+def test_many_entries_are_added_by_few_statements(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """A first start adds nine hundred."""
+    entries = [{**ENTRY, "slug": f"lung-scans-{number}"} for number in range(20)]
+    with django_assert_max_num_queries(39):
+        assert add_missing_datasets(entries=entries) == (20, 0)
+    assert set(Dataset.objects.values_list("area__code", "license__code")) == {
+        ("chest", "cc-by-4.0")
+    }

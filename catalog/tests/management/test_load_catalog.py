@@ -19,7 +19,7 @@ from catalog.tests.importers.idc_files import LUNG, series, write_index
 from catalog.tests.profiles.test_profiles import assert_profiles_are_true
 from vocab.models import Modality
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 # Two publishers' notations: 1/0/-1 in columns, and one row a mask.
 CHEXPERT_LABELS = (

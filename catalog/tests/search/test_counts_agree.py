@@ -30,7 +30,7 @@ from vocab.tests.factories import (
     ViewFactory,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 AREAS, LABELS = ("chest", "brain", "knee"), ("nodule", "mass", "normal")
 MODALITIES, VIEWS = ("ct", "mr", "seg"), ("pa", "lateral")
@@ -359,7 +359,7 @@ def test_counts_totals_and_pages_are_those_of_plain_sql(
         for what, n in edits:
             edit(what, n)
             check(asked[0])
-        for query in asked:
+        for query in asked[1:]:
             check(query)
         transaction.set_rollback(True)
 

@@ -41,8 +41,8 @@ PLAINLY = """
 """
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     licenses = {
         code: LicenseFactory(code=code, name=name, allows_commercial_use=code != NC)
         for code, name in ((FREE, "CC0"), (BY, "CC BY 4.0"), (NC, "CC BY-NC 4.0"), (LONE, "Own"))

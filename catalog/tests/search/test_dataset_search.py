@@ -25,8 +25,8 @@ from vocab.tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     ct, dx = ModalityFactory(code="ct"), ModalityFactory(code="dx", name="Digital radiography")
     add_alias(dx, "X-ray")
     chest = AreaFactory(code="chest", name="Chest")

@@ -14,7 +14,7 @@ from catalog.tests.search import plain_hierarchy as plain
 from catalog.tests.search.plain_order import order_plainly
 from catalog.tests.search.test_counts_agree import page_through
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from vocab.tests.factories import AreaFactory, ModalityFactory, add_alias
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     """Two images of the head, three of the brain, one of the knee; CR and DX, one plain X-ray."""
     head, knee = AreaFactory(code="head"), AreaFactory(code="knee")
     brain = AreaFactory(code="brain", broader=head)

@@ -24,8 +24,8 @@ from vocab.tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     """Two datasets, seven images, of which one has a file."""
     chest, brain = AreaFactory(code="chest"), AreaFactory(code="brain")
     cr, dx, mr = (ModalityFactory(code=code) for code in ("cr", "dx", "mr"))

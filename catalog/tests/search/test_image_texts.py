@@ -24,8 +24,8 @@ SIEMENS = {"Manufacturer": "SIEMENS", "ManufacturerModelName": "TrioTim",
 PHILIPS = {"Manufacturer": "PhilipsMedicalSystems", "view": "COSTAL", "StudyDate": "siemens"}
 
 
-@pytest.fixture
-def dataset() -> Dataset:
+@pytest.fixture(scope="module")
+def dataset_of_module(module_db: None) -> int:
     dataset: Dataset = DatasetFactory(slug="texts", area=AreaFactory(code="chest", name="Chest"))
     ct = ModalityFactory(code="ct", name="CT")
     LabelFactory(code="nodule", name="Nodule")
@@ -40,7 +40,12 @@ def dataset() -> Dataset:
             labels=["nodule"] if number < 3 else [],
         )  # fmt: skip
     make_searchable()
-    return dataset
+    return dataset.pk
+
+
+@pytest.fixture
+def dataset(dataset_of_module: int) -> Dataset:
+    return Dataset.objects.get(pk=dataset_of_module)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from vocab.tests.factories import AreaFactory, ModalityFactory, add_alias
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> Dataset:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     """Four CTs and one image of no modality, three segmentations and two reports; masks alone."""
     ct = ModalityFactory(code="ct", name="Computed tomography")
     seg = ModalityFactory(code="seg", name="Segmentation object", kind="segmentation")
@@ -41,7 +41,6 @@ def catalog() -> Dataset:
     )
     ImageFactory(dataset=masks, modality=seg, source_id="m-1")
     make_searchable()
-    return lungs
 
 
 def get(client: Client, address: str, status: int = 200) -> str:

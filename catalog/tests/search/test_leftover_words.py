@@ -22,8 +22,8 @@ from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, Ta
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     mr, ct = ModalityFactory(code="mr", name="MR"), ModalityFactory(code="ct", name="CT")
     add_alias(mr, "MRI")
     for code, name in (("pneumonia", "Pneumonia"), ("effusion", "Effusion")):

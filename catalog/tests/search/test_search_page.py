@@ -15,8 +15,8 @@ from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, ad
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     mammography = ModalityFactory(code="mg", name="Mammography")
     ct = ModalityFactory(code="ct", name="Computed tomography")
     add_alias(ct, "CT scan")

@@ -27,8 +27,8 @@ NAMES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def catalog() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def catalog(module_db: None) -> None:
     ModalityFactory(code="mr", name="MR")
     area = AreaFactory(code="lymph-node", name="Lymph node")
     dataset = DatasetFactory(slug="cohort", title="Cohort", description="Some are HER2 positive.")

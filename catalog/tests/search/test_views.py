@@ -15,11 +15,11 @@ from catalog.tests.search.selecting import select
 from vocab.lookup import find_terms
 from vocab.models import AnatomicalArea, Modality, ViewPosition
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vocabularies")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("module_vocabularies")]
 
 
-@pytest.fixture
-def catalog() -> None:
+@pytest.fixture(scope="module")
+def catalog(module_vocabularies: None) -> None:
     chest = AnatomicalArea.objects.get(code="chest")
     rays = DatasetFactory(slug="rays", area=chest)
     dx, ct = Modality.objects.get(code="dx"), Modality.objects.get(code="ct")
@@ -111,9 +111,10 @@ def test_what_published_tables_write_is_a_view(word: str, code: str) -> None:
 def test_a_single_letter_is_no_view_and_unknown_words_are_reported() -> None:
     rows = [ImageRow(source_id="1", view="L"), ImageRow(source_id="2", view="PA"),
             ImageRow(source_id="3", metadata={"ViewPosition": "RL"})]  # fmt: skip
-    report = store_images(dataset=DatasetFactory(), rows=rows)
+    dataset = DatasetFactory()
+    report = store_images(dataset=dataset, rows=rows)
     assert report.unknown_words == {("view", "L"): 1}
-    views = dict(Image.objects.values_list("source_id", "view__code"))
+    views = dict(Image.objects.filter(dataset=dataset).values_list("source_id", "view__code"))
     assert views == {"1": None, "2": "pa", "3": "rl"}
 
 

@@ -16,8 +16,8 @@ from vocab.tests.factories import LabelFactory
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def datasets(vocabularies: None) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def datasets(module_vocabularies: None) -> None:
     def area(code: str) -> AnatomicalArea:
         return AnatomicalArea.objects.get(code=code)
 

@@ -21,7 +21,7 @@ from collections_app.tests.states import as_failed, as_ready, change, make_large
 from medagg.tests.test_many_downloads import check_pages, held_open
 from medagg.tests.web_site import run_site
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 
 @pytest.fixture

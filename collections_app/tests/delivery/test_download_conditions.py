@@ -156,7 +156,7 @@ NAMES = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
 
 
 @hypothesis_settings(
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -10,16 +10,22 @@ import psycopg2
 import redis
 
 from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
+from medagg.testing.once import copy_new_postgres
 from medagg.tests.processes import wait_until
 
 
 @contextmanager
-def data_folder() -> Iterator[Path]:
-    """A data folder below a path with spaces. Nothing may run there at the end."""
+def data_folder(*, is_new: bool = True) -> Iterator[Path]:
+    """A data folder below a path with spaces. Nothing may run there at the end.
+
+    One that is not new has seen a start of PostgreSQL.
+    """
     # Not tmp_path, which is too long for a socket and closed to other accounts.
     with TemporaryDirectory(prefix="medagg test ") as home:
         Path(home).chmod(0o755)
         var = Path(home) / "var"
+        if not is_new:
+            copy_new_postgres(var)
         yield var
         wait_until(lambda: not is_running(var), what="the servers to end")
 

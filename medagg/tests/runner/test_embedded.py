@@ -26,6 +26,12 @@ from medagg.tests.runner.embedded_folder import client, data_folder, is_running,
 
 @pytest.fixture
 def var() -> Iterator[Path]:
+    with data_folder(is_new=False) as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_var() -> Iterator[Path]:
     with data_folder() as folder:
         yield folder
 
@@ -43,8 +49,8 @@ def test_both_servers_serve_from_a_path_with_spaces(running: Path) -> None:
     assert client(running).ping()
 
 
-def test_both_servers_serve_from_a_path_too_long_for_sockets(var: Path) -> None:
-    long = var.parent / ("x" * 150) / "var"
+def test_both_servers_serve_from_a_path_too_long_for_sockets(new_var: Path) -> None:
+    long = new_var.parent / ("x" * 150) / "new_var"
     sockets = places_in(long).socket_home
     try:
         with EmbeddedServers(long):
@@ -108,11 +114,11 @@ def test_starting_and_stopping_twice_is_the_same_as_once(var: Path) -> None:
     assert not is_running(var)
 
 
-def test_only_what_is_not_configured_starts(var: Path) -> None:
+def test_only_what_is_not_configured_starts(new_var: Path) -> None:
     real = {"DATABASE_URL": "postgres://db/medagg", "REDIS_URL": "redis://cache/0"}
 
     def titles(environment: dict[str, str]) -> list[str]:
-        servers = EmbeddedServers.not_configured_in(environment, var).servers
+        servers = EmbeddedServers.not_configured_in(environment, new_var).servers
         return [server.title for server in servers]
 
     assert titles({}) == ["PostgreSQL", "Redis"]
@@ -135,8 +141,8 @@ def test_the_last_user_stops_the_servers(var: Path) -> None:
     assert not is_running(var)
 
 
-def test_users_that_come_at_once_share_one_start(var: Path) -> None:
-    users = [run_user(var) for _ in range(4)]
+def test_users_that_come_at_once_share_one_start(new_var: Path) -> None:
+    users = [run_user(new_var) for _ in range(4)]
 
     assert [read_line(user) for user in users] == ["started"] * 4
 
@@ -145,8 +151,6 @@ def test_users_that_come_at_once_share_one_start(var: Path) -> None:
 
 
 def test_users_that_come_and_go_never_meet_a_dead_server(var: Path) -> None:
-    with EmbeddedServers(var):
-        pass
     for _ in range(3):
         users = [run_user(var) for _ in range(3)]
         for user in users:
@@ -154,15 +158,15 @@ def test_users_that_come_and_go_never_meet_a_dead_server(var: Path) -> None:
             assert end_user(user) == "stopped"
 
 
-def test_a_forked_child_does_not_stop_its_parents_servers(var: Path) -> None:
-    with EmbeddedServers(var, postgres=False) as servers:
+def test_a_forked_child_does_not_stop_its_parents_servers(new_var: Path) -> None:
+    with EmbeddedServers(new_var, postgres=False) as servers:
         child = os.fork()
         if child == 0:
             servers.stop()
             os._exit(0)
         os.waitpid(child, 0)
 
-        assert client(var).ping()
+        assert client(new_var).ping()
 
 
 def test_the_two_scripts_agree_on_how_a_child_knows_its_parent() -> None:

@@ -32,6 +32,12 @@ from medagg.tests.runner.embedded_folder import data_folder, query
 
 @pytest.fixture
 def var() -> Iterator[Path]:
+    with data_folder(is_new=False) as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_var() -> Iterator[Path]:
     with data_folder() as folder:
         yield folder
 
@@ -114,13 +120,13 @@ def test_a_lock_file_that_names_another_living_program_is_stale(var: Path) -> No
         stranger.wait()
 
 
-def test_an_interrupted_first_start_is_done_again(var: Path) -> None:
-    draft = var / "postgres.new"
+def test_an_interrupted_first_start_is_done_again(new_var: Path) -> None:
+    draft = new_var / "postgres.new"
     draft.mkdir(parents=True)
     (draft / "PG_VERSION").write_text("18\n")
 
-    with EmbeddedServers(var, redis=False):
-        assert query(var, "SELECT 1") == [(1,)]
+    with EmbeddedServers(new_var, redis=False):
+        assert query(new_var, "SELECT 1") == [(1,)]
         assert not draft.exists()
 
 
@@ -137,25 +143,25 @@ def test_a_dropped_database_is_made_again(var: Path) -> None:
         assert query(var, "SELECT 1") == [(1,)]
 
 
-def test_data_of_another_version_are_left_alone(var: Path) -> None:
-    data = var / "postgres"
+def test_data_of_another_version_are_left_alone(new_var: Path) -> None:
+    data = new_var / "postgres"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("17\n")
 
     with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 17, and this is PostgreSQL 18"):
-        EmbeddedServers(var).start()
+        EmbeddedServers(new_var).start()
 
     assert (data / "PG_VERSION").read_text() == "17\n"
 
 
-def test_a_folder_that_is_no_data_folder_is_left_alone(var: Path) -> None:
-    (var / "postgres").mkdir(parents=True)
-    (var / "postgres" / "thesis.txt").write_text("precious")
+def test_a_folder_that_is_no_data_folder_is_left_alone(new_var: Path) -> None:
+    (new_var / "postgres").mkdir(parents=True)
+    (new_var / "postgres" / "thesis.txt").write_text("precious")
 
     with pytest.raises(EmbeddedError, match="not a PostgreSQL data folder"):
-        EmbeddedServers(var).start()
+        EmbeddedServers(new_var).start()
 
-    assert (var / "postgres" / "thesis.txt").read_text() == "precious"
+    assert (new_var / "postgres" / "thesis.txt").read_text() == "precious"
 
 
 def test_a_server_that_does_not_start_shows_the_end_of_its_log(var: Path) -> None:

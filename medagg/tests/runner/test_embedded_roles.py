@@ -41,7 +41,7 @@ NEWER = (
 
 @pytest.fixture
 def var() -> Iterator[Path]:
-    with data_folder() as folder:
+    with data_folder(is_new=False) as folder:
         yield folder
 
 

@@ -20,6 +20,7 @@ from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
 from medagg.runner.embedded.launch import launch_command, launch_environment
 from medagg.runner.embedded.logs import LARGEST_BYTES
 from medagg.runner.embedded.places import places_in
+from medagg.testing.once import copy_new_postgres
 from medagg.tests.processes import (
     NOBODY,
     REPOSITORY,
@@ -61,6 +62,8 @@ def make_site(home: Path) -> Iterator[Callable[..., Site]]:
     One process for pages and one for builds are enough here, and start faster.
     """
     made: list[Site] = []
+    if not (home / "broken").exists():
+        copy_new_postgres(home / "broken")
 
     def make(*arguments: str, **environment: str) -> Site:
         made.append(
