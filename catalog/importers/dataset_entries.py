@@ -84,7 +84,7 @@ def _add_datasets(entries: Sequence[Mapping[str, Any]]) -> int:
         plain = {name: fields[name] for name in PLAIN_FIELDS if name in fields}
         dataset = Dataset(slug=entry["slug"], imported_json=fields, **plain, **terms)
         # The database checks the rest, and that no slug is there twice.
-        dataset.clean_fields(exclude=list(terms))
+        dataset.clean_fields(exclude=list(ONE_TERM))
         datasets.append(dataset)
     Dataset.objects.bulk_create(datasets)
     for name in MANY_TERMS:
