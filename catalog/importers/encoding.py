@@ -7,7 +7,7 @@ exception; a bad row is checked again to find out what is wrong.
 import re
 from collections.abc import Mapping
 from dataclasses import astuple
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
@@ -87,6 +87,7 @@ MAX_WORD = 1_000
 MAX_KNOWN_VALUES = 10_000
 # Unknown words of these vocabularies are kept in the metadata.
 _KEPT = ("license", "area", "modality")
+_MAPPINGS = (dict, Mapping)
 _POSITIVE = Finding.POSITIVE.value
 
 
@@ -158,7 +159,7 @@ class RowEncoder:
             return _reject(row, "labels", *labels)
         words = (row.modality, row.area, row.license, _view_of(row))
         terms = self._terms.get(words) or self._encode_terms(*words)
-        text = encode_text(row, {**terms.kept, **row.metadata} if terms.kept else row.metadata)
+        text = encode_text(row, terms.kept)
         if isinstance(text, BadRow):
             return text
         if terms.unknown or labels.new_names:
@@ -216,7 +217,9 @@ class RowEncoder:
 
 def _view_of(row: ImageRow) -> str:
     """The word for the view of a row, or else of its file: DICOM's View Position (0018,5101)."""
-    word = row.view or row.metadata.get("ViewPosition", "")
+    if row.view or not isinstance(row.metadata, _MAPPINGS):
+        return row.view
+    word = row.metadata.get("ViewPosition", "")
     return word if isinstance(word, str) else ""
 
 
@@ -277,10 +280,13 @@ def _fits(value: int | None, least: int, most: int) -> bool:
     return value is None or (isinstance(value, int) and least <= value <= most)
 
 
-def encode_text(row: ImageRow, metadata: Mapping[str, Any]) -> str | BadRow:
-    """The text columns of a line."""
+def encode_text(row: ImageRow, kept: Mapping[str, str]) -> str | BadRow:
+    """The text columns of a line; its metadata also have what is ``kept`` of its terms."""
+    metadata = row.metadata
     try:
-        dumped = dump_json(metadata if isinstance(metadata, dict) else dict(metadata))
+        if kept or not isinstance(metadata, dict):
+            metadata = {**kept, **metadata}
+        dumped = dump_json(metadata)
     except (TypeError, ValueError, RecursionError) as error:
         return _reject(row, "metadata", "", f"It cannot be stored as JSON: {error}.")
     fields = (row.source_id, row.file_path, row.remote_url, row.subject_id, dumped)
