@@ -178,7 +178,7 @@ class RowEncoder:
         )
 
     def _encode_terms(self, *words: str) -> EncodedTerms:
-        """The same for the words for modality, area, licence and view, in this order."""
+        """The columns of the words for modality, area, licence and view, in this order."""
         given = dict(zip(self._words, words, strict=True))
         ids = {name: self._words[name][word] for name, word in given.items()}
         if ids["area"] == self._area_id:
