@@ -4,15 +4,16 @@ Every row of an import is encoded here, up to a million of them. Good rows are e
 exception; a bad row is checked again to find out what is wrong.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import astuple
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.importers.compact_json import dump_json
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
+from catalog.importers.term_words import Words
 from catalog.importers.terms import (
     BadWord,
     GivenLabel,
@@ -76,14 +77,18 @@ FILE: Mapping[str, str] = {
 }
 URL_SCHEMES = ("s3://", "https://", "http://", "gs://", "ftp://")
 _SEXES = frozenset({"", *Sex.values})
-_NO_FILE = "\\N\t\t\\N\t\\N"
 # An escaped NUL in JSON, which PostgreSQL cannot store; the backslash may itself be escaped.
 _JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 MAX_KNOWN_SETS = 50_000
 # So many words are counted for the report, and so long one may be.
 MAX_UNKNOWN_WORDS = 10_000
 MAX_WORD = 1_000
-_dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# So many combinations of values are remembered, as most images have one of a few.
+MAX_KNOWN_VALUES = 10_000
+# Unknown words of these vocabularies are kept in the metadata.
+_KEPT = ("license", "area", "modality")
+_MAPPINGS = (dict, Mapping)
+_POSITIVE = Finding.POSITIVE.value
 
 
 class EncodedLabels(NamedTuple):
@@ -91,6 +96,18 @@ class EncodedLabels(NamedTuple):
 
     text: str
     new_names: tuple[str, ...]
+
+
+class EncodedTerms(NamedTuple):
+    """The columns of terms of a line.
+
+    ``unknown`` are the words without a term, by vocabulary, as they are reported; ``kept`` are
+    those that are kept in the metadata.
+    """
+
+    text: str
+    unknown: tuple[tuple[str, str], ...]
+    kept: Mapping[str, str]
 
 
 NO_LABELS = EncodedLabels("\t".join([r"\N"] * 5), ())
@@ -110,11 +127,20 @@ class RowEncoder:
         area_id: int | None,
         report: ImportReport,
     ) -> None:
-        self._modalities, self._areas, self._licenses, self._views, self._labels = words
+        self._words: Mapping[str, Words] = {
+            "modality": words.modalities,
+            "area": words.areas,
+            "license": words.licenses,
+            "view": words.views,
+        }
+        self._labels = words.labels
         self._area_id = area_id
         self._report = report
         self._label_texts = _LabelTexts()
         self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
+        self._terms: dict[tuple[str, ...], EncodedTerms] = {}
+        # The columns of sex, age and size, of values that were found to be good.
+        self._known: dict[tuple[object, ...], str] = {}
         self.has_files = self.has_many_files = False
 
     def encode(self, row: ImageRow, number: int) -> str | BadRow:
@@ -123,62 +149,49 @@ class RowEncoder:
         Raises:
             ManyNewLabels: see ``LabelWords``.
         """
-        if problem := find_problem(row):
+        values = (row.sex, row.age_years, row.width, row.height)
+        known = self._known.get(values)
+        problem = find_problem(row) if known is None else find_problem_of_texts(row)
+        if problem:
             return _reject(row, *problem)
-        modality, area = self._modalities[row.modality], self._areas[row.area]
-        license_ = self._licenses[row.license]
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
         if isinstance(labels, BadWord):
             return _reject(row, "labels", *labels)
-        has_unknown = (
-            (modality is None and row.modality != "")
-            or (area is None and row.area != "")
-            or row.license in self._licenses.unknown
-        )
-        metadata = self._with_unknown_words(row, modality, area) if has_unknown else row.metadata
-        text = encode_text(row, metadata)
+        words = (row.modality, row.area, row.license, _view_of(row))
+        terms = self._terms.get(words) or self._encode_terms(*words)
+        text = encode_text(row, terms.kept)
         if isinstance(text, BadRow):
             return text
-        if has_unknown or labels.new_names:
-            self._count_words(row, modality, area, labels)
+        if terms.unknown or labels.new_names:
+            for vocabulary, word in terms.unknown:
+                self._count_unknown(vocabulary, word)
+            self._report.new_labels.update(labels.new_names)
         self.has_files = self.has_files or bool(row.file_path)
         self.has_many_files = self.has_many_files or bool(row.files)
-        word = _view_of(row)
-        view = self._views[word]
-        if view is None and word:
-            self._count_unknown("view", self._views.describe(word))
+        if known is None:
+            known = "\t".join([row.sex, *map(_null, values[1:])])
+            if len(self._known) < MAX_KNOWN_VALUES:
+                self._known[values] = known
         return (
-            f"{text}\t{_null(modality)}\t{_null(None if area == self._area_id else area)}\t"
-            f"{_null(license_)}\t{_null(view)}\t{row.sex}\t{_null(row.age_years)}\t"
-            f"{_null(row.width)}\t{_null(row.height)}\t"
-            f"{_encode_facts(row)}\t{row.num_files}\t{_encode_files(row)}\t"
-            f"{_encode_identifying(row)}\t{labels.text}\t{number}\t{row.line}\n"
+            f"{text}\t{terms.text}\t{known}\t{_encode_file(row)}\t{labels.text}\t"
+            f"{number}\t{row.line}\n"
         )
 
-    def _with_unknown_words(
-        self, row: ImageRow, modality: int | None, area: int | None
-    ) -> Mapping[str, Any]:
-        metadata = row.metadata
-        if modality is None and row.modality:
-            metadata = {"modality": row.modality, **metadata}
-        if area is None and row.area:
-            metadata = {"area": row.area, **metadata}
-        if row.license in self._licenses.unknown:
-            metadata = {"license": row.license, **metadata}
-        return metadata
-
-    def _count_words(
-        self, row: ImageRow, modality: int | None, area: int | None, labels: EncodedLabels
-    ) -> None:
-        if modality is None and row.modality:
-            word = self._modalities.describe(row.modality)
-            self._count_unknown("modality", word)
-        if area is None and row.area:
-            self._count_unknown("area", self._areas.describe(row.area))
-        if row.license in self._licenses.unknown:
-            self._count_unknown("license", self._licenses.describe(row.license))
-        if labels.new_names:
-            self._report.new_labels.update(labels.new_names)
+    def _encode_terms(self, *words: str) -> EncodedTerms:
+        """The columns of the words for modality, area, licence and view, in this order."""
+        given = dict(zip(self._words, words, strict=True))
+        ids = {name: self._words[name][word] for name, word in given.items()}
+        if ids["area"] == self._area_id:
+            ids["area"] = None
+        unknown = {n: word for n, word in given.items() if self._words[n].is_unknown(word)}
+        terms = EncodedTerms(
+            "\t".join(map(_null, ids.values())),
+            tuple((name, self._words[name].describe(word)) for name, word in unknown.items()),
+            {name: unknown[name] for name in _KEPT if name in unknown},
+        )
+        if len(self._terms) < MAX_KNOWN_VALUES and sum(map(len, words)) <= MAX_WORD:
+            self._terms[words] = terms
+        return terms
 
     def _count_unknown(self, vocabulary: str, word: str) -> None:
         known = self._report.unknown_words
@@ -204,7 +217,9 @@ class RowEncoder:
 
 def _view_of(row: ImageRow) -> str:
     """The word for the view of a row, or else of its file: DICOM's View Position (0018,5101)."""
-    word = row.view or row.metadata.get("ViewPosition", "")
+    if row.view or not isinstance(row.metadata, _MAPPINGS):
+        return row.view
+    word = row.metadata.get("ViewPosition", "")
     return word if isinstance(word, str) else ""
 
 
@@ -220,6 +235,13 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     if not (_fits(row.width, 1, MAX_INTEGER) and _fits(row.height, 1, MAX_INTEGER)):
         size = f"{row.width} x {row.height}"
         return "width, height", size, "Width and height are whole numbers of pixels from 1."
+    return find_problem_of_texts(row)
+
+
+def find_problem_of_texts(row: ImageRow) -> tuple[str, object, str] | None:
+    """The same for a row whose sex, age, width and height are good."""
+    if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
+        return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
     if len(row.subject_id) > MAX_SUBJECT_ID:
         return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
     if len(row.modality) + len(row.area) + len(row.license) + len(row.view) > MAX_WORD:
@@ -258,10 +280,13 @@ def _fits(value: int | None, least: int, most: int) -> bool:
     return value is None or (isinstance(value, int) and least <= value <= most)
 
 
-def encode_text(row: ImageRow, metadata: Mapping[str, Any]) -> str | BadRow:
-    """The text columns of a line."""
+def encode_text(row: ImageRow, kept: Mapping[str, str]) -> str | BadRow:
+    """The text columns of a line; its metadata also have what is ``kept`` of its terms."""
+    metadata = row.metadata
     try:
-        dumped = _dump_json(metadata if isinstance(metadata, dict) else dict(metadata))
+        if kept or not isinstance(metadata, dict):
+            metadata = {**kept, **metadata}
+        dumped = dump_json(metadata)
     except (TypeError, ValueError, RecursionError) as error:
         return _reject(row, "metadata", "", f"It cannot be stored as JSON: {error}.")
     fields = (row.source_id, row.file_path, row.remote_url, row.subject_id, dumped)
@@ -284,18 +309,21 @@ def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:
     return "metadata", dumped, "It contains a NUL or half a character. Check the encoding."
 
 
-def _encode_facts(row: ImageRow) -> str:
+def _encode_file(row: ImageRow) -> str:
+    """The columns of the image's files, from their size to ``identifying``."""
     facts = row.facts
     if facts is None or not row.file_path:
-        return _NO_FILE if row.size_bytes is None else f"{row.size_bytes}\t\t\\N\t\\N"
-    return f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
+        of_file = f"{_null(row.size_bytes)}\t\t\\N\t\\N"
+    else:
+        of_file = f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
+    files = _encode_files(row) if row.files else r"\N"
+    identifying = _encode_identifying(row) if row.identifying is not None else r"\N"
+    return f"{of_file}\t{row.num_files}\t{files}\t{identifying}"
 
 
 def _encode_files(row: ImageRow) -> str:
-    if not row.files:
-        return r"\N"
     values = [[path, name, *astuple(facts)] for path, name, facts in row.files]
-    return escape_field(_dump_json(values))
+    return escape_field(dump_json(values))
 
 
 def _encode_identifying(row: ImageRow) -> str:
@@ -310,7 +338,7 @@ class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
 
     def __missing__(self, label: GivenLabel) -> tuple[str, ...]:
         confidence = "NULL" if label.confidence is None else str(label.confidence)
-        metadata = escape_field(_quote(_dump_json(metadata_of_label(label))))
+        metadata = escape_field(_quote(dump_json(metadata_of_label(label))))
         texts = (str(label.label_id), label.finding, confidence, metadata)
         if label.confidence is None:  # else there may be as many as there are images
             self[label] = texts
@@ -320,7 +348,7 @@ class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
 def encode_labels(labels: tuple[GivenLabel, ...], texts: _LabelTexts) -> str:
     """The label columns of a line, as arrays of equal length."""
     elements = [texts[label] for label in labels]
-    positive = [each[0] for each in elements if each[1] == Finding.POSITIVE]
+    positive = [each[0] for each in elements if each[1] == _POSITIVE]
     return "\t".join(
         [f"{{{','.join(column)}}}" for column in (*zip(*elements, strict=True), positive)]
     )

@@ -7,6 +7,7 @@ unknown, and the caller keeps the text (`Reading.exact`).
 import math
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from catalog.limits import MAX_INTEGER, is_age
@@ -167,6 +168,7 @@ def parse_age_between(born: str, studied: str) -> Reading[float | None]:
     return Reading(years) if is_age(years) else Reading(None, exact=False)
 
 
+@lru_cache(maxsize=1 << 14)
 def _parse_date(text: str) -> date | int | None:
     """A date, or a year if the text is only that; None if it is neither."""
     found = _DATE.fullmatch(text)

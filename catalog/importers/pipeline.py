@@ -101,10 +101,12 @@ def import_source(
             on_file,
             check_stopped,
         )
-        checked = check_identifying(rows, report, on_file, is_allowed=allow_identifying)
+        if planned.local_path:  # else no row has a file
+            rows = check_identifying(rows, report, on_file, is_allowed=allow_identifying)
+            rows = group_series(rows, report, on_file)
         return store_images(
             dataset=planned,
-            rows=group_series(checked, report, on_file),
+            rows=rows,
             num_rows=source.num_rows,
             max_rejected=max_rejected,
             max_share=max_share,

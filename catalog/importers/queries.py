@@ -255,13 +255,15 @@ COUNT_IDENTIFYING = """
      GROUP BY name ORDER BY count(*) DESC, name
 """
 
-# The terms that staged rows have.
+# The terms that staged rows have. The rows, which are long, are read only once for them.
 FIND_TERMS = """
-    DROP TABLE IF EXISTS staged_term, staged_label;
+    DROP TABLE IF EXISTS staged_terms, staged_term, staged_label;
+    CREATE TEMP TABLE staged_terms ON COMMIT DROP AS
+    SELECT DISTINCT modality_id, area_id, license_id, view_id, label_ids FROM staged_image;
     CREATE TEMP TABLE staged_term ON COMMIT DROP AS
-    SELECT DISTINCT modality_id, area_id, license_id, view_id FROM staged_image;
+    SELECT DISTINCT modality_id, area_id, license_id, view_id FROM staged_terms;
     CREATE TEMP TABLE staged_label ON COMMIT DROP AS
-    SELECT DISTINCT unnest(label_ids) AS label_id FROM staged_image
+    SELECT DISTINCT unnest(label_ids) AS label_id FROM staged_terms
 """
 
 COUNT_DANGLING = """

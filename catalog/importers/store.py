@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
@@ -108,7 +109,10 @@ def store_images(
     with open_staging() as staging:
         if num_rows is not None and num_rows > max_rows:
             raise _too_many_rows(max_rows)
-        good = _stage(staging, encoder, rows, rejects, max_rows)
+        try:
+            good = _stage(staging, encoder, rows, rejects, max_rows)
+        except ManyNewLabels as error:
+            raise ImportStopped(f"{error} Nothing was changed.") from error
         on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
@@ -210,7 +214,7 @@ def _stage(
     number = slices = 0
     seen = _SeenIds()
     for number, row in enumerate(rows, 1):
-        line = row if isinstance(row, BadRow) else _encode(encoder, row, number)
+        line = row if isinstance(row, BadRow) else encoder.encode(row, number)
         if isinstance(line, str):
             staging.add_line(line)
             if seen.has(row.source_id):
@@ -228,8 +232,9 @@ def _stage(
     rejects.repeated = 0
     staging.finish()
     rejected = rejects.report.rejected
-    with transaction.atomic():
-        _reject_duplicates(rejects)
+    if seen.may_repeat():
+        with transaction.atomic():
+            _reject_duplicates(rejects)
     rejects.check_limit(number + slices)
     return number - rejected
 
@@ -253,22 +258,30 @@ def _save_labels(labels: NewLabels) -> None:
 
 
 class _SeenIds:
-    """Tells most ids that were there before, in 8 MB however many there are.
+    """Tells most ids that were there before at once, and at the end whether there are any.
 
-    The table of all rows tells all of them, at the end; this is to notice a stream of equal rows.
+    The first, to notice a stream of equal rows, takes 8 MB however many ids there are; the second
+    8 bytes an id, so that the table of all rows is searched only where it has something to find.
     """
 
     def __init__(self) -> None:
-        self._hashes = array("q", bytes(8 << 20))
+        self._some = array("q", [0]) * (1 << 20)
+        self._all = array("q")
 
     def has(self, source_id: str) -> bool:
         """Whether the id was there before, as far as is known; remembers it."""
         value = hash(source_id)
+        self._all.append(value)
         place = value & 0xFFFFF
-        if self._hashes[place] == value:
+        if self._some[place] == value:
             return True
-        self._hashes[place] = value
+        self._some[place] = value
         return False
+
+    def may_repeat(self) -> bool:
+        """False if no id was there twice, since equal ids have equal hashes."""
+        ordered = np.sort(np.frombuffer(self._all, dtype=np.int64))
+        return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _too_many_rows(max_rows: int) -> ImportStopped:
@@ -276,13 +289,6 @@ def _too_many_rows(max_rows: int) -> ImportStopped:
         f"The source has more than {max_rows:,} rows, so nothing was changed. Check that it is the "
         "right file; if all of them are images, raise the limit with --max-rows."
     )
-
-
-def _encode(encoder: RowEncoder, row: ImageRow, number: int) -> str | BadRow:
-    try:
-        return encoder.encode(row, number)
-    except ManyNewLabels as error:
-        raise ImportStopped(f"{error} Nothing was changed.") from error
 
 
 def _reject(row: BadRow, staging: Staging, rejects: _Rejects) -> None:

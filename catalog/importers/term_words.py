@@ -53,6 +53,10 @@ class Words(dict[str, int | None]):
         general = [term.id for term in terms if len(terms) == 1 or _is_general(term)]
         return general[0] if general else None
 
+    def is_unknown(self, word: str) -> bool:
+        """Whether it is a word, and no term is meant by it."""
+        return word != "" and self[word] is None
+
     def describe(self, word: str) -> str:
         """A word without a term, for the report."""
         return self._several.get(word, word)
@@ -63,26 +67,29 @@ def _is_general(term: TermRef) -> bool:
 
 
 class LicenseWords(Words):
-    """The same for licences; the ``unknown`` words mean a licence that is not stated.
+    """The same for licences; unknown words mean a licence that is not stated.
 
     That term is added if need be, but not in a ``dry_run``.
     """
 
     def __init__(self, vocabularies: Vocabularies, *, dry_run: bool = False) -> None:
         super().__init__(vocabularies, "license")
-        self.unknown: set[str] = set()
+        self._unknown: set[str] = set()
         self._dry_run = dry_run
 
     def forget(self) -> None:
         super().forget()
-        self.unknown.clear()
+        self._unknown.clear()
 
     def __missing__(self, word: str) -> int | None:
         known = super().__missing__(word)
         if known is None:
-            self.unknown.add(word)
+            self._unknown.add(word)
             known = self[word] = _find_not_stated(dry_run=self._dry_run)
         return known
+
+    def is_unknown(self, word: str) -> bool:
+        return super().is_unknown(word) or word in self._unknown
 
 
 def _find_not_stated(*, dry_run: bool) -> int | None:

@@ -17,6 +17,8 @@ from vocab.text import TermRef, normalize, normalize_label
 
 # No real list of findings has more new words, so the column must contain something else.
 MAX_NEW_LABELS = 2_000
+# From the strongest to the weakest.
+_FINDINGS: tuple[str, ...] = tuple(Finding.values)
 _NAME_LENGTH: int = Label._meta.get_field("name").max_length or 0
 _by_label = attrgetter("label_id")
 
@@ -107,7 +109,7 @@ class LabelWords:
         """One label from all words for it."""
         if len(group) == 1:
             return group[0]
-        finding = min((each.finding for each in group), key=Finding.values.index)
+        finding = min((each.finding for each in group), key=_FINDINGS.index)
         shares = [each.confidence for each in group if each.finding == finding]
         confidence = max((share for share in shares if share is not None), default=None)
         name = self._names[group[0].label_id]
@@ -206,8 +208,8 @@ def load_words(modality_ids: Collection[int] = (), *, dry_run: bool = False) -> 
 
 
 def _find_problem(row: LabelRow) -> str:
-    if row.finding not in Finding.values:
-        return f"There is no finding “{row.finding}”. There are: {', '.join(Finding.values)}."
+    if row.finding not in _FINDINGS:
+        return f"There is no finding “{row.finding}”. There are: {', '.join(_FINDINGS)}."
     if row.confidence is not None and not 0 <= row.confidence <= 1:
         return f"The confidence {row.confidence} is not between 0 and 1."
     return ""

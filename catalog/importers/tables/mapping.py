@@ -236,7 +236,7 @@ def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
 
 def _read_subject(text: str) -> Reading[str]:
     text = clean(text)
-    is_good = len(text) <= MAX_SUBJECT_ID and not _CONTROL.search(text)
+    is_good = len(text) <= MAX_SUBJECT_ID and (text.isprintable() or not _CONTROL.search(text))
     return Reading(text) if is_good else Reading("", exact=False)
 
 

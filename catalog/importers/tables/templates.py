@@ -198,7 +198,14 @@ def compile_value(templates: tuple[Template, ...], header: Header, clean: Filter
         return getters[0]
     if not getters:
         return lambda cells: ""
-    return lambda cells: next(filter(None, (get(cells) for get in getters)), "")
+
+    def find_first(cells: Cells) -> str:
+        for get in getters:
+            if text := get(cells):
+                return text
+        return ""
+
+    return find_first
 
 
 def compile_id(templates: tuple[Template, ...], header: Header) -> Getter:

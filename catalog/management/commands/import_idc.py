@@ -8,7 +8,7 @@ from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.idc.collections import find_index, open_collections
 from catalog.importers.rows import Source
 from catalog.management.importing import ImportCommand
-from vocab.lookup import find_terms
+from vocab.lookup import current_vocabularies
 from vocab.models import Modality
 
 
@@ -47,7 +47,7 @@ def open_idc(index: Path | None, *, ids: Sequence[str] = ()) -> Sequence[Source]
         raise CommandError("The vocabularies are empty: run `manage.py load_vocab` first.")
     return open_collections(
         index or find_index(),
-        find=find_terms,
+        find=current_vocabularies().find,
         ids=ids,
         shipped=read_datasets(SHIPPED_DATASETS),
     )
