@@ -11,6 +11,7 @@ from catalog.formats import file_size
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.management.progress import Progress
 from catalog.models import Dataset
+from catalog.querysets import ImageQuerySet
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.addresses import find_stored_path
 from catalog.storage.mirror import MirrorReport, RemoteImage, find_parts, mirror_images
@@ -46,9 +47,11 @@ class Command(BaseCommand):
         dataset = Dataset.objects.active().filter(slug=options["dataset"]).first()
         if dataset is None:
             raise CommandError(f"There is no dataset {options['dataset']!r}.")
-        rows = find_rows(dataset, options["query"])
+        found = find_images(dataset, options["query"])
+        rows = list_elsewhere(found)
         if not rows:
-            raise CommandError("None of these images lies elsewhere with an address.")
+            self._say_nothing_to_fetch(found.local().count())
+            return
         folder = self._find_folder(dataset)
         images = iter_images(rows, dataset.storage)
         total = sum(row[-1] or 0 for row in rows)
@@ -80,6 +83,12 @@ class Command(BaseCommand):
             dataset.save(update_fields=["local_path"])
         return folder
 
+    def _say_nothing_to_fetch(self, num_here: int) -> None:
+        if not num_here:
+            raise CommandError("None of these images lies elsewhere with an address.")
+        have = "is" if num_here == 1 else "are"
+        self.stdout.write(f"Nothing to fetch: {count(num_here, 'image')} {have} here already.")
+
     def _say(self, dataset: Dataset, report: MirrorReport, path: Path | None) -> None:
         self.stdout.write(
             f"{count(report.images, 'image')}: {count(report.fetched, 'file')} fetched "
@@ -107,16 +116,21 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def find_rows(dataset: Dataset, query: str) -> list[tuple[Any, ...]]:
-    """What is known of the images that lie elsewhere; their size in bytes is the last value."""
+def find_images(dataset: Dataset, query: str) -> ImageQuerySet:
+    """The images of a dataset that a query string selects; raises CommandError."""
     asked = QueryDict(query.strip().rpartition("?")[2], mutable=True)
     asked.setlist("dataset", [dataset.slug])
     filters = ImageFilterSet(asked)
     if filters.problems:
         raise CommandError(" ".join(filters.problems))
-    images = filters.images().filter(file_path="").exclude(remote_url="").order_by("source_id")
+    return filters.images()
+
+
+def list_elsewhere(images: ImageQuerySet) -> list[tuple[Any, ...]]:
+    """What is known of those that lie elsewhere; their size in bytes is the last value."""
+    elsewhere = images.filter(file_path="").exclude(remote_url="").order_by("source_id")
     return list(
-        images.values_list(
+        elsewhere.values_list(
             "source_id",
             "remote_url",
             "subject_id",

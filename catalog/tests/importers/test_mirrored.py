@@ -69,6 +69,9 @@ def test_what_was_fetched_is_here_after_the_next_import_as_the_volume_that_it_is
     assert one.num_files == 1
 
     assert "0 added, 0 changed, 2 unchanged" in run("import_idc", index=lung)
+    assert run("fetch_images", "--dataset", "tiny_lung") == (
+        "Nothing to fetch: 2 images are here already.\n"
+    )
 
 
 def test_a_series_of_which_files_are_missing_stays_elsewhere_and_is_named(lung: Path) -> None:
