@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from catalog.ages import clean_limit
-from catalog.search.query import count_chunks
+from catalog.search.query import clean_text, count_chunks
 from catalog.search.snapshot import Snapshot
 from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.text import ALONE, TermRef, normalize
@@ -164,11 +164,13 @@ class QueryField(RepeatedField):
 
     def clean(self, value: Sequence[str] | None) -> str:
         text = " ".join(" ".join(value or ()).split())
-        if len(text) > MAX_QUERY_LENGTH:
+        # Cut first, as one sign may stand for eighteen: what is too long is so in either form.
+        read = clean_text(text[: MAX_QUERY_LENGTH + 1])
+        if (length := max(len(text), len(read))) > MAX_QUERY_LENGTH:
             raise ValidationError(
-                f"The search has {len(text)} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
+                f"The search has {length} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
             )
-        if (number := count_chunks(text)) > MAX_QUERY_WORDS:
+        if (number := count_chunks(read)) > MAX_QUERY_WORDS:
             raise ValidationError(
                 f"The search has {number} words (limit: {MAX_QUERY_WORDS}). Shorten it."
             )

@@ -222,6 +222,14 @@ def test_a_search_of_more_words_is_refused(client: Client, address: str) -> None
     assert "The search has 51 words (limit: 50). Shorten it." in response.content.decode()
 
 
+@pytest.mark.parametrize("address", ["/images/", "/datasets/"])
+@pytest.mark.parametrize("sign", ["\ufdfa", "\u3316"])  # of eighteen and of six letters in NFKC
+def test_signs_that_stand_for_many_count_as_many(client: Client, address: str, sign: str) -> None:
+    response = client.get(address, {"q": sign * 300})
+    assert response.status_code == 400
+    assert "(limit: 300). Shorten it." in response.content.decode()
+
+
 def test_an_id_with_points_is_one_word(client: Client) -> None:
     ids = " ".join(f"1.3.6.1.4.1.14519.5.2.1.7009.2403.{number}" for number in range(7))
     assert client.get("/images/", {"q": ids}).status_code == 200
