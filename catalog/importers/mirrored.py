@@ -11,13 +11,17 @@ from pathlib import Path
 from catalog.imaging.content import find_pixel_problem, quiet_parser
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.paths import open_beneath
-from catalog.imaging.problems import MALFORMED, NotReadable
+from catalog.imaging.problems import MALFORMED, FileProblem, NotReadable
 from catalog.importers.rows import BadRow, FileNote, ImageRow, Slice
-from catalog.storage.mirror import find_parts
+from catalog.storage.mirror import find_parts, safe_part
 
 IN_PART = "fetched in part"
-UNREADABLE = "fetched, but not readable"
-_FETCH = "fetch it again with fetch_images, and import again; until then it counts as elsewhere"
+TOO_MANY = "in the folder of a series that has fewer files"
+UNREADABLE = "fetched, but not whole"
+FOREIGN = "in the folder of another series"
+_FETCH = "fetch it again with fetch_images, and import again; until then its series is elsewhere"
+_REMOVE = "remove what is not of the series, and import again; until then it is elsewhere"
+_CUT = (FileProblem.SHORT_PIXELS, FileProblem.UNENDED_PIXELS)
 
 
 def with_mirrored(
@@ -29,55 +33,75 @@ def with_mirrored(
 ) -> Iterator[ImageRow | BadRow]:
     """The rows; of a series whose files are all below ``root`` a row for each of these files.
 
-    A series of which files are missing, or cannot be read, stays elsewhere, and is noted.
+    A series of which files are missing, cut short or not its own stays elsewhere, and is noted.
     """
     for row in rows:
         if isinstance(row, BadRow) or row.file_path or not row.remote_url.endswith("/*"):
             yield row
-            continue
-        paths = _list_files(root, row)
-        if len(paths) == row.num_files == 1:
-            yield replace(row, file_path=paths[0])
-        elif paths and len(paths) == row.num_files:
-            yield from _read_files(root, row, paths, on_file, check_stopped)
+        elif paths := _list_files(root, row):
+            found, note = _read_files(root, row, paths, check_stopped)
+            if note:
+                on_file(note)
+            yield from found or [row]
         else:
-            if paths:
-                some = f"{len(paths):,} of {row.num_files:,} files are here"
-                on_file(FileNote(IN_PART, paths[0], row.line, some, _FETCH))
             yield row
 
 
 def _list_files(root: Path, row: ImageRow) -> list[str]:
     """The paths of the files of a series, sorted; those that are not whole begin with a dot."""
     study = row.metadata.get("StudyInstanceUID", "")
-    folder = root.joinpath(*find_parts(row.subject_id, study, row.modality, row.source_id))
-    if not folder.is_dir():
+    above = root.joinpath(*find_parts(row.subject_id, study, "", row.source_id)[:-1])
+    folder = next((each for each in _folders(above) if _is_of(each.name, row.source_id)), None)
+    if folder is None:
         return []
-    files = (each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
-    return sorted(str(each.relative_to(root)) for each in files)
+    return sorted(
+        str(each.relative_to(root))
+        for each in folder.iterdir()
+        if each.is_file() and not each.is_symlink() and not each.name.startswith(".")
+    )
+
+
+def _folders(above: Path) -> list[Path]:
+    return sorted(each for each in above.iterdir() if each.is_dir()) if above.is_dir() else []
+
+
+def _is_of(name: str, source_id: str) -> bool:
+    """Whether a folder is named after a series: the modality before it was a code or a word."""
+    modality = name.partition("_")[0]
+    return name in (safe_part(source_id), safe_part(f"{modality}_{source_id}"))
 
 
 def _read_files(
-    root: Path,
-    row: ImageRow,
-    paths: list[str],
-    on_file: Callable[[FileNote], None],
-    check_stopped: Callable[[], None],
-) -> Iterator[ImageRow]:
+    root: Path, row: ImageRow, paths: list[str], check_stopped: Callable[[], None]
+) -> tuple[list[ImageRow], FileNote | None]:
+    """The rows of all files, or the reason why there are none."""
+    if len(paths) != row.num_files:
+        some = f"{len(paths):,} of {row.num_files:,} files are here"
+        if len(paths) < row.num_files:
+            return [], FileNote(IN_PART, paths[0], row.line, some, _FETCH)
+        return [], FileNote(TOO_MANY, paths[0], row.line, some, _REMOVE)
     found = []
     for path in paths:
         check_stopped()
         try:
             with open_beneath(root, path) as file, quiet_parser():
-                found.append(_describe(row, path, read_header(file)))
+                header = read_header(file)
         except (*MALFORMED, NotReadable, OSError) as error:
-            on_file(FileNote(UNREADABLE, path, row.line, str(error), _FETCH))
-            yield row
-            return
-    yield from found
+            return [], FileNote(UNREADABLE, path, row.line, str(error), _FETCH)
+        if header.series_uid != row.source_id:
+            other = header.series_uid or "it names no series"
+            return [], FileNote(FOREIGN, path, row.line, other, _REMOVE)
+        if (problem := find_pixel_problem(header)) in _CUT:
+            return [], FileNote(UNREADABLE, path, row.line, problem.plural, _FETCH)
+        found.append(_describe(row, path, header, problem))
+    if len(found) == 1:
+        return [replace(row, file_path=paths[0])], None
+    return found, None
 
 
-def _describe(row: ImageRow, path: str, header: DicomHeader) -> ImageRow:
+def _describe(
+    row: ImageRow, path: str, header: DicomHeader, problem: FileProblem | None
+) -> ImageRow:
     """The row of one file; the source's own words come before those of the file."""
     return replace(
         row,
@@ -94,6 +118,6 @@ def _describe(row: ImageRow, path: str, header: DicomHeader) -> ImageRow:
         ),
         sop_uid=header.sop_uid,
         identifying=header.identifying,
-        problem=(problem, path) if (problem := find_pixel_problem(header)) else None,
+        problem=(problem, path) if problem else None,
         is_opened=True,
     )

@@ -1,6 +1,7 @@
 """Buckets of S3 that the operator allows: what lies in them, and objects as streams of bytes."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from django.conf import settings
 from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
 from catalog.storage.listing import MAX_TAG, Page, StoredObject, iter_objects, read_listing
 from catalog.storage.problems import Changed, Gone, ListedFile, NotAllowed, Unreachable
-from catalog.storage.source_http import ask, iter_body, require_status
+from catalog.storage.source_http import ask, iter_body, require_status, require_tag
 
 REGION = "us-east-1"
 _AMAZON = re.compile(r"https?://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
@@ -43,12 +44,14 @@ def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
     if not found:
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
-    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
-        other = next((name for name in names if not _NAME.fullmatch(name)), names[0])
+    if other := next((name for name in names if not _NAME.fullmatch(name)), ""):
         raise Changed(
             f"the source lists {other!r} in the folder of a series; names there are made of "
             "letters, digits, dots, hyphens and underscores, without folders"
         )
+    if len(set(names)) < len(names):
+        [(twice, _)] = Counter(names).most_common(1)
+        raise Unreachable(f"the source lists {twice!r} twice")
     return sorted(found, key=lambda file: file.name)
 
 
@@ -61,8 +64,7 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
     bucket = _find_bucket(_resolve(address).bucket)
     with bucket.ask("GET", file.key, seconds=file.find_seconds(seconds)) as answer:
         require_status(answer, 200)
-        if file.tag and _tag_of(answer) != file.tag:
-            raise Unreachable("what came is not what was listed (ETag)")
+        require_tag(_tag_of(answer), file.tag)
         yield from iter_body(answer)
 
 

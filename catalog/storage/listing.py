@@ -17,6 +17,8 @@ _MAX_KEY_BYTES, _MAX_TOKEN, _MAX_DEPTH = 1024, 8192, 8
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OF_OBJECT = {"Key", "Size", "ETag"}
 _OF_PAGE = {"IsTruncated", "NextContinuationToken"}
+# Of XML Schema; who says nothing has a token where there is more.
+_TRUE, _FALSE = {"true", "1"}, {"false", "0", ""}
 _UNREADABLE = "what the source lists cannot be read"
 
 
@@ -97,7 +99,10 @@ class _Reader:
         token = self._page.get("NextContinuationToken", "")
         if len(token) > _MAX_TOKEN:
             raise Unreachable(_UNREADABLE)
-        is_cut = self._page.get("IsTruncated", "true" if token else "") == "true"
+        told = self._page.get("IsTruncated", "").strip().casefold()
+        if told not in _TRUE | _FALSE:
+            raise Unreachable(_UNREADABLE)
+        is_cut = bool(token) if told == "" else told in _TRUE
         return Page(self._objects, token if is_cut else None)
 
     def _start(self, name: str, _: object) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from catalog.formats import file_size
 from catalog.storage.cache import try_again
 from catalog.storage.download import download
-from catalog.storage.problems import ListedFile, SourceProblem, Unreachable
+from catalog.storage.problems import Changed, ListedFile, SourceProblem, Unreachable
 from catalog.storage.sources import list_files
 
 SERIES_AT_ONCE = 4
@@ -169,7 +170,10 @@ class _Mirror:
             self._report.fetched += 1
 
     def _check_disk(self, size: int) -> None:
-        if shutil.disk_usage(self._root).free - size < settings.ARCHIVE_RESERVE_BYTES:
+        usage = shutil.disk_usage(self._root)
+        if size > usage.total:
+            raise Changed(f"the source says that it has {file_size(size)}, more than this disk")
+        if usage.free - size < settings.ARCHIVE_RESERVE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
 
     def _add(self, count: int) -> None:
@@ -181,7 +185,8 @@ class _Mirror:
 
 def _is_here(path: Path, file: ListedFile) -> bool:
     try:
-        return path.stat().st_size == file.size
+        # A link is not it, as nothing of a dataset is opened through one.
+        return path.lstat().st_size == file.size and not path.is_symlink()
     except FileNotFoundError:
         return False
 

@@ -87,11 +87,24 @@ def require_status(
         raise Gone(missing)
     if status in (401, 403):
         raise Forbidden("the source does not give it out (forbidden)")
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != 304:
         raise NotAllowed("the source sends elsewhere, which is not followed")
     if status == 429 or status >= 500:
         raise Unreachable("the source is too busy")
     raise Changed(f"the source answers with the status {status}")
+
+
+def require_tag(told: str, listed: str) -> None:
+    """Raises Unreachable if an answer tells another state of a file than was listed.
+
+    Servers write one tag in several ways, and some tell none with the file itself.
+    """
+    if told and listed and _plain_tag(told) != _plain_tag(listed):
+        raise Unreachable("what came is not what was listed (ETag)")
+
+
+def _plain_tag(tag: str) -> str:
+    return tag.strip().removeprefix("W/").strip('"')
 
 
 @lru_cache(maxsize=8)

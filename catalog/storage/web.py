@@ -8,8 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import urllib3
 from django.conf import settings
 
-from catalog.storage.problems import ListedFile, NotAllowed, Unreachable
-from catalog.storage.source_http import ask, iter_body, require_status
+from catalog.storage.problems import ListedFile, NotAllowed
+from catalog.storage.source_http import ask, iter_body, require_status, require_tag
 
 # More digits are no size.
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -17,6 +17,7 @@ _TOTAL = re.compile(r"bytes 0-0/([0-9]{1,18})", re.ASCII)
 # A size is told at once.
 _SIZE_SECONDS = 60
 _MOST_TAG = 200
+_NO_SIZE = "the source does not tell its size"
 
 
 def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
@@ -35,8 +36,7 @@ def read_page(file: ListedFile, *, seconds: int) -> Iterator[bytes]:
     """The bytes of a file, in chunks; raises SourceProblem."""
     with _ask("GET", file.key, file.find_seconds(seconds)) as answer:
         require_status(answer, 200)
-        if file.tag and _tag_of(answer) != file.tag:
-            raise Unreachable("what came is not what was listed (ETag)")
+        require_tag(_tag_of(answer), file.tag)
         yield from iter_body(answer)
 
 
@@ -59,10 +59,12 @@ def _find_size(address: str, seconds: int) -> tuple[int, str]:
         told = answer.headers.get("Content-Length", "")
         if answer.status == 200 and _SIZE.fullmatch(told):
             return int(told), _tag_of(answer)
+        if answer.status == 200:  # in pieces, and without heeding what was asked for
+            raise NotAllowed(_NO_SIZE)
         require_status(answer, 206)
         if found := _TOTAL.fullmatch(answer.headers.get("Content-Range", "")):
             return int(found[1]), _tag_of(answer)
-    raise NotAllowed("the source does not tell its size")
+    raise NotAllowed(_NO_SIZE)
 
 
 @contextmanager

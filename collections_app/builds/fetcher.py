@@ -10,7 +10,7 @@ from django.conf import settings
 
 from catalog.formats import file_size
 from catalog.storage.addresses import is_of_idc
-from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.cache import CacheFull, FileCache, try_again
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.series import hash_files
@@ -159,7 +159,7 @@ class Fetcher:
         return files
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
-        listed = list_files(item.address)
+        listed = try_again(lambda: list_files(item.address), self._add)
         self._add(0)
         self._admit(sum(file.size for file in listed))
         names = [file.name for file in listed]

@@ -20,6 +20,8 @@ Cells = list[str]
 Getter = Callable[[Cells], str]
 Filter = Callable[[str], str]
 
+# More than any id or path has: each is as long as a cell may be.
+MAX_PARTS = 100
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
@@ -135,6 +137,10 @@ def parse_template(text: str) -> Template:
             parts.append(_parse_column(found[1]))
         else:
             parts.append(Part(token))
+    if len(parts) > MAX_PARTS:
+        raise BadTemplate(
+            f"“{text[:60]}…” has {len(parts):,} parts (limit: {MAX_PARTS}). Shorten it."
+        )
     return Template(text, tuple(parts))
 
 

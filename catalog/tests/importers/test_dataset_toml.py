@@ -83,6 +83,7 @@ def with_line(section: str, line: str) -> str:
         (with_line("image", 'id2 = "{s}"\nzzzz = 1'), "there is no such key"),
         (with_line("image", "sex = 3"), r"\[image\] sex: give a list of texts"),
         (with_line("image", 'sex = "{s"'), "sex: A brace has no partner"),
+        (with_line("image", f'sex = "{"{Sex}" * 101}"'), "has 101 parts"),
         (with_line("image", 'sex = "{}"'), "Braces need a column's name"),
         (with_line("image", 'sex = "{s|shout}"'), "“shout” is no filter; there are lower,"),
         (with_line("image", 'sex = "{s|part x}"'), "“part x” is no filter"),

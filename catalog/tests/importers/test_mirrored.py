@@ -8,7 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 
-from catalog.models import Availability, Dataset, Image
+from catalog.models import Availability, Image
 from catalog.tests.importers.idc_files import series, write_index
 from catalog.tests.importers.series_files import make_series
 from medagg.testing.s3 import BUCKET, S3Server
@@ -75,22 +75,71 @@ def test_what_was_fetched_is_here_after_the_next_import_as_the_volume_that_it_is
 
 
 def test_a_series_of_which_files_are_missing_stays_elsewhere_and_is_named(lung: Path) -> None:
-    run("import_idc", index=lung)
-    run("fetch_images", "--dataset", "tiny_lung")
-    root = Path(Dataset.objects.get(slug="tiny_lung").local_path)
-    folder = next((lung.parent / "datasets" / root).rglob("CT_1.2.826.0"))
-    (folder / "7.dcm").unlink()
+    (folder_of(lung, 0) / "7.dcm").unlink()
     said = import_and_read_notes(lung)
 
     assert Image.objects.get(source_id="1.2.826.0").file_path == ""
     assert "3 of 4 files are here" in said
 
 
-def test_a_fetched_file_that_is_no_dicom_leaves_its_series_elsewhere(lung: Path) -> None:
+def folder_of(lung: Path, which: int) -> Path:
     run("import_idc", index=lung)
     run("fetch_images", "--dataset", "tiny_lung")
-    folder = next((lung.parent / "datasets").rglob("CT_1.2.826.0"))
-    (folder / "7.dcm").write_bytes(b"no image" * 100)
+    return next((lung.parent / "datasets").rglob(f"CT_1.2.826.{which}"))
+
+
+def test_the_name_of_the_modality_in_the_folder_does_not_matter(lung: Path) -> None:
+    folder = folder_of(lung, 0)
+    folder.rename(folder.with_name("OT_1.2.826.0"))
+
+    run("import_idc", index=lung)
+
+    assert Image.objects.get(source_id="1.2.826.0").file_path.endswith("OT_1.2.826.0/7.dcm")
+
+
+def take_from_another_series(folder: Path, other: Path) -> None:
+    (folder / "7.dcm").write_bytes((other / "9.dcm").read_bytes())
+
+
+def cut_short(folder: Path, other: Path) -> None:
+    whole = (folder / "7.dcm").read_bytes()
+    (folder / "7.dcm").write_bytes(whole[: len(whole) - 20])
+
+
+def add_a_file(folder: Path, other: Path) -> None:
+    (folder / "Thumbs.db").write_bytes(b"small pictures")
+
+
+def link_to_another_place(folder: Path, other: Path) -> None:
+    (folder / "7.dcm").rename(folder.parent / "7.dcm")
+    (folder / "7.dcm").symlink_to("../7.dcm")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "is_fetched_again"),
+    [
+        (take_from_another_series, "in the folder of another series", False),
+        (cut_short, "fetched, but not whole", True),
+        (add_a_file, "5 of 4 files are here", False),
+        (link_to_another_place, "3 of 4 files are here", True),
+    ],
+)
+def test_a_folder_that_is_not_the_series_leaves_it_elsewhere_and_says_what_to_do(
+    lung: Path, spoil: Any, said: str, is_fetched_again: bool
+) -> None:
+    spoil(folder_of(lung, 0), folder_of(lung, 1))
+
+    assert said in import_and_read_notes(lung)
+
+    assert Image.objects.get(source_id="1.2.826.0").file_path == ""
+    if is_fetched_again:
+        assert "1 file fetched" in run("fetch_images", "--dataset", "tiny_lung")
+        run("import_idc", index=lung)
+        assert Image.objects.get(source_id="1.2.826.0").file_path
+
+
+def test_a_fetched_file_that_is_no_dicom_leaves_its_series_elsewhere(lung: Path) -> None:
+    (folder_of(lung, 0) / "7.dcm").write_bytes(b"no image" * 100)
     said = import_and_read_notes(lung)
 
     assert Image.objects.get(source_id="1.2.826.0").file_path == ""

@@ -130,3 +130,13 @@ def test_parts_of_names_are_safe_and_stay_different() -> None:
     assert len(set(made)) == len(given)
     assert made[-1] == "ok-1.2"
     assert not any("/" in part or part in ("", ".", "..") for part in made)
+
+
+def test_a_size_that_no_disk_has_is_a_problem_of_that_image_alone(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    make_series(s3)
+    s3.faults.shorter["uuid-1/01.dcm"] = -(10**17)
+    with pytest.raises(CommandError, match="1 of 2 images could not be had whole"):
+        fetch("--report", str(tmp_path / "report.csv"))
+    assert "more than this disk" in (tmp_path / "report.csv").read_text()

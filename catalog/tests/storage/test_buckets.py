@@ -8,7 +8,8 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, repeat
 from typing import Any
@@ -312,6 +313,8 @@ def endless_objects() -> Iterator[bytes]:
         (lambda number: [page(ENTRY.format(key="b/1", size=1))], Changed, "does not lie in"),
         (lambda number: [page(ENTRY.format(key="a/b/1", size=1))], Changed, "without folders"),
         (lambda number: [page(ENTRY.format(key="a/1", size=0))], Gone, "no files"),
+        (lambda number: [page(2 * ENTRY.format(key="a/1", size=1))], Unreachable, "'1' twice"),
+        (lambda number: [page("").replace(b"false", b"maybe")], Unreachable, "cannot be read"),
     ],
 )
 def test_a_listing_that_is_none_ends_with_a_problem_and_in_little_memory(
@@ -330,6 +333,24 @@ def test_a_listing_that_is_none_ends_with_a_problem_and_in_little_memory(
     finally:
         tracemalloc.stop()
     assert len(endpoint.asked) <= listing.MAX_PAGES
+
+
+@pytest.mark.parametrize("told", ["true", " TRUE ", "1"])
+def test_a_listing_goes_on_however_it_says_so(endpoint: Endpoint, told: str) -> None:
+    last = page(ENTRY.format(key="a/2", size=1))
+    more = page(ENTRY.format(key="a/1", size=1), "next").replace(b">true<", f">{told}<".encode())
+    endpoint.answer = lambda method, target: (200, {}, [last if "next" in target else more])
+    assert [file.name for file in list_files("s3://ours/a/*")] == ["1", "2"]
+
+
+@pytest.mark.parametrize("tag", ['"x-1"', "x-1", ' W/"x-1"', ""])
+def test_a_tag_may_be_told_in_several_ways(endpoint: Endpoint, tag: str) -> None:
+    headers = {"Content-Length": "6"} | ({"ETag": tag} if tag else {})
+    endpoint.answer = lambda method, target: (200, headers, [b"pixels"])
+    file = ListedFile("1", "a/1", 6, "", '"x-1"')
+    assert b"".join(read_file("s3://ours/a/1", file)) == b"pixels"
+    with pytest.raises(Unreachable, match="not what was listed") if tag else nullcontext():
+        list(read_file("s3://ours/a/1", replace(file, tag='"y-1"')))
 
 
 @pytest.mark.parametrize(
@@ -380,3 +401,13 @@ def test_an_answer_that_drips_is_cut_off_in_the_time_that_it_has(endpoint: Endpo
         list_files("s3://ours/a/*", seconds=1)
     assert time.monotonic() - began < 3
     is_over.set()
+
+
+def test_a_web_server_that_tells_no_size_is_named_so(
+    endpoint: Endpoint, settings: LazySettings
+) -> None:
+    settings.FETCH_HOSTS = ["files.example.org"]
+    settings.FETCH_ENDPOINTS = {"files.example.org": endpoint.url}
+    endpoint.answer = lambda method, target: (200, {}, [b"pixels"])
+    with pytest.raises(NotAllowed, match="does not tell its size"):
+        list_files("https://files.example.org/a.png")

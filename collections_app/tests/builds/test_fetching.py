@@ -101,6 +101,19 @@ def test_a_connection_that_is_cut_is_tried_again(
     assert read_archive(collection)["images/lung_ct/P0/1.9.0/CT_1.2.0/01.dcm"] == slice_of(0, 1)
 
 
+def test_a_source_that_is_too_busy_to_list_is_asked_again(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01, 0.01))
+    make_series(s3)
+    s3.faults.status[BUCKET] = 503
+    s3.faults.times[BUCKET] = 1
+
+    collection = build(make_fetching())
+
+    assert collection.status == "ready", collection.error_message
+
+
 @pytest.mark.parametrize(
     ("fault", "reason", "problem"),
     [
