@@ -30,12 +30,18 @@ def refuse_private(address: str) -> None:
 
 
 def make_pool(
-    *, allow_private: bool, seconds: float, agent: str, read_seconds: float | None = None
+    *,
+    allow_private: bool,
+    seconds: float,
+    agent: str,
+    read_seconds: float | None = None,
+    at_once: int = 16,
 ) -> urllib3.PoolManager:
     """Connections whose answers end ``seconds`` after the request, however slowly they go on.
 
-    ``read_seconds`` is how long nothing may come. Each connection looks at where it leads: a name
-    may have had another address when it was checked. Redirects are the caller's.
+    ``read_seconds`` is how long nothing may come, and ``at_once`` how many connections to a host
+    are kept. Each looks at where it leads: a name may have had another address when it was
+    checked. Redirects are the caller's.
     """
     longest_silence = read_seconds or seconds
 
@@ -73,7 +79,7 @@ def make_pool(
         ConnectionCls: Any = Encrypted
 
     pool = urllib3.PoolManager(
-        maxsize=16,
+        maxsize=at_once,
         timeout=urllib3.Timeout(connect=min(10.0, seconds), read=longest_silence),
         retries=False,
         headers={"User-Agent": agent},

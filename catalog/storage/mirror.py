@@ -18,7 +18,7 @@ from django.conf import settings
 from catalog.formats import file_size
 from catalog.storage.cache import try_again
 from catalog.storage.download import download
-from catalog.storage.problems import Changed, ListedFile, SourceProblem, Unreachable
+from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.sources import list_files
 
 SERIES_AT_ONCE = 4
@@ -142,6 +142,8 @@ class _Mirror:
     def _fetch_listed(self, image: RemoteImage) -> None:
         listed = try_again(lambda: list_files(image.address), self._add)
         folder = self._root.joinpath(*image.parts)
+        if not folder.resolve().is_relative_to(self._root.resolve()):
+            raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")
         missing = [file for file in listed if not _is_here(folder / image.find_name(file), file)]
         with self._lock:
             self._report.here += len(listed) - len(missing)

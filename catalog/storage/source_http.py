@@ -17,6 +17,8 @@ from catalog.storage.problems import Changed, Forbidden, Gone, NotAllowed, Unrea
 CHUNK = 1 << 19
 # Who gets chunks can stop, and sees how fast they come.
 _MOMENT_SECONDS = 0.2
+# Series that builds and fetch_images list while files of others come.
+_LISTED_AT_ONCE = 4
 _HEADERS = {"Accept-Encoding": "identity"}
 _NO_FILE = "the source has no file at its address any more"
 
@@ -110,7 +112,11 @@ def _plain_tag(tag: str) -> str:
 @lru_cache(maxsize=8)
 def _pool(may_be_private: bool, seconds: int, read_seconds: int) -> urllib3.PoolManager:
     return make_pool(
-        allow_private=may_be_private, seconds=seconds, agent="medagg", read_seconds=read_seconds
+        allow_private=may_be_private,
+        seconds=seconds,
+        agent="medagg",
+        read_seconds=read_seconds,
+        at_once=settings.FETCH_PARALLEL + _LISTED_AT_ONCE,
     )
 
 

@@ -71,7 +71,7 @@ def _make_client(
     # Nothing but our own settings counts.
     session.set_config_variable("config_file", "")
     session.set_config_variable("credentials_file", "")
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=region,
         endpoint_url=endpoint or None,
@@ -89,6 +89,13 @@ def _make_client(
             user_agent="medagg",
         ),
     )
+    client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+    return client
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    """As if botocore had gone to another region already, which it does without end elsewhere."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 @contextmanager

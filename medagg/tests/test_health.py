@@ -127,6 +127,11 @@ def test_a_bucket_of_archives_that_does_not_serve_is_named(
     archive_bucket.faults.status[f"/{NAME}"] = 503
     assert "too busy" in ask_again()
     archive_bucket.faults.status.clear()
+    archive_bucket.faults.redirect[f"/{NAME}"] = f"{archive_bucket.endpoint}/{NAME}"
+    archive_bucket.requests.clear()
+    assert "does not do what it is asked to" in ask_again()
+    assert len(archive_bucket.requests) == 1, "it is not followed"
+    archive_bucket.faults.redirect.clear()
     archive_bucket.client.delete_bucket(Bucket=NAME)
     assert "does not exist" in ask_again()
     settings.ARCHIVE_S3_ENDPOINT = "http://127.0.0.1:1"

@@ -140,3 +140,18 @@ def test_a_size_that_no_disk_has_is_a_problem_of_that_image_alone(
     with pytest.raises(CommandError, match="1 of 2 images could not be had whole"):
         fetch("--report", str(tmp_path / "report.csv"))
     assert "more than this disk" in (tmp_path / "report.csv").read_text()
+
+
+def test_nothing_is_written_through_a_link_out_of_the_folder(
+    s3: S3Server, tmp_path: Path, settings: LazySettings
+) -> None:
+    make_series(s3)
+    settings.DATASET_ROOTS = [tmp_path / "datasets"]
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "datasets/lung_ct").mkdir(parents=True)
+    (tmp_path / "datasets/lung_ct/P0").symlink_to(outside)
+    with pytest.raises(CommandError, match="1 of 2 images could not be had whole"):
+        fetch("--report", str(tmp_path / "report.csv"))
+    assert "leads out of the dataset's folder" in (tmp_path / "report.csv").read_text()
+    assert not list(outside.iterdir())
