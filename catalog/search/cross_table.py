@@ -10,7 +10,7 @@ from catalog.search.filters import DatasetFilterSet
 from catalog.search.query_strings import canonical_params, with_values
 from vocab.text import TermRef
 
-MAX_COLUMNS, MAX_ROWS = 12, 30
+MAX_COLUMNS, MAX_ROWS = 10, 30
 
 
 class Cell(NamedTuple):
