@@ -148,6 +148,8 @@ def read_contents(source: Path) -> Contents:
     Raises BackupError: it is no backup, is damaged, or needs a newer medagg.
     """
     with _opened(source) as (archive, manifest):
+        if not manifest["tables"]:
+            raise BackupError(f"{source} is no whole backup of medagg: it lacks tables.")
         for table, facts in manifest["tables"].items():
             _check_part(archive, _part(table), facts["sha256"])
         for name, sha256 in manifest["secrets"].items():

@@ -217,8 +217,8 @@ def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
     get_user_model().objects.create_user("owner")
     good = tmp_path / "good.zip"
     call_command("backup", str(good))
-    names = ("half", "damaged", "flipped", "unknown", "newer")
-    half, damaged, flipped, unknown, newer = (tmp_path / f"{name}.zip" for name in names)
+    names = ("half", "damaged", "flipped", "unknown", "newer", "empty")
+    half, damaged, flipped, unknown, newer, empty = (tmp_path / f"{name}.zip" for name in names)
     body = good.read_bytes()
     half.write_bytes(body[:3000])
     with zipfile.ZipFile(good) as archive:
@@ -232,12 +232,14 @@ def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
     tables["auth_user"]["sha256"] = "0" * 64
     change_manifest(good, damaged, tables=tables)
     change_manifest(good, newer, migrations=[["catalog", "0999_of_the_future"]])
+    change_manifest(good, empty, tables={})
     for bad, reason in (
         (half, "is no whole backup of medagg"),
         (damaged, "auth_user.copy has another SHA-256"),
         (flipped, "is no whole backup of medagg"),
         (unknown, "is no whole backup of medagg"),
         (newer, "catalog.0999_of_the_future"),
+        (empty, "it lacks tables"),
         (tmp_path / "none.zip", "No such file"),
     ):
         with pytest.raises(CommandError, match=reason):
