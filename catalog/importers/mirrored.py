@@ -13,10 +13,11 @@ from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.paths import open_beneath
 from catalog.imaging.problems import MALFORMED, FileProblem, NotReadable
 from catalog.importers.rows import BadRow, FileNote, ImageRow, Slice
-from catalog.storage.mirror import find_parts, safe_part
+from catalog.storage.mirror import find_parts, read_source, safe_part
 
 IN_PART = "fetched in part"
 TOO_MANY = "in the folder of a series that has fewer files"
+OUTDATED = "fetched from an earlier address"
 UNREADABLE = "fetched, but not whole"
 FOREIGN = "in the folder of another series"
 _FETCH = "fetch it again with fetch_images, and import again; until then its series is elsewhere"
@@ -75,6 +76,8 @@ def _read_files(
     root: Path, row: ImageRow, paths: list[str], check_stopped: Callable[[], None]
 ) -> tuple[list[ImageRow], FileNote | None]:
     """The rows of all files, or the reason why there are none."""
+    if (source := read_source(root.joinpath(paths[0]).parent)) != row.remote_url:
+        return [], FileNote(OUTDATED, paths[0], row.line, source or "not known", _FETCH)
     if len(paths) != row.num_files:
         some = f"{len(paths):,} of {row.num_files:,} files are here"
         if len(paths) < row.num_files:

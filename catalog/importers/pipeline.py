@@ -218,6 +218,11 @@ def _read_files(
     if not dataset.local_path:
         return _without_files(rows, count_missing)
     known, root = _make_lookup(dataset), dataset_root(dataset)
+    if not root.is_dir() and dataset.images.local().exclude(remote_url="").exists():
+        raise ImportStopped(
+            f"Files of “{dataset.slug}” were fetched into {root}, which is not there. Mount its "
+            "disk and import again; or make that folder, if they are to count as elsewhere."
+        )
     found = with_facts(
         with_mirrored(rows, root, on_file=on_file, check_stopped=check_stopped),
         root=root,

@@ -1,6 +1,7 @@
 """Buckets of S3 that the operator allows: what lies in them, and objects as streams of bytes."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
+# A page, and all pages together: a source that drips is given up.
+_PAGE_SECONDS, _LISTING_SECONDS = 60, 600
 _NO_BUCKET = "the source has no such bucket any more"
 
 
@@ -38,7 +41,14 @@ def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
     if not place.is_folder:
         return [_describe(place, _find_object(bucket, place.key, seconds))]
     prefix = f"{place.key}/"
-    listed = iter_objects(lambda token: _ask_page(bucket, prefix, token, seconds))
+    page_seconds, until = min(seconds, _PAGE_SECONDS), time.monotonic() + _LISTING_SECONDS
+
+    def ask_page(token: str) -> Page:
+        if time.monotonic() > until:
+            raise Unreachable("the source takes too long to list what it has")
+        return _ask_page(bucket, prefix, token, page_seconds)
+
+    listed = iter_objects(ask_page)
     # Some stores list folders as empty objects.
     found = [_describe(place, each) for each in listed if each.size]
     if not found:

@@ -27,6 +27,8 @@ WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
 MAX_PART = 100
+# In the folder of each series: the address that its files came from.
+_SOURCE = ".source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,14 @@ def find_parts(subject: str, study: object, modality: str, source_id: str) -> tu
     series = f"{modality.upper()}_{source_id}" if modality else source_id
     parts = (subject, study if isinstance(study, str) else "", series)
     return tuple(map(safe_part, filter(None, parts)))
+
+
+def read_source(folder: Path) -> str:
+    """The address that the files of a series' folder came from; empty if it is not known."""
+    try:
+        return (folder / _SOURCE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def mirror_images(
@@ -144,6 +154,12 @@ class _Mirror:
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")
+        if image.address.endswith("/*") and read_source(folder) != image.address:
+            # What is there came from another address, where the series had other bytes, perhaps.
+            for file in listed:
+                (folder / image.find_name(file)).unlink(missing_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _SOURCE).write_text(image.address, encoding="utf-8")
         missing = [file for file in listed if not _is_here(folder / image.find_name(file), file)]
         with self._lock:
             self._report.here += len(listed) - len(missing)

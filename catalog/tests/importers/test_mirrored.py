@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from catalog.models import Availability, Image
 from catalog.tests.importers.idc_files import series, write_index
@@ -136,6 +136,46 @@ def test_a_folder_that_is_not_the_series_leaves_it_elsewhere_and_says_what_to_do
         assert "1 file fetched" in run("fetch_images", "--dataset", "tiny_lung")
         run("import_idc", index=lung)
         assert Image.objects.get(source_id="1.2.826.0").file_path
+
+
+def test_a_series_that_has_moved_is_fetched_again_as_its_bytes_may_be_others(
+    lung: Path, s3: S3Server
+) -> None:
+    folder_of(lung, 0)
+    run("import_idc", index=lung)
+    before = Image.objects.get(source_id="1.2.826.0")
+    revised = make_series([0, 2.5, 5, 7.5], SeriesInstanceUID="1.2.826.0", SliceThickness=2)
+    for number, content in enumerate(revised.values()):
+        s3.put(f"uuid-new/{9 - number}.dcm", content)
+    rows = [
+        series(which, instanceCount=count, series_aws_url=f"s3://{BUCKET}/uuid-{name}/*")
+        for which, count, name in ((0, 4, "new"), (1, 1, "1"))
+    ]
+    newer = write_index(lung.parent / "newer", rows)
+
+    assert "fetched from an earlier address" in import_and_read_notes(newer)
+
+    assert Image.objects.get(pk=before.pk).file_path == "", "whether they are the same is not known"
+    assert "1 image: 4 files fetched" in run("fetch_images", "--dataset", "tiny_lung")
+    run("import_idc", index=newer)
+    after = Image.objects.get(pk=before.pk)
+    assert after.file_path
+    assert after.sha256 not in ("", before.sha256)
+
+
+def test_a_disk_that_is_not_mounted_stops_the_import(lung: Path) -> None:
+    folder_of(lung, 0)
+    run("import_idc", index=lung)
+    home = lung.parent / "datasets"
+    home.rename(lung.parent / "elsewhere")
+
+    with pytest.raises(CommandError):
+        run("import_idc", index=lung)
+    assert Image.objects.get(source_id="1.2.826.0").file_path
+
+    (home / "tiny_lung").mkdir(parents=True)
+    run("import_idc", index=lung)
+    assert Image.objects.get(source_id="1.2.826.0").file_path == ""
 
 
 def test_a_fetched_file_that_is_no_dicom_leaves_its_series_elsewhere(lung: Path) -> None:
