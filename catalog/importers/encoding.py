@@ -83,6 +83,8 @@ MAX_KNOWN_SETS = 50_000
 # So many words are counted for the report, and so long one may be.
 MAX_UNKNOWN_WORDS = 10_000
 MAX_WORD = 1_000
+# Characters of an image's metadata: pages and archives show them whole.
+MAX_METADATA = 1_000_000
 # So many combinations of values are remembered, as most images have one of a few.
 MAX_KNOWN_VALUES = 10_000
 # Unknown words of these vocabularies are kept in the metadata.
@@ -289,6 +291,8 @@ def encode_text(row: ImageRow, kept: Mapping[str, str]) -> str | BadRow:
         dumped = dump_json(metadata)
     except (TypeError, ValueError, RecursionError) as error:
         return _reject(row, "metadata", "", f"It cannot be stored as JSON: {error}.")
+    if len(dumped) > MAX_METADATA:
+        return _reject(row, "metadata", "", say_too_long(len(dumped)))
     fields = (row.source_id, row.file_path, row.remote_url, row.subject_id, dumped)
     text = "\t".join(fields)
     # One check of the whole line is faster than escaping each column.
@@ -299,6 +303,14 @@ def encode_text(row: ImageRow, kept: Mapping[str, str]) -> str | BadRow:
     if has_nul or not (text.isascii() or is_text(text)):
         return _reject(row, *_find_bad_text(row, dumped))
     return text
+
+
+def say_too_long(length: int) -> str:
+    """Why metadata of so many characters are refused, and what to do."""
+    return (
+        f"What is kept of it has {length:,} characters (limit: {MAX_METADATA:,}). Leave long "
+        "columns out: drop of [metadata]."
+    )
 
 
 def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:

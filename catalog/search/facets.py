@@ -31,8 +31,8 @@ from vocab.text import TermRef
 SHOWN_VALUES = 8
 IMAGE_FACETS = ("modality", "area", "label", "view", "sex", "age", "dataset", "local", "kind",
                 "task", "tag", "license")  # fmt: skip
-DATASET_FACETS = ("area", "modality", "task", "label", "dimension", "access", "license", "images",
-                  "local", "host", "year", "size", "tag")  # fmt: skip
+DATASET_FACETS = ("area", "modality", "task", "label", "dimension", "access", "license",
+                  "license_stated", "images", "local", "host", "year", "size", "tag")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ OFFERED_YEARS = f"{_FIRST_YEAR} to {_LAST_YEAR}, {BEFORE}, {UNKNOWN}"
 ACCESS_CHOICES = [*Access.choices, (UNKNOWN, "not stated")]
 DIMENSION_CHOICES = [*Dimension.choices, (UNKNOWN, "not stated")]
 HOST_CHOICES = [(host.code, host.name) for host in ALL_HOSTS]
+STATED, NOT_STATED = "stated", "unknown"
+STATED_CHOICES = [(STATED, "Stated"), (NOT_STATED, "Not stated")]
 LISTED, NOT_LISTED = "listed", "none"
 LISTED_CHOICES = [(LISTED, "Images listed"), (NOT_LISTED, "Only described")]
 # The same values as numbers in the columns of catalog.search.snapshot.
@@ -55,10 +57,11 @@ KIND_CODES = {code: number for number, code in enumerate(Kind.values)}
 SEX_CODES = {"": 0, **{code: number for number, code in enumerate(Sex.values, 1)}}
 AGE_BANDS = {code: UNKNOWN_AGE if code == UNKNOWN else int(code.split("-")[0])
              for code, _ in AGE_CHOICES}  # fmt: skip
-SIZE_CODES, YEAR_CODES, ACCESS_CODES, DIMENSION_CODES, HOST_CODES, LISTED_CODES = (
+(SIZE_CODES, YEAR_CODES, ACCESS_CODES, DIMENSION_CODES, HOST_CODES, LISTED_CODES,
+ STATED_CODES) = (
     {code: number for number, (code, _) in enumerate(choices)}
     for choices in (SIZE_CHOICES, YEAR_CHOICES, ACCESS_CHOICES, DIMENSION_CHOICES, HOST_CHOICES,
-                    LISTED_CHOICES)
+                    LISTED_CHOICES, STATED_CHOICES)
 )  # fmt: skip
 SIZE_LIMITS_MB = (1_000, 10_000, 100_000)
 

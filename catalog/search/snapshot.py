@@ -35,8 +35,11 @@ from catalog.search.filter_choices import (
     LISTED,
     LISTED_CODES,
     NOT_LISTED,
+    NOT_STATED,
     SEX_CHOICES,
     SEX_CODES,
+    STATED,
+    STATED_CODES,
     UNKNOWN,
     YEAR_CHOICES,
     YEAR_CODES,
@@ -341,6 +344,8 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
     def column(values: Iterable[int]) -> Column:
         return Column.of(np.array(list(values), dtype=np.int64))
 
+    licenses = vocabularies.terms["license"]
+    known = {pk for pk, license_ in licenses.items() if license_.code != UNKNOWN}
     columns: dict[str, Column | SetColumn] = {
         "dataset": column(row["id"] for row in rows),
         "area": SetColumn.of([_list_areas(row) for row in rows]),
@@ -354,6 +359,10 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
         "featured": column(int(row["is_featured"]) for row in rows),
         "images": column(LISTED_CODES[_says_listed(row["id"])] for row in rows),
         "license": SetColumn.of([_list_licenses(row) for row in rows]),
+        "license_stated": column(
+            STATED_CODES[NOT_STATED if known.isdisjoint(_list_licenses(row)) else STATED]
+            for row in rows
+        ),
         "own_license": column(row["license_id"] or 0 for row in rows),
         "size": column(size_code(row["size_mb"]) for row in rows),
         "local": SetColumn.of([_list_availability(row["id"]) for row in rows]),

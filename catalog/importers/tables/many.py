@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from catalog.importers.encoding import MAX_METADATA, say_too_long
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.labels import merge_labels
 from catalog.importers.tables.lines import show
@@ -34,7 +35,8 @@ class _Whole:
         self._gather = gather
         self._labels = [] if isinstance(self._row, BadRow) else [*self._row.labels]
         self._gathered = [gathered] if gathered else []
-        self._count = 1
+        self._count, self._size = 1, 0
+        self._given_up: BadRow | None = None
         self._lines: dict[str, int] = {}  # of fields that are not of the first row
         self._conflicts: dict[str, BadRow] = {}
         self._values: dict[str, dict[str, Any]] = {}
@@ -42,10 +44,12 @@ class _Whole:
     def add(self, piece: Piece) -> None:
         row, gathered = piece
         self._count += 1
-        if self._count == MAX_ROWS_OF_AN_IMAGE and isinstance(self._row, ImageRow):
+        self._size += sum(len(each) for each in gathered.values() if isinstance(each, str))
+        if self._count == MAX_ROWS_OF_AN_IMAGE:
             reason = f"More than {MAX_ROWS_OF_AN_IMAGE:,} rows have this id. Check the id's column."
-            self._row = BadRow(row.line, "id", self._row.source_id, reason, self._row.source_id)
-            self._labels, self._gathered, self._values = [], [], {}
+            self._give_up(row.line, "id", reason)
+        elif self._size > MAX_METADATA:
+            self._give_up(row.line, "metadata", say_too_long(self._size))
         if isinstance(self._row, BadRow) or isinstance(row, BadRow):
             self._row = row if isinstance(row, BadRow) else self._row
             return
@@ -58,12 +62,20 @@ class _Whole:
             if (value := getattr(row, name)) != empty:
                 self._add_value(self._row, name, value, row.line)
 
+    def _give_up(self, line: int, column: str, reason: str) -> None:
+        if isinstance(self._row, ImageRow):
+            shown = self._row.source_id if column == "id" else ""
+            self._row = self._given_up = BadRow(line, column, shown, reason, self._row.source_id)
+        self._labels, self._gathered, self._values = [], [], {}
+
     def _add_metadata(self, first: ImageRow, row: ImageRow) -> None:
         for name, value in row.metadata.items():
             known = first.metadata.get(name)
             if known is not None and known != value:
                 values = self._values.setdefault(name, {repr(known): known})
-                values.setdefault(repr(value), value)
+                if (text := repr(value)) not in values:
+                    values[text] = value
+                    self._size += len(text)
         first.metadata = {**row.metadata, **first.metadata}
 
     def _add_value(self, first: ImageRow, name: str, value: Any, line: int) -> None:
@@ -83,8 +95,10 @@ class _Whole:
         self._conflicts[name] = BadRow(line, field, show(str(value)), reason, first.source_id)
         setattr(first, name, _EMPTY[name])
 
-    def finish(self) -> Iterator[ImageRow]:
+    def finish(self) -> Iterator[ImageRow | BadRow]:
         row = self._row
+        if self._given_up:
+            yield self._given_up
         if isinstance(row, ImageRow):
             row.labels = merge_labels(self._labels)
             row.unread = tuple(dict(reversed(row.unread)).items())  # the first of each field
@@ -120,7 +134,7 @@ def join_rows(
     yield from _finish_all(wholes)
 
 
-def _finish_all(wholes: dict[str, _Whole]) -> Iterator[ImageRow]:
+def _finish_all(wholes: dict[str, _Whole]) -> Iterator[ImageRow | BadRow]:
     for whole in wholes.values():
         yield from whole.finish()
     wholes.clear()

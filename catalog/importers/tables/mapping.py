@@ -27,8 +27,10 @@ from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader
 from catalog.importers.tables.specs import Description, ImageSpec
 from catalog.importers.tables.templates import (
+    MAX_MADE,
     Cells,
     Header,
+    TextTooLong,
     compile_id,
     compile_raw,
     compile_value,
@@ -103,6 +105,13 @@ class RowReader:
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""
+        try:
+            return self._read(line, cells)
+        except TextTooLong as error:
+            reason = f"What is made of its cells has more than {MAX_MADE:,} characters. Shorten it."
+            return BadRow(line, show(str(error)), "", reason)
+
+    def _read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         source_id = self._get_id(cells)
         if not source_id.isprintable() or not 0 < len(source_id) <= MAX_SOURCE_ID:
             if not any(map(str.strip, cells)):

@@ -22,6 +22,9 @@ from catalog.importers.tables.toml_section import (
     one_of,
 )
 
+# Each may repeat a cell, however long that is.
+MAX_ADDED = 200
+
 
 class FilesSpec(Section):
     """Where files lie: `path` below `folder`, or below it `anywhere`, with one of `extensions`.
@@ -165,7 +168,7 @@ class MetadataSpec(Section):
     only: KeptColumns = ()
     numbers: Texts = ()
     lists: Texts = ()
-    add: dict[Text, OneValue] = {}
+    add: Annotated[dict[Text, OneValue], Field(max_length=MAX_ADDED)] = {}
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,8 @@ Filter = Callable[[str], str]
 
 # More than any id or path has: each is as long as a cell may be.
 MAX_PARTS = 100
+# Characters that may be made of a row's cells.
+MAX_MADE = 1_000_000
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
@@ -122,6 +124,10 @@ class Template:
         """The column if the template is just that column, without filters; else ''."""
         is_one = len(self.parts) == 1 and not self.parts[0].filters
         return self.parts[0].column if is_one else ""
+
+
+class TextTooLong(Exception):
+    """What a template makes of a row's cells has more than MAX_MADE characters."""
 
 
 def parse_template(text: str) -> Template:
@@ -238,6 +244,8 @@ def _compile(template: Template, header: Header, clean: Filter) -> Getter:
 
     def join(cells: Cells) -> str:
         texts = [get(cells) for get in getters]
+        if sum(map(len, texts)) > MAX_MADE:
+            raise TextTooLong(template.text)
         return "".join(texts) if all(texts) else ""
 
     return join

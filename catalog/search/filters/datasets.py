@@ -20,6 +20,8 @@ from catalog.search.filter_choices import (
     OFFERED_YEARS,
     SIZE_CHOICES,
     SIZE_CODES,
+    STATED_CHOICES,
+    STATED_CODES,
     YEAR_CHOICES,
     YEAR_CODES,
 )
@@ -54,6 +56,13 @@ class DatasetFilterSet(CatalogFilterSet):
         "access", ACCESS_CODES, choices=ACCESS_CHOICES, what="a kind of access", label="Access"
     )
     license = TermFilter("license", label="Licence")
+    license_stated = ChoiceFilter(
+        "license_stated",
+        STATED_CODES,
+        choices=STATED_CHOICES,
+        what="whether a licence is stated",
+        label="Is a licence stated?",
+    )
     images = ChoiceFilter(
         "images", LISTED_CODES, choices=LISTED_CHOICES, what="a choice for images", label="Images"
     )

@@ -16,8 +16,9 @@ import pytest
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.store import ImportStopped, store_images
 from catalog.importers.tables import unfolding
-from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, join_rows
+from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, Piece, join_rows
 from catalog.importers.tables.reading import Table, TableFormat
+from catalog.importers.tables.source import open_dataset_toml
 from catalog.models import Image
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import row
@@ -142,7 +143,51 @@ def test_an_object_of_megabytes_is_one_bad_row(tmp_path: Path) -> None:
 def test_rows_of_one_image_have_a_limit() -> None:
     pieces = ((row("a", line=n), {"x": n}) for n in range(1, MAX_ROWS_OF_AN_IMAGE + 9))
 
-    assert not list(join_rows(pieces, "boxes", adjacent=True))
+    (bad,) = join_rows(pieces, "boxes", adjacent=True)
+
+    assert isinstance(bad, BadRow)
+    assert "More than 10,000 rows have this id" in bad.reason
+
+
+@pytest.mark.django_db
+def test_what_is_kept_of_an_image_has_a_limit() -> None:
+    """Its page and its archives show all of it."""
+    rows = [row("a", line=1, metadata={"text": "x" * 1_100_000}), row("b", line=2)]
+    rejected: list[BadRow] = []
+
+    report = store_images(
+        dataset=DatasetFactory(), rows=rows, max_share=1.0, on_reject=rejected.append
+    )
+
+    assert report.added == 1
+    assert "What is kept of it has 1,100,011 characters (limit: 1,000,000)." in rejected[0].reason
+
+
+def test_what_is_gathered_of_an_image_has_a_limit() -> None:
+    long: dict[str, Any] = {"x": "y" * 600_000}
+    differing = [letter * 600_000 for letter in "uvw"]
+    cases: tuple[list[Piece], ...] = (
+        [(row("a", line=n), long) for n in range(1, 50)],
+        [(row("a", line=n, metadata={"x": text}), {}) for n, text in enumerate(differing * 9)],
+    )
+    for pieces in cases:
+        found = list(join_rows(iter([*pieces, (row("b"), {})]), "boxes", adjacent=True))
+        assert [type(each).__name__ for each in found] == ["BadRow", "ImageRow"]
+        assert "(limit: 1,000,000)" in found[0].reason  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db
+def test_what_is_made_of_cells_has_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"id,a\n1,{'x' * 600_000}\n2,y\n")
+    (tmp_path / "dataset.toml").write_text(
+        '[dataset]\nslug = "long"\ntitle = "Long"\n[[table]]\npath = "t.csv"\n'
+        '[image]\nid = "{id}"\n[metadata]\nadd = { twice = "{a}{a}" }\n'
+    )
+    bad, good = open_dataset_toml(tmp_path / "dataset.toml").rows()
+    assert isinstance(bad, BadRow)
+    assert bad.column == "{a}{a}"
+    assert "more than 1,000,000 characters" in bad.reason
+    assert not isinstance(good, BadRow)
 
 
 @pytest.mark.django_db
