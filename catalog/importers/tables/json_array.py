@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from catalog.importers.rows import SourceError
-from catalog.importers.tables.json_lines import MAX_OBJECT, Item
+from catalog.importers.tables.json_lines import MAX_OBJECT, Doubled, Item, make_object
 from catalog.importers.tables.lines import mend, show
 
 _CHUNK = 1 << 20
@@ -71,9 +71,15 @@ def iter_array(text: TextIOWrapper, *, name: str, encoding: str, second: str) ->
         flaw = ""
         if not raw.isascii() or "\0" in raw:
             mended, flaw = mend(raw, encoding, second)
-            found = json.loads(mended) if mended != raw and not flaw else found
+            found = (
+                json.loads(mended, object_pairs_hook=make_object)
+                if mended != raw and not flaw
+                else found
+            )
         if flaw:
             yield Item(line, show(raw), f"The object has {flaw}.")
+        elif isinstance(found, Doubled):
+            yield Item(line, show(raw), found.problem)
         elif isinstance(found, dict):
             yield Item(line, "", found)
         else:
@@ -82,7 +88,7 @@ def iter_array(text: TextIOWrapper, *, name: str, encoding: str, second: str) ->
 
 def _read_value(buffer: _Buffer, name: str) -> tuple[Any, int]:
     """The value at the buffer's place, and where it ends."""
-    read = json.JSONDecoder().raw_decode
+    read = json.JSONDecoder(object_pairs_hook=make_object).raw_decode
     while True:
         try:
             found, end = read(buffer.text, buffer.place)

@@ -1,6 +1,7 @@
 """Reads JSON objects as rows of text, and writes any value as the text that a CSV would have."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,23 @@ class Item(NamedTuple):
     line: int
     shown: str
     found: dict[str, Any] | str
+
+
+class Doubled(dict[str, Any]):
+    """An object with a key that stands twice, of which JSON would take the last in silence."""
+
+    problem = ""
+
+
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``object_pairs_hook`` of ``json``."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    doubled = Doubled(found)
+    [(key, _)] = Counter(name for name, _ in pairs).most_common(1)
+    doubled.problem = f"Its key “{show(key)}” stands twice. Leave one out."
+    return doubled
 
 
 def find_keys(items: Iterable[Item], path: str) -> list[str]:
@@ -78,9 +96,11 @@ def check_texts(line: int, cells: list[str]) -> TableRow | BadRow:
 def _load_object(line: str) -> dict[str, Any] | str:
     """The object of a line, or what is wrong with it."""
     try:
-        found = json.loads(line)
+        found = json.loads(line, object_pairs_hook=make_object)
     except (ValueError, RecursionError) as error:
         return f"The line is not JSON: {error}."
+    if isinstance(found, Doubled):
+        return found.problem
     return found if isinstance(found, dict) else "The line is not a JSON object {…}."
 
 

@@ -326,6 +326,7 @@ def test_what_is_shown_does_not_steer_a_terminal(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ("[1]", "not a JSON object"),
+        ('{"id": 3, "sex": "M", "sex": "F"}', "Its key “sex” stands twice"),
         (f'{{"id": {"[" * 600}{"]" * 600}}}', "nested objects"),
         ("{'id': 1}", "not JSON: "),
         ('{"id": "\\ud800"}', "encoding"),
@@ -522,6 +523,13 @@ def test_an_array_of_objects_is_read_like_json_lines(tmp_path: Path, name: str) 
     assert (bad[0].line, bad[0].value) == (4, "7")
     lines = open_table(tmp_path, "t.json", '{"id": "a"}\n{"id": "b"}\n')
     assert read(lines)[0] == [(1, ["a"]), (2, ["b"])], "either form, by either name"
+
+
+def test_an_object_of_an_array_has_each_key_once(tmp_path: Path) -> None:
+    text = '[{"id": "a"}, {"id": "b", "sex": "M", "sex": "F"}]'
+    good, (bad,) = read(open_table(tmp_path, "t.json", text))
+    assert good == [(1, ["a"])]
+    assert bad.reason == "Its key “sex” stands twice. Leave one out."
 
 
 def test_an_array_has_encodings_as_other_tables_have(tmp_path: Path) -> None:
