@@ -14,6 +14,7 @@ import pytest
 from medagg.runner.embedded import EmbeddedError, EmbeddedServers
 from medagg.testing import browser_fixtures, database_fixtures
 from medagg.testing.browser import find_chromium
+from medagg.testing.emptying import empty_only_what_is_filled
 from medagg.testing.environment import TestEnvironment, prepare_environment
 from medagg.testing.module_data import module_db
 from medagg.testing.nginx import nginx_server
@@ -46,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _environment.is_worker:
         config.pluginmanager.register(database_fixtures, "medagg-database")
     _environment.speed_up_settings()
+    empty_only_what_is_filled()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,11 +40,13 @@ class PrivateSite:
 
     # --- Starting ---
     def start(self) -> None:
-        """Servers with an empty database of this version."""
-        if not (self.var / "postgres").exists():
+        """Servers, the first time with an empty database of this version."""
+        is_new = not (self.var / "postgres").exists()
+        if is_new:
             copy_new_postgres(self.var)
         self._servers.start()
-        self.manage("migrate", "--verbosity", "0")
+        if is_new:
+            self.manage("migrate", "--verbosity", "0")
 
     def start_worker(self) -> None:
         self._start(

@@ -258,7 +258,7 @@ def test_a_page_of_many_items_needs_the_same_queries_as_one_of_few(
     few = as_failed(make_collection("", user=owner), num_bad=3)
     asked = {tail: len(ask(client, f"/collections/{few.uuid}/{tail}")) for tail in tails}
     few.delete()
-    many = as_failed(make_large(owner, 5000), num_bad=4000)
+    many = as_failed(make_large(owner, 1000), num_bad=800)
     for tail in tails:
         queries = ask(client, f"/collections/{many.uuid}/{tail}")
         assert len(queries) == asked[tail], tail
@@ -271,12 +271,12 @@ def test_a_page_of_many_items_needs_the_same_queries_as_one_of_few(
 
 
 def test_a_page_number_out_of_range_gives_the_nearest_page(client: Client, owner: Any) -> None:
-    collection = make_large(owner, 5000)
+    collection = make_large(owner, 1000)
     for number, first in (
-        ("1", 1), ("2", 49), ("105", 4993), ("106", 4993), ("99999999999999999999", 4993),
-        ("0", 4993), ("-3", 4993), ("x", 1), ("", 1), ("2.5", 1), ("\x00", 1),
+        ("1", 1), ("2", 49), ("21", 961), ("22", 961), ("99999999999999999999", 961),
+        ("0", 961), ("-3", 961), ("x", 1), ("", 1), ("2.5", 1), ("\x00", 1),
     ):  # fmt: skip
         response = client.get(f"/collections/{collection.uuid}/", {"page": number})
         cards = re.findall(r'title="(large-\d+)"', response.content.decode())
-        last = min(5000, first + 47)
+        last = min(1000, first + 47)
         assert cards == [f"large-{n:06}" for n in range(first, last + 1)], number
