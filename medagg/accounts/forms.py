@@ -34,6 +34,8 @@ class SignUpForm(BaseUserCreationForm):
             "username": "Letters from a to z, digits, and . _ + - after the first. Upper and lower "
             "case are the same."
         }
+        # Of who took it after clean_username has looked.
+        error_messages = {"username": {"unique": NAME_TAKEN}}
 
     field_order = ("username", "email", "password1", "password2")
 

@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 
 from catalog.models import Image
 from collections_app.tests.factories import make_collection, make_dataset
+from medagg.accounts.forms import SignUpForm
 from medagg.client_address import client_address
 from medagg.testing.nginx import NginxFactory
 from medagg.tests.deploy.nginx_client import fetch
@@ -204,6 +205,19 @@ def test_equal_sign_ups_at_a_time_make_one_account(settings: LazySettings) -> No
     assert sorted(each.status_code for each in answers) == [200, 200, 200, 302]
     assert all("is taken" in each.content.decode() for each in answers if each.status_code == 200)
     assert User.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_name_that_is_taken_while_the_form_is_read_is_said_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def take_it_first(form: SignUpForm) -> str:
+        User.objects.create_user("eve")
+        return str(form.cleaned_data["username"])
+
+    monkeypatch.setattr(SignUpForm, "clean_username", take_it_first)
+    form = SignUpForm({"username": "eve", "password1": PASSWORD, "password2": PASSWORD})
+    assert form.errors == {"username": ["This user name is taken. Choose another one."]}
 
 
 # --- Builds ---
