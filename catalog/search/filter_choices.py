@@ -45,7 +45,7 @@ ACCESS_CHOICES = [*Access.choices, (UNKNOWN, "not stated")]
 DIMENSION_CHOICES = [*Dimension.choices, (UNKNOWN, "not stated")]
 HOST_CHOICES = [(host.code, host.name) for host in ALL_HOSTS]
 STATED, NOT_STATED = "stated", "unknown"
-STATED_CHOICES = [(STATED, "Stated"), (NOT_STATED, "Not stated")]
+STATED_CHOICES = [(STATED, "yes"), (NOT_STATED, "no")]
 LISTED, NOT_LISTED = "listed", "none"
 LISTED_CHOICES = [(LISTED, "Images listed"), (NOT_LISTED, "Only described")]
 # The same values as numbers in the columns of catalog.search.snapshot.

@@ -61,7 +61,7 @@ class DatasetFilterSet(CatalogFilterSet):
         STATED_CODES,
         choices=STATED_CHOICES,
         what="whether a licence is stated",
-        label="Is a licence stated?",
+        label="Licence stated",
     )
     images = ChoiceFilter(
         "images", LISTED_CODES, choices=LISTED_CHOICES, what="a choice for images", label="Images"

@@ -23,7 +23,7 @@ def test_datasets_whose_licence_is_not_stated_can_be_found(client: Client) -> No
     facets = count_dataset_facets(DatasetFilterSet(QueryDict()))
 
     facet = next(facet for facet in facets if facet.name == "license_stated")
-    assert {value.name: value.count for value in facet.values} == {"Stated": 1, "Not stated": 2}
+    assert {value.name: value.count for value in facet.values} == {"yes": 1, "no": 2}
     found = DatasetFilterSet(QueryDict("license_stated=unknown")).rows().ids().tolist()
     slugs = Dataset.objects.filter(pk__in=found).values_list("slug", flat=True)
     assert set(slugs) == {"without", "looked-for"}
