@@ -227,8 +227,8 @@ def _view_of(row: ImageRow) -> str:
 
 def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     """The column, value and reason of the first value that the catalog cannot store, or None."""
-    if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
-        return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
+    if problem := _find_problem_of_id(row):
+        return problem
     if row.sex not in _SEXES:
         return "sex", row.sex, "Sex is F, M, O or empty."
     age = row.age_years
@@ -240,10 +240,16 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     return find_problem_of_texts(row)
 
 
+def _find_problem_of_id(row: ImageRow) -> tuple[str, object, str] | None:
+    if 0 < len(row.source_id) <= MAX_SOURCE_ID:
+        return None
+    return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
+
+
 def find_problem_of_texts(row: ImageRow) -> tuple[str, object, str] | None:
     """The same for a row whose sex, age, width and height are good."""
-    if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
-        return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
+    if problem := _find_problem_of_id(row):
+        return problem
     if len(row.subject_id) > MAX_SUBJECT_ID:
         return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
     if len(row.modality) + len(row.area) + len(row.license) + len(row.view) > MAX_WORD:

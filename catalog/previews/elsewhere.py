@@ -8,9 +8,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -30,19 +28,19 @@ from catalog.previews.local import (
     remember_refusal,
     say_shown_file,
 )
+from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, SourceProblem
 from catalog.storage.sources import can_fetch, list_files, name_release
 from vocab.models import Kind
-
-T = TypeVar("T")
 
 # A task that has waited so long is of a page that somebody has left.
 EXPIRES_SECONDS = 60
 # What the limits of the task leave for listing, fetching and drawing.
 TASK_SECONDS = 30
 REQUEST_SECONDS = 10
-_MOMENT_SECONDS = 1.0
+# Once more: somebody waits for the picture.
+_PAUSES = (1.0,)
 _MARK_SECONDS = EXPIRES_SECONDS + TASK_SECONDS + 10
 _ASKED = ".asked"
 # A worker with several processes fetches as many as pictures are drawn at a time.
@@ -138,7 +136,7 @@ def _make(image: Image) -> None:
 
 
 def _fetch_and_draw(image: Image) -> None:
-    files = _ask_twice(lambda: list_files(image.remote_url, seconds=REQUEST_SECONDS))
+    files = try_again(lambda: list_files(image.remote_url, seconds=REQUEST_SECONDS), pauses=_PAUSES)
     middle = len(files) // 2
     notes: tuple[str, ...] = ()
     if len(files) > 1:
@@ -149,20 +147,12 @@ def _fetch_and_draw(image: Image) -> None:
         raise Changed(f"a file of it has {size}, and {file_size(most)} are fetched")
     with tempfile.NamedTemporaryFile() as copy:
         path = Path(copy.name)
-        _ask_twice(lambda: download(path, image.remote_url, middle_file, seconds=REQUEST_SECONDS))
+        try_again(
+            lambda: download(path, image.remote_url, middle_file, seconds=REQUEST_SECONDS),
+            pauses=_PAUSES,
+        )
         with path.open("rb") as file:
             draw_previews(file, middle_file.name, preview_key(image), notes)
-
-
-def _ask_twice(function: Callable[[], T]) -> T:
-    """The function's result; once more after a moment if what goes wrong may pass."""
-    try:
-        return function()
-    except SourceProblem as problem:
-        if problem.is_lasting:
-            raise
-    time.sleep(_MOMENT_SECONDS)
-    return function()
 
 
 def _say(problem: SourceProblem) -> str:

@@ -44,8 +44,8 @@ OFFERED_YEARS = f"{_FIRST_YEAR} to {_LAST_YEAR}, {BEFORE}, {UNKNOWN}"
 ACCESS_CHOICES = [*Access.choices, (UNKNOWN, "not stated")]
 DIMENSION_CHOICES = [*Dimension.choices, (UNKNOWN, "not stated")]
 HOST_CHOICES = [(host.code, host.name) for host in ALL_HOSTS]
-STATED, NOT_STATED = "stated", "unknown"
-STATED_CHOICES = [(STATED, "yes"), (NOT_STATED, "no")]
+STATED = "stated"
+STATED_CHOICES = [(STATED, "yes"), (UNKNOWN, "no")]
 LISTED, NOT_LISTED = "listed", "none"
 LISTED_CHOICES = [(LISTED, "Images listed"), (NOT_LISTED, "Only described")]
 # The same values as numbers in the columns of catalog.search.snapshot.

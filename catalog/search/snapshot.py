@@ -35,7 +35,6 @@ from catalog.search.filter_choices import (
     LISTED,
     LISTED_CODES,
     NOT_LISTED,
-    NOT_STATED,
     SEX_CHOICES,
     SEX_CODES,
     STATED,
@@ -360,7 +359,7 @@ def _make_datasets(rows: list[dict[str, Any]], vocabularies: Vocabularies) -> Ta
         "images": column(LISTED_CODES[_says_listed(row["id"])] for row in rows),
         "license": SetColumn.of([_list_licenses(row) for row in rows]),
         "license_stated": column(
-            STATED_CODES[NOT_STATED if known.isdisjoint(_list_licenses(row)) else STATED]
+            STATED_CODES[UNKNOWN if known.isdisjoint(_list_licenses(row)) else STATED]
             for row in rows
         ),
         "own_license": column(row["license_id"] or 0 for row in rows),

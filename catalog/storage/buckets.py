@@ -15,14 +15,20 @@ from django.conf import settings
 from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
 from catalog.storage.listing import MAX_TAG, Page, StoredObject, iter_objects, read_listing
 from catalog.storage.problems import Changed, Gone, ListedFile, NotAllowed, Unreachable
-from catalog.storage.source_http import ask, iter_body, require_status, require_tag
+from catalog.storage.source_http import (
+    NO_SIZE,
+    ask,
+    iter_body,
+    read_size,
+    require_status,
+    require_tag,
+)
 
 REGION = "us-east-1"
 _AMAZON = re.compile(r"https?://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
 _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 # A page, and all pages together: a source that drips is given up.
 _PAGE_SECONDS, _LISTING_SECONDS = 60, 600
 _NO_BUCKET = "the source has no such bucket any more"
@@ -156,10 +162,9 @@ def _find_bucket(name: str) -> _Bucket:
 def _find_object(bucket: _Bucket, key: str, seconds: int) -> StoredObject:
     with bucket.ask("HEAD", key, seconds=seconds) as answer:
         require_status(answer, 200)
-        size = answer.headers.get("Content-Length", "")
-        if not _SIZE.fullmatch(size):
-            raise NotAllowed("the source does not tell its size")
-        return StoredObject(key, int(size), _tag_of(answer))
+        if (size := read_size(answer)) is None:
+            raise NotAllowed(NO_SIZE)
+        return StoredObject(key, size, _tag_of(answer))
 
 
 def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,13 +235,18 @@ def _with_folder(folder: Path, function: Callable[[], T]) -> T:
         return function()
 
 
-def try_again(function: Callable[[], T], on_bytes: Callable[[int], None]) -> T:
-    """The function's result; errors that may pass are tried again after growing pauses.
+def try_again(
+    function: Callable[[], T],
+    on_bytes: Callable[[int], None] = lambda count: None,
+    *,
+    pauses: Sequence[float] | None = None,
+) -> T:
+    """The function's result; errors that may pass are tried again after growing ``pauses``.
 
     Raises:
         SourceProblem: a lasting one, or the last one.
     """
-    for pause in (*_PAUSES, None):
+    for pause in (*(_PAUSES if pauses is None else pauses), None):
         try:
             return function()
         except SourceProblem as problem:

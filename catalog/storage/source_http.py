@@ -3,6 +3,7 @@
 Redirects are never followed: they would lead to places that the operator has not allowed.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ _MOMENT_SECONDS = 0.2
 # Series that builds and fetch_images list while files of others come.
 _LISTED_AT_ONCE = 4
 _HEADERS = {"Accept-Encoding": "identity"}
+# More digits are no size.
+_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
+NO_SIZE = "the source does not tell its size"
 _NO_FILE = "the source has no file at its address any more"
 
 
@@ -94,6 +98,12 @@ def require_status(
     if status == 429 or status >= 500:
         raise Unreachable("the source is too busy")
     raise Changed(f"the source answers with the status {status}")
+
+
+def read_size(answer: urllib3.BaseHTTPResponse) -> int | None:
+    """The size in bytes that an answer tells; None if it tells none."""
+    told = answer.headers.get("Content-Length", "")
+    return int(told) if _SIZE.fullmatch(told) else None
 
 
 def require_tag(told: str, listed: str) -> None:

@@ -9,15 +9,19 @@ import urllib3
 from django.conf import settings
 
 from catalog.storage.problems import ListedFile, NotAllowed
-from catalog.storage.source_http import ask, iter_body, require_status, require_tag
+from catalog.storage.source_http import (
+    NO_SIZE,
+    ask,
+    iter_body,
+    read_size,
+    require_status,
+    require_tag,
+)
 
-# More digits are no size.
-_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _TOTAL = re.compile(r"bytes 0-0/([0-9]{1,18})", re.ASCII)
 # A size is told at once.
 _SIZE_SECONDS = 60
 _MOST_TAG = 200
-_NO_SIZE = "the source does not tell its size"
 
 
 def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
@@ -50,21 +54,21 @@ def _find_size(address: str, seconds: int) -> tuple[int, str]:
     """As HEAD tells it, or a part of the file where HEAD is not answered so."""
     seconds = min(seconds, _SIZE_SECONDS)
     with _ask("HEAD", address, seconds) as answer:
-        told = answer.headers.get("Content-Length", "")
-        if answer.status == 200 and _SIZE.fullmatch(told):
-            return int(told), _tag_of(answer)
+        size = read_size(answer)
+        if answer.status == 200 and size is not None:
+            return size, _tag_of(answer)
         if answer.status not in (200, 400, 403, 405, 501):
             require_status(answer, 200)
     with _ask("GET", address, seconds, {"Range": "bytes=0-0"}) as answer:
-        told = answer.headers.get("Content-Length", "")
-        if answer.status == 200 and _SIZE.fullmatch(told):
-            return int(told), _tag_of(answer)
+        size = read_size(answer)
+        if answer.status == 200 and size is not None:
+            return size, _tag_of(answer)
         if answer.status == 200:  # in pieces, and without heeding what was asked for
-            raise NotAllowed(_NO_SIZE)
+            raise NotAllowed(NO_SIZE)
         require_status(answer, 206)
         if found := _TOTAL.fullmatch(answer.headers.get("Content-Range", "")):
             return int(found[1]), _tag_of(answer)
-    raise NotAllowed(_NO_SIZE)
+    raise NotAllowed(NO_SIZE)
 
 
 @contextmanager
