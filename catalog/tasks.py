@@ -4,9 +4,9 @@ import logging
 
 from celery import shared_task
 
-from catalog.formats import file_size
 from catalog.previews.elsewhere import EXPIRES_SECONDS, TASK_SECONDS, make_remote_previews
 from catalog.previews.local import evict_previews
+from catalog.wording.formats import file_size
 
 logger = logging.getLogger(__name__)
 

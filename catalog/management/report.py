@@ -8,7 +8,7 @@ from catalog.importers.rows import ImportReport, Unread
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.source import TableSource
 from catalog.management.file_findings import format_files
-from catalog.object_counts import only_others, say_objects
+from catalog.wording.object_counts import only_others, say_objects
 
 SHOWN_WORDS = 20
 SHOWN_EXAMPLES = 5

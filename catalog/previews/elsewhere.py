@@ -13,7 +13,6 @@ from pathlib import Path
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
-from catalog.formats import file_size
 from catalog.imaging.decoding.decoder import SLOW_SECONDS, UNCLEAR_SECONDS, DecoderFailed
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.problems import CannotRender
@@ -32,6 +31,7 @@ from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, SourceProblem
 from catalog.storage.sources import can_fetch, list_files, name_release
+from catalog.wording.formats import file_size
 from vocab.models import Kind
 
 # A task that has waited so long is of a page that somebody has left.

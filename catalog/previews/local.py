@@ -13,7 +13,6 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from catalog.files import open_image
-from catalog.formats import number
 from catalog.imaging.decoding.decoder import decoder
 from catalog.imaging.decoding.turns import Busy, Turns
 from catalog.imaging.paths import UnsafePath
@@ -29,6 +28,7 @@ from catalog.previews.cache import (
     read_cached,
     write_cached,
 )
+from catalog.wording.formats import number
 
 __all__ = [
     "NO_PREVIEW",

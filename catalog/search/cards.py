@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from catalog.formats import file_size, number
 from catalog.models import Availability, Sex
 from catalog.previews.elsewhere import may_have_preview
 from catalog.querysets import ImageQuerySet
 from catalog.search.snapshot import Snapshot
+from catalog.wording.formats import file_size, number
 from vocab.models import Kind
 
 _FIELDS = ("pk", "source_id", "dataset_id", "modality_id", "sex", "age_years",

@@ -5,12 +5,12 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
-from catalog.object_counts import only_others
 from catalog.search.columns import Counted, Rows
 from catalog.search.filter_choices import ANY_KIND, KIND_CODES
 from catalog.search.filters import ImageFilterSet
 from catalog.search.query_strings import canonical_params
 from catalog.search.snapshot import Snapshot
+from catalog.wording.object_counts import only_others
 from vocab.models import Kind
 
 _KINDS = {number: kind for kind, number in KIND_CODES.items()}

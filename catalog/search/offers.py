@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from django.http import QueryDict
 
-from catalog.object_counts import noun_of
 from catalog.search.filters import ImageFilterSet
 from catalog.search.full_text import rank_datasets, rank_similar_titles, say_where
 from catalog.search.kinds import count_kinds, or_any_kind
 from catalog.search.query import Word
 from catalog.search.query_strings import canonical_params
+from catalog.wording.object_counts import noun_of
 from vocab.text import TermRef
 
 MAX_OFFERS = 5

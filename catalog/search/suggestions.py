@@ -6,12 +6,12 @@ from itertools import chain, groupby, islice
 
 from django.http import QueryDict
 
-from catalog.object_counts import say_objects
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.query import Match, Word, parse_query
 from catalog.search.query_strings import canonical_params
+from catalog.wording.object_counts import say_objects
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
 

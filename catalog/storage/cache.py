@@ -19,9 +19,9 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from catalog.formats import file_size
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
+from catalog.wording.formats import file_size
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9

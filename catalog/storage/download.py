@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from catalog.formats import file_size
 from catalog.storage.problems import Changed, ListedFile, Unreachable
 from catalog.storage.series import HAS_ENDING
 from catalog.storage.sources import MOST_SECONDS, read_file
+from catalog.wording.formats import file_size
 
 _HEAD = 1024
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.formats import file_size
 from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.sources import list_files
+from catalog.wording.formats import file_size
 
 SERIES_AT_ONCE = 4
 AHEAD = 16

@@ -6,10 +6,10 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.deidentification import deidentifies_on_delivery
-from catalog.formats import file_size, number, size_of_dataset
 from catalog.models import Dataset, Dimension
-from catalog.object_counts import KindCounts, noun_of, say_objects, say_published
 from catalog.previews.elsewhere import is_previewed_remotely
+from catalog.wording.formats import file_size, number, size_of_dataset
+from catalog.wording.object_counts import KindCounts, noun_of, say_objects, say_published
 
 register = template.Library()
 

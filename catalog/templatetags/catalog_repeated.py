@@ -8,9 +8,9 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from jinja2 import Environment, StrictUndefined
 
-from catalog.formats import number
 from catalog.search.cards import Card
 from catalog.search.facets import Facet
+from catalog.wording.formats import number
 
 register = template.Library()
 

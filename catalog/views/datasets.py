@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Dataset, RelationKind
-from catalog.object_counts import KindCounts, only_others
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.cards import Card
 from catalog.search.cross_table import count_areas_by_modalities
@@ -46,6 +45,7 @@ from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query
 from catalog.views.common import list_context, page_or_fragment
+from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
 
 DATASETS_PER_PAGE = 20

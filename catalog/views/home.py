@@ -8,12 +8,12 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from catalog.models import Availability, Image, ImageProfile
-from catalog.object_counts import only_others
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.columns import Rows
 from catalog.search.facets import count_term_uses
 from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
 from catalog.search.snapshot import Snapshot, current_snapshot
+from catalog.wording.object_counts import only_others
 from vocab.models import Kind
 
 SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200

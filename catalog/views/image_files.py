@@ -19,7 +19,6 @@ from catalog.deidentification import (
     must_be_deidentified,
 )
 from catalog.files import find_nginx_address, may_identify, open_image
-from catalog.formats import file_size
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.preview import CONTENT_TYPE, Preview
 from catalog.imaging.problems import NotReadable
@@ -28,6 +27,7 @@ from catalog.previews.elsewhere import is_previewed_remotely
 from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
+from catalog.wording.formats import file_size
 
 # So many files are de-identified at a time by a process, each of which is in memory then; a request
 # waits its turn for so many seconds, as long as threads are left for pages.

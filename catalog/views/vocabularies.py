@@ -8,11 +8,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from catalog.object_counts import only_others
 from catalog.search.columns import Rows
 from catalog.search.facets import TermUses, count_term_uses
 from catalog.search.kinds import count_kinds, query_of_kinds
 from catalog.search.snapshot import current_snapshot
+from catalog.wording.object_counts import only_others
 from vocab.lookup import VOCABULARIES
 
 TITLES = {

@@ -16,9 +16,9 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models import F, Q, Sum
 
-from catalog.formats import file_size
 from catalog.storage.cache import CacheFull
 from catalog.storage.problems import Changed, SourceProblem, Unreachable
+from catalog.wording.formats import file_size
 from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts

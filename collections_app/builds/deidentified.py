@@ -14,8 +14,8 @@ from catalog.deidentification import (
     deidentify_file,
     must_be_deidentified,
 )
-from catalog.formats import file_size
 from catalog.imaging.problems import NotReadable
+from catalog.wording.formats import file_size
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from catalog.formats import duration
+from catalog.wording.formats import duration
 from collections_app.models import Collection, Status
 
 WARN_BEFORE = timedelta(days=3)

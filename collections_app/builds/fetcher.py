@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from catalog.formats import file_size
 from catalog.storage.addresses import is_of_idc
 from catalog.storage.cache import CacheFull, FileCache, try_again
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
+from catalog.wording.formats import file_size
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.utils import timezone
 
-from catalog.formats import duration
+from catalog.wording.formats import duration
 from collections_app.builds.problems import count_problems
 from collections_app.models import Build, Collection, Status
 

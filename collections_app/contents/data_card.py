@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from catalog.deidentification import deidentifies_on_delivery
-from catalog.formats import file_size
 from catalog.imaging.dicom.confidentiality import PROFILE
-from catalog.object_counts import KindCounts, only_others, say_objects
 from catalog.search.availability import AvailabilityCounts
+from catalog.wording.formats import file_size
+from catalog.wording.object_counts import KindCounts, only_others, say_objects
 from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns, has_series
 from collections_app.models import Collection

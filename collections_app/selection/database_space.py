@@ -5,7 +5,7 @@ import shutil
 from django.conf import settings
 from django.db import connection
 
-from catalog.formats import file_size
+from catalog.wording.formats import file_size
 from collections_app.selection import queries
 
 # An item with its indexes, and as much again in the WAL. Sources that say much take more, which

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from catalog.formats import file_size
+from catalog.wording.formats import file_size
 
 
 def explain_limits(*, num_images: int, num_bytes: int) -> list[str]:

@@ -8,7 +8,6 @@ from django.db import connection
 from django.db.models import Count
 
 from catalog.models import Dataset, Sex
-from catalog.object_counts import KindCounts
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import by_dataset, count_kinds
@@ -17,6 +16,7 @@ from catalog.search.licenses import (
     allow_commercial_use,
     count_licenses_by_dataset,
 )
+from catalog.wording.object_counts import KindCounts
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.identifying import count_frozen

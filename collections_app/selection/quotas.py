@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, F, Min, Q, Sum
 from django.utils import timezone
 
-from catalog.formats import duration, file_size
+from catalog.wording.formats import duration, file_size
 from collections_app.models import Collection, Status
 from collections_app.querysets import CollectionQuerySet
 

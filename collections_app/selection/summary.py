@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from django.db import connection
 
 from catalog.models import Dataset
-from catalog.object_counts import KindCounts
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
     ValueCount,
@@ -23,6 +22,7 @@ from catalog.search.licenses import (
     count_licenses_by_dataset,
 )
 from catalog.search.understanding import describe_query
+from catalog.wording.object_counts import KindCounts
 from collections_app.selection import queries
 from collections_app.selection.identifying import count_identifying
 from collections_app.selection.limits import explain_limits

@@ -13,9 +13,9 @@ from django.db import connection
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from catalog.formats import file_size
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.sources import list_places
+from catalog.wording.formats import file_size
 from collections_app.models import Build, Collection
 from collections_app.selection import queries
 

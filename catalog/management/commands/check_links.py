@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalog.bulk.csv_text import csv_text
-from catalog.links import PAUSE_SECONDS, LinkAnswer, check_links
+from catalog.management.links import PAUSE_SECONDS, LinkAnswer, check_links
 from catalog.models import Dataset
 
 

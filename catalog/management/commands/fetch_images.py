@@ -7,7 +7,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.http import QueryDict
 
 from catalog.bulk.csv_text import csv_text
-from catalog.formats import file_size
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.management.progress import Progress
 from catalog.models import Dataset
@@ -17,6 +16,7 @@ from catalog.storage.addresses import find_stored_path
 from catalog.storage.mirror import MirrorReport, RemoteImage, find_parts, mirror_images
 from catalog.storage.roots import resolve_dataset_root
 from catalog.storage.sources import name_release
+from catalog.wording.formats import file_size
 
 PROBLEMS_SHOWN = 20
 EXIT_INTERRUPTED = 130

@@ -13,7 +13,7 @@ from catalog.importers.tables.source import SHIPPED_TABLES, open_dataset_toml
 from catalog.management.commands.import_idc import open_idc
 from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.models import Dataset, ImageProfile
-from catalog.object_counts import say_objects
+from catalog.wording.object_counts import say_objects
 from vocab.services import load_shipped_vocabularies
 
 TABLES_PACKAGE = "torchxrayvision"

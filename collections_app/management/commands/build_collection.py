@@ -14,11 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.http import QueryDict
 
-from catalog.formats import file_size
 from catalog.management.progress import Progress
-from catalog.object_counts import say_objects
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import count_hidden
+from catalog.wording.formats import file_size
+from catalog.wording.object_counts import say_objects
 from collections_app.builds.build import build_collection
 from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive

@@ -14,8 +14,8 @@ from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
-from catalog.formats import file_size
 from catalog.search.filters import ImageFilterSet
+from catalog.wording.formats import file_size
 from collections_app import services
 from collections_app.models import Collection, CollectionItem
 from collections_app.selection import freeze

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from catalog.formats import file_size
+from catalog.wording.formats import file_size
 from medagg.backup.backups import BackupError, write_backup
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.formats import duration
+from catalog.wording.formats import duration
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.object_counts import noun_of, only_others, say_objects, say_published
+from catalog.wording.object_counts import noun_of, only_others, say_objects, say_published
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from catalog import links
+from catalog.management import links
 from catalog.models import Dataset, LinkCheck
 from catalog.storage.guarded_http import make_pool, refuse_private
 from catalog.tests.factories import DatasetFactory
