@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from medagg.testing.programs import INSTALL_SECONDS, ProgramUnavailableError, find_program
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-INSTALL_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,22 @@ def _runs(path: str) -> bool:
 
 
 def _install() -> str:
-    """Tries to install Chromium; returns the end of what the installer had to say."""
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        commands = [["apt-get", "update"], ["apt-get", "install", "-y", "chromium"]]
-    else:
-        commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
-    said = ""
-    for command in commands:
+    """Tries the system's package, then Playwright's Chromium; returns what failed."""
+    try:
+        find_program("chromium")
+    except ProgramUnavailableError as error:
+        command = [sys.executable, "-m", "playwright", "install", "chromium"]
         try:
             result = _run(command, seconds=INSTALL_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        said = (result.stderr or result.stdout).strip()[-300:]
-    return said
+        except (OSError, subprocess.TimeoutExpired) as other:
+            return f"{error}; {other}"
+        return f"{error}; {(result.stderr or result.stdout).strip()[-300:]}"
+    return "the installed one does not start"
 
 
 def _run(command: list[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     return subprocess.run(
         command,
-        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

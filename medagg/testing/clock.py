@@ -12,7 +12,7 @@ def moved_clock(by: timedelta) -> dict[str, str]:
     Spans of time, which programs measure by the monotonic clock, and the times of files stay
     true. The test is skipped where the program cannot be had.
     """
-    program = require_program("faketime", package="faketime")
+    program = require_program("faketime")
     shown = subprocess.run(
         [program, "-f", "+0s", "env"], capture_output=True, text=True, check=True
     ).stdout

@@ -75,4 +75,4 @@ def nginx_server(tmp_path: Path) -> Iterator[NginxFactory]:
 
 def find_nginx() -> str:
     """The path of the program. Raises ProgramUnavailableError."""
-    return find_program("nginx", package="nginx-light")
+    return find_program("nginx")

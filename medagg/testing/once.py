@@ -4,12 +4,15 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medagg.runner.embedded import EmbeddedServers
-from medagg.testing.environment import BASE_VARIABLE
+from medagg.runner.embedded import EmbeddedServers, database_url
+from medagg.testing.environment import BASE_VARIABLE, REPOSITORY
+
+COMMAND_SECONDS = 90.0
 
 
 @contextmanager
@@ -36,7 +39,15 @@ def make_once(name: str, make: Callable[[Path], object]) -> Path:
 
 def copy_new_postgres(var: Path) -> None:
     """Fills the data folder `var` with what PostgreSQL's first start leaves: it takes a second."""
-    made = make_once("postgres", _start_first)
+    _copy_postgres(make_once("postgres", _start_first), var)
+
+
+def copy_migrated_postgres(var: Path) -> None:
+    """The same with the tables of this version, all empty, which take some seconds."""
+    _copy_postgres(make_once("migrated", _migrate), var)
+
+
+def _copy_postgres(made: Path, var: Path) -> None:
     var.mkdir(exist_ok=True)
     # With the account that it belongs to.
     subprocess.run(["cp", "-a", made / "postgres", var], check=True)
@@ -45,3 +56,17 @@ def copy_new_postgres(var: Path) -> None:
 def _start_first(folder: Path) -> None:
     with EmbeddedServers(folder, redis=False):
         pass
+
+
+def _migrate(folder: Path) -> None:
+    copy_new_postgres(folder)
+    variables = {"DATABASE_URL": database_url(folder), "MEDAGG_ENV_FILE": os.devnull}
+    with EmbeddedServers(folder, redis=False):
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            cwd=REPOSITORY,
+            env={**os.environ, **variables},
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+        )

@@ -22,10 +22,9 @@ from medagg.runner.embedded.base_server import Server
 from medagg.runner.embedded.logs import LogFile
 from medagg.runner.supervisor import Process, beat_process, worker_process
 from medagg.testing.environment import REPOSITORY
-from medagg.testing.once import copy_new_postgres
+from medagg.testing.once import COMMAND_SECONDS, copy_migrated_postgres
 
 PATIENCE_SECONDS = 90.0
-COMMAND_SECONDS = 90.0
 OURS = ("DATABASE_URL", "REDIS_URL", "MEDAGG_", "PYTEST_", "DJANGO_")
 
 
@@ -41,12 +40,9 @@ class PrivateSite:
     # --- Starting ---
     def start(self) -> None:
         """Servers, the first time with an empty database of this version."""
-        is_new = not (self.var / "postgres").exists()
-        if is_new:
-            copy_new_postgres(self.var)
+        if not (self.var / "postgres").exists():
+            copy_migrated_postgres(self.var)
         self._servers.start()
-        if is_new:
-            self.manage("migrate", "--verbosity", "0")
 
     def start_worker(self) -> None:
         self._start(

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-INSTALL_SECONDS = 300.0
+INSTALL_SECONDS = 600.0
+# Where Debian has them. Whoever misses one installs all that are missing: lists are fetched once.
+PACKAGES = {
+    "7z": ["p7zip-full"],
+    "bsdtar": ["libarchive-tools"],
+    "chromium": ["chromium", "fonts-liberation"],
+    "curl": ["curl"],
+    "faketime": ["faketime"],
+    "nginx": ["nginx-light"],
+    "unzip": ["unzip"],
+    "wget": ["wget"],
+}
 # An ordinary user's PATH often leaves the folders for servers out.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
@@ -20,20 +31,20 @@ class ProgramUnavailableError(Exception):
 
 
 @cache
-def find_program(name: str, *, package: str) -> str:
-    """The path of the program, which Debian's `package` holds. Raises ProgramUnavailableError."""
+def find_program(name: str) -> str:
+    """The path of a program of PACKAGES. Raises ProgramUnavailableError."""
     if not _which(name):
-        _install(name, package)
+        _install_with_others(name)
     found = _which(name)
     if not found:
         raise ProgramUnavailableError(f"{name} is still not on PATH after its installation")
     return found
 
 
-def require_program(name: str, *, package: str) -> str:
+def require_program(name: str) -> str:
     """As `find_program`; the test is skipped, with the reason, where it cannot be had."""
     try:
-        return find_program(name, package=package)
+        return find_program(name)
     except ProgramUnavailableError as error:
         pytest.skip(str(error))
 
@@ -42,7 +53,7 @@ def _which(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SERVER_FOLDERS]))
 
 
-def _install(name: str, package: str) -> None:
+def _install_with_others(name: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ProgramUnavailableError(
             f"{name} is not on PATH, and only root on Debian or Ubuntu can have it installed here"
@@ -50,8 +61,11 @@ def _install(name: str, package: str) -> None:
     # Parallel test processes come here at the same time, and apt-get would refuse the second.
     with Path(tempfile.gettempdir(), "medagg-apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _apt_get("update", "--quiet")
-        _apt_get("install", "--quiet", "--yes", "--no-install-recommends", package)
+        missing = [program for program in PACKAGES if not _which(program)]
+        if name in missing:
+            packages = [package for program in missing for package in PACKAGES[program]]
+            _apt_get("update", "--quiet")
+            _apt_get("install", "--quiet", "--yes", "--no-install-recommends", *packages)
 
 
 def _apt_get(*arguments: str) -> None:

@@ -74,7 +74,7 @@ def big(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def port(request: pytest.FixtureRequest, big: Big) -> int:
     """Of the site, in one way and in the other."""
     if not big.ports[request.param]:
-        require_program("nginx", package="nginx-light")
+        require_program("nginx")
     return big.ports[request.param]
 
 
@@ -109,7 +109,7 @@ def ranges(proxy: CuttingProxy) -> list[str]:
 def test_curl_goes_on_where_the_connection_broke(
     port: int, big: Big, transactional_db: None, target: Path
 ) -> None:
-    curl = require_program("curl", package="curl")
+    curl = require_program("curl")
     name, size = ("big.zip", BIG) if port == big.ports["alone"] else ("ordinary.zip", ORDINARY)
     collection = make_ready_collection(name=name)
     with cut_connections(port, size // 2) as proxy:
@@ -127,7 +127,7 @@ def test_curl_goes_on_where_the_connection_broke(
 def test_wget_goes_on_after_it_was_killed(
     port: int, big: Big, ordinary: Collection, target: Path
 ) -> None:
-    wget = require_program("wget", package="wget")
+    wget = require_program("wget")
     command = [wget, "--no-verbose", "--server-response", "--continue",
                f"--header=Cookie: {sign_in(ordinary.user)}",
                f"--output-document={target}", address(port, ordinary)]  # fmt: skip

@@ -60,7 +60,7 @@ def build_and_unpack(page: Page, folder: Path) -> Path:
         page.get_by_role("link", name="Download ZIP").click()
     archive = folder / download.value.suggested_filename
     download.value.save_as(archive)
-    unzip = require_program("unzip", package="unzip")
+    unzip = require_program("unzip")
     subprocess.run([unzip, "-tq", archive], check=True, capture_output=True)
     subprocess.run([unzip, "-q", archive, "-d", folder], check=True)
     unpacked = folder / archive.stem

@@ -27,7 +27,7 @@ from collections_app.tests.archive.archive_files import (
     open_plainly,
     text,
 )
-from medagg.testing.programs import require_program
+from medagg.testing.programs import PACKAGES, require_program
 
 GIB = 1 << 30
 CRC_OF_THE_SPARSE_FILE = 0xB5AD6D21
@@ -37,7 +37,6 @@ READERS = {
     "bsdtar": ["bsdtar", "-tf"],
     "jar": ["jar", "tf"],
 }
-PACKAGES = {"unzip": "unzip", "7z": "p7zip-full", "bsdtar": "libarchive-tools"}
 
 on_disk = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -47,7 +46,7 @@ on_disk = settings(
 def find_reader(program: str) -> str:
     """The reader's path. A whole JDK is not installed for one test; the others are small."""
     if program in PACKAGES:
-        return require_program(program, package=PACKAGES[program])
+        return require_program(program)
     return shutil.which(program) or pytest.skip(f"{program} is not installed")
 
 

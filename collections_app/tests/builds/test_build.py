@@ -126,7 +126,7 @@ def test_collections_of_an_earlier_version_do_not_say_what_they_did_not_freeze()
 def test_sha256sum_checks_the_unpacked_folder(tmp_path: Path) -> None:
     make_dataset(files=3)
     collection = build(make_collection(""))
-    unzip = require_program("unzip", package="unzip")
+    unzip = require_program("unzip")
     subprocess.run([unzip, "-q", archive_file(collection.archive_path)], cwd=tmp_path, check=True)
     check = subprocess.run(
         ["sha256sum", "--strict", "-c", "SHA256SUMS"],

@@ -112,7 +112,7 @@ def test_curl_goes_on_as_the_guide_says_and_shows_the_storage_no_cookie(
     target.write_bytes(content[:1000])
     cookie = tmp_path / "cookie.txt"
     cookie.write_text(f"Set-Cookie: {sign_in(collection.user)}; domain=localhost\n")
-    command = [require_program("curl", package="curl"), "--fail", "--location", "-C", "-",
+    command = [require_program("curl"), "--fail", "--location", "-C", "-",
                "-b", str(cookie), "-o", str(target), "--verbose",
                f"{live_server}/collections/{collection.uuid}/download/"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

@@ -237,7 +237,7 @@ def test_nginx_is_gone_after_its_use(upstream: int, tmp_path: Path) -> None:
     server_folder = tmp_path / "nginx"
     server_folder.mkdir()
     with run_nginx(
-        program=require_program("nginx", package="nginx-light"),
+        program=require_program("nginx"),
         upstream=f"127.0.0.1:{upstream}",
         archive_root=tmp_path,
         folder=server_folder,

@@ -20,7 +20,7 @@ from medagg.runner.embedded import EmbeddedServers, database_url, redis_url
 from medagg.runner.embedded.launch import launch_command, launch_environment
 from medagg.runner.embedded.logs import LARGEST_BYTES
 from medagg.runner.embedded.places import places_in
-from medagg.testing.once import copy_new_postgres
+from medagg.testing.once import copy_migrated_postgres
 from medagg.tests.processes import (
     NOBODY,
     REPOSITORY,
@@ -63,7 +63,7 @@ def make_site(home: Path) -> Iterator[Callable[..., Site]]:
     """
     made: list[Site] = []
     if not (home / "broken").exists():
-        copy_new_postgres(home / "broken")
+        copy_migrated_postgres(home / "broken")
 
     def make(*arguments: str, **environment: str) -> Site:
         made.append(
