@@ -106,6 +106,8 @@ if HTTPS:
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="medagg_session")
+# Never in the session, which for a visitor would be a row of the database.
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 CSRF_COOKIE_NAME = env.str("CSRF_COOKIE_NAME", default="medagg_csrf")
 X_FRAME_OPTIONS = "DENY"
 # Pages load nothing from elsewhere and run no inline script.

@@ -8,6 +8,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
+from medagg.accounts.addresses import write_domain_as_mail
+from medagg.accounts.links import owner_of
 from medagg.throttling import too_many
 
 MAX_TYPED = 255
@@ -20,8 +22,14 @@ def find_account(typed: str) -> User | None:
     """
     users = get_user_model()._default_manager
     typed = typed.strip()
-    by_address = users.filter(email__iexact=typed).first() if "@" in typed else None
-    return by_address or users.filter(username__iexact=typed).first()
+    return _owner_of(typed) or users.filter(username__iexact=typed).first()
+
+
+def _owner_of(typed: str) -> User | None:
+    try:
+        return owner_of(write_domain_as_mail(typed)) if "@" in typed else None
+    except UnicodeError:
+        return None
 
 
 class NameOrAddressBackend(ModelBackend):

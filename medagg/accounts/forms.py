@@ -10,21 +10,20 @@ from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
+from medagg.accounts.addresses import MAX_ADDRESS, AddressField
+
 # Letters of other scripts look like these: two accounts must not seem to have one name. Without @,
 # as a name must not look like somebody's address.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 NAME_TAKEN = "This user name is taken. Choose another one."
-MAX_ADDRESS = 254
 
 
 class SignUpForm(BaseUserCreationForm):
-    email = forms.EmailField(
+    email = AddressField(
         required=False,
-        max_length=MAX_ADDRESS,
         label="E-mail (optional)",
         help_text="Used to reset a forgotten password, and to tell you that a collection is ready "
         "when you ask for it. You will get a mail with a link to confirm it.",
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
 
     class Meta(BaseUserCreationForm.Meta):
@@ -80,11 +79,7 @@ class SignInForm(AuthenticationForm):
 
 
 class ResetForm(forms.Form):
-    email = forms.EmailField(
-        max_length=MAX_ADDRESS,
-        label="E-mail address",
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-    )
+    email = AddressField(label="E-mail address")
 
 
 class PasswordForm(forms.Form):
@@ -108,13 +103,11 @@ class PasswordForm(forms.Form):
 
 
 class AddressForm(PasswordForm):
-    email = forms.EmailField(
+    email = AddressField(
         required=False,
-        max_length=MAX_ADDRESS,
         label="New e-mail address",
         help_text="Leave it empty to have no address. Then you can neither sign in with one nor "
         "reset a forgotten password by mail.",
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
     field_order = ("email", "password")
 

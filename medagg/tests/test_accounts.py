@@ -314,6 +314,33 @@ def test_letters_that_count_as_equal_get_no_further_mails(client: Client, ada: U
     assert len(mail.outbox) == 3
 
 
+# Full-width letters, which mail writes as plain ones.
+SPELLINGS = ("clinic.example", "\uff43linic.example", "c\uff4cinic.example", "CLINIC.\uff45xample",
+             "clinic\u3002example")  # fmt: skip
+
+
+def test_spellings_of_one_domain_are_one_address(client: Client) -> None:
+    for number, domain in enumerate(SPELLINGS):
+        sign_up(Client(), username=f"eve{number}", email=f"kim@{domain}")
+    assert len(mail.outbox) == 3
+    assert {each.to[0] for each in mail.outbox} == {"kim@clinic.example"}
+
+    client.post(links_of_mails("/accounts/confirm")[0])
+    assert User.objects.get(email="kim@clinic.example").username == "eve0"
+    assert all(can_sign_in(f"kim@{domain}") for domain in SPELLINGS)
+    mail.outbox.clear()
+    for domain in SPELLINGS:
+        client.post("/accounts/password_reset/", {"email": f"kim@{domain}"})
+    assert len(mail.outbox) == 3
+
+
+def test_a_domain_with_letters_of_its_language_is_written_as_mail_writes_it() -> None:
+    sign_up(Client(), email="ada@b\xfccher.example")
+    assert WaitingAddress.objects.get().address == "ada@xn--bcher-kva.example"
+    page = sign_up(Client(), username="eve", email="eve@" + "\xfc" * 60 + ".example")
+    assert "Enter a valid email address" in page
+
+
 def test_a_form_in_an_odd_encoding_is_a_bad_request() -> None:
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     client.get("/accounts/login/")

@@ -1,9 +1,14 @@
 """The basket costs the database nothing, and is nobody else's."""
 
+import hashlib
+
 import pytest
 from django.conf import settings
+from django.contrib.messages import INFO
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.models import Session
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 
 from catalog.models import Image
 from catalog.search.filters.fields import MAX_PICKED_IMAGES
@@ -32,6 +37,28 @@ def test_a_thousand_requests_without_cookies_leave_no_rows() -> None:
         Client().get(path)
         Client().post(BASKET, {"shown": [one, two], "image": [one]}, headers={"HX-Request": "true"})
     assert not Session.objects.exists()
+
+
+def test_messages_that_nobody_reads_leave_no_rows(client: Client) -> None:
+    """A visitor's next message comes when the cookie of earlier ones is full."""
+    dataset = make_dataset(files=1)
+    ids = range(1000, 1001 + MAX_PICKED_IMAGES)
+    Image.objects.bulk_create(Image(pk=pk, dataset=dataset, source_id=f"many-{pk}") for pk in ids)
+    client.cookies["messages"] = full_cookie_of_messages()
+    response = client.post(BASKET, {"image": ids})
+    assert "At most 500 images" in client.get("/").content.decode()
+    assert "messages" in response.cookies
+    assert not Session.objects.exists()
+
+
+def full_cookie_of_messages() -> str:
+    request = RequestFactory().get("/")
+    storage = CookieStorage(request)
+    for number in range(100):
+        storage.add(INFO, hashlib.sha256(bytes([number])).hexdigest())
+    response = HttpResponse()
+    storage.update(response)
+    return response.cookies["messages"].value
 
 
 def test_the_basket_of_a_visitor_needs_no_row(client: Client) -> None:
