@@ -84,8 +84,8 @@ _PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or embedded.read_secret(PS
 HAS_PSEUDONYM_KEY = bool(_PSEUDONYM_KEY)
 # `check --deploy` warns of the second.
 PSEUDONYM_KEY = _PSEUDONYM_KEY or SECRET_KEY
-for _name in ("SECRET_KEY", "PSEUDONYM_KEY"):
-    if _weakness := embedded.find_weakness(env.str(_name, default="")):
+for _name, _key in (("SECRET_KEY", SECRET_KEY), ("PSEUDONYM_KEY", PSEUDONYM_KEY)):
+    if _weakness := embedded.find_weakness(_key):
         raise ImproperlyConfigured(f"{_name} {_weakness}")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

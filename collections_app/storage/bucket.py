@@ -24,6 +24,7 @@ from collections_app.storage.base import (
 )
 from collections_app.storage.client import (
     ERRNO,
+    MISUNDERSTOOD,
     code_of,
     explained,
     make_client,
@@ -160,9 +161,11 @@ class BucketStore:
         """Ask once whether the bucket is there, without waiting long."""
         where = self._where(PROBE)
         with explained():
-            make_client(is_hasty=True).list_objects_v2(
+            answer = make_client(is_hasty=True).list_objects_v2(
                 Bucket=where["Bucket"], Prefix=where["Key"], MaxKeys=1
             )
+        if "Name" not in answer:
+            raise StorageTrouble(ERRNO, MISUNDERSTOOD)
 
     def probe(self) -> None:
         """Do once what is to be done every day; what this leaves behind is nothing."""
@@ -182,7 +185,8 @@ class BucketStore:
 
     # --- The bucket ---
     def _key(self, relative: str) -> str:
-        return f"{self._place.prefix}{relative}"
+        # A restored row may have a path; archives have a name.
+        return f"{self._place.prefix}{relative.rpartition('/')[2]}"
 
     def _where(self, relative: str) -> dict[str, str]:
         return {"Bucket": self._place.bucket, "Key": self._key(relative)}

@@ -36,7 +36,7 @@ _SENTENCES = {
 _REFUSED = "the object storage refuses medagg's keys; tell the operator"
 _IS_BUSY = "the object storage is too busy; try again later"
 _SILENT = "the object storage does not answer; try again later"
-_MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
+MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
 
 
 def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
@@ -120,4 +120,4 @@ def _explain(error: ClientError) -> str:
         return sentence
     if status in (401, 403):
         return _REFUSED
-    return _IS_BUSY if status in _BUSY else _MISUNDERSTOOD
+    return _IS_BUSY if status in _BUSY else MISUNDERSTOOD

@@ -21,8 +21,8 @@ _EPOCH = 315_532_800  # 1980-01-01, the time of every entry in an archive
 
 
 def archive_file(relative: str) -> Path:
-    """The file of an archive path in the database."""
-    return settings.ARCHIVE_ROOT / relative
+    """The file of an archive path in the database; in no other folder, whatever the path says."""
+    return settings.ARCHIVE_ROOT / Path(relative).name
 
 
 def mark_time(path: Path, fingerprint: str) -> None:

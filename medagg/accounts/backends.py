@@ -26,10 +26,15 @@ def find_account(typed: str) -> User | None:
 
 
 def _owner_of(typed: str) -> User | None:
+    return owner_of(_spell(typed)) if "@" in typed else None
+
+
+def _spell(typed: str) -> str:
+    """An address as it is stored; everything else as it is."""
     try:
-        return owner_of(write_domain_as_mail(typed)) if "@" in typed else None
+        return write_domain_as_mail(typed) if "@" in typed else typed
     except UnicodeError:
-        return None
+        return typed
 
 
 class NameOrAddressBackend(ModelBackend):
@@ -52,11 +57,22 @@ class NameOrAddressBackend(ModelBackend):
 
 
 def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
-    """The name for which a failed sign-in counts: the same for each spelling of an account."""
+    """What a failed sign-in counts for: all spellings of a name, or of an address, are one.
+
+    Whether an account has either makes no difference, so that a lock tells nobody.
+    """
     given = credentials if credentials else request.POST
-    typed = str(given.get("username") or "").replace("\0", "")
-    account = find_account(typed)
-    return account.get_username() if account else typed.strip().lower()[:MAX_TYPED]
+    return _count_as(str(given.get("username") or ""))
+
+
+def _count_as(typed: str) -> str:
+    # In capitals, as the database compares.
+    return _spell(typed.replace("\0", "").strip()).upper()[:MAX_TYPED]
+
+
+def counted_names(user: User) -> list[str]:
+    """What failed sign-ins to an account count for."""
+    return [_count_as(typed) for typed in (user.get_username(), user.email) if typed]
 
 
 def locked_out(

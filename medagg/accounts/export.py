@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from catalog.models import Image
 from collections_app.models import Build, Collection
+from medagg.accounts.backends import counted_names
 from medagg.models import WaitingAddress
 
 ACCOUNT = ("username", "email", "first_name", "last_name", "is_active", "is_staff",
@@ -31,7 +32,7 @@ def export_account(user: User, *, basket: Iterable[int], into: IO[str]) -> None:
     of a collection are in its archive and on its page; here is their number.
     """
     waiting = WaitingAddress.objects.filter(user=user).values("address", "entered_at").first()
-    attempts = AccessAttempt.objects.filter(username=user.get_username())
+    attempts = AccessAttempt.objects.filter(username__in=counted_names(user))
     entries = LogEntry.objects.filter(user=user).order_by("pk")
     rest = {
         "account": _fields(user, ACCOUNT)

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from collections_app import services as collections
 from medagg import tasks
+from medagg.accounts.backends import counted_names
 from medagg.accounts.links import read_token
 from medagg.models import WaitingAddress
 from medagg.throttling import HOUR, Rate
@@ -152,8 +153,9 @@ def approve_account(*, user: User) -> bool:
 
 
 def unlock(*, user: User) -> None:
-    """Forget failed sign-ins, as after a new password."""
-    reset_sign_ins(username=user.get_username())
+    """Forget failed sign-ins by name and by address, as after a new password."""
+    for name in counted_names(user):
+        reset_sign_ins(username=name)
 
 
 def is_last_administrator(user: User) -> bool:

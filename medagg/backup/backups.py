@@ -8,13 +8,15 @@ sessions. COPY needs no program but the database itself, which containers have n
 
 import hashlib
 import json
+import lzma
 import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,11 +27,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from medagg.backup import queries
+from medagg.runner.embedded import find_weakness
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 # What manage.py keeps in var/ and cannot make again.
-SECRETS = ("secret-key", "pseudonym-key", "admin-password")
+KEYS = {"secret-key", "pseudonym-key"}
+SECRETS = (*sorted(KEYS), "admin-password")
 # Whoever was signed in signs in again.
 NOT_KEPT = {"django_session"}
 # What reading a file that is damaged, or no backup at all, can end with.
@@ -37,6 +41,7 @@ DAMAGE = (
     AttributeError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     LookupError,
     RuntimeError,
@@ -148,12 +153,14 @@ def read_contents(source: Path) -> Contents:
     Raises BackupError: it is no backup, is damaged, or needs a newer medagg.
     """
     with _opened(source) as (archive, manifest):
-        if not manifest["tables"]:
-            raise BackupError(f"{source} is no whole backup of medagg: it lacks tables.")
         for table, facts in manifest["tables"].items():
             _check_part(archive, _part(table), facts["sha256"])
         for name, sha256 in manifest["secrets"].items():
             _check_part(archive, f"var/{name}", sha256)
+        for name in KEYS.intersection(manifest["secrets"]):
+            key = _read_small(archive, f"var/{name}", MAX_SECRET).decode().strip()
+            if weakness := find_weakness(key):
+                raise BackupError(f"The {name} in it {weakness}")
         known = set(MigrationExecutor(connection).loader.disk_migrations)
         newer = [node for node in map(tuple, manifest["migrations"]) if node not in known]
         if newer:
@@ -198,6 +205,7 @@ def restore(source: Path) -> None:
     ):
         queries.empty_schema(cursor)
         _migrate_to(manifest["migrations"])
+        _require_all_tables(cursor, source, manifest["tables"])
         _load(cursor, archive, manifest)
         _move_datasets(cursor, manifest["dataset_roots"])
         _restore_secrets(archive, manifest["secrets"])
@@ -216,6 +224,14 @@ def _migrate_to(applied: list[list[str]]) -> None:
     }
     last: list[Any] = sorted(wanted - followed)
     executor.migrate(last)
+
+
+def _require_all_tables(cursor: CursorWrapper, source: Path, tables: Iterable[str]) -> None:
+    made_by_migrations = {*queries.list_tables(cursor)} - NOT_KEPT - {"django_migrations"}
+    if missing := sorted(made_by_migrations.difference(tables)):
+        raise BackupError(
+            f"{source} is no whole backup of medagg: it lacks tables, such as {missing[0]}."
+        )
 
 
 def _load(cursor: CursorWrapper, archive: zipfile.ZipFile, manifest: dict[str, Any]) -> None:
@@ -280,4 +296,5 @@ def _part(table: str) -> str:
 
 def _describe(manifest: dict[str, Any]) -> Contents:
     rows = {table: int(facts["rows"]) for table, facts in manifest["tables"].items()}
-    return Contents(rows, manifest["made_at"])
+    made_at = datetime.fromisoformat(manifest["made_at"])
+    return Contents(rows, made_at.isoformat())

@@ -24,7 +24,10 @@ KEPT_SECONDS = 2.0
 KEPT_SECONDS_OF_TROUBLE = 0.2
 # A bucket is asked less often: each request costs money, and may wait longer.
 BUCKET_SECONDS, BUCKET_SECONDS_OF_TROUBLE = 30.0, 10.0
+# A whole answer takes that long at most; the client's own limit is for each read of it.
+BUCKET_PATIENCE_SECONDS = 6.0
 ARCHIVES = "archives"
+NO_ANSWER_IN_TIME = "the object storage does not answer in time"
 
 
 @require_safe
@@ -113,12 +116,36 @@ def _check_broker() -> dict[str, str]:
     return {"broker": "ok", "worker": worker}
 
 
+class Question:
+    """A question that may never be answered: asked in a thread, and only once at a time."""
+
+    def __init__(self, ask: Callable[[], str], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
+        self._thread: threading.Thread | None = None
+        self._answer: str | None = None
+
+    def answer(self) -> str | None:
+        """None if there is none in time."""
+        if self._thread is None or not self._thread.is_alive():
+            # A daemon, as nobody waits for it at the end of the process either.
+            self._thread = threading.Thread(target=self._keep_answer, daemon=True)
+            self._thread.start()
+        self._thread.join(self._seconds)
+        return None if self._thread.is_alive() else self._answer
+
+    def _keep_answer(self) -> None:
+        self._answer = None
+        self._answer = self._ask()
+
+
 def _check_archives() -> dict[str, str]:
-    trouble = find_storage_trouble()
+    answer = _question_to_bucket.answer()
+    trouble = NO_ANSWER_IN_TIME if answer is None else answer
     if trouble:
         logger.error("archives cannot be kept or downloaded: %s", trouble)
     return {ARCHIVES: trouble or "ok"}
 
 
+_question_to_bucket = Question(find_storage_trouble, BUCKET_PATIENCE_SECONDS)
 recent_look = RecentLook(_check_parts, KEPT_SECONDS, KEPT_SECONDS_OF_TROUBLE)
 recent_look_at_archives = RecentLook(_check_archives, BUCKET_SECONDS, BUCKET_SECONDS_OF_TROUBLE)

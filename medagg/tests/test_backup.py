@@ -1,8 +1,10 @@
 """`manage.py backup` and `restore`: into an empty place, which then is the same."""
 
+import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -166,7 +168,7 @@ def counts(database: str) -> dict[str, int]:
 def test_an_empty_place_becomes_the_same_and_builds_the_same_bytes(
     demo: Collection, place: Place, tmp_path: Path
 ) -> None:
-    keys = {name: f"the {name} of the old site\n" for name in ("secret-key", "pseudonym-key")}
+    keys = {name: f"{name}-{secrets.token_hex(32)}\n" for name in ("secret-key", "pseudonym-key")}
     for name, key in keys.items():
         (settings.VAR_DIR / name).write_text(key)
     backup = tmp_path / "backup.zip"
@@ -261,6 +263,43 @@ def test_an_error_on_the_way_leaves_everything_as_it_was(tmp_path: Path) -> None
         call_command("restore", str(broken), "--replace", "--no-input")
     assert counts(connection.settings_dict["NAME"]) == before
     assert get_user_model().objects.get().username == "owner"
+
+
+def test_a_backup_that_was_tampered_with_changes_nothing(tmp_path: Path) -> None:
+    get_user_model().objects.create_user("owner")
+    good, bad = tmp_path / "good.zip", tmp_path / "bad.zip"
+    call_command("backup", str(good))
+    before = counts(connection.settings_dict["NAME"])
+    with zipfile.ZipFile(good) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        content = {name: archive.read(name) for name in archive.namelist()}
+    fewer = {name: facts for name, facts in manifest["tables"].items() if name != "auth_user"}
+    key = {"secret-key": hashlib.sha256(b"x").hexdigest()}
+    for changed, method, reason in (
+        ({"tables": fewer}, zipfile.ZIP_STORED, "lacks tables, such as auth_user"),
+        ({"secrets": key}, zipfile.ZIP_STORED, "secret-key in it can be guessed"),
+        ({"made_at": "\x1b[2Jnow"}, zipfile.ZIP_STORED, "is no whole backup"),
+        ({}, zipfile.ZIP_LZMA, "is no whole backup"),
+    ):
+        with zipfile.ZipFile(bad, "w", method) as archive:
+            for name, body in {**content, "var/secret-key": b"x"}.items():
+                is_manifest = name == "manifest.json"
+                archive.writestr(name, json.dumps(manifest | changed) if is_manifest else body)
+        if method == zipfile.ZIP_LZMA:
+            damage(bad)
+        with pytest.raises(CommandError, match=reason):
+            call_command("restore", str(bad), "--replace", "--no-input")
+        assert counts(connection.settings_dict["NAME"]) == before
+
+
+def damage(archive: Path) -> None:
+    """Changes the content of its first member."""
+    with zipfile.ZipFile(archive) as file:
+        first = file.infolist()[0]
+    body = bytearray(archive.read_bytes())
+    begin = first.header_offset + 30 + len(first.filename) + 12
+    body[begin : begin + 40] = b"\xff" * 40
+    archive.write_bytes(body)
 
 
 def test_a_database_in_use_is_not_replaced(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """/healthz/ and /readyz/."""
 
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 
 import pytest
 import redis
@@ -157,3 +161,47 @@ def test_a_site_starts_without_the_bucket_of_its_archives(
     recent_look.forget()
     heartbeats.delete(heartbeat_key("builds"))
     assert "no worker serves: builds" in _find_trouble((server.host, server.port))
+
+
+@contextmanager
+def answers_as(body: Iterator[bytes], length: int) -> Iterator[str]:
+    """The address of a server that answers everything with this body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            with suppress(OSError):
+                for part in body:
+                    self.wfile.write(part)
+
+        def log_message(self, *_: object) -> None:
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.django_db
+def test_a_bucket_that_drips_is_not_waited_for_and_an_empty_answer_is_none(
+    client: Client, heartbeats: redis.Redis, archive_bucket: S3Server, settings: LazySettings
+) -> None:
+    with answers_as(iter(()), 0) as settings.ARCHIVE_S3_ENDPOINT:
+        parts = client.get("/readyz/").json()["parts"]
+        assert "does not do what it is asked to" in parts["archives"]
+    recent_look.forget()
+    recent_look_at_archives.forget()
+    is_over = threading.Event()
+    dripping = (b" " for _ in repeat(None) if not is_over.wait(0.2))
+    with answers_as(dripping, 10_000) as settings.ARCHIVE_S3_ENDPOINT:
+        start = time.monotonic()
+        parts = client.get("/readyz/").json()["parts"]
+        assert "does not answer in time" in parts["archives"]
+        assert time.monotonic() - start < 12
+        is_over.set()

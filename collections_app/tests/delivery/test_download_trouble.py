@@ -12,6 +12,7 @@ from django.test import Client
 
 from catalog.storage import transfers
 from collections_app.models import Collection
+from collections_app.services import expire_collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import UserFactory
 from collections_app.tests.ready_archives import make_ready_collection
@@ -43,6 +44,26 @@ def give_up(response: Any) -> None:
 
 def text(response: Any) -> str:
     return " ".join(response.content.decode().split())
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_path_that_a_restored_row_has_leads_to_no_other_folder(
+    client: Client,
+    collection: Collection,
+    either_way: None,
+    is_absolute: bool,
+    settings: LazySettings,
+) -> None:
+    settings.ARCHIVE_ROOT.mkdir(parents=True, exist_ok=True)
+    victim = settings.ARCHIVE_ROOT.parent / "victim"
+    victim.write_bytes(CONTENT)
+    path = str(victim) if is_absolute else "../victim"
+    Collection.objects.update(archive_path=path)
+    assert fetch(client, collection).status_code == 410
+    collection.refresh_from_db()
+    expire_collection(collection=collection)
+    assert victim.read_bytes() == CONTENT
+    victim.unlink()
 
 
 def make_shorter(collection: Collection) -> None:
