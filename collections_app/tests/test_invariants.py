@@ -102,7 +102,7 @@ def test_no_order_of_actions_breaks_an_invariant(sound_files: dict[int, tuple[by
     run_state_machine_as_test(
         Collections,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             database=None,

@@ -349,7 +349,7 @@ def count_plainly(query: dict[str, list[str]], name: str, code: str) -> int:
 
 @given(edits=edits, asked=st.lists(queries, min_size=1, max_size=3))
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_counts_totals_and_pages_are_those_of_plain_sql(
     catalog: None, edits: list[tuple[str, int]], asked: list[Any]

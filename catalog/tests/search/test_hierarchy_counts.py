@@ -62,7 +62,7 @@ def check_datasets(query: plain.Query) -> None:
     of_datasets=st.lists(plain.queries, min_size=1, max_size=3),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_whatever_the_hierarchy_filters_find_what_plain_sql_finds(
     catalog: None, areas: Any, modalities: Any, asked: list[Any], of_datasets: list[Any]

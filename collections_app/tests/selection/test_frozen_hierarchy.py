@@ -35,7 +35,7 @@ def catalog() -> None:
     query=plain.image_queries,
 )
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_frozen_items_are_those_of_plain_sql_and_the_search_again_finds_the_same(
     catalog: None, areas: Any, modalities: Any, later: Any, query: Any
