@@ -78,6 +78,8 @@ def find_address_problem(url: str) -> str:
         is_page = False
     if not is_page:
         return "Give the address of a page, which begins with https:// or http://."
+    if "@" in parts.netloc:
+        return "Leave out what stands before @ in the address: a reader takes it for the host."
     return ""
 
 

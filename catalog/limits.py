@@ -21,3 +21,11 @@ BYTES_PER_MB = 1_000_000
 def is_age(years: float) -> bool:
     """Whether a number of years can be the age of a person; others are placeholders, as 999."""
     return 0 <= years <= MAX_AGE_YEARS
+
+
+def is_visible(name: str) -> bool:
+    """Whether no sign of a name is invisible or turns its neighbours round.
+
+    Joiners aside, with which some scripts are written.
+    """
+    return all(sign.isprintable() or sign in "\u200c\u200d" for sign in name)

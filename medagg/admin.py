@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from collections_app.models import Collection
 from medagg.accounts import services
+from medagg.accounts.forms import check_name
 from medagg.models import WaitingAddress
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -25,6 +26,10 @@ class AccountChangeForm(UserChangeForm):
     """Refuses names and addresses that another account has, up to upper and lower case."""
 
     def clean_username(self) -> str:
+        """An old name may stay."""
+        name: str = self.cleaned_data["username"]
+        if name != self.initial.get("username"):
+            check_name(name)
         return self._check("username", "Another user has this name, up to upper and lower case.")
 
     def clean_email(self) -> str:
@@ -36,6 +41,13 @@ class AccountChangeForm(UserChangeForm):
         if value and others.filter(**{f"{field}__iexact": value}).exists():
             raise ValidationError(problem)
         return value
+
+
+class AccountAddForm(AdminUserCreationForm):
+    """Takes the names that signing up takes."""
+
+    def clean_username(self) -> str:
+        return check_name(super().clean_username() or "")
 
 
 class WaitingAddressInline(admin.TabularInline):
@@ -56,6 +68,7 @@ class AccountAdmin(UserAdmin):
     """Django's, but deleting a user also deletes collections and archives, of any size."""
 
     form = AccountChangeForm
+    add_form = AccountAddForm
     inlines = (WaitingAddressInline,)
     actions = ("approve", "ask_to_confirm")
     list_display = ("username", "email", "is_active", "is_staff", "date_joined", "last_login")

@@ -96,6 +96,7 @@ _sign_in = Rule(_fixed("sign-in", 100, 15 * MINUTE), client_address)
 # Each asks for the password, or leads to mails.
 _account = Rule(_fixed("account", 30, HOUR), _by_user)
 _build = Rule(_builds, _by_user)
+_lists = Rule(_fixed("lists of problems", 120, HOUR), _by_user, READS)
 RULES = {
     "login": _sign_in,
     "admin:login": _sign_in,
@@ -106,6 +107,8 @@ RULES = {
     "account-address-again": _account,
     "account-delete": _account,
     "account-export": Rule(_fixed("export", 20, HOUR), _by_user, READS),
+    "collection-problems-csv": _lists,
+    "collection-excluded-csv": _lists,
     "collection-new": _build,
     "collection-retry": _build,
     "collection-rebuild": _build,

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from catalog.hosts import find_address_problem
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
-from catalog.limits import FIRST_YEAR, LAST_YEAR
+from catalog.limits import FIRST_YEAR, LAST_YEAR, is_visible
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
 from catalog.storage.addresses import check_storage
 
@@ -23,6 +23,13 @@ def _check_address(url: str) -> str:
     return url
 
 
+def _check_title(title: str) -> str:
+    if not is_visible(title.strip()):
+        raise ValueError("a title has no line breaks or other signs that cannot be seen.")
+    return title
+
+
+_Title = Annotated[Text, AfterValidator(_check_title)]
 _Address = Annotated[Text, AfterValidator(_check_address)]
 _Year = Annotated[int, PlainValidator(_check_year)]
 # What ``num_images`` counts.
@@ -36,7 +43,7 @@ class DatasetEntry(Section):
     """The `[dataset]` of a description; terms by code or in any spelling."""
 
     slug: Text = Field(min_length=1, description='the dataset\'s short name: slug = "my-dataset".')
-    title: Text = ""
+    title: _Title = ""
     description: Text = ""
     source_url: _Address = ""
     area: Text = ""

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
+from catalog.storage.transfers import TooManyTransfers, Transfer
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
@@ -43,6 +44,10 @@ COLLECTIONS_PER_PAGE = 20
 NO_ROOM_FOR_LIST = (
     "The server's disk is full, so the list cannot be written as a file now. This page has it; try "
     "again later, or tell the operator."
+)
+TOO_MANY_LISTS = (
+    "The server sends as many files as it can, so the list cannot be sent as a file now. This page "
+    "has it; try again in half a minute."
 )
 
 
@@ -172,16 +177,34 @@ def collection_problems_csv(
     """The same items as CSV, sent from a file as there may be a million."""
     collection = get_collection(request, uuid)
     try:
-        file = spool_problems(collection, is_excluded=is_excluded)
+        transfer = _open_problems(collection, is_excluded=is_excluded)
+    except TooManyTransfers:
+        return _say_on_list(request, TOO_MANY_LISTS, uuid, is_excluded=is_excluded)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         logger.error("a list of problems could not be written: %s", error)
-        messages.error(request, NO_ROOM_FOR_LIST)
-        return redirect("collection-excluded" if is_excluded else "collection-problems", uuid)
+        return _say_on_list(request, NO_ROOM_FOR_LIST, uuid, is_excluded=is_excluded)
     return FileResponse(
-        file,
+        transfer,
         as_attachment=True,
         filename=f"{collection.slug}-{'missing' if is_excluded else 'problems'}.csv",
         content_type="text/csv; charset=utf-8",
+        headers={"Content-Length": str(transfer.length)},
     )
+
+
+def _open_problems(collection: Collection, *, is_excluded: bool) -> Transfer:
+    file = spool_problems(collection, is_excluded=is_excluded)
+    try:
+        return Transfer(file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _say_on_list(
+    request: HttpRequest, why: str, uuid: UUID, *, is_excluded: bool
+) -> HttpResponseBase:
+    messages.error(request, why)
+    return redirect("collection-excluded" if is_excluded else "collection-problems", uuid)

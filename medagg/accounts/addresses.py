@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import EmailValidator
 from django.utils.encoding import punycode
 
 MAX_ADDRESS = 254
@@ -20,7 +21,12 @@ def write_domain_as_mail(address: str) -> str:
 
 
 class AddressField(forms.EmailField):
-    """An address; several spellings of a domain, such as those with full-width letters, are one."""
+    """An address; several spellings of a domain, such as those with full-width letters, are one.
+
+    No domain without a dot and no number, which would be machines of the mail server's network.
+    """
+
+    default_validators = [EmailValidator(allowlist=[])]
 
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.EmailInput(attrs={"autocomplete": "email"})
@@ -34,4 +40,6 @@ class AddressField(forms.EmailField):
             raise ValidationError("Enter a valid email address.") from error
         # It may have become longer, and another one.
         self.run_validators(written)
+        if written.endswith("]"):
+            raise ValidationError("Give an address with the name of its mail server, not a number.")
         return written

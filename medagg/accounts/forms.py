@@ -18,6 +18,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 NAME_TAKEN = "This user name is taken. Choose another one."
 
 
+def check_name(name: str) -> str:
+    """The name of a new account. Raises ValidationError if it may not have it."""
+    if not NAME.fullmatch(name):
+        raise ValidationError("Use letters from a to z, digits, and . _ + - after the first one.")
+    return name
+
+
 class SignUpForm(BaseUserCreationForm):
     email = AddressField(
         required=False,
@@ -53,11 +60,7 @@ class SignUpForm(BaseUserCreationForm):
         return cleaned
 
     def clean_username(self) -> str:
-        username = self.cleaned_data["username"]
-        if not NAME.fullmatch(username):
-            raise ValidationError(
-                "Use letters from a to z, digits, and . _ + - after the first one."
-            )
+        username = check_name(self.cleaned_data["username"])
         if get_user_model()._default_manager.filter(username__iexact=username).exists():
             raise ValidationError(NAME_TAKEN)
         return username

@@ -337,8 +337,10 @@ def test_spellings_of_one_domain_are_one_address(client: Client) -> None:
 def test_a_domain_with_letters_of_its_language_is_written_as_mail_writes_it() -> None:
     sign_up(Client(), email="ada@b\xfccher.example")
     assert WaitingAddress.objects.get().address == "ada@xn--bcher-kva.example"
-    page = sign_up(Client(), username="eve", email="eve@" + "\xfc" * 60 + ".example")
-    assert "Enter a valid email address" in page
+    for domain in ("\xfc" * 60 + ".example", "localhost", "\uff4cocalhost", "[127.0.0.1]"):
+        page = sign_up(Client(), username="eve", email=f"eve@{domain}")
+        assert "Enter a valid email address" in page or "not a number" in page, domain
+    assert not User.objects.filter(username="eve").exists()
 
 
 def test_a_form_in_an_odd_encoding_is_a_bad_request() -> None:
@@ -412,3 +414,19 @@ def test_the_admin_refuses_what_another_account_has(
     answer = client.post(path, {**fields, **further, **changed})
     assert answer.status_code == 200
     assert "Another user has" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["\u0430dmin", "x@example.org", "a b"])
+def test_the_admin_makes_no_account_with_a_name_that_looks_like_another(
+    client: Client, name: str
+) -> None:
+    client.force_login(User.objects.create_superuser("owner"))
+    further = {
+        "usable_password": "true",
+        "waiting_address-TOTAL_FORMS": 0,
+        "waiting_address-INITIAL_FORMS": 0,
+    }
+    page = client.post("/admin/auth/user/add/", {**GOOD, **further, "username": name})
+    assert "Use letters from a to z" in page.content.decode()
+    client.post("/admin/auth/user/add/", {**GOOD, **further, "username": "eve"})
+    assert [user.username for user in User.objects.order_by("pk")] == ["owner", "eve"]

@@ -218,6 +218,7 @@ def test_a_dataset_is_no_part_of_itself_by_way_of_others(curator: Client) -> Non
     [
         ("ftp://example.org/rays", "which begins with https:// or http://"),
         ("https://example.org/\x01rays", "other signs that cannot be seen"),
+        ("https://good.example@evil.example/", "Leave out what stands before @"),
     ],
 )
 def test_an_address_is_that_of_a_page(curator: Client, address: str, message: str) -> None:
@@ -226,6 +227,16 @@ def test_an_address_is_that_of_a_page(curator: Client, address: str, message: st
     assert message in edit(curator, path, source_url=address).content.decode()
     dataset.refresh_from_db()
     assert dataset.source_url == "https://example.org/"
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2028", "\u200b", "\a"])
+def test_a_title_has_no_sign_that_cannot_be_seen(curator: Client, sign: str) -> None:
+    dataset = DatasetFactory(title="Rays")
+    path = f"/admin/catalog/dataset/{dataset.pk}/change/"
+    said = edit(curator, path, title=f"X{sign}syar").content.decode()
+    assert "A title has no signs that cannot be seen" in said
+    dataset.refresh_from_db()
+    assert dataset.title == "Rays"
 
 
 def test_an_edited_image_counts_at_once(curator: Client) -> None:

@@ -4,6 +4,8 @@ import csv
 import io
 import re
 import resource
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from collections_app.builds.problems import ROWS_PER_CHUNK
 from collections_app.models import Collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
@@ -215,6 +218,22 @@ def test_on_a_full_disk_the_page_says_so_instead_of_the_csv(client: Client, owne
     assert "disk is full, so the list cannot be written as a file now" in html
     assert shown(html)[0] == "large-000001"
     assert count_open_files(settings.ARCHIVE_ROOT) == 0
+
+
+def test_where_many_files_are_sent_the_list_waits_for_its_turn(
+    client: Client, owner: Any, tmp_path: Path
+) -> None:
+    """Each reader takes a thread, and the others are for pages."""
+    path = f"/collections/{as_failed(make_large(owner, 5), num_bad=5).uuid}/problems"
+    with ExitStack() as stack:
+        for _ in range(MAX_TRANSFERS):
+            transfer = Transfer(stack.enter_context(tempfile.TemporaryFile(dir=tmp_path)))
+            stack.callback(transfer.close)
+        assert client.get(f"{path}.csv")["Location"] == f"{path}/"
+        assert "try again in half a minute" in get(client, f"{path}/")
+        assert count_open_files(settings.ARCHIVE_ROOT) == 0
+    response: Any = client.get(f"{path}.csv")
+    assert len(list(csv.DictReader(io.StringIO(response.getvalue().decode())))) == 5
 
 
 def count_open_files(folder: Path) -> int:
