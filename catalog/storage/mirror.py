@@ -179,8 +179,13 @@ class _Mirror:
     def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
         path = folder / image.find_name(file)
         partial = folder / f".{path.name}.partial"
+
+        def fetch_once() -> None:
+            with partial.open("wb") as output:
+                download(output, image.address, file, on_bytes=self._add)
+
         try:
-            try_again(lambda: download(partial, image.address, file, on_bytes=self._add), self._add)
+            try_again(fetch_once, self._add)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
