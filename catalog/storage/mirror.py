@@ -21,8 +21,7 @@ from catalog.storage.download import download
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.sources import list_files
 
-SERIES_AT_ONCE = 4
-AHEAD = 16
+AHEAD = 64
 WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
@@ -115,14 +114,15 @@ class _Mirror:
         self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
 
     def run(self, images: Iterable[RemoteImage]) -> MirrorReport:
-        with self._files, ThreadPoolExecutor(SERIES_AT_ONCE, "series") as series:
+        # As many images as files at a time, since an image may have a single file.
+        with self._files, ThreadPoolExecutor(settings.FETCH_PARALLEL, "images") as pool:
             try:
-                for image, future in _look_ahead(series, self._fetch, images):
+                for image, future in _look_ahead(pool, self._fetch, images):
                     self._report.images += 1
                     self._await(image, future)
             except BaseException:
                 self._stopped.set()
-                series.shutdown(cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
                 raise
         return self._report
 
