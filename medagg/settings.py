@@ -63,8 +63,9 @@ for _place, _keys in FETCH_KEYS.items():
 # Their cache on the disk of each builder: the least recently used go.
 REMOTE_CACHE_ROOT = VAR_DIR / "remote-cache"
 REMOTE_CACHE_MAX_BYTES = env.int("REMOTE_CACHE_MAX_BYTES", default=50 * 1024**3)
-# Transfers of one build at a time; a source that sends less than that a second is given up.
-FETCH_PARALLEL = env.int("FETCH_PARALLEL", default=8)
+# Transfers of one build at a time: of small files the time until each answer begins is what counts.
+# A source that sends less than that a second is given up.
+FETCH_PARALLEL = env.int("FETCH_PARALLEL", default=16)
 FETCH_MIN_RATE = env.int("FETCH_MIN_RATE", default=10_000)
 FETCH_STALL_SECONDS = env.int("FETCH_STALL_SECONDS", default=30)
 # Previews of series that lie elsewhere are made of one file each, of at most so many bytes (0: none

@@ -147,10 +147,12 @@ def _fetch_and_draw(image: Image) -> None:
         raise Changed(f"a file of it has {size}, and {file_size(most)} are fetched")
     with tempfile.NamedTemporaryFile() as copy:
         path = Path(copy.name)
-        try_again(
-            lambda: download(path, image.remote_url, middle_file, seconds=REQUEST_SECONDS),
-            pauses=_PAUSES,
-        )
+
+        def fetch_once() -> None:
+            with path.open("wb") as output:
+                download(output, image.remote_url, middle_file, seconds=REQUEST_SECONDS)
+
+        try_again(fetch_once, pauses=_PAUSES)
         with path.open("rb") as file:
             draw_previews(file, middle_file.name, preview_key(image), notes)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from django.conf import settings
 
@@ -78,8 +78,9 @@ class FileCache:
     def _fetch_once(
         self, address: str, file: ListedFile, sha256: str, on_bytes: Callable[[int], None]
     ) -> FetchedFile:
-        with self._new_file() as partial:
-            fetched = download(partial, address, file, sha256=sha256, on_bytes=on_bytes)
+        with self._new_file() as (partial, output):
+            with output:
+                fetched = download(output, address, file, sha256=sha256, on_bytes=on_bytes)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
             _with_folder(target.parent, lambda: partial.replace(target))
@@ -205,13 +206,14 @@ class FileCache:
         return self._root / sha256[:2] / sha256
 
     @contextmanager
-    def _new_file(self) -> Iterator[Path]:
-        """A new file, to which the block gives another name; one that fails leaves none."""
+    def _new_file(self) -> Iterator[tuple[Path, IO[bytes]]]:
+        """A new file, which the block closes and names; one that fails leaves none."""
         folder = self._root / _PARTIAL
         handle, name = _with_folder(folder, lambda: tempfile.mkstemp(dir=folder))
-        os.close(handle)
         try:
-            yield Path(name)
+            # Not by its name with "w": ext4 writes a file that was cut to nothing to the disk when
+            # it is closed, and whoever closes it waits.
+            yield Path(name), open(handle, "wb")  # noqa: SIM115, PTH123 - the block closes it
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -5,8 +5,7 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from django.conf import settings
 
@@ -34,7 +33,7 @@ class FetchedFile(NamedTuple):
 
 
 def download(
-    path: Path,
+    output: IO[bytes],
     address: str,
     file: ListedFile,
     *,
@@ -42,7 +41,7 @@ def download(
     seconds: int = MOST_SECONDS,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> FetchedFile:
-    """Write a listed file to ``path`` and check it, once, within ``seconds``.
+    """Write a listed file to an empty ``output`` and check it, once, within ``seconds``.
 
     As ``FileCache.fetch``, which tries it again.
     """
@@ -50,19 +49,18 @@ def download(
     digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     rate = _Rate()
     try:
-        with path.open("wb") as output:
-            for chunk in read_file(address, file, seconds=seconds):
-                done += len(chunk)
-                if done > file.size:
-                    raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
-                rate.add(len(chunk))
-                output.write(chunk)
-                head += chunk[: _HEAD - len(head)]
-                digest.update(chunk)
-                if file.md5:  # it takes as long as all else together
-                    md5.update(chunk)
-                crc32 = zlib.crc32(chunk, crc32)
-                on_bytes(len(chunk))
+        for chunk in read_file(address, file, seconds=seconds):
+            done += len(chunk)
+            if done > file.size:
+                raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
+            rate.add(len(chunk))
+            output.write(chunk)
+            head += chunk[: _HEAD - len(head)]
+            digest.update(chunk)
+            if file.md5:  # it takes as long as all else together
+                md5.update(chunk)
+            crc32 = zlib.crc32(chunk, crc32)
+            on_bytes(len(chunk))
         if done < file.size:
             raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
         if file.md5 and md5.hexdigest() != file.md5:

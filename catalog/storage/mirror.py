@@ -21,8 +21,7 @@ from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProb
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size
 
-SERIES_AT_ONCE = 4
-AHEAD = 16
+AHEAD = 64
 WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
@@ -115,14 +114,15 @@ class _Mirror:
         self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
 
     def run(self, images: Iterable[RemoteImage]) -> MirrorReport:
-        with self._files, ThreadPoolExecutor(SERIES_AT_ONCE, "series") as series:
+        # As many images as files at a time, since an image may have a single file.
+        with self._files, ThreadPoolExecutor(settings.FETCH_PARALLEL, "images") as pool:
             try:
-                for image, future in _look_ahead(series, self._fetch, images):
+                for image, future in _look_ahead(pool, self._fetch, images):
                     self._report.images += 1
                     self._await(image, future)
             except BaseException:
                 self._stopped.set()
-                series.shutdown(cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
                 raise
         return self._report
 
@@ -179,8 +179,13 @@ class _Mirror:
     def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
         path = folder / image.find_name(file)
         partial = folder / f".{path.name}.partial"
+
+        def fetch_once() -> None:
+            with partial.open("wb") as output:
+                download(output, image.address, file, on_bytes=self._add)
+
         try:
-            try_again(lambda: download(partial, image.address, file, on_bytes=self._add), self._add)
+            try_again(fetch_once, self._add)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -18,8 +18,6 @@ from catalog.storage.problems import Changed, Forbidden, Gone, NotAllowed, Unrea
 CHUNK = 1 << 19
 # Who gets chunks can stop, and sees how fast they come.
 _MOMENT_SECONDS = 0.2
-# Series that builds and fetch_images list while files of others come.
-_LISTED_AT_ONCE = 4
 _HEADERS = {"Accept-Encoding": "identity"}
 # More digits are no size.
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -126,7 +124,7 @@ def _pool(may_be_private: bool, seconds: int, read_seconds: int) -> urllib3.Pool
         seconds=seconds,
         agent="medagg",
         read_seconds=read_seconds,
-        at_once=settings.FETCH_PARALLEL + _LISTED_AT_ONCE,
+        at_once=2 * settings.FETCH_PARALLEL,  # as many are listed while files of others come
     )
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -20,8 +20,8 @@ from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
 from collections_app.selection.to_fetch import ToFetch
 
-# Series that are listed and fetched at a time; their files share FETCH_PARALLEL transfers.
-SERIES_AT_ONCE = 4
+# Items whose fetching has begun before the first of them is done: one large file stops no others.
+AHEAD = 64
 WAIT_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 # So many in a row show that the source does not answer at all.
@@ -81,9 +81,10 @@ class Fetcher:
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
         self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
-        self._series = ThreadPoolExecutor(SERIES_AT_ONCE, "series")
+        # As many, since an item may have a single file. The files of all share the transfers.
+        self._items = ThreadPoolExecutor(settings.FETCH_PARALLEL, "items")
         self._done = 0
-        self._running: set[Future[list[FetchedFile]]] = set()
+        self._waiting: deque[tuple[FetchItem, Future[list[FetchedFile]]]] = deque()
 
     def close(self, *, is_done: bool) -> None:
         """End all transfers; the files that have come are kept.
@@ -91,24 +92,33 @@ class Fetcher:
         A source that has yet to answer is not waited for: its thread ends when the request does.
         """
         self._stopped.set()
-        for pool in (self._series, self._files):
+        for pool in (self._items, self._files):
             pool.shutdown(wait=False, cancel_futures=True)
-        wait(self._running, CLOSE_SECONDS)
+        # Those that are cancelled never count as done there.
+        running = [future for _, future in self._waiting if not future.cancelled()]
+        wait(running, CLOSE_SECONDS)
         self._journal.close(is_done=is_done)
 
     def run(
-        self, items: Sequence[FetchItem], heartbeat: Heartbeat
+        self, items: Iterable[FetchItem], heartbeat: Heartbeat
     ) -> Iterator[tuple[FetchItem, list[FetchedFile] | SourceProblem]]:
-        """Each item with its files or with its problem, in order."""
-        waiting = deque((item, self._series.submit(self._fetch, item)) for item in items)
-        self._running = {future for _, future in waiting}
-        while waiting:
-            item, future = waiting.popleft()
-            yield item, self._await(future, heartbeat)
-            self._done += 1
+        """Each item with its files or with its problem, in order; the next are on their way."""
+        for item in items:
+            self._waiting.append((item, self._items.submit(self._fetch, item)))
+            if len(self._waiting) == AHEAD:
+                yield self._take(heartbeat)
+        while self._waiting:
+            yield self._take(heartbeat)
         self._report(heartbeat)
         # What was fetched counts for the owner's limit of a day, also of short builds.
         heartbeat.touch(now=True)
+
+    def _take(self, heartbeat: Heartbeat) -> tuple[FetchItem, list[FetchedFile] | SourceProblem]:
+        item, future = self._waiting[0]
+        outcome = self._await(future, heartbeat)
+        self._waiting.popleft()
+        self._done += 1
+        return item, outcome
 
     def _await(
         self, future: "Future[list[FetchedFile]]", heartbeat: Heartbeat

@@ -6,7 +6,6 @@ own.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from django.db import connection
@@ -27,7 +26,7 @@ from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 
-BATCH = 200
+BATCH = 50
 
 
 class FetchFailed(Exception):
@@ -57,7 +56,6 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     cache.remove_partials()
     remove_old_journals()
     release_stale()
-    items = _iter_items(collection)
     # Its archive had other bytes than it should: they may be those of the cache.
     is_suspect = collection.builds.filter(reason=Reason.FILES_CHANGED).exists()
     journal = FetchJournal(str(collection.uuid))
@@ -68,19 +66,21 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     releases = {each["slug"]: each.get("idc_release", "")
                 for each in collection.provenance["datasets"]}  # fmt: skip
     try:
-        for batch in iter(lambda: list(islice(items, BATCH)), []):
-            done: list[tuple[FetchItem, list[FetchedFile]]] = []
-            for item, outcome in fetcher.run(batch, heartbeat):
-                if isinstance(outcome, SourceProblem):
-                    release = releases.get(item.dataset, "")
-                    problem = name_release(outcome, item.address, release)
-                    kinds.append(type(problem))
-                    # At once: the progress tells of those that cannot be had.
-                    text = str(problem)[:MAX_PROBLEM]
-                    set_item_texts(collection, "problem", [(item.position, text)])
-                else:
-                    done.append((item, outcome))
-            _keep(collection, done)
+        done: list[tuple[FetchItem, list[FetchedFile]]] = []
+        for item, outcome in fetcher.run(_iter_items(collection), heartbeat):
+            if isinstance(outcome, SourceProblem):
+                release = releases.get(item.dataset, "")
+                problem = name_release(outcome, item.address, release)
+                kinds.append(type(problem))
+                # At once: the progress tells of those that cannot be had.
+                text = str(problem)[:MAX_PROBLEM]
+                set_item_texts(collection, "problem", [(item.position, text)])
+            else:
+                done.append((item, outcome))
+            if len(done) == BATCH:
+                _keep(collection, done)
+                done.clear()
+        _keep(collection, done)
         is_done = not kinds
     finally:
         fetcher.close(is_done=is_done)

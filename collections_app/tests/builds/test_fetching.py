@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
+from collections_app.builds.fetcher import CLOSE_SECONDS
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem, Reason
 from collections_app.selection.refusals import NotBuildable
@@ -55,6 +57,23 @@ def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:
     verify_archive(collection_id=collection.pk)
     collection.refresh_from_db()
     assert collection.verified_at
+
+
+def test_all_come_of_more_series_than_are_begun_and_kept_at_a_time(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collections_app.builds.fetcher.AHEAD", 3)
+    monkeypatch.setattr("collections_app.builds.fetching.BATCH", 2)
+    make_series(s3, series=8, slices=1)
+
+    collection = build(make_fetching())
+
+    assert (collection.status, collection.error_message) == ("ready", "")
+    files = read_archive(collection)
+    for number in range(8):
+        name = f"images/lung_ct/P{number}/1.9.{number}/CT_1.2.{number}/00.dcm"
+        assert files[name] == slice_of(number, 0)
+    assert RemoteFile.objects.count() == 8
 
 
 def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
@@ -318,6 +337,27 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
     assert FileCache().users() == []
+
+
+def test_a_build_that_is_cancelled_waits_for_nothing_that_has_not_begun(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3, series=40, slices=1)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    s3.faults.pause["00.dcm"] = 0.01
+    collection = make_fetching()
+    stopped: list[float] = []
+
+    def cancel(done: int) -> None:
+        if "uuid-1/00.dcm" in "".join(s3.requests) and not stopped:
+            stopped.append(time.monotonic())
+            cancel_build(collection=Collection.objects.get(pk=collection.pk))
+
+    build_collection(collection_id=collection.pk, on_progress=cancel)
+
+    assert time.monotonic() - stopped[0] < CLOSE_SECONDS - 1
+    collection.refresh_from_db()
+    assert collection.error_message == "You cancelled this build."
 
 
 def test_what_cannot_be_had_is_told_apart_while_the_rest_is_fetched(
