@@ -24,6 +24,8 @@ from catalog.search.filter_choices import (
     KIND_CHOICES,
     KIND_CODES,
     LABEL_MODES,
+    LISTED,
+    LISTED_CODES,
     SEX_CHOICES,
     SEX_CODES,
     UNKNOWN,
@@ -41,7 +43,7 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.full_text import rank_datasets
-from catalog.search.image_ids import FindId, find_by_ids, remember_ids
+from catalog.search.image_ids import Ids, find_by_ids, remember_ids
 from catalog.search.image_texts import count_by_any, count_by_words, has_words, occurs
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
@@ -53,7 +55,7 @@ from vocab.models import Kind
 class _Lookups:
     """What a word is, asked of the database once for all filter sets of one request."""
 
-    find_id: FindId
+    ids: Ids
     occurs: Callable[[str], bool] = field(default_factory=lambda: cache(occurs))
     rank_datasets: Callable[[str], dict[int, float]] = field(
         default_factory=lambda: cache(rank_datasets)
@@ -102,13 +104,10 @@ class ImageFilterSet(CatalogFilterSet):
         return changed
 
     @cached_property
-    def _dataset_ids(self) -> list[int]:
-        ids: list[int] = self.snapshot.datasets.ids.tolist()
-        return ids
-
-    @cached_property
     def _lookups(self) -> _Lookups:
-        return _Lookups(remember_ids(self._dataset_ids))
+        datasets = self.snapshot.datasets
+        is_listed = datasets.columns["images"].any_of([LISTED_CODES[LISTED]])
+        return _Lookups(remember_ids(datasets.ids[is_listed].tolist()))
 
     def as_frozen_json(self) -> dict[str, Any]:
         """As in the base class, and always with the kinds."""
@@ -243,7 +242,7 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def _by_ids(self) -> tuple[Q, list[list[str]]]:
         groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
-        return find_by_ids(groups, dataset_ids=self._dataset_ids, find_id=self._lookups.find_id)
+        return find_by_ids(groups, self._lookups.ids)
 
     @cached_property
     def _excluded_words(self) -> dict[Word, Q | None]:
@@ -251,7 +250,7 @@ class ImageFilterSet(CatalogFilterSet):
         found: dict[Word, Q | None] = {}
         for word in self.parsed_query.words:
             if word.is_excluded and not find_excluded_terms(word, self.snapshot):
-                with_id = self._lookups.find_id(word.text)
+                with_id = self._lookups.ids.find(word.text)
                 if with_id is not None or self._lookups.occurs(word.text):
                     found[word] = with_id
         return found
