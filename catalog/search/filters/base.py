@@ -39,8 +39,10 @@ class CatalogFilterSet(filters.FilterSet):
                 field.snapshot = self.snapshot
 
     def with_params(self, params: QueryDict) -> Self:
-        """The filter set of other parameters, in the same snapshot."""
-        return type(self)(params, snapshot=self.snapshot)
+        """The filter set of other parameters, in the same snapshot; knows the rows of this one."""
+        changed = type(self)(params, snapshot=self.snapshot)
+        changed._known_masks = self._known_masks
+        return changed
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:
@@ -86,8 +88,19 @@ class CatalogFilterSet(filters.FilterSet):
         masks = {}
         for name, value in self.cleaned.items():
             if value and not isinstance(self.filters[name], ReadByTheSet):
-                masks[name] = self.filters[name].filter(self.all_rows, value).mask
+                masks[name] = self._find_mask(name, value)
         return masks
+
+    def _find_mask(self, name: str, values: Collection[Any]) -> Mask:
+        """The rows that one filter by these values leaves."""
+        key = (name, *values)
+        if key not in self._known_masks:
+            self._known_masks[key] = self.filters[name].filter(self.all_rows, values).mask
+        return self._known_masks[key]
+
+    @cached_property
+    def _known_masks(self) -> dict[tuple[Any, ...], Mask]:
+        return {}
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
         """Matching rows with their weights."""
@@ -127,8 +140,7 @@ class CatalogFilterSet(filters.FilterSet):
             yield np.logical_or.reduce([self._ask(match) for match in group])
 
     def _ask(self, match: Match) -> Mask:
-        rows = self.filters[match.name].filter(self.all_rows, match.values)
-        return rows.mask
+        return self._find_mask(match.name, match.values)
 
     def active_filters(self) -> Iterator[ActiveFilter]:
         """Every active value, in the order of the filters."""

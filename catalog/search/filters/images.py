@@ -148,8 +148,7 @@ class ImageFilterSet(CatalogFilterSet):
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
         if self.shows_pictures_only:
-            pictures = self.filters["kind"].filter(self.all_rows, [Kind.PICTURE])
-            masks["kind"] = pictures.mask
+            masks["kind"] = self._find_mask("kind", [Kind.PICTURE])
         elif ANY_KIND in self.cleaned.get("kind", ()):
             del masks["kind"]
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
