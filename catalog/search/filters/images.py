@@ -56,6 +56,12 @@ class _Lookups:
     """What a word is, asked of the database once for all filter sets of one request."""
 
     ids: Ids
+    count_by_words: Callable[..., tuple[Ints, Ints]] = field(
+        default_factory=lambda: cache(count_by_words)
+    )
+    count_by_any: Callable[[tuple[str, ...]], tuple[Ints, Ints]] = field(
+        default_factory=lambda: cache(count_by_any)
+    )
     occurs: Callable[[str], bool] = field(default_factory=lambda: cache(occurs))
     rank_datasets: Callable[[str], dict[int, float]] = field(
         default_factory=lambda: cache(rank_datasets)
@@ -341,9 +347,11 @@ class ImageFilterSet(CatalogFilterSet):
 
     def _count_by_texts(self) -> Any:
         """For each profile, its images whose texts have the words and no excluded one."""
+        without = tuple(self._without_texts)
         if self.text_groups:
-            return self._weigh(*count_by_words(self.text_groups, without=self._without_texts))
-        return self.snapshot.images.weights - self._weigh(*count_by_any(self._without_texts))
+            groups = tuple(map(tuple, self.text_groups))
+            return self._weigh(*self._lookups.count_by_words(groups, without=without))
+        return self.snapshot.images.weights - self._weigh(*self._lookups.count_by_any(without))
 
     def _weigh(self, ids: Ints, numbers: Ints) -> Any:
         """The numbers of profiles as a column of all of them."""
