@@ -2,7 +2,8 @@
 
 A row is a profile (which stands for many images) or a dataset. A column gives each row one value
 or a set of values; values are integers: ids of terms, codes of choices. A facet is counted in one
-pass over a column, so a page with all its facets takes milliseconds at any number of images.
+pass over a column, so a page with all its facets takes milliseconds at any number of images. To
+look values up by 32-bit codes, ``take`` needs a third of the time of square brackets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ class Column:
         return len(self.values)
 
     def any_of(self, wanted: Iterable[int]) -> Mask:
-        return _is_in(self.values, wanted)[self.codes]
+        return _is_in(self.values, wanted).take(self.codes)
 
     def sums(self, rows: Ints | None, weights: Ints) -> dict[int, int]:
         """The sum of ``weights`` by value, over ``rows`` or, with None, over all rows."""
@@ -59,14 +60,14 @@ class Column:
 class SetColumn:
     """A set of values per row.
 
-    ``codes`` (rows,) are the numbers of the rows' sets; equal sets are stored once. ``members``
-    (entries,) index into ``values``, and ``owners`` (entries,) are the sets that they belong to.
+    ``codes`` (rows,) are the numbers of the rows' sets; equal sets are stored once. The sets with
+    value i are ``owners[starts[i]:starts[i + 1]]``.
     """
 
     values: Ints
     codes: NDArray[np.int32]
-    members: NDArray[np.int32]
     owners: NDArray[np.int32]
+    starts: NDArray[np.intp]
     num_sets: int
 
     @classmethod
@@ -74,33 +75,36 @@ class SetColumn:
         """``sets`` have distinct values; without ``codes`` there is one set for each row."""
         sizes = np.fromiter((len(values) for values in sets), np.int64, len(sets))
         flat = np.fromiter((value for values in sets for value in values), np.int64, sizes.sum())
-        values, members = np.unique(flat, return_inverse=True)
+        by_value = np.argsort(flat, kind="stable")
+        values, starts = np.unique(flat[by_value], return_index=True)
         every = np.arange(len(sets), dtype=np.int32)
-        owners = np.repeat(every, sizes)
+        owners = np.repeat(every, sizes)[by_value]
         own = every if codes is None else codes
-        return cls(values, own, members.astype(np.int32), owners, len(sets))
+        return cls(values, own, owners, np.append(starts, len(flat)), len(sets))
 
     @property
     def num_codes(self) -> int:
         return self.num_sets
 
     def any_of(self, wanted: Iterable[int]) -> Mask:
-        return (self._hits(wanted) > 0)[self.codes]
+        return (self._hits(wanted) > 0).take(self.codes)
 
     def all_of(self, wanted: Iterable[int]) -> Mask:
         distinct = set(wanted)
-        return (self._hits(distinct) == len(distinct))[self.codes]
+        return (self._hits(distinct) == len(distinct)).take(self.codes)
 
     def _hits(self, wanted: Iterable[int]) -> NDArray[np.intp]:
-        hit = _is_in(self.values, wanted)[self.members]
-        return np.bincount(self.owners[hit], minlength=self.num_sets)
+        """How many of these values each set has."""
+        numbers = np.flatnonzero(_is_in(self.values, wanted)).tolist()
+        owners = [self.owners[self.starts[n] : self.starts[n + 1]] for n in numbers]
+        return np.bincount(np.concatenate([self.owners[:0], *owners]), minlength=self.num_sets)
 
     def sums(self, rows: Ints | None, weights: Ints) -> dict[int, int]:
         """As ``Column.sums``; a row counts for each value of its set."""
         codes = self.codes if rows is None else self.codes[rows]
         of_sets = _bincount(codes, weights, self.num_sets)
-        return _by_value(self.values, _bincount(self.members, of_sets[self.owners],
-                                                len(self.values)))  # fmt: skip
+        sums = np.add.reduceat(of_sets.take(self.owners), self.starts[:-1])
+        return _by_value(self.values, sums)
 
     def sums_of_any(self, rows: Ints | None, weights: Ints, groups: Groups) -> dict[int, int]:
         """As ``Column.sums_of_any``; a row counts once, however many values of a group it has."""
@@ -110,7 +114,7 @@ class SetColumn:
         return {key: total for key, total in totals.items() if total}
 
     def through(self, rows: NDArray[np.int32]) -> "SetColumn":
-        return SetColumn(self.values, self.codes[rows], self.members, self.owners, self.num_sets)
+        return SetColumn(self.values, self.codes[rows], self.owners, self.starts, self.num_sets)
 
 
 def _is_in(values: Ints, wanted: Iterable[int]) -> Mask:
