@@ -99,8 +99,7 @@ def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     facets = []
     for name in IMAGE_FACETS:
         ignored = _ignored_for(filters, name) & filters.masks.keys()
-        counted = filters.count(without=ignored) if ignored else filters.counted
-        values = _name_counts(filters, name, counted)
+        values = _name_counts(filters, name, filters.count(without=ignored))
         if name == "kind" and not (_has_others(values) or filters.cleaned.get("kind")):
             continue  # there is nothing to choose from
         facets.append(_facet(filters, name, values))
@@ -210,7 +209,7 @@ def _by_count(counted: ValueCount) -> tuple[int, str]:
 
 def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> Facet:
     """A facet; a selected value with no rows is kept, so that it can be removed."""
-    selected = {item.value: (item.text, item.note) for item in filters.active_filters()
+    selected = {item.value: (item.text, item.note) for item in filters.active_filters
                 if item.name == name}  # fmt: skip
     understood = _understood_values(filters, name, [item.code for item in counted])
     selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
@@ -257,7 +256,7 @@ def _understood_values(
         name_of = filters.filters[name].field.names[Kind.PICTURE]
         undo = toggle_value(canonical_params(filters), name, ANY_KIND)
         return {Kind.PICTURE.value: (name_of, "", undo)}
-    chosen = {item.value for item in filters.active_filters() if item.name == name}
+    chosen = {item.value for item in filters.active_filters if item.name == name}
     found = {}
     for match in filters.parsed_query.matches:
         if match.name != name:

@@ -64,7 +64,7 @@ def _with_other_kinds(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDic
 
 def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
     """Each filter in words, and the parameters without it."""
-    for name, group in groupby(filters.active_filters(), key=lambda item: item.name):
+    for name, group in groupby(filters.active_filters, key=lambda item: item.name):
         items = list(group)
         if name == "q" and isinstance(filters, ImageFilterSet):
             yield from _without_words(filters)

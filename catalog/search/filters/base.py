@@ -1,6 +1,6 @@
 """What both filter sets share."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -103,10 +103,20 @@ class CatalogFilterSet(filters.FilterSet):
         return {}
 
     def count(self, *, without: Collection[str] = ()) -> Counted:
-        """Matching rows with their weights."""
-        return self.rows(without=without).count()
+        """Matching rows with their weights, ignoring the filters named in ``without``."""
+        ignored = frozenset(without)
+        if ignored not in self._counts:
+            self._counts[ignored] = self._count(ignored)
+        return self._counts[ignored]
 
     @cached_property
+    def _counts(self) -> dict[frozenset[str], Counted]:
+        return {}
+
+    def _count(self, without: Collection[str]) -> Counted:
+        return self.rows(without=without).count()
+
+    @property
     def counted(self) -> Counted:
         """``count`` with all filters: the total, the page and the facets start from it."""
         return self.count()
@@ -142,8 +152,12 @@ class CatalogFilterSet(filters.FilterSet):
     def _ask(self, match: Match) -> Mask:
         return self._find_mask(match.name, match.values)
 
-    def active_filters(self) -> Iterator[ActiveFilter]:
+    @cached_property
+    def active_filters(self) -> Sequence[ActiveFilter]:
         """Every active value, in the order of the filters."""
+        return list(self._list_active())
+
+    def _list_active(self) -> Iterator[ActiveFilter]:
         for name, value in self.cleaned.items():
             if not value or name == "label_mode":
                 continue

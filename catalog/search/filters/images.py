@@ -316,7 +316,7 @@ class ImageFilterSet(CatalogFilterSet):
         ]
         return [group for group in divided if group]
 
-    def count(self, *, without: Collection[str] = ()) -> Counted:
+    def _count(self, without: Collection[str]) -> Counted:
         """Matching profiles, each with the number of its images that match."""
         rows = self.rows(without=without)
         weights = self._matching_images
