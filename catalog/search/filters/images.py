@@ -319,6 +319,8 @@ class ImageFilterSet(CatalogFilterSet):
     def _count(self, without: Collection[str]) -> Counted:
         """Matching profiles, each with the number of its images that match."""
         rows = self.rows(without=without)
+        if rows.mask is not None and not rows.mask.any():
+            return rows.count()  # without asking the database for words and ids
         weights = self._matching_images
         if weights is rows.table.weights:
             return rows.count()

@@ -226,6 +226,13 @@ def test_where_nothing_is_found_no_question_is_asked_twice(client: Client, query
     assert sorted(statements) == sorted(set(statements))
 
 
+def test_words_are_not_looked_for_where_other_filters_leave_nothing(client: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get("/images/?q=mri+pneumonia&dataset=lidc_idri")
+    assert response.context["total"] == 0
+    assert not any("catalog_profiletext" in each["sql"] for each in asked)
+
+
 @pytest.mark.parametrize("address", ["/images/", "/datasets/"])
 def test_a_search_of_more_words_is_refused(client: Client, address: str) -> None:
     response = client.get(address, {"q": "a " * (MAX_QUERY_WORDS + 1)})
