@@ -5,7 +5,6 @@ synthetic pictures. Among equals the datasets take turns, so that a page shows m
 come the first ``FIRST`` images of each of their profiles, then the rest of each.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -44,26 +43,10 @@ def find_segments(
             return None
         parts = parts[parts.index((own[0], after.is_rest)) :]
     found = [after] if after else []
-    return found + _collect(counted, parts, after, limit, backwards=backwards)
-
-
-def _collect(
-    counted: Counted,
-    parts: Iterable[tuple[int, bool]],
-    after: Segment | None,
-    limit: int,
-    *,
-    backwards: bool,
-) -> list[Segment]:
-    """Segments of the parts, each of which is a rank's first images or its rests.
-
-    The first part is that of ``after``. No more of them are put in order than are needed.
-    """
-    found: list[Segment] = []
     turns: _Turns | None = None
     for rank, is_rest in parts:
         if turns is None or turns.rank != rank:
-            turns = _Turns.of(counted, rank)
+            turns = _Turns.of(counted, rank, np.flatnonzero(ranks == rank))
         segments, num_images = turns.next(after, limit, is_rest=is_rest, backwards=backwards)
         found += segments
         limit -= num_images
@@ -87,8 +70,7 @@ class _Turns:
     keys: Ints
 
     @classmethod
-    def of(cls, counted: Counted, rank: int) -> Self:
-        places = np.flatnonzero(counted.codes("rank") == rank)
+    def of(cls, counted: Counted, rank: int, places: NDArray[np.intp]) -> Self:
         ids, num_images = counted.pairs()
         owners = counted.codes("dataset")[places]
         keys = _count_before(owners) * (owners.max(initial=0) + 1) + owners
@@ -116,15 +98,18 @@ class _Turns:
 
 
 def _count_before(owners: NDArray[np.int32]) -> Ints:
-    """For each row the number of rows before it with the same owner."""
-    # The smallest type of integer is several times faster, as numpy sorts 16 bits by counting.
-    small = owners.astype(np.min_scalar_type(int(owners.max(initial=0))))
-    by_owner = np.argsort(small, kind="stable")
-    sizes = np.bincount(owners)
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    before = np.empty(len(owners), dtype=np.int64)
-    before[by_owner] = np.arange(len(owners)) - starts
-    return before
+    """For each row the number of rows before it with the same owner.
+
+    Profiles of a dataset mostly follow each other, so that only such runs of rows are sorted.
+    """
+    starts = np.flatnonzero(np.diff(owners, prepend=np.int32(-1)))
+    sizes = np.diff(starts, append=len(owners))
+    by_owner = np.argsort(owners[starts], kind="stable")
+    sorted_owners, sorted_sizes = owners[starts][by_owner], sizes[by_owner]
+    sums = np.cumsum(sorted_sizes) - sorted_sizes
+    before = np.empty_like(sizes)
+    before[by_owner] = sums - sums[np.searchsorted(sorted_owners, sorted_owners)]
+    return np.arange(len(owners)) + np.repeat(before - starts, sizes)
 
 
 def _find_lowest(keys: Ints, places: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
