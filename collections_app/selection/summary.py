@@ -9,7 +9,7 @@ from catalog.models import Dataset
 from catalog.object_counts import KindCounts
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
-    ValueCount,
+    FacetValue,
     count_labels_within,
     count_unreviewed_labels,
 )
@@ -61,7 +61,7 @@ class SelectionSummary:
     to_fetch: ToFetch
     datasets: list[DatasetShare]
     licenses: list[LicenseShare]
-    labels: list[ValueCount]
+    labels: list[FacetValue]
     num_unreviewed: int
     over_limits: list[str]
     num_same_bytes: int
