@@ -3,8 +3,10 @@ import os
 
 # A start makes objects by the hundred thousand, nearly all of which stay: to look for garbage among
 # them again and again took a third of its time. MedaggConfig.ready ends this.
-GC_THRESHOLDS = gc.get_threshold()
 gc.set_threshold(100_000)
+# From then on: not several times within a page, which makes thousands of objects that no cycle
+# keeps. With Python's own 700 each hundredth page waited for a look through the whole catalog.
+GC_THRESHOLDS = (5_000, 10, 10)
 
 from medagg.celery import app as celery_app  # noqa: E402
 

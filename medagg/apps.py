@@ -15,6 +15,6 @@ class MedaggConfig(AppConfig):
         importlib.import_module("medagg.checks")
         importlib.import_module("medagg.observing.worker_heartbeat")
         fetch_throttles.append(importlib.import_module("medagg.throttling").throttle_fetch)
-        # What has been loaded stays: from now on garbage is looked for, as usual, among the rest.
+        # What has been loaded stays: from now on garbage is looked for among the rest.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

@@ -103,8 +103,9 @@ class TermRef:
     @property
     def note(self) -> str:
         """What a filter by this term includes besides it, such as “with Brain, Skull”."""
-        names = ", ".join(ref.name for ref in self.narrower)
-        return f"with {names}" if names else ""
+        if not self.narrower:  # as with most, of which a page has hundreds
+            return ""
+        return f"with {', '.join(ref.name for ref in self.narrower)}"
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.text, self.note)))

@@ -6,7 +6,7 @@ says how many rows remain if the label is added.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from django.http import QueryDict
@@ -47,9 +47,9 @@ class FacetValue:
     code: str
     name: str
     count: int
-    is_selected: bool
     note: str = ""
     alone: str = ""
+    is_selected: bool = False
     words: str = ""
     undo: str = ""
 
@@ -83,24 +83,12 @@ class Facet:
         return any(value.is_selected for value in self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class ValueCount:
-    """A value with the number of rows that have it; ``note`` and ``alone`` as in FacetValue."""
-
-    code: str
-    name: str
-    count: int
-    note: str = ""
-    alone: str = ""
-
-
 def count_image_facets(filters: ImageFilterSet) -> list[Facet]:
     """All facets of the images page, in the order in which they are shown."""
     facets = []
     for name in IMAGE_FACETS:
         ignored = _ignored_for(filters, name) & filters.masks.keys()
-        counted = filters.count(without=ignored) if ignored else filters.counted
-        values = _name_counts(filters, name, counted)
+        values = _name_counts(filters, name, filters.count(without=ignored))
         if name == "kind" and not (_has_others(values) or filters.cleaned.get("kind")):
             continue  # there is nothing to choose from
         facets.append(_facet(filters, name, values))
@@ -115,7 +103,7 @@ def _ignored_for(filters: ImageFilterSet, name: str) -> set[str]:
     return {name, "kind"} if name == "modality" and filters.shows_pictures_only else {name}
 
 
-def _has_others(values: Iterable["ValueCount"]) -> bool:
+def _has_others(values: Iterable[FacetValue]) -> bool:
     return any(value.code not in (ANY_KIND, Kind.PICTURE) for value in values)
 
 
@@ -123,7 +111,7 @@ def _must_have_all(filters: ImageFilterSet, name: str) -> bool:
     return name == "label" and filters.cleaned.get("label_mode") == "all"
 
 
-def count_labels_within(filters: ImageFilterSet) -> list[ValueCount]:
+def count_labels_within(filters: ImageFilterSet) -> list[FacetValue]:
     """The positive labels of exactly the images that match, the most frequent first."""
     return _name_counts(filters, "label", filters.counted)
 
@@ -174,16 +162,16 @@ def count_term_uses(snapshot: Snapshot, vocabulary: str) -> dict[int, TermUses]:
     }
 
 
-def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list[ValueCount]:
+def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list[FacetValue]:
     """The sums with the codes and names of their values, without inactive terms."""
     chosen = filters.filters[name]
     sums = counted.sums(name)
     if isinstance(chosen, ChoiceFilter):
         names = chosen.field.names
-        values = [ValueCount(code, names[code], sums[n])
+        values = [FacetValue(code, names[code], sums[n])
                   for code, n in chosen.codes.items() if n in sums]  # fmt: skip
         if ANY_KIND in names and (len(values) > 1 or ANY_KIND in filters.cleaned.get(name, ())):
-            values.insert(0, ValueCount(ANY_KIND, names[ANY_KIND], counted.total))
+            values.insert(0, FacetValue(ANY_KIND, names[ANY_KIND], counted.total))
         return values
     if name in VOCABULARIES:
         refs: Iterable[TermRef] = filters.snapshot.vocabularies.terms[name].values()
@@ -199,35 +187,36 @@ def _name_counts(filters: CatalogFilterSet, name: str, counted: Counted) -> list
     return sorted(values, key=_by_count)
 
 
-def _value(ref: TermRef, count: int, sums: Mapping[int, int]) -> ValueCount:
+def _value(ref: TermRef, count: int, sums: Mapping[int, int]) -> FacetValue:
     alone = ref.alone().value if ref.narrower and ref.id in sums else ""
-    return ValueCount(ref.value, ref.text, count, ref.note, alone)
+    return FacetValue(ref.value, ref.text, count, ref.note, alone)
 
 
-def _by_count(counted: ValueCount) -> tuple[int, str]:
+def _by_count(counted: FacetValue) -> tuple[int, str]:
     return (-counted.count, counted.name.casefold())
 
 
-def _facet(filters: CatalogFilterSet, name: str, counted: list[ValueCount]) -> Facet:
+def _facet(filters: CatalogFilterSet, name: str, counted: list[FacetValue]) -> Facet:
     """A facet; a selected value with no rows is kept, so that it can be removed."""
-    selected = {item.value: (item.text, item.note) for item in filters.active_filters()
+    selected = {item.value: (item.text, item.note) for item in filters.active_filters
                 if item.name == name}  # fmt: skip
     understood = _understood_values(filters, name, [item.code for item in counted])
     selected |= {code: (text, "") for code, (text, _, _) in understood.items()}
     missing = selected.keys() - {item.code for item in counted}
     given = _count_ages(filters) if name == "age" and understood.keys() & missing else {}
     counted = counted + [
-        ValueCount(code, selected[code][0], given.get(code, 0), selected[code][1])
+        FacetValue(code, selected[code][0], given.get(code, 0), selected[code][1])
         for code in sorted(missing)
     ]
-    values = [
-        FacetValue(item.code, item.name, item.count, item.code in selected, item.note, item.alone,
-                   *understood.get(item.code, ())[1:])
-        for item in counted
-    ]  # fmt: skip
+    values = [_select(item, understood) if item.code in selected else item for item in counted]
     title = str(filters.filters[name].label)
     can_exclude = f"not_{name}" in filters.filters
     return Facet(name, title, values, name in whole_facets(filters), can_exclude)
+
+
+def _select(value: FacetValue, understood: Mapping[str, tuple[str, str, str]]) -> FacetValue:
+    _, words, undo = understood.get(value.code, ("", "", ""))
+    return replace(value, is_selected=True, words=words, undo=undo)
 
 
 def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:
@@ -257,7 +246,7 @@ def _understood_values(
         name_of = filters.filters[name].field.names[Kind.PICTURE]
         undo = toggle_value(canonical_params(filters), name, ANY_KIND)
         return {Kind.PICTURE.value: (name_of, "", undo)}
-    chosen = {item.value for item in filters.active_filters() if item.name == name}
+    chosen = {item.value for item in filters.active_filters if item.name == name}
     found = {}
     for match in filters.parsed_query.matches:
         if match.name != name:

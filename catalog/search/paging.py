@@ -100,6 +100,8 @@ def _find(
         raise ValidationError(
             "What this page began with no longer matches. Start from the first page."
         )
+    if not segments:
+        return []
     ids = _fetch_ids(filters, cursor, segments, limit, backwards=backwards)
     found = [_Found(segment, pk) for segment in segments for pk in ids[segment]]
     return found[:limit]

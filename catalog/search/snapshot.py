@@ -22,7 +22,7 @@ from catalog.ages import UNKNOWN_AGE
 from catalog.hosts import IDC, find_host
 from catalog.models import Access, Availability, Dataset, Dimension
 from catalog.search import queries
-from catalog.search.columns import Column, Ints, Parts, SetColumn, Table
+from catalog.search.columns import Column, Grouping, Ints, Parts, SetColumn, Table
 from catalog.search.filter_choices import (
     ACCESS_CHOICES,
     ACCESS_CODES,
@@ -440,7 +440,10 @@ def _make_images(datasets: Table, kinds: Mapping[int, str]) -> Table:
     columns = _image_columns(joined, place, datasets)
     columns["kind"] = _kinds_of(columns["modality"], kinds)
     columns["rank"] = _rank(columns, datasets.columns["no_patients"], place)
-    return Table(joined.ids, columns, joined.num_images, joined.num_bytes, ages)
+    # Most profiles of a dataset differ by their labels alone.
+    others = {name: column for name, column in columns.items() if name != "label"}
+    groups = Grouping.of(others, joined.num_images)
+    return Table(joined.ids, columns, joined.num_images, joined.num_bytes, ages, groups)
 
 
 def _make_ages(blocks: Sequence[_Ages], num_ages: Ints, order: Ints) -> Parts:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from functools import partial
+from itertools import chain, groupby, islice, starmap
 
 from django.http import QueryDict
 
@@ -39,13 +40,15 @@ def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
     """
     others = [_suggest(filters, *each) for each in _with_other_kinds(filters)]
     tried = islice(chain(_without_one(filters), _with_broader(filters)), MAX_TRIED)
-    changes = [_suggest(filters, *each) for each in tried]
+    changes = [each for each in starmap(partial(_suggest, filters), tried) if each]
     changes.sort(key=lambda suggestion: -suggestion.total)
-    return [suggestion for suggestion in (*others, *changes) if suggestion.total]
+    return [suggestion for suggestion in (*others, *changes) if suggestion]
 
 
-def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggestion:
+def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggestion | None:
     changed = filters.with_params(params)
+    if not changed.total:
+        return None
     if isinstance(changed, ImageFilterSet):
         found = say_objects(count_kinds(changed.counted), beside=bool(count_hidden(changed)))
     else:
@@ -61,7 +64,7 @@ def _with_other_kinds(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDic
 
 def _without_one(filters: CatalogFilterSet) -> Iterator[tuple[str, QueryDict]]:
     """Each filter in words, and the parameters without it."""
-    for name, group in groupby(filters.active_filters(), key=lambda item: item.name):
+    for name, group in groupby(filters.active_filters, key=lambda item: item.name):
         items = list(group)
         if name == "q" and isinstance(filters, ImageFilterSet):
             yield from _without_words(filters)

@@ -21,7 +21,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
             "remove": toggle_value(params, item.name, item.value),
             "alone": item.alone and swap_value(params, item.name, item.value, item.alone),
         }
-        for item in filters.active_filters()
+        for item in filters.active_filters
         if not is_understood(filters, item.name, item.value)
     ]
     return {

@@ -8,7 +8,7 @@ from django.db import connection
 from catalog.models import Dataset
 from catalog.search.availability import AvailabilityCounts
 from catalog.search.facets import (
-    ValueCount,
+    FacetValue,
     count_labels_within,
     count_unreviewed_labels,
 )
@@ -61,7 +61,7 @@ class SelectionSummary:
     to_fetch: ToFetch
     datasets: list[DatasetShare]
     licenses: list[LicenseShare]
-    labels: list[ValueCount]
+    labels: list[FacetValue]
     num_unreviewed: int
     over_limits: list[str]
     num_same_bytes: int
@@ -85,7 +85,7 @@ class SelectionSummary:
 
 def suggest_title(filters: ImageFilterSet) -> str:
     """A title for a collection of these images: the filters in words."""
-    words = [item.text for item in filters.active_filters() if item.name != "image"]
+    words = [item.text for item in filters.active_filters if item.name != "image"]
     if words:
         return ", ".join(words)[:100]
     return "Picked images" if filters.cleaned.get("image") else "All images"
@@ -97,7 +97,7 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
     The kinds of objects are always among them, also where nobody chose any.
     """
     words = []
-    for item in filters.active_filters():
+    for item in filters.active_filters:
         words.append({"filter": item.title, "value": str(item)})
         if item.name == "q":
             words += [

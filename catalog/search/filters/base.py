@@ -1,6 +1,6 @@
 """What both filter sets share."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -39,8 +39,10 @@ class CatalogFilterSet(filters.FilterSet):
                 field.snapshot = self.snapshot
 
     def with_params(self, params: QueryDict) -> Self:
-        """The filter set of other parameters, in the same snapshot."""
-        return type(self)(params, snapshot=self.snapshot)
+        """The filter set of other parameters, in the same snapshot; knows the rows of this one."""
+        changed = type(self)(params, snapshot=self.snapshot)
+        changed._known_masks = self._known_masks
+        return changed
 
     @staticmethod
     def table_of(snapshot: Snapshot) -> Table:
@@ -86,14 +88,35 @@ class CatalogFilterSet(filters.FilterSet):
         masks = {}
         for name, value in self.cleaned.items():
             if value and not isinstance(self.filters[name], ReadByTheSet):
-                masks[name] = self.filters[name].filter(self.all_rows, value).mask
+                masks[name] = self._find_mask(name, value)
         return masks
 
-    def count(self, *, without: Collection[str] = ()) -> Counted:
-        """Matching rows with their weights."""
-        return self.rows(without=without).count()
+    def _find_mask(self, name: str, values: Collection[Any]) -> Mask:
+        """The rows that one filter by these values leaves."""
+        key = (name, *values)
+        if key not in self._known_masks:
+            self._known_masks[key] = self.filters[name].filter(self.all_rows, values).mask
+        return self._known_masks[key]
 
     @cached_property
+    def _known_masks(self) -> dict[tuple[Any, ...], Mask]:
+        return {}
+
+    def count(self, *, without: Collection[str] = ()) -> Counted:
+        """Matching rows with their weights, ignoring the filters named in ``without``."""
+        ignored = frozenset(without)
+        if ignored not in self._counts:
+            self._counts[ignored] = self._count(ignored)
+        return self._counts[ignored]
+
+    @cached_property
+    def _counts(self) -> dict[frozenset[str], Counted]:
+        return {}
+
+    def _count(self, without: Collection[str]) -> Counted:
+        return self.rows(without=without).count()
+
+    @property
     def counted(self) -> Counted:
         """``count`` with all filters: the total, the page and the facets start from it."""
         return self.count()
@@ -127,11 +150,14 @@ class CatalogFilterSet(filters.FilterSet):
             yield np.logical_or.reduce([self._ask(match) for match in group])
 
     def _ask(self, match: Match) -> Mask:
-        rows = self.filters[match.name].filter(self.all_rows, match.values)
-        return rows.mask
+        return self._find_mask(match.name, match.values)
 
-    def active_filters(self) -> Iterator[ActiveFilter]:
+    @cached_property
+    def active_filters(self) -> Sequence[ActiveFilter]:
         """Every active value, in the order of the filters."""
+        return list(self._list_active())
+
+    def _list_active(self) -> Iterator[ActiveFilter]:
         for name, value in self.cleaned.items():
             if not value or name == "label_mode":
                 continue

@@ -1,7 +1,8 @@
 """The filters over columns that filter sets are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import django_filters as filters
 
@@ -18,7 +19,19 @@ from catalog.search.filters.fields import (
 )
 
 
-class ColumnFilter(filters.Filter):
+class SharedField(filters.Filter):
+    """Each filter set has a copy of its filters; their fields are made once for all of them.
+
+    A form copies the fields that it is made of, so that nobody changes these.
+    """
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        copied = copy(self)
+        copied._field = self.field
+        return copied
+
+
+class ColumnFilter(SharedField):
     """Rows with any of the chosen values of a column."""
 
     def __init__(self, column: str, **extra: Any) -> None:
@@ -100,7 +113,7 @@ class KindFilter(ChoiceFilter):
         return qs if ANY_KIND in value else super().filter(qs, value)
 
 
-class ReadByTheSet(filters.Filter):
+class ReadByTheSet(SharedField):
     """A parameter that only the filter set as a whole can apply; its field checks it."""
 
     def filter(self, qs: Rows, value: Any) -> Rows:

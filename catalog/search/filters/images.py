@@ -24,6 +24,8 @@ from catalog.search.filter_choices import (
     KIND_CHOICES,
     KIND_CODES,
     LABEL_MODES,
+    LISTED,
+    LISTED_CODES,
     SEX_CHOICES,
     SEX_CODES,
     UNKNOWN,
@@ -41,7 +43,7 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.full_text import rank_datasets
-from catalog.search.image_ids import FindId, find_by_ids, remember_ids
+from catalog.search.image_ids import Ids, find_by_ids, remember_ids
 from catalog.search.image_texts import count_by_any, count_by_words, has_words, occurs
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
@@ -53,7 +55,13 @@ from vocab.models import Kind
 class _Lookups:
     """What a word is, asked of the database once for all filter sets of one request."""
 
-    find_id: FindId
+    ids: Ids
+    count_by_words: Callable[..., tuple[Ints, Ints]] = field(
+        default_factory=lambda: cache(count_by_words)
+    )
+    count_by_any: Callable[[tuple[str, ...]], tuple[Ints, Ints]] = field(
+        default_factory=lambda: cache(count_by_any)
+    )
     occurs: Callable[[str], bool] = field(default_factory=lambda: cache(occurs))
     rank_datasets: Callable[[str], dict[int, float]] = field(
         default_factory=lambda: cache(rank_datasets)
@@ -102,13 +110,10 @@ class ImageFilterSet(CatalogFilterSet):
         return changed
 
     @cached_property
-    def _dataset_ids(self) -> list[int]:
-        ids: list[int] = self.snapshot.datasets.ids.tolist()
-        return ids
-
-    @cached_property
     def _lookups(self) -> _Lookups:
-        return _Lookups(remember_ids(self._dataset_ids))
+        datasets = self.snapshot.datasets
+        is_listed = datasets.columns["images"].any_of([LISTED_CODES[LISTED]])
+        return _Lookups(remember_ids(datasets.ids[is_listed].tolist()))
 
     def as_frozen_json(self) -> dict[str, Any]:
         """As in the base class, and always with the kinds."""
@@ -149,8 +154,7 @@ class ImageFilterSet(CatalogFilterSet):
             assert isinstance(column, SetColumn)  # noqa: S101 - tells the type checker
             masks["label"] = column.all_of(ref.id for ref in labels)
         if self.shows_pictures_only:
-            pictures = self.filters["kind"].filter(self.all_rows, [Kind.PICTURE])
-            masks["kind"] = pictures.mask
+            masks["kind"] = self._find_mask("kind", [Kind.PICTURE])
         elif ANY_KIND in self.cleaned.get("kind", ()):
             del masks["kind"]
         masks |= {f"q{number}": mask for number, mask in enumerate(self._ask_query())}
@@ -243,7 +247,7 @@ class ImageFilterSet(CatalogFilterSet):
     @cached_property
     def _by_ids(self) -> tuple[Q, list[list[str]]]:
         groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
-        return find_by_ids(groups, dataset_ids=self._dataset_ids, find_id=self._lookups.find_id)
+        return find_by_ids(groups, self._lookups.ids)
 
     @cached_property
     def _excluded_words(self) -> dict[Word, Q | None]:
@@ -251,7 +255,7 @@ class ImageFilterSet(CatalogFilterSet):
         found: dict[Word, Q | None] = {}
         for word in self.parsed_query.words:
             if word.is_excluded and not find_excluded_terms(word, self.snapshot):
-                with_id = self._lookups.find_id(word.text)
+                with_id = self._lookups.ids.find(word.text)
                 if with_id is not None or self._lookups.occurs(word.text):
                     found[word] = with_id
         return found
@@ -312,9 +316,11 @@ class ImageFilterSet(CatalogFilterSet):
         ]
         return [group for group in divided if group]
 
-    def count(self, *, without: Collection[str] = ()) -> Counted:
+    def _count(self, without: Collection[str]) -> Counted:
         """Matching profiles, each with the number of its images that match."""
         rows = self.rows(without=without)
+        if rows.mask is not None and not rows.mask.any():
+            return rows.count()  # without asking the database for words and ids
         weights = self._matching_images
         if weights is rows.table.weights:
             return rows.count()
@@ -343,9 +349,11 @@ class ImageFilterSet(CatalogFilterSet):
 
     def _count_by_texts(self) -> Any:
         """For each profile, its images whose texts have the words and no excluded one."""
+        without = tuple(self._without_texts)
         if self.text_groups:
-            return self._weigh(*count_by_words(self.text_groups, without=self._without_texts))
-        return self.snapshot.images.weights - self._weigh(*count_by_any(self._without_texts))
+            groups = tuple(map(tuple, self.text_groups))
+            return self._weigh(*self._lookups.count_by_words(groups, without=without))
+        return self.snapshot.images.weights - self._weigh(*self._lookups.count_by_any(without))
 
     def _weigh(self, ids: Ints, numbers: Ints) -> Any:
         """The numbers of profiles as a column of all of them."""

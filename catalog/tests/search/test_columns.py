@@ -1,20 +1,28 @@
 """Columns held against a plain reading of the same rows."""
 
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, combinations
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.search.columns import Column, Rows, SetColumn, Table
+from catalog.search.columns import Column, Grouping, Rows, SetColumn, Table
 
 small = st.integers(0, 6)
 rows_of_values = st.lists(
     st.tuples(small, st.frozensets(small, max_size=3), st.integers(0, 10**12)), max_size=12
 )
 
+groupings = st.sampled_from(
+    [*chain.from_iterable(combinations(("one", "bytes", "many"), n) for n in range(4))]
+)
 
-def make_table(rows: list[tuple[int, frozenset[int], int]]) -> Table:
+
+def make_table(
+    rows: list[tuple[int, frozenset[int], int]], grouped_by: Iterable[str] = ()
+) -> Table:
     weights = np.array([weight for _, _, weight in rows], dtype=np.int64)
     one = np.array([value for value, _, _ in rows], dtype=np.int64)
     columns: dict[str, Column | SetColumn] = {
@@ -22,14 +30,19 @@ def make_table(rows: list[tuple[int, frozenset[int], int]]) -> Table:
         "bytes": Column.of(weights % 7),
         "many": SetColumn.of([sorted(v) for _, v, _ in rows]),
     }
-    return Table(np.arange(100, 100 + len(rows)), columns, weights, weights)
+    groups = Grouping.of({name: columns[name] for name in grouped_by}, weights)
+    ids = np.arange(100, 100 + len(rows))
+    return Table(ids, columns, weights, weights, groups=groups if grouped_by else None)
 
 
-@given(rows=rows_of_values, wanted=st.sets(small), also=st.sets(small))
+@given(rows=rows_of_values, wanted=st.sets(small), also=st.sets(small), grouped_by=groupings)
 def test_filters_and_sums_are_those_of_a_plain_loop(
-    rows: list[tuple[int, frozenset[int], int]], wanted: set[int], also: set[int]
+    rows: list[tuple[int, frozenset[int], int]],
+    wanted: set[int],
+    also: set[int],
+    grouped_by: tuple[str, ...],
 ) -> None:
-    table = make_table(rows)
+    table = make_table(rows, grouped_by)
     one, many = table.columns["one"], table.columns["many"]
     assert isinstance(many, SetColumn)
     assert one.any_of(wanted).tolist() == [value in wanted for value, _, _ in rows]
@@ -53,11 +66,14 @@ def test_filters_and_sums_are_those_of_a_plain_loop(
     assert counted.sums("many") == {value: n for value, n in sets.items() if n}
 
 
-@given(rows=rows_of_values, wanted=st.sets(small), low=small)
+@given(rows=rows_of_values, wanted=st.sets(small), low=small, grouped_by=groupings)
 def test_a_row_counts_once_for_a_group_of_values(
-    rows: list[tuple[int, frozenset[int], int]], wanted: set[int], low: int
+    rows: list[tuple[int, frozenset[int], int]],
+    wanted: set[int],
+    low: int,
+    grouped_by: tuple[str, ...],
 ) -> None:
-    table = make_table(rows)
+    table = make_table(rows, grouped_by)
     chosen = Rows(table).where(table.columns["one"].any_of(range(low, 7)))
     for counted, kept in (
         (Rows(table).count(), rows),
@@ -83,6 +99,13 @@ def test_a_column_can_be_mapped_to_another_table(
     assert table.columns["many"].through(through).sums(None, weights) == Counter(
         value for place in places for value in rows[place][1]
     )
+
+
+def test_rows_are_grouped_by_more_columns_than_fit_into_one_number() -> None:
+    first, last = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 3])
+    columns = {f"{number}": Column.of(first) for number in range(50)} | {"last": Column.of(last)}
+    groups = Grouping.of(columns, np.array([5, 6, 7, 8]))
+    assert groups.table.weights[groups.codes].tolist() == [5, 6, 7, 8]
 
 
 def test_rows_in_an_empty_table_count_nothing() -> None:

@@ -191,7 +191,7 @@ def test_images_of_a_hidden_narrower_term_are_not_counted_under_a_name_that_omit
     AnatomicalArea.objects.filter(code="brain").update(is_active=False)
     filters = ImageFilterSet(QueryDict("area=head"))
     assert filters.total == 2
-    (chip,) = filters.active_filters()
+    (chip,) = filters.active_filters
     assert str(chip) == "Head, with Skull"
 
 

@@ -215,6 +215,24 @@ def test_a_search_of_many_words_asks_the_database_little(client: Client, sign: s
     assert len(asked) < 6 * MAX_QUERY_WORDS
 
 
+@pytest.mark.parametrize("query", ["nothing found", "-nothing found", "siemens -philips 14471"])
+def test_where_nothing_is_found_no_question_is_asked_twice(client: Client, query: str) -> None:
+    client.get("/images/")  # a process reads the catalog once
+    filters = {"label": ["pneumonia", "effusion"], "sex": "M", "dataset": "lidc_idri"}
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get("/images/", {"q": query, **filters})
+    assert response.context["total"] == 0
+    statements = [each["sql"] for each in asked]
+    assert sorted(statements) == sorted(set(statements))
+
+
+def test_words_are_not_looked_for_where_other_filters_leave_nothing(client: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get("/images/?q=mri+pneumonia&dataset=lidc_idri")
+    assert response.context["total"] == 0
+    assert not any("catalog_profiletext" in each["sql"] for each in asked)
+
+
 @pytest.mark.parametrize("address", ["/images/", "/datasets/"])
 def test_a_search_of_more_words_is_refused(client: Client, address: str) -> None:
     response = client.get(address, {"q": "a " * (MAX_QUERY_WORDS + 1)})
