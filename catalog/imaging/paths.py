@@ -9,10 +9,12 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import stat
 import unicodedata
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,8 @@ from typing import BinaryIO
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of every common file system
 MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
 READ_SIZE = 1 << 20
+# What the names of files begin with that are being written; a killed process leaves them.
+PARTIAL = ".medagg-"
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO without a writer must return at once.
@@ -312,3 +316,20 @@ def _list_folder(root: Path, prefix: str) -> list[str]:
             )
         ]
     return sorted(found, reverse=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` at the end of the block, or is gone if that fails.
+
+    The folder may be a stranger's: a link or FIFO that lies there is neither followed nor opened,
+    and nobody can guess the name of the new file.
+    """
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}.part")
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from catalog.imaging.paths import (
     open_beneath,
     read_facts,
     read_link,
+    replacing,
 )
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
 from catalog.importers.rows import BadRow, FileRow, ImageRow
@@ -257,9 +258,8 @@ def write_if_changed(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(data)
 
 
 def read_local_facts(root: Path, relative: str) -> FileFacts:

@@ -7,10 +7,12 @@ import re
 import threading
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.bulk.csv_text import safe_cell
+from catalog.imaging.paths import replacing
 from catalog.importers.rows import BadRow, FileNote
 from catalog.importers.store import MAX_SHARE_REJECTED
 
@@ -52,7 +54,6 @@ class ListFile:
         self.path = path
         self.count = 0
         self._columns = columns
-        self._partial = path.with_name(f".{path.name}.part")
         self._stack = contextlib.ExitStack()
         self._writer: Any = None
         self._lock = threading.Lock()  # two datasets may be imported at a time
@@ -61,10 +62,10 @@ class ListFile:
         """Add one row."""
         with self._lock:
             if self._writer is None:
-                file = self._stack.enter_context(
-                    self._partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-                )
-                self._writer = csv.writer(file)
+                file = self._stack.enter_context(replacing(self.path))
+                text = TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
+                self._stack.callback(text.flush)
+                self._writer = csv.writer(text)
                 self._writer.writerow(self._columns)
             self.count += 1
             self._writer.writerow(map(safe_cell, cells))
@@ -72,7 +73,6 @@ class ListFile:
     def close(self) -> None:
         if self._writer is not None:
             self._stack.close()
-            self._partial.replace(self.path)
             self._writer = None
         elif self.count == 0 and self._is_earlier_list():
             self.path.unlink()

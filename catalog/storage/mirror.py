@@ -6,15 +6,19 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
 
+from catalog.imaging.paths import PARTIAL, open_beneath, replacing
+from catalog.limits import MAX_URL
 from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
@@ -26,6 +30,7 @@ WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
 MAX_PART = 100
+OLD_SECONDS = 24 * 3600
 # In the folder of each series: the address that its files came from.
 _SOURCE = ".source"
 
@@ -83,7 +88,8 @@ def find_parts(subject: str, study: object, modality: str, source_id: str) -> tu
 def read_source(folder: Path) -> str:
     """The address that the files of a series' folder came from; empty if it is not known."""
     try:
-        return (folder / _SOURCE).read_text(encoding="utf-8")
+        with open_beneath(folder, _SOURCE) as file:
+            return file.read(MAX_URL * 4).decode()
     except (OSError, ValueError):
         return ""
 
@@ -159,7 +165,8 @@ class _Mirror:
             for file in listed:
                 (folder / image.find_name(file)).unlink(missing_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / _SOURCE).write_text(image.address, encoding="utf-8")
+            with replacing(folder / _SOURCE) as source:
+                source.write(image.address.encode())
         missing = [file for file in listed if not _is_here(folder / image.find_name(file), file)]
         with self._lock:
             self._report.here += len(listed) - len(missing)
@@ -168,6 +175,7 @@ class _Mirror:
             return
         self._check_disk(sum(file.size for file in missing))
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_old_partials(folder)
         futures = [self._files.submit(self._fetch_file, image, folder, file) for file in missing]
         try:
             for future in futures:
@@ -177,18 +185,11 @@ class _Mirror:
                 future.cancel()
 
     def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
-        path = folder / image.find_name(file)
-        partial = folder / f".{path.name}.partial"
-
         def fetch_once() -> None:
-            with partial.open("wb") as output:
+            with replacing(folder / image.find_name(file)) as output:
                 download(output, image.address, file, on_bytes=self._add)
 
-        try:
-            try_again(fetch_once, self._add)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        try_again(fetch_once, self._add)
         with self._lock:
             self._report.fetched += 1
 
@@ -204,6 +205,14 @@ class _Mirror:
             raise _Stopped
         with self._lock:
             self._report.size += count
+
+
+def _remove_old_partials(folder: Path) -> None:
+    """What killed processes have left; another one may be writing now."""
+    for path in folder.glob(f"{PARTIAL}*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.lstat().st_mtime > OLD_SECONDS:
+                path.unlink()
 
 
 def _is_here(path: Path, file: ListedFile) -> bool:

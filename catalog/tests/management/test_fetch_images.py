@@ -1,6 +1,7 @@
 """`fetch_images` copies what lies elsewhere into a dataset's folder, from a real S3 server."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,37 @@ def test_files_come_into_the_datasets_folder_and_only_missing_ones_again(
     assert [path for path in s3.requests if "list-type" not in path] == [f"/{BUCKET}/uuid-0/01.dcm"]
 
 
+def test_nothing_is_written_through_what_a_stranger_has_put_into_the_folder(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    make_series(s3)
+    folder = tmp_path / "lung_ct/P0/1.9.0/CT_1.2.0"
+    folder.mkdir(parents=True)
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for name in (".00.dcm.partial", "00.dcm", "01.dcm"):
+        (folder / name).symlink_to(mine)
+    os.mkfifo(folder / ".source")
+
+    assert "6 files fetched" in fetch()
+
+    assert mine.read_text() == "mine"
+    assert (folder / "00.dcm").read_bytes() == slice_of(0, 0)
+    assert (folder / ".source").read_text() == f"s3://{BUCKET}/uuid-0/*"
+
+
+def test_partial_files_of_killed_processes_go_after_a_day(s3: S3Server, tmp_path: Path) -> None:
+    make_series(s3)
+    folder = tmp_path / "lung_ct/P0/1.9.0/CT_1.2.0"
+    folder.mkdir(parents=True)
+    old, new = folder / ".medagg-old.part", folder / ".medagg-new.part"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    fetch()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
     s3: S3Server, tmp_path: Path
 ) -> None:
@@ -88,7 +120,7 @@ def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
         fetch("--report", str(tmp_path / "report.csv"))
     assert "1.2.0" in (tmp_path / "report.csv").read_text()
     assert "forbidden" in (tmp_path / "report.csv").read_text()
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.part"))
     assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
 
 

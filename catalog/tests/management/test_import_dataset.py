@@ -924,6 +924,20 @@ def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> Non
     assert "[many]" in bad["reason"]
 
 
+def test_no_list_is_written_through_a_link_that_a_stranger_has_put_there(home: Path) -> None:
+    folder = make_table(home / "rays", TWO_ROWS, CONFLICTING)
+    mine = home / "mine"
+    mine.write_text("mine")
+    for name in (".rejects.csv.part", ".file-problems.csv.part", "rejects.csv"):
+        (folder / name).symlink_to(mine)
+
+    assert "1 rejected because of source_id" in run(folder)
+
+    assert mine.read_text() == "mine"
+    assert len(read_rejects(folder / "rejects.csv")) == 1
+    assert not (folder / "rejects.csv").is_symlink()
+
+
 def test_files_are_found_by_case_and_ending_and_the_rest_is_listed(home: Path) -> None:
     names = ("374.PNG", "403.jpeg", "900.png", "12.png")
     pictures = {f"pics/{name}": make_picture(4, 3, shade=n) for n, name in enumerate(names)}
