@@ -12,6 +12,7 @@ from typing import NamedTuple
 from catalog.bulk.copy_text import escape_field
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.importers.compact_json import dump_json
+from catalog.importers.room import MAX_METADATA, say_too_long
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow
 from catalog.importers.term_words import Words
 from catalog.importers.terms import (
@@ -83,8 +84,6 @@ MAX_KNOWN_SETS = 50_000
 # So many words are counted for the report, and so long one may be.
 MAX_UNKNOWN_WORDS = 10_000
 MAX_WORD = 1_000
-# Characters of an image's metadata: pages and archives show them whole.
-MAX_METADATA = 1_000_000
 # So many combinations of values are remembered, as most images have one of a few.
 MAX_KNOWN_VALUES = 10_000
 # Unknown words of these vocabularies are kept in the metadata.
@@ -309,14 +308,6 @@ def encode_text(row: ImageRow, kept: Mapping[str, str]) -> str | BadRow:
     if has_nul or not (text.isascii() or is_text(text)):
         return _reject(row, *_find_bad_text(row, dumped))
     return text
-
-
-def say_too_long(length: int) -> str:
-    """Why metadata of so many characters are refused, and what to do."""
-    return (
-        f"What is kept of it has {length:,} characters (limit: {MAX_METADATA:,}). Leave long "
-        "columns out: drop of [metadata]."
-    )
 
 
 def _find_bad_text(row: ImageRow, dumped: str) -> tuple[str, str, str]:

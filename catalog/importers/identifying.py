@@ -6,8 +6,7 @@ decided in ``catalog.imaging.dicom.identifying``.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
-from catalog.importers.store import ImportStopped
+from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport, ImportStopped
 from catalog.importers.tables.lines import show
 
 PROBLEM = "attributes that may tell who somebody is"

@@ -13,6 +13,10 @@ class SourceError(Exception):
     """A source that cannot be read; the message names the file and says what to do."""
 
 
+class ImportStopped(Exception):
+    """An import stopped and changed nothing; the message says why and what to do."""
+
+
 class LabelRow(NamedTuple):
     """A label in the source's own word, or by code.
 

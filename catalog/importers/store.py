@@ -14,7 +14,8 @@ from catalog.importers.encoding import RowEncoder
 from catalog.importers.identifying_counts import keep_identifying_counts
 from catalog.importers.merge import merge_staged
 from catalog.importers.new_labels import NewLabels
-from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport
+from catalog.importers.room import Room
+from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport, ImportStopped
 from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
 from catalog.importers.staging import Staging, open_staging
 from catalog.importers.tables.lines import show
@@ -36,10 +37,6 @@ REMOVALS_ALLOWED = 10
 MAX_SHARE_REMOVED = 0.5
 _HINT_PER_FILE = "If each file of a series was an image before, --per file imports them so again. "
 _DROP_DUPLICATES = "DELETE FROM staged_image WHERE n IN (SELECT n FROM staged_duplicate)"
-
-
-class ImportStopped(Exception):
-    """An import stopped and changed nothing; the message says why and what to do."""
 
 
 class ManyRemovals(ImportStopped):
@@ -212,10 +209,11 @@ def _stage(
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
     number = slices = 0
-    seen = _SeenIds()
+    seen, room = _SeenIds(), Room()
     for number, row in enumerate(rows, 1):
         line = row if isinstance(row, BadRow) else encoder.encode(row, number)
         if isinstance(line, str):
+            room.add(line)
             staging.add_line(line)
             if seen.has(row.source_id):
                 rejects.add_repeated(row.source_id)

@@ -239,8 +239,6 @@ SET_FETCHED = """
 
 # One of the freezes that may run at a time.
 TRY_SLOT = "SELECT pg_try_advisory_xact_lock(hashtextextended('freeze ' || %s, 0))"
-DATABASE_SIZE = "SELECT pg_database_size(current_database())"
-
 # Of the images with a file here: how many have the bytes of another one, and how many of these that
 # of another dataset.
 SAME_BYTES = """

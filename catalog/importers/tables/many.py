@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from catalog.importers.encoding import MAX_METADATA, say_too_long
+from catalog.importers.room import MAX_METADATA, say_too_long
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.labels import merge_labels
 from catalog.importers.tables.lines import show

@@ -12,9 +12,12 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 import pytest
+from django.conf import LazySettings
 
-from catalog.importers.rows import BadRow, SourceError
-from catalog.importers.store import ImportStopped, store_images
+from catalog.importers import room, staging
+from catalog.importers.pipeline import import_source
+from catalog.importers.rows import BadRow, ImportStopped, SourceError
+from catalog.importers.store import store_images
 from catalog.importers.tables import unfolding
 from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, Piece, join_rows
 from catalog.importers.tables.reading import Table, TableFormat
@@ -160,7 +163,7 @@ def test_what_is_kept_of_an_image_has_a_limit() -> None:
     )
 
     assert report.added == 1
-    assert "What is kept of it has 1,100,011 characters (limit: 1,000,000)." in rejected[0].reason
+    assert "What is kept of it has 1,100,011 characters (limit: 200,000)." in rejected[0].reason
 
 
 def test_what_is_gathered_of_an_image_has_a_limit() -> None:
@@ -173,7 +176,7 @@ def test_what_is_gathered_of_an_image_has_a_limit() -> None:
     for pieces in cases:
         found = list(join_rows(iter([*pieces, (row("b"), {})]), "boxes", adjacent=True))
         assert [type(each).__name__ for each in found] == ["BadRow", "ImageRow"]
-        assert "(limit: 1,000,000)" in found[0].reason  # type: ignore[union-attr]
+        assert "(limit: 200,000)" in found[0].reason  # type: ignore[union-attr]
 
 
 @pytest.mark.django_db
@@ -188,6 +191,48 @@ def test_what_is_made_of_cells_has_a_limit(tmp_path: Path) -> None:
     assert bad.column == "{a}{a}"
     assert "more than 1,000,000 characters" in bad.reason
     assert not isinstance(good, BadRow)
+
+
+JOINED = """
+[dataset]
+slug = "joined"
+title = "Joined"
+[[table]]
+path = "t.csv"
+[[join]]
+path = "long.csv"
+key = "{key}"
+to = "{a}"
+[image]
+id = "{id}"
+"""
+
+
+@pytest.mark.django_db
+def test_small_tables_that_make_very_much_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image has the same long text of a second table."""
+    monkeypatch.setattr(room, "MAX_ALL", 1_000_000)
+    monkeypatch.setattr(room, "_BETWEEN_CHECKS", 100_000)
+    monkeypatch.setattr(staging, "BLOCK_CHARACTERS", 100_000)
+    (tmp_path / "t.csv").write_text("id,a\n" + "".join(f"r{n},a\n" for n in range(800)))
+    (tmp_path / "long.csv").write_text(f"key,text\na,{'x' * 150_000}\n")
+    (tmp_path / "dataset.toml").write_text(JOINED)
+    source = open_dataset_toml(tmp_path / "dataset.toml")
+    with pytest.raises(ImportStopped, match=r"more than 20,000 each, so nothing was changed.*drop"):
+        import_source(source=source)
+    assert not Image.objects.exists()
+
+
+@pytest.mark.django_db
+def test_an_import_leaves_the_reserve_of_the_database(settings: LazySettings) -> None:
+    dataset, rows = DatasetFactory(), [row(str(n)) for n in range(10)]
+    settings.DATABASE_MAX_BYTES = 1000
+    with pytest.raises(ImportStopped, match=r"no room for this import.*nothing was changed"):
+        store_images(dataset=dataset, rows=rows)
+    settings.DATABASE_MAX_BYTES = 0
+    assert store_images(dataset=dataset, rows=rows).added == 10
 
 
 @pytest.mark.django_db

@@ -3,8 +3,8 @@
 import pytest
 
 from catalog.importers import terms
-from catalog.importers.rows import BadRow, ImageRow, LabelRow
-from catalog.importers.store import ImportStopped, store_images
+from catalog.importers.rows import BadRow, ImageRow, ImportStopped, LabelRow
+from catalog.importers.store import store_images
 from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import row

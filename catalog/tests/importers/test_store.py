@@ -6,8 +6,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from catalog.importers.rows import BadRow, ImageRow, LabelRow
-from catalog.importers.store import ImportStopped, store_images
+from catalog.importers.rows import BadRow, ImageRow, ImportStopped, LabelRow
+from catalog.importers.store import store_images
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.import_rows import FACTS, hold_images, row, row_versions, source_ids

@@ -1,0 +1,53 @@
+"""How much of an import is kept: small tables may make very much, and a database has an end."""
+
+from catalog.bulk.database_space import free_database_bytes
+from catalog.importers.rows import ImportStopped
+from catalog.wording.formats import file_size
+
+# Characters of an image's metadata: pages and archives show them whole.
+MAX_METADATA = 200_000
+# Of all images together: so many, and so many more for each. What is published has some hundreds.
+MAX_ALL = 200_000_000
+MAX_AVERAGE = 20_000
+# Beside the rows that are staged the database has those of the catalog, and their indexes.
+GROWTH = 2
+_BETWEEN_CHECKS = 32_000_000
+_HINT = "Leave long columns out: drop of [metadata]."
+
+
+def say_too_long(length: int) -> str:
+    """Why metadata of so many characters are refused, and what to do."""
+    return f"What is kept of it has {length:,} characters (limit: {MAX_METADATA:,}). {_HINT}"
+
+
+class Room:
+    """Counts what an import keeps."""
+
+    def __init__(self) -> None:
+        self._images = self._characters = self._next_check = 0
+
+    def add(self, line: str) -> None:
+        """Count the line of an image.
+
+        Raises:
+            ImportStopped: it is too much for what the source is, or for the database.
+        """
+        self._images += 1
+        self._characters += len(line)
+        if self._characters >= self._next_check:
+            self._check()
+
+    def _check(self) -> None:
+        self._next_check = self._characters + _BETWEEN_CHECKS
+        if self._characters > MAX_ALL + MAX_AVERAGE * self._images:
+            raise ImportStopped(
+                f"What is kept of the first {self._images:,} images has {self._characters:,} "
+                f"characters, more than {MAX_AVERAGE:,} each, so nothing was changed. {_HINT}"
+            )
+        free = free_database_bytes()
+        if free is not None and free < self._characters * GROWTH:
+            raise ImportStopped(
+                f"The server's database has no room for this import ({file_size(max(0, free))} are "
+                "free), so nothing was changed. Make room on its disk, or allow it more "
+                "(DATABASE_RESERVE_BYTES, DATABASE_MAX_BYTES)."
+            )
