@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -45,6 +45,7 @@ MAX_UNREACHABLE = 20
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _MD5 = re.compile(r"([0-9a-f]{32})")
+_SIZE = re.compile(r"[0-9]{1,15}")
 T = TypeVar("T")
 
 
@@ -72,12 +73,16 @@ class Image:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch; a ``size`` below zero and an empty ``md5`` are not known."""
+    """A file to fetch; a ``size`` below zero, an empty ``md5`` and ``most`` of 0 are not known.
+
+    ``most`` are the bytes that are taken where the source does not tell a size.
+    """
 
     name: str
     url: str
     size: int = -1
     md5: str = ""
+    most: int = 0
 
 
 @dataclass
@@ -150,9 +155,14 @@ def read_images(table: Path) -> Iterator[Image]:
             yield Image(
                 name,
                 url,
-                int(size) if size.isdecimal() else 0,
-                int(number) if number.isdecimal() else 0,
+                max(0, parse_size(size)),
+                max(0, parse_size(number)),
             )
+
+
+def parse_size(text: str) -> int:
+    """The number, or -1 if it is none."""
+    return int(text) if _SIZE.fullmatch(text) else -1
 
 
 def find_target(name: str) -> Path:
@@ -198,6 +208,8 @@ def ask(url: str, method: str = "GET") -> Any:
         if error.code == 429 or error.code >= 500:
             raise Unreachable(f"the source is too busy (HTTP {error.code})") from None
         raise Problem(f"the source answers with HTTP {error.code}") from None
+    except ValueError:  # of an address, or of the one that the source sends to
+        raise Problem("its address is not understood") from None
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"no connection to the source: {error}") from None
 
@@ -222,7 +234,10 @@ class Source:
                 return self._list(base, f"{key}/", image.name)
             return [describe(image.name, f"{base}/{urllib.parse.quote(key)}", has_md5=True)]
         if image.url.startswith("https://"):
-            return [describe(image.name, image.url, has_md5=False)]
+            # Letters such as ä are written so; what is written so already stays.
+            url = urllib.parse.quote(image.url, safe="%!#$&'()*+,/:;=?@[]~")
+            most = 2 * image.size + CHUNK if image.size else 0
+            return [replace(describe(image.name, url, has_md5=False), most=most)]
         scheme = image.url.partition("://")[0]
         raise Problem(f"this program does not fetch from {scheme}://: {image.url}")
 
@@ -243,7 +258,9 @@ class Source:
                 query["continuation-token"] = token
             page = read_listing(f"{base}?{urllib.parse.urlencode(query)}")
             for each in page.iterfind("{*}Contents"):
-                key, size = each.findtext("{*}Key", ""), int(each.findtext("{*}Size", "0"))
+                key, size = each.findtext("{*}Key", ""), parse_size(each.findtext("{*}Size", ""))
+                if size < 0:
+                    raise Problem("the source's list of files is not understood")
                 if not size:  # some stores list folders as empty objects
                     continue
                 name = key[len(prefix) :] if key.startswith(prefix) else ""
@@ -278,9 +295,9 @@ def find_md5(tag: str) -> str:
 def describe(name: str, url: str, *, has_md5: bool) -> RemoteFile:
     try:
         with ask(url, "HEAD") as answer:
-            size = answer.headers.get("Content-Length", "")
+            size = parse_size(answer.headers.get("Content-Length", ""))
             md5 = find_md5(answer.headers.get("ETag", "")) if has_md5 else ""
-            return RemoteFile(name, url, int(size) if size.isdecimal() else -1, md5)
+            return RemoteFile(name, url, size, md5)
     except Unreachable:
         raise
     except Problem:
@@ -334,13 +351,15 @@ def fetch_file(file: RemoteFile, progress: Progress) -> None:
 def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
     done, digest = 0, new_md5()
     with ask(file.url) as answer, partial.open("wb") as output:
-        told = answer.headers.get("Content-Length", "")
-        expected = int(told) if told.isdecimal() else file.size
+        told = parse_size(answer.headers.get("Content-Length", ""))
+        expected = told if told >= 0 else file.size
         if 0 <= file.size != expected:
             raise Problem(f"it has {expected:,} bytes, not the {file.size:,} that are listed")
         try:
             for chunk in iter(lambda: read_chunk(answer), b""):
                 done += len(chunk)
+                if expected < 0 < file.most < done:
+                    raise Problem("it is far longer than the catalog knew, and has no end yet")
                 digest.update(chunk)
                 output.write(chunk)
                 progress.add_bytes(len(chunk))
@@ -389,7 +408,10 @@ def fetch_all(images: Iterable[Image], source: Source, jobs: int, progress: Prog
     room = threading.BoundedSemaphore(4 * jobs)
 
     def find(image: Image) -> list[RemoteFile]:
-        return try_again(lambda: source.find_files(image), progress.stopped)
+        try:
+            return try_again(lambda: source.find_files(image), progress.stopped)
+        except (OSError, ValueError) as error:
+            raise Problem(f"it cannot be looked up: {error}") from None
 
     def fetch(file: RemoteFile) -> None:
         try:
@@ -398,6 +420,8 @@ def fetch_all(images: Iterable[Image], source: Source, jobs: int, progress: Prog
             progress.add_problem(file.name, problem)
         except OSError as error:
             progress.add_problem(file.name, Problem(f"it cannot be written: {error}"))
+        except ValueError as error:
+            progress.add_problem(file.name, Problem(f"it cannot be had: {error}"))
         finally:
             room.release()
 

@@ -187,7 +187,7 @@ def test_a_connection_serves_on_after_a_download(site: WebSite, collection: Coll
 def test_a_client_that_takes_nothing_any_more_is_given_up(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(serving, "STALL_SECONDS", 4.0)
     cookie, path = sign_in(collection.user), download_path(collection)
     with (
         run_site(tmp_path, workers=1) as site,

@@ -7,6 +7,7 @@ text that is burnt into them stays, too.
 """
 
 import io
+import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -57,15 +58,23 @@ class Pseudonyms:
     of_uid: Callable[[str], str]
 
 
+# ZIP, gzip, bzip2, xz, 7z, RAR, Zstandard and compress, by their first bytes.
+_PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!",
+           b"\x28\xb5\x2f\xfd", b"\x1f\x9d")  # fmt: skip
+HEAD, _SHORTEST = 1024, 348
+
+
 def must_be_deidentified(file: BinaryIO) -> bool:
     """Whether `file` is DICOM and does not say that it was de-identified; leaves it at its start.
 
-    One that cannot be parsed must be, too, and then cannot.
+    One that cannot be parsed must be, too, and then cannot; so must one that may have DICOM packed
+    in it.
     """
     file.seek(0)
     try:
-        if not is_dicom(file.read(1024)):
-            return False
+        head = file.read(HEAD)
+        if not is_dicom(head):
+            return _may_hold_dicom(head)
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:
@@ -74,6 +83,22 @@ def must_be_deidentified(file: BinaryIO) -> bool:
         return True
     finally:
         file.seek(0)
+
+
+def _may_hold_dicom(head: bytes) -> bool:
+    """Of packed files only gzip is looked into, as NIfTI is packed so."""
+    if head[:2] == b"\x1f\x8b":
+        try:
+            unpacked = zlib.decompressobj(wbits=31).decompress(head, HEAD)
+        except zlib.error:
+            return True
+        # A header of NIfTI is longer than what DICOM begins with.
+        return len(unpacked) < _SHORTEST or is_dicom(unpacked) or _is_packed(unpacked)
+    return _is_packed(head)
+
+
+def _is_packed(head: bytes) -> bool:
+    return head.startswith(_PACKED) or head[257:262] == b"ustar"
 
 
 def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:

@@ -1,9 +1,13 @@
 """De-identification after the basic profile of DICOM PS3.15: by its table, with the same bytes."""
 
+import gzip
 import hashlib
 import io
+import lzma
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +157,22 @@ def test_shipped_files_are_cleaned_or_refused_and_pixels_stay() -> None:
     assert before.image.tobytes() == after.image.tobytes()
 
 
+def zip_of(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.dcm", content)
+    return file.getvalue()
+
+
+def tar_of(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("a.dcm")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
 def test_what_must_be_deidentified() -> None:
     for content, expected in (
         (make_dicom(), True),
@@ -160,6 +180,13 @@ def test_what_must_be_deidentified() -> None:
         (make_dicom(PatientIdentityRemoved="NO"), True),
         (make_dicom()[:200], True),
         (b"\x89PNG\r\n\x1a\n", False),
+        (gzip.compress(b"\x5c\x01\0\0" + bytes(400)), False),  # as NIfTI
+        (gzip.compress(make_dicom(PatientIdentityRemoved="YES")), True),
+        (gzip.compress(gzip.compress(make_dicom())), True),
+        (gzip.compress(make_dicom())[:20] + b"damaged", True),
+        (zip_of(make_dicom()), True),
+        (lzma.compress(make_dicom()), True),
+        (tar_of(make_dicom()), True),
     ):
         file = io.BytesIO(content)
         assert must_be_deidentified(file) is expected

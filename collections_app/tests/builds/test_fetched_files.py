@@ -2,14 +2,18 @@
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pydicom
 import pytest
 from django.conf import LazySettings
+from django.conf import settings as conf
 
 from catalog.models import Dataset
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
@@ -26,6 +30,7 @@ from vocab.tests.factories import ModalityFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
+FETCH = conf.BASE_DIR / "collections_app/contents/fetch.py"
 JANE = {"PatientName": "Doe^Jane", "PatientID": "MRN-1"}
 PUBLISHED = {"PatientName": "Kept^As", "PatientIdentityRemoved": "YES"}
 SERIES = "images/scans/P1/1.9/CT_1.2"
@@ -136,6 +141,57 @@ def test_checksums_hold_after_the_programs_in_the_archive_have_fetched_the_rest(
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
     assert (folder / SERIES / "1.1.dcm").is_file()
     assert (folder / "images/scans/2/2.2").is_file()
+
+
+class OddAnswers(BaseHTTPRequestHandler):
+    """Answers HEAD well, and GET by what the path says."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        if self.path.endswith("elsewhere"):
+            self.send_response(302)
+            self.send_header("Location", "https://[evil/x")
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", "9" * 5000 if "long" in self.path else "4")
+        self.end_headers()
+        self.wfile.write(b"good")
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+
+def test_one_odd_address_or_answer_is_a_problem_and_the_others_are_fetched(tmp_path: Path) -> None:
+    shutil.copy(FETCH, tmp_path / "fetch.py")
+    names = {
+        "a": "https://[x/x.png",
+        "b": "https://a..b/x.png",
+        "c": "https://[x/\xe4.png",
+        "d": "s3://bucket/elsewhere",
+        "e": "s3://bucket/good",
+        "f": "s3://bucket/long",
+    }
+    lines = [f"images/{name},{url},4,\n" for name, url in names.items()]
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
+    with ThreadingHTTPServer(("127.0.0.1", 0), OddAnswers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        done = subprocess.run(
+            [sys.executable, tmp_path / "fetch.py", "--endpoint", endpoint],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "2 files fetched" in done.stdout
+    assert "4 problems" in done.stdout
+    fetched = {path.name: path.read_bytes() for path in (tmp_path / "images").iterdir()}
+    assert fetched == {"e": b"good", "f": b"good"}
+    assert [line[:8] for line in done.stderr.splitlines()] == [f"images/{name}" for name in "abcd"]
 
 
 def test_two_files_do_not_get_one_name_by_an_ending(s3: S3Server) -> None:
