@@ -123,8 +123,9 @@ deployment:
 		.venv/bin/python manage.py check --deploy --fail-level WARNING
 
 # Beside each other: linters use one processor only, and so do the starts of commands.
+# Other programs that tests need are installed beside ours; a test that misses one tries again.
 check:
-	@$(call install,requirements-dev.txt)
+	@medagg/testing/install_programs.sh 2>/dev/null & $(call install,requirements-dev.txt)
 	@$(MAKE) --no-print-directory --jobs=2 test lint migrations deployment
 
 clean:

@@ -1,27 +1,15 @@
 """Programs that tests hold our work against: found on PATH, else installed on Debian as root."""
 
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+INSTALL = Path(__file__).with_name("install_programs.sh")
 INSTALL_SECONDS = 600.0
-# Where Debian has them. Whoever misses one installs all that are missing: lists are fetched once.
-PACKAGES = {
-    "7z": ["p7zip-full"],
-    "bsdtar": ["libarchive-tools"],
-    "chromium": ["chromium", "fonts-liberation"],
-    "curl": ["curl"],
-    "faketime": ["faketime"],
-    "nginx": ["nginx-light"],
-    "unzip": ["unzip"],
-    "wget": ["wget"],
-}
 # An ordinary user's PATH often leaves the folders for servers out.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
@@ -32,9 +20,9 @@ class ProgramUnavailableError(Exception):
 
 @cache
 def find_program(name: str) -> str:
-    """The path of a program of PACKAGES. Raises ProgramUnavailableError."""
+    """The path of a program that INSTALL knows. Raises ProgramUnavailableError."""
     if not _which(name):
-        _install_with_others(name)
+        _install(name)
     found = _which(name)
     if not found:
         raise ProgramUnavailableError(f"{name} is still not on PATH after its installation")
@@ -53,35 +41,13 @@ def _which(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SERVER_FOLDERS]))
 
 
-def _install_with_others(name: str) -> None:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ProgramUnavailableError(
-            f"{name} is not on PATH, and only root on Debian or Ubuntu can have it installed here"
-        )
-    # Parallel test processes come here at the same time, and apt-get would refuse the second.
-    with Path(tempfile.gettempdir(), "medagg-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = [program for program in PACKAGES if not _which(program)]
-        if name in missing:
-            packages = [package for program in missing for package in PACKAGES[program]]
-            _apt_get("update", "--quiet")
-            _apt_get("install", "--quiet", "--yes", "--no-install-recommends", *packages)
-
-
-def _apt_get(*arguments: str) -> None:
-    # In runlevel 1 Debian starts no service when it installs one: port 80 is not ours to take.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+def _install(name: str) -> None:
     try:
         subprocess.run(
-            ["apt-get", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            env=environment,
+            [INSTALL], check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
         )
-    except subprocess.TimeoutExpired as error:
-        raise ProgramUnavailableError(f"apt-get {arguments[0]} took too long") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProgramUnavailableError(f"{name} is not on PATH: {error}") from error
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ProgramUnavailableError(f"apt-get {arguments[0]} failed: {reason}") from error
+        raise ProgramUnavailableError(f"{name} is not on PATH: {reason}") from error
