@@ -230,8 +230,7 @@ def test_a_second_start_beside_another_folder_loads_nothing_again_and_keeps_the_
     assert "Collecting the static files" not in second.out
     assert "with the password in" in second.out
     assert (second.var / "admin-password").read_text() == password
-    # The terminal window is closed.
-    assert_has_stopped_in_good_order(second, second.send(signal.SIGHUP))
+    assert_the_death_of_a_server_ends_all_and_names_it(second)
     assert site.get("healthz/")[0] == 200
 
 
@@ -241,9 +240,7 @@ def assert_run_side_by_side(one: Site, other: Site) -> None:
     assert cookie_name(other) != cookie_name(one), "one would sign out of the other"
 
 
-def test_the_death_of_a_server_ends_all_and_names_it(make_site: Callable[..., Site]) -> None:
-    site = make_site().await_ready()
-
+def assert_the_death_of_a_server_ends_all_and_names_it(site: Site) -> None:
     os.kill(find_by_command("valkey-server", site.started), signal.SIGKILL)
 
     assert site.await_end() == 1
