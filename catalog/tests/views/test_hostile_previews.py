@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +59,22 @@ def test_no_file_costs_much_memory_or_time(client: Client, name: str) -> None:
     assert ending.cpu_seconds < SECONDS
 
 
-HONEST = {kind: save(kind, (900, 700)) for kind in FORMATS}
-HONEST |= {
-    "deep": make_dicom(np.arange(600, dtype=np.uint16).reshape(20, 30)),
-    "JPEG-LS": read_shipped("MR_small_jpeg_ls_lossless.dcm"),
-    "JPEG 2000": read_shipped("JPEG2000.dcm"),
-    "12 bits": read_shipped("JPGExtended.dcm"),
-    "RLE": read_shipped("MR_small_RLE.dcm"),
+# Made when they are needed: each of xdist's workers reads this file.
+HONEST: dict[str, Callable[[], bytes]] = {
+    **{kind: partial(save, kind, (900, 700)) for kind in FORMATS},
+    "deep": lambda: make_dicom(np.arange(600, dtype=np.uint16).reshape(20, 30)),
+    "JPEG-LS": lambda: read_shipped("MR_small_jpeg_ls_lossless.dcm"),
+    "JPEG 2000": lambda: read_shipped("JPEG2000.dcm"),
+    "12 bits": lambda: read_shipped("JPGExtended.dcm"),
+    "RLE": lambda: read_shipped("MR_small_RLE.dcm"),
 }
 
 
 @pytest.mark.parametrize("kind", HONEST)
 def test_limits_change_nothing_in_the_preview_of_an_honest_file(client: Client, kind: str) -> None:
-    name = kind if kind in FORMATS else f"{kind}.dcm"
-    expected = render_preview(io.BytesIO(HONEST[kind]), name=name, max_edge=256)
-    response = client.get(address(make_image(HONEST[kind], name)))
+    name, content = kind if kind in FORMATS else f"{kind}.dcm", HONEST[kind]()
+    expected = render_preview(io.BytesIO(content), name=name, max_edge=256)
+    response = client.get(address(make_image(content, name)))
     assert response.content == expected.body
 
 
