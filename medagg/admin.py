@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from collections_app.models import Collection
 from medagg.accounts import services
+from medagg.accounts.addresses import AddressField
 from medagg.accounts.forms import check_name
 from medagg.models import WaitingAddress
 
@@ -24,6 +25,8 @@ def _is_administrator(request: HttpRequest) -> bool:
 
 class AccountChangeForm(UserChangeForm):
     """Refuses names and addresses that another account has, up to upper and lower case."""
+
+    email = AddressField(required=False)
 
     def clean_username(self) -> str:
         """An old name may stay."""

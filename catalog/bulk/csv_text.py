@@ -8,9 +8,11 @@ from typing import Any
 from catalog.bulk.copy_text import unescape_field
 
 # The apostrophe itself too, so that a reader may take one away from every cell that begins with it.
-_GUARDED = ("=", "+", "-", "@", "\t", "\r", "'")
+# Those of East Asian widths too, which their spreadsheets take for the same.
+_WIDE = ("\uff1d", "\uff0b", "\uff0d", "\uff20")
+_GUARDED = ("=", "+", "-", "@", "\t", "\r", "'", *_WIDE)
 _QUOTED = (b'"', b",", b"\\")
-_RISKY = (b"=", b"+", b"-", b"@", b"'")
+_RISKY = (b"=", b"+", b"-", b"@", b"'", *(sign.encode() for sign in _WIDE))
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> bytes:

@@ -45,7 +45,7 @@ def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
     place = _resolve(address)
     bucket = _find_bucket(place.bucket)
     if not place.is_folder:
-        return [_describe(place, _find_object(bucket, place.key, seconds))]
+        return [_describe(place, _find_object(bucket, place.key, min(seconds, _PAGE_SECONDS)))]
     prefix = f"{place.key}/"
     page_seconds, until = min(seconds, _PAGE_SECONDS), time.monotonic() + _LISTING_SECONDS
 

@@ -107,6 +107,8 @@ def explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, _explain(error)) from error
     except BotoCoreError as error:
         raise StorageTrouble(ERRNO, _SILENT) from error
+    except ValueError as error:  # of a date or a number that is none
+        raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 
 def code_of(error: ClientError) -> str:

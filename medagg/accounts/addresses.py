@@ -33,7 +33,7 @@ class AddressField(forms.EmailField):
         super().__init__(**{"max_length": MAX_ADDRESS, "widget": widget, **kwargs})
 
     def clean(self, value: Any) -> str:
-        address: str = super().clean(value)
+        address: str = super().clean(value)  # which refuses a long one first
         try:
             written = write_domain_as_mail(address)
         except UnicodeError as error:

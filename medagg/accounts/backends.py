@@ -21,7 +21,7 @@ def find_account(typed: str) -> User | None:
     An address comes first: a name that looks like one proves nothing.
     """
     users = get_user_model()._default_manager
-    typed = typed.strip()
+    typed = typed.strip()[:MAX_TYPED]
     return _owner_of(typed) or users.filter(username__iexact=typed).first()
 
 
@@ -30,7 +30,8 @@ def _owner_of(typed: str) -> User | None:
 
 
 def _spell(typed: str) -> str:
-    """An address as it is stored; everything else as it is."""
+    """An address as it is stored; everything else as it is, and no more of it than either has."""
+    typed = typed[:MAX_TYPED]  # first, as some signs become many letters
     try:
         return write_domain_as_mail(typed) if "@" in typed else typed
     except UnicodeError:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,14 @@ def test_one_address_cannot_try_many_accounts(
 @pytest.mark.parametrize("typed", ["", "\0", "x" * 5000, "ada\0", "а" * 300, "'; --"])
 def test_odd_names_are_refused_without_an_error(ada: User, typed: str) -> None:
     assert sign_in(typed, "wrong").status_code == 200
+
+
+def test_a_name_of_half_a_megabyte_costs_no_more_than_another(ada: User) -> None:
+    """Each of these signs is eighteen letters to whoever writes a domain as mail does."""
+    name = "x@" + "\ufdfa." * 120_000 + "org"
+    before = time.process_time()
+    assert sign_in(name, "wrong").status_code == 200
+    assert time.process_time() - before < 3
 
 
 def test_without_redis_one_can_still_sign_in(ada: User, settings: LazySettings) -> None:

@@ -22,8 +22,14 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
+from catalog.imaging.dicom.element_count import MAX_ELEMENTS, has_too_many
 from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
-from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.stream import (
+    DicomStream,
+    is_dicom,
+    open_dicom,
+    plain_reasons,
+)
 from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
@@ -109,7 +115,8 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
     """
     with plain_reasons(_FAILED):
         # It refuses directories, files that are cut short, and those that inflate to too much.
-        open_dicom(io.BytesIO(content), ("SOPClassUID",), max_value=1 << 10)
+        stream = open_dicom(io.BytesIO(content), ("SOPClassUID",), max_value=1 << 10)
+        _refuse_too_many(content, stream)
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
         if "SOPClassUID" not in dataset:
             raise NotReadable(f"{_FAILED}: its SOP class is missing.")
@@ -121,13 +128,22 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
         return _write(dataset)
 
 
+def _refuse_too_many(content: bytes, stream: DicomStream) -> None:
+    syntax = stream.transfer_syntax
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        stream.body.seek(0)
+        content = stream.body.read()
+    if has_too_many(content, implicit=syntax.is_implicit_VR, little=syntax.is_little_endian):
+        raise NotReadable(f"{_FAILED}: it has more than {MAX_ELEMENTS:,} elements.")
+
+
 class _Cleaner:
     def __init__(self, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
 
     def clean(self, dataset: Dataset) -> None:
         for tag in list(dataset.keys()):
-            if not _is_known(tag):
+            if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
                 continue
             action = find_action(tag)
@@ -186,6 +202,17 @@ def _is_known(tag: Any) -> bool:
     if tag.group & 0xFF00 in _GRAPHICS:
         return False
     return bool(dictionary_has_tag(tag) or repeater_has_tag(tag) or find_action(tag))
+
+
+def _has_another_vr(dataset: Dataset, tag: Any) -> bool:
+    """Whether it is written as what its tag is not, so that a text or a name may hide in it."""
+    given = dataset.get_item(tag).VR
+    if given in (None, "UN") or not dictionary_has_tag(tag):
+        return False
+    known = dictionary_VR(tag)
+    if "SQ" in (given, known):
+        return bool(given != known)
+    return known not in _TEXTS and given in _TEXTS and known not in ("IS", "DS", "DA", "TM", "DT")
 
 
 def _vr_of(dataset: Dataset, tag: Any) -> str:

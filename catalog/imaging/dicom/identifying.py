@@ -29,19 +29,25 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from catalog.imaging.dicom.element_count import MAX_ELEMENTS, count_elements
+
 # fmt: off
 _KEYWORDS = (
     # Numbers by which a hospital, an insurer or an authority knows somebody.
     "OtherPatientIDs", "AccessionNumber", "AdmissionID", "MedicalRecordLocator",
     "InsurancePlanIdentification", "FillerOrderNumberImagingServiceRequest",
-    "PlacerOrderNumberImagingServiceRequest",
+    "PlacerOrderNumberImagingServiceRequest", "PlacerOrderNumberProcedure",
+    "FillerOrderNumberProcedure", "PlacerOrderNumberImagingServiceRequestRetired",
+    "FillerOrderNumberImagingServiceRequestRetired",
     # Birth.
     "PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
     # Where somebody lives, and how to reach them.
     "PatientAddress", "PatientTelephoneNumbers", "PatientTelecomInformation", "RegionOfResidence",
     "CurrentPatientLocation", "PatientInstitutionResidence", "ReferringPhysicianAddress",
     "ReferringPhysicianTelephoneNumbers", "PersonAddress", "PersonTelephoneNumbers",
     "PersonTelecomInformation", "OrderCallbackPhoneNumber", "OrderCallbackTelecomInformation",
+    "ContactDisplayName", "ContactURI",
     # Who somebody is besides.
     "Occupation", "MilitaryRank", "BranchOfService", "PatientReligiousPreference",
     "ResponsibleOrganization", "InstitutionName", "InstitutionAddress",
@@ -49,7 +55,8 @@ _KEYWORDS = (
     "PatientComments", "AdditionalPatientHistory", "StudyComments", "VisitComments",
     "ImageComments", "FrameComments", "ResultsComments", "InterpretationText",
     "RequestedProcedureComments", "CommentsOnTheScheduledProcedureStep",
-    "CommentsOnThePerformedProcedureStep", "ImagingServiceRequestComments",
+    "CommentsOnThePerformedProcedureStep", "ImagingServiceRequestComments", "DoseComment",
+    "SetupImageComment",
 )
 # Words of values that stand where a name, a number or a comment was.
 _PLACEHOLDERS = frozenset((
@@ -84,7 +91,7 @@ def find_identifying(header: Dataset) -> tuple[str, ...]:
 
 def find_telling(header: Dataset) -> tuple[str, ...]:
     """The same, whatever the file says of itself."""
-    found = _walk(header, _text(header, _PATIENT_ID), "")
+    found = _walk(header, _text(header, _PATIENT_ID), "", _Budget())
     return tuple(sorted(set(found)))
 
 
@@ -141,7 +148,25 @@ def _is_placeholder(part: str) -> bool:
     return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
 
 
-def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
+class _Budget:
+    """Counts the elements of sequences before they are parsed."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ELEMENTS
+
+    def allows(self, element: RawDataElement | DataElement) -> bool:
+        if not isinstance(element, RawDataElement) or not element.value:
+            return True
+        self._left -= count_elements(
+            element.value,
+            implicit=element.is_implicit_VR,
+            little=element.is_little_endian,
+            most=self._left + 1,
+        )
+        return self._left >= 0
+
+
+def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: _Budget) -> Iterator[str]:
     for tag in list(dataset.keys()):
         try:
             element = dataset.get_item(tag)
@@ -153,6 +178,9 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
         if vr != "SQ" and not (counts and _has_value(element)):
             continue
+        if vr == "SQ" and not budget.allows(element):
+            yield _join(outermost, tag)
+            continue
         try:
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
@@ -160,7 +188,7 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str) -> Iterator[str]:
             continue
         if isinstance(value, Sequence):
             for item in value:
-                yield from _walk(item, patient_id, outermost or _name(tag))
+                yield from _walk(item, patient_id, outermost or _name(tag), budget)
         elif counts and is_telling(vr, value, patient_id):
             yield _join(outermost, tag)
 
