@@ -241,6 +241,22 @@ class Build(models.Model):
         return f"{self.collection}, queued {localtime(self.queued_at):%Y-%m-%d %H:%M}"
 
 
+class DeletedFetch(models.Model):
+    """What a build of a deleted collection fetched: for a day it counts for its owner's limit."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="deleted_fetches"
+    )
+    queued_at = models.DateTimeField()
+    num_bytes = models.PositiveBigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "deleted fetches"
+
+    def __str__(self) -> str:
+        return f"{self.num_bytes:,} bytes, {localtime(self.queued_at):%Y-%m-%d %H:%M}"
+
+
 class CollectionItem(models.Model):
     """One image of a collection, with everything that the archive says about it, frozen.
 

@@ -44,7 +44,9 @@ from collections_app.selection.summary import describe_filters
 from collections_app.selection.to_fetch import (
     FETCH,
     count_items_to_fetch,
+    explain_day_is_full,
     explain_fetch_limits,
+    keep_fetched_bytes,
     name_items_to_fetch,
 )
 from collections_app.storage import remove_after_commit
@@ -232,6 +234,7 @@ def _queue_again(
     replaces: dict[str, Any] | None = None,
 ) -> None:
     check_quota(collection)
+    refuse_if(explain_day_is_full(collection))
     queued = Collection.objects.filter(pk=collection.pk, status__in=from_states).update(
         status=Status.PENDING,
         error_message="",
@@ -305,6 +308,7 @@ def delete_collection(*, collection: Collection) -> None:
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
         build = collection.builds.unfinished().first()
+        keep_fetched_bytes(collection)
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
         remove_after_commit(path or (build.replaces.get("archive_path", "") if build else ""))

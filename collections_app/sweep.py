@@ -23,6 +23,7 @@ from collections_app.builds.queue import (
 from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
+from collections_app.selection.to_fetch import forget_fetched_bytes
 from collections_app.services import NotPossibleNow, expire_collection
 from collections_app.storage import StorageTrouble, archive_store, remove_archive
 
@@ -53,6 +54,7 @@ def sweep_collections() -> dict[str, int]:
         "mails": _notify_of_due_mails,
         "files_removed": _remove_stray_files,
         "fetches_released": _release_fetched,
+        "fetches_forgotten": forget_fetched_bytes,
     }
     return {name: _try(step) for name, step in steps.items()}
 

@@ -6,7 +6,7 @@ from catalog.wording.formats import file_size
 
 # Characters of an image's metadata: pages and archives show them whole.
 MAX_METADATA = 200_000
-# Of all images together: so many, and so many more for each. What is published has some hundreds.
+# Bytes of all images together: so many, and so many more for each; most have some hundreds.
 MAX_ALL = 200_000_000
 MAX_AVERAGE = 20_000
 # Beside the rows that are staged the database has those of the catalog, and their indexes.
@@ -24,7 +24,7 @@ class Room:
     """Counts what an import keeps."""
 
     def __init__(self) -> None:
-        self._images = self._characters = self._next_check = 0
+        self._images = self._bytes = self._next_check = 0
 
     def add(self, line: str) -> None:
         """Count the line of an image.
@@ -33,19 +33,20 @@ class Room:
             ImportStopped: it is too much for what the source is, or for the database.
         """
         self._images += 1
-        self._characters += len(line)
-        if self._characters >= self._next_check:
-            self._check()
+        self._bytes += len(line) if line.isascii() else len(line.encode())
+        if self._bytes >= self._next_check:
+            self.check()
 
-    def _check(self) -> None:
-        self._next_check = self._characters + _BETWEEN_CHECKS
-        if self._characters > MAX_ALL + MAX_AVERAGE * self._images:
+    def check(self) -> None:
+        """Raises ImportStopped, as ``add`` does."""
+        self._next_check = self._bytes + _BETWEEN_CHECKS
+        if self._bytes > MAX_ALL + MAX_AVERAGE * self._images:
             raise ImportStopped(
-                f"What is kept of the first {self._images:,} images has {self._characters:,} "
-                f"characters, more than {MAX_AVERAGE:,} each, so nothing was changed. {_HINT}"
+                f"What is kept of the first {self._images:,} images has {self._bytes:,} "
+                f"bytes, more than {MAX_AVERAGE:,} each, so nothing was changed. {_HINT}"
             )
         free = free_database_bytes()
-        if free is not None and free < self._characters * GROWTH:
+        if free is not None and free < self._bytes * GROWTH:
             raise ImportStopped(
                 f"The server's database has no room for this import ({file_size(max(0, free))} are "
                 "free), so nothing was changed. Make room on its disk, or allow it more "

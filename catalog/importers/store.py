@@ -229,6 +229,7 @@ def _stage(
             raise _too_many_rows(max_rows)
     rejects.repeated = 0
     staging.finish()
+    room.check()
     rejected = rejects.report.rejected
     if seen.may_repeat():
         with transaction.atomic():

@@ -16,7 +16,7 @@ from django.utils import timezone
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.sources import list_places
 from catalog.wording.formats import file_size
-from collections_app.models import Build, Collection
+from collections_app.models import Build, Collection, DeletedFetch
 from collections_app.selection import queries
 
 FETCH = "fetch"
@@ -106,4 +106,33 @@ def count_fetched_today(user: User) -> int:
     builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
     done = builds.filter(finished_at__isnull=False).aggregate(n=Sum("bytes_fetched"))["n"] or 0
     open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum("bytes_to_fetch"))["n"] or 0
-    return int(done + open_)
+    deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
+    return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
+
+
+def explain_day_is_full(collection: Collection) -> list[str]:
+    """A sentence if nothing more may be fetched for the owner, and the collection needs to."""
+    if not collection.options.get(FETCH):
+        return []
+    fetched = count_fetched_today(collection.user)
+    if fetched < settings.FETCH_MAX_DAY_BYTES:
+        return []
+    return [
+        f"{file_size(fetched)} were fetched for you in the last 24 hours (limit: "
+        f"{file_size(settings.FETCH_MAX_DAY_BYTES)}). Build it again later."
+    ]
+
+
+def keep_fetched_bytes(collection: Collection) -> None:
+    """Have what was fetched within the last day count although the collection is deleted."""
+    builds = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
+    DeletedFetch.objects.bulk_create(
+        DeletedFetch(user_id=collection.user_id, queued_at=queued_at, num_bytes=num_bytes)
+        for queued_at, num_bytes in builds.values_list("queued_at", "bytes_fetched")
+    )
+
+
+def forget_fetched_bytes() -> int:
+    """Remove what counts no more; return the number of rows."""
+    old = DeletedFetch.objects.filter(queued_at__lte=timezone.now() - DAY)
+    return old.delete()[0]

@@ -60,11 +60,11 @@ class RecentLook:
         self._until = 0.0
 
     def look(self) -> dict[str, str]:
-        """Those who come while another one looks get what was found before, if all was well.
+        """Those who come while another one looks get what was found before.
 
-        Trouble may be over: they wait for what is found now.
+        Only the first look is waited for: each who waits takes a thread from pages.
         """
-        if self._lock.acquire(blocking=not self._is_whole()):
+        if self._lock.acquire(blocking=not self._parts):
             try:
                 if time.monotonic() > self._until:
                     self._parts = self._check()

@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.live_server_helper import LiveServer
 
 from collections_app.tests.storage.conftest import NAME, PREFIX
-from medagg.observing.health import recent_look, recent_look_at_archives
+from medagg.observing.health import RecentLook, recent_look, recent_look_at_archives
 from medagg.observing.worker_heartbeat import ALIVE_SECONDS, QUEUES, heartbeat_key
 from medagg.runner.serving import _find_trouble
 from medagg.testing.s3 import S3Server
@@ -167,6 +167,28 @@ def test_a_site_starts_without_the_bucket_of_its_archives(
         return "no worker serves: builds" in _find_trouble((server.host, server.port))
 
     wait_until(is_missed, what="the site to miss its worker")
+
+
+def test_nobody_waits_for_the_look_of_another_once_there_was_one() -> None:
+    """Each who waits takes a thread from pages."""
+    goes_on, has_begun = threading.Event(), threading.Event()
+
+    def check() -> dict[str, str]:
+        has_begun.set()
+        goes_on.wait(20)
+        return {"archives": "does not answer"}
+
+    goes_on.set()
+    look = RecentLook(check, 0.0, 0.0)
+    first = look.look()
+    goes_on.clear()
+    has_begun.clear()
+    other = threading.Thread(target=look.look)
+    other.start()
+    assert has_begun.wait(10)
+    assert look.look() == first
+    goes_on.set()
+    other.join()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The source that a `dataset.toml` describes: images from the rows of tables."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -35,6 +36,12 @@ def open_dataset_toml(
     """
     description = read_description(path)
     folder = files or description.files.folder
+    if folder and not files and not _is_below(folder, path.parent):
+        # A stranger's description could give out the files of other datasets.
+        raise SourceError(
+            f"{path.name}, [files] folder: {folder} is not below the folder of the description. If "
+            f"it is the right one, name it yourself: --files {folder}"
+        )
     if folder is not None and not folder.is_dir():
         raise SourceError(
             f"The folder {folder} does not exist. Put the files there, name another one, or remove "
@@ -48,6 +55,10 @@ def open_dataset_toml(
     if path.parent != SHIPPED_TABLES:
         source.entry = {**source.entry, "imported_from": _name_place(path)}
     return source
+
+
+def _is_below(folder: Path, home: Path) -> bool:
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(home))
 
 
 @dataclass(slots=True)

@@ -924,6 +924,21 @@ def test_an_id_of_two_rows_names_the_section_for_several_rows(home: Path) -> Non
     assert "[many]" in bad["reason"]
 
 
+@pytest.mark.parametrize("way", ["..", "link"])
+def test_a_description_gives_out_no_files_beside_it(home: Path, way: str) -> None:
+    """Those of another dataset, perhaps of one that is hidden."""
+    write_files(home / "hidden", {"a.png": make_picture(4, 3)})
+    folder = make_table(
+        home / "rays", "File\nhidden/a.png\n", LEAST + f'[files]\nfolder = "{way}"\n'
+    )
+    (folder / "link").symlink_to(home)
+    with pytest.raises(CommandError, match=r"is not below the folder of the description.*--files"):
+        run(folder)
+    assert not Image.objects.exists()
+    run(folder, "--files", str(home))
+    assert Image.objects.local().count() == 1
+
+
 def test_no_list_is_written_through_a_link_that_a_stranger_has_put_there(home: Path) -> None:
     folder = make_table(home / "rays", TWO_ROWS, CONFLICTING)
     mine = home / "mine"

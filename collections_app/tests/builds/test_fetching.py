@@ -3,10 +3,12 @@
 import hashlib
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.db.models import F
 from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
@@ -16,14 +18,17 @@ from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
 from collections_app.builds.fetcher import CLOSE_SECONDS
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection, CollectionItem, Reason
+from collections_app.models import Collection, CollectionItem, DeletedFetch, Reason
 from collections_app.selection.refusals import NotBuildable
 from collections_app.services import (
     build_without_problems,
     cancel_build,
+    delete_collection,
     expire_collection,
+    rebuild_collection,
     retry_collection,
 )
+from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
 from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
@@ -303,6 +308,26 @@ def test_a_days_limit_counts_what_was_fetched(s3: S3Server, settings: LazySettin
 
     with pytest.raises(NotBuildable, match="in the last 24 hours"):
         make_collection("q=ct", fetch=True, user=first.user)
+
+
+def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_series(s3)
+    first = build(make_fetching())
+    owner = first.user
+    settings.FETCH_MAX_DAY_BYTES = first.num_bytes
+    with pytest.raises(NotBuildable, match=r"in the last 24 hours .*Build it again later"):
+        rebuild_collection(collection=first)
+
+    delete_collection(collection=first)
+    with pytest.raises(NotBuildable, match="in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=owner)
+    DeletedFetch.objects.update(queued_at=F("queued_at") - timedelta(days=1))
+    settings.FETCH_MAX_DAY_BYTES = 10_100  # what the catalog says of their sizes
+    make_collection("q=ct", fetch=True, user=owner)
+    assert sweep_collections()["fetches_forgotten"] == 1
+    assert not DeletedFetch.objects.exists()
 
 
 def test_the_page_before_the_button_says_what_will_be_fetched(s3: S3Server, client: Client) -> None:
