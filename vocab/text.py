@@ -9,6 +9,7 @@ ALONE = "~only"
 # Dashes, underscores, slashes and other punctuation separate words: "X-ray" is "x ray".
 _NOT_WORD = re.compile(r"[\W_]+")
 
+_PIECE = 1000
 # Signs that carry meaning in a label: "HER2+" is not "HER2-", "Grade >2" not "Grade <2".
 _SIGNS = "+−<>≤≥?~/±≈↑↓"
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"
@@ -60,9 +61,19 @@ def plain_label_keys(code: str, name: str) -> set[str]:
     return {normalize(key) for key in label_keys(code, name)}
 
 
+def decompose(text: str) -> str:
+    """The normal form NFKD, a piece of a long text at a time.
+
+    ``unicodedata`` takes quadratic time for signs that are put above and below each other, of which
+    no word has many: a million of them would take hours.
+    """
+    pieces = (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+    return "".join(unicodedata.normalize("NFKD", piece) for piece in pieces)
+
+
 def _fold(text: str) -> str:
     """Without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text)
+    decomposed = decompose(text)
     return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold()
 
 

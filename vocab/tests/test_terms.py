@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -121,3 +123,10 @@ def test_inactive_terms_are_not_found() -> None:
     add_alias(ModalityFactory(code="mr", is_active=False), "MRI")
     assert find_terms("modality", ["mr", "mri"]) == {"mr": [], "mri": []}
     assert "mri" not in current_vocabularies().all_spellings()
+
+
+def test_marks_above_and_below_take_no_more_time_than_letters() -> None:
+    """In alternating order, for which sorting them takes quadratic time."""
+    before = time.process_time()
+    assert normalize("a" + "\u0323\u0300" * 250_000 + "b") == "ab"
+    assert time.process_time() - before < 5

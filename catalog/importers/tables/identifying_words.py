@@ -7,6 +7,8 @@ without case, accents and anything between its words, so one spelling of each is
 import re
 import unicodedata
 
+from vocab.text import decompose
+
 IDENTIFYING = """
     姓名, 患者姓名, 病人姓名, 病患姓名, 名字, 母亲姓名, 父亲姓名, 家属姓名, 联系人, 联系人姓名,
     出生日期, 出生年月, 出生年月日, 生日, 出生地, 籍贯, 电话, 电话号码, 電話, 联系电话, 联系方式,
@@ -78,7 +80,7 @@ def fold_name(column: str) -> str:
     """The letters and digits of a name, without case and accents; vowel signs are kept."""
     letters = (
         each
-        for each in unicodedata.normalize("NFKD", column.casefold())
+        for each in decompose(column.casefold())
         if unicodedata.category(each)[0] in "LMN" and not unicodedata.combining(each)
     )
     return "".join(letters).replace("ı", "i").replace("ł", "l")

@@ -13,6 +13,7 @@ from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.text import ALONE, TermRef, normalize
 
 MAX_VALUES = 200
+MAX_VALUE = 300  # characters: more than any code, slug or alias has
 MAX_QUERY_LENGTH = 300
 # Each word may be an id, which must be looked for in each dataset.
 MAX_QUERY_WORDS = 50
@@ -36,6 +37,8 @@ class RepeatedField(forms.Field):
         values = list(dict.fromkeys(value or ()))
         if any("\x00" in text for text in values):
             raise ValidationError("A value contains a character that is not allowed.")
+        if any(len(text) > MAX_VALUE for text in values):
+            raise ValidationError(f"A value has more than {MAX_VALUE} characters.")
         if len(values) > MAX_VALUES:
             raise ValidationError(f"Choose at most {MAX_VALUES} values.")
         return self.understand(values) if values else []

@@ -304,3 +304,15 @@ def test_a_command_is_refused_in_the_same_way(owner: Any, settings: LazySettings
     filters = ImageFilterSet(QueryDict(""))
     with pytest.raises(OverQuota, match="limit: 0"):
         services.create_collection(user=owner, title="x", filters=filters, expected_images=4)
+
+
+@pytest.mark.parametrize("name", ["label", "modality", "license", "dataset"])
+def test_a_filter_of_half_a_megabyte_costs_no_more_than_another(client: Client, name: str) -> None:
+    make_dataset(files=1)
+    filters = f"{name}=a" + "\u0323\u0300" * 120_000
+    before = time.process_time()
+    response = client.post("/collections/new/", {"title": "Marks", "filters": filters})
+    assert response.status_code == 302
+    assert time.process_time() - before < 3
+    page = client.get(f"/images/?{name}={'x' * 301}")
+    assert "A value has more than 300 characters" in page.content.decode()
