@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 from catalog import services
 from catalog.hosts import find_address_problem
 from catalog.imaging.paths import UnsafePath
-from catalog.limits import is_visible
+from catalog.limits import is_printable
 from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
 from catalog.storage.addresses import check_storage
 from catalog.storage.roots import resolve_dataset_root
@@ -74,7 +74,7 @@ class LabelAdmin(TermAdmin):
 class DatasetForm(OpenedForm):
     def clean_title(self) -> str:
         title: str = self.cleaned_data["title"]
-        if not is_visible(title):
+        if not is_printable(title):
             raise ValidationError("A title has no signs that cannot be seen.")
         return title
 

@@ -1,5 +1,7 @@
 """Limits that several parts of the catalog share: lengths of fields, ages, sizes."""
 
+import unicodedata
+
 MAX_SLUG = 80  # characters, as the next ones
 MAX_TITLE = 200
 MAX_SOURCE_ID = 255
@@ -23,9 +25,12 @@ def is_age(years: float) -> bool:
     return 0 <= years <= MAX_AGE_YEARS
 
 
-def is_visible(name: str) -> bool:
+def is_printable(name: str) -> bool:
     """Whether no sign of a name is invisible or turns its neighbours round.
 
-    Joiners aside, with which some scripts are written.
+    Spaces of any width aside, and joiners, with which some scripts are written.
     """
-    return all(sign.isprintable() or sign in "\u200c\u200d" for sign in name)
+    return all(
+        sign.isprintable() or unicodedata.category(sign) == "Zs" or sign in "\u200c\u200d"
+        for sign in name
+    )

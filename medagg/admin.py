@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
@@ -28,6 +29,11 @@ class AccountChangeForm(UserChangeForm):
 
     email = AddressField(required=False)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.data.get("email") == self.initial.get("email"):  # an old one may stay
+            self.fields["email"] = forms.CharField(required=False)
+
     def clean_username(self) -> str:
         """An old name may stay."""
         name: str = self.cleaned_data["username"]
@@ -50,7 +56,8 @@ class AccountAddForm(AdminUserCreationForm):
     """Takes the names that signing up takes."""
 
     def clean_username(self) -> str:
-        return check_name(super().clean_username() or "")
+        check_name(self.cleaned_data["username"])
+        return super().clean_username() or ""
 
 
 class WaitingAddressInline(admin.TabularInline):

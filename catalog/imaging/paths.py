@@ -11,10 +11,11 @@ import os
 import re
 import secrets
 import stat
+import time
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,7 @@ MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
 READ_SIZE = 1 << 20
 # What the names of files begin with that are being written; a killed process leaves them.
 PARTIAL = ".medagg-"
+OLD_SECONDS = 24 * 3600
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO without a writer must return at once.
@@ -333,3 +335,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_old_partials(folder: Path) -> None:
+    """Remove what `replacing` has left in killed processes; another one may be writing now."""
+    for path in folder.glob(f"{PARTIAL}*.part"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > OLD_SECONDS:
+                path.unlink()

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from catalog.hosts import find_address_problem
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
-from catalog.limits import FIRST_YEAR, LAST_YEAR, is_visible
+from catalog.limits import FIRST_YEAR, LAST_YEAR, is_printable
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
 from catalog.storage.addresses import check_storage
 
@@ -24,7 +24,7 @@ def _check_address(url: str) -> str:
 
 
 def _check_title(title: str) -> str:
-    if not is_visible(title.strip()):
+    if not is_printable(title.strip()):
         raise ValueError("a title has no line breaks or other signs that cannot be seen.")
     return title
 

@@ -9,6 +9,8 @@ MAX_METADATA = 200_000
 # Bytes of all images together: so many, and so many more for each; most have some hundreds.
 MAX_ALL = 200_000_000
 MAX_AVERAGE = 20_000
+# The path, name, sums and time of a slice, which is a real file.
+BYTES_OF_A_FILE = 1_500
 # Beside the rows that are staged the database has those of the catalog, and their indexes.
 GROWTH = 2
 _BETWEEN_CHECKS = 32_000_000
@@ -25,14 +27,16 @@ class Room:
 
     def __init__(self) -> None:
         self._images = self._bytes = self._next_check = 0
+        self._allowed = MAX_ALL
 
-    def add(self, line: str) -> None:
-        """Count the line of an image.
+    def add(self, line: str, num_files: int = 0) -> None:
+        """Count the line of an image, which also names its files if it has several.
 
         Raises:
             ImportStopped: it is too much for what the source is, or for the database.
         """
         self._images += 1
+        self._allowed += MAX_AVERAGE + num_files * BYTES_OF_A_FILE
         self._bytes += len(line) if line.isascii() else len(line.encode())
         if self._bytes >= self._next_check:
             self.check()
@@ -40,7 +44,7 @@ class Room:
     def check(self) -> None:
         """Raises ImportStopped, as ``add`` does."""
         self._next_check = self._bytes + _BETWEEN_CHECKS
-        if self._bytes > MAX_ALL + MAX_AVERAGE * self._images:
+        if self._bytes > self._allowed:
             raise ImportStopped(
                 f"What is kept of the first {self._images:,} images has {self._bytes:,} "
                 f"bytes, more than {MAX_AVERAGE:,} each, so nothing was changed. {_HINT}"

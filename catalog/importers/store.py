@@ -94,7 +94,8 @@ def store_images(
     see ``NewLabels``.
 
     Raises:
-        ImportStopped: there are too many bad rows, no good row, or too many new labels. Nothing was
+        ImportStopped: there are too many bad rows, no good row, too many new labels, too much that
+            would be kept, or no room in the database. Nothing was
             changed.
         ManyRemovals: an ImportStopped, without ``allow_removal``.
     """
@@ -213,7 +214,7 @@ def _stage(
     for number, row in enumerate(rows, 1):
         line = row if isinstance(row, BadRow) else encoder.encode(row, number)
         if isinstance(line, str):
-            room.add(line)
+            room.add(line, len(row.files) if isinstance(row, ImageRow) else 0)
             staging.add_line(line)
             if seen.has(row.source_id):
                 rejects.add_repeated(row.source_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.bulk.csv_text import safe_cell
-from catalog.imaging.paths import replacing
+from catalog.imaging.paths import remove_old_partials, replacing
 from catalog.importers.rows import BadRow, FileNote
 from catalog.importers.store import MAX_SHARE_REJECTED
 
@@ -62,6 +62,7 @@ class ListFile:
         """Add one row."""
         with self._lock:
             if self._writer is None:
+                remove_old_partials(self.path.parent)
                 file = self._stack.enter_context(replacing(self.path))
                 text = TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
                 self._stack.callback(text.flush)

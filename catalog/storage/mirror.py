@@ -6,18 +6,16 @@ import os
 import re
 import shutil
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
 
-from catalog.imaging.paths import PARTIAL, open_beneath, replacing
+from catalog.imaging.paths import open_beneath, remove_old_partials, replacing
 from catalog.limits import MAX_URL
 from catalog.storage.cache import try_again
 from catalog.storage.download import download
@@ -30,7 +28,6 @@ WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
 MAX_PART = 100
-OLD_SECONDS = 24 * 3600
 # In the folder of each series: the address that its files came from.
 _SOURCE = ".source"
 
@@ -175,7 +172,7 @@ class _Mirror:
             return
         self._check_disk(sum(file.size for file in missing))
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_old_partials(folder)
+        remove_old_partials(folder)
         futures = [self._files.submit(self._fetch_file, image, folder, file) for file in missing]
         try:
             for future in futures:
@@ -205,14 +202,6 @@ class _Mirror:
             raise _Stopped
         with self._lock:
             self._report.size += count
-
-
-def _remove_old_partials(folder: Path) -> None:
-    """What killed processes have left; another one may be writing now."""
-    for path in folder.glob(f"{PARTIAL}*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - path.lstat().st_mtime > OLD_SECONDS:
-                path.unlink()
 
 
 def _is_here(path: Path, file: ListedFile) -> bool:

@@ -20,7 +20,7 @@ from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
 from collections_app.selection.to_fetch import ToFetch
 
-# Items whose fetching has begun before the first of them is done: one large file stops no others.
+# Items whose fetching has begun before the first of them is done: a large file stops few others.
 AHEAD = 64
 WAIT_SECONDS = 0.5
 CLOSE_SECONDS = 5.0

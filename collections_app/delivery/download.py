@@ -34,7 +34,13 @@ from collections_app.delivery.ranges import (
     choose_part,
 )
 from collections_app.models import Collection, Status
-from collections_app.storage import ArchiveStore, ArchiveTrouble, StorageTrouble, archive_store
+from collections_app.storage import (
+    ArchiveStore,
+    ArchiveTrouble,
+    StorageTrouble,
+    archive_store,
+    plain_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +108,9 @@ def _no_archive(
 def _through_nginx(collection: Collection) -> HttpResponse:
     """nginx answers ranges, conditions and HEAD itself, from the file behind this header."""
     response = HttpResponse(headers=_describe(collection))
-    response["X-Accel-Redirect"] = f"{settings.X_ACCEL_PREFIX}{quote(collection.archive_path)}"
+    response["X-Accel-Redirect"] = (
+        f"{settings.X_ACCEL_PREFIX}{quote(plain_name(collection.archive_path))}"
+    )
     return response
 
 

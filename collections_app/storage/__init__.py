@@ -15,6 +15,7 @@ from collections_app.storage.base import (
     StorageTrouble,
     archive_name,
     partial_name,
+    plain_name,
 )
 from collections_app.storage.disk import DiskStore, archive_file, mark_time
 from collections_app.storage.locks import archive_lock
@@ -30,6 +31,7 @@ __all__ = [
     "find_storage_trouble",
     "mark_time",
     "partial_name",
+    "plain_name",
     "remove_after_commit",
     "remove_archive",
 ]

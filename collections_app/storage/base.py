@@ -26,6 +26,12 @@ class StorageTrouble(OSError):
     """The object storage does not do what it is asked to; ``strerror`` says why, for users."""
 
 
+def plain_name(relative: str) -> str:
+    """The name of an archive; a row that was restored may have a path, which leads nowhere."""
+    name = relative.rpartition("/")[2]
+    return name if name not in ("", ".", "..") else "no-archive"
+
+
 def archive_name(collection_uuid: UUID, token: UUID) -> str:
     """A path for this attempt only, so that an attempt that fails deletes no other's file."""
     return f"{collection_uuid}.{token}.zip"

@@ -21,6 +21,7 @@ from collections_app.storage.base import (
     ArchiveTrouble,
     StorageTrouble,
     archive_name,
+    plain_name,
 )
 from collections_app.storage.client import (
     ERRNO,
@@ -185,8 +186,8 @@ class BucketStore:
 
     # --- The bucket ---
     def _key(self, relative: str) -> str:
-        # A restored row may have a path; archives have a name.
-        return f"{self._place.prefix}{relative.rpartition('/')[2]}"
+        """Of an archive; of nothing what all keys begin with."""
+        return f"{self._place.prefix}{plain_name(relative) if relative else ''}"
 
     def _where(self, relative: str) -> dict[str, str]:
         return {"Bucket": self._place.bucket, "Key": self._key(relative)}

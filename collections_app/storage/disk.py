@@ -15,14 +15,20 @@ from uuid import UUID
 from django.conf import settings
 
 from collections_app.models import Collection
-from collections_app.storage.base import PARTIAL, ArchiveTrouble, archive_name, partial_name
+from collections_app.storage.base import (
+    PARTIAL,
+    ArchiveTrouble,
+    archive_name,
+    partial_name,
+    plain_name,
+)
 
 _EPOCH = 315_532_800  # 1980-01-01, the time of every entry in an archive
 
 
 def archive_file(relative: str) -> Path:
     """The file of an archive path in the database; in no other folder, whatever the path says."""
-    return settings.ARCHIVE_ROOT / Path(relative).name
+    return settings.ARCHIVE_ROOT / plain_name(relative)
 
 
 def mark_time(path: Path, fingerprint: str) -> None:

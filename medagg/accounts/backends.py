@@ -62,8 +62,9 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
 
     Whether an account has either makes no difference, so that a lock tells nobody.
     """
-    given = credentials if credentials else request.POST
-    return _count_as(str(given.get("username") or ""))
+    # What was typed first: after a sign-in by address axes asks for the account by its name.
+    typed = request.POST.get("username") or (credentials or {}).get("username")
+    return _count_as(str(typed or ""))
 
 
 def _count_as(typed: str) -> str:

@@ -31,8 +31,8 @@ from medagg.runner.embedded import find_weakness
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-# What manage.py keeps in var/ and cannot make again.
 KEYS = {"secret-key", "pseudonym-key"}
+# What manage.py keeps in var/ and cannot make again.
 SECRETS = (*sorted(KEYS), "admin-password")
 # Whoever was signed in signs in again.
 NOT_KEPT = {"django_session"}
@@ -160,7 +160,7 @@ def read_contents(source: Path) -> Contents:
         for name in KEYS.intersection(manifest["secrets"]):
             key = _read_small(archive, f"var/{name}", MAX_SECRET).decode().strip()
             if weakness := find_weakness(key):
-                raise BackupError(f"The {name} in it {weakness}")
+                raise BackupError(f"{source}: the {name} in it {weakness}")
         known = set(MigrationExecutor(connection).loader.disk_migrations)
         newer = [node for node in map(tuple, manifest["migrations"]) if node not in known]
         if newer:

@@ -4,6 +4,9 @@ from django.db import migrations
 from django.utils.encoding import punycode
 
 
+LONGEST = 254  # characters, of both columns
+
+
 def write_domains_as_mail(apps, schema_editor):
     """What cannot be written so, or belongs to somebody already, stays as it is."""
     User = apps.get_model("auth", "User")
@@ -21,9 +24,10 @@ def _write(address):
     if domain.isascii():
         return address
     try:
-        return f"{local}{at}{punycode(domain).lower()}"
+        written = f"{local}{at}{punycode(domain).lower()}"
     except UnicodeError:
         return address
+    return written if len(written) <= LONGEST else address
 
 
 class Migration(migrations.Migration):

@@ -19,7 +19,7 @@ from medagg.observing.worker_heartbeat import find_unserved_queues
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 2
-# So old may an answer of /readyz/ be: anybody may ask, as often as they like.
+# So long an answer of /readyz/ holds, and then until the next look is over: anybody may ask.
 KEPT_SECONDS = 2.0
 KEPT_SECONDS_OF_TROUBLE = 0.2
 # A bucket is asked less often: each request costs money, and may wait longer.
@@ -116,11 +116,11 @@ def _check_broker() -> dict[str, str]:
     return {"broker": "ok", "worker": worker}
 
 
-class Question:
-    """A question that may never be answered: asked in a thread, and only once at a time."""
+class BoundedCheck:
+    """A check that may never end: done in a thread, and only once at a time."""
 
-    def __init__(self, ask: Callable[[], str], seconds: float) -> None:
-        self._ask, self._seconds = ask, seconds
+    def __init__(self, check: Callable[[], str], seconds: float) -> None:
+        self._check, self._seconds = check, seconds
         self._thread: threading.Thread | None = None
         self._answer: str | None = None
 
@@ -134,18 +134,18 @@ class Question:
         return None if self._thread.is_alive() else self._answer
 
     def _keep_answer(self) -> None:
-        self._answer = None
-        self._answer = self._ask()
+        self._answer = None  # also if it fails; the thread says why
+        self._answer = self._check()
 
 
 def _check_archives() -> dict[str, str]:
-    answer = _question_to_bucket.answer()
+    answer = _check_of_bucket.answer()
     trouble = NO_ANSWER_IN_TIME if answer is None else answer
     if trouble:
         logger.error("archives cannot be kept or downloaded: %s", trouble)
     return {ARCHIVES: trouble or "ok"}
 
 
-_question_to_bucket = Question(find_storage_trouble, BUCKET_PATIENCE_SECONDS)
+_check_of_bucket = BoundedCheck(find_storage_trouble, BUCKET_PATIENCE_SECONDS)
 recent_look = RecentLook(_check_parts, KEPT_SECONDS, KEPT_SECONDS_OF_TROUBLE)
 recent_look_at_archives = RecentLook(_check_archives, BUCKET_SECONDS, BUCKET_SECONDS_OF_TROUBLE)

@@ -187,6 +187,7 @@ def test_nobody_waits_for_the_look_of_another_once_there_was_one() -> None:
     other.start()
     assert has_begun.wait(10)
     assert look.look() == first
+    assert other.is_alive(), "it did not wait for the other one"
     goes_on.set()
     other.join()
 

@@ -82,10 +82,11 @@ def test_a_lock_ends_whatever_is_tried_meanwhile(ada: User, settings: LazySettin
     assert sign_in("ada", PASSWORD).status_code == 302
 
 
-def test_a_success_and_a_new_password_forget_failures(ada: User) -> None:
+@pytest.mark.parametrize("name", ["ada", "ada@example.org"])
+def test_a_success_and_a_new_password_forget_failures(ada: User, name: str) -> None:
     for _ in range(9):
-        sign_in("ada", "wrong")
-    assert sign_in("ada", PASSWORD).status_code == 302
+        sign_in(name, "wrong")
+    assert sign_in(name, PASSWORD).status_code == 302
     assert not AccessAttempt.objects.exists()
 
 

@@ -22,14 +22,9 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
-from catalog.imaging.dicom.element_count import MAX_ELEMENTS, has_too_many
+from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file
 from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
-from catalog.imaging.dicom.stream import (
-    DicomStream,
-    is_dicom,
-    open_dicom,
-    plain_reasons,
-)
+from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
 from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
@@ -41,6 +36,7 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _DUMMIES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, "ANONYMIZED"),
     "AS": "000Y",
@@ -67,7 +63,7 @@ class Pseudonyms:
 # ZIP, gzip, bzip2, xz, 7z, RAR, Zstandard and compress, by their first bytes.
 _PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!",
            b"\x28\xb5\x2f\xfd", b"\x1f\x9d")  # fmt: skip
-HEAD, _SHORTEST = 1024, 348
+_HEAD, _NIFTI_HEADER = 1024, 348
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:
@@ -78,7 +74,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
     """
     file.seek(0)
     try:
-        head = file.read(HEAD)
+        head = file.read(_HEAD)
         if not is_dicom(head):
             return _may_hold_dicom(head)
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
@@ -95,11 +91,11 @@ def _may_hold_dicom(head: bytes) -> bool:
     """Of packed files only gzip is looked into, as NIfTI is packed so."""
     if head[:2] == b"\x1f\x8b":
         try:
-            unpacked = zlib.decompressobj(wbits=31).decompress(head, HEAD)
+            unpacked = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
         except zlib.error:
             return True
-        # A header of NIfTI is longer than what DICOM begins with.
-        return len(unpacked) < _SHORTEST or is_dicom(unpacked) or _is_packed(unpacked)
+        # Shorter than a header of NIfTI is no NIfTI, and too little to tell.
+        return len(unpacked) < _NIFTI_HEADER or is_dicom(unpacked) or _is_packed(unpacked)
     return _is_packed(head)
 
 
@@ -116,11 +112,12 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
     with plain_reasons(_FAILED):
         # It refuses directories, files that are cut short, and those that inflate to too much.
         stream = open_dicom(io.BytesIO(content), ("SOPClassUID",), max_value=1 << 10)
-        _refuse_too_many(content, stream)
-        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
-        if "SOPClassUID" not in dataset:
-            raise NotReadable(f"{_FAILED}: its SOP class is missing.")
-        _Cleaner(pseudonyms).clean(dataset)
+        budget = Budget()
+        with budget.told():
+            dataset = read_file(content, stream, budget)
+            if "SOPClassUID" not in dataset:
+                raise NotReadable(f"{_FAILED}: its SOP class is missing.")
+            _Cleaner(pseudonyms, budget).clean(dataset)
         _declare(dataset)
         # A patient's id in an item is a pseudonym as well.
         if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
@@ -128,18 +125,9 @@ def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
         return _write(dataset)
 
 
-def _refuse_too_many(content: bytes, stream: DicomStream) -> None:
-    syntax = stream.transfer_syntax
-    if syntax == uid.DeflatedExplicitVRLittleEndian:
-        stream.body.seek(0)
-        content = stream.body.read()
-    if has_too_many(content, implicit=syntax.is_implicit_VR, little=syntax.is_little_endian):
-        raise NotReadable(f"{_FAILED}: it has more than {MAX_ELEMENTS:,} elements.")
-
-
 class _Cleaner:
-    def __init__(self, pseudonyms: Pseudonyms) -> None:
-        self._pseudonyms = pseudonyms
+    def __init__(self, pseudonyms: Pseudonyms, budget: Budget) -> None:
+        self._pseudonyms, self._budget = pseudonyms, budget
 
     def clean(self, dataset: Dataset) -> None:
         for tag in list(dataset.keys()):
@@ -153,6 +141,8 @@ class _Cleaner:
             if action is Action.REMOVE:
                 del dataset[tag]
             elif action is not None or vr == "SQ":
+                if vr == "SQ":
+                    parse_sequence(dataset, tag, self._budget)
                 self._change(dataset, dataset[tag], action)
 
     def _change(self, dataset: Dataset, element: DataElement, action: Action | None) -> None:
@@ -205,14 +195,14 @@ def _is_known(tag: Any) -> bool:
 
 
 def _has_another_vr(dataset: Dataset, tag: Any) -> bool:
-    """Whether it is written as what its tag is not, so that a text or a name may hide in it."""
+    """Whether it is a text, bytes or a sequence where its tag is none, so that a name may hide."""
     given = dataset.get_item(tag).VR
     if given in (None, "UN") or not dictionary_has_tag(tag):
         return False
-    known = dictionary_VR(tag)
-    if "SQ" in (given, known):
-        return bool(given != known)
-    return known not in _TEXTS and given in _TEXTS and known not in ("IS", "DS", "DA", "TM", "DT")
+    known = dictionary_VR(tag).split(" or ")
+    if given in known or (given in _TEXTS and not _TEXTS.isdisjoint(known)):
+        return False
+    return "SQ" in (given, *known) or given in _TEXTS or given in _BYTES
 
 
 def _vr_of(dataset: Dataset, tag: Any) -> str:

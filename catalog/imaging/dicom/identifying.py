@@ -29,7 +29,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from catalog.imaging.dicom.element_count import MAX_ELEMENTS, count_elements
+from catalog.imaging.dicom.counting import Budget, parse_sequence
 
 # fmt: off
 _KEYWORDS = (
@@ -91,7 +91,7 @@ def find_identifying(header: Dataset) -> tuple[str, ...]:
 
 def find_telling(header: Dataset) -> tuple[str, ...]:
     """The same, whatever the file says of itself."""
-    found = _walk(header, _text(header, _PATIENT_ID), "", _Budget())
+    found = _walk(header, _text(header, _PATIENT_ID), "", Budget())
     return tuple(sorted(set(found)))
 
 
@@ -148,25 +148,7 @@ def _is_placeholder(part: str) -> bool:
     return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
 
 
-class _Budget:
-    """Counts the elements of sequences before they are parsed."""
-
-    def __init__(self) -> None:
-        self._left = MAX_ELEMENTS
-
-    def allows(self, element: RawDataElement | DataElement) -> bool:
-        if not isinstance(element, RawDataElement) or not element.value:
-            return True
-        self._left -= count_elements(
-            element.value,
-            implicit=element.is_implicit_VR,
-            little=element.is_little_endian,
-            most=self._left + 1,
-        )
-        return self._left >= 0
-
-
-def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: _Budget) -> Iterator[str]:
+def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> Iterator[str]:
     for tag in list(dataset.keys()):
         try:
             element = dataset.get_item(tag)
@@ -178,10 +160,9 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: _Budget) ->
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
         if vr != "SQ" and not (counts and _has_value(element)):
             continue
-        if vr == "SQ" and not budget.allows(element):
-            yield _join(outermost, tag)
-            continue
         try:
+            if vr == "SQ":
+                parse_sequence(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
             yield _join(outermost, tag)
