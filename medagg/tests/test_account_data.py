@@ -239,4 +239,5 @@ def test_domains_of_earlier_versions_are_written_as_mail_writes_them(before: Any
         "ada": "a@xn--bcher-kva.example",
         "ben": "a@xn--bcher-kva.example",
         "eve": "e@clinic.example",
+        "fox": LONG,
     }
