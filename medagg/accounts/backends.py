@@ -1,5 +1,6 @@
 """Signing in by user name or confirmed address, and whom failed sign-ins are counted for."""
 
+import unicodedata
 from typing import Any
 
 from django.conf import settings
@@ -68,8 +69,9 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
 
 
 def _count_as(typed: str) -> str:
-    # In capitals, as the database compares.
-    return _spell(typed.replace("\0", "").strip()).upper()[:MAX_TYPED]
+    # As the form reads a name, and in capitals, as the database compares.
+    plain = unicodedata.normalize("NFKC", typed[:MAX_TYPED])
+    return _spell(plain.replace("\0", "").strip()).upper()[:MAX_TYPED]
 
 
 def counted_names(user: User) -> list[str]:

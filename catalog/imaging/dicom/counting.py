@@ -31,9 +31,9 @@ class Budget:
     def __init__(self) -> None:
         self.reads_left = MAX_ELEMENTS * _READS_OF_AN_ELEMENT
 
-    def spend(self) -> None:
+    def spend(self, count: int = 1) -> None:
         """Raises NotReadable, which pydicom turns into something else at some places."""
-        self.reads_left -= 1
+        self.reads_left -= count
         if self.reads_left < 0:
             raise NotReadable(_TOO_MANY)
 
@@ -70,6 +70,13 @@ def read_file(content: bytes, stream: DicomStream, budget: Budget) -> Any:
     dataset: Any = read_dataset(body, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = stream.header.file_meta
     return dataset
+
+
+def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:
+    """Count the values of an element that is not parsed yet: pydicom makes an object of each."""
+    raw = dataset.get_item(tag)
+    if isinstance(raw, RawDataElement) and raw.value:
+        budget.spend(raw.value.count(b"\\"))
 
 
 def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:

@@ -22,7 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
-from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file
+from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file, spend_on_values
 from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
 from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
 from catalog.imaging.problems import NotReadable
@@ -143,6 +143,8 @@ class _Cleaner:
             elif action is not None or vr == "SQ":
                 if vr == "SQ":
                     parse_sequence(dataset, tag, self._budget)
+                else:
+                    spend_on_values(dataset, tag, self._budget)
                 self._change(dataset, dataset[tag], action)
 
     def _change(self, dataset: Dataset, element: DataElement, action: Action | None) -> None:
@@ -164,7 +166,9 @@ class _Cleaner:
 
     def _replace_texts(self, item: Dataset) -> None:
         """Of what a person wrote, such as a report, only the structure is left."""
-        for element in item:
+        for tag in list(item.keys()):
+            spend_on_values(item, tag, self._budget)
+            element = item[tag]
             if element.VR == "SQ":
                 for inner in element.value:
                     self._replace_texts(inner)

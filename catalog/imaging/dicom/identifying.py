@@ -29,7 +29,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from catalog.imaging.dicom.counting import Budget, parse_sequence
+from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
 
 # fmt: off
 _KEYWORDS = (
@@ -163,6 +163,8 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> 
         try:
             if vr == "SQ":
                 parse_sequence(dataset, tag, budget)
+            else:
+                spend_on_values(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
             yield _join(outermost, tag)

@@ -2,10 +2,12 @@
 
 import io
 import time
+from typing import Any
 
 import pydicom
 import pytest
 from pydicom import uid
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -90,6 +92,22 @@ def test_millions_of_items_are_refused_soon(few: None, name: str) -> None:
     before = time.process_time()
     with pytest.raises(NotReadable, match=r"more than 100,000 elements|header cannot be read"):
         deidentify(content, KEEP)
+    assert time.process_time() - before < SECONDS
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "PatientName"])
+def test_millions_of_values_are_refused_soon(few: None, keyword: str) -> None:
+    element: Any = {keyword: "1"}
+    content = make_dicom(syntax=uid.ImplicitVRLittleEndian, **element)
+    tag = tag_for_keyword(keyword) or 0
+    begin = content.index((tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little"))
+    value = b"1\\" * (1 << 20)
+    length = len(value).to_bytes(4, "little")
+    bad = content[: begin + 4] + length + value + content[begin + 10 :]
+    before = time.process_time()
+    with pytest.raises(NotReadable, match="more than 100,000 elements"):
+        deidentify(bad, KEEP)
+    assert find_telling(pydicom.dcmread(io.BytesIO(bad))) in ((), (keyword,))
     assert time.process_time() - before < SECONDS
 
 
