@@ -150,6 +150,8 @@ class _Mirror:
         except Unreachable:
             self._unreachable += 1
             raise
+        except IsADirectoryError as error:
+            raise NotAllowed("a folder lies where a file is to be; remove it") from error
         self._unreachable = 0
 
     def _fetch_listed(self, image: RemoteImage) -> None:

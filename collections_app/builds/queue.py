@@ -10,6 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import ChannelError, OperationalError
 
 from collections_app.models import Build, Collection
+from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,14 @@ def add_build(
     Without ``notify`` the caller builds it at once. ``replaces`` is as in ``Build``.
     """
     now = timezone.now()
+    # Counts for the owner's limit of a day until the build knows better.
+    to_fetch = count_items_to_fetch(collection).num_bytes if collection.options.get(FETCH) else 0
     build = Build.objects.create(
-        collection=collection, queued_at=now, notified_at=now, replaces=replaces or {}
+        collection=collection,
+        queued_at=now,
+        notified_at=now,
+        replaces=replaces or {},
+        bytes_to_fetch=to_fetch,
     )
     if notify:
         # The order is in the database: whatever the broker does, the request has succeeded.

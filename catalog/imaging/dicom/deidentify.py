@@ -37,6 +37,9 @@ _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
+# Kinds of values that programs confuse, and that hide nothing that the tag would not.
+_ALIKE = (_TEXTS, _BYTES, frozenset({"DS", "IS"}),
+          frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"}))  # fmt: skip
 _DUMMIES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, "ANONYMIZED"),
     "AS": "000Y",
@@ -199,14 +202,14 @@ def _is_known(tag: Any) -> bool:
 
 
 def _has_another_vr(dataset: Dataset, tag: Any) -> bool:
-    """Whether it is a text, bytes or a sequence where its tag is none, so that a name may hide."""
+    """Whether it is of another kind than its tag, so that a name may hide in it."""
     given = dataset.get_item(tag).VR
     if given in (None, "UN") or not dictionary_has_tag(tag):
         return False
     known = dictionary_VR(tag).split(" or ")
-    if given in known or (given in _TEXTS and not _TEXTS.isdisjoint(known)):
-        return False
-    return "SQ" in (given, *known) or given in _TEXTS or given in _BYTES
+    return given not in known and not any(
+        given in kind and not kind.isdisjoint(known) for kind in _ALIKE
+    )
 
 
 def _vr_of(dataset: Dataset, tag: Any) -> str:

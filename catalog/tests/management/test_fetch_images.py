@@ -99,6 +99,17 @@ def test_nothing_is_written_through_what_a_stranger_has_put_into_the_folder(
     assert (folder / ".source").read_text() == f"s3://{BUCKET}/uuid-0/*"
 
 
+def test_a_folder_in_the_place_of_a_file_is_a_problem_of_that_image(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    make_series(s3)
+    (tmp_path / "lung_ct/P0/1.9.0/CT_1.2.0/00.dcm").mkdir(parents=True)
+    with pytest.raises(CommandError, match="1 of 2 images"):
+        fetch("--report", str(tmp_path / "report.csv"))
+    assert "a folder lies where a file is to be" in (tmp_path / "report.csv").read_text()
+    assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
+
+
 def test_partial_files_of_killed_processes_go_after_a_day(s3: S3Server, tmp_path: Path) -> None:
     make_series(s3)
     folder = tmp_path / "lung_ct/P0/1.9.0/CT_1.2.0"

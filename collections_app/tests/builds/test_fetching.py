@@ -310,6 +310,14 @@ def test_a_days_limit_counts_what_was_fetched(s3: S3Server, settings: LazySettin
         make_collection("q=ct", fetch=True, user=first.user)
 
 
+def test_a_days_limit_counts_what_is_queued(s3: S3Server, settings: LazySettings) -> None:
+    make_series(s3)
+    first = make_fetching()
+    settings.FETCH_MAX_DAY_BYTES = 15_000
+    with pytest.raises(NotBuildable, match=r"10\.0 kB were fetched for you in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=first.user)
+
+
 def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
     s3: S3Server, settings: LazySettings
 ) -> None:
