@@ -85,8 +85,8 @@ def test_to_ask_again_and_again_costs_nothing(
     assert client.get("/readyz/").status_code == 200
     asked = heartbeats.info("stats")["total_commands_processed"]
     with django_assert_num_queries(0):
-        assert {client.get("/readyz/").status_code for _ in range(20)} == {200}
-    assert heartbeats.info("stats")["total_commands_processed"] - asked < 20
+        assert {client.get("/readyz/").status_code for _ in range(200)} == {200}
+    assert heartbeats.info("stats")["total_commands_processed"] - asked < 200
 
 
 def test_a_real_worker_leaves_heartbeats(celery_worker_process: WorkerProcess) -> None:
