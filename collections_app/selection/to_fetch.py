@@ -111,7 +111,10 @@ def count_fetched_today(user: User) -> int:
 
 
 def explain_day_is_full(collection: Collection) -> list[str]:
-    """A sentence if nothing more may be fetched for the owner, and the collection needs to."""
+    """A sentence if a collection that fetches has an owner for whom no more may be fetched today.
+
+    Also if its files are in the cache, which only the build finds out.
+    """
     if not collection.options.get(FETCH):
         return []
     fetched = count_fetched_today(collection.user)
