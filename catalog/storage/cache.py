@@ -112,8 +112,17 @@ class FileCache:
     def use(self, sha256: str, user: str) -> None:
         """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
         path, folder = self._path(sha256), self.folder_of(user)
-        with suppress(FileExistsError):
-            _with_folder(folder, lambda: os.link(path, folder / sha256))
+        while True:
+            try:
+                os.link(path, folder / sha256)
+                break
+            except FileExistsError:
+                break
+            except FileNotFoundError:
+                # Also while another transfer, of the same bytes, puts its file in the place.
+                if not path.exists():
+                    raise
+                folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             os.utime(path, ns=(time.time_ns(), MTIME_NS))
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -433,6 +434,34 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
     full = FileCache(max_bytes=size + 10)
     with pytest.raises(CacheFull, match="other builds are using"), full.reserve(2 * size):
         pass
+
+
+def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    cache, sha256 = FileCache(), "ab" * 32
+    target = settings.REMOTE_CACHE_ROOT / "ab" / sha256
+    target.parent.mkdir(parents=True)
+    target.touch()
+    is_over = threading.Event()
+
+    def replace() -> None:
+        while not is_over.is_set():
+            (tmp_path / "same").touch()
+            (tmp_path / "same").replace(target)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        for number in range(3000):
+            cache.use(sha256, f"build-{number}")
+    finally:
+        is_over.set()
+        thread.join()
+    assert len(cache.users()) == 3000
+    target.unlink()
+    with pytest.raises(FileNotFoundError):
+        cache.use(sha256, "build-late")
 
 
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
