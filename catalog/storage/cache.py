@@ -233,7 +233,8 @@ class FileCache:
             with suppress(FileNotFoundError):
                 for each in (self._root / name).iterdir():
                     with suppress(FileNotFoundError):
-                        if time.time() - each.stat().st_mtime > _PARTIAL_SECONDS:
+                        # Not st_mtime: one that is about to get its name has that of the cache.
+                        if time.time() - each.stat().st_ctime > _PARTIAL_SECONDS:
                             each.unlink()
 
 

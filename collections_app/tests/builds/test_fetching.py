@@ -464,6 +464,28 @@ def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(
         cache.use(sha256, "build-late")
 
 
+def test_a_build_that_starts_removes_what_is_a_day_old_and_nothing_that_is_being_fetched(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3, series=1)
+    replace = Path.replace
+
+    def remove_partials_and_replace(path: Path, target: Path) -> Path:
+        FileCache().remove_partials()
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", remove_partials_and_replace)
+    collection = build(make_fetching())
+    assert (collection.status, collection.error_message) == ("ready", "")
+
+    left = settings.REMOTE_CACHE_ROOT / "partial/left"
+    left.write_bytes(b"by a killed worker")
+    later = time.time() + 25 * 3600
+    monkeypatch.setattr("catalog.storage.cache.time.time", lambda: later)
+    FileCache().remove_partials()
+    assert not left.exists()
+
+
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
     s3: S3Server, settings: LazySettings, tmp_path: Path
 ) -> None:
