@@ -92,3 +92,13 @@ WRITTEN_DEIDENTIFIED = _WRITTEN.format(
     has_many=HAS_MANY,
     many=DELIVERED_FILES,
 )
+
+# In the order of FetchedFile; of what two builds fetch at once, the first is kept.
+KEEP_REMOTE_FILES = """
+    INSERT INTO catalog_remotefile
+           (address, name, size_bytes, sha256, crc32, suffix, tag, fetched_at)
+    SELECT given.*, now()
+      FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[],
+                  %s::text[]) given
+        ON CONFLICT DO NOTHING
+"""
