@@ -25,7 +25,7 @@ from collections_app.selection.freeze import (
     freeze_items,
     take_slot,
 )
-from collections_app.selection.identifying import describe_identifying
+from collections_app.selection.identifying_items import describe_identifying
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
 from collections_app.selection.quotas import lock_quota

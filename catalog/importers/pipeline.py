@@ -13,7 +13,7 @@ from django.db.models import prefetch_related_objects
 
 from catalog.imaging.paths import FileFacts
 from catalog.importers.dataset_entries import Change, find_place, save_dataset
-from catalog.importers.identifying import check_identifying
+from catalog.importers.identifying_files import check_identifying
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFiles, with_facts
 from catalog.importers.mirrored import with_mirrored

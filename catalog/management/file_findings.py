@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from catalog.importers.identifying import describe_identifying
+from catalog.importers.identifying_files import describe_identifying
 from catalog.importers.rows import Examples, ImportReport, SameBytes
 from catalog.importers.tables.lines import show
 

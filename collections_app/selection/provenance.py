@@ -19,7 +19,7 @@ from catalog.search.licenses import (
 from catalog.wording.object_counts import KindCounts
 from collections_app.models import Collection
 from collections_app.selection import queries
-from collections_app.selection.identifying import count_frozen
+from collections_app.selection.identifying_items import count_frozen
 from vocab.models import AnatomicalArea, Kind, Label, Modality, Term, ViewPosition
 
 

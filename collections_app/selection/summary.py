@@ -24,7 +24,7 @@ from catalog.search.licenses import (
 from catalog.search.understanding import describe_query
 from catalog.wording.object_counts import KindCounts
 from collections_app.selection import queries
-from collections_app.selection.identifying import count_identifying
+from collections_app.selection.identifying_items import count_identifying
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.to_fetch import ToFetch, count_to_fetch
 

@@ -3,7 +3,7 @@
 The list is taken from DICOM PS3.15 table E.1-1, the attributes that the Basic Application Level
 Confidentiality Profile removes or replaces (`confidentiality`), with two of the like that it lacks.
 Of these several hundred it has those that tell alone who a person is, or who wrote of them (the
-same for tables: `catalog.importers.tables.identifying`):
+same for tables: `catalog.importers.tables.identifying_columns`):
 
 - every element with the value representation PN (person name), also in private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;

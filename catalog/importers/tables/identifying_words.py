@@ -1,4 +1,4 @@
-"""Names of columns in languages beyond the seven whose spellings ``identifying`` has as patterns.
+"""Names of columns in languages beyond the seven of `identifying_columns`, which has patterns.
 
 Whole names, parted by commas, as hospitals and published tables write them. A name is compared
 without case, accents and anything between its words, so one spelling of each is enough.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from catalog.importers.rows import BadRow, SourceError
-from catalog.importers.tables.identifying import is_identifying_within
+from catalog.importers.tables.identifying_columns import is_identifying_within
 from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw, show
 
 MAX_COLUMNS = 10_000

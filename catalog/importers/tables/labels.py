@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from catalog.importers.parsers import NotAList, clean, parse_list, parse_number, parse_share
 from catalog.importers.rows import LabelRow
-from catalog.importers.tables.identifying import is_identifying
+from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.templates import Cells, Header, compile_raw
 from catalog.importers.tables.toml_section import Pairs, Section, Text, Texts, Value, one_of
 

@@ -21,7 +21,7 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.rows import BadRow, ImageRow
 from catalog.importers.tables.files import FileFinder, StoredNames
-from catalog.importers.tables.identifying import is_identifying
+from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.metadata import MetadataReader

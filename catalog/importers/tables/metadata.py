@@ -10,7 +10,7 @@ from catalog.importers.parsers import (
     parse_number,
 )
 from catalog.importers.tables.columns import find_fates
-from catalog.importers.tables.identifying import is_free_text, is_identifying, may_identify
+from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value, of_key

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from catalog.importers.tables.identifying import is_identifying
+from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.templates import Template, parse_template
 

@@ -15,7 +15,7 @@ from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.pipeline import MISSING
 from catalog.importers.rows import FileNote, ImportReport, Source, SourceError
-from catalog.importers.tables.identifying import describe_excluded
+from catalog.importers.tables.identifying_columns import describe_excluded
 from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
 from catalog.management.file_findings import name_examples
 from catalog.management.importing import ImportCommand, find_known_folder

@@ -12,7 +12,7 @@ from catalog.importers.folders.nifti import NiftiFolder
 from catalog.importers.folders.participants import Participants
 from catalog.importers.folders.sidecar import FIELDS
 from catalog.importers.rows import ImageRow, SourceError
-from catalog.importers.tables.identifying import is_identifying, may_identify
+from catalog.importers.tables.identifying_columns import is_identifying, may_identify
 from catalog.tests.importers.folder_files import make_nifti, write_files
 
 VOLUME = make_nifti(4, 4, 3, packed=True)

@@ -16,7 +16,7 @@ from catalog.importers.parsers import (
     parse_sex,
     parse_share,
 )
-from catalog.importers.tables.identifying import (
+from catalog.importers.tables.identifying_columns import (
     is_bare_name,
     is_free_text,
     is_identifying,
