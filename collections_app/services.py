@@ -17,6 +17,11 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
+from collections_app.selection.fetch_quota import (
+    explain_day_is_full,
+    explain_fetch_limits,
+    keep_fetched_bytes,
+)
 from collections_app.selection.file_count import FILES, keep_number_of_files
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import (
@@ -44,9 +49,6 @@ from collections_app.selection.summary import describe_filters
 from collections_app.selection.to_fetch import (
     FETCH,
     count_items_to_fetch,
-    explain_day_is_full,
-    explain_fetch_limits,
-    keep_fetched_bytes,
     name_items_to_fetch,
 )
 from collections_app.storage import remove_after_commit

@@ -23,7 +23,7 @@ from collections_app.builds.queue import (
 from collections_app.builds.verification import MISSING
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
-from collections_app.selection.to_fetch import forget_fetched_bytes
+from collections_app.selection.fetch_quota import forget_fetched_bytes
 from collections_app.services import NotPossibleNow, expire_collection
 from collections_app.storage import StorageTrouble, archive_store, remove_archive
 

@@ -1,4 +1,8 @@
-"""Quotas of one user: builds, bytes of archives, collections, and images in all of them."""
+"""Quotas of one user: builds, bytes of archives, collections, and images in all of them.
+
+Other limits: ``limits`` has those of one collection, ``fetch_quota`` those of fetching, and
+``database_space`` that of the database.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -65,7 +69,7 @@ def explain_quota(*, user: User, num_bytes: int, without: Collection | None = No
     return problems
 
 
-def explain_new(user: User, *, num_images: int, num_bytes: int) -> list[str]:
+def explain_quota_of_new(user: User, *, num_images: int, num_bytes: int) -> list[str]:
     """As ``explain_quota``, for a collection that does not exist yet."""
     mine = _collections_of(user, None)
     sums = mine.aggregate(number=Count("pk"), images=Sum("num_images"))

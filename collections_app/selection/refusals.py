@@ -15,7 +15,7 @@ from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
 from collections_app.selection.database_space import explain_room
 from collections_app.selection.limits import explain_limits
-from collections_app.selection.quotas import explain_new, explain_quota, lock_quota
+from collections_app.selection.quotas import explain_quota, explain_quota_of_new, lock_quota
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def check_selection(user: User, filters: ImageFilterSet, expected_images: int) -
     refuse_if(explain_limits(num_images=num_images, num_bytes=0))
     num_bytes = filters.count_files()[1]
     refuse_if(explain_limits(num_images=num_images, num_bytes=num_bytes))
-    refuse_if(explain_new(user, num_images=num_images, num_bytes=num_bytes), OverQuota)
+    refuse_if(explain_quota_of_new(user, num_images=num_images, num_bytes=num_bytes), OverQuota)
     refuse_if(explain_room(num_images=num_images), Busy)
 
 

@@ -1,26 +1,21 @@
-"""What of a selection lies elsewhere and may be fetched, and the limits of that.
+"""What of a selection lies elsewhere and may be fetched; ``fetch_quota`` has the limits of that.
 
 The freeze gives each such item its name in the archive: that is the sign that a build fetches it.
 The names are those that users of the IDC's own tools know.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Count, Sum
-from django.utils import timezone
 
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.sources import list_places
 from catalog.wording.formats import file_size
-from collections_app.models import Build, Collection, DeletedFetch
+from collections_app.models import Collection
 from collections_app.selection import queries
 
 FETCH = "fetch"
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,70 +67,3 @@ def count_items_to_fetch(collection: Collection) -> ToFetch:
     )
     num_images = counts["images"]
     return ToFetch(num_images, counts["size"] or 0, num_images - counts["sized"])
-
-
-def most_to_fetch() -> int:
-    """The bytes that may be fetched for a collection."""
-    return min(settings.FETCH_MAX_BYTES, settings.REMOTE_CACHE_MAX_BYTES)
-
-
-def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
-    """A sentence for each limit that fetching would exceed, with what to do."""
-    size, problems = file_size(to_fetch.num_bytes), []
-    instead = "Add filters until it fits, or build it without what is not here."
-    most = most_to_fetch()
-    if to_fetch.num_bytes > most:
-        problems.append(
-            f"About {size} would have to be fetched (limit: {file_size(most)} for a "
-            f"collection). {instead}"
-        )
-    elif user and to_fetch.num_images:
-        fetched = count_fetched_today(user)
-        if fetched + to_fetch.num_bytes > settings.FETCH_MAX_DAY_BYTES:
-            problems.append(
-                f"About {size} would have to be fetched, and {file_size(fetched)} were fetched "
-                f"for you in the last 24 hours (limit: "
-                f"{file_size(settings.FETCH_MAX_DAY_BYTES)}). Wait, or build it without what is "
-                "not here."
-            )
-    return problems
-
-
-def count_fetched_today(user: User) -> int:
-    """Bytes that builds of the user have fetched or are to fetch, in the last 24 hours."""
-    builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
-    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum("bytes_fetched"))["n"] or 0
-    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum("bytes_to_fetch"))["n"] or 0
-    deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
-    return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
-
-
-def explain_day_is_full(collection: Collection) -> list[str]:
-    """A sentence if a collection that fetches has an owner for whom no more may be fetched today.
-
-    Also if its files are in the cache, which only the build finds out.
-    """
-    if not collection.options.get(FETCH):
-        return []
-    fetched = count_fetched_today(collection.user)
-    if fetched < settings.FETCH_MAX_DAY_BYTES:
-        return []
-    return [
-        f"{file_size(fetched)} were fetched for you in the last 24 hours (limit: "
-        f"{file_size(settings.FETCH_MAX_DAY_BYTES)}). Build it again later."
-    ]
-
-
-def keep_fetched_bytes(collection: Collection) -> None:
-    """Have what was fetched within the last day count although the collection is deleted."""
-    builds = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
-    DeletedFetch.objects.bulk_create(
-        DeletedFetch(user_id=collection.user_id, queued_at=queued_at, num_bytes=num_bytes)
-        for queued_at, num_bytes in builds.values_list("queued_at", "bytes_fetched")
-    )
-
-
-def forget_fetched_bytes() -> int:
-    """Remove what counts no more; return the number of rows."""
-    old = DeletedFetch.objects.filter(queued_at__lte=timezone.now() - DAY)
-    return old.delete()[0]

@@ -28,7 +28,8 @@ from collections_app.selection.basket import (
     update_basket,
 )
 from collections_app.selection.database_space import explain_room
-from collections_app.selection.quotas import explain_new
+from collections_app.selection.fetch_quota import explain_fetch_limits, most_to_fetch
+from collections_app.selection.quotas import explain_quota_of_new
 from collections_app.selection.refusals import Busy, NotBuildable, OverQuota
 from collections_app.selection.summary import (
     SelectionSummary,
@@ -36,7 +37,7 @@ from collections_app.selection.summary import (
     suggest_title,
     summarize_selection,
 )
-from collections_app.selection.to_fetch import ToFetch, explain_fetch_limits, most_to_fetch
+from collections_app.selection.to_fetch import ToFetch
 
 RETRY_AFTER_SECONDS = "30"
 
@@ -104,7 +105,7 @@ def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> li
         return []
     if summary.over_limits or not summary.num_images:
         return []
-    return explain_new(
+    return explain_quota_of_new(
         request.user, num_images=summary.num_images, num_bytes=summary.num_bytes
     ) + explain_room(num_images=summary.num_images)
 
