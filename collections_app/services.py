@@ -22,7 +22,7 @@ from collections_app.selection.fetch_quota import (
     explain_fetch_limits,
     keep_fetched_bytes,
 )
-from collections_app.selection.file_count import FILES, keep_number_of_files
+from collections_app.selection.file_count import NUM_FILES, keep_number_of_files
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import (
     CatalogChanged,
@@ -224,7 +224,7 @@ def build_without_problems(*, collection: Collection) -> int:
 
 def _count_excluded(collection: Collection) -> None:
     recount_images(collection)
-    if FILES in collection.provenance:
+    if NUM_FILES in collection.provenance:
         keep_number_of_files(collection)
     collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
 

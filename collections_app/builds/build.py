@@ -42,7 +42,7 @@ from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
-from collections_app.selection.file_count import FILES
+from collections_app.selection.file_count import NUM_FILES
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
@@ -252,7 +252,7 @@ def _after(finish: Callable[[], None], entries: Iterable[TextEntry]) -> Iterator
 
 def _check_complete(collection: Collection, *, num_files: int) -> None:
     """Never finish an archive that lacks files, whatever the cause is."""
-    expected = collection.provenance.get(FILES, collection.num_files)
+    expected = collection.provenance.get(NUM_FILES, collection.num_files)
     if num_files != expected:
         raise BuildFailed(
             Reason.CATALOG_CHANGED,
@@ -272,12 +272,13 @@ def _fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartb
 def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]]) -> NoReturn:
     """Record the problem of every bad file, and fail."""
     kinds: set[BadKind] = set()
+    has_series = NUM_FILES in collection.provenance
 
     def iter_problems() -> Iterator[tuple[int, str]]:
         for place, files in groupby(found, itemgetter(0)):
             first, *more = [bad for _, bad in files]
             kinds.update(bad.kind for bad in (first, *more))
-            of_item = f"{first.name.rpartition('/')[2]}: " if FILES in collection.provenance else ""
+            of_item = f"{first.name.rpartition('/')[2]}: " if has_series else ""
             others = f" (and {len(more):,} more of its files)" if more else ""
             yield place, f"{of_item}{first.reason}{others}"[:MAX_PROBLEM]
 

@@ -20,7 +20,7 @@ from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_positions
-from collections_app.selection.file_count import FILES
+from collections_app.selection.file_count import NUM_FILES
 
 BATCH = 500
 
@@ -44,7 +44,7 @@ class DeliveredFacts:
     def finish(self) -> None:
         """Everything was written."""
         self._flush()
-        if deidentifies_on_delivery() and FILES in self.collection.provenance:
+        if deidentifies_on_delivery() and NUM_FILES in self.collection.provenance:
             for first, last in iter_positions(self.collection):
                 sums = queries.SUM_DELIVERED.format(
                     collection=int(self.collection.pk), first=first, last=last

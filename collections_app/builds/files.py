@@ -11,7 +11,7 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, TextEntry, check_entry
 from collections_app.builds.deidentified import OnMade, make_entry, must_change
-from collections_app.builds.queries import FILES, FROM_CACHE
+from collections_app.builds.queries import FILES_OF_ITEMS, FROM_CACHE
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
 
@@ -32,7 +32,7 @@ def iter_files(
     """
     deidentifies = deidentifies_on_delivery()
     with _EntryMaker(collection, fetched_in) as maker:
-        for lines in iter_lines(FILES, collection=collection):
+        for lines in iter_lines(FILES_OF_ITEMS, collection=collection):
             for position, entry in maker.entries(lines):
                 if deidentifies and must_change(entry):
                     yield position, make_entry(entry, int(position), on_made)

@@ -46,7 +46,7 @@ SUM_DELIVERED = f"""
 # Foreign keys exclude a missing image; the left join would still show one. Each image is looked up
 # by its key: to plan any other join, PostgreSQL would search for the largest key in each query,
 # which takes as long as the query itself after many items were deleted.
-FILES = f"""
+FILES_OF_ITEMS = f"""
     SELECT position, file_name, size_bytes, sha256, is_same, crc32, mtime_ns, dataset_id, file_path
       FROM (
     SELECT item.position, item.file_name, item.size_bytes, item.sha256,

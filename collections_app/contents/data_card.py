@@ -11,7 +11,7 @@ from catalog.wording.object_counts import KindCounts, only_others, say_objects
 from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns, has_series
 from collections_app.models import Collection
-from collections_app.selection.file_count import FILES
+from collections_app.selection.file_count import NUM_FILES
 from collections_app.selection.provenance import licenses_of
 
 
@@ -53,7 +53,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     yield "## What is inside"
     yield ""
     if files.here and has_series(collection):
-        number = collection.provenance.get(FILES, files.here)
+        number = collection.provenance.get(NUM_FILES, files.here)
         yield (
             f"- `images/`: {_count(files.here, noun)} in {_count(number, 'file')}, "
             f"{file_size(collection.num_bytes)}"

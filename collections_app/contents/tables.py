@@ -23,7 +23,7 @@ from collections_app.contents.elsewhere import (
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
-from collections_app.selection.file_count import FILES
+from collections_app.selection.file_count import NUM_FILES
 from collections_app.selection.to_fetch import FETCH
 
 # The titles of a table's columns, and the SQL of their values.
@@ -81,7 +81,7 @@ def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[Text
 
 def has_series(collection: Collection) -> bool:
     """Whether an item may have several files."""
-    return bool(collection.options.get(FETCH)) or FILES in collection.provenance
+    return bool(collection.options.get(FETCH)) or NUM_FILES in collection.provenance
 
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Iterable[bytes]]]:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from collections_app.models import Collection
+from collections_app.selection.file_count import NUM_FILES
 
 # Rows per query. Queries stay short even if their reader takes minutes.
 ROWS_AT_ONCE = 10_000
@@ -37,7 +38,7 @@ def iter_positions(collection: Collection) -> Iterator[tuple[int, int]]:
     """The first and the last position of each part of a collection's items."""
     num_items = collection.num_images + collection.num_excluded
     # A series is one item, and may be hundreds of rows.
-    num_rows = max(num_items, collection.provenance.get("files", 0))
+    num_rows = max(num_items, collection.provenance.get(NUM_FILES, 0))
     at_once = max(1, ROWS_AT_ONCE * num_items // max(1, num_rows))
     for first in range(1, num_items + 1, at_once):
         yield first, first + at_once - 1

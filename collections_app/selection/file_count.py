@@ -7,11 +7,11 @@ from django.db.models.functions import Cast, Coalesce
 from collections_app.models import Collection
 
 # The key in the provenance; collections without it have a file an item.
-FILES = "files"
+NUM_FILES = "files"
 
 
 def keep_number_of_files(collection: Collection) -> None:
     """Count the files of the items in the archive; the caller saves the collection."""
     of_series = Cast(KT("metadata_json__num_files"), IntegerField())
     included = collection.items.included().exclude(file_name="")
-    collection.provenance[FILES] = included.aggregate(n=Sum(Coalesce(of_series, 1)))["n"] or 0
+    collection.provenance[NUM_FILES] = included.aggregate(n=Sum(Coalesce(of_series, 1)))["n"] or 0

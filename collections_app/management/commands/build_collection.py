@@ -24,7 +24,7 @@ from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.models import MAX_TITLE, Collection, Status
-from collections_app.selection.file_count import FILES
+from collections_app.selection.file_count import NUM_FILES
 from collections_app.selection.refusals import NotBuildable
 from collections_app.selection.summary import suggest_title
 from collections_app.services import (
@@ -154,7 +154,7 @@ class Command(BaseCommand):
             raise OutputError(f"{output} could not be written: {error}. {where}") from error
 
     def _report(self, collection: Collection, output: Path | None) -> None:
-        num_files = collection.provenance.get(FILES, collection.num_files)
+        num_files = collection.provenance.get(NUM_FILES, collection.num_files)
         self.stdout.write(
             f"{say_objects(collection.kinds)}, {num_files:,} files, "
             f"{file_size(collection.archive_size)}: verified."
