@@ -12,11 +12,10 @@ from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 from catalog import services
-from catalog.hosts import find_address_problem
 from catalog.imaging.paths import UnsafePath
 from catalog.limits import is_printable
 from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImageProfile
-from catalog.storage.addresses import check_storage
+from catalog.storage.addresses import check_storage, find_address_problem
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed

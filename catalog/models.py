@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.urls import reverse
 
-from catalog.hosts import Host, find_host
+from catalog.dataset_hosts import Host, find_host
 from catalog.imaging.paths import UnsafePath, check_relative_path
 from catalog.limits import (
     FIRST_YEAR,

@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from catalog.hosts import find_address_problem
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of, to_tuple
 from catalog.limits import FIRST_YEAR, LAST_YEAR, is_printable
 from catalog.models import Access, Dimension, RelationKind, SampleUnit, Survey
-from catalog.storage.addresses import check_storage
+from catalog.storage.addresses import check_storage, find_address_problem
 
 
 def _check_year(value: Any) -> int:

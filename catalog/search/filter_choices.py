@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalog.ages import UNKNOWN_AGE
-from catalog.hosts import ALL_HOSTS
+from catalog.dataset_hosts import ALL_HOSTS
 from catalog.limits import MAX_AGE_YEARS
 from catalog.models import Access, Availability, Dimension, Sex
 from vocab.models import Kind

@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import OuterRef
 
 from catalog.ages import UNKNOWN_AGE
-from catalog.hosts import IDC, find_host
+from catalog.dataset_hosts import IDC, find_host
 from catalog.models import Access, Availability, Dataset, Dimension
 from catalog.search import queries
 from catalog.search.columns import Column, Grouping, Ints, Parts, SetColumn, Table

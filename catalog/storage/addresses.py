@@ -1,4 +1,4 @@
-"""Addresses of files that lie elsewhere: what they name, and how anybody can fetch them."""
+"""Addresses of pages and of files that lie elsewhere: what they name, and how to fetch them."""
 
 import re
 import shlex
@@ -42,6 +42,22 @@ def parse_bucket_address(address: str) -> BucketAddress | None:
     if not all(parts) or not {".", ".."}.isdisjoint(parts) or not key.isprintable() or "*" in key:
         return None
     return BucketAddress(found["bucket"], key, is_folder)
+
+
+def find_address_problem(url: str) -> str:
+    """What a page's address must not have, as a sentence; empty if it has nothing of it."""
+    if not all(char.isprintable() and not char.isspace() for char in url):
+        return "An address has no spaces, line breaks or other signs that cannot be seen."
+    try:
+        parts = urlsplit(url)
+        is_page = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_page = False
+    if not is_page:
+        return "Give the address of a page, which begins with https:// or http://."
+    if "@" in parts.netloc:
+        return "Leave out what stands before @ in the address: a reader takes it for the host."
+    return ""
 
 
 def check_storage(text: str) -> str:

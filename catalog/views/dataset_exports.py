@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from catalog.bulk.csv_text import csv_text
-from catalog.hosts import find_host
+from catalog.dataset_hosts import find_host
 from catalog.models import Dataset, DatasetRelation
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.dataset_paging import choose_sort, sort_datasets

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from catalog.hosts import OWN, UNKNOWN_HOST, find_host
+from catalog.dataset_hosts import OWN, UNKNOWN_HOST, find_host
 from catalog.models import Access, Dimension, SampleUnit
 
 # From a vocabulary and a code to the name of the term.

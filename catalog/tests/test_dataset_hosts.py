@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.hosts import ALL_HOSTS, find_host
+from catalog.dataset_hosts import ALL_HOSTS, find_host
 
 
 @pytest.mark.parametrize(

@@ -67,22 +67,6 @@ _BY_DOMAIN = {domain: host for host in (IDC, *HOSTS) for domain in host.domains}
 _DOI = re.compile(r"(?:^|doi\.org/|doi:)(10\.\d{4,9}/\S+)", re.IGNORECASE)
 
 
-def find_address_problem(url: str) -> str:
-    """What a page's address must not have, as a sentence; empty if it has nothing of it."""
-    if not all(char.isprintable() and not char.isspace() for char in url):
-        return "An address has no spaces, line breaks or other signs that cannot be seen."
-    try:
-        parts = urlsplit(url)
-        is_page = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_page = False
-    if not is_page:
-        return "Give the address of a page, which begins with https:// or http://."
-    if "@" in parts.netloc:
-        return "Leave out what stands before @ in the address: a reader takes it for the host."
-    return ""
-
-
 def find_host(url: str) -> Host:
     """The host of a page; an address by DOI is taken for what its prefix says.
 
