@@ -88,8 +88,8 @@ class FileCache:
             self._total += fetched.size
         return fetched
 
-    def has(self, sha256: str, size: int) -> bool:
-        """Whether the file is there, whole; one of another size is damaged, and removed."""
+    def has_whole(self, sha256: str, size: int) -> bool:
+        """Remove the file if its size or time shows damage; whether it is there, whole."""
         path = self._path(sha256)
         try:
             status = path.stat()
@@ -157,7 +157,7 @@ class FileCache:
     def _promise(self, size: int) -> Path:
         """A file without contents and of this length, which all processes count."""
         folder = self._root / _PROMISED
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)  # and the root, whose disk is looked at
         with (self._root / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             needed = size + self._promised()
@@ -198,7 +198,6 @@ class FileCache:
             )
 
     def _has_disk(self, size: int) -> bool:
-        self._root.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self._root).free - size >= settings.ARCHIVE_RESERVE_BYTES
 
     def _entries(self) -> Iterator[_Entry]:

@@ -194,7 +194,7 @@ class Fetcher:
         futures = []
         for file in listed:
             before = known.get(file.name) or self._journal.find(item.address, file)
-            if before and self._cache.has(before.sha256, before.size):
+            if before and self._cache.has_whole(before.sha256, before.size):
                 self._add_cached(before.size)
                 found[file.name] = before
                 continue
@@ -238,7 +238,7 @@ class Fetcher:
         if item.sha256 and item.hash_files(files) != item.sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
         for each in files:
-            if not self._cache.has(each.sha256, each.size):
+            if not self._cache.has_whole(each.sha256, each.size):
                 return False
             try:
                 self._cache.use(each.sha256, self._user)
