@@ -109,9 +109,12 @@ class FileCache:
             if not is_whole:
                 path.unlink(missing_ok=True)
 
-    def use(self, sha256: str, user: str) -> None:
-        """Keep a file for ``user`` until ``release``; raises FileNotFoundError if it is gone."""
-        path, folder = self._path(sha256), self.folder_of(user)
+    def use(self, sha256: str, holder: str) -> None:
+        """Keep a file for ``holder`` until ``release``; raises FileNotFoundError if it is gone.
+
+        Who holds files is an attempt to build, by its token.
+        """
+        path, folder = self._path(sha256), self.folder_of(holder)
         while True:
             try:
                 os.link(path, folder / sha256)
@@ -126,16 +129,16 @@ class FileCache:
         with suppress(FileNotFoundError):
             os.utime(path, ns=(time.time_ns(), MTIME_NS))
 
-    def folder_of(self, user: str) -> Path:
-        """Where the files that ``user`` keeps are, each by its SHA-256."""
-        return self._root / _IN_USE / user
+    def folder_of(self, holder: str) -> Path:
+        """Where the files of a holder are, each by its SHA-256."""
+        return self._root / _IN_USE / holder
 
-    def release(self, user: str) -> None:
-        """``user`` is done with its files."""
-        shutil.rmtree(self.folder_of(user), ignore_errors=True)
+    def release(self, holder: str) -> None:
+        """The holder is done with its files."""
+        shutil.rmtree(self.folder_of(holder), ignore_errors=True)
 
-    def users(self) -> list[str]:
-        """Who keeps files at present."""
+    def holders(self) -> list[str]:
+        """Who holds files at present."""
         try:
             return sorted(os.listdir(self._root / _IN_USE))  # noqa: PTH208 - names only
         except FileNotFoundError:

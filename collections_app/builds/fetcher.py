@@ -64,13 +64,13 @@ class Fetcher:
     def __init__(
         self,
         cache: FileCache,
-        user: str,
+        holder: str,
         journal: FetchJournal,
         expected: ToFetch,
         *,
         is_suspect: bool,
     ) -> None:
-        self._cache, self._user, self._is_suspect = cache, user, is_suspect
+        self._cache, self._holder, self._is_suspect = cache, holder, is_suspect
         self._journal = journal
         self._stopped = threading.Event()
         self._expected = expected
@@ -241,7 +241,7 @@ class Fetcher:
             if not self._cache.has_whole(each.sha256, each.size):
                 return False
             try:
-                self._cache.use(each.sha256, self._user)
+                self._cache.use(each.sha256, self._holder)
             except FileNotFoundError:
                 return False
         return True

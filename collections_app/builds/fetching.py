@@ -54,7 +54,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     collection = claim.collection
     if not collection.options.get(FETCH):
         return
-    cache, user = FileCache(), str(claim.token)
+    cache, holder = FileCache(), str(claim.token)
     cache.remove_partials()
     remove_old_journals()
     release_stale()
@@ -62,7 +62,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     is_suspect = collection.builds.filter(reason=Reason.FILES_CHANGED).exists()
     journal = FetchJournal(str(collection.uuid))
     expected = count_items_to_fetch(collection)
-    fetcher = Fetcher(cache, user, journal, expected, is_suspect=is_suspect)
+    fetcher = Fetcher(cache, holder, journal, expected, is_suspect=is_suspect)
     kinds: list[type[SourceProblem]] = []
     is_done = False
     releases = {each["slug"]: each.get("idc_release", "")
@@ -106,12 +106,12 @@ def release_stale() -> int:
     """Let go of the files of attempts that are over, whose workers were killed; their number."""
     cache = FileCache()
     # Before the builds: an attempt that begins in between is not among them.
-    users = cache.users()
+    holders = cache.holders()
     builds = Build.objects.unfinished().filter(attempt_token__isnull=False)
     running = {str(token) for token in builds.values_list("attempt_token", flat=True)}
-    over = [user for user in users if user not in running]
-    for user in over:
-        cache.release(user)
+    over = [holder for holder in holders if holder not in running]
+    for holder in over:
+        cache.release(holder)
     return len(over)
 
 

@@ -370,7 +370,7 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     assert "Fetching from elsewhere: 0 of 1" in pages[-1]
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
-    assert FileCache().users() == []
+    assert FileCache().holders() == []
 
 
 def test_a_build_that_is_cancelled_waits_for_nothing_that_has_not_begun(
@@ -458,7 +458,7 @@ def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(
     finally:
         is_over.set()
         thread.join()
-    assert len(cache.users()) == 3000
+    assert len(cache.holders()) == 3000
     target.unlink()
     with pytest.raises(FileNotFoundError):
         cache.use(sha256, "build-late")
