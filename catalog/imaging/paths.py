@@ -9,13 +9,10 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import stat
-import time
 import unicodedata
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,9 +20,6 @@ from typing import BinaryIO
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of every common file system
 MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
 READ_SIZE = 1 << 20
-# What the names of files begin with that are being written; a killed process leaves them.
-PARTIAL = ".medagg-"
-OLD_SECONDS = 24 * 3600
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO without a writer must return at once.
@@ -318,28 +312,3 @@ def _list_folder(root: Path, prefix: str) -> list[str]:
             )
         ]
     return sorted(found, reverse=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` at the end of the block, or is gone if that fails.
-
-    The folder may be a stranger's: a link or FIFO that lies there is neither followed nor opened,
-    and nobody can guess the name of the new file.
-    """
-    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}.part")
-    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def remove_old_partials(folder: Path) -> None:
-    """Remove what `replacing` has left in killed processes; another one may be writing now."""
-    for path in folder.glob(f"{PARTIAL}*.part"):
-        with suppress(OSError):
-            if time.time() - path.lstat().st_mtime > OLD_SECONDS:
-                path.unlink()

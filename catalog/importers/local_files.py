@@ -13,6 +13,7 @@ from threading import Event
 from typing import BinaryIO, TypeVar, cast
 
 from catalog.bulk.batches import in_batches
+from catalog.bulk.whole_file import replacing
 from catalog.imaging.content import FileContent, find_link_problem, read_content
 from catalog.imaging.paths import (
     FileChanged,
@@ -21,7 +22,6 @@ from catalog.imaging.paths import (
     open_beneath,
     read_facts,
     read_link,
-    replacing,
 )
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
 from catalog.importers.rows import BadRow, FileRow, ImageRow

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.bulk.csv_text import safe_cell
-from catalog.imaging.paths import remove_old_partials, replacing
+from catalog.bulk.whole_file import remove_old_partials, replacing
 from catalog.importers.rows import BadRow, FileNote
 from catalog.importers.store import MAX_SHARE_REJECTED
 

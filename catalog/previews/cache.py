@@ -6,11 +6,12 @@ Django-free. A picture and its notes, or why there is none, have one stem, and g
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from catalog.bulk.whole_file import replacing
 
 # A use is recorded as the file's time, because disks often do not record reading; rarely, because
 # that is a write.
@@ -60,19 +61,10 @@ def write_cached(path: Path, body: bytes, *, reserve: int) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free - len(body) < reserve:
             return False
-        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    except OSError:
-        return False
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path, mode=0o600) as file:
             file.write(body)
-        Path(partial).replace(path)
     except OSError:
-        Path(partial).unlink(missing_ok=True)
         return False
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
     return True
 
 

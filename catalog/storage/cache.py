@@ -218,7 +218,10 @@ class FileCache:
 
     @contextmanager
     def _new_file(self) -> Iterator[tuple[Path, IO[bytes]]]:
-        """A new file, which the block closes and names; one that fails leaves none."""
+        """A new file, which the block closes and names; one that fails leaves none.
+
+        Unlike that of ``replacing``, its name is its SHA-256, which is known when it is whole.
+        """
         folder = self._root / _PARTIAL
         handle, name = _with_folder(folder, lambda: tempfile.mkstemp(dir=folder))
         try:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from catalog.imaging.paths import open_beneath, remove_old_partials, replacing
+from catalog.bulk.whole_file import remove_old_partials, replacing
+from catalog.imaging.paths import open_beneath
 from catalog.limits import MAX_URL
 from catalog.storage.cache import try_again
 from catalog.storage.download import download

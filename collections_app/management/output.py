@@ -51,7 +51,7 @@ def copy_file(
 
     A hard link would be faster, but a change of that file would change the archive of the server.
     The kernel copies what is on a disk, and on some file systems the copy shares its space with the
-    source.
+    source. The new file has no buffer, unlike that of ``replacing``, since the kernel writes to it.
 
     Raises:
         OutputError: it cannot be written, or the target exists and ``force`` is not given.

@@ -59,7 +59,10 @@ class DiskStore:
         size: int,
         on_wait: Callable[[], None],
     ) -> Iterator[BinaryIO]:
-        """It is not synced to the disk; verification does that."""
+        """It is not synced to the disk; verification does that.
+
+        A partial archive is named after its collection and attempt, by which others remove it.
+        """
         path = archive_file(partial_name(collection_uuid, token))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

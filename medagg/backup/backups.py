@@ -9,8 +9,6 @@ sessions. COPY needs no program but the database itself, which containers have n
 import hashlib
 import json
 import lzma
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +24,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from catalog.bulk.whole_file import replacing
 from medagg.backup import queries
 from medagg.runner.embedded import find_weakness
 
@@ -74,7 +73,7 @@ def write_backup(target: Path) -> Contents:
         raise BackupError(f"{target} exists already. Name another file, or a folder.")
     manifest: dict[str, Any] = {"format": FORMAT, "made_at": timezone.now().isoformat()}
     with (
-        _whole_file(target) as file,
+        replacing(target, mode=0o600, sync=True) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         manifest |= _write_database(archive)
@@ -131,19 +130,6 @@ class _Summed:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
-
-
-@contextmanager
-def _whole_file(target: Path) -> Iterator[IO[bytes]]:
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".medagg-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(target)
-    finally:
-        Path(partial).unlink(missing_ok=True)
 
 
 # --- Restoring ---
@@ -255,7 +241,7 @@ def _restore_secrets(archive: zipfile.ZipFile, names: dict[str, str]) -> None:
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     for name in SECRETS:
         if name in names:
-            with _whole_file(settings.VAR_DIR / name) as file:
+            with replacing(settings.VAR_DIR / name, mode=0o600, sync=True) as file:
                 file.write(_read_small(archive, f"var/{name}", MAX_SECRET))
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import socket
 import time
 import zlib
@@ -21,7 +20,6 @@ from catalog.imaging.paths import (
     iter_files,
     open_beneath,
     read_facts,
-    replacing,
 )
 from catalog.tests.imaging.swapping import swapped_all_the_time
 
@@ -360,36 +358,3 @@ def test_a_very_deep_tree_is_listed_without_recursion(tmp_path: Path) -> None:
 def test_listing_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(iter_files(tmp_path / "nowhere"))
-
-
-# --- New files ---
-@pytest.mark.parametrize("kind", ["link", "fifo", "file"])
-def test_a_new_file_is_never_one_that_lies_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """Even if its name were guessed."""
-    mine, guessed = tmp_path / "mine", tmp_path / ".medagg-known.part"
-    mine.write_text("mine")
-    monkeypatch.setattr(secrets, "token_hex", lambda size: "known")
-    if kind == "fifo":
-        os.mkfifo(guessed)
-    elif kind == "link":
-        guessed.symlink_to(mine)
-    else:
-        guessed.write_text("of another")
-    with pytest.raises(FileExistsError), replacing(tmp_path / "list.csv") as file:
-        file.write(b"text")
-    assert mine.read_text() == "mine"
-    assert not (tmp_path / "list.csv").exists()
-
-
-def test_a_new_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "list.csv"
-    path.write_text("old")
-    with pytest.raises(TypeError), replacing(path) as file:
-        file.writelines([b"half", None])  # type: ignore[list-item]
-    assert not list(tmp_path.glob(".*"))
-    assert path.read_text() == "old"
-    with replacing(path) as file:
-        file.write(b"new")
-    assert path.read_text() == "new"

@@ -62,7 +62,10 @@ def read_secret(path: Path) -> str:
 
 
 def _make_secret(path: Path, secret: str) -> str:
-    """Writes the whole file aside and links it in place, so that nobody reads half of it."""
+    """Writes the whole file aside and links it in place, so that nobody reads half of it.
+
+    A link and no rename, which would replace the secret of a process that came first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     draft = Path(name)
