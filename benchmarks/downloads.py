@@ -19,7 +19,7 @@ from benchmarks.figures import Figures, Goal, as_ms, short, spread, table
 from benchmarks.folder import REPOSITORY, Folder, say
 from benchmarks.processes import run_measured
 from benchmarks.sites import WORKERS, SiteError, await_text, started
-from medagg.deploy.nginx import NginxFailedError, run_nginx
+from medagg.testing.nginx_process import NginxFailedError, run_nginx
 
 TITLE = "Pages beside downloads"
 DATABASE = "downloads"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medagg.deploy.nginx import (
+from medagg.testing.nginx_process import (
     NOBODY,
     NginxFailedError,
     NginxServer,

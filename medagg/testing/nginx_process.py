@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TEMPLATE = Path(__file__).parent / "nginx.conf.template"
+TEMPLATE = Path(__file__).parents[1] / "deploy" / "nginx.conf.template"
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 LOG_SECONDS = 10.0
