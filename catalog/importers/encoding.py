@@ -152,7 +152,7 @@ class RowEncoder:
         """
         values = (row.sex, row.age_years, row.width, row.height)
         known = self._known.get(values)
-        problem = find_problem(row) if known is None else find_problem_of_texts(row)
+        problem = find_problem(row) if known is None else find_problem_besides_known(row)
         if problem:
             return _reject(row, *problem)
         labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
@@ -225,9 +225,12 @@ def _view_of(row: ImageRow) -> str:
 
 
 def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
-    """The column, value and reason of the first value that the catalog cannot store, or None."""
-    if problem := _find_problem_of_id(row):
-        return problem
+    """The column, value and reason of a value that the catalog cannot store, or None."""
+    return find_problem_besides_known(row) or _find_problem_of_known(row)
+
+
+def _find_problem_of_known(row: ImageRow) -> tuple[str, object, str] | None:
+    """The same for the values that recur: sex, age, width and height."""
     if row.sex not in _SEXES:
         return "sex", row.sex, "Sex is F, M, O or empty."
     age = row.age_years
@@ -236,19 +239,13 @@ def find_problem(row: ImageRow) -> tuple[str, object, str] | None:
     if not (_fits(row.width, 1, MAX_INTEGER) and _fits(row.height, 1, MAX_INTEGER)):
         size = f"{row.width} x {row.height}"
         return "width, height", size, "Width and height are whole numbers of pixels from 1."
-    return find_problem_of_texts(row)
+    return None
 
 
-def _find_problem_of_id(row: ImageRow) -> tuple[str, object, str] | None:
-    if 0 < len(row.source_id) <= MAX_SOURCE_ID:
-        return None
-    return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
-
-
-def find_problem_of_texts(row: ImageRow) -> tuple[str, object, str] | None:
-    """The same for a row whose sex, age, width and height are good."""
-    if problem := _find_problem_of_id(row):
-        return problem
+def find_problem_besides_known(row: ImageRow) -> tuple[str, object, str] | None:
+    """The same for a row whose sex, age, width and height are known to be good."""
+    if not 0 < len(row.source_id) <= MAX_SOURCE_ID:
+        return "source_id", row.source_id, f"An id has 1 to {MAX_SOURCE_ID} characters."
     if len(row.subject_id) > MAX_SUBJECT_ID:
         return "subject_id", row.subject_id, f"It has more than {MAX_SUBJECT_ID} characters."
     if len(row.modality) + len(row.area) + len(row.license) + len(row.view) > MAX_WORD:
@@ -326,20 +323,16 @@ def _encode_file(row: ImageRow) -> str:
     else:
         of_file = f"{facts.size_bytes}\t{facts.sha256}\t{facts.crc32}\t{facts.mtime_ns}"
     files = _encode_files(row) if row.files else r"\N"
-    identifying = _encode_identifying(row) if row.identifying is not None else r"\N"
+    identifying = r"\N"
+    if row.file_path and row.identifying is not None:
+        # Keywords of DICOM, which need no quotes in an array.
+        identifying = f"{{{','.join(row.identifying)}}}"
     return f"{of_file}\t{row.num_files}\t{files}\t{identifying}"
 
 
 def _encode_files(row: ImageRow) -> str:
     values = [[path, name, *astuple(facts)] for path, name, facts in row.files]
     return escape_field(dump_json(values))
-
-
-def _encode_identifying(row: ImageRow) -> str:
-    """Keywords of DICOM, which need no quotes in an array."""
-    if row.identifying is None or not row.file_path:
-        return r"\N"
-    return f"{{{','.join(row.identifying)}}}"
 
 
 class _LabelTexts(dict[GivenLabel, tuple[str, ...]]):
