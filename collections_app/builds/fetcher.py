@@ -154,7 +154,7 @@ class Fetcher:
         if self._is_suspect:
             for each in item.known:
                 self._cache.remove_if_damaged(each.sha256)
-                self._add(0)
+                self._check_stopped()
         if item.known and item.must_be_known and self._use_all(item, item.known):
             self._add_cached(sum(each.size for each in item.known))
             return item.known
@@ -170,22 +170,18 @@ class Fetcher:
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
         listed = try_again(lambda: list_files(item.address), self._add)
-        self._add(0)
+        self._check_stopped()
         self._admit(sum(file.size for file in listed))
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
             _refuse_unsafe(names)
-        known = {each.name: each for each in item.known}
-        if known and not item.must_be_known:
-            # Its owner may have changed it since another collection was built.
-            tags = {file.name: file.tag for file in listed if file.tag}
-            known = {name: each for name, each in known.items() if tags.get(name) == each.tag}
-        elif known and [(f.name, f.size) for f in listed] != sorted(
-            (each.name, each.size) for each in known.values()
-        ):
-            raise Changed("the source lists other files than when it was first fetched")
+        known = item.known
+        if item.must_be_known:
+            _require_same(known, listed)
+        else:
+            known = _keep_unchanged(known, listed)
         with self._cache.reserve(sum(file.size for file in listed)):
-            return self._fetch_all(item, listed, known)
+            return self._fetch_all(item, listed, {each.name: each for each in known})
 
     def _fetch_all(
         self, item: FetchItem, listed: list[ListedFile], known: dict[str, FetchedFile]
@@ -246,9 +242,12 @@ class Fetcher:
                 return False
         return True
 
-    def _add(self, count: int) -> None:
+    def _check_stopped(self) -> None:
         if self._stopped.is_set():
             raise _Stopped
+
+    def _add(self, count: int) -> None:
+        self._check_stopped()
         with self._counting:
             self._fetched += count
 
@@ -264,6 +263,18 @@ def _refuse_unsafe(names: list[str]) -> None:
         raise Changed(f"the source lists a file whose name is not safe in archives: {unsafe!r}")
     if len(set(map(fold_name, names))) < len(names):
         raise Changed("the source lists files whose names differ by their case only")
+
+
+def _require_same(known: list[FetchedFile], listed: list[ListedFile]) -> None:
+    """Raises Changed if files are known, and the source lists others."""
+    if known and [(f.name, f.size) for f in listed] != sorted((f.name, f.size) for f in known):
+        raise Changed("the source lists other files than when it was first fetched")
+
+
+def _keep_unchanged(known: list[FetchedFile], listed: list[ListedFile]) -> list[FetchedFile]:
+    """The known files whose owner has not changed them since another collection was built."""
+    tags = {file.name: file.tag for file in listed if file.tag}
+    return [file for file in known if tags.get(file.name) == file.tag]
 
 
 def _keep_apart(files: list[FetchedFile]) -> list[FetchedFile]:
