@@ -125,7 +125,7 @@ class Spellings:
         for key, refs in terms.items():
             if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
                 self._readings[key] = _choose_reading(key, self._readings, refs)
-        self._heed_signs(labels or {})
+        self._add_signed(labels or {})
         words = {word for key in self._readings for word in key.split()}
         # Licences are called after those who give them: "RSNA" is no word for a licence alone.
         licences = {key for key, found in self._readings.items() if found.name == "license"}
@@ -214,7 +214,7 @@ class Spellings:
             readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings
 
-    def _heed_signs(self, labels: Mapping[str, Sequence[TermRef]]) -> None:
+    def _add_signed(self, labels: Mapping[str, Sequence[TermRef]]) -> None:
         """Tell apart the labels that only differ by signs, which may be words: "HER2 negative"."""
         for key, shapes in group_by_signs(labels).items():
             if key in self._readings:
