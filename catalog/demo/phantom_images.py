@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from catalog.demo.demo_files import read_local_facts, write_if_changed
 from catalog.demo.phantoms.chest import Phantom, iter_phantoms, render_phantom
 from catalog.imaging.paths import FileFacts
-from catalog.importers.local_files import read_local_facts, write_if_changed
 from catalog.importers.rows import ImageRow, LabelRow
 
 # Raise it with every change of the drawing.

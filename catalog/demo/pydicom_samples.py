@@ -6,10 +6,10 @@ from typing import Any
 
 import pydicom
 
+from catalog.demo.demo_files import read_local_facts, write_if_changed
 from catalog.imaging.dicom.header import read_header
 from catalog.imaging.paths import check_relative_path, iter_files, open_beneath
 from catalog.imaging.problems import NotReadable
-from catalog.importers.local_files import read_local_facts, write_if_changed
 from catalog.importers.rows import BadRow, ImageRow
 
 SLUG = "pydicom-samples"

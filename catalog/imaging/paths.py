@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of every common file system
 MAX_PATH_BYTES = 1024  # PATH_MAX of macOS; Linux allows more
+MAX_SAFE_PART = 100
 READ_SIZE = 1 << 20
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -87,6 +88,17 @@ def _check_part(path: str, part: str) -> None:
 def _unsafe(path: str, what: str, remedy: str) -> UnsafePath:
     shown = path if len(path) <= 120 else f"{path[:117]}..."
     return UnsafePath(f"The path {shown!r} {what}; {remedy}.")
+
+
+def safe_part(text: str) -> str:
+    """A part of a path that any file system takes; different texts give different ones.
+
+    Names in archives follow other rules: they keep letters of all scripts, and their endings.
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:MAX_SAFE_PART].strip(".") or "_"
+    if clean == text:
+        return clean
+    return f"{clean}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
 def open_beneath(root: Path, relative: str) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Files of a dataset's folder: writes them, and reads their facts in several threads."""
+"""Reads the facts of the files in a dataset's folder, in several threads."""
 
 import logging
 import os
@@ -13,7 +13,6 @@ from threading import Event
 from typing import BinaryIO, TypeVar, cast
 
 from catalog.bulk.batches import in_batches
-from catalog.bulk.whole_file import replacing
 from catalog.imaging.content import FileContent, find_link_problem, read_content
 from catalog.imaging.paths import (
     FileChanged,
@@ -251,26 +250,3 @@ def _reject(row: ImageRow, reason: str) -> BadRow:
     # Undecodable characters could be neither stored nor printed.
     shown = row.file_path.encode("utf-8", "backslashreplace").decode()
     return BadRow(row.line, "file", shown, reason, source_id=row.source_id)
-
-
-def write_if_changed(path: Path, data: bytes) -> None:
-    """Write a file atomically; a file with the same content keeps its modification time."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(data)
-
-
-def read_local_facts(root: Path, relative: str) -> FileFacts:
-    """Size, SHA-256, CRC-32 and mtime of a file below ``root``; raises as ``open_beneath``."""
-    with open_beneath(root, relative) as file:
-        return read_facts(file)
-
-
-def require_writable(folder: Path) -> Path:
-    """The folder, created if needed; raises PermissionError if it cannot be written to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"The folder {folder} cannot be written to.")
-    return folder

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from catalog.imaging.content import find_pixel_problem, quiet_parser
 from catalog.imaging.dicom.header import DicomHeader, read_header
-from catalog.imaging.paths import open_beneath
+from catalog.imaging.paths import open_beneath, safe_part
 from catalog.imaging.problems import MALFORMED, FileProblem, NotReadable
 from catalog.importers.rows import BadRow, FileNote, ImageRow, Slice
-from catalog.storage.mirror import find_parts, read_source, safe_part
+from catalog.storage.mirror import find_parts, read_source
 
 IN_PART = "fetched in part"
 TOO_MANY = "in the folder of a series that has fewer files"

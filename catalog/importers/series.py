@@ -13,18 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from catalog.imaging.paths import FileFacts
+from catalog.imaging.paths import FileFacts, safe_part
 from catalog.importers.rows import BadRow, FileNote, FileRow, ImageRow, ImportReport, Slice
 from catalog.importers.slices import Place, describe_slices, find_place, is_in_plane
 from catalog.limits import MAX_SOURCE_ID
-from catalog.storage.mirror import safe_part
 from catalog.storage.series import HAS_ENDING, hash_files, list_files_to_hash
 
 NOT_A_VOLUME = "a series that is not one volume"
 _REMEDY = "nothing, if that is right; the series was imported as it is"
 # Fields in which the slices of a series should agree.
 _FIELDS = ("modality", "area", "sex", "age_years", "width", "height")
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|clock\$|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
 
 
 def group_series(

@@ -27,9 +27,9 @@ from catalog.previews.local import (
     remember_refusal,
     say_shown_file,
 )
-from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, SourceProblem
+from catalog.storage.retries import try_again
 from catalog.storage.sources import can_fetch, list_files, name_release
 from catalog.wording.formats import file_size
 from vocab.models import Kind

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from django.conf import settings
 
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
+from catalog.storage.retries import try_again
 from catalog.wording.formats import file_size
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
@@ -29,7 +30,6 @@ T = TypeVar("T")
 _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
 _PARTIAL_SECONDS = 24 * 3600
-_PAUSES = (1.0, 4.0, 15.0)
 # A count of what others add meanwhile is not older than this.
 _RECOUNT_SECONDS = 60.0
 
@@ -250,32 +250,3 @@ def _with_folder(folder: Path, function: Callable[[], T]) -> T:
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
         return function()
-
-
-def try_again(
-    function: Callable[[], T],
-    on_bytes: Callable[[int], None] = lambda count: None,
-    *,
-    pauses: Sequence[float] | None = None,
-) -> T:
-    """The function's result; errors that may pass are tried again after growing ``pauses``.
-
-    Raises:
-        SourceProblem: a lasting one, or the last one.
-    """
-    for pause in (*(_PAUSES if pauses is None else pauses), None):
-        try:
-            return function()
-        except SourceProblem as problem:
-            if problem.is_lasting or pause is None:
-                raise
-        _wait(pause, on_bytes)
-    raise AssertionError
-
-
-def _wait(seconds: float, on_bytes: Callable[[int], None]) -> None:
-    """A pause in which ``on_bytes`` can still stop the fetching."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        on_bytes(0)
-        time.sleep(min(0.5, left))

@@ -1,9 +1,7 @@
 """A local copy of what lies elsewhere: a folder for each image, in the folder of its dataset."""
 
 import errno
-import hashlib
 import os
-import re
 import shutil
 import threading
 from collections import deque
@@ -16,11 +14,11 @@ from pathlib import Path
 from django.conf import settings
 
 from catalog.bulk.whole_file import remove_old_partials, replacing
-from catalog.imaging.paths import open_beneath
+from catalog.imaging.paths import open_beneath, safe_part
 from catalog.limits import MAX_URL
-from catalog.storage.cache import try_again
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.retries import try_again
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size
 
@@ -28,7 +26,6 @@ AHEAD = 64
 WAIT_SECONDS = 0.5
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 8
-MAX_PART = 100
 # In the folder of each series: the address that its files came from.
 _SOURCE = ".source"
 
@@ -63,14 +60,6 @@ class MirrorReport:
 
 class _Stopped(Exception):
     """The run is over; a transfer ends here."""
-
-
-def safe_part(text: str) -> str:
-    """A part of a path that any file system takes; different texts give different ones."""
-    clean = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:MAX_PART].strip(".") or "_"
-    if clean == text:
-        return clean
-    return f"{clean}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
 def find_parts(subject: str, study: object, modality: str, source_id: str) -> tuple[str, ...]:

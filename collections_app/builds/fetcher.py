@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from catalog.storage.addresses import is_of_idc
-from catalog.storage.cache import CacheFull, FileCache, try_again
+from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.retries import try_again
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size

@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from catalog.demo import phantom_images, pydicom_samples
-from catalog.importers.local_files import require_writable
+from catalog.demo.demo_files import require_writable
 from catalog.importers.rows import BadRow, ImportReport
 from catalog.importers.shipped import load_shipped_datasets
 from catalog.importers.store import store_images

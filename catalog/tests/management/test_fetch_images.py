@@ -8,8 +8,8 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
+from catalog.imaging.paths import safe_part
 from catalog.models import Dataset
-from catalog.storage.mirror import safe_part
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import ModalityFactory
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def own_folder(settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01,))
+    monkeypatch.setattr("catalog.storage.retries._PAUSES", (0.01,))
     settings.DATASET_ROOTS = [tmp_path]
 
 

@@ -115,7 +115,7 @@ def test_what_is_in_the_cache_is_not_asked_for_again(s3: S3Server) -> None:
 def test_a_connection_that_is_cut_is_tried_again(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("catalog.storage.retries._PAUSES", (0.01, 0.01))
     make_series(s3)
     s3.faults.cut["uuid-0/01.dcm"] = 700
     s3.faults.times["uuid-0/01.dcm"] = 1
@@ -129,7 +129,7 @@ def test_a_connection_that_is_cut_is_tried_again(
 def test_a_source_that_is_too_busy_to_list_is_asked_again(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.storage.cache._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("catalog.storage.retries._PAUSES", (0.01, 0.01))
     make_series(s3)
     s3.faults.status[BUCKET] = 503
     s3.faults.times[BUCKET] = 1
@@ -159,7 +159,7 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     reason: Reason,
     problem: str,
 ) -> None:
-    monkeypatch.setattr("catalog.storage.cache._PAUSES", ())
+    monkeypatch.setattr("catalog.storage.retries._PAUSES", ())
     settings.FETCH_STALL_SECONDS, settings.FETCH_MIN_RATE = 1, 10_000
     make_series(s3)
     key = "uuid-1/01.dcm"
