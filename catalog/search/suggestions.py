@@ -12,6 +12,7 @@ from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.query import Match, Word, parse_query
 from catalog.search.query_strings import canonical_params
+from catalog.wording.formats import count_of
 from catalog.wording.object_counts import say_objects
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
@@ -52,7 +53,7 @@ def _suggest(filters: CatalogFilterSet, text: str, params: QueryDict) -> Suggest
     if isinstance(changed, ImageFilterSet):
         found = say_objects(count_kinds(changed.counted), beside=bool(count_hidden(changed)))
     else:
-        found = f"{changed.total:,} dataset{'' if changed.total == 1 else 's'}"
+        found = count_of(changed.total, "dataset")
     return Suggestion(text, changed.total, found, params.urlencode())
 
 

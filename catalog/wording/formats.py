@@ -15,6 +15,11 @@ def number(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def count_of(value: int, noun: str) -> str:
+    """A number with its noun, whose plural ends in s: "1 image", "12,345 images"."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
 def file_size(size: int | None) -> str:
     """Bytes in decimal units, as disks and publishers count: 1500000 as 1.5 MB."""
     if size is None:

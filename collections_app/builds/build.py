@@ -18,7 +18,7 @@ from django.db.models import F, Q, Sum
 
 from catalog.storage.cache import CacheFull
 from catalog.storage.problems import Changed, SourceProblem, Unreachable
-from catalog.wording.formats import file_size
+from catalog.wording.formats import count_of, file_size
 from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts
@@ -132,7 +132,7 @@ def _fetch(claim: Claim, heartbeat: Heartbeat) -> None:
     try:
         fetch_files(claim, heartbeat)
     except FetchFailed as error:
-        what = "1 item" if error.number == 1 else f"{error.number:,} items"
+        what = count_of(error.number, "item")
         raise BuildFailed(
             _reason_of(error.kinds),
             f"{what} could not be fetched; the archive would not have been complete.",

@@ -6,7 +6,7 @@ from typing import Any
 from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.dicom.confidentiality import PROFILE
 from catalog.search.availability import AvailabilityCounts
-from catalog.wording.formats import file_size
+from catalog.wording.formats import count_of, file_size
 from catalog.wording.object_counts import KindCounts, only_others, say_objects
 from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns, has_series
@@ -26,7 +26,7 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
     yield ""
     yield (
         f"{_count_kinds(collection.kinds, 'medical image')} from "
-        f"{_count(len(datasets), 'dataset')}, chosen in a medagg catalog."
+        f"{count_of(len(datasets), 'dataset')}, chosen in a medagg catalog."
     )
     yield ""
     files = count_availability(collection)
@@ -55,7 +55,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     if files.here and has_series(collection):
         number = collection.provenance.get(NUM_FILES, files.here)
         yield (
-            f"- `images/`: {_count(files.here, noun)} in {_count(number, 'file')}, "
+            f"- `images/`: {count_of(files.here, noun)} in {count_of(number, 'file')}, "
             f"{file_size(collection.num_bytes)}"
         )
         yield (
@@ -65,7 +65,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         )
         yield "- `files.csv`: one row for each file of these series, slices in their order"
     elif files.here:
-        yield f"- `images/`: {_count(files.here, 'file')}, {file_size(collection.num_bytes)}"
+        yield f"- `images/`: {count_of(files.here, 'file')}, {file_size(collection.num_bytes)}"
         yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     else:
         # An alert, which GitHub and other readers of Markdown show in red.
@@ -75,7 +75,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         yield "- `metadata.csv`: no rows, as there are no files"
     if files.elsewhere:
         yield (
-            f"- `remote.csv`: {_count(files.elsewhere, noun)} elsewhere, with the address of "
+            f"- `remote.csv`: {count_of(files.elsewhere, noun)} elsewhere, with the address of "
             f"{'it' if files.elsewhere == 1 else 'each'}; `file_name` is the path that it gets, "
             "the folder's where it is a series of files"
         )
@@ -87,11 +87,11 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         )
     if files.listed:
         yield (
-            f"- `unavailable.csv`: {_count(files.listed, noun)} listed only, without a file "
+            f"- `unavailable.csv`: {count_of(files.listed, noun)} listed only, without a file "
             f"and without an address{_say_where_to_ask(collection)}"
         )
     if excluded:
-        yield f"- `missing.csv`: {_count(excluded, noun)} excluded, with the reason"
+        yield f"- `missing.csv`: {count_of(excluded, noun)} excluded, with the reason"
     if collection.provenance.get("terms"):
         # Collections without kinds were frozen before labels that wait for review had terms.
         codes = "every code" if "kinds" in collection.provenance else "codes"
@@ -144,20 +144,20 @@ def _identifying(collection: Collection) -> Iterator[str]:
     if number := counts["files"]:
         names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
         yield (
-            f"- {_count(number, 'DICOM image')} {'carries' if number == 1 else 'carry'} attributes "
-            "that may tell who somebody is, and did not say that the identity was removed "
-            f"(`PatientIdentityRemoved`): {names}. `metadata.csv` names them in `identifying`. "
-            f"{_OF_SOURCE if deidentifies_on_delivery() else _PERSONAL}"
+            f"- {count_of(number, 'DICOM image')} {'carries' if number == 1 else 'carry'} "
+            "attributes that may tell who somebody is, and did not say that the identity was "
+            f"removed (`PatientIdentityRemoved`): {names}. `metadata.csv` names them in "
+            f"`identifying`. {_OF_SOURCE if deidentifies_on_delivery() else _PERSONAL}"
         )
     if number := counts["burned_in"]:
         yield (
-            f"- {_count(number, 'DICOM image')} {'says' if number == 1 else 'say'} that text is "
+            f"- {count_of(number, 'DICOM image')} {'says' if number == 1 else 'say'} that text is "
             "burnt into the pixels (`BurnedInAnnotation` is `YES`), which may tell it as well."
         )
     if number := counts["unchecked"]:
         yield (
-            f"- {_count(number, 'DICOM image')} {'was' if number == 1 else 'were'} not checked for "
-            "such attributes."
+            f"- {count_of(number, 'DICOM image')} {'was' if number == 1 else 'were'} not checked "
+            "for such attributes."
         )
     yield ""
 
@@ -198,7 +198,7 @@ def _sources(datasets: list[dict[str, Any]]) -> Iterator[str]:
             yield f"- Images in this collection: {dataset['num_images']:,}"
         licenses, noun = licenses_of(dataset), "object" if others else "image"
         for each in licenses:
-            number = f" ({_count(each['num_images'], noun)})" if len(licenses) > 1 else ""
+            number = f" ({count_of(each['num_images'], noun)})" if len(licenses) > 1 else ""
             url = link(each["license_url"]) if each["license_url"] else ""
             yield f"- Licence: {escape(each['license_name'])} {url}".rstrip() + number
             if each["allows_commercial_use"] is False:
@@ -259,8 +259,4 @@ def _use(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
 
 def _count_kinds(kinds: KindCounts, noun: str) -> str:
     """The numbers of objects; the ``noun`` is for pictures alone."""
-    return say_objects(kinds) if only_others(kinds) else _count(sum(kinds.values()), noun)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return say_objects(kinds) if only_others(kinds) else count_of(sum(kinds.values()), noun)

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, F, Min, Q, Sum
 from django.utils import timezone
 
-from catalog.wording.formats import duration, file_size
+from catalog.wording.formats import count_of, duration, file_size
 from collections_app.models import Collection, Status
 from collections_app.querysets import CollectionQuerySet
 
@@ -76,13 +76,13 @@ def explain_quota_of_new(user: User, *, num_images: int, num_bytes: int) -> list
     problems = []
     if sums["number"] >= settings.COLLECTION_MAX_COUNT:
         problems.append(
-            f"You have {_count(sums['number'], 'collection')} "
+            f"You have {count_of(sums['number'], 'collection')} "
             f"(limit: {settings.COLLECTION_MAX_COUNT:,}). Delete some that you do not need."
         )
     images = sums["images"] or 0
     if images + num_images > settings.COLLECTION_MAX_ITEMS:
         problems.append(
-            f"Your collections list {_count(images, 'image')}, and this one adds {num_images:,} "
+            f"Your collections list {count_of(images, 'image')}, and this one adds {num_images:,} "
             f"(limit: {settings.COLLECTION_MAX_ITEMS:,}). Delete collections that you do not "
             "need, or add filters."
         )
@@ -100,14 +100,10 @@ def _explain_hour(mine: CollectionQuerySet) -> list[str]:
         return []
     again = (newest[-1] if newest else now) + hour
     return [
-        f"You have made {_count(len(newest), 'collection')} within an hour (limit: {most:,}). "
+        f"You have made {count_of(len(newest), 'collection')} within an hour (limit: {most:,}). "
         f"The next one is possible at {timezone.localtime(again):%H:%M %Z}, "
         f"in {duration((again - now).total_seconds())}."
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def lock_quota(user: User, *, wait: bool = True) -> bool:
@@ -128,7 +124,7 @@ def _collections_of(user: User, without: Collection | None) -> CollectionQuerySe
 
 def _explain_pending(usage: Usage) -> str:
     return (
-        f"You have {_count(usage.num_pending, 'build')} queued or running "
+        f"You have {count_of(usage.num_pending, 'build')} queued or running "
         f"(limit: {usage.max_pending:,}). Wait until one is ready, or cancel one."
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
+from catalog.wording.formats import count_of
 
 _OPENING, _CLOSING = "([{", ")]}"
 _SHOWN_NAMES = 20
@@ -20,7 +21,7 @@ def check_width(path: str, header: Sequence[str], rows: Sequence[Sequence[str]],
     (width,) = widths
     names = [name for name in _join_brackets(header) if name.strip()]
     whose = "header" if skip else "header in the description"
-    count = f"{len(names)} column" + ("s" if len(names) != 1 else "")
+    count = count_of(len(names), "column")
     sentences = [f"{path}: the {whose} names {count}, but the rows have {width} cells."]
     if len(header) == 1 or width == 1:
         sentences.append('If cells are divided by another character, name it: delimiter = ";".')

@@ -16,7 +16,7 @@ from catalog.storage.addresses import find_stored_path
 from catalog.storage.mirror import MirrorReport, RemoteImage, find_parts, mirror_images
 from catalog.storage.roots import resolve_dataset_root
 from catalog.storage.sources import name_release
-from catalog.wording.formats import file_size
+from catalog.wording.formats import count_of, file_size
 
 PROBLEMS_SHOWN = 20
 EXIT_INTERRUPTED = 130
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         images = iter_images(rows, dataset.storage)
         total = sum(row[-1] or 0 for row in rows)
         self.stderr.write(
-            f"{count(len(rows), 'image')}, about {file_size(total)}, into {folder} …",
+            f"{count_of(len(rows), 'image')}, about {file_size(total)}, into {folder} …",
             style_func=str,
         )
         bar = Progress(self.stderr, total=total or None, unit="B", desc="Fetching")
@@ -87,11 +87,11 @@ class Command(BaseCommand):
         if not num_here:
             raise CommandError("None of these images lies elsewhere with an address.")
         have = "is" if num_here == 1 else "are"
-        self.stdout.write(f"Nothing to fetch: {count(num_here, 'image')} {have} here already.")
+        self.stdout.write(f"Nothing to fetch: {count_of(num_here, 'image')} {have} here already.")
 
     def _say(self, dataset: Dataset, report: MirrorReport, path: Path | None) -> None:
         self.stdout.write(
-            f"{count(report.images, 'image')}: {count(report.fetched, 'file')} fetched "
+            f"{count_of(report.images, 'image')}: {count_of(report.fetched, 'file')} fetched "
             f"({file_size(report.size)}), {report.here:,} there already."
         )
         problems = [
@@ -107,13 +107,9 @@ class Command(BaseCommand):
         if len(problems) > PROBLEMS_SHOWN:
             self.stderr.write(f"… and {len(problems) - PROBLEMS_SHOWN:,} more: see --report FILE.")
         raise CommandError(
-            f"{len(problems):,} of {count(report.images, 'image')} could not be had whole. "
+            f"{len(problems):,} of {count_of(report.images, 'image')} could not be had whole. "
             "Run it again to try once more."
         )
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def find_images(dataset: Dataset, query: str) -> ImageQuerySet:

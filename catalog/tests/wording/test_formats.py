@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.wording.formats import duration
+from catalog.wording.formats import count_of, duration
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -17,3 +17,10 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 )  # fmt: skip
 def test_a_duration_is_told_in_its_largest_unit(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (12_345, "12,345 images")]
+)
+def test_a_number_has_its_noun(number: int, words: str) -> None:
+    assert count_of(number, "image") == words
