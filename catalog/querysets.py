@@ -44,9 +44,6 @@ class ImageProfileQuerySet(models.QuerySet):
     def active(self) -> Self:
         return self.filter(dataset__is_active=True, num_images__gt=0)
 
-    def total_images(self) -> int:
-        return self.aggregate(total=Sum("num_images"))["total"] or 0
-
     def count_kinds(self) -> dict[str, int]:
         """The numbers of objects by their kinds."""
         rows = self.filter(num_images__gt=0).order_by().values_list(_KIND)

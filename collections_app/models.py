@@ -267,7 +267,7 @@ class CollectionItem(models.Model):
 
     ``file_name`` of an image that lies elsewhere and is to be fetched is set by the freeze; of a
     series it is a folder. Its ``sha256`` is learnt when it is fetched for the first time, and every
-    later build must meet it; that of a series is described in ``builds/fetching.py``.
+    later build must meet it; ``catalog.storage.series`` says what that of a series is.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="items", db_index=False)

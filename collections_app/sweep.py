@@ -53,7 +53,7 @@ def sweep_collections() -> dict[str, int]:
         "verifications": _notify_of_verifications,
         "mails": _notify_of_due_mails,
         "files_removed": _remove_stray_files,
-        "fetches_released": _release_fetched,
+        "fetches_released": release_stale,
         "fetches_forgotten": forget_fetched_bytes,
     }
     return {name: _try(step) for name, step in steps.items()}
@@ -205,10 +205,6 @@ def _remove_stray_files() -> int:
     known = _find_known(old)
     stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
     return sum(map(_remove, stray))
-
-
-def _release_fetched() -> int:
-    return release_stale()
 
 
 def _find_known(paths: list[str]) -> set[str]:

@@ -264,8 +264,11 @@ class Counted:
         by = self._by(column)
         return by.table.columns[column].sums_of_any(by.rows, by.weights, groups)
 
-    def sums_of_pairs(self, one: str, other: str) -> dict[tuple[int, int], int]:
-        """The sum of weights by the values of two columns of single values, without zeros."""
+    def sums_by(self, one: str, other: str) -> dict[int, dict[int, int]]:
+        """The sum of weights by the values of one column, and then of the other, without zeros.
+
+        Both columns are of single values.
+        """
         by = self._by(one, other)
         first, second = by.table.columns[one], by.table.columns[other]
         assert isinstance(first, Column)  # noqa: S101 - tells the type checker
@@ -275,16 +278,12 @@ class Counted:
         sums = _bincount(both if by.rows is None else both[by.rows], by.weights,
                          len(first.values) * size)  # fmt: skip
         numbers = np.flatnonzero(sums)
-        pairs = zip(first.values[numbers // size].tolist(), second.values[numbers % size].tolist(),
-                    strict=True)  # fmt: skip
-        return dict(zip(pairs, sums[numbers].tolist(), strict=True))
-
-    def sums_by(self, one: str, other: str) -> dict[int, dict[int, int]]:
-        """The same, by the values of the first column and then by those of the other."""
-        sums: dict[int, dict[int, int]] = {}
-        for (first, second), total in self.sums_of_pairs(one, other).items():
-            sums.setdefault(first, {})[second] = total
-        return sums
+        found: dict[int, dict[int, int]] = {}
+        for outer, inner, total in zip(first.values[numbers // size].tolist(),
+                                       second.values[numbers % size].tolist(),
+                                       sums[numbers].tolist(), strict=True):  # fmt: skip
+            found.setdefault(outer, {})[inner] = total
+        return found
 
     def pairs(self) -> tuple[Ints, Ints]:
         """Ids and weights of the chosen rows, ascending by id."""

@@ -55,6 +55,11 @@ def edit(client: Client, path: str, **changed: Any) -> Any:
     return client.post(path, {**form_of(client.get(path)), **changed})
 
 
+def sum_profiles(**only: Any) -> int:
+    profiles = ImageProfile.objects.filter(**only)
+    return sum(profiles.values_list("num_images", flat=True))
+
+
 @pytest.mark.parametrize("model", ["vocab", "catalog", "collections_app"])
 def test_every_model_can_be_looked_at(curator: Client, model: str) -> None:
     make_dataset(files=2)
@@ -158,7 +163,7 @@ def test_a_dataset_that_gets_another_area_is_counted_there(curator: Client) -> N
     dataset = make_dataset(files=3)
     heart = AreaFactory(code="heart")
     edit(curator, f"/admin/catalog/dataset/{dataset.pk}/change/", area=heart.pk)
-    assert ImageProfile.objects.filter(area=heart).total_images() == 3
+    assert sum_profiles(area=heart) == 3
 
 
 @pytest.mark.parametrize(
@@ -276,7 +281,7 @@ def test_an_image_in_use_is_not_deleted(curator: Client) -> None:
         path = f"/admin/catalog/image/{image.pk}/delete/"
         curator.post(path, {"post": "yes"}, follow=True)
     assert list(Image.objects.all()) == [held]
-    assert ImageProfile.objects.total_images() == 1
+    assert sum_profiles() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -26,7 +26,7 @@ SINGLE_VALUED = frozenset(
 )
 # Of these only whole datasets can be asked. Elsewhere each word of "after 2020" is one of its own.
 _OF_DATASETS = frozenset({"access", "year"})
-_WORD = re.compile(r"[^\s,;]+")  # fmt: skip
+_WORD = re.compile(r"[^\s,;]+")
 # Dashes and similar characters between a match and its neighbours; commas may stay. Before it they
 # may stand alone: "pneumonia - CT" without the CT is no "pneumonia -".
 _GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')

@@ -119,17 +119,17 @@ def test_a_dataset_that_gets_another_area_takes_its_images_along(images: list[Im
 def test_deleted_images_are_no_longer_counted(images: list[Image]) -> None:
     delete_images(image_ids=[images[0].pk, images[3].pk])
     assert_profiles_are_true()
-    assert ImageProfile.objects.total_images() == 4
+    assert stored().total() == 4
 
 
 def test_removed_images_have_no_profile_and_get_none(images: list[Image]) -> None:
     Image.objects.filter(pk=images[0].pk).update(removed_at=timezone.now(), profile=None)
     rebuild_profiles(dataset_ids=[images[0].dataset_id])
     assert_profiles_are_true()
-    assert ImageProfile.objects.total_images() == 5
+    assert stored().total() == 5
     refresh_image_profiles(image_ids=[image.pk for image in images])
     assert_profiles_are_true()
-    assert ImageProfile.objects.total_images() == 5
+    assert stored().total() == 5
 
 
 def test_datasets_follow_their_profiles(images: list[Image]) -> None:
