@@ -4,11 +4,9 @@ import errno
 import os
 import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import wait
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
@@ -16,16 +14,13 @@ from django.conf import settings
 from catalog.bulk.whole_file import remove_old_partials, replacing
 from catalog.imaging.paths import open_beneath, safe_part
 from catalog.limits import MAX_URL
+from catalog.storage.ahead import FetchAhead
 from catalog.storage.download import download
-from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem
 from catalog.storage.retries import try_again
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size
 
-AHEAD = 64
-WAIT_SECONDS = 0.5
-# So many in a row show that the source does not answer at all.
-MAX_UNREACHABLE = 8
 # In the folder of each series: the address that its files came from.
 _SOURCE = ".source"
 
@@ -56,10 +51,6 @@ class MirrorReport:
     here: int = 0
     size: int = 0
     problems: list[tuple[RemoteImage, SourceProblem]] = field(default_factory=list)
-
-
-class _Stopped(Exception):
-    """The run is over; a transfer ends here."""
 
 
 def find_parts(subject: str, study: object, modality: str, source_id: str) -> tuple[str, ...]:
@@ -102,47 +93,27 @@ class _Mirror:
     def __init__(self, root: Path, on_progress: Callable[[int], None]) -> None:
         self._root, self._on_progress = root, on_progress
         self._report, self._here = MirrorReport(), 0
-        self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._unreachable = 0
-        self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
+        self._lock = threading.Lock()
+        self._ahead = FetchAhead(self._fetch)
 
     def run(self, images: Iterable[RemoteImage]) -> MirrorReport:
-        # As many images as files at a time, since an image may have a single file.
-        with self._files, ThreadPoolExecutor(settings.FETCH_PARALLEL, "images") as pool:
-            try:
-                for image, future in _look_ahead(pool, self._fetch, images):
-                    self._report.images += 1
-                    self._await(image, future)
-            except BaseException:
-                self._stopped.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+        try:
+            for image, problem in self._ahead.run(images, self._tell):
+                self._report.images += 1
+                if problem:
+                    self._report.problems.append((image, problem))
+        finally:
+            self._ahead.close()
         return self._report
 
-    def _await(self, image: RemoteImage, future: "Future[None]") -> None:
-        while True:
-            self._on_progress(self._report.size + self._here)
-            try:
-                future.result(WAIT_SECONDS)
-            except TimeoutError:
-                if not future.done():
-                    continue
-                raise
-            except SourceProblem as problem:
-                self._report.problems.append((image, problem))
-            return
+    def _tell(self) -> None:
+        self._on_progress(self._report.size + self._here)
 
     def _fetch(self, image: RemoteImage) -> None:
-        if self._unreachable >= MAX_UNREACHABLE:
-            raise Unreachable("the source did not answer, for this and for others before")
         try:
-            self._fetch_listed(image)
-        except Unreachable:
-            self._unreachable += 1
-            raise
+            self._ahead.ask(lambda: self._fetch_listed(image))
         except IsADirectoryError as error:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
-        self._unreachable = 0
 
     def _fetch_listed(self, image: RemoteImage) -> None:
         listed = try_again(lambda: list_files(image.address), self._add)
@@ -165,13 +136,15 @@ class _Mirror:
         self._check_disk(sum(file.size for file in missing))
         folder.mkdir(parents=True, exist_ok=True)
         remove_old_partials(folder)
-        futures = [self._files.submit(self._fetch_file, image, folder, file) for file in missing]
+        futures = [
+            self._ahead.files.submit(self._fetch_file, image, folder, file) for file in missing
+        ]
         try:
             for future in futures:
                 future.result()
         finally:
-            for future in futures:
-                future.cancel()
+            # Nothing of an image is written after its end.
+            wait([future for future in futures if not future.cancel()])
 
     def _fetch_file(self, image: RemoteImage, folder: Path, file: ListedFile) -> None:
         def fetch_once() -> None:
@@ -190,8 +163,7 @@ class _Mirror:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
 
     def _add(self, count: int) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
+        self._ahead.check_stopped()
         with self._lock:
             self._report.size += count
 
@@ -202,14 +174,3 @@ def _is_here(path: Path, file: ListedFile) -> bool:
         return path.lstat().st_size == file.size and not path.is_symlink()
     except FileNotFoundError:
         return False
-
-
-def _look_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[RemoteImage], None], images: Iterable[RemoteImage]
-) -> Iterator[tuple[RemoteImage, "Future[None]"]]:
-    """Each image with its future, in order; the next ones are on their way."""
-    left = iter(images)
-    waiting = deque((image, pool.submit(function, image)) for image in islice(left, AHEAD))
-    while waiting:
-        yield waiting.popleft()
-        waiting.extend((image, pool.submit(function, image)) for image in islice(left, 1))

@@ -1,14 +1,13 @@
 """Fetches items in threads: lists each, and brings its files into the cache."""
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from django.conf import settings
 
 from catalog.storage.addresses import is_of_idc
+from catalog.storage.ahead import FetchAhead
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
@@ -20,13 +19,6 @@ from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
 from collections_app.selection.to_fetch import ToFetch
-
-# Items whose fetching has begun before the first of them is done: a large file stops few others.
-AHEAD = 64
-WAIT_SECONDS = 0.5
-CLOSE_SECONDS = 5.0
-# So many in a row show that the source does not answer at all.
-MAX_UNREACHABLE = 8
 
 
 @dataclass(slots=True)
@@ -55,10 +47,6 @@ class FetchItem:
         return hash_files((f"{each.name}{each.suffix}", each.sha256) for each in files)
 
 
-class _Stopped(Exception):
-    """The build is over; a transfer ends here."""
-
-
 class Fetcher:
     """Fetches items in threads; the database and the lease stay with the caller's thread."""
 
@@ -73,68 +61,32 @@ class Fetcher:
     ) -> None:
         self._cache, self._holder, self._is_suspect = cache, holder, is_suspect
         self._journal = journal
-        self._stopped = threading.Event()
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
-        self._unreachable = 0
         self._listed = self._num_listed = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
-        self._files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
-        # As many, since an item may have a single file. The files of all share the transfers.
-        self._items = ThreadPoolExecutor(settings.FETCH_PARALLEL, "items")
         self._done = 0
-        self._waiting: deque[tuple[FetchItem, Future[list[FetchedFile]]]] = deque()
+        self._ahead = FetchAhead(self._fetch)
 
     def close(self, *, is_done: bool) -> None:
-        """End all transfers; the files that have come are kept.
-
-        A source that has yet to answer is not waited for: its thread ends when the request does.
-        """
-        self._stopped.set()
-        for pool in (self._items, self._files):
-            pool.shutdown(wait=False, cancel_futures=True)
-        # Those that are cancelled never count as done there.
-        running = [future for _, future in self._waiting if not future.cancelled()]
-        wait(running, CLOSE_SECONDS)
+        """End all transfers; the files that have come are kept."""
+        self._ahead.close()
         self._journal.close(is_done=is_done)
 
     def run(
         self, items: Iterable[FetchItem], heartbeat: Heartbeat
     ) -> Iterator[tuple[FetchItem, list[FetchedFile] | SourceProblem]]:
         """Each item with its files or with its problem, in order; the next are on their way."""
-        for item in items:
-            self._waiting.append((item, self._items.submit(self._fetch, item)))
-            if len(self._waiting) == AHEAD:
-                yield self._take(heartbeat)
-        while self._waiting:
-            yield self._take(heartbeat)
+        for item, outcome in self._ahead.run(items, lambda: self._report(heartbeat)):
+            if isinstance(outcome, CacheFull):
+                raise outcome
+            self._done += 1
+            yield item, outcome
         self._report(heartbeat)
         # What was fetched counts for the owner's limit of a day, also of short builds.
         heartbeat.touch(now=True)
-
-    def _take(self, heartbeat: Heartbeat) -> tuple[FetchItem, list[FetchedFile] | SourceProblem]:
-        item, future = self._waiting[0]
-        outcome = self._await(future, heartbeat)
-        self._waiting.popleft()
-        self._done += 1
-        return item, outcome
-
-    def _await(
-        self, future: "Future[list[FetchedFile]]", heartbeat: Heartbeat
-    ) -> list[FetchedFile] | SourceProblem:
-        while True:
-            self._report(heartbeat)
-            try:
-                return future.result(WAIT_SECONDS)
-            except TimeoutError:
-                if future.done():  # the disk's, not that of waiting
-                    raise
-            except CacheFull:
-                raise
-            except SourceProblem as problem:
-                return problem
 
     def _report(self, heartbeat: Heartbeat) -> None:
         heartbeat.fetched(
@@ -155,23 +107,15 @@ class Fetcher:
         if self._is_suspect:
             for each in item.known:
                 self._cache.remove_if_damaged(each.sha256)
-                self._check_stopped()
+                self._ahead.check_stopped()
         if item.known and item.must_be_known and self._use_all(item, item.known):
             self._add_cached(sum(each.size for each in item.known))
             return item.known
-        if self._unreachable >= MAX_UNREACHABLE:
-            raise Unreachable("the source did not answer, for this and for others before")
-        try:
-            files = self._fetch_listed(item)
-        except Unreachable:
-            self._unreachable += 1
-            raise
-        self._unreachable = 0
-        return files
+        return self._ahead.ask(lambda: self._fetch_listed(item))
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
         listed = try_again(lambda: list_files(item.address), self._add)
-        self._check_stopped()
+        self._ahead.check_stopped()
         self._admit(sum(file.size for file in listed))
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
@@ -196,7 +140,7 @@ class Fetcher:
                 found[file.name] = before
                 continue
             sha256 = known[file.name].sha256 if file.name in known else ""
-            futures.append(self._files.submit(self._fetch_file, item.address, file, sha256))
+            futures.append(self._ahead.files.submit(self._fetch_file, item.address, file, sha256))
         try:
             found |= {each.name: each for each in (future.result() for future in futures)}
         except BaseException:
@@ -243,12 +187,8 @@ class Fetcher:
                 return False
         return True
 
-    def _check_stopped(self) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
-
     def _add(self, count: int) -> None:
-        self._check_stopped()
+        self._ahead.check_stopped()
         with self._counting:
             self._fetched += count
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from django.core.management import CommandError, call_command
 
 from catalog.imaging.paths import safe_part
 from catalog.models import Dataset
+from catalog.storage.ahead import CLOSE_SECONDS
+from catalog.storage.mirror import RemoteImage, mirror_images
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import ModalityFactory
@@ -120,6 +123,26 @@ def test_partial_files_of_killed_processes_go_after_a_day(s3: S3Server, tmp_path
     os.utime(old, (0, 0))
     fetch()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_run_that_is_interrupted_ends_its_transfers_and_leaves_no_partial_file(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    address = s3.put_series(0, 3)
+    s3.faults.pause[".dcm"] = 0.2  # for each 100 bytes
+    images = [RemoteImage("1.2.0", address, ("P0",)), RemoteImage("1.2.1", address, ("P1",))]
+
+    def interrupt(size: int) -> None:
+        if size:
+            assert list(tmp_path.rglob("*.part"))
+            raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        mirror_images(images, tmp_path, on_progress=interrupt)
+    assert time.monotonic() - begun < CLOSE_SECONDS
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.dcm"))
 
 
 def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(

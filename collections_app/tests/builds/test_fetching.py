@@ -13,11 +13,11 @@ from django.db.models import F
 from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
+from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
-from collections_app.builds.fetcher import CLOSE_SECONDS
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem, DeletedFetch, Reason
 from collections_app.selection.refusals import NotBuildable
@@ -68,7 +68,7 @@ def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:
 def test_all_come_of_more_series_than_are_begun_and_kept_at_a_time(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collections_app.builds.fetcher.AHEAD", 3)
+    monkeypatch.setattr("catalog.storage.ahead.AHEAD", 3)
     monkeypatch.setattr("collections_app.builds.fetching.BATCH", 2)
     make_series(s3, series=8, slices=1)
 
