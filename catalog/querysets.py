@@ -1,6 +1,6 @@
 """Querysets of the catalog's models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
@@ -58,6 +58,14 @@ IDENTIFYING = {
     "unchecked": _IS_LOCAL
     & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"),
 }
+# So many of their attributes are named in sentences, the most frequent ones.
+MAX_ATTRIBUTES = 20
+
+
+def first_attributes(rows: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """What is kept of (attribute, number of files) in order: the first, and if there are more."""
+    more = {"more": True} if len(rows) > MAX_ATTRIBUTES else {}
+    return {"attributes": dict(rows[:MAX_ATTRIBUTES]), **more}
 
 
 class ImageQuerySet(models.QuerySet):

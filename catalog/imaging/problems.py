@@ -30,6 +30,10 @@ class FileProblem(Enum):
         "files that are no image, though their names say so",
         "get them again, or correct the names",
     )
+    NO_SOP_CLASS = (
+        "files that begin as DICOM does and have no SOP class, such as ACR-NEMA",
+        "convert them to DICOM and import again",
+    )
     # The files of the following are kept.
     NO_PIXELS = (
         "DICOM objects without a picture, such as reports and plans",

@@ -4,6 +4,7 @@ from django.db.backends.utils import CursorWrapper
 
 from catalog.importers import queries
 from catalog.models import Dataset, Image
+from catalog.querysets import first_attributes
 
 # The key of the counts in Dataset.imported_json, beside the fields of the entry.
 KEY = "identifying"
@@ -20,7 +21,7 @@ def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files
         counts = Image.objects.filter(dataset=dataset_pk, removed_at=None).count_identifying()
         if any(counts.values()):
             cursor.execute(queries.COUNT_IDENTIFYING, [dataset_pk])
-            after[KEY] = {**counts, "attributes": dict(cursor.fetchall())}
+            after[KEY] = counts | first_attributes(cursor.fetchall())
     if after != before:
         Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)
 

@@ -143,6 +143,7 @@ def _identifying(collection: Collection) -> Iterator[str]:
     yield ""
     if number := counts["files"]:
         names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
+        names += ", and others" if counts.get("more") else ""
         yield (
             f"- {count_of(number, 'DICOM image')} {'carries' if number == 1 else 'carry'} "
             "attributes that may tell who somebody is, and did not say that the identity was "

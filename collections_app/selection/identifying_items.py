@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 
 from catalog.models import Dataset
-from catalog.querysets import IDENTIFYING
+from catalog.querysets import IDENTIFYING, first_attributes
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
 from collections_app.selection import queries
@@ -40,4 +40,4 @@ def count_frozen(collection: Collection) -> dict[str, Any]:
         if not any(counts.values()):
             return {}
         cursor.execute(queries.IDENTIFYING_NAMES, [collection.pk])
-        return {**counts, "attributes": dict(cursor.fetchall())}
+        return counts | first_attributes(cursor.fetchall())
