@@ -23,7 +23,7 @@ the pixels. A file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has no
 """
 
 import re
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, MutableSequence
 from functools import cache
 from typing import Any
 
@@ -118,7 +118,9 @@ def find_identifying(header: Dataset, behind: Callable[[], Dataset] = Dataset) -
 
 def find_telling(header: Dataset) -> tuple[str, ...]:
     """The same of a header alone, whatever the file says of itself."""
-    return _limit(set(_walk(header, _fold(_text(header, _PATIENT_ID)), "", Budget())))
+    found: set[str] = set()
+    _walk(header, _fold(_text(header, _PATIENT_ID)), "", Budget(), found)
+    return _limit(found)
 
 
 def _limit(names: set[str]) -> tuple[str, ...]:
@@ -180,23 +182,28 @@ def _is_placeholder(part: str) -> bool:
     return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
 
 
-def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> Iterator[str]:
+def _walk(
+    dataset: Dataset, patient_id: str, outermost: str, budget: Budget, found: set[str]
+) -> None:
+    """Add the names to ``found``; of a name that is there, no other element is looked at."""
     is_readable = all(map(_keeps_ascii, _character_sets(dataset)))
     for tag in list(dataset.keys()):
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
             if tag in _TAGS or _vr_of_tag(tag) == "SQ":
-                yield _join(outermost, tag)
+                found.add(_join(outermost, tag))
             continue
         vr = _vr_of(element)
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
-        if vr != "SQ":
-            if not (counts and _has_value(element)):
-                continue
-            if not is_readable or is_long(dataset, tag, _MAX_VALUE):
-                yield _join(outermost, tag)
-                continue
+        if vr != "SQ" and not (counts and _has_value(element)):
+            continue
+        name = _join(outermost, tag)
+        if vr != "SQ" and name in found:
+            continue
+        if vr != "SQ" and (not is_readable or is_long(dataset, tag, _MAX_VALUE)):
+            found.add(name)
+            continue
         try:
             if vr == "SQ":
                 parse_sequence(dataset, tag, budget)
@@ -204,13 +211,13 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> 
                 spend_on_values(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
-            yield _join(outermost, tag)
+            found.add(name)
             continue
         if isinstance(value, Sequence):
             for item in value:
-                yield from _walk(item, patient_id, outermost or _name(tag), budget)
+                _walk(item, patient_id, outermost or name, budget, found)
         elif counts and is_telling("PN" if tag in _NAMES else vr, value, patient_id):
-            yield _join(outermost, tag)
+            found.add(name)
 
 
 def _character_sets(dataset: Dataset) -> list[str]:
