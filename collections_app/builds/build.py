@@ -42,7 +42,7 @@ from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
-from collections_app.selection.file_count import NUM_FILES
+from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
