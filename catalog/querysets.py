@@ -8,6 +8,7 @@ from django.db.models import Count, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from catalog.hooks import ImageHolder, image_holders
+from catalog.imported_keys import SAME_BYTES
 from vocab.models import Kind
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class DatasetQuerySet(models.QuerySet):
 
     def with_files_of(self, slug: str, imported: Mapping[str, Any]) -> Self:
         """Other datasets that share files with this one, by the last import of either."""
-        own = imported.get("same_bytes", {}).get("elsewhere", {})
-        theirs = {"imported_json__same_bytes__elsewhere__has_key": slug}
+        own = imported.get(SAME_BYTES, {}).get("elsewhere", {})
+        theirs = {f"imported_json__{SAME_BYTES}__elsewhere__has_key": slug}
         return self.exclude(slug=slug).filter(Q(slug__in=own) | Q(**theirs))
 
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.timezone import localtime
 
 from catalog.models import Image
+from collections_app.provenance_keys import EXCLUDED, KINDS
 from collections_app.querysets import (
     BuildQuerySet,
     CollectionItemQuerySet,
@@ -43,7 +44,8 @@ IS_HEX = r"^[0-9a-f]{64}$"
 class Collection(models.Model):
     """A custom dataset that a user built: a query, the images it found, and their archive.
 
-    ``provenance`` has the datasets, licences and filters in words as they were at the freeze.
+    ``provenance`` has the datasets, licences and filters in words as they were at the freeze, under
+    the keys of ``collections_app.provenance_keys``.
     ``archive_path`` is relative to ``ARCHIVE_ROOT`` or ``ARCHIVE_STORAGE``; sizes are in bytes.
     ``archive_sha256`` is empty until the archive was verified for the first time, which happens
     after ``ready``. ``verified_at`` is empty until then, and is emptied again when the archive must
@@ -141,13 +143,13 @@ class Collection(models.Model):
     @property
     def kinds(self) -> dict[str, int]:
         """The numbers of its images by kind; all are images if it was frozen without kinds."""
-        kinds: dict[str, int] = self.provenance.get("kinds") or {Kind.PICTURE: self.num_images}
+        kinds: dict[str, int] = self.provenance.get(KINDS) or {Kind.PICTURE: self.num_images}
         return kinds
 
     @property
     def num_excluded(self) -> int:
         """Items that are not in the archive, because their files were bad."""
-        return self.provenance.get("excluded", 0)
+        return self.provenance.get(EXCLUDED, 0)
 
     @property
     def num_items(self) -> int:

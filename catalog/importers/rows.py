@@ -1,9 +1,9 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
@@ -141,28 +141,6 @@ class Source(Protocol):
     num_rows: int | None
 
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
-
-
-@runtime_checkable
-class StoppableSource(Source, Protocol):
-    """A source that may read long without a row; it calls ``check_stopped`` meanwhile."""
-
-    check_stopped: Callable[[], None]
-
-
-@runtime_checkable
-class NotingSource(Source, Protocol):
-    """A source that passes on files that ask for attention and become no row."""
-
-    on_file: Callable[[FileNote], None]
-
-
-def never_stopped() -> None:
-    """The ``check_stopped`` of a source that nobody stops."""
-
-
-def not_noted(note: FileNote) -> None:
-    """The ``on_file`` of a source whose notes nobody reads."""
 
 
 MAX_EXAMPLES = 3

@@ -22,6 +22,7 @@ from collections_app.builds.fetcher import Fetcher, FetchItem
 from collections_app.builds.lease import Claim, Heartbeat
 from collections_app.builds.queries import KEEP_REMOTE_FILES
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
+from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
 from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
@@ -66,7 +67,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     kinds: list[type[SourceProblem]] = []
     is_done = False
     releases = {each["slug"]: each.get("idc_release", "")
-                for each in collection.provenance["datasets"]}  # fmt: skip
+                for each in collection.provenance[DATASETS]}  # fmt: skip
     try:
         done: list[tuple[FetchItem, list[FetchedFile]]] = []
         for item, outcome in fetcher.run(_iter_items(collection), heartbeat):

@@ -30,6 +30,7 @@ from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
+from collections_app.provenance_keys import DATASETS, WORDS
 from collections_app.selection.fingerprint import compute_fingerprint
 from collections_app.selection.quotas import describe_usage
 from collections_app.selection.readings import find_changed_readings
@@ -101,14 +102,14 @@ def _search_again(collection: Collection) -> str:
 
 def _describe_choice(collection: Collection) -> list[dict[str, str]]:
     """The frozen filters in words, with the kinds also where none were told apart yet."""
-    words: list[dict[str, str]] = collection.provenance.get("words", [])
+    words: list[dict[str, str]] = collection.provenance.get(WORDS, [])
     is_earlier = "kind" not in collection.filter_snapshot
     return [*words, describe_kinds([ANY_KIND])] if is_earlier else words
 
 
 def _active_slugs(collection: Collection) -> set[str]:
     """Slugs of the collection's datasets that still have a page."""
-    slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
+    slugs = [dataset["slug"] for dataset in collection.provenance[DATASETS]]
     active = Dataset.objects.active().filter(slug__in=slugs)
     return set(active.values_list("slug", flat=True))
 

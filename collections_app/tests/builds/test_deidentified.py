@@ -16,7 +16,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog.importers.identifying_counts import KEY
+from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
 from catalog.tests.factories import (
     DatasetFactory,
@@ -50,7 +50,7 @@ PNG = b"\x89PNG not a picture"
 def files(settings: LazySettings) -> None:
     settings.DEIDENTIFY_ON_DELIVERY = True
     counts = {"files": 1, "burned_in": 0, "unchecked": 0, "attributes": {"PatientName": 1}}
-    dataset = DatasetFactory(slug="scans", imported_json={KEY: counts})
+    dataset = DatasetFactory(slug="scans", imported_json={IDENTIFYING: counts})
     for name, content, found in (
         ("jane.dcm", make_scan(**JANE), ["PatientName"]),
         ("plain.dcm", make_scan(StationName="Room 5"), []),
