@@ -266,8 +266,13 @@ class Dataset(models.Model):
 
     @property
     def identifying(self) -> dict[str, Any]:
-        """Of how many files the last import found that they tell who somebody is."""
-        counts: dict[str, Any] = self.imported_json.get(IDENTIFYING, {})
+        """Of how many files the last import found that they tell who somebody is.
+
+        The most frequent attributes come first, an order that JSON in the database loses.
+        """
+        counts: dict[str, Any] = dict(self.imported_json.get(IDENTIFYING, {}))
+        if found := counts.get("attributes"):
+            counts["attributes"] = dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
         return counts
 
     @property
