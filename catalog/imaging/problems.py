@@ -30,6 +30,14 @@ class FileProblem(Enum):
         "files that are no image, though their names say so",
         "get them again, or correct the names",
     )
+    OWN_FILE = (
+        "files of the import itself instead of images, such as a table",
+        "name images in the table; what a table says is in the catalog",
+    )
+    HOLES = (
+        "files of more than 1 GB of which nearly nothing is written",
+        "get them again, whole, and import again",
+    )
     # The files of the following are kept.
     NO_PIXELS = (
         "DICOM objects without a picture, such as reports and plans",

@@ -17,9 +17,11 @@ from catalog.importers.identifying_files import check_identifying
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFiles, with_facts
 from catalog.importers.mirrored import with_mirrored
+from catalog.importers.refused_files import Marks, mark_files
 from catalog.importers.rows import (
     BadRow,
     Examples,
+    FiledSource,
     FileNote,
     ImageRow,
     ImportReport,
@@ -98,6 +100,7 @@ def import_source(
             _read_rows(source, on_file, on_rows, check_stopped),
             planned,
             report,
+            mark_files(source.own_paths if isinstance(source, FiledSource) else ()),
             on_file,
             check_stopped,
         )
@@ -197,6 +200,7 @@ def _read_files(
     rows: Iterable[ImageRow | BadRow],
     dataset: Dataset,
     report: ImportReport,
+    own: Marks,
     on_file: Callable[[FileNote], None],
     check_stopped: Callable[[], None],
 ) -> Iterator[ImageRow | BadRow]:
@@ -227,6 +231,7 @@ def _read_files(
         with_mirrored(rows, root, on_file=on_file, check_stopped=check_stopped),
         root=root,
         known=known,
+        own=own,
         on_missing=count_missing,
         check_stopped=check_stopped,
     )

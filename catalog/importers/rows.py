@@ -1,8 +1,9 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from catalog.imaging.paths import FileFacts
@@ -155,6 +156,13 @@ class NotingSource(Source, Protocol):
     """A source that passes on files that ask for attention and become no row."""
 
     on_file: Callable[[FileNote], None]
+
+
+@runtime_checkable
+class FiledSource(Source, Protocol):
+    """A source that reads files, such as tables, which are no images whatever its rows name."""
+
+    own_paths: Sequence[Path]
 
 
 def never_stopped() -> None:
