@@ -12,7 +12,7 @@ from vocab.toml_text import parse_toml
 
 COLUMNS = ("code", "name", "description", "aliases")
 ALIAS_SEPARATOR = "|"
-_TABLE = re.compile(r"^\s*\[\[\s*term\s*\]\]", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t]*+\[\[[ \t]*+term[ \t]*+\]\]", re.MULTILINE)
 
 
 class BadTermFile(Exception):
@@ -71,11 +71,21 @@ def _iter_toml(text: str) -> Iterator[FileTerm]:
     tables = found.get("term", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise BadTermFile("Write each term as a separate table under [[term]].")
-    starts = [text.count("\n", 0, match.end()) + 1 for match in _TABLE.finditer(text)]
+    starts = list(_find_starts(text))
     # If terms are written in another way than with one header each, their lines are not known.
     lines = starts if len(starts) == len(tables) else [0] * len(tables)
     for line, table in zip(lines, tables, strict=True):
         yield FileTerm(line, table)
+
+
+def _find_starts(text: str) -> Iterator[int]:
+    """The lines of the headers of terms."""
+    line = 1
+    last = 0
+    for found in _TABLE.finditer(text):
+        line += text.count("\n", last, found.start())
+        last = found.start()
+        yield line
 
 
 def _iter_csv(text: str) -> Iterator[FileTerm]:

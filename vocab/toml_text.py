@@ -7,9 +7,18 @@ from typing import Any
 # Nobody nests tables so deep. tomllib keeps each beginning of a dotted key, so that one of 60,000
 # parts takes 14 GB.
 MAX_PARTS = 32
-# The part of a key starts where no other one goes on, and is never divided otherwise.
-_PART = r"(?:(?<![\w-])[\w-]++|\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+')"
-_LONG_KEY = re.compile(rf"(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_PARTS}}}")
+# What TOML consists of, gone through once: a comment, a string of several lines, or parts of a key
+# with dots between them, to which a string in one line is equal. What has no end goes on to that of
+# its line, or of the text.
+_PART = r"(?:[\w-]++|\"(?:[^\"\\\n]|\\.)*+\"?|'[^'\n]*+'?)"
+_DOT = r"[ \t]*+\.[ \t]*+"
+_TOKEN = re.compile(
+    r"\#[^\n]*+"
+    r"|\"{3}(?:[^\"\\]|\\[\s\S]|\"(?!\"\"))*+\"{0,5}+"
+    r"|'{3}(?:[^']|'(?!''))*+'{0,5}+"
+    rf"|{_PART}(?:{_DOT}{_PART})*+"
+)
+_LONG_KEY = re.compile(rf"(?:{_PART}{_DOT}){{{MAX_PARTS}}}")
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -19,7 +28,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         ValueError: it is no TOML, or a key has more than MAX_PARTS parts.
         RecursionError: its values are nested too deeply.
     """
-    if found := _LONG_KEY.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise ValueError(f"a key has more than {MAX_PARTS} parts (at line {line})")
+    for token in _TOKEN.finditer(text):
+        if token[0].count(".") >= MAX_PARTS and _LONG_KEY.match(token[0]):
+            line = text.count("\n", 0, token.start()) + 1
+            raise ValueError(f"a key has more than {MAX_PARTS} parts (at line {line})")
     return tomllib.loads(text)

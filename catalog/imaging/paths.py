@@ -298,8 +298,8 @@ def iter_files(root: Path) -> Iterator[str]:
 
     Files and folders whose names begin with a dot are ignored. A link to a file is yielded
     (`open_beneath` decides whether to follow it), and so is a link to nothing, as git-annex leaves
-    for a file that is not here; a link to a folder is not entered. Raises `OSError` for a folder
-    that cannot be listed.
+    for a file that is not here, or to itself; a link to a folder is not entered. Raises `OSError`
+    for a folder that cannot be listed.
     """
     waiting = _list_folder(root, "")
     while waiting:
@@ -317,10 +317,14 @@ def _list_folder(root: Path, prefix: str) -> list[str]:
             f"{prefix}{entry.name}/" if is_folder else f"{prefix}{entry.name}"
             for entry in entries
             if not entry.name.startswith(".")
-            and (
-                (is_folder := entry.is_dir(follow_symlinks=False))
-                or entry.is_file()
-                or (entry.is_symlink() and not (root / prefix / entry.name).exists())
-            )
+            and ((is_folder := entry.is_dir(follow_symlinks=False)) or _is_file_or_broken(entry))
         ]
     return sorted(found, reverse=True)
+
+
+def _is_file_or_broken(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a file, or a link that leads to nothing."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:  # such as a link that leads to itself
+        return entry.is_symlink()

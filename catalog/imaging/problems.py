@@ -34,6 +34,14 @@ class FileProblem(Enum):
         "files that begin as DICOM does and have no SOP class, such as ACR-NEMA",
         "convert them to DICOM and import again",
     )
+    OWN_FILE = (
+        "files of the import itself instead of images, such as a table",
+        "name images in the table; what a table says is in the catalog",
+    )
+    HOLES = (
+        "files of more than 1 GB of which nearly nothing is written",
+        "get them again, whole, and import again",
+    )
     # The files of the following are kept.
     NO_PIXELS = (
         "DICOM objects without a picture, such as reports and plans",

@@ -23,6 +23,7 @@ from catalog.imaging.paths import (
     read_link,
 )
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
+from catalog.importers.refused_files import Marks, refuse_file
 from catalog.importers.rows import BadRow, FileRow, ImageRow
 from catalog.importers.series import join_files
 
@@ -52,6 +53,7 @@ def with_facts(
     *,
     root: Path,
     known: KnownFiles = lambda rows: {},
+    own: Marks = frozenset(),
     on_missing: Callable[[ImageRow], None] = lambda row: None,
     check_stopped: Callable[[], None] = lambda: None,
     workers: int = WORKERS,
@@ -62,7 +64,8 @@ def with_facts(
     does not. If it is no usable image, the row loses its path and gets the problem.
 
     ``known`` takes a batch of rows and returns what the catalog knows of their files: a file with
-    the same path, size and time is not hashed again. A row whose file is missing is yielded
+    the same path, size and time is not hashed again. Files of the import itself, by the marks
+    ``own``, are no usable images. A row whose file is missing is yielded
     without its path, and ``on_missing`` gets it with its path. An unsafe path and an unreadable
     file become a BadRow. Rows that have facts already, or name no file, are not changed.
     ``rows``, ``known`` and ``on_missing`` are called only in the caller's thread.
@@ -78,7 +81,7 @@ def with_facts(
 
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="facts")
     try:
-        with closing(_start_blocks(rows, root, known, check)) as blocks:
+        with closing(_start_blocks(rows, root, known, own, check)) as blocks:
             begun = ((block, block.start(pool, workers)) for block in blocks)
             for block, readers in _look_ahead(begun, BLOCKS_AHEAD):
                 for reader in readers:
@@ -99,6 +102,7 @@ class _Block:
     waiting: deque[int]
     known: Mapping[str, FileFacts]
     root: Path
+    own: Marks
     check: Callable[[], None]
     missing: list[ImageRow]
 
@@ -119,7 +123,7 @@ class _Block:
 
     def _complete(self, row: ImageRow) -> Row:
         try:
-            return _read_row(self.root, row, self.known, self.check)
+            return _read_row(self.root, row, self.known, self.own, self.check)
         except UnusableFile as error:
             return _without_file(row, error.problem)
         except FileNotFoundError:
@@ -133,7 +137,7 @@ class _Block:
 
 
 def _start_blocks(
-    rows: Iterable[Row], root: Path, known: KnownFiles, check: Callable[[], None]
+    rows: Iterable[Row], root: Path, known: KnownFiles, own: Marks, check: Callable[[], None]
 ) -> Generator[_Block, None, None]:
     for batch in in_batches(rows, BATCH):
         wanted = [row for row in batch if isinstance(row, ImageRow) and _needs_facts(row)]
@@ -141,7 +145,7 @@ def _start_blocks(
         for start in range(0, len(batch), BLOCK):
             part = batch[start : start + BLOCK]
             waiting = deque(index for index, row in enumerate(part) if _needs_facts(row))
-            yield _Block(part, waiting, files, root, check, missing=[])
+            yield _Block(part, waiting, files, root, own, check, missing=[])
 
 
 def _needs_facts(row: Row) -> bool:
@@ -177,11 +181,12 @@ class _Stoppable:
 
 
 def _read_row(
-    root: Path, row: ImageRow, known: Mapping[str, FileFacts], check: Callable[[], None]
+    root: Path, row: ImageRow, known: Mapping[str, FileFacts], own: Marks, check: Callable[[], None]
 ) -> Row:
     """The row with its facts, or a BadRow; raises FileNotFoundError and UnusableFile."""
     try:
         with open_beneath(root, row.file_path) as opened:
+            refuse_file(opened, row.file_path, own)
             file = cast("BinaryIO", _Stoppable(opened, check))
             content = None if row.is_opened else read_content(file, row.file_path)
             facts = _unchanged(opened, known.get(row.file_path)) or read_facts(file)
@@ -193,17 +198,18 @@ def _read_row(
         reason = f"The file cannot be read ({error.strerror or error}). Fix that and import again."
         return _reject(row, reason)
     row = _fill_in(row, facts, content) if content else replace(row, facts=facts)
-    return _with_others(root, row, known, check) if row.beside else row
+    return _with_others(root, row, known, own, check) if row.beside else row
 
 
 def _with_others(
-    root: Path, row: ImageRow, known: Mapping[str, FileFacts], check: Callable[[], None]
+    root: Path, row: ImageRow, known: Mapping[str, FileFacts], own: Marks, check: Callable[[], None]
 ) -> Row:
     """The row with the facts of the files beside its own, which has some already."""
     files = [FileRow(row.file_path, "", row.facts)] if row.facts else []
     for path in row.beside:
         try:
             with open_beneath(root, path) as opened:
+                refuse_file(opened, path, own)
                 file = cast("BinaryIO", _Stoppable(opened, check))
                 facts = _unchanged(opened, known.get(path)) or read_facts(file)
         except (UnsafePath, FileChanged, OSError) as error:

@@ -24,9 +24,11 @@ from catalog.importers.options import (
     Listeners,
     ReportingSource,
 )
+from catalog.importers.refused_files import Marks, mark_files
 from catalog.importers.rows import (
     BadRow,
     Examples,
+    FiledSource,
     FileNote,
     ImageRow,
     ImportReport,
@@ -77,7 +79,10 @@ def import_source(
         if not limits.allow_move:
             _require_same_place(source.entry)
         planned, change = _plan_entry(source)
-        rows = _read_files(_read_rows(source, listeners), planned, report, listeners)
+        own_paths = source.own_paths if isinstance(source, FiledSource) else ()
+        rows = _read_files(
+            _read_rows(source, listeners), planned, report, mark_files(own_paths), listeners
+        )
         if planned.local_path:  # else no row has a file
             on_file = listeners.on_file
             rows = check_identifying(rows, report, on_file, is_allowed=limits.allow_identifying)
@@ -163,6 +168,7 @@ def _read_files(
     rows: Iterable[ImageRow | BadRow],
     dataset: Dataset,
     report: ImportReport,
+    own: Marks,
     listeners: Listeners,
 ) -> Iterator[ImageRow | BadRow]:
     """The rows with the facts of their files.
@@ -193,6 +199,7 @@ def _read_files(
         with_mirrored(rows, root, on_file=on_file, check_stopped=check_stopped),
         root=root,
         known=known,
+        own=own,
         on_missing=count_missing,
         check_stopped=check_stopped,
     )

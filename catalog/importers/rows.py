@@ -1,9 +1,10 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
@@ -141,6 +142,13 @@ class Source(Protocol):
     num_rows: int | None
 
     def rows(self) -> Iterator[ImageRow | BadRow]: ...
+
+
+@runtime_checkable
+class FiledSource(Source, Protocol):
+    """A source that reads files, such as tables, which are no images whatever its rows name."""
+
+    own_paths: Sequence[Path]
 
 
 MAX_EXAMPLES = 3

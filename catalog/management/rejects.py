@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from catalog.bulk.csv_text import safe_cell
 from catalog.bulk.whole_file import remove_old_partials, replacing
 from catalog.importers.options import MAX_SHARE_REJECTED
+from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
 from catalog.importers.rows import BadRow, FileNote
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
 FILE_COLUMNS = ("dataset", "problem", "file", "line", "others", "what_to_do")
-FILE_PROBLEMS = "file-problems.csv"
-REJECTS_NAME = "rejects.csv"
 
 
 class Limit(NamedTuple):
@@ -98,13 +97,20 @@ class RejectsFile(ListFile):
         self.add(dataset, row.line or "", row.column, row.value, row.reason)
 
 
+def name_file_problems(rejects: str) -> str:
+    """The name of the list of files beside the list of bad rows that is called so."""
+    return (
+        rejects.removesuffix(REJECTS) + FILE_PROBLEMS
+        if rejects.endswith(REJECTS)
+        else FILE_PROBLEMS
+    )
+
+
 class FileProblemsFile(ListFile):
     """file-problems.csv beside rejects.csv: files that ask for attention, one a row."""
 
     def __init__(self, rejects: Path) -> None:
-        is_ours = rejects.name.endswith(REJECTS_NAME)
-        name = rejects.name.removesuffix(REJECTS_NAME) + FILE_PROBLEMS if is_ours else FILE_PROBLEMS
-        super().__init__(rejects.with_name(name), FILE_COLUMNS)
+        super().__init__(rejects.with_name(name_file_problems(rejects.name)), FILE_COLUMNS)
 
     def write(self, dataset: str, note: FileNote) -> None:
         """Add one file of a dataset."""

@@ -28,9 +28,10 @@ _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE
 )
 # Most names are plain, and one match is faster than the rules one by one. Names that start like a
-# device go through the rules.
+# device or with a dot go through the rules.
 _PLAIN = re.compile(
-    r"(?:(?!con|prn|aux|nul|clock|com|lpt)[a-z0-9_.,+=@()\[\] -]{0,119}[a-z0-9_)-](?:/(?!$)|$))+",
+    r"(?:(?!con|prn|aux|nul|clock|com|lpt|\.|head$)"
+    r"[a-z0-9_.,+=@()\[\] -]{0,119}[a-z0-9_)-](?:/(?!$)|$))+",
     re.IGNORECASE | re.ASCII,
 )
 _EXTENSION = re.compile(
@@ -42,7 +43,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def safe_name(path: str) -> str:
     """A name made from this relative path that is safe to unpack anywhere.
 
-    Never empty, never absolute, no `..`, at most MAX_NAME bytes, each part at most MAX_SEGMENT.
+    Never empty, never absolute, no `..`, at most MAX_NAME bytes, each part at most MAX_SEGMENT. No
+    part begins with a dot, and no file is called HEAD, as programs may obey what is named so.
     A safe path comes back unchanged. Each part that must change gets a short hash of its old
     text, so that different paths stay different. The extension stays.
     """
@@ -51,6 +53,8 @@ def safe_name(path: str) -> str:
     given = path.split("/")
     parts = [part for part in given if part not in ("", ".")]
     safe = [_safe_segment(part) for part in parts] or ["_"]
+    if safe[-1].lower() == "head":  # with config, objects and refs beside it, git obeys config
+        safe[-1] = f"_{safe[-1]}{_hash_suffix(parts[-1])}"
     if len(parts) != len(given):
         safe[-1] = _add_suffix(safe[-1], _hash_suffix(path))
     name = "/".join(safe)
@@ -62,7 +66,8 @@ def _safe_segment(segment: str) -> str:
     if not segment.isascii():
         clean = unicodedata.normalize("NFC", _INVISIBLE.sub("", segment))
     clean = _FORBIDDEN.sub("_", clean).rstrip(" .")
-    if _DEVICE.match(clean):
+    # Git obeys .git, editors .vscode, shells .envrc.
+    if _DEVICE.match(clean) or clean.startswith("."):
         clean = f"_{clean}"
     if clean == segment and len(clean.encode()) <= MAX_SEGMENT:
         return segment

@@ -26,6 +26,10 @@ _URL = "metadata_json ->> 'remote_url'"
 _NUM_FILES = "metadata_json -> 'source' ->> 'instances'"
 
 
+# Programs may obey what is named so: git, editors, shells.
+_NOT_OBEYED = "--exclude '.*' --exclude '*/.*' --exclude HEAD --exclude '*/HEAD'"
+
+
 def select_items(fields: str, whose: str) -> str:
     """The SQL of these fields of a collection's items, for ``iter_lines``; without its order."""
     return (
@@ -180,4 +184,4 @@ def _make_command(name: str, address: str, num_files: str) -> tuple[str, str]:
         return f"cp --raw --if-size-differ {source} {target}\n", f"file {name}\n"
     is_known = num_files.isascii() and num_files.isdecimal() and len(num_files) < 10
     number = (int(num_files) if is_known else 0) or "some"
-    return f"cp --if-size-differ {source} {target}\n", f"{number} {name}\n"
+    return f"cp --if-size-differ {_NOT_OBEYED} {source} {target}\n", f"{number} {name}\n"

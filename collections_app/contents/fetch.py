@@ -168,7 +168,8 @@ def parse_size(text: str) -> int:
 def find_target(name: str) -> Path:
     """Where the file of this name is to be; never outside of the folder ``images``."""
     parts = name.split("/")
-    is_safe = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    # Programs may obey what begins with a dot, such as .git.
+    is_safe = all(part and part[0] != "." and part.isprintable() for part in parts)
     if not is_safe or parts[0] != "images" or len(parts) < 2 or set(name) & set('\\:*?"<>|'):
         raise Problem("its name is not safe")
     path = FOLDER.joinpath(*parts)
@@ -264,7 +265,9 @@ class Source:
                 if not size:  # some stores list folders as empty objects
                     continue
                 name = key[len(prefix) :] if key.startswith(prefix) else ""
-                if not all(map(_SAFE_PART.fullmatch, name.split("/"))) or name.lower() in files:
+                parts = name.lower().split("/")
+                is_safe = all(map(_SAFE_PART.fullmatch, parts)) and parts[-1] != "head"  # of git
+                if not is_safe or name.lower() in files:
                     raise Problem("the source lists a file whose name is not safe")
                 md5 = find_md5(each.findtext("{*}ETag", ""))
                 url = f"{base}/{urllib.parse.quote(key)}"

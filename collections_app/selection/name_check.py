@@ -14,7 +14,7 @@ from collections_app.archive import safe_name
 _PLAIN = (string.ascii_letters + string.digits + "_./-\n").encode()
 # Names of devices on Windows begin like these; the folder "images" comes before every name.
 _RISKY = (b"//", b"/.", b"./", b".\n", b"-\n", b"/\n", b"/con", b"/prn", b"/aux", b"/nul",
-          b"/clock", b"/com", b"/lpt")  # fmt: skip
+          b"/clock", b"/com", b"/lpt", b"/head\n")  # fmt: skip
 _SHORT = 120
 
 

@@ -1,5 +1,6 @@
 """Terms of an operator's own: added and written, never removed, and safe from later loads."""
 
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -250,3 +251,14 @@ def test_an_alias_whose_key_lacks_its_sign_keeps_its_spelling(tmp_path: Path) ->
     report = import_vocab(tmp_path / "l.csv", table)
     assert "2 aliases skipped" in report
     assert find_label("HER2+") == ["amplified"]
+
+
+def test_a_file_of_empty_lines_and_quotes_is_read_at_once(tmp_path: Path) -> None:
+    terms = "".join(f'[[term]]\ncode = "{n}"\n' for n in range(10_000))
+    name = 'name = "' + '\\"' * 20_000 + '"\n'
+    before = time.process_time()
+
+    said = refuse(tmp_path / "l.toml", "\n" * 60_000 + terms + name + '[[term]]\nname = "x"\n')
+
+    assert time.process_time() - before < 5
+    assert "line 80002: a term needs a code" in said

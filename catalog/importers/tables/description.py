@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from catalog.imaging.paths import UnsafePath, open_beneath
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.specs import Description
@@ -45,22 +46,33 @@ def parse_description(values: Mapping[str, Any], *, file: str, home: Path) -> De
 
 
 def _load(path: Path) -> dict[str, Any]:
+    content = _read(path)
     try:
-        if path.stat().st_size > MAX_TOML_BYTES:
-            raise SourceError(f"{path.name} is too large for a description. Is it the table?")
-        return parse_toml(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
+        return parse_toml(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # ValueError: also of numbers with 5,000 digits
         raise SourceError(
-            f"{path.name} is no TOML: {error}.{_show_line(path, str(error))} Write a key a line, "
-            'below its section, and text in quotes: title = "My rays".'
+            f"{path.name} is no TOML: {error}.{_show_line(content, str(error))} Write a key a "
+            'line, below its section, and text in quotes: title = "My rays".'
         ) from error
 
 
-def _show_line(path: Path, error: str) -> str:
+def _read(path: Path) -> bytes:
+    """What is in the file: by a link, a stranger could have lines of any file shown."""
+    try:
+        with open_beneath(path.parent, path.name) as file:
+            content = file.read(MAX_TOML_BYTES + 1)
+    except UnsafePath as error:
+        raise SourceError(str(error)) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > MAX_TOML_BYTES:
+        raise SourceError(f"{path.name} is too large for a description. Is it the table?")
+    return content
+
+
+def _show_line(content: bytes, error: str) -> str:
     """The line that an error names."""
     found = re.search(r"at line ([0-9]+)", error)
-    lines = path.read_text("utf-8", errors="replace").splitlines() if found else []
+    lines = content.decode(errors="replace").splitlines() if found else []
     number = int(found[1]) if found else 0
     return f" That line is: {show(lines[number - 1])}" if 0 < number <= len(lines) else ""

@@ -175,7 +175,7 @@ class FileFinder:
     def _read(self, folder: str, *, folders: bool) -> set[str]:
         try:
             with os.scandir(self._folder / folder) as entries:
-                return {entry.name for entry in entries if entry.is_dir() is folders}
+                return {entry.name for entry in entries if _is_folder(entry) is folders}
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except OSError as error:
@@ -213,6 +213,13 @@ class FileFinder:
             folder = folders.setdefault(folder, folder)
             self._places[name] = None if name in self._places else folder
         return self._places
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link that leads to itself, which is told where a row names it
+        return False
 
 
 def _join(folder: str, name: str) -> str:

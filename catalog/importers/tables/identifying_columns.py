@@ -24,6 +24,7 @@ read, in which this rule finds nothing.
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.lines import show
@@ -155,8 +156,6 @@ _FREE_TEXT = re.compile(
 _IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
     words.fold_names, (words.IDENTIFYING, words.MAYBE, words.FREE_TEXT)
 )
-# What tables and their joins add to the end of a name: `Phone 2`, pandas' `MRN_x`.
-_ENDING = re.compile(r"(?: ?(?:dicom|[0-9]+)| [xy])+$")
 # The last words of keys whose names are not those of people.
 _THING = re.compile(
     r"(?:.* )?(?:categor(?:y|ies)|diagnos[ie]s|stud(?:y|ies)|series|class(?:es)?|anatomy|modality"
@@ -164,6 +163,8 @@ _THING = re.compile(
     r"|label|lesion|manufacturer|mask|model|organ|part|procedure|protocol|region|scanner|sequence"
     r"|structure|tag|task|view)(?:e?s)?)"
 )
+# What a name has beyond is not looked at: none is so long.
+_LONGEST_NAME = 200
 # As German is written where there are no umlauts.
 _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
@@ -190,16 +191,20 @@ def is_left_out(column: str) -> bool:
 
 def is_bare_name(column: str) -> bool:
     """Whether a column is just called `Name`: that of a file, a finding or a person."""
-    return bool(_BARE_NAME.fullmatch(normalize(column)))
+    return bool(_BARE_NAME.fullmatch(normalize(_cut(column))))
 
 
-@lru_cache(maxsize=1 << 12)
 def is_identifying_within(parent: str, key: str) -> bool:
     """The same for the key of an object in `parent`, such as `name` in `patient`.
 
     A bare name is regarded as that of a person, unless the parent is a thing such as `finding`. No
     description can name such a key, so neither what may identify people nor free text is kept.
     """
+    return _is_identifying_within(_cut(parent), _cut(key))
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not _THING.fullmatch(normalize(parent))
     return is_free_text(key) or any(
@@ -225,12 +230,26 @@ def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
         )
 
 
-@lru_cache(maxsize=1 << 12)
+class _Forms(NamedTuple):
+    """What is compared of a name: its letters as lists have them, and as patterns have them."""
+
+    folded: frozenset[str]
+    plain: frozenset[str]
+
+
 def _matches(pattern: re.Pattern[str], names: frozenset[str], column: str) -> bool:
-    if words.is_among(column, names):
-        return True
-    name = _ENDING.sub("", normalize(column)).replace(" ", "")
+    forms = _find_forms(_cut(column))
+    return not names.isdisjoint(forms.folded) or any(map(pattern.fullmatch, forms.plain))
+
+
+def _cut(name: str) -> str:
+    return name.strip()[:_LONGEST_NAME]
+
+
+@lru_cache(maxsize=1 << 12)
+def _find_forms(column: str) -> _Forms:
+    name = words.strip_endings(normalize(column), " x", " y", "dicom").replace(" ", "")
     plain = name
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)
-    return bool(pattern.fullmatch(name) or pattern.fullmatch(plain))
+    return _Forms(words.fold_parts(column), frozenset((name, plain)))

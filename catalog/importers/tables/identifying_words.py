@@ -5,6 +5,7 @@ without case, accents and anything between its words, so one spelling of each is
 """
 
 import re
+import string
 import unicodedata
 
 from vocab.text import decompose
@@ -71,13 +72,15 @@ FREE_TEXT = """
     báo cáo, ghi chú, poznámka, zpráva, kommentarer, anteckningar, utlåtande, lausunto, lelet,
     megjegyzés, observații
 """
-# What tables and their joins add to the end of a name, and what stands around one of two languages.
-_ENDING = re.compile(r"(?:[\s_]?[0-9]+|_[xy])+$")
+_NUMBERED = string.digits + string.whitespace + "_"
+# What stands around one of two languages.
 _AROUND = re.compile(r"[/|()（）\[\]【】]+")
 
 
 def fold_name(column: str) -> str:
     """The letters and digits of a name, without case and accents; vowel signs are kept."""
+    if column.isascii():
+        return "".join(filter(str.isalnum, column.casefold()))
     letters = (
         each
         for each in decompose(column.casefold())
@@ -86,12 +89,18 @@ def fold_name(column: str) -> str:
     return "".join(letters).replace("ı", "i").replace("ł", "l")
 
 
-def is_among(column: str, names: frozenset[str]) -> bool:
-    """Whether a column has one of the names, alone or beside one in another language."""
-    ending = _ENDING.sub("", column.strip())
-    return any(
-        fold_name(part) in names for part in (ending, *_AROUND.split(ending)) if part.strip()
-    )
+def strip_endings(name: str, *endings: str) -> str:
+    """A name without what tables and their joins add to its end: `Phone 2`, pandas' `MRN_x`."""
+    shorter = name.rstrip(_NUMBERED)
+    for ending in endings:
+        shorter = shorter.removesuffix(ending)
+    return name if shorter == name else strip_endings(shorter, *endings)
+
+
+def fold_parts(column: str) -> frozenset[str]:
+    """The folded name, and that of each part: one may stand beside one in another language."""
+    name = strip_endings(column.strip(), "_x", "_y")
+    return frozenset(filter(None, map(fold_name, (name, *_AROUND.split(name)))))
 
 
 def fold_names(names: str) -> frozenset[str]:

@@ -36,6 +36,10 @@ def find_tables(home: Path, spec: TableSpec) -> list[Table]:
 
 def _find_paths(home: Path, pattern: str) -> list[str]:
     """Raises `SourceError` for an invalid pattern, and for folders that cannot be read."""
+    if pattern.count("**") > 1:  # each would go through all folders below each that others find
+        raise SourceError(
+            f"“{pattern}” has ** more than once. Write it once: **/*.csv finds tables at any depth."
+        )
     try:
         if (home / pattern).is_file():
             return [pattern]
@@ -77,6 +81,10 @@ class Join:
     @property
     def name(self) -> str:
         return ", ".join(table.path for table in self._tables)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [table.place for table in self._tables]
 
     @property
     def is_there(self) -> bool:
@@ -133,7 +141,7 @@ class WideTable:
     """
 
     def __init__(self, table: Table, joins: list[Join]) -> None:
-        self.path = table.path
+        self.path, self.place = table.path, table.place
         self._table = table
         self._joins = [join for join in joins if join.is_there]
         is_open = len(self._joins) < len(joins)

@@ -12,6 +12,12 @@ from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw,
 MAX_COLUMNS = 10_000
 # The characters of an object: small lists take twenty times as much when they are read.
 MAX_OBJECT = 1 << 22
+# Of the objects in a cell: each key is judged by its name, and an image has few of them.
+MAX_KEYS = 10_000
+
+
+class TooManyKeys(SourceError):
+    """The objects in a cell have more than MAX_KEYS keys."""
 
 
 class Item(NamedTuple):
@@ -108,22 +114,41 @@ def _write_texts(found: dict[str, Any]) -> dict[str, str] | str:
     """The texts of an object by its columns, or what is wrong with it."""
     try:
         return {key.strip(): write_text(value, key) for key, value in found.items()}
+    except TooManyKeys as error:
+        return str(error)
     except RecursionError:
         return "The line has too many levels of nested objects. Make it flatter."
 
 
 def write_text(value: Any, column: str) -> str:
-    """A value as in a CSV; lists and objects as JSON, without keys that identify people."""
+    """A value as in a CSV; lists and objects as JSON, without keys that identify people.
+
+    Raises TooManyKeys.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, list | dict):
+        if _count_keys(value) > MAX_KEYS:
+            raise TooManyKeys(
+                f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys. Write what "
+                "belongs to other images into rows of their own, or leave the column out."
+            )
         kept = _drop_identifying(value, column)
         return json.dumps(kept, ensure_ascii=False, default=str) if kept or not value else ""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return str(value)
+
+
+def _count_keys(value: Any) -> int:
+    """The number of keys at any depth."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_keys, value.values()))
+    if isinstance(value, tuple):
+        return 1 + _count_keys(value[1])
+    return sum(map(_count_keys, value)) if isinstance(value, list) else 0
 
 
 def _drop_identifying(value: Any, parent: str) -> Any:

@@ -121,6 +121,11 @@ class Table:
                 yield from iter_delimited(lines, len(self.header), self._delimiter)
 
     @property
+    def place(self) -> Path:
+        """Where the table's file is."""
+        return self._folder / self.path
+
+    @property
     def _delimiter(self) -> str:
         return self._how.delimiter or self._sep or ("\t" if self._format == "tsv" else ",")
 

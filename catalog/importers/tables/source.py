@@ -11,6 +11,7 @@ from django.conf import settings
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.options import NO_LISTENERS
+from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.columns import add_samples
 from catalog.importers.tables.description import read_description
@@ -53,6 +54,7 @@ def open_dataset_toml(
     except NoColumn as error:
         lines = [f"{path.name}, {line}" for line in str(error).splitlines()]
         raise NoColumn("\n".join(lines)) from error
+    source.own_paths += [path, *(path.with_name(name) for name in (REJECTS, FILE_PROBLEMS))]
     if path.parent != SHIPPED_TABLES:
         source.entry = {**source.entry, "imported_from": _name_place(path)}
     return source
@@ -91,6 +93,8 @@ class TableSource:
         ]
         if not self._tables:
             raise SourceError(f"None of the tables that the description names is in {home}.")
+        self.own_paths = [each.table.place for each in self._tables]
+        self.own_paths += [path for join in self.joins for path in join.paths]
         self.num_rows = self._count_rows()
         self.listeners = NO_LISTENERS
         # Columns that were left out, as they may identify people.

@@ -20,6 +20,7 @@ from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_da
 from catalog.management.file_findings import name_examples
 from catalog.management.importing import ImportCommand, find_known_folder
 from catalog.management.refusals import format_refusal
+from catalog.management.rejects import name_file_problems
 from catalog.management.report import SHOWN_WORDS, format_columns, format_next_steps
 from catalog.management.unmatched import find_similar, format_joins, list_unmatched
 
@@ -214,7 +215,8 @@ def choose_rejects(description: Path | None, folder: Path) -> Path:
     """The path of the list of bad rows: beside the description or folder, or else in VAR_DIR."""
     name = f"{folder.name}.rejects.csv" if description is None else "rejects.csv"
     beside = (description or folder).absolute().parent
-    if beside != SHIPPED_TABLES and os.access(beside, os.W_OK):
+    is_free = not any((beside / each).is_dir() for each in (name, name_file_problems(name)))
+    if beside != SHIPPED_TABLES and is_free and os.access(beside, os.W_OK):
         return beside / name
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     return Path(settings.VAR_DIR, name)

@@ -44,6 +44,8 @@ def test_ordinary_names_pass() -> None:
         ["images/a/con.png"],
         ["images/a/../b.png"],
         ["images/a/x."],
+        ["images/a/.git/config"],
+        ["images/a/Head"],
         ["images/a/É.png", "images/a/é.png"],
         ["images/a/straße.png", "images/a/strasse.png"],
         ["images/É", "images/é/b.png"],

@@ -1,0 +1,209 @@
+"""``manage.py import_dataset`` reads what somebody made to do harm: at once, or with a refusal."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from catalog.models import Image
+from catalog.tests.importers.folder_files import make_picture, write_files
+
+pytestmark = pytest.mark.django_db
+
+TOML = """
+[dataset]
+slug = "mine"
+title = "Mine"
+[files]
+folder = "."
+path = "{file}"
+[[table]]
+path = "t.csv"
+[image]
+id = "{id}"
+"""
+
+
+@pytest.fixture
+def home(own_folders: Path) -> Path:
+    return own_folders / "datasets" / "mine"
+
+
+def run(path: Path, *options: str) -> str:
+    """What the command says on stdout."""
+    out = StringIO()
+    call_command("import_dataset", str(path), *options, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def refuse(path: Path, *options: str) -> str:
+    """Why the command refuses."""
+    with pytest.raises(CommandError) as raised:
+        run(path, *options)
+    return str(raised.value)
+
+
+@contextmanager
+def in_few_seconds(seconds: float = 4) -> Iterator[None]:
+    before = time.process_time()
+    yield
+    assert time.process_time() - before < seconds
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1" * 24 + "a", "n" + " 1" * 9_000 + "a", "n" + " x y" * 6_000 + "z"],
+    ids=["digits", "numbers", "letters"],
+)
+def test_names_of_columns_are_judged_at_once(home: Path, name: str) -> None:
+    """Each digit more would double the time, which was minutes from 30 on."""
+    table = f"id,file,{name},Patient Name\na,a.png,x,Jane Doe\n"
+    write_files(home, {"t.csv": table.encode(), "dataset.toml": TOML.encode()})
+
+    with in_few_seconds():
+        said = run(home)
+
+    assert "columns left out, as they identify people: Patient Name" in said
+    assert set(Image.objects.get().metadata_json) == {"file", name}
+
+
+def test_an_object_of_very_many_keys_is_one_bad_row(home: Path) -> None:
+    lines = [
+        {"id": "a", "more": {f"key number {n}": {} for n in range(120_000)}},
+        {"id": "b", "more": [{"site": "x", "Patient Name": "Jane Doe"}] * 4_000},
+    ]
+    table = "\n".join(map(json.dumps, lines))
+    toml = TOML.replace("t.csv", "t.jsonl").replace('path = "{file}"', "")
+    write_files(home, {"t.jsonl": table.encode(), "dataset.toml": toml.encode()})
+
+    with in_few_seconds(8):
+        said = run(home)
+
+    rejected = (home / "rejects.csv").read_text()
+    assert "The objects in “more” have more than 10,000 keys." in rejected
+    assert "1 added" in said
+    assert "Jane Doe" not in str(Image.objects.get().metadata_json)
+
+
+def test_a_description_of_many_quotes_is_read_at_once(home: Path) -> None:
+    quoted = 'description = "' + '\\"' * 40_000 + '"\n'
+    text = TOML.replace('title = "Mine"\n', 'title = "Mine"\n' + quoted)
+    write_files(home, {"t.csv": b"id,file\na,a.png\n", "dataset.toml": text.encode()})
+
+    with in_few_seconds():
+        run(home, "--dry-run")
+
+
+@pytest.mark.parametrize("pattern", ["**/**/**/**/**/**/*.csv", "**/a/**/a/**/a/**/*.csv"])
+def test_a_pattern_goes_through_all_folders_once(home: Path, pattern: str) -> None:
+    write_files(home, {"dataset.toml": TOML.replace("t.csv", pattern).encode()})
+    home.joinpath(*["a"] * 60).mkdir(parents=True)
+
+    with in_few_seconds():
+        said = refuse(home)
+
+    assert f"“{pattern}” has ** more than once. Write it once: **/*.csv" in said
+
+
+def test_links_to_themselves_cost_their_own_rows(home: Path) -> None:
+    table = b"id,file\na,a.txt\nb,loop\nc,folder/c.txt\n"
+    write_files(home, {"t.csv": table, "dataset.toml": TOML.encode(), "a.txt": b"a"})
+    for name in ("loop", "folder"):
+        (home / name).symlink_to(name)
+
+    said = run(home)
+
+    assert "1 added, 0 changed, 0 unchanged, 0 removed, 2 rejected" in said
+    assert "is a link that leads to itself" in (home / "rejects.csv").read_text()
+    assert Image.objects.get(source_id="a").file_path == "a.txt"
+
+
+def test_links_to_themselves_stop_no_folder(home: Path) -> None:
+    write_files(home, {"x/a.png": make_picture(8, 8), "x/b.png": make_picture(8, 9)})
+    for name in ("x/loop", "x/loop.png", "loop"):
+        (home / name).symlink_to(Path(name).name)
+
+    said = run(home)
+
+    assert "2 added, 0 changed, 0 unchanged, 0 removed, 3 rejected" in said
+
+
+def test_a_file_of_holes_is_no_image(home: Path) -> None:
+    """Twelve gigabytes that take no disk would be read for a minute."""
+    write_files(home, {"t.csv": b"id,file\na,a.png\n", "dataset.toml": TOML.encode()})
+    write_files(home, {"a.png": make_picture(8, 8)})
+    os.truncate(home / "a.png", 12 << 30)
+
+    with in_few_seconds():
+        said = run(home)
+
+    assert "files of more than 1 GB of which nearly nothing is written" in said
+    assert Image.objects.get().file_path == ""
+
+
+OWN = ["t.csv", "./t.csv", "dataset.toml", "more.csv", "rejects.csv", "file-problems.csv",
+       "link.csv", "hard.csv", "sub/t.csv", "other.rejects.csv", "a/.source"]  # fmt: skip
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_no_row_gives_out_the_table_or_another_file_of_the_import(
+    home: Path, client: Client, anywhere: bool
+) -> None:
+    lines = [f"{number},{name},Doe John" for number, name in enumerate(OWN)]
+    table = "\n".join(("id,file,Patient Name", *lines, "fine,fine.txt,Doe John"))
+    text = TOML + '[[join]]\npath = "more.csv"\nkey = "{number}"\nto = "{id}"\n'
+    if anywhere:
+        text = text.replace("[[table]]", "anywhere = true\n[[table]]", 1)
+    others = ("rejects.csv", "file-problems.csv", "other.rejects.csv", "a/.source", "fine.txt")
+    write_files(home, dict.fromkeys(others, b"x"))
+    write_files(home, {"t.csv": table.encode(), "dataset.toml": text.encode()})
+    write_files(home, {"more.csv": b"number,MRN\n1,7\n"})
+    (home / "link.csv").symlink_to("t.csv")
+    (home / "hard.csv").hardlink_to(home / "t.csv")
+    (home / "sub").symlink_to(".")
+
+    said = run(home, "--rejects", str(home.parent / "bad.csv"))
+
+    assert "columns left out, as they identify people: Patient Name" in said
+    given = Image.objects.exclude(file_path="").values_list("source_id", flat=True)
+    assert list(given) == ["fine"]
+    problems = (home.parent / "file-problems.csv").read_text()
+    assert "files of the import itself instead of images, such as a table" in problems
+    for image in Image.objects.exclude(source_id="fine"):
+        assert client.get(f"/images/{image.pk}/file/").status_code == 404
+    assert run(home, "--rejects", str(home.parent / "bad.csv"))
+
+
+def test_a_description_that_is_a_link_shows_nothing_of_other_files(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("SECRET_KEY = never to be seen\n")
+    write_files(home, {"t.csv": b"id,file\na,a.png\n"})
+    (home / "dataset.toml").symlink_to(tmp_path / "secret")
+
+    said = refuse(home)
+
+    assert "is a link that leads out of the dataset's folder" in said
+    assert "never to be seen" not in said
+
+
+@pytest.mark.parametrize("name", ["rejects.csv", "file-problems.csv"])
+def test_a_folder_that_is_called_like_a_list_stops_nothing(
+    home: Path, settings: LazySettings, tmp_path: Path, name: str
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    write_files(home, {"t.csv": b"id,file\na,a.png\n,\n ,x\n", "dataset.toml": TOML.encode()})
+    (home / name).mkdir()
+
+    said = run(home)
+
+    assert "1 added" in said
+    assert f"are listed in {settings.VAR_DIR / 'rejects.csv'}" in said
