@@ -184,7 +184,8 @@ def delete_account(*, user: User) -> None:
 
 def _keep_an_administrator(user: User) -> None:
     # All of them, in one order: two who delete themselves at a time wait for each other.
-    admins = _administrators().select_for_update()
+    # no_key: rows that refer to them can still be inserted, such as what their builds fetched.
+    admins = _administrators().select_for_update(no_key=True)
     if list(admins.order_by("pk").values_list("pk", flat=True)) == [user.pk]:
         raise LastAdministrator
 
