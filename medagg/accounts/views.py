@@ -36,6 +36,7 @@ from medagg.accounts.forms import (
     SignUpForm,
 )
 from medagg.accounts.links import VALID_DAYS, read_token
+from medagg.client_address import client_address
 from medagg.models import WaitingAddress
 
 logger = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ NO_LINK = (
     "answer. Ask for it again on your account page."
 )
 TOO_MANY_MAILS = (
-    "{address} has been sent as many mails as one address gets in an hour. Look for them there, or "
-    "ask for another one later on your account page."
+    "No mail was sent to {address}: in the last hour as many were asked for as may be. Look for an "
+    "earlier one there, or ask for another one later on your account page."
 )
 EXPORT_RUNS = "Your data are being written already. Wait for that file."
 NO_ROOM = (
@@ -119,7 +120,7 @@ def _say_how(address: str) -> str:
 def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
     """The same answer whether another account has this address."""
     try:
-        services.ask_to_confirm(user=user)
+        services.ask_to_confirm(user=user, client=client_address(request) or "")
         messages.info(request, _say_how(address))
     except services.TooManyMails:
         messages.warning(request, TOO_MANY_MAILS.format(address=address))
