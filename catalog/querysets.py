@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Count, Q, Sum, Value
+from django.db.models import Count, Exists, OuterRef, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from catalog.hooks import ImageHolder, image_holders
@@ -92,11 +92,17 @@ class ImageQuerySet(models.QuerySet):
             return self.active()
         visible = Q(dataset__is_active=True, removed_at__isnull=True)
         for holder in image_holders:
-            visible |= Q(**{f"{holder.rows}__{holder.user}": user.pk})
-        return self.filter(visible).distinct()
+            visible |= Q(Exists(self._rows_of(holder).filter(**{holder.user: user.pk})))
+        return self.filter(visible)
 
     def held_by(self, holder: ImageHolder) -> Self:
-        return self.filter(**{f"{holder.rows}__isnull": False})
+        return self.filter(Exists(self._rows_of(holder)))
+
+    def _rows_of(self, holder: ImageHolder) -> models.QuerySet:
+        """The holder's rows of an image; a join would read those of all users."""
+        relation: Any = self.model._meta.get_field(holder.rows)
+        rows: models.QuerySet = relation.related_model._default_manager
+        return rows.filter(**{relation.field.name: OuterRef("pk")})
 
     def local(self) -> Self:
         return self.exclude(file_path="")

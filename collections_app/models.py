@@ -189,7 +189,7 @@ class Build(models.Model):
     were found to be as they were frozen; a build that ends before that gives it back.
 
     ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
-    ``bytes_fetched`` count for the owner's limit of a day.
+    ``bytes_fetched`` are the last attempt's, and count for the owner's limit of a day.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -244,7 +244,10 @@ class Build(models.Model):
 
 
 class DeletedFetch(models.Model):
-    """What a build of a deleted collection fetched: for a day it counts for its owner's limit."""
+    """What was fetched and no build says: for a day it counts for its owner's limit.
+
+    A deleted collection's, that of an earlier attempt, or what came while a build was cancelled.
+    """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="deleted_fetches"

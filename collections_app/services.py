@@ -319,7 +319,7 @@ def delete_collection(*, collection: Collection) -> None:
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
         build = collection.builds.unfinished().first()
-        keep_fetched_bytes(collection)
+        keep_fetched_bytes(collection.user_id, collection.builds.all())
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
         remove_after_commit(path or (build.replaces.get("archive_path", "") if build else ""))

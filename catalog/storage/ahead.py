@@ -71,9 +71,13 @@ class FetchAhead(Generic[Item, Result]):
         self._unreachable = 0
         return result
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
     def check_stopped(self) -> None:
         """Raises Stopped in threads whose work nobody waits for any more."""
-        if self._stopped.is_set():
+        if self.is_stopped:
             raise Stopped
 
     def close(self) -> None:

@@ -70,6 +70,11 @@ class Fetcher:
         self._done = 0
         self._ahead = FetchAhead(self._fetch)
 
+    @property
+    def num_bytes(self) -> int:
+        """The bytes that have come."""
+        return self._fetched
+
     def close(self, *, is_done: bool) -> None:
         """End all transfers; the files that have come are kept."""
         self._ahead.close()
@@ -85,7 +90,7 @@ class Fetcher:
             self._done += 1
             yield item, outcome
         self._report(heartbeat)
-        # What was fetched counts for the owner's limit of a day, also of short builds.
+        # Also of short builds.
         heartbeat.touch(now=True)
 
     def _report(self, heartbeat: Heartbeat) -> None:
@@ -188,9 +193,11 @@ class Fetcher:
         return True
 
     def _add(self, count: int) -> None:
-        self._ahead.check_stopped()
         with self._counting:
-            self._fetched += count
+            # What comes twice counts once; but after the end nothing comes again.
+            if count > 0 or not self._ahead.is_stopped:
+                self._fetched += count
+        self._ahead.check_stopped()
 
     def _add_cached(self, count: int) -> None:
         with self._counting:

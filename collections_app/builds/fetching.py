@@ -87,6 +87,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         is_done = not kinds
     finally:
         fetcher.close(is_done=is_done)
+        heartbeat.finish_fetching(fetcher.num_bytes)
     if kinds:
         raise FetchFailed(set(kinds), len(kinds))
     _recount(collection)

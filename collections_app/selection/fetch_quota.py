@@ -1,10 +1,12 @@
 """The limits of fetching: bytes for one collection, and for one user within a day."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Sum
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from catalog.wording.formats import file_size
@@ -66,13 +68,21 @@ def explain_day_is_full(collection: Collection) -> list[str]:
     ]
 
 
-def keep_fetched_bytes(collection: Collection) -> None:
-    """Have what was fetched within the last day count although the collection is deleted."""
-    builds = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
+def keep_fetched_bytes(user_id: int, builds: QuerySet[Build]) -> None:
+    """Have what they fetched within the last day count although they will not say it any more."""
+    recent = builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
     DeletedFetch.objects.bulk_create(
-        DeletedFetch(user_id=collection.user_id, queued_at=queued_at, num_bytes=num_bytes)
-        for queued_at, num_bytes in builds.values_list("queued_at", "bytes_fetched")
+        DeletedFetch(user_id=user_id, queued_at=queued_at, num_bytes=num_bytes)
+        for queued_at, num_bytes in recent.values_list("queued_at", "bytes_fetched")
     )
+
+
+def add_fetched_bytes(user_id: int, num_bytes: int) -> None:
+    """Have bytes count that no build says; does nothing if the user is deleted."""
+    now = timezone.now()
+    # In a transaction of its own, at whose end the database looks for the user.
+    with suppress(IntegrityError), transaction.atomic():
+        DeletedFetch.objects.create(user_id=user_id, queued_at=now, num_bytes=num_bytes)
 
 
 def forget_fetched_bytes() -> int:

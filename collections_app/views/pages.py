@@ -4,6 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
-from catalog.storage.transfers import TooManyTransfers, Transfer
+from catalog.storage.transfers import TooManyTransfers, spool_transfer
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
@@ -24,7 +25,7 @@ from collections_app.builds.problems import (
     count_problems,
     fetch_problem_page,
     list_problems,
-    spool_problems,
+    write_problems,
 )
 from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
@@ -178,7 +179,9 @@ def collection_problems_csv(
     """The same items as CSV, sent from a file as there may be a million."""
     collection = get_collection(request, uuid)
     try:
-        transfer = _open_problems(collection, is_excluded=is_excluded)
+        transfer = spool_transfer(
+            settings.ARCHIVE_ROOT, write_problems(collection, is_excluded=is_excluded)
+        )
     except TooManyTransfers:
         return _say_on_list(request, TOO_MANY_LISTS, uuid, is_excluded=is_excluded)
     except OSError as error:
@@ -193,15 +196,6 @@ def collection_problems_csv(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Length": str(transfer.length)},
     )
-
-
-def _open_problems(collection: Collection, *, is_excluded: bool) -> Transfer:
-    file = spool_problems(collection, is_excluded=is_excluded)
-    try:
-        return Transfer(file)
-    except BaseException:
-        file.close()
-        raise
 
 
 def _say_on_list(

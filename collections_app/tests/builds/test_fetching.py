@@ -6,11 +6,13 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.ahead import CLOSE_SECONDS
@@ -18,8 +20,10 @@ from catalog.storage.cache import CacheFull, FileCache
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
+from collections_app.builds.lease import Heartbeat, LeaseLost
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem, DeletedFetch, Reason
+from collections_app.selection.fetch_quota import count_fetched_today
 from collections_app.selection.refusals import NotBuildable
 from collections_app.services import (
     build_without_problems,
@@ -337,6 +341,80 @@ def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
     make_collection("q=ct", fetch=True, user=owner)
     assert sweep_collections()["fetches_forgotten"] == 1
     assert not DeletedFetch.objects.exists()
+
+
+@pytest.mark.parametrize("end", [cancel_build, delete_collection])
+def test_a_days_limit_counts_what_came_before_a_build_was_ended_by_its_owner(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    """All that came since the last beat, too."""
+    make_series(s3)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 60.0)
+    collection = make_fetching()
+    owner = collection.user
+    beat = Heartbeat.fetched
+
+    def end_first(heartbeat: Heartbeat, images: int, size: int, **of: int) -> None:
+        beat(heartbeat, images, size, **of)
+        if images and (found := Collection.objects.filter(user=owner).pending().first()):
+            end(collection=found)
+
+    monkeypatch.setattr(Heartbeat, "fetched", end_first)
+    build_collection(collection_id=collection.pk)
+
+    assert len([each for each in s3.requests if ".dcm" in each]) == 6
+    assert count_fetched_today(owner) == sum(
+        len(slice_of(s, n)) for s in range(2) for n in range(3)
+    )
+    settings.FETCH_MAX_DAY_BYTES = 10_100  # what the catalog says of their sizes
+    with pytest.raises(NotBuildable, match="were fetched for you in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=owner)
+
+
+def test_a_days_limit_counts_the_part_of_a_file_that_came_before_a_cancel(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3, series=1, slices=1)
+    s3.faults.pause["uuid-0/00.dcm"] = 0.2
+    collection = make_fetching()
+
+    def cancel(heartbeat: Heartbeat, images: int, size: int, **of: int) -> None:
+        if size:
+            cancel_build(collection=collection)
+            raise LeaseLost
+
+    monkeypatch.setattr(Heartbeat, "fetched", cancel)
+    build_collection(collection_id=collection.pk)
+
+    assert 0 < count_fetched_today(collection.user) < len(slice_of(0, 0))
+
+
+def test_a_days_limit_counts_all_attempts_of_a_build(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    s3.faults.pause["uuid-1/02.dcm"] = 0.2
+    collection = make_fetching()
+
+    def die(done: int) -> None:
+        if collection.builds.filter(bytes_fetched__gt=0):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_collection(collection_id=collection.pk, on_progress=die)
+    first = collection.builds.get().bytes_fetched
+    assert first
+    collection.builds.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    build(collection)
+
+    second = collection.builds.get()
+    assert (collection.status, second.attempts) == ("ready", 2)
+    assert second.bytes_fetched <= collection.num_bytes - first, "the page shows this attempt's"
+    assert count_fetched_today(collection.user) >= collection.num_bytes
+    settings.FETCH_MAX_DAY_BYTES = collection.num_bytes
+    with pytest.raises(NotBuildable, match="were fetched for you in the last 24 hours"):
+        rebuild_collection(collection=collection)
 
 
 def test_the_page_before_the_button_says_what_will_be_fetched(s3: S3Server, client: Client) -> None:
