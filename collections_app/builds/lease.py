@@ -21,6 +21,8 @@ from collections_app.storage import StorageTrouble, archive_store
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
+# The fields that count for the owner's limit of a day.
+COUNTED = ("bytes_fetched", "bytes_rounded_up")
 
 OnProgress = Callable[[int], None]
 
@@ -62,6 +64,7 @@ def claim_build(*, collection_id: int) -> Claim | None:
             images_fetched=0,
             bytes_to_fetch=0,
             bytes_fetched=0,
+            bytes_rounded_up=0,
         )
     try:
         archive_store().remove_partials(collection.uuid)
@@ -85,13 +88,19 @@ class Heartbeat:
         self._fetching: dict[str, int] = {}
         self._recorded_bytes = 0
 
-    def fetched(self, images: int, size: int, *, of_images: int, of_size: int) -> None:
-        """Record the images and bytes that were fetched, of all that are to be fetched."""
+    def fetched(
+        self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int
+    ) -> None:
+        """Record the images and bytes that were fetched, of all that are to be fetched.
+
+        ``rounded_up`` is what small files count beyond their bytes.
+        """
         self._fetching = {
             "images_fetched": images,
             "bytes_fetched": size,
             "images_to_fetch": of_images,
             "bytes_to_fetch": max(of_size, size),
+            "bytes_rounded_up": rounded_up,
         }
         self.touch()
 
@@ -114,7 +123,8 @@ class Heartbeat:
         )
         if not renewed:
             raise LeaseLost
-        self._recorded_bytes = self._fetching.get("bytes_fetched", 0)
+        fetching = self._fetching
+        self._recorded_bytes = sum(fetching.get(name, 0) for name in COUNTED)
         self._on_progress(size)
 
     def finish_fetching(self, size: int) -> None:
