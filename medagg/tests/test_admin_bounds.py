@@ -1,10 +1,12 @@
 """What staff may ask of lists in the admin by an address: words, filters, and no more."""
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -78,6 +80,20 @@ def test_no_list_is_filtered_by_a_pattern(
     for name in (*fields, "pk"):
         answer, _ = ask(operator, f"{list_of(model)}?{name}__{lookup}=(")
         assert answer.status_code == 400, name
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
+def test_each_filter_that_a_list_offers_is_taken(operator: Client, model: type[Model]) -> None:
+    make_dataset(files=2)
+    make_collection("")
+    Client().post("/accounts/login/", {"username": "nobody", "password": "wrong"})
+    Group.objects.create(name="curators")
+    path = list_of(model)
+    page = operator.get(path).content.decode()
+    links = {unescape(link) for link in re.findall(r'href="(\?[^"]+)"', page)}
+    assert links
+    for link in links:
+        assert operator.get(f"{path}{link}").status_code == 200, link
 
 
 def test_so_many_values_are_no_filter(operator: Client) -> None:
