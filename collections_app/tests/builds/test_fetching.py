@@ -218,7 +218,8 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     problem: str,
 ) -> None:
     monkeypatch.setattr("catalog.storage.retries._PAUSES", ())
-    settings.FETCH_STALL_SECONDS, settings.FETCH_MIN_RATE = 1, 10_000
+    if fault == "slow":  # a busy machine may be silent as long
+        settings.FETCH_STALL_SECONDS, settings.FETCH_MIN_RATE = 1, 10_000
     make_series(s3)
     key = "uuid-1/01.dcm"
     if fault == "longer":
