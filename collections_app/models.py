@@ -189,7 +189,8 @@ class Build(models.Model):
     were found to be as they were frozen; a build that ends before that gives it back.
 
     ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
-    ``bytes_fetched`` count for the owner's limit of a day.
+    ``bytes_fetched`` count for the owner's limit of a day, and ``bytes_rounded_up``: what files of
+    less than a block of the disk count beyond their bytes.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -204,6 +205,7 @@ class Build(models.Model):
     images_fetched = models.PositiveIntegerField(default=0)
     bytes_to_fetch = models.PositiveBigIntegerField(default=0)
     bytes_fetched = models.PositiveBigIntegerField(default=0)
+    bytes_rounded_up = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=24, choices=Reason, blank=True)

@@ -9,12 +9,13 @@ from django.conf import settings
 from catalog.storage.addresses import is_of_idc
 from catalog.storage.ahead import FetchAhead
 from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.disk import BLOCK, count_bytes
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.retries import try_again
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
-from catalog.wording.formats import file_size
+from catalog.wording.formats import count_of, file_size
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
@@ -64,6 +65,8 @@ class Fetcher:
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._listed = self._num_listed = 0
+        # With what files of less than a block count beyond their bytes.
+        self._admitted = self._rounded_up = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
@@ -94,6 +97,7 @@ class Fetcher:
             self._fetched,
             of_images=self._expected.num_images,
             of_size=self._estimate() - self._cached,
+            rounded_up=self._rounded_up,
         )
 
     def _estimate(self) -> int:
@@ -116,7 +120,8 @@ class Fetcher:
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
         listed = try_again(lambda: list_files(item.address), self._add)
         self._ahead.check_stopped()
-        self._admit(sum(file.size for file in listed))
+        sizes = [file.size for file in listed]
+        self._admit(sizes)
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
             _refuse_unsafe(names)
@@ -125,7 +130,7 @@ class Fetcher:
             _require_same(known, listed)
         else:
             known = _keep_unchanged(known, listed)
-        with self._cache.reserve(sum(file.size for file in listed)):
+        with self._cache.reserve(sizes):
             return self._fetch_all(item, listed, {each.name: each for each in known})
 
     def _fetch_all(
@@ -154,20 +159,21 @@ class Fetcher:
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files
 
-    def _admit(self, size: int) -> None:
+    def _admit(self, sizes: Sequence[int]) -> None:
         """Count what is listed; raise NotAllowed where sizes were not known at the freeze."""
+        size, counted = sum(sizes), count_bytes(sizes)
         with self._counting:
-            if self._listed + size > self._max_bytes:
-                raise NotAllowed(
-                    f"with its {file_size(size)} more than {file_size(settings.FETCH_MAX_BYTES)} "
-                    "would be fetched for this collection"
-                )
+            if self._admitted + counted > self._max_bytes:
+                raise NotAllowed(_explain_too_much(size, counted, len(sizes)))
+            self._admitted += counted
             self._listed += size
             self._num_listed += 1
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
         self._journal.add(address, file, fetched)
+        with self._counting:
+            self._rounded_up += count_bytes([fetched.size]) - fetched.size
         return fetched
 
     def _use_all(self, item: FetchItem, files: Sequence[FetchedFile]) -> bool:
@@ -195,6 +201,16 @@ class Fetcher:
     def _add_cached(self, count: int) -> None:
         with self._counting:
             self._cached += count
+
+
+def _explain_too_much(size: int, counted: int, num_files: int) -> str:
+    small = ""
+    if counted > size:
+        small = f", in {count_of(num_files, 'file')} that count as at least {BLOCK:,} bytes each,"
+    return (
+        f"with its {file_size(size)}{small} more than {file_size(settings.FETCH_MAX_BYTES)} "
+        "would be fetched for this collection"
+    )
 
 
 def _refuse_unsafe(names: list[str]) -> None:

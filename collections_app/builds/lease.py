@@ -52,6 +52,7 @@ def claim_build(*, collection_id: int) -> Claim | None:
             images_fetched=0,
             bytes_to_fetch=0,
             bytes_fetched=0,
+            bytes_rounded_up=0,
         )
     )
     collection = Collection.objects.filter(pk=collection_id).first() if claimed else None
@@ -78,13 +79,19 @@ class Heartbeat:
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
 
-    def fetched(self, images: int, size: int, *, of_images: int, of_size: int) -> None:
-        """Record the images and bytes that were fetched, of all that are to be fetched."""
+    def fetched(
+        self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int
+    ) -> None:
+        """Record the images and bytes that were fetched, of all that are to be fetched.
+
+        ``rounded_up`` is what small files count beyond their bytes.
+        """
         self._fetching = {
             "images_fetched": images,
             "bytes_fetched": size,
             "images_to_fetch": of_images,
             "bytes_to_fetch": max(of_size, size),
+            "bytes_rounded_up": rounded_up,
         }
         self.touch()
 

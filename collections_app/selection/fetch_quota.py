@@ -1,10 +1,13 @@
-"""The limits of fetching: bytes for one collection, and for one user within a day."""
+"""The limits of fetching: bytes for one collection, and for one user within a day.
+
+Each file that was fetched counts at least as a block of the disk.
+"""
 
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from catalog.wording.formats import file_size
@@ -12,6 +15,8 @@ from collections_app.models import Build, Collection, DeletedFetch
 from collections_app.selection.to_fetch import FETCH, ToFetch
 
 DAY = timedelta(days=1)
+_FETCHED = F("bytes_fetched") + F("bytes_rounded_up")
+_TO_FETCH = F("bytes_to_fetch") + F("bytes_rounded_up")
 
 
 def most_to_fetch() -> int:
@@ -44,8 +49,8 @@ def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
 def count_fetched_today(user: User) -> int:
     """Bytes that builds of the user have fetched or are to fetch, in the last 24 hours."""
     builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
-    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum("bytes_fetched"))["n"] or 0
-    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum("bytes_to_fetch"))["n"] or 0
+    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum(_FETCHED))["n"] or 0
+    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum(_TO_FETCH))["n"] or 0
     deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
     return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
 
@@ -68,10 +73,10 @@ def explain_day_is_full(collection: Collection) -> list[str]:
 
 def keep_fetched_bytes(collection: Collection) -> None:
     """Have what was fetched within the last day count although the collection is deleted."""
-    builds = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
+    recent = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
     DeletedFetch.objects.bulk_create(
         DeletedFetch(user_id=collection.user_id, queued_at=queued_at, num_bytes=num_bytes)
-        for queued_at, num_bytes in builds.values_list("queued_at", "bytes_fetched")
+        for queued_at, num_bytes in recent.values_list("queued_at", _FETCHED)
     )
 
 

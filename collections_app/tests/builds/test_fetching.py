@@ -15,6 +15,7 @@ from django.test import Client
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.disk import BLOCK
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
@@ -33,6 +34,7 @@ from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
 from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
+from medagg.testing.small_disk import MountDisk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -419,21 +421,99 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
     s3: S3Server, settings: LazySettings
 ) -> None:
     make_series(s3)
-    size = sum(len(slice_of(0, number)) for number in range(3))
+    sizes = [len(slice_of(0, number)) for number in range(3)]
+    most = 3 * BLOCK + 10
     settings.REMOTE_CACHE_MAX_BYTES = 20_000
     assert build(make_fetching("q=P0")).status == "ready"
-    cache = FileCache(max_bytes=size + 10)
+    cache = FileCache(max_bytes=most)
 
-    with cache.reserve(size):
+    with cache.reserve(sizes):
         pass
     assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) < 3
 
     build(make_fetching("q=P1"))
     for path in settings.REMOTE_CACHE_ROOT.glob("??/*"):
         cache.use(path.name, "somebody")
-    full = FileCache(max_bytes=size + 10)
-    with pytest.raises(CacheFull, match="other builds are using"), full.reserve(2 * size):
+    full = FileCache(max_bytes=most)
+    with pytest.raises(CacheFull, match="other builds are using"), full.reserve(sizes):
         pass
+
+
+def make_tiny_series(s3: S3Server) -> None:
+    """Two series of ten files of four bytes."""
+    dataset = DatasetFactory(slug="tiny")
+    for which in range(2):
+        for number in range(10):
+            s3.put(f"tiny-{which}/{number}", b"%d/%02d" % (which, number))
+        address = f"s3://{BUCKET}/tiny-{which}/*"
+        ImageFactory(dataset=dataset, source_id=f"tiny{which}", remote_url=address, size_bytes=40)
+    make_searchable()
+
+
+def test_many_small_files_count_for_the_limit_of_a_collection(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    settings.FETCH_MAX_BYTES = 15 * BLOCK
+
+    collection = build(make_fetching())
+
+    assert collection.builds.get().reason == Reason.FILES_MISSING
+    (bad,) = collection.items.with_problems()
+    assert "in 10 files that count as at least 4,096 bytes each, more than 61.4 kB" in bad.problem
+    settings.FETCH_MAX_BYTES = 20 * BLOCK
+    retry_collection(collection=collection)
+    collection = build(Collection.objects.get(pk=collection.pk))
+    assert (collection.status, collection.num_bytes) == ("ready", 80)
+
+
+def test_many_small_files_count_for_the_limit_of_a_day(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    collection = build(make_fetching())
+    done = collection.builds.get()
+    assert (done.bytes_fetched, done.bytes_to_fetch) == (80, 80)
+    owner = collection.user
+    settings.FETCH_MAX_DAY_BYTES = 20 * BLOCK
+    for is_deleted in (False, True):
+        if is_deleted:
+            delete_collection(collection=collection)
+        with pytest.raises(NotBuildable, match=r"81\.9 kB were fetched for you"):
+            make_collection("q=tiny0", fetch=True, user=owner)
+
+
+def test_many_small_files_do_not_go_beyond_the_room_of_the_cache(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    settings.REMOTE_CACHE_MAX_BYTES = 15 * BLOCK
+    for query in ("q=tiny0", "q=tiny1"):
+        assert build(make_fetching(query)).status == "ready"
+    assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) <= 15
+
+    both = build(make_fetching("dataset=tiny"))
+
+    assert both.builds.get().reason == Reason.DISK_FULL
+
+
+def test_a_disk_that_takes_few_more_files_is_full(
+    s3: S3Server,
+    settings: LazySettings,
+    mount_disk: MountDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though it has bytes left."""
+    make_tiny_series(s3)
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    mount_disk(settings.REMOTE_CACHE_ROOT, num_bytes=8 << 20, num_files=100)
+    monkeypatch.setattr("catalog.storage.disk.RESERVED_FILES", 90)
+    collection = build(make_fetching("q=tiny0"))
+    assert collection.builds.get().reason == Reason.DISK_FULL
+
+    monkeypatch.setattr("catalog.storage.disk.RESERVED_FILES", 60)
+    retry_collection(collection=collection)
+    assert build(Collection.objects.get(pk=collection.pk)).status == "ready"
 
 
 def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(
