@@ -117,7 +117,7 @@ class _Mirror:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
 
     def _fetch_listed(self, image: RemoteImage) -> None:
-        listed = try_again(lambda: list_files(image.address), self._add)
+        listed = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")

@@ -71,7 +71,7 @@ class Fetcher:
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
         self._done = 0
-        self._ahead = FetchAhead(self._fetch)
+        self._ahead = FetchAhead(self._fetch, lambda item: len(item.known))
 
     def close(self, *, is_done: bool) -> None:
         """End all transfers; the files that have come are kept."""
@@ -118,7 +118,7 @@ class Fetcher:
         return self._ahead.ask(lambda: self._fetch_listed(item))
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
-        listed = try_again(lambda: list_files(item.address), self._add)
+        listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)
         self._ahead.check_stopped()
         sizes = [file.size for file in listed]
         self._admit(sizes)

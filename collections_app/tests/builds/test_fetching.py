@@ -16,9 +16,12 @@ from catalog.models import Dataset, RemoteFile
 from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.disk import BLOCK
+from catalog.storage.download import FetchedFile
+from catalog.storage.problems import ListedFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
+from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem, DeletedFetch, Reason
 from collections_app.selection.refusals import NotBuildable
@@ -82,6 +85,55 @@ def test_all_come_of_more_series_than_are_begun_and_kept_at_a_time(
         name = f"images/lung_ct/P{number}/1.9.{number}/CT_1.2.{number}/00.dcm"
         assert files[name] == slice_of(number, 0)
     assert RemoteFile.objects.count() == 8
+
+
+def test_long_lists_of_files_wait_for_each_other(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each of them is longer than there is room for, all come."""
+    monkeypatch.setattr("catalog.storage.buckets.MAX_PAGE_OBJECTS", 2)
+    monkeypatch.setattr("catalog.storage.ahead.MAX_FILES", 4)
+    monkeypatch.setattr("collections_app.builds.fetching.MAX_UNKEPT", 5)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    make_series(s3, series=6, slices=6)
+    s3.faults.pause[".dcm"] = 0.05  # for each 100 bytes
+    collection = make_fetching()
+    pages_before_the_first_is_here = 0
+
+    def look(done: int) -> None:
+        nonlocal pages_before_the_first_is_here
+        if not RemoteFile.objects.exists():
+            pages_before_the_first_is_here = count_pages()
+
+    def count_pages() -> int:
+        return sum("list-type" in path for path in s3.requests)
+
+    build_collection(collection_id=collection.pk, on_progress=look)
+
+    collection.refresh_from_db()
+    assert (collection.status, collection.error_message) == ("ready", "")
+    assert RemoteFile.objects.count() == 36
+    assert count_pages() == 18
+    most = 3 + 4 // 2 + 5
+    assert 0 < pages_before_the_first_is_here <= most, "all of the first, what has room, and a page"
+    expired = Collection.objects.get(pk=collection.pk)
+    expire_collection(collection=expired)
+    retry_collection(collection=expired)
+    assert build(Collection.objects.get(pk=collection.pk)).status == "ready"
+
+
+def test_of_a_long_journal_the_newest_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [ListedFile(str(number), str(number), 4, "") for number in range(100)]
+    journal = FetchJournal("long")
+    for file in files:
+        journal.add("s3://bucket/a/*", file, FetchedFile(file.name, 4, "ab" * 32, 7))
+    journal.close(is_done=False)
+    monkeypatch.setattr("collections_app.builds.fetch_journal._MAX_BYTES", 2_000)
+    journal = FetchJournal("long")
+    found = [bool(journal.find("s3://bucket/a/*", file)) for file in files]
+    assert found == sorted(found)
+    assert 5 < sum(found) < 50
+    journal.close(is_done=True)
 
 
 def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
