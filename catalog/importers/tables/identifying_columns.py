@@ -2,8 +2,8 @@
 
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
-Spanish, Italian, Portuguese or Dutch by the patterns below,
-in further languages and scripts by the lists of `identifying_words`:
+Spanish, Italian, Portuguese or Dutch by the patterns below, in further languages and scripts by the
+lists of `identifying_words`:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
