@@ -18,6 +18,7 @@ from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImagePro
 from catalog.storage.addresses import check_storage, find_address_problem
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
+from vocab.admin_bounds import BoundedAdmin
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.models import Label, LabelAlias
 
@@ -33,7 +34,7 @@ class BoundedPaginator(Paginator):
         return rows[:COUNT_LIMIT].count()
 
 
-class BigModelAdmin(admin.ModelAdmin):
+class BigModelAdmin(BoundedAdmin):
     """An admin for a table of millions of rows."""
 
     paginator = BoundedPaginator

@@ -1,4 +1,5 @@
 import importlib
+import warnings
 
 from django.apps import AppConfig
 
@@ -8,4 +9,6 @@ class CatalogConfig(AppConfig):
     verbose_name = "Catalog"
 
     def ready(self) -> None:
+        # They warn of every odd file, and quote its values.
+        warnings.filterwarnings("ignore", module=r"(pydicom|PIL)\.")
         importlib.import_module("catalog.receivers")

@@ -32,11 +32,9 @@ def deidentify_file(content: bytes) -> bytes:
         NotReadable: it cannot be de-identified.
     """
     # Only here and below, as in catalog.files.
-    from catalog.imaging.content import quiet_parser  # noqa: PLC0415
     from catalog.imaging.dicom.deidentify import deidentify  # noqa: PLC0415
 
-    with quiet_parser():
-        return deidentify(content, make_pseudonyms())
+    return deidentify(content, make_pseudonyms())
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:

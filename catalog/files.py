@@ -24,28 +24,36 @@ def open_image(image: Image) -> BinaryIO:
     return open_beneath(dataset_root(image.dataset), check_relative_path(image.file_path))
 
 
-def may_identify(image: Image, file: BinaryIO) -> bool:
-    """Whether ``file``, the image's open file, may tell who somebody is.
+def is_known_to_identify(image: Image, file: BinaryIO) -> bool | None:
+    """Whether ``file``, the image's open file, may tell who somebody is, as the import found.
 
-    The catalog knows it of the file that was imported. One that was imported before that was
-    known, or has changed since, is read here. The file is left at its start.
-
-    Raises:
-        OSError: the file cannot be read.
+    None for DICOM that was imported before that was known, or has changed since: ask
+    ``may_identify``. The file is left at its start.
     """
     if image.identifying is not None and _is_as_imported(image, file):
         return bool(image.identifying)
     # Only here, as the start of every process would take half as long again with the parsers.
-    from catalog.imaging.content import quiet_parser  # noqa: PLC0415
+    from catalog.imaging.dicom.stream import may_be_dicom  # noqa: PLC0415
+
+    file.seek(0)
+    head = file.read(1024)
+    file.seek(0)
+    return None if may_be_dicom(head) else False
+
+
+def may_identify(file: BinaryIO) -> bool:
+    """Whether the DICOM file may tell who somebody is; it is read, and left at its start.
+
+    That may take a second, and memory for what it inflates to.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     from catalog.imaging.dicom.header import read_header  # noqa: PLC0415
-    from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415
 
     file.seek(0)
     try:
-        if not is_dicom(file.read(1024)):
-            return False
-        with quiet_parser():
-            return bool(read_header(file).identifying)
+        return bool(read_header(file).identifying)
     except DicomDirectory:
         return True  # it names the patients of its files
     except NotReadable as error:

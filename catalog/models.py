@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from catalog.dataset_hosts import Host, find_host
 from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.imported_keys import IDC_RELEASE, IDENTIFYING
 from catalog.limits import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -225,8 +226,7 @@ class Dataset(models.Model):
     is_active = models.BooleanField(default=True, help_text="Whether it is visible in search.")
     search_vector = SearchVectorField(null=True, editable=False)
     # What an import last wrote. A field that now differs from it was changed by a curator. Beside
-    # the fields, ``idc_release`` is told below, ``same_bytes`` counts images whose files are the
-    # same, and ``identifying`` those that tell who somebody is.
+    # the fields it has those of ``catalog.imported_keys``.
     imported_json = models.JSONField(default=dict, editable=False)
     # Set by a trigger with every change of the row or its terms: see catalog.search.snapshot.
     version = models.BigIntegerField(default=0, editable=False)
@@ -266,14 +266,19 @@ class Dataset(models.Model):
 
     @property
     def identifying(self) -> dict[str, Any]:
-        """Of how many files the last import found that they tell who somebody is."""
-        counts: dict[str, Any] = self.imported_json.get("identifying", {})
+        """Of how many files the last import found that they tell who somebody is.
+
+        The most frequent attributes come first, an order that JSON in the database loses.
+        """
+        counts: dict[str, Any] = dict(self.imported_json.get(IDENTIFYING, {}))
+        if found := counts.get("attributes"):
+            counts["attributes"] = dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
         return counts
 
     @property
     def idc_release(self) -> str:
         """The data release of the Imaging Data Commons that addresses of its images are of."""
-        return str(self.imported_json.get("idc_release", ""))
+        return str(self.imported_json.get(IDC_RELEASE, ""))
 
     @property
     def host(self) -> Host:

@@ -1,13 +1,14 @@
 """Querysets of the catalog's models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Count, Q, Sum, Value
+from django.db.models import Count, Exists, OuterRef, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from catalog.hooks import ImageHolder, image_holders
+from catalog.imported_keys import SAME_BYTES
 from vocab.models import Kind
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class DatasetQuerySet(models.QuerySet):
 
     def with_files_of(self, slug: str, imported: Mapping[str, Any]) -> Self:
         """Other datasets that share files with this one, by the last import of either."""
-        own = imported.get("same_bytes", {}).get("elsewhere", {})
-        theirs = {"imported_json__same_bytes__elsewhere__has_key": slug}
+        own = imported.get(SAME_BYTES, {}).get("elsewhere", {})
+        theirs = {f"imported_json__{SAME_BYTES}__elsewhere__has_key": slug}
         return self.exclude(slug=slug).filter(Q(slug__in=own) | Q(**theirs))
 
 
@@ -58,6 +59,14 @@ IDENTIFYING = {
     "unchecked": _IS_LOCAL
     & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"),
 }
+# So many of their attributes are named in sentences, the most frequent ones.
+MAX_ATTRIBUTES = 20
+
+
+def first_attributes(rows: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """What is kept of (attribute, number of files) in order: the first, and if there are more."""
+    more = {"more": True} if len(rows) > MAX_ATTRIBUTES else {}
+    return {"attributes": dict(rows[:MAX_ATTRIBUTES]), **more}
 
 
 class ImageQuerySet(models.QuerySet):
@@ -83,11 +92,17 @@ class ImageQuerySet(models.QuerySet):
             return self.active()
         visible = Q(dataset__is_active=True, removed_at__isnull=True)
         for holder in image_holders:
-            visible |= Q(**{f"{holder.rows}__{holder.user}": user.pk})
-        return self.filter(visible).distinct()
+            visible |= Q(Exists(self._rows_of(holder).filter(**{holder.user: user.pk})))
+        return self.filter(visible)
 
     def held_by(self, holder: ImageHolder) -> Self:
-        return self.filter(**{f"{holder.rows}__isnull": False})
+        return self.filter(Exists(self._rows_of(holder)))
+
+    def _rows_of(self, holder: ImageHolder) -> models.QuerySet:
+        """The holder's rows of an image; a join would read those of all users."""
+        relation: Any = self.model._meta.get_field(holder.rows)
+        rows: models.QuerySet = relation.related_model._default_manager
+        return rows.filter(**{relation.field.name: OuterRef("pk")})
 
     def local(self) -> Self:
         return self.exclude(file_path="")

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.timezone import localtime
 
 from catalog.models import Image
+from collections_app.provenance_keys import EXCLUDED, KINDS
 from collections_app.querysets import (
     BuildQuerySet,
     CollectionItemQuerySet,
@@ -43,7 +44,8 @@ IS_HEX = r"^[0-9a-f]{64}$"
 class Collection(models.Model):
     """A custom dataset that a user built: a query, the images it found, and their archive.
 
-    ``provenance`` has the datasets, licences and filters in words as they were at the freeze.
+    ``provenance`` has the datasets, licences and filters in words as they were at the freeze, under
+    the keys of ``collections_app.provenance_keys``.
     ``archive_path`` is relative to ``ARCHIVE_ROOT`` or ``ARCHIVE_STORAGE``; sizes are in bytes.
     ``archive_sha256`` is empty until the archive was verified for the first time, which happens
     after ``ready``. ``verified_at`` is empty until then, and is emptied again when the archive must
@@ -141,13 +143,13 @@ class Collection(models.Model):
     @property
     def kinds(self) -> dict[str, int]:
         """The numbers of its images by kind; all are images if it was frozen without kinds."""
-        kinds: dict[str, int] = self.provenance.get("kinds") or {Kind.PICTURE: self.num_images}
+        kinds: dict[str, int] = self.provenance.get(KINDS) or {Kind.PICTURE: self.num_images}
         return kinds
 
     @property
     def num_excluded(self) -> int:
         """Items that are not in the archive, because their files were bad."""
-        return self.provenance.get("excluded", 0)
+        return self.provenance.get(EXCLUDED, 0)
 
     @property
     def num_items(self) -> int:
@@ -187,7 +189,8 @@ class Build(models.Model):
     were found to be as they were frozen; a build that ends before that gives it back.
 
     ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
-    ``bytes_fetched`` count for the owner's limit of a day.
+    ``bytes_fetched`` are the last attempt's, and count for the owner's limit of a day, as does
+    ``bytes_rounded_up``: what files of less than a block of the disk count beyond their bytes.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")
@@ -202,6 +205,7 @@ class Build(models.Model):
     images_fetched = models.PositiveIntegerField(default=0)
     bytes_to_fetch = models.PositiveBigIntegerField(default=0)
     bytes_fetched = models.PositiveBigIntegerField(default=0)
+    bytes_rounded_up = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=24, choices=Reason, blank=True)
@@ -242,7 +246,10 @@ class Build(models.Model):
 
 
 class DeletedFetch(models.Model):
-    """What a build of a deleted collection fetched: for a day it counts for its owner's limit."""
+    """What was fetched and no build says: for a day it counts for its owner's limit.
+
+    A deleted collection's, that of an earlier attempt, or what came while a build was cancelled.
+    """
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="deleted_fetches"

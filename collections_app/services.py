@@ -17,12 +17,21 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
+from collections_app.provenance_keys import (
+    EXCLUDED,
+    IDENTIFYING,
+    NUM_ELSEWHERE,
+    NUM_FILES,
+    TERMS,
+    UNDERSTOOD,
+    WORDS,
+)
 from collections_app.selection.fetch_quota import (
     explain_day_is_full,
     explain_fetch_limits,
     keep_fetched_bytes,
 )
-from collections_app.selection.file_count import NUM_FILES, keep_number_of_files
+from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import ItemRows, finalize_items
 from collections_app.selection.freeze import (
     CatalogChanged,
@@ -110,13 +119,13 @@ def create_collection(
             keep_number_of_files(collection)
         if num_to_fetch:
             collection.options[FETCH] = True
-            collection.provenance["num_elsewhere"] -= num_to_fetch
+            collection.provenance[NUM_ELSEWHERE] -= num_to_fetch
             refuse_if(explain_fetch_limits(user, count_items_to_fetch(collection)))
-        collection.provenance["terms"] = describe_terms(collection, filters)
-        collection.provenance["words"] = describe_filters(filters)
-        collection.provenance["understood"] = understood_words(filters)
+        collection.provenance[TERMS] = describe_terms(collection, filters)
+        collection.provenance[WORDS] = describe_filters(filters)
+        collection.provenance[UNDERSTOOD] = understood_words(filters)
         if identifying := describe_identifying(collection):
-            collection.provenance["identifying"] = identifying
+            collection.provenance[IDENTIFYING] = identifying
         finalize_items(collection, None if num_to_fetch else rows)
         collection.save()
         add_build(collection=collection, notify=notify)
@@ -226,7 +235,7 @@ def _count_excluded(collection: Collection) -> None:
     recount_images(collection)
     if NUM_FILES in collection.provenance:
         keep_number_of_files(collection)
-    collection.provenance["excluded"] = collection.items.filter(is_excluded=True).count()
+    collection.provenance[EXCLUDED] = collection.items.filter(is_excluded=True).count()
 
 
 def _queue_again(
@@ -310,7 +319,7 @@ def delete_collection(*, collection: Collection) -> None:
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
         build = collection.builds.unfinished().first()
-        keep_fetched_bytes(collection)
+        keep_fetched_bytes(collection.user_id, collection.builds.all())
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
         remove_after_commit(path or (build.replaces.get("archive_path", "") if build else ""))

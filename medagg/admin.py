@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from collections_app.models import Collection
@@ -16,6 +17,7 @@ from medagg.accounts import services
 from medagg.accounts.addresses import AddressField
 from medagg.accounts.forms import check_name
 from medagg.models import WaitingAddress
+from vocab.admin_bounds import BoundedAdmin
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -74,7 +76,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(BoundedAdmin, UserAdmin):
     """Django's, but deleting a user also deletes collections and archives, of any size."""
 
     form = AccountChangeForm
@@ -136,3 +138,14 @@ class AccountAdmin(UserAdmin):
                 self.message_user(request, "The broker does not answer.", messages.ERROR)
                 break
         self.message_user(request, f"{queued} mails queued for {len(waiting)} addresses.")
+
+
+def _bound(model: type[Model]) -> None:
+    """Bound the admin that another package has registered."""
+    theirs = type(admin.site.get_model_admin(model))
+    admin.site.unregister(model)
+    admin.site.register(model, type(theirs.__name__, (BoundedAdmin, theirs), {}))
+
+
+for _model in (Group, AccessAttempt, AccessFailureLog, AccessLog):
+    _bound(_model)

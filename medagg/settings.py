@@ -372,13 +372,14 @@ LOGGING = {
             "class": "logging.StreamHandler",
             "formatter": "line",
             "filters": ["outside_noise"],
-        }
+        },
+        "none": {"class": "logging.NullHandler"},
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"propagate": True},
-        # It logs a traceback for each frame that it cannot decode, which the page shows anyway.
-        "pydicom": {"level": "CRITICAL"},
+        # It quotes values of files, however long, and pages show what is wrong with a file.
+        "pydicom": {"handlers": ["none"], "propagate": False},
         # It tells of each sign-in, in four lines.
         "axes": {"level": "WARNING"},
     },

@@ -106,7 +106,7 @@ RULES = {
     "account-address": _account,
     "account-address-again": _account,
     "account-delete": _account,
-    "account-export": Rule(_fixed("export", 20, HOUR), _by_user, READS),
+    "account-export": Rule(_fixed("export", 6, HOUR), _by_user, READS),
     "collection-problems-csv": _lists,
     "collection-excluded-csv": _lists,
     "collection-new": _build,

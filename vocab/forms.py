@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+
+from vocab.admin_bounds import BoundedAdmin
 
 
 class OpenedForm(forms.ModelForm):
@@ -72,7 +73,7 @@ def _say(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]} …"
 
 
-class OpenedFormAdmin(admin.ModelAdmin):
+class OpenedFormAdmin(BoundedAdmin):
     """Reads the object anew under its lock, and writes only what the editor changed."""
 
     form = OpenedForm

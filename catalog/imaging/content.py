@@ -9,10 +9,7 @@ short unnoticed.
 import io
 import re
 import struct
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -21,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from catalog.imaging.budget import TooMuch
 from catalog.imaging.dicom.header import DicomHeader, read_header
-from catalog.imaging.dicom.stream import is_dicom
+from catalog.imaging.dicom.stream import is_dicom, may_be_dicom
 from catalog.imaging.nifti import (
     MAX_EDGE,
     CutShortNifti,
@@ -83,8 +80,6 @@ _PAGE = re.compile(
 MAX_PIXELS = 2 * (1 << 30) // 4 // 3
 # The first byte of each of them, which spares nearly every file the search.
 _TEXT_STARTS = b"v./<\xef \t\r\n\v\f"
-# ``warnings.catch_warnings`` is not thread-safe.
-_QUIET = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +96,6 @@ class FileContent:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     problem: FileProblem | None = None
     identifying: tuple[str, ...] | None = None
-
-
-@contextmanager
-def quiet_parser() -> Iterator[None]:
-    """Hide warnings of pydicom and Pillow: they contain values, one for each file."""
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def read_content(file: BinaryIO, name: str) -> FileContent:
@@ -128,6 +115,8 @@ def read_content(file: BinaryIO, name: str) -> FileContent:
     lower = name.lower()
     if is_dicom(head) or (lower.endswith(DICOM_SUFFIXES) and not is_picture(head)):
         return _read_dicom(file)
+    if may_be_dicom(head):
+        raise UnusableFile(FileProblem.NO_SOP_CLASS)
     if is_nifti(head) or lower.endswith(NIFTI_SUFFIXES):
         return _read_nifti(file)
     if is_picture(head) or PurePosixPath(lower).suffix in PICTURE_SUFFIXES:
@@ -167,8 +156,7 @@ def is_nifti(head: bytes) -> bool:
 
 def _read_dicom(file: BinaryIO) -> FileContent:
     try:
-        with quiet_parser():
-            header = read_header(file)
+        header = read_header(file)
     except CutShort as error:
         raise UnusableFile(FileProblem.CUT_SHORT) from error
     except NotReadable as error:  # a directory, too
@@ -242,8 +230,7 @@ def _read_picture(file: BinaryIO, head: bytes) -> tuple[int | None, int | None]:
     if (is_whole := find_end_check(head)) and not is_whole(file):
         raise UnusableFile(FileProblem.CUT_SHORT)
     file.seek(0)
-    with quiet_parser():
-        return _read_with_library(file, head)
+    return _read_with_library(file, head)
 
 
 def _read_png(file: BinaryIO, head: bytes) -> tuple[int, int]:

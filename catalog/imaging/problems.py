@@ -30,6 +30,10 @@ class FileProblem(Enum):
         "files that are no image, though their names say so",
         "get them again, or correct the names",
     )
+    NO_SOP_CLASS = (
+        "files that begin as DICOM does and have no SOP class, such as ACR-NEMA",
+        "convert them to DICOM and import again",
+    )
     OWN_FILE = (
         "files of the import itself instead of images, such as a table",
         "name images in the table; what a table says is in the catalog",

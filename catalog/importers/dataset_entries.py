@@ -11,6 +11,7 @@ import pydantic
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from catalog.imported_keys import IDC_RELEASE, IMPORTED_FROM
 from catalog.importers.entry_models import PublishedEntry
 from catalog.importers.tables.toml_section import describe_errors, give_example
 from catalog.models import Dataset
@@ -31,8 +32,7 @@ MANY_TERMS = {"other_areas": "area", "modalities": "modality", "task_types": "ta
               "labels": "label", "tags": "tag"}  # fmt: skip
 # No fields of a dataset, but kept with them in ``imported_json``: see ``find_place`` and
 # ``Dataset.idc_release``.
-_PLACE = "imported_from"
-_KEPT = (_PLACE, "idc_release")
+_KEPT = (IMPORTED_FROM, IDC_RELEASE)
 # Counted from the images as soon as there are any.
 _COUNTED = ("num_images", "size_mb")
 
@@ -126,7 +126,7 @@ def save_dataset(*, entry: Mapping[str, Any], is_trial: bool = False) -> tuple[D
             change = _update(dataset, entry["slug"], wanted, kept, is_trial=is_trial)
             return dataset, change
     except ValidationError as error:
-        if _PLACE not in kept:
+        if IMPORTED_FROM not in kept:
             raise
         raise BadEntry(
             "\n".join(
@@ -139,7 +139,7 @@ def save_dataset(*, entry: Mapping[str, Any], is_trial: bool = False) -> tuple[D
 def find_place(slug: str) -> str:
     """The description from which a dataset was last imported, or ''."""
     dataset = Dataset.objects.filter(slug=slug).only("imported_json").first()
-    return str(dataset.imported_json.get(_PLACE, "")) if dataset else ""
+    return str(dataset.imported_json.get(IMPORTED_FROM, "")) if dataset else ""
 
 
 def _update(
@@ -187,7 +187,7 @@ def _read_entry(entry: Mapping[str, Any], vocabularies: Vocabularies) -> dict[st
 
 def _name_key(entry: Mapping[str, Any], name: str) -> str:
     """Where a description has the field: its file, section and key; '' for other entries."""
-    file = PurePosixPath(str(entry.get(_PLACE) or "")).name
+    file = PurePosixPath(str(entry.get(IMPORTED_FROM) or "")).name
     return f"{file}, [dataset] {name}: " if file else ""
 
 

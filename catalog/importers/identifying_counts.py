@@ -2,11 +2,10 @@
 
 from django.db.backends.utils import CursorWrapper
 
+from catalog.imported_keys import IDENTIFYING
 from catalog.importers import queries
 from catalog.models import Dataset, Image
-
-# The key of the counts in Dataset.imported_json, beside the fields of the entry.
-KEY = "identifying"
+from catalog.querysets import first_attributes
 
 
 def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files: bool) -> None:
@@ -15,12 +14,12 @@ def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files
     ``has_files`` says whether any staged row has a file.
     """
     before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
-    after = {key: value for key, value in before.items() if key != KEY}
-    if KEY in before or (has_files and _has_identifying(cursor)):
+    after = {key: value for key, value in before.items() if key != IDENTIFYING}
+    if IDENTIFYING in before or (has_files and _has_identifying(cursor)):
         counts = Image.objects.filter(dataset=dataset_pk, removed_at=None).count_identifying()
         if any(counts.values()):
             cursor.execute(queries.COUNT_IDENTIFYING, [dataset_pk])
-            after[KEY] = {**counts, "attributes": dict(cursor.fetchall())}
+            after[IDENTIFYING] = counts | first_attributes(cursor.fetchall())
     if after != before:
         Dataset.objects.filter(pk=dataset_pk).update(imported_json=after)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport, ImportStopped
 from catalog.importers.tables.lines import show
+from catalog.querysets import MAX_ATTRIBUTES
 
 PROBLEM = "attributes that may tell who somebody is"
 _REMEDY = "de-identify it (DICOM PS3.15 annex E), or import with --allow-identifying"
@@ -56,7 +57,9 @@ def describe_identifying(report: ImportReport) -> str:
     """``"3 DICOM files carry …: PatientName (3), PatientBirthDate (1)"``."""
     count = report.identifying.count
     files = "1 DICOM file carries" if count == 1 else f"{count:,} DICOM files carry"
-    by = ", ".join(f"{show(name)} ({each:,})" for name, each in report.identifying_by.most_common())
+    most = report.identifying_by.most_common(MAX_ATTRIBUTES)
+    by = ", ".join(f"{show(name)} ({each:,})" for name, each in most)
+    by += ", and others" if len(report.identifying_by) > len(most) else ""
     return f"{files} {PROBLEM}, without PatientIdentityRemoved: {by}"
 
 

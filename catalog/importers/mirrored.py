@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from catalog.imaging.content import find_pixel_problem, quiet_parser
+from catalog.imaging.content import find_pixel_problem
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.paths import open_beneath, safe_part
 from catalog.imaging.problems import MALFORMED, FileProblem, NotReadable
@@ -87,7 +87,7 @@ def _read_files(
     for path in paths:
         check_stopped()
         try:
-            with open_beneath(root, path) as file, quiet_parser():
+            with open_beneath(root, path) as file:
                 header = read_header(file)
         except (*MALFORMED, NotReadable, OSError) as error:
             return [], FileNote(UNREADABLE, path, row.line, str(error), _FETCH)

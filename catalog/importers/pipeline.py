@@ -17,6 +17,13 @@ from catalog.importers.identifying_files import check_identifying
 from catalog.importers.instances import keep_instances_once
 from catalog.importers.local_files import KnownFiles, with_facts
 from catalog.importers.mirrored import with_mirrored
+from catalog.importers.options import (
+    DEFAULT_LIMITS,
+    NO_LISTENERS,
+    ImportLimits,
+    Listeners,
+    ReportingSource,
+)
 from catalog.importers.refused_files import Marks, mark_files
 from catalog.importers.rows import (
     BadRow,
@@ -26,19 +33,10 @@ from catalog.importers.rows import (
     ImageRow,
     ImportReport,
     ImportStopped,
-    NotingSource,
     Source,
-    StoppableSource,
 )
 from catalog.importers.series import group_series
-from catalog.importers.store import (
-    MAX_ROWS,
-    MAX_SHARE_REJECTED,
-    ROWS_BETWEEN_REPORTS,
-    ignore,
-    ignore_end,
-    store_images,
-)
+from catalog.importers.store import ROWS_BETWEEN_REPORTS, store_images
 from catalog.models import Dataset, ImageFile
 from catalog.storage.addresses import join_storage
 from catalog.storage.roots import dataset_root
@@ -61,29 +59,14 @@ def import_source(
     *,
     source: Source,
     dry_run: bool = False,
-    max_rejected: int | None = None,
-    max_share: float = MAX_SHARE_REJECTED,
-    max_rows: int = MAX_ROWS,
-    allow_removal: bool = False,
-    allow_move: bool = False,
-    allow_identifying: bool = False,
-    on_reject: Callable[[BadRow], None] = ignore,
-    on_file: Callable[[FileNote], None] = ignore,
-    on_rows: Callable[[int], None] = ignore,
-    on_read: Callable[[], None] = ignore_end,
-    check_stopped: Callable[[], None] = ignore_end,
+    limits: ImportLimits = DEFAULT_LIMITS,
+    listeners: Listeners = NO_LISTENERS,
 ) -> ImportReport:
     """Make a dataset, its images and all derived data equal to the source.
 
     Everything is written, or nothing is, except that new labels may stay: see ``NewLabels``. A
     ``dry_run`` writes nothing and returns the same report. Files are read and hashed, and rows
     staged, before the one transaction begins.
-    ``max_rejected``, ``max_share``, ``max_rows``, ``allow_removal`` and the callbacks are those of
-    ``store_images``; ``on_file`` gets each file that the report only counts, also with them. With
-    ``allow_move`` the dataset may have been imported from another place that
-    is still there, and with ``allow_identifying`` DICOM files may tell who somebody is.
-    ``check_stopped`` is called often while rows and files are read, from any
-    thread, and what it raises stops the import.
 
     Raises:
         BadEntry, UnsafePath, ValidationError: as ``save_dataset``.
@@ -93,32 +76,24 @@ def import_source(
     """
     report = ImportReport()
     with _claim(source.entry["slug"]):
-        if not allow_move:
+        if not limits.allow_move:
             _require_same_place(source.entry)
         planned, change = _plan_entry(source)
+        own_paths = source.own_paths if isinstance(source, FiledSource) else ()
         rows = _read_files(
-            _read_rows(source, on_file, on_rows, check_stopped),
-            planned,
-            report,
-            mark_files(source.own_paths if isinstance(source, FiledSource) else ()),
-            on_file,
-            check_stopped,
+            _read_rows(source, listeners), planned, report, mark_files(own_paths), listeners
         )
         if planned.local_path:  # else no row has a file
-            rows = check_identifying(rows, report, on_file, is_allowed=allow_identifying)
+            on_file = listeners.on_file
+            rows = check_identifying(rows, report, on_file, is_allowed=limits.allow_identifying)
             rows = group_series(rows, report, on_file)
         return store_images(
             dataset=planned,
             rows=rows,
             num_rows=source.num_rows,
-            max_rejected=max_rejected,
-            max_share=max_share,
-            max_rows=max_rows,
-            allow_removal=allow_removal,
+            limits=limits,
+            listeners=listeners,
             dry_run=dry_run,
-            on_reject=on_reject,
-            on_file=on_file,
-            on_read=on_read,
             save=partial(_save_entry, source, planned, is_new=change is Change.ADDED),
             report=report,
         )
@@ -177,23 +152,16 @@ def _save_entry(source: Source, planned: Dataset, *, is_new: bool) -> Dataset:
     return dataset
 
 
-def _read_rows(
-    source: Source,
-    on_file: Callable[[FileNote], None],
-    on_rows: Callable[[int], None],
-    check_stopped: Callable[[], None],
-) -> Iterator[ImageRow | BadRow]:
-    if isinstance(source, StoppableSource):
-        source.check_stopped = check_stopped
-    if isinstance(source, NotingSource):
-        source.on_file = on_file
+def _read_rows(source: Source, listeners: Listeners) -> Iterator[ImageRow | BadRow]:
+    if isinstance(source, ReportingSource):
+        source.listeners = listeners
     number = 0
     for number, row in enumerate(source.rows(), 1):
-        check_stopped()
+        listeners.check_stopped()
         yield row
         if not number % ROWS_BETWEEN_REPORTS:
-            on_rows(number)
-    on_rows(number)
+            listeners.on_rows(number)
+    listeners.on_rows(number)
 
 
 def _read_files(
@@ -201,8 +169,7 @@ def _read_files(
     dataset: Dataset,
     report: ImportReport,
     own: Marks,
-    on_file: Callable[[FileNote], None],
-    check_stopped: Callable[[], None],
+    listeners: Listeners,
 ) -> Iterator[ImageRow | BadRow]:
     """The rows with the facts of their files.
 
@@ -210,6 +177,7 @@ def _read_files(
     the file is counted as missing, or by its problem. What has an address in the dataset's
     storage is not missing.
     """
+    on_file, check_stopped = listeners.on_file, listeners.check_stopped
     if dataset.storage:
         rows = _with_addresses(rows, dataset.storage)
 

@@ -252,7 +252,7 @@ HAS_IDENTIFYING = "SELECT EXISTS (SELECT FROM staged_image WHERE identifying IS 
 COUNT_IDENTIFYING = """
     SELECT unnest(identifying) AS name, count(*) FROM catalog_image
      WHERE dataset_id = %s AND removed_at IS NULL
-     GROUP BY name ORDER BY count(*) DESC, name
+     GROUP BY name ORDER BY count(*) DESC, name LIMIT 100
 """
 
 # The terms that staged rows have. The rows, which are long, are read only once for them.

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog import services
+from catalog.imported_keys import RELATIONS
 from catalog.importers.entry_models import RelationEntry
 from catalog.models import Dataset, DatasetRelation, RelationKind
 
 logger = logging.getLogger(__name__)
-
-# Where the relations of a dataset stand in its ``imported_json``.
-_KEY = "relations"
 
 
 def read_relations(path: Path) -> list[RelationEntry]:
@@ -55,7 +53,7 @@ def add_missing_relations(*, relations: Sequence[RelationEntry]) -> int:
         dataset, other = datasets.get(each.dataset), datasets.get(each.other)
         if not (dataset and other):
             continue
-        known = dataset.imported_json.setdefault(_KEY, [])
+        known = dataset.imported_json.setdefault(RELATIONS, [])
         if [each.kind, each.other] not in known:
             try:
                 _add(each, there)

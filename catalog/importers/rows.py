@@ -1,7 +1,7 @@
 """The rows that every source yields to the pipeline, and the report of an import."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -145,32 +145,10 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class StoppableSource(Source, Protocol):
-    """A source that may read long without a row; it calls ``check_stopped`` meanwhile."""
-
-    check_stopped: Callable[[], None]
-
-
-@runtime_checkable
-class NotingSource(Source, Protocol):
-    """A source that passes on files that ask for attention and become no row."""
-
-    on_file: Callable[[FileNote], None]
-
-
-@runtime_checkable
 class FiledSource(Source, Protocol):
     """A source that reads files, such as tables, which are no images whatever its rows name."""
 
     own_paths: Sequence[Path]
-
-
-def never_stopped() -> None:
-    """The ``check_stopped`` of a source that nobody stops."""
-
-
-def not_noted(note: FileNote) -> None:
-    """The ``on_file`` of a source whose notes nobody reads."""
 
 
 MAX_EXAMPLES = 3

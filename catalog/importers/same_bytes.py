@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from catalog.imported_keys import SAME_BYTES
 from catalog.importers import queries
 from catalog.importers.rows import MAX_EXAMPLES, FileNote, SameBytes
 from catalog.models import Dataset
 
-# The key of the counts in Dataset.imported_json, beside the fields of the entry.
-KEY = "same_bytes"
 # So many other images are named beside a file.
 _MOST_OTHERS = 4
 _ONE_SPLIT = "keep one of them, or all of them in one split"
@@ -58,9 +57,9 @@ def list_same_bytes(found: SameBytes) -> Iterator[FileNote]:
 def keep_counts(dataset_pk: int, found: SameBytes) -> None:
     """Keep the counts for the dataset's page; writes only if they differ from those kept."""
     before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
-    after = {key: value for key, value in before.items() if key != KEY}
+    after = {key: value for key, value in before.items() if key != SAME_BYTES}
     if found.within or found.elsewhere:
-        after[KEY] = {
+        after[SAME_BYTES] = {
             "within": found.within,
             "across_splits": found.across_splits,
             "elsewhere": {slug: count for slug, (count, _) in sorted(found.elsewhere.items())},

@@ -14,6 +14,7 @@ from catalog.importers.encoding import RowEncoder
 from catalog.importers.identifying_counts import keep_identifying_counts
 from catalog.importers.merge import merge_staged
 from catalog.importers.new_labels import NewLabels
+from catalog.importers.options import DEFAULT_LIMITS, NO_LISTENERS, ImportLimits, Listeners
 from catalog.importers.room import Room
 from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport, ImportStopped
 from catalog.importers.same_bytes import count_same_bytes, keep_counts, list_same_bytes
@@ -24,13 +25,10 @@ from catalog.models import Dataset, ImageProfile
 from catalog.profiles.building import lock_datasets, touch_datasets
 
 ROWS_BETWEEN_REPORTS = 2_000
-MAX_SHARE_REJECTED = 0.01
 # So many bad rows are always allowed, as a share of a small table says little.
 ALWAYS_ALLOWED = 100
 # From so many bad rows on, a table of unknown length is not read on if most of it is bad.
 MANY_BAD = 10_000
-# So many rows are read unless more are allowed: a small file may unfold to any number of them.
-MAX_ROWS = 10_000_000
 SHOWN_REJECTS = 5
 # So many images may always be removed, and of more of them at most this share.
 REMOVALS_ALLOWED = 10
@@ -48,27 +46,14 @@ def removes_many(removed: int, before: int) -> bool:
     return removed > REMOVALS_ALLOWED and removed > MAX_SHARE_REMOVED * before
 
 
-def ignore(argument: object) -> None:
-    """The default of callbacks with an argument: do nothing."""
-
-
-def ignore_end() -> None:
-    """The default of callbacks without an argument: do nothing."""
-
-
 def store_images(
     *,
     dataset: Dataset,
     rows: Iterable[ImageRow | BadRow],
     num_rows: int | None = None,
-    max_rejected: int | None = None,
-    max_share: float = MAX_SHARE_REJECTED,
-    max_rows: int = MAX_ROWS,
-    allow_removal: bool = False,
+    limits: ImportLimits = DEFAULT_LIMITS,
+    listeners: Listeners = NO_LISTENERS,
     dry_run: bool = False,
-    on_reject: Callable[[BadRow], None] = ignore,
-    on_file: Callable[[FileNote], None] = ignore,
-    on_read: Callable[[], None] = ignore_end,
     save: Callable[[], Dataset] | None = None,
     report: ImportReport | None = None,
 ) -> ImportReport:
@@ -79,15 +64,12 @@ def store_images(
     rows stay as they are; if a bad row has no source id, no image is removed. The facts of files
     must have been read: see ``catalog.importers.local_files``.
 
-    At most ``max_rejected`` bad rows are allowed or, if that is None, a share of ``max_share``, but
-    always ``ALWAYS_ALLOWED``. If ``num_rows`` is known, the share is checked before the end; else
-    reading ends when most rows are bad. Rows that repeat an id count as soon as they are very many.
-    No more than ``max_rows`` are read.
-    Without ``allow_removal`` most of a dataset's images are not removed: see ``removes_many``.
-    ``on_reject`` also gets the conflicts of good rows, ``on_file`` the files that have the bytes of
-    another; ``on_read`` is called after the last row. ``save`` is then called in the transaction
-    that writes everything, under the dataset's lock, and returns the dataset as it is now. A
-    ``dry_run`` rolls that transaction back. An existing ``report`` may be continued.
+    If ``num_rows`` is known, the share of bad rows is checked before the end; else reading ends
+    when most rows are bad. Rows that repeat an id count as soon as they are very many. ``on_file``
+    of the listeners gets the files that have the bytes of another. After the last row ``save`` is
+    called in the transaction that writes everything, under the dataset's lock, and returns the
+    dataset as it is now. A ``dry_run`` rolls that transaction back. An existing ``report`` may be
+    continued.
 
     Rows are staged before, outside any transaction of this function, so that nobody waits for an
     import that reads. New labels are added in a transaction of their own just before the last one:
@@ -97,25 +79,25 @@ def store_images(
         ImportStopped: there are too many bad rows, no good row, too many new labels, too much that
             would be kept, or no room in the database. Nothing was
             changed.
-        ManyRemovals: an ImportStopped, without ``allow_removal``.
+        ManyRemovals: an ImportStopped, without ``limits.allow_removal``.
     """
     report = report or ImportReport()
     report.slug = dataset.slug
-    rejects = _Rejects(report, max_rejected, max_share, num_rows, on_reject)
+    rejects = _Rejects(report, limits, num_rows, listeners.on_reject)
     words = load_words([each.pk for each in dataset.modalities.all()], dry_run=dry_run)
     encoder = RowEncoder(words, area_id=dataset.area_id, report=report)
     with open_staging() as staging:
-        if num_rows is not None and num_rows > max_rows:
-            raise _too_many_rows(max_rows)
+        if num_rows is not None and num_rows > limits.max_rows:
+            raise _too_many_rows(limits.max_rows)
         try:
-            good = _stage(staging, encoder, rows, rejects, max_rows)
+            good = _stage(staging, encoder, rows, rejects)
         except ManyNewLabels as error:
             raise ImportStopped(f"{error} Nothing was changed.") from error
-        on_read()
+        listeners.on_read()
         if not good:
             raise ImportStopped(_explain_nothing(dataset, rejects))
         if encoder.has_files:
-            _note_same_bytes(dataset, report, on_file)
+            _note_same_bytes(dataset, report, listeners.on_file)
         if not dry_run:
             _save_labels(words.labels.new)
         with transaction.atomic(), connection.cursor() as cursor:
@@ -123,7 +105,7 @@ def store_images(
             dataset = save() if save else dataset
             if dry_run:
                 words.labels.new.pretend()
-            _merge(cursor, dataset, report, allow_removal, has_files=encoder.has_many_files)
+            _merge(cursor, dataset, report, limits, has_files=encoder.has_many_files)
             keep_counts(dataset.pk, report.same_bytes)
             keep_identifying_counts(cursor, dataset.pk, has_files=encoder.has_files)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
@@ -138,8 +120,7 @@ class _Rejects:
     """Counts bad rows, passes them on, and checks that there are not too many."""
 
     report: ImportReport
-    max_rejected: int | None
-    max_share: float
+    limits: ImportLimits
     num_rows: int | None
     on_reject: Callable[[BadRow], None]
     first: list[BadRow] = field(default_factory=list)
@@ -153,7 +134,7 @@ class _Rejects:
         if len(self.first) < SHOWN_REJECTS:
             self.first.append(row)
         self.on_reject(row)
-        if self.max_rejected is not None or self.num_rows is not None:
+        if self.limits.max_rejected is not None or self.num_rows is not None:
             self.check_limit(self.num_rows or 0)
 
     def add_repeated(self, source_id: str) -> None:
@@ -162,14 +143,15 @@ class _Rejects:
         self.repeated_id = self.repeated_id or source_id
         if self.repeated <= MANY_BAD:
             return  # the list of bad rows will name them all
-        if self.max_rejected is not None or self.num_rows is not None:
+        if self.limits.max_rejected is not None or self.num_rows is not None:
             self.check_limit(self.num_rows or 0)
 
     def check_early(self, number: int) -> None:
         """The same for a source of unknown length of which ``number`` rows were read."""
         bad = self.report.rejected + self.repeated
         number = max(number, self.num_rows or 0)
-        if bad > MANY_BAD and bad > max(self.max_share, 0.5) * number and self.max_rejected is None:
+        is_most = bad > max(self.limits.max_share, 0.5) * number
+        if bad > MANY_BAD and is_most and self.limits.max_rejected is None:
             self.check_limit(number)
 
     def note(self, row: ImageRow) -> None:
@@ -182,9 +164,9 @@ class _Rejects:
 
     def check_limit(self, num_rows: int) -> None:
         """Raise ImportStopped if there are too many bad rows among ``num_rows``."""
-        allowed = self.max_rejected
+        allowed = self.limits.max_rejected
         if allowed is None:
-            allowed = max(ALWAYS_ALLOWED, int(self.max_share * num_rows))
+            allowed = max(ALWAYS_ALLOWED, int(self.limits.max_share * num_rows))
         repeated = self.repeated if self.repeated > MANY_BAD else 0
         bad = self.report.rejected + repeated
         if bad > allowed:
@@ -206,10 +188,10 @@ def _stage(
     encoder: RowEncoder,
     rows: Iterable[ImageRow | BadRow],
     rejects: _Rejects,
-    max_rows: int,
 ) -> int:
     """Check all rows and stage the good ones; returns their number."""
     number = slices = 0
+    max_rows = rejects.limits.max_rows
     seen, room = _SeenIds(), Room()
     for number, row in enumerate(rows, 1):
         line = row if isinstance(row, BadRow) else encoder.encode(row, number)
@@ -327,12 +309,12 @@ def _merge(
     cursor: CursorWrapper,
     dataset: Dataset,
     report: ImportReport,
-    allow_removal: bool,
+    limits: ImportLimits,
     *,
     has_files: bool,
 ) -> None:
     def check_removal(removed: int, before: int) -> None:
-        if removes_many(removed, before) and not allow_removal:
+        if removes_many(removed, before) and not limits.allow_removal:
             raise ManyRemovals(
                 f"{removed:,} of the {before:,} images of “{dataset.slug}” are not in this source "
                 "and would be removed, so nothing was changed. Check that it is the right file or "

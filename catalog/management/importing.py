@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from catalog.importers.options import MAX_ROWS, MAX_SHARE_REJECTED, ImportLimits, Listeners
 from catalog.importers.pipeline import import_source
-from catalog.importers.rows import BadRow, FileNote, ImportReport, Source
-from catalog.importers.store import (
-    ALWAYS_ALLOWED,
-    MAX_ROWS,
-    MAX_SHARE_REJECTED,
-    ManyRemovals,
-    removes_many,
-)
+from catalog.importers.rows import FileNote, ImportReport, Source
+from catalog.importers.store import ALWAYS_ALLOWED, ManyRemovals, removes_many
 from catalog.importers.tables.description import read_description
 from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
 from catalog.management.progress import Progress
@@ -118,7 +114,7 @@ class ImportCommand(BaseCommand):
         totals = [source.num_rows for source in sources]
         total = None if None in totals else sum(filter(None, totals))
         progress = Progress(self.stderr, total=total, unit=" rows")
-        run = _Run(self, progress, rejects, options, self.write_file)
+        run = _Run(self, progress, rejects, options)
         try:
             run.import_all(sources)
             run.import_allowed()
@@ -170,21 +166,22 @@ class _Run:
         progress: Progress,
         rejects: RejectsFile,
         options: dict[str, Any],
-        on_file: Callable[[str, FileNote], None],
     ) -> None:
         self.command = command
         self.progress = progress
         self.rejects = rejects
-        self.on_reject: Callable[[str, BadRow], None] = rejects.write
-        self.on_file = on_file
         self.dry_run: bool = options["dry_run"]
         self.traceback: bool = options.get("traceback", False)
         limit = options["max_rejected"]
-        self.limit: Limit = parse_limit(limit) if isinstance(limit, str) else limit
-        self.max_rows: int = options.get("max_rows", MAX_ROWS)
-        self.allow_removal: bool = options.get("allow_removal", False) or self.dry_run
-        self.allow_move: bool = options.get("moved", False)
-        self.allow_identifying: bool = options.get("allow_identifying", False)
+        rejected: Limit = parse_limit(limit) if isinstance(limit, str) else limit
+        self.limits = ImportLimits(
+            **rejected._asdict(),
+            max_rows=options.get("max_rows", MAX_ROWS),
+            allow_removal=options.get("allow_removal", False) or self.dry_run,
+            allow_move=options.get("moved", False),
+            allow_identifying=options.get("allow_identifying", False),
+        )
+        self.is_again = False
         self.turns = ReadOrder()
         self.begun = 0
         self.unallowed: list[tuple[Source, ManyRemovals]] = []
@@ -216,9 +213,8 @@ class _Run:
             else:
                 self.failures.append((_slug_of(source), format_refusal(error)))
         if allowed:
-            # The bad rows and the files are in their lists already.
-            self.allow_removal = True
-            self.on_reject, self.on_file = lambda slug, row: None, lambda slug, note: None
+            self.is_again = True
+            self.limits = replace(self.limits, allow_removal=True)
             self.turns, self.begun = ReadOrder(), 0
             self.import_all(allowed)
 
@@ -267,18 +263,23 @@ class _Run:
             return import_source(
                 source=source,
                 dry_run=self.dry_run,
-                max_rejected=self.limit.max_rejected,
-                max_share=self.limit.max_share,
-                max_rows=self.max_rows,
-                allow_removal=self.allow_removal,
-                allow_move=self.allow_move,
-                allow_identifying=self.allow_identifying,
-                on_reject=partial(self.on_reject, _slug_of(source)),
-                on_file=partial(self.on_file, _slug_of(source)),
-                on_rows=self.progress.show,
-                on_read=partial(self._pass_on, pass_on),
-                check_stopped=self.turns.check,
+                limits=self.limits,
+                listeners=self._listen(_slug_of(source), pass_on),
             )
+
+    def _listen(self, slug: str, pass_on: Callable[[], None]) -> Listeners:
+        listeners = Listeners(
+            on_rows=self.progress.show,
+            on_read=partial(self._pass_on, pass_on),
+            check_stopped=self.turns.check,
+        )
+        if self.is_again:  # bad rows and files are in their lists already
+            return listeners
+        return replace(
+            listeners,
+            on_reject=partial(self.rejects.write, slug),
+            on_file=partial(self.command.write_file, slug),
+        )
 
     def _pass_on(self, pass_on: Callable[[], None]) -> None:
         self.progress.note("storing")

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 from catalog.bulk.csv_text import safe_cell
 from catalog.bulk.whole_file import remove_old_partials, replacing
+from catalog.importers.options import MAX_SHARE_REJECTED
 from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
 from catalog.importers.rows import BadRow, FileNote
-from catalog.importers.store import MAX_SHARE_REJECTED
 
 COLUMNS = ("dataset", "line", "column", "value", "reason")
 FILE_COLUMNS = ("dataset", "problem", "file", "line", "others", "what_to_do")
 
 
 class Limit(NamedTuple):
-    """The limit on bad rows, as the arguments of ``import_source``."""
+    """The limit on bad rows, as in ``ImportLimits``."""
 
     max_rejected: int | None = None
     max_share: float = MAX_SHARE_REJECTED

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import BigIntegerField, Case, OuterRef, Q, Value, When
 
 from catalog.models import Image, ImageProfile
+from catalog.querysets import ImageQuerySet
 from catalog.search.cards import Card, fetch_cards
 from catalog.search.filters import ImageFilterSet
 from catalog.search.order import FIRST, Segment, find_segments
@@ -30,6 +31,10 @@ class Cursor:
     is_before: bool
     segment: Segment
     image_id: int
+
+    def precedes(self, image_id: int) -> bool:
+        """Whether an image of the same profile lies on the side that is asked for."""
+        return image_id < self.image_id if self.is_before else image_id > self.image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +121,15 @@ def _fetch_ids(
     backwards: bool,
 ) -> dict[Segment, list[int]]:
     """The matching images of each segment beyond the cursor, at least ``limit`` if it has them."""
-    order, beyond = ("-pk", "pk__lt") if backwards else ("pk", "pk__gt")
     profile_ids = sorted({each.profile_id for each in segments})
     condition = filters.image_condition_within(profile_ids) or Q()
     images = Image.objects.filter(condition, profile=OuterRef("pk"))
-    first = images.order_by("pk").values("pk")[:FIRST]
-    begin: Any = Value(_LAST_ID if backwards else 0, BigIntegerField())
-    if cursor and cursor.segment.is_rest:
-        begin = Case(
-            When(pk=cursor.segment.profile_id, then=Value(cursor.image_id, BigIntegerField())),
-            default=begin,
-        )
-    rest = images.filter(**{beyond: OuterRef("begin")}).order_by(order).values("pk")
-    rows = ImageProfile.objects.filter(pk__in=profile_ids).annotate(first=ArraySubquery(first))
+    first = ArraySubquery(images.order_by("pk").values("pk")[:FIRST])
     if any(each.is_rest for each in segments):
-        rows = rows.annotate(begin=begin, rest=ArraySubquery(rest[: limit + FIRST]))
+        rest = _select_rest(images, cursor, limit, backwards=backwards)
     else:
-        rows = rows.annotate(rest=Value([], ArrayField(BigIntegerField())))
+        rest = {"rest": Value([], ArrayField(BigIntegerField()))}
+    rows = ImageProfile.objects.filter(pk__in=profile_ids).annotate(first=first, **rest)
     found: dict[Segment, list[int]] = {}
     for pk, first_ids, rest_ids in rows.values_list("pk", "first", "rest"):
         found[Segment(is_rest=False, profile_id=pk)] = first_ids[::-1] if backwards else first_ids
@@ -141,7 +138,23 @@ def _fetch_ids(
         ]
     if cursor and not cursor.segment.is_rest:
         ids = found.get(cursor.segment, [])
-        found[cursor.segment] = [
-            pk for pk in ids if (pk < cursor.image_id if backwards else pk > cursor.image_id)
-        ]
+        found[cursor.segment] = [pk for pk in ids if cursor.precedes(pk)]
     return {segment: found.get(segment, []) for segment in segments}
+
+
+def _select_rest(
+    images: ImageQuerySet, cursor: Cursor | None, limit: int, *, backwards: bool
+) -> dict[str, Any]:
+    """For each profile the ids of its ``images`` beyond the cursor, with the first ones among them.
+
+    Profiles other than the cursor's begin at their own end.
+    """
+    order, beyond = ("-pk", "pk__lt") if backwards else ("pk", "pk__gt")
+    begin: Any = Value(_LAST_ID if backwards else 0, BigIntegerField())
+    if cursor and cursor.segment.is_rest:
+        begin = Case(
+            When(pk=cursor.segment.profile_id, then=Value(cursor.image_id, BigIntegerField())),
+            default=begin,
+        )
+    rest = images.filter(**{beyond: OuterRef("begin")}).order_by(order).values("pk")
+    return {"begin": begin, "rest": ArraySubquery(rest[: limit + FIRST])}

@@ -73,12 +73,16 @@ REFRESH = f"""
      WHERE vectors.id = dataset.id AND dataset.search_vector IS DISTINCT FROM vectors.vector
 """  # noqa: S608 - nothing in it but what stands here  # nosec
 
+# The names are those of ``ProfileColumns`` and ``AgeColumns``.
 PROFILES = """
-    SELECT dataset_id, id, coalesce(area_id, 0), coalesce(modality_id, 0), label_ids::text, sex,
-           coalesce(age_band, %s), availability, coalesce(license_id, 0), coalesce(view_id, 0),
-           num_images, num_bytes, cardinality(ages), array_to_string(ages, ','),
-           array_to_string(age_images, ','), array_to_string(age_bytes, ',')
-      FROM catalog_imageprofile
+    SELECT dataset_id, id, coalesce(area_id, 0) AS area, coalesce(modality_id, 0) AS modality,
+           label_ids::text AS label_set, sex, coalesce(age_band, %s) AS age,
+           availability AS local, coalesce(license_id, 0) AS license,
+           coalesce(view_id, 0) AS view, num_images, num_bytes, cardinality(ages) AS num_ages,
+           array_to_string(profile.ages, ',') AS ages,
+           array_to_string(profile.age_images, ',') AS age_images,
+           array_to_string(profile.age_bytes, ',') AS age_bytes
+      FROM catalog_imageprofile profile
      WHERE dataset_id = ANY(%s) AND num_images > 0
      ORDER BY dataset_id, id
 """

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +13,14 @@ import urllib3
 from django.conf import settings
 
 from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
-from catalog.storage.listing import MAX_TAG, Page, StoredObject, iter_objects, read_listing
+from catalog.storage.listing import (
+    MAX_PAGE_OBJECTS,
+    MAX_TAG,
+    Page,
+    StoredObject,
+    iter_objects,
+    read_listing,
+)
 from catalog.storage.problems import Changed, Gone, ListedFile, NotAllowed, Unreachable
 from catalog.storage.source_http import (
     NO_SIZE,
@@ -34,29 +41,28 @@ _PAGE_SECONDS, _LISTING_SECONDS = 60, 600
 _NO_BUCKET = "the source has no such bucket any more"
 
 
-def list_objects(address: str, *, seconds: int) -> list[ListedFile]:
-    """The files at an address, sorted by name; one for an address that is no folder.
-
-    ``seconds`` is how long a request may take, with its answer.
-
-    Raises:
-        SourceProblem: the place is not allowed, has nothing there, or does not answer.
-    """
+def list_objects(address: str, *, seconds: int, on_page: Callable[[int], None]) -> list[ListedFile]:
+    """As ``sources.list_files``, of a bucket."""
     place = _resolve(address)
     bucket = _find_bucket(place.bucket)
+    page_seconds = min(seconds, _PAGE_SECONDS)
     if not place.is_folder:
-        return [_describe(place, _find_object(bucket, place.key, min(seconds, _PAGE_SECONDS)))]
-    prefix = f"{place.key}/"
-    page_seconds, until = min(seconds, _PAGE_SECONDS), time.monotonic() + _LISTING_SECONDS
+        return [_describe_single(_find_object(bucket, place.key, page_seconds))]
+    prefix, left = f"{place.key}/", float(_LISTING_SECONDS)
 
     def ask_page(token: str) -> Page:
-        if time.monotonic() > until:
+        nonlocal left  # without the time that on_page takes
+        if left < 0:
             raise Unreachable("the source takes too long to list what it has")
-        return _ask_page(bucket, prefix, token, page_seconds)
+        began = time.monotonic()
+        try:
+            return _ask_page(bucket, prefix, token, page_seconds)
+        finally:
+            left -= time.monotonic() - began
 
-    listed = iter_objects(ask_page)
+    listed = iter_objects(ask_page, on_page)
     # Some stores list folders as empty objects.
-    found = [_describe(place, each) for each in listed if each.size]
+    found = [_describe(prefix, each) for each in listed if each.size]
     if not found:
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
@@ -78,7 +84,7 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
         SourceProblem: it is gone, is not given out, or the connection breaks.
     """
     bucket = _find_bucket(_resolve(address).bucket)
-    with bucket.ask("GET", file.key, seconds=file.find_seconds(seconds)) as answer:
+    with bucket.ask("GET", file.whole_key, seconds=file.find_seconds(seconds)) as answer:
         require_status(answer, 200)
         require_tag(_tag_of(answer), file.tag)
         yield from iter_body(answer)
@@ -172,7 +178,7 @@ def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def _ask_page(bucket: _Bucket, prefix: str, token: str, seconds: int) -> Page:
-    query = {"list-type": "2", "prefix": prefix}
+    query = {"list-type": "2", "max-keys": str(MAX_PAGE_OBJECTS), "prefix": prefix}
     if token:
         query["continuation-token"] = token
     with bucket.ask("GET", "", query, seconds=seconds) as answer:
@@ -180,14 +186,24 @@ def _ask_page(bucket: _Bucket, prefix: str, token: str, seconds: int) -> Page:
         return read_listing(iter_body(answer))
 
 
-def _describe(place: BucketAddress, found: StoredObject) -> ListedFile:
-    key = found.key
-    if place.is_folder and not key.startswith(f"{place.key}/"):
-        raise Changed(f"the source lists {key!r}, which does not lie in the folder of the series")
-    name = key.removeprefix(f"{place.key}/") if place.is_folder else key.rsplit("/", 1)[-1]
-    tag = found.tag.strip('"').lower()
-    # The tag of an object that was uploaded in parts has a dash, and is no MD5.
-    return ListedFile(name, key, found.size, tag if _MD5.fullmatch(tag) else "", found.tag)
+def _describe_single(found: StoredObject) -> ListedFile:
+    name = found.key.rsplit("/", 1)[-1]
+    return ListedFile(name, found.key, found.size, _find_md5(found.tag), found.tag)
+
+
+def _describe(prefix: str, found: StoredObject) -> ListedFile:
+    if not found.key.startswith(prefix):
+        raise Changed(
+            f"the source lists {found.key!r}, which does not lie in the folder of the series"
+        )
+    name = found.key.removeprefix(prefix)
+    return ListedFile(name, name, found.size, _find_md5(found.tag), found.tag, prefix)
+
+
+def _find_md5(tag: str) -> str:
+    """That of an object that was uploaded in parts has a dash, and is no MD5."""
+    plain = tag.strip('"').lower()
+    return plain if _MD5.fullmatch(plain) else ""
 
 
 def _resolve(address: str) -> BucketAddress:

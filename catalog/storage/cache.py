@@ -1,5 +1,7 @@
 """The cache of files that lie elsewhere: on disk, by SHA-256, bounded in bytes.
 
+A small file counts as a block of the disk, so that the number of files has an end, too.
+
 A file is written beside, checked, and gets its name when it is whole. A build links the files that
 it uses into a folder of its own: what has a second name is in use, and is not removed.
 """
@@ -11,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import IO, TypeVar
 
 from django.conf import settings
 
+from catalog.storage.disk import count_bytes, has_room
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
 from catalog.storage.retries import try_again
@@ -85,7 +88,7 @@ class FileCache:
             target = self._path(fetched.sha256)
             _with_folder(target.parent, lambda: partial.replace(target))
         with self._counting:
-            self._total += fetched.size
+            self._total += count_bytes([fetched.size])
         return fetched
 
     def has_whole(self, sha256: str, size: int) -> bool:
@@ -145,70 +148,70 @@ class FileCache:
             return []
 
     @contextmanager
-    def reserve(self, size: int) -> Iterator[None]:
-        """Room for ``size`` more bytes until the block ends; what is unused longest is removed.
+    def reserve(self, sizes: Collection[int]) -> Iterator[None]:
+        """Room for files of these sizes until the block ends; what is unused longest is removed.
 
         Raises:
             CacheFull: too much is in use, or promised to others.
         """
-        promise = self._promise(size)
+        promise = self._promise(count_bytes(sizes), len(sizes))
         try:
             yield
         finally:
             promise.unlink(missing_ok=True)
 
-    def _promise(self, size: int) -> Path:
-        """A file without contents and of this length, which all processes count."""
+    def _promise(self, num_bytes: int, num_files: int) -> Path:
+        """A file without contents, which all processes count by its length and its name."""
         folder = self._root / _PROMISED
         folder.mkdir(parents=True, exist_ok=True)  # and the root, whose disk is looked at
         with (self._root / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            needed = size + self._promised()
+            promised_bytes, promised_files = self._count_promised()
+            needed = num_bytes + promised_bytes, num_files + promised_files
             is_recent = time.monotonic() - self._counted_at < _RECOUNT_SECONDS
-            if not is_recent or not self._fits(needed):
-                self._evict(needed)
+            if not is_recent or not self._fits(*needed):
+                self._evict(*needed)
                 self._counted_at = time.monotonic()
-            handle, name = tempfile.mkstemp(dir=folder)
-            os.ftruncate(handle, size)
+            handle, name = tempfile.mkstemp(prefix=f"{num_files}-", dir=folder)
+            os.ftruncate(handle, num_bytes)
             os.close(handle)
         return Path(name)
 
-    def _promised(self) -> int:
-        total = 0
+    def _count_promised(self) -> tuple[int, int]:
+        num_bytes = num_files = 0
         for each in os.scandir(self._root / _PROMISED):
-            with suppress(FileNotFoundError):
-                total += each.stat().st_size
-        return total
+            with suppress(FileNotFoundError, ValueError):  # a name of an older version
+                num_bytes += each.stat().st_size
+                num_files += int(each.name.partition("-")[0])
+        return num_bytes, num_files
 
-    def _fits(self, size: int) -> bool:
-        return self._total + size <= self._max_bytes and self._has_disk(size)
+    def _fits(self, num_bytes: int, num_files: int) -> bool:
+        is_within = self._total + num_bytes <= self._max_bytes
+        return is_within and has_room(self._root, num_bytes, num_files)
 
-    def _evict(self, size: int) -> None:
+    def _evict(self, num_bytes: int, num_files: int) -> None:
         entries = list(self._entries())
         self._total = sum(entry.size for entry in entries)
         for entry in sorted(entries, key=lambda each: each.used_at):
-            if self._fits(size):
+            if self._fits(num_bytes, num_files):
                 return
             path = Path(entry.path)
             with suppress(FileNotFoundError):
                 if path.stat().st_nlink == 1:
                     path.unlink()
                     self._total -= entry.size
-        if not self._fits(size):
+        if not self._fits(num_bytes, num_files):
             raise CacheFull(
                 f"the server's room for fetched files ({file_size(self._max_bytes)}) is full of "
                 "files that other builds are using"
             )
-
-    def _has_disk(self, size: int) -> bool:
-        return shutil.disk_usage(self._root).free - size >= settings.ARCHIVE_RESERVE_BYTES
 
     def _entries(self) -> Iterator[_Entry]:
         for shelf in self._shelves():
             for each in os.scandir(shelf):
                 with suppress(FileNotFoundError):
                     status = each.stat(follow_symlinks=False)
-                    yield _Entry(status.st_atime, status.st_size, each.path)
+                    yield _Entry(status.st_atime, count_bytes([status.st_size]), each.path)
 
     def _shelves(self) -> Iterable[Path]:
         return [each for each in self._root.iterdir() if len(each.name) == 2 and each.is_dir()]

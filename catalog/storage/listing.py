@@ -10,8 +10,9 @@ from catalog.storage.problems import Changed, Unreachable
 # More files than any series has: a listing that goes on and on is none.
 MAX_OBJECTS = 20_000
 MAX_PAGES = 200
-# A thousand objects with the longest keys that S3 allows have two megabytes.
-MAX_PAGE_BYTES = 16 << 20
+# As S3's; with the longest keys that it allows they have two megabytes.
+MAX_PAGE_OBJECTS = 1000
+MAX_PAGE_BYTES = 4 << 20
 MAX_TAG = 200
 _MAX_KEY_BYTES, _MAX_TOKEN, _MAX_DEPTH = 1024, 8192, 8
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -37,8 +38,12 @@ class Page(NamedTuple):
     next_token: str | None
 
 
-def iter_objects(ask_page: Callable[[str], Page]) -> Iterator[StoredObject]:
+def iter_objects(
+    ask_page: Callable[[str], Page], on_page: Callable[[int], None]
+) -> Iterator[StoredObject]:
     """The objects of all pages; ``ask_page`` gets the token of each, empty for the first.
+
+    ``on_page`` gets the number of objects so far, and may wait.
 
     Raises:
         Changed: there are too many, or the pages do not end.
@@ -48,7 +53,8 @@ def iter_objects(ask_page: Callable[[str], Page]) -> Iterator[StoredObject]:
         page = ask_page(token)
         count += len(page.objects)
         if count > MAX_OBJECTS:
-            raise _too_many()
+            raise Changed(f"the source lists more than {MAX_OBJECTS:,} files for it")
+        on_page(count)
         yield from page.objects
         if page.next_token is None:
             return
@@ -118,8 +124,8 @@ class _Reader:
             case [_, "Contents"]:
                 self._objects.append(_make_object(self._object))
                 self._object.clear()
-                if len(self._objects) > MAX_OBJECTS:
-                    raise _too_many()
+                if len(self._objects) > MAX_PAGE_OBJECTS:
+                    raise Changed(f"the source lists more than {MAX_PAGE_OBJECTS:,} at a time")
             case [_, _] if name in _OF_PAGE:
                 self._page[name] = "".join(self._text)
         self._path.pop()
@@ -131,10 +137,6 @@ def _make_object(found: dict[str, str]) -> StoredObject:
     if not key or len(key.encode()) > _MAX_KEY_BYTES or not _SIZE.fullmatch(size):
         raise Changed("the source lists a file whose name or size no bucket can have")
     return StoredObject(key, int(size), found.get("ETag", "")[:MAX_TAG])
-
-
-def _too_many() -> Changed:
-    return Changed(f"the source lists more than {MAX_OBJECTS:,} files for it")
 
 
 def _refuse_document_type(*_: object) -> None:

@@ -4,17 +4,17 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from django.conf import settings
 
 from catalog.bulk.whole_file import remove_old_partials, replacing
 from catalog.imaging.paths import open_beneath, safe_part
 from catalog.limits import MAX_URL
-from catalog.storage.ahead import FetchAhead
+from catalog.storage.ahead import WAIT_SECONDS, FetchAhead
+from catalog.storage.disk import count_bytes, has_room
 from catalog.storage.download import download
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem
 from catalog.storage.retries import try_again
@@ -94,6 +94,7 @@ class _Mirror:
         self._root, self._on_progress = root, on_progress
         self._report, self._here = MirrorReport(), 0
         self._lock = threading.Lock()
+        self._disk = _Disk(root)
         self._ahead = FetchAhead(self._fetch)
 
     def run(self, images: Iterable[RemoteImage]) -> MirrorReport:
@@ -116,7 +117,7 @@ class _Mirror:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
 
     def _fetch_listed(self, image: RemoteImage) -> None:
-        listed = try_again(lambda: list_files(image.address), self._add)
+        listed = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")
@@ -133,7 +134,10 @@ class _Mirror:
             self._here += sum(file.size for file in listed) - sum(file.size for file in missing)
         if not missing:
             return
-        self._check_disk(sum(file.size for file in missing))
+        with self._disk.reserve([file.size for file in missing], self._ahead.check_stopped):
+            self._fetch_missing(image, folder, missing)
+
+    def _fetch_missing(self, image: RemoteImage, folder: Path, missing: list[ListedFile]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_old_partials(folder)
         futures = [
@@ -155,17 +159,47 @@ class _Mirror:
         with self._lock:
             self._report.fetched += 1
 
-    def _check_disk(self, size: int) -> None:
-        usage = shutil.disk_usage(self._root)
-        if size > usage.total:
-            raise Changed(f"the source says that it has {file_size(size)}, more than this disk")
-        if usage.free - size < settings.ARCHIVE_RESERVE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
-
     def _add(self, count: int) -> None:
         self._ahead.check_stopped()
         with self._lock:
             self._report.size += count
+
+
+class _Disk:
+    """Promises its room to transfers, of which several are on their way."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._bytes = self._files = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, sizes: Sequence[int], check_stopped: Callable[[], None]) -> Iterator[None]:
+        """Room for files of these sizes until the block ends; others are waited for.
+
+        Raises:
+            Changed: the disk is smaller.
+            OSError: it has no room, whatever others leave.
+        """
+        if sum(sizes) > shutil.disk_usage(self._root).total:
+            size = file_size(sum(sizes))
+            raise Changed(f"the source says that it has {size}, more than this disk")
+        num_bytes, num_files = count_bytes(sizes), len(sizes)
+        with self._changed:
+            while not has_room(self._root, self._bytes + num_bytes, self._files + num_files):
+                if not self._files:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
+                self._changed.wait(WAIT_SECONDS)
+                check_stopped()
+            self._bytes += num_bytes
+            self._files += num_files
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._bytes -= num_bytes
+                self._files -= num_files
+                self._changed.notify_all()
 
 
 def _is_here(path: Path, file: ListedFile) -> bool:

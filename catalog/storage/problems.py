@@ -43,7 +43,8 @@ _LIMITS = (60, 600, 3600)
 class ListedFile:
     """An object: its ``name`` within the series, its size in bytes, and its MD5 where known.
 
-    ``tag`` is what the source tells states of it apart by (ETag), if it does.
+    ``tag`` is what the source tells states of it apart by (ETag), if it does. Of a folder's files
+    ``prefix`` is one text that they share, and ``key`` is the name: thousands are in memory.
     """
 
     name: str
@@ -51,6 +52,12 @@ class ListedFile:
     size: int
     md5: str
     tag: str = ""
+    prefix: str = ""
+
+    @property
+    def whole_key(self) -> str:
+        """What the source knows it by."""
+        return self.prefix + self.key
 
     def find_seconds(self, most: int) -> int:
         """How long its transfer may take: as its bytes need at the lowest rate that is allowed.

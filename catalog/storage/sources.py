@@ -3,7 +3,7 @@
 Nothing else opens such an address.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
 
@@ -31,10 +31,16 @@ def can_fetch(address: str) -> bool:
     return parse_bucket_address(address) is not None
 
 
-def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[ListedFile]:
+def list_files(
+    address: str,
+    *,
+    seconds: int = MOST_SECONDS,
+    on_page: Callable[[int], None] = lambda num_files: None,
+) -> list[ListedFile]:
     """The files at an address, sorted by name; one for an address that is no folder.
 
-    ``seconds`` is how long a request may take, with its answer.
+    ``seconds`` is how long a request may take, with its answer. ``on_page`` gets the number of
+    files of a folder so far, between requests, and may wait.
 
     Raises:
         SourceProblem: the place is not allowed, has nothing there, or does not answer.
@@ -42,7 +48,7 @@ def list_files(address: str, *, seconds: int = MOST_SECONDS) -> list[ListedFile]
     _require_allowed(address)
     if address.startswith("https://"):
         return list_pages(address, seconds=seconds)
-    return list_objects(address, seconds=seconds)
+    return list_objects(address, seconds=seconds, on_page=on_page)
 
 
 def read_file(address: str, file: ListedFile, *, seconds: int = MOST_SECONDS) -> Iterator[bytes]:

@@ -1,8 +1,12 @@
 """Files that a web process sends itself: so many at a time that pages always have threads left."""
 
 import os
+import tempfile
 import threading
 import weakref
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
@@ -35,9 +39,14 @@ class Transfer:
             raise TooManyTransfers
         self._file = file
         self._end = weakref.finalize(self, _end_transfer, file, _slots)
-        self.length = os.fstat(file.fileno()).st_size - start if length is None else length
-        self._left = self.length
-        os.lseek(file.fileno(), start, os.SEEK_SET)
+        self._start = start
+        self.start_again(length)
+
+    def start_again(self, length: int | None = None) -> None:
+        """From its start, with as many bytes as the file has by now."""
+        size = os.fstat(self.fileno()).st_size
+        self.length = self._left = size - self._start if length is None else length
+        os.lseek(self.fileno(), self._start, os.SEEK_SET)
 
     def read(self, size: int = BLOCK) -> bytes:
         block = os.read(self.fileno(), min(size, self._left))
@@ -54,6 +63,30 @@ class Transfer:
         self._end()
 
 
+def spool_transfer(folder: Path, chunks: Iterable[bytes]) -> Transfer:
+    """A transfer of what is written here first, into an unnamed file in ``folder``.
+
+    It is complete before the first byte is sent, so a slow reader keeps no query open. It counts
+    from before the first chunk is made: who is told to come again has cost nothing.
+
+    Raises:
+        TooManyTransfers: no chunk was made.
+        OSError: the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        transfer = Transfer(file)
+        stack.callback(transfer.close)
+        file.writelines(chunks)
+        file.flush()
+        transfer.start_again()
+        stack.pop_all()
+    return transfer
+
+
 def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore) -> None:
-    file.close()
-    slots.release()
+    try:
+        file.close()  # which writes what is left, and may find the disk full
+    finally:
+        slots.release()

@@ -38,7 +38,7 @@ def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
 
 def read_page(file: ListedFile, *, seconds: int) -> Iterator[bytes]:
     """The bytes of a file, in chunks; raises SourceProblem."""
-    with _ask("GET", file.key, file.find_seconds(seconds)) as answer:
+    with _ask("GET", file.whole_key, file.find_seconds(seconds)) as answer:
         require_status(answer, 200)
         require_tag(_tag_of(answer), file.tag)
         yield from iter_body(answer)

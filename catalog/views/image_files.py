@@ -1,8 +1,10 @@
 """An image's preview, what is said of it, and the file itself."""
 
 import contextlib
+import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from django.conf import settings
@@ -18,7 +20,7 @@ from catalog.deidentification import (
     deidentify_file,
     must_be_deidentified,
 )
-from catalog.files import find_nginx_address, may_identify, open_image
+from catalog.files import find_nginx_address, is_known_to_identify, may_identify, open_image
 from catalog.imaging.paths import UnsafePath
 from catalog.imaging.preview import CONTENT_TYPE, Preview
 from catalog.imaging.problems import NotReadable
@@ -29,9 +31,9 @@ from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
 from catalog.wording.formats import file_size
 
-# So many files are de-identified at a time by a process, each of which is in memory then; a request
-# waits its turn for so many seconds, as long as threads are left for pages.
-_making = threading.BoundedSemaphore(2)
+# So many files are read or de-identified at a time by a process, each of which is in memory then; a
+# request waits its turn for so many seconds, as long as threads are left for pages.
+_reading = threading.BoundedSemaphore(2)
 _waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
 _WAIT_SECONDS = 10
 
@@ -118,13 +120,12 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open_image(image))
-            if not request.user.is_authenticated and may_identify(image, file):
+            if not request.user.is_authenticated and _may_identify(image, file):
                 return redirect_to_login(request.get_full_path())
-            if deidentifies_on_delivery() and must_be_deidentified(file):
-                file = stack.enter_context(_deidentify(file))
-                nginx_address = ""
-            else:
-                nginx_address = find_nginx_address(image, file)
+            made = _deidentify(file) if deidentifies_on_delivery() else None
+            nginx_address = "" if made else find_nginx_address(image, file)
+            if made:
+                file = stack.enter_context(made)
         except TooManyTransfers:
             return _busy(request, image)
         except NotReadable as error:
@@ -145,36 +146,60 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
     return FileResponse(transfer, headers=headers)
 
 
-def _deidentify(file: BinaryIO) -> BinaryIO:
-    """The de-identified DICOM file, on disk; never the original.
+def _may_identify(image: Image, file: BinaryIO) -> bool:
+    known = is_known_to_identify(image, file)
+    if known is not None:
+        return known
+    with _turn():
+        return may_identify(file)
+
+
+def _deidentify(file: BinaryIO) -> BinaryIO | None:
+    """The de-identified DICOM file, on disk; None if it need not be.
 
     Raises:
         NotReadable: it cannot be de-identified.
-        TooManyTransfers: too many others are being de-identified.
+        TooManyTransfers: too many others are being de-identified, or lie on the disk.
     """
-    _wait_for_turn()
-    try:
+    with _turn():
+        if not must_be_deidentified(file):
+            return None
         with file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
-        made: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
-        made.write(deidentify_file(content))
-        made.flush()
+        return _write_beside(deidentify_file(content))
+
+
+def _write_beside(content: bytes) -> BinaryIO:
+    """A nameless file, which lies there as long as its client reads; not in memory, as /tmp is."""
+    room = shutil.disk_usage(settings.VAR_DIR).free - settings.ARCHIVE_RESERVE_BYTES
+    if len(content) > room:
+        raise TooManyTransfers
+    made: BinaryIO = tempfile.TemporaryFile(dir=settings.VAR_DIR)  # noqa: SIM115 - sent by others
+    try:
+        made.write(content)
         made.seek(0)
-        return made
-    finally:
-        _making.release()
+    except OSError as error:  # the disk is full after all
+        made.close()
+        raise TooManyTransfers from error
+    return made
 
 
-def _wait_for_turn() -> None:
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """One of the few turns to have a file in memory. Raises TooManyTransfers."""
     if not _waiting.acquire(blocking=False):
         raise TooManyTransfers
     try:
-        if not _making.acquire(timeout=_WAIT_SECONDS):
+        if not _reading.acquire(timeout=_WAIT_SECONDS):
             raise TooManyTransfers
     finally:
         _waiting.release()
+    try:
+        yield
+    finally:
+        _reading.release()
 
 
 def _describe_file(image: Image) -> dict[str, str]:

@@ -42,7 +42,7 @@ from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
-from collections_app.selection.file_count import NUM_FILES
+from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
@@ -209,13 +209,14 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
     tables = make_tables(collection, texts)
-    delivered, position = DeliveredFacts(collection), 0
-
-    def take(file: tuple[str, FileEntry | TextEntry]) -> FileEntry | TextEntry:
-        nonlocal position
-        position = int(file[0])
-        return file[1]
-
+    delivered = DeliveredFacts(collection)
+    files = iter_files(
+        collection,
+        on_step=heartbeat.touch,
+        on_made=delivered.add,
+        fetched_in=folder_of_fetched(claim),
+    )
+    of_files = _EntriesOfFiles(files)
     try:
         with (
             archive_store().new_archive(
@@ -225,23 +226,29 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
                 size=_estimate_size(collection),
                 on_wait=heartbeat.touch,
             ) as file,
-            closing(
-                iter_files(
-                    collection,
-                    on_step=heartbeat.touch,
-                    on_made=delivered.add,
-                    fetched_in=folder_of_fetched(claim),
-                )
-            ) as files,
+            closing(files),
         ):
-            entries = chain(texts, map(take, files), _after(delivered.finish, tables))
+            entries = chain(texts, of_files, _after(delivered.finish, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             return summary.size
     except BadEntry as error:
-        _fail_for_entry(claim, (position, error), heartbeat)
+        _fail_for_entry(claim, (of_files.position, error), heartbeat)
     except OSError as error:
         raise _explain_os_error(error) from error
+
+
+class _EntriesOfFiles:
+    """The entries without their positions; ``position`` is that of the last one."""
+
+    def __init__(self, files: Iterable[tuple[str, FileEntry | TextEntry]]) -> None:
+        self._files = files
+        self.position = 0
+
+    def __iter__(self) -> Iterator[FileEntry | TextEntry]:
+        for position, entry in self._files:
+            self.position = int(position)
+            yield entry
 
 
 def _after(finish: Callable[[], None], entries: Iterable[TextEntry]) -> Iterator[TextEntry]:

@@ -19,8 +19,8 @@ from catalog.wording.formats import file_size
 from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
 from collections_app.builds import queries
 from collections_app.models import Collection
+from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.copying import iter_positions
-from collections_app.selection.file_count import NUM_FILES
 
 BATCH = 500
 

@@ -18,6 +18,8 @@ from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
 
 _KEEP_SECONDS = 7 * 24 * 3600
+# The last lines: what was fetched before is complete, and in the database.
+_MAX_BYTES = 32 << 20
 
 
 class FetchJournal:
@@ -66,12 +68,13 @@ def _folder() -> Path:
 
 def _key(address: str, file: ListedFile) -> str:
     # Not astuple, which copies: this is asked for each file, twice.
-    return json.dumps([address, file.name, file.key, file.size, file.md5, file.tag])
+    return json.dumps([address, file.name, file.whole_key, file.size, file.md5, file.tag])
 
 
 def _read(path: Path) -> Iterable[tuple[str, FetchedFile]]:
-    with suppress(FileNotFoundError):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _MAX_BYTES))
+        for line in file:
             with suppress(ValueError, TypeError):  # cut short
                 key, fetched = json.loads(line)
                 yield key, FetchedFile(*fetched)

@@ -9,12 +9,13 @@ from django.conf import settings
 from catalog.storage.addresses import is_of_idc
 from catalog.storage.ahead import FetchAhead
 from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.disk import BLOCK, count_bytes
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
 from catalog.storage.retries import try_again
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
-from catalog.wording.formats import file_size
+from catalog.wording.formats import count_of, file_size
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
@@ -64,11 +65,18 @@ class Fetcher:
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._listed = self._num_listed = 0
+        # With what files of less than a block count beyond their bytes.
+        self._admitted = self._rounded_up = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
         self._done = 0
-        self._ahead = FetchAhead(self._fetch)
+        self._ahead = FetchAhead(self._fetch, lambda item: len(item.known))
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes that have come, as they count for limits."""
+        return self._fetched + self._rounded_up
 
     def close(self, *, is_done: bool) -> None:
         """End all transfers; the files that have come are kept."""
@@ -85,7 +93,7 @@ class Fetcher:
             self._done += 1
             yield item, outcome
         self._report(heartbeat)
-        # What was fetched counts for the owner's limit of a day, also of short builds.
+        # Also of short builds.
         heartbeat.touch(now=True)
 
     def _report(self, heartbeat: Heartbeat) -> None:
@@ -94,6 +102,7 @@ class Fetcher:
             self._fetched,
             of_images=self._expected.num_images,
             of_size=self._estimate() - self._cached,
+            rounded_up=self._rounded_up,
         )
 
     def _estimate(self) -> int:
@@ -114,9 +123,10 @@ class Fetcher:
         return self._ahead.ask(lambda: self._fetch_listed(item))
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
-        listed = try_again(lambda: list_files(item.address), self._add)
+        listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)
         self._ahead.check_stopped()
-        self._admit(sum(file.size for file in listed))
+        sizes = [file.size for file in listed]
+        self._admit(sizes)
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
             _refuse_unsafe(names)
@@ -125,7 +135,7 @@ class Fetcher:
             _require_same(known, listed)
         else:
             known = _keep_unchanged(known, listed)
-        with self._cache.reserve(sum(file.size for file in listed)):
+        with self._cache.reserve(sizes):
             return self._fetch_all(item, listed, {each.name: each for each in known})
 
     def _fetch_all(
@@ -154,20 +164,21 @@ class Fetcher:
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files
 
-    def _admit(self, size: int) -> None:
+    def _admit(self, sizes: Sequence[int]) -> None:
         """Count what is listed; raise NotAllowed where sizes were not known at the freeze."""
+        size, counted = sum(sizes), count_bytes(sizes)
         with self._counting:
-            if self._listed + size > self._max_bytes:
-                raise NotAllowed(
-                    f"with its {file_size(size)} more than {file_size(settings.FETCH_MAX_BYTES)} "
-                    "would be fetched for this collection"
-                )
+            if self._admitted + counted > self._max_bytes:
+                raise NotAllowed(_explain_too_much(size, counted, len(sizes)))
+            self._admitted += counted
             self._listed += size
             self._num_listed += 1
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
         self._journal.add(address, file, fetched)
+        with self._counting:
+            self._rounded_up += count_bytes([fetched.size]) - fetched.size
         return fetched
 
     def _use_all(self, item: FetchItem, files: Sequence[FetchedFile]) -> bool:
@@ -188,13 +199,25 @@ class Fetcher:
         return True
 
     def _add(self, count: int) -> None:
-        self._ahead.check_stopped()
         with self._counting:
-            self._fetched += count
+            # What comes twice counts once; but after the end nothing comes again.
+            if count > 0 or not self._ahead.is_stopped:
+                self._fetched += count
+        self._ahead.check_stopped()
 
     def _add_cached(self, count: int) -> None:
         with self._counting:
             self._cached += count
+
+
+def _explain_too_much(size: int, counted: int, num_files: int) -> str:
+    small = ""
+    if counted > size:
+        small = f", in {count_of(num_files, 'file')} that count as at least {BLOCK:,} bytes each,"
+    return (
+        f"with its {file_size(size)}{small} more than {file_size(settings.FETCH_MAX_BYTES)} "
+        "would be fetched for this collection"
+    )
 
 
 def _refuse_unsafe(names: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from catalog.models import RemoteFile
 from catalog.storage.cache import FileCache
@@ -22,6 +22,7 @@ from collections_app.builds.fetcher import Fetcher, FetchItem
 from collections_app.builds.lease import Claim, Heartbeat
 from collections_app.builds.queries import KEEP_REMOTE_FILES
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
+from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
 from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
@@ -29,6 +30,8 @@ from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 
 BATCH = 50
+# What is learnt of so many files is kept at once, however few items they are.
+MAX_UNKEPT = 5_000
 
 
 class FetchFailed(Exception):
@@ -66,7 +69,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     kinds: list[type[SourceProblem]] = []
     is_done = False
     releases = {each["slug"]: each.get("idc_release", "")
-                for each in collection.provenance["datasets"]}  # fmt: skip
+                for each in collection.provenance[DATASETS]}  # fmt: skip
     try:
         done: list[tuple[FetchItem, list[FetchedFile]]] = []
         for item, outcome in fetcher.run(_iter_items(collection), heartbeat):
@@ -79,13 +82,14 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
                 set_item_texts(collection, "problem", [(item.position, text)])
             else:
                 done.append((item, outcome))
-            if len(done) == BATCH:
+            if len(done) == BATCH or sum(len(files) for _, files in done) > MAX_UNKEPT:
                 _keep(collection, done)
                 done.clear()
         _keep(collection, done)
         is_done = not kinds
     finally:
         fetcher.close(is_done=is_done)
+        heartbeat.finish_fetching(fetcher.num_bytes)
     if kinds:
         raise FetchFailed(set(kinds), len(kinds))
     _recount(collection)
@@ -120,17 +124,37 @@ def _iter_items(collection: Collection) -> Iterator[FetchItem]:
     names = ("position", "metadata_json__remote_url", "sha256", "metadata_json__dataset")
     last = 0
     while found := list(rows.filter(position__gt=last).values_list(*names)[:BATCH]):
-        items = [FetchItem(*row) for row in found]
-        known: dict[str, list[FetchedFile]] = {}
-        files = RemoteFile.objects.filter(address__in=[item.address for item in items])
-        for file in files:
-            facts = FetchedFile(file.name, file.size_bytes, file.sha256, file.crc32, file.suffix,
-                                file.tag)  # fmt: skip
-            known.setdefault(file.address, []).append(facts)
-        for item in items:
-            item.known = known.get(item.address, [])
-        yield from items
-        last = items[-1].position
+        last = found[-1][0]
+        yield from _make_items(found)
+
+
+def _make_items(rows: Sequence[tuple[Any, ...]]) -> Iterator[FetchItem]:
+    """The items with the files that are known of them, of which not too many are read at once."""
+    files = RemoteFile.objects.filter(address__in=[address for _, address, *_ in rows])
+    counts = dict(files.values_list("address").annotate(Count("pk")).order_by())
+    some: list[FetchItem] = []
+    num_files = 0
+    for row in rows:
+        item = FetchItem(*row)
+        num_files += counts.get(item.address, 0)
+        if some and num_files > MAX_UNKEPT:
+            yield from _find_known(some)
+            some, num_files = [], counts.get(item.address, 0)
+        some.append(item)
+    yield from _find_known(some)
+
+
+def _find_known(items: Sequence[FetchItem]) -> Sequence[FetchItem]:
+    """The items, with the files that are known of them."""
+    known: dict[str, list[FetchedFile]] = {item.address: [] for item in items}
+    files = RemoteFile.objects.filter(address__in=known).values_list(
+        "address", "name", "size_bytes", "sha256", "crc32", "suffix", "tag"
+    )
+    for address, *facts in files:
+        known[address].append(FetchedFile._make(facts))
+    for item in items:
+        item.known = known[item.address]
+    return items
 
 
 def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFile]]]) -> None:

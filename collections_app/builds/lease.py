@@ -8,17 +8,21 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from collections_app.models import Build, Collection
+from collections_app.selection.fetch_quota import add_fetched_bytes, keep_fetched_bytes
 from collections_app.storage import StorageTrouble, archive_store
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
+# The fields that count for the owner's limit of a day.
+COUNTED = ("bytes_fetched", "bytes_rounded_up")
 
 OnProgress = Callable[[int], None]
 
@@ -38,10 +42,18 @@ class Claim:
 def claim_build(*, collection_id: int) -> Claim | None:
     """Claim the collection's build unless a live worker has it; None if there is none to claim."""
     token = uuid4()
-    claimed = (
-        Build.objects.claimable()
-        .filter(collection_id=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS)
-        .update(
+    with transaction.atomic():
+        # Locked, as what the last attempt fetched is to be counted once.
+        builds = Build.objects.claimable().select_for_update(of=("self",))
+        build = builds.filter(
+            collection_id=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS
+        ).first()
+        if build is None:
+            return None
+        collection = build.collection
+        mine = Build.objects.filter(pk=build.pk)
+        keep_fetched_bytes(collection.user_id, mine)
+        mine.update(
             attempt_token=token,
             lease_expires_at=_lease_end(),
             attempts=F("attempts") + 1,
@@ -52,11 +64,8 @@ def claim_build(*, collection_id: int) -> Claim | None:
             images_fetched=0,
             bytes_to_fetch=0,
             bytes_fetched=0,
+            bytes_rounded_up=0,
         )
-    )
-    collection = Collection.objects.filter(pk=collection_id).first() if claimed else None
-    if collection is None:
-        return None
     try:
         archive_store().remove_partials(collection.uuid)
     except StorageTrouble as error:
@@ -77,14 +86,21 @@ class Heartbeat:
         self._next = 0.0
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
+        self._recorded_bytes = 0
 
-    def fetched(self, images: int, size: int, *, of_images: int, of_size: int) -> None:
-        """Record the images and bytes that were fetched, of all that are to be fetched."""
+    def fetched(
+        self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int
+    ) -> None:
+        """Record the images and bytes that were fetched, of all that are to be fetched.
+
+        ``rounded_up`` is what small files count beyond their bytes.
+        """
         self._fetching = {
             "images_fetched": images,
             "bytes_fetched": size,
             "images_to_fetch": of_images,
             "bytes_to_fetch": max(of_size, size),
+            "bytes_rounded_up": rounded_up,
         }
         self.touch()
 
@@ -107,7 +123,19 @@ class Heartbeat:
         )
         if not renewed:
             raise LeaseLost
+        fetching = self._fetching
+        self._recorded_bytes = sum(fetching.get(name, 0) for name in COUNTED)
         self._on_progress(size)
+
+    def finish_fetching(self, size: int) -> None:
+        """Have all fetched bytes count for the owner's limit of a day, whoever has the build now.
+
+        What came since the last beat is recorded apart: the build may be cancelled, deleted, or
+        another worker's.
+        """
+        if size > self._recorded_bytes:
+            add_fetched_bytes(self._claim.collection.user_id, size - self._recorded_bytes)
+            self._recorded_bytes = size
 
 
 def _lease_end() -> CombinedExpression:

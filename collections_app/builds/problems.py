@@ -5,13 +5,9 @@ nothing here.
 """
 
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
-from django.conf import settings
 from django.db.models.fields.json import KT
 
 from catalog.bulk.csv_text import csv_text
@@ -83,28 +79,8 @@ def _cut(found: list[CollectionItem], *, is_backwards: bool, is_first: bool) -> 
     )
 
 
-def spool_problems(collection: Collection, *, is_excluded: bool) -> BinaryIO:
-    """The items with a problem as CSV (UTF-8), with the columns of the archive's missing.csv.
-
-    Returns an unnamed temporary file on the archives' disk, at its start; the caller closes it. It
-    is complete before the first byte is sent, so a slow reader keeps no query open.
-
-    Raises:
-        OSError: the archives' disk is full.
-    """
-    root: Path = settings.ARCHIVE_ROOT
-    root.mkdir(parents=True, exist_ok=True)
-    file = tempfile.TemporaryFile(dir=root)  # noqa: SIM115 - the response closes it
-    try:
-        file.writelines(_write_problems(collection, is_excluded=is_excluded))
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _write_problems(collection: Collection, *, is_excluded: bool) -> Iterator[bytes]:
+def write_problems(collection: Collection, *, is_excluded: bool) -> Iterator[bytes]:
+    """The items with a problem as CSV (UTF-8), with the columns of the archive's missing.csv."""
     yield csv_text([COLUMNS])
     frozen = [KT(f"metadata_json__{name}") for name in COLUMNS[:3]]
     problems = list_problems(collection, is_excluded=is_excluded)

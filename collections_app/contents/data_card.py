@@ -11,7 +11,7 @@ from catalog.wording.object_counts import KindCounts, only_others, say_objects
 from collections_app.contents.markdown import escape, link
 from collections_app.contents.tables import count_availability, has_later_columns, has_series
 from collections_app.models import Collection
-from collections_app.selection.file_count import NUM_FILES
+from collections_app.provenance_keys import DATASETS, IDENTIFYING, KINDS, NUM_FILES, TERMS, WORDS
 from collections_app.selection.provenance import licenses_of
 
 
@@ -21,7 +21,7 @@ def data_card(collection: Collection, fingerprint: str) -> bytes:
 
 
 def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
-    datasets = collection.provenance["datasets"]
+    datasets = collection.provenance[DATASETS]
     yield f"# {escape(collection.title)}"
     yield ""
     yield (
@@ -92,9 +92,9 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         )
     if excluded:
         yield f"- `missing.csv`: {count_of(excluded, noun)} excluded, with the reason"
-    if collection.provenance.get("terms"):
+    if collection.provenance.get(TERMS):
         # Collections without kinds were frozen before labels that wait for review had terms.
-        codes = "every code" if "kinds" in collection.provenance else "codes"
+        codes = "every code" if KINDS in collection.provenance else "codes"
         yield f"- `terms.csv`: {codes} used in the tables, with name and description"
     yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
@@ -136,13 +136,14 @@ _DEIDENTIFICATION = (
 
 def _identifying(collection: Collection) -> Iterator[str]:
     """What is known of files that tell who somebody is; nothing where there are none."""
-    counts = collection.provenance.get("identifying")
+    counts = collection.provenance.get(IDENTIFYING)
     if not counts:
         return
     yield "## Files that may tell who somebody is"
     yield ""
     if number := counts["files"]:
         names = ", ".join(f"`{name}` ({count:,})" for name, count in counts["attributes"].items())
+        names += ", and others" if counts.get("more") else ""
         yield (
             f"- {count_of(number, 'DICOM image')} {'carries' if number == 1 else 'carry'} "
             "attributes that may tell who somebody is, and did not say that the identity was "
@@ -163,7 +164,7 @@ def _identifying(collection: Collection) -> Iterator[str]:
 
 
 def _say_where_to_ask(collection: Collection) -> str:
-    datasets = collection.provenance["datasets"]
+    datasets = collection.provenance[DATASETS]
     known = [bool(dataset["source_url"]) for dataset in datasets]
     words = []
     if any(known):
@@ -177,7 +178,7 @@ def _say_where_to_ask(collection: Collection) -> str:
 def _choice(collection: Collection) -> Iterator[str]:
     yield "## How it was chosen"
     yield ""
-    words = collection.provenance.get("words", [])
+    words = collection.provenance.get(WORDS, [])
     for word in words:
         yield f"- {escape(word['filter'])}: {escape(word['value'])}"
     if not words:

@@ -38,7 +38,8 @@ PAUSES = (1.0, 4.0, 15.0)
 TIMEOUT = 60
 LISTERS = 4
 CHUNK = 1 << 20
-MAX_LISTING = 16 << 20
+# More than any series has: what goes on and on is no list of files.
+MAX_LISTING, MAX_PAGES, MAX_FILES = 16 << 20, 200, 20_000
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 20
 
@@ -253,7 +254,7 @@ class Source:
     def _list(self, base: str, prefix: str, folder: str) -> list[RemoteFile]:
         files: dict[str, RemoteFile] = {}
         token = ""  # nosec
-        while True:
+        for _ in range(MAX_PAGES):
             query = {"list-type": "2", "prefix": prefix, "max-keys": "1000"}
             if token:
                 query["continuation-token"] = token
@@ -272,9 +273,13 @@ class Source:
                 md5 = find_md5(each.findtext("{*}ETag", ""))
                 url = f"{base}/{urllib.parse.quote(key)}"
                 files[name.lower()] = RemoteFile(f"{folder}/{name}", url, size, md5)
+                if len(files) > MAX_FILES:
+                    raise Problem(f"the source lists more than {MAX_FILES:,} files for it")
             token = page.findtext("{*}NextContinuationToken", "")
             if page.findtext("{*}IsTruncated", "") != "true" or not token:
                 break
+        else:
+            raise Problem("the source's list of files does not end")
         if not files:
             raise Problem("there are no files at its address any more")
         return list(files.values())
@@ -358,11 +363,14 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
         expected = told if told >= 0 else file.size
         if 0 <= file.size != expected:
             raise Problem(f"it has {expected:,} bytes, not the {file.size:,} that are listed")
+        most = expected if expected >= 0 else file.most
+        if expected < 0 and not most:
+            raise Problem("the source does not tell its size")
         try:
             for chunk in iter(lambda: read_chunk(answer), b""):
                 done += len(chunk)
-                if 0 < file.most < done:
-                    raise Problem("it is far longer than the catalog knew")
+                if done > most:
+                    raise Problem(f"it is longer than {most:,} bytes, which it has at most")
                 digest.update(chunk)
                 output.write(chunk)
                 progress.add_bytes(len(chunk))

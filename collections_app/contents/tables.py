@@ -21,9 +21,9 @@ from collections_app.contents.elsewhere import (
     select_items,
 )
 from collections_app.models import Collection
+from collections_app.provenance_keys import DATASETS, IDENTIFYING, NUM_ELSEWHERE, NUM_FILES
 from collections_app.selection import queries
 from collections_app.selection.copying import iter_lines
-from collections_app.selection.file_count import NUM_FILES
 from collections_app.selection.to_fetch import FETCH
 
 # The titles of a table's columns, and the SQL of their values.
@@ -35,7 +35,7 @@ METADATA_COLUMNS = (
     "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
 # The DICOM attributes by which a file tells who somebody is; only where one of the files does.
-IDENTIFYING = ("identifying",)
+IDENTIFYING_COLUMNS = ("identifying",)
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "view",
     "labels", "uncertain_labels", "negative_labels", "label_confidence", "license",
@@ -86,7 +86,8 @@ def has_series(collection: Collection) -> bool:
 
 def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Iterable[bytes]]]:
     source = _source_columns(collection)
-    names = [*METADATA_COLUMNS, *(IDENTIFYING if collection.provenance.get("identifying") else ())]
+    identifying = IDENTIFYING_COLUMNS if collection.provenance.get(IDENTIFYING) else ()
+    names = [*METADATA_COLUMNS, *identifying]
     columns = _columns(collection, names)
     if has_series(collection):
         columns = {**columns, "num_files": "coalesce(metadata_json ->> 'num_files', '1')"}
@@ -113,7 +114,7 @@ def count_availability(collection: Collection) -> AvailabilityCounts:
     num_not_here = collection.num_images - collection.num_files
     if not num_not_here:
         return AvailabilityCounts(here=collection.num_files)
-    elsewhere = collection.provenance.get("num_elsewhere")
+    elsewhere = collection.provenance.get(NUM_ELSEWHERE)
     if elsewhere is None:  # frozen before it was counted then
         counts = iter_lines(select_items("count(*)", HAS_ADDRESS), collection=collection)
         elsewhere = sum(map(int, counts))
@@ -122,7 +123,7 @@ def count_availability(collection: Collection) -> AvailabilityCounts:
 
 def has_later_columns(collection: Collection) -> bool:
     """Whether the licence of each image and the source's words for labels were frozen."""
-    return all("licenses" in dataset for dataset in collection.provenance["datasets"])
+    return all("licenses" in dataset for dataset in collection.provenance[DATASETS])
 
 
 def _columns(collection: Collection, names: Sequence[str]) -> Columns:
@@ -133,7 +134,7 @@ def _columns(collection: Collection, names: Sequence[str]) -> Columns:
 
 def _dataset_columns(collection: Collection) -> Columns:
     """What was frozen of each item's dataset."""
-    datasets = collection.provenance["datasets"]
+    datasets = collection.provenance[DATASETS]
     columns = {}
     for name in DATASET_COLUMNS:
         if all(name in dataset for dataset in datasets):

@@ -13,6 +13,7 @@ from catalog.imaging.dicom.confidentiality import CODE, METHOD_VERSION, PROFILE
 from collections_app.archive import WRITER_VERSION, TextEntry
 from collections_app.contents.data_card import data_card
 from collections_app.models import Collection
+from collections_app.provenance_keys import DATASETS, KINDS, TERMS
 from collections_app.selection.fingerprint import CONTENTS_VERSION, frozen_head
 from collections_app.selection.provenance import licenses_of
 
@@ -41,7 +42,7 @@ def make_texts(collection: Collection, fingerprint: str) -> list[TextEntry]:
         "licenses.csv": licenses_csv(collection),
     }
     # Collections of an earlier version have no terms.
-    if terms := collection.provenance.get("terms"):
+    if terms := collection.provenance.get(TERMS):
         texts["terms.csv"] = csv_text(
             [TERM_COLUMNS, *([t[c] for c in TERM_COLUMNS] for t in terms)]
         )
@@ -63,7 +64,7 @@ def collection_json(collection: Collection, fingerprint: str) -> bytes:
     if deidentifies_on_delivery():
         record["deidentification"] = DEIDENTIFICATION
     # Collections of an earlier version do not say of which kinds their images are.
-    if kinds := collection.provenance.get("kinds"):
+    if kinds := collection.provenance.get(KINDS):
         record["num_images_by_kind"] = kinds
     return (json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
@@ -72,7 +73,7 @@ def licenses_csv(collection: Collection) -> bytes:
     """Each source dataset with each licence of its images, its citation and address."""
     rows = (
         _license_row(dataset, license_)
-        for dataset in collection.provenance["datasets"]
+        for dataset in collection.provenance[DATASETS]
         for license_ in licenses_of(dataset)
     )
     return csv_text([LICENSE_COLUMNS, *rows])

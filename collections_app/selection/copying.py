@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from collections_app.models import Collection
-from collections_app.selection.file_count import NUM_FILES
+from collections_app.provenance_keys import NUM_FILES
 
 # Rows per query. Queries stay short even if their reader takes minutes.
 ROWS_AT_ONCE = 10_000

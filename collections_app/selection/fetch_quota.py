@@ -1,10 +1,15 @@
-"""The limits of fetching: bytes for one collection, and for one user within a day."""
+"""The limits of fetching: bytes for one collection, and for one user within a day.
 
+Each file that was fetched counts at least as a block of the disk.
+"""
+
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Sum
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from catalog.wording.formats import file_size
@@ -12,6 +17,8 @@ from collections_app.models import Build, Collection, DeletedFetch
 from collections_app.selection.to_fetch import FETCH, ToFetch
 
 DAY = timedelta(days=1)
+_FETCHED = F("bytes_fetched") + F("bytes_rounded_up")
+_TO_FETCH = F("bytes_to_fetch") + F("bytes_rounded_up")
 
 
 def most_to_fetch() -> int:
@@ -44,8 +51,8 @@ def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
 def count_fetched_today(user: User) -> int:
     """Bytes that builds of the user have fetched or are to fetch, in the last 24 hours."""
     builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
-    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum("bytes_fetched"))["n"] or 0
-    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum("bytes_to_fetch"))["n"] or 0
+    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum(_FETCHED))["n"] or 0
+    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum(_TO_FETCH))["n"] or 0
     deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
     return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
 
@@ -66,13 +73,21 @@ def explain_day_is_full(collection: Collection) -> list[str]:
     ]
 
 
-def keep_fetched_bytes(collection: Collection) -> None:
-    """Have what was fetched within the last day count although the collection is deleted."""
-    builds = collection.builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
+def keep_fetched_bytes(user_id: int, builds: QuerySet[Build]) -> None:
+    """Have what they fetched within the last day count although they will not say it any more."""
+    recent = builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
     DeletedFetch.objects.bulk_create(
-        DeletedFetch(user_id=collection.user_id, queued_at=queued_at, num_bytes=num_bytes)
-        for queued_at, num_bytes in builds.values_list("queued_at", "bytes_fetched")
+        DeletedFetch(user_id=user_id, queued_at=queued_at, num_bytes=num_bytes)
+        for queued_at, num_bytes in recent.values_list("queued_at", _FETCHED)
     )
+
+
+def add_fetched_bytes(user_id: int, num_bytes: int) -> None:
+    """Have bytes count that no build says; does nothing if the user is deleted."""
+    now = timezone.now()
+    # In a transaction of its own, at whose end the database looks for the user.
+    with suppress(IntegrityError), transaction.atomic():
+        DeletedFetch.objects.create(user_id=user_id, queued_at=now, num_bytes=num_bytes)
 
 
 def forget_fetched_bytes() -> int:

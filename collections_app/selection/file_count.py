@@ -5,9 +5,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 
 from collections_app.models import Collection
-
-# The key in the provenance; collections without it have a file an item.
-NUM_FILES = "files"
+from collections_app.provenance_keys import NUM_FILES
 
 
 def keep_number_of_files(collection: Collection) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 
 from django.db import connection
 
+from catalog import imported_keys
 from catalog.models import Dataset
-from catalog.querysets import IDENTIFYING
+from catalog.querysets import IDENTIFYING, first_attributes
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
+from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
 
 
@@ -27,8 +29,9 @@ def count_identifying(filters: ImageFilterSet, datasets: Iterable[Dataset]) -> d
 
 def describe_identifying(collection: Collection) -> dict[str, Any]:
     """The counts of the included items, with the attributes; empty if all are 0."""
-    slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
-    if not Dataset.objects.filter(slug__in=slugs, imported_json__has_key="identifying").exists():
+    slugs = [dataset["slug"] for dataset in collection.provenance[DATASETS]]
+    datasets = Dataset.objects.filter(slug__in=slugs)
+    if not datasets.filter(imported_json__has_key=imported_keys.IDENTIFYING).exists():
         return {}
     return count_frozen(collection)
 
@@ -40,4 +43,4 @@ def count_frozen(collection: Collection) -> dict[str, Any]:
         if not any(counts.values()):
             return {}
         cursor.execute(queries.IDENTIFYING_NAMES, [collection.pk])
-        return {**counts, "attributes": dict(cursor.fetchall())}
+        return counts | first_attributes(cursor.fetchall())

@@ -18,6 +18,7 @@ from catalog.search.licenses import (
 )
 from catalog.wording.object_counts import KindCounts
 from collections_app.models import Collection
+from collections_app.provenance_keys import DATASETS, IDENTIFYING, KINDS, NUM_ELSEWHERE, TERMS
 from collections_app.selection import queries
 from collections_app.selection.identifying_items import count_frozen
 from vocab.models import AnatomicalArea, Kind, Label, Modality, Term, ViewPosition
@@ -28,9 +29,9 @@ def describe_provenance(filters: ImageFilterSet) -> dict[str, Any]:
     licenses, kinds = count_licenses_by_dataset(filters), by_dataset(filters.counted)
     datasets = Dataset.objects.filter(pk__in=licenses).order_by("slug")
     return {
-        "kinds": count_kinds(filters.counted),
-        "num_elsewhere": AvailabilityCounts.of(filters.counted).elsewhere,
-        "datasets": [_describe_dataset(d, licenses[d.pk], kinds[d.pk]) for d in datasets],
+        KINDS: count_kinds(filters.counted),
+        NUM_ELSEWHERE: AvailabilityCounts.of(filters.counted).elsewhere,
+        DATASETS: [_describe_dataset(d, licenses[d.pk], kinds[d.pk]) for d in datasets],
     }
 
 
@@ -76,11 +77,11 @@ def recount_images(collection: Collection) -> None:
     for slug, license_, modality, total in rows.annotate(total=Count("pk")):
         counts[slug][license_ or ""] += total
         kinds[slug][kind_of.get(modality, Kind.PICTURE.value)] += total
-    if "kinds" in collection.provenance:
-        collection.provenance["kinds"] = dict(sum(kinds.values(), Counter()))
-    if "identifying" in collection.provenance:
-        collection.provenance["identifying"] = count_frozen(collection)
-    for dataset in collection.provenance["datasets"]:
+    if KINDS in collection.provenance:
+        collection.provenance[KINDS] = dict(sum(kinds.values(), Counter()))
+    if IDENTIFYING in collection.provenance:
+        collection.provenance[IDENTIFYING] = count_frozen(collection)
+    for dataset in collection.provenance[DATASETS]:
         of_license = counts[dataset["slug"]]
         dataset["num_images"] = of_license.total()
         if "kinds" in dataset:
@@ -92,7 +93,7 @@ def recount_images(collection: Collection) -> None:
 
 def _frozen_kinds(collection: Collection) -> dict[str, str]:
     """The kinds of the frozen modalities by their codes; none in collections of before."""
-    terms = collection.provenance.get("terms", [])
+    terms = collection.provenance.get(TERMS, [])
     return {term["code"]: term["kind"] for term in terms if "kind" in term}
 
 

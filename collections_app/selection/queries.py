@@ -263,7 +263,7 @@ IDENTIFYING_NAMES = f"""
     SELECT name, count(*)
       FROM (SELECT string_to_table(metadata_json ->> 'identifying', '|') AS name {_INCLUDED}) found
      WHERE name <> '{NOT_CHECKED}'
-     GROUP BY name ORDER BY count(*) DESC, name COLLATE "C"
+     GROUP BY name ORDER BY count(*) DESC, name COLLATE "C" LIMIT 100
 """  # noqa: S608 - our own words  # nosec
 
 # In the order of their keys, as imports lock the images that they delete.

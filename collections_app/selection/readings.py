@@ -14,6 +14,7 @@ from django.http import QueryDict
 from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import AS_EXCLUDED, AS_ID, AS_TEXT, understood_words
 from collections_app.models import Collection
+from collections_app.provenance_keys import UNDERSTOOD
 
 Part = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ class ChangedReading:
 
 def find_changed_readings(collection: Collection) -> list[ChangedReading]:
     """The words that mean something else now; none where it was not recorded what they meant."""
-    then = collection.provenance.get("understood")
+    then = collection.provenance.get(UNDERSTOOD)
     if not then or not collection.query_text:
         return []
     params = QueryDict(mutable=True)

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
-from catalog.storage.transfers import TooManyTransfers, Transfer
+from catalog.storage.transfers import TooManyTransfers, spool_transfer
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
@@ -24,12 +25,13 @@ from collections_app.builds.problems import (
     count_problems,
     fetch_problem_page,
     list_problems,
-    spool_problems,
+    write_problems,
 )
 from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
+from collections_app.provenance_keys import DATASETS, WORDS
 from collections_app.selection.fingerprint import compute_fingerprint
 from collections_app.selection.quotas import describe_usage
 from collections_app.selection.readings import find_changed_readings
@@ -101,14 +103,14 @@ def _search_again(collection: Collection) -> str:
 
 def _describe_choice(collection: Collection) -> list[dict[str, str]]:
     """The frozen filters in words, with the kinds also where none were told apart yet."""
-    words: list[dict[str, str]] = collection.provenance.get("words", [])
+    words: list[dict[str, str]] = collection.provenance.get(WORDS, [])
     is_earlier = "kind" not in collection.filter_snapshot
     return [*words, describe_kinds([ANY_KIND])] if is_earlier else words
 
 
 def _active_slugs(collection: Collection) -> set[str]:
     """Slugs of the collection's datasets that still have a page."""
-    slugs = [dataset["slug"] for dataset in collection.provenance["datasets"]]
+    slugs = [dataset["slug"] for dataset in collection.provenance[DATASETS]]
     active = Dataset.objects.active().filter(slug__in=slugs)
     return set(active.values_list("slug", flat=True))
 
@@ -177,7 +179,9 @@ def collection_problems_csv(
     """The same items as CSV, sent from a file as there may be a million."""
     collection = get_collection(request, uuid)
     try:
-        transfer = _open_problems(collection, is_excluded=is_excluded)
+        transfer = spool_transfer(
+            settings.ARCHIVE_ROOT, write_problems(collection, is_excluded=is_excluded)
+        )
     except TooManyTransfers:
         return _say_on_list(request, TOO_MANY_LISTS, uuid, is_excluded=is_excluded)
     except OSError as error:
@@ -192,15 +196,6 @@ def collection_problems_csv(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Length": str(transfer.length)},
     )
-
-
-def _open_problems(collection: Collection, *, is_excluded: bool) -> Transfer:
-    file = spool_problems(collection, is_excluded=is_excluded)
-    try:
-        return Transfer(file)
-    except BaseException:
-        file.close()
-        raise
 
 
 def _say_on_list(

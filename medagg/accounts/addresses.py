@@ -23,7 +23,8 @@ def write_domain_as_mail(address: str) -> str:
 class AddressField(forms.EmailField):
     """An address; several spellings of a domain, such as those with full-width letters, are one.
 
-    No domain without a dot and no number, which would be machines of the mail server's network.
+    No name in quotation marks. No domain without a dot and no number, which would be machines of
+    the mail server's network.
     """
 
     default_validators = [EmailValidator(allowlist=[])]
@@ -34,6 +35,9 @@ class AddressField(forms.EmailField):
 
     def clean(self, value: Any) -> str:
         address: str = super().clean(value)  # which refuses a long one first
+        if '"' in address:
+            # Between them, and behind backslashes, one name has any number of spellings.
+            raise ValidationError("Give the address without quotation marks.")
         try:
             written = write_domain_as_mail(address)
         except UnicodeError as error:

@@ -69,8 +69,9 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
 
 
 def _count_as(typed: str) -> str:
-    # As the form reads a name, and in capitals, as the database compares.
-    plain = unicodedata.normalize("NFKC", typed[:MAX_TYPED])
+    # As the form reads a name, without space before it is cut, and in capitals, as the database
+    # compares.
+    plain = unicodedata.normalize("NFKC", typed.strip()[:MAX_TYPED])
     return _spell(plain.replace("\0", "").strip()).upper()[:MAX_TYPED]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any
 
 from axes.models import AccessAttempt
 from django.conf import settings
@@ -25,11 +25,11 @@ BUILD = ("queued_at", "started_at", "finished_at", "attempts", "reason")
 SIGN_IN = ("attempt_time", "ip_address", "user_agent", "failures_since_start")
 
 
-def export_account(user: User, *, basket: Iterable[int], into: IO[str]) -> None:
-    """Write the account, its collections with what was asked for, basket and failed sign-ins.
+def export_account(user: User, *, basket: Iterable[int]) -> Iterator[bytes]:
+    """The account, its collections with what was asked for, basket and failed sign-ins.
 
-    One collection after the other, as a thousand of them may say much of their datasets. The images
-    of a collection are in its archive and on its page; here is their number.
+    One collection after the other, each in a line, as a thousand of them may say much of their
+    datasets. The images of a collection are in its archive and on its page; here is their number.
     """
     waiting = WaitingAddress.objects.filter(user=user).values("address", "entered_at").first()
     attempts = AccessAttempt.objects.filter(username__in=counted_names(user))
@@ -47,14 +47,15 @@ def export_account(user: User, *, basket: Iterable[int], into: IO[str]) -> None:
             entries.values("action_time", "object_repr", "action_flag", "change_message")
         ),
     }
-    into.write(_dump(rest).removesuffix("\n}") + ',\n  "collections": [')
+    yield _dump(rest).removesuffix(b"}") + b', "collections": ['
     for number, collection in enumerate(_collections_of(user)):
-        into.write(("," if number else "") + "\n" + _dump(_describe(collection)))
-    into.write("\n  ]\n}\n")
+        yield (b",\n" if number else b"\n") + _dump(_describe(collection))
+    yield b"\n]}\n"
 
 
-def _dump(values: dict[str, Any]) -> str:
-    return json.dumps(values, cls=DjangoJSONEncoder, indent=2)
+def _dump(values: dict[str, Any]) -> bytes:
+    # Without indentation, for which Python's own encoder would take four times as long.
+    return json.dumps(values, cls=DjangoJSONEncoder).encode()
 
 
 def _collections_of(user: User) -> Iterator[Collection]:

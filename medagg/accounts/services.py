@@ -20,6 +20,9 @@ from medagg.throttling import HOUR, Rate
 # No address gets more mails than these, whoever asks for them. Two rates: whoever has one kind sent
 # to an address must not keep its owner from the other.
 CONFIRMATIONS = Rate("confirmations", 3, HOUR)
+# Whoever can think of many addresses does not have mails sent to all of them.
+CONFIRMATIONS_OF_CLIENT = Rate("confirmations of a client", 30, HOUR)
+CONFIRMATIONS_OF_ALL = Rate("confirmations of all", 1000, HOUR)
 RESETS = Rate("resets", 3, HOUR)
 APPROVAL_MAILS = Rate("approval mails", 1, HOUR)
 
@@ -37,7 +40,7 @@ class LastAdministrator(Exception):
 
 
 class TooManyMails(Exception):
-    """The address has got as many mails within the hour as it may."""
+    """As many mails were sent within the hour as may be: to the address, for the client, or all."""
 
 
 class MailNotQueued(Exception):
@@ -83,8 +86,10 @@ def change_address(*, user: User, address: str) -> None:
         tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
 
 
-def ask_to_confirm(*, user: User) -> None:
+def ask_to_confirm(*, user: User, client: str = "") -> None:
     """Have the link sent that confirms the waiting address.
+
+    ``client`` is the network address of whoever asks, unless it is an operator.
 
     Raises:
         TooManyMails: no further mail within this hour.
@@ -93,7 +98,12 @@ def ask_to_confirm(*, user: User) -> None:
     waiting = WaitingAddress.objects.filter(user=user).first()
     if waiting is None:
         return
-    if CONFIRMATIONS.hit(_counted(waiting.address)):
+    # What is refused for one reason does not count for the next.
+    if (
+        (client and CONFIRMATIONS_OF_CLIENT.hit(client))
+        or CONFIRMATIONS.hit(_counted(waiting.address))
+        or CONFIRMATIONS_OF_ALL.hit("")
+    ):
         raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
         raise MailNotQueued
@@ -184,7 +194,8 @@ def delete_account(*, user: User) -> None:
 
 def _keep_an_administrator(user: User) -> None:
     # All of them, in one order: two who delete themselves at a time wait for each other.
-    admins = _administrators().select_for_update()
+    # no_key: rows that refer to them can still be inserted, such as what their builds fetched.
+    admins = _administrators().select_for_update(no_key=True)
     if list(admins.order_by("pk").values_list("pk", flat=True)) == [user.pk]:
         raise LastAdministrator
 

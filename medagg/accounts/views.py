@@ -1,8 +1,6 @@
 """The pages of accounts. Password change and sign-out are Django's views with our templates."""
 
-import contextlib
-import io
-import tempfile
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +20,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
-from catalog.storage.transfers import TooManyTransfers, Transfer
+from catalog.bulk.session_lock import session_lock
+from catalog.storage.transfers import TooManyTransfers, spool_transfer
+from collections_app.archive.sink import DISK_FULL
 from collections_app.models import Collection, Status
 from collections_app.selection.basket import read_basket
 from medagg.accounts import services
@@ -36,7 +36,10 @@ from medagg.accounts.forms import (
     SignUpForm,
 )
 from medagg.accounts.links import VALID_DAYS, read_token
+from medagg.client_address import client_address
 from medagg.models import WaitingAddress
+
+logger = logging.getLogger(__name__)
 
 BACKEND = "medagg.accounts.backends.NameOrAddressBackend"
 NO_MAIL = (
@@ -48,8 +51,13 @@ NO_LINK = (
     "answer. Ask for it again on your account page."
 )
 TOO_MANY_MAILS = (
-    "{address} has been sent as many mails as one address gets in an hour. Look for them there, or "
-    "ask for another one later on your account page."
+    "No mail was sent to {address}: in the last hour as many were asked for as may be. Look for an "
+    "earlier one there, or ask for another one later on your account page."
+)
+EXPORT_RUNS = "Your data are being written already. Wait for that file."
+NO_ROOM = (
+    "The server's disk is full, so your data cannot be written as a file now. Try again later, or "
+    "tell the operator."
 )
 BUSY = "The server sends as many files as it can. Try again in half a minute."
 MAIL_COMES = "A mail with a link to confirm {address} is on its way."
@@ -112,7 +120,7 @@ def _say_how(address: str) -> str:
 def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
     """The same answer whether another account has this address."""
     try:
-        services.ask_to_confirm(user=user)
+        services.ask_to_confirm(user=user, client=client_address(request) or "")
         messages.info(request, _say_how(address))
     except services.TooManyMails:
         messages.warning(request, TOO_MANY_MAILS.format(address=address))
@@ -227,24 +235,30 @@ class ExportView(LoginRequiredMixin, View):
 
     def get(self, request: HttpRequest) -> HttpResponse | FileResponse:
         user: Any = request.user
-        with contextlib.ExitStack() as stack:
-            file = stack.enter_context(tempfile.TemporaryFile())
-            text = io.TextIOWrapper(file, encoding="utf-8")
-            export_account(user, basket=read_basket(request), into=text)
-            text.flush()
-            text.detach()
-            try:
-                transfer = Transfer(file)
-            except TooManyTransfers:
-                messages.error(request, BUSY)
-                return redirect("account")
-            stack.pop_all()
+        chunks = export_account(user, basket=read_basket(request))
+        try:
+            with session_lock(f"export of user {user.pk}") as is_only_one:
+                if not is_only_one:
+                    return _refuse_export(request, EXPORT_RUNS)
+                transfer = spool_transfer(settings.ARCHIVE_ROOT, chunks)
+        except TooManyTransfers:
+            return _refuse_export(request, BUSY)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            logger.error("an export could not be written: %s", error)
+            return _refuse_export(request, NO_ROOM)
         response = FileResponse(transfer, content_type="application/json")
         response["Content-Length"] = str(transfer.length)
         name = f"medagg-account-{timezone.now():%Y-%m-%d}.json"
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         response["Cache-Control"] = "private, no-store"
         return response
+
+
+def _refuse_export(request: HttpRequest, why: str) -> HttpResponse:
+    messages.error(request, why)
+    return redirect("account")
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")

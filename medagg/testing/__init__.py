@@ -20,12 +20,14 @@ from medagg.testing.module_data import module_db
 from medagg.testing.nginx import nginx_server
 from medagg.testing.roles import role_without_grant
 from medagg.testing.s3 import s3, s3_server
+from medagg.testing.small_disk import mount_disk
 from medagg.testing.throttles import fresh_throttles
 from medagg.testing.web_files import web_files
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
 __all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "module_db",
-           "nginx_server", "role_without_grant", "s3", "s3_server", "web_files"]  # fmt: skip
+           "mount_disk", "nginx_server", "role_without_grant", "s3", "s3_server",
+           "web_files"]  # fmt: skip
 
 # At import, because pytest-django reads the settings before any hook of ours could run.
 _environment: TestEnvironment = prepare_environment()

@@ -1,9 +1,15 @@
 """What is kept of a user: the account page, its export, its deletion, and older databases."""
 
 import json
+import resource
 import stat
+import sys
+import tempfile
 import tracemalloc
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +21,14 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from catalog.models import Image
+from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from collections_app import services as collections
 from collections_app.models import Build, Collection, CollectionItem
+from collections_app.tests.builds.test_problems import count_open_files
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
 from collections_app.tests.factories import (
     files_in_archive_root,
@@ -27,6 +36,8 @@ from collections_app.tests.factories import (
     make_dataset,
     make_ready,
 )
+from medagg.accounts import views
+from medagg.accounts.export import export_account
 from medagg.accounts.mail import send_password_reset
 from medagg.models import WaitingAddress
 
@@ -88,7 +99,7 @@ def test_an_export_takes_little_memory_however_many_collections_there_are(
     made.provenance["datasets"] *= 100
     Collection.objects.bulk_create(
         Collection(user=ada, title=str(n), slug="x", num_images=1, provenance=made.provenance)
-        for n in range(80)
+        for n in range(200)
     )
     client.get("/accounts/export/").getvalue()  # loads what all requests need
     tracemalloc.start()
@@ -96,8 +107,121 @@ def test_an_export_takes_little_memory_however_many_collections_there_are(
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     content = response.getvalue()
-    assert len(json.loads(content)["collections"]) == 81
+    assert len(json.loads(content)["collections"]) == 201
     assert most < len(content)
+
+
+def test_an_export_makes_as_many_calls_however_much_collections_say(
+    client: Client, ada: User
+) -> None:
+    """What says much is written by C, not by Python, value by value."""
+    collection = make_collection("", user=ada)
+    client.get("/accounts/export/").getvalue()  # loads what all requests need
+    few = count_calls(lambda: client.get("/accounts/export/").getvalue())
+    collection.provenance["datasets"] *= 1000
+    collection.save()
+    many = count_calls(lambda: client.get("/accounts/export/").getvalue())
+    assert many < 1.2 * few
+
+
+def count_calls(function: Callable[[], Any]) -> int:
+    count = 0
+
+    def see(frame: Any, event: str, what: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_the_export_is_written_on_the_disk_of_archives(
+    client: Client, ada: User, settings: LazySettings
+) -> None:
+    response = client.get("/accounts/export/")
+    assert count_open_files(settings.ARCHIVE_ROOT) == 1
+    response.getvalue()
+    response.close()
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+
+
+def test_on_a_full_disk_the_account_page_says_so(
+    client: Client, ada: User, settings: LazySettings
+) -> None:
+    made = make_collection("", user=ada)
+    made.provenance["note"] = "x" * 300_000
+    made.save()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for _ in range(2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+        try:
+            response = client.get("/accounts/export/")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (response.status_code, response["Location"]) == (302, "/accounts/")
+    assert "disk is full, so your data cannot be written" in page_of(client)
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+    assert export_by(client) == 200
+
+
+def test_where_many_files_are_sent_nothing_is_written_for_an_export(
+    client: Client, ada: User, tmp_path: Path
+) -> None:
+    make_collection("", user=ada)
+    with ExitStack() as stack:
+        for _ in range(MAX_TRANSFERS):
+            transfer = Transfer(stack.enter_context(tempfile.TemporaryFile(dir=tmp_path)))
+            stack.callback(transfer.close)
+        with CaptureQueriesContext(connection) as queries:
+            response = client.get("/accounts/export/")
+        assert response["Location"] == "/accounts/"
+        assert not [query for query in queries if "collections_app" in query["sql"]]
+        assert "sends as many files as it can" in page_of(client)
+    assert export_by(client) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_export_of_a_user_is_written_at_a_time(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, other = Client(), Client()
+    again.force_login(ada)
+    other.force_login(User.objects.create_user("eve"))
+    answers: list[int] = []
+
+    def ask_meanwhile() -> None:
+        monkeypatch.setattr(views, "export_account", export_account)
+        try:
+            answers.extend(map(export_by, (again, other)))
+        finally:
+            connection.close()
+
+    def watch(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        with ThreadPoolExecutor(1) as others:
+            others.submit(ask_meanwhile).result()
+        yield from export_account(*args, **kwargs)
+
+    monkeypatch.setattr(views, "export_account", watch)
+    assert export_by(client) == 200
+    assert answers == [302, 200]
+    assert "Your data are being written already" in page_of(again)
+    assert export_by(again) == 200
+
+
+def export_by(client: Client) -> int:
+    """The status of the answer, which is read: until then it counts as a file that is sent."""
+    response = client.get("/accounts/export/")
+    response.getvalue()
+    return response.status_code
+
+
+def page_of(client: Client) -> str:
+    return unescape(client.get("/accounts/").content.decode())
 
 
 def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> None:

@@ -13,10 +13,12 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 
+from medagg.accounts import services
 from medagg.accounts.links import confirmation_path
 from medagg.celery import app
 from medagg.models import WaitingAddress
 from medagg.tests.mailbox import link_in
+from medagg.throttling import Rate
 
 pytestmark = pytest.mark.django_db
 GOOD = {"username": "ada", "password1": "a-Long-pass-9", "password2": "a-Long-pass-9"}
@@ -293,7 +295,7 @@ def test_one_address_gets_few_mails_whoever_asks(client: Client) -> None:
         client.post("/accounts/password_reset/", {"email": "ada@example.org"})
     assert len(mail.outbox) == 3
     page = client.post("/accounts/address/again/", follow=True).content.decode()
-    assert "as many mails as one address gets in an hour" in page
+    assert "No mail was sent to ada@example.org" in page
 
 
 def test_letters_that_count_as_equal_get_no_further_mails(client: Client, ada: User) -> None:
@@ -312,6 +314,54 @@ def test_letters_that_count_as_equal_get_no_further_mails(client: Client, ada: U
     for number, name in enumerate(variants):
         sign_up(Client(), username=f"eve{number}", email=f"{name}@example.org")
     assert len(mail.outbox) == 3
+
+
+@pytest.mark.parametrize("name", ['"victim"', r'"v\ictim"', '"victim@example.org"'])
+def test_a_name_in_quotation_marks_is_no_further_spelling_of_a_mailbox(
+    client: Client, ada: User, name: str
+) -> None:
+    address = f"{name}@example.org"
+    client.force_login(ada)
+    pages = [
+        sign_up(Client(), username="eve", email=address),
+        *(
+            client.post(
+                f"/accounts/{form}/", {"email": address, "password": GOOD["password1"]}
+            ).content.decode()
+            for form in ("address", "password_reset")
+        ),
+    ]
+    assert all("without quotation marks" in page for page in pages)
+    assert (mail.outbox, User.objects.count()) == ([], 1)
+
+
+def test_one_client_has_few_mails_sent_to_whatever_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "CONFIRMATIONS_OF_CLIENT", Rate("few", 2, 3600))
+    client = Client(REMOTE_ADDR="127.0.0.2")
+    for number in range(4):
+        client.logout()
+        page = sign_up(client, username=f"eve{number}", email=f"victim+{number}@example.org")
+        assert ("No mail was sent to victim+" in page) == (number >= 2)
+    assert len(mail.outbox) == 2
+    client.post("/accounts/address/again/")
+    assert len(mail.outbox) == 2
+    sign_up(Client(REMOTE_ADDR="127.0.0.3"), username="kim", email="kim@example.org")
+    assert len(mail.outbox) == 3
+
+
+def test_all_clients_together_have_so_many_mails_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "CONFIRMATIONS_OF_CLIENT", Rate("few", 2, 3600))
+    monkeypatch.setattr(services, "CONFIRMATIONS_OF_ALL", Rate("all", 3, 3600))
+    for number in range(4):  # of whom the first is refused two, which do not count for all
+        one = Client(REMOTE_ADDR="127.0.0.2")
+        sign_up(one, username=f"eve{number}", email=f"victim+{number}@example.org")
+    for number in range(3):
+        other = Client(REMOTE_ADDR=f"127.0.0.{10 + number}")
+        sign_up(other, username=f"kim{number}", email=f"kim{number}@example.org")
+    assert len(mail.outbox) == 3
+    assert mail.outbox[-1].to == ["kim0@example.org"]
 
 
 # Full-width letters, which mail writes as plain ones.

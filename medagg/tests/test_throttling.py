@@ -52,6 +52,19 @@ def test_failed_sign_ins_lock_an_account_for_their_address_only(ada: User) -> No
     assert sign_in("bob", "wrong").status_code == 200
 
 
+@pytest.mark.parametrize("space", [" ", "\t", "\xa0", "\u3000", "\u2028", "\x1c", "\x85"])
+@pytest.mark.parametrize("name", ["ada", "ada@example.org"])
+def test_space_around_a_name_passes_no_lock(ada: User, name: str, space: str) -> None:
+    much = space * 300
+    for typed in (name, f"{much}{name}", f"{name}{much}") * 3 + (f"{much}{name}{much}",):
+        answer = sign_in(typed, "wrong")
+    assert answer.status_code == 429
+    for typed in (f"{much}{name}", f"{name}{much}"):
+        assert sign_in(typed, PASSWORD).status_code == 429
+        assert sign_in(typed, PASSWORD, path="/admin/login/").status_code == 429
+    assert sign_in(f"{much}{name}", PASSWORD, at="127.0.0.3").status_code == 302
+
+
 @pytest.mark.parametrize("has_account", [True, False])
 def test_a_lock_does_not_tell_whether_an_address_has_an_account(has_account: bool) -> None:
     if has_account:

@@ -1,8 +1,9 @@
-"""Lets pydicom parse sequences, but no more than so many elements.
+"""Lets pydicom parse sequences and values, but no more than so many elements and bytes of them.
 
 It makes an object of each element and item, which takes a hundred bytes of memory and microseconds
 for eight bytes of a file. What reads the bytes for it is asked at least once for each of them, so
-that is where they are counted: a count of our own could be led to see fewer than pydicom does.
+that is where they are counted: a count of our own could be led to see fewer than pydicom does. Of
+values that it has to interpret, such as names and UIDs, it may take microseconds for each byte.
 """
 
 import io
@@ -12,6 +13,7 @@ from typing import Any
 
 import pydicom
 from pydicom import uid
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_sequence
@@ -22,7 +24,10 @@ from catalog.imaging.problems import NotReadable
 MAX_ELEMENTS = 100_000
 # Tag and length, the rest of a long length, and the value; items have less.
 _READS_OF_AN_ELEMENT = 3
-_TOO_MANY = f"It has more than {MAX_ELEMENTS:,} elements."
+# So many bytes of a value to interpret take as long as a read; of one in a character set, a byte.
+_BYTES_OF_A_READ = 8
+_IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_TOO_MANY = f"It has more than {MAX_ELEMENTS:,} elements, or longer texts than any image needs."
 
 
 class Budget:
@@ -73,10 +78,17 @@ def read_file(content: bytes, stream: DicomStream, budget: Budget) -> Any:
 
 
 def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:
-    """Count the values of an element that is not parsed yet: pydicom makes an object of each."""
+    """Count what an element that is not parsed yet costs where its value has to be interpreted."""
     raw = dataset.get_item(tag)
     if isinstance(raw, RawDataElement) and raw.value:
-        budget.spend(raw.value.count(b"\\"))
+        of_length = len(raw.value) // (1 if _is_in_character_set(raw) else _BYTES_OF_A_READ)
+        budget.spend(max(raw.value.count(b"\\"), of_length))
+
+
+def _is_in_character_set(raw: RawDataElement) -> bool:
+    if raw.VR in (None, "UN"):
+        return not dictionary_has_tag(raw.tag) or dictionary_VR(raw.tag) in _IN_CHARACTER_SETS
+    return raw.VR in _IN_CHARACTER_SETS
 
 
 def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:

@@ -24,7 +24,7 @@ from pydicom.sequence import Sequence
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file, spend_on_values
 from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
-from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.stream import is_dicom, may_be_dicom, open_dicom, plain_reasons
 from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
@@ -34,6 +34,7 @@ filewriter.tag_in_exception = nullcontext  # type: ignore[attr-defined,assignmen
 _FAILED = "The DICOM file cannot be de-identified"
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
+_TEXT_VALUE = 0x0040A160  # of reports and of contexts, which may not be empty
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
@@ -70,7 +71,9 @@ _HEAD, _NIFTI_HEADER = 1024, 348
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:
-    """Whether `file` is DICOM and does not say that it was de-identified; leaves it at its start.
+    """Whether `file` may be DICOM and does not say that it was de-identified.
+
+    It is left at its start.
 
     One that cannot be parsed must be, too, and then cannot; so must one that may have DICOM packed
     in it.
@@ -79,7 +82,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
     try:
         head = file.read(_HEAD)
         if not is_dicom(head):
-            return _may_hold_dicom(head)
+            return may_be_dicom(head) or _may_hold_dicom(head)
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:
@@ -140,22 +143,33 @@ class _Cleaner:
             action = find_action(tag)
             vr = _vr_of(dataset, tag)
             if action is None and (vr == "PN" or is_listed(tag) or tag in _TITLES):
-                action = Action.EMPTY
+                action = Action.REPLACE if tag == _TEXT_VALUE else Action.EMPTY
             if action is Action.REMOVE:
                 del dataset[tag]
             elif action is not None or vr == "SQ":
-                if vr == "SQ":
-                    parse_sequence(dataset, tag, self._budget)
-                else:
-                    spend_on_values(dataset, tag, self._budget)
-                self._change(dataset, dataset[tag], action)
+                self._change(dataset, tag, vr, action)
 
-    def _change(self, dataset: Dataset, element: DataElement, action: Action | None) -> None:
-        if element.tag in (_PATIENT_ID, _PATIENT_NAME):
+    def _parse(self, dataset: Dataset, tag: Any, vr: str) -> DataElement:
+        if vr == "SQ":
+            parse_sequence(dataset, tag, self._budget)
+        elif vr not in _BYTES:
+            spend_on_values(dataset, tag, self._budget)
+        return dataset[tag]
+
+    def _change(self, dataset: Dataset, tag: Any, vr: str, action: Action | None) -> None:
+        if tag in (_PATIENT_ID, _PATIENT_NAME):
             # The name comes before the id, which is still the source's then.
-            given = dataset[_PATIENT_ID].value if _PATIENT_ID in dataset else ""
-            element.value = self._pseudonyms.of_patient(str(given).strip()) if given else ""
-        elif action is Action.EMPTY:
+            given = self._parse(dataset, _PATIENT_ID, "LO").value if _PATIENT_ID in dataset else ""
+            pseudonym = self._pseudonyms.of_patient(str(given).strip()) if given else ""
+            dataset[tag] = DataElement(tag, vr, pseudonym)
+            return
+        if vr in _TEXTS:
+            # Nobody needs what it says, however long it is.
+            value = empty_value_for_VR(vr) if action is Action.EMPTY else _DUMMIES[vr]
+            dataset[tag] = DataElement(tag, vr, value)
+            return
+        element = self._parse(dataset, tag, vr)
+        if action is Action.EMPTY:
             element.value = [] if element.VR == "SQ" else empty_value_for_VR(element.VR)
         elif action is Action.MAP_UID:
             self._map(element)
@@ -170,8 +184,7 @@ class _Cleaner:
     def _replace_texts(self, item: Dataset) -> None:
         """Of what a person wrote, such as a report, only the structure is left."""
         for tag in list(item.keys()):
-            spend_on_values(item, tag, self._budget)
-            element = item[tag]
+            element = self._parse(item, tag, _vr_of(item, tag))
             if element.VR == "SQ":
                 for inner in element.value:
                     self._replace_texts(inner)

@@ -23,10 +23,11 @@ _BY_FRAME = _WITH_END_MARK - {uid.JPEG2000MCLossless, uid.JPEG2000MC} | {uid.RLE
 
 
 class Fragments(NamedTuple):
-    """What compressed pixel data lack."""
+    """What compressed pixel data lack, and where they end."""
 
     missing_frames: int = 0
     has_end: bool = True
+    end: int | None = None  # the position behind all of them, where that is known
 
 
 def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> Fragments:
@@ -50,7 +51,8 @@ def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> 
             raise CutShort("The file is cut short: it ends within its compressed pixels.")
         return Fragments()  # not as PS3.5 has it, so nothing is said
     missing = max(0, frames - max(0, count)) if syntax in _BY_FRAME else 0
-    return Fragments(missing, syntax not in _WITH_END_MARK or _has_end(file, at, length))
+    has_end = syntax not in _WITH_END_MARK or _has_end(file, at, length)
+    return Fragments(missing, has_end, at + len(header))
 
 
 def _has_end(file: BinaryIO, end: int, length: int) -> bool:

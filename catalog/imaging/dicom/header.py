@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from pydicom import uid
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
@@ -20,8 +21,10 @@ from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
     DicomStream,
+    is_long,
     open_dicom,
     plain_reasons,
+    read_behind,
     read_value,
 )
 from catalog.imaging.picture import Picture
@@ -36,6 +39,7 @@ MAX_ITEMS = 16
 MAX_PLACE = 1e6  # mm: nobody is further from the scanner
 MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
 MAX_HEADER_VALUE = 1 << 20
+MAX_FACT = 16 << 10  # bytes of a value: one that is longer is no fact of an image
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
 # fmt: off
@@ -123,7 +127,8 @@ def _make_header(stream: DicomStream) -> DicomHeader:
     age = _read_text(header, "PatientAge")
     width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
     pixels = stream.pixels is not None and stream.pixels.length > 0
-    identifying = find_identifying(header)
+    fragments = _check_compressed(stream)
+    identifying = find_identifying(header, behind=lambda: _read_behind(stream, fragments))
     return DicomHeader(
         modality=_read_text(header, "Modality"),
         body_part=_read_text(header, "BodyPartExamined"),
@@ -145,7 +150,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         position=_read_position(header),
         orientation=_read_orientation(header),
         missing_bytes=_count_missing(stream),
-        fragments=_check_compressed(stream),
+        fragments=fragments,
         metadata=_make_metadata(stream),
         identifying=identifying,
     )
@@ -176,10 +181,27 @@ def _check_compressed(stream: DicomStream) -> Fragments:
     return check_fragments(stream.body, pixels.offset, syntax=syntax, frames=frames)
 
 
+def _read_behind(stream: DicomStream, fragments: Fragments) -> Dataset:
+    """What stands behind the pixels, where names may be as well; raises whatever pydicom does."""
+    pixels = stream.pixels
+    if pixels is None:
+        return Dataset()
+    is_known = pixels.length != UNDEFINED_LENGTH
+    end = pixels.offset + pixels.length if is_known else fragments.end
+    return Dataset() if end is None else read_behind(stream, end, max_value=MAX_HEADER_VALUE)
+
+
+def _read(header: Dataset, keyword: str) -> Any:
+    tag = tag_for_keyword(keyword)
+    if tag is None or is_long(header, tag, MAX_FACT):
+        return None
+    return read_value(header, keyword)
+
+
 def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
     """The listed elements, and the raw values of sex and age if they were not understood."""
     header = stream.header
-    found = {word: _clean(read_value(header, word)) for word in METADATA_KEYWORDS}
+    found = {word: _clean(_read(header, word)) for word in METADATA_KEYWORDS}
     found["TransferSyntaxUID"] = _clean(stream.transfer_syntax.name)
     found["SOPClassUID"] = _clean(uid.UID(_read_uid(header, "SOPClassUID")).name)
     sex, age = _read_text(header, "PatientSex"), _read_text(header, "PatientAge")
@@ -191,19 +213,19 @@ def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
 
 
 def _read_text(header: Dataset, keyword: str) -> str:
-    value = _clean(read_value(header, keyword))
+    value = _clean(_read(header, keyword))
     if isinstance(value, list):
         value = value[0] if value else ""
     return "" if value is None else str(value)
 
 
 def _read_size(header: Dataset, keyword: str) -> int | None:
-    value = _clean(read_value(header, keyword))
+    value = _clean(_read(header, keyword))
     return value if isinstance(value, int) and value > 0 else None
 
 
 def _read_whole(header: Dataset, keyword: str) -> int | None:
-    value = _clean(read_value(header, keyword))
+    value = _clean(_read(header, keyword))
     return value if isinstance(value, int) and abs(value) < 2**31 else None
 
 
@@ -221,7 +243,7 @@ def _read_orientation(header: Dataset) -> Numbers:
 
 def _read_numbers(header: Dataset, keyword: str, count: int) -> Numbers:
     """So many finite numbers; () if there are others."""
-    value = _clean(read_value(header, keyword))
+    value = _clean(_read(header, keyword))
     numbers = value if isinstance(value, list) else []
     found = tuple(float(each) for each in numbers if isinstance(each, (int, float)))
     return found if len(found) == len(numbers) == count else ()

@@ -5,10 +5,11 @@ Confidentiality Profile removes or replaces (`confidentiality`), with two of the
 Of these several hundred it has those that tell alone who a person is, or who wrote of them (the
 same for tables: `catalog.importers.tables.identifying_columns`):
 
-- every element with the value representation PN (person name), also in private elements;
+- every element with the value representation PN (person name), by its tag or in the file, also in
+  private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
 - the name and address of an institution;
-- free text that is called a comment or a history.
+- free text that is called comment, notes, narrative or history, and that of reports.
 
 These are not on the list, as they tell nobody alone or are in nearly every published file: dates,
 UIDs, descriptions, StudyID, devices, and the patient's sex, age and size. PatientID is not either:
@@ -16,20 +17,29 @@ it is a pseudonym in published files, and an import hides it where nothing says 
 private elements are known to their makers only, so no other of them is judged. De-identification
 on delivery (`deidentify`) removes or replaces all of these.
 
-An element counts if its value tells something: see `is_telling`. Items of sequences count too. A
-file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has none.
+An element counts if its value tells something: see `is_telling`. A long one does, and each one in a
+character set in which ASCII is something else. Items of sequences count too, and what stands behind
+the pixels. A file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has none.
 """
 
 import re
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, MutableSequence
+from functools import cache
 from typing import Any
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import (
+    dictionary_has_tag,
+    dictionary_VR,
+    keyword_dict,
+    keyword_for_tag,
+    tag_for_keyword,
+)
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
+from catalog.imaging.dicom.stream import is_long
 
 # fmt: off
 _KEYWORDS = (
@@ -51,12 +61,8 @@ _KEYWORDS = (
     # Who somebody is besides.
     "Occupation", "MilitaryRank", "BranchOfService", "PatientReligiousPreference",
     "ResponsibleOrganization", "InstitutionName", "InstitutionAddress",
-    # Free text.
-    "PatientComments", "AdditionalPatientHistory", "StudyComments", "VisitComments",
-    "ImageComments", "FrameComments", "ResultsComments", "InterpretationText",
-    "RequestedProcedureComments", "CommentsOnTheScheduledProcedureStep",
-    "CommentsOnThePerformedProcedureStep", "ImagingServiceRequestComments", "DoseComment",
-    "SetupImageComment",
+    # Free text, besides all that is called comments or notes; and reports.
+    "AdditionalPatientHistory", "InterpretationText", "TextValue", "EncapsulatedDocument",
 )
 # Words of values that stand where a name, a number or a comment was.
 _PLACEHOLDERS = frozenset((
@@ -67,7 +73,20 @@ _PLACEHOLDERS = frozenset((
     "subject", "test", "unknown", "unnamed", "volunteer", "withheld",
 ))
 # fmt: on
-_TAGS = frozenset(tag_for_keyword(keyword) for keyword in _KEYWORDS)
+_FREE_TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+_COMMENT = re.compile(r"Comment|Notes|Narrative")
+_COMMENTS = frozenset(
+    tag
+    for keyword, tag in keyword_dict.items()
+    if _COMMENT.search(keyword) and dictionary_VR(tag) in _FREE_TEXTS
+)
+_NAMES = frozenset(tag for tag in keyword_dict.values() if dictionary_VR(tag) == "PN")
+_TAGS = _COMMENTS | _NAMES | frozenset(map(tag_for_keyword, _KEYWORDS))
+# The bytes of a value that is looked at; a longer one tells something.
+_MAX_VALUE = 4 << 10
+_ASCII = bytes(range(ord(" "), ord("~")))
+MAX_NAMES = 50
+PRIVATE, OTHERS, BEHIND_PIXELS = "PrivateElements", "OtherElements", "DataBehindPixels"
 _PATIENT_ID = 0x00100020
 _IDENTITY_REMOVED = 0x00120062
 _WORD = re.compile(r"[^\W_]+")
@@ -80,19 +99,35 @@ _ONE_SIGN = re.compile(r"([0-9a-z])\1*|(.)\2{2,}", re.DOTALL)
 _NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|19000101")
 
 
-def find_identifying(header: Dataset) -> tuple[str, ...]:
+def find_identifying(header: Dataset, behind: Callable[[], Dataset] = Dataset) -> tuple[str, ...]:
     """The keywords of the elements that tell who somebody is, sorted.
 
-    An element in a sequence has the keyword of the outermost one before it. A private element has
-    its tag as eight hex digits. A sequence that was too long to be read counts itself.
+    An element in a sequence has the keyword of the outermost one before it. A sequence that was too
+    long to be read counts itself. Private elements count as PRIVATE; of more than MAX_NAMES, the
+    last is OTHERS. ``behind`` reads what stands behind the pixels; where that cannot be read, it
+    counts as BEHIND_PIXELS.
     """
-    return () if removes_identity(header) else find_telling(header)
+    if removes_identity(header):
+        return ()
+    try:
+        rest = behind()
+    except Exception:  # noqa: BLE001 - pydicom raises anything
+        return _limit({*find_telling(header), BEHIND_PIXELS})
+    return _limit({*find_telling(header), *find_telling(rest)})
 
 
 def find_telling(header: Dataset) -> tuple[str, ...]:
-    """The same, whatever the file says of itself."""
-    found = _walk(header, _text(header, _PATIENT_ID), "", Budget())
-    return tuple(sorted(set(found)))
+    """The same of a header alone, whatever the file says of itself."""
+    found: set[str] = set()
+    _walk(header, _fold(_text(header, _PATIENT_ID)), "", Budget(), found)
+    return _limit(found)
+
+
+def _limit(names: set[str]) -> tuple[str, ...]:
+    found = sorted(names - {OTHERS})
+    if len(found) <= MAX_NAMES and OTHERS not in names:
+        return tuple(found)
+    return (*found[: MAX_NAMES - 1], OTHERS)
 
 
 def is_listed(tag: int) -> bool:
@@ -106,7 +141,7 @@ def removes_identity(header: Dataset) -> bool:
 
 
 def is_telling(vr: str, value: Any, patient_id: str = "") -> bool:
-    """Whether a value may tell who somebody is.
+    """Whether a value may tell who somebody is; ``patient_id`` is folded.
 
     Empty values do not, nor what is PatientID again and has a digit, one sign repeated, or nothing
     but words such as ``Anonymous``. A name does not if it is a code, such as ``P-0032``.
@@ -124,8 +159,7 @@ def _tells(vr: str, text: str, patient_id: str) -> bool:
         return not _NO_BIRTH.fullmatch(joined)
     if vr == "TM":
         return any(char in "123456789" for char in joined)
-    is_id = joined == "".join(_WORD.findall(patient_id)).casefold()
-    if is_id and any(char.isdigit() for char in joined):
+    if joined == patient_id and any(char.isdigit() for char in joined):
         return False
     if vr == "PN":
         parts = [part.casefold() for part in _SEPARATORS.split(text) if part]
@@ -148,17 +182,27 @@ def _is_placeholder(part: str) -> bool:
     return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
 
 
-def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> Iterator[str]:
+def _walk(
+    dataset: Dataset, patient_id: str, outermost: str, budget: Budget, found: set[str]
+) -> None:
+    """Add the names to ``found``; of a name that is there, no other element is looked at."""
+    is_readable = all(map(_keeps_ascii, _character_sets(dataset)))
     for tag in list(dataset.keys()):
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if tag in _TAGS or _vr_of_tag(tag) in ("PN", "SQ"):
-                yield _join(outermost, tag)
+            if tag in _TAGS or _vr_of_tag(tag) == "SQ":
+                found.add(_join(outermost, tag))
             continue
         vr = _vr_of(element)
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
         if vr != "SQ" and not (counts and _has_value(element)):
+            continue
+        name = _join(outermost, tag)
+        if vr != "SQ" and name in found:
+            continue
+        if vr != "SQ" and (not is_readable or is_long(dataset, tag, _MAX_VALUE)):
+            found.add(name)
             continue
         try:
             if vr == "SQ":
@@ -167,13 +211,28 @@ def _walk(dataset: Dataset, patient_id: str, outermost: str, budget: Budget) -> 
                 spend_on_values(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
-            yield _join(outermost, tag)
+            found.add(name)
             continue
         if isinstance(value, Sequence):
             for item in value:
-                yield from _walk(item, patient_id, outermost or _name(tag), budget)
-        elif counts and is_telling(vr, value, patient_id):
-            yield _join(outermost, tag)
+                _walk(item, patient_id, outermost or name, budget, found)
+        elif counts and is_telling("PN" if tag in _NAMES else vr, value, patient_id):
+            found.add(name)
+
+
+def _character_sets(dataset: Dataset) -> list[str]:
+    """The names of Python's codecs with which pydicom reads the texts."""
+    found = dataset._character_set
+    return [found] if isinstance(found, str) else list(found)
+
+
+@cache
+def _keeps_ascii(codec: str) -> bool:
+    """Whether a name in ASCII is read as what it is; DICOM's sets do so, other codecs may not."""
+    try:
+        return _ASCII.decode(codec) == _ASCII.decode("ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def _join(outermost: str, tag: int) -> str:
@@ -181,7 +240,7 @@ def _join(outermost: str, tag: int) -> str:
 
 
 def _name(tag: int) -> str:
-    return keyword_for_tag(tag) or f"{int(tag):08X}"
+    return keyword_for_tag(tag) or (PRIVATE if tag >> 16 & 1 else f"{int(tag):08X}")
 
 
 def _vr_of(element: Any) -> str:
@@ -199,7 +258,13 @@ def _has_value(element: RawDataElement | DataElement) -> bool:
     return not element.is_empty
 
 
+def _fold(text: str) -> str:
+    return "".join(_WORD.findall(text)).casefold()
+
+
 def _text(header: Dataset, tag: int) -> str:
+    if is_long(header, tag, _MAX_VALUE):
+        return ""
     try:
         element = header.get(tag)
         return "" if element is None or element.value is None else str(element.value).strip()

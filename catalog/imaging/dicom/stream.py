@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from pydicom import uid
+from pydicom import config, uid
 from pydicom.datadict import dictionary_has_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.valuerep import VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from catalog.imaging.budget import Metered
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
@@ -34,6 +35,12 @@ PIXEL_KEYWORDS = {
     0x7FE00010: "PixelData",
 }
 _VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
+# Those whose length has four bytes, behind two empty ones (PS3.5 7.1.2).
+_LONG_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32)
+# Values are not checked against their VR, as files keep what they have: to check a UID of a
+# megabyte takes 150 megabytes of memory.
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,68 @@ def read_value(header: Dataset, keyword: str) -> Any:
         return None
 
 
+def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
+    """Whether a value is longer; one that was left where it is, as it is too long, is so, too."""
+    try:
+        raw = dataset.get_item(tag)
+    except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
+        return True
+    return isinstance(raw, RawDataElement) and len(raw.value or b"") > most_bytes
+
+
+def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Dataset:
+    """The elements from ``position`` to the end of the file; none where zeros fill it up.
+
+    Raises whatever pydicom does.
+    """
+    stream.body.seek(position)
+    if not stream.body.read(_BLOCK).strip(b"\0"):
+        return Dataset()
+    stream.body.seek(position)
+    return read_dataset(
+        Metered(stream.body),  # type: ignore[arg-type]
+        *_encoding(stream.transfer_syntax),
+        defer_size=max_value,
+    )
+
+
+def may_be_dicom(head: bytes) -> bool:
+    """Whether a file that begins with `head` may be DICOM, also such as has no SOP class nearby.
+
+    Readers open what begins as a data set does, as ACR-NEMA, its predecessor, had it: three
+    elements that are known, in order. It is for where a name may get out; no image is read so.
+    """
+    return is_dicom(head) or any(
+        _has_elements(head, order, is_implicit=is_implicit)
+        for order in "<>"
+        for is_implicit in (False, True)
+    )
+
+
+def _has_elements(head: bytes, order: str, *, is_implicit: bool) -> bool:
+    at, before = 0, 0
+    for _ in range(3):
+        if len(head) < at + 8:
+            return False
+        group, element, vr, short = struct.unpack_from(f"{order}HH2sH", head, at)
+        tag = group << 16 | element
+        if tag <= before or not (element == 0 or dictionary_has_tag(tag)):
+            return False
+        if is_implicit:
+            start, length = at + 8, struct.unpack_from(f"{order}I", head, at + 4)[0]
+        elif vr not in _VRS:
+            return False
+        elif vr in _LONG_VRS:
+            start = at + 12
+            length = struct.unpack_from(f"{order}I", head, at + 8)[0] if len(head) >= start else 0
+        else:
+            start, length = at + 8, short
+        if at and start + length > len(head):
+            return length <= MAX_FIRST_VALUE  # a second or third one that goes on behind the head
+        at, before = start + length, tag
+    return True
+
+
 def is_dicom(head: bytes) -> bool:
     """Whether a file that begins with `head` (1,024 bytes, if it is that long) is DICOM.
 
@@ -175,8 +244,11 @@ def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
 def _inflate(file: BinaryIO) -> BinaryIO:
     """Inflate the rest of `file` (PS3.5 A.5); refused if it would be too large."""
     inflater, out = zlib.decompressobj(-zlib.MAX_WBITS), io.BytesIO()
-    while block := inflater.unconsumed_tail or file.read(_BLOCK):
-        out.write(inflater.decompress(block, _BLOCK))
+    made = b""
+    # A block that was filled may leave more behind, also where nothing is left to be read.
+    while (block := inflater.unconsumed_tail or file.read(_BLOCK)) or len(made) == _BLOCK:
+        made = inflater.decompress(block, _BLOCK)
+        out.write(made)
         if out.tell() > MAX_INFLATED_BYTES:
             raise NotReadable(f"The file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
         if inflater.eof:

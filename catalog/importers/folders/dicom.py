@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catalog.imaging.content import find_pixel_problem, quiet_parser
+from catalog.imaging.content import find_pixel_problem
 from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.problems import (
@@ -100,8 +100,7 @@ class DicomFolder(FolderSource):
 
 def _read_header(file: BinaryIO) -> DicomHeader:
     try:
-        with quiet_parser():
-            header = read_header(file)
+        header = read_header(file)
     except DicomDirectory as error:
         raise NoImage("DICOM directories") from error
     except CutShort as error:

@@ -62,7 +62,7 @@ class NiftiFolder(FolderSource):
         if is_volume and (role := find_role(path)):
             if role == MASK_ROLE:
                 self.skipped_masks.add(path)
-                self.on_file(FileNote("skipped as a mask", path, 0, "", _KEEP_MASK))
+                self.listeners.on_file(FileNote("skipped as a mask", path, 0, "", _KEEP_MASK))
             raise NoImage(role)
         if path.lower().endswith(PAIR_VOXELS) and (self.root / self._find_half(path)).is_file():
             raise NoImage("voxels of pairs, which belong to their .hdr files")

@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha256
@@ -25,7 +25,8 @@ from catalog.imaging.nifti import is_pair_header
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
 from catalog.importers.local_files import UNEXPECTED
-from catalog.importers.rows import BadRow, Examples, FileNote, ImageRow, never_stopped, not_noted
+from catalog.importers.options import NO_LISTENERS
+from catalog.importers.rows import BadRow, Examples, ImageRow
 from catalog.limits import MAX_SOURCE_ID
 
 logger = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ class FolderSource(ABC):
         self.skipped_masks = Examples()
         self.excluded_columns: list[str] = []
         self.notes: list[str] = []
-        self.check_stopped: Callable[[], None] = never_stopped
-        self.on_file: Callable[[FileNote], None] = not_noted
+        self.listeners = NO_LISTENERS
 
     @abstractmethod
     def read_image(self, path: str, file: BinaryIO) -> ImageRow:
@@ -114,7 +114,7 @@ class FolderSource(ABC):
         self.skipped.clear()
         self.skipped_masks = Examples()
         for path in iter_files(self.root):
-            self.check_stopped()
+            self.listeners.check_stopped()
             row = self._read(path)
             if row is not None:
                 yield row

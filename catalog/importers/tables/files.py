@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from catalog.imaging.paths import UnsafePath, check_relative_path, iter_files
-from catalog.importers.rows import never_stopped
+from catalog.importers.options import NO_LISTENERS
 from catalog.importers.tables.file_names import NameIndex, split_suffix
 from catalog.importers.tables.specs import FilesSpec
 from catalog.importers.tables.templates import take_basename
@@ -66,7 +66,7 @@ class FileFinder:
         self._all: NameIndex | None = None
         self.reset()
 
-    def reset(self, check_stopped: Callable[[], None] = never_stopped) -> None:
+    def reset(self, check_stopped: Callable[[], None] = NO_LISTENERS.check_stopped) -> None:
         """Forget what was found; ``check_stopped`` is called for each file that is listed."""
         self._check_stopped = check_stopped
         self.missing: list[str] = []

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from catalog.importers.rows import BadRow, SourceError, never_stopped
+from catalog.importers.options import NO_LISTENERS
+from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
@@ -90,7 +91,7 @@ class Join:
         return bool(self._tables)
 
     def load(
-        self, check_stopped: Callable[[], None] = never_stopped
+        self, check_stopped: Callable[[], None] = NO_LISTENERS.check_stopped
     ) -> Iterator[tuple[str, BadRow]]:
         """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()

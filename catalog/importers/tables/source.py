@@ -1,7 +1,7 @@
 """The source that a `dataset.toml` describes: images from the rows of tables."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 from django.conf import settings
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
+from catalog.importers.options import NO_LISTENERS
 from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
-from catalog.importers.rows import BadRow, ImageRow, SourceError, never_stopped
+from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.columns import add_samples
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder, StoredNames
@@ -95,7 +96,7 @@ class TableSource:
         self.own_paths = [each.table.place for each in self._tables]
         self.own_paths += [path for join in self.joins for path in join.paths]
         self.num_rows = self._count_rows()
-        self.check_stopped: Callable[[], None] = never_stopped
+        self.listeners = NO_LISTENERS
         # Columns that were left out, as they may identify people.
         self.excluded_columns = [
             name for each in self._tables for name in each.reader.excluded_columns
@@ -106,9 +107,9 @@ class TableSource:
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
         if self.files:
-            self.files.reset(self.check_stopped)
+            self.files.reset(self.listeners.check_stopped)
         for join in self.joins:
-            for path, row in join.load(self.check_stopped):
+            for path, row in join.load(self.listeners.check_stopped):
                 yield self._name_table(row, path)
         many = self._description.many
         if many is None:
@@ -145,7 +146,7 @@ class TableSource:
         return sum(count or 0 for count in counts)
 
     def _read_single(self, compiled: _Compiled) -> Iterator[ImageRow | BadRow]:
-        read, check_stopped = compiled.reader.read, self.check_stopped
+        read, check_stopped = compiled.reader.read, self.listeners.check_stopped
         for row in compiled.table.rows():
             check_stopped()
             image = row if isinstance(row, BadRow) else read(*row)
@@ -156,7 +157,7 @@ class TableSource:
 
     def _read_many(self, compiled: _Compiled) -> Iterator[Piece]:
         for row in compiled.table.rows():
-            self.check_stopped()
+            self.listeners.check_stopped()
             if isinstance(row, BadRow):
                 yield self._name_table(row, compiled.table.path), {}
                 continue

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from catalog.demo import phantom_images, pydicom_samples
 from catalog.demo.demo_files import require_writable
+from catalog.importers.options import ImportLimits, Listeners
 from catalog.importers.rows import BadRow, ImportReport
 from catalog.importers.shipped import load_shipped_datasets
 from catalog.importers.store import store_images
@@ -41,9 +42,8 @@ class Command(BaseCommand):
             dataset=Dataset.objects.get(slug=pydicom_samples.SLUG),
             rows=pydicom_samples.copy_samples(settings.DATASET_ROOTS[0] / pydicom_samples.SLUG),
             # Many of pydicom's samples are made to be unreadable.
-            max_share=1.0,
-            allow_removal=True,
-            on_reject=skipped.append,
+            limits=ImportLimits(max_share=1.0, allow_removal=True),
+            listeners=Listeners(on_reject=skipped.append),
         )
         self._say(report)
         for row in skipped:
@@ -54,7 +54,8 @@ class Command(BaseCommand):
         dataset = Dataset.objects.get(slug=phantom_images.SLUG)
         known = phantom_images.known_phantoms(dataset.images.all())
         rows = phantom_images.write_phantoms(folder, known=known)
-        self._say(store_images(dataset=dataset, rows=rows, allow_removal=True))
+        limits = ImportLimits(allow_removal=True)
+        self._say(store_images(dataset=dataset, rows=rows, limits=limits))
 
     def _say(self, report: ImportReport) -> None:
         self.stdout.write(

@@ -2,12 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import product
-from typing import Any
-
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
 
 from catalog.ages import AgeRange
 from catalog.search.query.age_phrases import AGE_WORDS
@@ -30,22 +25,11 @@ from catalog.search.query.signs import (
     name_poles,
     shape_of,
 )
-from catalog.search.query.word_forms import (
-    MIN_LETTERS,
-    is_opposite,
-    loosen,
-    may_hold_typo,
-    singular,
-    sound_of,
-)
+from catalog.search.query.similar_words import SimilarWords
+from catalog.search.query.word_forms import loosen, may_hold_typo, singular
 from vocab.text import TermRef, normalize
 
 MAX_WORDS_LOOSELY = 6
-MIN_LETTERS_FOR_TWO = 8
-# A typo in the first letter is rare; a word spelt as it sounds is likelier than a random typo.
-FIRST_LETTER_COST = 0.5
-SPELT_BY_EAR_COST = 0.75
-CACHED_WORDS = 4096
 MAX_TYPOS = 2
 DATASET, YEAR = "dataset", "year"
 # Filters whose words a tag of whole datasets may have too: "children", "open access".
@@ -116,36 +100,22 @@ class Spellings:
         datasets: Iterable[NamedDataset] = (),
         plain_words: Collection[str] = (),
     ) -> None:
-        offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
-        self.has_ages = "age" in offered
-        self.has_years = YEAR in offered
-        self._offered = offered
+        self._offered = {name: dict(pairs) for name, pairs in (choices or {}).items()}
+        self.has_ages = "age" in self._offered
+        self.has_years = YEAR in self._offered
         self.commercial = Reading("license", tuple(commercial))
-        self._readings = self._read_phrases(offered)
-        for key, refs in terms.items():
-            if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
-                self._readings[key] = _choose_reading(key, self._readings, refs)
+        self._readings = self._read_phrases()
+        self._add_terms(terms)
         self._add_signed(labels or {})
-        words = {word for key in self._readings for word in key.split()}
-        # Licences are called after those who give them: "RSNA" is no word for a licence alone.
-        licences = {key for key, found in self._readings.items() if found.name == "license"}
-        of_terms = {word for key in self._readings.keys() - licences for word in key.split()}
-        named_sets = find_names(datasets, term_words=of_terms, plain_words=plain_words)
-        for key, refs in named_sets.distinct.items():
-            self._readings.setdefault(key, Reading(DATASET, tuple(refs)))
-        self._datasets = named_sets.whole
+        words = _split(self._readings)
+        self._datasets = self._add_datasets(datasets, plain_words)
         self._loose = self._index_loosely()
-        listed = {word for text in known_words for word in normalize(text).split()}
-        named = {word for name in self._datasets for word in name.split()}
-        self._known = words | listed | named | STOP_WORDS | TOO_COMMON | ORDINARY_WORDS | REFUSALS
-        targets = sorted(w for w in words if w.isalpha() and len(w) >= MIN_LETTERS - 1)
-        self._by_length = _group((len(word), word) for word in targets)
-        self._by_sound = _group((sound_of(word), word) for word in targets)
-        self._sounds_by_length = _group((len(sound), sound) for sound in self._by_sound)
+        self._known = words | _split(map(normalize, known_words)) | _split(self._datasets)
+        self._known |= STOP_WORDS | TOO_COMMON | ORDINARY_WORDS | REFUSALS
+        self._similar = SimilarWords(words)
         self._longest: dict[str, int] = {}
         for parts in map(str.split, self._readings):
             self._longest[parts[0]] = max(len(parts), self._longest.get(parts[0], 0))
-        self._candidates = lru_cache(CACHED_WORDS)(self._find_candidates)
 
     def find(self, words: Sequence[str], *, with_typo: bool = True) -> Reading | None:
         """The meaning of these words together; None if there is none, or no single best one.
@@ -203,16 +173,21 @@ class Spellings:
         key = " ".join(words)
         return key in self._datasets and key not in self._readings
 
-    def _read_phrases(self, offered: Mapping[str, Mapping[str, str]]) -> dict[str, Reading]:
+    def _read_phrases(self) -> dict[str, Reading]:
         readings = dict.fromkeys(PLAIN_PHRASES, PLAIN)
         if self.commercial.values:
             readings |= dict.fromkeys(COMMERCIAL_PHRASES, self.commercial)
         for (name, *codes), phrases in PHRASES.items():
-            if offered.get(name, {}).keys() >= set(codes):
+            if self._offered.get(name, {}).keys() >= set(codes):
                 readings |= dict.fromkeys(phrases, Reading(name, tuple(codes)))
-        if "age" in offered:
+        if self.has_ages:
             readings |= {word: Reading("age", (ages,)) for word, ages in AGE_WORDS.items()}
         return readings
+
+    def _add_terms(self, terms: Mapping[str, Sequence[TermRef]]) -> None:
+        for key, refs in terms.items():
+            if key and refs and key not in STOP_WORDS and key not in TOO_COMMON:
+                self._readings[key] = _choose_reading(key, self._readings, refs)
 
     def _add_signed(self, labels: Mapping[str, Sequence[TermRef]]) -> None:
         """Tell apart the labels that only differ by signs, which may be words: "HER2 negative"."""
@@ -229,6 +204,17 @@ class Spellings:
                 of_poles = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
                 signed = tuple((of_poles | dict(known.signed)).items())
                 self._readings[base] = replace(known, signed=signed)
+
+    def _add_datasets(
+        self, datasets: Iterable[NamedDataset], plain_words: Collection[str]
+    ) -> Mapping[str, Sequence[TermRef]]:
+        """Add the names that mean a dataset within a query; returns those that do as a whole."""
+        # Licences are called after those who give them: "RSNA" is no word for a licence alone.
+        of_terms = _split(key for key, found in self._readings.items() if found.name != "license")
+        names = find_names(datasets, term_words=of_terms, plain_words=plain_words)
+        for key, refs in names.distinct.items():
+            self._readings.setdefault(key, Reading(DATASET, tuple(refs)))
+        return names.whole
 
     def _index_loosely(self) -> dict[str, str]:
         """From loose forms to spellings, without forms that have several meanings.
@@ -263,7 +249,7 @@ class Spellings:
         if not 0 < len(wrong) <= MAX_TYPOS or not all(may_hold_typo(words[at]) for at in wrong):
             return None
         best: dict[Meaning, tuple[float, str]] = {}
-        for candidates in product(*(self._candidates(words[at]) for at in wrong)):
+        for candidates in product(*(self._similar.find(words[at]) for at in wrong)):
             right = dict(zip(wrong, candidates, strict=True))
             fixed = [right[at][0] if at in right else word for at, word in enumerate(words)]
             cost = sum(cost for _, cost in candidates)
@@ -280,43 +266,9 @@ class Spellings:
     def _is_known(self, word: str) -> bool:
         return word in self._known or singular(word) in self._known
 
-    def _find_candidates(self, word: str) -> tuple[tuple[str, float], ...]:
-        """Words of spellings that are similar to ``word``, each with its cost."""
-        costs: dict[str, float] = {}
-        for form in {word, singular(word)}:
-            if may_hold_typo(form):
-                for target, cost in self._measure(form):
-                    if not is_opposite(form, target):
-                        costs[target] = min(cost, costs.get(target, cost))
-        return tuple(costs.items())
 
-    def _measure(self, word: str) -> Iterable[tuple[str, float]]:
-        limit = 2 if len(word) >= MIN_LETTERS_FOR_TWO else 1
-        for target, edits in _find_near(word, self._by_length, limit):
-            yield target, edits + FIRST_LETTER_COST * (target[0] != word[0])
-        sound = sound_of(word)
-        for heard, edits in _find_near(sound, self._sounds_by_length, limit - 1):
-            cost = edits + SPELT_BY_EAR_COST + FIRST_LETTER_COST * (heard[0] != sound[0])
-            for target in self._by_sound[heard]:
-                yield target, cost
-
-
-def _find_near(
-    word: str, by_length: Mapping[int, Sequence[str]], limit: int
-) -> Iterable[tuple[str, int]]:
-    """The words within ``limit`` edits (a transposition is one), with their numbers of edits."""
-    for length in range(len(word) - limit, len(word) + limit + 1):
-        for found, edits, _ in process.extract(
-            word, by_length.get(length, ()), scorer=OSA.distance, score_cutoff=limit, limit=None
-        ):
-            yield found, edits
-
-
-def _group(pairs: Iterable[tuple[Any, str]]) -> dict[Any, list[str]]:
-    groups: dict[Any, list[str]] = {}
-    for key, word in pairs:
-        groups.setdefault(key, []).append(word)
-    return groups
+def _split(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in text.split()}
 
 
 def _choose_vocabulary(key: str, refs: Sequence[TermRef]) -> Reading:

@@ -31,6 +31,39 @@ def read(content: bytes, name: str = "a.png") -> FileContent | FileProblem:
         return error.problem
 
 
+def element(tag: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+@pytest.mark.parametrize("name", ["a.ima", "a"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        element(0x00080000, bytes(4)) + element(0x00080010, b"ACR-NEMA 2.0"),
+        element(0x00080005, b"ISO_IR 100") + element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
+        + element(0x00080016, b"1.2.840.10008.5.1.4.1.1.7"),
+        element(0x00100010, b"Doe^John"),
+    ],
+    ids=["ACR-NEMA", "late SOP class", "begins with the patient"],
+)  # fmt: skip
+def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:
+    rest = element(0x00100020, b"MRN1") + element(0x00280010, b"\4\0") + bytes(100)
+    assert read(start + rest, name) is FileProblem.NO_SOP_CLASS
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        np.arange(4000, dtype="<u2").tobytes(), np.full(4000, 8, "<u2").tobytes(),
+        b"\x08\0\x05\0" + bytes(500), b"\x10\0\x10\0" * 100, b"\x93NUMPY\1\0v\0" + bytes(400),
+    ],
+)  # fmt: skip
+def test_other_formats_are_not_taken_for_dicom(content: bytes) -> None:
+    found = read(content, "volume.raw")
+    assert isinstance(found, FileContent)
+    assert found.problem is FileProblem.UNKNOWN_FORMAT
+
+
 def save(form: str, **options: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(NOISE).save(out, form, **options)

@@ -2,6 +2,7 @@
 
 import io
 import time
+import tracemalloc
 from typing import Any
 
 import pydicom
@@ -105,9 +106,38 @@ def test_millions_of_values_are_refused_soon(few: None, keyword: str) -> None:
     length = len(value).to_bytes(4, "little")
     bad = content[: begin + 4] + length + value + content[begin + 10 :]
     before = time.process_time()
-    with pytest.raises(NotReadable, match="more than 100,000 elements"):
-        deidentify(bad, KEEP)
+    if keyword == "PatientName":  # it is replaced without being looked at
+        assert b"1\\1" not in deidentify(bad, KEEP)
+    else:
+        with pytest.raises(NotReadable, match="more than 100,000 elements"):
+            deidentify(bad, KEEP)
     assert find_telling(pydicom.dcmread(io.BytesIO(bad))) in ((), (keyword,))
+    assert time.process_time() - before < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientName", b"a^="), ("StudyInstanceUID", b"1."), ("InstitutionName", b"\x1b$)C"),
+        ("FrameIncrementPointer", b"\x28\0\x06\1"), ("PatientComments", b"ab "),
+    ],
+)  # fmt: skip
+def test_texts_of_megabytes_are_refused_or_removed_soon(keyword: str, value: bytes) -> None:
+    content = make_dicom(syntax=uid.ImplicitVRLittleEndian)
+    tag = (tag_for_keyword(keyword) or 0).to_bytes(4, "big")
+    value *= (8 << 20) // len(value)
+    element = tag[1::-1] + tag[:1:-1] + len(value).to_bytes(4, "little") + value
+    bad = content + element
+    before = time.process_time()
+    tracemalloc.start()
+    try:
+        cleaned = deidentify(bad, KEEP)
+    except NotReadable:
+        cleaned = b""
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert value[:90] not in cleaned or keyword == "FrameIncrementPointer"
+    assert peak < 10 * len(bad)
     assert time.process_time() - before < SECONDS
 
 

@@ -206,6 +206,20 @@ def test_what_inflates_to_too_much_and_directories_are_refused(
         deidentify(read_shipped("dicomdirtests/DICOMDIR"), pseudonyms())
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    ["CommentsOnPatientPerformanceOfVisualField", "TreatmentStatusComment", "TextValue",
+     "InstructionPerformanceComment", "AssertionComments", "CalculationComment",
+     "SurfaceComments", "SubstanceAdministrationNotes", "CommentsOnRadiationDose"],
+)  # fmt: skip
+def test_no_comment_is_left_wherever_it_stands(keyword: str) -> None:
+    item = Dataset()
+    setattr(item, keyword, "Jane fell")
+    source = make_dicom(PIXELS, AcquisitionContextSequence=[item], **{keyword: "Jane fell"})
+    assert b"Jane" in source
+    assert b"Jane" not in deidentify(source, pseudonyms())
+
+
 def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
     dataset = pydicom.dcmread(io.BytesIO(make_dicom(PIXELS, DocumentTitle="Jane's letter")))
     dataset.add_new(0x60000022, "LO", "Jane's chest")

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,23 @@ def test_a_deflated_bomb_is_refused() -> None:
         header_of(meta + deflated)
 
 
+def test_facts_of_megabytes_are_none_and_cost_no_memory() -> None:
+    many = dict.fromkeys(["WindowCenter", "WindowWidth", "KVP", "EchoTime"], ["1"] * 500_000)
+    content = make_dicom(PIXELS, syntax=uid.ImplicitVRLittleEndian, **many)
+    tracemalloc.start()
+    header = header_of(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not many.keys() & header.metadata.keys()
+    assert peak < 3 * len(content)
+
+
+def test_what_deflates_to_little_is_read_to_its_end() -> None:
+    blank = np.zeros((8000, 7500), np.uint16)
+    header = header_of(make_dicom(blank, syntax=uid.DeflatedExplicitVRLittleEndian))
+    assert (header.width, header.has_pixels, header.missing_bytes) == (7500, True, 0)
+
+
 def test_pixels_are_not_read_for_a_header() -> None:
     class Counting(io.BytesIO):
         count = 0
@@ -352,4 +370,4 @@ def test_compressed_and_whole_shipped_files_lack_nothing(path: Path) -> None:
     found = describe(path.read_bytes())
     if isinstance(found, DicomHeader):
         assert not found.missing_bytes
-        assert found.fragments == Fragments()
+        assert found.fragments._replace(end=None) == Fragments()

@@ -1,13 +1,19 @@
 """Which DICOM attributes tell who somebody is, and which values do."""
 
+import copy
 import io
+import time
 from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
 from pydicom import uid
+from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag
 from pydicom.dataset import Dataset
 
 from catalog.imaging.dicom.header import read_header
+from catalog.imaging.dicom.identifying import MAX_NAMES
 from catalog.tests.imaging.dicom_files import make_dicom, make_item, read_shipped, write_dicom
 
 
@@ -94,7 +100,7 @@ def test_private_names_count_and_long_sequences_are_not_passed_over() -> None:
     block.add_new(1, "PN", "Doe^Jane")
     block.add_new(2, "LO", "gain 7")
     content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
-    assert read_header(io.BytesIO(content)).identifying == ("00091001",)
+    assert read_header(io.BytesIO(content)).identifying == ("PrivateElements",)
 
     long = make_item(SeriesDescription="x" * 60)
     long.extend([long[0]] * 15_000)
@@ -105,6 +111,65 @@ def test_values_that_cannot_be_read_count() -> None:
     content = make_dicom(PatientBirthDate="19550820", ImageComments="call Jane")
     broken = content.replace(b"19550820", b"\xff\xfe\xfd\xfc5082")
     assert "ImageComments" in read_header(io.BytesIO(broken)).identifying
+
+
+@pytest.mark.parametrize("vr", ["LO", "SH", "ST", "UT", "CS", "AE", "UN", "OB"])
+@pytest.mark.parametrize("tag", [0x00100010, 0x00080090, 0x0040A075])
+def test_a_name_is_one_whatever_its_value_representation(tag: int, vr: str) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
+    dataset.add_new(tag, vr, b"Doe^John" if vr in ("UN", "OB") else "Doe^John")
+    content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
+    assert read_header(io.BytesIO(content)).identifying == (keyword_for_tag(tag),)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_what_stands_behind_the_pixels_counts(is_compressed: bool) -> None:
+    content = make_dicom(np.zeros((4, 4), np.uint16))
+    if is_compressed:
+        content = read_shipped("JPEG2000.dcm")
+        assert (content[-8:-4], "PatientName") == (b"\xfe\xff\xdd\xe0", "PatientName")
+    before = set(read_header(io.BytesIO(content)).identifying)
+    for padding in (b"", bytes(5000), b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0\1\2\3\4"):
+        assert set(read_header(io.BytesIO(content + padding)).identifying) == before
+    name = b"\xe3\x7f\x10\0LO\4\0ACME\xe3\x7f\x10\x10PN\x08\0Doe^John"
+    mother = b"\x10\0\x60\x10PN\x08\0Doe^Jane"
+    found = read_header(io.BytesIO(content + mother + name)).identifying
+    assert set(found) - before == {"PatientMotherBirthName", "PrivateElements"}
+
+
+def test_a_character_set_in_which_letters_are_others_hides_no_name() -> None:
+    content = make_dicom(SpecificCharacterSet="ISO_IR 100", PatientName="POLLMANN^JAN")
+    assert find(PatientName="POLLMANN^JAN", SpecificCharacterSet="ISO_IR 101") == ("PatientName",)
+    odd = content.replace(b"ISO_IR 100", b"cp037     ")
+    assert read_header(io.BytesIO(odd)).identifying == ("PatientName",)
+
+
+def test_what_reports_say_counts() -> None:
+    text = make_item(TextValue="Mr John Doe, born 1960-02-01, has a cough")
+    assert find(ContentSequence=text) == ("ContentSequence.TextValue",)
+    assert find(EncapsulatedDocument=b"%PDF Mr Doe") == ("EncapsulatedDocument",)
+
+
+def test_the_names_of_one_file_are_limited() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
+    names = [tag for tag in keyword_dict.values() if dictionary_VR(tag) == "PN"]
+    for tag in names:
+        dataset.add_new(tag, "PN", "Doe^John")
+    for sequence in ("RequestAttributesSequence", "ReferencedStudySequence"):
+        setattr(dataset, sequence, [copy.deepcopy(dataset)])
+    found = read_header(io.BytesIO(write_dicom(dataset, uid.ImplicitVRLittleEndian))).identifying
+    assert (len(found), found[-1]) == (MAX_NAMES, "OtherElements")
+
+
+def test_texts_that_would_take_hours_count_at_once() -> None:
+    before = time.process_time()
+    many = {"PatientID": "Q " * 500_000, "PatientName": ["Q1"] * 20_000}
+    assert find(syntax=uid.ImplicitVRLittleEndian, **many) == ("PatientName",)
+    long = dict.fromkeys(["InterpretationText", "PatientComments"], "\x1b$)C" * 250_000)
+    assert find(syntax=uid.ImplicitVRLittleEndian, **long) == tuple(long)
+    words = dict.fromkeys(["OperatorsName", "PatientMotherBirthName"], "Q1 " * 300_000)
+    assert find(syntax=uid.ImplicitVRLittleEndian, **words) == tuple(words)
+    assert time.process_time() - before < 6
 
 
 def test_published_files() -> None:

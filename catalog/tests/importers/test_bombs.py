@@ -15,6 +15,7 @@ import pytest
 from django.conf import LazySettings
 
 from catalog.importers import room, staging
+from catalog.importers.options import ImportLimits, Listeners
 from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, ImportStopped, SourceError
 from catalog.importers.store import store_images
@@ -159,7 +160,10 @@ def test_what_is_kept_of_an_image_has_a_limit() -> None:
     rejected: list[BadRow] = []
 
     report = store_images(
-        dataset=DatasetFactory(), rows=rows, max_share=1.0, on_reject=rejected.append
+        dataset=DatasetFactory(),
+        rows=rows,
+        limits=ImportLimits(max_share=1.0),
+        listeners=Listeners(on_reject=rejected.append),
     )
 
     assert report.added == 1
@@ -236,13 +240,18 @@ def test_an_import_leaves_the_reserve_of_the_database(settings: LazySettings) ->
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("limit", [{}, {"max_rejected": 50}, {"num_rows": 10**6}])
-def test_a_stream_of_equal_rows_ends_while_it_is_read(limit: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("num_rows", "limits"),
+    [(None, ImportLimits()), (None, ImportLimits(max_rejected=50)), (10**6, ImportLimits())],
+)
+def test_a_stream_of_equal_rows_ends_while_it_is_read(
+    num_rows: int | None, limits: ImportLimits
+) -> None:
     read_rows = iter(range(10**9))
     rows = (row("same") for _ in read_rows)
 
     with pytest.raises(ImportStopped, match="of them repeat an id, such as “same”"):
-        store_images(dataset=DatasetFactory(), rows=rows, **limit)
+        store_images(dataset=DatasetFactory(), rows=rows, num_rows=num_rows, limits=limits)
 
     assert next(read_rows) < 20_000
     assert not Image.objects.exists()
@@ -251,8 +260,9 @@ def test_a_stream_of_equal_rows_ends_while_it_is_read(limit: dict[str, Any]) -> 
 @pytest.mark.django_db
 def test_more_rows_than_allowed_are_not_read() -> None:
     rows = (row(f"{n}") for n in range(10**9))
+    limits = ImportLimits(max_rows=3_000)
 
     with pytest.raises(ImportStopped, match=r"more than 3,000 rows.*--max-rows"):
-        store_images(dataset=DatasetFactory(), rows=rows, max_rows=3_000)
+        store_images(dataset=DatasetFactory(), rows=rows, limits=limits)
     with pytest.raises(ImportStopped, match="more than 3,000 rows"):
-        store_images(dataset=DatasetFactory(), rows=rows, num_rows=3_001, max_rows=3_000)
+        store_images(dataset=DatasetFactory(), rows=rows, num_rows=3_001, limits=limits)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from catalog.importers.options import ImportLimits
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.rows import ImageRow, ImportReport, LabelRow
 from catalog.models import Dataset, Image, ImageLabel
@@ -150,7 +151,7 @@ def test_of_an_import_that_is_refused_at_its_end_new_labels_wait_for_a_curator()
 
     assert Image.objects.count() == 20
     assert Label.objects.get().is_active is False
-    assert import_source(source=new, allow_removal=True).removed == 20
+    assert import_source(source=new, limits=ImportLimits(allow_removal=True)).removed == 20
     assert Label.objects.count() == 1
 
 

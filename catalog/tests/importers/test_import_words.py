@@ -3,6 +3,7 @@
 import pytest
 
 from catalog.importers import terms
+from catalog.importers.options import Listeners
 from catalog.importers.rows import BadRow, ImageRow, ImportStopped, LabelRow
 from catalog.importers.store import store_images
 from catalog.models import Dataset, Image, ImageLabel
@@ -171,7 +172,7 @@ def test_words_without_a_term_become_inactive_terms_and_are_listed(dataset: Data
 def test_a_word_with_control_characters_is_no_label(dataset: Dataset, word: str) -> None:
     rejected: list[BadRow] = []
     rows = [row("a", labels=(LabelRow(word),)), row("b", labels=(LabelRow("left\u00a0mass"),))]
-    store_images(dataset=dataset, rows=rows, on_reject=rejected.append)
+    store_images(dataset=dataset, rows=rows, listeners=Listeners(on_reject=rejected.append))
     assert [(bad.source_id, bad.column) for bad in rejected] == [("a", "labels")]
     assert "It contains control characters" in rejected[0].reason
     assert Label.objects.get().name == "left\u00a0mass"

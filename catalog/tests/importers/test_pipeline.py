@@ -20,6 +20,7 @@ from django.db import connection
 from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.paths import UnsafePath
 from catalog.importers.folders.survey import open_folder
+from catalog.importers.options import Listeners
 from catalog.importers.pipeline import ImportStopped, import_source
 from catalog.importers.rows import BadRow, ImageRow, ImportReport, LabelRow, Source
 from catalog.importers.tables.source import open_dataset_toml
@@ -165,7 +166,7 @@ def test_a_path_that_leaves_the_folder_is_a_bad_row(folder: Path) -> None:
     rejected: list[BadRow] = []
     rows = [row("a", file_path="../../secret"), row("b")]
     source = ListSource(rows, local_path="rays")
-    report = import_source(source=source, on_reject=rejected.append)
+    report = import_source(source=source, listeners=Listeners(on_reject=rejected.append))
     assert (report.added, report.rejected) == (1, 1)
     assert rejected[0].source_id == "a"
 
@@ -211,7 +212,7 @@ def test_a_folder_of_which_every_file_is_skipped_can_be_stopped(own_folders: Pat
     source = open_folder(folder, entry=entry, pseudonyms=Pseudonyms(str, str))
 
     with pytest.raises(Stop):
-        import_source(source=source, check_stopped=StopAt(3))
+        import_source(source=source, listeners=Listeners(check_stopped=StopAt(3)))
 
     assert source.skipped.total() == 2
 
@@ -231,7 +232,10 @@ def test_a_table_without_an_image_for_long_can_be_stopped(own_folders: Path, kin
     check = StopAt(50)
 
     with pytest.raises(Stop):
-        import_source(source=open_dataset_toml(folder / "dataset.toml"), check_stopped=check)
+        import_source(
+            source=open_dataset_toml(folder / "dataset.toml"),
+            listeners=Listeners(check_stopped=check),
+        )
 
 
 # --- Several at a time ---

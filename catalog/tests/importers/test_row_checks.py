@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog.importers.options import Listeners
 from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.store import store_images
 from catalog.models import Image
@@ -20,7 +21,11 @@ pytestmark = pytest.mark.django_db
 def import_one(bad: ImageRow) -> list[BadRow]:
     """The bad rows of an import of one row, and of one good row that comes through."""
     rejected: list[BadRow] = []
-    store_images(dataset=DatasetFactory(), rows=[row("good"), bad], on_reject=rejected.append)
+    store_images(
+        dataset=DatasetFactory(),
+        rows=[row("good"), bad],
+        listeners=Listeners(on_reject=rejected.append),
+    )
     assert Image.objects.filter(source_id="good").exists()
     assert Image.objects.count() == 2 - len(rejected)
     return rejected

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
+from catalog.importers.options import ImportLimits
 from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, ImageRow, LabelRow
 from catalog.importers.tables.description import read_description
@@ -321,8 +322,9 @@ def test_a_shipped_table_goes_into_the_catalog_and_a_second_time_changes_nothing
     (tmp_path / "train.csv").write_text(CHEXPERT)
     path = SHIPPED_TABLES / "chexpert.toml"
 
-    first = import_source(source=open_dataset_toml(path, tables=tmp_path), max_rejected=1)
-    second = import_source(source=open_dataset_toml(path, tables=tmp_path), max_rejected=1)
+    limits = ImportLimits(max_rejected=1)
+    first = import_source(source=open_dataset_toml(path, tables=tmp_path), limits=limits)
+    second = import_source(source=open_dataset_toml(path, tables=tmp_path), limits=limits)
 
     assert (first.added, first.rejected, dict(first.new_labels)) == (2, 1, {})
     assert (second.added, second.changed, second.unchanged, second.removed) == (0, 0, 2, 0)

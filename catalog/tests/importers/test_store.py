@@ -6,6 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from catalog.importers.options import ImportLimits, Listeners
 from catalog.importers.rows import BadRow, ImageRow, ImportStopped, LabelRow
 from catalog.importers.store import store_images
 from catalog.models import Dataset, Image, ImageLabel, ImageProfile
@@ -282,7 +283,9 @@ def test_of_rows_with_one_id_the_first_wins(dataset: Dataset) -> None:
         row("a", line=4, sex="M"),
         row("a", line=5),
     ]
-    report = store_images(dataset=dataset, rows=rows, on_reject=rejected.append)
+    report = store_images(
+        dataset=dataset, rows=rows, listeners=Listeners(on_reject=rejected.append)
+    )
     assert (report.added, report.rejected) == (2, 2)
     assert Image.objects.get(source_id="a").sex == "F"
     assert [(bad.line, bad.column, bad.value) for bad in rejected] == [
@@ -300,7 +303,8 @@ def make_bad(count: int) -> list[ImageRow | BadRow]:
 def test_a_few_bad_rows_are_reported_and_tolerated(dataset: Dataset) -> None:
     rejected: list[BadRow] = []
     rows = [*make_bad(100), row("a")]
-    assert store_images(dataset=dataset, rows=rows, on_reject=rejected.append).rejected == 100
+    listeners = Listeners(on_reject=rejected.append)
+    assert store_images(dataset=dataset, rows=rows, listeners=listeners).rejected == 100
     assert rejected == rows[:100]
 
 
@@ -318,12 +322,19 @@ def test_bad_rows_may_be_a_share_of_a_large_table(dataset: Dataset) -> None:
     assert store_images(dataset=dataset, rows=[*make_bad(200), *good]).rejected == 200
     with pytest.raises(ImportStopped, match="203 rows"):
         store_images(dataset=dataset, rows=[*make_bad(203), *good])
-    report = store_images(dataset=dataset, rows=[*make_bad(900), *good], max_share=0.05)
+    report = store_images(
+        dataset=dataset, rows=[*make_bad(900), *good], limits=ImportLimits(max_share=0.05)
+    )
     assert (report.rejected, report.unchanged) == (900, 20_000)
 
 
-@pytest.mark.parametrize("limit", [{"max_rejected": 3}, {"num_rows": 50, "max_share": 0.0}])
-def test_a_known_limit_stops_at_once(dataset: Dataset, limit: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("num_rows", "limits"),
+    [(None, ImportLimits(max_rejected=3)), (50, ImportLimits(max_share=0.0))],
+)
+def test_a_known_limit_stops_at_once(
+    dataset: Dataset, num_rows: int | None, limits: ImportLimits
+) -> None:
     read = 0
 
     def rows() -> Iterator[ImageRow | BadRow]:
@@ -333,13 +344,13 @@ def test_a_known_limit_stops_at_once(dataset: Dataset, limit: dict[str, int]) ->
             yield bad
 
     with pytest.raises(ImportStopped):
-        store_images(dataset=dataset, rows=rows(), **limit)  # type: ignore[arg-type]
-    assert read == limit.get("max_rejected", 100) + 1
+        store_images(dataset=dataset, rows=rows(), num_rows=num_rows, limits=limits)
+    assert read == (limits.max_rejected or 100) + 1
 
 
 def test_duplicates_count_as_bad_rows(dataset: Dataset) -> None:
     with pytest.raises(ImportStopped, match="was kept"):
-        store_images(dataset=dataset, rows=[row("same")] * 5, max_rejected=3)
+        store_images(dataset=dataset, rows=[row("same")] * 5, limits=ImportLimits(max_rejected=3))
 
 
 def test_no_row_at_all_must_not_empty_a_dataset(dataset: Dataset) -> None:

@@ -12,9 +12,11 @@ from django.core.management import CommandError, call_command
 from catalog.imaging.paths import safe_part
 from catalog.models import Dataset
 from catalog.storage.ahead import CLOSE_SECONDS
+from catalog.storage.disk import BLOCK, RESERVED_FILES
 from catalog.storage.mirror import RemoteImage, mirror_images
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
+from medagg.testing.small_disk import MountDisk
 from vocab.tests.factories import ModalityFactory
 
 pytestmark = pytest.mark.django_db
@@ -188,6 +190,51 @@ def test_a_full_disk_stops_it(s3: S3Server, settings: LazySettings, tmp_path: Pa
     with pytest.raises(CommandError, match="No space left"):
         fetch()
     assert files_below(tmp_path) == {}
+
+
+def make_pictures(s3: S3Server) -> None:
+    """Eight files of two blocks, which come slowly enough to be on their way at one time."""
+    dataset = DatasetFactory(slug="lung_ct")
+    for number in range(8):
+        address = s3.put(f"{number}.png", bytes(2 * BLOCK))
+        ImageFactory(dataset=dataset, source_id=str(number), remote_url=address)
+    make_searchable()
+    s3.faults.pause[".png"] = 0.005  # for each 100 bytes
+
+
+def test_transfers_that_are_on_their_way_together_leave_the_reserve_free(
+    s3: S3Server, settings: LazySettings, tmp_path: Path, mount_disk: MountDisk
+) -> None:
+    make_pictures(s3)
+    settings.DATASET_ROOTS = [mount_disk(tmp_path / "disk", num_bytes=1 << 20)]
+    settings.ARCHIVE_RESERVE_BYTES = (1 << 20) - 7 * BLOCK
+
+    with pytest.raises(CommandError, match="No space left"):
+        fetch()
+
+    assert len(files_below(tmp_path / "disk")) == 3
+
+
+def test_transfers_wait_for_room_that_was_promised_to_others(
+    s3: S3Server, settings: LazySettings, tmp_path: Path, mount_disk: MountDisk
+) -> None:
+    """Though what they have written so far counts twice."""
+    make_pictures(s3)
+    settings.DATASET_ROOTS = [mount_disk(tmp_path / "disk", num_bytes=1 << 20)]
+    settings.ARCHIVE_RESERVE_BYTES = (1 << 20) - 17 * BLOCK
+    assert "8 files fetched" in fetch()
+
+
+def test_a_disk_that_takes_few_more_files_is_full(
+    s3: S3Server, settings: LazySettings, tmp_path: Path, mount_disk: MountDisk
+) -> None:
+    make_pictures(s3)
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    disk = mount_disk(tmp_path / "disk", num_bytes=1 << 20, num_files=RESERVED_FILES + 6)
+    settings.DATASET_ROOTS = [disk]
+    with pytest.raises(CommandError, match="No space left"):
+        fetch()
+    assert len(files_below(disk)) < 5
 
 
 def test_parts_of_names_are_safe_and_stay_different() -> None:

@@ -2,15 +2,20 @@
 
 import csv
 import importlib
+import io
 from pathlib import Path
 
+import pydicom
 import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError
 from django.db import connection
 from django.test import Client
+from pydicom import uid
+from pydicom.datadict import dictionary_VR, keyword_dict
 
 from catalog.models import Dataset, Image
+from catalog.tests.imaging.dicom_files import write_dicom
 from catalog.tests.importers.folder_files import make_picture, make_scan, write_files
 from catalog.tests.management.test_import_dataset import home, run
 from catalog.tests.management.test_import_files import make_table
@@ -60,6 +65,45 @@ def test_files_that_tell_who_somebody_is_are_counted_listed_and_refused(home: Pa
     }
     with pytest.raises(CommandError, match="--allow-identifying"):
         run(folder, "--dry-run")
+
+
+def test_names_in_odd_places_are_found_and_many_are_told_in_short(
+    home: Path, client: Client
+) -> None:
+    other_vr = pydicom.dcmread(io.BytesIO(make_scan(SOPInstanceUID="1.2.1")))
+    other_vr.add_new(0x00100010, "LO", "Doe^John")
+    behind = make_scan(SOPInstanceUID="1.2.2") + b"\x10\0\x10\0PN\x08\0Doe^John"
+    many = pydicom.dcmread(io.BytesIO(make_scan(SOPInstanceUID="1.2.3")))
+    for tag in keyword_dict.values():
+        if dictionary_VR(tag) == "PN":
+            many.add_new(tag, "PN", "Doe^John")
+    scans = [write_dicom(each, uid.ExplicitVRLittleEndian) for each in (other_vr, many)]
+    folder = write_files(
+        home / "scans", {"vr.dcm": scans[0], "behind.dcm": behind, "many.dcm": scans[1]}
+    )
+    with pytest.raises(CommandError, match="3 DICOM files carry") as refused:
+        run(folder)
+    assert str(refused.value).count("(1)") < 20
+    assert ", and others" in str(refused.value)
+    run(folder, "--allow-identifying")
+    for image in Image.objects.all():
+        assert client.get(f"/images/{image.pk}/file/").status_code == 302
+    page = client.get("/datasets/scans/").content.decode()
+    assert "(PatientName 3, " in page.replace('<span class="break">', "")
+    assert ", and others" in page
+
+
+def test_what_was_found_by_an_older_rule_is_looked_at_again(home: Path, client: Client) -> None:
+    run(write_files(home / "scans", {"a.dcm": make_scan(), "public.dcm": make_scan(**PUBLISHED)}))
+    migration = importlib.import_module("catalog.migrations.0014_identifying_again")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.FORGET)
+        cursor.execute(migration.NOTE_UNCHECKED)
+    found = dict(Image.objects.values_list("source_id", "identifying"))
+    assert found == {"a.dcm": None, "public.dcm": []}
+    assert "1 DICOM image was not checked" in client.get("/datasets/scans/").content.decode()
+    run(home / "scans")
+    assert "not checked" not in client.get("/datasets/scans/").content.decode()
 
 
 def test_a_table_that_names_such_a_file_is_refused_too(home: Path) -> None:

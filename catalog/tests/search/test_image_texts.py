@@ -7,6 +7,7 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 
+from catalog.importers.options import ImportLimits
 from catalog.importers.rows import ImageRow
 from catalog.importers.store import store_images
 from catalog.models import Dataset, Image, ProfileText
@@ -214,7 +215,7 @@ def test_texts_follow_every_change(dataset: Dataset) -> None:
     assert select("q=philips") == "i0 i2"
     rows = [ImageRow(source_id="i0", metadata={"Manufacturer": "Canon"}),
             ImageRow(source_id="new", metadata=SIEMENS)]  # fmt: skip
-    store_images(dataset=dataset, rows=rows, allow_removal=True)
+    store_images(dataset=dataset, rows=rows, limits=ImportLimits(allow_removal=True))
     assert select("q=canon") == "i0"
     assert select("q=siemens") == "new"
     assert select("q=philips") == ""

@@ -281,11 +281,17 @@ def endless_objects() -> Iterator[bytes]:
         yield ENTRY.format(key=f"a/{number}", size=1).encode()
 
 
+def full_pages(number: int) -> Iterator[bytes]:
+    keys = (f"a/{number}-{of_page}-{'x' * 150}" for of_page in range(1000))
+    yield page("".join(ENTRY.format(key=key, size=1) for key in keys), f"token-{number}")
+
+
 @pytest.mark.parametrize(
     ("answers", "problem", "said"),
     [
-        (lambda number: endless_page(), Changed, "more than 16 MB at a time"),
-        (lambda number: endless_objects(), Changed, "more than 20,000 files"),
+        (lambda number: endless_page(), Changed, "more than 4 MB at a time"),
+        (lambda number: endless_objects(), Changed, "more than 1,000 at a time"),
+        (lambda number: full_pages(number), Changed, "more than 20,000 files"),
         (lambda number: [page("", "same")], Changed, "listing does not end"),
         (lambda number: [page("", f"token-{number}")], Changed, "listing does not end"),
         (

@@ -24,7 +24,7 @@ from collections_app.builds.problems import list_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.management.output import OutputError, check_output, copy_file, escape
 from collections_app.models import MAX_TITLE, Collection, Status
-from collections_app.selection.file_count import NUM_FILES
+from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.refusals import NotBuildable
 from collections_app.selection.summary import suggest_title
 from collections_app.services import (

@@ -4,8 +4,11 @@ import csv
 import hashlib
 import io
 import json
+import logging
+import os
 import threading
 from contextlib import ExitStack
+from logging.handlers import BufferingHandler
 from pathlib import Path
 
 import pydicom
@@ -13,7 +16,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from catalog.importers.identifying_counts import KEY
+from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
 from catalog.tests.factories import (
     DatasetFactory,
@@ -47,7 +50,7 @@ PNG = b"\x89PNG not a picture"
 def files(settings: LazySettings) -> None:
     settings.DEIDENTIFY_ON_DELIVERY = True
     counts = {"files": 1, "burned_in": 0, "unchecked": 0, "attributes": {"PatientName": 1}}
-    dataset = DatasetFactory(slug="scans", imported_json={KEY: counts})
+    dataset = DatasetFactory(slug="scans", imported_json={IDENTIFYING: counts})
     for name, content, found in (
         ("jane.dcm", make_scan(**JANE), ["PatientName"]),
         ("plain.dcm", make_scan(StationName="Room 5"), []),
@@ -166,22 +169,62 @@ def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
     assert "could not do so with this one" in answer.content.decode()
 
 
+def take_all_turns(stack: ExitStack) -> None:
+    for _ in range(2):
+        image_files._reading.acquire()
+        stack.callback(image_files._reading.release)
+
+
 def test_a_download_waits_for_its_turn_to_be_deidentified(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.force_login(UserFactory())
     address = f"/images/{find_image('jane.dcm').pk}/file/"
-    making = image_files._making
     with ExitStack() as others:
-        for _ in range(2):
-            making.acquire()
-            others.callback(making.release)
+        take_all_turns(others)
         monkeypatch.setattr(image_files, "_WAIT_SECONDS", 0.1)
         refused = client.get(address)
         assert (refused.status_code, refused["Retry-After"]) == (503, "30")
         monkeypatch.setattr(image_files, "_WAIT_SECONDS", 30)
         threading.Timer(0.3, others.pop_all().close).start()
         assert client.get(address).status_code == 200
+
+
+def test_a_file_that_has_to_be_read_for_a_visitor_waits_for_its_turn_and_delays_no_other(
+    client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = False
+    touched, untouched = find_image("plain.dcm"), find_image("x.png")
+    os.utime(path_of("plain.dcm"))
+    monkeypatch.setattr(image_files, "_WAIT_SECONDS", 0.1)
+    with ExitStack() as others:
+        take_all_turns(others)
+        assert client.get(f"/images/{touched.pk}/file/").status_code == 503
+        assert client.get(f"/images/{untouched.pk}/file/").getvalue() == PNG
+    assert client.get(f"/images/{touched.pk}/file/").status_code == 200
+
+
+def test_without_room_on_the_disk_a_file_comes_later_and_is_not_called_gone(
+    client: Client, settings: LazySettings
+) -> None:
+    client.force_login(UserFactory())
+    settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+    answer = client.get(f"/images/{find_image('jane.dcm').pk}/file/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+
+
+def test_what_pydicom_says_of_a_file_is_in_no_log(client: Client) -> None:
+    client.force_login(UserFactory())
+    content = make_scan(**JANE, StudyInstanceUID="1.2.826.0.1.99")
+    path_of("jane.dcm").write_bytes(content.replace(b"1.2.826.0.1.99", b"Mueller^Hans 1"))
+    handler = BufferingHandler(1000)
+    logging.getLogger().addHandler(handler)
+    try:
+        assert client.get(f"/images/{find_image('jane.dcm').pk}/file/").status_code == 200
+        logging.getLogger("pydicom").warning("Mueller^Hans")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert not any("Mueller" in record.getMessage() for record in handler.buffer)
 
 
 def test_a_file_that_changed_is_named_as_always() -> None:

@@ -10,6 +10,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
+from catalog.storage.disk import BLOCK
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
 from collections_app.builds.build import build_collection
@@ -103,7 +104,7 @@ def test_what_is_larger_than_the_limit_is_found_when_its_size_is_listed(
 ) -> None:
     make_rays(f"https://{HOST}/rays")
     web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
-    settings.FETCH_MAX_BYTES = max(len(PICTURE), len(SCAN)) + 10
+    settings.FETCH_MAX_BYTES = max(BLOCK, len(PICTURE), len(SCAN)) + 10
 
     collection = build(make_fetching())
 

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pydicom
 import pytest
@@ -165,6 +169,21 @@ class OddAnswers(BaseHTTPRequestHandler):
         """Tests are quiet."""
 
 
+def run_fetch_py(
+    folder: Path, handler: type[BaseHTTPRequestHandler]
+) -> subprocess.CompletedProcess[str]:
+    """What it does where this server stands in for S3."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        done = subprocess.run(
+            [sys.executable, folder / "fetch.py", "--endpoint", endpoint],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        server.shutdown()
+    return done
+
+
 def test_one_odd_address_or_answer_is_a_problem_and_the_others_are_fetched(tmp_path: Path) -> None:
     shutil.copy(FETCH, tmp_path / "fetch.py")
     names = {
@@ -177,14 +196,7 @@ def test_one_odd_address_or_answer_is_a_problem_and_the_others_are_fetched(tmp_p
     }
     lines = [f"images/{name},{url},4,\n" for name, url in names.items()]
     (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
-    with ThreadingHTTPServer(("127.0.0.1", 0), OddAnswers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        done = subprocess.run(
-            [sys.executable, tmp_path / "fetch.py", "--endpoint", endpoint],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        server.shutdown()
+    done = run_fetch_py(tmp_path, OddAnswers)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "2 files fetched" in done.stdout
@@ -192,6 +204,72 @@ def test_one_odd_address_or_answer_is_a_problem_and_the_others_are_fetched(tmp_p
     fetched = {path.name: path.read_bytes() for path in (tmp_path / "images").iterdir()}
     assert fetched == {"e": b"good", "f": b"good"}
     assert [line[:8] for line in done.stderr.splitlines()] == [f"images/{name}" for name in "abcd"]
+
+
+class EndlessAnswers(BaseHTTPRequestHandler):
+    """Lists and sends more and more, by what the path says, up to what a test can bear."""
+
+    protocol_version = "HTTP/1.1"
+    per_page: ClassVar[dict[str, int]] = {"pages": 0, "many": 3000, "grown": 1}
+    sent: ClassVar[Counter[str]] = Counter()
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        if "list-type" not in query:
+            self._send_blocks()
+            return
+        what, page = query["prefix"].strip("/"), int(query.get("continuation-token", 0)) + 1
+        self.sent[what] += 1
+        objects = "".join(
+            f"<Contents><Key>{what}/{page}-{number}</Key><Size>4</Size></Contents>"
+            for number in range(self.per_page[what])
+        )
+        is_last = what == "grown" or page == 400
+        body = (
+            f"<ListBucketResult>{objects}<IsTruncated>{str(not is_last).lower()}</IsTruncated>"
+            f"<NextContinuationToken>{page}</NextContinuationToken></ListBucketResult>"
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _send_blocks(self) -> None:
+        self.do_HEAD()
+        with suppress(OSError):
+            for _ in range(40):
+                self.wfile.write(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+                self.sent["blocks"] += 1
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+
+def test_what_goes_on_and_on_is_a_problem_and_leaves_nothing(tmp_path: Path) -> None:
+    shutil.copy(FETCH, tmp_path / "fetch.py")
+    lines = [f"images/{name},s3://bucket/{name}/*,,\n" for name in EndlessAnswers.per_page]
+    lines += ["images/unsized,s3://bucket/unsized,,\n"]
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
+
+    done = run_fetch_py(tmp_path, EndlessAnswers)
+
+    assert done.returncode == 1
+    assert sorted(done.stderr.splitlines()) == [
+        "images/grown/1-0: it is longer than 4 bytes, which it has at most",
+        "images/many: the source lists more than 20,000 files for it",
+        "images/pages: the source's list of files does not end",
+        "images/unsized: the source does not tell its size",
+    ]
+    sent = EndlessAnswers.sent
+    assert (sent["many"], sent["pages"]) == (7, 200)
+    assert sent["blocks"] < 40, "it hangs up"
+    assert not [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
 
 
 def test_two_files_do_not_get_one_name_by_an_ending(s3: S3Server) -> None:

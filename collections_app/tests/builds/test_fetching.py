@@ -6,20 +6,28 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.disk import BLOCK
+from catalog.storage.download import FetchedFile
+from catalog.storage.problems import ListedFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.builds.build import build_collection
+from collections_app.builds.fetch_journal import FetchJournal
+from collections_app.builds.lease import Heartbeat, LeaseLost
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, CollectionItem, DeletedFetch, Reason
+from collections_app.selection.fetch_quota import count_fetched_today
 from collections_app.selection.refusals import NotBuildable
 from collections_app.services import (
     build_without_problems,
@@ -33,6 +41,7 @@ from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
 from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
+from medagg.testing.small_disk import MountDisk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -80,6 +89,55 @@ def test_all_come_of_more_series_than_are_begun_and_kept_at_a_time(
         name = f"images/lung_ct/P{number}/1.9.{number}/CT_1.2.{number}/00.dcm"
         assert files[name] == slice_of(number, 0)
     assert RemoteFile.objects.count() == 8
+
+
+def test_long_lists_of_files_wait_for_each_other(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each of them is longer than there is room for, all come."""
+    monkeypatch.setattr("catalog.storage.buckets.MAX_PAGE_OBJECTS", 2)
+    monkeypatch.setattr("catalog.storage.ahead.MAX_FILES", 4)
+    monkeypatch.setattr("collections_app.builds.fetching.MAX_UNKEPT", 5)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    make_series(s3, series=6, slices=6)
+    s3.faults.pause[".dcm"] = 0.05  # for each 100 bytes
+    collection = make_fetching()
+    pages_before_the_first_is_here = 0
+
+    def look(done: int) -> None:
+        nonlocal pages_before_the_first_is_here
+        if not RemoteFile.objects.exists():
+            pages_before_the_first_is_here = count_pages()
+
+    def count_pages() -> int:
+        return sum("list-type" in path for path in s3.requests)
+
+    build_collection(collection_id=collection.pk, on_progress=look)
+
+    collection.refresh_from_db()
+    assert (collection.status, collection.error_message) == ("ready", "")
+    assert RemoteFile.objects.count() == 36
+    assert count_pages() == 18
+    most = 3 + 4 // 2 + 5
+    assert 0 < pages_before_the_first_is_here <= most, "all of the first, what has room, and a page"
+    expired = Collection.objects.get(pk=collection.pk)
+    expire_collection(collection=expired)
+    retry_collection(collection=expired)
+    assert build(Collection.objects.get(pk=collection.pk)).status == "ready"
+
+
+def test_of_a_long_journal_the_newest_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [ListedFile(str(number), str(number), 4, "") for number in range(100)]
+    journal = FetchJournal("long")
+    for file in files:
+        journal.add("s3://bucket/a/*", file, FetchedFile(file.name, 4, "ab" * 32, 7))
+    journal.close(is_done=False)
+    monkeypatch.setattr("collections_app.builds.fetch_journal._MAX_BYTES", 2_000)
+    journal = FetchJournal("long")
+    found = [bool(journal.find("s3://bucket/a/*", file)) for file in files]
+    assert found == sorted(found)
+    assert 5 < sum(found) < 50
+    journal.close(is_done=True)
 
 
 def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
@@ -339,6 +397,78 @@ def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
     assert not DeletedFetch.objects.exists()
 
 
+@pytest.mark.parametrize("end", [cancel_build, delete_collection])
+def test_a_days_limit_counts_what_came_before_a_build_was_ended_by_its_owner(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    """All that came since the last beat, too."""
+    make_series(s3)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 60.0)
+    collection = make_fetching()
+    owner = collection.user
+    beat = Heartbeat.fetched
+
+    def end_first(heartbeat: Heartbeat, images: int, size: int, **of: int) -> None:
+        beat(heartbeat, images, size, **of)
+        if images and (found := Collection.objects.filter(user=owner).pending().first()):
+            end(collection=found)
+
+    monkeypatch.setattr(Heartbeat, "fetched", end_first)
+    build_collection(collection_id=collection.pk)
+
+    assert len([each for each in s3.requests if ".dcm" in each]) == 6
+    assert count_fetched_today(owner) == 6 * 4096, "small files count as a block of the disk"
+    settings.FETCH_MAX_DAY_BYTES = 10_100  # what the catalog says of their sizes
+    with pytest.raises(NotBuildable, match="were fetched for you in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=owner)
+
+
+def test_a_days_limit_counts_the_part_of_a_file_that_came_before_a_cancel(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3, series=1, slices=1)
+    s3.faults.pause["uuid-0/00.dcm"] = 0.2
+    collection = make_fetching()
+
+    def cancel(heartbeat: Heartbeat, images: int, size: int, **of: int) -> None:
+        if size:
+            cancel_build(collection=collection)
+            raise LeaseLost
+
+    monkeypatch.setattr(Heartbeat, "fetched", cancel)
+    build_collection(collection_id=collection.pk)
+
+    assert 0 < count_fetched_today(collection.user) < len(slice_of(0, 0))
+
+
+def test_a_days_limit_counts_all_attempts_of_a_build(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3)
+    monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
+    s3.faults.pause["uuid-1/02.dcm"] = 0.2
+    collection = make_fetching()
+
+    def die(done: int) -> None:
+        if collection.builds.filter(bytes_fetched__gt=0):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_collection(collection_id=collection.pk, on_progress=die)
+    first = collection.builds.get().bytes_fetched
+    assert first
+    collection.builds.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    build(collection)
+
+    second = collection.builds.get()
+    assert (collection.status, second.attempts) == ("ready", 2)
+    assert second.bytes_fetched <= collection.num_bytes - first, "the page shows this attempt's"
+    assert count_fetched_today(collection.user) >= collection.num_bytes
+    settings.FETCH_MAX_DAY_BYTES = collection.num_bytes
+    with pytest.raises(NotBuildable, match="were fetched for you in the last 24 hours"):
+        rebuild_collection(collection=collection)
+
+
 def test_the_page_before_the_button_says_what_will_be_fetched(s3: S3Server, client: Client) -> None:
     make_series(s3)
     client.force_login(UserFactory(username="reader"))
@@ -419,21 +549,99 @@ def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
     s3: S3Server, settings: LazySettings
 ) -> None:
     make_series(s3)
-    size = sum(len(slice_of(0, number)) for number in range(3))
+    sizes = [len(slice_of(0, number)) for number in range(3)]
+    most = 3 * BLOCK + 10
     settings.REMOTE_CACHE_MAX_BYTES = 20_000
     assert build(make_fetching("q=P0")).status == "ready"
-    cache = FileCache(max_bytes=size + 10)
+    cache = FileCache(max_bytes=most)
 
-    with cache.reserve(size):
+    with cache.reserve(sizes):
         pass
     assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) < 3
 
     build(make_fetching("q=P1"))
     for path in settings.REMOTE_CACHE_ROOT.glob("??/*"):
         cache.use(path.name, "somebody")
-    full = FileCache(max_bytes=size + 10)
-    with pytest.raises(CacheFull, match="other builds are using"), full.reserve(2 * size):
+    full = FileCache(max_bytes=most)
+    with pytest.raises(CacheFull, match="other builds are using"), full.reserve(sizes):
         pass
+
+
+def make_tiny_series(s3: S3Server) -> None:
+    """Two series of ten files of four bytes."""
+    dataset = DatasetFactory(slug="tiny")
+    for which in range(2):
+        for number in range(10):
+            s3.put(f"tiny-{which}/{number}", b"%d/%02d" % (which, number))
+        address = f"s3://{BUCKET}/tiny-{which}/*"
+        ImageFactory(dataset=dataset, source_id=f"tiny{which}", remote_url=address, size_bytes=40)
+    make_searchable()
+
+
+def test_many_small_files_count_for_the_limit_of_a_collection(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    settings.FETCH_MAX_BYTES = 15 * BLOCK
+
+    collection = build(make_fetching())
+
+    assert collection.builds.get().reason == Reason.FILES_MISSING
+    (bad,) = collection.items.with_problems()
+    assert "in 10 files that count as at least 4,096 bytes each, more than 61.4 kB" in bad.problem
+    settings.FETCH_MAX_BYTES = 20 * BLOCK
+    retry_collection(collection=collection)
+    collection = build(Collection.objects.get(pk=collection.pk))
+    assert (collection.status, collection.num_bytes) == ("ready", 80)
+
+
+def test_many_small_files_count_for_the_limit_of_a_day(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    collection = build(make_fetching())
+    done = collection.builds.get()
+    assert (done.bytes_fetched, done.bytes_to_fetch) == (80, 80)
+    owner = collection.user
+    settings.FETCH_MAX_DAY_BYTES = 20 * BLOCK
+    for is_deleted in (False, True):
+        if is_deleted:
+            delete_collection(collection=collection)
+        with pytest.raises(NotBuildable, match=r"81\.9 kB were fetched for you"):
+            make_collection("q=tiny0", fetch=True, user=owner)
+
+
+def test_many_small_files_do_not_go_beyond_the_room_of_the_cache(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    make_tiny_series(s3)
+    settings.REMOTE_CACHE_MAX_BYTES = 15 * BLOCK
+    for query in ("q=tiny0", "q=tiny1"):
+        assert build(make_fetching(query)).status == "ready"
+    assert sum(1 for _ in settings.REMOTE_CACHE_ROOT.glob("??/*")) <= 15
+
+    both = build(make_fetching("dataset=tiny"))
+
+    assert both.builds.get().reason == Reason.DISK_FULL
+
+
+def test_a_disk_that_takes_few_more_files_is_full(
+    s3: S3Server,
+    settings: LazySettings,
+    mount_disk: MountDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though it has bytes left."""
+    make_tiny_series(s3)
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    mount_disk(settings.REMOTE_CACHE_ROOT, num_bytes=8 << 20, num_files=100)
+    monkeypatch.setattr("catalog.storage.disk.RESERVED_FILES", 90)
+    collection = build(make_fetching("q=tiny0"))
+    assert collection.builds.get().reason == Reason.DISK_FULL
+
+    monkeypatch.setattr("catalog.storage.disk.RESERVED_FILES", 60)
+    retry_collection(collection=collection)
+    assert build(Collection.objects.get(pk=collection.pk)).status == "ready"
 
 
 def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(

@@ -229,7 +229,9 @@ def test_where_many_files_are_sent_the_list_waits_for_its_turn(
         for _ in range(MAX_TRANSFERS):
             transfer = Transfer(stack.enter_context(tempfile.TemporaryFile(dir=tmp_path)))
             stack.callback(transfer.close)
-        assert client.get(f"{path}.csv")["Location"] == f"{path}/"
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"{path}.csv")["Location"] == f"{path}/"
+        assert not [query for query in queries if "collectionitem" in query["sql"]]
         assert "try again in half a minute" in get(client, f"{path}/")
         assert count_open_files(settings.ARCHIVE_ROOT) == 0
     response: Any = client.get(f"{path}.csv")

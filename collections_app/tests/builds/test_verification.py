@@ -15,6 +15,7 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
+from catalog.bulk.session_lock import CLAIM
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder
 from collections_app.archive.reader import ArchiveReader, FileCheck
@@ -38,7 +39,6 @@ from collections_app.services import (
     retry_collection,
 )
 from collections_app.storage import archive_file
-from collections_app.storage.locks import CLAIM
 from collections_app.tests.factories import (
     build,
     files_in_archive_root,
@@ -368,7 +368,7 @@ def test_an_archive_that_is_being_verified_is_not_read_a_second_time() -> None:
         host=url["HOST"], port=url["PORT"], user=url["USER"], dbname=url["NAME"]
     )
     with closing(elsewhere), elsewhere.cursor() as cursor:
-        cursor.execute(CLAIM, [collection.archive_path])
+        cursor.execute(CLAIM, [f"archive {collection.archive_path}"])
         assert not verify(collection).verified_at
     assert verify(collection).verified_at
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from catalog.importers.identifying_counts import KEY
+from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, Image
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_scan
@@ -33,7 +33,7 @@ def add_scan(dataset: Dataset, name: str, identifying: list[str] | None, **sourc
 
 @pytest.fixture
 def scans() -> Dataset:
-    dataset = DatasetFactory(slug="scans", imported_json={KEY: COUNTS})
+    dataset = DatasetFactory(slug="scans", imported_json={IDENTIFYING: COUNTS})
     add_scan(dataset, "a", ["PatientBirthDate", "PatientName"], BurnedInAnnotation="YES")
     add_scan(dataset, "b", ["PatientName"])
     add_scan(dataset, "c", [])

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from collections_app.tests.faults.tools import (
     pool_of,
     wait_for_end,
 )
+from medagg.testing.small_disk import MountDisk
 from medagg.testing.worker import WorkerProcess
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
@@ -60,15 +60,9 @@ def assert_failed_for_the_disk(collection: Collection) -> None:
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
+def small_disk(mount_disk: MountDisk) -> Path:
     """A disk of four megabytes for the archives."""
-    folder = Path(conf.ARCHIVE_ROOT)
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "medagg-test", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    return mount_disk(Path(conf.ARCHIVE_ROOT), num_bytes=4 << 20)
 
 
 def fill_disk(folder: Path, *, but: int) -> Path:

@@ -1,0 +1,149 @@
+"""What staff may ask of lists in the admin by an address: words, filters, and no more."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from catalog.models import Image
+from collections_app.tests.factories import make_collection, make_dataset
+from vocab.admin_bounds import MAX_PARAMETERS, MAX_SEARCH_WORDS, BoundedAdmin
+
+pytestmark = pytest.mark.django_db
+LISTS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+SEARCHED = [model for model in LISTS if admin.site.get_model_admin(model).search_fields]
+COLLECTIONS = "/admin/collections_app/collection/"
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def list_of(model: type[Model]) -> str:
+    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+
+
+def words(number: int) -> str:
+    return "+".join(["a"] * number)
+
+
+def ask(client: Client, path: str) -> tuple[Any, int]:
+    """The answer, and how often its queries compare with a pattern."""
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(path)
+    return response, sum(query["sql"].count(" LIKE ") for query in queries)
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
+def test_each_list_is_bounded(model: type[Model]) -> None:
+    found = admin.site.get_model_admin(model)
+    assert isinstance(found, BoundedAdmin), "derive it from BoundedAdmin"
+
+
+@pytest.mark.parametrize("model", SEARCHED, ids=lambda model: model._meta.label)
+def test_a_search_of_too_many_words_asks_nothing_and_says_so(
+    operator: Client, model: type[Model]
+) -> None:
+    path = list_of(model)
+    answer, compared = ask(operator, f"{path}?q={words(MAX_SEARCH_WORDS + 1)}")
+    assert compared == 0
+    assert f"at most {MAX_SEARCH_WORDS} words" in answer.content.decode()
+    answer, _ = ask(operator, f"{path}?q={words(MAX_SEARCH_WORDS)}")
+    assert answer.status_code == 200
+    assert "Nothing was searched for" not in answer.content.decode()
+
+
+def test_a_choice_that_is_completed_takes_as_many_words(operator: Client) -> None:
+    make_dataset(files=1)
+    field = "app_label=catalog&model_name=dataset&field_name=license"
+    path = f"/admin/autocomplete/?{field}&term="
+    assert ask(operator, f"{path}cc")[0].json()["results"]
+    answer, compared = ask(operator, f"{path}{words(MAX_SEARCH_WORDS + 1)}")
+    assert (answer.json()["results"], compared) == ([], 0)
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
+@pytest.mark.parametrize("lookup", ["regex", "iregex", "icontains", "contains", "search"])
+def test_no_list_is_filtered_by_a_pattern(
+    operator: Client, model: type[Model], lookup: str
+) -> None:
+    fields = [field.name for field in model._meta.concrete_fields]
+    for name in (*fields, "pk"):
+        answer, _ = ask(operator, f"{list_of(model)}?{name}__{lookup}=(")
+        assert answer.status_code == 400, name
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
+def test_each_filter_that_a_list_offers_is_taken(operator: Client, model: type[Model]) -> None:
+    make_dataset(files=2)
+    make_collection("")
+    Client().post("/accounts/login/", {"username": "nobody", "password": "wrong"})
+    Group.objects.create(name="curators")
+    path = list_of(model)
+    page = operator.get(path).content.decode()
+    links = {unescape(link) for link in re.findall(r'href="(\?[^"]+)"', page)}
+    assert links
+    for link in links:
+        assert operator.get(f"{path}{link}").status_code == 200, link
+
+
+def test_so_many_values_are_no_filter(operator: Client) -> None:
+    for each in (["title=a"], ["title=a", "num_images__gt=1"]):
+        query = "&".join(each * MAX_PARAMETERS)
+        expected = 200 if len(each) == 1 else 400
+        assert operator.get(f"{COLLECTIONS}?{query}").status_code == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["title=%00", "title__in=a,%00", "created_at__year=-1", "created_at__year=1e400",
+     "created_at__year=99999999999999999999"],
+)  # fmt: skip
+def test_what_the_database_cannot_compare_is_refused(operator: Client, query: str) -> None:
+    assert operator.get(f"{COLLECTIONS}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["title=Mine", "user={user}", "user__id__exact={user}", "status__exact=pending", "pk={pk}",
+     "created_at__year={year}", "created_at__year={year}&created_at__month={month}",
+     "num_images__gte=1", "uuid={uuid}", "verified_at__isnull=True"],
+)  # fmt: skip
+def test_lists_are_filtered_by_their_own_columns(operator: Client, query: str) -> None:
+    make_dataset(files=2)
+    mine = make_collection("", title="Mine")
+    day = mine.created_at
+    values = {"user": mine.user_id, "pk": mine.pk, "uuid": mine.uuid,
+              "year": day.year, "month": day.month}  # fmt: skip
+    answer = operator.get(f"{COLLECTIONS}?{query.format(**values)}")
+    assert answer.status_code == 200
+    assert answer.context["cl"].result_count == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [("image", "collections"), ("image", "collections__in"), ("image", "collection_items"),
+     ("image", "collection_items__collection"), ("image", "collections__user"),
+     ("dataset", "images__collections"), ("dataset", "images")],
+)  # fmt: skip
+def test_who_sees_images_learns_nothing_of_collections(
+    client: Client, model: str, lookup: str
+) -> None:
+    make_dataset(files=2)
+    collection = make_collection("sex=F")
+    curator = User.objects.create_user("curator", is_staff=True)
+    rights = Permission.objects.filter(codename__in=["view_image", "view_dataset"])
+    curator.user_permissions.set(rights)
+    client.force_login(curator)
+    assert client.get(f"/admin/catalog/{model}/").status_code == 200
+    key = Image.objects.earliest("pk").pk if lookup == "images" else collection.pk
+    assert client.get(f"/admin/catalog/{model}/?{lookup}={key}").status_code == 400

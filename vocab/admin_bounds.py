@@ -1,0 +1,63 @@
+"""What an address may ask of a list in the admin: so many words, and filters that the list offers.
+
+Every admin of the project is bounded, also those of other packages. The apps above may use it.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import smart_split
+
+# Each word is looked for in all columns of all rows.
+MAX_SEARCH_WORDS = 20
+MAX_PARAMETERS = 30
+# Without patterns, and without columns of other tables.
+COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day",
+               "id", "id__exact", "pk", "pk__exact")  # fmt: skip
+
+_YEAR = re.compile(r"[1-9][0-9]{0,3}")
+
+
+class BoundedAdmin(admin.ModelAdmin):
+    """Lists are filtered by columns of their own table, and by what their filters offer."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """Too many words find nothing; the fields that complete what is typed ask here, too."""
+        if sum(1 for _ in smart_split(search_term)) <= MAX_SEARCH_WORDS:
+            return super().get_search_results(request, queryset, search_term)
+        said = f"Nothing was searched for: write at most {MAX_SEARCH_WORDS} words."
+        self.message_user(request, said, messages.WARNING)
+        return queryset.none(), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        num_parameters = sum(len(values) for _, values in request.GET.lists())
+        return (
+            num_parameters <= MAX_PARAMETERS
+            and lookup in self._offered_lookups(request)
+            and _can_be_compared(lookup, str(value))
+            and super().lookup_allowed(lookup, value, request)
+        )
+
+    def _offered_lookups(self, request: HttpRequest) -> set[str]:
+        names = set(self._filterable_names(request))
+        return names | {f"{name}__{comparison}" for name in names for comparison in COMPARISONS}
+
+    def _filterable_names(self, request: HttpRequest) -> Iterator[str]:
+        yield "pk"
+        for field in self.opts.concrete_fields:
+            yield from {field.name, field.attname}
+        for given in self.get_list_filter(request):
+            each = given[0] if isinstance(given, list | tuple) else given
+            yield each if isinstance(each, str) else getattr(each, "parameter_name", "")
+
+
+def _can_be_compared(lookup: str, value: str) -> bool:
+    """Whether the database takes it: Django finds out only while it asks."""
+    is_year = lookup.endswith("__year")
+    return "\0" not in value and (not is_year or bool(_YEAR.fullmatch(value)))
