@@ -1,8 +1,9 @@
 """Which columns, and keys of objects in them, tell who somebody is. One rule for all importers.
 
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
-`Prénom`): in English, German, French, Spanish, Italian, Portuguese or Dutch by the patterns below,
-in further languages and scripts by the lists of `identifying_words`:
+`Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
+Spanish, Italian, Portuguese or Dutch by the patterns below, in further languages and scripts by the
+lists of `identifying_words`:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
@@ -10,7 +11,8 @@ in further languages and scripts by the lists of `identifying_words`:
   that names such a column is refused; only an age may be computed from a date of birth.
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
-  of a file, a finding or a person, and a `Radiologist` is a number or a name.
+  of a file, a finding or a person, and a `Radiologist` is a number or a name. So may a longer name
+  with one of the above in it: `date_of_birth_known` says nothing, `date_of_birth_iso` all.
   `subject = "{Patient ID}"` says that these are pseudonyms.
 - *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
   only if `[metadata]` names the column: `keep = ["Report"]`.
@@ -40,16 +42,21 @@ _PERSON = (
 _OF = "(?:of(?:the)?|de(?:l|la|llo|lla|r|s)?|d[aiou]?s?|van(?:de)?)?"
 _NUMBER = "(?:numbers?|nummer|nos?|nr|num|numero|ids?)"
 _NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
+_PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
+_SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
+_CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading)"
 
 _NAMES = rf"""
     {_PERSON}?(?:first|middle|last|given|family|full|maiden|birth|mothers?maiden|mothers?birth|nick
         |fore|sur)names?
-    | names?(?:first|middle|last|given|family|full|maiden) | lname | nextofkin | emergencycontact
+    | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat)nm
+    | lname | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
     | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
     | prenoms?{_OF}{_PATIENT}? | nom(?:et)?prenoms? | nom{_OF}(?:famille|naissance|jeunefille)
-    | (?:primer|segundo)?apellidos? | (?:primer|segundo)nombre | nombres?y?apellidos?
+    | (?:primer|segundo)?apellidos?(?:paterno|materno)? | (?:primer|segundo)nombre
+    | nombres?y?apellidos?
     | apellidos?y?nombres? | nom(?:br)?ecompleto | cognome{_OF}{_PATIENT}? | nomee?cognome
     | cognomee?nome | nominativo | sobrenome | apelido | nome{_OF}mae | nomesocial
     | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
@@ -59,7 +66,9 @@ _NAMES = rf"""
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
 _BIRTHS = rf"""
-    {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob)
+    {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob
+        |bday|bdate)
+    | (?:patient|pat)bd
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth | datebirth | birthdt
     | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
@@ -71,7 +80,8 @@ _BIRTHS = rf"""
 """
 _CONTACTS = rf"""
     {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
-        |zip(?:code)?|pincode|post(?:al)?code|(?:home)?addr)
+        |zip(?:code)?|pincode|post(?:al)?code|(?:home|e?mail|street|postal)?addr)
+    | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
         |fax{_NUMBER}?) | (?:place|region|country)ofresidence
     | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
@@ -87,18 +97,19 @@ _NUMBERS = rf"""
     {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
         |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
         |hosp(?:ital)?(?:numbers?|nos?|nr)|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
-        |(?:mrn|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
-        |uhid|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
+        |(?:mrn|mrd|nhi|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
+        |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
         |bankaccount{_NUMBER}?|iban)
     | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
-    | ahv{_NUMBER}?
+    | ahv{_NUMBER}? | kv(?:nr|nummer)
     | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
     | (?:numero{_OF})?(?:securitesociale|seguridadsocial|segurancasocial|passeport|pasaporte
         |passaporto|tesserasanitaria|cartaosus) | numero{_OF}secu
     | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer | paspoortnummer
     | (?:polis|verzekerings)nummer | nhc | historiaclinica
-    | numero{_OF}historia(?:clinica)?
+    | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
+    | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
     | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer
 """
 _STAFF = rf"""
@@ -108,9 +119,10 @@ _STAFF = rf"""
     | verifyingobservername | namesofintendedrecipients.* | distributionname | orderenteredby
     | documentauthor(?:trial)? | currentobserver(?:trial)? | verbalsource(?:trial)?
     | roiinterpreter | selectorpnvalue
-    | (?:attending|treating|referring)doctors?(?:name)? | doctors?name | physiciansofrecord
+    | {_CALLED}(?:doctors?|drs?|gps?)(?:name)? | doctors?name | physiciansofrecord
     | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader|surgeon|nurse
-        |technician|technologist|radiographer|sonographer|pathologist|dr)s?name
+        |technician|technologist|radiographer|sonographer|pathologist|dr|gp|consultant|clinician
+        |practitioner|registrar|resident|specialist|referrer|reporter|typist)s?name
     | responsibleperson | institutionaddress
     | (?:behandelnder|zuweisender|uberweisender|haus)arzt | (?:arzt|radiologen)namen? | zuweiser
     | nom{_OF}(?:medecin|radiologue) | medecin(?:traitant|prescripteur|referent)
@@ -130,6 +142,8 @@ _MAYBE = re.compile(
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
     | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
     | surgeons? | technicians? | technologists? | radiographers? | sonographers? | pathologists?
+    | (?:case|reg(?:istration)?)(?:numbers?|nos?|nr)
+    | consultants? | {_CALLED}(?:radiologists?|consultants?|clinicians?)
     | attending(?:physicians?)? | (?:signed|reported|read|approved|verified|dictated|transcribed)by
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
@@ -142,6 +156,7 @@ _FREE_TEXT = re.compile(
     (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
     | clinical(?:info(?:rmation)?|details) | reasonfor(?:the)?(?:exam(?:ination)?|study)
+    | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?
     | (?:chief)?complaints? | dischargesummary
     | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
     | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
@@ -163,6 +178,19 @@ _THING = re.compile(
     r"|label|lesion|manufacturer|mask|model|organ|part|procedure|protocol|region|scanner|sequence"
     r"|structure|tag|task|view)(?:e?s)?)"
 )
+# Each part between them is a name of its own: `Name, Vorname`.
+_BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# `fname` is the name of a file, and `pTNM` a stage of cancer.
+_SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
+# In a longer name these tell nobody: `patient_birth_weight`, `mobile_phone_model`.
+_VAGUE = re.compile(
+    rf"{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
+)
+# Nor does what ends so, as in `mr_no_contrast`.
+_COUNTED = frozenset({"no", "nos", "nr", "num", "number", "numbers", "id", "ids"})
+_LONGEST_WITHIN = 4
+_MOST_WORDS = 16
 # What a name has beyond is not looked at: none is so long.
 _LONGEST_NAME = 200
 # As German is written where there are no umlauts.
@@ -171,12 +199,12 @@ _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 def is_identifying(column: str) -> bool:
     """Whether a column identifies people, by any spelling of its name."""
-    return _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column)
+    return _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column) or _has_identifying_part(_cut(column))
 
 
 def may_identify(column: str) -> bool:
     """Whether a column identifies people or not, depending on the table."""
-    return _matches(_MAYBE, _MAYBE_NAMES, column)
+    return _matches(_MAYBE, _MAYBE_NAMES, column) or _may_identify_within(_cut(column))
 
 
 def is_free_text(column: str) -> bool:
@@ -240,6 +268,42 @@ class _Forms(NamedTuple):
 def _matches(pattern: re.Pattern[str], names: frozenset[str], column: str) -> bool:
     forms = _find_forms(_cut(column))
     return not names.isdisjoint(forms.folded) or any(map(pattern.fullmatch, forms.plain))
+
+
+@lru_cache(maxsize=1 << 12)
+def _has_identifying_part(column: str) -> bool:
+    """Whether one of several names, such as `Name, Vorname`, identifies people."""
+    parts = _BETWEEN_NAMES.split(column)
+    return len(parts) > 1 and any(
+        _matches(_IDENTIFYING, _IDENTIFYING_NAMES, part) and not _VAGUE.fullmatch(_join(part))
+        for part in parts
+        if part.strip()
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _may_identify_within(column: str) -> bool:
+    """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
+    spaced = normalize(_CAMEL.sub(" ", column))
+    if _SEPARATED.fullmatch(spaced):
+        return True
+    found = spaced.split()[:_MOST_WORDS]
+    spans = (
+        (start, start + length)
+        for length in range(2, min(_LONGEST_WITHIN, len(found) - 1) + 1)
+        for start in range(len(found) - length + 1)
+    )
+    return any(
+        found[end - 1] not in _COUNTED
+        and _IDENTIFYING.fullmatch(name := "".join(found[start:end]))
+        and not _VAGUE.fullmatch(name)
+        and not _THING.fullmatch(" ".join(found[:start]))
+        for start, end in spans
+    )
+
+
+def _join(name: str) -> str:
+    return normalize(name).replace(" ", "")
 
 
 def _cut(name: str) -> str:

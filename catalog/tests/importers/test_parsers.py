@@ -301,7 +301,12 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      # English and Indian
      "lname", "next_of_kin", "spouse_name", "date_birth", "home_addr", "chart_no", "UHID",
      "Aadhaar Number", "NRIC", "MR No", "medicare_id", "health card", "id_card", "IBAN",
-     "surgeon_name", "dr_name",
+     "surgeon_name", "dr_name", "lastnm", "bday", "BDATE", "PATIENT_BD", "mail_addr", "Ph No",
+     "GP name", "Consultant Name", "Reporting Dr", "MRD No", "UR number", "NHI", "NHI Number",
+     "KVNR", "apellido paterno", "cedula", "Cédula de identidad", "expediente", "NSS",
+     # Several names, and one in parts
+     "Name, Vorname", "Nachname/Vorname", "ID (MRN)", "Tel.; Fax No", "PatientName_Kanji",
+     "patient name last", "name_kanji",
      # Further languages and scripts
      "姓名", "患者 姓名", "患者姓名_x", "出生日期", "身份证号", "住院号", "病历号",
      "联系电话", "地址",
@@ -335,7 +340,9 @@ def test_other_columns_may_be_used(column: str) -> None:
      "patientId", "Patient No.", "pt_id", "Hospital ID", "hospital_id", "Patienten-ID",
      "Patientennummer", "PatientenNr", "Fallnummer", "Numéro patient", "identifiant_patient",
      "ID del paciente", "paciente_id", "ID paziente", "id_paciente", "Radiologist", "Radiologe",
-     "Doctor", "Arzt", "médico", "Name_x", "nombre 2"],
+     "Doctor", "Arzt", "médico", "Name_x", "nombre 2", "f_name", "pt_nm", "Reg No", "case_no",
+     "Consultant", "Reporting Radiologist", "PatName_Checked", "date_of_birth_iso",
+     "ReferringPhysicianSpecialty", "scan_operator_name_de"],
 )  # fmt: skip
 def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     assert may_identify(column)
@@ -347,7 +354,8 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     ["ct_report", "X-ray Report", "Chief Complaint", "clinical_info", "reason_for_exam",
      "discharge summary", "Report", "report_text", "Radiology Report", "findings",
      "FINDINGS_EN", "Impression",
-     "Clinical History", "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
+     "Clinical History", "Diagnosis text", "dictation", "transcript",
+     "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
      "Compte-rendu", "Informe", "Referto", "Laudo", "Verslag", "影像所见",
      "诊断意见", "読影所見", "판독문",
      "Заключение", "Описание", "التقرير", "Bulgular", "Opis badania", "Πόρισμα", "टिप्पणी"],
@@ -384,6 +392,9 @@ def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
      "user", "username_count", "operation", "emailed", "zipfile", "street_view", "mobility",
      "city", "country", "StudyDate", "ContentDate", "series_number", "acquisition_number",
      "x", "y", "1", "", "name_x_min", "device name", "station name", "artsy", "CNS",
+     "case", "image_name", "patient_age", "file name", "lesion_name", "series_no", "ph", "pH",
+     "pTNM", "age (birth)", "weight, birth", "patient_birth_weight", "class_full_name",
+     "MR_no_contrast", "mobile_phone_model", "width/height", "transcript_id", "name_of_lesion",
      "RG", "rut_depth", "strain", "PatientIdentityRemoved", "Number of patients"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:

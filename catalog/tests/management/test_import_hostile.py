@@ -207,3 +207,16 @@ def test_a_folder_that_is_called_like_a_list_stops_nothing(
 
     assert "1 added" in said
     assert f"are listed in {settings.VAR_DIR / 'rejects.csv'}" in said
+
+
+def test_names_of_people_are_found_in_parts_of_the_names_of_columns(home: Path) -> None:
+    header = 'id,file,"Name, Vorname",PatientName_Kanji,pt_nm,lesion_name,patient_birth_weight'
+    table = f"{header}\n1,a.png,x1,x2,x3,nodule,3200\n"
+    write_files(home, {"t.csv": table.encode(), "dataset.toml": TOML.encode()})
+
+    said = run(home)
+
+    assert "as they identify people: Name, Vorname, PatientName_Kanji" in said
+    assert "as they may identify people: pt_nm (" in said
+    kept = Image.objects.get().metadata_json
+    assert kept == {"file": "a.png", "lesion_name": "nodule", "patient_birth_weight": "3200"}
