@@ -38,7 +38,7 @@ _RECOUNT_SECONDS = 60.0
 
 
 class CacheFull(SourceProblem):
-    """There is no room for more, as all that is there is in use."""
+    """There is no room for more, as all that is there is in use, or none in the database."""
 
     is_lasting = False
 

@@ -12,8 +12,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Sum
 
+from catalog.bulk.database_space import free_database_bytes
 from catalog.models import RemoteFile
-from catalog.storage.cache import FileCache
+from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import SourceProblem
 from catalog.storage.sources import name_release
@@ -32,6 +33,8 @@ from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 BATCH = 50
 # What is learnt of so many files is kept at once, however few items they are.
 MAX_UNKEPT = 5_000
+# A row of a file with its indexes. For few the room that a freeze finds for its items is enough.
+BYTES_PER_FILE, FEW_FILES = 1_000, 500
 
 
 class FetchFailed(Exception):
@@ -162,6 +165,8 @@ def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFi
     outdated = [item.address for item, files in done if item.known and _is_new(item, files)]
     RemoteFile.objects.filter(address__in=outdated).delete()
     new = [(item.address, *each) for item, files in done if _is_new(item, files) for each in files]
+    if len(new) > FEW_FILES:
+        _require_database_room(len(new))
     if new:
         _execute_with_columns(KEEP_REMOTE_FILES, new)
     rows = [
@@ -176,6 +181,13 @@ def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFi
     ]
     if rows:
         _execute_with_columns(queries.SET_FETCHED, rows, collection.pk)
+
+
+def _require_database_room(num_files: int) -> None:
+    """Raises CacheFull."""
+    free = free_database_bytes()
+    if free is not None and free < num_files * BYTES_PER_FILE:
+        raise CacheFull("the server's database has no room for what is learnt of the files")
 
 
 def _execute_with_columns(query: str, rows: Sequence[tuple[Any, ...]], *more: int) -> None:
