@@ -7,6 +7,7 @@ from pathlib import Path
 from catalog.importers.options import NO_LISTENERS
 from catalog.importers.rows import BadRow, SourceError
 from catalog.importers.tables.lines import show
+from catalog.importers.tables.patterns import find_files
 from catalog.importers.tables.reading import Table, TableRow
 from catalog.importers.tables.specs import JoinSpec, TableSpec
 from catalog.importers.tables.templates import Cells, Getter, Header, NoColumn, compile_id, of_key
@@ -14,7 +15,6 @@ from catalog.importers.tables.templates import Cells, Getter, Header, NoColumn, 
 # Of a joined table, which is in memory: its characters, and what Python needs beside them.
 MAX_JOINED_BYTES = 512 << 20
 _BYTES_OF_A_CELL = 60
-_WILD = frozenset("*?[")
 
 
 def find_tables(home: Path, spec: TableSpec) -> list[Table]:
@@ -36,21 +36,14 @@ def find_tables(home: Path, spec: TableSpec) -> list[Table]:
 
 def _find_paths(home: Path, pattern: str) -> list[str]:
     """Raises `SourceError` for an invalid pattern, and for folders that cannot be read."""
-    if pattern.count("**") > 1:  # each would go through all folders below each that others find
-        raise SourceError(
-            f"“{pattern}” has ** more than once. Write it once: **/*.csv finds tables at any depth."
-        )
     try:
         if (home / pattern).is_file():
             return [pattern]
-        if not _WILD & set(pattern):
-            return []
-        return sorted(found.relative_to(home).as_posix() for found in home.glob(pattern)
-                      if found.is_file())  # fmt: skip
+        return find_files(home, pattern)
     except ValueError as error:
         raise SourceError(
             f"“{pattern}” is not a pattern for a table's path ({error}). Write * for a part of a "
-            "name, and ** only between slashes: **/*.csv."
+            "name, and ** once, between slashes: **/*.csv."
         ) from error
     except OSError as error:
         raise SourceError(

@@ -55,6 +55,10 @@ class FilesSpec(Section):
         return extensions
 
 
+# Each goes through the dataset's folders.
+MAX_PATTERNS = 100
+
+
 class TableSpec(TableFormat):
     """A table by alternative patterns of its path, and how it is to be read."""
 
@@ -64,6 +68,8 @@ class TableSpec(TableFormat):
     @field_validator("path")
     @classmethod
     def _check_path(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if len(patterns) > MAX_PATTERNS:
+            raise ValueError(f"give at most {MAX_PATTERNS} patterns.")
         for pattern in patterns:
             if pattern.startswith(("/", "~")) or "\\" in pattern or ".." in pattern.split("/"):
                 raise ValueError(

@@ -13,6 +13,7 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from catalog.importers import local_files
 from catalog.models import Image
 from catalog.tests.importers.folder_files import make_picture, write_files
 
@@ -110,7 +111,31 @@ def test_a_pattern_goes_through_all_folders_once(home: Path, pattern: str) -> No
     with in_few_seconds():
         said = refuse(home)
 
-    assert f"“{pattern}” has ** more than once. Write it once: **/*.csv" in said
+    assert f"“{pattern}” is not a pattern for a table's path (** stands in it more than" in said
+
+
+def test_a_pattern_does_not_follow_links_that_lead_in_circles(home: Path) -> None:
+    """With each * there would be ten times as many paths."""
+    write_files(home, {"dataset.toml": TOML.replace("t.csv", "*/*/*/*/*/*/*.csv").encode()})
+    write_files(home, {"a/b/c/d/e/f/t.csv": b"id,file\na,a.png\n"})
+    write_files(home, {"1/dataset.toml": TOML.replace("t.csv", "named/*/t.csv").encode()})
+    write_files(home, {"1/2/x/t.csv": b"id,file\na,a.png\n"})
+    for number in range(10):
+        (home / f"link{number}").symlink_to(".")
+    (home / "1" / "named").symlink_to("2")
+
+    with in_few_seconds():
+        said = run(home)
+
+    assert "1 added" in said
+    assert "1 unchanged" in run(home / "1" / "dataset.toml", "--moved")
+
+
+def test_patterns_have_a_limit(home: Path) -> None:
+    patterns = ", ".join(f'"**/{number}.csv"' for number in range(101))
+    text = TOML.replace('path = "t.csv"', f"path = [{patterns}]")
+    write_files(home, {"dataset.toml": text.encode()})
+    assert "give at most 100 patterns" in refuse(home)
 
 
 def test_links_to_themselves_cost_their_own_rows(home: Path) -> None:
@@ -179,7 +204,22 @@ def test_no_row_gives_out_the_table_or_another_file_of_the_import(
     assert "files of the import itself instead of images, such as a table" in problems
     for image in Image.objects.exclude(source_id="fine"):
         assert client.get(f"/images/{image.pk}/file/").status_code == 404
-    assert run(home, "--rejects", str(home.parent / "bad.csv"))
+
+
+def test_a_table_that_an_earlier_import_took_for_an_image_is_given_out_no_longer(
+    home: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = b"id,file,Patient Name\na,t.csv,Doe John\n"
+    write_files(home, {"t.csv": table, "dataset.toml": TOML.encode()})
+    with monkeypatch.context() as patch:
+        patch.setattr(local_files, "refuse_file", lambda *_: None)
+        run(home)
+    address = f"/images/{Image.objects.get().pk}/file/"
+    assert b"Doe John" in client.get(address).getvalue()
+
+    assert "1 changed" in run(home)
+
+    assert client.get(address).status_code == 404
 
 
 def test_a_description_that_is_a_link_shows_nothing_of_other_files(
