@@ -18,7 +18,8 @@ from PIL import Image, UnidentifiedImageError
 
 from catalog.imaging.budget import TooMuch
 from catalog.imaging.dicom.header import DicomHeader, read_header
-from catalog.imaging.dicom.stream import is_dicom, may_be_dicom
+from catalog.imaging.dicom.identifying import shows_somebody
+from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import (
     MAX_EDGE,
     CutShortNifti,
@@ -115,13 +116,13 @@ def read_content(file: BinaryIO, name: str) -> FileContent:
     lower = name.lower()
     if is_dicom(head) or (lower.endswith(DICOM_SUFFIXES) and not is_picture(head)):
         return _read_dicom(file)
-    if may_be_dicom(head):
-        raise UnusableFile(FileProblem.NO_SOP_CLASS)
     if is_nifti(head) or lower.endswith(NIFTI_SUFFIXES):
         return _read_nifti(file)
     if is_picture(head) or PurePosixPath(lower).suffix in PICTURE_SUFFIXES:
         width, height = read_picture(file, head)
         return FileContent(width, height)
+    if shows_somebody(file):
+        raise UnusableFile(FileProblem.NO_SOP_CLASS)
     return FileContent(problem=FileProblem.UNKNOWN_FORMAT)
 
 

@@ -31,7 +31,7 @@ class FileProblem(Enum):
         "get them again, or correct the names",
     )
     NO_SOP_CLASS = (
-        "files that begin as DICOM does and have no SOP class, such as ACR-NEMA",
+        "files without a SOP class that show a person to readers of DICOM, such as ACR-NEMA",
         "convert them to DICOM and import again",
     )
     OWN_FILE = (

@@ -168,14 +168,13 @@ def _deidentify(file: BinaryIO) -> BinaryIO | None:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
+        _require_room(len(content))  # before the work
         return _write_beside(deidentify_file(content))
 
 
 def _write_beside(content: bytes) -> BinaryIO:
     """A nameless file, which lies there as long as its client reads; not in memory, as /tmp is."""
-    room = shutil.disk_usage(settings.VAR_DIR).free - settings.ARCHIVE_RESERVE_BYTES
-    if len(content) > room:
-        raise TooManyTransfers
+    _require_room(len(content))
     made: BinaryIO = tempfile.TemporaryFile(dir=settings.VAR_DIR)  # noqa: SIM115 - sent by others
     try:
         made.write(content)
@@ -184,6 +183,12 @@ def _write_beside(content: bytes) -> BinaryIO:
         made.close()
         raise TooManyTransfers from error
     return made
+
+
+def _require_room(num_bytes: int) -> None:
+    room = shutil.disk_usage(settings.VAR_DIR).free - settings.ARCHIVE_RESERVE_BYTES
+    if num_bytes > room:
+        raise TooManyTransfers
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """DICOM files that are de-identified on their way into an archive."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,7 @@ from collections_app.builds import queries
 from collections_app.models import Collection
 from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.copying import iter_positions
+from collections_app.storage import archive_store
 
 BATCH = 500
 
@@ -95,6 +97,10 @@ def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
         content = deidentify_file(read_whole(entry))
     except NotReadable as error:
         raise _refuse(entry, error.reason) from error
+    # Deflated files grow a thousandfold, which the look at the disk before the build did not see.
+    room = archive_store().free_bytes(freed=0)
+    if room is not None and len(content) > max(entry.size, room):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     on_made(position, entry.name, content)
     yield content
 

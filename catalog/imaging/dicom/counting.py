@@ -26,6 +26,8 @@ MAX_ELEMENTS = 100_000
 _READS_OF_AN_ELEMENT = 3
 # So many bytes of a value to interpret take as long as a read; of one in a character set, a byte.
 _BYTES_OF_A_READ = 8
+# Sequences are copied at each level.
+_COPIED_IN_A_READ = 256
 _IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _TOO_MANY = f"It has more than {MAX_ELEMENTS:,} elements, or longer texts than any image needs."
 
@@ -96,6 +98,7 @@ def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:
     raw = dataset.get_item(tag)
     if not isinstance(raw, RawDataElement) or not raw.value:
         return
+    budget.spend(len(raw.value) // _COPIED_IN_A_READ)
     items = read_sequence(
         _CountedBytes(raw.value, budget),
         raw.is_implicit_VR,

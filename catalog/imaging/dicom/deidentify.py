@@ -23,8 +23,13 @@ from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file, spend_on_values
-from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
-from catalog.imaging.dicom.stream import is_dicom, may_be_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.identifying import (
+    find_telling,
+    is_listed,
+    removes_identity,
+    shows_somebody,
+)
+from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
 from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
@@ -82,7 +87,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
     try:
         head = file.read(_HEAD)
         if not is_dicom(head):
-            return may_be_dicom(head) or _may_hold_dicom(head)
+            return _may_hold_dicom(head) or shows_somebody(file)
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:

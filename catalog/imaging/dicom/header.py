@@ -128,7 +128,9 @@ def _make_header(stream: DicomStream) -> DicomHeader:
     width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
     pixels = stream.pixels is not None and stream.pixels.length > 0
     fragments = _check_compressed(stream)
-    identifying = find_identifying(header, behind=lambda: _read_behind(stream, fragments))
+    identifying = find_identifying(
+        header, behind=lambda: _read_behind(stream, fragments), has_twice=stream.has_twice
+    )
     return DicomHeader(
         modality=_read_text(header, "Modality"),
         body_part=_read_text(header, "BodyPartExamined"),
@@ -188,7 +190,9 @@ def _read_behind(stream: DicomStream, fragments: Fragments) -> Dataset:
         return Dataset()
     is_known = pixels.length != UNDEFINED_LENGTH
     end = pixels.offset + pixels.length if is_known else fragments.end
-    return Dataset() if end is None else read_behind(stream, end, max_value=MAX_HEADER_VALUE)
+    if end is None:
+        raise NotReadable("Nobody knows where its pixels end.")
+    return read_behind(stream, end, max_value=MAX_HEADER_VALUE)
 
 
 def _read(header: Dataset, keyword: str) -> Any:

@@ -25,7 +25,7 @@ the pixels. A file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has no
 import re
 from collections.abc import Callable, MutableSequence
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom.datadict import (
     dictionary_has_tag,
@@ -39,7 +39,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
-from catalog.imaging.dicom.stream import is_long
+from catalog.imaging.dicom.stream import is_long, read_by_force
 
 # fmt: off
 _KEYWORDS = (
@@ -74,6 +74,7 @@ _PLACEHOLDERS = frozenset((
 ))
 # fmt: on
 _FREE_TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+_FREE_TEXTS_AND_NAMES = _FREE_TEXTS | {"CS", "PN"}
 _COMMENT = re.compile(r"Comment|Notes|Narrative")
 _COMMENTS = frozenset(
     tag
@@ -86,7 +87,8 @@ _TAGS = _COMMENTS | _NAMES | frozenset(map(tag_for_keyword, _KEYWORDS))
 _MAX_VALUE = 4 << 10
 _ASCII = bytes(range(ord(" "), ord("~")))
 MAX_NAMES = 50
-PRIVATE, OTHERS, BEHIND_PIXELS = "PrivateElements", "OtherElements", "DataBehindPixels"
+PRIVATE, OTHERS, REPEATED = "PrivateElements", "OtherElements", "RepeatedElements"
+BEHIND_PIXELS = "DataBehindPixels"
 _PATIENT_ID = 0x00100020
 _IDENTITY_REMOVED = 0x00120062
 _WORD = re.compile(r"[^\W_]+")
@@ -99,21 +101,25 @@ _ONE_SIGN = re.compile(r"([0-9a-z])\1*|(.)\2{2,}", re.DOTALL)
 _NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|19000101")
 
 
-def find_identifying(header: Dataset, behind: Callable[[], Dataset] = Dataset) -> tuple[str, ...]:
+def find_identifying(
+    header: Dataset, behind: Callable[[], Dataset] = Dataset, *, has_twice: bool = False
+) -> tuple[str, ...]:
     """The keywords of the elements that tell who somebody is, sorted.
 
     An element in a sequence has the keyword of the outermost one before it. A sequence that was too
     long to be read counts itself. Private elements count as PRIVATE; of more than MAX_NAMES, the
     last is OTHERS. ``behind`` reads what stands behind the pixels; where that cannot be read, it
-    counts as BEHIND_PIXELS.
+    counts as BEHIND_PIXELS. With ``has_twice``, what the first of equal elements said is not known,
+    which counts as REPEATED.
     """
     if removes_identity(header):
         return ()
+    found = {*find_telling(header), *([REPEATED] if has_twice else [])}
     try:
-        rest = behind()
+        found.update(find_telling(behind()))
     except Exception:  # noqa: BLE001 - pydicom raises anything
-        return _limit({*find_telling(header), BEHIND_PIXELS})
-    return _limit({*find_telling(header), *find_telling(rest)})
+        found.add(BEHIND_PIXELS)
+    return _limit(found)
 
 
 def find_telling(header: Dataset) -> tuple[str, ...]:
@@ -121,6 +127,20 @@ def find_telling(header: Dataset) -> tuple[str, ...]:
     found: set[str] = set()
     _walk(header, _fold(_text(header, _PATIENT_ID)), "", Budget(), found)
     return _limit(found)
+
+
+def shows_somebody(file: BinaryIO) -> bool:
+    """Whether a file that is not taken for DICOM shows a person to whoever has it read as DICOM.
+
+    It is left at its start.
+    """
+    try:
+        found = find_telling(read_by_force(file))
+    except Exception:  # noqa: BLE001 - pydicom raises anything
+        return False
+    finally:
+        file.seek(0)
+    return any(name != PRIVATE for name in found)
 
 
 def _limit(names: set[str]) -> tuple[str, ...]:
@@ -191,17 +211,18 @@ def _walk(
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if tag in _TAGS or _vr_of_tag(tag) == "SQ":
+            if tag in _TAGS or _vr_of(dataset._dict[tag]) in ("PN", "SQ"):
                 found.add(_join(outermost, tag))
             continue
-        vr = _vr_of(element)
+        vr, has_value = _vr_of(element), _has_value(element)
+        del element  # its bytes, while its items are looked at
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
-        if vr != "SQ" and not (counts and _has_value(element)):
+        if not has_value or not (counts or vr == "SQ"):
             continue
         name = _join(outermost, tag)
-        if vr != "SQ" and name in found:
+        if counts and name in found:
             continue
-        if vr != "SQ" and (not is_readable or is_long(dataset, tag, _MAX_VALUE)):
+        if counts and (not is_readable or _is_unlike(tag, vr) or is_long(dataset, tag, _MAX_VALUE)):
             found.add(name)
             continue
         try:
@@ -216,8 +237,16 @@ def _walk(
         if isinstance(value, Sequence):
             for item in value:
                 _walk(item, patient_id, outermost or name, budget, found)
+            if not value:  # bytes that are no items
+                found.add(name)
         elif counts and is_telling("PN" if tag in _NAMES else vr, value, patient_id):
             found.add(name)
+
+
+def _is_unlike(tag: int, vr: str) -> bool:
+    """Whether a value is of a kind that the tag cannot have: nobody knows how it is read."""
+    known = _vr_of_tag(tag)
+    return bool(known) and vr != known and vr not in _FREE_TEXTS_AND_NAMES
 
 
 def _character_sets(dataset: Dataset) -> list[str]:

@@ -8,17 +8,18 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from pydicom import config, uid
+import pydicom
+from pydicom import config, filereader, uid
 from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
+from pydicom.valuerep import VR
 
 from catalog.imaging.budget import Metered
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
@@ -35,12 +36,31 @@ PIXEL_KEYWORDS = {
     0x7FE00010: "PixelData",
 }
 _VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
-# Those whose length has four bytes, behind two empty ones (PS3.5 7.1.2).
-_LONG_VRS = frozenset(vr.value.encode() for vr in EXPLICIT_VR_LENGTH_32)
 # Values are not checked against their VR, as files keep what they have: to check a UID of a
 # megabyte takes 150 megabytes of memory.
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
+_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 1 << 10
+_FORCED_READS = 2000
+
+
+def _limit_character_sets(elements: Callable[..., Any]) -> Callable[..., Any]:
+    """pydicom reads and looks up names of character sets at once, a million of them as well."""
+
+    def limited(
+        fp: Any, is_implicit_vr: bool, is_little_endian: bool, stop_when: Any = None, *rest: Any
+    ) -> Any:
+        def stop(tag: int, vr: str | None, length: int) -> bool:
+            if tag == _CHARACTER_SET and length > _MAX_CHARACTER_SET:
+                raise NotReadable("It names more character sets than there are.")
+            return stop_when is not None and stop_when(tag, vr, length)
+
+        return elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
+
+    return limited
+
+
+filereader.data_element_generator = _limit_character_sets(filereader.data_element_generator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,7 @@ class DicomStream:
     transfer_syntax: uid.UID
     body: BinaryIO
     pixels: PixelElement | None = None
+    has_twice: bool = False  # whether an element stands there again, of which the last is parsed
 
 
 @contextmanager
@@ -132,7 +153,10 @@ def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Datase
     Raises whatever pydicom does.
     """
     stream.body.seek(position)
-    if not stream.body.read(_BLOCK).strip(b"\0"):
+    while block := stream.body.read(_BLOCK):
+        if block.strip(b"\0"):
+            break
+    else:
         return Dataset()
     stream.body.seek(position)
     return read_dataset(
@@ -142,41 +166,14 @@ def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Datase
     )
 
 
-def may_be_dicom(head: bytes) -> bool:
-    """Whether a file that begins with `head` may be DICOM, also such as has no SOP class nearby.
+def read_by_force(file: BinaryIO) -> Dataset:
+    """What pydicom sees in any file that it is told to read, whatever the file is; soon given up.
 
-    Readers open what begins as a data set does, as ACR-NEMA, its predecessor, had it: three
-    elements that are known, in order. It is for where a name may get out; no image is read so.
+    Raises whatever pydicom does.
     """
-    return is_dicom(head) or any(
-        _has_elements(head, order, is_implicit=is_implicit)
-        for order in "<>"
-        for is_implicit in (False, True)
-    )
-
-
-def _has_elements(head: bytes, order: str, *, is_implicit: bool) -> bool:
-    at, before = 0, 0
-    for _ in range(3):
-        if len(head) < at + 8:
-            return False
-        group, element, vr, short = struct.unpack_from(f"{order}HH2sH", head, at)
-        tag = group << 16 | element
-        if tag <= before or not (element == 0 or dictionary_has_tag(tag)):
-            return False
-        if is_implicit:
-            start, length = at + 8, struct.unpack_from(f"{order}I", head, at + 4)[0]
-        elif vr not in _VRS:
-            return False
-        elif vr in _LONG_VRS:
-            start = at + 12
-            length = struct.unpack_from(f"{order}I", head, at + 8)[0] if len(head) >= start else 0
-        else:
-            start, length = at + 8, short
-        if at and start + length > len(head):
-            return length <= MAX_FIRST_VALUE  # a second or third one that goes on behind the head
-        at, before = start + length, tag
-    return True
+    file.seek(0)
+    limited: Any = Metered(file, reads=_FORCED_READS, most_bytes=_BLOCK)
+    return pydicom.dcmread(limited, force=True, stop_before_pixels=True, defer_size=MAX_FIRST_VALUE)
 
 
 def is_dicom(head: bytes) -> bool:
@@ -268,6 +265,7 @@ class _PixelFinder:
         position = stream.body.tell()
         self.size = stream.body.seek(0, io.SEEK_END)
         stream.body.seek(position)
+        self.seen: set[int] = set()
 
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         offset = self.stream.body.tell()
@@ -276,6 +274,9 @@ class _PixelFinder:
                 f"The file is cut short: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) says it has"
                 f" {length} bytes and {max(0, self.size - offset)} are left."
             )
+        if tag in self.seen:
+            self.stream.has_twice = True
+        self.seen.add(tag)
         if tag not in PIXEL_KEYWORDS:
             return False
         self.stream.pixels = PixelElement(PIXEL_KEYWORDS[tag], vr or "OW", offset, length)

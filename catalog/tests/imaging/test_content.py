@@ -35,19 +35,24 @@ def element(tag: int, value: bytes) -> bytes:
     return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
 
 
+NAME = element(0x00100010, b"Doe^John")
+LONG = element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
+
+
 @pytest.mark.parametrize("name", ["a.ima", "a"])
 @pytest.mark.parametrize(
     "start",
     [
         element(0x00080000, bytes(4)) + element(0x00080010, b"ACR-NEMA 2.0"),
-        element(0x00080005, b"ISO_IR 100") + element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
-        + element(0x00080016, b"1.2.840.10008.5.1.4.1.1.7"),
-        element(0x00100010, b"Doe^John"),
+        LONG + element(0x00080016, b"1.2.840.10008.5.1.4.1.1.7"),
+        b"", bytes(128), element(0x00080060, b"CT") + element(0x00090010, b"ACME"),
+        struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        element(0x00200010, b"7 ") + element(0x00080060, b"CT"),
     ],
-    ids=["ACR-NEMA", "late SOP class", "begins with the patient"],
+    ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "no order"],
 )  # fmt: skip
 def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:
-    rest = element(0x00100020, b"MRN1") + element(0x00280010, b"\4\0") + bytes(100)
+    rest = NAME + element(0x00280010, b"\4\0") + bytes(100)
     assert read(start + rest, name) is FileProblem.NO_SOP_CLASS
 
 
@@ -55,7 +60,8 @@ def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str
     "content",
     [
         np.arange(4000, dtype="<u2").tobytes(), np.full(4000, 8, "<u2").tobytes(),
-        b"\x08\0\x05\0" + bytes(500), b"\x10\0\x10\0" * 100, b"\x93NUMPY\1\0v\0" + bytes(400),
+        b"\x08\0\x05\0" + bytes(500), (np.arange(500, dtype="<u4") * 8).tobytes(),
+        np.repeat(np.array([0, 8, 9, 60], "<u4"), 200).tobytes(), b"\x93NUMPY\1\0v\0" + bytes(400),
     ],
 )  # fmt: skip
 def test_other_formats_are_not_taken_for_dicom(content: bytes) -> None:

@@ -1,10 +1,13 @@
 """No file makes pydicom build more objects than it may, however it is written."""
 
 import io
+import struct
 import time
 import tracemalloc
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
@@ -13,7 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom import counting
-from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify
+from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_deidentified
+from catalog.imaging.dicom.header import read_header
 from catalog.imaging.dicom.identifying import find_telling
 from catalog.imaging.problems import NotReadable
 from catalog.tests.imaging.dicom_files import make_dicom
@@ -138,6 +142,29 @@ def test_texts_of_megabytes_are_refused_or_removed_soon(keyword: str, value: byt
     tracemalloc.stop()
     assert value[:90] not in cleaned or keyword == "FrameIncrementPointer"
     assert peak < 10 * len(bad)
+    assert time.process_time() - before < SECONDS
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES[:2])
+@pytest.mark.parametrize("place", ["top", "item", "behind the pixels"])
+def test_a_million_character_sets_are_refused_at_once(syntax: uid.UID, place: str) -> None:
+    is_explicit = syntax == uid.ExplicitVRLittleEndian
+
+    def element(tag: bytes, vr: bytes, value: bytes) -> bytes:
+        return tag + (vr + b"\0\0" if is_explicit else b"") + struct.pack("<I", len(value)) + value
+
+    many = element(b"\x08\0\x05\0", b"UT", b"A\\" * (1 << 20))
+    if place == "item":
+        item = b"\xfe\xff\0\xe0" + struct.pack("<I", len(many)) + many
+        many = element(b"\x08\0\x18\x22", b"SQ", item)
+    pixels = np.zeros((4, 4), np.uint16) if place == "behind the pixels" else None
+    content = make_dicom(pixels, syntax=syntax) + many
+    before = time.process_time()
+    with suppress(NotReadable):
+        assert read_header(io.BytesIO(content)).identifying
+    with suppress(NotReadable):
+        deidentify(content, KEEP)
+    assert must_be_deidentified(io.BytesIO(content))
     assert time.process_time() - before < SECONDS
 
 

@@ -3,6 +3,7 @@
 import copy
 import io
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,76 @@ def test_a_name_is_one_whatever_its_value_representation(tag: int, vr: str) -> N
     dataset.add_new(tag, vr, b"Doe^John" if vr in ("UN", "OB") else "Doe^John")
     content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
     assert read_header(io.BytesIO(content)).identifying == (keyword_for_tag(tag),)
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x00100010, "US", [19797, 29811]), (0x00100010, "FD", 1.5), (0x00100010, "AT", 0x00204321),
+        (0x00101040, "TM", "Main Street"), (0x00104000, "DA", "Jane"), (0x00080080, "IS", "12"),
+    ],
+)  # fmt: skip
+def test_what_no_such_element_can_be_tells_something(tag: int, vr: str, value: Any) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
+    dataset.add_new(tag, vr, value)
+    content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
+    assert read_header(io.BytesIO(content)).identifying == (keyword_for_tag(tag),)
+
+
+def test_a_name_in_place_of_a_sequence_counts() -> None:
+    for tag in (b"\x10\0\x10\0", b"\x10\0\x40\x10"):
+        text = tag + b"SQ\0\0\x0a\0\0\0Muster^Ida"
+        assert read_header(io.BytesIO(make_dicom() + text)).identifying
+
+
+def test_private_sequences_that_are_too_long_count() -> None:
+    item = Dataset()
+    item.PatientName, item.PixelData = "Doe^Jane", bytes(1 << 20)
+    item["PixelData"].VR = "OW"
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
+    dataset.private_block(0x0009, "ACME", create=True).add_new(1, "SQ", [item])
+    content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
+    assert read_header(io.BytesIO(content)).identifying == ("PrivateElements",)
+
+
+def test_sequences_within_sequences_are_not_copied_again_and_again() -> None:
+    inner = bytes(1 << 19)
+    for _ in range(300):
+        length = len(inner).to_bytes(4, "little")
+        inner = b"\xfe\xff\0\xe0" + length + inner
+        inner = b"\x08\0\x18\x22" + b"SQ\0\0" + len(inner).to_bytes(4, "little") + inner
+    content = make_dicom() + inner
+    before = time.process_time()
+    tracemalloc.start()
+    (found,) = read_header(io.BytesIO(content)).identifying
+    assert found.endswith("AnatomicRegionSequence")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60 * len(content)
+    assert time.process_time() - before < 3
+
+
+def test_an_element_that_stands_there_twice_counts() -> None:
+    names = b"\x10\0\x10\0PN\x08\0Doe^John\x10\0\x10\0PN\0\0"
+    found = read_header(io.BytesIO(make_dicom() + names)).identifying
+    assert found == ("RepeatedElements",)
+
+
+@pytest.mark.parametrize(
+    "between", [bytes(1 << 20), bytes(3 << 20)], ids=["a block", "more blocks"]
+)
+def test_zeros_behind_the_pixels_hide_nothing(between: bytes) -> None:
+    content = make_dicom(np.zeros((4, 4), np.uint16)) + between
+    assert read_header(io.BytesIO(content)).identifying == ()
+    hidden = content + b"\x10\0\x10\0PN\x08\0Doe^John"
+    assert read_header(io.BytesIO(hidden)).identifying
+
+
+def test_pixels_whose_end_is_not_known_count() -> None:
+    content = read_shipped("JPEG2000.dcm")
+    before = set(read_header(io.BytesIO(content)).identifying)
+    odd = content[:-8] + b"junkjunk" + content[-8:] + b"\x10\0\x10\0PN\x08\0Doe^John"
+    assert set(read_header(io.BytesIO(odd)).identifying) - before == {"DataBehindPixels"}
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
