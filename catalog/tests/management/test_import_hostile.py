@@ -260,3 +260,37 @@ def test_names_of_people_are_found_in_parts_of_the_names_of_columns(home: Path) 
     assert "as they may identify people: pt_nm (" in said
     kept = Image.objects.get().metadata_json
     assert kept == {"file": "a.png", "lesion_name": "nodule", "patient_birth_weight": "3200"}
+
+
+def test_a_dry_run_keeps_no_name_behind_a_thing_or_with_more_around_it(home: Path) -> None:
+    unsure = (
+        "tags.PatientName",
+        "surname_en",
+        "rawpatientname",
+        "dicom_AccessionNumber",
+        "Zip/City",
+    )
+    sure = ("Name Vorname", "Tel (home)", "MR#", "p\u0430tient_name")
+    kept = ("slice_no", "MR_no_contrast", "mobile_phone_model", "class_full_name", "pTNM")
+    columns = (*unsure, *sure, *kept)
+    table = f"id,file,{','.join(columns)}\n1,a.png,{','.join('x' for _ in columns)}\n"
+    write_files(home, {"t.csv": table.encode(), "dataset.toml": TOML.encode()})
+
+    said = run(home, "--dry-run")
+
+    assert f"as they identify people: {', '.join(sure)}\n" in said
+    assert f"as they may identify people: {', '.join(unsure)} (" in said
+    run(home)
+    assert set(Image.objects.get().metadata_json) == {"file", *kept}
+
+
+def test_keys_of_signs_that_are_many_letters_each_are_judged_at_once(home: Path) -> None:
+    """All of a table's 9,900 keys took 44 seconds."""
+    more: dict[str, object] = {f"é{number} {'ﷺ' * 190}": {} for number in range(1_500)}
+    lines = [{"id": "a", "more": more}, {"id": "b"}]
+    toml = TOML.replace("t.csv", "t.jsonl").replace('path = "{file}"', "")
+    table = "\n".join(map(json.dumps, lines))
+    write_files(home, {"t.jsonl": table.encode(), "dataset.toml": toml.encode()})
+
+    with in_few_seconds():
+        run(home)
