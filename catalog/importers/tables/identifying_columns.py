@@ -3,7 +3,7 @@
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
 Spanish, Italian, Portuguese or Dutch by the patterns below, in further languages and scripts by the
-lists of `identifying_words`:
+lists of `identifying_words`, and by tags of DICOM (`00100010`), which is how DICOM's JSON has them:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
@@ -29,6 +29,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from pydicom.datadict import keyword_for_tag
+
+from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
@@ -227,6 +230,11 @@ _MOST_WORDS = 40
 _LOOK_ALIKE = str.maketrans(
     "асԁеһіјкмнорԛѕтвԝхуαεικνορτυχβηıօ", "acdehijkmhopqstbwxyaeiknoptuxbhio"
 )
+# A tag of DICOM, as in `00100010`, `(0010,0010)`, `tag_00100010` or `00100010.Value`.
+_TAG = re.compile(
+    r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,_-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
+)
+_AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 # What a name has beyond is not looked at: none is so long.
 _LONGEST_NAME = 200
 # As German is written where there are no umlauts.
@@ -235,7 +243,7 @@ _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 def is_identifying(column: str) -> bool:
     """Whether a column identifies people, by any spelling of its name."""
-    return _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column) or _has_identifying_part(_cut(column))
+    return _identifies(_cut(column))
 
 
 def may_identify(column: str) -> bool:
@@ -306,6 +314,30 @@ def _matches(pattern: re.Pattern[str], names: frozenset[str], column: str) -> bo
     return not names.isdisjoint(forms.folded) or any(map(pattern.fullmatch, forms.plain))
 
 
+def _identifies(column: str) -> bool:
+    return (
+        _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column)
+        or _has_identifying_part(column)
+        or _is_tag_of_person(column)
+    )
+
+
+def _is_tag_of_person(column: str) -> bool:
+    """Whether a name is a tag of DICOM, and nothing else, that tells who somebody is."""
+    tags = _find_tags(column)
+    is_alone = bool(tags) and bool(_AROUND_TAG.fullmatch(_TAG.sub("", column.lower())))
+    return is_alone and any(map(_is_of_person, tags))
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_of_person(tag: int) -> bool:
+    return is_listed(tag) or is_identifying(keyword_for_tag(tag))
+
+
+def _find_tags(column: str) -> list[int]:
+    return [int("".join(found), 16) for found in _TAG.findall(column.lower())]
+
+
 @lru_cache(maxsize=1 << 12)
 def _has_identifying_part(column: str) -> bool:
     """Whether one of several names, such as `Name, Vorname`, identifies people."""
@@ -335,6 +367,8 @@ def _has_names_alone(column: str) -> bool:
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
     if any(_UNSURE_PART.fullmatch(_join(part)) for part in _split_parts(column)):
+        return True
+    if any(_is_of_person(tag) or is_left_out(keyword_for_tag(tag)) for tag in _find_tags(column)):
         return True
     found = _split_words(column)
     if _SEPARATED.fullmatch(" ".join(found)) or any(map(_WITHIN_WORD.search, found)):

@@ -309,6 +309,9 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "patient name last", "name_kanji", "Name Vorname", "Vorname Nachname", "Surname Forename",
      "Tel (home)", "Tel/Fax", "Fax (GP)", "Initials/Age", "Patient initials (3 letters)",
      "Street, City",
+     # Tags of DICOM
+     "00100010", "0010,0010", "(0010,0010)", "(0010, 0010)", "tag_00100010", "x00100010",
+     "0x00100010", "0010_0030", "00080050", "00081070", "(0040,A123)", "0040a123",
      # Further words, and Cyrillic letters among Latin ones
      "mname", "second_name", "legal_name", "IP No", "OPD No", "MR#", "acc_no", "policy_no",
      "contact_no", "p\u0430tient_name", "P\u0410TIENT N\u0410\u041cE",
@@ -356,6 +359,7 @@ def test_other_columns_may_be_used(column: str) -> None:
      "ssn_last4", "email_work", "phone_home", "address_home", "rawpatientname",
      "dicompatientname", "patientnameoriginal", "p\u0430tient_name_raw",
      "a b c d e f g h i j k l m n o p q r patient name",
+     "00100020", "(0010,0020)", "00100010.Value", "(0010,0010) PN", "00100010.Value.0.Alphabetic",
      # Numbers of people
      "dicom_AccessionNumber", "header.AccessionNumber", "raw_accession_number",
      "orig_national_id", "raw_medical_record_number",
@@ -418,6 +422,7 @@ def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
      "blast_name", "flavor_name", "measurename", "peso_nascita", "poids_naissance",
      "valores_iniciales", "densita_cellulare", "physician_count", "operator_index", "phone_model",
      "mobile unit", "lesion_contact_no_x", "child_index", "record_id", "image record id",
+     "00100040", "0010,1010", "00080060", "(0028,0010)", "20100010", "00000000", "deadbeef",
      "accuracy", "image_address", "class fullname", "model_family_name"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:

@@ -1,5 +1,6 @@
 """``manage.py import_dataset`` reads what somebody made to do harm: at once, or with a refusal."""
 
+import csv
 import json
 import os
 import time
@@ -294,3 +295,69 @@ def test_keys_of_signs_that_are_many_letters_each_are_judged_at_once(home: Path)
 
     with in_few_seconds():
         run(home)
+
+
+def test_dicoms_own_json_keeps_no_person(home: Path) -> None:
+    """As pydicom, DICOMweb and scripts write headers, in columns, objects, lists and texts."""
+    elements = {
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Muster^Hans"}]},
+        "00100030": {"vr": "DA", "Value": ["19500102"]},
+        "00091010": {"vr": "PN", "Value": [{"Alphabetic": "Muster^Hans"}]},
+        "00080060": {"vr": "CS", "Value": ["CT"]},
+    }
+    listed = [
+        {"tag": "(0010,0010)", "vr": "LO", "value": "Muster^Hans"},
+        {"tag": "0009,1010", "vr": "PN", "value": "Muster^Hans"},
+        {"name": "PatientName", "value": "Muster^Hans"},
+        {"tag": "(0008,0060)", "vr": "CS", "value": "CT"},
+    ]
+    row: dict[str, object] = {
+        "id": "a",
+        "header": elements,
+        "elements": listed,
+        "text": json.dumps(elements),
+    }
+    row |= elements | {"nested": {"raw": json.dumps(listed)}}
+    write_files(home, {"t.jsonl": json.dumps(row).encode()})
+    toml = TOML.replace("t.csv", "t.jsonl").replace('path = "{file}"', "")
+    write_files(home, {"dataset.toml": toml.encode()})
+
+    said = run(home, "--dry-run")
+    run(home)
+
+    assert "as they identify people: 00100010, 00100030" in said
+    kept = Image.objects.get().metadata_json
+    assert "Muster" not in str(kept)
+    assert "19500102" not in str(kept)
+    modality = {"vr": "CS", "Value": ["CT"]}
+    assert json.loads(kept["00080060"]) == modality
+    assert json.loads(kept["header"]) == json.loads(kept["text"]) == {"00080060": modality}
+    assert json.loads(kept["elements"]) == listed[3:]
+
+
+def test_a_cell_that_is_json_is_judged_as_the_object_that_it_is(home: Path) -> None:
+    cells = {
+        "site": '{"where":  "x"}',
+        "extra": '{"Patient Name": "Doe", "site": "x"}',
+        "twice": '{"a": {"vr": "PN", "Value": "Doe"}, "a": 1}',
+        "half": '{"MRN": "Doe", "b": "\\ud800"}',
+        "deep": "[" * 50_000 + '{"MRN": "Doe"}' + "]" * 50_000,
+        "quoted": json.dumps('{"MRN": "Doe"}'),
+        "set": "{a, b}",
+    }
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "file", *cells], ["1", "a.png", *cells.values()]])
+    write_files(home, {"dataset.toml": TOML.encode()})
+
+    run(home)
+
+    kept = Image.objects.get().metadata_json
+    assert kept == {
+        "file": "a.png",
+        "site": '{"where":  "x"}',
+        "extra": '{"site": "x"}',
+        "twice": '{"a": 1}',
+        "half": '{"b": "?"}',
+        "set": "{a, b}",
+    }
