@@ -207,6 +207,22 @@ def test_no_row_gives_out_the_table_or_another_file_of_the_import(
         assert client.get(f"/images/{image.pk}/file/").status_code == 404
 
 
+def test_no_row_gives_out_a_table_that_the_import_does_not_know(home: Path, client: Client) -> None:
+    table = b"id,Patient Name\n1,Doe John\n"
+    names = ("patients.csv", "a/notes.json", "patients.CSV.gz", "copy.tsv", "p.xlsx", "p.parquet")
+    rows = "\n".join(f"{number},{name}" for number, name in enumerate((*names, "fine.csv.txt")))
+    write_files(home, dict.fromkeys((*names, "fine.csv.txt"), table))
+    write_files(home, {"t.csv": f"id,file\n{rows}\n".encode(), "dataset.toml": TOML.encode()})
+
+    run(home)
+
+    assert Image.objects.exclude(file_path="").get().file_path.endswith("fine.csv.txt")
+    problems = (home / "file-problems.csv").read_text()
+    assert problems.count("tables instead of images, by the endings of their names") == len(names)
+    for image in Image.objects.filter(file_path=""):
+        assert client.get(f"/images/{image.pk}/file/").status_code == 404
+
+
 def test_a_table_that_an_earlier_import_took_for_an_image_is_given_out_no_longer(
     home: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
