@@ -74,7 +74,7 @@ class MetadataReader:
             if (value := convert[text]) not in _NOTHING:
                 metadata[name] = value
         for name, get in self._added:
-            if text := get(cells):
+            if text := drop_from_text(get(cells), name):
                 metadata[name] = text
         return metadata
 

@@ -364,7 +364,8 @@ def test_a_cell_that_is_json_is_judged_as_the_object_that_it_is(home: Path) -> N
     home.mkdir(parents=True, exist_ok=True)
     with (home / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["id", "file", *cells], ["1", "a.png", *cells.values()]])
-    write_files(home, {"dataset.toml": TOML.encode()})
+    toml = TOML + '[metadata.add]\nalso = "{extra}"\n'
+    write_files(home, {"dataset.toml": toml.encode()})
 
     run(home)
 
@@ -373,6 +374,7 @@ def test_a_cell_that_is_json_is_judged_as_the_object_that_it_is(home: Path) -> N
         "file": "a.png",
         "site": '{"where":  "x"}',
         "extra": '{"site": "x"}',
+        "also": '{"site": "x"}',
         "twice": '{"a": 1}',
         "half": '{"b": "?"}',
         "set": "{a, b}",
