@@ -38,6 +38,10 @@ class FileProblem(Enum):
         "files of the import itself instead of images, such as a table",
         "name images in the table; what a table says is in the catalog",
     )
+    TABLE = (
+        "tables instead of images, by the endings of their names",
+        "name images in the row; a table that is to be read is named in dataset.toml",
+    )
     HOLES = (
         "files of more than 1 GB of which nearly nothing is written",
         "get them again, whole, and import again",

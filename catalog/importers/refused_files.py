@@ -1,6 +1,7 @@
-"""Files that no row may name as its image: those of the import itself, and files of holes."""
+"""Files that no row may name as its image: those of the import itself, tables, files of holes."""
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,11 @@ REJECTS = "rejects.csv"
 FILE_PROBLEMS = "file-problems.csv"
 # What ``catalog.storage.mirror`` writes beside files that it copies.
 _SOURCE = ".source"
+# Also those that the import does not read: nobody has looked at their columns.
+_TABLE = re.compile(
+    r".*\.(?:csv|tsv|jsonl?|ndjson|parquet|xlsx?|ods|feather|sqlite3?|db)(?:\.(?:gz|bz2|xz|zst|zip))?",
+    re.DOTALL | re.IGNORECASE,
+)
 # Of real volumes without compression, also on disks that compress, more is written.
 MAX_HOLE = 1 << 30
 _LEAST_SHARE = 100
@@ -32,7 +38,7 @@ def mark_files(paths: Iterable[Path]) -> Marks:
 
 
 def refuse_file(file: BinaryIO, path: str, own: Marks) -> None:
-    """Raises `UnusableFile` for one of the import's `own` files or lists, and for one of holes.
+    """Raises `UnusableFile` for the import's `own` files and lists, tables, and files of holes.
 
     A table that is an image would give out the columns that are left out of it.
     """
@@ -40,6 +46,8 @@ def refuse_file(file: BinaryIO, path: str, own: Marks) -> None:
     is_own = (status.st_dev, status.st_ino) in own
     if is_own or path.endswith((REJECTS, FILE_PROBLEMS)) or path.rpartition("/")[2] == _SOURCE:
         raise UnusableFile(FileProblem.OWN_FILE)
+    if _TABLE.fullmatch(path):
+        raise UnusableFile(FileProblem.TABLE)
     if status.st_size > MAX_HOLE and _is_hollow(file.fileno(), status):
         raise UnusableFile(FileProblem.HOLES)
 

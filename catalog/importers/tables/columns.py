@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from catalog.importers.parsers import clean
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
+from catalog.importers.tables.json_lines import drop_from_text
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header
@@ -43,7 +44,8 @@ def add_samples(fates: Mapping[str, str], header: Header, rows: Iterable[Cells])
     samples: dict[str, str] = {}
     for cells in rows:
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
-            samples[name] = show(cells[wanted.pop(name)], _LONGEST_SAMPLE)
+            text = drop_from_text(cells[wanted.pop(name)], name)
+            samples[name] = show(text, _LONGEST_SAMPLE)
         if not wanted:
             break
     said = {name: f", such as “{text}”" for name, text in samples.items()}

@@ -3,7 +3,7 @@
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
 Spanish, Italian, Portuguese or Dutch by the patterns below, in further languages and scripts by the
-lists of `identifying_words`:
+lists of `identifying_words`, and by tags of DICOM (`00100010`), which is how DICOM's JSON has them:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
@@ -12,7 +12,8 @@ lists of `identifying_words`:
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
   of a file, a finding or a person, and a `Radiologist` is a number or a name. So may a longer name
-  with one of the above in it: `date_of_birth_known` says nothing, `date_of_birth_iso` all.
+  with one of the above in it (`date_of_birth_known` says nothing, `date_of_birth_iso` all), also as
+  one word of several (`surname_en`) or within one (`rawpatientname`).
   `subject = "{Patient ID}"` says that these are pseudonyms.
 - *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
   only if `[metadata]` names the column: `keep = ["Report"]`.
@@ -28,9 +29,12 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from pydicom.datadict import keyword_for_tag
+
+from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.lines import show
-from vocab.text import normalize
+from vocab.text import decompose, normalize
 
 # Names are compared in lower case without accents and without anything between their words.
 # English after the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
@@ -47,10 +51,10 @@ _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabeti
 _CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading)"
 
 _NAMES = rf"""
-    {_PERSON}?(?:first|middle|last|given|family|full|maiden|birth|mothers?maiden|mothers?birth|nick
-        |fore|sur)names?
+    {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
+        |mothers?birth|nick|fore|sur)names?
     | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat)nm
-    | lname | nextofkin | emergencycontact
+    | [lm]name | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
     | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
@@ -98,9 +102,11 @@ _NUMBERS = rf"""
         |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
         |hosp(?:ital)?(?:numbers?|nos?|nr)|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
         |(?:mrn|mrd|nhi|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
+        |(?:ip|op)d?(?:numbers?|nos?|nr)
         |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
         |bankaccount{_NUMBER}?|iban)
     | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
+    | (?:acc|policy|contact){_NUMBER}
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
     | ahv{_NUMBER}? | kv(?:nr|nummer)
     | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
@@ -134,9 +140,14 @@ _IDENTIFYING = re.compile(
     "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
 )
 _BARE_NAME = re.compile(_NAME)
+# People who have a name in some tables, and a number in others.
+_CLIENT = r"(?:child|baby|infant|newborn|donor|client)s?names?"
+_CLIENT_NAME = re.compile(_CLIENT)
+# With a thing before it, this is that thing's: `class_full_name`, `image_address`.
+_NAME_OF_THING = re.compile(r"(?:full|family)names?|nom(?:br)?ecompleto|address")
 _MAYBE = re.compile(
     rf"""
-    {_NAME} | (?:patient|paciente|paziente) | {_PATIENT}{_NUMBER} | {_PATIENT}identifier
+    {_NAME} | {_CLIENT} | (?:patient|paciente|paziente) | {_PATIENT}{_NUMBER} | {_PATIENT}identifier
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
@@ -144,7 +155,8 @@ _MAYBE = re.compile(
     | surgeons? | technicians? | technologists? | radiographers? | sonographers? | pathologists?
     | (?:case|reg(?:istration)?)(?:numbers?|nos?|nr)
     | consultants? | {_CALLED}(?:radiologists?|consultants?|clinicians?)
-    | attending(?:physicians?)? | (?:signed|reported|read|approved|verified|dictated|transcribed)by
+    | attending(?:physicians?)? | (?:signed|reported|read|approved|verified|dictated|transcribed
+        |referred|refe?r?d)by
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
@@ -180,6 +192,8 @@ _THING = re.compile(
 )
 # Each part between them is a name of its own: `Name, Vorname`.
 _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
+# As in `MR#`.
+_NUMBER_SIGN = re.compile(r"#\s*$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
 _SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
@@ -187,10 +201,40 @@ _SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
 _VAGUE = re.compile(
     rf"{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
 )
-# Nor does what ends so, as in `mr_no_contrast`.
+# As a name of its own among several, fewer tell nobody (`age (birth)`), or only maybe somebody.
+_VAGUE_PART = re.compile(rf"{_PERSON}?birth")
+_UNSURE_PART = re.compile(rf"{_PERSON}?(?:mobile|zip|login)|rut|cep")
+# As one word of several, these tell nobody either: `username_count`, `valores_iniciales`.
+_VAGUE_WORD = re.compile(
+    rf"user(?:login)?names?|login(?:name)?|operators?|{_PERSON}?physicians?|occupation|cellulare"
+    r"|movil|naissance|ini(?:tialen|tiales|ziali|ciais|ciales)|.{0,4}"
+)
+_SURE_WORD = re.compile(r"e?mail|[dy]ob|bday|mrn|ssn|bsn|iban|uhid|nric")
+# Words after which a word alone is not that of a person: `phone_model`.
+_OF_DEVICE = frozenset({"app", "brand", "camera", "make", "model", "os", "resolution", "type"})
+# Nor does a span that ends so, as in `mr_no_contrast`, unless it is a number of people.
 _COUNTED = frozenset({"no", "nos", "nr", "num", "number", "numbers", "id", "ids"})
+_COUNTS_PEOPLE = re.compile(
+    r"accession|national|record|insurance|licen[cs]e|security|passport|health|medica(?:re|id)"
+)
+# Within a word without anything between its parts: `rawpatientname`.
+_WITHIN_WORD = re.compile(
+    r"(?:patient(?:s|en)?|surgeon|physician)(?:sur|last|first|middle|given|full|birth)?names?"
+    r"|(?:first|sur|maiden|(?<![bp])last)names?|dateofbirth|birth(?:date|day)|geburtsdatum"
+    r"|accessionn|phonen(?:o|u)m?|emailaddr|socialsecurity|(?<!fla)(?<!fa)vorname|nachname"
+)
 _LONGEST_WITHIN = 4
-_MOST_WORDS = 16
+_LONGEST_JOINED = 60
+_MOST_WORDS = 40
+# Letters that look like Latin ones, in lower case.
+_LOOK_ALIKE = str.maketrans(
+    "асԁеһіјкмнорԛѕтвԝхуαεικνορτυχβηıօ", "acdehijkmhopqstbwxyaeiknoptuxbhio"
+)
+# A tag of DICOM, as in `00100010`, `(0010,0010)`, `tag_00100010` or `00100010.Value`.
+_TAG = re.compile(
+    r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,_-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
+)
+_AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 # What a name has beyond is not looked at: none is so long.
 _LONGEST_NAME = 200
 # As German is written where there are no umlauts.
@@ -199,7 +243,7 @@ _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 def is_identifying(column: str) -> bool:
     """Whether a column identifies people, by any spelling of its name."""
-    return _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column) or _has_identifying_part(_cut(column))
+    return _identifies(_cut(column))
 
 
 def may_identify(column: str) -> bool:
@@ -270,49 +314,124 @@ def _matches(pattern: re.Pattern[str], names: frozenset[str], column: str) -> bo
     return not names.isdisjoint(forms.folded) or any(map(pattern.fullmatch, forms.plain))
 
 
+def _identifies(column: str) -> bool:
+    return (
+        _matches(_IDENTIFYING, _IDENTIFYING_NAMES, column)
+        or _has_identifying_part(column)
+        or _is_tag_of_person(column)
+    )
+
+
+def _is_tag_of_person(column: str) -> bool:
+    """Whether a name is a tag of DICOM, and nothing else, that tells who somebody is."""
+    tags = _find_tags(column)
+    is_alone = bool(tags) and bool(_AROUND_TAG.fullmatch(_TAG.sub("", column.lower())))
+    return is_alone and any(map(_is_of_person, tags))
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_of_person(tag: int) -> bool:
+    return is_listed(tag) or is_identifying(keyword_for_tag(tag))
+
+
+def _find_tags(column: str) -> list[int]:
+    return [int("".join(found), 16) for found in _TAG.findall(column.lower())]
+
+
 @lru_cache(maxsize=1 << 12)
 def _has_identifying_part(column: str) -> bool:
     """Whether one of several names, such as `Name, Vorname`, identifies people."""
-    parts = _BETWEEN_NAMES.split(column)
-    return len(parts) > 1 and any(
-        _matches(_IDENTIFYING, _IDENTIFYING_NAMES, part) and not _VAGUE.fullmatch(_join(part))
-        for part in parts
-        if part.strip()
+    return any(
+        _matches(_IDENTIFYING, _IDENTIFYING_NAMES, part)
+        and not _VAGUE_PART.fullmatch(_join(part))
+        and not _UNSURE_PART.fullmatch(_join(part))
+        for part in _split_parts(column)
+    ) or _has_names_alone(column)
+
+
+def _has_names_alone(column: str) -> bool:
+    """Whether each word is a name, as in `Name Vorname`, and one of them a person's."""
+    found = _split_words(column)
+    return (
+        len(found) > 1
+        and all(
+            (_BARE_NAME.fullmatch(word) or _IDENTIFYING.fullmatch(word))
+            and not _VAGUE.fullmatch(word)
+            for word in found
+        )
+        and not all(map(_BARE_NAME.fullmatch, found))
     )
 
 
 @lru_cache(maxsize=1 << 12)
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
-    spaced = normalize(_CAMEL.sub(" ", column))
-    if _SEPARATED.fullmatch(spaced):
+    if any(_UNSURE_PART.fullmatch(_join(part)) for part in _split_parts(column)):
         return True
-    found = spaced.split()[:_MOST_WORDS]
+    if any(_is_of_person(tag) or is_left_out(keyword_for_tag(tag)) for tag in _find_tags(column)):
+        return True
+    found = _split_words(column)
+    if _SEPARATED.fullmatch(" ".join(found)) or any(map(_WITHIN_WORD.search, found)):
+        return True
     spans = (
         (start, start + length)
-        for length in range(2, min(_LONGEST_WITHIN, len(found) - 1) + 1)
+        for length in range(1, min(_LONGEST_WITHIN, len(found) - 1) + 1)
         for start in range(len(found) - length + 1)
     )
-    return any(
-        found[end - 1] not in _COUNTED
-        and _IDENTIFYING.fullmatch(name := "".join(found[start:end]))
-        and not _VAGUE.fullmatch(name)
-        and not _THING.fullmatch(" ".join(found[:start]))
-        for start, end in spans
+    return any(_tells_within(found, start, end) for start, end in spans)
+
+
+def _tells_within(found: list[str], start: int, end: int) -> bool:
+    name = "".join(found[start:end])
+    if not _identifies_within(name) or _VAGUE.fullmatch(name):
+        return False
+    if _NAME_OF_THING.fullmatch(name) and _THING.fullmatch(" ".join(found[:start])):
+        return False
+    if end - start == 1:
+        return _is_sure_word(name) and not _OF_DEVICE.intersection(found[end : end + 1])
+    return found[end - 1] not in _COUNTED or bool(_COUNTS_PEOPLE.search(name))
+
+
+@lru_cache(maxsize=1 << 14)
+def _identifies_within(name: str) -> bool:
+    return len(name) <= _LONGEST_JOINED and bool(
+        _IDENTIFYING.fullmatch(name) or _CLIENT_NAME.fullmatch(name)
     )
+
+
+def _is_sure_word(word: str) -> bool:
+    return bool(_SURE_WORD.fullmatch(word)) or not _VAGUE_WORD.fullmatch(word)
+
+
+def _split_parts(column: str) -> list[str]:
+    """The parts of a name that has several."""
+    parts = _BETWEEN_NAMES.split(column)
+    return [part for part in parts if part.strip()] if len(parts) > 1 else []
+
+
+def _split_words(column: str) -> list[str]:
+    return _fold(_CAMEL.sub(" ", column)).split()[:_MOST_WORDS]
 
 
 def _join(name: str) -> str:
-    return normalize(name).replace(" ", "")
+    return _fold(name).replace(" ", "")
+
+
+def _fold(name: str) -> str:
+    """The normal form, with Latin letters for those of other scripts that look like them."""
+    return normalize(name).translate(_LOOK_ALIKE)
 
 
 def _cut(name: str) -> str:
-    return name.strip()[:_LONGEST_NAME]
+    """The part of a name that is looked at; one sign may be eighteen letters."""
+    short = name.strip()[:_LONGEST_NAME]
+    return short if short.isascii() else decompose(short)[:_LONGEST_NAME]
 
 
 @lru_cache(maxsize=1 << 12)
 def _find_forms(column: str) -> _Forms:
-    name = words.strip_endings(normalize(column), " x", " y", "dicom").replace(" ", "")
+    column = _NUMBER_SIGN.sub(" no", column)
+    name = words.strip_endings(_fold(column), " x", " y", "dicom").replace(" ", "")
     plain = name
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)

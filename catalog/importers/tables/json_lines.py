@@ -14,6 +14,10 @@ MAX_COLUMNS = 10_000
 MAX_OBJECT = 1 << 22
 # Of the objects in a cell: each key is judged by its name, and an image has few of them.
 MAX_KEYS = 10_000
+# Longer texts are refused as metadata, whatever they hold.
+_LONGEST_TEXT = 200_000
+# Keys of objects that say what their value is, as in lists of DICOM's elements.
+_NAMING = frozenset({"tag", "keyword", "key", "attribute", "field"})
 
 
 class TooManyKeys(SourceError):
@@ -135,7 +139,7 @@ def write_text(value: Any, column: str) -> str:
                 f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys. Write what "
                 "belongs to other images into rows of their own, or leave the column out."
             )
-        kept = _drop_identifying(value, column)
+        kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
         return json.dumps(kept, ensure_ascii=False, default=str) if kept or not value else ""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
@@ -161,14 +165,65 @@ def _drop_identifying(value: Any, parent: str) -> Any:
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
-            if not is_identifying_within(parent, key)
+            if _is_kept(parent, key, each)
         }
-    if not isinstance(value, list):
-        return value
-    return [
-        (each[0], _drop_identifying(each[1], str(each[0])))
-        if isinstance(each, tuple)
-        else _drop_identifying(each, parent)
-        for each in value
-        if not (isinstance(each, tuple) and is_identifying_within(parent, str(each[0])))
-    ]
+    if isinstance(value, list):
+        return [
+            (each[0], _drop_identifying(each[1], str(each[0])))
+            if isinstance(each, tuple)
+            else _drop_identifying(each, parent)
+            for each in value
+            if (_is_kept(parent, str(each[0]), each[1]) if isinstance(each, tuple)
+                else not _tells_person(each, parent))
+        ]  # fmt: skip
+    return drop_from_text(value, parent) if isinstance(value, str) else value
+
+
+def _is_kept(parent: str, key: str, value: Any) -> bool:
+    return not is_identifying_within(parent, key) and not _tells_person(value, key)
+
+
+def _tells_person(value: Any, parent: str) -> bool:
+    """Whether an object says of itself that its value is a person's: `{"vr": "PN", "Value": …}`."""
+    pairs: Any = ()
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = [each for each in value if isinstance(each, tuple)]
+    found = {str(key).casefold(): each for key, each in pairs if isinstance(each, str)}
+    if found.get("vr", "").strip().upper() == "PN":
+        return True
+    named = [found[key] for key in _NAMING if key in found]
+    if "name" in found and any(str(key).casefold() == "value" for key, _ in pairs):
+        named.append(found["name"])
+    return any(is_identifying_within(parent, name) for name in named)
+
+
+def drop_from_text(text: str, column: str) -> str:
+    """The text; if it is JSON, without keys that identify people, at any depth.
+
+    It stays as it is if there are none. One of too many keys or levels to be judged is left out.
+    """
+    if "{" not in text or len(text) > _LONGEST_TEXT or text.lstrip()[:1] not in ("{", "[", '"'):
+        return text
+    doubled: list[tuple[str, Any]] = []
+
+    def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        doubled.extend(pairs if len(found) < len(pairs) else ())
+        return found
+
+    try:
+        value = json.loads(text, object_pairs_hook=make)
+        if _count_keys(value) > MAX_KEYS:
+            return ""
+        kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
+    except ValueError:
+        return text
+    except RecursionError:
+        return ""
+    if kept == value and not doubled:
+        return text
+    # An escape may be half a sign, which cannot be stored.
+    written = json.dumps(kept, ensure_ascii=False).encode(errors="replace").decode()
+    return written if kept else ""

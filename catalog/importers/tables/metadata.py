@@ -11,6 +11,7 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.tables.columns import find_fates
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
+from catalog.importers.tables.json_lines import drop_from_text
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value, of_key
@@ -64,13 +65,16 @@ class MetadataReader:
         is_told = self._is_told
         for name, index in self._kept:
             text = cells[index]
+            if "{" in text:
+                text = drop_from_text(text, name)
             if text and (len(text) > _LONG or is_told[text]):
                 metadata[name] = text
         for name, index, convert in self._converted:
-            if (value := convert[cells[index]]) not in _NOTHING:
+            text = drop_from_text(cells[index], name)
+            if (value := convert[text]) not in _NOTHING:
                 metadata[name] = value
         for name, get in self._added:
-            if text := get(cells):
+            if text := drop_from_text(get(cells), name):
                 metadata[name] = text
         return metadata
 
@@ -90,7 +94,10 @@ class Gatherer:
     def read(self, cells: Cells) -> dict[str, Any]:
         if self._unless is not None and not clean(cells[self._unless]):
             return {}
-        texts = ((name, clean(cells[index]), convert) for name, index, convert in self._columns)
+        texts = (
+            (name, clean(drop_from_text(cells[index], name)), convert)
+            for name, index, convert in self._columns
+        )
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
 
 

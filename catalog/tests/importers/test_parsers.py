@@ -306,7 +306,15 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "KVNR", "apellido paterno", "cedula", "Cédula de identidad", "expediente", "NSS",
      # Several names, and one in parts
      "Name, Vorname", "Nachname/Vorname", "ID (MRN)", "Tel.; Fax No", "PatientName_Kanji",
-     "patient name last", "name_kanji",
+     "patient name last", "name_kanji", "Name Vorname", "Vorname Nachname", "Surname Forename",
+     "Tel (home)", "Tel/Fax", "Fax (GP)", "Initials/Age", "Patient initials (3 letters)",
+     "Street, City",
+     # Tags of DICOM
+     "00100010", "0010,0010", "(0010,0010)", "(0010, 0010)", "tag_00100010", "x00100010",
+     "0x00100010", "0010_0030", "00080050", "00081070", "(0040,A123)", "0040a123",
+     # Further words, and Cyrillic letters among Latin ones
+     "mname", "second_name", "legal_name", "IP No", "OPD No", "MR#", "acc_no", "policy_no",
+     "contact_no", "p\u0430tient_name", "P\u0410TIENT N\u0410\u041cE",
      # Further languages and scripts
      "姓名", "患者 姓名", "患者姓名_x", "出生日期", "身份证号", "住院号", "病历号",
      "联系电话", "地址",
@@ -342,7 +350,21 @@ def test_other_columns_may_be_used(column: str) -> None:
      "ID del paciente", "paciente_id", "ID paziente", "id_paciente", "Radiologist", "Radiologe",
      "Doctor", "Arzt", "médico", "Name_x", "nombre 2", "f_name", "pt_nm", "Reg No", "case_no",
      "Consultant", "Reporting Radiologist", "PatName_Checked", "date_of_birth_iso",
-     "ReferringPhysicianSpecialty", "scan_operator_name_de"],
+     "ReferringPhysicianSpecialty", "scan_operator_name_de",
+     # Behind the name of a thing
+     "tags.PatientName", "Study.PatientName", "image_PatientName", "Series Patient Name",
+     "file_patient_name", "task.patient_name", "scanner_operator_name_x",
+     # One word among others, or within one
+     "surname_en", "lastname_raw", "FIRSTNAME_PATIENT", "vorname_patient", "dob_iso", "mrn_raw",
+     "ssn_last4", "email_work", "phone_home", "address_home", "rawpatientname",
+     "dicompatientname", "patientnameoriginal", "p\u0430tient_name_raw",
+     "a b c d e f g h i j k l m n o p q r patient name",
+     "00100020", "(0010,0020)", "00100010.Value", "(0010,0010) PN", "00100010.Value.0.Alphabetic",
+     # Numbers of people
+     "dicom_AccessionNumber", "header.AccessionNumber", "raw_accession_number",
+     "orig_national_id", "raw_medical_record_number",
+     "Zip/City", "child_name", "baby_name", "donor_name", "client_name", "referred_by",
+     "Refd By", "raw_donor_name"],
 )  # fmt: skip
 def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     assert may_identify(column)
@@ -395,7 +417,13 @@ def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
      "case", "image_name", "patient_age", "file name", "lesion_name", "series_no", "ph", "pH",
      "pTNM", "age (birth)", "weight, birth", "patient_birth_weight", "class_full_name",
      "MR_no_contrast", "mobile_phone_model", "width/height", "transcript_id", "name_of_lesion",
-     "RG", "rut_depth", "strain", "PatientIdentityRemoved", "Number of patients"],
+     "RG", "rut_depth", "strain", "PatientIdentityRemoved", "Number of patients",
+     "slice_no", "Slice #", "# of slices", "view", "label text", "width", "height", "image_no",
+     "blast_name", "flavor_name", "measurename", "peso_nascita", "poids_naissance",
+     "valores_iniciales", "densita_cellulare", "physician_count", "operator_index", "phone_model",
+     "mobile unit", "lesion_contact_no_x", "child_index", "record_id", "image record id",
+     "00100040", "0010,1010", "00080060", "(0028,0010)", "20100010", "00000000", "deadbeef",
+     "accuracy", "image_address", "class fullname", "model_family_name"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:
     assert not is_identifying(column)
