@@ -378,6 +378,30 @@ def test_a_days_limit_counts_what_is_queued(s3: S3Server, settings: LazySettings
         make_collection("q=ct", fetch=True, user=first.user)
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_days_limit_counts_what_was_fetched_today_by_a_build_that_was_queued_before(
+    s3: S3Server, settings: LazySettings, is_deleted: bool
+) -> None:
+    make_series(s3)
+    first = make_fetching()
+    owner = first.user
+    first.builds.update(queued_at=F("queued_at") - timedelta(days=2))
+    assert count_fetched_today(owner) > 0, "what is still to be fetched"
+    first = build(first)
+    assert first.status == "ready"
+    fetched = count_fetched_today(owner)
+    assert fetched >= first.num_bytes
+    if is_deleted:
+        delete_collection(collection=first)
+    assert count_fetched_today(owner) == fetched
+    settings.FETCH_MAX_DAY_BYTES = fetched
+    with pytest.raises(NotBuildable, match="in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=owner)
+    if not is_deleted:
+        first.builds.update(finished_at=F("finished_at") - timedelta(days=1))
+        assert count_fetched_today(owner) == 0
+
+
 def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
     s3: S3Server, settings: LazySettings
 ) -> None:
