@@ -140,6 +140,20 @@ def test_of_a_long_journal_the_newest_lines_are_read(monkeypatch: pytest.MonkeyP
     journal.close(is_done=True)
 
 
+def test_a_line_of_a_journal_is_short_whatever_a_source_says(settings: LazySettings) -> None:
+    key = "\u00e4" * 1000
+    file = ListedFile(key, key, 1, "", tag=key)
+    fetched = FetchedFile(key, 1, "ab" * 32, 7, ".dcm", tag=key)
+    journal = FetchJournal("short")
+    journal.add(f"s3://bucket/{key}/*", file, fetched)
+    journal.close(is_done=False)
+    assert (settings.REMOTE_CACHE_ROOT / "journals" / "short").stat().st_size < 200
+    journal = FetchJournal("short")
+    assert journal.find(f"s3://bucket/{key}/*", file) == fetched
+    assert journal.find("s3://bucket/other/*", file) is None
+    journal.close(is_done=True)
+
+
 def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
     s3: S3Server, settings: LazySettings, tmp_path: Path
 ) -> None:
