@@ -249,6 +249,7 @@ class DeletedFetch(models.Model):
     """What was fetched and no build says: for a day it counts for its owner's limit.
 
     A deleted collection's, that of an earlier attempt, or what came while a build was cancelled.
+    ``queued_at`` is the latest time at which it can have been fetched.
     """
 
     user = models.ForeignKey(

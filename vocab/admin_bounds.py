@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.core.exceptions import FieldDoesNotExist
+from django.db import DataError, ProgrammingError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import smart_split
@@ -19,7 +22,8 @@ MAX_PARAMETERS = 30
 COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day",
                "id", "id__exact", "pk", "pk__exact")  # fmt: skip
 
-_YEAR = re.compile(r"[1-9][0-9]{0,3}")
+# A year is also compared with the one behind it.
+_YEAR = re.compile(r"(?!9999)[1-9][0-9]{0,3}")
 
 
 class BoundedAdmin(admin.ModelAdmin):
@@ -29,6 +33,8 @@ class BoundedAdmin(admin.ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
         """Too many words find nothing; the fields that complete what is typed ask here, too."""
+        if "\0" in search_term:  # which no text in the database has
+            return queryset.none(), False
         if sum(1 for _ in smart_split(search_term)) <= MAX_SEARCH_WORDS:
             return super().get_search_results(request, queryset, search_term)
         said = f"Nothing was searched for: write at most {MAX_SEARCH_WORDS} words."
@@ -43,6 +49,28 @@ class BoundedAdmin(admin.ModelAdmin):
             and _can_be_compared(lookup, str(value))
             and super().lookup_allowed(lookup, value, request)
         )
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Its queries show whether the database can compare what the address gives.
+
+        Raises:
+            DisallowedModelAdminLookup: it cannot.
+        """
+        try:
+            with transaction.atomic():  # which an error of the database would end
+                return super().get_changelist_instance(request)
+        except (DataError, ProgrammingError, ValueError, OverflowError) as error:
+            if not request.GET:
+                raise
+            raise DisallowedModelAdminLookup("A filter's value cannot be compared") from error
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Of columns only: Django does not expect others in an address."""
+        try:
+            is_column = self.opts.get_field(to_field).concrete
+        except FieldDoesNotExist:
+            return False
+        return is_column and super().to_field_allowed(request, to_field)
 
     def _offered_lookups(self, request: HttpRequest) -> set[str]:
         names = set(self._filterable_names(request))

@@ -1,26 +1,36 @@
 """Files that a web process sends itself: so many at a time that pages always have threads left."""
 
+import errno
+import fcntl
 import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
 
+from catalog.storage.disk import has_room
+
 # A client that reads slowly keeps its thread for as long as it takes; the other threads are for
 # pages. What nginx sends takes no thread and does not count.
 MAX_TRANSFERS = settings.WEB_THREADS * 3 // 4
 RETRY_SECONDS = 30
 BLOCK = 1 << 20
+# After so many bytes the disk is looked at again.
+LOOK_BYTES = 4 << 20
 _slots = threading.BoundedSemaphore(MAX_TRANSFERS)
 
 
 class TooManyTransfers(Exception):
     """As many files are sent as may be; the client should come again in RETRY_SECONDS."""
+
+
+class AlreadySent(Exception):
+    """Another file is sent to the same user, and has not ended yet."""
 
 
 class Transfer:
@@ -30,15 +40,22 @@ class Transfer:
     already, has another one.
 
     It counts until it is closed, at the latest until nobody holds it any more: a response that
-    something on its way out has replaced is never closed. Raises TooManyTransfers, and then
-    leaves ``file`` open.
+    something on its way out has replaced is never closed. Then ``lock`` is closed, too. Raises
+    TooManyTransfers, and then leaves both open.
     """
 
-    def __init__(self, file: BinaryIO, *, start: int = 0, length: int | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        lock: BinaryIO | None = None,
+    ) -> None:
         if not _slots.acquire(blocking=False):
             raise TooManyTransfers
         self._file = file
-        self._end = weakref.finalize(self, _end_transfer, file, _slots)
+        self._end = weakref.finalize(self, _end_transfer, file, _slots, lock)
         self._start = start
         self.start_again(length)
 
@@ -63,30 +80,65 @@ class Transfer:
         self._end()
 
 
-def spool_transfer(folder: Path, chunks: Iterable[bytes]) -> Transfer:
+def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") -> Transfer:
     """A transfer of what is written here first, into an unnamed file in ``folder``.
 
     It is complete before the first byte is sent, so a slow reader keeps no query open. It counts
-    from before the first chunk is made: who is told to come again has cost nothing.
+    from before the first chunk is made: who is told to come again has cost nothing. Of transfers
+    with the same ``one_for``, a file's name, one is there until it ends, of all processes here.
 
     Raises:
-        TooManyTransfers: no chunk was made.
-        OSError: the disk is full.
+        AlreadySent, TooManyTransfers: no chunk was made.
+        OSError: the disk is full, but for its reserve.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        lock = stack.enter_context(_lock_one(one_for)) if one_for else None
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        transfer = Transfer(file)
+        transfer = Transfer(file, lock=lock)
         stack.callback(transfer.close)
-        file.writelines(chunks)
+        file.writelines(_look_at_room(folder, chunks))
         file.flush()
         transfer.start_again()
         stack.pop_all()
     return transfer
 
 
-def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore) -> None:
+def _lock_one(name: str) -> BinaryIO:
+    """A lock, which the system ends when the file is closed, or the process ends."""
+    folder = settings.VAR_DIR / "transfers"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        lock: BinaryIO = stack.enter_context((folder / name).open("ab"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadySent from error
+        stack.pop_all()
+    return lock
+
+
+def _look_at_room(folder: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks, as long as the disk has more than its reserve."""
+    _require_room(folder)
+    unseen = 0
+    for chunk in chunks:
+        yield chunk
+        unseen += len(chunk)
+        if unseen >= LOOK_BYTES:
+            _require_room(folder)
+            unseen = 0
+
+
+def _require_room(folder: Path) -> None:
+    if not has_room(folder, 0, 0):
+        raise OSError(errno.ENOSPC, "the disk has no more than its reserve", str(folder))
+
+
+def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore, lock: BinaryIO | None) -> None:
     try:
         file.close()  # which writes what is left, and may find the disk full
     finally:
         slots.release()
+        if lock:
+            lock.close()

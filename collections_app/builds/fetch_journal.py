@@ -4,6 +4,7 @@ The cache knows files by SHA-256, and the database learns these when a series is
 the two, this says which listed file has which.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -28,17 +30,25 @@ class FetchJournal:
     def __init__(self, name: str) -> None:
         self._path = _folder() / name
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._known = dict(_read(self._path))
+        self._known: dict[str, list[Any]] = dict(_read(self._path))
         self._lock, self._is_closed = threading.Lock(), False
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def find(self, address: str, file: ListedFile) -> FetchedFile | None:
         """What the file was when it was fetched, if it is listed as then."""
-        return self._known.get(_key(address, file))
+        known = self._known.get(_key(address, file))
+        if not known:
+            return None
+        size, sha256, crc32, suffix = known
+        return FetchedFile(file.name, size, sha256, crc32, suffix, file.tag)
 
     def add(self, address: str, file: ListedFile, fetched: FetchedFile) -> None:
-        """Several may be killed while they write: each line stands for itself."""
-        line = json.dumps([_key(address, file), fetched])
+        """Several may be killed while they write: each line stands for itself.
+
+        No line has a text of the source's, which may be long: lines count for no limit.
+        """
+        facts = (fetched.size, fetched.sha256, fetched.crc32, fetched.suffix)
+        line = json.dumps([_key(address, file), facts])
         with self._lock:
             if not self._is_closed:  # else by a thread that nobody waited for
                 os.write(self._fd, f"\n{line}\n".encode())
@@ -68,13 +78,14 @@ def _folder() -> Path:
 
 def _key(address: str, file: ListedFile) -> str:
     # Not astuple, which copies: this is asked for each file, twice.
-    return json.dumps([address, file.name, file.whole_key, file.size, file.md5, file.tag])
+    said = json.dumps([address, file.name, file.whole_key, file.size, file.md5, file.tag])
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _read(path: Path) -> Iterable[tuple[str, FetchedFile]]:
+def _read(path: Path) -> Iterable[tuple[str, list[Any]]]:
     with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _MAX_BYTES))
         for line in file:
             with suppress(ValueError, TypeError):  # cut short
-                key, fetched = json.loads(line)
-                yield key, FetchedFile(*fetched)
+                key, facts = json.loads(line)
+                yield key, facts

@@ -38,8 +38,8 @@ PAUSES = (1.0, 4.0, 15.0)
 TIMEOUT = 60
 LISTERS = 4
 CHUNK = 1 << 20
-# More than any series has: what goes on and on is no list of files.
-MAX_LISTING, MAX_PAGES, MAX_FILES = 16 << 20, 200, 20_000
+# More than any series has: what goes on and on is no list of files. Four pages are read at a time.
+MAX_LISTING, MAX_PAGES, MAX_FILES = 4 << 20, 200, 20_000
 # So many in a row show that the source does not answer at all.
 MAX_UNREACHABLE = 20
 
@@ -288,7 +288,9 @@ class Source:
 def read_listing(url: str) -> ET.Element:
     with ask(url) as answer:
         try:
-            text = answer.read(MAX_LISTING)
+            text = answer.read(MAX_LISTING + 1)
+            if len(text) > MAX_LISTING:
+                raise Problem("the source's list of files has more than 4 MB at a time")
             return ET.fromstring(text)  # noqa: S314 - bounded, and expat bounds entities  # nosec
         except (OSError, http.client.HTTPException, ET.ParseError):
             raise Unreachable("the source's list of files came broken") from None

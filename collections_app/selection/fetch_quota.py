@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from catalog.wording.formats import file_size
@@ -49,9 +49,12 @@ def explain_fetch_limits(user: User | None, to_fetch: ToFetch) -> list[str]:
 
 
 def count_fetched_today(user: User) -> int:
-    """Bytes that builds of the user have fetched or are to fetch, in the last 24 hours."""
-    builds = Build.objects.filter(collection__user=user, queued_at__gt=timezone.now() - DAY)
-    done = builds.filter(finished_at__isnull=False).aggregate(n=Sum(_FETCHED))["n"] or 0
+    """Bytes that builds of the user have fetched in the last 24 hours, or are to fetch.
+
+    A build counts from its end, however long it was queued before.
+    """
+    builds = Build.objects.filter(collection__user=user)
+    done = builds.filter(_ended_today()).aggregate(n=Sum(_FETCHED))["n"] or 0
     open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum(_TO_FETCH))["n"] or 0
     deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
     return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
@@ -73,12 +76,17 @@ def explain_day_is_full(collection: Collection) -> list[str]:
     ]
 
 
+def _ended_today() -> Q:
+    return Q(finished_at__gt=timezone.now() - DAY)
+
+
 def keep_fetched_bytes(user_id: int, builds: QuerySet[Build]) -> None:
     """Have what they fetched within the last day count although they will not say it any more."""
-    recent = builds.filter(queued_at__gt=timezone.now() - DAY, bytes_fetched__gt=0)
+    recent = builds.filter(_ended_today() | Q(finished_at__isnull=True), bytes_fetched__gt=0)
+    now = timezone.now()
     DeletedFetch.objects.bulk_create(
-        DeletedFetch(user_id=user_id, queued_at=queued_at, num_bytes=num_bytes)
-        for queued_at, num_bytes in recent.values_list("queued_at", _FETCHED)
+        DeletedFetch(user_id=user_id, queued_at=finished_at or now, num_bytes=num_bytes)
+        for finished_at, num_bytes in recent.values_list("finished_at", _FETCHED)
     )
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 
 from medagg.accounts.addresses import write_domain_as_mail
@@ -19,11 +20,13 @@ MAX_TYPED = 255
 def find_account(typed: str) -> User | None:
     """The account with this name or confirmed address, in upper or lower case.
 
-    An address comes first: a name that looks like one proves nothing.
+    An address comes first: a name that looks like one proves nothing. Such a name is compared as
+    failures are counted, lest each further spelling of it has a lock of its own.
     """
     users = get_user_model()._default_manager
     typed = typed.strip()[:MAX_TYPED]
-    return _owner_of(typed) or users.filter(username__iexact=typed).first()
+    same = Q(username__iexact=_spell(typed)) | Q(username=typed)
+    return _owner_of(typed) or users.filter(same).first()
 
 
 def _owner_of(typed: str) -> User | None:

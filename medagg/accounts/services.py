@@ -98,11 +98,12 @@ def ask_to_confirm(*, user: User, client: str = "") -> None:
     waiting = WaitingAddress.objects.filter(user=user).first()
     if waiting is None:
         return
-    # What is refused for one reason does not count for the next.
+    # What is refused for one reason does not count for the next. Strangers who use up what all may
+    # have sent do not keep operators from helping.
     if (
         (client and CONFIRMATIONS_OF_CLIENT.hit(client))
         or CONFIRMATIONS.hit(_counted(waiting.address))
-        or CONFIRMATIONS_OF_ALL.hit("")
+        or (client and CONFIRMATIONS_OF_ALL.hit(""))
     ):
         raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):

@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from catalog.bulk.session_lock import session_lock
-from catalog.storage.transfers import TooManyTransfers, spool_transfer
+from catalog.storage.transfers import AlreadySent, TooManyTransfers, spool_transfer
 from collections_app.archive.sink import DISK_FULL
 from collections_app.models import Collection, Status
 from collections_app.selection.basket import read_basket
@@ -55,6 +55,9 @@ TOO_MANY_MAILS = (
     "earlier one there, or ask for another one later on your account page."
 )
 EXPORT_RUNS = "Your data are being written already. Wait for that file."
+EXPORT_IS_SENT = (
+    "Your data are being sent to you already. Wait for that file, or stop that download first."
+)
 NO_ROOM = (
     "The server's disk is full, so your data cannot be written as a file now. Try again later, or "
     "tell the operator."
@@ -240,7 +243,11 @@ class ExportView(LoginRequiredMixin, View):
             with session_lock(f"export of user {user.pk}") as is_only_one:
                 if not is_only_one:
                     return _refuse_export(request, EXPORT_RUNS)
-                transfer = spool_transfer(settings.ARCHIVE_ROOT, chunks)
+                transfer = spool_transfer(
+                    settings.ARCHIVE_ROOT, chunks, one_for=f"export-{user.pk}"
+                )
+        except AlreadySent:
+            return _refuse_export(request, EXPORT_IS_SENT)
         except TooManyTransfers:
             return _refuse_export(request, BUSY)
         except OSError as error:

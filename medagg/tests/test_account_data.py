@@ -213,6 +213,39 @@ def test_one_export_of_a_user_is_written_at_a_time(
     assert export_by(again) == 200
 
 
+def test_one_export_of_a_user_is_sent_at_a_time(client: Client, ada: User) -> None:
+    """Whichever process has it: the lock is the system's."""
+    other = Client()
+    other.force_login(User.objects.create_user("eve"))
+    unread = client.get("/accounts/export/")
+    assert export_by(client) == 302
+    assert "Your data are being sent to you already" in page_of(client)
+    assert export_by(other) == 200
+    assert len(unread.getvalue()) == int(unread.headers["Content-Length"])
+    assert export_by(client) == 200
+
+
+def test_an_export_leaves_the_reserve_of_the_disk_free(
+    client: Client, ada: User, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def write(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        for number in range(40):
+            if number == 8:  # somebody else has filled the disk
+                settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+            made.append(number)
+            yield b"x" * 1_000_000
+
+    monkeypatch.setattr(views, "export_account", write)
+    assert export_by(client) == 302
+    assert "disk is full, so your data cannot be written" in page_of(client)
+    assert 8 < len(made) <= 14, "it looks every few MB"
+    assert count_open_files(settings.ARCHIVE_ROOT) == 0
+    made.clear()
+    assert (export_by(client), made) == (302, []), "and before it begins"
+
+
 def export_by(client: Client) -> int:
     """The status of the answer, which is read: until then it counts as a file that is sent."""
     response = client.get("/accounts/export/")

@@ -363,6 +363,14 @@ def test_all_clients_together_have_so_many_mails_sent(monkeypatch: pytest.Monkey
     assert len(mail.outbox) == 3
     assert mail.outbox[-1].to == ["kim0@example.org"]
 
+    admin = Client()
+    admin.force_login(User.objects.create_superuser("operator"))
+    for number in (1, 2):
+        chosen = {"action": "ask_to_confirm",
+                  "_selected_action": User.objects.get(username=f"kim{number}").pk}  # fmt: skip
+        admin.post("/admin/auth/user/", chosen)
+    assert [each.to for each in mail.outbox[3:]] == [["kim1@example.org"], ["kim2@example.org"]]
+
 
 # Full-width letters, which mail writes as plain ones.
 SPELLINGS = ("clinic.example", "\uff43linic.example", "c\uff4cinic.example", "CLINIC.\uff45xample",

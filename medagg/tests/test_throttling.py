@@ -65,6 +65,20 @@ def test_space_around_a_name_passes_no_lock(ada: User, name: str, space: str) ->
     assert sign_in(f"{much}{name}", PASSWORD, at="127.0.0.3").status_code == 302
 
 
+@pytest.mark.parametrize("domain", ["site.iii", "SITE.III", "site.\u0131ii", "site.i\u0131i"])
+def test_a_name_like_an_address_has_one_lock(domain: str) -> None:
+    User.objects.create_user("bob@site.iii.example", password=PASSWORD)
+    for _ in range(10):
+        locked = sign_in("bob@site.iii.example", "wrong")
+    assert locked.status_code == 429
+    assert sign_in(f"bob@{domain}.example", PASSWORD).status_code != 302
+
+
+def test_a_name_whose_domain_mail_would_write_otherwise_still_signs_in() -> None:
+    User.objects.create_user("bob@b\u00fcro.example", password=PASSWORD)
+    assert sign_in("bob@b\u00fcro.example", PASSWORD).status_code == 302
+
+
 @pytest.mark.parametrize("has_account", [True, False])
 def test_a_lock_does_not_tell_whether_an_address_has_an_account(has_account: bool) -> None:
     if has_account:

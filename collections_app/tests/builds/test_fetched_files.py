@@ -211,6 +211,7 @@ class EndlessAnswers(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     per_page: ClassVar[dict[str, int]] = {"pages": 0, "many": 3000, "grown": 1}
+    fill: ClassVar[dict[str, int]] = {}
     sent: ClassVar[Counter[str]] = Counter()
 
     def do_HEAD(self) -> None:
@@ -227,9 +228,10 @@ class EndlessAnswers(BaseHTTPRequestHandler):
         self.sent[what] += 1
         objects = "".join(
             f"<Contents><Key>{what}/{page}-{number}</Key><Size>4</Size></Contents>"
-            for number in range(self.per_page[what])
+            for number in range(self.per_page.get(what, 0))
         )
-        is_last = what == "grown" or page == 400
+        objects += "<a/>" * (self.fill.get(what, 0) // 4)
+        is_last = what not in ("pages", "many") or page == 400
         body = (
             f"<ListBucketResult>{objects}<IsTruncated>{str(not is_last).lower()}</IsTruncated>"
             f"<NextContinuationToken>{page}</NextContinuationToken></ListBucketResult>"
@@ -237,7 +239,8 @@ class EndlessAnswers(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(OSError):
+            self.wfile.write(body)
 
     def _send_blocks(self) -> None:
         self.do_HEAD()
@@ -270,6 +273,21 @@ def test_what_goes_on_and_on_is_a_problem_and_leaves_nothing(tmp_path: Path) -> 
     assert (sent["many"], sent["pages"]) == (7, 200)
     assert sent["blocks"] < 40, "it hangs up"
     assert not [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
+
+
+def test_a_page_of_a_list_is_at_most_4_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes many times as much memory, and four are read at a time."""
+    monkeypatch.setattr(EndlessAnswers, "fill", {"long": 5_000_000, "empty": 3_000_000})
+    shutil.copy(FETCH, tmp_path / "fetch.py")
+    lines = [f"images/{name},s3://bucket/{name}/*,,\n" for name in ("long", "empty")]
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
+
+    done = run_fetch_py(tmp_path, EndlessAnswers)
+
+    assert sorted(done.stderr.splitlines()) == [
+        "images/empty: there are no files at its address any more",
+        "images/long: the source's list of files has more than 4 MB at a time",
+    ]
 
 
 def test_two_files_do_not_get_one_name_by_an_ending(s3: S3Server) -> None:

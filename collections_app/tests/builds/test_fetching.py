@@ -140,6 +140,20 @@ def test_of_a_long_journal_the_newest_lines_are_read(monkeypatch: pytest.MonkeyP
     journal.close(is_done=True)
 
 
+def test_a_line_of_a_journal_is_short_whatever_a_source_says(settings: LazySettings) -> None:
+    key = "\u00e4" * 1000
+    file = ListedFile(key, key, 1, "", tag=key)
+    fetched = FetchedFile(key, 1, "ab" * 32, 7, ".dcm", tag=key)
+    journal = FetchJournal("short")
+    journal.add(f"s3://bucket/{key}/*", file, fetched)
+    journal.close(is_done=False)
+    assert (settings.REMOTE_CACHE_ROOT / "journals" / "short").stat().st_size < 200
+    journal = FetchJournal("short")
+    assert journal.find(f"s3://bucket/{key}/*", file) == fetched
+    assert journal.find("s3://bucket/other/*", file) is None
+    journal.close(is_done=True)
+
+
 def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
     s3: S3Server, settings: LazySettings, tmp_path: Path
 ) -> None:
@@ -376,6 +390,30 @@ def test_a_days_limit_counts_what_is_queued(s3: S3Server, settings: LazySettings
     settings.FETCH_MAX_DAY_BYTES = 15_000
     with pytest.raises(NotBuildable, match=r"10\.0 kB were fetched for you in the last 24 hours"):
         make_collection("q=ct", fetch=True, user=first.user)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_days_limit_counts_what_was_fetched_today_by_a_build_that_was_queued_before(
+    s3: S3Server, settings: LazySettings, is_deleted: bool
+) -> None:
+    make_series(s3)
+    first = make_fetching()
+    owner = first.user
+    first.builds.update(queued_at=F("queued_at") - timedelta(days=2))
+    assert count_fetched_today(owner) > 0, "what is still to be fetched"
+    first = build(first)
+    assert first.status == "ready"
+    fetched = count_fetched_today(owner)
+    assert fetched >= first.num_bytes
+    if is_deleted:
+        delete_collection(collection=first)
+    assert count_fetched_today(owner) == fetched
+    settings.FETCH_MAX_DAY_BYTES = fetched
+    with pytest.raises(NotBuildable, match="in the last 24 hours"):
+        make_collection("q=ct", fetch=True, user=owner)
+    if not is_deleted:
+        first.builds.update(finished_at=F("finished_at") - timedelta(days=1))
+        assert count_fetched_today(owner) == 0
 
 
 def test_a_days_limit_is_not_forgotten_with_a_collection_nor_at_a_rebuild(
