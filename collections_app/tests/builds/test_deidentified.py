@@ -6,15 +6,18 @@ import io
 import json
 import logging
 import os
+import shutil
 import threading
 from contextlib import ExitStack
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from django.conf import LazySettings
 from django.test import Client
+from pydicom import uid
 
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
@@ -25,11 +28,16 @@ from catalog.tests.factories import (
     dataset_folder,
     make_searchable,
 )
+from catalog.tests.imaging.dicom_files import make_dicom
 from catalog.tests.importers.folder_files import make_scan
 from catalog.views import image_files
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection
-from collections_app.services import build_without_problems, rebuild_collection
+from collections_app.models import Collection, Reason
+from collections_app.services import (
+    build_without_problems,
+    rebuild_collection,
+    retry_collection,
+)
 from collections_app.storage import archive_file
 from collections_app.tests.factories import (
     UserFactory,
@@ -211,6 +219,38 @@ def test_without_room_on_the_disk_a_file_comes_later_and_is_not_called_gone(
     settings.ARCHIVE_RESERVE_BYTES = 1 << 60
     answer = client.get(f"/images/{find_image('jane.dcm').pk}/file/")
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+
+
+def test_what_pydicom_shows_by_force_is_given_to_no_visitor_and_never_delivered(
+    client: Client, settings: LazySettings
+) -> None:
+    # As imports once kept it: as a file of an unknown format.
+    image = ImageFactory(dataset=find_image("x.png").dataset, source_id="acr", identifying=None)
+    acr = b"\x08\0\x10\0\x0c\0\0\0ACR-NEMA 2.0\x10\0\x10\0\x08\0\0\0Doe^Jane"
+    add_file(image, acr, "acr.ima")
+    address = f"/images/{image.pk}/file/"
+    for settings.DEIDENTIFY_ON_DELIVERY in (False, True):
+        assert client.get(address).status_code == 302
+    client.force_login(UserFactory())
+    assert client.get(address).status_code == 404
+    settings.DEIDENTIFY_ON_DELIVERY = False
+    assert client.get(address).getvalue() == acr
+
+
+def test_an_archive_does_not_grow_beyond_the_disk_by_what_deflated_files_become(
+    settings: LazySettings,
+) -> None:
+    blank = np.zeros((4000, 4000), np.uint16)
+    content = make_dicom(blank, syntax=uid.DeflatedExplicitVRLittleEndian, **JANE)
+    add_file(find_image("jane.dcm"), content, "jane.dcm")
+    collection = make_collection()
+    free = shutil.disk_usage(settings.ARCHIVE_ROOT.parent).free
+    settings.ARCHIVE_RESERVE_BYTES = free - (16 << 20)
+    collection = build(collection)
+    assert (collection.status, collection.builds.get().reason) == ("failed", Reason.DISK_FULL)
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    retry_collection(collection=collection)
+    assert build(collection).status == "ready"
 
 
 def test_what_pydicom_says_of_a_file_is_in_no_log(client: Client) -> None:
