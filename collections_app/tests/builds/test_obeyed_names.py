@@ -36,7 +36,7 @@ worktree = .
 fsmonitor = "touch {pwned}; false"
 """
 REPOSITORY = {"HEAD": "ref: refs/heads/main\n", "objects/x": "x", "refs/x": "x"}
-OTHERS = (".envrc", ".vscode/tasks.json", "HEAD/1.txt")
+OTHERS = (".envrc", ".vscode/tasks", "HEAD/1.txt")
 
 
 def test_git_runs_nothing_in_an_unpacked_archive(settings: LazySettings, tmp_path: Path) -> None:
