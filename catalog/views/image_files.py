@@ -1,7 +1,6 @@
 """An image's preview, what is said of it, and the file itself."""
 
 import contextlib
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from catalog.imaging.problems import NotReadable
 from catalog.models import Image
 from catalog.previews.elsewhere import is_previewed_remotely
 from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
+from catalog.storage.disk import has_room
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
 from catalog.wording.formats import file_size
@@ -186,8 +186,7 @@ def _write_beside(content: bytes) -> BinaryIO:
 
 
 def _require_room(num_bytes: int) -> None:
-    room = shutil.disk_usage(settings.VAR_DIR).free - settings.ARCHIVE_RESERVE_BYTES
-    if num_bytes > room:
+    if not has_room(settings.VAR_DIR, num_bytes, 0):
         raise TooManyTransfers
 
 

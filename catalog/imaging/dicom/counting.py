@@ -13,12 +13,12 @@ from typing import Any
 
 import pydicom
 from pydicom import uid
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_sequence
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
-from catalog.imaging.dicom.stream import DicomStream
+from catalog.imaging.dicom.stream import DicomStream, find_vr
 from catalog.imaging.problems import NotReadable
 
 MAX_ELEMENTS = 100_000
@@ -28,7 +28,6 @@ _READS_OF_AN_ELEMENT = 3
 _BYTES_OF_A_READ = 8
 # Sequences are copied at each level.
 _COPIED_IN_A_READ = 256
-_IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _TOO_MANY = f"It has more than {MAX_ELEMENTS:,} elements, or longer texts than any image needs."
 
 
@@ -83,14 +82,10 @@ def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:
     """Count what an element that is not parsed yet costs where its value has to be interpreted."""
     raw = dataset.get_item(tag)
     if isinstance(raw, RawDataElement) and raw.value:
-        of_length = len(raw.value) // (1 if _is_in_character_set(raw) else _BYTES_OF_A_READ)
+        vr = find_vr(raw)
+        is_slow = vr == "UN" or vr in CUSTOMIZABLE_CHARSET_VR
+        of_length = len(raw.value) // (1 if is_slow else _BYTES_OF_A_READ)
         budget.spend(max(raw.value.count(b"\\"), of_length))
-
-
-def _is_in_character_set(raw: RawDataElement) -> bool:
-    if raw.VR in (None, "UN"):
-        return not dictionary_has_tag(raw.tag) or dictionary_VR(raw.tag) in _IN_CHARACTER_SETS
-    return raw.VR in _IN_CHARACTER_SETS
 
 
 def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:

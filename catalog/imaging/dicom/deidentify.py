@@ -29,7 +29,7 @@ from catalog.imaging.dicom.identifying import (
     removes_identity,
     shows_somebody,
 )
-from catalog.imaging.dicom.stream import is_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.stream import find_vr, is_dicom, open_dicom, plain_reasons
 from catalog.imaging.problems import NotReadable
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
@@ -146,7 +146,7 @@ class _Cleaner:
                 del dataset[tag]
                 continue
             action = find_action(tag)
-            vr = _vr_of(dataset, tag)
+            vr = find_vr(dataset.get_item(tag))
             if action is None and (vr == "PN" or is_listed(tag) or tag in _TITLES):
                 action = Action.REPLACE if tag == _TEXT_VALUE else Action.EMPTY
             if action is Action.REMOVE:
@@ -189,7 +189,7 @@ class _Cleaner:
     def _replace_texts(self, item: Dataset) -> None:
         """Of what a person wrote, such as a report, only the structure is left."""
         for tag in list(item.keys()):
-            element = self._parse(item, tag, _vr_of(item, tag))
+            element = self._parse(item, tag, find_vr(item.get_item(tag)))
             if element.VR == "SQ":
                 for inner in element.value:
                     self._replace_texts(inner)
@@ -228,13 +228,6 @@ def _has_another_vr(dataset: Dataset, tag: Any) -> bool:
     return given not in known and not any(
         given in kind and not kind.isdisjoint(known) for kind in _ALIKE
     )
-
-
-def _vr_of(dataset: Dataset, tag: Any) -> str:
-    given = dataset.get_item(tag).VR
-    if given in (None, "UN"):
-        return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-    return str(given)
 
 
 def _declare(dataset: Dataset) -> None:

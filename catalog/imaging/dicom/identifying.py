@@ -37,9 +37,10 @@ from pydicom.datadict import (
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
-from catalog.imaging.dicom.stream import is_long, read_by_force
+from catalog.imaging.dicom.stream import find_vr, is_long, read_by_force
 
 # fmt: off
 _KEYWORDS = (
@@ -73,7 +74,7 @@ _PLACEHOLDERS = frozenset((
     "subject", "test", "unknown", "unnamed", "volunteer", "withheld",
 ))
 # fmt: on
-_FREE_TEXTS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
+_FREE_TEXTS = frozenset(CUSTOMIZABLE_CHARSET_VR) - {"PN"}
 _FREE_TEXTS_AND_NAMES = _FREE_TEXTS | {"CS", "PN"}
 _COMMENT = re.compile(r"Comment|Notes|Narrative")
 _COMMENTS = frozenset(
@@ -211,10 +212,10 @@ def _walk(
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if tag in _TAGS or _vr_of(dataset._dict[tag]) in ("PN", "SQ"):
+            if tag in _TAGS or find_vr(dataset._dict[tag]) in ("PN", "SQ"):
                 found.add(_join(outermost, tag))
             continue
-        vr, has_value = _vr_of(element), _has_value(element)
+        vr, has_value = find_vr(element), _has_value(element)
         del element  # its bytes, while its items are looked at
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
         if not has_value or not (counts or vr == "SQ"):
@@ -270,11 +271,6 @@ def _join(outermost: str, tag: int) -> str:
 
 def _name(tag: int) -> str:
     return keyword_for_tag(tag) or (PRIVATE if tag >> 16 & 1 else f"{int(tag):08X}")
-
-
-def _vr_of(element: Any) -> str:
-    given = element.VR
-    return _vr_of_tag(element.tag) or "UN" if given is None or given == "UN" else str(given)
 
 
 def _vr_of_tag(tag: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom import config, filereader, uid
-from pydicom.datadict import dictionary_has_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
@@ -127,6 +127,13 @@ def open_dicom(file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int
         )
         stream.header.file_meta = meta
         return stream
+
+
+def find_vr(element: Any) -> str:
+    """The VR that an element has in the file, else its tag's in the dictionary, else UN."""
+    if element.VR not in (None, "UN"):
+        return str(element.VR)
+    return dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN"
 
 
 def read_value(header: Dataset, keyword: str) -> Any:
