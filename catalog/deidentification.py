@@ -1,17 +1,24 @@
 """Whether and how DICOM files are de-identified before they leave the server."""
 
+import errno
+import os
+import tempfile
 import uuid
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from catalog.imaging.dicom.confidentiality import METHOD_VERSION
+from catalog.imaging.problems import NotReadable
+from catalog.storage.disk import has_room
+from catalog.wording.formats import file_size
 
 if TYPE_CHECKING:
     from catalog.imaging.dicom.deidentify import Pseudonyms
 
-# The whole file is in memory, several times.
+# It lies on the disk once more, until its client has it.
 MAX_BYTES = 1 << 30
 
 
@@ -25,16 +32,30 @@ def describe_method() -> str:
     return f"{METHOD_VERSION}, key {_digest('which key', '').hex()[:16]}"
 
 
-def deidentify_file(content: bytes) -> bytes:
+def deidentify_file(file: BinaryIO) -> BinaryIO:
     """The DICOM file without what tells who somebody is, always with the same bytes.
 
+    It has no name, and lies on the disk of VAR_DIR until it is closed.
+
     Raises:
-        NotReadable: it cannot be de-identified.
+        NotReadable: it cannot be de-identified, or has more than MAX_BYTES.
+        OSError: it cannot be read; or, with ENOSPC, the disk has no room but its reserve.
     """
     # Only here and below, as in catalog.files.
     from catalog.imaging.dicom.deidentify import deidentify  # noqa: PLC0415
+    from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES  # noqa: PLC0415
 
-    return deidentify(content, make_pseudonyms())
+    size = file.seek(0, os.SEEK_END)
+    if size > MAX_BYTES:
+        raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
+    if not has_room(settings.VAR_DIR, max(size, MAX_INFLATED_BYTES), 0):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with ExitStack() as stack:
+        made: BinaryIO = stack.enter_context(tempfile.TemporaryFile(dir=settings.VAR_DIR))
+        deidentify(file, made, make_pseudonyms())
+        made.seek(0)
+        stack.pop_all()
+    return made
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:

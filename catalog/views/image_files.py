@@ -1,7 +1,7 @@
 """An image's preview, what is said of it, and the file itself."""
 
 import contextlib
-import tempfile
+import errno
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -14,7 +14,6 @@ from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
 from catalog.deidentification import (
-    MAX_BYTES,
     deidentifies_on_delivery,
     deidentify_file,
     must_be_deidentified,
@@ -26,13 +25,11 @@ from catalog.imaging.problems import NotReadable
 from catalog.models import Image
 from catalog.previews.elsewhere import is_previewed_remotely
 from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
-from catalog.storage.disk import has_room
 from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
-from catalog.wording.formats import file_size
 
-# So many files are read or de-identified at a time by a process, each of which is in memory then; a
-# request waits its turn for so many seconds, as long as threads are left for pages.
+# So many files are read or de-identified at a time by a process; a request waits its turn for so
+# many seconds, as long as threads are left for pages.
 _reading = threading.BoundedSemaphore(2)
 _waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
 _WAIT_SECONDS = 10
@@ -164,35 +161,18 @@ def _deidentify(file: BinaryIO) -> BinaryIO | None:
     with _turn():
         if not must_be_deidentified(file):
             return None
-        with file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
-        _require_room(len(content))  # before the work
-        return _write_beside(deidentify_file(content))
-
-
-def _write_beside(content: bytes) -> BinaryIO:
-    """A nameless file, which lies there as long as its client reads; not in memory, as /tmp is."""
-    _require_room(len(content))
-    made: BinaryIO = tempfile.TemporaryFile(dir=settings.VAR_DIR)  # noqa: SIM115 - sent by others
-    try:
-        made.write(content)
-        made.seek(0)
-    except OSError as error:  # the disk is full after all
-        made.close()
-        raise TooManyTransfers from error
-    return made
-
-
-def _require_room(num_bytes: int) -> None:
-    if not has_room(settings.VAR_DIR, num_bytes, 0):
-        raise TooManyTransfers
+        try:
+            with file:
+                return deidentify_file(file)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # until others have theirs
+                raise TooManyTransfers from error
+            raise
 
 
 @contextlib.contextmanager
 def _turn() -> Iterator[None]:
-    """One of the few turns to have a file in memory. Raises TooManyTransfers."""
+    """One of the few turns to read a file. Raises TooManyTransfers."""
     if not _waiting.acquire(blocking=False):
         raise TooManyTransfers
     try:

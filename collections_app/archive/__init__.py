@@ -8,7 +8,7 @@ Format: PKWARE APPNOTE.TXT 6.3.10. Entries are stored without compression. ZIP64
 (section 4.5.3) is used only where a number needs it.
 """
 
-from collections_app.archive.checked_file import check_entry, read_whole
+from collections_app.archive.checked_file import check_entry, open_confirmed
 from collections_app.archive.entries import (
     ArchiveSummary,
     BadEntry,
@@ -37,7 +37,7 @@ __all__ = [
     "check_entry",
     "checksum_line",
     "fold_name",
-    "read_whole",
+    "open_confirmed",
     "safe_name",
     "write_archive",
 ]

@@ -7,7 +7,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from contextlib import contextmanager
+from typing import BinaryIO, NoReturn
 
 from collections_app.archive.digest import Digest
 from collections_app.archive.entries import BadEntry, BadKind, FileEntry
@@ -25,7 +26,8 @@ _REASONS: dict[BadKind, str] = {
     "missing": "the file is missing",
     "unsafe": "the path contains a link, or leads out of the dataset's folder",
 }
-_PROCESS_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# Whoever writes what is made of a file meets these as well.
+_OF_NO_FILE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
 
 
 class CheckedFile:
@@ -125,7 +127,7 @@ class CheckedFile:
 
     def fail(self, error: OSError) -> NoReturn:
         """Raise the BadEntry for this error, or the error itself if it is not the file's fault."""
-        if error.errno in _PROCESS_LIMITS:
+        if error.errno in _OF_NO_FILE:
             raise error
         kind = _KIND_OF_ERRNO.get(error.errno or 0, "unreadable")
         reason = _REASONS.get(kind) or f"the file cannot be read: {error.strerror or error}"
@@ -152,19 +154,23 @@ def check_entry(entry: FileEntry, *, on_step: Callable[[], None] = lambda: None)
     return None
 
 
-def read_whole(entry: FileEntry) -> bytes:
-    """The contents of this file, compared with the catalog's; raises BadEntry."""
-    source, content, done = CheckedFile(entry), bytearray(entry.size), 0
+@contextmanager
+def open_confirmed(entry: FileEntry) -> Iterator[BinaryIO]:
+    """This file at its start, whose contents are the catalog's, until the end of the block.
+
+    Raises:
+        BadEntry: they are not, or have changed by the end; or the block cannot read it.
+    """
+    source = CheckedFile(entry)
     try:
-        while done < entry.size:
-            done += source.read_into(memoryview(content)[done : done + _CHUNK], done)
+        _read_and_confirm(source, lambda: None)
+        with os.fdopen(source.fd, "rb", closefd=False) as file:
+            yield file
         source.confirm_untouched()
+    except OSError as error:
+        source.fail(error)
     finally:
         source.close()
-    digest = Digest()
-    digest.update(memoryview(content))
-    source.confirm_digest(digest)
-    return bytes(content)
 
 
 def _read_and_confirm(source: CheckedFile, on_step: Callable[[], None]) -> None:

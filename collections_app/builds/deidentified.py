@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from django.db import connection
 
 from catalog.deidentification import (
-    MAX_BYTES,
     deidentifies_on_delivery,
     deidentify_file,
     must_be_deidentified,
 )
 from catalog.imaging.problems import NotReadable
-from catalog.wording.formats import file_size
-from collections_app.archive import BadEntry, FileEntry, TextEntry, read_whole
+from collections_app.archive import BadEntry, FileEntry, TextEntry, open_confirmed
 from collections_app.builds import queries
 from collections_app.models import Collection
 from collections_app.provenance_keys import NUM_FILES
@@ -25,6 +23,7 @@ from collections_app.selection.copying import iter_positions
 from collections_app.storage import archive_store
 
 BATCH = 500
+_CHUNK = 1 << 20
 
 
 @dataclass
@@ -37,9 +36,9 @@ class DeliveredFacts:
     collection: Collection
     _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
 
-    def add(self, position: int, name: str, content: bytes) -> None:
+    def add(self, position: int, name: str, size: int, sha256: str) -> None:
         name = name.removeprefix(f"{self.collection.slug}/")
-        self._waiting.append((position, name, len(content), hashlib.sha256(content).hexdigest()))
+        self._waiting.append((position, name, size, sha256))
         if len(self._waiting) >= BATCH:
             self._flush()
 
@@ -82,7 +81,7 @@ def must_change(entry: FileEntry) -> bool:
         os.close(fd)
 
 
-OnMade = Callable[[int, str, bytes], None]
+OnMade = Callable[[int, str, int, str], None]  # position, name, size and SHA-256
 
 
 def make_entry(entry: FileEntry, position: int, on_made: OnMade) -> TextEntry:
@@ -91,18 +90,23 @@ def make_entry(entry: FileEntry, position: int, on_made: OnMade) -> TextEntry:
 
 
 def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
-    if entry.size > MAX_BYTES:
-        raise _refuse(entry, f"it has more than {file_size(MAX_BYTES)}")
     try:
-        content = deidentify_file(read_whole(entry))
+        with open_confirmed(entry) as source:
+            made = deidentify_file(source)
     except NotReadable as error:
         raise _refuse(entry, error.reason) from error
-    # Deflated files grow a thousandfold, which the look at the disk before the build did not see.
-    room = archive_store().free_bytes(freed=0)
-    if room is not None and len(content) > max(entry.size, room):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    on_made(position, entry.name, content)
-    yield content
+    with made:
+        size = os.fstat(made.fileno()).st_size
+        # Deflated files grow a thousandfold, which the look at the disk before the build did not
+        # see.
+        room = archive_store().free_bytes(freed=0)
+        if room is not None and size > max(entry.size, room):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        digest = hashlib.sha256()
+        while chunk := made.read(_CHUNK):
+            digest.update(chunk)
+            yield chunk
+    on_made(position, entry.name, size, digest.hexdigest())
 
 
 def _refuse(entry: FileEntry, reason: str) -> BadEntry:

@@ -20,15 +20,15 @@ def iter_files(
     collection: Collection,
     *,
     on_step: Callable[[], None] = lambda: None,
-    on_made: OnMade = lambda position, name, content: None,
+    on_made: OnMade = lambda position, name, size, sha256: None,
     fetched_in: Path | None = None,
 ) -> Generator[tuple[str, FileEntry | TextEntry], None, None]:
     """(position, entry) of every file, in order; ``fetched_in`` has those from elsewhere.
 
     ``on_step`` is called after each query, also if no item has a file. Opening a file raises
     BadEntry, ValueError or OSError if it is not the file that was frozen. A file that is
-    de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its position, its
-    name and its contents.
+    de-identified is a TextEntry, whose chunks raise BadEntry; ``on_made`` gets its position,
+    name, size and SHA-256.
     """
     deidentifies = deidentifies_on_delivery()
     with _EntryMaker(collection, fetched_in) as maker:

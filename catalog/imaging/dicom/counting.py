@@ -9,21 +9,18 @@ values that it has to interpret, such as names and UIDs, it may take microsecond
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import pydicom
-from pydicom import uid
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_sequence
+from pydicom.filereader import read_sequence
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
-from catalog.imaging.dicom.stream import DicomStream, find_vr
+from catalog.imaging.dicom.stream import find_vr
 from catalog.imaging.problems import NotReadable
 
 MAX_ELEMENTS = 100_000
 # Tag and length, the rest of a long length, and the value; items have less.
-_READS_OF_AN_ELEMENT = 3
+READS_OF_AN_ELEMENT = 3
 # So many bytes of a value to interpret take as long as a read; of one in a character set, a byte.
 _BYTES_OF_A_READ = 8
 # Sequences are copied at each level.
@@ -35,7 +32,7 @@ class Budget:
     """How often may still be read."""
 
     def __init__(self) -> None:
-        self.reads_left = MAX_ELEMENTS * _READS_OF_AN_ELEMENT
+        self.reads_left = MAX_ELEMENTS * READS_OF_AN_ELEMENT
 
     def spend(self, count: int = 1) -> None:
         """Raises NotReadable, which pydicom turns into something else at some places."""
@@ -62,20 +59,6 @@ class _CountedBytes(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self._budget.spend()
         return super().read(size)
-
-
-def read_file(content: bytes, stream: DicomStream, budget: Budget) -> Any:
-    """The data set of a file that was opened before; its sequences may not be parsed yet.
-
-    Raises NotReadable, and whatever pydicom does.
-    """
-    if stream.transfer_syntax != uid.DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(_CountedBytes(content, budget), force=True)
-    stream.body.seek(0)
-    body = _CountedBytes(stream.body.read(), budget)
-    dataset: Any = read_dataset(body, is_implicit_VR=False, is_little_endian=True)
-    dataset.file_meta = stream.header.file_meta
-    return dataset
 
 
 def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:

@@ -1,12 +1,11 @@
 """De-identifies a DICOM file after the Basic Application Level Confidentiality Profile.
 
 The same file and the same keys give the same bytes: no clock, no random. Beyond the profile, which
-removes private elements, also those are removed that the standard does not know, overlays and
-curves as a whole, and names, comments and titles that its table lacks. Pixels stay as they are, so
-text that is burnt into them stays, too.
+removes private elements, also those are removed that the standard does not know, all of repeating
+groups such as overlays and curves, and names, comments and titles that its table lacks. Pixels stay
+as they are, so text that is burnt into them stays, too.
 """
 
-import io
 import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,14 +14,15 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom import filewriter, uid
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, repeater_has_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
-from catalog.imaging.dicom.counting import Budget, parse_sequence, read_file, spend_on_values
+from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
+from catalog.imaging.dicom.elements import read_elements
 from catalog.imaging.dicom.identifying import (
     find_telling,
     is_listed,
@@ -114,26 +114,37 @@ def _is_packed(head: bytes) -> bool:
     return head.startswith(_PACKED) or head[257:262] == b"ustar"
 
 
-def deidentify(content: bytes, pseudonyms: Pseudonyms) -> bytes:
-    """The file without what tells who somebody is.
+def deidentify(file: BinaryIO, out: BinaryIO, pseudonyms: Pseudonyms) -> None:
+    """Write the DICOM file ``file`` to ``out`` without what tells who somebody is.
+
+    Pixels are copied from one to the other, so that they are never in memory as a whole.
 
     Raises:
         NotReadable: it cannot be parsed, or something that tells it is left.
+        OSError: it cannot be read, or ``out`` not be written.
     """
-    with plain_reasons(_FAILED):
-        # It refuses directories, files that are cut short, and those that inflate to too much.
-        stream = open_dicom(io.BytesIO(content), ("SOPClassUID",), max_value=1 << 10)
-        budget = Budget()
-        with budget.told():
-            dataset = read_file(content, stream, budget)
-            if "SOPClassUID" not in dataset:
-                raise NotReadable(f"{_FAILED}: its SOP class is missing.")
-            _Cleaner(pseudonyms, budget).clean(dataset)
-        _declare(dataset)
-        # A patient's id in an item is a pseudonym as well.
-        if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
-            raise NotReadable(f"{_FAILED}: {', '.join(left)} are left.")
-        return _write(dataset)
+    try:
+        with plain_reasons(_FAILED):
+            dataset = read_elements(file)
+            _clean(dataset, pseudonyms)
+            _write(dataset, out)
+    except NotReadable as error:
+        # pydicom's own errors of this kind, of values that cannot be written, have no number.
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
+            raise error.__cause__ from error
+        raise
+
+
+def _clean(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
+    budget = Budget()
+    with budget.told():
+        if "SOPClassUID" not in dataset:
+            raise NotReadable(f"{_FAILED}: its SOP class is missing.")
+        _Cleaner(pseudonyms, budget).clean(dataset)
+    _declare(dataset)
+    # A patient's id in an item is a pseudonym as well.
+    if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
+        raise NotReadable(f"{_FAILED}: {', '.join(left)} are left.")
 
 
 class _Cleaner:
@@ -216,7 +227,7 @@ def _is_known(tag: Any) -> bool:
         return False
     if tag.group & 0xFF00 in _GRAPHICS:
         return False
-    return bool(dictionary_has_tag(tag) or repeater_has_tag(tag) or find_action(tag))
+    return bool(dictionary_has_tag(tag) or find_action(tag))
 
 
 def _has_another_vr(dataset: Dataset, tag: Any) -> bool:
@@ -240,7 +251,7 @@ def _declare(dataset: Dataset) -> None:
     dataset.DeidentificationMethodCodeSequence = Sequence([item])
 
 
-def _write(dataset: Any) -> bytes:
+def _write(dataset: Any, out: BinaryIO) -> None:
     implicit, little = dataset.original_encoding
     syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
     if syntax is None or syntax == uid.DeflatedExplicitVRLittleEndian:
@@ -252,6 +263,4 @@ def _write(dataset: Any) -> bytes:
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.preamble = bytes(128)
-    out = io.BytesIO()
     pydicom.dcmwrite(out, dataset, enforce_file_format=True)
-    return out.getvalue()

@@ -27,10 +27,12 @@ class Fragments(NamedTuple):
 
     missing_frames: int = 0
     has_end: bool = True
-    end: int | None = None  # the position behind all of them, where that is known
+    # The positions behind the last one, and behind the mark of their end; where they are known.
+    last: int | None = None
+    end: int | None = None
 
 
-def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> Fragments:
+def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int = 1) -> Fragments:
     """Go through the fragments that begin at ``start``; raises CutShort where one is not whole."""
     size = file.seek(0, 2)
     count, at, length = -1, start, 0  # the first item is the table of offsets
@@ -52,7 +54,7 @@ def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int) -> 
         return Fragments()  # not as PS3.5 has it, so nothing is said
     missing = max(0, frames - max(0, count)) if syntax in _BY_FRAME else 0
     has_end = syntax not in _WITH_END_MARK or _has_end(file, at, length)
-    return Fragments(missing, has_end, at + len(header))
+    return Fragments(missing, has_end, at, at + len(header))
 
 
 def _has_end(file: BinaryIO, end: int, length: int) -> bool:

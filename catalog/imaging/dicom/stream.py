@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.valuerep import VR
 
-from catalog.imaging.budget import Metered
+from catalog.imaging.budget import MAX_READS, Metered
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage
@@ -40,6 +40,7 @@ _VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
 # megabyte takes 150 megabytes of memory.
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
+config.settings.buffered_read_size = 1 << 20
 _CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 1 << 10
 _FORCED_READS = 2000
 
@@ -99,14 +100,17 @@ def plain_reasons(what: str) -> Iterator[None]:
         raise NotReadable(f"{what}: {detail.rstrip('.')}.") from error
 
 
-def open_dicom(file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int) -> DicomStream:
+def open_dicom(
+    file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int, reads: int = MAX_READS
+) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
 
     Without ``keywords`` all elements are parsed, but not yet interpreted.
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
-    then told from the data set. Values over `max_value` bytes are ignored. Raises `NotReadable` if
-    the file is not DICOM, `CutShort` if it is cut short, and `DicomDirectory`.
+    then told from the data set. Values over `max_value` bytes are ignored, and `reads` is how often
+    the file may be read. Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut
+    short, and `DicomDirectory`.
     """
     with plain_reasons("The DICOM header cannot be read"):
         file.seek(0)
@@ -119,7 +123,7 @@ def open_dicom(file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
         stream.header = read_dataset(
-            Metered(body),  # type: ignore[arg-type]
+            Metered(body, reads=reads),  # type: ignore[arg-type]
             *_encoding(syntax),
             stop_when=_PixelFinder(stream),
             defer_size=max_value,

@@ -10,6 +10,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
+from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify
+
 ROOT = Path(pydicom.__file__).parent / "data"
 
 
@@ -82,6 +84,13 @@ def _add_pixels(dataset: Dataset, pixels: np.ndarray, *, big_endian: bool) -> No
         dataset.FloatPixelData = data
     else:
         dataset.add_new("PixelData", "OB" if bits == 8 else "OW", data + b"\0" * (len(data) % 2))
+
+
+def deidentified(content: bytes, pseudonyms: Pseudonyms) -> bytes:
+    """What becomes of a file with these contents."""
+    out = io.BytesIO()
+    deidentify(io.BytesIO(content), out, pseudonyms)
+    return out.getvalue()
 
 
 def damage(content: bytes, changes: list[tuple[int, bytes]], length: int) -> tuple[bytes, bytes]:

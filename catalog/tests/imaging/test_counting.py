@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from catalog.imaging.dicom import counting
-from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_deidentified
+from catalog.imaging.dicom.deidentify import Pseudonyms, must_be_deidentified
 from catalog.imaging.dicom.header import read_header
 from catalog.imaging.dicom.identifying import find_telling
 from catalog.imaging.problems import NotReadable
-from catalog.tests.imaging.dicom_files import make_dicom
+from catalog.tests.imaging.dicom_files import deidentified, make_dicom
 
 SYNTAXES = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
             uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
@@ -45,7 +45,7 @@ def nested(depth: int, width: int, *, undefined: bool) -> Dataset:
 def test_sequences_stay_as_they_are(syntax: uid.UID, undefined: bool) -> None:
     region = nested(3, 4, undefined=undefined)
     content = make_dicom(syntax=syntax, AnatomicRegionSequence=[region])
-    cleaned = pydicom.dcmread(io.BytesIO(deidentify(content, KEEP)))
+    cleaned = pydicom.dcmread(io.BytesIO(deidentified(content, KEEP)))
     assert cleaned.AnatomicRegionSequence == Sequence([region])
 
 
@@ -96,7 +96,7 @@ def test_millions_of_items_are_refused_soon(few: None, name: str) -> None:
     content = bombs()[name]
     before = time.process_time()
     with pytest.raises(NotReadable, match=r"more than 100,000 elements|header cannot be read"):
-        deidentify(content, KEEP)
+        deidentified(content, KEEP)
     assert time.process_time() - before < SECONDS
 
 
@@ -111,10 +111,10 @@ def test_millions_of_values_are_refused_soon(few: None, keyword: str) -> None:
     bad = content[: begin + 4] + length + value + content[begin + 10 :]
     before = time.process_time()
     if keyword == "PatientName":  # it is replaced without being looked at
-        assert b"1\\1" not in deidentify(bad, KEEP)
+        assert b"1\\1" not in deidentified(bad, KEEP)
     else:
         with pytest.raises(NotReadable, match="more than 100,000 elements"):
-            deidentify(bad, KEEP)
+            deidentified(bad, KEEP)
     assert find_telling(pydicom.dcmread(io.BytesIO(bad))) in ((), (keyword,))
     assert time.process_time() - before < SECONDS
 
@@ -135,7 +135,7 @@ def test_texts_of_megabytes_are_refused_or_removed_soon(keyword: str, value: byt
     before = time.process_time()
     tracemalloc.start()
     try:
-        cleaned = deidentify(bad, KEEP)
+        cleaned = deidentified(bad, KEEP)
     except NotReadable:
         cleaned = b""
     _, peak = tracemalloc.get_traced_memory()
@@ -163,7 +163,7 @@ def test_a_million_character_sets_are_refused_at_once(syntax: uid.UID, place: st
     with suppress(NotReadable):
         assert read_header(io.BytesIO(content)).identifying
     with suppress(NotReadable):
-        deidentify(content, KEEP)
+        deidentified(content, KEEP)
     assert must_be_deidentified(io.BytesIO(content))
     assert time.process_time() - before < SECONDS
 
@@ -177,7 +177,7 @@ def test_a_sequence_with_too_many_elements_counts_itself(few: None) -> None:
 
 def test_a_private_transfer_syntax_is_taken() -> None:
     content = make_dicom().replace(PLAIN, b"1.2.840.113619.5.2\0\0")
-    assert deidentify(content, KEEP)
+    assert deidentified(content, KEEP)
 
 
 @pytest.mark.parametrize("vr", ["LO", "UI", "DA", "DS", "TM", "ZZ"])
@@ -191,4 +191,4 @@ def test_what_has_another_vr_than_its_tag_hides_nothing(vr: str) -> None:
     end = changed.index(hidden) + len(hidden)
     changed = changed[:end] + sequence + changed[end:]
     assert b"SECRET" in changed
-    assert b"SECRET" not in deidentify(changed, KEEP)
+    assert b"SECRET" not in deidentified(changed, KEEP)

@@ -7,6 +7,7 @@ import lzma
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,39 @@ import pytest
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 
 from catalog.imaging.dicom import stream
 from catalog.imaging.dicom.confidentiality import find_action, iter_rows
 from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify, must_be_deidentified
 from catalog.imaging.dicom.header import read_header, render_pixels
 from catalog.imaging.problems import NotReadable
-from catalog.tests.imaging.dicom_files import find_shipped, make_dicom, make_item, read_shipped
+from catalog.tests.imaging.dicom_files import (
+    deidentified,
+    find_shipped,
+    make_dicom,
+    make_item,
+    read_shipped,
+)
 
 ROOT = Path(__file__).parents[3]
 _DEIDENTIFY_WITHIN_LIMITS = """
-import resource, sys
+import io, resource, sys
 from catalog.imaging.dicom.deidentify import Pseudonyms, deidentify
 from catalog.imaging.problems import NotReadable
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 try:
-    deidentify(sys.stdin.buffer.read(), Pseudonyms(str, str))
+    deidentify(io.BytesIO(sys.stdin.buffer.read()), io.BytesIO(), Pseudonyms(str, str))
     sys.stdout.write("done")
 except NotReadable as error:
     sys.stdout.write("refused" if isinstance(error.__cause__, RecursionError) else repr(error))
 """
+SYNTAXES_OF_PIXELS = (
+    uid.ExplicitVRLittleEndian,
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+)
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
 SECRETS = {
     "PatientName": "Doe^Jane", "PatientID": "MRN-4711", "PatientBirthDate": "19550820",
@@ -66,7 +79,7 @@ def pseudonyms(key: bytes = b"key") -> Pseudonyms:
 
 
 def clean(content: bytes) -> Any:
-    return pydicom.dcmread(io.BytesIO(deidentify(content, pseudonyms())))
+    return pydicom.dcmread(io.BytesIO(deidentified(content, pseudonyms())))
 
 
 @pytest.mark.parametrize(
@@ -78,12 +91,12 @@ def clean(content: bytes) -> Any:
 )  # fmt: skip
 def test_nothing_that_tells_who_somebody_is_is_left(syntax: str) -> None:
     source = make_dicom(PIXELS, syntax=syntax, **SECRETS)
-    content = deidentify(source, pseudonyms())
+    content = deidentified(source, pseudonyms())
     for secret in (b"Jane", b"MRN", b"1955", b"Main", b"SSN", b"2020", b"Else", b"House", b"ACC",
                    b"SN99", b"Ann", b"99999", b"061Y", b"ill"):  # fmt: skip
         assert secret not in content, secret
-    assert content == deidentify(source, pseudonyms()), "the same bytes each time"
-    assert content != deidentify(source, pseudonyms(b"other"))
+    assert content == deidentified(source, pseudonyms()), "the same bytes each time"
+    assert content != deidentified(source, pseudonyms(b"other"))
 
     found = pydicom.dcmread(io.BytesIO(content))
     assert found.PatientIdentityRemoved == "YES"
@@ -111,7 +124,7 @@ def test_private_and_unknown_elements_and_overlays_are_removed() -> None:
     dataset.RequestAttributesSequence = [item]
     out = io.BytesIO()
     dataset.save_as(out)
-    content = deidentify(out.getvalue(), pseudonyms())
+    content = deidentified(out.getvalue(), pseudonyms())
     assert b"Jane" not in content
     assert b"ACME" not in content
     tags = set(pydicom.dcmread(io.BytesIO(content)).keys())
@@ -142,19 +155,80 @@ def test_shipped_files_are_cleaned_or_refused_and_pixels_stay() -> None:
             continue
         source = path.read_bytes()
         try:
-            content = deidentify(source, pseudonyms())
+            content = deidentified(source, pseudonyms())
         except NotReadable as error:
             refused.add(error.reason)
             continue
         cleaned += 1
-        assert content == deidentify(source, pseudonyms()), path
+        assert content == deidentified(source, pseudonyms()), path
         assert not must_be_deidentified(io.BytesIO(content)), path
     assert cleaned > 80
     assert all(reason.startswith("The ") for reason in refused), refused
     source = read_shipped("JPEG2000.dcm")
     before = render_pixels(io.BytesIO(source), max_edge=256)
-    after = render_pixels(io.BytesIO(deidentify(source, pseudonyms())), max_edge=256)
+    after = render_pixels(io.BytesIO(deidentified(source, pseudonyms())), max_edge=256)
     assert before.image.tobytes() == after.image.tobytes()
+
+
+@pytest.mark.parametrize(
+    "syntax", [*SYNTAXES_OF_PIXELS, uid.RLELossless], ids=lambda syntax: uid.UID(syntax).name
+)
+def test_pixels_are_copied_and_never_in_memory(tmp_path: Path, syntax: uid.UID) -> None:
+    """A file of 200 MB took 600 MB, and two were delivered at a time."""
+    pixels = np.arange(48 << 20, dtype=np.uint8).reshape(3, 4096, 4096)
+    content = make_dicom(pixels, syntax=uid.ExplicitVRLittleEndian, **SECRETS)
+    if syntax == uid.RLELossless:
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate([frame.tobytes() for frame in pixels])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        stored = io.BytesIO()
+        dataset.save_as(stored)
+        content = stored.getvalue()
+    else:
+        content = make_dicom(pixels, syntax=syntax, **SECRETS)
+    source = tmp_path / "source.dcm"
+    source.write_bytes(content)
+    del content
+    target = tmp_path / "target.dcm"
+    tracemalloc.start()
+    try:
+        with source.open("rb") as file, target.open("wb") as out:
+            deidentify(file, out, pseudonyms())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    before, after = pydicom.dcmread(source), pydicom.dcmread(target)
+    assert before.PixelData == after.PixelData
+    assert before["PixelData"].is_undefined_length == after["PixelData"].is_undefined_length
+    assert after.PatientName == pseudonyms().of_patient("MRN-4711")
+
+
+def test_pixels_of_an_odd_length_are_padded_and_what_stands_behind_stays() -> None:
+    content = make_dicom(PIXELS, SOPInstanceUID="1.2.3.4")
+    begin = content.index((64).to_bytes(4, "little") + PIXELS.tobytes())
+    # Variable Pixel Data, retired, and Data Set Trailing Padding
+    behind = b"\x02\x7f\x10\0LO\4\0Jane" + b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0ab"
+    odd = (63).to_bytes(4, "little") + PIXELS.tobytes()[:63]
+    found = pydicom.dcmread(io.BytesIO(deidentified(content[:begin] + odd + behind, pseudonyms())))
+    assert found.PixelData == PIXELS.tobytes()[:63] + b"\0"
+    assert [int(element.tag) for element in found][-1] == 0x7FE00010
+
+
+def test_pixels_of_an_unknown_vr_stay() -> None:
+    content = make_dicom(PIXELS)
+    changed = content.replace(b"\xe0\x7f\x10\0OB", b"\xe0\x7f\x10\0UN")
+    assert changed != content
+    assert clean(changed).PixelData == PIXELS.tobytes()
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_file() -> None:
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(OSError, match="No space"),
+    ):
+        deidentify(io.BytesIO(make_dicom(PIXELS)), full, pseudonyms())
 
 
 def zip_of(content: bytes) -> bytes:
@@ -192,7 +266,7 @@ def test_what_must_be_deidentified() -> None:
         assert must_be_deidentified(file) is expected
         assert file.tell() == 0
     with pytest.raises(NotReadable):
-        deidentify(make_dicom()[:200], pseudonyms())
+        deidentified(make_dicom()[:200], pseudonyms())
 
 
 def test_what_inflates_to_too_much_and_directories_are_refused(
@@ -201,9 +275,9 @@ def test_what_inflates_to_too_much_and_directories_are_refused(
     monkeypatch.setattr(stream, "MAX_INFLATED_BYTES", 1000)
     deflated = make_dicom(syntax=uid.DeflatedExplicitVRLittleEndian, ImageComments="x" * 5000)
     with pytest.raises(NotReadable, match="inflates"):
-        deidentify(deflated, pseudonyms())
+        deidentified(deflated, pseudonyms())
     with pytest.raises(NotReadable, match="directory"):
-        deidentify(read_shipped("dicomdirtests/DICOMDIR"), pseudonyms())
+        deidentified(read_shipped("dicomdirtests/DICOMDIR"), pseudonyms())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +291,7 @@ def test_no_comment_is_left_wherever_it_stands(keyword: str) -> None:
     setattr(item, keyword, "Jane fell")
     source = make_dicom(PIXELS, AcquisitionContextSequence=[item], **{keyword: "Jane fell"})
     assert b"Jane" in source
-    assert b"Jane" not in deidentify(source, pseudonyms())
+    assert b"Jane" not in deidentified(source, pseudonyms())
 
 
 def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
@@ -226,7 +300,7 @@ def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
     dataset.add_new(0x60021500, "LO", "Jane's chest")
     out = io.BytesIO()
     dataset.save_as(out)
-    content = deidentify(out.getvalue(), pseudonyms())
+    content = deidentified(out.getvalue(), pseudonyms())
     assert b"Jane" not in content
     assert not [tag for tag in pydicom.dcmread(io.BytesIO(content)) if tag.tag.group >> 8 == 0x60]
 

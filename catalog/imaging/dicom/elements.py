@@ -1,0 +1,80 @@
+"""Reads all elements of a DICOM file, but leaves its pixels where they are."""
+
+import errno
+import io
+from typing import BinaryIO
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from catalog.imaging.budget import MAX_READ_BYTES
+from catalog.imaging.dicom import counting
+from catalog.imaging.dicom.fragments import check_fragments
+from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, open_dicom, read_behind
+from catalog.imaging.problems import NotReadable
+
+
+def read_elements(file: BinaryIO) -> Dataset:
+    """All elements of a DICOM file; the pixels are a FilePart.
+
+    Raises NotReadable for directories and files that are cut short or inflate to too much, and
+    whatever pydicom does.
+    """
+    reads = counting.MAX_ELEMENTS * counting.READS_OF_AN_ELEMENT
+    stream = open_dicom(file, None, max_value=MAX_READ_BYTES, reads=reads)
+    dataset, pixels = stream.header, stream.pixels
+    if pixels is None:
+        return dataset
+    last = end = pixels.offset + pixels.length
+    is_encapsulated = pixels.length == UNDEFINED_LENGTH
+    if is_encapsulated:
+        fragments = check_fragments(stream.body, pixels.offset, syntax=stream.transfer_syntax)
+        if fragments.last is None or fragments.end is None:
+            raise NotReadable("Nobody knows where its pixels end.")
+        last, end = fragments.last, fragments.end
+    dataset.update(read_behind(stream, end, max_value=MAX_READ_BYTES))
+    tag = Tag(pixels.keyword)
+    value = FilePart(stream.body, pixels.offset, last) if last > pixels.offset else b""
+    vr = pixels.vr if pixels.vr != "UN" else "OB" if is_encapsulated else "OW"
+    dataset[tag] = DataElement(tag, vr, value, is_undefined_length=is_encapsulated)
+    return dataset
+
+
+class FilePart(io.BufferedIOBase):
+    """The bytes of ``file`` from ``start`` to ``end``; pydicom copies them when it writes.
+
+    A zero follows where their number is odd, as PS3.5 7.1.1 wants it even.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self._file, self._start, self._end = file, start, end
+        self._length = end - start + (end - start) % 2
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises OSError, also where the file has become shorter."""
+        left = max(0, self._length - self._at)
+        size = left if size is None or size < 0 else min(size, left)
+        place = self._start + self._at
+        self._file.seek(place)
+        wanted = max(0, min(size, self._end - place))
+        data = self._file.read(wanted)
+        if len(data) != wanted:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        self._at += size
+        return data.ljust(size, b"\0")
