@@ -20,6 +20,12 @@ pytestmark = pytest.mark.django_db
 LISTS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 SEARCHED = [model for model in LISTS if admin.site.get_model_admin(model).search_fields]
 COLLECTIONS = "/admin/collections_app/collection/"
+# A column of each type; the lists share one class.
+COLUMNS = {
+    field.get_internal_type(): (model, field.name)
+    for model in LISTS
+    for field in model._meta.concrete_fields
+}
 
 
 @pytest.fixture
@@ -74,14 +80,18 @@ def test_a_choice_that_is_completed_takes_as_many_words(operator: Client) -> Non
 
 
 @pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
-@pytest.mark.parametrize("lookup", ["regex", "iregex", "icontains", "contains", "search"])
-def test_no_list_is_filtered_by_a_pattern(
-    operator: Client, model: type[Model], lookup: str
-) -> None:
-    fields = [field.name for field in model._meta.concrete_fields]
-    for name in (*fields, "pk"):
+def test_no_list_is_filtered_by_a_pattern(operator: Client, model: type[Model]) -> None:
+    for lookup in ("regex", "iregex", "icontains", "contains", "search"):
+        answer, _ = ask(operator, f"{list_of(model)}?pk__{lookup}=(")
+        assert answer.status_code == 400, lookup
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_no_column_is_filtered_by_a_pattern(operator: Client, column: str) -> None:
+    model, name = COLUMNS[column]
+    for lookup in ("regex", "iregex", "icontains", "contains", "search"):
         answer, _ = ask(operator, f"{list_of(model)}?{name}__{lookup}=(")
-        assert answer.status_code == 400, name
+        assert answer.status_code == 400, lookup
 
 
 @pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
@@ -123,15 +133,14 @@ def test_the_first_and_the_last_year_are_years(operator: Client, year: str) -> N
     assert operator.get(f"{COLLECTIONS}?created_at__year={year}").status_code == 200
 
 
-@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
-def test_no_value_of_a_column_is_an_error(operator: Client, model: type[Model]) -> None:
+@pytest.mark.parametrize("column", COLUMNS)
+def test_no_value_of_a_column_is_an_error(operator: Client, column: str) -> None:
     make_dataset(files=1)
-    names = {field.get_internal_type(): field.name for field in model._meta.concrete_fields}
-    for name in names.values():
-        for value in ("zz", "9" * 30, "{", "9999-12-31T23:59:59-23:00"):
-            for end in ("", "__in", "__gt"):
-                answer = operator.get(f"{list_of(model)}?{name}{end}={value}")
-                assert answer.status_code in (200, 302, 400), (name, end, value)
+    model, name = COLUMNS[column]
+    for value in ("zz", "9" * 30, "{", "9999-12-31T23:59:59-23:00"):
+        for end in ("", "__in", "__gt"):
+            answer = operator.get(f"{list_of(model)}?{name}{end}={value}")
+            assert answer.status_code in (200, 302, 400), (end, value)
 
 
 @pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.label)
