@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import repeat
+from itertools import repeat, takewhile
 
 import pytest
 import redis
@@ -227,7 +227,7 @@ def test_a_bucket_that_drips_is_not_waited_for_and_an_empty_answer_is_none(
     recent_look.forget()
     recent_look_at_archives.forget()
     is_over = threading.Event()
-    dripping = (b" " for _ in repeat(None) if not is_over.wait(0.2))
+    dripping = (b" " for _ in takewhile(lambda _: not is_over.wait(0.2), repeat(None)))
     with answers_as(dripping, 10_000) as settings.ARCHIVE_S3_ENDPOINT:
         start = time.monotonic()
         parts = client.get("/readyz/").json()["parts"]
