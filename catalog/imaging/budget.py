@@ -43,8 +43,12 @@ class Metered:
             size = self._bytes + 1
         # Python takes memory for as much as is asked for, before it reads.
         data = self._read(min(size, self._length + 1))
-        self._reads -= 1
         self._bytes -= len(data)
+        self.spend(1)
+        return data
+
+    def spend(self, reads: int) -> None:
+        """Count what is read as so many reads."""
+        self._reads -= reads
         if self._reads < 0 or self._bytes < 0:
             raise TooMuch("Its header has more parts than any image needs.")
-        return data

@@ -18,8 +18,8 @@ from PIL import Image, UnidentifiedImageError
 
 from catalog.imaging.budget import TooMuch
 from catalog.imaging.dicom.header import DicomHeader, read_header
-from catalog.imaging.dicom.identifying import shows_somebody
 from catalog.imaging.dicom.stream import is_dicom
+from catalog.imaging.dicom.unmarked import begins_data_set
 from catalog.imaging.nifti import (
     MAX_EDGE,
     CutShortNifti,
@@ -121,7 +121,7 @@ def read_content(file: BinaryIO, name: str) -> FileContent:
     if is_picture(head) or PurePosixPath(lower).suffix in PICTURE_SUFFIXES:
         width, height = read_picture(file, head)
         return FileContent(width, height)
-    if shows_somebody(file):
+    if begins_data_set(file):
         raise UnusableFile(FileProblem.NO_SOP_CLASS)
     return FileContent(problem=FileProblem.UNKNOWN_FORMAT)
 

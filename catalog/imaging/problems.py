@@ -31,7 +31,7 @@ class FileProblem(Enum):
         "get them again, or correct the names",
     )
     NO_SOP_CLASS = (
-        "files without a SOP class that show a person to readers of DICOM, such as ACR-NEMA",
+        "files that begin as DICOM does but lack its mark and its SOP class, such as ACR-NEMA",
         "convert them to DICOM and import again",
     )
     OWN_FILE = (

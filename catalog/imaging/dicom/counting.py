@@ -60,6 +60,10 @@ class _CountedBytes(io.BytesIO):
         self._budget.spend()
         return super().read(size)
 
+    def spend(self, reads: int) -> None:
+        """As of ``Metered``."""
+        self._budget.spend(reads)
+
 
 def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:
     """Count what an element that is not parsed yet costs where its value has to be interpreted."""

@@ -8,12 +8,11 @@ as they are, so text that is burnt into them stays, too.
 
 import zlib
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom import filewriter, uid
+from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -23,18 +22,10 @@ from pydicom.sequence import Sequence
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
 from catalog.imaging.dicom.elements import read_elements
-from catalog.imaging.dicom.identifying import (
-    find_telling,
-    is_listed,
-    removes_identity,
-    shows_somebody,
-)
+from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
 from catalog.imaging.dicom.stream import find_vr, is_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.unmarked import begins_data_set
 from catalog.imaging.problems import NotReadable
-
-# At each level of nested sequences pydicom would put the whole traceback into the message, which
-# triples it: thirty levels, in a file of a kilobyte, would take all memory.
-filewriter.tag_in_exception = nullcontext  # type: ignore[attr-defined,assignment]
 
 _FAILED = "The DICOM file cannot be de-identified"
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
@@ -87,7 +78,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
     try:
         head = file.read(_HEAD)
         if not is_dicom(head):
-            return _may_hold_dicom(head) or shows_somebody(file)
+            return _may_hold_dicom(head) or begins_data_set(file)
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:

@@ -25,7 +25,7 @@ the pixels. A file that says `PatientIdentityRemoved` (PS3.3 C.7.1.1) YES has no
 import re
 from collections.abc import Callable, MutableSequence
 from functools import cache
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom.datadict import (
     dictionary_has_tag,
@@ -40,7 +40,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
-from catalog.imaging.dicom.stream import find_vr, is_long, read_by_force
+from catalog.imaging.dicom.stream import find_vr, is_long
 
 # fmt: off
 _KEYWORDS = (
@@ -91,6 +91,7 @@ MAX_NAMES = 50
 PRIVATE, OTHERS, REPEATED = "PrivateElements", "OtherElements", "RepeatedElements"
 BEHIND_PIXELS = "DataBehindPixels"
 _PATIENT_ID = 0x00100020
+_OVERLAY_COMMENTS = 0x60004000  # of any overlay; retired
 _IDENTITY_REMOVED = 0x00120062
 _WORD = re.compile(r"[^\W_]+")
 _SEPARATORS = re.compile(r"[\s^=,;]+")
@@ -130,20 +131,6 @@ def find_telling(header: Dataset) -> tuple[str, ...]:
     return _limit(found)
 
 
-def shows_somebody(file: BinaryIO) -> bool:
-    """Whether a file that is not taken for DICOM shows a person to whoever has it read as DICOM.
-
-    It is left at its start.
-    """
-    try:
-        found = find_telling(read_by_force(file))
-    except Exception:  # noqa: BLE001 - pydicom raises anything
-        return False
-    finally:
-        file.seek(0)
-    return any(name != PRIVATE for name in found)
-
-
 def _limit(names: set[str]) -> tuple[str, ...]:
     found = sorted(names - {OTHERS})
     if len(found) <= MAX_NAMES and OTHERS not in names:
@@ -153,7 +140,7 @@ def _limit(names: set[str]) -> tuple[str, ...]:
 
 def is_listed(tag: int) -> bool:
     """Whether an element is on the list; those with the value representation PN are besides."""
-    return tag in _TAGS
+    return tag in _TAGS or tag & 0xFF00FFFF == _OVERLAY_COMMENTS
 
 
 def removes_identity(header: Dataset) -> bool:
@@ -212,10 +199,10 @@ def _walk(
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if tag in _TAGS or find_vr(dataset._dict[tag]) in ("PN", "SQ"):
+            if is_listed(tag) or find_vr(dataset._dict[tag], dataset) in ("PN", "SQ"):
                 found.add(_join(outermost, tag))
             continue
-        vr, has_value = find_vr(element), _has_value(element)
+        vr, has_value = find_vr(element, dataset), _has_value(element)
         del element  # its bytes, while its items are looked at
         counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
         if not has_value or not (counts or vr == "SQ"):

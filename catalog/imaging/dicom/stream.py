@@ -8,25 +8,32 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import pydicom
-from pydicom import config, filereader, uid
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom import uid
+from pydicom.datadict import (
+    dictionary_has_tag,
+    dictionary_VR,
+    private_dictionary_VR,
+    tag_for_keyword,
+)
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
 from catalog.imaging.budget import MAX_READS, Metered
+from catalog.imaging.dicom import pydicom_limits  # noqa: F401 - which are set by its import
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage
 MAX_INFLATED_BYTES = 128 << 20
 _BLOCK = 1 << 20
+_MAX_CREATOR = 64
 MAX_FIRST_VALUE = 64 << 10
 UNDEFINED_LENGTH = 0xFFFFFFFF
 # Float Pixel Data, Double Float Pixel Data, Pixel Data
@@ -35,33 +42,7 @@ PIXEL_KEYWORDS = {
     0x7FE00009: "DoubleFloatPixelData",
     0x7FE00010: "PixelData",
 }
-_VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
-# Values are not checked against their VR, as files keep what they have: to check a UID of a
-# megabyte takes 150 megabytes of memory.
-config.settings.reading_validation_mode = config.IGNORE
-config.settings.writing_validation_mode = config.IGNORE
-config.settings.buffered_read_size = 1 << 20
-_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 1 << 10
-_FORCED_READS = 2000
-
-
-def _limit_character_sets(elements: Callable[..., Any]) -> Callable[..., Any]:
-    """pydicom reads and looks up names of character sets at once, a million of them as well."""
-
-    def limited(
-        fp: Any, is_implicit_vr: bool, is_little_endian: bool, stop_when: Any = None, *rest: Any
-    ) -> Any:
-        def stop(tag: int, vr: str | None, length: int) -> bool:
-            if tag == _CHARACTER_SET and length > _MAX_CHARACTER_SET:
-                raise NotReadable("It names more character sets than there are.")
-            return stop_when is not None and stop_when(tag, vr, length)
-
-        return elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
-
-    return limited
-
-
-filereader.data_element_generator = _limit_character_sets(filereader.data_element_generator)
+VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +114,27 @@ def open_dicom(
         return stream
 
 
-def find_vr(element: Any) -> str:
-    """The VR that an element has in the file, else its tag's in the dictionary, else UN."""
+def find_vr(element: Any, dataset: Dataset | None = None) -> str:
+    """The VR that an element has in the file, else its tag's in a dictionary, else UN.
+
+    The dictionary of a private element is its creator's, which ``dataset`` names (PS3.5 7.8.1).
+    """
     if element.VR not in (None, "UN"):
         return str(element.VR)
-    return dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN"
+    try:
+        if element.tag.is_private and dataset is not None:
+            return private_dictionary_VR(element.tag, _find_creator(dataset, element.tag))
+        return dictionary_VR(element.tag)
+    except KeyError:
+        return "UN"
+
+
+def _find_creator(dataset: Dataset, tag: BaseTag) -> str:
+    block = tag.group << 16 | tag.element >> 8
+    if block not in dataset or is_long(dataset, block, _MAX_CREATOR):
+        return ""
+    value = dataset.get_item(block).value
+    return str(value.decode("latin-1") if isinstance(value, bytes) else value).strip(" \0")
 
 
 def read_value(header: Dataset, keyword: str) -> Any:
@@ -177,16 +174,6 @@ def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Datase
     )
 
 
-def read_by_force(file: BinaryIO) -> Dataset:
-    """What pydicom sees in any file that it is told to read, whatever the file is; soon given up.
-
-    Raises whatever pydicom does.
-    """
-    file.seek(0)
-    limited: Any = Metered(file, reads=_FORCED_READS, most_bytes=_BLOCK)
-    return pydicom.dcmread(limited, force=True, stop_before_pixels=True, defer_size=MAX_FIRST_VALUE)
-
-
 def is_dicom(head: bytes) -> bool:
     """Whether a file that begins with `head` (1,024 bytes, if it is that long) is DICOM.
 
@@ -206,7 +193,7 @@ def _begins_data_set(head: bytes, order: str) -> bool:
     if len(head) < 8:
         return False
     group, element, vr, length = struct.unpack(f"{order}HH2sH", head[:8])
-    if vr in _VRS:
+    if vr in VRS:
         return True
     length = struct.unpack(f"{order}I", head[4:8])[0]
     is_known = dictionary_has_tag(group << 16 | element) or element == 0
@@ -238,7 +225,7 @@ def _guess_syntax(file: BinaryIO) -> uid.UID:
     """The transfer syntax of the data set at the file's position, from its first element."""
     start = file.read(6)
     file.seek(-len(start), io.SEEK_CUR)
-    if start[4:] not in _VRS:
+    if start[4:] not in VRS:
         return uid.ImplicitVRLittleEndian
     is_big = start[:1] == b"\0"  # the group of a data set's first element is small
     return uid.ExplicitVRBigEndian if is_big else uid.ExplicitVRLittleEndian

@@ -70,6 +70,17 @@ def test_other_formats_are_not_taken_for_dicom(content: bytes) -> None:
     assert found.problem is FileProblem.UNKNOWN_FORMAT
 
 
+def test_volumes_of_small_numbers_are_not_taken_for_dicom() -> None:
+    numbers = np.random.default_rng(1)
+    volumes = [np.full(4000, value) for value in range(300)]
+    volumes += [numbers.integers(8, 40, 4000) for _ in range(40)]
+    volumes += [np.tile(values, 1000) for values in ([16, 16, 0, 0], [8, 0, 4, 0], [16, 0, 0, 16])]
+    for volume in volumes:
+        for order in ("<i2", ">i2", "<i4", ">i4", "u1"):
+            found = read(volume.astype(order).tobytes(), "volume.raw")
+            assert isinstance(found, FileContent), volume[:8]
+
+
 def save(form: str, **options: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(NOISE).save(out, form, **options)

@@ -45,6 +45,26 @@ def test_what_tells_who_somebody_is(keyword: str, value: Any, syntax: str) -> No
     assert find(syntax=syntax, **given) == (keyword,)
 
 
+def test_names_in_private_elements_and_overlays_of_implicit_files() -> None:
+    """Their VR stands in pydicom's dictionaries of makers, and of repeating groups."""
+    syntax = uid.ImplicitVRLittleEndian
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom(syntax=syntax)))
+    item = Dataset()
+    item.PatientName = "Doe^Jane"
+    dataset.add_new(0x20050014, "LO", "Philips MR Imaging DD 005")
+    dataset.add_new(0x2005140F, "SQ", [item])
+    dataset.add_new(0x00330013, "LO", "MITRA OBJECT UTF8 ATTRIBUTES 1.0")
+    dataset.add_new(0x00331302, "PN", "Doe^Jane")
+    dataset.add_new(0x50002600, "SQ", [item])
+    dataset.add_new(0x60004000, "LT", "Jane's heart")
+    out = io.BytesIO()
+    dataset.save_as(out)
+    assert read_header(io.BytesIO(out.getvalue())).identifying == (
+        "CurveReferencedOverlaySequence.PatientName", "OverlayComments",
+        "PrivateElements", "PrivateElements.PatientName",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [

@@ -221,7 +221,7 @@ def test_without_room_on_the_disk_a_file_comes_later_and_is_not_called_gone(
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
 
 
-def test_what_pydicom_shows_by_force_is_given_to_no_visitor_and_never_delivered(
+def test_what_begins_as_dicom_does_is_given_to_no_visitor_and_never_delivered(
     client: Client, settings: LazySettings
 ) -> None:
     # As imports once kept it: as a file of an unknown format.

@@ -1,0 +1,57 @@
+"""Keeps pydicom from costs that grow with what a file says, wherever it parses or writes one."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+from pydicom import charset, config, filereader, filewriter
+
+from catalog.imaging.problems import NotReadable
+
+# Values are not checked against their VR, as files keep what they have: to check a UID of a
+# megabyte takes 150 megabytes of memory.
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
+config.settings.buffered_read_size = 1 << 20
+_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 1 << 10
+_READS_OF_A_BYTE = 10
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A file that counts how often it is read."""
+
+    def spend(self, reads: int) -> None: ...
+
+
+def _limit_character_sets(elements: Callable[..., Any]) -> Callable[..., Any]:
+    """pydicom reads and looks up names of character sets at once, a million of them as well.
+
+    One that it does not know takes it a tenth of a millisecond; what counts its reads is told.
+    """
+
+    def limited(
+        fp: Any, is_implicit_vr: bool, is_little_endian: bool, stop_when: Any = None, *rest: Any
+    ) -> Any:
+        def stop(tag: int, vr: str | None, length: int) -> bool:
+            if tag == _CHARACTER_SET:
+                if length > _MAX_CHARACTER_SET:
+                    raise NotReadable("It names more character sets than there are.")
+                if isinstance(fp, Counting):
+                    fp.spend(_READS_OF_A_BYTE * length)
+            return stop_when is not None and stop_when(tag, vr, length)
+
+        return elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
+
+    return limited
+
+
+filereader.data_element_generator = _limit_character_sets(filereader.data_element_generator)
+charset._python_encoding_for_corrected_encoding = lru_cache(1000)(
+    charset._python_encoding_for_corrected_encoding
+)
+
+# At each level of nested sequences pydicom would put the whole traceback into the message, which
+# triples it: thirty levels, in a file of a kilobyte, would take all memory.
+filewriter.tag_in_exception = nullcontext  # type: ignore[attr-defined,assignment]
