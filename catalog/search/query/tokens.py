@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from catalog.search.query.parsed import Word
 from catalog.search.query.phrases import STOP_WORDS
 from catalog.search.query.spellings import Spellings
-from vocab.text import normalize
+from vocab.text import DASHES, normalize
 
 QUOTED = re.compile(r'"([^"]*)"')
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
+# Signs with which somebody excludes a word, as word processors and phones write a minus.
+_MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))[{DASHES}!¬≠](?=[^\W\d_]|["(])')
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
 # Combining accents without a composed letter follow their letter.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
@@ -37,12 +39,12 @@ class Piece:
 
 
 def clean_text(text: str) -> str:
-    """The text in Unicode form NFKC, with plain paired quotes and single spaces."""
+    """The text in Unicode form NFKC, with plain paired quotes, minus signs and single spaces."""
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     if clean.count('"') % 2:
         at = clean.rindex('"')
         clean = f"{clean[:at]} {clean[at + 1 :]}"
-    return " ".join(clean.split())
+    return _MINUS.sub("-", " ".join(clean.split()))
 
 
 def count_chunks(text: str) -> int:

@@ -206,6 +206,29 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
     assert "Found nowhere, so nothing is excluded by “xyzzy”<" in page
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("without pneumonia and effusion", "only what “without pneumonia” names is excluded"),
+        ("no pneumonia, effusion", "and “effusion” has to be there"),
+        ("without pneumonia or effusion", ""), ("-pneumonia, effusion", ""),
+        ("effusion without pneumonia", ""), ("without pneumonia and ct", ""),
+        ("ct -(pneumonia effusion)", "A minus before brackets excludes nothing"),
+        ("ct –(pneumonia effusion)", "A minus before brackets excludes nothing"),
+        ("ct (-pneumonia)", ""), ("ct-(pneumonia)", ""),
+    ],
+)  # fmt: skip
+def test_the_page_says_what_a_negation_does_not_reach(
+    dataset: Dataset, client: Client, query: str, said: str
+) -> None:
+    LabelFactory(name="Pneumonia")
+    LabelFactory(name="Effusion")
+    page = html.unescape(client.get("/images/", {"q": query}).content.decode())
+    assert "Understood as" in page
+    assert said in page
+    assert ("has to be there" in page or "excludes nothing" in page) == bool(said)
+
+
 def test_texts_follow_every_change(dataset: Dataset) -> None:
     image = Image.objects.get(source_id="i0")
     image.metadata_json = PHILIPS

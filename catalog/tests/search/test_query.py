@@ -642,6 +642,12 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
     ("text", "filters", "rest"),
     [
         ("no pneumonia", "not_label=pneumonia", ""),
+        # As word processors, phones and papers write a minus, and programmers "not".
+        *((f"ct {sign}pneumonia", "modality=ct not_label=pneumonia", "") for sign in "-−–—‐‑－!¬≠"),
+        ("!ct", "", "-ct"),
+        ('ct –"low dose"', "modality=ct", '-"low dose"'),
+        ("pneumonia – effusion", "label=pneumonia label=pleural-effusion", ""),
+        ("pneumonia! effusion", "label=pneumonia label=pleural-effusion", ""),
         ("CT without pneumonia", "modality=ct not_label=pneumonia", ""),
         ("-pneumonia CT", "not_label=pneumonia modality=ct", ""),
         ("-covid-19", "not_label=covid-19", ""),
