@@ -190,7 +190,8 @@ class Build(models.Model):
 
     ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
     ``bytes_fetched`` are the last attempt's, and count for the owner's limit of a day, as does
-    ``bytes_rounded_up``: what files of less than a block of the disk count beyond their bytes.
+    ``bytes_rounded_up``: what files of less than a block of the disk count beyond their bytes, and
+    what came in vain.
     """
 
     collection = models.ForeignKey(Collection, models.CASCADE, related_name="builds")

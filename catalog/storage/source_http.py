@@ -64,20 +64,25 @@ def iter_body(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """The bytes of an answer, in chunks of CHUNK or of what comes in a moment.
 
     Raises:
-        Unreachable: it breaks off.
+        Unreachable: it breaks off, after all that came.
     """
     pieces: list[bytes] = []
-    size, since = 0, time.monotonic()
-    with _explained():
-        while piece := answer.read1(CHUNK, decode_content=False):
-            pieces.append(piece)
-            size += len(piece)
-            if size >= CHUNK or time.monotonic() - since > _MOMENT_SECONDS:
-                yield b"".join(pieces)
-                pieces.clear()
-                size, since = 0, time.monotonic()
+    size, since, broken = 0, time.monotonic(), None
+    try:
+        with _explained():
+            while piece := answer.read1(CHUNK, decode_content=False):
+                pieces.append(piece)
+                size += len(piece)
+                if size >= CHUNK or time.monotonic() - since > _MOMENT_SECONDS:
+                    yield b"".join(pieces)
+                    pieces.clear()
+                    size, since = 0, time.monotonic()
+    except Unreachable as error:
+        broken = error
     if pieces:
         yield b"".join(pieces)
+    if broken:
+        raise broken
 
 
 def require_status(

@@ -65,7 +65,7 @@ class Fetcher:
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._listed = self._num_listed = 0
-        # With what files of less than a block count beyond their bytes.
+        # With what files of less than a block count beyond their bytes, and what came in vain.
         self._admitted = self._rounded_up = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
@@ -200,9 +200,9 @@ class Fetcher:
 
     def _add(self, count: int) -> None:
         with self._counting:
-            # What comes twice counts once; but after the end nothing comes again.
-            if count > 0 or not self._ahead.is_stopped:
-                self._fetched += count
+            self._fetched += count
+            # What came in vain is no progress, and counts.
+            self._rounded_up += max(0, -count)
         self._ahead.check_stopped()
 
     def _add_cached(self, count: int) -> None:

@@ -1,6 +1,7 @@
 """The limits of fetching: bytes for one collection, and for one user within a day.
 
-Each file that was fetched counts at least as a block of the disk.
+Each file that was fetched counts at least as a block of the disk, and what came in vain, as it was
+cut or is not what was listed, counts too.
 """
 
 from contextlib import suppress
@@ -82,7 +83,9 @@ def _ended_today() -> Q:
 
 def keep_fetched_bytes(user_id: int, builds: QuerySet[Build]) -> None:
     """Have what they fetched within the last day count although they will not say it any more."""
-    recent = builds.filter(_ended_today() | Q(finished_at__isnull=True), bytes_fetched__gt=0)
+    recent = builds.alias(counted=_FETCHED).filter(
+        _ended_today() | Q(finished_at__isnull=True), counted__gt=0
+    )
     now = timezone.now()
     DeletedFetch.objects.bulk_create(
         DeletedFetch(user_id=user_id, queued_at=finished_at or now, num_bytes=num_bytes)

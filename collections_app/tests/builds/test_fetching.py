@@ -480,6 +480,32 @@ def test_a_days_limit_counts_the_part_of_a_file_that_came_before_a_cancel(
     assert 0 < count_fetched_today(collection.user) < len(slice_of(0, 0))
 
 
+def test_a_days_limit_counts_what_came_in_vain(s3: S3Server) -> None:
+    make_series(s3, series=1, slices=1)
+    s3.faults.cut["uuid-0/00.dcm"] = 600
+    collection = make_fetching()
+    owner = collection.user
+    for tries in (1, 2):
+        collection = build(collection)
+        assert collection.status == "failed"
+        assert collection.builds.latest("pk").bytes_fetched == 0, "the page says what is here"
+        num_gets = len([each for each in s3.requests if "00.dcm" in each])
+        assert num_gets > tries
+        assert count_fetched_today(owner) == num_gets * 600
+        retry_collection(collection=collection)
+    delete_collection(collection=collection)
+    assert count_fetched_today(owner) == num_gets * 600
+
+
+@pytest.mark.parametrize("end", [cancel_build, delete_collection])
+def test_a_days_limit_counts_empty_files_of_what_is_gone(s3: S3Server, end: Any) -> None:
+    make_series(s3, series=1, slices=1)
+    collection = make_fetching()
+    collection.builds.update(bytes_fetched=0, bytes_rounded_up=40_960)
+    end(collection=collection)
+    assert count_fetched_today(collection.user) == 40_960
+
+
 def test_a_days_limit_counts_all_attempts_of_a_build(
     s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
