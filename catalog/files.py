@@ -33,13 +33,9 @@ def is_known_to_identify(image: Image, file: BinaryIO) -> bool | None:
     if image.identifying is not None and _is_as_imported(image, file):
         return bool(image.identifying)
     # Only here, as the start of every process would take half as long again with the parsers.
-    from catalog.imaging.dicom.stream import is_dicom  # noqa: PLC0415
-    from catalog.imaging.dicom.unmarked import begins_data_set  # noqa: PLC0415
+    from catalog.imaging.dicom.unmarked import may_be_dicom  # noqa: PLC0415
 
-    file.seek(0)
-    head = file.read(1024)
-    file.seek(0)
-    return None if is_dicom(head) or begins_data_set(file) else False
+    return None if may_be_dicom(file) else False
 
 
 def may_identify(file: BinaryIO) -> bool:

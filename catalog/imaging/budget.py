@@ -33,6 +33,7 @@ class Metered:
     ) -> None:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
         self._read, self._reads, self._bytes = file.read, reads, most_bytes
+        self.has_twice = False  # see ``catalog.imaging.dicom.pydicom_limits``
         place = file.tell()
         self._length = file.seek(0, 2)
         file.seek(place)

@@ -14,6 +14,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from catalog.bulk.batches import in_batches
 from catalog.imaging.content import FileContent, find_link_problem, read_content
+from catalog.imaging.dicom.unmarked import may_be_dicom
 from catalog.imaging.paths import (
     FileChanged,
     FileFacts,
@@ -211,6 +212,10 @@ def _with_others(
             with open_beneath(root, path) as opened:
                 refuse_file(opened, path, own)
                 file = cast("BinaryIO", _Stoppable(opened, check))
+                if row.identifying is None and may_be_dicom(file):
+                    return _reject(
+                        row, f"Its other file {path} is DICOM, which has no place there."
+                    )
                 facts = _unchanged(opened, known.get(path)) or read_facts(file)
         except (UnsafePath, FileChanged, OSError) as error:
             reason = f"Its other file {path} cannot be read: {error}. Fix that and import again."

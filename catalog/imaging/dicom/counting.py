@@ -33,6 +33,7 @@ class Budget:
 
     def __init__(self) -> None:
         self.reads_left = MAX_ELEMENTS * READS_OF_AN_ELEMENT
+        self.has_twice = False  # whether an element stands in an item again
 
     def spend(self, count: int = 1) -> None:
         """Raises NotReadable, which pydicom turns into something else at some places."""
@@ -63,6 +64,15 @@ class _CountedBytes(io.BytesIO):
     def spend(self, reads: int) -> None:
         """As of ``Metered``."""
         self._budget.spend(reads)
+
+    @property
+    def has_twice(self) -> bool:
+        """Of all that is read for this budget."""
+        return self._budget.has_twice
+
+    @has_twice.setter
+    def has_twice(self, has_twice: bool) -> None:
+        self._budget.has_twice = has_twice
 
 
 def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:

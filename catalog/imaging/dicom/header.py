@@ -7,7 +7,9 @@ keywords of those that tell who somebody is are: see `identifying`.
 
 import math
 import re
+import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -30,6 +32,9 @@ from catalog.imaging.dicom.stream import (
 from catalog.imaging.picture import Picture
 from catalog.imaging.problems import NotReadable
 from catalog.limits import is_age
+
+# An import reads many files at a time, of which a deflated one of kilobytes may take 500 MB.
+_inflating = threading.Lock()
 
 MetadataValue = str | int | float | list[str | int | float]
 Numbers = tuple[float, ...]
@@ -104,11 +109,17 @@ def read_header(file: BinaryIO) -> DicomHeader:
     Raises `NotReadable` when it is not a DICOM file or has no SOP class, `CutShort` when it is cut
     short, and `DicomDirectory`. A single invalid element is ignored.
     """
-    stream = open_dicom(file, None, max_value=MAX_HEADER_VALUE)
-    with plain_reasons("The DICOM header cannot be read"):
-        if not _read_uid(stream.header, "SOPClassUID"):
-            raise NotReadable("The file contains no DICOM object: its SOP class is missing.")
-        return _make_header(stream)
+    with ExitStack() as turn:
+        stream = open_dicom(
+            file,
+            None,
+            max_value=MAX_HEADER_VALUE,
+            on_inflate=lambda: turn.enter_context(_inflating),
+        )
+        with plain_reasons("The DICOM header cannot be read"):
+            if not _read_uid(stream.header, "SOPClassUID"):
+                raise NotReadable("The file contains no DICOM object: its SOP class is missing.")
+            return _make_header(stream)
 
 
 def render_pixels(file: BinaryIO, *, max_edge: int) -> Picture:
@@ -185,11 +196,11 @@ def _check_compressed(stream: DicomStream) -> Fragments:
 
 def _read_behind(stream: DicomStream, fragments: Fragments) -> Dataset:
     """What stands behind the pixels, where names may be as well; raises whatever pydicom does."""
-    pixels = stream.pixels
+    pixels, end = stream.pixels, fragments.end
     if pixels is None:
-        return Dataset()
-    is_known = pixels.length != UNDEFINED_LENGTH
-    end = pixels.offset + pixels.length if is_known else fragments.end
+        end = stream.end
+    elif pixels.length != UNDEFINED_LENGTH:
+        end = pixels.offset + pixels.length
     if end is None:
         raise NotReadable("Nobody knows where its pixels end.")
     return read_behind(stream, end, max_value=MAX_HEADER_VALUE)

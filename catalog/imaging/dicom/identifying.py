@@ -127,8 +127,9 @@ def find_identifying(
 def find_telling(header: Dataset) -> tuple[str, ...]:
     """The same of a header alone, whatever the file says of itself."""
     found: set[str] = set()
-    _walk(header, _fold(_text(header, _PATIENT_ID)), "", Budget(), found)
-    return _limit(found)
+    budget = Budget()
+    _walk(header, _fold(_text(header, _PATIENT_ID)), "", budget, found)
+    return _limit(found | ({REPEATED} if budget.has_twice else set()))
 
 
 def _limit(names: set[str]) -> tuple[str, ...]:

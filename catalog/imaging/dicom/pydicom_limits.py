@@ -20,18 +20,21 @@ _READS_OF_A_BYTE = 10
 
 @runtime_checkable
 class Counting(Protocol):
-    """A file that counts how often it is read."""
+    """A file that counts how often it is read, and knows whether an element was read twice."""
+
+    has_twice: bool
 
     def spend(self, reads: int) -> None: ...
 
 
-def _limit_character_sets(elements: Callable[..., Any]) -> Callable[..., Any]:
+def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
     """pydicom reads and looks up names of character sets at once, a million of them as well.
 
-    One that it does not know takes it a tenth of a millisecond; what counts its reads is told.
+    One that it does not know takes it a tenth of a millisecond; what counts its reads is told. Of
+    elements that stand in one data set or item twice it keeps the last.
     """
 
-    def limited(
+    def watched(
         fp: Any, is_implicit_vr: bool, is_little_endian: bool, stop_when: Any = None, *rest: Any
     ) -> Any:
         def stop(tag: int, vr: str | None, length: int) -> bool:
@@ -42,12 +45,17 @@ def _limit_character_sets(elements: Callable[..., Any]) -> Callable[..., Any]:
                     fp.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
-        return elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
+        seen = set()
+        for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
+            if element.tag in seen and isinstance(fp, Counting):
+                fp.has_twice = True
+            seen.add(element.tag)
+            yield element
 
-    return limited
+    return watched
 
 
-filereader.data_element_generator = _limit_character_sets(filereader.data_element_generator)
+filereader.data_element_generator = _watch(filereader.data_element_generator)
 charset._python_encoding_for_corrected_encoding = lru_cache(1000)(
     charset._python_encoding_for_corrected_encoding
 )

@@ -8,7 +8,7 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -64,6 +64,7 @@ class DicomStream:
     body: BinaryIO
     pixels: PixelElement | None = None
     has_twice: bool = False  # whether an element stands there again, of which the last is parsed
+    end: int = 0  # where parsing ended: at the pixels, behind the file, or at a mark of an end
 
 
 @contextmanager
@@ -82,7 +83,12 @@ def plain_reasons(what: str) -> Iterator[None]:
 
 
 def open_dicom(
-    file: BinaryIO, keywords: Sequence[str] | None, *, max_value: int, reads: int = MAX_READS
+    file: BinaryIO,
+    keywords: Sequence[str] | None,
+    *,
+    max_value: int,
+    reads: int = MAX_READS,
+    on_inflate: Callable[[], object] = lambda: None,
 ) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
 
@@ -90,8 +96,10 @@ def open_dicom(
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
     then told from the data set. Values over `max_value` bytes are ignored, and `reads` is how often
-    the file may be read. Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut
-    short, and `DicomDirectory`.
+    the file may be read. `on_inflate` is called before it takes MAX_INFLATED_BYTES.
+
+    Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut short, and
+    `DicomDirectory`.
     """
     with plain_reasons("The DICOM header cannot be read"):
         file.seek(0)
@@ -99,18 +107,23 @@ def open_dicom(
         if meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS:
             raise DicomDirectory("The file is a DICOM directory, which contains no image.")
         syntax = uid.UID(str(meta.get("TransferSyntaxUID", ""))) or _guess_syntax(file)
-        body = _inflate(file) if syntax == uid.DeflatedExplicitVRLittleEndian else file
+        body = file
+        if syntax == uid.DeflatedExplicitVRLittleEndian:
+            on_inflate()
+            body = _inflate(file)
         stream = DicomStream(Dataset(), syntax, body)
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
+        metered: Any = Metered(body, reads=reads)
         stream.header = read_dataset(
-            Metered(body, reads=reads),  # type: ignore[arg-type]
+            metered,
             *_encoding(syntax),
             stop_when=_PixelFinder(stream),
             defer_size=max_value,
             specific_tags=tags or None,
         )
         stream.header.file_meta = meta
+        stream.has_twice, stream.end = metered.has_twice, body.tell()
         return stream
 
 
@@ -158,20 +171,25 @@ def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
 def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Dataset:
     """The elements from ``position`` to the end of the file; none where zeros fill it up.
 
-    Raises whatever pydicom does.
+    Raises NotReadable where not all of them are told, and whatever pydicom does.
     """
-    stream.body.seek(position)
-    while block := stream.body.read(_BLOCK):
-        if block.strip(b"\0"):
-            break
-    else:
+    if not _has_more(stream.body, position):
         return Dataset()
+    metered: Any = Metered(stream.body)
     stream.body.seek(position)
-    return read_dataset(
-        Metered(stream.body),  # type: ignore[arg-type]
-        *_encoding(stream.transfer_syntax),
-        defer_size=max_value,
-    )
+    found = read_dataset(metered, *_encoding(stream.transfer_syntax), defer_size=max_value)
+    if metered.has_twice or _has_more(stream.body, stream.body.tell()):
+        raise NotReadable("Behind its pixels is more than can be told.")
+    return found
+
+
+def _has_more(file: BinaryIO, position: int) -> bool:
+    """Whether anything but zeros follows."""
+    file.seek(position)
+    while block := file.read(_BLOCK):
+        if block.strip(b"\0"):
+            return True
+    return False
 
 
 def is_dicom(head: bytes) -> bool:
@@ -263,7 +281,6 @@ class _PixelFinder:
         position = stream.body.tell()
         self.size = stream.body.seek(0, io.SEEK_END)
         stream.body.seek(position)
-        self.seen: set[int] = set()
 
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         offset = self.stream.body.tell()
@@ -272,9 +289,6 @@ class _PixelFinder:
                 f"The file is cut short: element ({tag >> 16:04X},{tag & 0xFFFF:04X}) says it has"
                 f" {length} bytes and {max(0, self.size - offset)} are left."
             )
-        if tag in self.seen:
-            self.stream.has_twice = True
-        self.seen.add(tag)
         if tag not in PIXEL_KEYWORDS:
             return False
         self.stream.pixels = PixelElement(PIXEL_KEYWORDS[tag], vr or "OW", offset, length)

@@ -10,8 +10,9 @@ from typing import BinaryIO, NamedTuple
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from catalog.imaging.dicom.stream import MAX_FIRST_VALUE, UNDEFINED_LENGTH, VRS
+from catalog.imaging.dicom.stream import MAX_FIRST_VALUE, UNDEFINED_LENGTH, VRS, is_dicom
 
+_HEAD = 1024  # bytes
 _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows them
 _ITEMS = 0xFFFE
 _HEADER = 12  # bytes of the longest header of an element
@@ -21,6 +22,12 @@ class _Element(NamedTuple):
     tag: int
     length: int
     end: int  # the position of the next one
+
+
+def may_be_dicom(file: BinaryIO) -> bool:
+    """Whether a file is DICOM, or begins as its data sets do. It is left at its start."""
+    file.seek(0)
+    return is_dicom(file.read(_HEAD)) or begins_data_set(file)
 
 
 def begins_data_set(file: BinaryIO) -> bool:

@@ -2,8 +2,10 @@
 
 import copy
 import io
+import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from pydicom import uid
 from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag
 from pydicom.dataset import Dataset
 
+from catalog.imaging.dicom import stream
 from catalog.imaging.dicom.header import read_header
 from catalog.imaging.dicom.identifying import MAX_NAMES
 from catalog.tests.imaging.dicom_files import make_dicom, make_item, read_shipped, write_dicom
@@ -43,6 +46,57 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
 def test_what_tells_who_somebody_is(keyword: str, value: Any, syntax: str) -> None:
     given = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": "4711", keyword: value}
     assert find(syntax=syntax, **given) == (keyword,)
+
+
+NAME_AND_NONE = b"\x10\0\x10\0PN\x08\0Doe^Jane" + b"\x10\0\x10\0PN\0\0"
+END_OF_ITEM = b"\xfe\xff\x0d\xe0\0\0\0\0"
+
+
+def test_elements_that_stand_twice_are_noticed_wherever_they_stand() -> None:
+    """Of two the last one is parsed, and other programs may show the first."""
+    item = b"\xfe\xff\0\xe0" + len(NAME_AND_NONE).to_bytes(4, "little") + NAME_AND_NONE
+    begin = b"\x40\0\x75\2SQ\0\0"
+    told = begin + len(item).to_bytes(4, "little") + item
+    untold = begin + b"\xff\xff\xff\xff" + item + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    report, picture = make_dicom(), make_dicom(np.zeros((4, 4), np.uint8))
+    for content, expected in (
+        (report + told, "RepeatedElements"), (report + untold, "RepeatedElements"),
+        (picture + NAME_AND_NONE, "DataBehindPixels"), (report, None),
+        (picture + END_OF_ITEM + NAME_AND_NONE, "DataBehindPixels"),
+        (report + END_OF_ITEM + NAME_AND_NONE[:16], "PatientName"),
+    ):  # fmt: skip
+        found = read_header(io.BytesIO(content)).identifying
+        assert found == ((expected,) if expected else ())
+
+
+def test_the_first_element_is_not_taken_for_its_own_repetition() -> None:
+    """Where a file is of another encoding than it says, pydicom asks for it twice."""
+    content = make_dicom(syntax=uid.ImplicitVRLittleEndian)
+    told, other = b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0"
+    changed = content.replace(b"UI\x12\0" + told, b"UI\x14\0" + other)
+    assert changed != content
+    assert read_header(io.BytesIO(changed)).identifying == ()
+
+
+def test_deflated_files_are_inflated_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most, lock = [0], [0], threading.Lock()
+    inflate = stream._inflate
+
+    def count(file: Any) -> Any:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+        return inflate(file)
+
+    monkeypatch.setattr(stream, "_inflate", count)
+    content = make_dicom(syntax=uid.DeflatedExplicitVRLittleEndian, PatientName="Doe^Jane")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: read_header(io.BytesIO(content)), range(4)))
+    assert [each.identifying for each in found] == [("PatientName",)] * 4
+    assert most[0] == 1
 
 
 def test_names_in_private_elements_and_overlays_of_implicit_files() -> None:

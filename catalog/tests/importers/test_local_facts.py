@@ -17,7 +17,7 @@ from catalog.imaging.paths import FileFacts, read_facts
 from catalog.importers import refused_files
 from catalog.importers.local_files import BATCH, BLOCK, with_facts
 from catalog.importers.rows import BadRow, ImageRow
-from catalog.tests.importers.folder_files import as_someone_else
+from catalog.tests.importers.folder_files import as_someone_else, make_nifti, make_scan
 
 NEVER = FileFacts(1, "0" * 64, 0, 0)
 
@@ -32,6 +32,15 @@ def write(root: Path, name: str, content: bytes = b"pixels") -> ImageRow:
 def read_one(root: Path, row: ImageRow, **options: object) -> ImageRow | BadRow:
     (found,) = with_facts([row], root=root, **options)  # type: ignore[arg-type]
     return found
+
+
+def test_a_file_beside_another_format_is_not_dicom(tmp_path: Path) -> None:
+    """Nobody would look for names in it."""
+    write(tmp_path, "a.img", make_scan(PatientName="Doe^Jane"))
+    row = replace(write(tmp_path, "a.nii", make_nifti(4, 4)), beside=("a.img",))
+    found = read_one(tmp_path, row)
+    assert isinstance(found, BadRow)
+    assert found.reason == "Its other file a.img is DICOM. Import that by itself."
 
 
 def facts_of(row: ImageRow | BadRow) -> FileFacts:
