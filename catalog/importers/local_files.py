@@ -213,9 +213,7 @@ def _with_others(
                 refuse_file(opened, path, own)
                 file = cast("BinaryIO", _Stoppable(opened, check))
                 if row.identifying is None and may_be_dicom(file):
-                    return _reject(
-                        row, f"Its other file {path} is DICOM, which has no place there."
-                    )
+                    return _reject(row, f"Its other file {path} is DICOM. Import that by itself.")
                 facts = _unchanged(opened, known.get(path)) or read_facts(file)
         except (UnsafePath, FileChanged, OSError) as error:
             reason = f"Its other file {path} cannot be read: {error}. Fix that and import again."
