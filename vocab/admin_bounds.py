@@ -1,10 +1,11 @@
-"""What an address may ask of a list in the admin: so many words, and filters that the list offers.
+"""What may be asked of a list in the admin: so many words and rows, and filters that it offers.
 
 Every admin of the project is bounded, also those of other packages. The apps above may use it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,9 +16,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.text import smart_split
 
+from vocab.admin_deletions import describe_deletion
+
 # Each word is looked for in all columns of all rows.
 MAX_SEARCH_WORDS = 20
 MAX_VALUES = 30
+# What is chosen for an action is loaded.
+MAX_CHOSEN = 1_000
 # Without patterns, and without columns of other tables.
 COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte",
                "id", "id__exact", "pk", "pk__exact")  # fmt: skip
@@ -74,6 +79,14 @@ class BoundedAdmin(admin.ModelAdmin):
             return False
         return is_column and super().to_field_allowed(request, to_field)
 
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions: Any = super().get_actions(request)
+        return {name: (_bounded(act), name, said) for act, name, said in actions.values()}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Django's own would load whatever points at them."""
+        return describe_deletion(self, objs, request)
+
     def _offered_lookups(self, request: HttpRequest) -> set[str]:
         names = set(self._filterable_names(request))
         lookups = {f"{name}__{comparison}" for name in names for comparison in COMPARISONS}
@@ -96,6 +109,20 @@ def _count_values(query: QueryDict) -> int:
         for name, values in query.lists()
         for value in values
     )
+
+
+def _bounded(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The action, for so many rows: "select all" would choose all of a table."""
+
+    @wraps(act)
+    def act_on_few(model_admin: admin.ModelAdmin, request: HttpRequest, rows: QuerySet) -> Any:
+        if rows.order_by().values("pk")[: MAX_CHOSEN + 1].count() <= MAX_CHOSEN:
+            return act(model_admin, request, rows)
+        said = f"Nothing was changed: choose at most {MAX_CHOSEN:,} at a time."
+        model_admin.message_user(request, said, messages.ERROR)
+        return None
+
+    return act_on_few
 
 
 def _can_be_compared(lookup: str, value: str) -> bool:
