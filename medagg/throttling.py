@@ -103,6 +103,7 @@ RULES = {
     "signup": Rule(_fixed("sign-up", 60, HOUR), client_address),
     "password_reset": Rule(_fixed("password reset", 30, HOUR), client_address),
     "password_change": _account,
+    "admin:password_change": _account,
     "account-address": _account,
     "account-address-again": _account,
     "account-delete": _account,

@@ -1,10 +1,11 @@
-"""What an address may ask of a list in the admin: so many words, and filters that the list offers.
+"""What may be asked of a list in the admin: so many words and rows, and filters that it offers.
 
 Every admin of the project is bounded, also those of other packages. The apps above may use it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,15 +13,21 @@ from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DataError, ProgrammingError, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.text import smart_split
+
+from vocab.admin_deletions import describe_deletion
 
 # Each word is looked for in all columns of all rows.
 MAX_SEARCH_WORDS = 20
-MAX_PARAMETERS = 30
+MAX_VALUES = 30
+# What is chosen for an action is loaded.
+MAX_CHOSEN = 1_000
 # Without patterns, and without columns of other tables.
-COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day",
+COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte",
                "id", "id__exact", "pk", "pk__exact")  # fmt: skip
+# Computed for each row, so only for the column by whose dates a list is browsed.
+DATE_PARTS = ("year", "month", "day")
 
 # A year is also compared with the one behind it.
 _YEAR = re.compile(r"(?!9999)[1-9][0-9]{0,3}")
@@ -42,9 +49,9 @@ class BoundedAdmin(admin.ModelAdmin):
         return queryset.none(), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        num_parameters = sum(len(values) for _, values in request.GET.lists())
         return (
-            num_parameters <= MAX_PARAMETERS
+            _count_values(request.GET) <= MAX_VALUES
+            and len(request.GET.getlist(lookup)) == 1
             and lookup in self._offered_lookups(request)
             and _can_be_compared(lookup, str(value))
             and super().lookup_allowed(lookup, value, request)
@@ -72,9 +79,19 @@ class BoundedAdmin(admin.ModelAdmin):
             return False
         return is_column and super().to_field_allowed(request, to_field)
 
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions: Any = super().get_actions(request)
+        return {name: (_bounded(act), name, said) for act, name, said in actions.values()}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Django's own would load whatever points at them."""
+        return describe_deletion(self, objs, request)
+
     def _offered_lookups(self, request: HttpRequest) -> set[str]:
         names = set(self._filterable_names(request))
-        return names | {f"{name}__{comparison}" for name in names for comparison in COMPARISONS}
+        lookups = {f"{name}__{comparison}" for name in names for comparison in COMPARISONS}
+        dates = (f"{self.date_hierarchy}__{part}" for part in DATE_PARTS if self.date_hierarchy)
+        return names.union(lookups, dates)
 
     def _filterable_names(self, request: HttpRequest) -> Iterator[str]:
         yield "pk"
@@ -83,6 +100,29 @@ class BoundedAdmin(admin.ModelAdmin):
         for given in self.get_list_filter(request):
             each = given[0] if isinstance(given, list | tuple) else given
             yield each if isinstance(each, str) else getattr(each, "parameter_name", "")
+
+
+def _count_values(query: QueryDict) -> int:
+    """How many an address gives; one parameter may give many, with commas between them."""
+    return sum(
+        1 + (value.count(",") if name.endswith("__in") else 0)
+        for name, values in query.lists()
+        for value in values
+    )
+
+
+def _bounded(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The action, for so many rows: "select all" would choose all of a table."""
+
+    @wraps(act)
+    def act_on_few(model_admin: admin.ModelAdmin, request: HttpRequest, rows: QuerySet) -> Any:
+        if rows.order_by().values("pk")[: MAX_CHOSEN + 1].count() <= MAX_CHOSEN:
+            return act(model_admin, request, rows)
+        said = f"Nothing was changed: choose at most {MAX_CHOSEN:,} at a time."
+        model_admin.message_user(request, said, messages.ERROR)
+        return None
+
+    return act_on_few
 
 
 def _can_be_compared(lookup: str, value: str) -> bool:
