@@ -8,11 +8,13 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from catalog.imaging.budget import MAX_READ_BYTES
 from catalog.imaging.dicom import counting
 from catalog.imaging.dicom.fragments import check_fragments
 from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, open_dicom, read_behind
 from catalog.imaging.problems import NotReadable
+
+# Without pixels; when it is written, values in sequences are in memory three times.
+_MAX_BYTES = 64 << 20
 
 
 def read_elements(file: BinaryIO) -> Dataset:
@@ -22,7 +24,7 @@ def read_elements(file: BinaryIO) -> Dataset:
     whatever pydicom does.
     """
     reads = counting.MAX_ELEMENTS * counting.READS_OF_AN_ELEMENT
-    stream = open_dicom(file, None, max_value=MAX_READ_BYTES, reads=reads)
+    stream = open_dicom(file, None, max_value=_MAX_BYTES, reads=reads, most_bytes=_MAX_BYTES)
     dataset, pixels = stream.header, stream.pixels
     if pixels is None:
         return dataset
@@ -33,7 +35,7 @@ def read_elements(file: BinaryIO) -> Dataset:
         if fragments.last is None or fragments.end is None:
             raise NotReadable("Nobody knows where its pixels end.")
         last, end = fragments.last, fragments.end
-    dataset.update(read_behind(stream, end, max_value=MAX_READ_BYTES))
+    dataset.update(read_behind(stream, end, max_value=_MAX_BYTES, most_bytes=_MAX_BYTES))
     tag = Tag(pixels.keyword)
     value = FilePart(stream.body, pixels.offset, last) if last > pixels.offset else b""
     vr = pixels.vr if pixels.vr != "UN" else "OB" if is_encapsulated else "OW"

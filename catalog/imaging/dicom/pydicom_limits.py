@@ -14,7 +14,8 @@ from catalog.imaging.problems import NotReadable
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
 config.settings.buffered_read_size = 1 << 20
-_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 1 << 10
+# Nine names of sixteen bytes; each item of a sequence takes over all that stand above it.
+_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 144
 _READS_OF_A_BYTE = 10
 
 

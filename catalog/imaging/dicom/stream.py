@@ -26,7 +26,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
-from catalog.imaging.budget import MAX_READS, Metered
+from catalog.imaging.budget import MAX_READ_BYTES, MAX_READS, Metered
 from catalog.imaging.dicom import pydicom_limits  # noqa: F401 - which are set by its import
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
 
@@ -88,6 +88,7 @@ def open_dicom(
     *,
     max_value: int,
     reads: int = MAX_READS,
+    most_bytes: int = MAX_READ_BYTES,
     on_inflate: Callable[[], object] = lambda: None,
 ) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
@@ -96,7 +97,8 @@ def open_dicom(
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
     then told from the data set. Values over `max_value` bytes are ignored, and `reads` is how often
-    the file may be read. `on_inflate` is called before it takes MAX_INFLATED_BYTES.
+    the file may be read, for `most_bytes` in all. `on_inflate` is called before it takes
+    MAX_INFLATED_BYTES.
 
     Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut short, and
     `DicomDirectory`.
@@ -114,7 +116,7 @@ def open_dicom(
         stream = DicomStream(Dataset(), syntax, body)
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
-        metered: Any = Metered(body, reads=reads)
+        metered: Any = Metered(body, reads=reads, most_bytes=most_bytes)
         stream.header = read_dataset(
             metered,
             *_encoding(syntax),
@@ -168,14 +170,16 @@ def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
     return isinstance(raw, RawDataElement) and len(raw.value or b"") > most_bytes
 
 
-def read_behind(stream: DicomStream, position: int, *, max_value: int) -> Dataset:
+def read_behind(
+    stream: DicomStream, position: int, *, max_value: int, most_bytes: int = MAX_READ_BYTES
+) -> Dataset:
     """The elements from ``position`` to the end of the file; none where zeros fill it up.
 
     Raises NotReadable where not all of them are told, and whatever pydicom does.
     """
     if not _has_more(stream.body, position):
         return Dataset()
-    metered: Any = Metered(stream.body)
+    metered: Any = Metered(stream.body, most_bytes=most_bytes)
     stream.body.seek(position)
     found = read_dataset(metered, *_encoding(stream.transfer_syntax), defer_size=max_value)
     if metered.has_twice or _has_more(stream.body, stream.body.tell()):

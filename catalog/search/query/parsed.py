@@ -3,7 +3,6 @@
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from catalog.ages import are_disjoint
 from catalog.search.query.phrases import STOP_WORDS
@@ -33,8 +32,6 @@ _WORD = re.compile(r"[^\s,;]+")
 _GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')
 _GLUED_AFTER = re.compile(r'^[^\w\s",;]+')
 _LOOSE_ENDS = re.compile(r"^[\s,;/&]+|[\s,;/&]+$")
-_LISTED = re.compile(r"\s*(?:,|&|,?\s*\band\b)\s*", re.IGNORECASE)
-_MINUS_OF_GROUP = re.compile(r"(?:^|(?<=[\s,;]))-\(")
 _NEEDLESS = re.compile(r"\s+(?=[,;])|[,;]\s*(?=[,;])")
 
 
@@ -170,26 +167,6 @@ class ParsedQuery:
             for one, other in self.ors
             if numbers.get(one, -1) != numbers.get(other, -2)
         ]
-
-    @property
-    def half_negated(self) -> list[tuple[str, str]]:
-        """What a word excludes, and the label after it, listed with it, that it does not exclude.
-
-        "without effusion and mass" is without the one and with the other.
-        """
-        return [
-            (one.words, other.words)
-            for one, other in pairwise(sorted(self.matches, key=lambda match: match.start))
-            if one.name == "not_label"
-            and other.name == "label"
-            and not one.words.startswith("-")
-            and _LISTED.fullmatch(self.text, one.end, other.start)
-        ]
-
-    @property
-    def excludes_group(self) -> bool:
-        """Whether a minus stands before brackets, where it excludes nothing."""
-        return bool(_MINUS_OF_GROUP.search(self.text))
 
     def only(self, names: Container[str], *, dropping: Container[str] = ()) -> "ParsedQuery":
         """The same query if only the filters ``names`` exist.

@@ -69,11 +69,14 @@ ORDINARY_WORDS = frozenset({
 NEGATIONS = (
     ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
-    ("except",), ("excluding",), ("never",), ("no",), ("non",), ("not",), ("without",),
+    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("non",), ("not",),
+    ("without",),
 )  # fmt: skip
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
-EXCLUSIONS = frozenset({("except",), ("excluding",), ("never",), ("no",), ("not",), ("not", "any")})
+EXCLUSIONS = frozenset({
+    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("not",), ("not", "any"),
+})  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({
     "cannot", "except", "forbids", "never", "no", "non", "not", "prohibits", "without",

@@ -168,6 +168,7 @@ def test_a_million_character_sets_are_refused_at_once(syntax: uid.UID, place: st
     assert time.process_time() - before < SECONDS
 
 
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
 @pytest.mark.parametrize("is_undefined", [False, True])
 def test_character_sets_of_thousands_of_items_are_refused_soon(is_undefined: bool) -> None:
     """A file of a megabyte took 15 seconds."""

@@ -1,0 +1,57 @@
+"""What a query may not mean as it is read: sentences for its user. Django-free."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from catalog.search.query.parsed import Match, ParsedQuery, Word
+from vocab.text import DASHES
+
+_SIGNS = rf"[{DASHES}!¬≠]"
+# Signs before a word or its brackets or quotes; a dash between words has spaces around it.
+_UNREAD = re.compile(rf"(?:^|(?<=[\s,;|/(\[{{])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
+_LISTED = re.compile(r"\s*(?:[,;&+]|[,;]?\s*\b(?:and|nor)\b)\s*", re.IGNORECASE)
+_OF_SCANS = frozenset({"modality", "area", "view"})
+
+
+def list_doubts(query: ParsedQuery) -> list[str]:
+    """A sentence for each sign that excludes nothing, and each list that is excluded in part."""
+    parts: list[Match | Word] = [*query.matches, *query.words]
+    parts.sort(key=lambda part: part.start)
+    return [*_find_unread_signs(query.text, parts), *_find_half_negated(query.text, parts)]
+
+
+def _find_unread_signs(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    end = 0
+    for part in parts:
+        found = _UNREAD.search(text, end, part.start)
+        if found and not _is_excluded(part):
+            yield (
+                f"“{text[found.start() : part.end]}” excludes nothing: put one minus directly "
+                "before each word that is to be excluded"
+            )
+        end = part.end
+
+
+def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    for one, other in pairwise(parts):
+        if not _is_excluded(one) or _is_excluded(other) or text[one.start] == "-":
+            continue
+        if _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start):
+            yield (
+                f"“{text[one.start : one.end]}” excludes that only, and "
+                f"“{text[other.start : other.end]}” has to be there: to exclude both, put “not” "
+                "before each"
+            )
+
+
+def _is_alike(one: Match | Word, other: Match | Word) -> bool:
+    if not isinstance(other, Match):
+        return False
+    return other.name == "label" if isinstance(one, Match) else other.name in _OF_SCANS
+
+
+def _is_excluded(part: Match | Word) -> bool:
+    if isinstance(part, Word):
+        return part.is_excluded
+    return part.name == "not_label" or bool(part.excluded)
