@@ -51,6 +51,7 @@ def download(
     try:
         for chunk in read_file(address, file, seconds=seconds):
             done += len(chunk)
+            on_bytes(len(chunk))
             if done > file.size:
                 raise Changed(f"it is longer than was listed ({file.size:,} bytes)")
             rate.add(len(chunk))
@@ -60,7 +61,6 @@ def download(
             if file.md5:  # it takes as long as all else together
                 md5.update(chunk)
             crc32 = zlib.crc32(chunk, crc32)
-            on_bytes(len(chunk))
         if done < file.size:
             raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
         if file.md5 and md5.hexdigest() != file.md5:

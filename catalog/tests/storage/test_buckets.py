@@ -400,7 +400,7 @@ def test_what_is_replaced_after_it_was_listed_is_noticed_also_without_an_md5(s3:
 def test_an_answer_that_drips_is_cut_off_in_the_time_that_it_has(endpoint: Endpoint) -> None:
     """Though each letter of it comes in time."""
     is_over = threading.Event()
-    dripping = (b" " for _ in repeat(None) if not is_over.wait(0.2))
+    dripping = (b" " for _ in takewhile(lambda _: not is_over.wait(0.2), repeat(None)))
     endpoint.answer = lambda method, target: (200, {}, dripping)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="connection to the source failed"):
