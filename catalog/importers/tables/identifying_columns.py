@@ -3,8 +3,8 @@
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
 Spanish, Italian, Portuguese or Dutch by `identifying_patterns`, in further languages and scripts by
-the lists of `identifying_words`, and by tags of DICOM (`00100010`), which is how DICOM's JSON has
-them:
+the lists of `identifying_words`, and as attributes of DICOM by the list for files, by keyword
+(`AdmissionID`, `tags.AdmissionID`), name or tag (`00100010`), which DICOM's JSON has:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
   and staff; user names; date, year and place of birth; addresses, telephone numbers, mail; numbers
@@ -35,6 +35,7 @@ from pydicom.datadict import keyword_for_tag
 from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables import identifying_patterns as known
 from catalog.importers.tables import identifying_words as words
+from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
 from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
@@ -47,17 +48,14 @@ _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 _NUMBER_SIGN = re.compile(r"#\s*$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LONGEST_WITHIN = 4
+_LONGEST_OF_DICOM = 9
 _LONGEST_JOINED = 60
+_LONGEST_LANGUAGE = 2
 _MOST_WORDS = 40
 # Letters that look like Latin ones, in lower case.
 _LOOK_ALIKE = str.maketrans(
     "асԁеһіјкмнорԛѕтвԝхуαεικνορτυχβηıօ", "acdehijkmhopqstbwxyaeiknoptuxbhio"
 )
-# A tag of DICOM, as in `00100010`, `(0010,0010)`, `tag_00100010` or `00100010.Value`.
-_TAG = re.compile(
-    r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,_-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
-)
-_AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 # What a name has beyond is not looked at: none is so long.
 _LONGEST_NAME = 200
 # As German is written where there are no umlauts.
@@ -76,7 +74,8 @@ def may_identify(column: str) -> bool:
 
 def is_free_text(column: str) -> bool:
     """Whether a column is text that somebody wrote, such as a report, and may name people."""
-    return _matches(known.FREE_TEXT, _FREE_TEXT_NAMES, column)
+    is_dicom = not _TEXTS_OF_DICOM.isdisjoint(_find_forms(_cut(column)).plain)
+    return is_dicom or _matches(known.FREE_TEXT, _FREE_TEXT_NAMES, column)
 
 
 def is_left_out(column: str) -> bool:
@@ -86,7 +85,7 @@ def is_left_out(column: str) -> bool:
 
 def is_bare_name(column: str) -> bool:
     """Whether a column is just called `Name`: that of a file, a finding or a person."""
-    return bool(known.BARE_NAME.fullmatch(normalize(_cut(column))))
+    return bool(known.BARE_NAME.fullmatch(_fold(_cut(column))))
 
 
 def is_identifying_within(parent: str, key: str) -> bool:
@@ -101,7 +100,7 @@ def is_identifying_within(parent: str, key: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
-        return not known.THING.fullmatch(normalize(parent))
+        return not known.THING.fullmatch(_fold(parent))
     return is_free_text(key) or any(
         is_identifying(each) or may_identify(each) for each in (key, f"{parent} {key}")
     )
@@ -147,18 +146,7 @@ def _identifies(column: str) -> bool:
 
 def _is_tag_of_person(column: str) -> bool:
     """Whether a name is a tag of DICOM, and nothing else, that tells who somebody is."""
-    tags = _find_tags(column)
-    is_alone = bool(tags) and bool(_AROUND_TAG.fullmatch(_TAG.sub("", column.lower())))
-    return is_alone and any(map(_is_of_person, tags))
-
-
-@lru_cache(maxsize=1 << 12)
-def _is_of_person(tag: int) -> bool:
-    return is_listed(tag) or is_identifying(keyword_for_tag(tag))
-
-
-def _find_tags(column: str) -> list[int]:
-    return [int("".join(found), 16) for found in _TAG.findall(column.lower())]
+    return is_tag(column) and any(is_identifying(keyword_for_tag(tag)) for tag in find_tags(column))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -189,19 +177,46 @@ def _has_names_alone(column: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
-    if any(known.UNSURE_PART.fullmatch(_join(part)) for part in _split_parts(column)):
+    parts = _split_parts(column)
+    if any(known.UNSURE_PART.fullmatch(_join(part)) for part in parts) or _has_bare_name(parts):
         return True
-    if any(_is_of_person(tag) or is_left_out(keyword_for_tag(tag)) for tag in _find_tags(column)):
+    if any(is_listed(tag) or is_left_out(keyword_for_tag(tag)) for tag in find_tags(column)):
         return True
     found = _split_words(column)
-    if known.SEPARATED.fullmatch(" ".join(found)) or any(map(known.WITHIN_WORD.search, found)):
+    written = " ".join(found)
+    if known.SEPARATED.fullmatch(written) or known.NAME_AND_MORE.fullmatch(written):
         return True
-    spans = (
-        (start, start + length)
-        for length in range(1, min(_LONGEST_WITHIN, len(found) - 1) + 1)
-        for start in range(len(found) - length + 1)
-    )
+    if any(map(known.WITHIN_WORD.search, found)) or _has_name_of_dicom(found):
+        return True
+    spans = _find_spans(len(found), min(_LONGEST_WITHIN, len(found) - 1))
     return any(_tells_within(found, start, end) for start, end in spans)
+
+
+def _has_bare_name(parts: list[str]) -> bool:
+    """Whether one of several names is just `Name`, unless another says whose or in what language.
+
+    `Name & Age` is a person's; `class/name` and `name (en)` are not.
+    """
+    others = [part for part in parts if not known.BARE_NAME.fullmatch(_join(part))]
+    return len(others) < len(parts) and not any(
+        len(_join(part)) <= _LONGEST_LANGUAGE or known.THING.fullmatch(_fold(part))
+        for part in others
+    )
+
+
+def _has_name_of_dicom(found: list[str]) -> bool:
+    """Whether some words are a name on DICOM's list; `occupation` only as the last."""
+    return any(
+        name in _NAMES_OF_DICOM and (end == len(found) or not known.VAGUE_WORD.fullmatch(name))
+        for start, end in _find_spans(len(found), min(_LONGEST_OF_DICOM, len(found)))
+        if (name := "".join(found[start:end]))
+    )
+
+
+def _find_spans(words: int, longest: int) -> Iterator[tuple[int, int]]:
+    for length in range(1, longest + 1):
+        for start in range(words - length + 1):
+            yield start, start + length
 
 
 def _tells_within(found: list[str], start: int, end: int) -> bool:
@@ -218,7 +233,7 @@ def _tells_within(found: list[str], start: int, end: int) -> bool:
 @lru_cache(maxsize=1 << 14)
 def _identifies_within(name: str) -> bool:
     return len(name) <= _LONGEST_JOINED and bool(
-        known.IDENTIFYING.fullmatch(name) or known.CLIENT_NAME.fullmatch(name)
+        known.IDENTIFYING.fullmatch(name) or known.ROLE_NAME.fullmatch(name)
     )
 
 
@@ -240,6 +255,7 @@ def _join(name: str) -> str:
     return _fold(name).replace(" ", "")
 
 
+@lru_cache(maxsize=1 << 12)
 def _fold(name: str) -> str:
     """The normal form, with Latin letters for those of other scripts that look like them."""
     return normalize(name).translate(_LOOK_ALIKE)
@@ -259,3 +275,7 @@ def _find_forms(column: str) -> _Forms:
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)
     return _Forms(words.fold_parts(column), frozenset((name, plain)))
+
+
+_TEXTS_OF_DICOM = join_names(_join, are_texts=True)
+_NAMES_OF_DICOM = join_names(_join, are_texts=False) | _TEXTS_OF_DICOM

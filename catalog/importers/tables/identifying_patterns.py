@@ -14,6 +14,7 @@ _NUMBER = "(?:numbers?|nummer|nos?|nr|num|numero|ids?)"
 _NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
 _PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
 _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
+_WHEN = "(?:date|dt|d|day|time|tm|year|yr|month|mon|place|city|town|country)"
 _CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading)"
 
 _NAMES = rf"""
@@ -36,11 +37,12 @@ _NAMES = rf"""
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
 _BIRTHS = rf"""
-    {_PERSON}?(?:birth(?:date|day|time|year|month|place|city|country)?|dob|yob
-        |bday|bdate)
+    {_PERSON}?(?:birth{_WHEN}?|dob|yob|bday|bdate)
+    | {_PERSON}?(?:born(?:on|{_WHEN})?|(?:date|dt|day|month|mon|year|yr|place){_OF}(?:birth|born))
+    | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
     | (?:patient|pat)bd
     | {_PERSON}?birthdateinalternativecalendar
-    | {_PERSON}?(?:date|day|time|year|month|place|city|country)ofbirth | datebirth | birthdt
+    | {_PERSON}?(?:time|city|country)ofbirth
     | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
     | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
     | (?:fecha|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
@@ -53,7 +55,7 @@ _CONTACTS = rf"""
         |zip(?:code)?|pincode|post(?:al)?code|(?:home|e?mail|street|postal)?addr)
     | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
-        |fax{_NUMBER}?) | (?:place|region|country)ofresidence
+        |fax{_NUMBER}?) | mob{_NUMBER} | (?:place|region|country)ofresidence
     | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
     | adressen? | anschrift | wohnort | strasse | hausnummer | plz | postleitzahl
     | (?:telefon|mobil|mobilfunk|handy){_NUMBER} | telefon | emailadresse
@@ -106,23 +108,38 @@ IDENTIFYING = re.compile(
     "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
 )
 BARE_NAME = re.compile(_NAME)
-# People who have a name in some tables, and a number in others.
-_CLIENT = r"(?:child|baby|infant|newborn|donor|client)s?names?"
-CLIENT_NAME = re.compile(_CLIENT)
+# People, and kinds of names, of whom some tables have names and others codes.
+_ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
+    |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
+    |sister|brother|sibling|partner|relative|carer|care(?:giver|taker)|guarantor|beneficiary|insured
+    |subscriber|(?:account|card|policy)holder|provider|therapist|dentist|midwife|[a-z]{3,}ologist
+    |examiner|assessor|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
+    |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
+_KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
+_ROLES = f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}initials"
+ROLE_NAME = re.compile(_ROLES, re.VERBOSE)
 # With a thing before it, this is that thing's: `class_full_name`, `image_address`.
-NAME_OF_THING = re.compile(r"(?:full|family)names?|nom(?:br)?ecompleto|address")
+NAME_OF_THING = re.compile(
+    r"(?:full|family|parent|provider|preferred|previous|former)names?|nom(?:br)?ecompleto|address"
+)
 MAYBE = re.compile(
     rf"""
-    {_NAME} | {_CLIENT} | (?:patient|paciente|paziente) | {_PATIENT}{_NUMBER} | {_PATIENT}identifier
+    {_NAME} | pname | {_ROLES} | (?:patient|paciente|paziente)
+    | {_PATIENT}(?:{_NUMBER}|identifier)
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
     | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
     | surgeons? | technicians? | technologists? | radiographers? | sonographers? | pathologists?
     | (?:case|reg(?:istration)?)(?:numbers?|nos?|nr)
+    | (?:hn|hcn|phn){_NUMBER}? | med(?:ical)?rec(?:ord)?s?
+    | (?:admission|adm|emr|ehr|empi|member|subscriber|insured|beneficiary|account|acct|employee
+        |staff){_NUMBER}
     | consultants? | {_CALLED}(?:radiologists?|consultants?|clinicians?)
-    | attending(?:physicians?)? | (?:signed|reported|read|approved|verified|dictated|transcribed
-        |referred|refe?r?d)by
+    | (?:{_CALLED}|ref(?:er)?|att|req|ord|admitting|responsible|primarycare)
+        (?:drs?|mds?|gps?|phys(?:icians?)?|doctors?|providers?){_NAME}?
+    | attending | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
+        |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
@@ -149,12 +166,18 @@ FREE_TEXT = re.compile(
 # The last words of keys whose names are not those of people.
 THING = re.compile(
     r"(?:.* )?(?:categor(?:y|ies)|diagnos[ie]s|stud(?:y|ies)|series|class(?:es)?|anatomy|modality"
-    r"|(?:annotation|attribute|box|code|column|concept|dataset|device|disease|file|finding|image"
-    r"|label|lesion|manufacturer|mask|model|organ|part|procedure|protocol|region|scanner|sequence"
-    r"|structure|tag|task|view)(?:e?s)?)"
+    r"|(?:annotation|attribute|b?box|bone|channel|code|column|concept|contour|dataset|device|disease"
+    r"|feature|file|finding|gene|image|instance|keypoint|label|landmark|lesion|manufacturer|mark"
+    r"|marker|mask|measurement|model|nodule|object|organ|part|polygon|prediction|procedure|protocol"
+    r"|region|roi|scanner|segment|segmentation|sequence|shape|structure|tag|task|tumou?r|vessel"
+    r"|view)(?:e?s)?)"
 )
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
 SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
+# Names of people beside what tables say of them: `name_age_sex`.
+NAME_AND_MORE = re.compile(
+    rf"{_NAME} (?:(?:and|age|sex|gender|address) ?)+|(?:(?:and|age|sex|gender|address) )+{_NAME}"
+)
 # In a longer name these tell nobody: `patient_birth_weight`, `mobile_phone_model`.
 VAGUE = re.compile(
     rf"{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
@@ -165,7 +188,7 @@ UNSURE_PART = re.compile(rf"{_PERSON}?(?:mobile|zip|login)|rut|cep")
 # As one word of several, these tell nobody either: `username_count`, `valores_iniciales`.
 VAGUE_WORD = re.compile(
     rf"user(?:login)?names?|login(?:name)?|operators?|{_PERSON}?physicians?|occupation|cellulare"
-    r"|movil|naissance|ini(?:tialen|tiales|ziali|ciais|ciales)|.{0,4}"
+    r"|movil|naissance|geboren|nacid[oa]|ini(?:tialen|tiales|ziali|ciais|ciales)|.{0,4}"
 )
 SURE_WORD = re.compile(r"e?mail|[dy]ob|bday|mrn|ssn|bsn|iban|uhid|nric")
 # Words after which a word alone is not that of a person: `phone_model`.
