@@ -1,6 +1,7 @@
 """``manage.py import_dataset`` leaves out what tells who somebody is, and keeps everything else."""
 
 import csv
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from django.core.management import call_command
 from pydicom.datadict import dictionary_description, keyword_dict, tag_for_keyword
 
 from catalog.imaging.dicom.identifying import is_listed
+from catalog.importers.tables import json_lines
 from catalog.models import Image
 from catalog.tests.importers.folder_files import write_files
 
@@ -102,3 +104,85 @@ def test_usual_columns_are_kept(home: Path) -> None:
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
 
     assert kept.keys() == set(usual)
+
+
+def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) -> None:
+    cells = {
+        "python": "{'PatientName': 'Doe', 'a': 1, 'b': [None, nan, (1, 2.5)], 'c': \"it's\"}",
+        "listed": "[{'MRN': 'Doe', 'a': True}]",
+        "pair": "{(16, 16): 'Doe', 'a': 1}",
+        "nested": json.dumps({"a": "{'PatientName': 'Doe', 'b': 1}"}),
+        "mark": '\ufeff{"PatientName": "Doe", "a": 1}',
+        "lines": '{"PatientName": "Doe", "a": 1}\n{"a": 2}',
+        "comma": '{"PatientName": "Doe", "a": 1,};',
+        "bare": '{PatientName: "Doe", a: 1}',
+        "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+    }
+    unread = {
+        "call": "{'date': date(2020, 1, 1), 'PatientName': 'Doe'}",
+        "torn": "{'PatientName': 'Doe', 'a': ",
+        "ordered": "{'a': OrderedDict([('PatientName', 'Doe')])}",
+        "fence": '```json\n{"PatientName": "Doe"}\n```',
+        "person": "{'a': x(), 'vr': 'PN', 'Value': 'Doe'}",
+    }
+
+    said, kept = import_row(home, cells | unread)
+
+    assert {name: json.loads(text) for name, text in kept.items()} == {
+        "python": {"a": 1, "b": [None, pytest.approx(float("nan"), nan_ok=True), [1, 2.5]],
+                   "c": "it's"},
+        "listed": [{"a": True}],
+        "pair": {"a": 1},
+        "nested": {"a": '{"b": 1}'},
+        "mark": {"a": 1},
+        "lines": [{"a": 1}, {"a": 2}],
+        "comma": {"a": 1},
+        "bare": {"a": 1},
+        "element": [{"a": 1}],
+    }  # fmt: skip
+    assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
+
+
+def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
+    cells = {
+        "box": "{'x': 1.50, 'y': -3e5, 'label': 'left lung'}",
+        "objects": "[{'name': 'liver', 'bbox': (1, 2)}]",
+        "rois": '{"name": "left lung", "volume": 3}',
+        "keypoints": '[{"name": "apex", "x": 1}]',
+        "call": "{'date': date(2020, 1, 1), 'score': array([1, 2])}",
+        "set": "{'a', 'b'}",
+        "formula": "{x}: y = {z}",
+        "words": "[see {a}; Findings: b]",
+        "torn": "{'x': 1, 'y': ",
+        "text": "Report: {none}",
+        "spaces": '{"a":   1}',
+    }
+
+    said, kept = import_row(home, cells)
+
+    assert kept == cells
+    assert "cannot be read" not in said
+
+
+def test_a_cell_of_very_many_keys_is_left_out_unjudged(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+
+    def judge(parent: str, key: str) -> bool:
+        judged.append(key)
+        return False
+
+    monkeypatch.setattr(json_lines, "is_identifying_within", judge)
+    many = {
+        "json": json.dumps({f"key {n}": n for n in range(9_999)}),
+        "python": str({f"key {n}": n for n in range(9_999)}),
+        "torn": "{" + "".join(f"key{n}: {{1 1}}," for n in range(9_999)),
+    }
+    usual = json.dumps([{"x": n, "y": n} for n in range(2_000)])
+
+    said, kept = import_row(home, {**many, "usual": usual})
+
+    assert kept == {"usual": usual}
+    assert set(judged) == {"x", "y"}
+    assert f"too many keys, or cannot be read: {', '.join(many)}\n" in said
