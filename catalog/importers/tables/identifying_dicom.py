@@ -16,7 +16,7 @@ _TEXT = re.compile(r"Comment|Notes|Narrative|History|Text|EncapsulatedDocument")
 _TAG = re.compile(
     r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,_|:/-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
 )
-# As Python writes a pair of numbers: `(16, 16)`.
+# As Python writes a pair of numbers: `(16, 16)`. Within a name it is a size.
 _DECIMAL_TAG = re.compile(r"\(\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\)")
 _AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 
@@ -24,8 +24,13 @@ _AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 def find_tags(column: str) -> list[int]:
     """The tags in a column's name."""
     name = column.lower()
-    decimal = [int(group) << 16 | int(number) for group, number in _DECIMAL_TAG.findall(name)]
-    return [*(int("".join(found), 16) for found in _TAG.findall(name)), *decimal]
+    if pair := _DECIMAL_TAG.fullmatch(name.strip()):
+        return [int(pair[1]) << 16 | int(pair[2]), *_find_hexadecimal(name)]
+    return _find_hexadecimal(name)
+
+
+def _find_hexadecimal(name: str) -> list[int]:
+    return [int("".join(found), 16) for found in _TAG.findall(name)]
 
 
 def is_tag(column: str) -> bool:

@@ -137,8 +137,9 @@ MAYBE = re.compile(
         |staff){_NUMBER}
     | consultants? | {_CALLED}(?:radiologists?|consultants?|clinicians?)
     | (?:{_CALLED}|ref(?:er)?|att|req|ord|admitting|responsible|primarycare)
-        (?:drs?|mds?|gps?|phys(?:icians?)?|doctors?|providers?){_NAME}?
-    | attending | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
+        (?:drs?|gps?|phys(?:icians?)?|doctors?|providers?){_NAME}?
+    | {_CALLED}mds?{_NAME}? | attending
+    | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
         |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
@@ -176,7 +177,7 @@ THING = re.compile(
 SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
 # Names of people beside what tables say of them: `name_age_sex`.
 NAME_AND_MORE = re.compile(
-    rf"{_NAME} (?:(?:and|age|sex|gender|address) ?)+|(?:(?:and|age|sex|gender|address) )+{_NAME}"
+    rf"{_NAME}(?: (?:and|age|sex|gender|address))+|(?:(?:age|sex|gender|address) )+and {_NAME}"
 )
 # In a longer name these tell nobody: `patient_birth_weight`, `mobile_phone_model`.
 VAGUE = re.compile(

@@ -96,7 +96,8 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "provider", "tech", "staff", "visit_no", "order", "order_no", "cell_no", "client_id",
              "admission_type", "member", "emr", "medical", "recorded", "refdoc", "reference",
              "created", "created_at", "read_by_count", "site", "Institution", "institution_id",
-             "branch", "rank", "phi", "(512,512)", "(256,256)", "0028,0010", "history_of_cancer",
+             "branch", "rank", "phi", "(512,512)", "crop (16,16)", "sex_name", "ref_md5",
+             "0028,0010", "history_of_cancer",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",
              "OriginalImage[Width"]  # fmt: skip
