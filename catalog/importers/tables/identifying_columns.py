@@ -48,10 +48,10 @@ _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 _NUMBER_SIGN = re.compile(r"#\s*$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LONGEST_WITHIN = 4
-_LONGEST_OF_DICOM = 9
 _LONGEST_JOINED = 60
 _LONGEST_LANGUAGE = 2
 _MOST_WORDS = 40
+_MOST_PARTS = 20
 # Letters that look like Latin ones, in lower case.
 _LOOK_ALIKE = str.maketrans(
     "асԁеһіјкмнорԛѕтвԝхуαεικνορτυχβηıօ", "acdehijkmhopqstbwxyaeiknoptuxbhio"
@@ -188,7 +188,13 @@ def _may_identify_within(column: str) -> bool:
         return True
     if any(map(known.WITHIN_WORD.search, found)) or _has_name_of_dicom(found):
         return True
-    spans = _find_spans(len(found), min(_LONGEST_WITHIN, len(found) - 1))
+    spans = (
+        (start, start + length)
+        for length in range(1, min(_LONGEST_WITHIN, len(found) - 1) + 1)
+        for start in range(len(found) - length + 1)
+        # The patterns have no other letters.
+        if found[start].isascii()
+    )
     return any(_tells_within(found, start, end) for start, end in spans)
 
 
@@ -206,17 +212,16 @@ def _has_bare_name(parts: list[str]) -> bool:
 
 def _has_name_of_dicom(found: list[str]) -> bool:
     """Whether some words are a name on DICOM's list; `occupation` only as the last."""
-    return any(
-        name in _NAMES_OF_DICOM and (end == len(found) or not known.VAGUE_WORD.fullmatch(name))
-        for start, end in _find_spans(len(found), min(_LONGEST_OF_DICOM, len(found)))
-        if (name := "".join(found[start:end]))
-    )
-
-
-def _find_spans(words: int, longest: int) -> Iterator[tuple[int, int]]:
-    for length in range(1, longest + 1):
-        for start in range(words - length + 1):
-            yield start, start + length
+    for start in range(len(found)):
+        name = ""
+        for end, word in enumerate(found[start:], start + 1):
+            name += word
+            if name not in _STARTS_OF_DICOM:
+                break
+            is_vague = end < len(found) and known.VAGUE_WORD.fullmatch(name)
+            if name in _NAMES_OF_DICOM and not is_vague:
+                return True
+    return False
 
 
 def _tells_within(found: list[str], start: int, end: int) -> bool:
@@ -244,7 +249,7 @@ def _is_sure_word(word: str) -> bool:
 def _split_parts(column: str) -> list[str]:
     """The parts of a name that has several."""
     parts = _BETWEEN_NAMES.split(column)
-    return [part for part in parts if part.strip()] if len(parts) > 1 else []
+    return [part for part in parts if part.strip()][:_MOST_PARTS] if len(parts) > 1 else []
 
 
 def _split_words(column: str) -> list[str]:
@@ -279,3 +284,6 @@ def _find_forms(column: str) -> _Forms:
 
 _TEXTS_OF_DICOM = join_names(_join, are_texts=True)
 _NAMES_OF_DICOM = join_names(_join, are_texts=False) | _TEXTS_OF_DICOM
+_STARTS_OF_DICOM = frozenset(
+    name[:end] for name in _NAMES_OF_DICOM for end in range(1, len(name) + 1)
+)
