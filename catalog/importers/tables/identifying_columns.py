@@ -12,7 +12,8 @@ the lists of `identifying_words`, and as attributes of DICOM by the list for fil
   that names such a column is refused; only an age may be computed from a date of birth.
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
-  of a file, a finding or a person, and a `Radiologist` is a number or a name. So may a longer name
+  of a file, a finding or a person, a `Radiologist` is a number or a name, a `provider_name` that of
+  a firm, and an `AdmissionID`, as all else on DICOM's list, may be replaced. So may a longer name
   with one of the above in it (`date_of_birth_known` says nothing, `date_of_birth_iso` all), also as
   one word of several (`surname_en`) or within one (`rawpatientname`).
   `subject = "{Patient ID}"` says that these are pseudonyms.

@@ -146,7 +146,7 @@ def write_text(value: Any, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict):
-        if has_too_many_keys(value):
+        if _has_too_many_keys(value):
             raise TooManyKeys(
                 f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys, or "
                 f"{MAX_DIFFERENT_KEYS:,} different ones. Write what belongs to other images into "
@@ -159,23 +159,25 @@ def write_text(value: Any, column: str) -> str:
     return str(value)
 
 
-def has_too_many_keys(value: Any) -> bool:
+def _has_too_many_keys(value: Any) -> bool:
     """Whether judging the keys, at any depth, takes too long."""
-    keys = list(_iter_keys(value))
-    return len(keys) > MAX_KEYS or len(set(keys)) > MAX_DIFFERENT_KEYS
-
-
-def _iter_keys(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield from map(str, value)
-        value = value.values()
-    elif isinstance(value, tuple):
-        yield str(value[0])
-        value = value[1:]
-    elif not isinstance(value, list):
-        return
-    for each in value:
-        yield from _iter_keys(each)
+    count, different, left = 0, set[str](), [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            keys = list(map(str, each))
+            left.extend(each.values())
+        elif isinstance(each, tuple):
+            keys = [str(each[0])]
+            left.append(each[1])
+        else:
+            keys = []
+            left.extend(each if isinstance(each, list) else ())
+        count += len(keys)
+        different.update(keys)
+        if count > MAX_KEYS or len(different) > MAX_DIFFERENT_KEYS:
+            return True
+    return False
 
 
 def _drop_identifying(value: Any, parent: str) -> Any:
@@ -239,7 +241,7 @@ def drop_from_text(text: str, column: str) -> str:
 
     try:
         value = read_object(text, make)
-        if has_too_many_keys(value):
+        if _has_too_many_keys(value):
             return ""
         kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
     except ValueError:
