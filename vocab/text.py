@@ -73,6 +73,8 @@ def decompose(text: str) -> str:
 
 def _fold(text: str) -> str:
     """Without case and accents."""
+    if text.isascii():
+        return text.casefold()
     decomposed = decompose(text)
     return "".join(char for char in decomposed if not unicodedata.combining(char)).casefold()
 

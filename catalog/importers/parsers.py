@@ -240,12 +240,12 @@ def _split_items(inner: str) -> list[str]:
         found = _ITEM.match(inner, position)
         if not found:
             raise NotAList("This is not a list of words. Write it like ['one', 'two'].")
-        items.append(_unescape(next(text for text in found.groups() if text is not None)))
+        items.append(unescape(next(text for text in found.groups() if text is not None)))
         position = found.end()
     return items
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     return _ESCAPE.sub(_unescape_one, text) if "\\" in text else text
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.identifying_columns import is_left_out
+from catalog.importers.tables.json_lines import drop_from_text
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
@@ -216,7 +217,9 @@ def _read_person(row: Mapping[str, str], people: _People) -> Person:
         people.unread[columns.age, words[columns.age]] += 1
     inexact = [name for name, each in ((columns.sex, sex), (columns.age, age)) if not each.exact]
     metadata = {name: words[name] for name in inexact}
-    metadata |= {name: text for name in columns.others if (text := clean(row.get(name, "")))}
+    for name in columns.others:
+        if text := clean(drop_from_text(row.get(name, ""), name)):
+            metadata[name] = text
     return Person(sex.value, age.value, metadata)
 
 

@@ -1,27 +1,39 @@
 """Reads JSON objects as rows of text, and writes any value as the text that a CSV would have."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from catalog.importers.rows import BadRow, SourceError
-from catalog.importers.tables.identifying_columns import is_identifying_within
+from catalog.importers.tables.identifying_columns import is_identifying, is_identifying_within
 from catalog.importers.tables.lines import MAX_LINE, Lines, TableRow, find_flaw, show
+from catalog.importers.tables.object_texts import (
+    Pairs,
+    iter_names,
+    iter_quoted,
+    looks_like_object,
+    may_be_object,
+    read_object,
+)
 
 MAX_COLUMNS = 10_000
 # The characters of an object: small lists take twenty times as much when they are read.
 MAX_OBJECT = 1 << 22
 # Of the objects in a cell: each key is judged by its name, and an image has few of them.
 MAX_KEYS = 10_000
+# Judging one takes a tenth of a millisecond, once for a few thousand that come again.
+MAX_DIFFERENT_KEYS = 2_000
 # Longer texts are refused as metadata, whatever they hold.
 _LONGEST_TEXT = 200_000
 # Keys of objects that say what their value is, as in lists of DICOM's elements.
-_NAMING = frozenset({"tag", "keyword", "key", "attribute", "field"})
+_NAMING = frozenset({"tag", "keyword", "key", "attribute", "field", "element", "property"})
+_PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
 
 
 class TooManyKeys(SourceError):
-    """The objects in a cell have more than MAX_KEYS keys."""
+    """The objects in a cell have more than MAX_KEYS keys, or MAX_DIFFERENT_KEYS."""
 
 
 class Item(NamedTuple):
@@ -134,10 +146,11 @@ def write_text(value: Any, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict):
-        if _count_keys(value) > MAX_KEYS:
+        if _has_too_many_keys(value):
             raise TooManyKeys(
-                f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys. Write what "
-                "belongs to other images into rows of their own, or leave the column out."
+                f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys, or "
+                f"{MAX_DIFFERENT_KEYS:,} different ones. Write what belongs to other images into "
+                "rows of their own, or leave the column out."
             )
         kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
         return json.dumps(kept, ensure_ascii=False, default=str) if kept or not value else ""
@@ -146,13 +159,25 @@ def write_text(value: Any, column: str) -> str:
     return str(value)
 
 
-def _count_keys(value: Any) -> int:
-    """The number of keys at any depth."""
-    if isinstance(value, dict):
-        return len(value) + sum(map(_count_keys, value.values()))
-    if isinstance(value, tuple):
-        return 1 + _count_keys(value[1])
-    return sum(map(_count_keys, value)) if isinstance(value, list) else 0
+def _has_too_many_keys(value: Any) -> bool:
+    """Whether judging the keys, at any depth, takes too long."""
+    count, different, left = 0, set[str](), [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            keys = list(map(str, each))
+            left.extend(each.values())
+        elif isinstance(each, tuple):
+            keys = [str(each[0])]
+            left.append(each[1])
+        else:
+            keys = []
+            left.extend(each if isinstance(each, list) else ())
+        count += len(keys)
+        different.update(keys)
+        if count > MAX_KEYS or len(different) > MAX_DIFFERENT_KEYS:
+            return True
+    return False
 
 
 def _drop_identifying(value: Any, parent: str) -> Any:
@@ -200,26 +225,27 @@ def _tells_person(value: Any, parent: str) -> bool:
 
 
 def drop_from_text(text: str, column: str) -> str:
-    """The text; if it is JSON, without keys that identify people, at any depth.
+    """The text; if it is an object, without keys that identify people, at any depth.
 
-    It stays as it is if there are none. One of too many keys or levels to be judged is left out.
+    It stays as it is if there are none. One of too many keys or levels to be judged is left out,
+    and so is what cannot be read but begins as an object, if anything in it seems such a key.
     """
-    if "{" not in text or len(text) > _LONGEST_TEXT or text.lstrip()[:1] not in ("{", "[", '"'):
+    if "{" not in text or len(text) > _LONGEST_TEXT or not may_be_object(text):
         return text
-    doubled: list[tuple[str, Any]] = []
+    doubled: Pairs = []
 
-    def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def make(pairs: Pairs) -> dict[str, Any]:
         found = dict(pairs)
         doubled.extend(pairs if len(found) < len(pairs) else ())
         return found
 
     try:
-        value = json.loads(text, object_pairs_hook=make)
-        if _count_keys(value) > MAX_KEYS:
+        value = read_object(text, make)
+        if _has_too_many_keys(value):
             return ""
         kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
     except ValueError:
-        return text
+        return "" if looks_like_object(text) and _seems_to_tell(text, column) else text
     except RecursionError:
         return ""
     if kept == value and not doubled:
@@ -227,3 +253,13 @@ def drop_from_text(text: str, column: str) -> str:
     # An escape may be half a sign, which cannot be stored.
     written = json.dumps(kept, ensure_ascii=False).encode(errors="replace").decode()
     return written if kept else ""
+
+
+def _seems_to_tell(text: str, column: str) -> bool:
+    names, quoted = set(iter_names(text)), set(iter_quoted(text))
+    return (
+        len(names) + len(quoted) > MAX_DIFFERENT_KEYS
+        or bool(_PERSON_NAME.search(text))
+        or any(is_identifying_within(column, name) for name in names)
+        or any(map(is_identifying, quoted))
+    )

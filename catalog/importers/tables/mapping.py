@@ -100,6 +100,7 @@ class RowReader:
             self._metadata = MetadataReader(description, header)
         header.require_all()
         self.excluded_columns = self._metadata.excluded_columns
+        self.cut_columns = self._metadata.cut_columns
         self.fates = self._metadata.fates
         self.mask_columns = [name for name in self._metadata.names if is_mask_column(name)]
 

@@ -29,7 +29,8 @@ class MetadataReader:
     """Reads the metadata of a table's rows. Raises `SourceError` for columns that it lacks.
 
     `names` are the columns that are kept; `excluded_columns` were left out, though no description
-    says so, as they may identify people; `fates` say what becomes of each column.
+    says so, as they may identify people; `fates` say what becomes of each column; `cut_columns`
+    have objects that were kept in part or not at all, for the same reason.
     """
 
     def __init__(self, description: Description, header: Header) -> None:
@@ -58,6 +59,7 @@ class MetadataReader:
         if view:
             added["view"] = view
         self._is_told = Remembered(_is_told)
+        self.cut_columns: set[str] = set()
         self._added = [(name, compile_value(value, header)) for name, value in added.items()]
 
     def read(self, cells: Cells) -> dict[str, Any]:
@@ -66,25 +68,29 @@ class MetadataReader:
         for name, index in self._kept:
             text = cells[index]
             if "{" in text:
-                text = drop_from_text(text, name)
+                text = _drop(text, name, self.cut_columns)
             if text and (len(text) > _LONG or is_told[text]):
                 metadata[name] = text
         for name, index, convert in self._converted:
-            text = drop_from_text(cells[index], name)
+            text = _drop(cells[index], name, self.cut_columns)
             if (value := convert[text]) not in _NOTHING:
                 metadata[name] = value
         for name, get in self._added:
-            if text := drop_from_text(get(cells), name):
+            if text := _drop(get(cells), name, self.cut_columns):
                 metadata[name] = text
         return metadata
 
 
 class Gatherer:
-    """Reads the columns of a row that `[many]` gathers, by name; empty if there is nothing."""
+    """Reads the columns of a row that `[many]` gathers, by name; empty if there is nothing.
+
+    `cut_columns` as in `MetadataReader`.
+    """
 
     def __init__(self, description: Description, header: Header) -> None:
         many = description.many
         self._columns: list[tuple[str, int, Convert | None]] = []
+        self.cut_columns: set[str] = set()
         self._unless = header.find(many.unless) if many and many.unless else None
         for name in many.columns if many else ():
             if (index := header.find(name)) is not None:
@@ -95,10 +101,17 @@ class Gatherer:
         if self._unless is not None and not clean(cells[self._unless]):
             return {}
         texts = (
-            (name, clean(drop_from_text(cells[index], name)), convert)
+            (name, clean(_drop(cells[index], name, self.cut_columns)), convert)
             for name, index, convert in self._columns
         )
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
+
+
+def _drop(text: str, name: str, cut: set[str]) -> str:
+    kept = drop_from_text(text, name)
+    if kept != text:
+        cut.add(name)
+    return kept
 
 
 def _is_told(text: str) -> bool:

@@ -102,7 +102,19 @@ class TableSource:
             name for each in self._tables for name in each.reader.excluded_columns
         ]
         masks = dict.fromkeys(name for each in self._tables for name in each.reader.mask_columns)
-        self.notes = [_explain_masks([*masks])] if masks and self.files else []
+        self._notes = [_explain_masks([*masks])] if masks and self.files else []
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the report, on the rows that were read."""
+        cut = sorted(
+            {
+                name
+                for each in self._tables
+                for name in each.reader.cut_columns | each.gatherer.cut_columns
+            }
+        )
+        return [*self._notes, *([_explain_cut(cut)] if cut else [])]
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
@@ -193,4 +205,11 @@ def _explain_masks(columns: list[str]) -> str:
     return (
         f"columns about masks or segmentations are kept as metadata of their image: {named}; files "
         "that they name are not imported as images"
+    )
+
+
+def _explain_cut(columns: list[str]) -> str:
+    return (
+        "objects in cells were kept without keys that may identify people, or left out, as they "
+        f"have nothing else, too many keys, or cannot be read: {', '.join(map(show, columns))}"
     )

@@ -100,10 +100,10 @@ def test_what_is_not_understood_is_kept_and_reported(tmp_path: Path) -> None:
 
 
 def test_other_columns_are_kept_but_identifying_ones(tmp_path: Path) -> None:
-    header = "participant_id\thandedness\tGroup\tBirthdate\tInitials\tpatient_id\tname"
-    row = "sub-1\tR\tcontrol\t1980-01-01\tJD\t4711\tJane"
+    header = "participant_id\thandedness\tGroup\tBirthdate\tInitials\tpatient_id\tname\ttags"
+    row = "sub-1\tR\tcontrol\t1980-01-01\tJD\t4711\tJane\t{'PatientName': 'Jane'}"
 
-    participants = read_participants(tmp_path, f"{header}\n{row}\nsub-2\tn/a\t\t\t\t\t\n")
+    participants = read_participants(tmp_path, f"{header}\n{row}\nsub-2\tn/a\t\t\t\t\t\t\n")
 
     assert participants.find("1", "").metadata == {"handedness": "R", "Group": "control"}
     assert participants.find("2", "").metadata == {}

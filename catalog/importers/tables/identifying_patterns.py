@@ -1,0 +1,207 @@
+"""Patterns of the names of columns that tell who somebody is, for `identifying_columns`."""
+
+import re
+
+# Names are compared in lower case without accents and without anything between their words.
+# English after the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
+_PATIENT = "(?:patient(?:s|en|in|innen)?|pats?|pts?|pacientes?|pazient[ei])"
+_PERSON = (
+    f"(?:{_PATIENT}|subjects?|persons?|participants?|mothers?|fathers?|guardians?|probanden?"
+    "|sujets?|personas?|pessoas?)"
+)
+_OF = "(?:of(?:the)?|de(?:l|la|llo|lla|r|s)?|d[aiou]?s?|van(?:de)?)?"
+_NUMBER = "(?:numbers?|nummer|nos?|nr|num|numero|ids?)"
+_NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
+_PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
+_SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
+_WHEN = "(?:date|dt|d|day|time|tm|year|yr|month|mon|place|city|town|country)"
+_CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading)"
+
+_NAMES = rf"""
+    {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
+        |mothers?birth|nick|fore|sur)names?
+    | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat)nm
+    | [lm]name | nextofkin | emergencycontact
+    | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
+    | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
+    | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
+    | prenoms?{_OF}{_PATIENT}? | nom(?:et)?prenoms? | nom{_OF}(?:famille|naissance|jeunefille)
+    | (?:primer|segundo)?apellidos?(?:paterno|materno)? | (?:primer|segundo)nombre
+    | nombres?y?apellidos?
+    | apellidos?y?nombres? | nom(?:br)?ecompleto | cognome{_OF}{_PATIENT}? | nomee?cognome
+    | cognomee?nome | nominativo | sobrenome | apelido | nome{_OF}mae | nomesocial
+    | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
+    | {_PERSON}?(?:middle)?initials | (?:{_PERSON}|middle)initial | nameinitials?
+    | initialen | initiales | iniziali | iniciais | iniciales | voorletters
+    | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
+    | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
+"""
+_BIRTHS = rf"""
+    {_PERSON}?(?:birth{_WHEN}?|dob|yob|bday|bdate)
+    | {_PERSON}?(?:born(?:on|{_WHEN})?|(?:date|dt|day|month|mon|year|yr|place){_OF}(?:birth|born))
+    | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
+    | (?:patient|pat)bd
+    | {_PERSON}?birthdateinalternativecalendar
+    | {_PERSON}?(?:time|city|country)ofbirth
+    | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
+    | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
+    | (?:fecha|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
+    | (?:data|giorno|anno|mese|luogo){_OF}nascita
+    | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:imento)?
+    | geboorte(?:datum|dag|jaar|maand|plaats|land)
+"""
+_CONTACTS = rf"""
+    {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
+        |zip(?:code)?|pincode|post(?:al)?code|(?:home|e?mail|street|postal)?addr)
+    | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
+    | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
+        |fax{_NUMBER}?) | mob{_NUMBER} | (?:place|region|country)ofresidence
+    | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
+    | adressen? | anschrift | wohnort | strasse | hausnummer | plz | postleitzahl
+    | (?:telefon|mobil|mobilfunk|handy){_NUMBER} | telefon | emailadresse
+    | adresse(?:postale|{_OF}{_PATIENT}) | codepostal | numero{_OF}telephone | courriel
+    | direccion | domicilio | calle | codigopostal | (?:numero{_OF})?telefono(?:movil|celular)?
+    | movil | correo(?:electronico)? | indirizzo | codicepostale | (?:numero{_OF})?cellulare
+    | endereco | morada | cep | (?:numero{_OF})?(?:telefone|telemovel)
+    | adres | straat(?:naam)? | huisnummer | woonplaats | telefoon(?:nummer)?
+"""
+_NUMBERS = rf"""
+    {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
+        |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
+        |hosp(?:ital)?(?:numbers?|nos?|nr)|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
+        |(?:mrn|mrd|nhi|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
+        |(?:ip|op)d?(?:numbers?|nos?|nr)
+        |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
+        |bankaccount{_NUMBER}?|iban)
+    | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
+    | (?:acc|policy|contact){_NUMBER}
+    | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
+    | ahv{_NUMBER}? | kv(?:nr|nummer)
+    | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
+    | (?:numero{_OF})?(?:securitesociale|seguridadsocial|segurancasocial|passeport|pasaporte
+        |passaporto|tesserasanitaria|cartaosus) | numero{_OF}secu
+    | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer | paspoortnummer
+    | (?:polis|verzekerings)nummer | nhc | historiaclinica
+    | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
+    | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
+    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer
+"""
+_STAFF = rf"""
+    (?:referring|requesting|consulting|performing|scheduledperforming)?physicians?(?:name|address)?
+    | physicianapprovinginterpretation | interpretation(?:author|recorder|transcriber)
+    | (?:secondary)?reviewername | evaluatorname | humanperformername | contentcreatorname
+    | verifyingobservername | namesofintendedrecipients.* | distributionname | orderenteredby
+    | documentauthor(?:trial)? | currentobserver(?:trial)? | verbalsource(?:trial)?
+    | roiinterpreter | selectorpnvalue
+    | {_CALLED}(?:doctors?|drs?|gps?)(?:name)? | doctors?name | physiciansofrecord
+    | nameofphysicians.* | operators?(?:name)? | (?:radiologist|annotator|reader|surgeon|nurse
+        |technician|technologist|radiographer|sonographer|pathologist|dr|gp|consultant|clinician
+        |practitioner|registrar|resident|specialist|referrer|reporter|typist)s?name
+    | responsibleperson | institutionaddress
+    | (?:behandelnder|zuweisender|uberweisender|haus)arzt | (?:arzt|radiologen)namen? | zuweiser
+    | nom{_OF}(?:medecin|radiologue) | medecin(?:traitant|prescripteur|referent)
+    | nom(?:br)?e{_OF}(?:medico|radiologo) | medic[oa](?:tratante|solicitante|curante|responsable)
+    | huisarts | verwijzer
+"""
+_OTHERS = rf"patientcomments | occupation | {_PERSON}?religiouspreference"
+IDENTIFYING = re.compile(
+    "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
+)
+BARE_NAME = re.compile(_NAME)
+# People, and kinds of names, of whom some tables have names and others codes.
+_ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
+    |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
+    |sister|brother|sibling|partner|relative|carer|care(?:giver|taker)|guarantor|beneficiary|insured
+    |subscriber|(?:account|card|policy)holder|provider|therapist|dentist|midwife|[a-z]{3,}ologist
+    |examiner|assessor|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
+    |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
+_KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
+_ROLES = f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}initials"
+ROLE_NAME = re.compile(_ROLES, re.VERBOSE)
+# With a thing before it, this is that thing's: `class_full_name`, `image_address`.
+NAME_OF_THING = re.compile(
+    r"(?:full|family|parent|provider|preferred|previous|former)names?|nom(?:br)?ecompleto|address"
+)
+MAYBE = re.compile(
+    rf"""
+    {_NAME} | pname | {_ROLES} | (?:patient|paciente|paziente)
+    | {_PATIENT}(?:{_NUMBER}|identifier)
+    | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
+        (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
+    | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
+    | (?:zis|dossier){_NUMBER} | doctors? | arzt(?:in)? | medecin | medic[oa] | behandelaar
+    | surgeons? | technicians? | technologists? | radiographers? | sonographers? | pathologists?
+    | (?:case|reg(?:istration)?)(?:numbers?|nos?|nr)
+    | (?:hn|hcn|phn){_NUMBER}? | med(?:ical)?rec(?:ord)?s?
+    | (?:admission|adm|emr|ehr|empi|member|subscriber|insured|beneficiary|account|acct|employee
+        |staff){_NUMBER}
+    | consultants? | {_CALLED}(?:radiologists?|consultants?|clinicians?)
+    | (?:{_CALLED}|ref(?:er)?|att|req|ord|admitting|responsible|primarycare)
+        (?:drs?|gps?|phys(?:icians?)?|doctors?|providers?){_NAME}?
+    | {_CALLED}mds?{_NAME}? | attending
+    | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
+        |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
+    | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
+    """,
+    re.VERBOSE,
+)
+FREE_TEXT = re.compile(
+    r"""
+    (?:ct|mri?|xray|us|pet|radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
+        |exam(?:ination)?|original|full|final|free)*
+    (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
+        |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
+    | clinical(?:info(?:rmation)?|details) | reasonfor(?:the)?(?:exam(?:ination)?|study)
+    | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?
+    | (?:chief)?complaints? | dischargesummary
+    | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
+    | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
+    | compterendu | rapport(?:radiologique)? | commentaires? | remarques? | observations?
+    | informe(?:radiologico)? | hallazgos | impresion | comentarios? | observacion(?:es)?
+    | conclusion(?:es)? | referto | commenti | osservazioni | conclusioni
+    | laudo | relatorio | achados | impressao | observacoes
+    | verslag | bevindingen | opmerking(?:en)? | conclusie
+    """,
+    re.VERBOSE,
+)
+# The last words of keys whose names are not those of people.
+THING = re.compile(
+    r"(?:.* )?(?:categor(?:y|ies)|diagnos[ie]s|stud(?:y|ies)|series|class(?:es)?|anatomy|modality"
+    r"|(?:annotation|attribute|b?box|bone|channel|code|column|concept|contour|dataset|device|disease"
+    r"|feature|file|finding|gene|image|instance|keypoint|label|landmark|lesion|manufacturer|mark"
+    r"|marker|mask|measurement|model|nodule|object|organ|part|polygon|prediction|procedure|protocol"
+    r"|region|roi|scanner|segment|segmentation|sequence|shape|structure|tag|task|tumou?r|vessel"
+    r"|view)(?:e?s)?)"
+)
+# `fname` is the name of a file, and `pTNM` a stage of cancer.
+SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
+# Names of people beside what tables say of them: `name_age_sex`.
+NAME_AND_MORE = re.compile(
+    rf"{_NAME}(?: (?:and|age|sex|gender|address))+|(?:(?:age|sex|gender|address) )+and {_NAME}"
+)
+# In a longer name these tell nobody: `patient_birth_weight`, `mobile_phone_model`.
+VAGUE = re.compile(
+    rf"{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
+)
+# As a name of its own among several, fewer tell nobody (`age (birth)`), or only maybe somebody.
+VAGUE_PART = re.compile(rf"{_PERSON}?birth")
+UNSURE_PART = re.compile(rf"{_PERSON}?(?:mobile|zip|login)|rut|cep")
+# As one word of several, these tell nobody either: `username_count`, `valores_iniciales`.
+VAGUE_WORD = re.compile(
+    rf"user(?:login)?names?|login(?:name)?|operators?|{_PERSON}?physicians?|occupation|cellulare"
+    r"|movil|naissance|geboren|nacid[oa]|ini(?:tialen|tiales|ziali|ciais|ciales)|.{0,4}"
+)
+SURE_WORD = re.compile(r"e?mail|[dy]ob|bday|mrn|ssn|bsn|iban|uhid|nric")
+# Words after which a word alone is not that of a person: `phone_model`.
+OF_DEVICE = frozenset({"app", "brand", "camera", "make", "model", "os", "resolution", "type"})
+# Nor does a span that ends so, as in `mr_no_contrast`, unless it is a number of people.
+COUNTED = frozenset({"no", "nos", "nr", "num", "number", "numbers", "id", "ids"})
+COUNTS_PEOPLE = re.compile(
+    r"accession|national|record|insurance|licen[cs]e|security|passport|health|medica(?:re|id)"
+)
+# Within a word without anything between its parts: `rawpatientname`.
+WITHIN_WORD = re.compile(
+    r"(?:patient(?:s|en)?|surgeon|physician)(?:sur|last|first|middle|given|full|birth)?names?"
+    r"|(?:first|sur|maiden|(?<![bp])last)names?|dateofbirth|birth(?:date|day)|geburtsdatum"
+    r"|accessionn|phonen(?:o|u)m?|emailaddr|socialsecurity|(?<!fla)(?<!fa)vorname|nachname"
+)

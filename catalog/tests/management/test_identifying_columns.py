@@ -1,0 +1,189 @@
+"""``manage.py import_dataset`` leaves out what tells who somebody is, and keeps everything else."""
+
+import csv
+import json
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from pydicom.datadict import dictionary_description, keyword_dict, tag_for_keyword
+
+from catalog.imaging.dicom.identifying import is_listed
+from catalog.importers.tables import json_lines
+from catalog.models import Image
+from catalog.tests.importers.folder_files import write_files
+
+pytestmark = pytest.mark.django_db
+
+TOML = b'[dataset]\nslug="t"\ntitle="T"\n[[table]]\npath="t.csv"\n[image]\nid="{id}"\n'
+LISTED = [keyword for keyword, tag in keyword_dict.items() if is_listed(tag)]
+
+
+@pytest.fixture
+def home(own_folders: Path) -> Path:
+    return own_folders / "datasets" / "t"
+
+
+def import_row(home: Path, cells: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """What the command says of a table of one row, and what the catalog keeps of it."""
+    table = StringIO(newline="")
+    csv.writer(table).writerows([["id", *cells], ["1", *cells.values()]])
+    write_files(home, {"t.csv": table.getvalue().encode(), "dataset.toml": TOML})
+    out = StringIO()
+    call_command("import_dataset", str(home), stdout=out, stderr=StringIO())
+    return out.getvalue(), Image.objects.get().metadata_json
+
+
+def split_words(keyword: str) -> list[str]:
+    return re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*s?", keyword)
+
+
+def test_what_the_list_for_files_has_is_left_out_of_tables_by_any_spelling(home: Path) -> None:
+    spellings = [
+        spelling
+        for keyword in LISTED
+        for spelling in (
+            keyword,
+            f"{keyword}_DICOM",
+            dictionary_description(tag_for_keyword(keyword) or 0),
+            " ".join(split_words(keyword)),
+            "_".join(split_words(keyword)).lower(),
+            f"tags.{keyword.lower()}",
+            f"dicom_{'_'.join(split_words(keyword)).lower()}",
+            f"{tag_for_keyword(keyword):08X}",
+        )
+    ]
+    columns = dict.fromkeys(spellings)
+    assert len(columns) > 600
+
+    _, kept = import_row(home, dict.fromkeys(columns, "Doe") | {"Modality": "CT"})
+
+    assert kept == {"Modality": "CT"}
+
+
+def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
+    sure = ["born", "born_on", "geb", "geboren am", "year_born", "Date Born", "birth_yr",
+            "birthyr", "dt_birth", "DtBirth", "patbirthdt", "née le", "nato il",
+            "Mob. No"]  # fmt: skip
+    unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
+              "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
+              "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
+              "investigator_name", "student_name", "volunteer_name", "subj_name", "Name of parent",
+              "cardiologist_name", "rad_initials", "raw_provider_name", "Ref_Physician", "RefPhys",
+              "Ref Dr", "ReferringMD", "Entered By", "created_by", "HN", "PHN", "Admission No",
+              "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
+              "(16, 48)"]  # fmt: skip
+
+    said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
+
+    assert kept == {}
+    assert f"as they identify people: {', '.join(['0010|0010', *sure])}\n" in said
+    assert f"as they may identify people: {', '.join(unsure)} (" in said
+
+
+def test_usual_columns_are_kept(home: Path) -> None:
+    usual = ["age", "sex", "view", "case_id", "image_id", "slice_no", "lesion_name", "file name",
+             "label_name", "class_name", "dataset_name", "protocol_name", "Protocol Name",
+             "model name", "organ_name", "structure_name", "width", "height", "born_in_study",
+             "newborn", "preterm_born", "birth_weight", "mode of birth", "age at birth",
+             "peso_nacimiento", "name (en)", "class/name", "label (name)", "text_label", "text",
+             "context", "value", "comment_count", "occupation_class", "manufacturer_name",
+             "scanner_name", "container_name", "layer name", "marker_name", "tumor_name",
+             "cancer_name", "center_name", "vendor_name", "class_parent_name",
+             "concept_preferred_name", "concept.preferred name", "rad_id", "reader_id", "rater",
+             "provider", "tech", "staff", "visit_no", "order", "order_no", "cell_no", "client_id",
+             "admission_type", "member", "emr", "medical", "recorded", "refdoc", "reference",
+             "created", "created_at", "read_by_count", "site", "Institution", "institution_id",
+             "branch", "rank", "phi", "(512,512)", "crop (16,16)", "sex_name", "ref_md5",
+             "0028,0010", "history_of_cancer",
+             "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
+             "StudyInstanceUID", "Finding Labels", "View Position",
+             "OriginalImage[Width"]  # fmt: skip
+
+    _, kept = import_row(home, dict.fromkeys(usual, "some value"))
+
+    assert kept.keys() == set(usual)
+
+
+def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) -> None:
+    cells = {
+        "python": "{'PatientName': 'Doe', 'a': 1, 'b': [None, nan, (1, 2.5)], 'c': \"it's\"}",
+        "listed": "[{'MRN': 'Doe', 'a': True}]",
+        "pair": "{(16, 16): 'Doe', 'a': 1}",
+        "nested": json.dumps({"a": "{'PatientName': 'Doe', 'b': 1}"}),
+        "mark": '\ufeff{"PatientName": "Doe", "a": 1}',
+        "lines": '{"PatientName": "Doe", "a": 1}\n{"a": 2}',
+        "comma": '{"PatientName": "Doe", "a": 1,};',
+        "bare": '{PatientName: "Doe", a: 1}',
+        "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+    }
+    unread = {
+        "call": "{'date': date(2020, 1, 1), 'PatientName': 'Doe'}",
+        "torn": "{'PatientName': 'Doe', 'a': ",
+        "ordered": "{'a': OrderedDict([('PatientName', 'Doe')])}",
+        "fence": '```json\n{"PatientName": "Doe"}\n```',
+        "person": "{'a': x(), 'vr': 'PN', 'Value': 'Doe'}",
+    }
+
+    said, kept = import_row(home, cells | unread)
+
+    assert {name: json.loads(text) for name, text in kept.items()} == {
+        "python": {"a": 1, "b": [None, pytest.approx(float("nan"), nan_ok=True), [1, 2.5]],
+                   "c": "it's"},
+        "listed": [{"a": True}],
+        "pair": {"a": 1},
+        "nested": {"a": '{"b": 1}'},
+        "mark": {"a": 1},
+        "lines": [{"a": 1}, {"a": 2}],
+        "comma": {"a": 1},
+        "bare": {"a": 1},
+        "element": [{"a": 1}],
+    }  # fmt: skip
+    assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
+
+
+def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
+    cells = {
+        "box": "{'x': 1.50, 'y': -3e5, 'label': 'left lung'}",
+        "objects": "[{'name': 'liver', 'bbox': (1, 2)}]",
+        "rois": '{"name": "left lung", "volume": 3}',
+        "keypoints": '[{"name": "apex", "x": 1}]',
+        "call": "{'date': date(2020, 1, 1), 'score': array([1, 2])}",
+        "set": "{'a', 'b'}",
+        "formula": "{x}: y = {z}",
+        "words": "[see {a}; Findings: b]",
+        "torn": "{'x': 1, 'y': ",
+        "text": "Report: {none}",
+        "spaces": '{"a":   1}',
+    }
+
+    said, kept = import_row(home, cells)
+
+    assert kept == cells
+    assert "cannot be read" not in said
+
+
+def test_a_cell_of_very_many_keys_is_left_out_unjudged(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+
+    def judge(parent: str, key: str) -> bool:
+        judged.append(key)
+        return False
+
+    monkeypatch.setattr(json_lines, "is_identifying_within", judge)
+    many = {
+        "json": json.dumps({f"key {n}": n for n in range(9_999)}),
+        "python": str({f"key {n}": n for n in range(9_999)}),
+        "torn": "{" + "".join(f"key{n}: {{1 1}}," for n in range(9_999)),
+    }
+    usual = json.dumps([{"x": n, "y": n} for n in range(2_000)])
+
+    said, kept = import_row(home, {**many, "usual": usual})
+
+    assert kept == {"usual": usual}
+    assert set(judged) == {"x", "y"}
+    assert f"too many keys, or cannot be read: {', '.join(many)}\n" in said
