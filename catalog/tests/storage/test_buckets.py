@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import repeat, takewhile
+from itertools import count, repeat, takewhile
 from typing import Any
 from urllib.parse import unquote
 
