@@ -6,6 +6,7 @@ groups such as overlays and curves, and names, comments and titles that its tabl
 as they are, so text that is burnt into them stays, too.
 """
 
+import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +23,21 @@ from pydicom.sequence import Sequence
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
 from catalog.imaging.dicom.elements import read_elements
-from catalog.imaging.dicom.identifying import find_telling, is_listed, removes_identity
+from catalog.imaging.dicom.identifying import (
+    character_sets,
+    find_telling,
+    is_listed,
+    removes_identity,
+)
 from catalog.imaging.dicom.stream import find_vr, is_dicom, open_dicom, plain_reasons
-from catalog.imaging.dicom.unmarked import begins_data_set
+from catalog.imaging.dicom.unmarked import begins_data_set, may_be_dicom
 from catalog.imaging.problems import NotReadable
 
 _FAILED = "The DICOM file cannot be de-identified"
+# Each level is copied when it is written, with all that is in it.
+_MAX_DEPTH = 16
+# For each text the character sets are looked up when it is written: so many as a read takes.
+_SETS_OF_A_READ = 4
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
 _TEXT_VALUE = 0x0040A160  # of reports and of contexts, which may not be empty
@@ -97,7 +107,11 @@ def _may_hold_dicom(head: bytes) -> bool:
         except zlib.error:
             return True
         # Shorter than a header of NIfTI is no NIfTI, and too little to tell.
-        return len(unpacked) < _NIFTI_HEADER or is_dicom(unpacked) or _is_packed(unpacked)
+        return (
+            len(unpacked) < _NIFTI_HEADER
+            or may_be_dicom(io.BytesIO(unpacked))
+            or _is_packed(unpacked)
+        )
     return _is_packed(head)
 
 
@@ -142,7 +156,10 @@ class _Cleaner:
     def __init__(self, pseudonyms: Pseudonyms, budget: Budget) -> None:
         self._pseudonyms, self._budget = pseudonyms, budget
 
-    def clean(self, dataset: Dataset) -> None:
+    def clean(self, dataset: Dataset, depth: int = 0) -> None:
+        if depth > _MAX_DEPTH:
+            raise NotReadable(f"{_FAILED}: its sequences are nested too deeply.")
+        self._budget.spend(len(dataset) * len(character_sets(dataset)) // _SETS_OF_A_READ)
         for tag in list(dataset.keys()):
             if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
@@ -154,7 +171,7 @@ class _Cleaner:
             if action is Action.REMOVE:
                 del dataset[tag]
             elif action is not None or vr == "SQ":
-                self._change(dataset, tag, vr, action)
+                self._change(dataset, tag, vr, action, depth)
 
     def _parse(self, dataset: Dataset, tag: Any, vr: str) -> DataElement:
         if vr == "SQ":
@@ -163,7 +180,9 @@ class _Cleaner:
             spend_on_values(dataset, tag, self._budget)
         return dataset[tag]
 
-    def _change(self, dataset: Dataset, tag: Any, vr: str, action: Action | None) -> None:
+    def _change(
+        self, dataset: Dataset, tag: Any, vr: str, action: Action | None, depth: int
+    ) -> None:
         if tag in (_PATIENT_ID, _PATIENT_NAME):
             # The name comes before the id, which is still the source's then.
             given = self._parse(dataset, _PATIENT_ID, "LO").value if _PATIENT_ID in dataset else ""
@@ -182,7 +201,7 @@ class _Cleaner:
             self._map(element)
         elif element.VR == "SQ":
             for item in element.value:
-                self.clean(item)
+                self.clean(item, depth + 1)
                 if action is Action.REPLACE:
                     self._replace_texts(item)
         else:

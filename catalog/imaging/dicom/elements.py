@@ -14,7 +14,7 @@ from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, open_dicom, read_behi
 from catalog.imaging.problems import NotReadable
 
 # Without pixels; when it is written, values in sequences are in memory three times.
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 48 << 20
 
 
 def read_elements(file: BinaryIO) -> Dataset:

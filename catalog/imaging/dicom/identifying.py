@@ -195,7 +195,7 @@ def _walk(
     dataset: Dataset, patient_id: str, outermost: str, budget: Budget, found: set[str]
 ) -> None:
     """Add the names to ``found``; of a name that is there, no other element is looked at."""
-    is_readable = all(map(_keeps_ascii, _character_sets(dataset)))
+    is_readable = all(map(_keeps_ascii, character_sets(dataset)))
     for tag in list(dataset.keys()):
         try:
             element = dataset.get_item(tag)
@@ -238,7 +238,7 @@ def _is_unlike(tag: int, vr: str) -> bool:
     return bool(known) and vr != known and vr not in _FREE_TEXTS_AND_NAMES
 
 
-def _character_sets(dataset: Dataset) -> list[str]:
+def character_sets(dataset: Dataset) -> list[str]:
     """The names of Python's codecs with which pydicom reads the texts."""
     found = dataset._character_set
     return [found] if isinstance(found, str) else list(found)

@@ -14,8 +14,8 @@ from catalog.imaging.problems import NotReadable
 config.settings.reading_validation_mode = config.IGNORE
 config.settings.writing_validation_mode = config.IGNORE
 config.settings.buffered_read_size = 1 << 20
-# Nine names of sixteen bytes; each item of a sequence takes over all that stand above it.
-_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 144
+# Six names of sixteen bytes; each item of a sequence takes over all that stand above it.
+_CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 96
 _READS_OF_A_BYTE = 10
 
 
@@ -32,7 +32,7 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
     """pydicom reads and looks up names of character sets at once, a million of them as well.
 
     One that it does not know takes it a tenth of a millisecond; what counts its reads is told. Of
-    elements that stand in one data set or item twice it keeps the last.
+    elements that stand in one data set or item twice, and differ, it keeps the last.
     """
 
     def watched(
@@ -46,11 +46,13 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
                     fp.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
-        seen = set()
+        seen: dict[int, Any] = {}
         for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
             if element.tag in seen and isinstance(fp, Counting):
-                fp.has_twice = True
-            seen.add(element.tag)
+                first, second = seen[element.tag].value, element.value
+                if not (isinstance(first, bytes) and first == second):
+                    fp.has_twice = True
+            seen[element.tag] = element
             yield element
 
     return watched

@@ -15,6 +15,7 @@ from catalog.imaging.dicom.stream import MAX_FIRST_VALUE, UNDEFINED_LENGTH, VRS,
 _HEAD = 1024  # bytes
 _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows them
 _ITEMS = 0xFFFE
+_FIRST_GROUP = 8  # of data sets; those below are of messages, file meta information and directories
 _HEADER = 12  # bytes of the longest header of an element
 
 
@@ -47,11 +48,13 @@ def begins_data_set(file: BinaryIO) -> bool:
 
 def _begins(file: BinaryIO, start: int, order: str, *, is_explicit: bool) -> bool:
     first = _read_element(file, start, order, is_explicit=is_explicit)
-    if first is None or not first.length or not _is_known(first):
+    if first is None or not _is_known(first):
         return False
     second = _read_element(file, first.end, order, is_explicit=is_explicit)
-    if second is None or second.tag == first.tag:
+    if second is None or (second.tag <= first.tag and not is_explicit):
         return False
+    if not first.length or first.tag & 0xFFFF == 0:  # numbers that are mostly zeros may be so
+        return _is_known(second) and second.tag >> 16 == first.tag >> 16
     return _is_known(second) or second.tag >> 16 == _ITEMS or _may_be_private(second.tag)
 
 
@@ -78,7 +81,7 @@ def _read_element(
 
 
 def _is_known(element: _Element) -> bool:
-    if element.tag >> 16 == 0:  # of messages, not of files
+    if element.tag >> 16 < _FIRST_GROUP:
         return False
     if element.tag & 0xFFFF == 0:
         return element.length == 4  # the length of its group

@@ -48,7 +48,8 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     if not isinstance(other, Match):
         return False
-    return other.name == "label" if isinstance(one, Match) else other.name in _OF_SCANS
+    # Lists of datasets know no excluded labels, only words.
+    return other.name == "label" or (isinstance(one, Word) and other.name in _OF_SCANS)
 
 
 def _is_excluded(part: Match | Word) -> bool:

@@ -47,9 +47,9 @@ LONG = element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
         LONG + element(0x00080016, b"1.2.840.10008.5.1.4.1.1.7"),
         b"", bytes(128), element(0x00080060, b"CT") + element(0x00090010, b"ACME"),
         struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
-        element(0x00200010, b"7 ") + element(0x00080060, b"CT"),
+        element(0x00080005, b"") + element(0x00080008, b"ORIGINAL"),
     ],
-    ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "no order"],
+    ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "empty"],
 )  # fmt: skip
 def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:
     rest = NAME + element(0x00280010, b"\4\0") + bytes(100)
@@ -73,7 +73,8 @@ def test_other_formats_are_not_taken_for_dicom(content: bytes) -> None:
 def test_volumes_of_small_numbers_are_not_taken_for_dicom() -> None:
     numbers = np.random.default_rng(1)
     volumes = [np.full(4000, value) for value in range(300)]
-    volumes += [numbers.integers(8, 40, 4000) for _ in range(40)]
+    volumes += [numbers.integers(8, 40, 4000) for _ in range(200)]
+    volumes += [numbers.integers(0, 6, 40) for _ in range(400)]
     volumes += [np.tile(values, 1000) for values in ([16, 16, 0, 0], [8, 0, 4, 0], [16, 0, 0, 16])]
     for volume in volumes:
         for order in ("<i2", ">i2", "<i4", ">i4", "u1"):
