@@ -85,14 +85,18 @@ def spend_on_values(dataset: Dataset, tag: int, budget: Budget) -> None:
         budget.spend(max(raw.value.count(b"\\"), of_length))
 
 
-def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:
-    """Parse an element that is a sequence, if it is not yet; else pydicom would, uncounted."""
+def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> bool:
+    """Parse an element that is a sequence, if it is not yet; else pydicom would, uncounted.
+
+    Returns whether all of it was parsed, and not only what stands before a mark of its end.
+    """
     raw = dataset.get_item(tag)
     if not isinstance(raw, RawDataElement) or not raw.value:
-        return
+        return True
     budget.spend(len(raw.value) // _COPIED_IN_A_READ)
+    content = _CountedBytes(raw.value, budget)
     items = read_sequence(
-        _CountedBytes(raw.value, budget),
+        content,
         raw.is_implicit_VR,
         raw.is_little_endian,
         len(raw.value),
@@ -100,3 +104,4 @@ def parse_sequence(dataset: Dataset, tag: int, budget: Budget) -> None:
         raw.value_tell,
     )
     dataset[tag] = DataElement(raw.tag, "SQ", items, raw.value_tell)
+    return not raw.value[content.tell() :].strip(b"\0")

@@ -9,6 +9,7 @@ as they are, so text that is burnt into them stays, too.
 import io
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -29,10 +30,19 @@ from catalog.imaging.dicom.identifying import (
     is_listed,
     removes_identity,
 )
-from catalog.imaging.dicom.stream import find_vr, is_dicom, open_dicom, plain_reasons
+from catalog.imaging.dicom.stream import (
+    find_encoding,
+    find_vr,
+    inflating,
+    is_dicom,
+    open_dicom,
+    plain_reasons,
+)
 from catalog.imaging.dicom.unmarked import begins_data_set, may_be_dicom
 from catalog.imaging.problems import NotReadable
 
+_PLAIN = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+          uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
 _FAILED = "The DICOM file cannot be de-identified"
 # Each level is copied when it is written, with all that is in it.
 _MAX_DEPTH = 16
@@ -129,8 +139,8 @@ def deidentify(file: BinaryIO, out: BinaryIO, pseudonyms: Pseudonyms) -> None:
         OSError: it cannot be read, or ``out`` not be written.
     """
     try:
-        with plain_reasons(_FAILED):
-            dataset = read_elements(file)
+        with plain_reasons(_FAILED), ExitStack() as turn:
+            dataset = read_elements(file, lambda: turn.enter_context(inflating))
             _clean(dataset, pseudonyms)
             _write(dataset, out)
     except NotReadable as error:
@@ -145,7 +155,7 @@ def _clean(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
     with budget.told():
         if "SOPClassUID" not in dataset:
             raise NotReadable(f"{_FAILED}: its SOP class is missing.")
-        _Cleaner(pseudonyms, budget).clean(dataset)
+        _Cleaner(pseudonyms, budget, find_encoding(_find_syntax(dataset))).clean(dataset)
     _declare(dataset)
     # A patient's id in an item is a pseudonym as well.
     if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
@@ -153,13 +163,16 @@ def _clean(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
 
 
 class _Cleaner:
-    def __init__(self, pseudonyms: Pseudonyms, budget: Budget) -> None:
-        self._pseudonyms, self._budget = pseudonyms, budget
+    def __init__(self, pseudonyms: Pseudonyms, budget: Budget, encoding: tuple[bool, bool]) -> None:
+        self._pseudonyms, self._budget, self._encoding = pseudonyms, budget, encoding
 
     def clean(self, dataset: Dataset, depth: int = 0) -> None:
         if depth > _MAX_DEPTH:
             raise NotReadable(f"{_FAILED}: its sequences are nested too deeply.")
         self._budget.spend(len(dataset) * len(character_sets(dataset)) // _SETS_OF_A_READ)
+        # What is written in another encoding than it was read is interpreted, all of it.
+        is_kept = dataset.original_encoding == self._encoding
+        is_kept &= dataset.original_character_set == dataset._character_set
         for tag in list(dataset.keys()):
             if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
@@ -172,6 +185,8 @@ class _Cleaner:
                 del dataset[tag]
             elif action is not None or vr == "SQ":
                 self._change(dataset, tag, vr, action, depth)
+            elif not is_kept and vr not in _BYTES:
+                spend_on_values(dataset, tag, self._budget)
 
     def _parse(self, dataset: Dataset, tag: Any, vr: str) -> DataElement:
         if vr == "SQ":
@@ -261,13 +276,22 @@ def _declare(dataset: Dataset) -> None:
     dataset.DeidentificationMethodCodeSequence = Sequence([item])
 
 
-def _write(dataset: Any, out: BinaryIO) -> None:
+def _find_syntax(dataset: Any) -> uid.UID:
+    """The transfer syntax of the encoding in which the file is, whatever it says, if that is plain.
+
+    A deflated file becomes a plain one: deflated bytes would depend on the version of zlib.
+    """
+    syntax = uid.UID(str(getattr(dataset.file_meta, "TransferSyntaxUID", "")))
+    if syntax and syntax not in _PLAIN:
+        return syntax
     implicit, little = dataset.original_encoding
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is None or syntax == uid.DeflatedExplicitVRLittleEndian:
-        # Deflated bytes would depend on the version of zlib.
-        plain = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
-        syntax = plain if little else uid.ExplicitVRBigEndian
+    if not little:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+
+
+def _write(dataset: Any, out: BinaryIO) -> None:
+    syntax = _find_syntax(dataset)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

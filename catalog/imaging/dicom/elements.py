@@ -2,6 +2,7 @@
 
 import errno
 import io
+from collections.abc import Callable
 from typing import BinaryIO
 
 from pydicom.dataelem import DataElement
@@ -15,16 +16,21 @@ from catalog.imaging.problems import NotReadable
 
 # Without pixels; when it is written, values in sequences are in memory three times.
 _MAX_BYTES = 48 << 20
+_CHARACTER_SET = 0x00080005
 
 
-def read_elements(file: BinaryIO) -> Dataset:
+def read_elements(file: BinaryIO, on_inflate: Callable[[], object]) -> Dataset:
     """All elements of a DICOM file; the pixels are a FilePart.
+
+    ``on_inflate`` is called before the file takes much memory, for as long as its elements do.
 
     Raises NotReadable for directories and files that are cut short or inflate to too much, and
     whatever pydicom does.
     """
     reads = counting.MAX_ELEMENTS * counting.READS_OF_AN_ELEMENT
-    stream = open_dicom(file, None, max_value=_MAX_BYTES, reads=reads, most_bytes=_MAX_BYTES)
+    stream = open_dicom(
+        file, None, max_value=_MAX_BYTES, reads=reads, most_bytes=_MAX_BYTES, on_inflate=on_inflate
+    )
     dataset, pixels = stream.header, stream.pixels
     if pixels is None:
         return dataset
@@ -35,7 +41,9 @@ def read_elements(file: BinaryIO) -> Dataset:
         if fragments.last is None or fragments.end is None:
             raise NotReadable("Nobody knows where its pixels end.")
         last, end = fragments.last, fragments.end
-    dataset.update(read_behind(stream, end, max_value=_MAX_BYTES, most_bytes=_MAX_BYTES))
+    behind = read_behind(stream, end, max_value=_MAX_BYTES, most_bytes=_MAX_BYTES)
+    behind.pop(_CHARACTER_SET, None)  # the texts before it are in another one
+    dataset.update(behind)
     tag = Tag(pixels.keyword)
     value = FilePart(stream.body, pixels.offset, last) if last > pixels.offset else b""
     vr = pixels.vr if pixels.vr != "UN" else "OB" if is_encapsulated else "OW"

@@ -7,7 +7,6 @@ keywords of those that tell who somebody is are: see `identifying`.
 
 import math
 import re
-import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
     DicomStream,
+    inflating,
     is_long,
     open_dicom,
     plain_reasons,
@@ -32,9 +32,6 @@ from catalog.imaging.dicom.stream import (
 from catalog.imaging.picture import Picture
 from catalog.imaging.problems import NotReadable
 from catalog.limits import is_age
-
-# An import reads many files at a time, of which a deflated one of kilobytes may take 500 MB.
-_inflating = threading.Lock()
 
 MetadataValue = str | int | float | list[str | int | float]
 Numbers = tuple[float, ...]
@@ -114,7 +111,7 @@ def read_header(file: BinaryIO) -> DicomHeader:
             file,
             None,
             max_value=MAX_HEADER_VALUE,
-            on_inflate=lambda: turn.enter_context(_inflating),
+            on_inflate=lambda: turn.enter_context(inflating),
         )
         with plain_reasons("The DICOM header cannot be read"):
             if not _read_uid(stream.header, "SOPClassUID"):

@@ -216,7 +216,8 @@ def _walk(
             continue
         try:
             if vr == "SQ":
-                parse_sequence(dataset, tag, budget)
+                if not parse_sequence(dataset, tag, budget):
+                    found.add(name)
             else:
                 spend_on_values(dataset, tag, budget)
             value = dataset[tag].value

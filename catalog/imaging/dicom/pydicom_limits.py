@@ -1,6 +1,6 @@
 """Keeps pydicom from costs that grow with what a file says, wherever it parses or writes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
@@ -62,6 +62,20 @@ filereader.data_element_generator = _watch(filereader.data_element_generator)
 charset._python_encoding_for_corrected_encoding = lru_cache(1000)(
     charset._python_encoding_for_corrected_encoding
 )
+
+
+@lru_cache(1000)
+def _convert(names: tuple[str, ...]) -> list[str]:
+    return charset.convert_encodings(list(names))
+
+
+def _convert_once(names: str | MutableSequence[str] | None) -> list[str]:
+    """For each text that pydicom writes it looks up all character sets."""
+    several = [names or ""] if names is None or isinstance(names, str) else names
+    return list(_convert(tuple(several)))
+
+
+filewriter.convert_encodings = _convert_once  # type: ignore[attr-defined,assignment]
 
 # At each level of nested sequences pydicom would put the whole traceback into the message, which
 # triples it: thirty levels, in a file of a kilobyte, would take all memory.

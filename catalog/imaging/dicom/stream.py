@@ -7,6 +7,7 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 
 import io
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ PIXEL_KEYWORDS = {
     0x7FE00010: "PixelData",
 }
 VRS = frozenset(vr.value.encode() for vr in VR if len(vr.value) == 2)
+
+
+# An import reads many files at a time, of which a deflated one of kilobytes may take 500 MB.
+inflating = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ def open_dicom(
         metered: Any = Metered(body, reads=reads, most_bytes=most_bytes)
         stream.header = read_dataset(
             metered,
-            *_encoding(syntax),
+            *find_encoding(syntax),
             stop_when=_PixelFinder(stream),
             defer_size=max_value,
             specific_tags=tags or None,
@@ -181,7 +186,7 @@ def read_behind(
         return Dataset()
     metered: Any = Metered(stream.body, most_bytes=most_bytes)
     stream.body.seek(position)
-    found = read_dataset(metered, *_encoding(stream.transfer_syntax), defer_size=max_value)
+    found = read_dataset(metered, *find_encoding(stream.transfer_syntax), defer_size=max_value)
     if metered.has_twice or _has_more(stream.body, stream.body.tell()):
         raise NotReadable("Behind its pixels is more than can be told.")
     return found
@@ -253,7 +258,7 @@ def _guess_syntax(file: BinaryIO) -> uid.UID:
     return uid.ExplicitVRBigEndian if is_big else uid.ExplicitVRLittleEndian
 
 
-def _encoding(syntax: uid.UID) -> tuple[bool, bool]:
+def find_encoding(syntax: uid.UID) -> tuple[bool, bool]:
     """(implicit VR, little endian) of a transfer syntax; PS3.5 A.4 for the others."""
     return syntax == uid.ImplicitVRLittleEndian, syntax != uid.ExplicitVRBigEndian
 

@@ -7,7 +7,7 @@ files that lost their mark, or their SOP class.
 import struct
 from typing import BinaryIO, NamedTuple
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_has_tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from catalog.imaging.dicom.stream import MAX_FIRST_VALUE, UNDEFINED_LENGTH, VRS, is_dicom
@@ -15,6 +15,7 @@ from catalog.imaging.dicom.stream import MAX_FIRST_VALUE, UNDEFINED_LENGTH, VRS,
 _HEAD = 1024  # bytes
 _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows them
 _ITEMS = 0xFFFE
+_MOST_ELEMENTS = 8  # that are looked at
 _FIRST_GROUP = 8  # of data sets; those below are of messages, file meta information and directories
 _HEADER = 12  # bytes of the longest header of an element
 
@@ -32,9 +33,10 @@ def may_be_dicom(file: BinaryIO) -> bool:
 
 
 def begins_data_set(file: BinaryIO) -> bool:
-    """Whether two elements of DICOM stand at its beginning. It is left at its start.
+    """Whether two known elements of DICOM are among those at its beginning.
 
-    A volume of numbers hardly looks so: their lengths would be 64 KiB or more.
+    A volume of numbers hardly looks so: their lengths would be 64 KiB or more. The file is left at
+    its start.
     """
     try:
         return any(
@@ -47,15 +49,18 @@ def begins_data_set(file: BinaryIO) -> bool:
 
 
 def _begins(file: BinaryIO, start: int, order: str, *, is_explicit: bool) -> bool:
-    first = _read_element(file, start, order, is_explicit=is_explicit)
-    if first is None or not _is_known(first):
-        return False
-    second = _read_element(file, first.end, order, is_explicit=is_explicit)
-    if second is None or (second.tag <= first.tag and not is_explicit):
-        return False
-    if not first.length or first.tag & 0xFFFF == 0:  # numbers that are mostly zeros may be so
-        return _is_known(second) and second.tag >> 16 == first.tag >> 16
-    return _is_known(second) or second.tag >> 16 == _ITEMS or _may_be_private(second.tag)
+    known = set()
+    for _ in range(_MOST_ELEMENTS):
+        element = _read_element(file, start, order, is_explicit=is_explicit)
+        if element is None or not _may_be(element, is_explicit=is_explicit):
+            return False
+        start = element.end
+        # Numbers of which many are zero may look like an empty element or a group's length.
+        if element.tag & 0xFFFF and element.length and dictionary_has_tag(element.tag):
+            known.add(element.tag)
+            if len(known) > 1:
+                return True
+    return False
 
 
 def _read_element(
@@ -75,22 +80,20 @@ def _read_element(
             if len(head) < _HEADER:
                 return None
             size, length = _HEADER, struct.unpack(f"{order}I", head[8:])[0]
-    # Items of a sequence of undefined length follow it at once.
-    following = 0 if length == UNDEFINED_LENGTH else length
+    # Items follow what holds them at once.
+    following = 0 if length == UNDEFINED_LENGTH or group == _ITEMS else length
     return _Element(group << 16 | number, length, position + size + following)
 
 
-def _is_known(element: _Element) -> bool:
-    if element.tag >> 16 < _FIRST_GROUP:
+def _may_be(element: _Element, *, is_explicit: bool) -> bool:
+    group, number = element.tag >> 16, element.tag & 0xFFFF
+    if group == _ITEMS:
+        return True
+    if group < _FIRST_GROUP:
         return False
-    if element.tag & 0xFFFF == 0:
-        return element.length == 4  # the length of its group
-    if not dictionary_has_tag(element.tag):
-        return False
+    if number == 0:  # the length of its group
+        return element.length == 4
     if element.length == UNDEFINED_LENGTH:
-        return dictionary_VR(element.tag) == "SQ"
-    return element.length <= MAX_FIRST_VALUE
-
-
-def _may_be_private(tag: int) -> bool:
-    return tag >> 16 > 8 and tag >> 16 & 1 == 1
+        return True
+    is_known = dictionary_has_tag(element.tag) or bool(group & 1)
+    return is_known and (is_explicit or element.length <= MAX_FIRST_VALUE)

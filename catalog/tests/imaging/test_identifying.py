@@ -58,10 +58,13 @@ def test_elements_that_stand_twice_are_noticed_wherever_they_stand() -> None:
     begin = b"\x40\0\x75\2SQ\0\0"
     told = begin + len(item).to_bytes(4, "little") + item
     untold = begin + b"\xff\xff\xff\xff" + item + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    behind_end = begin + (len(item) + 8).to_bytes(4, "little")
+    behind_end += b"\xfe\xff\0\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0" + item[8:]
     report, picture = make_dicom(), make_dicom(np.zeros((4, 4), np.uint8))
     for content, expected in (
         (report + told, "RepeatedElements"), (report + untold, "RepeatedElements"),
         (picture + NAME_AND_NONE, "DataBehindPixels"),
+        (report + behind_end, "RequestAttributesSequence"),
         (report + 2 * b"\x10\0\x40\0CS\2\0F ", None),  # which some writers do
         (picture + END_OF_ITEM + NAME_AND_NONE, "DataBehindPixels"),
         (report + END_OF_ITEM + NAME_AND_NONE[:16], "PatientName"),
