@@ -2,9 +2,10 @@
 
 import errno
 import os
-import tempfile
+import threading
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # It lies on the disk once more, until its client has it.
 MAX_BYTES = 1 << 30
+_promised: list[int] = []
+_promising = threading.Lock()
 
 
 def deidentifies_on_delivery() -> bool:
@@ -32,10 +35,10 @@ def describe_method() -> str:
     return f"{METHOD_VERSION}, key {_digest('which key', '').hex()[:16]}"
 
 
-def deidentify_file(file: BinaryIO) -> BinaryIO:
-    """The DICOM file without what tells who somebody is, always with the same bytes.
+def deidentify_file(file: BinaryIO, made: BinaryIO) -> None:
+    """Write the DICOM file without what tells who somebody is, always with the same bytes.
 
-    It has no name, and lies on the disk of VAR_DIR until it is closed.
+    ``made`` is empty, on the disk of VAR_DIR, and left at its start.
 
     Raises:
         NotReadable: it cannot be de-identified, or has more than MAX_BYTES.
@@ -48,14 +51,24 @@ def deidentify_file(file: BinaryIO) -> BinaryIO:
     size = file.seek(0, os.SEEK_END)
     if size > MAX_BYTES:
         raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
-    if not has_room(settings.VAR_DIR, max(size, MAX_INFLATED_BYTES), 0):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with ExitStack() as stack:
-        made: BinaryIO = stack.enter_context(tempfile.TemporaryFile(dir=settings.VAR_DIR))
+    with _promise_room(max(size, MAX_INFLATED_BYTES)):
         deidentify(file, made, make_pseudonyms())
-        made.seek(0)
-        stack.pop_all()
-    return made
+        made.flush()
+    made.seek(0)
+
+
+@contextmanager
+def _promise_room(num_bytes: int) -> Iterator[None]:
+    """Room on the disk, of which others of this process are promised none meanwhile."""
+    with _promising:
+        if not has_room(settings.VAR_DIR, num_bytes + sum(_promised), 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _promised.append(num_bytes)
+    try:
+        yield
+    finally:
+        with _promising:
+            _promised.remove(num_bytes)
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:

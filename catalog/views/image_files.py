@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -119,10 +120,12 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
             file = stack.enter_context(open_image(image))
             if not request.user.is_authenticated and _may_identify(image, file):
                 return redirect_to_login(request.get_full_path())
-            made = _deidentify(file) if deidentifies_on_delivery() else None
-            nginx_address = "" if made else find_nginx_address(image, file)
-            if made:
-                file = stack.enter_context(made)
+            transfer = _deidentify(file) if deidentifies_on_delivery() else None
+            if not transfer:
+                if nginx_address := find_nginx_address(image, file):
+                    headers = _describe_file(image) | {"X-Accel-Redirect": nginx_address}
+                    return HttpResponse(headers=headers)
+                transfer = Transfer(file)
         except TooManyTransfers:
             return _busy(request, image)
         except NotReadable as error:
@@ -130,12 +133,6 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
             return render(request, "catalog/image_file_withheld.html", context, status=404)
         except (UnsafePath, OSError):
             return render(request, "catalog/image_file_gone.html", {"image": image}, status=404)
-        if nginx_address:
-            return HttpResponse(headers=_describe_file(image) | {"X-Accel-Redirect": nginx_address})
-        try:
-            transfer = Transfer(file)
-        except TooManyTransfers:
-            return _busy(request, image)
         stack.pop_all()
     headers = _describe_file(image) | {"Content-Length": str(transfer.length)}
     if image.mtime_ns:
@@ -151,23 +148,34 @@ def _may_identify(image: Image, file: BinaryIO) -> bool:
         return may_identify(file)
 
 
-def _deidentify(file: BinaryIO) -> BinaryIO | None:
-    """The de-identified DICOM file, on disk; None if it need not be.
+def _deidentify(file: BinaryIO) -> Transfer | None:
+    """The DICOM file, which is closed, de-identified; None if it need not be.
+
+    It counts as a file that is sent before the work is done.
 
     Raises:
         NotReadable: it cannot be de-identified.
-        TooManyTransfers: too many others are being de-identified, or lie on the disk.
+        TooManyTransfers: too many others are sent or de-identified, or lie on the disk.
     """
-    with _turn():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_turn())
         if not must_be_deidentified(file):
             return None
+        stack.enter_context(file)
+        made = tempfile.TemporaryFile(dir=settings.VAR_DIR)  # noqa: SIM115 - until it is sent
+        on_failure = stack.enter_context(contextlib.ExitStack())
+        on_failure.callback(made.close)
+        transfer = Transfer(made)
+        on_failure.callback(transfer.close)
         try:
-            with file:
-                return deidentify_file(file)
+            deidentify_file(file, made)
         except OSError as error:
             if error.errno == errno.ENOSPC:  # until others have theirs
                 raise TooManyTransfers from error
             raise
+        transfer.start_again()
+        on_failure.pop_all()
+    return transfer
 
 
 @contextlib.contextmanager

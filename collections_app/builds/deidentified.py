@@ -4,9 +4,11 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import connection
 
 from catalog.deidentification import (
@@ -90,12 +92,12 @@ def make_entry(entry: FileEntry, position: int, on_made: OnMade) -> TextEntry:
 
 
 def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
-    try:
-        with open_confirmed(entry) as source:
-            made = deidentify_file(source)
-    except NotReadable as error:
-        raise _refuse(entry, error.reason) from error
-    with made:
+    with tempfile.TemporaryFile(dir=settings.VAR_DIR) as made:
+        try:
+            with open_confirmed(entry) as source:
+                deidentify_file(source, made)
+        except NotReadable as error:
+            raise _refuse(entry, error.reason) from error
         size = os.fstat(made.fileno()).st_size
         # Deflated files grow a thousandfold, which the look at the disk before the build did not
         # see.

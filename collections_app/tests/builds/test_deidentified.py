@@ -19,8 +19,11 @@ from django.conf import LazySettings
 from django.test import Client
 from pydicom import uid
 
+from catalog.deidentification import _promise_room, deidentify_file
+from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
+from catalog.storage import transfers
 from catalog.tests.factories import (
     DatasetFactory,
     ImageFactory,
@@ -219,6 +222,30 @@ def test_without_room_on_the_disk_a_file_comes_later_and_is_not_called_gone(
     settings.ARCHIVE_RESERVE_BYTES = 1 << 60
     answer = client.get(f"/images/{find_image('jane.dcm').pk}/file/")
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+
+
+def test_while_as_many_files_are_sent_as_may_be_nothing_is_de_identified(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(UserFactory())
+    calls = []
+    monkeypatch.setattr(image_files, "deidentify_file", lambda *files: calls.append(files))
+    address = f"/images/{find_image('jane.dcm').pk}/file/"
+    monkeypatch.setattr(transfers, "_slots", threading.BoundedSemaphore(1))
+    with transfers._slots:
+        assert client.get(address).status_code == 503
+    assert not calls
+    assert client.get(address).status_code == 200
+    assert len(calls) == 1
+
+
+def test_two_that_are_de_identified_leave_the_disk_its_reserve(settings: LazySettings) -> None:
+    content = path_of("jane.dcm").read_bytes()
+    free = shutil.disk_usage(settings.VAR_DIR).free
+    settings.ARCHIVE_RESERVE_BYTES = free - MAX_INFLATED_BYTES * 3 // 2
+    with _promise_room(MAX_INFLATED_BYTES), pytest.raises(OSError, match="No space left"):
+        deidentify_file(io.BytesIO(content), io.BytesIO())
+    deidentify_file(io.BytesIO(content), io.BytesIO())
 
 
 def test_what_begins_as_dicom_does_is_given_to_no_visitor_and_never_delivered(
