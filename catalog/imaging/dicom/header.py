@@ -40,7 +40,7 @@ MAX_TEXT = 120
 MAX_ITEMS = 16
 MAX_PLACE = 1e6  # mm: nobody is further from the scanner
 MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
-MAX_HEADER_VALUE = 1 << 20
+MAX_HEADER_VALUE = 8 << 20  # sequences of contours and waveforms have some
 MAX_FACT = 16 << 10  # bytes of a value: one that is longer is no fact of an image
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
