@@ -54,7 +54,7 @@ def may_identify(file: BinaryIO) -> bool:
     except DicomDirectory:
         return True  # it names the patients of its files
     except NotReadable as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
             raise error.__cause__ from error
         return True  # nobody knows
     finally:

@@ -102,7 +102,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
             raise error.__cause__ from error
         return True
     finally:
@@ -179,7 +179,7 @@ class _Cleaner:
                 continue
             action = find_action(tag)
             vr = find_vr(dataset.get_item(tag))
-            if action is None and (vr == "PN" or is_listed(tag) or tag in _TITLES):
+            if action is None and (vr in ("PN", "UR") or is_listed(tag) or tag in _TITLES):
                 action = Action.REPLACE if tag == _TEXT_VALUE else Action.EMPTY
             if action is Action.REMOVE:
                 del dataset[tag]

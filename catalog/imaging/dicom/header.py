@@ -40,7 +40,9 @@ MAX_TEXT = 120
 MAX_ITEMS = 16
 MAX_PLACE = 1e6  # mm: nobody is further from the scanner
 MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
-MAX_HEADER_VALUE = 8 << 20  # sequences of contours and waveforms have some
+# Enhanced files of thousands of frames, and contours, have so many elements.
+MAX_HEADER_READS, MAX_READS_BEHIND = 400_000, 100_000
+MAX_HEADER_VALUE = 16 << 20  # sequences of contours and waveforms have some
 MAX_FACT = 16 << 10  # bytes of a value: one that is longer is no fact of an image
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
@@ -111,6 +113,7 @@ def read_header(file: BinaryIO) -> DicomHeader:
             file,
             None,
             max_value=MAX_HEADER_VALUE,
+            reads=MAX_HEADER_READS,
             on_inflate=lambda: turn.enter_context(inflating),
         )
         with plain_reasons("The DICOM header cannot be read"):
@@ -200,7 +203,7 @@ def _read_behind(stream: DicomStream, fragments: Fragments) -> Dataset:
         end = pixels.offset + pixels.length
     if end is None:
         raise NotReadable("Nobody knows where its pixels end.")
-    return read_behind(stream, end, max_value=MAX_HEADER_VALUE)
+    return read_behind(stream, end, max_value=MAX_HEADER_VALUE, reads=MAX_READS_BEHIND)
 
 
 def _read(header: Dataset, keyword: str) -> Any:

@@ -116,18 +116,19 @@ def find_identifying(
     """
     if removes_identity(header):
         return ()
-    found = {*find_telling(header), *([REPEATED] if has_twice else [])}
+    budget = Budget()
+    found = {*find_telling(header, budget), *([REPEATED] if has_twice else [])}
     try:
-        found.update(find_telling(behind()))
+        found.update(find_telling(behind(), budget))
     except Exception:  # noqa: BLE001 - pydicom raises anything
         found.add(BEHIND_PIXELS)
     return _limit(found)
 
 
-def find_telling(header: Dataset) -> tuple[str, ...]:
+def find_telling(header: Dataset, budget: Budget | None = None) -> tuple[str, ...]:
     """The same of a header alone, whatever the file says of itself."""
     found: set[str] = set()
-    budget = Budget()
+    budget = budget or Budget()
     _walk(header, _fold(_text(header, _PATIENT_ID)), "", budget, found)
     return _limit(found | ({REPEATED} if budget.has_twice else set()))
 

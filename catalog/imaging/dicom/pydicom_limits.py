@@ -17,6 +17,7 @@ config.settings.buffered_read_size = 1 << 20
 # Six names of sixteen bytes; each item of a sequence takes over all that stand above it.
 _CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 96
 _READS_OF_A_BYTE = 10
+_READS_OF_AN_ITEM = 3  # besides the one of its header: each becomes a data set
 
 
 @runtime_checkable
@@ -46,6 +47,8 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
                     fp.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
+        if isinstance(fp, Counting):
+            fp.spend(_READS_OF_AN_ITEM)
         seen: dict[int, Any] = {}
         for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
             if element.tag in seen and isinstance(fp, Counting):

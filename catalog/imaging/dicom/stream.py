@@ -176,7 +176,12 @@ def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
 
 
 def read_behind(
-    stream: DicomStream, position: int, *, max_value: int, most_bytes: int = MAX_READ_BYTES
+    stream: DicomStream,
+    position: int,
+    *,
+    max_value: int,
+    reads: int = MAX_READS,
+    most_bytes: int = MAX_READ_BYTES,
 ) -> Dataset:
     """The elements from ``position`` to the end of the file; none where zeros fill it up.
 
@@ -184,7 +189,7 @@ def read_behind(
     """
     if not _has_more(stream.body, position):
         return Dataset()
-    metered: Any = Metered(stream.body, most_bytes=most_bytes)
+    metered: Any = Metered(stream.body, reads=reads, most_bytes=most_bytes)
     stream.body.seek(position)
     found = read_dataset(metered, *find_encoding(stream.transfer_syntax), defer_size=max_value)
     if metered.has_twice or _has_more(stream.body, stream.body.tell()):

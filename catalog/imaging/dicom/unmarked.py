@@ -16,6 +16,7 @@ _HEAD = 1024  # bytes
 _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows them
 _ITEMS = 0xFFFE
 _MOST_ELEMENTS = 8  # that are looked at
+_META = 2  # always with VRs
 _FIRST_GROUP = 8  # of data sets; those below are of messages, file meta information and directories
 _HEADER = 12  # bytes of the longest header of an element
 
@@ -49,11 +50,13 @@ def begins_data_set(file: BinaryIO) -> bool:
 
 
 def _begins(file: BinaryIO, start: int, order: str, *, is_explicit: bool) -> bool:
-    known = set()
+    known, is_meta = set[int](), is_explicit
     for _ in range(_MOST_ELEMENTS):
         element = _read_element(file, start, order, is_explicit=is_explicit)
         if element is None or not _may_be(element, is_explicit=is_explicit):
-            return False
+            # Behind the file meta information the encoding may be another.
+            return is_meta and bool(known) and _begins(file, start, order, is_explicit=False)
+        is_meta = is_meta and element.tag >> 16 == _META
         start = element.end
         # Numbers of which many are zero may look like an empty element or a group's length.
         if element.tag & 0xFFFF and element.length and dictionary_has_tag(element.tag):
@@ -89,7 +92,7 @@ def _may_be(element: _Element, *, is_explicit: bool) -> bool:
     group, number = element.tag >> 16, element.tag & 0xFFFF
     if group == _ITEMS:
         return True
-    if group < _FIRST_GROUP:
+    if group < _FIRST_GROUP and not (group == _META and is_explicit):
         return False
     if number == 0:  # the length of its group
         return element.length == 4

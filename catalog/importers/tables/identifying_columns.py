@@ -59,6 +59,7 @@ _LOOK_ALIKE = str.maketrans(
 )
 # What a name has beyond is not looked at: none is so long.
 _LONGEST_NAME = 200
+_LONGEST_PARENT = 60  # of which each key within is judged
 # As German is written where there are no umlauts.
 _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
@@ -95,7 +96,7 @@ def is_identifying_within(parent: str, key: str) -> bool:
     A bare name is regarded as that of a person, unless the parent is a thing such as `finding`. No
     description can name such a key, so neither what may identify people nor free text is kept.
     """
-    return _is_identifying_within(_cut(parent), _cut(key))
+    return _is_identifying_within(_cut(parent)[-_LONGEST_PARENT:], _cut(key))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -20,6 +20,7 @@ _CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consult
 _NAMES = rf"""
     {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
         |mothers?birth|nick|fore|sur)names?
+    | {_PERSON}(?:first|middle|last)
     | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat)nm
     | [lm]name | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
@@ -171,7 +172,7 @@ THING = re.compile(
     r"|feature|file|finding|gene|image|instance|keypoint|label|landmark|lesion|manufacturer|mark"
     r"|marker|mask|measurement|model|nodule|object|organ|part|polygon|prediction|procedure|protocol"
     r"|region|roi|scanner|segment|segmentation|sequence|shape|structure|tag|task|tumou?r|vessel"
-    r"|view)(?:e?s)?)"
+    r"|classification|view)(?:e?s)?)(?: json)?"
 )
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
 SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")

@@ -161,20 +161,20 @@ def write_text(value: Any, column: str) -> str:
 
 def _has_too_many_keys(value: Any) -> bool:
     """Whether judging the keys, at any depth, takes too long."""
-    count, different, left = 0, set[str](), [value]
+    count, different = 0, set[tuple[str, str]]()
+    left: list[tuple[str, Any]] = [("", value)]
     while left:
-        each = left.pop()
-        if isinstance(each, dict):
-            keys = list(map(str, each))
-            left.extend(each.values())
-        elif isinstance(each, tuple):
-            keys = [str(each[0])]
-            left.append(each[1])
-        else:
-            keys = []
-            left.extend(each if isinstance(each, list) else ())
-        count += len(keys)
-        different.update(keys)
+        parent, each = left.pop()
+        if isinstance(each, list):
+            left.extend((parent, item) for item in each)
+            continue
+        pairs = (
+            each.items() if isinstance(each, dict) else [each] if isinstance(each, tuple) else ()
+        )
+        inner = [(str(key), item) for key, item in pairs]
+        left.extend(inner)
+        count += len(inner)
+        different.update((parent, key) for key, _ in inner)
         if count > MAX_KEYS or len(different) > MAX_DIFFERENT_KEYS:
             return True
     return False

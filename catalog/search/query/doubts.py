@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from vocab.text import DASHES
+from catalog.search.query.tokens import MINUS_SIGNS
 
-_SIGNS = rf"[{DASHES}!¬≠]"
+_SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
-_UNREAD = re.compile(rf"(?:^|(?<=[\s,;|/(\[{{])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
+_UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
 _LISTED = re.compile(r"\s*(?:[,;&+]|[,;]?\s*\b(?:and|nor)\b)\s*", re.IGNORECASE)
 _OF_SCANS = frozenset({"modality", "area", "view"})
 

@@ -130,12 +130,13 @@ class ParsedQuery:
         effusion" is two groups, since an image can have both, and so is "adult under 40".
         """
         groups: list[list[Match]] = []
-        for match in self.matches:
-            joined = match.name in SINGLE_VALUED or match.is_alternative
+        for before, match in zip((None, *self.matches), self.matches, strict=False):
             same = (
                 g
                 for g in reversed(groups)
-                if joined and g[-1].name == match.name and not _narrows(match, g)
+                if (match.name in SINGLE_VALUED or (match.is_alternative and g[-1] is before))
+                and g[-1].name == match.name
+                and not _narrows(match, g)
             )
             if group := next(same, None):
                 group.append(match)

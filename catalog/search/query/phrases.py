@@ -12,7 +12,7 @@ STOP_WORDS = LINK_WORDS | {
     "all", "any", "archive", "are", "by", "case", "cases", "collection", "collections",
     "containing", "data", "dataset", "datasets", "exam", "examination", "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
-    "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
+    "licences", "license", "licensed", "licenses", "modalities", "modality", "nor", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
     "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
     "taken", "that", "this", "to", "using", "view", "views", "want", "where", "which", "with",

@@ -13,7 +13,8 @@ from vocab.text import DASHES, normalize
 QUOTED = re.compile(r'"([^"]*)"')
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 # Signs with which somebody excludes a word, as word processors and phones write a minus.
-_MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))(?<!\d\s)[{DASHES}!¬≠](?=[^\W_]|")')
+MINUS_SIGNS = f"{DASHES}\u02d7\u1806\u2015\u2043!¬≠"
+_MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))(?<!\d\s)[{MINUS_SIGNS}](?=[^\W_]|")')
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
 # Combining accents without a composed letter follow their letter.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"

@@ -48,12 +48,15 @@ LONG = element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
         b"", bytes(128), element(0x00080060, b"CT") + element(0x00090010, b"ACME"),
         struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
         element(0x00080005, b"") + element(0x00080060, b""),
+        bytes(128) + b"\2\0\0\0UL\4\0\x0a\0\0\0" + b"\2\0\x10\0UI\2\x001\0"
+        + b"\2\0\x12\0UI\2\x001\0",
         b"\x08\0\x05\0CS\0\0" + b"\x08\0\x60\0CS\2\0CT" + b"\x10\0\x10\0PN\4\0Jane",
         element(0x00090010, b"ACME") + 2 * element(0x00090010, b"ACME"),
         struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + 2 * struct.pack("<HHI", 0xFFFE, 0xE000, 0)
         + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
     ],
     ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "empty",
+         "only its mark is lost",
          "empty and explicit", "only private", "items"],
 )  # fmt: skip
 def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:

@@ -100,6 +100,20 @@ def test_millions_of_items_are_refused_soon(few: None, name: str) -> None:
     assert time.process_time() - before < SECONDS
 
 
+def test_hundreds_of_thousands_of_empty_items_are_refused_soon() -> None:
+    """Each takes ten times as long as the header that is read of it."""
+    empty = b"\xfe\xff\0\xe0\0\0\0\0" * 290_000
+    content = make_dicom(AnatomicRegionSequence=[])
+    told = b"\x08\0\x18\x22SQ\0\0"
+    bad = content.replace(told + bytes(4), told + len(empty).to_bytes(4, "little") + empty)
+    assert len(bad) > len(empty)
+    before = time.process_time()
+    with pytest.raises(NotReadable, match="more than 100,000 elements"):
+        deidentified(bad, KEEP)
+    assert read_header(io.BytesIO(bad)).identifying == ("AnatomicRegionSequence",)
+    assert time.process_time() - before < 2 * SECONDS
+
+
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "PatientName"])
 def test_millions_of_values_are_refused_soon(few: None, keyword: str) -> None:
     element: Any = {keyword: "1"}

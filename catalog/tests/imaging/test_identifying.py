@@ -181,7 +181,7 @@ def test_private_names_count_and_long_sequences_are_not_passed_over() -> None:
     content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
     assert read_header(io.BytesIO(content)).identifying == ("PrivateElements",)
 
-    for length, expected in ((60, ()), (600, ("ReferencedSeriesSequence",))):
+    for length, expected in ((600, ()), (1200, ("ReferencedSeriesSequence",))):
         many = make_item(SeriesDescription="x" * length)
         many.extend([many[0]] * 15_000)
         assert find(ReferencedSeriesSequence=many) == expected
@@ -224,7 +224,7 @@ def test_a_name_in_place_of_a_sequence_counts() -> None:
 
 def test_private_sequences_that_are_too_long_count() -> None:
     item = Dataset()
-    item.PatientName, item.PixelData = "Doe^Jane", bytes(8 << 20)
+    item.PatientName, item.PixelData = "Doe^Jane", bytes(16 << 20)
     item["PixelData"].VR = "OW"
     dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
     dataset.private_block(0x0009, "ACME", create=True).add_new(1, "SQ", [item])

@@ -215,6 +215,8 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
         ("without pneumonia + effusion", "and “effusion” has to be there"),
         ("not siemens and ct", "and “ct” has to be there"),
         ("neither pneumonia nor effusion", ""), ("pneumonia - effusion", ""),
+        ("neither siemens nor ct", "and “ct” has to be there"),
+        ("ct '-pneumonia'", "excludes nothing"), ("ct &-pneumonia", "excludes nothing"),
         ("pneumonia -effusion !ct", ""), ("ct 5 –3", "“–3” excludes nothing"), ("covid-19 ct", ""),
         ("--pneumonia ct", "“--pneumonia” excludes nothing: put one minus directly before each"),
         ("!!pneumonia ct", "excludes nothing"), ("!=pneumonia ct", "excludes nothing"),

@@ -656,6 +656,13 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
         ("no penumonia", "not_label=pneumonia", ""),
         ("without pneumonia or effusion", "not_label=pneumonia,pleural-effusion", ""),
         ("without pneumonia or CT", "not_label=pneumonia modality=ct", ""),
+        ("neither pneumonia nor effusion", "not_label=pneumonia,pleural-effusion", ""),
+        # "or" joins what stands beside it, and nothing before that.
+        (
+            "edema w/o pneumonia/effusion",
+            "label=pulmonary-edema not_label=pneumonia label=pleural-effusion",
+            "",
+        ),
         ("-pneumonia effusion", "not_label=pneumonia label=pleural-effusion", ""),
         ("no cancer", "not_label=malignant", ""),
         ("no tumor", "label=no-tumor", ""),
