@@ -99,7 +99,7 @@ def is_identifying_within(parent: str, key: str) -> bool:
     return _is_identifying_within(_cut(parent)[-_LONGEST_PARENT:], _cut(key))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 16)
 def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
