@@ -173,7 +173,7 @@ class _Cleaner:
         # What is written in another encoding than it was read is interpreted, all of it.
         is_kept = dataset.original_encoding == self._encoding
         is_kept &= dataset.original_character_set == dataset._character_set
-        for tag in list(dataset.keys()):
+        for tag in sorted(dataset.keys()):
             if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
                 continue

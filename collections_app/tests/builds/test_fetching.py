@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from catalog.models import Dataset, RemoteFile
+from catalog.storage import retries
 from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.disk import BLOCK
@@ -480,7 +481,10 @@ def test_a_days_limit_counts_the_part_of_a_file_that_came_before_a_cancel(
     assert 0 < count_fetched_today(collection.user) < len(slice_of(0, 0))
 
 
-def test_a_days_limit_counts_what_came_in_vain(s3: S3Server) -> None:
+def test_a_days_limit_counts_what_came_in_vain(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_PAUSES", (0.0, 0.0, 0.0))
     make_series(s3, series=1, slices=1)
     s3.faults.cut["uuid-0/00.dcm"] = 600
     collection = make_fetching()
