@@ -42,10 +42,11 @@ def test_a_thousand_requests_without_cookies_leave_no_rows() -> None:
 def test_messages_that_nobody_reads_leave_no_rows(client: Client) -> None:
     """A visitor's next message comes when the cookie of earlier ones is full."""
     dataset = make_dataset(files=1)
-    ids = range(1000, 1001 + MAX_PICKED_IMAGES)
-    Image.objects.bulk_create(Image(pk=pk, dataset=dataset, source_id=f"many-{pk}") for pk in ids)
+    images = Image.objects.bulk_create(
+        Image(dataset=dataset, source_id=f"many-{n}") for n in range(MAX_PICKED_IMAGES + 1)
+    )
     client.cookies["messages"] = full_cookie_of_messages()
-    response = client.post(BASKET, {"image": ids})
+    response = client.post(BASKET, {"image": [image.pk for image in images]})
     assert "At most 500 images" in client.get("/").content.decode()
     assert "messages" in response.cookies
     assert not Session.objects.exists()
