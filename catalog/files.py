@@ -7,7 +7,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from catalog.imaging.paths import check_relative_path, open_beneath
-from catalog.imaging.problems import DicomDirectory, NotReadable
+from catalog.imaging.problems import DicomDirectory, NotReadable, raise_error_of_system
 from catalog.models import Image
 from catalog.storage.roots import dataset_root
 
@@ -54,8 +54,7 @@ def may_identify(file: BinaryIO) -> bool:
     except DicomDirectory:
         return True  # it names the patients of its files
     except NotReadable as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
-            raise error.__cause__ from error
+        raise_error_of_system(error)
         return True  # nobody knows
     finally:
         file.seek(0)

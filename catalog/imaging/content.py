@@ -36,7 +36,13 @@ from catalog.imaging.picture_ends import (
     read_gif_size,
 )
 from catalog.imaging.picture_sizes import is_avif, is_webp, read_avif_size, read_webp_size
-from catalog.imaging.problems import CutShort, FileProblem, NotReadable, UnusableFile
+from catalog.imaging.problems import (
+    CutShort,
+    FileProblem,
+    NotReadable,
+    UnusableFile,
+    raise_error_of_system,
+)
 from catalog.imaging.rendering import FORMATS
 from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
 from catalog.imaging.tiff_subpages import holds_directory
@@ -161,10 +167,8 @@ def _read_dicom(file: BinaryIO) -> FileContent:
     except CutShort as error:
         raise UnusableFile(FileProblem.CUT_SHORT) from error
     except NotReadable as error:  # a directory, too
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno is not None:  # not one of pydicom's
-            raise cause from error
-        if isinstance(cause, TooMuch):
+        raise_error_of_system(error)
+        if isinstance(error.__cause__, TooMuch):
             raise UnusableFile(FileProblem.DAMAGED) from error
         raise UnusableFile(FileProblem.NO_IMAGE) from error
     if header.is_of_image and not header.has_pixels:

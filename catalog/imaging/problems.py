@@ -123,6 +123,16 @@ class DicomDirectory(NotReadable):
     """A DICOMDIR (PS3.3 F), whatever its name: it lists files and has no image."""
 
 
+def raise_error_of_system(error: NotReadable) -> None:
+    """Raise the OSError behind it, if that is the system's.
+
+    pydicom raises such errors of its own for contents, which have no number.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        raise cause from error
+
+
 class CannotRender(Exception):
     """No preview can be made; `reason` says why."""
 

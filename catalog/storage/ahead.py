@@ -128,13 +128,9 @@ class FetchAhead(Generic[Item, Result]):
         self._unreachable = 0
         return result
 
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped.is_set()
-
     def check_stopped(self) -> None:
         """Raises Stopped in threads whose work nobody waits for any more."""
-        if self.is_stopped:
+        if self._stopped.is_set():
             raise Stopped
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ from catalog.imaging.dicom.stream import (
     plain_reasons,
 )
 from catalog.imaging.dicom.unmarked import begins_data_set, may_be_dicom
-from catalog.imaging.problems import NotReadable
+from catalog.imaging.problems import NotReadable, raise_error_of_system
 
 _PLAIN = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
           uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
@@ -102,8 +102,7 @@ def must_be_deidentified(file: BinaryIO) -> bool:
         header = open_dicom(file, ("PatientIdentityRemoved",), max_value=1 << 10).header
         return not removes_identity(header)
     except NotReadable as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
-            raise error.__cause__ from error
+        raise_error_of_system(error)
         return True
     finally:
         file.seek(0)
@@ -144,9 +143,7 @@ def deidentify(file: BinaryIO, out: BinaryIO, pseudonyms: Pseudonyms) -> None:
             _clean(dataset, pseudonyms)
             _write(dataset, out)
     except NotReadable as error:
-        # pydicom's own errors of this kind, of values that cannot be written, have no number.
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
-            raise error.__cause__ from error
+        raise_error_of_system(error)
         raise
 
 
