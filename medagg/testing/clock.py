@@ -2,8 +2,11 @@
 
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 from medagg.testing.programs import require_program
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it
 
 
 def moved_clock(by: timedelta) -> dict[str, str]:
@@ -16,9 +19,14 @@ def moved_clock(by: timedelta) -> dict[str, str]:
     shown = subprocess.run(
         [program, "-f", "+0s", "env"], capture_output=True, text=True, check=True
     ).stdout
-    (library,) = (line for line in shown.splitlines() if line.startswith("LD_PRELOAD="))
+    values = dict(line.partition("=")[::2] for line in shown.splitlines())
+    # Its own process has become another program and does not remove them. Named by its number, they
+    # stop a later one that has this number again.
+    for name in values["FAKETIME_SHARED"].split():
+        for prefix in ("", "sem."):  # as sem_overview(7) has it
+            (_SHARED_MEMORY / f"{prefix}{name.lstrip('/')}").unlink(missing_ok=True)
     return {
-        "LD_PRELOAD": library.partition("=")[2],
+        "LD_PRELOAD": values["LD_PRELOAD"],
         "FAKETIME": f"{by.total_seconds():+.0f}s",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
