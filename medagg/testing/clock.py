@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medagg.testing.programs import require_program
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it  # nosec B108
 
 
 def moved_clock(by: timedelta) -> dict[str, str]:
