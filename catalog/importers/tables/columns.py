@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from catalog.importers.parsers import clean
+from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
-from catalog.importers.tables.json_lines import drop_from_text
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header

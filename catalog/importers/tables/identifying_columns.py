@@ -71,6 +71,10 @@ def is_identifying(column: str) -> bool:
 
 def may_identify(column: str) -> bool:
     """Whether a column identifies people or not, depending on the table."""
+    return _is_first_or_last(_cut(column)) or _may_identify_somebody(column)
+
+
+def _may_identify_somebody(column: str) -> bool:
     return _matches(known.MAYBE, _MAYBE_NAMES, column) or _may_identify_within(_cut(column))
 
 
@@ -104,7 +108,7 @@ def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
     return is_free_text(key) or any(
-        is_identifying(each) or may_identify(each) for each in (key, f"{parent} {key}")
+        is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
 
 
@@ -198,6 +202,12 @@ def _may_identify_within(column: str) -> bool:
         if found[start].isascii()
     )
     return any(_tells_within(found, start, end) for start, end in spans)
+
+
+def _is_first_or_last(column: str) -> bool:
+    """Whether a column is called just `first`, or `Last, First`."""
+    parts = _split_parts(column) or [column]
+    return all(known.FIRST_OR_LAST.fullmatch(_join(part)) for part in parts)
 
 
 def _has_bare_name(parts: list[str]) -> bool:

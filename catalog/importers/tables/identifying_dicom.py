@@ -18,6 +18,8 @@ _TAG = re.compile(
 )
 # As Python writes a pair of numbers: `(16, 16)`. Within a name it is a size.
 _DECIMAL_TAG = re.compile(r"\(\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\)")
+# As programs print an element: `(0010,0010) PN [DOE]`, `(0010,0010) Patient's Name`.
+_PRINTED = re.compile(r"\(([0-9a-f]{4}), ?([0-9a-f]{4})\)\s*[a-z]", re.IGNORECASE)
 _AROUND_TAG = re.compile(r"(?:tag|dicom|[\W_])*")
 
 
@@ -37,6 +39,11 @@ def is_tag(column: str) -> bool:
     """Whether a column's name is a tag and nothing else, in the form that DICOM has."""
     name = column.lower()
     return bool(_TAG.search(name)) and bool(_AROUND_TAG.fullmatch(_TAG.sub("", name)))
+
+
+def is_dumped(text: str) -> bool:
+    """Whether a text is the printed header of a file, with an element on the list."""
+    return any(is_listed(int("".join(found), 16)) for found in _PRINTED.findall(text))
 
 
 def join_names(join: Callable[[str], str], *, are_texts: bool) -> frozenset[str]:

@@ -15,7 +15,10 @@ _NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
 _PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
 _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
 _WHEN = "(?:date|dt|d|day|time|tm|year|yr|month|mon|place|city|town|country)"
-_CALLED = "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading)"
+_CALLED = (
+    "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading|dictating"
+    "|interpreting|signing|supervising|approving)"
+)
 
 _NAMES = rf"""
     {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
@@ -109,6 +112,8 @@ IDENTIFYING = re.compile(
     "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
 )
 BARE_NAME = re.compile(_NAME)
+# Those of people, or the first and the last slice.
+FIRST_OR_LAST = re.compile("first|middle|last")
 # People, and kinds of names, of whom some tables have names and others codes.
 _ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
     |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
@@ -117,7 +122,9 @@ _ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|r
     |examiner|assessor|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
     |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
 _KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
-_ROLES = f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}initials"
+_ROLES = (
+    f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}(?:initials|log(?:in|on))"
+)
 ROLE_NAME = re.compile(_ROLES, re.VERBOSE)
 # With a thing before it, this is that thing's: `class_full_name`, `image_address`.
 NAME_OF_THING = re.compile(

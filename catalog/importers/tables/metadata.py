@@ -1,6 +1,7 @@
 """The metadata of a row: what is kept besides the fields of an image, for `metadata_json`."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from catalog.importers.parsers import (
@@ -10,8 +11,8 @@ from catalog.importers.parsers import (
     parse_number,
 )
 from catalog.importers.tables.columns import find_fates
+from catalog.importers.tables.identifying_cells import drop_from_text, may_tell
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
-from catalog.importers.tables.json_lines import drop_from_text
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value, of_key
@@ -20,6 +21,8 @@ from catalog.importers.tables.toml_section import Value
 _LARGEST_INTEGER = 2**53
 # Words that mean a missing value are short, so longer texts need no check.
 _LONG = 6
+# Shorter texts have no name and a value.
+_SHORTEST_PAIR = 9
 _NOTHING: tuple[object, ...] = ("", [])
 
 Convert = Callable[[str], Any]
@@ -60,6 +63,7 @@ class MetadataReader:
             added["view"] = view
         self._is_told = Remembered(_is_told)
         self.cut_columns: set[str] = set()
+        self._drop = partial(_drop, cut=self.cut_columns, read={*spec.keep})
         self._added = [(name, compile_value(value, header)) for name, value in added.items()]
 
     def read(self, cells: Cells) -> dict[str, Any]:
@@ -67,16 +71,16 @@ class MetadataReader:
         is_told = self._is_told
         for name, index in self._kept:
             text = cells[index]
-            if "{" in text:
-                text = _drop(text, name, self.cut_columns)
+            if len(text) >= _SHORTEST_PAIR and ("{" in text or may_tell(text)):
+                text = self._drop(text, name)
             if text and (len(text) > _LONG or is_told[text]):
                 metadata[name] = text
         for name, index, convert in self._converted:
-            text = _drop(cells[index], name, self.cut_columns)
+            text = self._drop(cells[index], name)
             if (value := convert[text]) not in _NOTHING:
                 metadata[name] = value
         for name, get in self._added:
-            if text := _drop(get(cells), name, self.cut_columns):
+            if text := self._drop(get(cells), name):
                 metadata[name] = text
         return metadata
 
@@ -91,6 +95,7 @@ class Gatherer:
         many = description.many
         self._columns: list[tuple[str, int, Convert | None]] = []
         self.cut_columns: set[str] = set()
+        self._drop = partial(_drop, cut=self.cut_columns, read={*description.metadata.keep})
         self._unless = header.find(many.unless) if many and many.unless else None
         for name in many.columns if many else ():
             if (index := header.find(name)) is not None:
@@ -101,14 +106,15 @@ class Gatherer:
         if self._unless is not None and not clean(cells[self._unless]):
             return {}
         texts = (
-            (name, clean(_drop(cells[index], name, self.cut_columns)), convert)
+            (name, clean(self._drop(cells[index], name)), convert)
             for name, index, convert in self._columns
         )
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
 
 
-def _drop(text: str, name: str, cut: set[str]) -> str:
-    kept = drop_from_text(text, name)
+def _drop(text: str, name: str, *, cut: set[str], read: set[str]) -> str:
+    """What is kept of a cell; `cut` gets its column if that is less. `read` as in `keep`."""
+    kept = drop_from_text(text, name, is_read=name in read)
     if kept != text:
         cut.add(name)
     return kept

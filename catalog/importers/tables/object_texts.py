@@ -31,6 +31,14 @@ _LOOKS = re.compile(r"(?:json)?[\s\[(\"']*\{")
 # What stands before a colon, behind what separates pairs.
 _BEFORE_VALUE, _BETWEEN_PAIRS = re.compile(r"[:=]"), re.compile(r"[{\[(,;\n]")
 _QUOTES = re.compile(r"[\"'`]")
+_PAIR = re.compile(
+    r"""
+    [\[(] \s* [bu]?(?P<quote>["'])(?P<first>[^"']+)(?P=quote) \s*,\s*
+        (?: "[^"]*" | '[^']*' | [^]["'(),]* ) \s* [])]
+    | = \s* ["'](?P<attribute>[^"'<>]+)["'] | < (?:\w+:)? (?P<element>\w[\w.-]*)
+    """,
+    re.VERBOSE,
+)
 _LONGEST_NAME = 200
 
 
@@ -71,6 +79,12 @@ def iter_quoted(text: str) -> Iterator[str]:
     for piece in _QUOTES.split(text):
         if len(piece) <= _LONGEST_NAME and (name := piece.strip(" \\")):
             yield name
+
+
+def iter_paired(text: str) -> Iterator[str]:
+    """The first of each two texts in brackets, as in `('PatientName', 'Doe')`, and XML's names."""
+    for found in _PAIR.finditer(text):
+        yield next(filter(None, found.group("first", "attribute", "element")))[:_LONGEST_NAME]
 
 
 def _write_as_json(text: str) -> str:

@@ -210,6 +210,6 @@ def _explain_masks(columns: list[str]) -> str:
 
 def _explain_cut(columns: list[str]) -> str:
     return (
-        "objects in cells were kept without keys that may identify people, or left out, as they "
+        "cells were kept without keys of objects that may identify people, or left out, as they "
         f"have nothing else, too many keys, or cannot be read: {', '.join(map(show, columns))}"
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from pydicom import Dataset
 from pydicom.datadict import dictionary_description, keyword_dict, tag_for_keyword
 
 from catalog.imaging.dicom.identifying import is_listed
-from catalog.importers.tables import json_lines
+from catalog.importers.tables import identifying_cells
 from catalog.models import Image
 from catalog.tests.importers.folder_files import write_files
 
@@ -26,11 +27,13 @@ def home(own_folders: Path) -> Path:
     return own_folders / "datasets" / "t"
 
 
-def import_row(home: Path, cells: dict[str, str]) -> tuple[str, dict[str, str]]:
+def import_row(
+    home: Path, cells: dict[str, str], description: bytes = TOML
+) -> tuple[str, dict[str, str]]:
     """What the command says of a table of one row, and what the catalog keeps of it."""
     table = StringIO(newline="")
     csv.writer(table).writerows([["id", *cells], ["1", *cells.values()]])
-    write_files(home, {"t.csv": table.getvalue().encode(), "dataset.toml": TOML})
+    write_files(home, {"t.csv": table.getvalue().encode(), "dataset.toml": description})
     out = StringIO()
     call_command("import_dataset", str(home), stdout=out, stderr=StringIO())
     return out.getvalue(), Image.objects.get().metadata_json
@@ -74,7 +77,8 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "cardiologist_name", "rad_initials", "raw_provider_name", "Ref_Physician", "RefPhys",
               "Ref Dr", "ReferringMD", "Entered By", "created_by", "HN", "PHN", "Admission No",
               "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
-              "(16, 48)"]  # fmt: skip
+              "(16, 48)", "first", "Last", "Last, First", "Dictating Radiologist",
+              "labelerLogin"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
@@ -97,7 +101,7 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "admission_type", "member", "emr", "medical", "recorded", "refdoc", "reference",
              "created", "created_at", "read_by_count", "site", "Institution", "institution_id",
              "branch", "rank", "phi", "(512,512)", "crop (16,16)", "sex_name", "ref_md5",
-             "0028,0010", "history_of_cancer",
+             "0028,0010", "history_of_cancer", "first_slice", "last visit", "first (image)",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",
              "OriginalImage[Width"]  # fmt: skip
@@ -125,6 +129,9 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "ordered": "{'a': OrderedDict([('PatientName', 'Doe')])}",
         "fence": '```json\n{"PatientName": "Doe"}\n```',
         "person": "{'a': x(), 'vr': 'PN', 'Value': 'Doe'}",
+        "split": '{"columns": ["StudyDate", "PatientName"], "data": [["2020", "Doe"]]}',
+        "answer": '[{"field_name": "patient_name", "value": "Doe"}]',
+        "asked": '{"question": "Date of birth", "answer": "1950"}',
     }
 
     said, kept = import_row(home, cells | unread)
@@ -144,6 +151,38 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
     assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
 
 
+def test_texts_that_have_a_name_and_its_value_are_left_out(home: Path) -> None:
+    printed = Dataset()
+    printed.PatientName, printed.Modality = "Doe^John", "CT"
+    cells = {
+        "printed": str(printed),
+        "dumped": "(0008,0060) CS [CT]  # 2, 1 Modality\n(0010,0010) PN [Doe]  #  4, 1 PatientName",
+        "xml": "<?xml version='1.0'?><scan><PatientName>Doe</PatientName></scan>",
+        "model": '<DicomAttribute tag="00100010" vr="PN" keyword="PatientName">',
+        "ordered": "OrderedDict([('Modality', 'CT'), ('PatientName', 'Doe')])",
+        "pairs": '[["PatientName", "Doe"]]',
+        "row": "Row(Modality='CT', PatientName='Doe')",
+        "default": "defaultdict(<class 'str'>, {'PatientName': 'Doe'})",
+        "lines": "Modality: CT\nPatient Name: Doe\nDOB: 1950-01-01",
+        "options": "modality=CT;patient_name=Doe",
+        "inner": '{"header": "PatientName: Doe"}',
+    }
+
+    said, kept = import_row(home, cells)
+
+    assert kept == {"inner": '{"header": ""}'}
+    assert f"or cannot be read: {', '.join(sorted(cells))}\n" in said
+
+
+def test_texts_that_the_description_names_stay(home: Path) -> None:
+    description = TOML + b'\n[metadata]\nkeep = ["Report"]\n'
+    report = "DOB: removed. Findings: none."
+
+    _, kept = import_row(home, {"Report": report, "other": report}, description)
+
+    assert kept == {"Report": report}
+
+
 def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
     cells = {
         "box": "{'x': 1.50, 'y': -3e5, 'label': 'left lung'}",
@@ -157,6 +196,13 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "torn": "{'x': 1, 'y': ",
         "text": "Report: {none}",
         "spaces": '{"a":   1}',
+        "path": "s3://bucket/patient001/study=2/view1.dcm?name=x",
+        "windows": r"C:\data\patient_name\a.png",
+        "time": "2020-01-01T12:30:00",
+        "prose": "The patient's address was removed: see the paper (0010 of 0020)",
+        "settings": "window=400; filename: a.dcm; Protocol Name: CT head",
+        "shown": "Modality: CT (0008,0060) CS",
+        "choices": '["phone", "name", "cat"]',
     }
 
     said, kept = import_row(home, cells)
@@ -174,7 +220,7 @@ def test_a_cell_of_very_many_keys_is_left_out_unjudged(
         judged.append(key)
         return False
 
-    monkeypatch.setattr(json_lines, "is_identifying_within", judge)
+    monkeypatch.setattr(identifying_cells, "is_identifying_within", judge)
     many = {
         "json": json.dumps({f"key {n}": n for n in range(9_999)}),
         "python": str({f"key {n}": n for n in range(9_999)}),

@@ -1,0 +1,203 @@
+"""Which parts of a cell tell who somebody is: keys of objects in it, and names in a text.
+
+The names are judged by the rule for columns, `identifying_columns`.
+"""
+
+import json
+import re
+from typing import Any
+
+from catalog.importers.rows import SourceError
+from catalog.importers.tables.identifying_columns import is_identifying, is_identifying_within
+from catalog.importers.tables.identifying_dicom import is_dumped
+from catalog.importers.tables.lines import show
+from catalog.importers.tables.object_texts import (
+    Pairs,
+    iter_names,
+    iter_paired,
+    iter_quoted,
+    looks_like_object,
+    may_be_object,
+    read_object,
+)
+
+# Of the objects in a cell: each key is judged by its name, and an image has few of them.
+MAX_KEYS = 10_000
+# Judging one takes a tenth of a millisecond, once for a few thousand that come again.
+MAX_DIFFERENT_KEYS = 2_000
+# Longer texts are refused as metadata, whatever they hold.
+_LONGEST_TEXT = 200_000
+# Keys of objects that say what their value is, as in lists of DICOM's elements.
+_NAMING = frozenset({"tag", "keyword", "key", "attribute", "field", "element", "property"})
+# Those that do so beside a value only, as in the answers of a form.
+_NAMING_A_VALUE = frozenset(
+    {"name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item"}
+)
+_VALUES = frozenset({"value", "values", "answer"})
+_PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
+# A text without these is not looked at: most are paths and addresses, another one for each image.
+_MAY_TELL = re.compile(
+    r"name|birth|born|dob|mrn|ssn|patient|address|mail|phone|accession|physician"
+    r"|\([0-9a-f]{4}, ?[0-9a-f]{4}\)",
+    re.IGNORECASE,
+)
+_PAIR = re.compile(r"[:=<\"'\[(]")
+
+
+class TooManyKeys(SourceError):
+    """The objects in a cell have more than MAX_KEYS keys, or MAX_DIFFERENT_KEYS."""
+
+
+def drop_from_value(value: Any, column: str) -> Any:
+    """A list or an object without keys that identify people; nothing if it is one person's.
+
+    Raises TooManyKeys.
+    """
+    if _has_too_many_keys(value):
+        raise TooManyKeys(
+            f"The objects in “{show(column)}” have more than {MAX_KEYS:,} keys, or "
+            f"{MAX_DIFFERENT_KEYS:,} different ones. Write what belongs to other images into "
+            "rows of their own, or leave the column out."
+        )
+    return "" if _tells_person(value, column) else _drop_identifying(value, column)
+
+
+def drop_from_text(text: str, column: str, *, is_read: bool = False) -> str:
+    """The text; if it is an object, without keys that identify people, at any depth.
+
+    It stays as it is if there are none. One of too many keys or levels to be judged is left out,
+    and so is what cannot be read but begins as an object, if anything in it seems such a key. Any
+    other text is left out as a whole if it has a name and a value of a person, as a printed DICOM
+    header has, unless somebody has read the column's texts.
+    """
+    if len(text) > _LONGEST_TEXT:
+        return text
+    if "{" not in text or not may_be_object(text):
+        return "" if not is_read and may_tell(text) and _tells_as_text(text) else text
+    doubled: Pairs = []
+
+    def make(pairs: Pairs) -> dict[str, Any]:
+        found = dict(pairs)
+        doubled.extend(pairs if len(found) < len(pairs) else ())
+        return found
+
+    try:
+        value = read_object(text, make)
+        if _has_too_many_keys(value):
+            return ""
+        kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
+    except ValueError:
+        return "" if looks_like_object(text) and _seems_to_tell(text, column) else text
+    except RecursionError:
+        return ""
+    if kept == value and not doubled:
+        return text
+    # An escape may be half a sign, which cannot be stored.
+    written = json.dumps(kept, ensure_ascii=False).encode(errors="replace").decode()
+    return written if kept else ""
+
+
+def _has_too_many_keys(value: Any) -> bool:
+    """Whether judging the keys, at any depth, takes too long."""
+    count, different = 0, set[tuple[str, str]]()
+    left: list[tuple[str, Any]] = [("", value)]
+    while left:
+        parent, each = left.pop()
+        if isinstance(each, list):
+            left.extend((parent, item) for item in each)
+            continue
+        pairs = (
+            each.items() if isinstance(each, dict) else [each] if isinstance(each, tuple) else ()
+        )
+        inner = [(str(key), item) for key, item in pairs]
+        left.extend(inner)
+        count += len(inner)
+        different.update((parent, key) for key, _ in inner)
+        if count > MAX_KEYS or len(different) > MAX_DIFFERENT_KEYS:
+            return True
+    return False
+
+
+def _drop_identifying(value: Any, parent: str) -> Any:
+    """The value without keys, at any depth, that identify people.
+
+    `parent` is the key of the value, also for the items of a list. Pairs are entries of Parquet
+    maps.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _drop_identifying(each, key)
+            for key, each in value.items()
+            if _is_kept(parent, key, each)
+        }
+    if isinstance(value, list):
+        return [
+            (each[0], _drop_identifying(each[1], str(each[0])))
+            if isinstance(each, tuple)
+            else _drop_identifying(each, parent)
+            for each in value
+            if (_is_kept(parent, str(each[0]), each[1]) if isinstance(each, tuple)
+                else not _tells_person(each, parent))
+        ]  # fmt: skip
+    return drop_from_text(value, parent) if isinstance(value, str) else value
+
+
+def _is_kept(parent: str, key: str, value: Any) -> bool:
+    return not is_identifying_within(parent, key) and not _tells_person(value, key)
+
+
+def _tells_person(value: Any, parent: str) -> bool:
+    """Whether an object says of itself that its value is a person's: `{"vr": "PN", "Value": …}`.
+
+    So does a table: `{"columns": ["PatientName"], "data": …}`.
+    """
+    pairs: Any = ()
+    if isinstance(value, dict):
+        pairs = value.items()
+        columns = value.get("columns")
+        if (
+            isinstance(columns, list)
+            and "data" in value
+            and any(
+                is_identifying_within(parent, each) for each in columns if isinstance(each, str)
+            )
+        ):
+            return True
+    elif isinstance(value, list):
+        pairs = [each for each in value if isinstance(each, tuple)]
+    keys = {str(key).casefold() for key, _ in pairs}
+    found = {str(key).casefold(): each for key, each in pairs if isinstance(each, str)}
+    if found.get("vr", "").strip().upper() == "PN":
+        return True
+    naming = _NAMING if keys.isdisjoint(_VALUES) else _NAMING | _NAMING_A_VALUE
+    return any(is_identifying_within(parent, found[key]) for key in naming if key in found)
+
+
+def may_tell(text: str) -> bool:
+    """Whether a text that is no object is to be looked at; soon told for most."""
+    return bool(_PAIR.search(text) and _MAY_TELL.search(text))
+
+
+def _tells_as_text(text: str) -> bool:
+    """Whether a text has the name of something that identifies people, and its value.
+
+    As `PatientName: Doe`, `PatientName=Doe`, `["PatientName", "Doe"]`, XML, and the headers that
+    programs for DICOM print.
+    """
+    names = {
+        name
+        for names in (iter_names(text), iter_paired(text))
+        for name in names
+        if _MAY_TELL.search(name)
+    }
+    return len(names) > MAX_DIFFERENT_KEYS or is_dumped(text) or any(map(is_identifying, names))
+
+
+def _seems_to_tell(text: str, column: str) -> bool:
+    names, quoted = set(iter_names(text)), set(iter_quoted(text))
+    return (
+        len(names) + len(quoted) > MAX_DIFFERENT_KEYS
+        or bool(_PERSON_NAME.search(text))
+        or any(is_identifying_within(column, name) for name in names)
+        or any(map(is_identifying, quoted))
+    )
