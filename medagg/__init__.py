@@ -3,7 +3,7 @@ import os
 
 # A start makes objects by the hundred thousand, nearly all of which stay: to look for garbage among
 # them again and again took a third of its time. MedaggConfig.ready ends this.
-gc.set_threshold(100_000)
+gc.set_threshold(1_000_000)
 # From then on: not several times within a page, which makes thousands of objects that no cycle
 # keeps. With Python's own 700 each hundredth page waited for a look through the whole catalog.
 GC_THRESHOLDS = (5_000, 10, 10)

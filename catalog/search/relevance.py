@@ -131,7 +131,8 @@ def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[
         # Nothing else is asked for, so these are words as any others.
         groups = list(query.groups)
     clauses = [(group[0].start, _clause_of_group(group, snapshot, holds)) for group in groups]
-    clauses += [(word.start, _clause_of_word(word, snapshot, holds)) for word in query.words]
+    words = [*query.word_groups, *([word] for word in query.words if word.is_excluded)]
+    clauses += [(group[0].start, _clause_of_words(group, snapshot, holds)) for group in words]
     return [clause for _, clause in sorted(clauses, key=itemgetter(0))]
 
 
@@ -176,19 +177,22 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
     return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
 
 
-def _clause_of_word(word: Word, snapshot: Snapshot, holds: Holds) -> _Clause:
-    typed = _quote(word.text) if word.is_quoted else _plain(word.text)
+def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) -> _Clause:
+    """The clause of a word, or of several of which a dataset has to have one."""
+    typed = [_quote(word.text) if word.is_quoted else _plain(word.text) for word in group]
     met: dict[int, float] = {}
-    wordings, root = [typed], ""
-    if word.is_excluded:
-        for match in find_excluded_terms(word, snapshot):
+    wordings, root = [*typed], ""
+    is_excluded = group[0].is_excluded
+    if is_excluded:
+        for match in find_excluded_terms(group[0], snapshot):
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
-    elif not word.is_quoted:
-        wordings += [_plain(text) for text in vary_spelling(word.text)]
-        root = find_root(word.text)
-    words = f"-{word.text}" if word.is_excluded else word.text
-    text = ClauseText(typed, wordings, root)
-    return _Clause(words, text, word.is_excluded, word.is_quoted, met=met)
+    for word in group:
+        if not (word.is_excluded or word.is_quoted):
+            wordings += [_plain(text) for text in vary_spelling(word.text)]
+            root = find_root(word.text) if len(group) == 1 else ""
+    words = " or ".join(f"-{word.text}" if is_excluded else word.text for word in group)
+    text = ClauseText(" or ".join(typed), wordings, root)
+    return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
 
 
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:

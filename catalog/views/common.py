@@ -30,6 +30,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "is_filtered": bool(filters.as_json()),
         "problems": problems,
         "doubts": list_doubts(filters.parsed_query),
+        "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
         "params": params,
         "query_string": params.urlencode(),

@@ -38,7 +38,6 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "understood": describe_query(filters),
         "id_groups": [] if problems else filters.id_groups,
         "text_groups": [] if problems else filters.text_groups,
-        "broken_ors": [] if problems else filters.broken_ors,
         "excluded_words": [word.text for word in filters.parsed_query.words if word.is_excluded],
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),

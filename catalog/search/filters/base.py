@@ -14,7 +14,7 @@ from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
-from catalog.search.query import Match, ParsedQuery, parse_query
+from catalog.search.query import Match, ParsedQuery, Word, parse_query
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
@@ -143,6 +143,18 @@ class CatalogFilterSet(filters.FilterSet):
             for m in self._whole_query.matches
             if m.name in self.not_applicable and not m.others
         ]
+
+    @property
+    def word_groups(self) -> list[list[Word]]:
+        """The words that name no term, in groups of alternatives."""
+        return self.parsed_query.word_groups
+
+    @property
+    def broken_ors(self) -> list[str]:
+        """Where "or" is read as "and": between filters, and between a filter and words."""
+        query = self.parsed_query
+        groups: list[Sequence[Match | Word]] = [*query.groups, *self.word_groups]
+        return query.find_broken_ors(groups)
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""

@@ -1,6 +1,6 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Self
@@ -297,18 +297,8 @@ class ImageFilterSet(CatalogFilterSet):
         return self._by_ids[1]
 
     @property
-    def broken_ors(self) -> list[str]:
-        """Where "or" is read as "and": between filters, between a filter and words, ids and texts.
-
-        An image is looked for by all of them.
-        """
-        query = self.parsed_query
-        groups: list[Sequence[Match | Word]] = [*query.groups, *self.word_groups]
-        return query.find_broken_ors(groups)
-
-    @property
     def word_groups(self) -> list[list[Word]]:
-        """The words that name no term, in groups of alternatives: of ids, or of words of texts."""
+        """As in the base class, of ids, or of words of texts: an image is looked for by both."""
         divided = [
             [word for word in group if (word.text in self.text_words) == is_text]
             for group in self.parsed_query.word_groups

@@ -78,8 +78,8 @@ _QUANTITY = re.compile(
 _SIGN_BEFORE = re.compile(r"[<>≤≥]=?\s*$")
 
 
-def age_start(text: str, at: int) -> int:
-    """Where an age begins whose first word is at ``at``: a sign such as ">=" belongs to it."""
+def sign_start(text: str, at: int) -> int:
+    """Where an age or a year begins whose first word is at ``at``: a sign as ">=" belongs to it."""
     sign = _SIGN_BEFORE.search(text, 0, at)
     return sign.start() if sign else at
 

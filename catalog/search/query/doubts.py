@@ -2,23 +2,31 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
+from catalog.search.query.phrases import NEGATIONS
 from catalog.search.query.tokens import MINUS_SIGNS
 
 _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
 _UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
-_LISTED = re.compile(r"\s*(?:[,;&+]|[,;]?\s*\b(?:and|nor)\b)\s*", re.IGNORECASE)
+_LISTED = re.compile(r"\s*(?:[,;&+/]|[,;]?\s*\b(?:and|n?or)\b)\s*", re.IGNORECASE)
+_NEGATION_WORDS = frozenset({words[0] for words in NEGATIONS if len(words) == 1})
+# "Patient no 5", and not a year.
+_NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 _OF_SCANS = frozenset({"modality", "area", "view"})
 
 
 def list_doubts(query: ParsedQuery) -> list[str]:
-    """A sentence for each sign that excludes nothing, and each list that is excluded in part."""
+    """A sentence for each sign and word that exclude nothing, and each list of which one does."""
     parts: list[Match | Word] = [*query.matches, *query.words]
     parts.sort(key=lambda part: part.start)
-    return [*_find_unread_signs(query.text, parts), *_find_half_negated(query.text, parts)]
+    return [
+        *_find_unread_signs(query.text, parts),
+        *_find_unread_negations(query.text, parts),
+        *_find_half_negated(query.text, parts),
+    ]
 
 
 def _find_unread_signs(text: str, parts: list[Match | Word]) -> Iterator[str]:
@@ -31,6 +39,21 @@ def _find_unread_signs(text: str, parts: list[Match | Word]) -> Iterator[str]:
                 "before each word that is to be excluded"
             )
         end = part.end
+
+
+def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    for part, following in zip_longest(parts, parts[1:]):
+        if not isinstance(part, Word) or part.is_excluded or part.is_quoted:
+            continue
+        if part.text.casefold() not in _NEGATION_WORDS:
+            continue
+        if following and _NUMBER.fullmatch(text, following.start, following.end):
+            continue
+        end = following.end if following else part.end
+        yield (
+            f"“{text[part.start : end]}” excludes nothing: put a minus directly before each word "
+            "that is to be excluded"
+        )
 
 
 def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:

@@ -77,6 +77,15 @@ class Match:
             for name in self.names
         ]
 
+    def as_other_term(self) -> "Match":
+        """The match as the term that its words name besides an age, if there is one."""
+        if not self.others:
+            return self
+        names = tuple(term.name for term in self.others)
+        return replace(
+            self, name=self.others[0].vocabulary, values=self.others, names=names, others=()
+        )
+
     @property
     def codes(self) -> list[str]:
         """The values in the URL, and ranges of ages as 66- or 40-50."""
@@ -163,9 +172,12 @@ class ParsedQuery:
         numbers = {part.start: number for number, group in enumerate(groups) for part in group}
         parts: list[Match | Word] = [*self.matches, *self.words]
         texts = {part.start: self.text[part.start : part.end] for part in parts}
+        # "No CT or MRI" is neither.
+        excluded = {word.start for word in self.words if word.is_excluded}
         return [
             f"{texts[one]} or {texts[other]}"
             for one, other in self.ors
+            if one in texts and other in texts and not {one, other} <= excluded
             if numbers.get(one, -1) != numbers.get(other, -2)
         ]
 
@@ -174,10 +186,17 @@ class ParsedQuery:
 
         Matches of other filters become plain words, or are dropped if they are in ``dropping``.
         """
-        matches = [m if m.name in names else _as_other_term(m) for m in self.matches]
+        matches = [m if m.name in names else m.as_other_term() for m in self.matches]
         others = [m for m in matches if m.name not in names and m.name not in dropping]
         kept = tuple(match for match in matches if match.name in names or match in others)
         return replace(self, matches=kept).with_words(*others)
+
+    def as_other_terms(self, names: Container[str]) -> "ParsedQuery":
+        """The same query with other terms for these filters: the tag of "children" for an age."""
+        return replace(
+            self,
+            matches=tuple(m.as_other_term() if m.name in names else m for m in self.matches),
+        )
 
     def with_words(self, *matches: Match) -> "ParsedQuery":
         """The same query with the words of ``matches`` as plain words."""
@@ -227,13 +246,3 @@ def _narrows(match: Match, group: list[Match]) -> bool:
     if match.name != "age":
         return False
     return not are_disjoint(match.values, [value for other in group for value in other.values])
-
-
-def _as_other_term(match: Match) -> Match:
-    """The match as the term that its words name besides an age, if there is one."""
-    if not match.others:
-        return match
-    names = tuple(term.name for term in match.others)
-    return replace(
-        match, name=match.others[0].vocabulary, values=match.others, names=names, others=()
-    )

@@ -7,9 +7,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from catalog.ages import find_other_ages
-from catalog.search.query.age_phrases import age_start, read_ages
+from catalog.search.query.age_phrases import read_ages, sign_start
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.phrases import EXCLUSIONS, NEGATIONS, REFUSALS, STOP_WORDS
+from catalog.search.query.phrases import (
+    AFTER_NEGATION,
+    EXCLUSIONS,
+    NEGATIONS,
+    REFUSALS,
+    STOP_WORDS,
+)
 from catalog.search.query.signs import has_poles, has_signs, shape_of, sign_after, sign_before
 from catalog.search.query.spellings import (
     CHOICES_LIKE_TAGS,
@@ -44,9 +50,10 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
         parser = _Parser(clean[:end], clean, pieces, spellings)
         parser.read()
         matches += parser.matches
+        negation = parser.take_negation(end) if quoted else None
         words += parser.words
         if quoted:
-            words += read_phrase(clean, quoted)
+            words += read_phrase(clean, quoted, negation)
             at = quoted.end()
     ors = tuple(_find_ors(clean, [*matches, *words]))
     return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words), ors)
@@ -88,11 +95,12 @@ class _Parser:
         first = self.pieces[at]
         if not self.spellings.has_years or first.is_excluded or not first.may_start:
             return 0
-        for end, low, high in read_years(self.text, first.start):
+        begin = sign_start(self.text, first.start)
+        for end, low, high in read_years(self.text, begin):
             stop = self._piece_after(end)
             codes = self.spellings.find_years(low, high)
             if codes and self.pieces[stop - 1].may_end:
-                return self._take(at, stop, Reading(YEAR, codes), end=end)
+                return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
         return 0
 
     def _piece_after(self, end: int) -> int:
@@ -105,20 +113,20 @@ class _Parser:
             return 0
         if at and self.pieces[at - 1].chunk == first.chunk:
             return 0
-        after = self._skip_negation(at)
-        begin = age_start(self.text, self.pieces[after].start)
-        for end, ages in read_ages(self.text, begin):
-            stop = self._piece_after(end)
-            cuts = (
-                stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
-            )
-            if cuts:
-                continue
-            reading = Reading("age", (ages,))
-            if after > at:
-                return self._take_other_ages(at, stop, reading, self.text[begin:end])
-            return self._take(at, stop, reading, begin=begin, end=end)
+        for after in self._list_negated(at) or [at]:
+            begin = sign_start(self.text, self.pieces[after].start)
+            for end, ages in read_ages(self.text, begin):
+                stop = self._piece_after(end)
+                if self._cuts_chunk(stop):
+                    continue
+                reading = Reading("age", (ages,))
+                if after > at:
+                    return self._take_other_ages(at, stop, reading, self.text[begin:end])
+                return self._take(at, stop, reading, begin=begin, end=end)
         return 0
+
+    def _cuts_chunk(self, stop: int) -> bool:
+        return stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
 
     def _take_other_ages(self, at: int, stop: int, reading: Reading, excluded: str) -> int:
         """The ages that a negation leaves: "not over 65" is under 66."""
@@ -142,28 +150,37 @@ class _Parser:
         return self._take(at, stop, reading, begin=start, end=end)
 
     def _read_negation(self, at: int) -> int:
-        """A negated label, with further ones after "or"; other negated words stay text."""
-        begin = at if self.pieces[at].is_excluded else self._skip_negation(at)
-        stop, reading, start, end = self._find(begin)
-        if not reading and self._words(at, begin) in EXCLUSIONS:
-            return self._leave_other(at, begin)
-        if not reading or (begin == at and not self.pieces[at].is_excluded):
-            return 0
+        """What is negated, with more after "or": a label, ages, or words that are excluded."""
+        places = [at] if self.pieces[at].is_excluded else self._list_negated(at)
+        found = next((found for each in places if (found := self._find(each)).reading), None)
+        if not found or not (reading := found.reading):
+            negates_any = places and self._words(at, places[0]) in EXCLUSIONS
+            return self._leave_other(at, places[-1]) if negates_any else 0
+        stop, _, start, end = found
         if reading.name == "age" and (
             read := self._take_other_ages(at, stop, reading, self.text[start:end])
         ):
             return read
         if not reading.labels:
-            return self._leave_excluded(at, stop, start, end)
+            stop = self._leave_excluded(at, stop, start, end)
+            while further := self._find_after_or(stop, reading.name):
+                stop = self._leave_excluded(stop + 1, further.stop, further.start, further.end)
+            return stop
         readings = [reading]
-        while self._says_or(stop):
-            further = self._find(stop + 1)
-            reading = further.reading
-            if not reading or not reading.labels or self.pieces[stop + 1].is_excluded:
-                break
-            readings.append(reading)
+        while (further := self._find_after_or(stop, "label")) and further.reading:
+            readings.append(further.reading)
             stop, end = further.stop, further.end
         return self._take(at, stop, _negate(readings), end=end)
+
+    def _find_after_or(self, stop: int, name: str) -> _Found | None:
+        """What is the same filter after "or", unless a minus sign of its own excludes it."""
+        if not self._says_or(stop) or self.pieces[stop + 1].is_excluded:
+            return None
+        found = self._find(stop + 1)
+        is_same = found.reading and (
+            found.reading.labels if name == "label" else found.reading.name == name
+        )
+        return found if is_same else None
 
     def _leave_excluded(self, at: int, stop: int, start: int, end: int) -> int:
         """Negated words that are not a label become excluded words."""
@@ -202,6 +219,28 @@ class _Parser:
             if stop < len(self.pieces) and self._fits(at, stop) and self._words(at, stop) == words:
                 return stop
         return at
+
+    def _list_negated(self, at: int) -> list[int]:
+        """Where what is negated may begin: right behind a negation, or further on."""
+        first = stop = self._skip_negation(at)
+        while (
+            at < stop < len(self.pieces) - 1
+            and self.pieces[stop].word in AFTER_NEGATION
+            and not self.pieces[stop + 1].is_excluded
+        ):
+            stop += 1
+        return list(dict.fromkeys((first, stop))) if first > at else []
+
+    def take_negation(self, end: int) -> int | None:
+        """Where a negation of the phrase at ``end`` begins, which then is no word of its own."""
+        parts: list[Match | Word] = [*self.matches, *self.words]
+        last = max(parts, key=lambda part: part.start) if parts else None
+        if not isinstance(last, Word) or (normalize(last.text),) not in NEGATIONS:
+            return None
+        if not AFTER_NEGATION.issuperset(normalize(self.text[last.end : end]).split()):
+            return None
+        self.words.remove(last)
+        return last.start
 
     def _find(self, at: int) -> _Found:
         """The longest spelling that begins at ``at``, with its meaning."""

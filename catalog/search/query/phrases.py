@@ -12,7 +12,7 @@ STOP_WORDS = LINK_WORDS | {
     "all", "any", "archive", "are", "by", "case", "cases", "collection", "collections",
     "containing", "data", "dataset", "datasets", "exam", "examination", "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
-    "licences", "license", "licensed", "licenses", "modalities", "modality", "nor", "only", "or",
+    "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
     "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
     "taken", "that", "this", "to", "using", "view", "views", "want", "where", "which", "with",
@@ -69,13 +69,20 @@ ORDINARY_WORDS = frozenset({
 NEGATIONS = (
     ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
-    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("non",), ("not",),
+    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("non",), ("nor",), ("not",),
     ("without",),
 )  # fmt: skip
+# What may stand between these and what they negate: "not from Kaggle", "no patients with mass".
+AFTER_NEGATION = frozenset({
+    "a", "an", "any", "by", "cases", "containing", "data", "dataset", "datasets", "from", "having",
+    "image", "images", "in", "including", "of", "on", "patient", "patients", "showing", "the",
+    "using", "with",
+})  # fmt: skip
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
 EXCLUSIONS = frozenset({
-    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("not",), ("not", "any"),
+    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",), ("not",),
+    ("not", "any"),
 })  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({

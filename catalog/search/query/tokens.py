@@ -53,12 +53,16 @@ def count_chunks(text: str) -> int:
     return sum(1 for _ in _find_chunks(text, 0, len(text)))
 
 
-def read_phrase(text: str, quoted: re.Match[str]) -> Iterator[Word]:
-    """The quoted phrase as one word; nothing if it has no letter and no digit."""
+def read_phrase(text: str, quoted: re.Match[str], negation: int | None) -> Iterator[Word]:
+    """The quoted phrase as one word; nothing if it has no letter and no digit.
+
+    ``negation`` is where a "not" begins that excludes it.
+    """
     if normalize(quoted[1]):
         phrase = " ".join(quoted[1].split())
-        is_excluded = _follows_minus(text, quoted.start())
-        yield Word(phrase, quoted.start(), quoted.end(), True, is_excluded)
+        start = quoted.start() if negation is None else negation
+        is_excluded = negation is not None or _follows_minus(text, quoted.start())
+        yield Word(phrase, start, quoted.end(), True, is_excluded)
 
 
 def cut_pieces(text: str, start: int, end: int, spellings: Spellings) -> list[Piece]:

@@ -14,6 +14,8 @@ def _year(name: str) -> str:
 
 _PUBLISHED = r"(?:(?:first\s+)?(?:published|released)\s+)?"
 _TO = r"(?:\s+(?:to|until|till)\s+|\s*[-‐‑–—]\s*)"
+# Signs, which may stand without the word.
+_SAID = r"(?:year\s*)?"
 _ON = r"\s+(?:on|onwards?)\b"
 _LATER = r"\s+(?:or|and)\s+(?:later|newer|after|onwards?)\b"
 _EARLIER = r"\s+(?:or|and)\s+(?:earlier|older|before)\b"
@@ -30,6 +32,12 @@ _YEARS = tuple(
         rf"{_year('last')}{_EARLIER}",
         rf"(?:before|(?:earlier|older)\s+than)\s+{_year('below')}",
         rf"(?:in|from)\s+{_year('only')}",
+        rf"{_SAID}(?:>=|≥)\s*{_year('first')}",
+        rf"{_SAID}>\s*{_year('over')}",
+        rf"{_SAID}(?:<=|≤)\s*{_year('last')}",
+        rf"{_SAID}<\s*{_year('below')}",
+        rf"year\s*[=:]?\s*{_year('only')}",
+        rf"{_year('first')}\+(?!\w)",
     )
 )
 

@@ -1,4 +1,5 @@
 import html
+import re
 from typing import Any
 
 import pytest
@@ -286,3 +287,64 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
     assert sorted(row.dataset.slug for row in page.context["rows"]) == [
         "both", "chestx-ray14", "lung-ct",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("female screening", "Datasets as a whole do not have “female”: search the images"),
+        ("over 65 screening", "Datasets as a whole do not have “over 65”: search the images"),
+        ("older than 50 but younger than 70", "do not have “older than 50”, “younger than 70”"),
+        ("chest or ct", "Both, not either: “chest or ct”"),
+        ("ct or thoracic", "Both, not either: “ct or thoracic”"),
+        ("chest/ct", "Both, not either: “chest or ct”"),
+        ("no chest or ct", "Both, not either: “no chest or ct”"),
+        ("ct without thoracic", "Not: “without thoracic” excludes nothing"),
+        ("ct not 2020", "Not: “not 2020” excludes nothing"),
+        ("thoracic", "Words: thoracic"),
+    ],
+)
+def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
+    page = html.unescape(client.get("/datasets/", {"q": query}).content.decode())
+    assert said in " ".join(re.sub("<[^>]*>", "", page).split())
+
+
+def test_a_word_for_an_age_beside_others_asks_for_its_tag() -> None:
+    child = TagFactory(code="pediatric", name="Pediatric")
+    add_alias(child, "children")
+    ct = Modality.objects.get(code="ct")
+    DatasetFactory(slug="small", title="Small", terms__modalities=[ct], terms__tags=[child])
+    make_searchable()
+
+    assert select("q=children+ct") == "small lung-ct[children] both[children]"
+
+
+@pytest.mark.parametrize("words", ["thoracic or frontal", 'frontal/"thoracic scans"'])
+def test_words_are_alternatives(words: str) -> None:
+    assert set(select(f"q={words}").split()) == {"chestx-ray14", "lung-ct"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["not from thoracic", "not with ct", "no datasets containing ct", 'not in "thoracic scans"',
+     "neither ct nor mri", "no x-ray or ct", "no patients with ct"],
+)  # fmt: skip
+def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
+    assert "lung-ct" not in select(f"q={query}")
+
+
+@pytest.mark.parametrize(
+    ("query", "years"),
+    [
+        (">2019", "2020 2021"), ("> 2019", "2020 2021"), (">= 2020", "2020 2021"),
+        ("≥2020", "2020 2021"), ("2020+", "2020 2021"), ("year>2019", "2020 2021"),
+        ("year >= 2020", "2020 2021"), ("<2020", "2019"), ("year < 2021", "2019 2020"),
+        ("<=2020", "2019 2020"), ("year 2020", "2020"), ("year: 2020", "2020"),
+    ],
+)  # fmt: skip
+def test_years_are_compared_by_signs(query: str, years: str) -> None:
+    for year in (2019, 2020, 2021):
+        DatasetFactory(slug=str(year), title="Years", year=year)
+    make_searchable()
+
+    assert " ".join(sorted(select(f"q={query.replace('+', '%2B')}").split())) == years
