@@ -4,7 +4,7 @@ import re
 
 # Names are compared in lower case without accents and without anything between their words.
 # English after the Basic Application Level Confidentiality Profile, DICOM PS3.15 table E.1-1.
-_PATIENT = "(?:patient(?:s|en|in|innen)?|pats?|pts?|pacientes?|pazient[ei])"
+_PATIENT = "(?:patient(?:s|en|in|innen)?|pats?|pts?|ptnts?|pacientes?|pazient[ei])"
 _PERSON = (
     f"(?:{_PATIENT}|subjects?|persons?|participants?|mothers?|fathers?|guardians?|probanden?"
     "|sujets?|personas?|pessoas?)"
@@ -14,7 +14,11 @@ _NUMBER = "(?:numbers?|nummer|nos?|nr|num|numero|ids?)"
 _NAME = "(?:names?|namen|noms?|nombres?|nomes?|naam)"
 _PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
 _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
-_WHEN = "(?:date|dt|d|day|time|tm|year|yr|month|mon|place|city|town|country)"
+# Dates and their parts, also as CDISC (`BRTHDTC`) and OMOP (`birth_datetime`) have them.
+_WHEN = (
+    "(?:dat|dates?|datetime|timestamp|dt[cem]?|dttm|ts|dd?|days?|time|tm|y|yy|yyyy|years?|yr|mm?|mo"
+    "|months?|mon|place|city|town|country)"
+)
 _CALLED = (
     "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading|dictating"
     "|interpreting|signing|supervising|approving)"
@@ -23,8 +27,9 @@ _CALLED = (
 _NAMES = rf"""
     {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
         |mothers?birth|nick|fore|sur)names?
-    | {_PERSON}(?:first|middle|last)
-    | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat)nm
+    | {_PERSON}(?:first|middle|last) | {_PERSON}[flm](?:name|nm)
+    | {_PERSON}?names?\d*(?:family|given) | names?\d+text
+    | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat|ptnt)nm
     | [lm]name | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
@@ -34,6 +39,7 @@ _NAMES = rf"""
     | nombres?y?apellidos?
     | apellidos?y?nombres? | nom(?:br)?ecompleto | cognome{_OF}{_PATIENT}? | nomee?cognome
     | cognomee?nome | nominativo | sobrenome | apelido | nome{_OF}mae | nomesocial
+    | n(?:m|ome?){_OF}(?:mae)?pac(?:iente?)? | nmmae
     | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
     | {_PERSON}?(?:middle)?initials | (?:{_PERSON}|middle)initial | nameinitials?
     | initialen | initiales | iniziali | iniciais | iniciales | voorletters
@@ -41,15 +47,15 @@ _NAMES = rf"""
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
 _BIRTHS = rf"""
-    {_PERSON}?(?:birth{_WHEN}?|dob|yob|bday|bdate)
-    | {_PERSON}?(?:born(?:on|{_WHEN})?|(?:date|dt|day|month|mon|year|yr|place){_OF}(?:birth|born))
+    {_PERSON}?(?:(?:birth|brth|dob){_WHEN}?|yob|bday|bdate)
+    | {_PERSON}?(?:born(?:on|{_WHEN})?|{_WHEN}{_OF}(?:birth|brth|born))
     | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
     | (?:patient|pat)bd
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:time|city|country)ofbirth
-    | (?:patienten)?geburts(?:datum|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
-    | (?:date|jour|annee|mois|lieu|pays|ville){_OF}naissance | naissance | ddn
-    | (?:fecha|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
+    | (?:patienten)?geburts(?:dat(?:um)?|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
+    | (?:date?|dt|jour|annee?|an|mois|lieu|pays|ville){_OF}nais(?:s(?:ance)?)? | naissance | ddn
+    | (?:f(?:ec(?:ha)?)?|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
     | (?:data|giorno|anno|mese|luogo){_OF}nascita
     | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:imento)?
     | geboorte(?:datum|dag|jaar|maand|plaats|land)
@@ -88,7 +94,7 @@ _NUMBERS = rf"""
     | (?:polis|verzekerings)nummer | nhc | historiaclinica
     | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
     | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
-    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer
+    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | person(?:nummer|nr) | cpr{_NUMBER}
 """
 _STAFF = rf"""
     (?:referring|requesting|consulting|performing|scheduledperforming)?physicians?(?:name|address)?
