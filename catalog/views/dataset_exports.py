@@ -27,7 +27,7 @@ COLUMNS = ("slug", "title", "page", "source_url", "doi", "host", "year", "area",
            "modalities", "dimensions", "task_types", "labels", "tags", "access", "license",
            "has_labels", "num_samples", "is_num_rounded", "sample_unit", "size_mb", "is_synthetic",
            "num_listed", "num_here", "parts", "relations", "link_seen_at", "survey", "description",
-           "citation")  # fmt: skip
+           "citation", "missing")  # fmt: skip
 _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 
 
@@ -71,7 +71,9 @@ def _describe_all(
     site = request.build_absolute_uri("/").rstrip("/")
     for pk in ids:
         if pk in rows:  # it may have been deleted meanwhile
-            yield _describe(rows[pk], site, files[pk], relations.get(pk, []))
+            described = _describe(rows[pk], site, files[pk], relations.get(pk, []))
+            # The words of the search that it does not meet, as the page has them.
+            yield described | {"missing": list(filters.missing_words(pk))}
 
 
 def _fetch_rows(ids: Sequence[int]) -> Any:

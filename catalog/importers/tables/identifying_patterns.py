@@ -195,7 +195,7 @@ NAME_AND_MORE = re.compile(
 )
 # In a longer name these tell nobody: `patient_birth_weight`, `mobile_phone_model`.
 VAGUE = re.compile(
-    rf"{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
+    rf"{_PERSON}(?:first|middle|last)|{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
 )
 # As a name of its own among several, fewer tell nobody (`age (birth)`), or only maybe somebody.
 VAGUE_PART = re.compile(rf"{_PERSON}?birth")

@@ -13,9 +13,14 @@ _SIGNS = rf"[{MINUS_SIGNS}]"
 _UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
 _LISTED = re.compile(r"\s*(?:[,;&+/]|[,;]?\s*\b(?:and|n?or)\b)\s*", re.IGNORECASE)
 _NEGATION_WORDS = frozenset({words[0] for words in NEGATIONS if len(words) == 1})
+_COUNT = re.compile(
+    r"(?:(?:(?:more|less|fewer|larger|bigger|smaller)\s+than|over|under|above|below|at\s+(?:least|most)"
+    r"|[<>≤≥]=?)\s*\d[\d,.]*\s*[km]?\s*|\d[\d,.]*[km]?\s?\+\s*)"
+    r"(?:images|pictures|patients|subjects|people|cases|scans|studies|series|slices|volumes|[gmt]i?b)\b",
+    re.IGNORECASE,
+)
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
-_OF_SCANS = frozenset({"modality", "area", "view"})
 
 
 def list_doubts(query: ParsedQuery) -> list[str]:
@@ -26,6 +31,7 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_unread_signs(query.text, parts),
         *_find_unread_negations(query.text, parts),
         *_find_half_negated(query.text, parts),
+        *_find_counts(query.text),
     ]
 
 
@@ -68,11 +74,21 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
             )
 
 
+def _find_counts(text: str) -> Iterator[str]:
+    for found in _COUNT.finditer(text):
+        yield (
+            f"“{found[0]}” compares no numbers, its words are looked for: on the page of datasets, "
+            "filter by “Size”, or sort by images"
+        )
+
+
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:
-    if not isinstance(other, Match):
-        return False
-    # Lists of datasets know no excluded labels, only words.
-    return other.name == "label" or (isinstance(one, Word) and other.name in _OF_SCANS)
+    """Whether a list may have both, of which the first is excluded."""
+    if isinstance(one, Word):  # which may be a term's
+        return True
+    return isinstance(other, Match) and (
+        other.name == "label" if one.name == "not_label" else other.name == one.name
+    )
 
 
 def _is_excluded(part: Match | Word) -> bool:

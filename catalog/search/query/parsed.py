@@ -45,7 +45,7 @@ class Match:
     replaced a typo, or empty. ``is_alternative``: "or" or a slash joins it to the previous match.
     ``others`` are the terms that the words name where there are no ages: the tag of "children".
     ``excluded`` are the words of ages that are negated: "children" of "not children", which means
-    all other ages.
+    all other ages, or several after "or".
     """
 
     words: str
@@ -57,16 +57,19 @@ class Match:
     corrected: str = ""
     is_alternative: bool = False
     others: tuple[TermRef, ...] = ()
-    excluded: str = ""
+    excluded: tuple[str, ...] = ()
 
     def as_words(self) -> list["Word"]:
         """The match as plain words; what is negated becomes excluded words."""
         if self.excluded:
-            is_phrase = " " in self.excluded
-            return [Word(self.excluded, self.start, self.end, is_phrase, is_excluded=True)]
-        if self.name in _OF_DATASETS:
             return [
-                Word(found[0], self.start + found.start(), self.start + found.end())
+                Word(text, self.start, self.end, is_quoted=" " in text, is_excluded=True)
+                for text in self.excluded
+            ]
+        if self.name in _OF_DATASETS:
+            start = self.start
+            return [
+                Word(found[0], start + found.start(), start + found.end(), match_start=start)
                 for found in _WORD.finditer(self.words)
                 if found[0].casefold() not in STOP_WORDS
             ]
@@ -87,6 +90,11 @@ class Match:
         )
 
     @property
+    def place(self) -> int:
+        """Where "or" may stand before it."""
+        return self.start
+
+    @property
     def codes(self) -> list[str]:
         """The values in the URL, and ranges of ages as 66- or 40-50."""
         return [value if isinstance(value, str) else value.code for value in self.values]
@@ -94,13 +102,22 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word or quoted phrase that names no filter; ``text`` has no quotes and no minus sign."""
+    """A word or quoted phrase that names no filter; ``text`` has no quotes and no minus sign.
+
+    ``match_start`` is where the match begins of which it is one of several words.
+    """
 
     text: str
     start: int
     end: int
     is_quoted: bool = False
     is_excluded: bool = False
+    match_start: int | None = None
+
+    @property
+    def place(self) -> int:
+        """Where "or" may stand before it."""
+        return self.start if self.match_start is None else self.match_start
 
     def __str__(self) -> str:
         """In the syntax of full-text search: "a phrase", -not."""
@@ -160,7 +177,8 @@ class ParsedQuery:
         for word in self.words:
             if word.is_excluded:
                 continue
-            joined = groups and (groups[-1][-1].start, word.start) in self.ors
+            before = groups[-1][-1] if groups else word
+            joined = (before.place, word.place) in self.ors and self._are_alone(before, word)
             if joined:
                 groups[-1].append(word)
             else:
@@ -169,9 +187,9 @@ class ParsedQuery:
 
     def find_broken_ors(self, groups: Iterable[Sequence[Match | Word]]) -> list[str]:
         """The pairs joined by "or" of which the parts are in different groups: "ct or edema"."""
-        numbers = {part.start: number for number, group in enumerate(groups) for part in group}
+        numbers = {part.place: number for number, group in enumerate(groups) for part in group}
         parts: list[Match | Word] = [*self.matches, *self.words]
-        texts = {part.start: self.text[part.start : part.end] for part in parts}
+        texts = {part.place: self.text[part.place : part.end] for part in parts}
         # "No CT or MRI" is neither.
         excluded = {word.start for word in self.words if word.is_excluded}
         return [
@@ -180,6 +198,11 @@ class ParsedQuery:
             if one in texts and other in texts and not {one, other} <= excluded
             if numbers.get(one, -1) != numbers.get(other, -2)
         ]
+
+    def _are_alone(self, *words: Word) -> bool:
+        """Whether none is one of several words that were a match, as those of "after 2019"."""
+        places = [word.place for word in self.words]
+        return all(places.count(word.place) == 1 for word in words)
 
     def only(self, names: Container[str], *, dropping: Container[str] = ()) -> "ParsedQuery":
         """The same query if only the filters ``names`` exist.

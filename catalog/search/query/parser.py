@@ -114,26 +114,40 @@ class _Parser:
         if at and self.pieces[at - 1].chunk == first.chunk:
             return 0
         for after in self._list_negated(at) or [at]:
-            begin = sign_start(self.text, self.pieces[after].start)
-            for end, ages in read_ages(self.text, begin):
-                stop = self._piece_after(end)
-                if self._cuts_chunk(stop):
-                    continue
-                reading = Reading("age", (ages,))
+            if found := self._find_ages(after):
+                stop, reading, begin, end = found
                 if after > at:
-                    return self._take_other_ages(at, stop, reading, self.text[begin:end])
-                return self._take(at, stop, reading, begin=begin, end=end)
+                    return self._take_other_ages(at, found)
+                if reading:
+                    return self._take(at, stop, reading, begin=begin, end=end)
         return 0
 
-    def _cuts_chunk(self, stop: int) -> bool:
-        return stop < len(self.pieces) and self.pieces[stop].chunk == self.pieces[stop - 1].chunk
+    def _find_ages(self, at: int) -> _Found | None:
+        """Typed ages that begin at ``at``."""
+        begin = sign_start(self.text, self.pieces[at].start)
+        for end, ages in read_ages(self.text, begin):
+            stop = self._piece_after(end)
+            is_whole = stop == len(self.pieces) or (
+                self.pieces[stop].chunk != self.pieces[stop - 1].chunk
+            )
+            if is_whole:
+                return _Found(stop, Reading("age", (ages,)), begin, end)
+        return None
 
-    def _take_other_ages(self, at: int, stop: int, reading: Reading, excluded: str) -> int:
-        """The ages that a negation leaves: "not over 65" is under 66."""
-        others = replace(reading, values=find_other_ages(reading.values))
-        if not others.values:
+    def _take_other_ages(self, at: int, found: _Found) -> int:
+        """The ages that a negation leaves: "not under 18 or over 65" is from 18 to 65."""
+        negated = [found]
+        while self._says_or(stop := negated[-1].stop):
+            further = self._find_ages(stop + 1) or self._find(stop + 1)
+            if not further.reading or further.reading.name != "age":
+                break
+            negated.append(further)
+        readings = [each.reading for each in negated if each.reading]
+        values = find_other_ages(value for reading in readings for value in reading.values)
+        if not values:
             return 0
-        stop = self._take(at, stop, others)
+        stop = self._take(at, negated[-1].stop, replace(readings[0], values=values))
+        excluded = tuple(self.text[each.start : each.end] for each in negated)
         self.matches[-1] = replace(self.matches[-1], excluded=excluded)
         return stop
 
@@ -157,9 +171,7 @@ class _Parser:
             negates_any = places and self._words(at, places[0]) in EXCLUSIONS
             return self._leave_other(at, places[-1]) if negates_any else 0
         stop, _, start, end = found
-        if reading.name == "age" and (
-            read := self._take_other_ages(at, stop, reading, self.text[start:end])
-        ):
+        if reading.name == "age" and (read := self._take_other_ages(at, found)):
             return read
         if not reading.labels:
             stop = self._leave_excluded(at, stop, start, end)

@@ -107,6 +107,7 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "created", "created_at", "read_by_count", "site", "Institution", "institution_id",
              "branch", "rank", "phi", "(512,512)", "crop (16,16)", "sex_name", "ref_md5",
              "0028,0010", "history_of_cancer", "first_slice", "last visit", "first (image)",
+             "subject_last_followup", "patient_first_scan",
              "birth_order", "birth_mode", "births", "name_text_label", "first_fname_slice",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",

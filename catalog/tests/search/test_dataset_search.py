@@ -301,6 +301,9 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("no chest or ct", "Both, not either: “no chest or ct”"),
         ("ct without thoracic", "Not: “without thoracic” excludes nothing"),
         ("ct not 2020", "Not: “not 2020” excludes nothing"),
+        ("more than 500 images ct", "Not: “more than 500 images” compares no numbers"),
+        (">10,000 scans", "Not: “>10,000 scans” compares no numbers"),
+        ("100+ patients", "Not: “100+ patients” compares no numbers"),
         ("thoracic", "Words: thoracic"),
     ],
 )

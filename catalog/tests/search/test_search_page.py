@@ -184,3 +184,20 @@ def test_an_age_that_is_not_understood_shows_nothing(client: Client, query: str)
     assert response.status_code == 400
     assert "Age" in response.content.decode()
     assert "c-0" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/images/", "/datasets/"])
+@pytest.mark.parametrize(
+    "query",
+    ["ct from 2020 or 2021", "in 2019 or 2020", "ct or from 2020", "before 2015 or after 2020",
+     "without registration or application", "open access or ct", "not children or 5 or female"],
+)  # fmt: skip
+def test_or_beside_what_one_list_has_no_filter_for_is_no_error(
+    client: Client, path: str, query: str
+) -> None:
+    assert client.get(path, {"q": query}).status_code == 200
+
+
+def test_a_broken_or_is_quoted_as_typed(client: Client) -> None:
+    page = html.unescape(client.get("/images/?q=before+2015+or+after+2020").content.decode())
+    assert "“before 2015 or after 2020”" in page

@@ -226,6 +226,15 @@ def test_programs_get_all_that_pages_say() -> None:
     assert rows[2]["has_labels"] == ""
 
 
+def test_programs_are_told_which_words_a_dataset_lacks() -> None:
+    found = Client().get("/datasets.json?q=ct+glioma").json()["datasets"]
+    assert {each["slug"]: each["missing"] for each in found} == {
+        row.dataset.slug: list(row.missing)
+        for row in Client().get("/datasets/?q=ct+glioma").context["rows"]
+    }
+    assert any(each["missing"] for each in found)
+
+
 def test_a_cell_is_no_formula() -> None:
     Dataset.objects.filter(slug="both").update(title="=1+1", description="@SUM(A1)")
     text = Client().get("/datasets.csv").content.decode()
