@@ -169,6 +169,7 @@ class Reason(models.TextChoices):
     FILES_CHANGED = "files_changed", "files have changed"
     SOURCE_UNREACHABLE = "source_unreachable", "the source did not answer"
     CATALOG_CHANGED = "catalog_changed", "the catalog has lost images"
+    DAY_IS_FULL = "day_is_full", "the day's limit of fetching is used up"
     DISK_FULL = "disk_full", "the disk is full"
     WRITE_ERROR = "write_error", "the archive could not be written"
     TOO_SLOW = "too_slow", "the build took too long"

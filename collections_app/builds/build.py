@@ -22,6 +22,7 @@ from catalog.wording.formats import count_of, file_size
 from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
 from collections_app.archive.sink import DISK_FULL
 from collections_app.builds.deidentified import DeliveredFacts
+from collections_app.builds.fetcher import DayIsFull
 from collections_app.builds.fetching import (
     FetchFailed,
     fetch_files,
@@ -137,6 +138,8 @@ def _fetch(claim: Claim, heartbeat: Heartbeat) -> None:
             _reason_of(error.kinds),
             f"{what} could not be fetched; the archive would not have been complete.",
         ) from error
+    except DayIsFull as error:
+        raise BuildFailed(Reason.DAY_IS_FULL, str(error)) from error
     except CacheFull as error:
         raise BuildFailed(
             Reason.DISK_FULL, f"Nothing more can be fetched: {error}. Try again later."

@@ -19,7 +19,12 @@ from catalog.wording.formats import count_of, file_size
 from collections_app.archive import fold_name, safe_name
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat
+from collections_app.selection.fetch_quota import explain_full_day
 from collections_app.selection.to_fetch import ToFetch
+
+
+class DayIsFull(SourceProblem):
+    """No more may be fetched for the owner today."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,7 @@ class Fetcher:
         self._journal = journal
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
+        self._besides = 0
         self._listed = self._num_listed = 0
         # With what files of less than a block count beyond their bytes, and what came in vain.
         self._admitted = self._rounded_up = 0
@@ -86,9 +92,14 @@ class Fetcher:
     def run(
         self, items: Iterable[FetchItem], heartbeat: Heartbeat
     ) -> Iterator[tuple[FetchItem, list[FetchedFile] | SourceProblem]]:
-        """Each item with its files or with its problem, in order; the next are on their way."""
+        """Each item with its files or with its problem, in order; the next are on their way.
+
+        Raises CacheFull or DayIsFull: the others could not come, either.
+        """
+        # Before the first transfer, which is to know what is left of the day.
+        self._report(heartbeat)
         for item, outcome in self._ahead.run(items, lambda: self._report(heartbeat)):
-            if isinstance(outcome, CacheFull):
+            if isinstance(outcome, CacheFull | DayIsFull):
                 raise outcome
             self._done += 1
             yield item, outcome
@@ -104,6 +115,7 @@ class Fetcher:
             of_size=self._estimate() - self._cached,
             rounded_up=self._rounded_up,
         )
+        self._besides = heartbeat.fetched_besides
 
     def _estimate(self) -> int:
         """The bytes of all items: as the catalog knows, else as those listed have on average."""
@@ -175,6 +187,7 @@ class Fetcher:
             self._num_listed += 1
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
+        self._require_room_today(count_bytes([file.size]))
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
         self._journal.add(address, file, fetched)
         with self._counting:
@@ -204,6 +217,13 @@ class Fetcher:
             # What came in vain is no progress, and counts.
             self._rounded_up += max(0, -count)
         self._ahead.check_stopped()
+        # A file that had room may have it no more: others, also of other builds, came meanwhile.
+        if count > 0:
+            self._require_room_today(0)
+
+    def _require_room_today(self, more: int) -> None:
+        if problems := explain_full_day(self._besides + self.num_bytes, more):
+            raise DayIsFull(*problems)
 
     def _add_cached(self, count: int) -> None:
         with self._counting:

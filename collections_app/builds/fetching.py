@@ -54,6 +54,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     Raises:
         FetchFailed: some cannot be had; each of their items says why.
         CacheFull: there is no room.
+        DayIsFull: no more may be fetched for the owner today.
         LeaseLost: the build is no longer this worker's.
         OSError: the disk.
     """

@@ -15,7 +15,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from collections_app.models import Build, Collection
-from collections_app.selection.fetch_quota import add_fetched_bytes, keep_fetched_bytes
+from collections_app.selection.fetch_quota import (
+    add_fetched_bytes,
+    count_fetched_besides,
+    keep_fetched_bytes,
+)
 from collections_app.storage import StorageTrouble, archive_store
 
 logger = logging.getLogger(__name__)
@@ -76,6 +80,9 @@ def claim_build(*, collection_id: int) -> Claim | None:
 class Heartbeat:
     """Renews the lease and records the progress, about once a second.
 
+    ``fetched_besides`` are the bytes that others of the owner's builds have fetched within a day,
+    and earlier attempts: as of the last beat of this one's fetching.
+
     Raises:
         LeaseLost: the build is no longer this worker's.
     """
@@ -87,6 +94,7 @@ class Heartbeat:
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
         self._recorded_bytes = 0
+        self.fetched_besides = 0
 
     def fetched(
         self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int
@@ -124,7 +132,9 @@ class Heartbeat:
         if not renewed:
             raise LeaseLost
         fetching = self._fetching
-        self._recorded_bytes = sum(fetching.get(name, 0) for name in COUNTED)
+        if fetching:
+            self._recorded_bytes = sum(fetching[name] for name in COUNTED)
+            self.fetched_besides = count_fetched_besides(collection)
         self._on_progress(size)
 
     def finish_fetching(self, size: int) -> None:
@@ -136,6 +146,7 @@ class Heartbeat:
         if size > self._recorded_bytes:
             add_fetched_bytes(self._claim.collection.user_id, size - self._recorded_bytes)
             self._recorded_bytes = size
+        self._fetching = {}
 
 
 def _lease_end() -> CombinedExpression:

@@ -2,15 +2,20 @@
 
 Each file that was fetched counts at least as a block of the disk, and what came in vain, as it was
 cut or is not what was listed, counts too.
+
+Before a build they go by the sizes that the catalog knows. These may be unknown or wrong: so a
+build that fetches asks again about once a second what is left of the day.
 """
 
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet, Sum
+from django.db.models.expressions import CombinedExpression
 from django.utils import timezone
 
 from catalog.wording.formats import file_size
@@ -54,26 +59,52 @@ def count_fetched_today(user: User) -> int:
 
     A build counts from its end, however long it was queued before.
     """
-    builds = Build.objects.filter(collection__user=user)
-    done = builds.filter(_ended_today()).aggregate(n=Sum(_FETCHED))["n"] or 0
-    open_ = builds.filter(finished_at__isnull=True).aggregate(n=Sum(_TO_FETCH))["n"] or 0
-    deleted = DeletedFetch.objects.filter(user=user, queued_at__gt=timezone.now() - DAY)
-    return int(done + open_ + (deleted.aggregate(n=Sum("num_bytes"))["n"] or 0))
+    open_ = Build.objects.unfinished().filter(collection__user=user)
+    return _count_ended_today(user.pk) + _sum(open_, _TO_FETCH)
+
+
+def count_fetched_besides(collection: Collection) -> int:
+    """Bytes that came for the owner in the last 24 hours, but for the collection's open build.
+
+    What others are still to fetch does not count: their sizes may be guesses.
+    """
+    open_ = Build.objects.unfinished().filter(collection__user=collection.user_id)
+    others = open_.exclude(collection=collection)
+    return _count_ended_today(collection.user_id) + _sum(others, _FETCHED)
+
+
+def _count_ended_today(user_id: int) -> int:
+    deleted = DeletedFetch.objects.filter(user=user_id, queued_at__gt=timezone.now() - DAY)
+    ended = Build.objects.filter(_ended_today(), collection__user=user_id)
+    # In this order, and open ones after them: what ends or is deleted meanwhile counts not twice.
+    return _sum(deleted, F("num_bytes")) + _sum(ended, _FETCHED)
+
+
+def _sum(rows: QuerySet[Any], what: F | CombinedExpression) -> int:
+    return int(rows.aggregate(n=Sum(what))["n"] or 0)
 
 
 def explain_day_is_full(collection: Collection) -> list[str]:
     """A sentence if a collection that fetches has an owner for whom no more may be fetched today.
 
-    Also if its files are in the cache, which only the build finds out.
+    Also if its files are in the cache, which only the build finds out. What no build has fetched
+    yet must fit in, as far as its size is known.
     """
     if not collection.options.get(FETCH):
         return []
-    fetched = count_fetched_today(collection.user)
-    if fetched < settings.FETCH_MAX_DAY_BYTES:
+    to_fetch = _sum(collection.items.to_fetch().filter(sha256=""), F("size_bytes"))
+    return explain_full_day(count_fetched_today(collection.user), max(1, to_fetch))
+
+
+def explain_full_day(fetched: int, more: int) -> list[str]:
+    """A sentence if so many bytes ``more`` than those that were fetched are beyond the limit."""
+    most = settings.FETCH_MAX_DAY_BYTES
+    if fetched + more <= most:
         return []
+    wanted = "" if fetched >= most else f"About {file_size(more)} would have to be fetched, and "
     return [
-        f"{file_size(fetched)} were fetched for you in the last 24 hours (limit: "
-        f"{file_size(settings.FETCH_MAX_DAY_BYTES)}). Build it again later."
+        f"{wanted}{file_size(fetched)} were fetched for you in the last 24 hours (limit: "
+        f"{file_size(most)}). Build it again later."
     ]
 
 

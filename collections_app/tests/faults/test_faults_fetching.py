@@ -1,12 +1,19 @@
-"""A real Celery worker that is killed while it fetches."""
+"""Real Celery workers: one that is killed while it fetches, and two of one user at once."""
 
 import os
 import re
+import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 
+from catalog.models import Image
+from catalog.storage.disk import BLOCK
+from catalog.tests.factories import make_searchable
+from collections_app.builds.build import build_collection
+from collections_app.selection.fetch_quota import count_fetched_today
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import make_collection, read_archive
 from collections_app.tests.faults.tools import let_lease_lapse, pool_of, wait_for, wait_for_end
@@ -17,6 +24,12 @@ from medagg.testing.worker import WorkerProcess
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HELD = "uuid-1/03.dcm"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> Iterator[None]:
+    yield
+    shutil.rmtree(settings.REMOTE_CACHE_ROOT, ignore_errors=True)
 
 
 def asked_for(s3: S3Server) -> list[str]:
@@ -54,3 +67,28 @@ def test_what_a_killed_worker_has_fetched_is_not_fetched_again(
             name = f"images/lung_ct/P{which}/1.9.{which}/CT_1.2.{which}/{number:02}.dcm"
             assert files[name] == slice_of(which, number)
     assert not list((settings.REMOTE_CACHE_ROOT / "journals").iterdir())
+
+
+def test_two_workers_take_no_more_together_than_their_users_day_has(
+    worker: WorkerProcess, s3: S3Server, settings: LazySettings
+) -> None:
+    """One builds in a process of its own, the other one here."""
+    most = 30 * BLOCK
+    worker.restart(IDC_S3_ENDPOINT=s3.endpoint, FETCH_PARALLEL="2", FETCH_MAX_DAY_BYTES=str(most))
+    settings.FETCH_PARALLEL, settings.FETCH_MAX_DAY_BYTES = 2, most
+    make_series(s3, series=2, slices=30)
+    Image.objects.update(size_bytes=None)
+    make_searchable()
+    s3.faults.pause[".dcm"] = 0.06  # for each 100 bytes
+    theirs = make_collection("q=P0", fetch=True)
+    mine = make_collection("q=P1", fetch=True, user=theirs.user, notify=False)
+    wait_for(lambda: asked_for(s3), "the other worker to begin")
+
+    build_collection(collection_id=mine.pk)
+
+    for each in (wait_for_end(theirs), wait_for_end(mine)):
+        assert each.status == "failed"
+        assert "Build it again later." in each.error_message
+        assert each.builds.get().bytes_fetched
+    # Each goes on for a second or two after the other one, with about three files a second.
+    assert most - BLOCK < count_fetched_today(theirs.user) <= most + 12 * BLOCK
