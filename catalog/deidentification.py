@@ -1,11 +1,7 @@
 """Whether and how DICOM files are de-identified before they leave the server."""
 
-import errno
 import os
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
@@ -13,7 +9,7 @@ from django.utils.crypto import salted_hmac
 
 from catalog.imaging.dicom.confidentiality import METHOD_VERSION
 from catalog.imaging.problems import NotReadable
-from catalog.storage.disk import has_room
+from catalog.storage.disk import promise_room
 from catalog.wording.formats import file_size
 
 if TYPE_CHECKING:
@@ -21,8 +17,6 @@ if TYPE_CHECKING:
 
 # It lies on the disk once more, until its client has it.
 MAX_BYTES = 1 << 30
-_promised: list[int] = []
-_promising = threading.Lock()
 
 
 def deidentifies_on_delivery() -> bool:
@@ -51,24 +45,10 @@ def deidentify_file(file: BinaryIO, made: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     if size > MAX_BYTES:
         raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
-    with _promise_room(max(size, MAX_INFLATED_BYTES)):
+    with promise_room(settings.VAR_DIR, max(size, MAX_INFLATED_BYTES)):
         deidentify(file, made, make_pseudonyms())
         made.flush()
     made.seek(0)
-
-
-@contextmanager
-def _promise_room(num_bytes: int) -> Iterator[None]:
-    """Room on the disk, of which others of this process are promised none meanwhile."""
-    with _promising:
-        if not has_room(settings.VAR_DIR, num_bytes + sum(_promised), 0):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        _promised.append(num_bytes)
-    try:
-        yield
-    finally:
-        with _promising:
-            _promised.remove(num_bytes)
 
 
 def must_be_deidentified(file: BinaryIO) -> bool:

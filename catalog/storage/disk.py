@@ -1,7 +1,11 @@
 """What fetched files take of a disk: bytes, and names, of which most disks have an end, too."""
 
+import errno
+import fcntl
 import os
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -24,3 +28,40 @@ def has_room(folder: Path, num_bytes: int, num_files: int) -> bool:
         return False
     # Btrfs and others count no files.
     return not status.f_files or status.f_favail - num_files >= RESERVED_FILES
+
+
+@contextmanager
+def promise_room(folder: Path, num_bytes: int) -> Iterator[None]:
+    """Room on a folder's disk, of which no process promises any to others until the block ends.
+
+    A promise is the length of a file without contents, which holds as long as it is locked: that
+    of a process that was killed does not.
+
+    Raises OSError, with ENOSPC where there is no room.
+    """
+    promises = folder / "promised-room"
+    promises.mkdir(parents=True, exist_ok=True)
+    promise = promises / uuid.uuid4().hex
+    with ExitStack() as stack:
+        with (folder / "promised-room.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not has_room(folder, num_bytes + _count_promised(promises), 0):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            file = stack.enter_context(promise.open("xb"))
+            stack.callback(promise.unlink, missing_ok=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(num_bytes)
+        yield
+
+
+def _count_promised(promises: Path) -> int:
+    num_bytes = 0
+    for path in promises.iterdir():
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                num_bytes += os.fstat(file.fileno()).st_size
+            else:
+                path.unlink()
+    return num_bytes

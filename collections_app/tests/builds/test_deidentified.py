@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from logging.handlers import BufferingHandler
@@ -19,11 +21,12 @@ from django.conf import LazySettings
 from django.test import Client
 from pydicom import uid
 
-from catalog.deidentification import _promise_room, deidentify_file
+from catalog.deidentification import deidentify_file
 from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
 from catalog.storage import transfers
+from catalog.storage.disk import promise_room
 from catalog.tests.factories import (
     DatasetFactory,
     ImageFactory,
@@ -243,9 +246,44 @@ def test_two_that_are_de_identified_leave_the_disk_its_reserve(settings: LazySet
     content = path_of("jane.dcm").read_bytes()
     free = shutil.disk_usage(settings.VAR_DIR).free
     settings.ARCHIVE_RESERVE_BYTES = free - MAX_INFLATED_BYTES * 3 // 2
-    with _promise_room(MAX_INFLATED_BYTES), pytest.raises(OSError, match="No space left"):
+    with (
+        promise_room(settings.VAR_DIR, MAX_INFLATED_BYTES),
+        pytest.raises(OSError, match="No space left"),
+    ):
         deidentify_file(io.BytesIO(content), io.BytesIO())
     deidentify_file(io.BytesIO(content), io.BytesIO())
+
+
+def test_room_that_another_process_was_promised_is_kept_until_it_ends(
+    settings: LazySettings,
+) -> None:
+    content = path_of("jane.dcm").read_bytes()
+    free = shutil.disk_usage(settings.VAR_DIR).free
+    settings.ARCHIVE_RESERVE_BYTES = free - MAX_INFLATED_BYTES * 3 // 2
+    program = (
+        "import django, pathlib, sys; django.setup()\n"
+        "from catalog.storage.disk import promise_room\n"
+        f"with promise_room(pathlib.Path(sys.argv[1]), {MAX_INFLATED_BYTES}):\n"
+        "    print(flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, settings.VAR_DIR],
+        cwd=settings.BASE_DIR,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "medagg.settings",
+            "ARCHIVE_RESERVE_BYTES": "0",
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(OSError, match="No space left"):
+            deidentify_file(io.BytesIO(content), io.BytesIO())
+        other.kill()
+    deidentify_file(io.BytesIO(content), io.BytesIO())
+    assert not list((settings.VAR_DIR / "promised-room").iterdir())
 
 
 def test_what_begins_as_dicom_does_is_given_to_no_visitor_and_never_delivered(
