@@ -24,6 +24,8 @@ pytestmark = [linux_only, pytest.mark.waits]
 
 FILES = 200
 QUICK = {"BUILD_LEASE_SECONDS": "2", "SWEEP_SECONDS": "1"}
+# One process for pages and one for builds are enough here, and start faster.
+UP = ("--port", "0", "--workers", "1")
 
 CREATE = """
 from django.contrib.auth.models import User
@@ -157,13 +159,13 @@ def is_any_partial(site: PrivateSite) -> bool:
 def test_everything_dies_and_is_started_again(site: PrivateSite) -> None:
     """As in a power failure: `manage.py up` with its servers, its worker and its clock."""
     site.stop()
-    first = Site(site.var, "--port", "0", **QUICK).await_ready()
+    first = Site(site.var, *UP, **QUICK).await_ready()
     with held(site, "Runs", "Waits"):
         kill_everything(first)
     assert is_any_partial(site), "nobody was left to remove it"
     time.sleep(1)
 
-    second = Site(site.var, "--port", "0", **QUICK).await_ready()
+    second = Site(site.var, *UP, **QUICK).await_ready()
     try:
         assert_all_is_well(site, "Runs", "Waits")
     finally:

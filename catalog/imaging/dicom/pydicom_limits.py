@@ -39,22 +39,25 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
     def watched(
         fp: Any, is_implicit_vr: bool, is_little_endian: bool, stop_when: Any = None, *rest: Any
     ) -> Any:
+        # Asked once: to ask for each element takes longer than to read it.
+        counting = fp if isinstance(fp, Counting) else None
+
         def stop(tag: int, vr: str | None, length: int) -> bool:
             if tag == _CHARACTER_SET:
                 if length > _MAX_CHARACTER_SET:
                     raise NotReadable("It names more character sets than there are.")
-                if isinstance(fp, Counting):
-                    fp.spend(_READS_OF_A_BYTE * length)
+                if counting:
+                    counting.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
-        if isinstance(fp, Counting):
-            fp.spend(_READS_OF_AN_ITEM)
+        if counting:
+            counting.spend(_READS_OF_AN_ITEM)
         seen: dict[int, Any] = {}
         for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
-            if element.tag in seen and isinstance(fp, Counting):
+            if element.tag in seen and counting:
                 first, second = seen[element.tag].value, element.value
                 if not (isinstance(first, bytes) and first == second):
-                    fp.has_twice = True
+                    counting.has_twice = True
             seen[element.tag] = element
             yield element
 

@@ -5,6 +5,7 @@ Ages are completed (see ``catalog.ages``), so that "over 65" is 66 and older.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from catalog.ages import MONTHS_PER_YEAR, AgeRange
 
@@ -50,23 +51,20 @@ _NOT_LATER = (
     r"(?!\s*-?\s*(?:later|ago|apart|before|after|period|interval|follow|survival|of\s+(?!age)))"
 )
 # ``loose``: words that often do not speak of an age; they need a unit or the word age.
-_AGES = tuple(
-    re.compile(rf"{_ABOUT}{pattern}(?!\w)", re.IGNORECASE)
-    for pattern in (
-        rf"between\s+{_number('low')}\s+and\s+{_number('high')}",
-        rf"(?P<loose>from\s+)?{_number('low')}(?P<range>\s*[-‐‑–—]\s*|\s+to\s+){_number('high')}",
-        rf"(?:(?:over|above|older\s+than)\b|>(?!=)){_AGE_OF}{_number('over')}",
-        rf"(?P<loose>more\s+than)\b{_AGE_OF}{_number('over')}",
-        rf"(?:>=|≥){_AGE_OF}{_number('low')}",
-        rf"(?P<loose>at\s+least|from)\b{_AGE_OF}{_number('low')}",
-        rf"{_number('low')}(?:\s*\+|{_OR}(?:over|older|above|up|more)\b){_unit('end')}{_OLD}",
-        rf"{_number('high')}{_OR}(?:under|younger|below|less)\b{_OLD}",
-        rf"(?:(?:under|below|younger\s+than)\b|<(?!=)){_AGE_OF}{_number('below')}",
-        rf"(?P<loose>less\s+than)\b{_AGE_OF}{_number('below')}",
-        rf"(?:<=|≤){_AGE_OF}{_number('high')}",
-        rf"(?P<loose>up\s+to|at\s+most)\b{_AGE_OF}{_number('high')}",
-        rf"(?P<loose>){_NO_TIME}{_number('only')}{_NOT_LATER}",
-    )
+_AGES = (
+    rf"between\s+{_number('low')}\s+and\s+{_number('high')}",
+    rf"(?P<loose>from\s+)?{_number('low')}(?P<range>\s*[-‐‑–—]\s*|\s+to\s+){_number('high')}",
+    rf"(?:(?:over|above|older\s+than)\b|>(?!=)){_AGE_OF}{_number('over')}",
+    rf"(?P<loose>more\s+than)\b{_AGE_OF}{_number('over')}",
+    rf"(?:>=|≥){_AGE_OF}{_number('low')}",
+    rf"(?P<loose>at\s+least|from)\b{_AGE_OF}{_number('low')}",
+    rf"{_number('low')}(?:\s*\+|{_OR}(?:over|older|above|up|more)\b){_unit('end')}{_OLD}",
+    rf"{_number('high')}{_OR}(?:under|younger|below|less)\b{_OLD}",
+    rf"(?:(?:under|below|younger\s+than)\b|<(?!=)){_AGE_OF}{_number('below')}",
+    rf"(?P<loose>less\s+than)\b{_AGE_OF}{_number('below')}",
+    rf"(?:<=|≤){_AGE_OF}{_number('high')}",
+    rf"(?P<loose>up\s+to|at\s+most)\b{_AGE_OF}{_number('high')}",
+    rf"(?P<loose>){_NO_TIME}{_number('only')}{_NOT_LATER}",
 )
 # What else is counted: "over 60 GB", "over 60 patients" and "under 28 days" are no ages in years.
 _QUANTITY = re.compile(
@@ -78,6 +76,12 @@ _QUANTITY = re.compile(
 _SIGN_BEFORE = re.compile(r"[<>≤≥]=?\s*$")
 
 
+@cache
+def _compile_ages() -> tuple[re.Pattern[str], ...]:
+    """Not at import, which would take each command and each worker 30 ms of its start."""
+    return tuple(re.compile(rf"{_ABOUT}{pattern}(?!\w)", re.IGNORECASE) for pattern in _AGES)
+
+
 def sign_start(text: str, at: int) -> int:
     """Where an age or a year begins whose first word is at ``at``: a sign as ">=" belongs to it."""
     sign = _SIGN_BEFORE.search(text, 0, at)
@@ -86,7 +90,7 @@ def sign_start(text: str, at: int) -> int:
 
 def read_ages(text: str, at: int) -> Iterator[tuple[int, AgeRange]]:
     """The readings of an age phrase at ``text[at:]``: its end, and the ages that it means."""
-    for pattern in _AGES:
+    for pattern in _compile_ages():
         if not (found := pattern.match(text, at)):
             continue
         parts = {name: value for name, value in found.groupdict().items() if value is not None}

@@ -758,7 +758,7 @@ def wait_for_reading(process: subprocess.Popen[str]) -> None:
     """Until it is in the midst of the files: it has said so, and a moment went by."""
     assert process.stderr
     assert "Reading " in process.stderr.readline()
-    time.sleep(2)
+    time.sleep(0.5)
 
 
 def wait_for_the_database() -> None:
