@@ -81,13 +81,29 @@ def year_band(year: int | None) -> str:
 
 
 def name_years(codes: Sequence[str]) -> str:
-    """Values of YEAR_CHOICES that follow each other, as words: "2021 and later"."""
+    """Values of YEAR_CHOICES as words: "2019 and earlier or 2021 and later"."""
     years = sorted(int(code) for code in codes if code.isdecimal())
     if not years or (len(years) == 1 and len(codes) == 1):
         return " or ".join(dict(YEAR_CHOICES)[code] for code in codes)
-    if BEFORE in codes:
-        return f"{years[-1]} and earlier"
-    return f"{years[0]} and later" if years[-1] == _LAST_YEAR else f"{years[0]} to {years[-1]}"
+    runs: list[list[int]] = []
+    for year in years:
+        if runs and runs[-1][-1] == year - 1:
+            runs[-1].append(year)
+        else:
+            runs.append([year])
+    if BEFORE in codes and runs[0][0] > _FIRST_YEAR:
+        runs.insert(0, [])
+    return " or ".join(_name_run(run, is_open=not at and BEFORE in codes)
+                       for at, run in enumerate(runs))  # fmt: skip
+
+
+def _name_run(years: Sequence[int], *, is_open: bool) -> str:
+    """Years that follow each other; ``is_open`` if all earlier ones are among them."""
+    if is_open:
+        return f"{years[-1]} and earlier" if years else dict(YEAR_CHOICES)[BEFORE]
+    if years[-1] == _LAST_YEAR:
+        return f"{years[0]} and later"
+    return f"{years[0]} to {years[-1]}" if len(years) > 1 else str(years[0])
 
 
 # Parameters that name facets: show all of their values, and show only the first ones again.

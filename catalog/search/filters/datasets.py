@@ -87,7 +87,8 @@ class DatasetFilterSet(CatalogFilterSet):
     def _whole_query(self) -> ParsedQuery:
         """As in the base class; datasets have no ages, so that of negated ones the words count."""
         query = super()._whole_query
-        query = query.with_words(*(match for match in query.matches if match.excluded))
+        negated = (m for m in query.matches if m.excluded and m.name in NOT_OF_DATASETS)
+        query = query.with_words(*negated)
         # Only where nothing else is asked for are the ages of their images compared.
         is_alone = not query.words and all(m.name in NOT_OF_DATASETS for m in query.matches)
         return query if is_alone else query.as_other_terms(NOT_OF_DATASETS)

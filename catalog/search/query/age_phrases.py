@@ -39,7 +39,8 @@ def _unit(name: str) -> str:
 
 
 def _number(name: str) -> str:
-    return rf"(?P<{name}>\d{{1,3}}){_unit(name)}"
+    # "2,000" and "10 000" are no ages.
+    return rf"(?P<{name}>\d{{1,3}})(?![.,]\d|\s\d{{3}}\b){_unit(name)}"
 
 
 _ABOUT = r"(?:(?P<about>ages?|aged)\b\s*[:=]?\s*)?"

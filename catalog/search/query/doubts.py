@@ -13,10 +13,13 @@ _SIGNS = rf"[{MINUS_SIGNS}]"
 _UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
 _LISTED = re.compile(r"\s*(?:[,;&+/]|[,;]?\s*\b(?:and|n?or)\b)\s*", re.IGNORECASE)
 _NEGATION_WORDS = frozenset({words[0] for words in NEGATIONS if len(words) == 1})
+_NUMBER_WITH_SIGNS = r"\d[\d,.]*(?:\s\d{3})*\s?[km]?"
 _COUNT = re.compile(
-    r"(?:(?:(?:more|less|fewer|larger|bigger|smaller)\s+than|over|under|above|below|at\s+(?:least|most)"
-    r"|[<>≤≥]=?)\s*\d[\d,.]*\s*[km]?\s*|\d[\d,.]*[km]?\s?\+\s*)"
-    r"(?:images|pictures|patients|subjects|people|cases|scans|studies|series|slices|volumes|[gmt]i?b)\b",
+    rf"(?:(?:(?:more|less|fewer|larger|bigger|smaller)\s+than|over|under|above|below|max|min"
+    rf"|at\s+(?:least|most)|(?:mini|maxi)mum(?:\s+of)?|between\s+{_NUMBER_WITH_SIGNS}\s+and|[<>≤≥]=?)"
+    rf"\s*{_NUMBER_WITH_SIGNS}\s*|{_NUMBER_WITH_SIGNS}(?:\s?\+|\s?[-–]\s?{_NUMBER_WITH_SIGNS})\s*)"
+    r"(?:[a-z-]+\s+){0,2}(?:images?|pictures|patients?|subjects|people|participants|cases|scans|exams"
+    r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
 # "Patient no 5", and not a year.
@@ -66,7 +69,8 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
     for one, other in pairwise(parts):
         if not _is_excluded(one) or _is_excluded(other) or text[one.start] == "-":
             continue
-        if _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start):
+        is_listed = _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start)
+        if is_listed or (_is_one_thing(one, other) and not text[one.end : other.start].strip()):
             yield (
                 f"“{text[one.start : one.end]}” excludes that only, and "
                 f"“{text[other.start : other.end]}” has to be there: to exclude both, put “not” "
@@ -89,6 +93,12 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     return isinstance(other, Match) and (
         other.name == "label" if one.name == "not_label" else other.name == one.name
     )
+
+
+def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
+    """Whether both may be meant together: "no women over 60", "no brain MRI"."""
+    named = isinstance(one, Word) or one.name == "age"
+    return named and isinstance(other, Match) and other.name in ("age", "sex", "modality")
 
 
 def _is_excluded(part: Match | Word) -> bool:

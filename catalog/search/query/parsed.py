@@ -264,6 +264,9 @@ def _narrows(match: Match, group: list[Match]) -> bool:
     """Whether both can hold, though there is one age or year: "over 60 under 80"."""
     if match.is_alternative:
         return False
+    # "No adults over 65" is nobody.
+    if match.excluded or any(other.excluded for other in group):
+        return True
     if match.name in _OF_DATASETS:
         return any(set(match.codes) & set(other.codes) for other in group)
     if match.name != "age":

@@ -74,16 +74,28 @@ class _Parser(Finder):
             at = read or self._read_negation(at) or self._leave(at, at + 1)
 
     def _read_years(self, at: int) -> int:
-        first = self.pieces[at]
-        if not self.spellings.has_years or first.is_excluded or not first.may_start:
+        if not self.spellings.has_years or self.pieces[at].is_excluded:
             return 0
-        begin = sign_start(self.text, first.start)
-        for end, low, high in read_years(self.text, begin):
-            stop = self.piece_after(end)
-            codes = self.spellings.find_years(low, high)
-            if codes and self.pieces[stop - 1].may_end:
-                return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
+        # "Not before 2015" is a phrase of its own.
+        for after in (at, *self.list_negated(at)):
+            if not self.pieces[after].may_start:
+                continue
+            begin = sign_start(self.text, self.pieces[after].start)
+            for end, low, high in read_years(self.text, begin):
+                stop = self.piece_after(end)
+                codes = self.spellings.find_years(low, high)
+                if not codes or not self.pieces[stop - 1].may_end:
+                    continue
+                if after == at:
+                    return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
+                return self._take_other_years(at, stop, codes, self.text[begin:end])
         return 0
+
+    def _take_other_years(self, at: int, stop: int, codes: tuple[str, ...], excluded: str) -> int:
+        others = self.spellings.find_other_years(codes)
+        stop = self._take(at, stop, Reading(YEAR, others))
+        self.matches[-1] = replace(self.matches[-1], excluded=(excluded,))
+        return stop
 
     def _read_ages(self, at: int) -> int:
         first = self.pieces[at]
@@ -165,6 +177,9 @@ class _Parser(Finder):
         # "Patient no 5" counts patients.
         if STOP_WORDS.issuperset(words) or all(map(str.isdecimal, words)):
             return 0
+        # "No images before 2005" excludes more than the word "before".
+        if any(read_years(self.text, self.pieces[begin].start)):
+            return 0
         return self._leave_excluded(at, stop, self.pieces[begin].start, self.pieces[stop - 1].end)
 
     def _has_sign(self, at: int, stop: int, start: int, end: int) -> bool:
@@ -177,7 +192,11 @@ class _Parser(Finder):
         """Where a negation of the phrase at ``end`` begins, which then is no word of its own."""
         parts: list[Match | Word] = [*self.matches, *self.words]
         last = max(parts, key=lambda part: part.start) if parts else None
-        if not isinstance(last, Word) or (normalize(last.text),) not in NEGATIONS:
+        if (
+            not isinstance(last, Word)
+            or last.is_excluded
+            or (normalize(last.text),) not in NEGATIONS
+        ):
             return None
         if not AFTER_NEGATION.issuperset(normalize(self.text[last.end : end]).split()):
             return None

@@ -74,9 +74,11 @@ NEGATIONS = (
 )  # fmt: skip
 # What may stand between these and what they negate: "not from Kaggle", "no patients with mass".
 AFTER_NEGATION = frozenset({
-    "a", "an", "any", "by", "cases", "containing", "data", "dataset", "datasets", "from", "having",
-    "image", "images", "in", "including", "of", "on", "patient", "patients", "showing", "the",
-    "using", "with",
+    "a", "an", "any", "anybody", "anyone", "by", "cases", "containing", "data", "dataset",
+    "datasets", "for", "from", "having", "image", "images", "in", "including", "individual",
+    "individuals", "of", "on", "one", "participant", "participants", "patient", "patients",
+    "people", "person", "persons", "scan", "scans", "showing", "studies", "subject", "subjects",
+    "the", "those", "using", "with",
 })  # fmt: skip
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".

@@ -164,6 +164,11 @@ class Spellings:
                   if year >= (first or earliest) and (last is None or year <= last)]  # fmt: skip
         return (*chosen, *early)
 
+    def find_other_years(self, codes: Sequence[str]) -> tuple[str, ...]:
+        """The codes of all other years that are known."""
+        offered = self._offered[YEAR]
+        return tuple(code for code in offered if code not in codes and code != "unknown")
+
     def longest_from(self, word: str) -> int:
         """The maximum number of words of a spelling that begins with ``word``."""
         return max(self._longest.get(word, 0), MAX_WORDS_LOOSELY)

@@ -13,6 +13,7 @@ def _year(name: str) -> str:
 
 
 _PUBLISHED = r"(?:(?:first\s+)?(?:published|released)\s+)?"
+_TO_WORD = r"\s+(?:to|until|till)\s+"
 _TO = r"(?:\s+(?:to|until|till)\s+|\s*[-‐‑–—]\s*)"
 # Signs, which may stand without the word.
 _SAID = r"(?:year\s*)?"
@@ -26,10 +27,13 @@ _YEARS = tuple(
         rf"from\s+(?P<first>(?:19|20)\d\d){_TO}{_year('last')}",
         rf"(?:from|starting(?:\s+(?:in|from))?)\s+{_year('first')}{_ON}",
         rf"(?:since|not\s+before)\s+{_year('first')}(?:{_ON})?",
-        rf"{_year('first')}{_LATER}",
+        rf"(?:from|since)\s+{_year('first')}\+(?!\w)",
+        rf"year\s+{_year('first')}{_TO_WORD}{_year('last')}",
+        rf"{_year('first')}{_TO_WORD}{_year('last')}",
+        rf"{_SAID}{_year('first')}{_LATER}",
         rf"(?:after|(?:later|newer)\s+than)\s+{_year('over')}",
         rf"(?:until|till|up\s+to|no\s+later\s+than|not\s+after)\s+{_year('last')}",
-        rf"{_year('last')}{_EARLIER}",
+        rf"{_SAID}{_year('last')}{_EARLIER}",
         rf"(?:before|(?:earlier|older)\s+than)\s+{_year('below')}",
         rf"(?:in|from)\s+{_year('only')}",
         rf"{_SAID}(?:>=|≥)\s*{_year('first')}",

@@ -303,6 +303,12 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("ct not 2020", "Not: “not 2020” excludes nothing"),
         ("more than 500 images ct", "Not: “more than 500 images” compares no numbers"),
         (">10,000 scans", "Not: “>10,000 scans” compares no numbers"),
+        ("over 2,000 chest x-rays", "Not: “over 2,000 chest x-rays” compares no numbers"),
+        ("between 100 and 500 patients", "compares no numbers"),
+        ("100-500 images", "Not: “100-500 images” compares no numbers"),
+        ("minimum 200 cases", "compares no numbers"),
+        ("max 50 gb", "compares no numbers"),
+        ("over 100 000 images", "Not: “over 100 000 images” compares no numbers"),
         ("100+ patients", "Not: “100+ patients” compares no numbers"),
         ("thoracic", "Words: thoracic"),
     ],
@@ -341,7 +347,12 @@ def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
     [
         (">2019", "2020 2021"), ("> 2019", "2020 2021"), (">= 2020", "2020 2021"),
         ("≥2020", "2020 2021"), ("2020+", "2020 2021"), ("year>2019", "2020 2021"),
-        ("year >= 2020", "2020 2021"), ("<2020", "2019"), ("year < 2021", "2019 2020"),
+        ("year >= 2020", "2020 2021"), ("year 2020 or later", "2020 2021"),
+        ("from 2020+", "2020 2021"), ("2019 to 2020", "2019 2020"), ("not in 2020", "2019 2021"),
+        ("not published in 2020", "2019 2021"), ("not older than 2020", "2020 2021"),
+        ("not newer than 2020", "2019 2020"), ("no datasets before 2020", "2020 2021"),
+        ("excluding before 2020", "2020 2021"), ("not between 2020 and 2021", "2019"),
+        ("<2020", "2019"), ("year < 2021", "2019 2020"),
         ("<=2020", "2019 2020"), ("year 2020", "2020"), ("year: 2020", "2020"),
     ],
 )  # fmt: skip
@@ -351,3 +362,8 @@ def test_years_are_compared_by_signs(query: str, years: str) -> None:
     make_searchable()
 
     assert " ".join(sorted(select(f"q={query.replace('+', '%2B')}").split())) == years
+
+
+def test_years_with_a_gap_are_named_as_they_are(client: Client) -> None:
+    page = html.unescape(client.get("/datasets/?q=ct+not+in+2020").content.decode())
+    assert "</span> 2019 and earlier or 2021 and later" in page
