@@ -28,7 +28,7 @@ _NAMES = rf"""
     {_PERSON}?(?:first|middle|second|last|given|family|full|maiden|legal|birth|mothers?maiden
         |mothers?birth|nick|fore|sur)names?
     | {_PERSON}(?:first|middle|last) | {_PERSON}[flm](?:name|nm)
-    | {_PERSON}?names?\d*(?:family|given) | names?\d+text
+    | {_PERSON}?names?\d*(?:family|given)
     | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat|ptnt)nm
     | [lm]name | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
@@ -39,7 +39,8 @@ _NAMES = rf"""
     | nombres?y?apellidos?
     | apellidos?y?nombres? | nom(?:br)?ecompleto | cognome{_OF}{_PATIENT}? | nomee?cognome
     | cognomee?nome | nominativo | sobrenome | apelido | nome{_OF}mae | nomesocial
-    | n(?:m|ome?){_OF}(?:mae)?pac(?:iente?)? | nmmae
+    | n(?:m|om(?:br)?e?){_OF}(?:mae)?pac(?:iente?)? | nmmae | ape?(?:paterno|materno)
+    | nom(?:usuel|usage|marital|jf) | mid(?:dle)?name | (?:{_PERSON}|subj|middle)init
     | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
     | {_PERSON}?(?:middle)?initials | (?:{_PERSON}|middle)initial | nameinitials?
     | initialen | initiales | iniziali | iniciais | iniciales | voorletters
@@ -48,16 +49,17 @@ _NAMES = rf"""
 """
 _BIRTHS = rf"""
     {_PERSON}?(?:(?:birth|brth|dob){_WHEN}?|yob|bday|bdate)
-    | {_PERSON}?(?:born(?:on|{_WHEN})?|{_WHEN}{_OF}(?:birth|brth|born))
+    | {_PERSON}?(?:born(?:on|{_WHEN})?
+        |(?:dates?|dt|day|months?|mon|years?|yr|place){_OF}(?:birth|brth|born))
     | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
     | (?:patient|pat)bd
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:time|city|country)ofbirth
     | (?:patienten)?geburts(?:dat(?:um)?|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
     | (?:date?|dt|jour|annee?|an|mois|lieu|pays|ville){_OF}nais(?:s(?:ance)?)? | naissance | ddn
-    | (?:f(?:ec(?:ha)?)?|dia|ano|mes|lugar|pais){_OF}nac(?:imiento)?
-    | (?:data|giorno|anno|mese|luogo){_OF}nascita
-    | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:imento)?
+    | (?:fec(?:ha)?|fch|dia|ani?o|mes|lugar|pais){_OF}nac(?:imiento)? | fnacimiento
+    | (?:data|dt|giorno|anno|mese|luogo){_OF}nascita
+    | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:im(?:ento)?)?
     | geboorte(?:datum|dag|jaar|maand|plaats|land)
 """
 _CONTACTS = rf"""
@@ -94,7 +96,7 @@ _NUMBERS = rf"""
     | (?:polis|verzekerings)nummer | nhc | historiaclinica
     | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
     | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
-    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | person(?:nummer|nr) | cpr{_NUMBER}
+    | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer | cpr(?:nr|nummer)
 """
 _STAFF = rf"""
     (?:referring|requesting|consulting|performing|scheduledperforming)?physicians?(?:name|address)?
@@ -138,7 +140,7 @@ NAME_OF_THING = re.compile(
 )
 MAYBE = re.compile(
     rf"""
-    {_NAME} | pname | {_ROLES} | (?:patient|paciente|paziente)
+    {_NAME} | pname | names?\d+text | personnr | {_ROLES} | (?:patient|paciente|paziente)
     | {_PATIENT}(?:{_NUMBER}|identifier)
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
@@ -188,7 +190,8 @@ THING = re.compile(
     r"|classification|view)(?:e?s)?)(?: json)?"
 )
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
-SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm")
+# `fnac` is a cytology.
+SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm|f nac")
 # Names of people beside what tables say of them: `name_age_sex`.
 NAME_AND_MORE = re.compile(
     rf"{_NAME}(?: (?:and|age|sex|gender|address))+|(?:(?:age|sex|gender|address) )+and {_NAME}"

@@ -22,6 +22,7 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
+_CONTRACTION = re.compile(r"n['’]t$")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 
@@ -54,7 +55,8 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
     for part, following in zip_longest(parts, parts[1:]):
         if not isinstance(part, Word) or part.is_excluded or part.is_quoted:
             continue
-        if part.text.casefold() not in _NEGATION_WORDS:
+        word = part.text.casefold()
+        if word not in _NEGATION_WORDS and not _CONTRACTION.search(word):
             continue
         if following and _NUMBER.fullmatch(text, following.start, following.end):
             continue
@@ -67,13 +69,17 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
 
 def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
     for one, other in pairwise(parts):
-        if not _is_excluded(one) or _is_excluded(other) or text[one.start] == "-":
+        if (
+            not (_is_excluded(one) or _is_negative(one))
+            or _is_excluded(other)
+            or text[one.start] == "-"
+        ):
             continue
         is_listed = _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start)
         if is_listed or (_is_one_thing(one, other) and not text[one.end : other.start].strip()):
             yield (
                 f"“{text[one.start : one.end]}” excludes that only, and "
-                f"“{text[other.start : other.end]}” has to be there: to exclude both, put “not” "
+                f"“{text[other.start : other.end]}” is asked for: to exclude both, put “not” "
                 "before each"
             )
 
@@ -92,6 +98,15 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
         return True
     return isinstance(other, Match) and (
         other.name == "label" if one.name == "not_label" else other.name == one.name
+    )
+
+
+def _is_negative(part: Match | Word) -> bool:
+    """Whether it is a label that says of something that it is not there: "no tumor"."""
+    return (
+        isinstance(part, Match)
+        and part.name == "label"
+        and part.words.split()[0].casefold() in _NEGATION_WORDS
     )
 
 

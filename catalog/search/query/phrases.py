@@ -10,7 +10,8 @@ LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
 # Words that carry no meaning in a query for images.
 STOP_WORDS = LINK_WORDS | {
     "all", "any", "archive", "are", "by", "case", "cases", "collection", "collections",
-    "containing", "data", "dataset", "datasets", "exam", "examination", "examinations", "exams",
+    "containing", "data", "dataset", "datasets", "did", "do", "does", "exam", "examination",
+    "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
     "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
@@ -65,26 +66,34 @@ ORDINARY_WORDS = frozenset({
     "vocal", "volume", "vowel", "waist", "watch", "wealthy", "weighted", "youth", "zone",
 })  # fmt: skip
 
+# "Don't", "doesn’t": the apostrophe parts two words.
+_CONTRACTIONS = tuple(
+    (word, "t")
+    for word in ("aren", "can", "couldn", "didn", "doesn", "don", "hasn", "haven", "isn", "shouldn",
+                 "wasn", "weren", "won")
+)  # fmt: skip
 # Longest first: "no evidence of pneumonia" must not be read as "no" and "evidence …".
 NEGATIONS = (
     ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
+    ("other", "than"), ("rather", "than"), ("apart", "from"), *_CONTRACTIONS,
     ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("non",), ("nor",), ("not",),
     ("without",),
 )  # fmt: skip
 # What may stand between these and what they negate: "not from Kaggle", "no patients with mass".
 AFTER_NEGATION = frozenset({
-    "a", "an", "any", "anybody", "anyone", "by", "cases", "containing", "data", "dataset",
-    "datasets", "for", "from", "having", "image", "images", "in", "including", "individual",
-    "individuals", "of", "on", "one", "participant", "participants", "patient", "patients",
-    "people", "person", "persons", "scan", "scans", "showing", "studies", "subject", "subjects",
-    "the", "those", "using", "with",
+    "a", "an", "any", "anybody", "anyone", "by", "cases", "contain", "containing", "contains",
+    "data", "dataset", "datasets", "for", "from", "has", "have", "having", "image", "images", "in",
+    "include", "includes", "including", "individual", "individuals", "of", "on", "one",
+    "participant", "participants", "patient", "patients", "people", "person", "persons", "require",
+    "requires", "scan", "scans", "show", "showing", "shows", "studies", "subject", "subjects",
+    "the", "those", "use", "uses", "using", "with",
 })  # fmt: skip
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
 EXCLUSIONS = frozenset({
     ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",), ("not",),
-    ("not", "any"),
+    ("not", "any"), ("other", "than"), ("rather", "than"), ("apart", "from"), *_CONTRACTIONS,
 })  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({

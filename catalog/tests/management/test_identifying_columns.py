@@ -71,10 +71,11 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "birthyr", "dt_birth", "DtBirth", "patbirthdt", "née le", "nato il",
             "Mob. No", "BRTHDTC", "BRTHDAT", "birth_datetime", "birth_dttm", "BIRTH_TS", "BIRTHMO",
             "BIRTHYY", "PTDOBYY", "PTDOBMM", "dobyear", "BRTH_DT", "birth_dte", "FEC_NACIMIENTO",
-            "FecNac", "F.Nac", "F_NACIMIENTO", "date_naiss", "DATE_NAIS", "annee_naiss",
+            "FecNac", "F_NACIMIENTO", "fch_nac", "anio_nacimiento", "DT_NASCITA", "DT_NASCIM",
+            "nombre_pac", "ap_paterno", "nom_usuel", "SUBJINIT", "mid_name",
+            "date_naiss", "DATE_NAIS", "annee_naiss",
             "geburtsdat", "name_0_family", "name.0.given", "name_0_given_0", "NM_PACIENT",
-            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "name_0_text",
-            "personnr", "CPR nr"]  # fmt: skip
+            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "CPR nr"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -83,7 +84,7 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "Ref Dr", "ReferringMD", "Entered By", "created_by", "HN", "PHN", "Admission No",
               "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
               "(16, 48)", "first", "Last", "Last, First", "Dictating Radiologist",
-              "labelerLogin", "DM.BRTHDTC"]  # fmt: skip
+              "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
@@ -107,7 +108,7 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "created", "created_at", "read_by_count", "site", "Institution", "institution_id",
              "branch", "rank", "phi", "(512,512)", "crop (16,16)", "sex_name", "ref_md5",
              "0028,0010", "history_of_cancer", "first_slice", "last visit", "first (image)",
-             "subject_last_followup", "patient_first_scan",
+             "subject_last_followup", "FNAC", "m_birth", "cpr_no", "patient_first_scan",
              "birth_order", "birth_mode", "births", "name_text_label", "first_fname_slice",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",
