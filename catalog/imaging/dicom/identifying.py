@@ -39,7 +39,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
-from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
+from catalog.imaging.budget import Budget
+from catalog.imaging.dicom.counting import parse_sequence, spend_on_values
 from catalog.imaging.dicom.stream import find_vr, is_long
 
 # fmt: off
@@ -104,7 +105,7 @@ _NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|1900010
 
 
 def find_identifying(
-    header: Dataset, behind: Callable[[], Dataset] = Dataset, *, has_twice: bool = False
+    header: Dataset, budget: Budget, *, behind: Callable[[], Dataset], has_twice: bool
 ) -> tuple[str, ...]:
     """The keywords of the elements that tell who somebody is, sorted.
 
@@ -116,7 +117,6 @@ def find_identifying(
     """
     if removes_identity(header):
         return ()
-    budget = Budget()
     found = {*find_telling(header, budget), *([REPEATED] if has_twice else [])}
     try:
         found.update(find_telling(behind(), budget))
@@ -125,10 +125,9 @@ def find_identifying(
     return _limit(found)
 
 
-def find_telling(header: Dataset, budget: Budget | None = None) -> tuple[str, ...]:
+def find_telling(header: Dataset, budget: Budget) -> tuple[str, ...]:
     """The same of a header alone, whatever the file says of itself."""
     found: set[str] = set()
-    budget = budget or Budget()
     _walk(header, _fold(_text(header, _PATIENT_ID)), "", budget, found)
     return _limit(found | ({REPEATED} if budget.has_twice else set()))
 
