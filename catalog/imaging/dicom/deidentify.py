@@ -54,6 +54,7 @@ _SETS_OF_A_READ = 4
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
 _TEXT_VALUE = 0x0040A160  # of reports and of contexts, which may not be empty
+_ITEMS = 0xFFFE  # the group of marks, which are no attributes where they stand alone
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
@@ -251,7 +252,7 @@ class _Cleaner:
 def _is_known(tag: Any) -> bool:
     if tag.is_private or tag.element == 0:  # a group's length would be wrong afterwards
         return False
-    if tag.group & 0xFF00 in _GRAPHICS:
+    if tag.group == _ITEMS or tag.group & 0xFF00 in _GRAPHICS:
         return False
     return bool(dictionary_has_tag(tag) or find_action(tag))
 

@@ -216,6 +216,16 @@ def test_pixels_of_an_odd_length_are_padded_and_what_stands_behind_stays() -> No
     assert [int(element.tag) for element in found][-1] == 0x7FE00010
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES_OF_PIXELS[:2])
+def test_marks_of_items_that_stand_alone_go(syntax: str) -> None:
+    """As some scanners leave them behind the pixels."""
+    stray = b"\xfe\xff\0\xe0\4\0\0\0Jane" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    content = make_dicom(PIXELS, syntax=syntax)
+    for odd in (content + stray, make_dicom(syntax=syntax) + stray):
+        assert not clean(odd).group_dataset(0xFFFE)
+    assert clean(content + stray).PixelData == PIXELS.tobytes()
+
+
 def test_pixels_of_an_unknown_vr_stay() -> None:
     content = make_dicom(PIXELS)
     changed = content.replace(b"\xe0\x7f\x10\0OB", b"\xe0\x7f\x10\0UN")
