@@ -24,7 +24,7 @@ from pydicom.sequence import Sequence
 from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
 from catalog.imaging.dicom.counting import parse_sequence, spend_on_values
-from catalog.imaging.dicom.elements import read_elements
+from catalog.imaging.dicom.elements import MAX_BYTES, read_elements
 from catalog.imaging.dicom.identifying import (
     character_sets,
     find_telling,
@@ -36,6 +36,7 @@ from catalog.imaging.dicom.stream import (
     find_vr,
     inflating,
     is_dicom,
+    is_long,
     open_dicom,
     plain_reasons,
 )
@@ -174,6 +175,8 @@ class _Cleaner:
         is_kept = dataset.original_encoding == self._encoding
         is_kept &= dataset.original_character_set == dataset._character_set
         for tag in sorted(dataset.keys()):
+            if _is_known(tag) and is_long(dataset, tag, MAX_BYTES):
+                raise NotReadable(f"{_FAILED}: an element has more than {MAX_BYTES >> 20} MiB.")
             if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
                 continue

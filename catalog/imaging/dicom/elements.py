@@ -14,7 +14,7 @@ from catalog.imaging.dicom.fragments import check_fragments
 from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, open_dicom, read_behind
 
 # Without pixels; when it is written, values in sequences are in memory three times.
-_MAX_BYTES = 48 << 20
+MAX_BYTES = 48 << 20
 _CHARACTER_SET = 0x00080005
 
 
@@ -29,16 +29,16 @@ def read_elements(file: BinaryIO, budget: Budget, on_inflate: Callable[[], objec
     stream = open_dicom(
         file,
         None,
-        max_value=_MAX_BYTES,
+        max_value=MAX_BYTES,
         budget=budget,
-        most_bytes=_MAX_BYTES,
+        most_bytes=MAX_BYTES,
         on_inflate=on_inflate,
     )
     dataset, pixels = stream.header, stream.pixels
     if pixels is None:
         return dataset
     fragments = check_fragments(stream)
-    behind = read_behind(stream, fragments.end, max_value=_MAX_BYTES, budget=budget)
+    behind = read_behind(stream, fragments.end, max_value=MAX_BYTES, budget=budget)
     behind.pop(_CHARACTER_SET, None)  # the texts before it are in another one
     dataset.update(behind)
     tag = Tag(pixels.keyword)

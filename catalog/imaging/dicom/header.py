@@ -17,6 +17,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from catalog.imaging.budget import Budget
+from catalog.imaging.dicom.elements import MAX_BYTES
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
 from catalog.imaging.dicom.identifying import find_identifying
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
@@ -43,7 +44,7 @@ MAX_PLACE = 1e6  # mm: nobody is further from the scanner
 MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
 # Enhanced files of two thousand frames, and ten thousand contours, have so many parts.
 MAX_HEADER_READS = 600_000
-MAX_HEADER_VALUE = 16 << 20  # sequences of contours and waveforms have some
+MAX_HEADER_VALUE = MAX_BYTES  # as of a sequence of contours
 MAX_FACT = 16 << 10  # bytes of a value: one that is longer is no fact of an image
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 

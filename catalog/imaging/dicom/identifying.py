@@ -90,7 +90,7 @@ _MAX_VALUE = 4 << 10
 _ASCII = bytes(range(ord(" "), ord("~")))
 MAX_NAMES = 50
 PRIVATE, OTHERS, REPEATED = "PrivateElements", "OtherElements", "RepeatedElements"
-BEHIND_PIXELS = "DataBehindPixels"
+BEHIND_PIXELS, UNREAD = "DataBehindPixels", "UnreadElements"
 _PATIENT_ID = 0x00100020
 _OVERLAY_COMMENTS = 0x60004000  # of any overlay; retired
 _IDENTITY_REMOVED = 0x00120062
@@ -109,11 +109,11 @@ def find_identifying(
 ) -> tuple[str, ...]:
     """The keywords of the elements that tell who somebody is, sorted.
 
-    An element in a sequence has the keyword of the outermost one before it. A sequence that was too
-    long to be read counts itself. Private elements count as PRIVATE; of more than MAX_NAMES, the
-    last is OTHERS. ``behind`` reads what stands behind the pixels; where that cannot be read, it
-    counts as BEHIND_PIXELS. With ``has_twice``, what the first of equal elements said is not known,
-    which counts as REPEATED.
+    An element in a sequence has the keyword of the outermost one before it. Sequences that are too
+    long to be read, and what is left when the budget is spent, count as UNREAD. Private elements
+    count as PRIVATE; of more than MAX_NAMES, the last is OTHERS. ``behind`` reads what stands
+    behind the pixels; where that cannot be read, it counts as BEHIND_PIXELS. With ``has_twice``,
+    what the first of equal elements said is not known, which counts as REPEATED.
     """
     if removes_identity(header):
         return ()
@@ -200,8 +200,9 @@ def _walk(
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if is_listed(tag) or find_vr(dataset._dict[tag], dataset) in ("PN", "SQ"):
-                found.add(_join(outermost, tag))
+            vr = find_vr(dataset._dict[tag], dataset)
+            if is_listed(tag) or vr in ("PN", "SQ"):
+                found.add(UNREAD if vr == "SQ" else _join(outermost, tag))
             continue
         vr, has_value = find_vr(element, dataset), _has_value(element)
         del element  # its bytes, while its items are looked at
@@ -222,7 +223,7 @@ def _walk(
                 spend_on_values(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
-            found.add(name)
+            found.add(UNREAD if budget.is_spent else name)
             continue
         if isinstance(value, Sequence):
             for item in value:

@@ -53,12 +53,16 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
                     counting.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
-        if counting:
+        if counting:  # at once, as pydicom asks an empty item for no element
             counting.spend(_READS_OF_AN_ITEM)
+        found = elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
+        return look_at(found, counting, is_implicit=is_implicit_vr)
+
+    def look_at(found: Any, counting: Counting | None, *, is_implicit: bool) -> Any:
         seen: dict[int, Any] = {}
-        for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
+        for element in found:
             if element.value is None and element.length == 0:
-                element = _make_empty(element, is_implicit=is_implicit_vr)
+                element = _make_empty(element, is_implicit=is_implicit)
             if element.tag in seen and counting:
                 first, second = seen[element.tag].value, element.value
                 if not (isinstance(first, bytes) and first == second):

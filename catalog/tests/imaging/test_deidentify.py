@@ -316,6 +316,16 @@ def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
     assert not [tag for tag in pydicom.dcmread(io.BytesIO(content)) if tag.tag.group >> 8 == 0x60]
 
 
+def test_why_it_failed_is_said() -> None:
+    item = b"\xfe\xff\0\xe0\0\0\0\0"
+    mark = b"\xfe\xff\xdd\xe0\0\0\0\0"
+    long = b"\x08\0\x18\x22SQ\0\0" + (49 << 20).to_bytes(4, "little") + bytes(49 << 20)
+    many = b"\x08\0\x18\x22SQ\0\0\xff\xff\xff\xff" + 100_000 * item + mark
+    for odd, reason in ((long, "an element has more than 48 MiB"), (many, "more parts")):
+        with pytest.raises(NotReadable, match=f"cannot be de-identified: .*{reason}"):
+            deidentified(make_dicom() + odd, pseudonyms())
+
+
 def test_a_failure_deep_within_sequences_costs_no_memory() -> None:
     """pydicom's message grew threefold at each level: to gigabytes, of a file of five kilobytes."""
     item = b"\x10\0\x10\0PN\4\0Jane"
