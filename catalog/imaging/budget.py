@@ -1,5 +1,7 @@
 """What a picture may cost: memory, and readings of its file; checked before anything is decoded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 MEMORY_BYTES = 480 << 20  # of the process that decodes, the decoders themselves included
@@ -9,6 +11,7 @@ PIXEL_BYTES = MEMORY_BYTES - _DECODER_BYTES
 # described by sixty elements, are still read; so many reads take one or two seconds.
 MAX_READS = 200_000
 MAX_READ_BYTES = 128 << 20
+_TOO_MUCH = "It has more parts, or longer texts, than are read of one file."
 
 
 class TooMuch(ValueError):
@@ -21,6 +24,39 @@ def check_memory(width: int, height: int, bytes_per_pixel: float) -> None:
         raise TooMuch(f"{width}×{height} pixels of this kind are too many for a preview.")
 
 
+class Budget:
+    """How many parts of a file may still be read, in all steps of one job."""
+
+    def __init__(self, reads: int = MAX_READS) -> None:
+        self._left = reads
+        self.has_twice = False  # whether an element stands in an item again
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether more was asked for than there was."""
+        return self._left < 0
+
+    def spend(self, reads: int = 1) -> None:
+        """Raises TooMuch, of which parsers make other exceptions at some places: see ``told``."""
+        self._left -= reads
+        if self._left < 0:
+            raise TooMuch(_TOO_MUCH)
+
+    def empty(self) -> None:
+        """Raises TooMuch, as all that is spent later does."""
+        self.spend(max(0, self._left) + 1)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Raises TooMuch for whatever a parser made of it."""
+        try:
+            yield
+        except Exception as error:
+            if self.is_spent:
+                raise TooMuch(_TOO_MUCH) from error
+            raise
+
+
 class Metered:
     """A file that may be read so many times, and so many bytes; then it raises TooMuch.
 
@@ -29,10 +65,12 @@ class Metered:
     """
 
     def __init__(
-        self, file: BinaryIO, *, reads: int = MAX_READS, most_bytes: int = MAX_READ_BYTES
+        self, file: BinaryIO, budget: Budget | None = None, *, most_bytes: int = MAX_READ_BYTES
     ) -> None:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
-        self._read, self._reads, self._bytes = file.read, reads, most_bytes
+        self._read, self._bytes = file.read, most_bytes
+        self._budget = budget or Budget()
+        self.spend = self._budget.spend
         self.has_twice = False  # see ``catalog.imaging.dicom.pydicom_limits``
         place = file.tell()
         self._length = file.seek(0, 2)
@@ -45,11 +83,7 @@ class Metered:
         # Python takes memory for as much as is asked for, before it reads.
         data = self._read(min(size, self._length + 1))
         self._bytes -= len(data)
+        if self._bytes < 0:
+            self._budget.empty()
         self.spend(1)
         return data
-
-    def spend(self, reads: int) -> None:
-        """Count what is read as so many reads."""
-        self._reads -= reads
-        if self._reads < 0 or self._bytes < 0:
-            raise TooMuch("Its header has more parts than any image needs.")

@@ -21,9 +21,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
+from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.confidentiality import CODE, Action, find_action
-from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
-from catalog.imaging.dicom.elements import read_elements
+from catalog.imaging.dicom.counting import parse_sequence, spend_on_values
+from catalog.imaging.dicom.elements import MAX_BYTES, read_elements
 from catalog.imaging.dicom.identifying import (
     character_sets,
     find_telling,
@@ -35,6 +36,7 @@ from catalog.imaging.dicom.stream import (
     find_vr,
     inflating,
     is_dicom,
+    is_long,
     open_dicom,
     plain_reasons,
 )
@@ -44,6 +46,8 @@ from catalog.imaging.problems import NotReadable, raise_error_of_system
 _PLAIN = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
           uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
 _FAILED = "The DICOM file cannot be de-identified"
+# Some 100,000 elements; what is changed takes three times as long as what is kept.
+MAX_READS, _READS_OF_A_CHANGE = 450_000, 6
 # Each level is copied when it is written, with all that is in it.
 _MAX_DEPTH = 16
 # For each text the character sets are looked up when it is written: so many as a read takes.
@@ -51,6 +55,7 @@ _SETS_OF_A_READ = 4
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
 _TEXT_VALUE = 0x0040A160  # of reports and of contexts, which may not be empty
+_ITEMS = 0xFFFE  # the group of marks, which are no attributes where they stand alone
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _BYTES = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
@@ -137,25 +142,24 @@ def deidentify(file: BinaryIO, out: BinaryIO, pseudonyms: Pseudonyms) -> None:
         NotReadable: it cannot be parsed, or something that tells it is left.
         OSError: it cannot be read, or ``out`` not be written.
     """
+    budget = Budget(MAX_READS)
     try:
-        with plain_reasons(_FAILED), ExitStack() as turn:
-            dataset = read_elements(file, lambda: turn.enter_context(inflating))
-            _clean(dataset, pseudonyms)
+        with plain_reasons(_FAILED), ExitStack() as turn, budget.told():
+            dataset = read_elements(file, budget, lambda: turn.enter_context(inflating))
+            _clean(dataset, pseudonyms, budget)
             _write(dataset, out)
     except NotReadable as error:
         raise_error_of_system(error)
         raise
 
 
-def _clean(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
-    budget = Budget()
-    with budget.told():
-        if "SOPClassUID" not in dataset:
-            raise NotReadable(f"{_FAILED}: its SOP class is missing.")
-        _Cleaner(pseudonyms, budget, find_encoding(_find_syntax(dataset))).clean(dataset)
+def _clean(dataset: Dataset, pseudonyms: Pseudonyms, budget: Budget) -> None:
+    if "SOPClassUID" not in dataset:
+        raise NotReadable(f"{_FAILED}: its SOP class is missing.")
+    _Cleaner(pseudonyms, budget, find_encoding(_find_syntax(dataset))).clean(dataset)
     _declare(dataset)
     # A patient's id in an item is a pseudonym as well.
-    if left := [name for name in find_telling(dataset) if not name.endswith(".PatientID")]:
+    if left := [name for name in find_telling(dataset, budget) if not name.endswith(".PatientID")]:
         raise NotReadable(f"{_FAILED}: {', '.join(left)} are left.")
 
 
@@ -171,6 +175,8 @@ class _Cleaner:
         is_kept = dataset.original_encoding == self._encoding
         is_kept &= dataset.original_character_set == dataset._character_set
         for tag in sorted(dataset.keys()):
+            if _is_known(tag) and is_long(dataset, tag, MAX_BYTES):
+                raise NotReadable(f"{_FAILED}: an element has more than {MAX_BYTES >> 20} MiB.")
             if not _is_known(tag) or _has_another_vr(dataset, tag):
                 del dataset[tag]
                 continue
@@ -180,7 +186,7 @@ class _Cleaner:
                 action = Action.REPLACE if tag == _TEXT_VALUE else Action.EMPTY
             if action is Action.REMOVE:
                 del dataset[tag]
-            elif action is not None or vr == "SQ":
+            elif action is not None or (vr == "SQ" and dataset.get_item(tag).value):
                 self._change(dataset, tag, vr, action, depth)
             elif not is_kept and vr not in _BYTES:
                 spend_on_values(dataset, tag, self._budget)
@@ -195,6 +201,8 @@ class _Cleaner:
     def _change(
         self, dataset: Dataset, tag: Any, vr: str, action: Action | None, depth: int
     ) -> None:
+        if action is not None:
+            self._budget.spend(_READS_OF_A_CHANGE)
         if tag in (_PATIENT_ID, _PATIENT_NAME):
             # The name comes before the id, which is still the source's then.
             given = self._parse(dataset, _PATIENT_ID, "LO").value if _PATIENT_ID in dataset else ""
@@ -247,7 +255,7 @@ class _Cleaner:
 def _is_known(tag: Any) -> bool:
     if tag.is_private or tag.element == 0:  # a group's length would be wrong afterwards
         return False
-    if tag.group & 0xFF00 in _GRAPHICS:
+    if tag.group == _ITEMS or tag.group & 0xFF00 in _GRAPHICS:
         return False
     return bool(dictionary_has_tag(tag) or find_action(tag))
 

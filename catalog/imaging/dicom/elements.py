@@ -9,17 +9,16 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from catalog.imaging.dicom import counting
+from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.fragments import check_fragments
 from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, open_dicom, read_behind
-from catalog.imaging.problems import NotReadable
 
 # Without pixels; when it is written, values in sequences are in memory three times.
-_MAX_BYTES = 48 << 20
+MAX_BYTES = 48 << 20
 _CHARACTER_SET = 0x00080005
 
 
-def read_elements(file: BinaryIO, on_inflate: Callable[[], object]) -> Dataset:
+def read_elements(file: BinaryIO, budget: Budget, on_inflate: Callable[[], object]) -> Dataset:
     """All elements of a DICOM file; the pixels are a FilePart.
 
     ``on_inflate`` is called before the file takes much memory, for as long as its elements do.
@@ -27,24 +26,24 @@ def read_elements(file: BinaryIO, on_inflate: Callable[[], object]) -> Dataset:
     Raises NotReadable for directories and files that are cut short or inflate to too much, and
     whatever pydicom does.
     """
-    reads = counting.MAX_ELEMENTS * counting.READS_OF_AN_ELEMENT
     stream = open_dicom(
-        file, None, max_value=_MAX_BYTES, reads=reads, most_bytes=_MAX_BYTES, on_inflate=on_inflate
+        file,
+        None,
+        max_value=MAX_BYTES,
+        budget=budget,
+        most_bytes=MAX_BYTES,
+        on_inflate=on_inflate,
     )
     dataset, pixels = stream.header, stream.pixels
     if pixels is None:
         return dataset
-    last = end = pixels.offset + pixels.length
-    is_encapsulated = pixels.length == UNDEFINED_LENGTH
-    if is_encapsulated:
-        fragments = check_fragments(stream.body, pixels.offset, syntax=stream.transfer_syntax)
-        if fragments.last is None or fragments.end is None:
-            raise NotReadable("Nobody knows where its pixels end.")
-        last, end = fragments.last, fragments.end
-    behind = read_behind(stream, end, max_value=_MAX_BYTES, most_bytes=_MAX_BYTES)
+    fragments = check_fragments(stream)
+    behind = read_behind(stream, fragments.end, max_value=MAX_BYTES, budget=budget)
     behind.pop(_CHARACTER_SET, None)  # the texts before it are in another one
     dataset.update(behind)
     tag = Tag(pixels.keyword)
+    is_encapsulated = pixels.length == UNDEFINED_LENGTH
+    last = fragments.last or pixels.offset
     value = FilePart(stream.body, pixels.offset, last) if last > pixels.offset else b""
     vr = pixels.vr if pixels.vr != "UN" else "OB" if is_encapsulated else "OW"
     dataset[tag] = DataElement(tag, vr, value, is_undefined_length=is_encapsulated)

@@ -1,5 +1,5 @@
-"""Finds out whether encapsulated pixel data are whole (PS3.5 A.4): from fragment to fragment, and
-whether the last one has the end mark of its format. Nothing is decoded.
+"""Finds out where pixel data end, and whether encapsulated ones are whole (PS3.5 A.4): from
+fragment to fragment, and whether the last one has the end mark of its format. Nothing is decoded.
 """
 
 import struct
@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from pydicom import uid
 
+from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, DicomStream
 from catalog.imaging.problems import CutShort
 
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -27,13 +28,24 @@ class Fragments(NamedTuple):
 
     missing_frames: int = 0
     has_end: bool = True
-    # The positions behind the last one, and behind the mark of their end; where they are known.
+    # The positions behind the last one, and behind the mark of their end; where they are known. Of
+    # other pixel data both are their end, and without any, where parsing ended.
     last: int | None = None
     end: int | None = None
 
 
-def check_fragments(file: BinaryIO, start: int, *, syntax: str, frames: int = 1) -> Fragments:
-    """Go through the fragments that begin at ``start``; raises CutShort where one is not whole."""
+def check_fragments(stream: DicomStream, *, frames: int = 1) -> Fragments:
+    """Go through the fragments of the pixel data; raises CutShort where one is not whole."""
+    pixels = stream.pixels
+    if pixels is None:
+        return Fragments(last=stream.end, end=stream.end)
+    if pixels.length == UNDEFINED_LENGTH:
+        return _check(stream.body, pixels.offset, str(stream.transfer_syntax), frames)
+    end = pixels.offset + pixels.length
+    return Fragments(last=end, end=end)
+
+
+def _check(file: BinaryIO, start: int, syntax: str, frames: int) -> Fragments:
     size = file.seek(0, 2)
     count, at, length = -1, start, 0  # the first item is the table of offsets
     while count < MAX_FRAGMENTS:

@@ -16,6 +16,8 @@ from pydicom import uid
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
+from catalog.imaging.budget import Budget
+from catalog.imaging.dicom.elements import MAX_BYTES
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
 from catalog.imaging.dicom.identifying import find_identifying
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
@@ -40,9 +42,9 @@ MAX_TEXT = 120
 MAX_ITEMS = 16
 MAX_PLACE = 1e6  # mm: nobody is further from the scanner
 MAX_ERROR = 0.05  # of the length of a direction, as they are rounded
-# Enhanced files of thousands of frames, and contours, have so many elements.
-MAX_HEADER_READS, MAX_READS_BEHIND = 400_000, 100_000
-MAX_HEADER_VALUE = 16 << 20  # sequences of contours and waveforms have some
+# Enhanced files of two thousand frames, and ten thousand contours, have so many parts.
+MAX_HEADER_READS = 600_000
+MAX_HEADER_VALUE = MAX_BYTES  # as of a sequence of contours
 MAX_FACT = 16 << 10  # bytes of a value: one that is longer is no fact of an image
 MAX_DISPLAY_VALUE = 64 << 20  # enhanced files keep every frame's window in one sequence
 
@@ -108,18 +110,19 @@ def read_header(file: BinaryIO) -> DicomHeader:
     Raises `NotReadable` when it is not a DICOM file or has no SOP class, `CutShort` when it is cut
     short, and `DicomDirectory`. A single invalid element is ignored.
     """
+    budget = Budget(MAX_HEADER_READS)
     with ExitStack() as turn:
         stream = open_dicom(
             file,
             None,
             max_value=MAX_HEADER_VALUE,
-            reads=MAX_HEADER_READS,
+            budget=budget,
             on_inflate=lambda: turn.enter_context(inflating),
         )
         with plain_reasons("The DICOM header cannot be read"):
             if not _read_uid(stream.header, "SOPClassUID"):
                 raise NotReadable("The file contains no DICOM object: its SOP class is missing.")
-            return _make_header(stream)
+            return _make_header(stream, budget)
 
 
 def render_pixels(file: BinaryIO, *, max_edge: int) -> Picture:
@@ -133,14 +136,20 @@ def render_pixels(file: BinaryIO, *, max_edge: int) -> Picture:
         return render_stream(stream, max_edge=max_edge)
 
 
-def _make_header(stream: DicomStream) -> DicomHeader:
+def _make_header(stream: DicomStream, budget: Budget) -> DicomHeader:
     header = stream.header
     age = _read_text(header, "PatientAge")
     width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
     pixels = stream.pixels is not None and stream.pixels.length > 0
-    fragments = _check_compressed(stream)
+    frames = _read_size(header, "NumberOfFrames") or 1
+    fragments = check_fragments(stream, frames=frames)
     identifying = find_identifying(
-        header, behind=lambda: _read_behind(stream, fragments), has_twice=stream.has_twice
+        header,
+        budget,
+        behind=lambda: read_behind(
+            stream, fragments.end, max_value=MAX_HEADER_VALUE, budget=budget
+        ),
+        has_twice=stream.has_twice,
     )
     return DicomHeader(
         modality=_read_text(header, "Modality"),
@@ -149,7 +158,7 @@ def _make_header(stream: DicomStream) -> DicomHeader:
         age_years=_parse_age(age),
         width=width,
         height=height,
-        num_frames=_read_size(header, "NumberOfFrames") or 1,
+        num_frames=frames,
         has_pixels=pixels and width is not None and height is not None,
         transfer_syntax=str(stream.transfer_syntax),
         photometric=_read_text(header, "PhotometricInterpretation"),
@@ -182,28 +191,6 @@ def _count_missing(stream: DicomStream) -> int:
     if _read_text(stream.header, "PhotometricInterpretation") == "YBR_FULL_422":
         total = total * 2 // 3  # two pixels share their chroma
     return max(0, (total + 7) // 8 - pixels.length)
-
-
-def _check_compressed(stream: DicomStream) -> Fragments:
-    """Raises CutShort where the file ends within its compressed pixels."""
-    pixels = stream.pixels
-    if pixels is None or pixels.length != UNDEFINED_LENGTH:
-        return Fragments()
-    frames = _read_size(stream.header, "NumberOfFrames") or 1
-    syntax = str(stream.transfer_syntax)
-    return check_fragments(stream.body, pixels.offset, syntax=syntax, frames=frames)
-
-
-def _read_behind(stream: DicomStream, fragments: Fragments) -> Dataset:
-    """What stands behind the pixels, where names may be as well; raises whatever pydicom does."""
-    pixels, end = stream.pixels, fragments.end
-    if pixels is None:
-        end = stream.end
-    elif pixels.length != UNDEFINED_LENGTH:
-        end = pixels.offset + pixels.length
-    if end is None:
-        raise NotReadable("Nobody knows where its pixels end.")
-    return read_behind(stream, end, max_value=MAX_HEADER_VALUE, reads=MAX_READS_BEHIND)
 
 
 def _read(header: Dataset, keyword: str) -> Any:

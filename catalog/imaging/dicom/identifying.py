@@ -39,7 +39,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
-from catalog.imaging.dicom.counting import Budget, parse_sequence, spend_on_values
+from catalog.imaging.budget import Budget
+from catalog.imaging.dicom.counting import parse_sequence, spend_on_values
 from catalog.imaging.dicom.stream import find_vr, is_long
 
 # fmt: off
@@ -89,7 +90,7 @@ _MAX_VALUE = 4 << 10
 _ASCII = bytes(range(ord(" "), ord("~")))
 MAX_NAMES = 50
 PRIVATE, OTHERS, REPEATED = "PrivateElements", "OtherElements", "RepeatedElements"
-BEHIND_PIXELS = "DataBehindPixels"
+BEHIND_PIXELS, UNREAD = "DataBehindPixels", "UnreadElements"
 _PATIENT_ID = 0x00100020
 _OVERLAY_COMMENTS = 0x60004000  # of any overlay; retired
 _IDENTITY_REMOVED = 0x00120062
@@ -104,19 +105,18 @@ _NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|1900010
 
 
 def find_identifying(
-    header: Dataset, behind: Callable[[], Dataset] = Dataset, *, has_twice: bool = False
+    header: Dataset, budget: Budget, *, behind: Callable[[], Dataset], has_twice: bool
 ) -> tuple[str, ...]:
     """The keywords of the elements that tell who somebody is, sorted.
 
-    An element in a sequence has the keyword of the outermost one before it. A sequence that was too
-    long to be read counts itself. Private elements count as PRIVATE; of more than MAX_NAMES, the
-    last is OTHERS. ``behind`` reads what stands behind the pixels; where that cannot be read, it
-    counts as BEHIND_PIXELS. With ``has_twice``, what the first of equal elements said is not known,
-    which counts as REPEATED.
+    An element in a sequence has the keyword of the outermost one before it. Sequences that are too
+    long to be read, and what is left when the budget is spent, count as UNREAD. Private elements
+    count as PRIVATE; of more than MAX_NAMES, the last is OTHERS. ``behind`` reads what stands
+    behind the pixels; where that cannot be read, it counts as BEHIND_PIXELS. With ``has_twice``,
+    what the first of equal elements said is not known, which counts as REPEATED.
     """
     if removes_identity(header):
         return ()
-    budget = Budget()
     found = {*find_telling(header, budget), *([REPEATED] if has_twice else [])}
     try:
         found.update(find_telling(behind(), budget))
@@ -125,10 +125,9 @@ def find_identifying(
     return _limit(found)
 
 
-def find_telling(header: Dataset, budget: Budget | None = None) -> tuple[str, ...]:
+def find_telling(header: Dataset, budget: Budget) -> tuple[str, ...]:
     """The same of a header alone, whatever the file says of itself."""
     found: set[str] = set()
-    budget = budget or Budget()
     _walk(header, _fold(_text(header, _PATIENT_ID)), "", budget, found)
     return _limit(found | ({REPEATED} if budget.has_twice else set()))
 
@@ -201,8 +200,9 @@ def _walk(
         try:
             element = dataset.get_item(tag)
         except Exception:  # noqa: BLE001 - pydicom raises anything for a value that it has left
-            if is_listed(tag) or find_vr(dataset._dict[tag], dataset) in ("PN", "SQ"):
-                found.add(_join(outermost, tag))
+            vr = find_vr(dataset._dict[tag], dataset)
+            if is_listed(tag) or vr in ("PN", "SQ"):
+                found.add(UNREAD if vr == "SQ" else _join(outermost, tag))
             continue
         vr, has_value = find_vr(element, dataset), _has_value(element)
         del element  # its bytes, while its items are looked at
@@ -223,7 +223,7 @@ def _walk(
                 spend_on_values(dataset, tag, budget)
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - an invalid value is one, whatever it says
-            found.add(name)
+            found.add(UNREAD if budget.is_spent else name)
             continue
         if isinstance(value, Sequence):
             for item in value:

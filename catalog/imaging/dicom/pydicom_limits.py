@@ -17,7 +17,9 @@ config.settings.buffered_read_size = 1 << 20
 # Six names of sixteen bytes; each item of a sequence takes over all that stand above it.
 _CHARACTER_SET, _MAX_CHARACTER_SET = 0x00080005, 96
 _READS_OF_A_BYTE = 10
-_READS_OF_AN_ITEM = 3  # besides the one of its header: each becomes a data set
+# Besides those of its header and value: each becomes an object, however empty it is.
+_READS_OF_AN_ELEMENT = 1
+_READS_OF_AN_ITEM = 5  # besides the one of its header: each becomes a data set
 
 
 @runtime_checkable
@@ -43,6 +45,8 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
         counting = fp if isinstance(fp, Counting) else None
 
         def stop(tag: int, vr: str | None, length: int) -> bool:
+            if counting:
+                counting.spend(_READS_OF_AN_ELEMENT)
             if tag == _CHARACTER_SET:
                 if length > _MAX_CHARACTER_SET:
                     raise NotReadable("It names more character sets than there are.")
@@ -50,10 +54,16 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
                     counting.spend(_READS_OF_A_BYTE * length)
             return stop_when is not None and stop_when(tag, vr, length)
 
-        if counting:
+        if counting:  # at once, as pydicom asks an empty item for no element
             counting.spend(_READS_OF_AN_ITEM)
+        found = elements(fp, is_implicit_vr, is_little_endian, stop, *rest)
+        return look_at(found, counting, is_implicit=is_implicit_vr)
+
+    def look_at(found: Any, counting: Counting | None, *, is_implicit: bool) -> Any:
         seen: dict[int, Any] = {}
-        for element in elements(fp, is_implicit_vr, is_little_endian, stop, *rest):
+        for element in found:
+            if element.value is None and element.length == 0:
+                element = _make_empty(element, is_implicit=is_implicit)
             if element.tag in seen and counting:
                 first, second = seen[element.tag].value, element.value
                 if not (isinstance(first, bytes) and first == second):
@@ -62,6 +72,16 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
             yield element
 
     return watched
+
+
+def _make_empty(element: Any, *, is_implicit: bool) -> Any:
+    """With the empty bytes for a value, as pydicom has them of texts.
+
+    Of others it has None, as of a value that was left where it is, and interprets each that is
+    looked at. Where it looks for the VR, it goes on to.
+    """
+    is_kept = is_implicit or element.VR not in (None, "UN")
+    return element._replace(value=b"") if is_kept else element
 
 
 filereader.data_element_generator = _watch(filereader.data_element_generator)

@@ -27,7 +27,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
-from catalog.imaging.budget import MAX_READ_BYTES, MAX_READS, Metered
+from catalog.imaging.budget import MAX_READ_BYTES, Budget, Metered
 from catalog.imaging.dicom import pydicom_limits  # noqa: F401 - which are set by its import
 from catalog.imaging.problems import CutShort, DicomDirectory, NotReadable
 
@@ -36,6 +36,7 @@ MAX_INFLATED_BYTES = 128 << 20
 _BLOCK = 1 << 20
 _MAX_CREATOR = 64
 MAX_FIRST_VALUE = 64 << 10
+_MAX_READS = 300_000  # of which an element takes some three
 UNDEFINED_LENGTH = 0xFFFFFFFF
 # Float Pixel Data, Double Float Pixel Data, Pixel Data
 PIXEL_KEYWORDS = {
@@ -92,7 +93,7 @@ def open_dicom(
     keywords: Sequence[str] | None,
     *,
     max_value: int,
-    reads: int = MAX_READS,
+    budget: Budget | None = None,
     most_bytes: int = MAX_READ_BYTES,
     on_inflate: Callable[[], object] = lambda: None,
 ) -> DicomStream:
@@ -101,16 +102,17 @@ def open_dicom(
     Without ``keywords`` all elements are parsed, but not yet interpreted.
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
-    then told from the data set. Values over `max_value` bytes are ignored, and `reads` is how often
-    the file may be read, for `most_bytes` in all. `on_inflate` is called before it takes
+    then told from the data set. Values over `max_value` bytes are left where they are. `budget` is
+    how often the file may be read, for `most_bytes` in all. `on_inflate` is called before it takes
     MAX_INFLATED_BYTES.
 
     Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut short, and
     `DicomDirectory`.
     """
-    with plain_reasons("The DICOM header cannot be read"):
+    budget = budget or Budget(_MAX_READS)
+    with plain_reasons("The DICOM header cannot be read"), budget.told():
         file.seek(0)
-        meta = _read_meta(file)
+        meta = _read_meta(file, budget)
         if meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS:
             raise DicomDirectory("The file is a DICOM directory, which contains no image.")
         syntax = uid.UID(str(meta.get("TransferSyntaxUID", ""))) or _guess_syntax(file)
@@ -121,7 +123,7 @@ def open_dicom(
         stream = DicomStream(Dataset(), syntax, body)
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
-        metered: Any = Metered(body, reads=reads, most_bytes=most_bytes)
+        metered: Any = Metered(body, budget, most_bytes=most_bytes)
         stream.header = read_dataset(
             metered,
             *find_encoding(syntax),
@@ -176,20 +178,17 @@ def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
 
 
 def read_behind(
-    stream: DicomStream,
-    position: int,
-    *,
-    max_value: int,
-    reads: int = MAX_READS,
-    most_bytes: int = MAX_READ_BYTES,
+    stream: DicomStream, position: int | None, *, max_value: int, budget: Budget
 ) -> Dataset:
     """The elements from ``position`` to the end of the file; none where zeros fill it up.
 
     Raises NotReadable where not all of them are told, and whatever pydicom does.
     """
+    if position is None:
+        raise NotReadable("Nobody knows where its pixels end.")
     if not _has_more(stream.body, position):
         return Dataset()
-    metered: Any = Metered(stream.body, reads=reads, most_bytes=most_bytes)
+    metered: Any = Metered(stream.body, budget, most_bytes=max_value)
     stream.body.seek(position)
     found = read_dataset(metered, *find_encoding(stream.transfer_syntax), defer_size=max_value)
     if metered.has_twice or _has_more(stream.body, stream.body.tell()):
@@ -232,7 +231,7 @@ def _begins_data_set(head: bytes, order: str) -> bool:
     return group == 8 and order == "<" and is_known and length <= MAX_FIRST_VALUE
 
 
-def _read_meta(file: BinaryIO) -> Any:
+def _read_meta(file: BinaryIO, budget: Budget) -> Any:
     """The file meta information, with the file left at its end; empty if there is none."""
     head = file.read(1024)
     if not is_dicom(head):
@@ -245,7 +244,7 @@ def _read_meta(file: BinaryIO) -> Any:
     if head[start : start + 2] != b"\x02\0":
         return Dataset()
     return read_dataset(
-        Metered(file),  # type: ignore[arg-type]
+        Metered(file, budget),  # type: ignore[arg-type]
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, vr, length: tag >> 16 != 2,

@@ -17,6 +17,8 @@ _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows
 _ITEMS = 0xFFFE
 _MOST_ELEMENTS = 8  # that are looked at
 _META = 2  # always with VRs
+# A message's set of commands begins with the length of its group (PS3.7 6.3.1).
+_COMMANDS = b"\0\0\0\0\4\0\0\0"
 _FIRST_GROUP = 8  # of data sets; those below are of messages, file meta information and directories
 _HEADER = 12  # bytes of the longest header of an element
 
@@ -42,11 +44,20 @@ def begins_data_set(file: BinaryIO) -> bool:
     try:
         return any(
             _begins(file, start, order, is_explicit=is_explicit)
-            for start in (0, _PREAMBLE)
+            for start in (0, _PREAMBLE, _skip_commands(file))
             for order, is_explicit in (("<", False), ("<", True), (">", False), (">", True))
         )
     finally:
         file.seek(0)
+
+
+def _skip_commands(file: BinaryIO) -> int:
+    """Where the data set of a message begins, as of captures and old archives; else 0."""
+    file.seek(0)
+    head = file.read(_HEADER)
+    if not head.startswith(_COMMANDS):
+        return 0
+    return len(head) + int.from_bytes(head[len(_COMMANDS) :], "little")
 
 
 def _begins(file: BinaryIO, start: int, order: str, *, is_explicit: bool) -> bool:

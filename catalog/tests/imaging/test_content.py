@@ -39,6 +39,9 @@ NAME = element(0x00100010, b"Doe^John")
 LONG = element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
 
 
+COMMAND = element(0x00000002, b"1.2.840.10008.5.1.4.1.1.7") + element(0x00000100, b"\1\0")
+
+
 @pytest.mark.parametrize("name", ["a.ima", "a"])
 @pytest.mark.parametrize(
     "start",
@@ -54,10 +57,11 @@ LONG = element(0x00080008, b"ORIGINAL\\" + b"P" * 1101)
         element(0x00090010, b"ACME") + 2 * element(0x00090010, b"ACME"),
         struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + 2 * struct.pack("<HHI", 0xFFFE, 0xE000, 0)
         + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        element(0x00000000, struct.pack("<I", len(COMMAND))) + COMMAND,
     ],
     ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "empty",
          "only its mark is lost",
-         "empty and explicit", "only private", "items"],
+         "empty and explicit", "only private", "items", "behind the command of a message"],
 )  # fmt: skip
 def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:
     rest = NAME + element(0x00280010, b"\4\0") + bytes(100)
@@ -70,6 +74,8 @@ def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str
         np.arange(4000, dtype="<u2").tobytes(), np.full(4000, 8, "<u2").tobytes(),
         b"\x08\0\x05\0" + bytes(500), (np.arange(500, dtype="<u4") * 8).tobytes(),
         np.repeat(np.array([0, 8, 9, 60], "<u4"), 200).tobytes(), b"\x93NUMPY\1\0v\0" + bytes(400),
+        element(0, b"\x10\0\0\0") + bytes(500),
+        np.tile(np.array([0, 0, 4, 0, 2], "<u2"), 99).tobytes(),
     ],
 )  # fmt: skip
 def test_other_formats_are_not_taken_for_dicom(content: bytes) -> None:

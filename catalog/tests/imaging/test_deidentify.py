@@ -216,6 +216,16 @@ def test_pixels_of_an_odd_length_are_padded_and_what_stands_behind_stays() -> No
     assert [int(element.tag) for element in found][-1] == 0x7FE00010
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES_OF_PIXELS[:2])
+def test_marks_of_items_that_stand_alone_go(syntax: str) -> None:
+    """As some scanners leave them behind the pixels."""
+    stray = b"\xfe\xff\0\xe0\4\0\0\0Jane" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    content = make_dicom(PIXELS, syntax=syntax)
+    for odd in (content + stray, make_dicom(syntax=syntax) + stray):
+        assert not clean(odd).group_dataset(0xFFFE)
+    assert clean(content + stray).PixelData == PIXELS.tobytes()
+
+
 def test_pixels_of_an_unknown_vr_stay() -> None:
     content = make_dicom(PIXELS)
     changed = content.replace(b"\xe0\x7f\x10\0OB", b"\xe0\x7f\x10\0UN")
@@ -304,6 +314,16 @@ def test_titles_go_and_nothing_of_an_overlay_is_left() -> None:
     content = deidentified(out.getvalue(), pseudonyms())
     assert b"Jane" not in content
     assert not [tag for tag in pydicom.dcmread(io.BytesIO(content)) if tag.tag.group >> 8 == 0x60]
+
+
+def test_why_it_failed_is_said() -> None:
+    item = b"\xfe\xff\0\xe0\0\0\0\0"
+    mark = b"\xfe\xff\xdd\xe0\0\0\0\0"
+    long = b"\x08\0\x18\x22SQ\0\0" + (49 << 20).to_bytes(4, "little") + bytes(49 << 20)
+    many = b"\x08\0\x18\x22SQ\0\0\xff\xff\xff\xff" + 100_000 * item + mark
+    for odd, reason in ((long, "an element has more than 48 MiB"), (many, "more parts")):
+        with pytest.raises(NotReadable, match=f"cannot be de-identified: .*{reason}"):
+            deidentified(make_dicom() + odd, pseudonyms())
 
 
 def test_a_failure_deep_within_sequences_costs_no_memory() -> None:

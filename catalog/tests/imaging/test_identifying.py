@@ -181,10 +181,12 @@ def test_private_names_count_and_long_sequences_are_not_passed_over() -> None:
     content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
     assert read_header(io.BytesIO(content)).identifying == ("PrivateElements",)
 
-    for length, expected in ((600, ()), (1200, ("ReferencedSeriesSequence",))):
+    for length, expected in ((600, ()), (1200, ()), (4000, ("UnreadElements",))):
         many = make_item(SeriesDescription="x" * length)
         many.extend([many[0]] * 15_000)
         assert find(ReferencedSeriesSequence=many) == expected
+    many[0:] = [*many[:5000], *make_item(PatientName="Doe^Jane")]
+    assert find(ReferencedSeriesSequence=many) == ("ReferencedSeriesSequence.PatientName",)
 
 
 def test_values_that_cannot_be_read_count() -> None:
@@ -224,12 +226,12 @@ def test_a_name_in_place_of_a_sequence_counts() -> None:
 
 def test_private_sequences_that_are_too_long_count() -> None:
     item = Dataset()
-    item.PatientName, item.PixelData = "Doe^Jane", bytes(16 << 20)
+    item.PatientName, item.PixelData = "Doe^Jane", bytes(48 << 20)
     item["PixelData"].VR = "OW"
     dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
     dataset.private_block(0x0009, "ACME", create=True).add_new(1, "SQ", [item])
     content = write_dicom(dataset, uid.ExplicitVRLittleEndian)
-    assert read_header(io.BytesIO(content)).identifying == ("PrivateElements",)
+    assert read_header(io.BytesIO(content)).identifying == ("UnreadElements",)
 
 
 def test_sequences_within_sequences_are_not_copied_again_and_again() -> None:
@@ -241,8 +243,7 @@ def test_sequences_within_sequences_are_not_copied_again_and_again() -> None:
     content = make_dicom() + inner
     before = time.process_time()
     tracemalloc.start()
-    (found,) = read_header(io.BytesIO(content)).identifying
-    assert found.endswith("AnatomicRegionSequence")
+    assert read_header(io.BytesIO(content)).identifying == ("UnreadElements",)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60 * len(content)
