@@ -6,6 +6,7 @@ vocabularies know. Datasets that meet all clauses come first. If these are few, 
 that lack something follow, each with what it lacks.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
@@ -34,7 +35,17 @@ NOT_OF_DATASETS = ("sex", "age")
 # a number in a text an age or the year of publication.
 FACTS = ("license", "local", "access", "year")
 
+# Words that are not what a title would have that resembles them: "non-rigid".
+_NEGATED = re.compile(r"non?-|not-", re.IGNORECASE)
+
 Holds = Callable[[Match], Mask]
+
+
+class Findings(NamedTuple):
+    """The datasets that a query finds, by id, and its excluded words that none has."""
+
+    datasets: dict[int, "Found"]
+    idle_words: list[str]
 
 
 class Found(NamedTuple):
@@ -62,8 +73,8 @@ class _Clause:
 
 def find_datasets(
     query: ParsedQuery, snapshot: Snapshot, *, holds: Holds, image_masks: Sequence[Mask]
-) -> dict[int, Found] | None:
-    """The datasets that ``query`` finds, by id; None if it asks for nothing.
+) -> Findings | None:
+    """What ``query`` finds; None if it asks for nothing.
 
     ``holds`` gives the datasets that have a match's terms; ``image_masks`` select image profiles.
     """
@@ -82,9 +93,13 @@ def find_datasets(
         if (
             not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
             and len(clause.words) >= MIN_SIMILAR
+            and not _NEGATED.match(clause.words)
         ):
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
-    return _judge(kept, snapshot, _count_images(snapshot, image_masks))
+    found = _judge(kept, snapshot, _count_images(snapshot, image_masks))
+    idle = [clause.words.removeprefix("-") for clause in clauses
+            if clause.is_excluded and not clause.met]  # fmt: skip
+    return Findings(found, idle)
 
 
 def _judge(

@@ -107,6 +107,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "understood": describe_query(filters),
         "other_words": filters.parsed_query.search_text,
         "ignored_words": filters.ignored_words,
+        "idle_words": [] if problems else filters.idle_words,
         "images_instead": images_instead and canonical_params(images_instead).urlencode(),
         "kinds_instead": count_kinds(images_instead.counted) if images_instead else {},
         "sorts": [(code, DATASET_SORTS[code].title) for code in list_sorts(filters)],

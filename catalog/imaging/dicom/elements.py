@@ -40,7 +40,8 @@ def read_elements(file: BinaryIO, budget: Budget, on_inflate: Callable[[], objec
     fragments = check_fragments(stream)
     behind = read_behind(stream, fragments.end, max_value=MAX_BYTES, budget=budget)
     behind.pop(_CHARACTER_SET, None)  # the texts before it are in another one
-    dataset.update(behind)
+    # Its `update` would interpret private elements, whatever they cost.
+    dataset._dict.update(behind._dict)
     tag = Tag(pixels.keyword)
     is_encapsulated = pixels.length == UNDEFINED_LENGTH
     last = fragments.last or pixels.offset

@@ -177,12 +177,15 @@ def _tells(vr: str, text: str, patient_id: str) -> bool:
 
 
 def _is_code(part: str) -> bool:
-    """A hash; or a word with a digit, in which at most three letters stand together."""
+    """A hash; or a word with a digit, in which at most three Latin letters stand together.
+
+    In other scripts two signs are a whole name, to which hospitals add numbers and ages.
+    """
     if _HASH.fullmatch(part):
         return True
     runs = _LETTERS.findall(part)
     return any(char.isdigit() for char in part) and all(
-        len(run) <= 3 or run in _PLACEHOLDERS for run in runs
+        (run.isascii() and len(run) <= 3) or run in _PLACEHOLDERS for run in runs
     )
 
 

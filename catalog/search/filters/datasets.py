@@ -35,7 +35,13 @@ from catalog.search.filters.column_filters import (
 )
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.query import Match, ParsedQuery
-from catalog.search.relevance import FACTS, NOT_OF_DATASETS, Found, find_datasets
+from catalog.search.relevance import (
+    FACTS,
+    NOT_OF_DATASETS,
+    Findings,
+    Found,
+    find_datasets,
+)
 from catalog.search.snapshot import Snapshot
 
 
@@ -93,9 +99,18 @@ class DatasetFilterSet(CatalogFilterSet):
         is_alone = not query.words and all(m.name in NOT_OF_DATASETS for m in query.matches)
         return query if is_alone else query.as_other_terms(NOT_OF_DATASETS)
 
-    @cached_property
+    @property
     def found(self) -> dict[int, Found] | None:
         """What the query finds, whatever the other filters are, by id; None without a query."""
+        return self._findings.datasets if self._findings else None
+
+    @property
+    def idle_words(self) -> list[str]:
+        """The excluded words that no dataset has, so that they exclude nothing."""
+        return self._findings.idle_words if self._findings else []
+
+    @cached_property
+    def _findings(self) -> Findings | None:
         return find_datasets(
             self._whole_query,
             self.snapshot,

@@ -22,6 +22,7 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
+_EITHER_WAY = re.compile(r"\bwith(?:\s+(?:and|or)\s+|/)without\s+[\w-]+", re.IGNORECASE)
 _CONTRACTION = re.compile(r"n['’]t$")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
@@ -36,6 +37,7 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_unread_negations(query.text, parts),
         *_find_half_negated(query.text, parts),
         *_find_counts(query.text),
+        *(f"“{found[0]}” asks for nothing" for found in _EITHER_WAY.finditer(query.text)),
     ]
 
 
@@ -69,11 +71,10 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
 
 def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
     for one, other in pairwise(parts):
-        if (
-            not (_is_excluded(one) or _is_negative(one))
-            or _is_excluded(other)
-            or text[one.start] == "-"
-        ):
+        if not (_is_excluded(one) or _is_negative(one)) or _is_excluded(other):
+            continue
+        # A quotation begins behind its minus.
+        if "-" in text[max(one.start - 1, 0) : one.start + 1]:
             continue
         is_listed = _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start)
         if is_listed or (_is_one_thing(one, other) and not text[one.end : other.start].strip()):
@@ -94,11 +95,15 @@ def _find_counts(text: str) -> Iterator[str]:
 
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     """Whether a list may have both, of which the first is excluded."""
-    if isinstance(one, Word):  # which may be a term's
-        return True
-    return isinstance(other, Match) and (
-        other.name == "label" if one.name == "not_label" else other.name == one.name
-    )
+    name = _find_filter(one)
+    return not name or (isinstance(other, Match) and other.name == name)
+
+
+def _find_filter(part: Match | Word) -> str:
+    """The filter of which it excludes a value; empty for words that name none."""
+    if isinstance(part, Word):
+        return part.filter_name
+    return "label" if part.name == "not_label" else part.name
 
 
 def _is_negative(part: Match | Word) -> bool:
@@ -111,9 +116,10 @@ def _is_negative(part: Match | Word) -> bool:
 
 
 def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
-    """Whether both may be meant together: "no women over 60", "no brain MRI"."""
-    named = isinstance(one, Word) or one.name == "age"
-    return named and isinstance(other, Match) and other.name in ("age", "sex", "modality")
+    """Whether both may be meant together: "no women over 60", "no skin cancer"."""
+    if not isinstance(other, Match):
+        return False
+    return _find_filter(one) != "label" or other.name in ("label", "tag")
 
 
 def _is_excluded(part: Match | Word) -> bool:

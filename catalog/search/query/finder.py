@@ -67,16 +67,18 @@ class Finder:
 
     def list_negated(self, at: int) -> list[int]:
         """Where what is negated may begin: right behind a negation, or further on."""
-        first = stop = self._skip_negation(at)
+        first = stop = self.skip_negation(at)
         while (
             at < stop < len(self.pieces) - 1
             and self.pieces[stop].word in AFTER_NEGATION
+            # A whole word: "image-based" is another one than "image".
+            and self._is_chunk(stop, stop + 1)
             and not self.pieces[stop + 1].is_excluded
         ):
             stop += 1
         return list(dict.fromkeys((first, stop))) if first > at else []
 
-    def _skip_negation(self, at: int) -> int:
+    def skip_negation(self, at: int) -> int:
         """The position after a negation; ``at`` itself if there is none."""
         for words in NEGATIONS:
             stop = at + len(words)

@@ -76,7 +76,14 @@ class Match:
         if self.name != "not_label":
             return [Word(self.words, self.start, self.end)]
         return [
-            Word(name, self.start, self.end, is_quoted=" " in name, is_excluded=True)
+            Word(
+                name,
+                self.start,
+                self.end,
+                is_quoted=" " in name,
+                is_excluded=True,
+                filter_name="label",
+            )
             for name in self.names
         ]
 
@@ -104,7 +111,8 @@ class Match:
 class Word:
     """A word or quoted phrase that names no filter; ``text`` has no quotes and no minus sign.
 
-    ``match_start`` is where the match begins of which it is one of several words.
+    ``match_start`` is where the match begins of which it is one of several words. ``filter_name``
+    is the filter of which an excluded word names a value, if any.
     """
 
     text: str
@@ -113,6 +121,7 @@ class Word:
     is_quoted: bool = False
     is_excluded: bool = False
     match_start: int | None = None
+    filter_name: str = ""
 
     @property
     def place(self) -> int:

@@ -10,6 +10,7 @@ from catalog.search.query.finder import Finder, Found
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.phrases import (
     AFTER_NEGATION,
+    EITHER_WAY,
     EXCLUSIONS,
     NEGATIONS,
     REFUSALS,
@@ -70,26 +71,40 @@ class _Parser(Finder):
     def read(self) -> None:
         at = 0
         while at < len(self.pieces):
-            read = self._read_years(at) or self._read_ages(at) or self._read_spelling(at)
-            at = read or self._read_negation(at) or self._leave(at, at + 1)
+            read = self._skip_either_way(at) or self._read_years(at) or self._read_ages(at)
+            read = read or self._read_spelling(at) or self._read_negation(at)
+            at = read or self._leave(at, at + 1)
+
+    def _skip_either_way(self, at: int) -> int:
+        """What is behind "with or without" is not asked for."""
+        for words in EITHER_WAY:
+            stop = at + len(words)
+            if stop < len(self.pieces) and self.words_of(at, stop) == words:
+                return max(self.find(stop).stop, stop + 1)
+        return 0
 
     def _read_years(self, at: int) -> int:
-        if not self.spellings.has_years or self.pieces[at].is_excluded:
+        if not self.spellings.has_years:
             return 0
-        # "Not before 2015" is a phrase of its own.
-        for after in (at, *self.list_negated(at)):
+        for after, is_negated in self._list_places(at):
             if not self.pieces[after].may_start:
                 continue
             begin = sign_start(self.text, self.pieces[after].start)
-            for end, low, high in read_years(self.text, begin):
+            for end, low, high in read_years(self.text, begin, is_negated=is_negated):
                 stop = self.piece_after(end)
                 codes = self.spellings.find_years(low, high)
                 if not codes or not self.pieces[stop - 1].may_end:
                     continue
-                if after == at:
-                    return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
-                return self._take_other_years(at, stop, codes, self.text[begin:end])
+                if is_negated:
+                    return self._take_other_years(at, stop, codes, self.text[begin:end])
+                return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
         return 0
+
+    def _list_places(self, at: int) -> list[tuple[int, bool]]:
+        """Where a phrase may begin, and whether it is negated: "not before 2015" may be either."""
+        if self.pieces[at].is_excluded:
+            return [(at, True)]
+        return [(at, False), *((after, True) for after in self.list_negated(at))]
 
     def _take_other_years(self, at: int, stop: int, codes: tuple[str, ...], excluded: str) -> int:
         others = self.spellings.find_other_years(codes)
@@ -98,18 +113,20 @@ class _Parser(Finder):
         return stop
 
     def _read_ages(self, at: int) -> int:
-        first = self.pieces[at]
-        if not self.spellings.has_ages or first.is_excluded:
+        if not self.spellings.has_ages:
             return 0
-        if at and self.pieces[at - 1].chunk == first.chunk:
+        if at and self.pieces[at - 1].chunk == self.pieces[at].chunk:
             return 0
-        for after in self.list_negated(at) or [at]:
-            if found := self.find_ages(after):
-                stop, reading, begin, end = found
-                if after > at:
-                    return self._take_other_ages(at, found)
-                if reading:
-                    return self._take(at, stop, reading, begin=begin, end=end)
+        for after, is_negated in self._list_places(at):
+            # "-60-69" is a number of something.
+            if is_negated and after == at and self.pieces[at].word[0].isdigit():
+                continue
+            found = self.find_ages(after)
+            if found and is_negated:
+                return self._take_other_ages(at, found)
+            if found and found.reading:
+                begin, end = found.start, found.end
+                return self._take(at, found.stop, found.reading, begin=begin, end=end)
         return 0
 
     def _take_other_ages(self, at: int, found: Found) -> int:
@@ -133,6 +150,9 @@ class _Parser(Finder):
         stop, reading, start, end = self.find(at)
         if not reading or self.pieces[at].is_excluded:
             return 0
+        # "No finding of pneumonia" is not "no finding".
+        if self.skip_negation(at) > stop:
+            return 0
         if not reading.name and self._has_sign(at, stop, start, end):
             words = self.text[start:end]
             self.words.append(Word(words, start, end, is_quoted=" " in words))
@@ -144,7 +164,11 @@ class _Parser(Finder):
     def _read_negation(self, at: int) -> int:
         """What is negated, with more after "or": a label, ages, or words that are excluded."""
         places = [at] if self.pieces[at].is_excluded else self.list_negated(at)
-        found = next((found for each in places if (found := self.find(each)).reading), None)
+        known = [found for each in places if (found := self.find(each)).reading]
+        # One that is a term, if any: of "not diagnosed with COVID" the first are plain words.
+        found = max(
+            known, key=lambda found: bool(found.reading and found.reading.name), default=None
+        )
         if not found or not (reading := found.reading):
             negates_any = places and self.words_of(at, places[0]) in EXCLUSIONS
             return self._leave_other(at, places[-1]) if negates_any else 0
@@ -152,9 +176,12 @@ class _Parser(Finder):
         if reading.name == "age" and (read := self._take_other_ages(at, found)):
             return read
         if not reading.labels:
-            stop = self._leave_excluded(at, stop, start, end)
+            name = reading.name
+            stop = self._leave_excluded(at, stop, start, end, name)
             while further := self.find_after_or(stop, reading.name):
-                stop = self._leave_excluded(stop + 1, further.stop, further.start, further.end)
+                stop = self._leave_excluded(
+                    stop + 1, further.stop, further.start, further.end, name
+                )
             return stop
         readings = [reading]
         while (further := self.find_after_or(stop, "label")) and further.reading:
@@ -162,10 +189,12 @@ class _Parser(Finder):
             stop, end = further.stop, further.end
         return self._take(at, stop, _negate(readings), end=end)
 
-    def _leave_excluded(self, at: int, stop: int, start: int, end: int) -> int:
+    def _leave_excluded(self, at: int, stop: int, start: int, end: int, name: str = "") -> int:
         """Negated words that are not a label become excluded words."""
         words, begin = self.text[start:end], self.start_of(at)
-        self.words.append(Word(words, begin, end, is_quoted=" " in words, is_excluded=True))
+        self.words.append(
+            Word(words, begin, end, is_quoted=" " in words, is_excluded=True, filter_name=name)
+        )
         return stop
 
     def _leave_other(self, at: int, begin: int) -> int:

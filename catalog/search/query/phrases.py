@@ -29,7 +29,8 @@ TOO_COMMON = frozenset({
 })  # fmt: skip
 # Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({
-    "accounting", "acquisition", "affection", "aggression", "agreeing", "ahead", "alteration",
+    "accounting", "acquisition", "augmentation", "brachial", "expression", "ilium", "impression",
+    "parotid", "affection", "aggression", "agreeing", "ahead", "alteration",
     "arrow", "arterial", "arthritis", "aspect", "assignment", "attacking", "author", "aviation",
     "basis", "batteries", "battery", "bilateral", "bloom", "bond", "bonus", "booth", "borne",
     "boxed", "boxer", "branch", "branding", "calories", "cancel", "capacity", "cares", "carrier",
@@ -72,28 +73,47 @@ _CONTRACTIONS = tuple(
     for word in ("aren", "can", "couldn", "didn", "doesn", "don", "hasn", "haven", "isn", "shouldn",
                  "wasn", "weren", "won")
 )  # fmt: skip
+_THREE_WORDS = tuple(
+    (no, what, "of")
+    for no in ("no", "without")
+    for what in ("evidence", "finding", "findings", "history", "indication", "presence", "sign",
+                 "signs", "suspicion", "trace", "traces")
+)  # fmt: skip
+_TWO_WORDS = (
+    ("other", "than"), ("rather", "than"), ("apart", "from"), ("all", "but"), ("any", "but"),
+    ("anything", "but"), ("everything", "but"), ("images", "but"), ("datasets", "but"),
+    ("modalities", "but"), ("none", "of"), ("none", "with"), ("none", "from"),
+)  # fmt: skip
 # Longest first: "no evidence of pneumonia" must not be read as "no" and "evidence …".
 NEGATIONS = (
-    ("no", "evidence", "of"), ("no", "signs", "of"), ("no", "sign", "of"), ("absence", "of"),
+    *_THREE_WORDS, ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
-    ("other", "than"), ("rather", "than"), ("apart", "from"), *_CONTRACTIONS,
-    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("non",), ("nor",), ("not",),
-    ("without",),
+    *_TWO_WORDS, *_CONTRACTIONS, ("except",), ("excluding",), ("neither",), ("never",), ("no",),
+    ("non",), ("nor",), ("not",), ("without",),
 )  # fmt: skip
+# How findings are said to be absent: "no focal consolidation".
+_QUALIFIERS = frozenset({
+    "active", "acute", "affected", "apparent", "caused", "chronic", "clear", "confirmed",
+    "convincing", "definite", "detectable", "diagnosed", "discrete", "evident", "focal", "frank",
+    "gross", "infected", "known", "large", "major", "mild", "minor", "moderate", "new", "obvious",
+    "old", "overt", "previous", "prior", "radiographic", "recent", "related", "residual", "severe",
+    "significant", "small", "such", "suffering", "suspected", "suspicious", "visible",
+})  # fmt: skip
+EITHER_WAY = (("with", "or", "without"), ("with", "and", "without"), ("with", "without"))
 # What may stand between these and what they negate: "not from Kaggle", "no patients with mass".
-AFTER_NEGATION = frozenset({
-    "a", "an", "any", "anybody", "anyone", "by", "cases", "contain", "containing", "contains",
-    "data", "dataset", "datasets", "for", "from", "has", "have", "having", "image", "images", "in",
-    "include", "includes", "including", "individual", "individuals", "of", "on", "one",
-    "participant", "participants", "patient", "patients", "people", "person", "persons", "require",
-    "requires", "scan", "scans", "show", "showing", "shows", "studies", "subject", "subjects",
-    "the", "those", "use", "uses", "using", "with",
+AFTER_NEGATION = _QUALIFIERS | frozenset({
+    "a", "about", "an", "any", "anybody", "anyone", "be", "by", "case", "cases", "contain",
+    "containing", "contains", "data", "dataset", "datasets", "either", "for", "from", "has", "have",
+    "having", "image", "images", "in", "include", "includes", "including", "individual",
+    "individuals", "of", "on", "one", "ones", "participant", "participants", "patient", "patients",
+    "people", "person", "persons", "require", "requires", "scan", "scans", "show", "showing",
+    "shows", "studies", "subject", "subjects", "the", "those", "to", "use", "uses", "using", "with",
 })  # fmt: skip
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
 EXCLUSIONS = frozenset({
     ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",), ("not",),
-    ("not", "any"), ("other", "than"), ("rather", "than"), ("apart", "from"), *_CONTRACTIONS,
+    ("not", "any"), *_TWO_WORDS, *_CONTRACTIONS,
 })  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({

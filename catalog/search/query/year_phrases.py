@@ -45,10 +45,17 @@ _YEARS = tuple(
     )
 )
 
+_ALONE = re.compile(_year("only"))
 
-def read_years(text: str, at: int) -> Iterator[tuple[int, int | None, int | None]]:
-    """The readings of a phrase at ``text[at:]``: its end, the first year and the last one."""
-    for pattern in _YEARS:
+
+def read_years(
+    text: str, at: int, *, is_negated: bool = False
+) -> Iterator[tuple[int, int | None, int | None]]:
+    """The readings of a phrase at ``text[at:]``: its end, the first year and the last one.
+
+    Negated, it may be a year alone: "not 2020".
+    """
+    for pattern in (*_YEARS, _ALONE) if is_negated else _YEARS:
         if found := pattern.match(text, at):
             parts = {name: int(year) for name, year in found.groupdict().items() if year}
             first, last = parts.get("first"), parts.get("last")

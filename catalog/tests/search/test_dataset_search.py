@@ -300,7 +300,10 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("chest/ct", "Both, not either: “chest or ct”"),
         ("no chest or ct", "Both, not either: “no chest or ct”"),
         ("ct without thoracic", "Not: “without thoracic” excludes nothing"),
-        ("ct not 2020", "Not: “not 2020” excludes nothing"),
+        ("ct no 12", "Words: no 12"),
+        ("ct not xyzzy", "Found nowhere, so nothing is excluded by “xyzzy”"),
+        ("excluding patients younger than 18", "nothing is excluded by “younger than 18”"),
+        ("ct with or without chest", "“with or without chest” asks for nothing"),
         ("more than 500 images ct", "Not: “more than 500 images” compares no numbers"),
         (">10,000 scans", "Not: “>10,000 scans” compares no numbers"),
         ("over 2,000 chest x-rays", "Not: “over 2,000 chest x-rays” compares no numbers"),
@@ -349,6 +352,8 @@ def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
         ("≥2020", "2020 2021"), ("2020+", "2020 2021"), ("year>2019", "2020 2021"),
         ("year >= 2020", "2020 2021"), ("year 2020 or later", "2020 2021"),
         ("from 2020+", "2020 2021"), ("2019 to 2020", "2019 2020"), ("not in 2020", "2019 2021"),
+        ("not 2020", "2019 2021"), ("-after 2020", "2019 2020"), ("-2020", "2019 2021"),
+        ("other than 2020", "2019 2021"),
         ("not published in 2020", "2019 2021"), ("not older than 2020", "2020 2021"),
         ("not newer than 2020", "2019 2020"), ("no datasets before 2020", "2020 2021"),
         ("excluding before 2020", "2020 2021"), ("not between 2020 and 2021", "2019"),
@@ -367,3 +372,10 @@ def test_years_are_compared_by_signs(query: str, years: str) -> None:
 def test_years_with_a_gap_are_named_as_they_are(client: Client) -> None:
     page = html.unescape(client.get("/datasets/?q=ct+not+in+2020").content.decode())
     assert "</span> 2019 and earlier or 2021 and later" in page
+
+
+def test_what_resembles_a_negated_word_is_not_found() -> None:
+    DatasetFactory(slug="reg", title="Rigid registration")
+    make_searchable()
+
+    assert select("q=non-rigid") == ""
