@@ -31,11 +31,13 @@ _LOOKS = re.compile(r"(?:json)?[\s\[(\"']*\{")
 # What stands before a colon, behind what separates pairs.
 _BEFORE_VALUE, _BETWEEN_PAIRS = re.compile(r"[:=]"), re.compile(r"[{\[(,;\n]")
 _QUOTES = re.compile(r"[\"'`]")
+# A cell may be one long run of spaces: what has been taken is never given back (`*+`), as several
+# runs that could share them would take cubic time.
 _PAIR = re.compile(
     r"""
-    [\[(] \s* [bu]?(?P<quote>["'])(?P<first>[^"']+)(?P=quote) \s*,\s*
-        (?: "[^"]*" | '[^']*' | [^]["'(),]* ) \s* [])]
-    | = \s* ["'](?P<attribute>[^"'<>]+)["'] | < (?:\w+:)? (?P<element>\w[\w.-]*)
+    [\[(] \s*+ [bu]?(?P<quote>["'])(?P<first>[^"']++)(?P=quote) \s*+ , \s*+
+        (?: (?:"[^"]*+" | '[^']*+') \s*+ | [^]["'(),]*+ ) [])]
+    | = \s*+ ["'](?P<attribute>[^"'<>]++)["'] | < (?:\w++:)? (?P<element>\w[\w.-]*+)
     """,
     re.VERBOSE,
 )
