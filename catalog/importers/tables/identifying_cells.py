@@ -9,12 +9,11 @@ from typing import Any
 
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.identifying_columns import is_identifying, is_identifying_within
-from catalog.importers.tables.identifying_dicom import is_dumped
+from catalog.importers.tables.identifying_texts import may_tell, tells_person
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.object_texts import (
     Pairs,
     iter_names,
-    iter_paired,
     iter_quoted,
     looks_like_object,
     may_be_object,
@@ -35,13 +34,6 @@ _NAMING_A_VALUE = frozenset(
 )
 _VALUES = frozenset({"value", "values", "answer"})
 _PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
-# A text without these is not looked at: most are paths and addresses, another one for each image.
-_MAY_TELL = re.compile(
-    r"name|birth|born|dob|mrn|ssn|patient|address|mail|phone|accession|physician"
-    r"|\([0-9a-f]{4}, ?[0-9a-f]{4}\)",
-    re.IGNORECASE,
-)
-_PAIR = re.compile(r"[:=<\"'\[(]")
 
 
 class TooManyKeys(SourceError):
@@ -73,7 +65,7 @@ def drop_from_text(text: str, column: str, *, is_read: bool = False) -> str:
     if len(text) > _LONGEST_TEXT:
         return text
     if "{" not in text or not may_be_object(text):
-        return "" if not is_read and may_tell(text) and _tells_as_text(text) else text
+        return "" if not is_read and may_tell(text) and tells_person(text) else text
     doubled: Pairs = []
 
     def make(pairs: Pairs) -> dict[str, Any]:
@@ -171,26 +163,6 @@ def _tells_person(value: Any, parent: str) -> bool:
         return True
     naming = _NAMING if keys.isdisjoint(_VALUES) else _NAMING | _NAMING_A_VALUE
     return any(is_identifying_within(parent, found[key]) for key in naming if key in found)
-
-
-def may_tell(text: str) -> bool:
-    """Whether a text that is no object is to be looked at; soon told for most."""
-    return bool(_PAIR.search(text) and _MAY_TELL.search(text))
-
-
-def _tells_as_text(text: str) -> bool:
-    """Whether a text has the name of something that identifies people, and its value.
-
-    As `PatientName: Doe`, `PatientName=Doe`, `["PatientName", "Doe"]`, XML, and the headers that
-    programs for DICOM print.
-    """
-    names = {
-        name
-        for names in (iter_names(text), iter_paired(text))
-        for name in names
-        if _MAY_TELL.search(name)
-    }
-    return len(names) > MAX_DIFFERENT_KEYS or is_dumped(text) or any(map(is_identifying, names))
 
 
 def _seems_to_tell(text: str, column: str) -> bool:

@@ -11,8 +11,9 @@ from catalog.importers.parsers import (
     parse_number,
 )
 from catalog.importers.tables.columns import find_fates
-from catalog.importers.tables.identifying_cells import drop_from_text, may_tell
+from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
+from catalog.importers.tables.identifying_texts import may_tell
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value, of_key
@@ -22,7 +23,7 @@ _LARGEST_INTEGER = 2**53
 # Words that mean a missing value are short, so longer texts need no check.
 _LONG = 6
 # Shorter texts have no name and a value.
-_SHORTEST_PAIR = 9
+_SHORTEST_PAIR = 5
 _NOTHING: tuple[object, ...] = ("", [])
 
 Convert = Callable[[str], Any]

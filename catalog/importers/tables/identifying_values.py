@@ -1,0 +1,67 @@
+"""Whether a value in a text, behind a name that identifies people, tells who somebody is."""
+
+import re
+
+from catalog.imaging.dicom.identifying import is_telling
+from catalog.importers.parsers import clean
+
+# What is looked at of a value; a longer one tells something.
+LONGEST_VALUE = 300
+_NOTHING = re.compile(
+    r"\W*+(?:(?:was|were|is|(?:has|have|had)\s++been)\s++)?+"
+    r"(?:removed|deleted|redacted|masked|withheld|anonymi[sz]ed|de-?identified|pseudonymi[sz]ed"
+    r"|no\s++value|not\s++(?:available|provided|given|recorded|known|applicable|specified)"
+    r"|https?\W*+$|entfernt|gelöscht|unbekannt|anonymisiert|supprimée?|inconnue?|anonymisée?"
+    r"|no\s++disponible|desconocid[oa]|eliminad[oa]|anonimizad[oa]|rimoss[oa]|匿名)(?!\w)",
+    re.IGNORECASE,
+)
+_NAME, _BIRTH = re.compile("name", re.IGNORECASE), re.compile("birth|born|dob", re.IGNORECASE)
+_PHONE = re.compile(r"phone|mobile|\btel|\bfax", re.IGNORECASE)
+_ACCESSION = re.compile("accession", re.IGNORECASE)
+# These may be the way or the week of a birth, and a drug, too.
+_BARE_BIRTH = re.compile(
+    r"\W*(?:patient'?s?\W*)?(?:birth|born|dob|geb(?:oren)?|naissance|nacid[oa])\W*", re.IGNORECASE
+)
+_DATE = re.compile(
+    r"\d{4}(?!\d*\s*k?g\b)|\d\s?[./-]\s?\d{1,2}\s?[./-]\s?\d"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\W{0,3}\d"
+    r"|\d\W{0,3}(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
+    re.IGNORECASE,
+)
+_FEWEST_DIGITS_OF_PHONE = 5
+# Numbers whose short names mean much else, such as a kind of file.
+_SHORT_NUMBER = re.compile(
+    r"\W*(?:zip|rut|cep|nif|nss|nhc|dni|cpf|bsn|plz|cnp|mob|ph|iban|curp)\W*", re.IGNORECASE
+)
+_FEWEST_DIGITS_OF_NUMBER = 4
+_YEAR_FIRST = re.compile(r"\W*\d{4}(?:\W?\d\d\W?\d\d)?\W*")
+# As public archives of data number their entries: GSE12, PRJNA12, E-MTAB-12.
+_PUBLIC = re.compile(
+    r"\W*(?:GSE|GSM|GPL|GDS|PRJ[A-Z]{2}|SAM[A-Z]{1,3}|[SED]R[APRSXZ]|E-[A-Z]{4}-|EGA[A-Z]|phs)\d+"
+    r"(?:\.\w+)*\W*"
+)
+
+
+def tells_value(name: str, value: str | None) -> bool:
+    """Whether what stands behind a name tells something; so does what nobody can see (None).
+
+    Nothing is told by what tells nothing in DICOM files, such as `ANON_001` for a name, by a phone
+    without a number and a birth without a date, nor by the number of an entry in public archives.
+    """
+    if value is None:
+        return True
+    value = value[:LONGEST_VALUE].strip()
+    if not clean(value) or _NOTHING.match(value):
+        return False
+    if _ACCESSION.search(name) and _PUBLIC.fullmatch(value):
+        return False
+    digits = sum(map(str.isdigit, value))
+    if _PHONE.search(name) and digits < _FEWEST_DIGITS_OF_PHONE:
+        return False
+    if _SHORT_NUMBER.fullmatch(name) and digits < _FEWEST_DIGITS_OF_NUMBER:
+        return False
+    if _BARE_BIRTH.fullmatch(name) and not _DATE.search(value):
+        return False
+    if _BIRTH.search(name) and _YEAR_FIRST.fullmatch(value) and not is_telling("DA", value):
+        return False
+    return is_telling("PN" if _NAME.search(name) else "LO", value)
