@@ -73,6 +73,7 @@ _PLACEHOLDERS = frozenset((
     "female", "hidden", "identified", "m", "male", "masked", "na", "name", "no", "noname",
     "none", "not", "null", "o", "patient", "phantom", "pseudonym", "redacted", "removed",
     "subject", "test", "unknown", "unnamed", "volunteer", "withheld",
+    "患者", "病人", "受试者", "匿名", "환자", "익명",
 ))
 # fmt: on
 _FREE_TEXTS = frozenset(CUSTOMIZABLE_CHARSET_VR) - {"PN"}

@@ -164,11 +164,8 @@ class _Parser(Finder):
     def _read_negation(self, at: int) -> int:
         """What is negated, with more after "or": a label, ages, or words that are excluded."""
         places = [at] if self.pieces[at].is_excluded else self.list_negated(at)
-        known = [found for each in places if (found := self.find(each)).reading]
-        # One that is a term, if any: of "not diagnosed with COVID" the first are plain words.
-        found = max(
-            known, key=lambda found: bool(found.reading and found.reading.name), default=None
-        )
+        known = [each for each in map(self.find, places) if each.reading]
+        found = max(known, key=_rank_negated) if known else None
         if not found or not (reading := found.reading):
             negates_any = places and self.words_of(at, places[0]) in EXCLUSIONS
             return self._leave_other(at, places[-1]) if negates_any else 0
@@ -274,6 +271,12 @@ class _Parser(Finder):
                 self.words.append(Word(words, start, last, is_excluded=is_excluded))
             at = end
         return at
+
+
+def _rank_negated(found: Found) -> tuple[bool, bool]:
+    """Of "not diagnosed with COVID", COVID: a term, and not one of which a word would be a typo."""
+    reading = found.reading
+    return bool(reading and reading.name), not (reading and reading.corrected)
 
 
 def _negate(readings: Sequence[Reading]) -> Reading:

@@ -216,6 +216,22 @@ def test_pixels_of_an_odd_length_are_padded_and_what_stands_behind_stays() -> No
     assert [int(element.tag) for element in found][-1] == 0x7FE00010
 
 
+def test_private_elements_behind_the_pixels_are_not_interpreted() -> None:
+    """pydicom knows that they are half a million numbers, each of which becomes an object."""
+    creator, value = b"1.2.840.113708.794.1.1.2.0", b"1\\" * 500_000
+    behind = b"\x87\0\x10\0LO" + len(creator).to_bytes(2, "little") + creator
+    behind += b"\x87\0\x40\x10UN\0\0" + len(value).to_bytes(4, "little") + value
+    content = make_dicom(PIXELS) + behind
+    tracemalloc.start()
+    try:
+        found = pydicom.dcmread(io.BytesIO(deidentified(content, pseudonyms())))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20
+    assert not found.group_dataset(0x0087)
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES_OF_PIXELS[:2])
 def test_marks_of_items_that_stand_alone_go(syntax: str) -> None:
     """As some scanners leave them behind the pixels."""

@@ -30,6 +30,7 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
     [
         ("PatientName", "Doe^Jane"), ("PatientName", "山田^太郎"), ("PatientName", "Doe"),
         ("PatientName", "王^明"), ("PatientName", "=王^明"), ("PatientName", "=김^수"),
+        ("PatientName", "张伟2"), ("PatientName", "홍길동2"), ("PatientName", "张三-男-45岁"),
         ("PatientBirthDate", "12/05/1980"), ("PatientBirthDate", "12051980"),
         ("PatientBirthDate", "19850101"),
         ("PatientName", "CompressedSamples^CT1"), ("PatientName", "Anonymous^Jane"),
@@ -129,6 +130,7 @@ def test_names_in_private_elements_and_overlays_of_implicit_files() -> None:
         ("PatientName", ""), ("PatientName", "^^^^"), ("PatientName", "LIDC-IDRI-0001"),
         ("PatientName", "lidc idri^0001"), ("PatientName", "ANONYMOUS"), ("PatientName", "XXXXX"),
         ("PatientName", "anon^patient"), ("PatientName", "case-17b"), ("PatientName", "0000"),
+        ("PatientName", "患者12"), ("PatientName", "病人-0007"),
         ("OperatorsName", "OP12"), ("PatientName", "P10-00032"),
         ("PatientName", "3f2ac1de-0d6b-4b1c-9d1f-abcdefabcdef"),
         ("PatientName", "Subject_007"), ("PatientBirthDate", ""), ("PatientBirthDate", "19000101"),
