@@ -169,7 +169,7 @@ def _read_dicom(file: BinaryIO) -> FileContent:
     except NotReadable as error:  # a directory, too
         raise_error_of_system(error)
         if isinstance(error.__cause__, TooMuch):
-            raise UnusableFile(FileProblem.DAMAGED) from error
+            raise UnusableFile(FileProblem.TOO_MUCH) from error
         raise UnusableFile(FileProblem.NO_IMAGE) from error
     if header.is_of_image and not header.has_pixels:
         raise UnusableFile(FileProblem.NO_IMAGE)

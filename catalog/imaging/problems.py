@@ -26,6 +26,10 @@ class FileProblem(Enum):
     )
     CUT_SHORT = ("files that are cut short", "get them again and import again")
     DAMAGED = ("files whose header is damaged", "get them again and import again")
+    TOO_MUCH = (
+        "DICOM files with more beside their pixels than is read",
+        "write them as several files, or without long private data, and import again",
+    )
     NO_IMAGE = (
         "files that are no image, though their names say so",
         "get them again, or correct the names",

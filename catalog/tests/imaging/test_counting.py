@@ -16,11 +16,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from catalog.imaging.budget import Budget
+from catalog.imaging.content import read_content
 from catalog.imaging.dicom import deidentify as deidentifying
 from catalog.imaging.dicom.deidentify import Pseudonyms, must_be_deidentified
 from catalog.imaging.dicom.header import read_header
 from catalog.imaging.dicom.identifying import find_telling
-from catalog.imaging.problems import NotReadable
+from catalog.imaging.problems import FileProblem, NotReadable, UnusableFile
 from catalog.tests.imaging.dicom_files import deidentified, make_dicom, write_dicom
 
 SYNTAXES = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
@@ -99,6 +100,14 @@ def test_millions_of_items_are_refused_soon(few: None, name: str) -> None:
     with pytest.raises(NotReadable, match="more parts, or longer texts"):
         deidentified(content, KEEP)
     assert time.process_time() - before < SECONDS
+
+
+def test_a_file_with_more_than_is_read_is_not_called_damaged() -> None:
+    items = b"\x08\0\x18\x22SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\0\0\0\0" * 700_000
+    content = make_dicom() + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    with pytest.raises(UnusableFile) as caught:
+        read_content(io.BytesIO(content), "a.dcm")
+    assert caught.value.problem is FileProblem.TOO_MUCH
 
 
 def test_hundreds_of_thousands_of_empty_items_are_refused_soon() -> None:
