@@ -81,6 +81,9 @@ def _has_pair(pairs: Iterable[tuple[str, str | None]]) -> bool:
 
 def _shorten(name: str) -> str:
     """What is judged of a name: without a tag before it, and one for all of a numbered series."""
+    # A tag before it is all that is judged besides.
+    if len(name) > 2 * _LONGEST_NAME:
+        return ""
     if is_listed_tag(name):
         return name
     name = strip_tag(name)

@@ -13,6 +13,8 @@ _ATTRIBUTE = re.compile(r"""(?<![\w.:-])([\w.:-]++)\s*+=\s*+(?:"([^"<>]*+)"|'([^
 # Attributes that say what their element's value is, and those that are the value.
 _NAMING = frozenset({"tag", "keyword", "name", "key", "attribute", "field", "property"})
 _VALUES = frozenset({"value", "v"})
+# Each is written again with each of its attributes and of the elements in it.
+_LONGEST_NAME = 200
 
 
 def iter_marked(text: str) -> Iterator[Pair]:
@@ -25,7 +27,7 @@ def iter_marked(text: str) -> Iterator[Pair]:
     found = next(marks, None)
     while found:
         following = next(marks, None)
-        name = found["name"]
+        name = found["name"][:_LONGEST_NAME]
         if found["end"]:
             if around and around[-1] == name:
                 around.pop()
@@ -44,7 +46,7 @@ def _iter_names(around: list[str], name: str, inside: str, value: str | None) ->
     names = [name, *(f"{each} {name}" for each in around)]
     yield from ((each, value) for each in names)
     for key, double, single in _ATTRIBUTE.findall(inside):
-        key, given = key.rpartition(":")[2], double or single
+        key, given = key.rpartition(":")[2][:_LONGEST_NAME], double or single
         yield key, given
         yield f"{name} {key}", given
         if key.lower() in _VALUES:

@@ -22,7 +22,10 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
-_EITHER_WAY = re.compile(r"\bwith(?:\s+(?:and|or)\s+|/)without\s+[\w-]+", re.IGNORECASE)
+# "All CT but", and not "all but CT", which negates.
+_ALL_BUT = re.compile(
+    r"\b(?:all|any|every\w*)(?:\s+[\w-]+){1,3}\s+but\b(?!\s+(?:not|no|without|only))", re.IGNORECASE
+)
 _CONTRACTION = re.compile(r"n['’]t$")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
@@ -37,7 +40,8 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_unread_negations(query.text, parts),
         *_find_half_negated(query.text, parts),
         *_find_counts(query.text),
-        *(f"“{found[0]}” asks for nothing" for found in _EITHER_WAY.finditer(query.text)),
+        *_find_all_but(query.text),
+        *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
     ]
 
 
@@ -91,6 +95,11 @@ def _find_counts(text: str) -> Iterator[str]:
             f"“{found[0]}” compares no numbers, its words are looked for: on the page of datasets, "
             "filter by “Size”, or sort by images"
         )
+
+
+def _find_all_but(text: str) -> Iterator[str]:
+    if _ALL_BUT.search(text):
+        yield "“but” excludes nothing: put a minus directly before each word that is to be excluded"
 
 
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:

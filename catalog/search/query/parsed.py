@@ -140,12 +140,14 @@ class ParsedQuery:
 
     ``text`` is the query in Unicode form NFKC with plain quotes in pairs; positions refer to it.
     ``ors`` are the pairs of parts, by their positions in it, that "or" or a slash joins.
+    ``skipped`` are the ends of what is not asked for, as it stands behind "with or without".
     """
 
     text: str = ""
     matches: tuple[Match, ...] = ()
     words: tuple[Word, ...] = ()
     ors: tuple[tuple[int, int], ...] = ()
+    skipped: tuple[tuple[int, int], ...] = ()
 
     @property
     def rest(self) -> tuple[str, ...]:

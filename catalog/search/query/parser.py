@@ -41,6 +41,7 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
     clean = clean_text(text)
     matches: list[Match] = []
     words: list[Word] = []
+    skipped: list[tuple[int, int]] = []
     at = 0
     for quoted in [*QUOTED.finditer(clean), None]:
         end = quoted.start() if quoted else len(clean)
@@ -50,11 +51,14 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
         matches += parser.matches
         negation = parser.take_negation(end) if quoted else None
         words += parser.words
+        skipped += parser.skipped
         if quoted:
             words += read_phrase(clean, quoted, negation)
             at = quoted.end()
     ors = tuple(_find_ors(clean, [*matches, *words]))
-    return ParsedQuery(clean, tuple(_mark_alternatives(clean, matches)), tuple(words), ors)
+    return ParsedQuery(
+        clean, tuple(_mark_alternatives(clean, matches)), tuple(words), ors, tuple(skipped)
+    )
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class _Parser(Finder):
 
     matches: list[Match] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
+    skipped: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> None:
         at = 0
@@ -80,7 +85,11 @@ class _Parser(Finder):
         for words in EITHER_WAY:
             stop = at + len(words)
             if stop < len(self.pieces) and self.words_of(at, stop) == words:
-                return max(self.find(stop).stop, stop + 1)
+                while stop < len(self.pieces) - 1 and self.pieces[stop].word in AFTER_NEGATION:
+                    stop += 1
+                end = max(self.find(stop).stop, stop + 1)
+                self.skipped.append((self.pieces[at].start, self.pieces[end - 1].end))
+                return end
         return 0
 
     def _read_years(self, at: int) -> int:

@@ -114,11 +114,8 @@ def _can_be_read(words: Sequence[str], spellings: Spellings) -> bool:
         return True
     if spellings.is_name(words):
         return False
-    # "Non-rigid" is a word of its own, and no typo of another one that is negated.
-    is_negated = words[0] == "non"
     # Words with digits may be an id, and ids are not corrected.
-    with_typo = not is_negated and not any(char.isdigit() for word in words for char in word)
-    words = words[1:] if is_negated else words
+    with_typo = not any(char.isdigit() for word in words for char in word)
     at = 0
     while at < len(words):
         reach = spellings.longest_from(words[at])

@@ -273,6 +273,7 @@ def test_runs_between_the_parts_of_a_text_are_read_at_once(home: Path) -> None:
     starts = ["('PatientX name',", "['name", "name =", "{'a'", "(0010,0010)"]
     runs = [" ", "(", "'", '= "', "('a',", "<a", "0010,0010 "]
     texts = [f"{start}{(run * 199_000)[:199_000]}(" for start in starts for run in runs]
+    texts += [f"<{'x_0010_0010' * 9_000}{run * 20_000}>" for run in (" v='b'", "><a/")]
     table = StringIO(newline="")
     csv.writer(table).writerows([["id", "cell"], *enumerate([*texts, "usual"])])
     write_files(home, {"t.csv": table.getvalue().encode(), "dataset.toml": TOML})
