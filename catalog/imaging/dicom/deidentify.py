@@ -45,6 +45,7 @@ from catalog.imaging.problems import NotReadable, raise_error_of_system
 
 _PLAIN = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
           uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
+_LONGEST_UID = 64  # PS3.5 9.1
 _FAILED = "The DICOM file cannot be de-identified"
 # Some 100,000 elements; what is changed takes three times as long as what is kept.
 MAX_READS, _READS_OF_A_CHANGE = 450_000, 6
@@ -156,6 +157,9 @@ def deidentify(file: BinaryIO, out: BinaryIO, pseudonyms: Pseudonyms) -> None:
 def _clean(dataset: Dataset, pseudonyms: Pseudonyms, budget: Budget) -> None:
     if "SOPClassUID" not in dataset:
         raise NotReadable(f"{_FAILED}: its SOP class is missing.")
+    # It is read as it is, so nothing else limits how long it may be.
+    if is_long(dataset, tag_for_keyword("SOPClassUID") or 0, _LONGEST_UID):
+        raise NotReadable(f"{_FAILED}: its SOP class is no UID.")
     _Cleaner(pseudonyms, budget, find_encoding(_find_syntax(dataset))).clean(dataset)
     _declare(dataset)
     # A patient's id in an item is a pseudonym as well.

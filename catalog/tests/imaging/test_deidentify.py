@@ -342,6 +342,22 @@ def test_why_it_failed_is_said() -> None:
             deidentified(make_dicom() + odd, pseudonyms())
 
 
+def test_a_class_of_a_million_values_is_refused_unread() -> None:
+    """Behind the pixels it took the place of the header's: of 2 MB a gigabyte, and 27 seconds."""
+    value = b"1\\" * 500_000
+    behind = b"\x08\0\x16\0" + len(value).to_bytes(4, "little") + value
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotReadable, match="its SOP class is no UID"):
+            deidentified(
+                make_dicom(PIXELS, syntax=uid.ImplicitVRLittleEndian) + behind, pseudonyms()
+            )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20
+
+
 def test_a_failure_deep_within_sequences_costs_no_memory() -> None:
     """pydicom's message grew threefold at each level: to gigabytes, of a file of five kilobytes."""
     item = b"\x10\0\x10\0PN\4\0Jane"
