@@ -201,6 +201,7 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     if is_excluded:
         for match in find_excluded_terms(group[0], snapshot):
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
+            wordings += _list_wordings(match, snapshot)
     for word in group:
         if not (word.is_excluded or word.is_quoted):
             wordings += [_plain(text) for text in vary_spelling(word.text)]

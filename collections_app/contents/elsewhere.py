@@ -50,9 +50,10 @@ class NamesElsewhere:
 
         ``fields`` are SQL.
         """
-        others = ", ".join(f"coalesce(({field})::text, '')" for field in fields)
+        others = [f"coalesce(({field})::text, '')" for field in fields]
+        written = f"position, {queries.NAME_ELSEWHERE}, {', '.join(others)}"
         changed = self._changed
-        for lines in self._iter(f"position, {queries.NAME_ELSEWHERE}, {others}", HAS_ADDRESS):
+        for lines in self._iter(written, HAS_ADDRESS, len(others)):
             rows = (line.split(b"\t", 2) for line in _split(lines))
             yield b"".join(
                 changed.get(position, name) + b"\t" + rest for position, name, rest in rows
@@ -82,9 +83,9 @@ class NamesElsewhere:
     def _iter_proposed(self, fields: str) -> Iterator[bytes]:
         return self._iter(f"{fields}{queries.NAME_ELSEWHERE}", HAS_ADDRESS)
 
-    def _iter(self, fields: str, whose: str) -> Iterator[bytes]:
+    def _iter(self, fields: str, whose: str, num_columns: int = 1) -> Iterator[bytes]:
         rows = f"{select_items(fields, whose)} ORDER BY position"
-        return iter_lines(rows, collection=self._collection)
+        return iter_lines(rows, collection=self._collection, num_columns=num_columns)
 
 
 def _split(lines: bytes) -> list[bytes]:

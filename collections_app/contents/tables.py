@@ -169,7 +169,8 @@ def _table(collection: Collection, columns: Columns, whose: str) -> Iterator[byt
     yield csv_text([columns])
     fields = ", ".join(f"coalesce(({field})::text, '')" for field in columns.values())
     rows = f"{select_items(fields, whose)} ORDER BY position"
-    yield from map(lines_to_csv, iter_lines(rows, collection=collection))
+    lines = iter_lines(rows, collection=collection, num_columns=len(columns))
+    yield from map(lines_to_csv, lines)
 
 
 def _table_of_addresses(names: NamesElsewhere, columns: Columns) -> Iterator[bytes]:

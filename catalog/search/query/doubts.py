@@ -22,6 +22,7 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
+_CONJUNCTIONS = frozenset({"but", "only", "then", *_NEGATION_WORDS})
 # "All CT but", and not "all but CT", which negates.
 _ALL_BUT = re.compile(
     r"\b(?:all|any|every\w*)(?:\s+[\w-]+){1,3}\s+but\b(?!\s+(?:not|no|without|only))", re.IGNORECASE
@@ -126,8 +127,8 @@ def _is_negative(part: Match | Word) -> bool:
 
 def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
     """Whether both may be meant together: "no women over 60", "no skin cancer"."""
-    if not isinstance(other, Match):
-        return False
+    if isinstance(other, Word):
+        return not other.is_quoted and other.text.casefold() not in _CONJUNCTIONS
     return _find_filter(one) != "label" or other.name in ("label", "tag")
 
 

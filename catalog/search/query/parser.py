@@ -109,6 +109,20 @@ class _Parser(Finder):
                 return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
         return 0
 
+    def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...]] | None:
+        """The years behind a comma, "or" or "and", and the piece after them."""
+        if not 0 < at < len(self.pieces):
+            return None
+        is_joined = self.pieces[at].word in ("and", "or", "nor") and at + 1 < len(self.pieces)
+        between = self.text[self.pieces[at - 1].end : self.pieces[at].start]
+        if not is_joined and "," not in between:
+            return None
+        start = self.pieces[at + is_joined].start
+        for end, low, high in read_years(self.text, start, is_negated=True):
+            if codes := self.spellings.find_years(low, high):
+                return self.piece_after(end), codes
+        return None
+
     def _list_places(self, at: int) -> list[tuple[int, bool]]:
         """Where a phrase may begin, and whether it is negated: "not before 2015" may be either."""
         if self.pieces[at].is_excluded:
@@ -116,6 +130,10 @@ class _Parser(Finder):
         return [(at, False), *((after, True) for after in self.list_negated(at))]
 
     def _take_other_years(self, at: int, stop: int, codes: tuple[str, ...], excluded: str) -> int:
+        """The years that a negation leaves: "not 2019, 2020" is none of both."""
+        while following := self._find_listed_years(stop):
+            stop, more = following
+            codes += more
         others = self.spellings.find_other_years(codes)
         stop = self._take(at, stop, Reading(YEAR, others))
         self.matches[-1] = replace(self.matches[-1], excluded=(excluded,))

@@ -221,6 +221,7 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
         ("no xyzzy pneumonia ct", "and “pneumonia” is asked for"),
         ("no pneumonia effusion", "and “effusion” is asked for"),
         ('-"low dose" ct', ""), ("no siemens pneumonia", "and “pneumonia” is asked for"),
+        ("no pneumonia xyzzy ct", "and “xyzzy” is asked for"),
         ("no women over 60 ct", "“over 60” is asked for"),
         ("ct no adults over 65", "“over 65” is asked for"),
         ("no brain ct", "“no brain” excludes that only, and “ct” is asked for"),

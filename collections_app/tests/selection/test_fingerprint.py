@@ -155,6 +155,18 @@ def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.Mo
     assert read_archive(build(whole)) == content
 
 
+def test_tables_of_many_columns_are_read_by_many_queries() -> None:
+    """One query for 10,000 rows of 500 columns took longer than a build's lease."""
+    make_dataset(files=7)
+    collection = make_collection("")
+    query = "SELECT {first}, {last} FROM generate_series(1, 1)"
+    narrow, wide = (
+        list(copying.iter_lines(query, collection=collection, num_columns=n)) for n in (1, 250_000)
+    )
+    assert narrow == [b"1\t10000\n"]
+    assert wide == [b"1\t2\n", b"3\t4\n", b"5\t6\n", b"7\t8\n"]
+
+
 def test_collections_of_an_earlier_version_are_finalized_by_their_next_build() -> None:
     """Their items have lists of labels, and neither names nor a digest."""
     migration = importlib.import_module("collections_app.migrations.0002_shared_archives")
