@@ -41,7 +41,7 @@ _NEGATED = re.compile(r"non?-|not-", re.IGNORECASE)
 Holds = Callable[[Match], Mask]
 
 
-class Findings(NamedTuple):
+class Results(NamedTuple):
     """The datasets that a query finds, by id, and its excluded words that none has."""
 
     datasets: dict[int, "Found"]
@@ -73,7 +73,7 @@ class _Clause:
 
 def find_datasets(
     query: ParsedQuery, snapshot: Snapshot, *, holds: Holds, image_masks: Sequence[Mask]
-) -> Findings | None:
+) -> Results | None:
     """What ``query`` finds; None if it asks for nothing.
 
     ``holds`` gives the datasets that have a match's terms; ``image_masks`` select image profiles.
@@ -99,7 +99,7 @@ def find_datasets(
     found = _judge(kept, snapshot, _count_images(snapshot, image_masks))
     idle = [clause.words.removeprefix("-") for clause in clauses
             if clause.is_excluded and not clause.met]  # fmt: skip
-    return Findings(found, idle)
+    return Results(found, idle)
 
 
 def _judge(

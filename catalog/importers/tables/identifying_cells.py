@@ -54,18 +54,18 @@ def drop_from_value(value: Any, column: str) -> Any:
     return "" if _tells_person(value, column) else _drop_identifying(value, column)
 
 
-def drop_from_text(text: str, column: str, *, is_read: bool = False) -> str:
+def drop_from_text(text: str, column: str, *, is_in_keep: bool = False) -> str:
     """The text; if it is an object, without keys that identify people, at any depth.
 
     It stays as it is if there are none. One of too many keys or levels to be judged is left out,
     and so is what cannot be read but begins as an object, if anything in it seems such a key. Any
     other text is left out as a whole if it has a name and a value of a person, as a printed DICOM
-    header has, unless somebody has read the column's texts.
+    header has, unless the description's `keep` names the column.
     """
     if len(text) > _LONGEST_TEXT:
         return text
     if "{" not in text or not may_be_object(text):
-        return "" if not is_read and may_tell(text) and tells_person(text) else text
+        return "" if not is_in_keep and may_tell(text) and tells_person(text) else text
     doubled: Pairs = []
 
     def make(pairs: Pairs) -> dict[str, Any]:
@@ -75,12 +75,10 @@ def drop_from_text(text: str, column: str, *, is_read: bool = False) -> str:
 
     try:
         value = read_object(text, make)
-        if _has_too_many_keys(value):
-            return ""
-        kept = "" if _tells_person(value, column) else _drop_identifying(value, column)
+        kept = drop_from_value(value, column)
     except ValueError:
         return "" if looks_like_object(text) and _seems_to_tell(text, column) else text
-    except RecursionError:
+    except (RecursionError, TooManyKeys):
         return ""
     if kept == value and not doubled:
         return text

@@ -64,7 +64,7 @@ class MetadataReader:
             added["view"] = view
         self._is_told = Remembered(_is_told)
         self.cut_columns: set[str] = set()
-        self._drop = partial(_drop, cut=self.cut_columns, read={*spec.keep})
+        self._drop = partial(_drop, cut=self.cut_columns, keep={*spec.keep})
         self._added = [(name, compile_value(value, header)) for name, value in added.items()]
 
     def read(self, cells: Cells) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Gatherer:
         many = description.many
         self._columns: list[tuple[str, int, Convert | None]] = []
         self.cut_columns: set[str] = set()
-        self._drop = partial(_drop, cut=self.cut_columns, read={*description.metadata.keep})
+        self._drop = partial(_drop, cut=self.cut_columns, keep={*description.metadata.keep})
         self._unless = header.find(many.unless) if many and many.unless else None
         for name in many.columns if many else ():
             if (index := header.find(name)) is not None:
@@ -113,9 +113,9 @@ class Gatherer:
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
 
 
-def _drop(text: str, name: str, *, cut: set[str], read: set[str]) -> str:
-    """What is kept of a cell; `cut` gets its column if that is less. `read` as in `keep`."""
-    kept = drop_from_text(text, name, is_read=name in read)
+def _drop(text: str, name: str, *, cut: set[str], keep: set[str]) -> str:
+    """What is kept of a cell; `cut` gets its column if that is less."""
+    kept = drop_from_text(text, name, is_in_keep=name in keep)
     if kept != text:
         cut.add(name)
     return kept

@@ -38,8 +38,8 @@ from catalog.search.query import Match, ParsedQuery
 from catalog.search.relevance import (
     FACTS,
     NOT_OF_DATASETS,
-    Findings,
     Found,
+    Results,
     find_datasets,
 )
 from catalog.search.snapshot import Snapshot
@@ -102,15 +102,15 @@ class DatasetFilterSet(CatalogFilterSet):
     @property
     def found(self) -> dict[int, Found] | None:
         """What the query finds, whatever the other filters are, by id; None without a query."""
-        return self._findings.datasets if self._findings else None
+        return self._results.datasets if self._results else None
 
     @property
     def idle_words(self) -> list[str]:
         """The excluded words that no dataset has, so that they exclude nothing."""
-        return self._findings.idle_words if self._findings else []
+        return self._results.idle_words if self._results else []
 
     @cached_property
-    def _findings(self) -> Findings | None:
+    def _results(self) -> Results | None:
         return find_datasets(
             self._whole_query,
             self.snapshot,

@@ -135,9 +135,7 @@ class _Parser(Finder):
             stop, more = following
             codes += more
         others = self.spellings.find_other_years(codes)
-        stop = self._take(at, stop, Reading(YEAR, others))
-        self.matches[-1] = replace(self.matches[-1], excluded=(excluded,))
-        return stop
+        return self._take(at, stop, Reading(YEAR, others), excluded=(excluded,))
 
     def _read_ages(self, at: int) -> int:
         if not self.spellings.has_ages:
@@ -168,10 +166,9 @@ class _Parser(Finder):
         values = find_other_ages(value for reading in readings for value in reading.values)
         if not values:
             return 0
-        stop = self._take(at, negated[-1].stop, replace(readings[0], values=values))
+        others = replace(readings[0], values=values)
         excluded = tuple(self.text[each.start : each.end] for each in negated)
-        self.matches[-1] = replace(self.matches[-1], excluded=excluded)
-        return stop
+        return self._take(at, negated[-1].stop, others, excluded=excluded)
 
     def _read_spelling(self, at: int) -> int:
         stop, reading, start, end = self.find(at)
@@ -190,7 +187,7 @@ class _Parser(Finder):
 
     def _read_negation(self, at: int) -> int:
         """What is negated, with more after "or": a label, ages, or words that are excluded."""
-        places = [at] if self.pieces[at].is_excluded else self.list_negated(at)
+        places = [place for place, is_negated in self._list_places(at) if is_negated]
         known = [each for each in map(self.find, places) if each.reading]
         found = max(known, key=_rank_negated) if known else None
         if not found or not (reading := found.reading):
@@ -265,7 +262,13 @@ class _Parser(Finder):
         return any(piece.word in REFUSALS for piece in before if piece.start >= taken)
 
     def _take(
-        self, at: int, stop: int, reading: Reading, begin: int | None = None, end: int = 0
+        self,
+        at: int,
+        stop: int,
+        reading: Reading,
+        begin: int | None = None,
+        end: int = 0,
+        excluded: tuple[str, ...] = (),
     ) -> int:
         start = self.start_of(at) if begin is None else begin
         end = max(end, self.pieces[stop - 1].end)
@@ -281,6 +284,7 @@ class _Parser(Finder):
                 end,
                 reading.corrected,
                 others=reading.others if reading.name in CHOICES_LIKE_TAGS else (),
+                excluded=excluded,
             )
         )
         return stop

@@ -14,9 +14,9 @@ def _year(name: str) -> str:
 
 _PUBLISHED = r"(?:(?:first\s+)?(?:published|released)\s+)?"
 _TO_WORD = r"\s+(?:to|until|till)\s+"
-_TO = r"(?:\s+(?:to|until|till)\s+|\s*[-‐‑–—]\s*)"
-# Signs, which may stand without the word.
-_SAID = r"(?:year\s*)?"
+_TO = rf"(?:{_TO_WORD}|\s*[-‐‑–—]\s*)"
+# The word may stand before a year.
+_WORD = r"(?:year\s*)?"
 _ON = r"\s+(?:on|onwards?)\b"
 _LATER = r"\s+(?:or|and)\s+(?:later|newer|after|onwards?)\b"
 _EARLIER = r"\s+(?:or|and)\s+(?:earlier|older|before)\b"
@@ -28,18 +28,17 @@ _YEARS = tuple(
         rf"(?:from|starting(?:\s+(?:in|from))?)\s+{_year('first')}{_ON}",
         rf"(?:since|not\s+before)\s+{_year('first')}(?:{_ON})?",
         rf"(?:from|since)\s+{_year('first')}\+(?!\w)",
-        rf"year\s+{_year('first')}{_TO_WORD}{_year('last')}",
-        rf"{_year('first')}{_TO_WORD}{_year('last')}",
-        rf"{_SAID}{_year('first')}{_LATER}",
+        rf"(?:year\s+)?{_year('first')}{_TO_WORD}{_year('last')}",
+        rf"{_WORD}{_year('first')}{_LATER}",
         rf"(?:after|(?:later|newer)\s+than)\s+{_year('over')}",
         rf"(?:until|till|up\s+to|no\s+later\s+than|not\s+after)\s+{_year('last')}",
-        rf"{_SAID}{_year('last')}{_EARLIER}",
+        rf"{_WORD}{_year('last')}{_EARLIER}",
         rf"(?:before|(?:earlier|older)\s+than)\s+{_year('below')}",
         rf"(?:in|from)\s+{_year('only')}",
-        rf"{_SAID}(?:>=|≥)\s*{_year('first')}",
-        rf"{_SAID}>\s*{_year('over')}",
-        rf"{_SAID}(?:<=|≤)\s*{_year('last')}",
-        rf"{_SAID}<\s*{_year('below')}",
+        rf"{_WORD}(?:>=|≥)\s*{_year('first')}",
+        rf"{_WORD}>\s*{_year('over')}",
+        rf"{_WORD}(?:<=|≤)\s*{_year('last')}",
+        rf"{_WORD}<\s*{_year('below')}",
         rf"year\s*[=:]?\s*{_year('only')}",
         rf"{_year('first')}\+(?!\w)",
     )
