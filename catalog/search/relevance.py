@@ -203,9 +203,9 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
     for word in group:
-        if not (word.is_excluded or word.is_quoted):
+        if not word.is_quoted:
             wordings += [_plain(text) for text in vary_spelling(word.text)]
-            root = find_root(word.text) if len(group) == 1 else ""
+            root = find_root(word.text) if len(group) == 1 and not is_excluded else ""
     words = " or ".join(f"-{word.text}" if is_excluded else word.text for word in group)
     text = ClauseText(" or ".join(typed), wordings, root)
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)

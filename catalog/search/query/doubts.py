@@ -40,6 +40,7 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_unread_signs(query.text, parts),
         *_find_unread_negations(query.text, parts),
         *_find_half_negated(query.text, parts),
+        *_find_contradictions(query.text, parts),
         *_find_counts(query.text),
         *_find_all_but(query.text),
         *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
@@ -88,6 +89,24 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
                 f"“{text[other.start : other.end]}” is asked for: to exclude both, put “not” "
                 "before each"
             )
+
+
+def _find_contradictions(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    """What is asked for and excluded, as "pneumonia vs no pneumonia" names two classes."""
+    wanted = {name: part for part in parts if not _is_excluded(part) for name in _name(part)}
+    for part in parts:
+        if _is_excluded(part) and (other := next(filter(None, map(wanted.get, _name(part))), None)):
+            yield (
+                f"“{text[other.start : other.end]}” is asked for and "
+                f"“{text[part.start : part.end]}” excludes it: search for one after the other"
+            )
+
+
+def _name(part: Match | Word) -> list[object]:
+    """What a part asks for or excludes: labels, or a word."""
+    if isinstance(part, Word):
+        return [part.text.casefold()]
+    return list(part.values) if part.name in ("label", "not_label") else []
 
 
 def _find_counts(text: str) -> Iterator[str]:

@@ -322,6 +322,16 @@ def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str,
     assert said in " ".join(re.sub("<[^>]*>", "", page).split())
 
 
+def test_an_excluded_word_excludes_its_spelling_of_the_other_side_of_the_atlantic(
+    client: Client,
+) -> None:
+    DatasetFactory(slug="british", description="Of the gynaecology ward.")
+    make_searchable()
+    page = client.get("/datasets/", {"q": "not gynecology"})
+    assert "british" not in [row.dataset.slug for row in page.context["rows"]]
+    assert page.context["idle_words"] == []
+
+
 def test_a_word_for_an_age_beside_others_asks_for_its_tag() -> None:
     child = TagFactory(code="pediatric", name="Pediatric")
     add_alias(child, "children")

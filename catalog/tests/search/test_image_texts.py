@@ -241,6 +241,9 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
         ("ct -(pneumonia effusion)", "excludes nothing"),
         ("ct –(pneumonia effusion)", "excludes nothing"),
         ("ct (-pneumonia)", ""), ("ct-(pneumonia)", ""),
+        ("pneumonia vs no pneumonia", "“pneumonia” is asked for and “no pneumonia” excludes it"),
+        ("effusion and non-effusion ct", ""),
+        ("ct siemens not siemens", "“siemens” is asked for and “not siemens” excludes it"),
     ],
 )  # fmt: skip
 def test_the_page_says_what_a_negation_does_not_reach(

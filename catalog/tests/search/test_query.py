@@ -97,6 +97,8 @@ def check(text: str, filters: str, rest: str) -> None:
         ("CT of the lung, commercial use", f"modality=ct area=lung license={COMMERCIAL}"),
         ("brain mr tumour", "area=brain modality=mr label=tumor"),
         ("PET/CT head and neck", "modality=pt area=head-neck"),
+        ("FDG-PET/CT lung", "modality=pt area=lung"),
+        ("18F-FDG-PET/CT", "modality=pt"),
         ("lung cancer ct", "label=lung-tumor modality=ct"),
         ("covid chest ct", "label=covid-19 area=chest modality=ct"),
         ("knee x-rays", f"area=knee {XRAY}"),
