@@ -160,13 +160,15 @@ PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("access", "open"): (
         "open access", "openly accessible", "openly available", "freely available",
         "freely downloadable", "free access", "no registration", "no registration needed",
-        "no registration required", "without registration", "without a registration", "no sign up",
-        "without sign up", "no login", "without login", "no account", "without account",
-        "without an account",
+        "no registration required", "registration not required", "registration not needed",
+        "login not required", "account not required", "without registration",
+        "without a registration", "no sign up", "without sign up", "no login",
+        "without login", "no account", "without account", "without an account",
     ),
     ("access", "open", "registration"): (
         "no application", "no application needed", "no application required",
-        "without application", "without an application", "without applying",
+        "application not required", "application not needed", "without application",
+        "without an application", "without applying",
     ),
     ("access", "registration"): (
         "registration required", "registration needed", "requires registration",

@@ -349,6 +349,8 @@ def test_fixed_phrases_become_filters(text: str, filters: str) -> None:
         ("Open-Access chest CT", "access=open area=chest modality=ct"),
         ("CT, no registration", "modality=ct access=open"),
         ("without registration", "access=open"),
+        ("registration not required", "access=open"),
+        ("CT application not needed", "modality=ct access=open,registration"),
         ("without an application", "access=open,registration"),
         ("MRI no application needed", "modality=mr access=open,registration"),
         ("registration required", "access=registration"),
