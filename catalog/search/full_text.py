@@ -1,5 +1,6 @@
 """Full-text search over datasets: a stored, weighted vector that includes the terms' aliases."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from catalog.search import queries
 from vocab.text import TermRef
 
 CONFIG = "english"
+# Shorter words are similar to too many.
+MIN_SIMILAR = 5
 
 
 def refresh_search_vectors(*, dataset_ids: Iterable[int]) -> None:
@@ -88,11 +91,13 @@ def _contains(vector: SearchVector, query: SearchQuery) -> Func:
 def rank_similar_titles(text: str, refs: Mapping[str, TermRef]) -> dict[int, float]:
     """The ranks of datasets whose title is similar to ``text``, which may contain a typo.
 
-    Among them are those of ``refs``, by slug, whose slug contains it.
+    Among them are those of ``refs``, by slug, of whose slug a part begins with it. Nothing else is
+    similar to a word of four letters, as abbreviations are: "SCLC" is not "NSCLC".
     """
-    part = text.casefold()
-    in_slug = [ref.id for slug, ref in refs.items() if part in slug.casefold()]
-    similar = Q(title__trigram_word_similar=text) | Q(pk__in=in_slug)
+    begins = re.compile(rf"(?<![^\W_]){re.escape(text.casefold())}")
+    similar = Q(pk__in=[ref.id for slug, ref in refs.items() if begins.search(slug.casefold())])
+    if len(text) >= MIN_SIMILAR:
+        similar |= Q(title__trigram_word_similar=text)
     rank = TrigramWordSimilarity(text, "title")
     return dict(Dataset.objects.active().filter(similar).order_by().values_list("pk", rank))
 

@@ -8,7 +8,7 @@ that lack something follow, each with what it lacks.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 from operator import itemgetter
 from typing import NamedTuple
@@ -27,14 +27,19 @@ ENOUGH, MAX_PARTIAL = 10, 10
 MET, BY_TERM, BY_NAME = 0.3, 0.4, 2.0
 # What one that is widely used gains in all: less than a clause that others meet better by much.
 FEATURED = 1.5
-# Shorter words resemble too many titles, and shorter aliases are codes: "us", "op".
-MIN_SIMILAR, MIN_WORDING = 4, 3
+# Shorter words begin too many titles, and shorter aliases are codes: "us", "op".
+MIN_BEGINNING, MIN_WORDING = 4, 3
 # Datasets as a whole have no sex and no age.
 NOT_OF_DATASETS = ("sex", "age")
 # What a dataset is or is not: "non-commercial" in its text is no licence for commercial use. Nor is
 # a number in a text an age or the year of publication.
 FACTS = ("license", "local", "access", "year")
 
+# Words of meaning that the texts' index does not have: there "no tumor" would be any tumour.
+_NOT_IN_INDEX = re.compile(
+    r"\b(?:no|not|nor|non|other|few|only|same|own|before|after|under|over|above|below|without)\b",
+    re.IGNORECASE,
+)
 # Words that are not what a title would have that resembles them: "non-rigid".
 _NEGATED = re.compile(r"non?-|not-", re.IGNORECASE)
 
@@ -42,10 +47,15 @@ Holds = Callable[[Match], Mask]
 
 
 class Results(NamedTuple):
-    """The datasets that a query finds, by id, and its excluded words that none has."""
+    """The datasets that a query finds, by id; None if it asks for nothing.
 
-    datasets: dict[int, "Found"]
+    ``idle_words`` are excluded words that none has. ``common_words`` are wanted ones that the index
+    of texts leaves out: "he", "if".
+    """
+
+    datasets: dict[int, "Found"] | None
     idle_words: list[str]
+    common_words: list[str]
 
 
 class Found(NamedTuple):
@@ -73,33 +83,33 @@ class _Clause:
 
 def find_datasets(
     query: ParsedQuery, snapshot: Snapshot, *, holds: Holds, image_masks: Sequence[Mask]
-) -> Results | None:
-    """What ``query`` finds; None if it asks for nothing.
+) -> Results:
+    """What ``query`` finds.
 
     ``holds`` gives the datasets that have a match's terms; ``image_masks`` select image profiles.
     """
     clauses = _list_clauses(query, snapshot, holds)
-    kept = []
+    kept, common = [], []
     for clause, ranks in zip(
         clauses, rank_clauses([clause.text for clause in clauses]), strict=True
     ):
-        if ranks is not None or clause.met or clause.is_fact:
+        if ranks is not None or clause.met or clause.is_fact or clause.is_excluded:
             kept.append(clause)
+        else:
+            common.append(clause.words)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
-    if not kept:
-        return None
     for clause in kept:
         if (
             not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
-            and len(clause.words) >= MIN_SIMILAR
+            and len(clause.words) >= MIN_BEGINNING
             and not _NEGATED.match(clause.words)
         ):
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
-    found = _judge(kept, snapshot, _count_images(snapshot, image_masks))
+    found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
     idle = [clause.words.removeprefix("-") for clause in clauses
             if clause.is_excluded and not clause.met]  # fmt: skip
-    return Results(found, idle)
+    return Results(found, idle, common)
 
 
 def _judge(
@@ -154,17 +164,25 @@ def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[
 def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -> _Clause:
     words = " or ".join(match.words for match in group)
     if group[0].name == "not_label":
-        names = [_quote(say_signs(name)) for match in group for name in match.names]
-        return _Clause(words, ClauseText("", names), is_excluded=True)
-    is_fact = any(map(_is_fact, group))
-    typed = " or ".join(dict.fromkeys(map(_type, group)))
-    wordings = [text for match in group for text in _list_wordings(match, snapshot)]
-    met: dict[int, float] = {}
+        labels = [replace(match, name="label") for match in group]
+        texts = [text for label in labels for text in _list_wordings(label, snapshot)]
+        met = [pk for label in labels for pk in _ids(snapshot, holds(label))]
+        return _Clause(words, ClauseText("", texts), is_excluded=True, met=dict.fromkeys(met, MET))
+    met_by_terms: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
-        met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
-    text = ClauseText("", []) if is_fact else ClauseText(typed, [typed, *dict.fromkeys(wordings)])
-    return _Clause(words, text, is_fact=is_fact, met=met)
+        met_by_terms |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
+    typed = " or ".join(_list_found(dict.fromkeys(map(_type, group))))
+    wordings = [text for match in group for text in _list_wordings(match, snapshot)]
+    texts = list(dict.fromkeys(filter(None, [typed, *wordings])))
+    is_fact = any(map(_is_fact, group)) or not texts
+    text = ClauseText("", []) if is_fact else ClauseText(typed, texts)
+    return _Clause(words, text, is_fact=is_fact, met=met_by_terms)
+
+
+def _list_found(texts: Iterable[str]) -> list[str]:
+    """Those of which the index of texts has each word that carries meaning."""
+    return [text for text in texts if not _NOT_IN_INDEX.search(text)]
 
 
 def _is_fact(match: Match) -> bool:
@@ -187,7 +205,7 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
         text
         for value in match.values
         if isinstance(value, TermRef)
-        for text in (say_signs(value.name), *snapshot.wordings.get(value, ()))
+        for text in _list_found((say_signs(value.name), *snapshot.wordings.get(value, ())))
     ]
     return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
 
@@ -199,9 +217,12 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     wordings, root = [*typed], ""
     is_excluded = group[0].is_excluded
     if is_excluded:
-        for match in find_excluded_terms(group[0], snapshot):
+        terms = find_excluded_terms(group[0], snapshot)
+        for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
+        if any(match.name in FACTS for match in terms):
+            return _Clause(f"-{group[0].text}", ClauseText("", []), is_excluded=True, met=met)
     for word in group:
         if not word.is_quoted:
             wordings += [_plain(text) for text in vary_spelling(word.text)]

@@ -108,6 +108,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "other_words": filters.parsed_query.search_text,
         "ignored_words": filters.ignored_words,
         "idle_words": [] if problems else filters.idle_words,
+        "common_words": [] if problems else filters.common_words,
         "images_instead": images_instead and canonical_params(images_instead).urlencode(),
         "kinds_instead": count_kinds(images_instead.counted) if images_instead else {},
         "sorts": [(code, DATASET_SORTS[code].title) for code in list_sorts(filters)],

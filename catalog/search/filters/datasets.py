@@ -102,15 +102,20 @@ class DatasetFilterSet(CatalogFilterSet):
     @property
     def found(self) -> dict[int, Found] | None:
         """What the query finds, whatever the other filters are, by id; None without a query."""
-        return self._results.datasets if self._results else None
+        return self._results.datasets
 
     @property
     def idle_words(self) -> list[str]:
         """The excluded words that no dataset has, so that they exclude nothing."""
-        return self._results.idle_words if self._results else []
+        return self._results.idle_words
+
+    @property
+    def common_words(self) -> list[str]:
+        """The words that no text is looked through for."""
+        return self._results.common_words
 
     @cached_property
-    def _results(self) -> Results | None:
+    def _results(self) -> Results:
         return find_datasets(
             self._whole_query,
             self.snapshot,

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.phrases import NEGATIONS
+from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS
 from catalog.search.query.tokens import MINUS_SIGNS
 
 _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
 _UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
-_LISTED = re.compile(r"\s*(?:[,;&+/]|[,;]?\s*\b(?:and|n?or)\b)\s*", re.IGNORECASE)
+_LISTED = re.compile(
+    r"\s*+(?:[,;&+/]|[,;]?\s*+\b(?:and|n?or)\b)\s*+"
+    rf"(?:(?:{'|'.join(sorted(AFTER_NEGATION))})\s++)*+",
+    re.IGNORECASE,
+)
 _NEGATION_WORDS = frozenset({words[0] for words in NEGATIONS if len(words) == 1})
 _NUMBER_WITH_SIGNS = r"\d[\d,.]*(?:\s\d{3})*\s?[km]?"
 _COUNT = re.compile(
@@ -22,6 +26,15 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
+_TERMS_OF_DISEASES = frozenset({"label", "tag"})
+# Behind what is asked for these say that it is not there: "fracture not seen".
+_STATES = frozenset({
+    "allowed", "annotated", "applicable", "available", "confirmed", "contained", "desired",
+    "detected", "evident", "existing", "found", "given", "identified", "included", "known",
+    "labeled", "labelled", "necessary", "needed", "noted", "observed", "permitted", "present",
+    "provided", "required", "reported", "seen", "shown", "stated", "used", "visible", "wanted",
+})  # fmt: skip
+_IS = re.compile(r"\s+(?:(?:is|are|was|were|be|been|has|have)\s+)*", re.IGNORECASE)
 _CONJUNCTIONS = frozenset({"but", "only", "then", *_NEGATION_WORDS})
 # "All CT but", and not "all but CT", which negates.
 _ALL_BUT = re.compile(
@@ -29,6 +42,7 @@ _ALL_BUT = re.compile(
 )
 _CONTRACTION = re.compile(r"n['’]t$")
 # "Patient no 5", and not a year.
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 
 
@@ -41,6 +55,7 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_unread_negations(query.text, parts),
         *_find_half_negated(query.text, parts),
         *_find_contradictions(query.text, parts),
+        *_find_negated_states(query.text, parts),
         *_find_counts(query.text),
         *_find_all_but(query.text),
         *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
@@ -66,7 +81,8 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
         word = part.text.casefold()
         if word not in _NEGATION_WORDS and not _CONTRACTION.search(word):
             continue
-        if following and _NUMBER.fullmatch(text, following.start, following.end):
+        is_counted = following and _NUMBER.fullmatch(text, following.start, following.end)
+        if word == "no" and is_counted:
             continue
         end = following.end if following else part.end
         yield (
@@ -91,11 +107,27 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
             )
 
 
+def _find_negated_states(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    for part, state in pairwise(parts):
+        if (
+            isinstance(state, Word)
+            and state.is_excluded
+            and not state.is_quoted
+            and state.text.casefold() in _STATES
+            and not _is_excluded(part)
+            and _IS.fullmatch(text, part.end, state.start)
+        ):
+            yield (
+                f"“{text[state.start : state.end]}” excludes the word “{state.text}” only, and "
+                f"“{text[part.start : part.end]}” is asked for: to exclude that, put “no” before it"
+            )
+
+
 def _find_contradictions(text: str, parts: list[Match | Word]) -> Iterator[str]:
     """What is asked for and excluded, as "pneumonia vs no pneumonia" names two classes."""
     wanted = {name: part for part in parts if not _is_excluded(part) for name in _name(part)}
-    for part in parts:
-        if _is_excluded(part) and (other := next(filter(None, map(wanted.get, _name(part))), None)):
+    for part in filter(_is_excluded, parts):
+        if other := next((wanted[name] for name in _name(part) if name in wanted), None):
             yield (
                 f"“{text[other.start : other.end]}” is asked for and "
                 f"“{text[part.start : part.end]}” excludes it: search for one after the other"
@@ -125,7 +157,12 @@ def _find_all_but(text: str) -> Iterator[str]:
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     """Whether a list may have both, of which the first is excluded."""
     name = _find_filter(one)
-    return not name or (isinstance(other, Match) and other.name == name)
+    if name == "year":
+        # Two filters of years say by their names what they leave.
+        return isinstance(other, Word) and bool(_YEAR.fullmatch(other.text))
+    # "Stroke" is a finding where it is negated, and a tag where it is wanted.
+    alike = _TERMS_OF_DISEASES if name in _TERMS_OF_DISEASES else {name}
+    return not name or _find_filter(other) in alike
 
 
 def _find_filter(part: Match | Word) -> str:
@@ -148,7 +185,7 @@ def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
     """Whether both may be meant together: "no women over 60", "no skin cancer"."""
     if isinstance(other, Word):
         return not other.is_quoted and other.text.casefold() not in _CONJUNCTIONS
-    return _find_filter(one) != "label" or other.name in ("label", "tag")
+    return _find_filter(one) != "label" or other.name in _TERMS_OF_DISEASES
 
 
 def _is_excluded(part: Match | Word) -> bool:

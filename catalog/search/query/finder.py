@@ -57,26 +57,37 @@ class Finder:
 
     def find_after_or(self, stop: int, name: str) -> Found | None:
         """What is the same filter after "or", unless a minus sign of its own excludes it."""
-        if not self.says_or(stop) or self.pieces[stop + 1].is_excluded:
-            return None
-        found = self.find(stop + 1)
-        is_same = found.reading and (
-            found.reading.labels if name == "label" else found.reading.name == name
-        )
-        return found if is_same else None
+        for at in self.list_after_or(stop):
+            found = self.find(at)
+            is_same = found.reading and (
+                found.reading.labels if name == "label" else found.reading.name == name
+            )
+            if is_same:
+                return found
+        return None
+
+    def list_after_or(self, at: int) -> list[int]:
+        """Where the next of what is negated may begin: right behind "or", or further on."""
+        if not self.says_or(at) or self.pieces[at + 1].is_excluded:
+            return []
+        return list(dict.fromkeys((at + 1, self._skip_between(at + 1))))
 
     def list_negated(self, at: int) -> list[int]:
         """Where what is negated may begin: right behind a negation, or further on."""
-        first = stop = self.skip_negation(at)
+        first = self.skip_negation(at)
+        return list(dict.fromkeys((first, self._skip_between(first)))) if first > at else []
+
+    def _skip_between(self, at: int) -> int:
+        """The position after what may stand between a negation and what it negates."""
         while (
-            at < stop < len(self.pieces) - 1
-            and self.pieces[stop].word in AFTER_NEGATION
+            at < len(self.pieces) - 1
+            and self.pieces[at].word in AFTER_NEGATION
             # A whole word: "image-based" is another one than "image".
-            and self._is_chunk(stop, stop + 1)
-            and not self.pieces[stop + 1].is_excluded
+            and self._is_chunk(at, at + 1)
+            and not self.pieces[at + 1].is_excluded
         ):
-            stop += 1
-        return list(dict.fromkeys((first, stop))) if first > at else []
+            at += 1
+        return at
 
     def skip_negation(self, at: int) -> int:
         """The position after a negation; ``at`` itself if there is none."""

@@ -74,7 +74,7 @@ class Match:
                 if found[0].casefold() not in STOP_WORDS
             ]
         if self.name != "not_label":
-            return [Word(self.words, self.start, self.end)]
+            return [Word(self.words, self.start, self.end, filter_name=self.name)]
         return [
             Word(
                 name,
@@ -112,7 +112,7 @@ class Word:
     """A word or quoted phrase that names no filter; ``text`` has no quotes and no minus sign.
 
     ``match_start`` is where the match begins of which it is one of several words. ``filter_name``
-    is the filter of which an excluded word names a value, if any.
+    is the filter of which a word names a value that is not looked up there, if any.
     """
 
     text: str

@@ -1,5 +1,6 @@
 """The parser: from the words of a query to filters."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -24,10 +25,11 @@ from catalog.search.query.spellings import (
     Spellings,
 )
 from catalog.search.query.tokens import QUOTED, clean_text, cut_pieces, read_phrase
-from catalog.search.query.year_phrases import read_years
+from catalog.search.query.year_phrases import read_single_year, read_years
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
+_LIST_SIGN = re.compile(r"\s*[,;&+/]\s*")
 
 
 def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
@@ -110,15 +112,22 @@ class _Parser(Finder):
         return 0
 
     def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...]] | None:
-        """The years behind a comma, "or" or "and", and the piece after them."""
+        """The years of the same list as those before ``at``, and the piece after them.
+
+        A comma or "and" adds a single year only: "not 2019, after 2015" is both.
+        """
         if not 0 < at < len(self.pieces):
             return None
-        is_joined = self.pieces[at].word in ("and", "or", "nor") and at + 1 < len(self.pieces)
+        is_or = self.says_or(at)
+        is_joined = is_or or (self.pieces[at].word == "and" and at + 1 < len(self.pieces))
         between = self.text[self.pieces[at - 1].end : self.pieces[at].start]
-        if not is_joined and "," not in between:
+        if not is_joined and not _LIST_SIGN.fullmatch(between):
             return None
         start = self.pieces[at + is_joined].start
-        for end, low, high in read_years(self.text, start, is_negated=True):
+        found = [(end, low, high) for end, low, high in read_years(self.text, start) if is_or]
+        if single := read_single_year(self.text, start):
+            found.append((single[0], single[1], single[1]))
+        for end, low, high in found:
             if codes := self.spellings.find_years(low, high):
                 return self.piece_after(end), codes
         return None
@@ -157,11 +166,12 @@ class _Parser(Finder):
     def _take_other_ages(self, at: int, found: Found) -> int:
         """The ages that a negation leaves: "not under 18 or over 65" is from 18 to 65."""
         negated = [found]
-        while self.says_or(stop := negated[-1].stop):
-            further = self.find_ages(stop + 1) or self.find(stop + 1)
-            if not further.reading or further.reading.name != "age":
+        while places := self.list_after_or(negated[-1].stop):
+            further = [self.find_ages(place) or self.find(place) for place in places]
+            ages = [each for each in further if each.reading and each.reading.name == "age"]
+            if not ages:
                 break
-            negated.append(further)
+            negated.append(ages[0])
         readings = [each.reading for each in negated if each.reading]
         values = find_other_ages(value for reading in readings for value in reading.values)
         if not values:

@@ -26,12 +26,12 @@ _YEARS = tuple(
         rf"between\s+{_year('first')}\s+and\s+{_year('last')}",
         rf"from\s+(?P<first>(?:19|20)\d\d){_TO}{_year('last')}",
         rf"(?:from|starting(?:\s+(?:in|from))?)\s+{_year('first')}{_ON}",
-        rf"(?:since|not\s+before)\s+{_year('first')}(?:{_ON})?",
+        rf"since\s+{_year('first')}(?:{_ON})?",
         rf"(?:from|since)\s+{_year('first')}\+(?!\w)",
         rf"(?:year\s+)?{_year('first')}{_TO_WORD}{_year('last')}",
         rf"{_WORD}{_year('first')}{_LATER}",
         rf"(?:after|(?:later|newer)\s+than)\s+{_year('over')}",
-        rf"(?:until|till|up\s+to|no\s+later\s+than|not\s+after)\s+{_year('last')}",
+        rf"(?:until|till|up\s+to)\s+{_year('last')}",
         rf"{_WORD}{_year('last')}{_EARLIER}",
         rf"(?:before|(?:earlier|older)\s+than)\s+{_year('below')}",
         rf"(?:in|from)\s+{_year('only')}",
@@ -45,6 +45,15 @@ _YEARS = tuple(
 )
 
 _ALONE = re.compile(_year("only"))
+_SINGLE = re.compile(
+    rf"(?:(?:in|from)\s+)?{_year('only')}(?!\+|{_TO_WORD}|{_LATER}|{_EARLIER})", re.I
+)
+
+
+def read_single_year(text: str, at: int) -> tuple[int, int] | None:
+    """The end of a single year at ``text[at:]``, "2020" or "in 2020", and the year."""
+    found = _SINGLE.match(text, at)
+    return (found.end(), int(found["only"])) if found else None
 
 
 def read_years(

@@ -1,6 +1,7 @@
 import html
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.http import QueryDict
@@ -16,6 +17,7 @@ from vocab.services import set_terms_active
 from vocab.signals import terms_changed
 from vocab.tests.factories import (
     AreaFactory,
+    LabelFactory,
     LicenseFactory,
     ModalityFactory,
     TagFactory,
@@ -62,6 +64,12 @@ def select(query: str) -> str:
     return " ".join(
         slug + (f"[{', '.join(missing)}]" if missing else "") for slug, missing in found
     )
+
+
+def select_whole(text: str) -> str:
+    """The slugs of the datasets that meet a whole query, by their names."""
+    found = select(urlencode({"q": text}))
+    return " ".join(sorted(re.sub(r"\S+\[[^]]*\]", "", found).split()))
 
 
 @pytest.mark.parametrize(
@@ -315,6 +323,15 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("over 100 000 images", "Not: “over 100 000 images” compares no numbers"),
         ("100+ patients", "Not: “100+ patients” compares no numbers"),
         ("thoracic", "Words: thoracic"),
+        ("nodules not seen", "excludes the word “seen” only, and “nodules” is asked for"),
+        ("ct is not available", "“not available” excludes the word “available” only, and “ct”"),
+        ("frontal not 3", "“not 3” excludes nothing"),
+        ("he thoracic", "Words: he thoracic. Too common to be looked for in texts: “he”"),
+        ("he", "Too common to be looked for in texts: “he”"),
+        ("not from lung-ct and from both", "and “both” is asked for"),
+        ("no thoracic, screening", "and “screening” is asked for"),
+        ("except lung-ct, both", "“except lung-ct” excludes that only, and “both” is asked for"),
+        ("ct not lung-ct and chestx-ray14", "and “chestx-ray14” is asked for"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
@@ -330,6 +347,30 @@ def test_an_excluded_word_excludes_its_spelling_of_the_other_side_of_the_atlanti
     page = client.get("/datasets/", {"q": "not gynecology"})
     assert "british" not in [row.dataset.slug for row in page.context["rows"]]
     assert page.context["idle_words"] == []
+
+
+@pytest.mark.parametrize("query", ["no tumor", "tumor-free ct", "no zebras", "other zebra"])
+def test_a_label_that_says_no_or_other_is_not_looked_for_without_it_in_texts(query: str) -> None:
+    ct = Modality.objects.get(code="ct")
+    healthy = LabelFactory(code="no-tumor", name="No tumor")
+    add_alias(healthy, "tumor-free")
+    LabelFactory(code="no-zebras", name="No zebras")
+    LabelFactory(code="other-zebra", name="Other zebra")
+    DatasetFactory(slug="tumors", description="Tumor of zebras.", terms__modalities=[ct])
+    DatasetFactory(slug="healthy", terms__modalities=[ct], terms__labels=[healthy])
+    make_searchable()
+    found = select_whole(query).split()
+    assert "tumors" not in found
+    assert ("healthy" in found) == ("tumor" in query)
+
+
+def test_an_excluded_label_that_says_no_excludes_by_the_label(client: Client) -> None:
+    healthy = LabelFactory(code="no-tumor", name="No tumor")
+    DatasetFactory(slug="tumors", description="Tumor.")
+    DatasetFactory(slug="healthy", terms__labels=[healthy])
+    make_searchable()
+    page = client.get("/datasets/", {"q": "excluding tumor-free"})
+    assert page.status_code == 200
 
 
 def test_a_word_for_an_age_beside_others_asks_for_its_tag() -> None:
@@ -349,7 +390,7 @@ def test_words_are_alternatives(words: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["not from thoracic", "not with ct", "no datasets containing ct", 'not in "thoracic scans"',
+    ["not a ct or an mri", "not from thoracic or from both", "not from thoracic", "not with ct", "no datasets containing ct", 'not in "thoracic scans"',
      "neither ct nor mri", "no x-ray or ct", "no patients with ct"],
 )  # fmt: skip
 def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
@@ -364,7 +405,9 @@ def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
         ("year >= 2020", "2020 2021"), ("year 2020 or later", "2020 2021"),
         ("from 2020+", "2020 2021"), ("2019 to 2020", "2019 2020"), ("not in 2020", "2019 2021"),
         ("not 2019 and 2020", "2021"), ("not 2019, 2020", "2021"), ("except 2019 or 2020", "2021"),
-        ("all but 2019 and 2020", "2021"),
+        ("all but 2019 and 2020", "2021"), ("not 2019 & 2020", "2021"), ("not 2019 + 2020", "2021"),
+        ("not before 2020 or after 2020", "2020"), ("not after 2020 or before 2020", "2020"),
+        ("not in 2019 and not before 2020", "2020 2021"),
         ("not 2020", "2019 2021"), ("-after 2020", "2019 2020"), ("-2020", "2019 2021"),
         ("other than 2020", "2019 2021"),
         ("not published in 2020", "2019 2021"), ("not older than 2020", "2020 2021"),
@@ -379,7 +422,25 @@ def test_years_are_compared_by_signs(query: str, years: str) -> None:
         DatasetFactory(slug=str(year), title="Years", year=year)
     make_searchable()
 
-    assert " ".join(sorted(select(f"q={query.replace('+', '%2B')}").split())) == years
+    assert select_whole(query) == years
+
+
+@pytest.mark.parametrize(
+    ("query", "years"),
+    [
+        ("no earlier than 2020 and no later than 2020", "2020"), ("not 2021, since 2020", "2020"),
+        ("not older than 2020, before 2021", "2020"), ("not 2020, 2020+", "2021"),
+        ("not 2021 and from 2020 to 2021", "2020"),
+    ],
+)  # fmt: skip
+def test_what_follows_a_negated_year_is_asked_for_unless_it_is_a_list(
+    query: str, years: str
+) -> None:
+    for year in (2019, 2020, 2021):
+        DatasetFactory(slug=str(year), title="Years", year=year)
+    make_searchable()
+
+    assert select_whole(query) == years
 
 
 def test_years_with_a_gap_are_named_as_they_are(client: Client) -> None:
