@@ -157,6 +157,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "medagg.throttling.ThrottleMiddleware",
+    "medagg.busy.BusyMiddleware",
     # Last, as it replaces the answer to a sign-in that is locked.
     "axes.middleware.AxesMiddleware",
 ]
@@ -317,6 +318,7 @@ SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
     f"{'https' if HTTPS else 'http'}://{(ALLOWED_HOSTS or [''])[0].lstrip('.*') or 'localhost'}"
 )
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
+PASSWORD_HASHERS = ["medagg.accounts.hashing.FewAtATimePBKDF2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

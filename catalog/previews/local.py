@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,7 @@ from catalog.previews.cache import (
     read_cached,
     write_cached,
 )
+from catalog.storage.web_threads import NoThreadLeft, hold_thread
 from catalog.wording.formats import number
 
 __all__ = [
@@ -77,7 +78,7 @@ def cached_preview(image: Image, size: int) -> Preview:
     target = cache_file(image.sha256, size)
     with _SHOWN.labels("failed").count_exceptions(NO_PREVIEW), open_image(image) as file:
         raise_refusal(target, _mark(file))
-        with _turns.take(target.name) as wait_for_slot:
+        with _hold_thread(), _turns.take(target.name) as wait_for_slot:
             if kept := find_cached_preview(image, size):
                 _SHOWN.labels("cache").inc()
                 return kept
@@ -91,6 +92,15 @@ def cached_preview(image: Image, size: int) -> Preview:
                 raise
     _SHOWN.labels("rendered").inc()
     return preview
+
+
+@contextlib.contextmanager
+def _hold_thread() -> Iterator[None]:
+    try:
+        with hold_thread():
+            yield
+    except NoThreadLeft as error:
+        raise Busy from error
 
 
 def find_cached_preview(image: Image, size: int) -> Preview | None:

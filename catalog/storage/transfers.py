@@ -14,18 +14,20 @@ from typing import BinaryIO
 from django.conf import settings
 
 from catalog.storage.disk import has_room
+from catalog.storage.web_threads import RETRY_SECONDS, SHARE, NoThreadLeft, share
 
-# A client that reads slowly keeps its thread for as long as it takes; the other threads are for
-# pages. What nginx sends takes no thread and does not count.
-MAX_TRANSFERS = settings.WEB_THREADS * 3 // 4
-RETRY_SECONDS = 30
+__all__ = ["MAX_TRANSFERS", "RETRY_SECONDS", "AlreadySent", "TooManyTransfers", "Transfer"]
+
+# A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
+# thread and does not count.
+MAX_TRANSFERS = SHARE
 BLOCK = 1 << 20
 # After so many bytes the disk is looked at again.
 LOOK_BYTES = 4 << 20
-_slots = threading.BoundedSemaphore(MAX_TRANSFERS)
+_slots = share
 
 
-class TooManyTransfers(Exception):
+class TooManyTransfers(NoThreadLeft):
     """As many files are sent as may be; the client should come again in RETRY_SECONDS."""
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import errno
 import tempfile
-import threading
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from django.conf import settings
@@ -26,14 +24,12 @@ from catalog.imaging.problems import NotReadable
 from catalog.models import Image
 from catalog.previews.elsewhere import is_previewed_remotely
 from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_preview, preview_etag
-from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from catalog.storage.transfers import TooManyTransfers, Transfer
+from catalog.storage.web_threads import RETRY_SECONDS, FewAtATime, NoThreadLeft, hold_thread
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
 
-# So many files are read or de-identified at a time by a process; a request waits its turn for so
-# many seconds, as long as threads are left for pages.
-_reading = threading.BoundedSemaphore(2)
-_waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
-_WAIT_SECONDS = 10
+# So many files are read or de-identified at a time by a process.
+_reading = FewAtATime(2)
 
 
 @require_safe
@@ -126,7 +122,7 @@ def image_file(request: HttpRequest, pk: int) -> HttpResponse | FileResponse:
                     headers = _describe_file(image) | {"X-Accel-Redirect": nginx_address}
                     return HttpResponse(headers=headers)
                 transfer = Transfer(file)
-        except TooManyTransfers:
+        except NoThreadLeft:
             return _busy(request, image)
         except NotReadable as error:
             context = {"image": image, "reason": error.reason}
@@ -144,7 +140,7 @@ def _may_identify(image: Image, file: BinaryIO) -> bool:
     known = is_known_to_identify(image, file)
     if known is not None:
         return known
-    with _turn():
+    with hold_thread(), _reading.turn():
         return may_identify(file)
 
 
@@ -155,43 +151,25 @@ def _deidentify(file: BinaryIO) -> Transfer | None:
 
     Raises:
         NotReadable: it cannot be de-identified.
-        TooManyTransfers: too many others are sent or de-identified, or lie on the disk.
+        NoThreadLeft: too many others are sent or de-identified, or lie on the disk.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_turn())
-        if not must_be_deidentified(file):
-            return None
-        stack.enter_context(file)
-        made = tempfile.TemporaryFile(dir=settings.VAR_DIR)  # noqa: SIM115 - until it is sent
-        on_failure = stack.enter_context(contextlib.ExitStack())
-        on_failure.callback(made.close)
+        made = stack.enter_context(tempfile.TemporaryFile(dir=settings.VAR_DIR))
         transfer = Transfer(made)
-        on_failure.callback(transfer.close)
+        stack.callback(transfer.close)
         try:
-            deidentify_file(file, made)
+            with _reading.turn():
+                if not must_be_deidentified(file):
+                    return None
+                with file:
+                    deidentify_file(file, made)
         except OSError as error:
             if error.errno == errno.ENOSPC:  # until others have theirs
                 raise TooManyTransfers from error
             raise
         transfer.start_again()
-        on_failure.pop_all()
+        stack.pop_all()
     return transfer
-
-
-@contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """One of the few turns to read a file. Raises TooManyTransfers."""
-    if not _waiting.acquire(blocking=False):
-        raise TooManyTransfers
-    try:
-        if not _reading.acquire(timeout=_WAIT_SECONDS):
-            raise TooManyTransfers
-    finally:
-        _waiting.release()
-    try:
-        yield
-    finally:
-        _reading.release()
 
 
 def _describe_file(image: Image) -> dict[str, str]:

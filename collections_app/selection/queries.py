@@ -238,6 +238,8 @@ SET_FETCHED = """
 """
 
 # One of the freezes that may run at a time.
+LOCK_QUOTA = "SELECT pg_advisory_xact_lock(hashtextextended('quota of user ' || %s, 0))"
+TRY_QUOTA = "SELECT pg_try_advisory_xact_lock(hashtextextended('quota of user ' || %s, 0))"
 TRY_SLOT = "SELECT pg_try_advisory_xact_lock(hashtextextended('freeze ' || %s, 0))"
 # Of the images with a file here: how many have the bytes of another one, and how many of these that
 # of another dataset.

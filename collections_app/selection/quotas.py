@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import Count, F, Min, Q, Sum
 from django.utils import timezone
 
 from catalog.wording.formats import count_of, duration, file_size
 from collections_app.models import Collection, Status
 from collections_app.querysets import CollectionQuerySet
+from collections_app.selection import queries
 
 TITLE_SHOWN = 60
 
@@ -110,11 +111,12 @@ def lock_quota(user: User, *, wait: bool = True) -> bool:
     """Lock the user's quota until the transaction ends.
 
     Without ``wait`` it returns False at once if another transaction has locked it. Always call it
-    before locking a collection, so that there are no deadlocks.
+    before locking a collection, so that there are no deadlocks. The account itself is not locked:
+    it is signed in to meanwhile, and its address confirmed.
     """
-    # no_key: other transactions can still insert rows that refer to the user.
-    users = get_user_model()._default_manager.select_for_update(no_key=True, skip_locked=not wait)
-    return users.filter(pk=user.pk).values_list("pk").first() is not None
+    with connection.cursor() as cursor:
+        cursor.execute(queries.LOCK_QUOTA if wait else queries.TRY_QUOTA, [user.pk])
+        return wait or bool(cursor.fetchone()[0])
 
 
 def _collections_of(user: User, without: Collection | None) -> CollectionQuerySet:

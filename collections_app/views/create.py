@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
+from catalog.storage.web_threads import NoThreadLeft, hold_thread
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
@@ -30,7 +31,7 @@ from collections_app.selection.basket import (
 from collections_app.selection.database_space import explain_room
 from collections_app.selection.fetch_quota import explain_fetch_limits, most_to_fetch
 from collections_app.selection.quotas import explain_quota_of_new
-from collections_app.selection.refusals import Busy, NotBuildable, OverQuota
+from collections_app.selection.refusals import OTHERS_ARE_FROZEN, Busy, NotBuildable, OverQuota
 from collections_app.selection.summary import (
     SelectionSummary,
     describe_filters,
@@ -126,14 +127,17 @@ def _create(request: HttpRequest) -> HttpResponse:
         return _show_selection(request, filters, form=form)
     expect_notices(request.session)
     try:
-        collection = services.create_collection(
-            user=request.user,
-            title=form.cleaned_data["title"],
-            filters=filters,
-            expected_images=form.cleaned_data["expected_images"],
-            wants_mail=form.cleaned_data.get("wants_mail", False),
-            fetch=form.cleaned_data.get("fetch", False),
-        )
+        with hold_thread():
+            collection = services.create_collection(
+                user=request.user,
+                title=form.cleaned_data["title"],
+                filters=filters,
+                expected_images=form.cleaned_data["expected_images"],
+                wants_mail=form.cleaned_data.get("wants_mail", False),
+                fetch=form.cleaned_data.get("fetch", False),
+            )
+    except NoThreadLeft:
+        return _explain_refusal(request, filters, form, Busy(OTHERS_ARE_FROZEN))
     except NotBuildable as error:
         return _explain_refusal(request, filters, form, error)
     response = redirect(collection)

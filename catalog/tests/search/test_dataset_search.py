@@ -390,8 +390,9 @@ def test_words_are_alternatives(words: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["not a ct or an mri", "not from thoracic or from both", "not from thoracic", "not with ct", "no datasets containing ct", 'not in "thoracic scans"',
-     "neither ct nor mri", "no x-ray or ct", "no patients with ct"],
+    ["not a ct or an mri", "not from thoracic or from both", "not from thoracic", "not with ct",
+     "no datasets containing ct", 'not in "thoracic scans"', "neither ct nor mri", "no x-ray or ct",
+     "no patients with ct"],
 )  # fmt: skip
 def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
     assert "lung-ct" not in select(f"q={query}")

@@ -185,8 +185,7 @@ def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
 
 def take_all_turns(stack: ExitStack) -> None:
     for _ in range(2):
-        image_files._reading.acquire()
-        stack.callback(image_files._reading.release)
+        stack.enter_context(image_files._reading.turn())
 
 
 def test_a_download_waits_for_its_turn_to_be_deidentified(
@@ -196,10 +195,10 @@ def test_a_download_waits_for_its_turn_to_be_deidentified(
     address = f"/images/{find_image('jane.dcm').pk}/file/"
     with ExitStack() as others:
         take_all_turns(others)
-        monkeypatch.setattr(image_files, "_WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(image_files._reading, "wait_seconds", 0.1)
         refused = client.get(address)
         assert (refused.status_code, refused["Retry-After"]) == (503, "30")
-        monkeypatch.setattr(image_files, "_WAIT_SECONDS", 30)
+        monkeypatch.setattr(image_files._reading, "wait_seconds", 30)
         threading.Timer(0.3, others.pop_all().close).start()
         assert client.get(address).status_code == 200
 
@@ -210,7 +209,7 @@ def test_a_file_that_has_to_be_read_for_a_visitor_waits_for_its_turn_and_delays_
     settings.DEIDENTIFY_ON_DELIVERY = False
     touched, untouched = find_image("plain.dcm"), find_image("x.png")
     os.utime(path_of("plain.dcm"))
-    monkeypatch.setattr(image_files, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(image_files._reading, "wait_seconds", 0.1)
     with ExitStack() as others:
         take_all_turns(others)
         assert client.get(f"/images/{touched.pk}/file/").status_code == 503

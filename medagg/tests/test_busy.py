@@ -1,0 +1,130 @@
+"""Work that holds a thread or a lock for seconds: so much at a time that pages go on."""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.hashers import check_password
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from catalog.models import Dataset
+from catalog.storage import web_threads
+from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from collections_app.selection.quotas import lock_quota
+from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
+from collections_app.tests.factories import UserFactory
+from collections_app.tests.selection.test_limits_of_a_user import Held
+from medagg import busy
+from medagg.busy import limit_waits
+from medagg.tests.stuck_clients import keeps_answering
+from medagg.tests.web_site import run_site
+from vocab.tests.factories import ModalityFactory
+
+HASHER = "medagg.accounts.hashing.FewAtATimePBKDF2"
+SIGN_INS = 80
+TOKEN = "a" * 32
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    """All but the threads for pages are taken."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(web_threads.SHARE):
+            stack.enter_context(web_threads.hold_thread())
+        yield
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_are_answered_beside_a_flood_of_sign_ins(tmp_path: Path) -> None:
+    with run_site(tmp_path, workers=2) as site:
+
+        def sign_in(number: int) -> int:
+            form = {"username": f"nobody{number}", "password": "x", "csrfmiddlewaretoken": TOKEN}
+            headers = {"Cookie": f"{settings.CSRF_COOKIE_NAME}={TOKEN}",
+                       "Content-Type": "application/x-www-form-urlencoded"}  # fmt: skip
+            with contextlib.closing(HTTPConnection("127.0.0.1", site.port, timeout=60)) as server:
+                server.request("POST", "/accounts/login/", urlencode(form), headers)
+                return server.getresponse().status
+
+        with ThreadPoolExecutor(SIGN_INS) as clients:
+            answers = [clients.submit(sign_in, number) for number in range(SIGN_INS)]
+            assert keeps_answering(site.port, "/healthz/")
+        statuses = {answer.result() for answer in answers}
+    assert 503 in statuses
+    assert statuses <= {200, 429, 503}
+
+
+@pytest.mark.django_db
+def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
+    client: Client,
+    settings: Any,
+    no_threads_left: None,
+    clean_folders: None,  # noqa: F811
+) -> None:
+    settings.PASSWORD_HASHERS = [HASHER]
+    image = ImageFactory(modality=ModalityFactory(code="ct"))
+    add_file(image, b"no picture")
+    make_searchable()
+    form = {"username": "nobody", "password": "secret"}
+    for answer in (
+        client.post("/accounts/login/", form),
+        client.get(f"/images/{image.pk}/preview/"),
+        client.get(f"/images/{image.pk}/file/"),
+    ):
+        assert answer.status_code == 503
+        assert int(answer["Retry-After"]) > 0
+    client.force_login(UserFactory())
+    selection: dict[str, Any] = {"title": "Mine", "filters": "", "expected_images": 1}
+    answer = client.post("/collections/new/", selection)
+    assert answer.status_code == 503
+    assert client.get("/images/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_passwords_are_hashed_as_before(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    user = UserFactory()
+    user.set_password("secret")
+    settings.PASSWORD_HASHERS = [HASHER]
+    assert check_password("secret", user.password)
+    assert not check_password("another", user.password)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_is_signed_in_to_while_its_selection_is_frozen(client: Client) -> None:
+    owner = User.objects.create_user("owner", password="secret")
+    with Held(lambda: lock_quota(owner)):
+        connection.cursor().execute("SET lock_timeout = '2s'")
+        form = {"username": owner.username, "password": "secret"}
+        assert client.post("/accounts/login/", form).status_code == 302
+    owner.refresh_from_db()
+    assert owner.last_login
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_form_does_not_wait_long_for_what_others_have_locked(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(busy, "LOCK_SECONDS", 1)
+    limit_waits(connection)
+    area = ModalityFactory(code="ct")
+    client.force_login(User.objects.create_superuser("operator"))
+    path = f"/admin/vocab/modality/{area.pk}/change/"
+    form = client.get(path).context["adminform"].form
+    data = {name: value for name, value in form.initial.items() if value is not None}
+    forms = {"aliases-TOTAL_FORMS": 0, "aliases-INITIAL_FORMS": 0}
+    with Held(lambda: type(area).objects.select_for_update().get(pk=area.pk)):
+        answer = client.post(path, data | forms | {"name": "Another"})
+    assert answer.status_code == 503
+    assert "Somebody else is changing this" in answer.content.decode()
+    area.refresh_from_db()
+    assert area.name != "Another"
+    assert not Dataset.objects.exists()
