@@ -79,6 +79,10 @@ class BoundedAdmin(admin.ModelAdmin):
             return False
         return is_column and super().to_field_allowed(request, to_field)
 
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        """The page itself: Django's detour tells all staff the address of whatever they number."""
+        return obj.get_absolute_url() if hasattr(obj, "get_absolute_url") else None
+
     def get_actions(self, request: HttpRequest) -> Any:
         actions: Any = super().get_actions(request)
         return {name: (_bounded(act), name, said) for act, name, said in actions.values()}
