@@ -1,12 +1,13 @@
 """The admin of datasets and images. No page counts or loads all images."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import BigIntegerField, Func, OuterRef, QuerySet, Subquery
+from django.db.models import BigIntegerField, Func, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import cached_property
@@ -231,7 +232,7 @@ class ImageAdmin(OpenedFormAdmin, BigModelAdmin):
     list_filter = ("profile__availability", "modality", "sex")
     list_select_related = ("dataset", "modality")
     # Only prefixes, which the indexes serve.
-    search_fields = ("source_id__startswith", "dataset__slug__startswith")
+    search_fields = ("source_id__startswith",)
     search_help_text = "The beginning of a source id or of a dataset's slug."
     ordering = ("pk",)
     autocomplete_fields = ("dataset", "modality", "area", "license", "view")
@@ -241,6 +242,13 @@ class ImageAdmin(OpenedFormAdmin, BigModelAdmin):
         "removed_at", "created_at", "updated_at",
     )  # fmt: skip
     inlines = (ImageLabelInline,)
+
+    def find_words(self, queryset: QuerySet, words: Sequence[str]) -> QuerySet:
+        for word in words:
+            datasets = Dataset.objects.filter(slug__startswith=word).values_list("pk", flat=True)
+            is_of_dataset = Q(dataset__in=list(datasets))
+            queryset = queryset.filter(Q(source_id__startswith=word) | is_of_dataset)
+        return queryset
 
     @admin.display(description="files")
     def files(self, image: Image) -> str:
@@ -296,9 +304,18 @@ class ImageLabelAdmin(ReadOnlyAdmin):
     list_display = ("image", "label", "finding", "confidence")
     list_filter = ("finding",)
     list_select_related = ("image", "label")
-    search_fields = ("image__source_id__startswith", "label__code__exact")
+    search_fields = ("image__source_id__startswith",)
+    search_help_text = "The code of a label, or the beginning of an image's source id."
     raw_id_fields = ("image", "label")
     ordering = ("pk",)
+
+    def find_words(self, queryset: QuerySet, words: Sequence[str]) -> QuerySet:
+        for word in words:
+            if label := Label.objects.filter(code=word).first():
+                queryset = queryset.filter(label=label)
+            else:
+                queryset = queryset.filter(image__source_id__startswith=word)
+        return queryset
 
 
 @admin.register(ImageProfile)

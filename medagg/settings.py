@@ -146,6 +146,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "medagg.observing.middleware.RequestMiddleware",
+    "medagg.observing.middleware.ReadableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

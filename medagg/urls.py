@@ -21,11 +21,14 @@ account_patterns: list[URLPattern | URLResolver] = [
     ),
     path("", include("django.contrib.auth.urls")),
 ]
+_of_admin, _app_name, _namespace = admin.site.urls
+# `vocab.admin_bounds` has no use for it.
+admin_patterns = [each for each in _of_admin if getattr(each, "name", "") != "view_on_site"]
 urlpatterns = [
     path("", include("catalog.urls")),
     path("collections/", include("collections_app.urls")),
     path("accounts/", include(account_patterns)),
-    path("admin/", admin.site.urls),
+    path("admin/", (admin_patterns, _app_name, _namespace)),
     path("healthz/", healthz, name="healthz"),
     path("readyz/", readyz, name="readyz"),
 ]

@@ -238,6 +238,8 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
     except BadEntry as error:
         _fail_for_entry(claim, (of_files.position, error), heartbeat)
     except OSError as error:
+        # Who has ended the build, or has it now, may have removed what it has written.
+        heartbeat.touch(now=True)
         raise _explain_os_error(error) from error
 
 

@@ -1,4 +1,4 @@
-"""What every request goes through first: its id, its figures for /metrics, broken connections."""
+"""What every request goes through first: its id, its figures, whether it can be read."""
 
 import re
 import time
@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from medagg.observing import metrics
 from medagg.observing.logs import request_id
 
 HEADER = "X-Request-ID"
+UTF_8 = ("utf-8", "utf8")
 # What nginx makes; others are not ours.
 _SOUND = re.compile(r"[0-9A-Za-z-]{8,64}")
 
@@ -35,11 +37,26 @@ class RequestMiddleware:
         metrics.count_request(request, response, seconds=time.perf_counter() - begin)
         return response
 
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """A client that broke off within its form sees no answer, and is no error of ours."""
-        if isinstance(error, UnreadablePostError):
+
+class ReadableMiddleware:
+    """Refuses a request whose form or address cannot be read, before anything looks at it.
+
+    Later it would be an error of ours: Django reads the form again for its error pages.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Raises BadRequest, and whatever else Django answers with 400."""
+        if (request.encoding or "utf-8").lower() not in UTF_8:
+            raise BadRequest("Addresses and forms are in UTF-8")
+        try:
+            _ = request.POST
+        except UnreadablePostError:
+            # The client sees no answer.
             return HttpResponse("The request broke off.\n", status=400, content_type="text/plain")
-        return None
+        return self.get_response(request)
 
 
 def _find_id(request: HttpRequest) -> str:

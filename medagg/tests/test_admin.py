@@ -97,6 +97,26 @@ def test_the_image_list_costs_the_same_whatever_the_table_holds(curator: Client)
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize(
+    ("path", "word", "number"),
+    [("image", "ds-one", 2), ("image", "im-b", 1), ("image", "ds-one im-b", 0), ("image", "x", 0),
+     ("imagelabel", "nodule", 3), ("imagelabel", "im-a", 2), ("imagelabel", "nodule im-a1", 1)],
+)  # fmt: skip
+def test_images_are_found_by_queries_that_indexes_serve(
+    curator: Client, path: str, word: str, number: int
+) -> None:
+    for slug, source_ids in {"ds-one": ("im-a1", "im-a2"), "ds-two": ("im-b",)}.items():
+        dataset = DatasetFactory(slug=slug)
+        for source_id in source_ids:
+            ImageFactory(dataset=dataset, source_id=source_id, labels=["nodule"])
+    with CaptureQueriesContext(connection) as queries:
+        answer = curator.get(f"/admin/catalog/{path}/", {"q": word})
+    assert answer.context["cl"].result_count == number
+    conditions = [query["sql"].partition(" WHERE ")[2] for query in queries]
+    either = [each for each in conditions if " OR " in each]
+    assert not [each for each in either if '."slug"' in each or '."code"' in each]
+
+
 def test_usage_is_counted(curator: Client) -> None:
     make_dataset(files=3)
     assert "3 images" in curator.get("/admin/vocab/modality/?q=dx").content.decode()

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from catalog.models import Image
+from catalog.models import Dataset, Image
 from collections_app.models import Collection
 from collections_app.tests.factories import make_collection, make_dataset
 from vocab.admin_bounds import MAX_SEARCH_WORDS, MAX_VALUES, BoundedAdmin
@@ -197,3 +198,16 @@ def test_who_sees_images_learns_nothing_of_collections(
     assert client.get(f"/admin/catalog/{model}/").status_code == 200
     key = Image.objects.earliest("pk").pk if lookup == "images" else collection.pk
     assert client.get(f"/admin/catalog/{model}/?{lookup}={key}").status_code == 400
+
+
+def test_staff_learns_no_address_by_a_number(operator: Client) -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    staff = Client()
+    staff.force_login(User.objects.create_user("staff", is_staff=True))
+    for each in (collection, Image.objects.earliest("pk"), Dataset.objects.get()):
+        of_type = ContentType.objects.get_for_model(each).pk
+        assert staff.get(f"/admin/r/{of_type}/{each.pk}/").status_code == 404
+        page = operator.get(f"{list_of(type(each))}{each.pk}/change/").content.decode()
+        (link,) = re.findall(r'href="([^"]+)" class="viewsitelink"', page)
+        assert link == each.get_absolute_url()

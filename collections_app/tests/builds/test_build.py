@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder, make_searchable
+from collections_app.builds import lease
 from collections_app.builds.build import BuildFailed, build_claimed, build_collection
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
 from collections_app.builds.verification import verify_archive
@@ -33,7 +35,7 @@ from collections_app.services import (
     rebuild_collection,
     retry_collection,
 )
-from collections_app.storage import archive_file
+from collections_app.storage import archive_file, archive_store
 from collections_app.tasks import build_collection_task, verify_archive_task
 from collections_app.tests.factories import (
     build,
@@ -326,6 +328,33 @@ def test_a_cancelled_build_says_who_cancelled_it() -> None:
     assert build(mine).status == "failed", "nobody builds what was cancelled"
     with pytest.raises(NotPossibleNow, match="nothing to cancel"):
         cancel_build(collection=mine)
+
+
+def test_a_build_that_is_cancelled_while_it_writes_logs_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_dataset(files=5)
+    collection = make_collection("")
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
+
+    def cancel(done: int) -> None:
+        """At the second beat of the writing, which is the last."""
+        if not files_in_archive_root():
+            return
+        if lease.RENEW_SECONDS:
+            cancel_build(collection=collection)
+            archive_store().remove_partials(collection.uuid)
+        monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)
+
+    caplog.set_level(logging.INFO)
+    build_collection(collection_id=collection.pk, on_progress=cancel)
+    collection.refresh_from_db()
+    assert collection.error_message == "You cancelled this build."
+    lines = [line for line in caplog.records if line.name.startswith("collections_app.builds")]
+    assert [line.getMessage() for line in lines] == [
+        f"collection {collection.uuid}: this worker has lost its lease"
+    ]
+    assert not any(line.exc_info for line in lines)
 
 
 def test_a_build_that_does_not_fit_on_the_disk_fails_at_once(settings: LazySettings) -> None:

@@ -1,0 +1,82 @@
+"""Requests whose form or address cannot be read: they are refused, and are no error of ours."""
+
+import logging
+from typing import Any
+
+import pytest
+from django.test import Client, RequestFactory
+
+from medagg.wsgi import application
+
+pytestmark = pytest.mark.django_db
+
+FORM = "application/x-www-form-urlencoded"
+# Pages that exist, do not, or lack their last slash; a page of the admin, and a file.
+PATHS = ("/accounts/login/", "/nope", "/collections/new", "/admin/nope/", "/static/nope.css")
+UNREADABLE = {
+    "an encoding that is not UTF-8": f"{FORM}; charset=utf-7",
+    "an encoding that is none of texts": f"{FORM}; charset=rot13",
+    "parts without a boundary": "multipart/form-data",
+    "an odd boundary": "multipart/form-data; boundary=\xe9",
+}
+
+
+@pytest.fixture
+def visitor() -> Client:
+    """A browser that has been here: its forms are looked at also for pages that do not exist."""
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    client.get("/accounts/login/")
+    return client
+
+
+@pytest.mark.parametrize("content_type", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_form_that_cannot_be_read_is_refused_wherever_it_is_sent(
+    visitor: Client, caplog: pytest.LogCaptureFixture, path: str, content_type: str
+) -> None:
+    answer = visitor.generic("POST", path, b"a=1", content_type)
+    assert (answer.status_code, "Bad request" in answer.content.decode()) == (400, True)
+    assert not [line for line in caplog.records if line.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("length", ["99999999", "9" * 30])
+def test_a_form_that_is_too_long_is_refused_wherever_it_is_sent(
+    visitor: Client, length: str
+) -> None:
+    for path in PATHS:
+        answer = visitor.generic("POST", path, b"a=1", FORM, CONTENT_LENGTH=length)
+        assert answer.status_code == 400, path
+
+
+def ask(path: str, content_type: str) -> str:
+    """The status that a server behind which the site runs is given."""
+    said: list[str] = []
+
+    def start_response(status: str, *rest: Any) -> Any:
+        said.append(status)
+
+    environ: dict[str, Any] = RequestFactory().get(path).environ
+    application({**environ, "CONTENT_TYPE": content_type}, start_response)
+    return said[0]
+
+
+PAGE = "/healthz/?q=a&sex=F"
+MANY = "/images/?" + "&".join(["q=a"] * 1001)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "status"),
+    [
+        (PAGE, "text/plain; charset=utf-8", "200 OK"),
+        (PAGE, "text/plain; charset=utf8", "200 OK"),
+        (PAGE, "text/plain; charset=utf-7", "400 Bad Request"),
+        (MANY, "text/plain; charset=utf-8", "400 Bad Request"),
+        (PAGE, "text/plain; charset=rot13", "400 Bad Request"),
+        (PAGE, "text/plain; charset=punycode", "400 Bad Request"),
+        (PAGE, "text/plain; charset=undefined", "400 Bad Request"),
+        # Which says nothing that could be understood.
+        (PAGE, "text/plain; charset*=bad''x", "200 OK"),
+    ],
+)
+def test_an_address_has_no_encoding_but_utf_8(path: str, content_type: str, status: str) -> None:
+    assert ask(path, content_type) == status
