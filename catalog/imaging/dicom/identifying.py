@@ -8,6 +8,7 @@ same for tables: `catalog.importers.tables.identifying_columns`):
 - every element with the value representation PN (person name), by its tag or in the file, also in
   private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
+  also a date in a report whose concept is that of birth;
 - the name and address of an institution;
 - free text that is called comment, notes, narrative or history, and that of reports.
 
@@ -95,6 +96,10 @@ BEHIND_PIXELS, UNREAD = "DataBehindPixels", "UnreadElements"
 _PATIENT_ID = 0x00100020
 _OVERLAY_COMMENTS = 0x60004000  # of any overlay; retired
 _IDENTITY_REMOVED = 0x00120062
+# DateTime and Date of a content item of a report, and the code of what they are of.
+_CODED_DATES, _CONCEPT, _CODE = (0x0040A120, 0x0040A121), 0x0040A043, 0x00080100
+# "Subject Birth Date" of DICOM, and births of LOINC and SNOMED CT.
+_CODES_OF_BIRTH = frozenset(("121031", "21112-8", "184099003"))
 _WORD = re.compile(r"[^\W_]+")
 _SEPARATORS = re.compile(r"[\s^=,;]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -210,7 +215,12 @@ def _walk(
             continue
         vr, has_value = find_vr(element, dataset), _has_value(element)
         del element  # its bytes, while its items are looked at
-        counts = is_listed(tag) or vr == "PN" or (tag == _PATIENT_ID and bool(outermost))
+        counts = (
+            is_listed(tag)
+            or vr == "PN"
+            or (tag == _PATIENT_ID and bool(outermost))
+            or (tag in _CODED_DATES and _is_of_birth(dataset, budget))
+        )
         if not has_value or not (counts or vr == "SQ"):
             continue
         name = _join(outermost, tag)
@@ -236,6 +246,14 @@ def _walk(
                 found.add(name)
         elif counts and is_telling("PN" if tag in _NAMES else vr, value, patient_id):
             found.add(name)
+
+
+def _is_of_birth(dataset: Dataset, budget: Budget) -> bool:
+    try:
+        parse_sequence(dataset, _CONCEPT, budget)
+        return any(_text(item, _CODE) in _CODES_OF_BIRTH for item in dataset[_CONCEPT].value)
+    except Exception:  # noqa: BLE001 - there is none, or it counts by itself as one not read
+        return False
 
 
 def _is_unlike(tag: int, vr: str) -> bool:

@@ -17,8 +17,7 @@ _PREAMBLE = 128  # bytes, which some writers leave without the mark that follows
 _ITEMS = 0xFFFE
 _MOST_ELEMENTS = 8  # that are looked at
 _META = 2  # always with VRs
-# A message's set of commands begins with the length of its group (PS3.7 6.3.1).
-_COMMANDS = b"\0\0\0\0\4\0\0\0"
+_MOST_COMMANDS = 32  # of group 0, always without VRs
 _FIRST_GROUP = 8  # of data sets; those below are of messages, file meta information and directories
 _HEADER = 12  # bytes of the longest header of an element
 
@@ -52,12 +51,19 @@ def begins_data_set(file: BinaryIO) -> bool:
 
 
 def _skip_commands(file: BinaryIO) -> int:
-    """Where the data set of a message begins, as of captures and old archives; else 0."""
-    file.seek(0)
-    head = file.read(_HEADER)
-    if not head.startswith(_COMMANDS):
-        return 0
-    return len(head) + int.from_bytes(head[len(_COMMANDS) :], "little")
+    """Where the data set of a message begins, as of captures and old archives; else 0.
+
+    Its set of commands begins with the length of its group (PS3.7 6.3.1), which some leave out.
+    """
+    position = 0
+    for _ in range(_MOST_COMMANDS):
+        element = _read_element(file, position, "<", is_explicit=False)
+        if element is None or element.tag >> 16:
+            return position
+        if not dictionary_has_tag(element.tag) or element.length > MAX_FIRST_VALUE:
+            return 0
+        position = element.end
+    return 0
 
 
 def _begins(file: BinaryIO, start: int, order: str, *, is_explicit: bool) -> bool:

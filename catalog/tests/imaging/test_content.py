@@ -58,10 +58,12 @@ COMMAND = element(0x00000002, b"1.2.840.10008.5.1.4.1.1.7") + element(0x00000100
         struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + 2 * struct.pack("<HHI", 0xFFFE, 0xE000, 0)
         + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
         element(0x00000000, struct.pack("<I", len(COMMAND))) + COMMAND,
+        element(0x00000000, bytes(4)) + COMMAND, COMMAND,
     ],
     ids=["ACR-NEMA", "late SOP class", "patient", "no mark", "private", "sequence", "empty",
          "only its mark is lost",
-         "empty and explicit", "only private", "items", "behind the command of a message"],
+         "empty and explicit", "only private", "items", "behind the command of a message",
+         "whose length is zero", "whose length lacks"],
 )  # fmt: skip
 def test_what_readers_of_dicom_open_is_no_unknown_format(start: bytes, name: str) -> None:
     rest = NAME + element(0x00280010, b"\4\0") + bytes(100)

@@ -303,6 +303,26 @@ def test_what_reports_say_counts() -> None:
     assert find(EncapsulatedDocument=b"%PDF Mr Doe") == ("EncapsulatedDocument",)
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "expected"),
+    [
+        ("121031", {"Date": "19610304"}, ("ContentSequence.Date",)),
+        ("21112-8", {"DateTime": "196103040815"}, ("ContentSequence.DateTime",)),
+        ("184099003", {"Date": "19610304"}, ("ContentSequence.Date",)),
+        ("121031", {"Date": "19000101"}, ()),
+        ("111060", {"Date": "20240304"}, ()),  # Study Date
+        ("121029", {"PersonName": "Doe^Jane"}, ("ContentSequence.PersonName",)),
+    ],
+)  # fmt: skip
+def test_births_that_reports_code_count(
+    code: str, value: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    """In a content item of a structured report, only its concept says what a date is of."""
+    concept = make_item(CodeValue=code, CodingSchemeDesignator="DCM", CodeMeaning="x")
+    text = make_item(RelationshipType="CONTAINS", ConceptNameCodeSequence=concept, **value)
+    assert find(ContentSequence=text) == expected
+
+
 def test_the_names_of_one_file_are_limited() -> None:
     dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
     names = [tag for tag in keyword_dict.values() if dictionary_VR(tag) == "PN"]
