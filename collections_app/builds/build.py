@@ -44,6 +44,7 @@ from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
+from collections_app.selection.database_space import METADATA_SIZE
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.storage import (
@@ -55,9 +56,12 @@ from collections_app.storage import (
 
 logger = logging.getLogger(__name__)
 
-# The most that an image adds to its file: names, a row in two tables, records of the ZIP.
+# The most that an image adds to its file, beside what its source says of it: names, a row in two
+# tables, records of the ZIP.
 BYTES_PER_IMAGE = 1500
 BYTES_OF_TEXTS = 1 << 20
+# What sources say is compressed in the database, and not in tables.
+UNCOMPRESSED = 2
 
 
 class BuildFailed(Exception):
@@ -115,10 +119,11 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
     if replaced:
         _check_files(claim, heartbeat)
-    _check_space(claim, freed=replaced["archive_size"] if replaced else 0)
+    expected_size = _estimate_size(collection)
+    _check_space(claim, expected_size, freed=replaced["archive_size"] if replaced else 0)
     if replaced:
         _remove_replaced(claim)
-    size = _write(claim, fingerprint, heartbeat)
+    size = _write(claim, fingerprint, expected_size, heartbeat)
     path = archive_name(collection.uuid, claim.token)
     if not finish_build(
         collection=collection, token=claim.token, path=path, size=size, fingerprint=fingerprint
@@ -170,12 +175,11 @@ def _remove_replaced(claim: Claim) -> None:
         logger.error("archive %s is left to the sweep: %s", path, error)
 
 
-def _check_space(claim: Claim, *, freed: int) -> None:
+def _check_space(claim: Claim, needed: int, *, freed: int) -> None:
     """Fail early if the archive does not fit on the disk beside those being written now.
 
     ``freed`` are the bytes of the archive that is removed before.
     """
-    collection = claim.collection
     free = archive_store().free_bytes(freed=freed)
     if free is None:
         return
@@ -187,7 +191,7 @@ def _check_space(claim: Claim, *, freed: int) -> None:
     others = Build.objects.leased().filter(is_earlier)
     unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
-    needed, free = _estimate_size(collection), max(0, free - reserved)
+    free = max(0, free - reserved)
     if needed > free:
         raise BuildFailed(
             Reason.DISK_FULL,
@@ -198,8 +202,10 @@ def _check_space(claim: Claim, *, freed: int) -> None:
 
 
 def _estimate_size(collection: Collection) -> int:
+    """About how large the archive becomes; ``Heartbeat.beat`` looks where it becomes larger."""
     overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
-    return collection.num_bytes + overhead
+    sums = collection.items.order_by().aggregate(metadata=METADATA_SIZE)
+    return collection.num_bytes + overhead + UNCOMPRESSED * (sums["metadata"] or 0)
 
 
 def _clear_problems(collection: Collection) -> None:
@@ -207,7 +213,7 @@ def _clear_problems(collection: Collection) -> None:
     collection.items.filter(is_excluded=False).with_problems().update(problem="")
 
 
-def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
+def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartbeat) -> int:
     """Write the archive and return its size in bytes."""
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
@@ -226,7 +232,7 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
                 collection.uuid,
                 claim.token,
                 fingerprint=fingerprint,
-                size=_estimate_size(collection),
+                size=expected_size,
                 on_wait=heartbeat.touch,
             ) as file,
             closing(files),

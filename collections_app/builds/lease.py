@@ -1,6 +1,8 @@
 """Claiming an unfinished build with a token, and renewing its lease."""
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +92,7 @@ class Heartbeat:
     def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
         self._claim = claim
         self._on_progress = on_progress
+        self._store = archive_store()
         self._next = 0.0
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
@@ -113,8 +116,14 @@ class Heartbeat:
         self.touch()
 
     def beat(self, entries: int, size: int) -> None:
-        """Record the entries and bytes written so far, and renew the lease when it is time."""
+        """Record the entries and bytes written so far, and renew the lease when it is time.
+
+        Raises OSError, with ENOSPC: what was written takes the reserve of the archives' disk.
+        """
         self._done = (entries, size)
+        free = self._store.free_bytes(freed=0)
+        if free is not None and free <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.touch()
 
     def touch(self, *, now: bool = False) -> None:
