@@ -15,6 +15,7 @@ from typing import NoReturn
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models import F, Q, Sum
+from django.db.models.functions import Greatest
 
 from catalog.storage.cache import CacheFull
 from catalog.storage.problems import Changed, SourceProblem, Unreachable
@@ -47,6 +48,7 @@ from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.database_space import METADATA_SIZE
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
+from collections_app.selection.refusals import OverQuota
 from collections_app.storage import (
     StorageTrouble,
     archive_name,
@@ -90,6 +92,8 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         logger.info("collection %s: this worker has lost its lease", claim.collection.uuid)
     except BuildFailed as error:
         fail_claimed(claim, error)
+    except OverQuota as error:
+        fail_claimed(claim, BuildFailed(Reason.OVER_QUOTA, str(error)))
     except StorageTrouble as error:
         fail_claimed(claim, _explain_os_error(error))
     except SoftTimeLimitExceeded:
@@ -109,6 +113,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     Raises:
         BuildFailed: the archive cannot be written.
         LeaseLost: the build is no longer this worker's; its files are deleted.
+        OverQuota: the archive is more than its owner may keep.
     """
     collection = claim.collection
     _clear_problems(collection)
@@ -117,10 +122,12 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
     replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
+    freed = replaced["archive_size"] if replaced else 0
+    heartbeat.require_quota(max(collection.num_bytes, freed))
     if replaced:
         _check_files(claim, heartbeat)
     expected_size = _estimate_size(collection)
-    _check_space(claim, expected_size, freed=replaced["archive_size"] if replaced else 0)
+    _check_space(claim, expected_size, freed=freed)
     if replaced:
         _remove_replaced(claim)
     size = _write(claim, fingerprint, expected_size, heartbeat)
@@ -189,7 +196,7 @@ def _check_space(claim: Claim, needed: int, *, freed: int) -> None:
         started_at=mine.values("started_at"), pk__lt=mine.values("pk")
     )
     others = Build.objects.leased().filter(is_earlier)
-    unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
+    unwritten = Sum(Greatest(F("collection__num_bytes") - F("progress_bytes"), 0))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
     free = max(0, free - reserved)
     if needed > free:
@@ -240,6 +247,8 @@ def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartb
             entries = chain(texts, of_files, _after(delivered.finish, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
+            heartbeat.beat(summary.num_entries, summary.size)
+            heartbeat.touch(now=True)
             return summary.size
     except BadEntry as error:
         _fail_for_entry(claim, (of_files.position, error), heartbeat)
