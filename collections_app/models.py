@@ -170,6 +170,7 @@ class Reason(models.TextChoices):
     SOURCE_UNREACHABLE = "source_unreachable", "the source did not answer"
     CATALOG_CHANGED = "catalog_changed", "the catalog has lost images"
     DAY_IS_FULL = "day_is_full", "the day's limit of fetching is used up"
+    OVER_QUOTA = "over_quota", "the owner's quota of archives is used up"
     DISK_FULL = "disk_full", "the disk is full"
     WRITE_ERROR = "write_error", "the archive could not be written"
     TOO_SLOW = "too_slow", "the build took too long"

@@ -26,6 +26,7 @@ from collections_app.provenance_keys import (
     UNDERSTOOD,
     WORDS,
 )
+from collections_app.selection.database_space import require_room
 from collections_app.selection.fetch_quota import (
     explain_day_is_full,
     explain_fetch_limits,
@@ -128,6 +129,7 @@ def create_collection(
             collection.provenance[IDENTIFYING] = identifying
         finalize_items(collection, None if num_to_fetch else rows)
         collection.save()
+        require_room()
         add_build(collection=collection, notify=notify)
     return collection
 

@@ -13,12 +13,16 @@ def free_database_bytes() -> int | None:
 
     Of the embedded PostgreSQL the disk is known, of another one only what the operator allows it.
     """
-    free = []
-    if settings.DATABASE_FOLDER:
-        disk = shutil.disk_usage(settings.DATABASE_FOLDER)
-        free.append(disk.free - settings.DATABASE_RESERVE_BYTES)
+    free = [] if (of_disk := free_disk_bytes()) is None else [of_disk]
     if settings.DATABASE_MAX_BYTES:
         with connection.cursor() as cursor:
             cursor.execute(_SIZE)
             free.append(settings.DATABASE_MAX_BYTES - cursor.fetchone()[0])
     return min(free, default=None)
+
+
+def free_disk_bytes() -> int | None:
+    """As ``free_database_bytes``, of the disk only: also while a statement runs."""
+    if not settings.DATABASE_FOLDER:
+        return None
+    return shutil.disk_usage(settings.DATABASE_FOLDER).free - settings.DATABASE_RESERVE_BYTES

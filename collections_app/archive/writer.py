@@ -26,6 +26,7 @@ ProgressCallback = Callable[[int, int], None]
 _KERNEL_FROM = 128 << 10  # smaller files share one write, which is faster than a kernel copy
 _CHUNK = 16 << 20
 _PROGRESS_SECONDS = 0.2
+_PROGRESS_BYTES = 64 << 20
 _SLASH = ord("/")
 
 
@@ -44,7 +45,8 @@ def write_archive(
     `UniqueNames`).
 
     `on_progress(entries_done, bytes_done)` counts bytes of contents. It is called every 0.2
-    seconds, also within large files, and at the end. It may raise to stop the writing.
+    seconds and every 64 MiB, also within large files, and at the end. It may raise to stop the
+    writing.
 
     Raises BadEntry for the first file that is not as the catalog says, ValueError for a name that
     is not allowed or a text of 4 GiB or more, and OSError when `out` cannot be written. After any
@@ -224,17 +226,18 @@ def _refuse_bad_parts(name: str) -> None:
 
 
 class _Progress:
-    """Reports the progress to the callback, at most once in _PROGRESS_SECONDS."""
+    """Reports the progress to the callback, once in _PROGRESS_SECONDS or _PROGRESS_BYTES."""
 
     def __init__(self, callback: ProgressCallback | None) -> None:
         self._callback = callback
         self._entries = 0
         self._bytes = 0
         self._due = 0.0
+        self._due_bytes = 0
 
     def bytes_done(self, count: int) -> None:
         self._bytes += count
-        if time.monotonic() >= self._due:
+        if self._is_due():
             self.report()
 
     def entry_done(self) -> None:
@@ -246,10 +249,14 @@ class _Progress:
         """Count a small file. The clock is read for every 32nd only, as reading it takes time."""
         self._entries += 1
         self._bytes += size
-        if not self._entries & 31 and time.monotonic() >= self._due:
+        if not self._entries & 31 and self._is_due():
             self.report()
+
+    def _is_due(self) -> bool:
+        return self._bytes >= self._due_bytes or time.monotonic() >= self._due
 
     def report(self) -> None:
         self._due = time.monotonic() + _PROGRESS_SECONDS
+        self._due_bytes = self._bytes + _PROGRESS_BYTES
         if self._callback:
             self._callback(self._entries, self._bytes)

@@ -15,6 +15,7 @@ from typing import NoReturn
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db.models import F, Q, Sum
+from django.db.models.functions import Greatest
 
 from catalog.storage.cache import CacheFull
 from catalog.storage.problems import Changed, SourceProblem, Unreachable
@@ -44,8 +45,10 @@ from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
+from collections_app.selection.database_space import METADATA_SIZE
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
+from collections_app.selection.refusals import OverQuota
 from collections_app.storage import (
     StorageTrouble,
     archive_name,
@@ -55,9 +58,12 @@ from collections_app.storage import (
 
 logger = logging.getLogger(__name__)
 
-# The most that an image adds to its file: names, a row in two tables, records of the ZIP.
+# The most that an image adds to its file, beside what its source says of it: names, a row in two
+# tables, records of the ZIP.
 BYTES_PER_IMAGE = 1500
 BYTES_OF_TEXTS = 1 << 20
+# What sources say is compressed in the database, and not in tables.
+UNCOMPRESSED = 2
 
 
 class BuildFailed(Exception):
@@ -86,6 +92,8 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         logger.info("collection %s: this worker has lost its lease", claim.collection.uuid)
     except BuildFailed as error:
         fail_claimed(claim, error)
+    except OverQuota as error:
+        fail_claimed(claim, BuildFailed(Reason.OVER_QUOTA, str(error)))
     except StorageTrouble as error:
         fail_claimed(claim, _explain_os_error(error))
     except SoftTimeLimitExceeded:
@@ -105,6 +113,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     Raises:
         BuildFailed: the archive cannot be written.
         LeaseLost: the build is no longer this worker's; its files are deleted.
+        OverQuota: the archive is more than its owner may keep.
     """
     collection = claim.collection
     _clear_problems(collection)
@@ -113,12 +122,15 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
     replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
+    freed = replaced["archive_size"] if replaced else 0
+    heartbeat.require_quota(max(collection.num_bytes, freed))
     if replaced:
         _check_files(claim, heartbeat)
-    _check_space(claim, freed=replaced["archive_size"] if replaced else 0)
+    expected_size = _estimate_size(collection)
+    _check_space(claim, expected_size, freed=freed)
     if replaced:
         _remove_replaced(claim)
-    size = _write(claim, fingerprint, heartbeat)
+    size = _write(claim, fingerprint, expected_size, heartbeat)
     path = archive_name(collection.uuid, claim.token)
     if not finish_build(
         collection=collection, token=claim.token, path=path, size=size, fingerprint=fingerprint
@@ -170,12 +182,11 @@ def _remove_replaced(claim: Claim) -> None:
         logger.error("archive %s is left to the sweep: %s", path, error)
 
 
-def _check_space(claim: Claim, *, freed: int) -> None:
+def _check_space(claim: Claim, needed: int, *, freed: int) -> None:
     """Fail early if the archive does not fit on the disk beside those being written now.
 
     ``freed`` are the bytes of the archive that is removed before.
     """
-    collection = claim.collection
     free = archive_store().free_bytes(freed=freed)
     if free is None:
         return
@@ -185,9 +196,9 @@ def _check_space(claim: Claim, *, freed: int) -> None:
         started_at=mine.values("started_at"), pk__lt=mine.values("pk")
     )
     others = Build.objects.leased().filter(is_earlier)
-    unwritten = Sum(F("collection__num_bytes") - F("progress_bytes"))
+    unwritten = Sum(Greatest(F("collection__num_bytes") - F("progress_bytes"), 0))
     reserved = others.aggregate(reserved=unwritten)["reserved"] or 0
-    needed, free = _estimate_size(collection), max(0, free - reserved)
+    free = max(0, free - reserved)
     if needed > free:
         raise BuildFailed(
             Reason.DISK_FULL,
@@ -198,8 +209,10 @@ def _check_space(claim: Claim, *, freed: int) -> None:
 
 
 def _estimate_size(collection: Collection) -> int:
+    """About how large the archive becomes; ``Heartbeat.beat`` looks where it becomes larger."""
     overhead = BYTES_OF_TEXTS + BYTES_PER_IMAGE * collection.num_images
-    return collection.num_bytes + overhead
+    sums = collection.items.order_by().aggregate(metadata=METADATA_SIZE)
+    return collection.num_bytes + overhead + UNCOMPRESSED * (sums["metadata"] or 0)
 
 
 def _clear_problems(collection: Collection) -> None:
@@ -207,7 +220,7 @@ def _clear_problems(collection: Collection) -> None:
     collection.items.filter(is_excluded=False).with_problems().update(problem="")
 
 
-def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
+def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartbeat) -> int:
     """Write the archive and return its size in bytes."""
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
@@ -226,7 +239,7 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
                 collection.uuid,
                 claim.token,
                 fingerprint=fingerprint,
-                size=_estimate_size(collection),
+                size=expected_size,
                 on_wait=heartbeat.touch,
             ) as file,
             closing(files),
@@ -234,6 +247,8 @@ def _write(claim: Claim, fingerprint: str, heartbeat: Heartbeat) -> int:
             entries = chain(texts, of_files, _after(delivered.finish, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
+            heartbeat.beat(summary.num_entries, summary.size)
+            heartbeat.touch(now=True)
             return summary.size
     except BadEntry as error:
         _fail_for_entry(claim, (of_files.position, error), heartbeat)

@@ -114,6 +114,7 @@ class Fetcher:
             of_images=self._expected.num_images,
             of_size=self._estimate() - self._cached,
             rounded_up=self._rounded_up,
+            cached=self._cached,
         )
         self._besides = heartbeat.fetched_besides
 

@@ -1,6 +1,8 @@
 """Claiming an unfinished build with a token, and renewing its lease."""
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from collections_app.selection.fetch_quota import (
     count_fetched_besides,
     keep_fetched_bytes,
 )
+from collections_app.selection.quotas import explain_passed_quota
+from collections_app.selection.refusals import OverQuota, refuse_if
 from collections_app.storage import StorageTrouble, archive_store
 
 logger = logging.getLogger(__name__)
@@ -49,6 +53,7 @@ def claim_build(*, collection_id: int) -> Claim | None:
     with transaction.atomic():
         # Locked, as what the last attempt fetched is to be counted once.
         builds = Build.objects.claimable().select_for_update(of=("self",))
+        builds = builds.select_related("collection__user")
         build = builds.filter(
             collection_id=collection_id, attempts__lt=settings.BUILD_MAX_ATTEMPTS
         ).first()
@@ -85,24 +90,29 @@ class Heartbeat:
 
     Raises:
         LeaseLost: the build is no longer this worker's.
+        OverQuota: what was fetched or written is more than the owner may keep.
     """
 
     def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
         self._claim = claim
         self._on_progress = on_progress
+        self._store = archive_store()
         self._next = 0.0
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
         self._recorded_bytes = 0
+        self._fetched = 0
         self.fetched_besides = 0
 
     def fetched(
-        self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int
+        self, images: int, size: int, *, of_images: int, of_size: int, rounded_up: int, cached: int
     ) -> None:
         """Record the images and bytes that were fetched, of all that are to be fetched.
 
-        ``rounded_up`` is what small files count beyond their bytes.
+        ``rounded_up`` is what small files count beyond their bytes. ``cached`` are the bytes for
+        the archive that were here.
         """
+        self._fetched = size + cached
         self._fetching = {
             "images_fetched": images,
             "bytes_fetched": size,
@@ -113,8 +123,14 @@ class Heartbeat:
         self.touch()
 
     def beat(self, entries: int, size: int) -> None:
-        """Record the entries and bytes written so far, and renew the lease when it is time."""
+        """Record the entries and bytes written so far, and renew the lease when it is time.
+
+        Raises OSError, with ENOSPC: what was written takes the reserve of the archives' disk.
+        """
         self._done = (entries, size)
+        free = self._store.free_bytes(freed=0)
+        if free is not None and free <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.touch()
 
     def touch(self, *, now: bool = False) -> None:
@@ -126,7 +142,7 @@ class Heartbeat:
         renewed = Build.objects.claimed_by(self._claim.token).update(
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
-            progress_bytes=min(size, collection.num_bytes),
+            progress_bytes=size,
             **self._fetching,
         )
         if not renewed:
@@ -135,7 +151,13 @@ class Heartbeat:
         if fetching:
             self._recorded_bytes = sum(fetching[name] for name in COUNTED)
             self.fetched_besides = count_fetched_besides(collection)
+        # After its own bytes were recorded: of two builds that end together one sees the other's.
+        self.require_quota(max(self._fetched, size))
         self._on_progress(size)
+
+    def require_quota(self, num_bytes: int) -> None:
+        """Raises OverQuota if the owner may not keep an archive of so many bytes beside others."""
+        refuse_if(explain_passed_quota(self._claim.collection, num_bytes), OverQuota)
 
     def finish_fetching(self, size: int) -> None:
         """Have all fetched bytes count for the owner's limit of a day, whoever has the build now.

@@ -23,20 +23,27 @@ HAS_ADDRESS = f"{IS_ELSEWHERE} AND metadata_json ? 'remote_url'"
 _IS_HERE = "file_name <> '' AND NOT is_excluded"
 
 _URL = "metadata_json ->> 'remote_url'"
-_NUM_FILES = "metadata_json -> 'source' ->> 'instances'"
+_NUM_FILES = "source ->> 'instances'"
 
 
 # Programs may obey what is named so: git, editors, shells.
 _NOT_OBEYED = "--exclude '.*' --exclude '*/.*' --exclude HEAD --exclude '*/HEAD'"
 
 
+# Each row's JSON is unpacked here, once: of the bare column PostgreSQL would unpack it for each
+# field, which for 500 of them takes a hundred times as long.
+_ITEMS = """
+    SELECT position, file_name, size_bytes, sha256, problem, is_excluded,
+           metadata_json || '{{}}' AS metadata_json, metadata_json -> 'source' AS source
+      FROM collections_app_collectionitem
+     WHERE collection_id = {collection} AND position BETWEEN {first} AND {last}
+    OFFSET 0
+"""
+
+
 def select_items(fields: str, whose: str) -> str:
     """The SQL of these fields of a collection's items, for ``iter_lines``; without its order."""
-    return (
-        f"SELECT {fields} FROM collections_app_collectionitem item "  # noqa: S608 - ours, or a literal  # nosec
-        "WHERE collection_id = {collection} AND position BETWEEN {first} AND {last} "
-        f"AND {whose}"
-    )
+    return f"SELECT {fields} FROM ({_ITEMS}) item WHERE {whose}"  # noqa: S608 - ours, or a literal  # nosec
 
 
 class NamesElsewhere:

@@ -53,11 +53,10 @@ HAS_FILE = "file_name <> '' AND NOT is_excluded"
 HAS_NO_ADDRESS = f"{IS_ELSEWHERE} AND NOT metadata_json ? 'remote_url'"
 IS_EXCLUDED = "is_excluded"
 
-_SOURCE = "metadata_json -> 'source'"
 _FIELDS = {"file_name": "file_name", "size_bytes": "size_bytes", "sha256": "sha256",
            "reason": "problem", "url": "metadata_json ->> 'remote_url'",
-           "num_files": f"{_SOURCE} ->> 'instances'",
-           "study_uid": f"{_SOURCE} ->> 'StudyInstanceUID'"}  # fmt: skip
+           "num_files": "source ->> 'instances'",
+           "study_uid": "source ->> 'StudyInstanceUID'"}  # fmt: skip
 # Of a file that was de-identified on its way into the archive.
 _DELIVERED = {"size_bytes": "coalesce(metadata_json -> 'delivered' ->> 'size', size_bytes::text)",
               "sha256": "coalesce(metadata_json -> 'delivered' ->> 'sha256', sha256)"}  # fmt: skip
@@ -152,9 +151,9 @@ def _source_columns(collection: Collection) -> Columns:
         cursor.execute(queries.SOURCE_NAMES, [collection.pk])
         names = [name for (name,) in cursor.fetchall()]
     own, rest = sorted(names[:MAX_SOURCE_COLUMNS]), names[MAX_SOURCE_COLUMNS:]
-    columns = {f"source.{name}": f"{_SOURCE} ->> {_literal(name)}" for name in own}
+    columns = {f"source.{name}": f"source ->> {_literal(name)}" for name in own}
     if rest:
-        columns["source"] = f"nullif(({_SOURCE}) - {_literal(own)}::text[], '{{{{}}}}')"
+        columns["source"] = f"nullif(source - {_literal(own)}::text[], '{{{{}}}}')"
     return columns
 
 

@@ -7,6 +7,7 @@ later takes the same time for any number of items.
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -28,10 +29,12 @@ BYTES_AT_ONCE = 1 << 20
 class ItemRows:
     """Receives the rows of all items from COPY, in order and with the ITEM_FIELDS.
 
-    COPY writes to it as to a file.
+    COPY writes to it as to a file. ``on_step`` is called for each megabyte; it may raise to end
+    that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_step: Callable[[], None] = lambda: None) -> None:
+        self._on_step = on_step
         self._count = 0
         self._digest = hashlib.sha256()
         self._names = NameCheck()
@@ -45,6 +48,7 @@ class ItemRows:
         self._bytes_waiting += len(lines)
         if self._bytes_waiting >= BYTES_AT_ONCE:
             self._take()
+            self._on_step()
 
     def _take(self) -> None:
         lines = b"".join(self._waiting)

@@ -11,6 +11,7 @@ from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
 from collections_app.selection import queries
 from collections_app.selection.copying import copy_rows
+from collections_app.selection.database_space import require_room_meanwhile
 from collections_app.selection.fingerprint import ItemRows
 
 # All columns are read at once: a second look-up of each image would take half of the time.
@@ -60,11 +61,12 @@ def freeze_items(*, collection: Collection, filters: ImageFilterSet) -> ItemRows
     Raises:
         CatalogChanged: one of the datasets was changed meanwhile, so the filters are out of date.
         CountsDiffer: the catalog's counts differ from its images.
+        DatabaseIsFull: the rows take more than the database has.
     """
-    rows = ItemRows()
     if not filters.total:
-        return rows
+        return ItemRows()
     with connection.cursor() as cursor:
+        rows = ItemRows(on_step=lambda: require_room_meanwhile(cursor))
         cursor.execute(_ROOM)
         _copy_images(cursor, collection, filters, rows)
     # Nothing has changed until now, so all rows are from one state of the catalog.

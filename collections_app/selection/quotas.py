@@ -1,5 +1,8 @@
 """Quotas of one user: builds, bytes of archives, collections, and images in all of them.
 
+Before a build they go by the sizes that the catalog knows. These may be unknown, and tables and
+files that are de-identified become larger: so a running build asks again about once a second.
+
 Other limits: ``limits`` has those of one collection, ``fetch_quota`` those of fetching, and
 ``database_space`` that of the database.
 """
@@ -10,7 +13,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Count, F, Min, Q, Sum
+from django.db.models import Count, F, FilteredRelation, Min, Q, Sum
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from catalog.wording.formats import count_of, duration, file_size
@@ -38,11 +42,17 @@ class Usage:
 
 
 def describe_usage(user: User, *, without: Collection | None = None) -> Usage:
-    """The usage of a user's collections, except ``without``; one query."""
+    """The usage of a user's collections, except ``without``; one query.
+
+    A build takes what the catalog says, or what it has fetched or written if that is more.
+    """
     pending, ready = Q(status=Status.PENDING), Q(status=Status.READY)
-    sums = _collections_of(user, without).aggregate(
+    open_build = FilteredRelation("builds", condition=Q(builds__finished_at__isnull=True))
+    to_build = Greatest("num_bytes", "open_build__progress_bytes", "open_build__bytes_fetched")
+    mine = _collections_of(user, without).alias(open_build=open_build)
+    sums = mine.aggregate(
         num_pending=Count("pk", filter=pending),
-        to_build=Sum("num_bytes", filter=pending),
+        to_build=Sum(to_build, filter=pending),
         kept=Sum("archive_size", filter=ready),
         next_expiry=Min("expires_at", filter=ready),
     )
@@ -68,6 +78,14 @@ def explain_quota(*, user: User, num_bytes: int, without: Collection | None = No
     if usage.kept_bytes + num_bytes > usage.max_kept_bytes:
         problems.append(_explain_bytes(user, usage, num_bytes, without))
     return problems
+
+
+def explain_passed_quota(collection: Collection, num_bytes: int) -> list[str]:
+    """A sentence if a running build of ``num_bytes`` so far has passed what its owner may keep."""
+    usage = describe_usage(collection.user, without=collection)
+    if not num_bytes or usage.kept_bytes + num_bytes <= usage.max_kept_bytes:
+        return []
+    return [_explain_bytes(collection.user, usage, num_bytes, collection, about="at least")]
 
 
 def explain_quota_of_new(user: User, *, num_images: int, num_bytes: int) -> list[str]:
@@ -131,16 +149,23 @@ def _explain_pending(usage: Usage) -> str:
     )
 
 
-def _explain_bytes(user: User, usage: Usage, num_bytes: int, without: Collection | None) -> str:
-    most = file_size(usage.max_kept_bytes)
+def _explain_bytes(
+    user: User,
+    usage: Usage,
+    num_bytes: int,
+    without: Collection | None,
+    *,
+    about: str = "about",
+) -> str:
+    most, needs = file_size(usage.max_kept_bytes), f"needs {about} {file_size(num_bytes)}"
     if num_bytes > usage.max_kept_bytes:
         return (
-            f"This archive needs about {file_size(num_bytes)}, and all your archives together may "
-            f"take {most}. Add filters to make it smaller."
+            f"This archive {needs}, and all your archives together may take {most}. Add filters to "
+            "make it smaller."
         )
     return (
         f"Your archives and builds take {file_size(usage.kept_bytes)} (limit: {most}); this one "
-        f"needs about {file_size(num_bytes)} more. " + _advise(user, usage, num_bytes, without)
+        f"{needs} more. " + _advise(user, usage, num_bytes, without)
     )
 
 

@@ -13,7 +13,7 @@ from psycopg2.errors import DiskFull
 
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
-from collections_app.selection.database_space import explain_room
+from collections_app.selection.database_space import DatabaseIsFull, explain_room
 from collections_app.selection.limits import explain_limits
 from collections_app.selection.quotas import explain_quota, explain_quota_of_new, lock_quota
 
@@ -54,6 +54,8 @@ def refuse_if(problems: list[str], error: type[NotBuildable] = NotBuildable) -> 
 def explain_full_disk() -> Iterator[None]:
     try:
         yield
+    except DatabaseIsFull as error:
+        raise Busy(DATABASE_IS_FULL) from error
     except OperationalError as error:
         if not isinstance(error.__cause__, DiskFull):
             raise
@@ -75,7 +77,7 @@ def check_selection(user: User, filters: ImageFilterSet, expected_images: int) -
     num_bytes = filters.count_files()[1]
     refuse_if(explain_limits(num_images=num_images, num_bytes=num_bytes))
     refuse_if(explain_quota_of_new(user, num_images=num_images, num_bytes=num_bytes), OverQuota)
-    refuse_if(explain_room(num_images=num_images), Busy)
+    refuse_if(explain_room(filters), Busy)
 
 
 def check_expected(found: int, expected: int) -> None:

@@ -71,7 +71,7 @@ def _show_selection(
     over_fetch = explain_fetch_limits(user, to_fetch)
     initial |= {"fetch": bool(to_fetch.num_images) and not over_fetch}
     initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
-    over_quota = _explain_quota(request, summary)
+    over_quota = _explain_quota(request, filters, summary)
     if refusal and not over_quota:  # which the page explains beside the button
         messages.error(request, refusal)
     context = {
@@ -100,7 +100,9 @@ def _show_selection(
     return render(request, "collections/new.html", context, status=400 if is_bad else 200)
 
 
-def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> list[str]:
+def _explain_quota(
+    request: HttpRequest, filters: ImageFilterSet, summary: SelectionSummary | None
+) -> list[str]:
     """Why the quota does not allow this build; visitors have no quota before signing in."""
     if summary is None or not request.user.is_authenticated:
         return []
@@ -108,7 +110,7 @@ def _explain_quota(request: HttpRequest, summary: SelectionSummary | None) -> li
         return []
     return explain_quota_of_new(
         request.user, num_images=summary.num_images, num_bytes=summary.num_bytes
-    ) + explain_room(num_images=summary.num_images)
+    ) + explain_room(filters)
 
 
 def _mail_address(request: HttpRequest) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collections_app.archive import Entry, write_archive
+from collections_app.archive import Entry, write_archive, writer
 from collections_app.archive.records import CentralDirectory
 from collections_app.archive.sink import copy_in_kernel
 from collections_app.tests.archive.archive_files import (
@@ -190,6 +190,17 @@ def test_progress_is_reported_at_intervals(tmp_path: Path, target: Path) -> None
     build(target, entries(), on_progress=lambda entries, done: calls.append(entries))
     assert 3 <= len(calls) <= 8
     assert calls[-1] == 1000
+
+
+def test_progress_is_reported_for_every_64_mebibytes(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PROGRESS_SECONDS", 60)
+    monkeypatch.setattr(writer, "_PROGRESS_BYTES", 64 << 10)
+    entry = catalog_file(make_file(tmp_path / "scan.png", bytes(1 << 10)))
+    calls: list[int] = []
+    build(target, [entry] * 256, on_progress=lambda entries, done: calls.append(entries))
+    assert calls == [32, 96, 160, 224, 256]
 
 
 @pytest.mark.parametrize("known", [{}, {"mtime_ns": None}], ids=["copied", "hashed"])

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from django.conf import LazySettings
@@ -20,11 +21,12 @@ from django.utils import timezone
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder, make_searchable
+from collections_app.archive import writer
 from collections_app.builds import lease
 from collections_app.builds.build import BuildFailed, build_claimed, build_collection
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
 from collections_app.builds.verification import verify_archive
-from collections_app.models import Build, Collection
+from collections_app.models import Build, Collection, Reason
 from collections_app.services import (
     NotPossibleNow,
     build_without_problems,
@@ -435,6 +437,38 @@ def test_a_disk_that_fills_up_fails_the_collection_and_leaves_no_file(full_disk:
     assert collection.status == "failed"
     assert "disk is full" in collection.error_message
     assert files_in_archive_root() == []
+
+
+@pytest.mark.parametrize("where", ["files", "tables"])
+def test_a_build_stops_where_the_reserve_begins(
+    where: str, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others fill the disk meanwhile, or the archive becomes larger than was thought."""
+    make_dataset(files=5)
+    collection = make_collection("")
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0)
+    monkeypatch.setattr(writer, "_PROGRESS_SECONDS", 0)
+
+    def fill(done: int) -> None:
+        if done >= (collection.num_bytes if where == "tables" else 1):
+            settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+
+    build_collection(collection_id=collection.pk, on_progress=fill)
+    collection.refresh_from_db()
+    assert (collection.status, collection.builds.get().reason) == ("failed", Reason.DISK_FULL)
+    assert "disk is full" in collection.error_message
+    assert files_in_archive_root() == []
+
+
+def test_what_sources_say_of_images_counts_for_the_size_of_an_archive(
+    settings: LazySettings,
+) -> None:
+    make_dataset(files=5)
+    random = Random(0)
+    source = {f"feature_{n:03}": str(random.getrandbits(3200)) for n in range(100)}
+    Image.objects.update(metadata_json=source)
+    settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+    assert "it needs about 1.8 MB" in build(make_collection("")).error_message
 
 
 def test_of_two_builds_with_room_for_one_the_first_succeeds(settings: LazySettings) -> None:

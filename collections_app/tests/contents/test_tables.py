@@ -4,9 +4,11 @@ import csv
 import io
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from catalog.models import Image
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
@@ -78,6 +80,21 @@ def test_what_few_images_have_is_in_one_column(monkeypatch: pytest.MonkeyPatch) 
     assert list(table[0])[-3:] == ["source.a", "source.b", "source"]
     assert json.loads(table[0]["source"]) == {"rare": "{x}", "rarer": "y"}
     assert [row["source"] for row in table[1:]] == ["", ""]
+
+
+def test_tables_of_very_many_columns_are_read_at_once() -> None:
+    """Each row's JSON is unpacked once, not for each of its columns."""
+    make_dataset(files=9, remote=9)
+    random = Random(0)
+    source = {f"feature_{n:04}": str(random.getrandbits(590)) for n in range(1000)}
+    Image.objects.update(metadata_json=source)
+    collection = make_collection()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '1s'")
+    build(collection)
+    for name in ("metadata.csv", "remote.csv"):
+        for row in rows(collection, name):
+            assert {f"feature_{n:04}": row[f"source.feature_{n:04}"] for n in range(1000)} == source
 
 
 def test_later_changes_of_the_source_change_no_archive() -> None:

@@ -156,7 +156,7 @@ def test_items_read_by_many_queries_give_the_same_archive(monkeypatch: pytest.Mo
 
 
 def test_tables_of_many_columns_are_read_by_many_queries() -> None:
-    """One query for 10,000 rows of 500 columns took longer than a build's lease."""
+    """10,000 rows of 500 columns would take 200 MB of a builder's memory."""
     make_dataset(files=7)
     collection = make_collection("")
     query = "SELECT {first}, {last} FROM generate_series(1, 1)"

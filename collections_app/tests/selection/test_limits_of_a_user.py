@@ -5,6 +5,8 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +16,12 @@ from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
+from catalog.models import Image
 from catalog.search.filters import ImageFilterSet
 from catalog.wording.formats import file_size
 from collections_app import services
 from collections_app.models import Collection, CollectionItem
-from collections_app.selection import freeze
+from collections_app.selection import database_space, fingerprint, freeze
 from collections_app.selection.database_space import BYTES_PER_ITEM
 from collections_app.selection.queries import TRY_SLOT
 from collections_app.selection.quotas import lock_quota
@@ -262,12 +265,68 @@ def test_a_collection_without_room_in_the_database_is_refused(
 def test_the_operator_may_say_how_large_the_database_may_become(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_database_size(current_database())")
-        size = cursor.fetchone()[0]
+    size = size_of_database()
     settings.DATABASE_MAX_BYTES = size + BYTES_PER_ITEM
     assert "database has no room" in post(client, status=503)
     settings.DATABASE_MAX_BYTES = size + 1_000_000_000
+    post(client)
+
+
+def tell_much() -> None:
+    """100 kB of each image, which cannot be compressed."""
+    random = Random(0)
+    source = {f"feature_{n:03}": str(random.getrandbits(3200)) for n in range(100)}
+    Image.objects.update(metadata_json=source)
+
+
+def size_of_database() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        size: int = cursor.fetchone()[0]
+    return size
+
+
+def test_what_sources_say_of_images_counts_for_the_room_they_need(
+    client: Client, owner: Any, settings: LazySettings
+) -> None:
+    tell_much()
+    settings.DATABASE_MAX_BYTES = size_of_database() + 300_000
+    assert "database has no room" in client.get("/collections/new/?sex=F").content.decode()
+    assert "database has no room" in post(client, status=503)
+    settings.DATABASE_MAX_BYTES += 1_000_000
+    post(client)
+
+
+def test_a_freeze_that_takes_more_than_was_thought_leaves_no_row(
+    client: Client, owner: Any, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_much()
+    monkeypatch.setattr(database_space, "GROWTH", 0)
+    settings.DATABASE_MAX_BYTES = size_of_database() + 50_000
+    html = post(client, status=503)
+    assert "database has no room" in html
+    assert_kept(html)
+    assert not Collection.objects.exists()
+
+
+def test_a_freeze_ends_as_soon_as_the_reserve_is_touched(
+    client: Client,
+    owner: Any,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Others write meanwhile."""
+    settings.DATABASE_FOLDER, settings.DATABASE_RESERVE_BYTES = tmp_path, 0
+    monkeypatch.setattr(fingerprint, "BYTES_AT_ONCE", 1)
+    free = iter([1 << 40, 1, -1])
+    monkeypatch.setattr(
+        "catalog.bulk.database_space.shutil.disk_usage",
+        lambda folder: SimpleNamespace(free=next(free, 1 << 40)),
+    )
+    assert "database is full. Nothing is lost" in post(client, status=503)
+    assert not Collection.objects.exists()
+    assert not CollectionItem.objects.exists()
     post(client)
 
 
