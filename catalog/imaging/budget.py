@@ -1,6 +1,6 @@
 """What a picture may cost: memory, and readings of its file; checked before anything is decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -11,6 +11,7 @@ PIXEL_BYTES = MEMORY_BYTES - _DECODER_BYTES
 # described by sixty elements, are still read; so many reads take one or two seconds.
 MAX_READS = 200_000
 MAX_READ_BYTES = 128 << 20
+MIN_PASSED = 64 << 10  # a value that nobody looks at, and that is worth a step over it
 _TOO_MUCH = "It has more parts, or longer texts, than are read of one file."
 
 
@@ -65,19 +66,34 @@ class Metered:
     """
 
     def __init__(
-        self, file: BinaryIO, budget: Budget | None = None, *, most_bytes: int = MAX_READ_BYTES
+        self,
+        file: BinaryIO,
+        budget: Budget | None = None,
+        *,
+        most_bytes: int = MAX_READ_BYTES,
+        passes: Callable[[int, str], bool] | None = None,
     ) -> None:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
         self._read, self._bytes = file.read, most_bytes
         self._budget = budget or Budget()
         self.spend = self._budget.spend
         self.has_twice = False  # see ``catalog.imaging.dicom.pydicom_limits``
+        self._passes, self._passed = passes, 0
         place = file.tell()
         self._length = file.seek(0, 2)
         file.seek(place)
 
+    def expect(self, tag: int, vr: str | None, length: int) -> None:
+        """The next read may be of this value. One that is to be passed over reads as empty."""
+        is_passed = length > MIN_PASSED and self._passes is not None and self._passes(tag, vr or "")
+        self._passed = length if is_passed else 0
+
     def read(self, size: int = -1) -> bytes:
         """As of a file; never more than what may still be read, and a byte."""
+        if size == self._passed > 0:
+            self.seek(min(self.tell() + size, self._length))
+            self.spend(1)
+            return b""
         if size is None or size < 0 or size > self._bytes:
             size = self._bytes + 1
         # Python takes memory for as much as is asked for, before it reads.

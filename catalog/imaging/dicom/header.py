@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.elements import MAX_BYTES
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
-from catalog.imaging.dicom.identifying import find_identifying
+from catalog.imaging.dicom.identifying import find_identifying, is_unjudged
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -117,6 +117,7 @@ def read_header(file: BinaryIO) -> DicomHeader:
             None,
             max_value=MAX_HEADER_VALUE,
             budget=budget,
+            passes=is_unjudged,
             on_inflate=lambda: turn.enter_context(inflating),
         )
         with plain_reasons("The DICOM header cannot be read"):
@@ -147,7 +148,11 @@ def _make_header(stream: DicomStream, budget: Budget) -> DicomHeader:
         header,
         budget,
         behind=lambda: read_behind(
-            stream, fragments.end, max_value=MAX_HEADER_VALUE, budget=budget
+            stream,
+            fragments.end,
+            max_value=MAX_HEADER_VALUE,
+            budget=budget,
+            passes=is_unjudged,
         ),
         has_twice=stream.has_twice,
     )

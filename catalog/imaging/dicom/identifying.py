@@ -78,6 +78,7 @@ _PLACEHOLDERS = frozenset((
 ))
 # fmt: on
 _FREE_TEXTS = frozenset(CUSTOMIZABLE_CHARSET_VR) - {"PN"}
+_BYTES = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
 _FREE_TEXTS_AND_NAMES = _FREE_TEXTS | {"CS", "PN"}
 _COMMENT = re.compile(r"Comment|Notes|Narrative")
 _COMMENTS = frozenset(
@@ -148,6 +149,11 @@ def _limit(names: set[str]) -> tuple[str, ...]:
 def is_listed(tag: int) -> bool:
     """Whether an element is on the list; those with the value representation PN are besides."""
     return tag in _TAGS or tag & 0xFF00FFFF == _OVERLAY_COMMENTS
+
+
+def is_unjudged(tag: int, vr: str) -> bool:
+    """Whether an element is of bytes or numbers that are not looked at, such as raw data."""
+    return vr in _BYTES and not is_listed(tag)
 
 
 def removes_identity(header: Dataset) -> bool:

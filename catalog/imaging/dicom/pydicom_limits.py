@@ -30,6 +30,8 @@ class Counting(Protocol):
 
     def spend(self, reads: int) -> None: ...
 
+    def expect(self, tag: int, vr: str | None, length: int) -> None: ...
+
 
 def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
     """pydicom reads and looks up names of character sets at once, a million of them as well.
@@ -47,6 +49,7 @@ def _watch(elements: Callable[..., Any]) -> Callable[..., Any]:
         def stop(tag: int, vr: str | None, length: int) -> bool:
             if counting:
                 counting.spend(_READS_OF_AN_ELEMENT)
+                counting.expect(tag, vr, length)
             if tag == _CHARACTER_SET:
                 if length > _MAX_CHARACTER_SET:
                     raise NotReadable("It names more character sets than there are.")

@@ -95,6 +95,7 @@ def open_dicom(
     max_value: int,
     budget: Budget | None = None,
     most_bytes: int = MAX_READ_BYTES,
+    passes: Callable[[int, str], bool] | None = None,
     on_inflate: Callable[[], object] = lambda: None,
 ) -> DicomStream:
     """Parse the elements `keywords` of a DICOM file, up to its pixel data and without them.
@@ -103,7 +104,8 @@ def open_dicom(
 
     A file may lack the preamble, the file meta information or its transfer syntax; the latter is
     then told from the data set. Values over `max_value` bytes are left where they are. `budget` is
-    how often the file may be read, for `most_bytes` in all. `on_inflate` is called before it takes
+    how often the file may be read, for `most_bytes` in all. Long values that `passes` names by tag
+    and VR are not read, and have none. `on_inflate` is called before it takes
     MAX_INFLATED_BYTES.
 
     Raises `NotReadable` if the file is not DICOM, `CutShort` if it is cut short, and
@@ -123,7 +125,7 @@ def open_dicom(
         stream = DicomStream(Dataset(), syntax, body)
         words = keywords or ()
         tags: list[Any] = [tag for word in words if (tag := tag_for_keyword(word)) is not None]
-        metered: Any = Metered(body, budget, most_bytes=most_bytes)
+        metered: Any = Metered(body, budget, most_bytes=most_bytes, passes=passes)
         stream.header = read_dataset(
             metered,
             *find_encoding(syntax),
@@ -178,7 +180,12 @@ def is_long(dataset: Dataset, tag: int, most_bytes: int) -> bool:
 
 
 def read_behind(
-    stream: DicomStream, position: int | None, *, max_value: int, budget: Budget
+    stream: DicomStream,
+    position: int | None,
+    *,
+    max_value: int,
+    budget: Budget,
+    passes: Callable[[int, str], bool] | None = None,
 ) -> Dataset:
     """The elements from ``position`` to the end of the file; none where zeros fill it up.
 
@@ -188,7 +195,7 @@ def read_behind(
         raise NotReadable("Nobody knows where its pixels end.")
     if not _has_more(stream.body, position):
         return Dataset()
-    metered: Any = Metered(stream.body, budget, most_bytes=max_value)
+    metered: Any = Metered(stream.body, budget, most_bytes=max_value, passes=passes)
     stream.body.seek(position)
     found = read_dataset(metered, *find_encoding(stream.transfer_syntax), defer_size=max_value)
     if metered.has_twice or _has_more(stream.body, stream.body.tell()):

@@ -6,6 +6,7 @@ import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -321,6 +322,34 @@ def test_births_that_reports_code_count(
     concept = make_item(CodeValue=code, CodingSchemeDesignator="DCM", CodeMeaning="x")
     text = make_item(RelationshipType="CONTAINS", ConceptNameCodeSequence=concept, **value)
     assert find(ContentSequence=text) == expected
+
+
+def test_raw_data_of_any_size_are_passed_over(tmp_path: Path) -> None:
+    """In the header, within sequences and behind the pixels, as vendors and EEGs have them."""
+
+    def write(start: bytes, vr: bytes, *, name: bytes = b"", ends: bytes = b"") -> Path:
+        path = tmp_path / "raw.dcm"
+        with path.open("wb") as file:
+            file.write(start)
+            for number in range(5):
+                file.write(b"\xfd\xff" + bytes([number, 0x10]) + vr + b"\0\0")
+                file.write((40 << 20).to_bytes(4, "little"))
+                file.seek(40 << 20, 1)
+            file.write(name + ends)
+            file.truncate()
+        return path
+
+    report, picture = make_dicom(), make_dicom(np.zeros((4, 4), np.uint8))
+    begin = b"\xfb\xff\1\x10SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4
+    ends = END_OF_ITEM + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    name = b"\xfd\xff\x20\x10PN\x08\0Doe^Jane"
+    for start, ends_of in ((report, b""), (report + begin, ends), (picture + begin, ends)):
+        for vr in (b"OB", b"OF"):
+            with write(start, vr, ends=ends_of).open("rb") as file:
+                assert read_header(file).identifying == ()
+        with write(start, b"OW", name=name, ends=ends_of).open("rb") as file:
+            (found,) = read_header(file).identifying
+        assert found.endswith("PrivateElements")
 
 
 def test_the_names_of_one_file_are_limited() -> None:
