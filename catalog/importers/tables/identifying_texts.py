@@ -23,7 +23,7 @@ from catalog.importers.tables.xml_texts import iter_marked, strip_comments, stri
 from vocab.text import normalize
 
 # A text without these has no name and value, unless a tag or a keyword stands in it.
-_SIGNS = re.compile(r"[:=：＝<\[(\t\n]")
+_SIGNS = re.compile(r"[:=：＝<\[(\t\n^]")
 # Most other texts are addresses, dates, times and numbers.
 _PLAIN = re.compile(r"\w++://\S++|[\d\s:./TZ+,-]++|[][\d\s.,+e-]++")
 # The segment of HL7 with the patient's name.
@@ -41,8 +41,6 @@ def may_tell(text: str) -> bool:
     """Whether a text is to be looked at; soon told for most."""
     if _SIGNS.search(text):
         return not _PLAIN.fullmatch(text)
-    if "^" in text:
-        return True
     if "|" in text and not SURE_WORDS.isdisjoint(map(str.strip, text.split("|"))):
         return True
     if " " not in text:
