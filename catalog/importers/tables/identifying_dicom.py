@@ -29,8 +29,8 @@ _PRINTED = re.compile(
 _VR = r"(?:A[EST]|CS|D[AST]|F[LD]|IS|L[OT]|O[BDFLVW]|PN|S[HLQSTV]|TM|U[CILNRSTV])"
 # What has to stand behind a tag in brackets, of which a sentence may speak, too; behind one
 # without; and behind one that may be any number.
-_BEHIND_BRACKET = re.compile(r"""[)\]]["']?(?:\s*+[^\W_a-z]|\s*+[]:=#\[<?"'(]|,\S|[^,^]*+\^)""")
-_BEHIND_PART = re.compile(r"\s*+(?:[:=\t]|(?<=\s)[^\W\d_a-z])")
+_BEHIND_BRACKET = re.compile(r"""[)\]]["']?(?:\s*+[^\W_a-z]|\s*+[]:=#\[<?"'(]|[,;]\S|[^,^]*+\^)""")
+_BEHIND_PART = re.compile(r"""["']?\s*+(?:[:=\t]|(?<=\s)[^\W\d_a-z]|(?<=["']),)""")
 _BEHIND_NUMBER = re.compile(rf"""\s*+(?:[:=]|(?<=\s){_VR}\b|(?<=\s)\d+\s*+\[|\[)""")
 # What such a program prints besides the value.
 _BESIDE_VALUE = re.compile(

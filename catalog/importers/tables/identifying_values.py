@@ -34,6 +34,9 @@ _SHORT_NUMBER = re.compile(
     r"\W*(?:zip|rut|cep|nif|nss|nhc|dni|cpf|bsn|plz|cnp|mob|ph|iban|curp)\W*", re.IGNORECASE
 )
 _FEWEST_DIGITS_OF_NUMBER = 4
+# Who has such a name may be a finding, or one of the staff: `Name: nodule 3`.
+_BARE_NAME = re.compile(r"\W*(?:name|physicians?)\W*", re.IGNORECASE)
+_KIND = re.compile(r"[a-z]+(?:[ _-]?\d+)?")
 _YEAR_FIRST = re.compile(r"\W*\d{4}(?:\W?\d\d\W?\d\d)?\W*")
 # As public archives of data number their entries: GSE12, PRJNA12, E-MTAB-12.
 _PUBLIC = re.compile(
@@ -61,6 +64,8 @@ def tells_value(name: str, value: str | None) -> bool:
     if _SHORT_NUMBER.fullmatch(name) and digits < _FEWEST_DIGITS_OF_NUMBER:
         return False
     if _BARE_BIRTH.fullmatch(name) and not _DATE.search(value):
+        return False
+    if _BARE_NAME.fullmatch(name) and _KIND.fullmatch(value):
         return False
     if _BIRTH.search(name) and _YEAR_FIRST.fullmatch(value) and not is_telling("DA", value):
         return False

@@ -30,24 +30,8 @@ _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 _LOOKS = re.compile(r"(?:json)?[\s\[(\"']*\{")
 # What stands before a colon, behind what separates pairs.
 _BEFORE_VALUE, _BETWEEN_PAIRS = re.compile("[:=：＝]"), re.compile(r"[{\[(,;\n]")
-# Besides, in texts that are lines for people.
-_BEFORE_NAME = re.compile(r"[{\[(,;|\n\t]|\s\s|[0-9a-f]{4}\)\s", re.IGNORECASE)
-_BEHIND_VALUE = re.compile(r"[,;|\n]")
-_AROUND_NAME = " \t\r\"'`\\"
 _QUOTES = re.compile(r"[\"'`]")
-# A cell may be one long run of spaces: what has been taken is never given back (`*+`), as several
-# runs that could share them would take cubic time.
-_PAIR = re.compile(
-    r"""
-    [\[(] \s*+
-    (?: [bu]?(?P<quote>["'])(?P<first>[^"']++)(?P=quote)
-        | \( (?P<group>\d++), \s?(?P<element>\d++)\) )
-    \s*+ , \s*+ (?P<second> (?:"[^"]*+" | '[^']*+') \s*+ | [^]["'(),]*+ ) [])]
-    """,
-    re.VERBOSE,
-)
 _LONGEST_NAME = 200
-_LONGEST_PART_OF_TAG = 5
 
 
 def may_be_object(text: str) -> bool:
@@ -82,40 +66,11 @@ def iter_names(text: str) -> Iterator[str]:
             yield name[-_LONGEST_NAME:]
 
 
-def iter_pairs(text: str) -> Iterator[tuple[str, str]]:
-    """The same names in a text for people, each with what stands behind it."""
-    pieces = _BEFORE_VALUE.split(text)
-    for place, piece in enumerate(pieces[:-1], 1):
-        written = piece.rstrip(_AROUND_NAME)[-_LONGEST_NAME:]
-        name = _BEFORE_NAME.split(written)[-1].strip(_AROUND_NAME + "-*>#")
-        if name:
-            yield name, _find_value(pieces, place)
-
-
-def _find_value(pieces: list[str], place: int) -> str:
-    """What stands in a line behind a name, or in the next one if that is not a name itself."""
-    while place + 1 < len(pieces) and not pieces[place].strip(" \t"):
-        place += 1
-    parts = _BEHIND_VALUE.split(pieces[place])
-    if place + 1 < len(pieces) and len(parts) > 1:
-        parts.pop()
-    return next((part for part in parts if any(map(str.isalnum, part))), "")
-
-
 def iter_quoted(text: str) -> Iterator[str]:
     """What stands between two quotes of any kind, as a name in `('PatientName', 'Doe')` does."""
     for piece in _QUOTES.split(text):
         if len(piece) <= _LONGEST_NAME and (name := piece.strip(" \\")):
             yield name
-
-
-def iter_paired(text: str) -> Iterator[tuple[str, str]]:
-    """Each two texts in brackets, as in `('PatientName', 'Doe')`; the first may be a tag."""
-    for found in _PAIR.finditer(text):
-        if found["first"]:
-            yield found["first"][:_LONGEST_NAME], found["second"]
-        elif max(map(len, found.group("group", "element"))) <= _LONGEST_PART_OF_TAG:
-            yield f"{int(found['group']):04x}{int(found['element']):04x}", found["second"]
 
 
 def _write_as_json(text: str) -> str:

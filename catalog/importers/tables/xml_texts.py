@@ -9,7 +9,12 @@ _MARK = re.compile(
     r"<(?P<end>/?+)(?:[\w.-]++:)?+(?P<name>[^\W\d][\w.-]*+)(?P<inside>[^<>]*+)(?P<open>>?+)"
     r"(?P<text>[^<]*+)"
 )
-_ATTRIBUTE = re.compile(r"""(?<![\w.:-])([\w.:-]++)\s*+=\s*+(?:"([^"<>]*+)"|'([^'<>]*+)')""")
+_ATTRIBUTE = re.compile(
+    r"""(?<![\w.:-])([\w.:-]++)\s*+=\s*+(?:"([^"<>]*+)"|'([^'<>]*+)'|([^\s"'<>/]++))"""
+)
+# A comment and CDATA are text.
+_COMMENTS = re.compile(r"<!--|-->|<!\[CDATA\[|\]\]>")
+_TAGS = re.compile(r"</?+[^\W\d][\w:.-]*+(?:\s[^<>]*+)?+>")
 # Attributes that say what their element's value is, and those that are the value.
 _NAMING = frozenset({"tag", "keyword", "name", "key", "attribute", "field", "property"})
 _VALUES = frozenset({"value", "v"})
@@ -17,12 +22,24 @@ _VALUES = frozenset({"value", "v"})
 _LONGEST_NAME = 200
 
 
+def strip_comments(text: str) -> str:
+    """The text, of whose comments and CDATA only the marks are left out."""
+    return _COMMENTS.sub("", text)
+
+
+def strip_markup(text: str) -> str:
+    """The text without elements."""
+    return _TAGS.sub("\t", text)
+
+
 def iter_marked(text: str) -> Iterator[Pair]:
     """The elements and attributes, also with the name of the element around them before theirs.
 
+    So is the text of an element, as the name of that in the next one: `<dt>Age</dt><dd>4</dd>`.
     None is the value of an element that has others in it, or of which nothing more is there.
     """
     around: list[str] = []
+    label = ""
     marks = _MARK.finditer(text)
     found = next(marks, None)
     while found:
@@ -37,6 +54,9 @@ def iter_marked(text: str) -> Iterator[Pair]:
             if not found["text"].strip() and not is_closed and not (following and following["end"]):
                 value = None
             yield from _iter_names(around[-1:], name, found["inside"], "" if is_closed else value)
+            if label:
+                yield label, found["text"]
+            label = found["text"].strip()[:_LONGEST_NAME]
             if not is_closed:
                 around.append(name)
         found = following
@@ -45,13 +65,17 @@ def iter_marked(text: str) -> Iterator[Pair]:
 def _iter_names(around: list[str], name: str, inside: str, value: str | None) -> Iterator[Pair]:
     names = [name, *(f"{each} {name}" for each in around)]
     yield from ((each, value) for each in names)
-    for key, double, single in _ATTRIBUTE.findall(inside):
-        key, given = key.rpartition(":")[2][:_LONGEST_NAME], double or single
-        yield key, given
-        yield f"{name} {key}", given
+    given = [
+        (key.rpartition(":")[2][:_LONGEST_NAME], "".join(values))
+        for key, *values in _ATTRIBUTE.findall(inside)
+    ]
+    told = next((each for key, each in given if key.lower() in _VALUES), value)
+    for key, each in given:
+        yield key, each
+        yield f"{name} {key}", each
         if key.lower() in _VALUES:
-            yield from ((each, given) for each in names)
+            yield from ((outer, each) for outer in names)
         elif key.lower() in _NAMING:
-            yield given, value
-        elif key.lower() == "vr" and given.upper() == "PN":
+            yield each, told
+        elif key.lower() == "vr" and each.upper() == "PN":
             yield "PersonName", value

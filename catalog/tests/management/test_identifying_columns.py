@@ -236,6 +236,79 @@ def test_names_before_values_are_known_in_every_language_of_columns(home: Path) 
     assert f"or cannot be read: {', '.join(sorted(cells))}\n" in said
 
 
+def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Path) -> None:
+    texts = [
+        "Modality=CT PatientName=DOE^JOHN", "PatientID=1 PatientName=DOE",
+        "Age: 45 Sex: M DOB: 03/04/1961", "Age: 45 Name: John Doe Sex: M", "id=3 name=Doe age=45",
+        "Sexe: M Date de naissance: 04/03/1961", "Exam: CT. Patient Name: DOE^JOHN. Age: 45.",
+        "Report for patient name: John Doe", "Age: 45 MRN: 12345", "Exam: CT • DOB: 1961-03-04",
+        "Date of Birth 03/04/1961", "45 M DOB 4 Mar 1961", "John Doe (born 03/04/1961)",
+        "Patient's Name DOE^JOHN", "patient name John Doe", "Last Name Doe First Name John",
+        "PatientName, DOE^JOHN", "PatientName;DOE^JOHN;PatientSex;M", "(0010,0010);PN;DOE",
+        "PatientName [DOE]", '"PatientName","DOE^JOHN"', "('姓名', '张三')", "('MRN', '12345')",
+        "| DOB | 1961-03-04 |", "Patient Name\nJohn Doe", "patient:\n  name: John Doe",
+        "MSH|^~\\&|X\rPID|1||12345||DOE^JOHN||19610304|M",
+    ]  # fmt: skip
+    cells = {f"c{n}": text for n, text in enumerate(texts)}
+
+    _, kept = import_row(home, cells)
+
+    assert kept == {}
+
+
+def test_names_are_found_in_markup_of_any_kind(home: Path) -> None:
+    texts = [
+        '<property name="PatientName" value="Doe"/>', "<property name=PatientName value=Doe>",
+        "<patient name=Doe age=45>", "<PatientName><![CDATA[DOE^JOHN]]></PatientName>",
+        "<PatientName><!-- x -->DOE</PatientName>", "<!-- PatientName: DOE^JOHN --><a/>",
+        "<key>PatientName</key><string>DOE^JOHN</string>",
+        "<entry><key>PatientName</key><value>DOE</value></entry>",
+        "<tr>\n <th>Patient Name</th>\n <td>Doe</td>\n</tr>",
+        '<td class="l">Patient Name</td><td class="r">Doe</td>',
+        "<td>Name</td><td>John Doe</td><td>Age</td><td>45</td>",
+        "<dt>Geburtsdatum</dt><dd>04.03.1961</dd>", "<dt>DOB</dt><dd>1961-03-04</dd>",
+        "<b>Patient Name:</b> John Doe", "Modality: CT<br>PatientName: DOE^JOHN",
+    ]  # fmt: skip
+    cells = {f"c{n}": text for n, text in enumerate(texts)}
+
+    _, kept = import_row(home, cells)
+
+    assert kept == {}
+
+
+def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None:
+    texts = [
+        "T1w: TR=500 TE=12", "Findings: no acute disease. Impression: normal", "Name of device: GE",
+        "<b>CT</b> chest", "Operator: GE", "birth cohort study", "DOB = date of biopsy",
+        '{"RepetitionTime": 2.5, "Manufacturer": "GE"}', "Sex: F Age: 45 View: PA",
+        "Modality: CT Manufacturer: GE Protocol Name: CT head", "Sex: M Protocol Name: CT head",
+        "Findings: Mass in the left breast, BI-RADS: 4", "ER: 90% PR: 80% HER2: neg",
+        "Microscopy: adenocarcinoma (G2) [pT3 pN1]", "Fig. 1 (a) CT, (b) MRI: tumour [arrow]",
+        "Clinical history: cough (3 days). Findings: clear lungs", "p<0.05, n=30; CI [1,2]",
+        "Density: B (ACR) Side: L View: CC", "T2w: hyperintense; DWI: restricted (b=1000)",
+        "<p>Chest <i>X-ray</i> of a child: normal</p>", "<tr><th>Modality</th><td>CT</td></tr>",
+        "<th>Name</th><th>Age</th><th>Sex</th>", "<td>name</td><td>liver</td><td>3</td>",
+        "<key>PatientName</key><string></string><key>Modality</key><string>CT</string>",
+        "<td>Patient Name</td><td>removed</td>", '<property name="PatientName" value=""/>',
+        "<PatientName><!-- removed --></PatientName>", "<PatientName></PatientName><ID>P1</ID>",
+        "Name: melanoma; sex: male", "Name: lesion 3; Age: 45", "Physician: resident; grade: 3",
+        "Birth weight: 3200 g Gestational age: 32 weeks", "Mode of birth: vaginal Age: 0",
+        "file name: a.png Age: 45 Sex: M", "image:\n  name: a.png\n  age: 3",
+        "Dataset full name: Mini-MIAS", "Series Description: head^routine", "name: x\nTR: 500",
+        "Patient name: anonymous Age: 45", "PatientName=ANON_001 Modality=CT",
+        "PatientName: PatientID: 3 Modality: CT", "Patient Name:\nSlice thickness: 3",
+        "PatientName PatientAge StudyDate", "Patient Name | Patient Age", "Date of Birth, Sex, Age",
+        "Patient Name, Patient ID and Date of Birth were removed", "DOB not available",
+        "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
+    ]  # fmt: skip
+    cells = {f"c{n}": text for n, text in enumerate(texts)}
+
+    said, kept = import_row(home, cells)
+
+    assert kept == cells
+    assert "cannot be read" not in said
+
+
 def test_names_without_a_value_of_anybody_tell_nothing(home: Path) -> None:
     cells = {
         "anonymous": "PatientName = anonymous; PatientBirthDate = ",
@@ -273,6 +346,8 @@ def test_runs_between_the_parts_of_a_text_are_read_at_once(home: Path) -> None:
     starts = ["('PatientX name',", "['name", "name =", "{'a'", "(0010,0010)"]
     runs = [" ", "(", "'", '= "', "('a',", "<a", "0010,0010 "]
     texts = [f"{start}{(run * 199_000)[:199_000]}(" for start in starts for run in runs]
+    runs = ["PID|", "DOB: ", "Patient Name ", "a. ", "<a>b</a>", "<!--", ": ,", "a'"]
+    texts += [f"<a {(run * 99_000)[:199_000]}" for run in [*runs, "name=x value=y "]]
     texts += [f"<{'x_0010_0010' * 9_000}{run * 20_000}>" for run in (" v='b'", "><a/")]
     table = StringIO(newline="")
     csv.writer(table).writerows([["id", "cell"], *enumerate([*texts, "usual"])])
