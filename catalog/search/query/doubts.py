@@ -21,12 +21,13 @@ _NUMBER_WITH_SIGNS = r"\d[\d,.]*(?:\s\d{3})*\s?[km]?"
 _COUNT = re.compile(
     rf"(?:(?:(?:more|less|fewer|larger|bigger|smaller)\s+than|over|under|above|below|max|min"
     rf"|at\s+(?:least|most)|(?:mini|maxi)mum(?:\s+of)?|between\s+{_NUMBER_WITH_SIGNS}\s+and|[<>≤≥]=?)"
-    rf"\s*{_NUMBER_WITH_SIGNS}\s*|{_NUMBER_WITH_SIGNS}(?:\s?\+|\s?[-–]\s?{_NUMBER_WITH_SIGNS})\s*)"
+    rf"\s*{_NUMBER_WITH_SIGNS}\s*|{_NUMBER_WITH_SIGNS}(?:\s?\+|\s?(?:[-–]|\bto\b)\s?{_NUMBER_WITH_SIGNS})\s*)"
     r"(?:[a-z-]+\s+){0,2}(?:images?|pictures|patients?|subjects|people|participants|cases|scans|exams"
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
 _TERMS_OF_DISEASES = frozenset({"label", "tag"})
+_TERMS_OF_PEOPLE = frozenset({"sex", "age", "tag"})
 # Behind what is asked for these say that it is not there: "fracture not seen".
 _STATES = frozenset({
     "allowed", "annotated", "applicable", "available", "confirmed", "contained", "desired",
@@ -161,8 +162,8 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
         # Two filters of years say by their names what they leave.
         return isinstance(other, Word) and bool(_YEAR.fullmatch(other.text))
     # "Stroke" is a finding where it is negated, and a tag where it is wanted.
-    alike = _TERMS_OF_DISEASES if name in _TERMS_OF_DISEASES else {name}
-    return not name or _find_filter(other) in alike
+    groups = [group for group in (_TERMS_OF_DISEASES, _TERMS_OF_PEOPLE) if name in group]
+    return not name or any(_find_filter(other) in group for group in groups or [{name}])
 
 
 def _find_filter(part: Match | Word) -> str:

@@ -107,6 +107,7 @@ class Spellings:
         self._readings = self._read_phrases()
         self._add_terms(terms)
         self._add_signed(labels or {})
+        self._widen_alternatives()
         words = _split(self._readings)
         self._datasets = self._add_datasets(datasets, plain_words)
         self._loose = self._index_loosely()
@@ -209,6 +210,15 @@ class Spellings:
                 of_poles = {shape_of(f"{base}{sign}"): refs for sign, refs in poles.items()}
                 signed = tuple((of_poles | dict(known.signed)).items())
                 self._readings[base] = replace(known, signed=signed)
+
+    def _widen_alternatives(self) -> None:
+        """Have "nodule or mass", the name of one label, also mean each of these labels."""
+        for key, reading in self._readings.items():
+            alternatives = [self._readings.get(part) for part in key.split(" or ")]
+            parts = [part for part in alternatives if part and part.name == reading.name]
+            if reading.name and 1 < len(parts) == len(alternatives):
+                values = (value for each in (reading, *parts) for value in each.values)
+                self._readings[key] = replace(reading, values=tuple(dict.fromkeys(values)))
 
     def _add_datasets(
         self, datasets: Iterable[NamedDataset], plain_words: Collection[str]

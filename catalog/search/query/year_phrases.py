@@ -15,8 +15,8 @@ def _year(name: str) -> str:
 _PUBLISHED = r"(?:(?:first\s+)?(?:published|released)\s+)?"
 _TO_WORD = r"\s+(?:to|until|till)\s+"
 _TO = rf"(?:{_TO_WORD}|\s*[-‐‑–—]\s*)"
-# The word may stand before a year.
-_WORD = r"(?:year\s*)?"
+# These may stand before a year.
+_WORD = r"(?:in\s+)?(?:year\s*)?"
 _ON = r"\s+(?:on|onwards?)\b"
 _LATER = r"\s+(?:or|and)\s+(?:later|newer|after|onwards?)\b"
 _EARLIER = r"\s+(?:or|and)\s+(?:earlier|older|before)\b"

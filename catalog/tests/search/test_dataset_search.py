@@ -318,6 +318,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("over 2,000 chest x-rays", "Not: “over 2,000 chest x-rays” compares no numbers"),
         ("between 100 and 500 patients", "compares no numbers"),
         ("100-500 images", "Not: “100-500 images” compares no numbers"),
+        ("100 to 500 images", "Not: “100 to 500 images” compares no numbers"),
         ("minimum 200 cases", "compares no numbers"),
         ("max 50 gb", "compares no numbers"),
         ("over 100 000 images", "Not: “over 100 000 images” compares no numbers"),

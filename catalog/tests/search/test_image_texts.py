@@ -241,6 +241,7 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
         ("ct -(pneumonia effusion)", "excludes nothing"),
         ("ct –(pneumonia effusion)", "excludes nothing"),
         ("ct (-pneumonia)", ""), ("ct-(pneumonia)", ""),
+        ("ct without women and children", "“without women” excludes that only, and “children”"),
         ("pneumonia vs no pneumonia", "“pneumonia” is asked for and “no pneumonia” excludes it"),
         ("effusion and non-effusion ct", ""),
         ("ct siemens not siemens", "“siemens” is asked for and “not siemens” excludes it"),
