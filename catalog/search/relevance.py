@@ -16,10 +16,11 @@ from typing import NamedTuple
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
+from catalog.search.query.phrases import NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
 from catalog.search.query.word_forms import find_root, vary_spelling
 from catalog.search.snapshot import Snapshot
-from vocab.text import TermRef
+from vocab.text import TermRef, normalize
 
 # Datasets that lack something follow only if fewer than this lack nothing, and are at most so many.
 ENOUGH, MAX_PARTIAL = 10, 10
@@ -95,7 +96,7 @@ def find_datasets(
     ):
         if ranks is not None or clause.met or clause.is_fact or clause.is_excluded:
             kept.append(clause)
-        else:
+        elif (normalize(clause.words),) not in NEGATIONS:  # whose page says what they exclude
             common.append(clause.words)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank

@@ -163,7 +163,7 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
         return isinstance(other, Word) and bool(_YEAR.fullmatch(other.text))
     # "Stroke" is a finding where it is negated, and a tag where it is wanted.
     groups = [group for group in (_TERMS_OF_DISEASES, _TERMS_OF_PEOPLE) if name in group]
-    return not name or any(_find_filter(other) in group for group in groups or [{name}])
+    return not name or any(_find_filter(other) in group for group in groups or [frozenset({name})])
 
 
 def _find_filter(part: Match | Word) -> str:
@@ -184,6 +184,8 @@ def _is_negative(part: Match | Word) -> bool:
 
 def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
     """Whether both may be meant together: "no women over 60", "no skin cancer"."""
+    if _find_filter(one) == "year":
+        return False
     if isinstance(other, Word):
         return not other.is_quoted and other.text.casefold() not in _CONJUNCTIONS
     return _find_filter(one) != "label" or other.name in _TERMS_OF_DISEASES

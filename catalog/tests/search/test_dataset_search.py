@@ -328,6 +328,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("ct is not available", "“not available” excludes the word “available” only, and “ct”"),
         ("frontal not 3", "“not 3” excludes nothing"),
         ("he thoracic", "Words: he thoracic. Too common to be looked for in texts: “he”"),
+        ("no later than 2020 frontal", "Words: frontal Filters"),
+        ("thoracic not 3 frontal", "Words: thoracic not 3 frontal Filters"),
         ("he", "Too common to be looked for in texts: “he”"),
         ("not from lung-ct and from both", "and “both” is asked for"),
         ("no thoracic, screening", "and “screening” is asked for"),
