@@ -19,7 +19,7 @@ from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImagePro
 from catalog.storage.addresses import check_storage, find_address_problem
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
-from vocab.admin_bounds import BoundedAdmin
+from vocab.admin_bounds import BoundedAdmin, BoundedInline
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.models import Label, LabelAlias
 
@@ -129,7 +129,7 @@ class RelationForm(OpenedForm):
         return cleaned
 
 
-class RelationInline(admin.TabularInline):
+class RelationInline(BoundedInline):
     form = RelationForm
     model = DatasetRelation
     fk_name = "dataset"
@@ -219,7 +219,7 @@ def _refuse(
     return redirect(request.path.removesuffix("delete/") + "change/")
 
 
-class ImageLabelInline(admin.TabularInline):
+class ImageLabelInline(BoundedInline):
     form = OpenedForm
     model = ImageLabel
     autocomplete_fields = ("label",)

@@ -17,7 +17,7 @@ from medagg.accounts import services
 from medagg.accounts.addresses import AddressField
 from medagg.accounts.forms import check_name
 from medagg.models import WaitingAddress
-from vocab.admin_bounds import BoundedAdmin
+from vocab.admin_bounds import BoundedAdmin, BoundedInline
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -62,7 +62,7 @@ class AccountAddForm(AdminUserCreationForm):
         return super().clean_username() or ""
 
 
-class WaitingAddressInline(admin.TabularInline):
+class WaitingAddressInline(BoundedInline):
     model = WaitingAddress
     fields = readonly_fields = ("address", "entered_at")
     extra = 0

@@ -11,6 +11,7 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from vocab import models
+from vocab.admin_bounds import BoundedInline
 from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
@@ -36,7 +37,7 @@ class AliasFormSet(BaseInlineFormSet):
             seen.add(key)
 
 
-class AliasInline(admin.TabularInline):
+class AliasInline(BoundedInline):
     form = OpenedForm
     formset = AliasFormSet
     fields = ("text",)

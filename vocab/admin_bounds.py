@@ -1,4 +1,4 @@
-"""What may be asked of a list in the admin: so many words and rows, and filters that it offers.
+"""What may be asked of the admin: so many words, rows and forms, and filters that a list offers.
 
 Every admin of the project is bounded, also those of other packages. The apps above may use it.
 """
@@ -10,19 +10,24 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DataError, ProgrammingError, transaction
 from django.db.models import QuerySet
+from django.forms.models import _get_foreign_key
 from django.http import HttpRequest, QueryDict
 from django.utils.text import smart_split
 
 from vocab.admin_deletions import describe_deletion
+from vocab.admin_values import CheckedFields, keep_valid, require_keys
 
 # Each word is looked for in all columns of all rows.
 MAX_SEARCH_WORDS = 20
 MAX_VALUES = 30
 # What is chosen for an action is loaded.
 MAX_CHOSEN = 1_000
+# Each form of an inline takes milliseconds to check and to draw.
+MAX_NEW_ROWS = 100
 # Without patterns, and without columns of other tables.
 COMPARISONS = ("exact", "in", "isnull", "gt", "gte", "lt", "lte",
                "id", "id__exact", "pk", "pk__exact")  # fmt: skip
@@ -33,7 +38,7 @@ DATE_PARTS = ("year", "month", "day")
 _YEAR = re.compile(r"(?!9999)[1-9][0-9]{0,3}")
 
 
-class BoundedAdmin(admin.ModelAdmin):
+class BoundedAdmin(CheckedFields, admin.ModelAdmin):
     """Lists are filtered by columns of their own table, and by what their filters offer."""
 
     def get_search_results(
@@ -87,6 +92,19 @@ class BoundedAdmin(admin.ModelAdmin):
             return False
         return is_column and super().to_field_allowed(request, to_field)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """An empty name of a field is none."""
+        return super().get_object(request, object_id, from_field or None)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        fields: Any = flatten_fieldsets(self.get_fieldsets(request))
+        form = self.get_form(request, fields=fields)
+        return keep_valid(super().get_changeform_initial_data(request), form().fields)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> Any:
+        require_keys(request, queryset)
+        return super().response_action(request, queryset, *args)
+
     def get_view_on_site_url(self, obj: Any = None) -> str | None:
         """The page itself: Django's detour tells all staff the address of whatever they number."""
         return obj.get_absolute_url() if hasattr(obj, "get_absolute_url") else None
@@ -112,6 +130,23 @@ class BoundedAdmin(admin.ModelAdmin):
         for given in self.get_list_filter(request):
             each = given[0] if isinstance(given, list | tuple) else given
             yield each if isinstance(each, str) else getattr(each, "parameter_name", "")
+
+
+class BoundedInline(CheckedFields, admin.TabularInline):
+    """Has so many forms more than there are rows, whatever number a request says."""
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        most = self._count_rows(request, obj) + MAX_NEW_ROWS
+        shown = most if self.max_num is None else self.max_num
+        return super().get_formset(
+            request, obj, **{"max_num": shown, "absolute_max": most, **kwargs}
+        )
+
+    def _count_rows(self, request: HttpRequest, obj: Any) -> int:
+        if obj is None:
+            return 0
+        key = _get_foreign_key(self.parent_model, self.model, fk_name=self.fk_name)
+        return self.get_queryset(request).filter(**{key.name: obj}).count()
 
 
 def _count_values(query: QueryDict) -> int:

@@ -21,7 +21,8 @@ def check_output(path: Path, *, force: bool) -> None:
     """Check early whether the file can be written.
 
     Raises:
-        OutputError: the folder is missing or not writable, or the file exists.
+        OutputError: the folder is missing or not writable, the file exists, or what is there with
+            ``force`` is no file.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -30,12 +31,16 @@ def check_output(path: Path, *, force: bool) -> None:
         raise OutputError(f"{path} is a folder. Give the name of a file.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"You may not write to the folder {folder}. Choose another one.")
+    _refuse_existing(path, force=force)
+
+
+def _refuse_existing(path: Path, *, force: bool) -> None:
+    """A FIFO or a device is never replaced by a file: others write to it."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise OutputError(f"{path} is no file. Give the name of a file.")
     if not force:
-        _refuse_existing(path)
-
-
-def _refuse_existing(path: Path) -> None:
-    if os.path.lexists(path):
         raise OutputError(f"{path} exists already. Use --force to overwrite it.")
 
 
@@ -54,13 +59,13 @@ def copy_file(
     source. The new file has no buffer, unlike that of ``replacing``, since the kernel writes to it.
 
     Raises:
-        OutputError: it cannot be written, or the target exists and ``force`` is not given.
+        OutputError: it cannot be written, the target exists and ``force`` is not given, or it
+            is no file.
     """
     partial = target.with_name(f".{target.name[:80]}.{uuid4().hex}.part")
     try:
         _copy(source, partial, size, on_bytes or (lambda done: None))
-        if not force:
-            _refuse_existing(target)
+        _refuse_existing(target, force=force)
         partial.replace(target)
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error.strerror}.") from error

@@ -9,6 +9,8 @@ sessions. COPY needs no program but the database itself, which containers have n
 import hashlib
 import json
 import lzma
+import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -69,7 +71,7 @@ def write_backup(target: Path) -> Contents:
 
     Raises BackupError, OSError.
     """
-    if target.exists():
+    if os.path.lexists(target):  # also a link that leads nowhere
         raise BackupError(f"{target} exists already. Name another file, or a folder.")
     manifest: dict[str, Any] = {"format": FORMAT, "made_at": timezone.now().isoformat()}
     with (
@@ -248,6 +250,8 @@ def _restore_secrets(archive: zipfile.ZipFile, names: dict[str, str]) -> None:
 # --- Reading the file ---
 @contextmanager
 def _opened(source: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+    if not stat.S_ISREG(source.stat().st_mode):  # a FIFO would be waited for
+        raise BackupError(f"{source} is no file.")
     try:
         with zipfile.ZipFile(source) as archive:
             manifest = json.loads(_read_small(archive, MANIFEST, MAX_MANIFEST))

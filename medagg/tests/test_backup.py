@@ -235,6 +235,8 @@ def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
     change_manifest(good, damaged, tables=tables)
     change_manifest(good, newer, migrations=[["catalog", "0999_of_the_future"]])
     change_manifest(good, empty, tables={})
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
     for bad, reason in (
         (half, "is no whole backup of medagg"),
         (damaged, "auth_user.copy has another SHA-256"),
@@ -243,6 +245,9 @@ def test_what_is_damaged_or_newer_is_refused_before_anything_is_changed(
         (newer, "catalog.0999_of_the_future"),
         (empty, "it lacks tables"),
         (tmp_path / "none.zip", "No such file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        (fifo, "is no file"),
+        (tmp_path, "is no file"),
     ):
         with pytest.raises(CommandError, match=reason):
             call_command("restore", str(bad), "--replace", "--no-input")
@@ -321,6 +326,13 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half(tmp_path: Path) -> 
         call_command("backup", str(taken))
     with pytest.raises(CommandError, match="No such file or directory"):
         call_command("backup", str(tmp_path / "missing" / "x.zip"))
+    with pytest.raises(CommandError, match="File name too long"):
+        call_command("backup", str(tmp_path / ("x" * 300)))
+    link = tmp_path / "nowhere"
+    link.symlink_to("missing")
+    with pytest.raises(CommandError, match="exists already"):
+        call_command("backup", str(link))
+    link.unlink()
     call_command("backup", str(tmp_path))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 2

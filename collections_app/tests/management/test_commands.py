@@ -182,6 +182,21 @@ def test_an_output_that_exists_is_kept_unless_forced(tmp_path: Path) -> None:
     assert sha256(output) == Collection.objects.get().archive_sha256
 
 
+@pytest.mark.parametrize("force", [True, False])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, force: bool) -> None:
+    make_dataset(files=2)
+    UserFactory(username="rosa")
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to("missing")
+    for output in (fifo, link, Path(os.devnull)):
+        line, _ = refuse("build_collection", "", user="rosa", output=output, force=force)
+        assert "is no file" in line
+    assert fifo.is_fifo()
+    assert link.is_symlink()
+    assert not Collection.objects.exists()
+
+
 def test_bad_files_are_listed_and_can_be_excluded(tmp_path: Path) -> None:
     make_dataset(files=4)
     UserFactory(username="rosa")

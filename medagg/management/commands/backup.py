@@ -27,9 +27,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, target: Path, **options: Any) -> None:
-        if target.is_dir():
-            target = target / f"medagg-{timezone.now():%Y-%m-%dT%H%M%SZ}.zip"
         try:
+            if target.is_dir():
+                target = target / f"medagg-{timezone.now():%Y-%m-%dT%H%M%SZ}.zip"
             contents = write_backup(target)
         except (BackupError, DatabaseError, OSError) as error:
             raise CommandError(f"No backup was written: {' '.join(str(error).split())}") from error
