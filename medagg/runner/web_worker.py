@@ -6,9 +6,12 @@ both kinds of waiting are done by the loop of the process, for all clients at on
 """
 
 import contextlib
+import fcntl
 import re
 import selectors
 import socket
+import struct
+import termios
 import time
 from concurrent.futures import Future
 from functools import partial
@@ -22,6 +25,8 @@ REQUEST_SECONDS = 10.0
 PAGE_SECONDS = 60.0
 # For the client to close its side too, lest a reset cut off the end of the answer.
 LINGER_SECONDS = 2.0
+# Between looks at the clients that have asked again before they took all of the last answer.
+LOOK_SECONDS = 0.05
 # gunicorn takes 8190 bytes of request line and 16380 of a header; there are no uploads.
 MAX_HEAD = 64 * 1024
 MAX_REQUEST = 512 * 1024
@@ -86,6 +91,12 @@ class WholeRequestWorker(ThreadWorker):
     """Reads each request in the loop, and hands it to a thread once it has all of it."""
 
     _next_look = 0.0
+    _next_look_at_unread = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Their next request is whole, and waits until they have taken the answer before it.
+        self.unread_conns: list[Any] = []
 
     def enqueue_req(self, conn: Any) -> None:
         """gunicorn calls this for a new connection, and whenever one has something to read."""
@@ -97,7 +108,7 @@ class WholeRequestWorker(ThreadWorker):
         try:
             is_open = receive(conn.sock, conn.arriving.received)
             if conn.arriving.is_whole():
-                self._hand_over(conn)
+                self._hand_over_once_read(conn)
             elif is_open and time.monotonic() < conn.arriving.due:
                 self._await(conn, self.on_pending_socket_readable, until=conn.arriving.due)
             else:
@@ -124,9 +135,18 @@ class WholeRequestWorker(ThreadWorker):
         else:
             self._linger(conn)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """No event tells that a client has taken all of an answer."""
+        super().wait_for_and_dispatch_events(
+            min(timeout, LOOK_SECONDS) if self.unread_conns else timeout
+        )
+
     def murder_pending(self) -> None:
         """gunicorn calls this after each event; once a second is enough."""
         now = time.monotonic()
+        if self.unread_conns and now >= self._next_look_at_unread:
+            self._next_look_at_unread = now + LOOK_SECONDS
+            self._look_at_unread(now)
         if now < self._next_look:
             return
         self._next_look = now + 1
@@ -139,6 +159,27 @@ class WholeRequestWorker(ThreadWorker):
         arriving = getattr(conn, "arriving", None)
         never_began = arriving is not None and not arriving.received
         return bool(conn.timeout < now or (never_began and not self.alive))
+
+    def _hand_over_once_read(self, conn: Any) -> None:
+        """What a client leaves of one answer takes the room of the next, and would hold its thread.
+
+        Who waits for an answer before asking again has acknowledged all of it by that.
+        """
+        if count_unread(conn.sock):
+            conn.timeout = time.monotonic() + PAGE_SECONDS
+            self.unread_conns.append(conn)
+        else:
+            self._hand_over(conn)
+
+    def _look_at_unread(self, now: float) -> None:
+        waiting, self.unread_conns = self.unread_conns, []
+        for conn in waiting:
+            if has_failed(conn.sock) or conn.timeout < now:
+                self._drop(conn)
+            elif count_unread(conn.sock):
+                self.unread_conns.append(conn)
+            else:
+                self._hand_over(conn)
 
     def _hand_over(self, conn: Any) -> None:
         received = bytes(conn.arriving.received)
@@ -200,3 +241,16 @@ def receive(sock: socket.socket, received: bytearray) -> bool:
             return False
         received += block
     return True
+
+
+def count_unread(sock: socket.socket) -> int:
+    """Bytes of answers that the client's side has not acknowledged; 0 where no kernel tells."""
+    # Of a socket, Linux calls it SIOCOUTQ; macOS has none.
+    with contextlib.suppress(OSError):
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+    return 0
+
+
+def has_failed(sock: socket.socket) -> bool:
+    """Whether the client has reset the connection, or was given up."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -93,6 +93,18 @@ def test_pages_are_answered_beside_clients_that_read_nothing(
         assert keeps_answering(site.port, *PAGES)
 
 
+@pytest.mark.parametrize("times", [4, 100])
+def test_pages_are_answered_beside_clients_that_ask_again_and_read_nothing(
+    site: WebSite, image: Image, times: int
+) -> None:
+    """What the kernel takes of their first answers, it does not take of all."""
+    sent = ask(LARGEST_SCRIPT) * times
+    with stuck_clients(site.port, sent, count=CLIENTS) as clients:
+        await_answers(clients)
+        time.sleep(SETTLE_SECONDS)
+        assert keeps_answering(site.port, *PAGES)
+
+
 def test_pages_are_answered_beside_clients_that_read_no_file(site: WebSite, image: Image) -> None:
     with stuck_clients(site.port, ask(f"/images/{image.pk}/file/"), count=CLIENTS) as clients:
         await_answers(clients)

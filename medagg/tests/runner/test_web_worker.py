@@ -33,7 +33,7 @@ def client(site: WebSite) -> Iterator[socket.socket]:
 
 def read_until(client: socket.socket, end: bytes, *, times: int = 1) -> bytes:
     received = b""
-    while received.count(end) < times and (block := client.recv(4096)):
+    while received.count(end) < times and (block := client.recv(1 << 16)):
         received += block
     return received
 
@@ -54,6 +54,15 @@ def test_a_header_does_not_change_what_is_asked_for(client: socket.socket) -> No
 def test_several_requests_may_come_at_once(client: socket.socket) -> None:
     client.sendall((HEAD + b"\r\n") * 3)
     assert read_until(client, b"ok\n", times=3).count(b"200 OK") == 3
+
+
+def test_further_requests_are_answered_once_the_answers_before_them_are_read(
+    client: socket.socket,
+) -> None:
+    script = b"GET /static/admin/js/vendor/xregexp/xregexp.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client.sendall(script * 12)
+    time.sleep(1)
+    assert read_until(client, b"HTTP/1.1 200", times=12).count(b"HTTP/1.1 200") == 12
 
 
 def test_the_next_request_may_begin_with_the_one_before(client: socket.socket) -> None:
