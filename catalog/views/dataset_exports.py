@@ -1,17 +1,14 @@
 """The list of datasets as filtered, for programs: as CSV and as JSON."""
 
-import errno
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -22,9 +19,8 @@ from catalog.models import Dataset, DatasetRelation
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.dataset_paging import choose_sort, sort_datasets
 from catalog.search.filters import DatasetFilterSet
-from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, spool_transfer
-
-logger = logging.getLogger(__name__)
+from catalog.storage.web_threads import RETRY_SECONDS
+from catalog.views.sending import send_whole
 
 BUSY = "The site cannot send so long a list at the moment. Please try again in half a minute."
 # In a cell of a table, between the values of one that has several.
@@ -38,10 +34,6 @@ COLUMNS = ("slug", "title", "page", "source_url", "doi", "host", "year", "area",
            "has_labels", "num_samples", "is_num_rounded", "sample_unit", "size_mb", "is_synthetic",
            "num_listed", "num_here", "parts", "relations", "link_seen_at", "survey", "description",
            "citation", "missing")  # fmt: skip
-# The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
-# usual 212,992 and a client's packets are tiny: a shorter list holds no thread if it is not read.
-MAX_AT_ONCE = 150_000
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 
 
@@ -53,7 +45,7 @@ def datasets_json(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse({"problems": problems}, status=400)
     found = list(_describe_all(request, filters, sort))
     body = json.dumps({"datasets": found}, ensure_ascii=False).encode()
-    return _send(body, "application/json") or _say_busy(JsonResponse({"problems": [BUSY]}))
+    return send_whole(body, "application/json") or _say_busy(JsonResponse({"problems": [BUSY]}))
 
 
 @require_safe
@@ -65,28 +57,11 @@ def datasets_csv(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
     rows = _describe_all(request, filters, sort)
     body = csv_text([COLUMNS, *([_cell(row[name]) for name in COLUMNS] for row in rows)])
-    response = _send(body, "text/csv; charset=utf-8")
+    response = send_whole(body, "text/csv; charset=utf-8")
     if not response:
         return _say_busy(HttpResponse(BUSY, content_type="text/plain; charset=utf-8"))
     response["Content-Disposition"] = 'attachment; filename="datasets.csv"'
     return response
-
-
-def _send(body: bytes, content_type: str) -> HttpResponseBase | None:
-    """The answer, as one of the files that are sent at a time if it is large; None if none may."""
-    if len(body) <= MAX_AT_ONCE:
-        return HttpResponse(body, content_type=content_type)
-    try:
-        transfer = spool_transfer(settings.ARCHIVE_ROOT, [body])
-    except TooManyTransfers:
-        return None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        logger.error("a list of datasets could not be written: %s", error)
-        return None
-    headers = {"Content-Length": str(transfer.length)}
-    return FileResponse(transfer, content_type=content_type, headers=headers)
 
 
 def _say_busy(response: HttpResponse) -> HttpResponse:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
@@ -27,13 +28,14 @@ from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_previ
 from catalog.storage.transfers import TooManyTransfers, Transfer
 from catalog.storage.web_threads import RETRY_SECONDS, FewAtATime, NoThreadLeft, hold_thread
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
+from catalog.views.sending import send_whole
 
 # So many files are read or de-identified at a time by a process.
 _reading = FewAtATime(2)
 
 
 @require_safe
-def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
+def image_preview(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The image as a small WebP; ``?size=`` picks one of PREVIEW_SIZES."""
     image = get_object_or_404(
         Image.objects.visible_to(request.user).select_related("dataset", "modality"), pk=pk
@@ -54,12 +56,7 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
             headers={"Retry-After": str(later.retry_seconds), "Cache-Control": "no-store"},
         )
     except Busy:
-        return HttpResponse(
-            "No preview yet: the server draws as many as it can. Please try again in a moment.",
-            status=503,
-            content_type="text/plain; charset=utf-8",
-            headers={"Retry-After": str(Busy.retry_seconds)},
-        )
+        return _no_preview_yet()
     except NO_PREVIEW as error:
         return HttpResponse(
             _explain_no_preview(error),
@@ -67,10 +64,21 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponse:
             content_type="text/plain; charset=utf-8",
             headers={"Cache-Control": "private, max-age=60"},
         )
-    response = HttpResponse(body, content_type=CONTENT_TYPE)
+    response = send_whole(body, CONTENT_TYPE)
+    if not response:
+        return _no_preview_yet()
     response["ETag"] = etag
     response["Cache-Control"] = "private, max-age=86400"
     return response
+
+
+def _no_preview_yet() -> HttpResponse:
+    return HttpResponse(
+        "No preview yet: the server draws as many as it can. Please try again in a moment.",
+        status=503,
+        content_type="text/plain; charset=utf-8",
+        headers={"Retry-After": str(Busy.retry_seconds)},
+    )
 
 
 def _find_preview(request: HttpRequest, image: Image, size: int) -> Preview:

@@ -1,13 +1,16 @@
 """Work that holds a thread or a lock for seconds: so much at a time that pages go on."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
+import PIL.Image
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
@@ -18,6 +21,7 @@ from django.test import Client
 from catalog.models import Dataset
 from catalog.storage import web_threads
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from catalog.views.sending import MAX_AT_ONCE
 from collections_app.selection.quotas import lock_quota
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import UserFactory
@@ -33,8 +37,8 @@ SIGN_INS = 80
 TOKEN = "a" * 32
 
 
-@pytest.fixture
-def no_threads_left() -> Iterator[None]:
+@contextlib.contextmanager
+def no_threads() -> Iterator[None]:
     """All but the threads for pages are taken."""
     with contextlib.ExitStack() as stack:
         for _ in range(web_threads.SHARE):
@@ -66,26 +70,45 @@ def test_pages_are_answered_beside_a_flood_of_sign_ins(tmp_path: Path) -> None:
 def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
     client: Client,
     settings: Any,
-    no_threads_left: None,
     clean_folders: None,  # noqa: F811
 ) -> None:
     settings.PASSWORD_HASHERS = [HASHER]
     image = ImageFactory(modality=ModalityFactory(code="ct"))
     add_file(image, b"no picture")
     make_searchable()
-    form = {"username": "nobody", "password": "secret"}
-    for answer in (
-        client.post("/accounts/login/", form),
-        client.get(f"/images/{image.pk}/preview/"),
-        client.get(f"/images/{image.pk}/file/"),
-    ):
+    with no_threads():
+        form = {"username": "nobody", "password": "secret"}
+        for answer in (
+            client.post("/accounts/login/", form),
+            client.get(f"/images/{image.pk}/preview/"),
+            client.get(f"/images/{image.pk}/file/"),
+        ):
+            assert answer.status_code == 503
+            assert int(answer["Retry-After"]) > 0
+        client.force_login(UserFactory())
+        selection: dict[str, Any] = {"title": "Mine", "filters": "", "expected_images": 1}
+        answer = client.post("/collections/new/", selection)
         assert answer.status_code == 503
-        assert int(answer["Retry-After"]) > 0
-    client.force_login(UserFactory())
-    selection: dict[str, Any] = {"title": "Mine", "filters": "", "expected_images": 1}
-    answer = client.post("/collections/new/", selection)
-    assert answer.status_code == 503
-    assert client.get("/images/").status_code == 200
+        assert client.get("/images/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_large_preview_that_may_not_be_read_counts_as_a_file(
+    client: Client,
+    clean_folders: None,  # noqa: F811
+) -> None:
+    pixels = Random(0).randbytes(1024 * 1024 * 3)
+    noise = io.BytesIO()
+    PIL.Image.frombytes("RGB", (1024, 1024), pixels).save(noise, "PNG")
+    image = ImageFactory(modality=ModalityFactory(code="ct"))
+    add_file(image, noise.getvalue(), "noise.png")
+    address = f"/images/{image.pk}/preview/?size=large"
+    answer: Any = client.get(address)
+    assert len(answer.getvalue()) == int(answer["Content-Length"]) > MAX_AT_ONCE
+    with no_threads():
+        assert client.get(address).status_code == 503
+        assert client.get(f"/images/{image.pk}/preview/").status_code == 503
+    assert client.get(address, headers={"If-None-Match": answer["ETag"]}).status_code == 304
 
 
 @pytest.mark.django_db

@@ -14,7 +14,7 @@ from django.test import Client
 
 from catalog.storage.transfers import MAX_TRANSFERS, RETRY_SECONDS, Transfer
 from catalog.tests.factories import DatasetFactory
-from catalog.views.dataset_exports import MAX_AT_ONCE
+from catalog.views.sending import MAX_AT_ONCE
 
 pytestmark = pytest.mark.django_db
 PATHS = ["/datasets.json", "/datasets.csv"]
