@@ -5,6 +5,7 @@ folder in which all of them keep their counts. Everything else is read when it i
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -39,6 +40,27 @@ from medagg.observing.worker_heartbeat import QUEUES
 PATH = "/metrics"
 METHODS = {"GET", "HEAD", "POST", "OPTIONS"}
 TIMEOUT_SECONDS = 2
+
+# More than one process' counts come to.
+COUNTS_BYTES = 1 << 18
+
+
+def _make_room_for_counts(folder: Path) -> None:
+    """Whole files for this process, as a write into a hole of one on a full disk would kill it.
+
+    Without room for them it counts for itself alone.
+    """
+    try:
+        for kind in ("counter", "histogram"):
+            path = folder / f"{kind}_{os.getpid()}.db"
+            if not path.exists():
+                path.write_bytes(bytes(COUNTS_BYTES))
+    except OSError:
+        values.ValueClass = values.MutexValue
+
+
+if values.ValueClass is not values.MutexValue:
+    _make_room_for_counts(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 
 REQUESTS = Counter(
     "medagg_requests", "Requests by method, view and status.", ["method", "view", "status"]

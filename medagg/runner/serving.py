@@ -17,15 +17,15 @@ from django.conf import settings
 from django.db import connections
 
 from medagg.observing.health import ARCHIVES, KEPT_SECONDS_OF_TROUBLE
+from medagg.runner.counts_folder import counts_folder
 from medagg.runner.embedded import EmbeddedServers
 from medagg.runner.embedded.locks import EXCLUSIVE, open_lock, try_lock
 from medagg.runner.embedded.logs import LogFile, rotate_logs
 from medagg.runner.embedded.places import Places, places_in
 from medagg.runner.first_run import collect_static_files, ensure_admin, load_first_data, log_to
+from medagg.runner.stop_signals import StopRequested, StopSignals
 from medagg.runner.supervisor import (
     POLL_SECONDS,
-    StopRequested,
-    StopSignals,
     Supervisor,
     beat_process,
     queue_workers,
@@ -95,7 +95,8 @@ def _run(
         servers = _start_servers(stack, say)
         login = _prepare(options, places, say)
         say("Starting the web server, the workers and the clock …")
-        supervisor = _make_supervisor(options, places, listener, say)
+        counts = stack.enter_context(counts_folder(places.run / "metrics"))
+        supervisor = _make_supervisor(options, places, listener, counts, say)
         # From here on a signal is only recorded, so that every started process is known.
         signals.interrupting = False
         stack.callback(supervisor.stop, signals.is_urgent)
@@ -147,7 +148,7 @@ def _name_cookies(port: int) -> dict[str, str]:
 
 
 def _make_supervisor(
-    options: ServeOptions, places: Places, listener: socket.socket, say: Say
+    options: ServeOptions, places: Places, listener: socket.socket, counts: Path, say: Say
 ) -> Supervisor:
     logs = {name: LogFile(places.log / f"{name}.log") for name in PROCESSES}
     # What makes work is stopped before what does it.
@@ -158,20 +159,13 @@ def _make_supervisor(
             log=logs["web"],
             environment={
                 **_name_cookies(listener.getsockname()[1]),
-                "PROMETHEUS_MULTIPROC_DIR": str(_empty_folder(places.run / "metrics")),
+                "PROMETHEUS_MULTIPROC_DIR": str(counts),
             },
         ),
         beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
     ]
     workers = queue_workers(builders=options.workers, log=logs.__getitem__)
     return Supervisor(makers, workers, folder=settings.BASE_DIR, say=say)
-
-
-def _empty_folder(path: Path) -> Path:
-    """For the counts of processes that are about to start; those of the last run are over."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(mode=0o700)
-    return path
 
 
 def _await_readiness(

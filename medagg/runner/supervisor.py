@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -12,90 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
 
 from medagg.runner.embedded.launch import launch_command, launch_environment
 from medagg.runner.embedded.logs import LogFile
 
 POLL_SECONDS = 0.1
+# Between the end of a worker and its next start; one that ran for so long begins anew.
+FIRST_PAUSE, LONGEST_PAUSE, CALM_SECONDS = 1.0, 60.0, 300.0
 # About a third of what a page gets of a processor that both want, and all that is left.
 BACKGROUND_NICE = 5
 # The error lines of gunicorn, Celery and Django. Django also warns of every 404.
 WORTH_SHOWING = re.compile(r"\b(ERROR|CRITICAL)\b")
-# A signal to the whole process group arrives twice: directly and through make.
-ECHO_SECONDS = 0.5
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class StopRequested(BaseException):
-    """A signal requested a stop. Not an Exception, as only `up` may handle it."""
 
 
 class ProcessDiedError(Exception):
     """A process ended unexpectedly; the message names it and its log."""
-
-
-class StopSignals:
-    """Records SIGINT, SIGTERM and SIGHUP inside the context.
-
-    As long as `interrupting` is true, the first of them raises StopRequested wherever the program
-    is. Later it is only noted, so that no process is lost between its start and our knowing of it.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.interrupting = True
-        self._before: dict[signal.Signals, Any] = {}
-        self._last = -ECHO_SECONDS
-        self._count_at_stop = 0
-        self._had_terminal = sys.stdin is not None and sys.stdin.isatty()
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in CAUGHT}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def ask_to_stop(self) -> bool:
-        """Whether a signal has come, or the terminal that we were started from has gone.
-
-        The kernel tells that only the first process of the terminal's session. A shell passes it
-        on, but make, when a window was opened just for it, does not.
-        """
-        return self.count > 0 or (self._had_terminal and _has_hung_up(sys.stdin.fileno()))
-
-    def begin_stop(self) -> None:
-        """From now on, a further signal makes the stop urgent."""
-        self.interrupting = False
-        self._count_at_stop = self.count
-
-    def is_urgent(self) -> bool:
-        """Whether a signal came after `begin_stop`."""
-        return self.count > self._count_at_stop
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        now, before = time.monotonic(), self._last
-        self._last = now
-        if now - before < ECHO_SECONDS:
-            return
-        self.count += 1
-        if self.interrupting:
-            self.interrupting = False
-            raise StopRequested
-
-
-def _has_hung_up(descriptor: int) -> bool:
-    poller = select.poll()
-    poller.register(descriptor, 0)
-    return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
 @dataclass
@@ -113,6 +43,8 @@ class Process:
     pass_fds: Sequence[int] = ()
     # From 0 to 19: how far it gives way to the others.
     nice: int = 0
+    # Whether the site goes on without it until it is started again.
+    revives: bool = False
     # Added to our own environment.
     environment: Mapping[str, str] = field(default_factory=dict)
     _popen: subprocess.Popen | None = field(default=None, repr=False)
@@ -144,12 +76,17 @@ class Process:
     def is_alive(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def end(self) -> str:
+        """How it has ended by itself; empty while it runs, and before `start`."""
+        has_ended = self._popen is not None and self._popen.poll() is not None
+        return _describe_end(self._popen.returncode) if self._popen and has_ended else ""
+
     def check(self) -> None:
         """Raises ProcessDiedError if it has ended."""
-        if self._popen and self._popen.poll() is not None:
+        if self.end:
             raise ProcessDiedError(
-                f"{self.name} has ended by itself ({_describe_end(self._popen.returncode)}).\n"
-                f"{self.log.describe_end()}"
+                f"{self.name} has ended by itself ({self.end}).\n{self.log.describe_end()}"
             )
 
     def stop(self, is_urgent: Callable[[], bool]) -> None:
@@ -176,6 +113,42 @@ def _describe_end(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+class Reviver:
+    """Starts a process again that has ended by itself, after pauses that grow while it ends soon.
+
+    It never gives up: what it needs may be back at any time, as room on a full disk.
+    """
+
+    def __init__(self, process: Process, folder: Path, say: Callable[[str], None]) -> None:
+        self._process, self._folder, self._say = process, folder, say
+        self._pause = FIRST_PAUSE
+        self._started = time.monotonic()
+        self._due: float | None = None
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if self._due is None and self._process.end:
+            self._plan(now, f"{self._process.name} has ended by itself ({self._process.end})")
+        elif self._due is not None and now >= self._due:
+            self._start(now)
+
+    def _plan(self, now: float, why: str) -> None:
+        if now - self._started > CALM_SECONDS:
+            self._pause = FIRST_PAUSE
+        self._due = now + self._pause
+        where = self._process.log.path
+        self._say(f"{why}, and is started again in {self._pause:.0f} s. Its log: {where}")
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _start(self, now: float) -> None:
+        self._due, self._started = None, now
+        self._process.stop(lambda: True)  # what it left behind
+        try:
+            self._process.start(self._folder)
+        except OSError as error:  # as without memory for it
+            self._plan(now, f"{self._process.name} does not start ({error})")
+
+
 class Supervisor:
     """Groups of processes that all have to run. The groups are stopped one after the other."""
 
@@ -186,15 +159,23 @@ class Supervisor:
         self.processes = [process for group in groups for process in group]
         self.folder = folder
         self.say = say
+        self._revivers = {
+            process.name: Reviver(process, folder, say)
+            for process in self.processes
+            if process.revives
+        }
 
     def start(self) -> None:
         for process in self.processes:
             process.start(self.folder)
 
     def check(self, *, quiet: bool = False) -> None:
-        """Raises ProcessDiedError if one has ended; unless `quiet`, says what errors they log."""
+        """Starts again what has ended and may; raises ProcessDiedError for what may not.
+
+        Unless `quiet`, says what errors they log.
+        """
         for process in self.processes:
-            process.check()
+            (self._revivers.get(process.name) or process).check()
             for line in process.log.new_lines():
                 if WORTH_SHOWING.search(line) and not quiet:
                     self.say(f"{process.name} | {line}")
@@ -295,6 +276,7 @@ def worker_process(
         # pool asks the kernel to be killed with it.
         parent_death_signal=signal.SIGKILL,
         nice=nice,
+        revives=True,
     )
 
 
@@ -307,6 +289,7 @@ def beat_process(*, schedule: Path, log: LogFile) -> Process:
         log=log,
         stop_signals=[(signal.SIGTERM, 5)],
         parent_death_signal=signal.SIGTERM,
+        revives=True,
     )
 
 

@@ -9,7 +9,8 @@ from django.db import DatabaseError
 
 from medagg.runner.embedded import EmbeddedError
 from medagg.runner.serving import ServeError, ServeOptions, serve
-from medagg.runner.supervisor import ProcessDiedError, StopRequested
+from medagg.runner.stop_signals import StopRequested
+from medagg.runner.supervisor import ProcessDiedError
 
 
 class Command(BaseCommand):

@@ -37,6 +37,7 @@ class RedisServer(Server):
             # The queue must not lose tasks silently: when memory is full, writers get an error.
             "maxmemory-policy": "noeviction",
             # A log of changes loses a second at worst, a snapshot minutes; snapshots also fork.
+            # Mails that are to be tried again stand nowhere else.
             "appendonly": "no" if self.throwaway else "yes",
             "save": "",
             # One for each process of a parallel test run.

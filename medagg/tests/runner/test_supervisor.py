@@ -11,15 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from medagg.runner import supervisor as supervisor_module
 from medagg.runner.embedded.logs import LARGEST_BYTES, OLD_KEPT, LogFile, rotate_logs
-from medagg.runner.supervisor import (
-    ECHO_SECONDS,
-    Process,
-    ProcessDiedError,
-    StopRequested,
-    StopSignals,
-    Supervisor,
-)
+from medagg.runner.stop_signals import ECHO_SECONDS, StopRequested, StopSignals
+from medagg.runner.supervisor import Process, ProcessDiedError, Supervisor
 from medagg.tests.processes import any_alive, find_descendants, linux_only, wait_until
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -33,13 +28,16 @@ def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Starts a Python program as a process with a log, and ends it after the test."""
     made: list[Process] = []
 
-    def make(code: str, *, name: str = "demo", patience: float = 20.0) -> Process:
+    def make(
+        code: str, *, name: str = "demo", patience: float = 20.0, revives: bool = False
+    ) -> Process:
         process = Process(
             name=name,
             command=[sys.executable, "-c", code],
             log=LogFile(tmp_path / f"{name}.log"),
             stop_signals=[(signal.SIGTERM, patience)],
             parent_death_signal=signal.SIGKILL,
+            revives=revives,
         )
         process.start(tmp_path)
         made.append(process)
@@ -149,6 +147,26 @@ def test_stopping_what_was_never_started_does_nothing(tmp_path: Path) -> None:
     process.stop(lambda: False)
 
     assert not process.is_alive
+
+
+def test_what_may_end_is_started_again_after_growing_pauses(
+    make_process: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE", 0.6)
+    code = "open('starts', 'a').write('x'); raise SystemExit(3)"
+    process = make_process(code, name="worker", revives=True)
+    said: list[str] = []
+    supervisor = Supervisor([process], folder=tmp_path, say=said.append)
+
+    def has_ended_often() -> bool:
+        supervisor.check()
+        return len(said) == 3
+
+    wait_until(has_ended_often, what="three ends")
+    end = "worker has ended by itself (exit code 3), and is started again in"
+    where = f"Its log: {process.log.path}"
+    assert said == [f"{end} {seconds} s. {where}" for seconds in (1, 1, 2)]
+    assert (tmp_path / "starts").read_text() == "xxx"
 
 
 def test_errors_in_the_logs_are_shown_and_the_rest_is_not(

@@ -271,7 +271,7 @@ def test_a_database_that_cannot_be_reached_is_one_clear_line(
     assert "PostgreSQL" not in site.out
 
 
-def test_configured_servers_are_used_and_the_death_of_one_process_ends_all_and_names_it(
+def test_configured_servers_are_used_and_the_end_of_the_web_ends_all_and_is_named(
     site: Site, make_site: Callable[..., Site]
 ) -> None:
     """The other site's servers stand in for real ones; test_supervisor has any process' death."""
@@ -282,12 +282,12 @@ def test_configured_servers_are_used_and_the_death_of_one_process_ends_all_and_n
     assert not [s for s in EmbeddedServers(other.var).servers if s.is_running()]
     assert "with the password that you chose" in other.out
 
-    os.kill(find_by_command("--queues builds", other.started), signal.SIGKILL)
+    os.kill(find_by_command("gunicorn", other.started), signal.SIGKILL)
 
     assert other.await_end() == 1
     assert not other.has_left_processes()
-    assert other.err.startswith("medagg: builder has ended by itself (killed by SIGKILL).\n")
-    assert str(other.var / "log" / "builder.log") in other.err
+    assert other.err.startswith("medagg: web has ended by itself (killed by SIGKILL).\n")
+    assert str(other.var / "log" / "web.log") in other.err
     assert "Traceback" not in other.err
     assert site.get("readyz/")[0] == 200
 
