@@ -1,6 +1,10 @@
 """What a request for a preview of what lies elsewhere gets: the preview, or when to ask again."""
 
 import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import current_app
@@ -31,12 +35,53 @@ _QUEUE_SECONDS = 30
 MOST_WAITING = 300
 
 
+# A broker that hangs takes ten seconds of one thread, and then of nobody for a while.
+_LOCK_SECONDS = 0.5
+_PAUSE_SECONDS = 10
+
+
 class Later(Exception):
     """There is no preview yet; the client should come again in ``retry_seconds``."""
 
     def __init__(self, status: int, reason: str, retry_seconds: int) -> None:
         super().__init__(reason)
         self.status, self.reason, self.retry_seconds = status, reason, retry_seconds
+
+
+class BrokerTurns:
+    """One thread of a process asks the broker at a time, and none soon after it did not answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Raises Later if another thread has the turn for long, or the broker did not answer."""
+        if self._is_paused() or not self._lock.acquire(timeout=_LOCK_SECONDS):
+            raise _cannot_be_made()
+        try:
+            if self._is_paused():
+                raise _cannot_be_made()
+            yield
+        finally:
+            self._lock.release()
+
+    def pause(self) -> None:
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+
+    def forget(self) -> None:
+        self._paused_until = 0.0
+
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until
+
+
+def _cannot_be_made() -> Later:
+    return Later(503, "the server cannot have it made just now", _QUEUE_SECONDS)
+
+
+broker_turns = BrokerTurns()
 
 
 def find_or_ask_for_preview(request: HttpRequest, image: Image, size: int) -> Preview:
@@ -52,11 +97,12 @@ def find_or_ask_for_preview(request: HttpRequest, image: Image, size: int) -> Pr
         return kept
     raise_known_problem(image)
     if not is_asked_for(image):
-        for throttle in fetch_throttles:
-            if wait := throttle(request):
-                raise Later(429, "too many were asked for in this minute", wait)
-        if mark_as_asked_for(image):
-            _send(image)
+        with broker_turns.take():
+            for throttle in fetch_throttles:
+                if wait := throttle(request):
+                    raise Later(429, "too many were asked for in this minute", wait)
+            if mark_as_asked_for(image):
+                _send(image)
     raise Later(202, "it is being made of one file of the series", 2)
 
 
@@ -68,8 +114,9 @@ def _send(image: Image) -> None:
         make_remote_previews_task.delay(image.pk)
     except _NOT_QUEUED as error:
         forget_request(image)
+        broker_turns.pause()
         logger.warning("No preview of image %s was asked for: the broker: %s", image.pk, error)
-        raise Later(503, "the server cannot have it made just now", _QUEUE_SECONDS) from error
+        raise _cannot_be_made() from error
 
 
 def _count_waiting() -> int:

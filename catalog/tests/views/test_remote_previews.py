@@ -1,8 +1,10 @@
 """Previews of series that lie elsewhere: a worker makes them of one file, from a real S3 server."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from catalog.previews import elsewhere as remote_previews
 from catalog.tasks import make_remote_previews_task
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom
+from catalog.views.remote_previews import broker_turns
 from medagg.celery import app
 from medagg.testing.s3 import BUCKET, S3Server
 from vocab.tests.factories import ModalityFactory
@@ -31,6 +34,30 @@ def empty_queue() -> Iterator[None]:
     app.control.purge()
     yield
     app.control.purge()
+    broker_turns.forget()
+
+
+class HangingServer:
+    """The kernel takes connections for it, and nobody answers."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        self._listener = listener
+
+    def count_connections(self) -> int:
+        self._listener.setblocking(False)
+        number = 0
+        with suppress(BlockingIOError):
+            while True:
+                self._listener.accept()[0].close()
+                number += 1
+        return number
+
+
+@pytest.fixture
+def hanging_server() -> Iterator[HangingServer]:
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+        yield HangingServer(listener)
 
 
 def slice_of(number: int) -> bytes:
@@ -242,7 +269,31 @@ def test_a_broker_that_does_not_answer_is_said(
         patch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
         answer = client.get(address(image))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert client.get(address(image)).status_code == 503, "it is left alone for a while"
+    broker_turns.forget()
     assert client.get(address(image)).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_hangs_holds_one_thread(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, hanging_server: HangingServer
+) -> None:
+    images = [make_series(s3, number, slices=0) for number in range(6)]
+    answers: list[int] = []
+
+    def ask(image: Image) -> None:
+        answers.append(Client().get(address(image)).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=[image]) for image in images]
+    with monkeypatch.context() as patch:
+        patch.setattr(app.conf, "broker_write_url", hanging_server.url)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [503] * 6
+    assert hanging_server.count_connections() <= 2, "one thread, and one more attempt"
 
 
 def test_pictures_wait_behind_all_other_tasks_and_not_without_end(
