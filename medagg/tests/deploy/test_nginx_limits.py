@@ -35,9 +35,15 @@ def ask_as(server: NginxServer, address: str, path: str, *, method: str = "GET")
 
 
 def ask_often(
-    server: NginxServer, address: str, path: str, count: int, *, method: str = "GET"
+    server: NginxServer,
+    address: str,
+    path: str,
+    count: int,
+    *,
+    method: str = "GET",
+    clients: int = 4,
 ) -> Counter[int]:
-    """How often each status came, of as many requests as fast as they go."""
+    """How often each status came, of as many requests as fast as so many clients go."""
     headers = {"X-Forwarded-For": address}
     if method == "POST":
         headers["Content-Length"] = "0"
@@ -53,13 +59,13 @@ def ask_often(
                 statuses[response.status] += 1
         return statuses
 
-    with ThreadPoolExecutor(4) as clients:
-        return sum(clients.map(ask_some, [count // 4] * 4), Counter())
+    with ThreadPoolExecutor(clients) as threads:
+        return sum(threads.map(ask_some, [count // clients] * clients), Counter())
 
 
 @pytest.mark.parametrize(
     ("path", "method", "hall"),
-    [("/datasets/", "GET", 100), (FILE, "GET", 100), ("/accounts/login/", "POST", 100)],
+    [(FILE, "GET", 100), ("/accounts/login/", "POST", 100)],
 )
 def test_a_lecture_hall_behind_one_address_is_served_and_a_script_is_not(
     server: NginxServer, path: str, method: str, hall: int
@@ -67,6 +73,26 @@ def test_a_lecture_hall_behind_one_address_is_served_and_a_script_is_not(
     assert ask_often(server, "203.0.113.9", path, hall, method=method) == {200: hall}
     assert 429 in ask_often(server, "203.0.113.9", path, 800, method=method)
     assert ask_as(server, "203.0.113.10", path, method=method) == 200, "others do not feel it"
+
+
+@pytest.mark.parametrize("path", ["/datasets/", "/vocabularies/label/"])
+def test_a_lecture_hall_opens_a_page_and_what_a_script_asks_for_waits(
+    server: NginxServer, path: str
+) -> None:
+    assert ask_often(server, "203.0.113.9", path, 100, clients=100) == {200: 100}
+    statuses = ask_often(server, "203.0.113.9", path, 420, clients=420)
+    assert statuses[429] > 80
+    assert statuses[200] > 0
+    assert ask_as(server, "203.0.113.10", path) == 200, "others do not feel it"
+
+
+@pytest.mark.parametrize("path", ["/vocabularies/label/", "/datasets.json", "/datasets.csv"])
+def test_whole_lists_wait_for_their_turn_without_a_search_too(
+    server: NginxServer, path: str
+) -> None:
+    begin = time.monotonic()
+    assert ask_often(server, "203.0.113.9", path, 60) == {200: 60}
+    assert time.monotonic() - begin > 1.2, "some twenty of them wait, at ten a second"
 
 
 def test_searches_wait_for_their_turn_before_they_are_refused(server: NginxServer) -> None:
