@@ -4,6 +4,8 @@ from typing import Any
 
 from django import forms
 
+from catalog.limits import is_printable
+
 
 class NewCollectionForm(forms.Form):
     """The name of a new collection, and the filters and number of images that the user was shown.
@@ -32,4 +34,7 @@ class NewCollectionForm(forms.Form):
             del self.fields["fetch"]
 
     def clean_title(self) -> str:
-        return " ".join(self.cleaned_data["title"].split())
+        title = " ".join(self.cleaned_data["title"].split())
+        if not is_printable(title):
+            raise forms.ValidationError("The name has signs that nobody sees. Type it anew.")
+        return title

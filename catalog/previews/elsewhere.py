@@ -66,7 +66,8 @@ def raise_known_problem(image: Image) -> None:
 def is_asked_for(image: Image) -> bool:
     """Whether a worker was asked for the previews lately and has not answered."""
     try:
-        return time.time() - _asked_file(image).stat().st_mtime < _MARK_SECONDS
+        # A mark of the future was made before the clock was set back.
+        return abs(time.time() - _asked_file(image).stat().st_mtime) < _MARK_SECONDS
     except OSError:
         return False
 

@@ -230,6 +230,14 @@ def test_a_stranger_does_not_learn_that_an_address_is_taken(ada: User) -> None:
     assert "It was not added there" in str(to_owner.body)
 
 
+def test_a_name_that_looks_like_a_host_is_in_no_mail_to_strangers(client: Client) -> None:
+    """Programs for mails make links of such names."""
+    sign_up(client, username="www.evil.example", email="ada@example.org")
+    (sent,) = mail.outbox
+    assert "evil" not in f"{sent.subject}{sent.body}"
+    assert "a user at" in sent.body
+
+
 def test_the_first_to_confirm_an_address_has_it(client: Client) -> None:
     for name in ("ada", "eve"):
         sign_up(Client(), username=name, email="x@example.org")

@@ -40,6 +40,8 @@ _MAX_NOTES, _MAX_SENTENCE = 20, 500
 SLOW_SECONDS = 86_400
 # The machine was busy, or something ended the process: the file may be without fault.
 UNCLEAR_SECONDS = 300
+# It had little of a processor; somebody may ask again soon.
+BUSY_SECONDS = 20
 # Sent by a system without memory, by whoever stops the service, and as a file is cut meanwhile.
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS)
 
@@ -160,6 +162,8 @@ def _explain(ending: Ending | None) -> DecoderFailed:
     """What is the fault of the file holds for ever; of time and of the machine, it does not."""
     if ending is None or (ending.code in _FROM_OUTSIDE and not ending.is_overdue):
         return DecoderFailed("It could not be drawn just now; try again later.", UNCLEAR_SECONDS)
+    if ending.is_overdue and ending.cpu_seconds < CPU_SECONDS / 2:
+        return DecoderFailed("The server was too busy to draw it just now.", BUSY_SECONDS)
     if ending.is_overdue:
         return DecoderFailed("Drawing it took too long just now.", UNCLEAR_SECONDS)
     if ending.code == -signal.SIGXCPU:

@@ -216,13 +216,20 @@ def test_a_failing_disk_is_not_the_fault_of_the_file() -> None:
     assert getattr(caught.value, "keep_seconds", None), "It would hold for ever."
 
 
+def test_a_decoder_that_got_no_processor_may_soon_be_asked_again() -> None:
+    starved = _explain(Ending(-signal.SIGKILL, 1, 1, True)).keep_seconds
+    assert starved is not None
+    assert starved <= 30
+
+
 @pytest.mark.parametrize(
     ("ending", "reason", "is_lasting"),
     [
         (Ending(NO_MEMORY, 1, 1, False), "more memory", True),
         (Ending(-signal.SIGABRT, 1, 1, False), "decoder fail", True),
         (Ending(-signal.SIGXCPU, 1, CPU_SECONDS, False), "8 seconds of processor time", False),
-        (Ending(-signal.SIGKILL, 1, 1, True), "too long", False),
+        (Ending(-signal.SIGKILL, 1, CPU_SECONDS - 1, True), "too long", False),
+        (Ending(-signal.SIGKILL, 1, 1, True), "too busy", False),
         (
             Ending(-signal.SIGKILL, 1, 1, False),
             "try again later",
@@ -232,7 +239,7 @@ def test_a_failing_disk_is_not_the_fault_of_the_file() -> None:
         (Ending(-signal.SIGBUS, 1, 1, False), "try again later", False),
         (None, "try again later", False),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_only_what_the_file_is_to_blame_for_holds_for_ever(
     ending: Ending | None, reason: str, is_lasting: bool

@@ -170,6 +170,18 @@ def test_what_waits_too_long_is_dropped_and_may_be_asked_for_again(
     assert waiting(settings) == 2
 
 
+def test_what_was_asked_for_before_the_clock_was_set_back_may_be_asked_for_again(
+    client: Client, s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_series(s3)
+    client.get(address(image))
+    earlier = time.time() - 3600
+    with monkeypatch.context() as patch:
+        patch.setattr("catalog.previews.elsewhere.time.time", lambda: earlier)
+        assert client.get(address(image)).status_code == 202
+    assert waiting(settings) == 2
+
+
 @pytest.mark.parametrize(
     ("fault", "said", "lasts"),
     [

@@ -160,6 +160,13 @@ def test_a_title_in_any_script_gives_a_folder_name(client: Client, owner: Any) -
     assert Collection.objects.order_by("pk").last().slug == "collection"  # type: ignore[union-attr]
 
 
+def test_a_title_with_signs_that_nobody_sees_is_refused(client: Client, owner: Any) -> None:
+    make_dataset()
+    response = post_new(client, "", title="My \u202e secret")
+    assert "signs that nobody sees" in response.content.decode()
+    assert not Collection.objects.exists()
+
+
 def test_a_selection_over_the_limit_has_no_button(
     client: Client, owner: Any, settings: LazySettings
 ) -> None:

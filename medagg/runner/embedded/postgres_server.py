@@ -43,7 +43,8 @@ SETTINGS = TUNING | {
     "listen_addresses": "",
     "port": str(POSTGRES_PORT),
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    # `up --workers 64` has 512 threads for pages and 64 builds, each with a connection of its own.
+    "max_connections": "700",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",

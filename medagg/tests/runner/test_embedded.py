@@ -75,6 +75,13 @@ def test_data_are_written_safely_and_tasks_are_never_evicted(running: Path) -> N
     assert client(running).config_get("appendonly") == {"appendonly": "yes"}
 
 
+def test_the_database_has_a_connection_for_each_thread_of_as_many_workers_as_may_be(
+    running: Path,
+) -> None:
+    ((allowed,),) = query(running, "SHOW max_connections")
+    assert int(allowed) > 512 + 64 + 20
+
+
 def test_the_database_knows_letters_beyond_ascii(running: Path) -> None:
     query(running, "CREATE EXTENSION pg_trgm; CREATE EXTENSION unaccent")
     assert query(running, "SHOW server_encoding") == [("UTF8",)]
