@@ -218,7 +218,8 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     wordings, root = [*typed], ""
     is_excluded = group[0].is_excluded
     if is_excluded:
-        terms = find_excluded_terms(group[0], snapshot)
+        terms = _find_excluded_access(group[0], snapshot)
+        terms = terms or find_excluded_terms(group[0], snapshot)
         for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
@@ -233,6 +234,13 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
 
 
+def _find_excluded_access(word: Word, snapshot: Snapshot) -> list[Match]:
+    """The way of access that an excluded word names, which only datasets have."""
+    reading = snapshot.spellings.read(word.text)
+    is_access = reading is not None and reading.name == "access"
+    return [_as_match(word, reading, snapshot)] if reading and is_access else []
+
+
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:
     """The terms that an excluded word names: "not MRI"."""
     reading = snapshot.spellings.read(word.text)
@@ -241,8 +249,12 @@ def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:
         reading = Reading(reading.others[0].vocabulary, reading.others)
     if reading is None or reading.name in ("", YEAR, *CHOICES_LIKE_TAGS):
         return []
+    return [_as_match(word, reading, snapshot)]
+
+
+def _as_match(word: Word, reading: Reading, snapshot: Snapshot) -> Match:
     names = snapshot.spellings.names_of(reading)
-    return [Match(word.text, reading.name, reading.values, names, word.start, word.end)]
+    return Match(word.text, reading.name, reading.values, names, word.start, word.end)
 
 
 def _ids(snapshot: Snapshot, mask: Mask) -> list[int]:

@@ -161,6 +161,9 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     if name == "year":
         # Two filters of years say by their names what they leave.
         return isinstance(other, Word) and bool(_YEAR.fullmatch(other.text))
+    # "Not kaggle, tcia": a name of one dataset, and a word of several.
+    if name == "dataset" and isinstance(other, Word):
+        return True
     # "Stroke" is a finding where it is negated, and a tag where it is wanted.
     groups = [group for group in (_TERMS_OF_DISEASES, _TERMS_OF_PEOPLE) if name in group]
     return not name or any(_find_filter(other) in group for group in groups or [frozenset({name})])

@@ -10,6 +10,7 @@ from catalog.search.query.signs import has_poles, shape_of, sign_after, sign_bef
 from catalog.search.query.spellings import PLAIN, Reading, Spellings
 from catalog.search.query.tokens import Piece
 
+_BETWEEN_LISTED = re.compile(r"[,;&]|\s\+\s")
 _BETWEEN_WORDS = re.compile(r"[+±−]")
 
 
@@ -127,9 +128,24 @@ class Finder:
 
     def _read_words(self, at: int, stop: int) -> Reading | None:
         words = self.words_of(at, stop)
-        return self.spellings.find(words) or (
-            self.spellings.find_dataset(words) if self._is_chunk(at, stop) else None
-        )
+        reading = self.spellings.find(words)
+        if reading and self._is_list(at, stop, reading):
+            return None
+        return reading or (self.spellings.find_dataset(words) if self._is_chunk(at, stop) else None)
+
+    def _is_list(self, at: int, stop: int, reading: Reading) -> bool:
+        """Whether these are two of one filter, where together they spell one: "PET, MRI"."""
+        is_exact = self.spellings.is_exact(self.words_of(at, stop))
+        for cut in range(at + 1, stop):
+            is_and = self.pieces[cut].word == "and"
+            between = self.text[self.pieces[cut - 1].end : self.pieces[cut].start]
+            if not _BETWEEN_LISTED.search(between) and (is_exact or not is_and):
+                continue
+            sides = (self.words_of(at, cut), self.words_of(cut + is_and, stop))
+            found = [self.spellings.find(words, with_typo=False) for words in sides if words]
+            if [each.name for each in found if each] == [reading.name] * 2:
+                return True
+        return False
 
     def _is_chunk(self, at: int, stop: int) -> bool:
         """Whether these are all words of one chunk: "Pancreas-CT"."""

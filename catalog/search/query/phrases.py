@@ -9,7 +9,7 @@ from collections.abc import Mapping
 LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
 # Words that carry no meaning in a query for images.
 STOP_WORDS = LINK_WORDS | {
-    "all", "any", "archive", "are", "by", "case", "cases", "collection", "collections",
+    "all", "any", "archive", "are", "but", "by", "case", "cases", "collection", "collections",
     "containing", "data", "dataset", "datasets", "did", "do", "does", "exam", "examination",
     "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",

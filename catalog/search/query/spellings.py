@@ -212,13 +212,21 @@ class Spellings:
                 self._readings[base] = replace(known, signed=signed)
 
     def _widen_alternatives(self) -> None:
-        """Have "nodule or mass", the name of one label, also mean each of these labels."""
+        """Have all spellings of the label "Nodule or mass" also mean each of these labels."""
+        wider = {}
         for key, reading in self._readings.items():
             alternatives = [self._readings.get(part) for part in key.split(" or ")]
             parts = [part for part in alternatives if part and part.name == reading.name]
             if reading.name and 1 < len(parts) == len(alternatives):
-                values = (value for each in (reading, *parts) for value in each.values)
-                self._readings[key] = replace(reading, values=tuple(dict.fromkeys(values)))
+                every = (value for each in (reading, *parts) for value in each.values)
+                wider[reading.name, reading.values] = tuple(dict.fromkeys(every))
+        for key, reading in self._readings.items():
+            if values := wider.get((reading.name, reading.values)):
+                self._readings[key] = replace(reading, values=values)
+
+    def is_exact(self, words: Sequence[str]) -> bool:
+        """Whether these words are a spelling as they are."""
+        return " ".join(words) in self._readings
 
     def _add_datasets(
         self, datasets: Iterable[NamedDataset], plain_words: Collection[str]

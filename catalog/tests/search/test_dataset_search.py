@@ -302,7 +302,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
     [
         ("female screening", "Datasets as a whole do not have “female”: search the images"),
         ("over 65 screening", "Datasets as a whole do not have “over 65”: search the images"),
-        ("older than 50 but younger than 70", "do not have “older than 50”, “younger than 70”"),
+        ("screening older than 50 but younger than 70", "“older than 50”, “younger than 70”"),
         ("chest or ct", "Both, not either: “chest or ct”"),
         ("ct or thoracic", "Both, not either: “ct or thoracic”"),
         ("chest/ct", "Both, not either: “chest or ct”"),
@@ -334,6 +334,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("not from lung-ct and from both", "and “both” is asked for"),
         ("no thoracic, screening", "and “screening” is asked for"),
         ("except lung-ct, both", "“except lung-ct” excludes that only, and “both” is asked for"),
+        ("not lung-ct, elsewhere", "“not lung-ct” excludes that only, and “elsewhere” is asked"),
+        ("ct w/o thoracic", "Not: “without thoracic” excludes nothing"),
         ("ct not lung-ct and chestx-ray14", "and “chestx-ray14” is asked for"),
     ],
 )
@@ -365,6 +367,15 @@ def test_a_label_that_says_no_or_other_is_not_looked_for_without_it_in_texts(que
     found = select_whole(query).split()
     assert "tumors" not in found
     assert ("healthy" in found) == ("tumor" in query)
+
+
+def test_an_excluded_access_excludes_what_has_it_and_nothing_that_mentions_it() -> None:
+    DatasetFactory(slug="open", access="open")
+    DatasetFactory(slug="closed", access="application", description="Open access to the code.")
+    make_searchable()
+    found = select_whole("not open access").split()
+    assert "closed" in found
+    assert "open" not in found
 
 
 def test_an_excluded_label_that_says_no_excludes_by_the_label(client: Client) -> None:
