@@ -41,8 +41,8 @@ _NOT_IN_INDEX = re.compile(
     r"\b(?:no|not|nor|non|other|few|only|same|own|before|after|under|over|above|below|without)\b",
     re.IGNORECASE,
 )
-# Words that are not what a title would have that resembles them: "non-rigid".
-_NEGATED = re.compile(r"non?-|not-", re.IGNORECASE)
+# Words that are not what a title would have that resembles them: "non-rigid", "glaucoma-free".
+_NEGATED = re.compile(r"\A(?:non?-|not-)|(?:-free|-naive|-negative|less)\Z", re.IGNORECASE)
 
 Holds = Callable[[Match], Mask]
 
@@ -104,7 +104,7 @@ def find_datasets(
         if (
             not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
             and len(clause.words) >= MIN_BEGINNING
-            and not _NEGATED.match(clause.words)
+            and not _NEGATED.search(clause.words)
         ):
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
     found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Count, F, FilteredRelation, Min, Q, Sum
-from django.db.models.functions import Greatest
+from django.db.models import BigIntegerField, Count, F, FilteredRelation, Min, Q, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
 from catalog.wording.formats import count_of, duration, file_size
@@ -44,11 +45,15 @@ class Usage:
 def describe_usage(user: User, *, without: Collection | None = None) -> Usage:
     """The usage of a user's collections, except ``without``; one query.
 
-    A build takes what the catalog says, or what it has fetched or written if that is more.
+    A build takes what the catalog says, or if that is more, what it has fetched or written, or what
+    the archive has that it is to replace.
     """
     pending, ready = Q(status=Status.PENDING), Q(status=Status.READY)
     open_build = FilteredRelation("builds", condition=Q(builds__finished_at__isnull=True))
-    to_build = Greatest("num_bytes", "open_build__progress_bytes", "open_build__bytes_fetched")
+    replaced = Cast(KeyTextTransform("archive_size", "open_build__replaces"), BigIntegerField())
+    to_build = Greatest(
+        "num_bytes", "open_build__progress_bytes", "open_build__bytes_fetched", replaced
+    )
     mine = _collections_of(user, without).alias(open_build=open_build)
     sums = mine.aggregate(
         num_pending=Count("pk", filter=pending),

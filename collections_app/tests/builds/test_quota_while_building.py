@@ -10,6 +10,7 @@ from django.test import Client
 
 from catalog.models import Image
 from catalog.tests.factories import make_searchable
+from catalog.wording.formats import file_size
 from collections_app.builds import lease
 from collections_app.models import Collection, Reason
 from collections_app.selection.refusals import OverQuota
@@ -139,3 +140,15 @@ def test_a_rebuild_beyond_the_quota_keeps_the_archive_and_says_why(
     assert read_archive(collection) == before
     page = client.get(collection.get_absolute_url()).content.decode()
     assert "Reason: the owner&#x27;s quota of archives is used up" in page
+
+
+def test_an_archive_counts_while_its_rebuild_is_queued(settings: LazySettings, owner: User) -> None:
+    make_talkative_dataset()
+    kept = build(make_collection("", user=owner))
+    size = kept.archive_size or 0
+    settings.COLLECTION_MAX_KEPT_BYTES = size + 100_000
+    rebuild_collection(collection=kept)
+
+    other = build(make_collection("", user=owner))
+
+    assert_over_quota(other, f"{TAKE} {file_size(size)}")
