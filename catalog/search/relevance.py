@@ -51,12 +51,14 @@ class Results(NamedTuple):
     """The datasets that a query finds, by id; None if it asks for nothing.
 
     ``idle_words`` are excluded words that none has. ``common_words`` are wanted ones that the index
-    of texts leaves out: "he", "if".
+    of texts leaves out: "he", "if". ``similar_words`` are in no text, so that titles that resemble
+    them are found.
     """
 
     datasets: dict[int, "Found"] | None
     idle_words: list[str]
     common_words: list[str]
+    similar_words: list[str]
 
 
 class Found(NamedTuple):
@@ -100,6 +102,7 @@ def find_datasets(
             common.append(clause.words)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
+    similar = []
     for clause in kept:
         if (
             not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
@@ -107,10 +110,11 @@ def find_datasets(
             and not _NEGATED.search(clause.words)
         ):
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
+            similar += [clause.words] if clause.met else []
     found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
     idle = [clause.words.removeprefix("-") for clause in clauses
             if clause.is_excluded and not clause.met]  # fmt: skip
-    return Results(found, idle, common)
+    return Results(found, idle, common, similar)
 
 
 def _judge(

@@ -45,7 +45,11 @@ from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
-from collections_app.selection.database_space import METADATA_SIZE
+from collections_app.selection.database_space import (
+    METADATA_SIZE,
+    DatabaseIsFull,
+    require_room,
+)
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.refusals import OverQuota
@@ -94,6 +98,12 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         fail_claimed(claim, error)
     except OverQuota as error:
         fail_claimed(claim, BuildFailed(Reason.OVER_QUOTA, str(error)))
+    except DatabaseIsFull:
+        message = (
+            "The server's database has no room for what this build writes. Nothing is lost: try "
+            "again later, or ask the operator for more space."
+        )
+        fail_claimed(claim, BuildFailed(Reason.DISK_FULL, message))
     except StorageTrouble as error:
         fail_claimed(claim, _explain_os_error(error))
     except SoftTimeLimitExceeded:
@@ -113,6 +123,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     Raises:
         BuildFailed: the archive cannot be written.
         LeaseLost: the build is no longer this worker's; its files are deleted.
+        DatabaseIsFull: what is learnt of its items would take the database's reserve.
         OverQuota: the archive is more than its owner may keep.
     """
     collection = claim.collection
@@ -217,7 +228,10 @@ def _estimate_size(collection: Collection) -> int:
 
 def _clear_problems(collection: Collection) -> None:
     """Forget the problems of the last build, except those of excluded items."""
-    collection.items.filter(is_excluded=False).with_problems().update(problem="")
+    bad = collection.items.filter(is_excluded=False).with_problems()
+    if bad.exists():
+        require_room()
+        bad.update(problem="")
 
 
 def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartbeat) -> int:

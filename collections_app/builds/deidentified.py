@@ -22,6 +22,7 @@ from collections_app.builds import queries
 from collections_app.models import Collection
 from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.copying import iter_positions
+from collections_app.selection.database_space import require_room
 from collections_app.storage import archive_store
 
 BATCH = 500
@@ -57,6 +58,8 @@ class DeliveredFacts:
 
     def _flush(self) -> None:
         if self._waiting:
+            # Each row is written anew, with all that its source says.
+            require_room()
             columns: Sequence[Sequence[object]] = list(zip(*self._waiting, strict=True))
             with connection.cursor() as cursor:
                 cursor.execute(queries.SET_DELIVERED, [*map(list, columns), self.collection.pk])

@@ -25,6 +25,8 @@ SET_DELIVERED = """
                    made (position, name, size, sha256)
              GROUP BY position) given
      WHERE item.collection_id = %s AND item.position = given.position
+       AND (NOT given.files ? item.file_name
+            OR item.metadata_json -> 'delivered' IS DISTINCT FROM given.files -> item.file_name)
 """
 
 # Of a series of which files were: as in ``catalog.storage.series``.

@@ -308,4 +308,5 @@ SET_TEXTS = """
     UPDATE collections_app_collectionitem item SET {column} = given.value
       FROM unnest(%s::int[], %s::text[]) given (position, value)
      WHERE item.collection_id = %s AND item.position = given.position
+       AND item.{column} <> given.value
 """

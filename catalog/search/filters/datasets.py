@@ -114,6 +114,11 @@ class DatasetFilterSet(CatalogFilterSet):
         """The words that no text is looked through for."""
         return self._results.common_words
 
+    @property
+    def similar_words(self) -> list[str]:
+        """The words that no text has, instead of which titles that resemble them are found."""
+        return self._results.similar_words
+
     @cached_property
     def _results(self) -> Results:
         return find_datasets(
@@ -169,6 +174,13 @@ class DatasetFilterSet(CatalogFilterSet):
     def ignored_words(self) -> list[str]:
         """Words of the query whose filters do not apply to datasets, unless there are no others."""
         return super().ignored_words if self.parsed_query.matches or self.parsed_query.words else []
+
+    @property
+    def words_of_images(self) -> list[str]:
+        """The ages and sexes that are all that is asked for: those of the datasets' images."""
+        query = self.parsed_query
+        is_alone = not (query.matches or query.words)
+        return [match.words for match in self._whole_query.matches] if is_alone else []
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 
 from catalog.search.query.parsed import Match, ParsedQuery, Word
-from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS
+from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS, STOP_WORDS
 from catalog.search.query.tokens import MINUS_SIGNS
 
 _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
-_UNREAD = re.compile(rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$")
+_UNREAD = re.compile(
+    rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$|(?:!=|<>|≠|~)\s*$"
+)
 _LISTED = re.compile(
     r"\s*+(?:[,;&+/]|[,;]?\s*+\b(?:and|n?or)\b)\s*+"
     rf"(?:(?:{'|'.join(sorted(AFTER_NEGATION))})\s++)*+",
@@ -44,6 +46,7 @@ _ALL_BUT = re.compile(
 _CONTRACTION = re.compile(r"n['’]t$")
 # "Patient no 5", and not a year.
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_SAYING = re.compile("(?:ed|ive|ent|able|ful|due|part|meant)$", re.IGNORECASE)
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 
 
@@ -100,7 +103,9 @@ def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
         if "-" in text[max(one.start - 1, 0) : one.start + 1]:
             continue
         is_listed = _is_alike(one, other) and _LISTED.fullmatch(text, one.end, other.start)
-        if is_listed or (_is_one_thing(one, other) and not text[one.end : other.start].strip()):
+        between = text[one.end : other.start]
+        is_near = not between.strip() or _says_of(one, between)
+        if is_listed or (_is_one_thing(one, other) and is_near):
             yield (
                 f"“{text[one.start : one.end]}” excludes that only, and "
                 f"“{text[other.start : other.end]}” is asked for: to exclude both, put “not” "
@@ -122,6 +127,16 @@ def _find_negated_states(text: str, parts: list[Match | Word]) -> Iterator[str]:
                 f"“{text[state.start : state.end]}” excludes the word “{state.text}” only, and "
                 f"“{text[part.start : part.end]}” is asked for: to exclude that, put “no” before it"
             )
+
+
+def _says_of(one: Match | Word, between: str) -> bool:
+    """Whether a word that names nothing says something of what follows: "not based on CT"."""
+    return (
+        isinstance(one, Word)
+        and not (one.filter_name or one.is_quoted)
+        and bool(_SAYING.search(one.text))
+        and (AFTER_NEGATION | STOP_WORDS).issuperset(between.casefold().split())
+    )
 
 
 def _find_contradictions(text: str, parts: list[Match | Word]) -> Iterator[str]:

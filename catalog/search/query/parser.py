@@ -340,5 +340,8 @@ def _find_ors(text: str, parts: Sequence[Match | Word]) -> Iterator[tuple[int, i
 
 
 def _is_or(between: str) -> bool:
-    words = set(normalize(between).split())
-    return ("or" in words or "/" in between) and words <= {"or", "and"} and '"' not in between
+    words = normalize(between).split()
+    if '"' in between or not STOP_WORDS.issuperset(words):
+        return False
+    # "Effusion or a nodule", and not "effusion in the chest/lung".
+    return "or" in words[:2] or ("/" in between and {"or", "and"}.issuperset(words))

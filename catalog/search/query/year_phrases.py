@@ -13,7 +13,7 @@ def _year(name: str) -> str:
 
 
 _PUBLISHED = r"(?:(?:first\s+)?(?:published|released)\s+)?"
-_TO_WORD = r"\s+(?:to|until|till)\s+"
+_TO_WORD = r"\s+(?:to|until|till|through|thru)\s+"
 _TO = rf"(?:{_TO_WORD}|\s*[-‐‑–—]\s*)"
 # These may stand before a year.
 _WORD = r"(?:in\s+)?(?:year\s*)?"

@@ -765,6 +765,7 @@ def test_negated_labels_are_excluded_and_nothing_else_is_negated(
         ("pneumonia or effusion", [["pneumonia", "pleural-effusion"]]),
         ("segmentation and detection", [["segmentation"], ["detection"]]),
         ("segmentation or detection", [["segmentation", "detection"]]),
+        ("pneumonia or an effusion", [["pneumonia", "pleural-effusion"]]),
         ("pneumonia or CT", [["pneumonia"], ["ct"]]),
     ],
 )

@@ -9,10 +9,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from catalog.models import Image
-from catalog.tests.factories import make_searchable
+from catalog.tests.factories import dataset_folder, make_searchable
 from catalog.wording.formats import file_size
 from collections_app.builds import lease
 from collections_app.models import Collection, Reason
+from collections_app.selection.item_texts import FEW
 from collections_app.selection.refusals import OverQuota
 from collections_app.services import rebuild_collection, retry_collection
 from collections_app.tests.factories import (
@@ -152,3 +153,21 @@ def test_an_archive_counts_while_its_rebuild_is_queued(settings: LazySettings, o
     other = build(make_collection("", user=owner))
 
     assert_over_quota(other, f"{TAKE} {file_size(size)}")
+
+
+def test_a_build_that_finds_much_to_write_leaves_the_database_its_reserve(
+    settings: LazySettings, owner: User
+) -> None:
+    folder = dataset_folder(make_dataset(files=FEW + 10))
+    collection = make_collection("", user=owner)
+    folder.rename(folder.with_name("away"))
+    settings.DATABASE_MAX_BYTES = 1
+
+    failed = build(collection)
+
+    assert (failed.status, failed.builds.latest("pk").reason) == ("failed", Reason.DISK_FULL)
+    assert "The server's database has no room for what this build writes" in failed.error_message
+    assert not failed.items.with_problems().exists()
+    settings.DATABASE_MAX_BYTES = 0
+    retry_collection(collection=failed)
+    assert build(failed).items.with_problems().count() == FEW + 10
