@@ -168,21 +168,21 @@ def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[
 
 def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -> _Clause:
     words = " or ".join(match.words for match in group)
-    if group[0].name == "not_label":
-        labels = [replace(match, name="label") for match in group]
-        texts = [text for label in labels for text in _list_wordings(label, snapshot)]
-        met = [pk for label in labels for pk in _ids(snapshot, holds(label))]
-        return _Clause(words, ClauseText("", texts), is_excluded=True, met=dict.fromkeys(met, MET))
-    met_by_terms: dict[int, float] = {}
+    is_excluded = group[0].name == "not_label"
+    if is_excluded:
+        group = [replace(match, name="label") for match in group]
+    met: dict[int, float] = {}
     for match in group:
         gain = MET + (BY_NAME if match.name == "dataset" else BY_TERM)
-        met_by_terms |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
-    typed = " or ".join(_list_found(dict.fromkeys(map(_type, group))))
+        met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
     wordings = [text for match in group for text in _list_wordings(match, snapshot)]
+    if is_excluded:
+        return _Clause(words, ClauseText("", wordings), is_excluded=True, met=met)
+    typed = " or ".join(_list_found(dict.fromkeys(map(_type, group))))
     texts = list(dict.fromkeys(filter(None, [typed, *wordings])))
     is_fact = any(map(_is_fact, group)) or not texts
     text = ClauseText("", []) if is_fact else ClauseText(typed, texts)
-    return _Clause(words, text, is_fact=is_fact, met=met_by_terms)
+    return _Clause(words, text, is_fact=is_fact, met=met)
 
 
 def _list_found(texts: Iterable[str]) -> list[str]:
@@ -241,8 +241,9 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
 def _find_excluded_access(word: Word, snapshot: Snapshot) -> list[Match]:
     """The way of access that an excluded word names, which only datasets have."""
     reading = snapshot.spellings.read(word.text)
-    is_access = reading is not None and reading.name == "access"
-    return [_as_match(word, reading, snapshot)] if reading and is_access else []
+    if reading is None or reading.name != "access":
+        return []
+    return [_as_match(word, reading, snapshot)]
 
 
 def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:

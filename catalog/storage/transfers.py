@@ -7,21 +7,21 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
 
 from catalog.storage.disk import has_room
-from catalog.storage.web_threads import RETRY_SECONDS, SHARE, NoThreadLeft, share
-
-__all__ = ["MAX_TRANSFERS", "RETRY_SECONDS", "AlreadySent", "TooManyTransfers", "Transfer"]
+from catalog.storage.web_threads import SHARE, NoThreadLeft, share
 
 # A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
 # thread and does not count.
 MAX_TRANSFERS = SHARE
 BLOCK = 1 << 20
+# The archive's writer, which knows nothing of this, has the same.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # After so many bytes the disk is looked at again.
 LOOK_BYTES = 4 << 20
 _slots = share
@@ -29,6 +29,10 @@ _slots = share
 
 class TooManyTransfers(NoThreadLeft):
     """As many files are sent as may be; the client should come again in RETRY_SECONDS."""
+
+
+class NoRoom(Exception):
+    """The disk is full, but for its reserve."""
 
 
 class AlreadySent(Exception):
@@ -91,10 +95,10 @@ def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") 
 
     Raises:
         AlreadySent, TooManyTransfers: no chunk was made.
-        OSError: the disk is full, but for its reserve.
+        NoRoom, OSError: it could not be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
+    with _telling_of_full_disks(), ExitStack() as stack:
         lock = stack.enter_context(_lock_one(one_for)) if one_for else None
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         transfer = Transfer(file, lock=lock)
@@ -104,6 +108,16 @@ def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") 
         transfer.start_again()
         stack.pop_all()
     return transfer
+
+
+@contextmanager
+def _telling_of_full_disks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise NoRoom(str(error)) from error
 
 
 def _lock_one(name: str) -> BinaryIO:

@@ -1,6 +1,7 @@
 """The threads of a web process: what may hold one for seconds takes a share, the rest is for pages.
 
-Besides the share each kind of such work has a smaller limit of its own, lest one of them takes all.
+Previews, files that are read and passwords have smaller limits besides. Files that are sent may
+take all of the share.
 """
 
 import threading

@@ -1,20 +1,18 @@
 """Sends an answer that is longer than the kernel takes at once, to whoever may not read it."""
 
-import errno
 import logging
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
 from django.http.response import HttpResponseBase
 
-from catalog.storage.transfers import TooManyTransfers, spool_transfer
+from catalog.storage.transfers import NoRoom, TooManyTransfers, spool_transfer
 
 logger = logging.getLogger(__name__)
 
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
 MAX_AT_ONCE = 150_000
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def send_whole(body: bytes, content_type: str) -> HttpResponseBase | None:
@@ -25,9 +23,7 @@ def send_whole(body: bytes, content_type: str) -> HttpResponseBase | None:
         transfer = spool_transfer(settings.ARCHIVE_ROOT, [body])
     except TooManyTransfers:
         return None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
+    except NoRoom as error:
         logger.error("a long answer could not be written: %s", error)
         return None
     headers = {"Content-Length": str(transfer.length)}

@@ -100,8 +100,8 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         fail_claimed(claim, BuildFailed(Reason.OVER_QUOTA, str(error)))
     except DatabaseIsFull:
         message = (
-            "The server's database has no room for what this build writes. Nothing is lost: try "
-            "again later, or ask the operator for more space."
+            "The server's database has no room for what this build writes. Try again later, or ask "
+            "the operator for more space."
         )
         fail_claimed(claim, BuildFailed(Reason.DISK_FULL, message))
     except StorageTrouble as error:

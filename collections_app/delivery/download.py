@@ -25,7 +25,8 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header, http_date
 from django.views.decorators.http import require_safe
 
-from catalog.storage.transfers import RETRY_SECONDS, TooManyTransfers, Transfer
+from catalog.storage.transfers import TooManyTransfers, Transfer
+from catalog.storage.web_threads import RETRY_SECONDS
 from collections_app.delivery.ranges import (
     ByteRange,
     NotSatisfiable,

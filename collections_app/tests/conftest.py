@@ -51,5 +51,11 @@ def hooks_on_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty cache of fetched files."""
+    monkeypatch.setattr(settings, "REMOTE_CACHE_ROOT", tmp_path / "cache")
+
+
+@pytest.fixture
 def worker(celery_worker_process: WorkerProcess) -> WorkerProcess:
     return celery_worker_process

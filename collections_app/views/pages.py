@@ -17,8 +17,7 @@ from django.views.decorators.http import require_safe
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
-from catalog.storage.transfers import TooManyTransfers, spool_transfer
-from collections_app.archive.sink import DISK_FULL
+from catalog.storage.transfers import NoRoom, TooManyTransfers, spool_transfer
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -184,9 +183,7 @@ def collection_problems_csv(
         )
     except TooManyTransfers:
         return _say_on_list(request, TOO_MANY_LISTS, uuid, is_excluded=is_excluded)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
+    except NoRoom as error:
         logger.error("a list of problems could not be written: %s", error)
         return _say_on_list(request, NO_ROOM_FOR_LIST, uuid, is_excluded=is_excluded)
     return FileResponse(

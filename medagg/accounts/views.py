@@ -21,8 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from catalog.bulk.session_lock import session_lock
-from catalog.storage.transfers import AlreadySent, TooManyTransfers, spool_transfer
-from collections_app.archive.sink import DISK_FULL
+from catalog.storage.transfers import AlreadySent, NoRoom, TooManyTransfers, spool_transfer
 from collections_app.models import Collection, Status
 from collections_app.selection.basket import read_basket
 from medagg.accounts import services
@@ -250,9 +249,7 @@ class ExportView(LoginRequiredMixin, View):
             return _refuse_export(request, EXPORT_IS_SENT)
         except TooManyTransfers:
             return _refuse_export(request, BUSY)
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
+        except NoRoom as error:
             logger.error("an export could not be written: %s", error)
             return _refuse_export(request, NO_ROOM)
         response = FileResponse(transfer, content_type="application/json")

@@ -79,8 +79,8 @@ class Process:
     @property
     def end(self) -> str:
         """How it has ended by itself; empty while it runs, and before `start`."""
-        has_ended = self._popen is not None and self._popen.poll() is not None
-        return _describe_end(self._popen.returncode) if self._popen and has_ended else ""
+        code = self._popen.poll() if self._popen else None
+        return "" if code is None else _describe_end(code)
 
     def check(self) -> None:
         """Raises ProcessDiedError if it has ended."""

@@ -25,7 +25,7 @@ from catalog.views.sending import MAX_AT_ONCE
 from collections_app.selection.quotas import lock_quota
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import UserFactory
-from collections_app.tests.selection.test_limits_of_a_user import Held
+from collections_app.tests.held import Held
 from medagg import busy
 from medagg.busy import limit_waits
 from medagg.tests.stuck_clients import keeps_answering

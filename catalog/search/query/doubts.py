@@ -28,8 +28,8 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
-_TERMS_OF_DISEASES = frozenset({"label", "tag"})
-_TERMS_OF_PEOPLE = frozenset({"sex", "age", "tag"})
+# "Stroke" is a finding where it is negated, and a tag where it is wanted; so are "children".
+_DISEASES, _PEOPLE = frozenset({"label", "tag"}), frozenset({"sex", "age", "tag"})
 # Behind what is asked for these say that it is not there: "fracture not seen".
 _STATES = frozenset({
     "allowed", "annotated", "applicable", "available", "confirmed", "contained", "desired",
@@ -44,9 +44,10 @@ _ALL_BUT = re.compile(
     r"\b(?:all|any|every\w*)(?:\s+[\w-]+){1,3}\s+but\b(?!\s+(?:not|no|without|only))", re.IGNORECASE
 )
 _CONTRACTION = re.compile(r"n['’]t$")
-# "Patient no 5", and not a year.
 _YEAR = re.compile(r"(?:19|20)\d\d")
+# "Based" on CT, "suggestive" of pneumonia: a word that says something of what follows.
 _SAYING = re.compile("(?:ed|ive|ent|able|ful|due|part|meant)$", re.IGNORECASE)
+# "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 
 
@@ -141,16 +142,16 @@ def _says_of(one: Match | Word, between: str) -> bool:
 
 def _find_contradictions(text: str, parts: list[Match | Word]) -> Iterator[str]:
     """What is asked for and excluded, as "pneumonia vs no pneumonia" names two classes."""
-    wanted = {name: part for part in parts if not _is_excluded(part) for name in _name(part)}
+    wanted = {name: part for part in parts if not _is_excluded(part) for name in _list_asked(part)}
     for part in filter(_is_excluded, parts):
-        if other := next((wanted[name] for name in _name(part) if name in wanted), None):
+        if other := next((wanted[name] for name in _list_asked(part) if name in wanted), None):
             yield (
                 f"“{text[other.start : other.end]}” is asked for and "
                 f"“{text[part.start : part.end]}” excludes it: search for one after the other"
             )
 
 
-def _name(part: Match | Word) -> list[object]:
+def _list_asked(part: Match | Word) -> list[object]:
     """What a part asks for or excludes: labels, or a word."""
     if isinstance(part, Word):
         return [part.text.casefold()]
@@ -179,9 +180,8 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     # "Not kaggle, tcia": a name of one dataset, and a word of several.
     if name == "dataset" and isinstance(other, Word):
         return True
-    # "Stroke" is a finding where it is negated, and a tag where it is wanted.
-    groups = [group for group in (_TERMS_OF_DISEASES, _TERMS_OF_PEOPLE) if name in group]
-    return not name or any(_find_filter(other) in group for group in groups or [frozenset({name})])
+    both = {name, _find_filter(other)}
+    return not name or len(both) == 1 or both <= _DISEASES or both <= _PEOPLE
 
 
 def _find_filter(part: Match | Word) -> str:
@@ -206,7 +206,7 @@ def _is_one_thing(one: Match | Word, other: Match | Word) -> bool:
         return False
     if isinstance(other, Word):
         return not other.is_quoted and other.text.casefold() not in _CONJUNCTIONS
-    return _find_filter(one) != "label" or other.name in _TERMS_OF_DISEASES
+    return _find_filter(one) != "label" or other.name in _DISEASES
 
 
 def _is_excluded(part: Match | Word) -> bool:

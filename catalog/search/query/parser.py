@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from catalog.ages import find_other_ages
 from catalog.search.query.age_phrases import sign_start
@@ -124,10 +124,8 @@ class _Parser(Finder):
         if not is_joined and not _LIST_SIGN.fullmatch(between):
             return None
         start = self.pieces[at + is_joined].start
-        found = [(end, low, high) for end, low, high in read_years(self.text, start) if is_or]
-        if single := read_single_year(self.text, start):
-            found.append((single[0], single[1], single[1]))
-        for end, low, high in found:
+        phrases = read_years(self.text, start) if is_or else ()
+        for end, low, high in chain(phrases, read_single_year(self.text, start)):
             if codes := self.spellings.find_years(low, high):
                 return self.piece_after(end), codes
         return None

@@ -132,6 +132,10 @@ class Spellings:
             return self._readings[key]
         return self._correct(words) if with_typo else None
 
+    def is_exact(self, words: Sequence[str]) -> bool:
+        """Whether these words are a spelling as they are."""
+        return " ".join(words) in self._readings
+
     def read(self, text: str) -> Reading | None:
         """The meaning of a word or phrase on its own, without correcting it."""
         words = normalize(text).split()
@@ -223,10 +227,6 @@ class Spellings:
         for key, reading in self._readings.items():
             if values := wider.get((reading.name, reading.values)):
                 self._readings[key] = replace(reading, values=values)
-
-    def is_exact(self, words: Sequence[str]) -> bool:
-        """Whether these words are a spelling as they are."""
-        return " ".join(words) in self._readings
 
     def _add_datasets(
         self, datasets: Iterable[NamedDataset], plain_words: Collection[str]

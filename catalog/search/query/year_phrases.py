@@ -50,10 +50,10 @@ _SINGLE = re.compile(
 )
 
 
-def read_single_year(text: str, at: int) -> tuple[int, int] | None:
-    """The end of a single year at ``text[at:]``, "2020" or "in 2020", and the year."""
-    found = _SINGLE.match(text, at)
-    return (found.end(), int(found["only"])) if found else None
+def read_single_year(text: str, at: int) -> Iterator[tuple[int, int, int]]:
+    """As ``read_years``, of a single year alone: "2020" or "in 2020"."""
+    if found := _SINGLE.match(text, at):
+        yield found.end(), int(found["only"]), int(found["only"])
 
 
 def read_years(

@@ -12,7 +12,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from catalog.storage.transfers import MAX_TRANSFERS, RETRY_SECONDS, Transfer
+from catalog.storage.transfers import MAX_TRANSFERS, Transfer
+from catalog.storage.web_threads import RETRY_SECONDS
 from catalog.tests.factories import DatasetFactory
 from catalog.views.sending import MAX_AT_ONCE
 

@@ -23,13 +23,8 @@ from medagg.testing.s3 import BUCKET, S3Server
 from medagg.testing.web_files import HOST, WebFiles
 from vocab.tests.factories import ModalityFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
 PICTURE, SCAN = make_picture(8, 6, shade=9), make_scan(PatientIdentityRemoved="YES")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(settings: LazySettings, tmp_path: Path) -> None:
-    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
 
 
 def make_rays(storage: str, **sizes: int) -> Dataset:

@@ -32,17 +32,12 @@ from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from vocab.tests.factories import ModalityFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
 
 FETCH = conf.BASE_DIR / "collections_app/contents/fetch.py"
 JANE = {"PatientName": "Doe^Jane", "PatientID": "MRN-1"}
 PUBLISHED = {"PatientName": "Kept^As", "PatientIdentityRemoved": "YES"}
 SERIES = "images/scans/P1/1.9/CT_1.2"
-
-
-@pytest.fixture(autouse=True)
-def own_cache(settings: LazySettings, tmp_path: Path) -> None:
-    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
 
 
 def verify(collection: Collection) -> Collection:

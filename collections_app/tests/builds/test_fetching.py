@@ -44,12 +44,7 @@ from collections_app.tests.remote_series import make_fetching, make_series, rows
 from medagg.testing.s3 import BUCKET, S3Server, slice_of
 from medagg.testing.small_disk import MountDisk
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(settings: LazySettings, tmp_path: Path) -> None:
-    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
 
 
 def test_series_come_into_the_archive_as_folders(s3: S3Server) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
@@ -26,14 +25,9 @@ from collections_app.tests.factories import UserFactory, build, make_collection,
 from collections_app.tests.remote_series import make_series
 from medagg.testing.s3 import S3Server
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
 
 FULL = "were fetched for you in the last 24 hours"
-
-
-@pytest.fixture(autouse=True)
-def own_cache(settings: LazySettings, tmp_path: Path) -> None:
-    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
 
 
 @pytest.fixture

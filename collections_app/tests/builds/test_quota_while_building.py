@@ -1,6 +1,5 @@
 """A build takes only what is left of its owner's quota, whatever the catalog says of sizes."""
 
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -28,14 +27,9 @@ from collections_app.tests.remote_series import make_series
 from collections_app.tests.states import as_running, change_build
 from medagg.testing.s3 import S3Server
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
 
 TAKE = "Your archives and builds take"
-
-
-@pytest.fixture(autouse=True)
-def own_cache(settings: LazySettings, tmp_path: Path) -> None:
-    settings.REMOTE_CACHE_ROOT = tmp_path / "cache"
 
 
 @pytest.fixture

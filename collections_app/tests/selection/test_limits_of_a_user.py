@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection, transaction
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
@@ -27,6 +27,7 @@ from collections_app.selection.queries import TRY_SLOT
 from collections_app.selection.quotas import lock_quota
 from collections_app.selection.refusals import NotBuildable, OverQuota
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.held import Held
 from collections_app.tests.states import as_expired, change
 
 pytestmark = pytest.mark.django_db
@@ -113,31 +114,6 @@ def test_too_many_in_an_hour_are_told_when_the_next_is_possible(
 
 
 # --- A second request of the same user, and the freezes of others ---
-class Held:
-    """A transaction on another connection that has run a function, and stays open so long."""
-
-    def __init__(self, work: Any) -> None:
-        self._work, self._is_held, self._may_end = work, threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-        assert self._is_held.wait(10)
-
-    def __exit__(self, *_: object) -> None:
-        self._may_end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            with transaction.atomic():
-                self._work()
-                self._is_held.set()
-                self._may_end.wait(20)
-        finally:
-            connection.close()
-
-
 def take_slots(*numbers: int) -> None:
     with connection.cursor() as cursor:
         for number in numbers:
