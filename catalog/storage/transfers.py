@@ -17,14 +17,14 @@ from catalog.storage.disk import has_room
 from catalog.storage.web_threads import SHARE, NoThreadLeft, share
 
 # A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
-# thread and does not count.
-MAX_TRANSFERS = SHARE
+# thread and does not count. A third of the share is left for sign-ins, previews and freezes.
+MAX_TRANSFERS = max(1, SHARE * 2 // 3)
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # After so many bytes the disk is looked at again.
 LOOK_BYTES = 4 << 20
-_slots = share
+_slots = threading.BoundedSemaphore(MAX_TRANSFERS)
 
 
 class TooManyTransfers(NoThreadLeft):
@@ -58,10 +58,9 @@ class Transfer:
         length: int | None = None,
         lock: BinaryIO | None = None,
     ) -> None:
-        if not _slots.acquire(blocking=False):
-            raise TooManyTransfers
+        _take_thread()
         self._file = file
-        self._end = weakref.finalize(self, _end_transfer, file, _slots, lock)
+        self._end = weakref.finalize(self, _end_transfer, file, lock)
         self._start = start
         self.start_again(length)
 
@@ -151,10 +150,19 @@ def _require_room(folder: Path) -> None:
         raise OSError(errno.ENOSPC, "the disk has no more than its reserve", str(folder))
 
 
-def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore, lock: BinaryIO | None) -> None:
+def _take_thread() -> None:
+    if not _slots.acquire(blocking=False):
+        raise TooManyTransfers
+    if not share.acquire(blocking=False):
+        _slots.release()
+        raise TooManyTransfers
+
+
+def _end_transfer(file: BinaryIO, lock: BinaryIO | None) -> None:
     try:
         file.close()  # which writes what is left, and may find the disk full
     finally:
-        slots.release()
+        share.release()
+        _slots.release()
         if lock:
             lock.close()

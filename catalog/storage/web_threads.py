@@ -1,7 +1,7 @@
 """The threads of a web process: what may hold one for seconds takes a share, the rest is for pages.
 
-Previews, files that are read and passwords have smaller limits besides. Files that are sent may
-take all of the share.
+Previews, files that are read or sent and passwords have smaller limits besides, so that none of
+them takes all of the share.
 """
 
 import threading

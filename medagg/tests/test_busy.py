@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -20,6 +21,7 @@ from django.test import Client
 
 from catalog.models import Dataset
 from catalog.storage import web_threads
+from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from catalog.views.sending import MAX_AT_ONCE
 from collections_app.selection.quotas import lock_quota
@@ -90,6 +92,31 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
         answer = client.post("/collections/new/", selection)
         assert answer.status_code == 503
         assert client.get("/images/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_as_many_files_as_may_be_sent_leave_threads_for_sign_ins_and_previews(
+    client: Client,
+    settings: Any,
+    clean_folders: None,  # noqa: F811
+) -> None:
+    settings.PASSWORD_HASHERS = [HASHER]
+    user = UserFactory()
+    user.set_password("secret")
+    user.save()
+    image = ImageFactory(modality=ModalityFactory(code="ct"))
+    add_file(image, b"no picture")
+    make_searchable()
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_TRANSFERS):
+            file = stack.enter_context(tempfile.TemporaryFile())
+            stack.callback(Transfer(file).close)
+        assert client.get(f"/images/{image.pk}/file/").status_code == 503
+        assert client.get(f"/images/{image.pk}/preview/").status_code == 404
+        form = {"username": user.username, "password": "secret"}
+        assert client.post("/accounts/login/", form).status_code == 302
+    answer: Any = client.get(f"/images/{image.pk}/file/")
+    assert answer.getvalue() == b"no picture"
 
 
 @pytest.mark.django_db
