@@ -19,8 +19,8 @@ from catalog.models import Dataset, DatasetRelation, Image, ImageLabel, ImagePro
 from catalog.storage.addresses import check_storage, find_address_problem
 from catalog.storage.roots import resolve_dataset_root
 from vocab.admin import HTTPS_URLS, TermAdmin, alias_inline
-from vocab.admin_bounds import BoundedAdmin, BoundedInline
-from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
+from vocab.admin_base.bounds import BoundedAdmin, BoundedInline
+from vocab.admin_base.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.models import Label, LabelAlias
 
 COUNT_LIMIT = 10_000

@@ -17,7 +17,7 @@ from medagg.accounts import services
 from medagg.accounts.addresses import AddressField
 from medagg.accounts.forms import check_name
 from medagg.models import WaitingAddress
-from vocab.admin_bounds import BoundedAdmin, BoundedInline
+from vocab.admin_base.bounds import BoundedAdmin, BoundedInline
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 

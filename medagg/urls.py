@@ -22,7 +22,7 @@ account_patterns: list[URLPattern | URLResolver] = [
     path("", include("django.contrib.auth.urls")),
 ]
 _of_admin, _app_name, _namespace = admin.site.urls
-# `vocab.admin_bounds` has no use for it.
+# `vocab.admin_base.bounds` has no use for it.
 admin_patterns = [each for each in _of_admin if getattr(each, "name", "") != "view_on_site"]
 urlpatterns = [
     path("", include("catalog.urls")),

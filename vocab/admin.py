@@ -11,8 +11,8 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from vocab import models
-from vocab.admin_bounds import BoundedInline
-from vocab.forms import OpenedForm, OpenedFormAdmin, has_changed
+from vocab.admin_base.bounds import BoundedInline
+from vocab.admin_base.forms import OpenedForm, OpenedFormAdmin, has_changed
 from vocab.services import set_terms_active
 from vocab.signals import terms_changed
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.models import Dataset, Image
 from collections_app.models import Collection
 from collections_app.tests.factories import make_collection, make_dataset
-from vocab.admin_bounds import MAX_SEARCH_WORDS, MAX_VALUES, BoundedAdmin
+from vocab.admin_base.bounds import MAX_SEARCH_WORDS, MAX_VALUES, BoundedAdmin
 
 pytestmark = pytest.mark.django_db
 LISTS = sorted(admin.site._registry, key=lambda model: model._meta.label)

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.tests.factories import ImageFactory
 from collections_app.tests.factories import make_collection, make_dataset
 from medagg.tests.test_admin_bounds import LISTS, list_of
-from vocab.admin_deletions import NUM_NAMED
+from vocab.admin_base.deletions import NUM_NAMED
 from vocab.models import Label
 from vocab.tests.factories import AreaFactory, TagFactory, TaskTypeFactory, ViewFactory, add_alias
 
@@ -54,7 +54,7 @@ def test_the_page_before_a_deletion_counts_and_loads_few_rows(
 def test_an_action_for_too_many_rows_does_nothing_and_says_so(
     operator: Client, model: type[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocab.admin_bounds.MAX_CHOSEN", 0)
+    monkeypatch.setattr("vocab.admin_base.bounds.MAX_CHOSEN", 0)
     path = list_of(model)
     rows = list(model._default_manager.order_by("pk").values())
     for action in re.findall(r'<option value="(\w+)">', operator.get(path).content.decode()):

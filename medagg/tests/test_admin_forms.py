@@ -13,8 +13,8 @@ from collections_app.tests.factories import make_dataset
 from medagg.models import WaitingAddress
 from medagg.tests.test_admin import edit, form_of
 from medagg.tests.test_admin_bounds import LISTS, list_of
-from vocab.admin_bounds import MAX_NEW_ROWS, BoundedInline
-from vocab.admin_values import MAX_LEVELS
+from vocab.admin_base.bounds import MAX_NEW_ROWS, BoundedInline
+from vocab.admin_base.values import MAX_LEVELS
 from vocab.models import Label
 from vocab.tests.factories import add_alias
 

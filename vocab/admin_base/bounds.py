@@ -1,6 +1,6 @@
 """What may be asked of the admin: so many words, rows and forms, and filters that a list offers.
 
-Every admin of the project is bounded, also those of other packages. The apps above may use it.
+Every admin of the project is bounded, also those of other packages.
 """
 
 import re
@@ -18,8 +18,8 @@ from django.forms.models import _get_foreign_key
 from django.http import HttpRequest, QueryDict
 from django.utils.text import smart_split
 
-from vocab.admin_deletions import describe_deletion
-from vocab.admin_values import CheckedFields, keep_valid, require_keys
+from vocab.admin_base.deletions import describe_deletion
+from vocab.admin_base.values import CheckedFields, keep_valid, require_keys
 
 # Each word is looked for in all columns of all rows.
 MAX_SEARCH_WORDS = 20

@@ -1,7 +1,7 @@
 """Odd values in requests to the admin, at which Django itself would fail.
 
 What a form or an address gives comes in; what the database stores goes on, and the rest is refused
-or left out. The apps above may use it.
+or left out.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Admin forms that write what their editor changed, and nothing that somebody else wrote meanwhile.
 
 A posted change form comes in, with the values that it was opened with in hidden fields; what is
-saved goes out. An edit of a field that was changed meanwhile is refused. The apps above may use it.
+saved goes out. An edit of a field that was changed meanwhile is refused.
 """
 
 import json
@@ -12,7 +12,7 @@ from django import forms
 from django.db import models
 from django.http import HttpRequest
 
-from vocab.admin_bounds import BoundedAdmin
+from vocab.admin_base.bounds import BoundedAdmin
 
 
 class OpenedForm(forms.ModelForm):
