@@ -1,17 +1,27 @@
 """What cannot be done just now is answered by 503, and when to come again."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from psycopg2.errors import LockNotAvailable
 
+from catalog.storage.transfers import NoRoom, spool_transfer
 from catalog.storage.web_threads import RETRY_SECONDS, NoThreadLeft
+
+logger = logging.getLogger(__name__)
 
 # For a row that another request, an import or a build has locked.
 LOCK_SECONDS = 5
+# The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
+# usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
+MAX_AT_ONCE = 150_000
+BUSY = "The site cannot send so long an answer at the moment. Please try again in half a minute."
 
 
 def limit_waits(connection: Any, **kwargs: Any) -> None:
@@ -21,21 +31,62 @@ def limit_waits(connection: Any, **kwargs: Any) -> None:
 
 
 class BusyMiddleware:
-    """Answers requests that got no thread for long work, or no lock in time."""
+    """Answers requests that got no thread for long work, or no lock in time.
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    An answer that is too long to be sent at once is one of the files that are sent at a time.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if not isinstance(response, HttpResponse) or request.method == "HEAD":
+            return response
+        if len(response.content) <= MAX_AT_ONCE:
+            return response
+        try:
+            return _send_as_file(response)
+        except NoThreadLeft:
+            return _say_busy(request, response["Content-Type"])
+        except NoRoom as error:
+            logger.error("a long answer could not be written: %s", error)
+            return _say_busy(request, response["Content-Type"])
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
         is_locked = isinstance(exception, OperationalError) and isinstance(
             exception.__cause__, LockNotAvailable
         )
         if not is_locked and not isinstance(exception, NoThreadLeft):
             return None
-        response = render(request, "503.html", {"is_locked": is_locked}, status=503)
-        response["Retry-After"] = str(RETRY_SECONDS)
-        response["Cache-Control"] = "no-store"
-        return response
+        return _say_busy(request, is_locked=is_locked)
+
+
+def _send_as_file(response: HttpResponse) -> FileResponse:
+    """Raises TooManyTransfers, NoRoom."""
+    transfer = spool_transfer(settings.ARCHIVE_ROOT, [response.content])
+    headers = {**response.headers, "Content-Length": str(transfer.length)}
+    content_type = headers.pop("Content-Type")
+    sent = FileResponse(
+        transfer, status=response.status_code, content_type=content_type, headers=headers
+    )
+    sent.cookies = response.cookies
+    return sent
+
+
+def _say_busy(
+    request: HttpRequest, content_type: str = "text/html", *, is_locked: bool = False
+) -> HttpResponse:
+    """In a page, or, if the answer was to be another kind of text or a picture, a sentence."""
+    if content_type.startswith("text/html"):
+        response = render(request, "503.html", {"is_locked": is_locked})
+    elif content_type.startswith("application/json"):
+        response = JsonResponse({"problems": [BUSY]})
+    else:
+        response = HttpResponse(BUSY, content_type="text/plain; charset=utf-8")
+    response.status_code = 503
+    response["Retry-After"] = str(RETRY_SECONDS)
+    response["Cache-Control"] = "no-store"
+    return response

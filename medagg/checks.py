@@ -36,7 +36,7 @@ NO_LANDLOCK = Warning(
 )
 SMALL_SEND_BUFFER = Warning(
     "This kernel gives connections less than the send buffer of 1 MB that medagg asks for: without "
-    "nginx, clients that do not read an answer of more than some 160 KB hold threads for a minute.",
+    "nginx, clients that do not read a script of more than some 160 KB hold threads for a minute.",
     hint="As root: sysctl -w net.core.wmem_max=1048576, and the same in a file of /etc/sysctl.d.",
     id="medagg.W004",
 )

@@ -12,18 +12,21 @@ from catalog.search.query_strings import canonical_params, swap_value, toggle_va
 from catalog.search.suggestions import suggest_changes
 from catalog.search.understanding import is_understood
 
+# Each has links with all filters that are in force, so more would grow with the square of these.
+MAX_CHIPS = 50
+
 
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
     """What every list shows: what is in force, how to undo it, and what was not understood."""
     params = canonical_params(filters)
+    active = [f for f in filters.active_filters if not is_understood(filters, f.name, f.value)]
     chips = [
         {
             "filter": item,
             "remove": toggle_value(params, item.name, item.value),
             "alone": item.alone and swap_value(params, item.name, item.value, item.alone),
         }
-        for item in filters.active_filters
-        if not is_understood(filters, item.name, item.value)
+        for item in active[:MAX_CHIPS]
     ]
     return {
         "filters": filters,
@@ -32,6 +35,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "doubts": list_doubts(filters.parsed_query),
         "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
+        "num_more_chips": len(active) - len(chips),
         "params": params,
         "query_string": params.urlencode(),
         "query_text": filters.cleaned.get("q") or filters.data.get("q", ""),

@@ -3,13 +3,11 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -19,10 +17,7 @@ from catalog.models import Dataset, DatasetRelation
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.dataset_paging import choose_sort, sort_datasets
 from catalog.search.filters import DatasetFilterSet
-from catalog.storage.web_threads import RETRY_SECONDS
-from catalog.views.sending import send_whole
 
-BUSY = "The site cannot send so long a list at the moment. Please try again in half a minute."
 # In a cell of a table, between the values of one that has several.
 SEPARATOR = "; "
 _PLAIN = ("slug", "title", "source_url", "doi", "year", "dimensions", "access", "has_labels",
@@ -38,18 +33,18 @@ _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 
 
 @require_safe
-def datasets_json(request: HttpRequest) -> HttpResponseBase:
+def datasets_json(request: HttpRequest) -> HttpResponse:
     """An object with the ``datasets`` that match, or with ``problems`` (status 400 or 503)."""
     filters, sort, problems = _read(request)
     if problems:
         return JsonResponse({"problems": problems}, status=400)
     found = list(_describe_all(request, filters, sort))
     body = json.dumps({"datasets": found}, ensure_ascii=False).encode()
-    return send_whole(body, "application/json") or _say_busy(JsonResponse({"problems": [BUSY]}))
+    return HttpResponse(body, content_type="application/json")
 
 
 @require_safe
-def datasets_csv(request: HttpRequest) -> HttpResponseBase:
+def datasets_csv(request: HttpRequest) -> HttpResponse:
     """A row for each dataset that matches; the columns are the keys of the JSON."""
     filters, sort, problems = _read(request)
     if problems:
@@ -57,16 +52,8 @@ def datasets_csv(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
     rows = _describe_all(request, filters, sort)
     body = csv_text([COLUMNS, *([_cell(row[name]) for name in COLUMNS] for row in rows)])
-    response = send_whole(body, "text/csv; charset=utf-8")
-    if not response:
-        return _say_busy(HttpResponse(BUSY, content_type="text/plain; charset=utf-8"))
+    response = HttpResponse(body, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="datasets.csv"'
-    return response
-
-
-def _say_busy(response: HttpResponse) -> HttpResponse:
-    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    response["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 

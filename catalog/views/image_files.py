@@ -28,7 +28,6 @@ from catalog.previews.local import NO_PREVIEW, PREVIEW_SIZES, Busy, cached_previ
 from catalog.storage.transfers import TooManyTransfers, Transfer
 from catalog.storage.web_threads import RETRY_SECONDS, FewAtATime, NoThreadLeft, hold_thread
 from catalog.views.remote_previews import Later, find_or_ask_for_preview
-from catalog.views.sending import send_whole
 
 # So many files are read or de-identified at a time by a process.
 _reading = FewAtATime(2)
@@ -64,9 +63,7 @@ def image_preview(request: HttpRequest, pk: int) -> HttpResponseBase:
             content_type="text/plain; charset=utf-8",
             headers={"Cache-Control": "private, max-age=60"},
         )
-    response = send_whole(body, CONTENT_TYPE)
-    if not response:
-        return _no_preview_yet()
+    response = HttpResponse(body, content_type=CONTENT_TYPE)
     response["ETag"] = etag
     response["Cache-Control"] = "private, max-age=86400"
     return response

@@ -23,13 +23,12 @@ from catalog.models import Dataset
 from catalog.storage import web_threads
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
-from catalog.views.sending import MAX_AT_ONCE
 from collections_app.selection.quotas import lock_quota
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import UserFactory
 from collections_app.tests.held import Held
 from medagg import busy
-from medagg.busy import limit_waits
+from medagg.busy import MAX_AT_ONCE, limit_waits
 from medagg.tests.stuck_clients import keeps_answering
 from medagg.tests.web_site import run_site
 from vocab.tests.factories import ModalityFactory

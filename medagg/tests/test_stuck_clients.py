@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from catalog.models import Image
-from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from medagg.testing.nginx import NginxFactory
 from medagg.tests.deploy.compose import NEEDED, environment_of
@@ -82,12 +82,19 @@ def test_pages_are_answered_beside_clients_that_send_half_a_request(
 
 @pytest.mark.parametrize(
     "sent",
-    [ask("/datasets/"), ask("/healthz/", "Connection: close"), ask(LARGEST_SCRIPT)],
-    ids=["a page", "never closes", "the largest script"],
+    [
+        ask("/datasets/"),
+        ask("/datasets/long/"),
+        ask("/healthz/", "Connection: close"),
+        ask(LARGEST_SCRIPT),
+    ],
+    ids=["a page", "a long page", "never closes", "the largest script"],
 )
 def test_pages_are_answered_beside_clients_that_read_nothing(
     site: WebSite, image: Image, sent: bytes
 ) -> None:
+    DatasetFactory(slug="long", description="long " * 400_000)
+    make_searchable()
     with stuck_clients(site.port, sent, count=CLIENTS) as clients:
         await_answers(clients)
         assert keeps_answering(site.port, *PAGES)

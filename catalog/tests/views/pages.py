@@ -16,7 +16,7 @@ def png(shade: int = 128) -> bytes:
 def get(client: Client, path: str, status: int = 200) -> str:
     response = client.get(path)
     assert response.status_code == status, response.content[:2000]
-    return response.content.decode()
+    return response.getvalue().decode()
 
 
 def facet_values(html: str) -> dict[tuple[str, str], int]:

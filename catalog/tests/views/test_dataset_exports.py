@@ -15,7 +15,7 @@ from django.test import Client
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.storage.web_threads import RETRY_SECONDS
 from catalog.tests.factories import DatasetFactory
-from catalog.views.sending import MAX_AT_ONCE
+from medagg.busy import MAX_AT_ONCE
 
 pytestmark = pytest.mark.django_db
 PATHS = ["/datasets.json", "/datasets.csv"]
