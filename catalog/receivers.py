@@ -11,5 +11,5 @@ from vocab.signals import terms_changed
 
 @receiver(terms_changed)
 def refresh_all_search_vectors(**kwargs: Any) -> None:
-    """The search vectors of datasets contain the names and aliases of their terms."""
+    """The search vectors of datasets contain the names of their terms."""
     refresh_search_vectors(dataset_ids=Dataset.objects.values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Full-text search over datasets: a stored, weighted vector that includes the terms' aliases."""
+"""Full-text search over datasets: a stored, weighted vector with the names of their terms."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,15 +2,17 @@
 
 
 def _terms_of(relation: str, term: str) -> str:
-    """Selects the names and aliases of a dataset's active terms as one text."""
-    return f"""SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+    """Selects the names of a dataset's active terms as one text.
+
+    Not their aliases, which no page shows: by one, every CT would be "axial".
+    """
+    return f"""SELECT string_agg(t.name, ' ' ORDER BY t.id)
                   FROM {relation} m
                   JOIN vocab_{term} t ON t.id = m.{term}_id AND t.is_active
-                  LEFT JOIN vocab_{term}alias a ON a.term_id = t.id
                  WHERE m.dataset_id = dataset.id"""  # noqa: S608 - names of tables that stand below  # nosec
 
 
-# Titles weigh most, then the terms and their aliases, then prose. Who searches for a broader term
+# Titles weigh most, then the terms, then prose. Who searches for a broader term
 # finds the datasets of narrower ones as well, but after its own. UNION ends at a circle. The words
 # have an order, so that the same words make the same vector: a dataset whose row is written gets a
 # new version, which every process loads anew.
@@ -34,23 +36,20 @@ REFRESH = f"""
     words AS (
         SELECT dataset.id,
                concat_ws(' ',
-                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+                   (SELECT string_agg(t.name, ' ' ORDER BY t.id)
                       FROM (SELECT DISTINCT areas.broader_id AS id
                               FROM shown_areas m
                               JOIN areas ON areas.id = m.anatomicalarea_id
                              WHERE m.dataset_id = dataset.id) above
-                      JOIN vocab_anatomicalarea t ON t.id = above.id AND t.is_active
-                      LEFT JOIN vocab_anatomicalareaalias a ON a.term_id = t.id),
-                   (SELECT string_agg(concat_ws(' ', t.name, a.text), ' ' ORDER BY t.id, a.id)
+                      JOIN vocab_anatomicalarea t ON t.id = above.id AND t.is_active),
+                   (SELECT string_agg(t.name, ' ' ORDER BY t.id)
                       FROM catalog_dataset_modalities m
                       JOIN modalities ON modalities.id = m.modality_id
                       JOIN vocab_modality t ON t.id = modalities.broader_id AND t.is_active
-                      LEFT JOIN vocab_modalityalias a ON a.term_id = t.id
                      WHERE m.dataset_id = dataset.id)) AS broader,
                ({_terms_of("shown_areas", "anatomicalarea")}) AS areas,
                ({_terms_of("catalog_dataset_labels", "label")}) AS labels,
-               concat_ws(' ', license.name, (SELECT string_agg(text, ' ' ORDER BY id)
-                   FROM vocab_licensealias WHERE term_id = license.id)) AS license,
+               license.name AS license,
                ({_terms_of("catalog_dataset_modalities", "modality")}) AS modalities,
                ({_terms_of("catalog_dataset_task_types", "tasktype")}) AS task_types,
                ({_terms_of("catalog_dataset_tags", "tag")}) AS tags

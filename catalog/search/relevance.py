@@ -100,6 +100,8 @@ def find_datasets(
             kept.append(clause)
         elif (normalize(clause.words),) not in NEGATIONS:  # whose page says what they exclude
             common.append(clause.words)
+        if ranks is not None and clause.is_quoted:
+            common += _NOT_IN_INDEX.findall(clause.words)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
     similar = []
@@ -191,8 +193,11 @@ def _list_found(texts: Iterable[str]) -> list[str]:
 
 
 def _is_fact(match: Match) -> bool:
-    has_number = any(char.isdigit() for char in match.words)
-    return match.name in FACTS or (match.name == "age" and has_number)
+    return match.name in FACTS or (match.name == "age" and has_number(match))
+
+
+def has_number(match: Match) -> bool:
+    return any(char.isdigit() for char in match.words)
 
 
 def _type(match: Match) -> str:

@@ -1,6 +1,6 @@
 """What a typed query was understood as: chips that can be undone, and a record for archives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ class Understood:
 
     ``drop`` is the query without the words; ``as_words`` searches for them as plain text;
     ``alone`` has the term without what is narrower in their place, if anything is narrower.
+    ``before`` and ``after`` join it to its neighbours: "and (", "or", ")".
     """
 
     title: str
@@ -86,25 +87,58 @@ class Understood:
     as_words: str
     name: str
     alone: str
+    before: str
+    after: str
 
 
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
-    """The terms that the query names, as chips that can be undone."""
-    query = filters.parsed_query
+    """The terms that the query names, as chips that can be undone; alternatives are neighbours."""
+    groups = filters.parsed_query.groups
     return [
-        Understood(
-            title=str(filters.filters[match.name].label),
-            text=_name_values(match, filters),
-            words=match.words,
-            is_corrected=bool(match.corrected),
-            is_excluded=bool(filters.filters[match.name].exclude),
-            drop=with_query(params_without(filters, match), query.without(match)),
-            as_words=with_query(params_without(filters, match), query.as_text(match)),
-            name=match.names[0],
-            alone=_narrow(filters, match),
-        )
-        for match in query.matches
+        _describe_match(match, filters, *_join(groups, number, place))
+        for number, group in enumerate(groups)
+        for place, match in enumerate(group)
     ]
+
+
+def _join(groups: Sequence[Sequence[Match]], number: int, place: int) -> tuple[str, str]:
+    """What is written before and after a chip, so that it says which are alternatives."""
+    has_brackets = len(groups) > 1 and len(groups[number]) > 1
+    before = "or" if place else "and" if number else ""
+    if has_brackets and place == 0:
+        before = f"{before} (".strip()
+    return before, ")" if has_brackets and place == len(groups[number]) - 1 else ""
+
+
+def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after: str) -> Understood:
+    query = filters.parsed_query
+    return Understood(
+        title=str(filters.filters[match.name].label),
+        text=_name_values(match, filters),
+        words=match.words,
+        is_corrected=bool(match.corrected),
+        is_excluded=bool(filters.filters[match.name].exclude),
+        drop=with_query(params_without(filters, match), query.without(match)),
+        as_words=with_query(params_without(filters, match), query.as_text(match)),
+        name=match.names[0],
+        alone=_narrow(filters, match),
+        before=before,
+        after=after,
+    )
+
+
+def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
+    """The excluded words that are no filter, each with the terms that it names, if any."""
+    return [
+        (word.text, _name_terms(word, filters))
+        for word in filters.parsed_query.words
+        if word.is_excluded
+    ]
+
+
+def _name_terms(word: Word, filters: CatalogFilterSet) -> str:
+    terms = find_excluded_terms(word, filters.snapshot)
+    return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
 
 
 def _narrow(filters: CatalogFilterSet, match: Match) -> str:

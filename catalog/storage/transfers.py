@@ -60,7 +60,7 @@ class Transfer:
     ) -> None:
         _take_thread()
         self._file = file
-        self._end = weakref.finalize(self, _end_transfer, file, lock)
+        self._end = weakref.finalize(self, _end_transfer, file, _slots, lock)
         self._start = start
         self.start_again(length)
 
@@ -158,11 +158,11 @@ def _take_thread() -> None:
         raise TooManyTransfers
 
 
-def _end_transfer(file: BinaryIO, lock: BinaryIO | None) -> None:
+def _end_transfer(file: BinaryIO, slots: threading.BoundedSemaphore, lock: BinaryIO | None) -> None:
     try:
         file.close()  # which writes what is left, and may find the disk full
     finally:
         share.release()
-        _slots.release()
+        slots.release()
         if lock:
             lock.close()

@@ -7,7 +7,6 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
 from catalog.search.filters import CatalogFilterSet
-from catalog.search.query.doubts import list_doubts
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
 from catalog.search.understanding import is_understood
@@ -32,7 +31,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "filters": filters,
         "is_filtered": bool(filters.as_json()),
         "problems": problems,
-        "doubts": list_doubts(filters.parsed_query),
+        "doubts": [] if problems else filters.doubts,
         "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
         "num_more_chips": len(active) - len(chips),

@@ -43,7 +43,7 @@ from catalog.search.licenses import (
 from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
-from catalog.search.understanding import describe_query
+from catalog.search.understanding import describe_excluded, describe_query
 from catalog.views.common import list_context, page_or_fragment
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
@@ -105,7 +105,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total": paginator.count,
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
-        "other_words": filters.parsed_query.search_text,
+        "excluded_words": describe_excluded(filters),
+        "dataset_words": [[word.text for word in group] for group in filters.word_groups],
         "ignored_words": filters.ignored_words,
         "words_of_images": [] if problems else filters.words_of_images,
         "idle_words": [] if problems else filters.idle_words,

@@ -101,7 +101,10 @@ def describe_filters(filters: ImageFilterSet) -> list[dict[str, str]]:
         words.append({"filter": item.title, "value": str(item)})
         if item.name == "q":
             words += [
-                {"filter": f"{each.title} (“{each.words}”)", "value": each.text}
+                {
+                    "filter": f"{'or ' * (each.before == 'or')}{each.title} (“{each.words}”)",
+                    "value": each.text,
+                }
                 for each in describe_query(filters)
             ]
     if not filters.problems and not filters.cleaned["kind"]:

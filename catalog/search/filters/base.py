@@ -15,6 +15,7 @@ from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
 from catalog.search.query import Match, ParsedQuery, Word, parse_query
+from catalog.search.query.doubts import list_doubts
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
@@ -155,6 +156,11 @@ class CatalogFilterSet(filters.FilterSet):
         query = self.parsed_query
         groups: list[Sequence[Match | Word]] = [*query.groups, *self.word_groups]
         return query.find_broken_ors(groups)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the query may not mean as it is read."""
+        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored_words)
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""

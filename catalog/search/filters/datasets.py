@@ -35,12 +35,14 @@ from catalog.search.filters.column_filters import (
 )
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.query import Match, ParsedQuery
+from catalog.search.query.doubts import list_doubts
 from catalog.search.relevance import (
     FACTS,
     NOT_OF_DATASETS,
     Found,
     Results,
     find_datasets,
+    has_number,
 )
 from catalog.search.snapshot import Snapshot
 
@@ -91,10 +93,13 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @cached_property
     def _whole_query(self) -> ParsedQuery:
-        """As in the base class; datasets have no ages, so that of negated ones the words count."""
+        """As in the base class; datasets have no ages, so that "children" of "no children" counts.
+
+        The number of "not under 18" is none that a text has.
+        """
         query = super()._whole_query
-        negated = (m for m in query.matches if m.excluded and m.name in NOT_OF_DATASETS)
-        query = query.with_words(*negated)
+        negated = (m for m in query.matches if m.excluded and not has_number(m))
+        query = query.with_words(*(m for m in negated if m.name in NOT_OF_DATASETS))
         # Only where nothing else is asked for are the ages of their images compared.
         is_alone = not query.words and all(m.name in NOT_OF_DATASETS for m in query.matches)
         return query if is_alone else query.as_other_terms(NOT_OF_DATASETS)
@@ -181,6 +186,11 @@ class DatasetFilterSet(CatalogFilterSet):
         query = self.parsed_query
         is_alone = not (query.matches or query.words)
         return [match.words for match in self._whole_query.matches] if is_alone else []
+
+    @property
+    def doubts(self) -> list[str]:
+        told = [*self.ignored_words, *self.words_of_images]
+        return list_doubts(self.parsed_query, is_of_images=False, ignored=told)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

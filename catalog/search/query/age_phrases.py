@@ -74,6 +74,8 @@ _QUANTITY = re.compile(
     r"|studies|subjects?|series|slices?|datasets?|files?|people)\b)",
     re.IGNORECASE,
 )
+# Also behind "aged": of these there are no ages in months or years.
+_SHORT_TIME = re.compile(r"\s*-?\s*(?:weeks?|wks?|days?|hours?)\b", re.IGNORECASE)
 _SIGN_BEFORE = re.compile(r"[<>≤≥]=?\s*$")
 
 
@@ -97,6 +99,8 @@ def read_ages(text: str, at: int) -> Iterator[tuple[int, AgeRange]]:
         parts = {name: value for name, value in found.groupdict().items() if value is not None}
         is_about_age = any(name in ("about", "of") or name[0] == "u" for name in parts)
         ages = _range(parts)
+        if _SHORT_TIME.match(text, found.end()):
+            continue
         if ages.is_exact and (is_about_age or _is_clear(parts, ages, text, found.end())):
             yield found.end(), ages
 

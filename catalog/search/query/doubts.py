@@ -1,10 +1,10 @@
 """What a query may not mean as it is read: sentences for its user. Django-free."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise, zip_longest
 
-from catalog.search.query.parsed import Match, ParsedQuery, Word
+from catalog.search.query.parsed import SINGLE_VALUED, Match, ParsedQuery, Word
 from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS, STOP_WORDS
 from catalog.search.query.tokens import MINUS_SIGNS
 
@@ -12,7 +12,11 @@ _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
 _UNREAD = re.compile(
     rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$|(?:!=|<>|≠|~)\s*$"
+    # And with words between that name nothing: "-images with ct".
+    rf"|(?:^|(?<=[\s,;(])){_SIGNS}(?:(?:{'|'.join(sorted(STOP_WORDS))})\b[\s:=]*)+$",
+    re.IGNORECASE,
 )
+_UNEQUAL = re.compile(r"!=|<>|≠")
 _LISTED = re.compile(
     r"\s*+(?:[,;&+/]|[,;]?\s*+\b(?:and|n?or)\b)\s*+"
     rf"(?:(?:{'|'.join(sorted(AFTER_NEGATION))})\s++)*+",
@@ -46,15 +50,28 @@ _ALL_BUT = re.compile(
 _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Based" on CT, "suggestive" of pneumonia: a word that says something of what follows.
-_SAYING = re.compile("(?:ed|ive|ent|able|ful|due|part|meant)$", re.IGNORECASE)
+_SAYING = re.compile(
+    "(?:ed|ive|ent|able|ful|due|part|meant|made|seen|shown|drawn|done|run|held|shot|built|found"
+    "|given|taken|known|written|kept|yet)$",
+    re.IGNORECASE,
+)
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
+_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
+_COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d[\d.,]*[\w%]*|(?<![\w.+])\d+\+(?![\w+])")
+# What a dataset has one of: with them "only" asks for no more than the word.
+_ONE_EACH = frozenset({"access", "dataset", "license", "local", "year"})
 
 
-def list_doubts(query: ParsedQuery) -> list[str]:
-    """A sentence for each sign and word that exclude nothing, and each list of which one does."""
+def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[str]) -> list[str]:
+    """A sentence for each sign and word that exclude nothing, and each list of which one does.
+
+    ``ignored`` are words of the query that the page says something else of.
+    """
     parts: list[Match | Word] = [*query.matches, *query.words]
     parts.sort(key=lambda part: part.start)
+    if query.text and not (parts or ignored or query.skipped):
+        return [f"“{query.text}” asks for nothing"]
     return [
         *_find_unread_signs(query.text, parts),
         *_find_unread_negations(query.text, parts),
@@ -62,6 +79,8 @@ def list_doubts(query: ParsedQuery) -> list[str]:
         *_find_contradictions(query.text, parts),
         *_find_negated_states(query.text, parts),
         *_find_counts(query.text),
+        *_find_comparisons(query.text, parts, ignored),
+        *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
         *_find_all_but(query.text),
         *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
     ]
@@ -71,10 +90,11 @@ def _find_unread_signs(text: str, parts: list[Match | Word]) -> Iterator[str]:
     end = 0
     for part in parts:
         found = _UNREAD.search(text, end, part.start)
-        if found and not _is_excluded(part):
+        is_unequal = isinstance(part, Match) and _UNEQUAL.search(text, part.start, part.end)
+        if (found or is_unequal) and not _is_excluded(part):
             yield (
-                f"“{text[found.start() : part.end]}” excludes nothing: put one minus directly "
-                "before each word that is to be excluded"
+                f"“{text[found.start() if found else part.start : part.end]}” excludes nothing: "
+                "put one minus directly before each word that is to be excluded"
             )
         end = part.end
 
@@ -164,6 +184,45 @@ def _find_counts(text: str) -> Iterator[str]:
             f"“{found[0]}” compares no numbers, its words are looked for: on the page of datasets, "
             "filter by “Size”, or sort by images"
         )
+
+
+def _find_comparisons(
+    text: str, parts: list[Match | Word], ignored: Sequence[str]
+) -> Iterator[str]:
+    """Signs that no age and no year has taken, and of which the number is looked for."""
+    counts = [found.span() for found in _COUNT.finditer(text)]
+    taken = [(part.start, part.end) for part in parts if _takes_comparisons(part)]
+    for found in _COMPARISON.finditer(text):
+        is_label = not found["sign"] and _is_within(found.start(), _spans_of_matches(parts))
+        if is_label or _is_within(found.start(), [*counts, *taken]):
+            continue
+        if not any(found[0] in words for words in ignored):
+            yield f"“{found[0]}” compares nothing, its words are looked for as they stand"
+
+
+def _takes_comparisons(part: Match | Word) -> bool:
+    return part.is_quoted if isinstance(part, Word) else part.name in ("age", "year")
+
+
+def _spans_of_matches(parts: list[Match | Word]) -> list[tuple[int, int]]:
+    return [(part.start, part.end) for part in parts if isinstance(part, Match)]
+
+
+def _is_within(at: int, spans: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= at < end for start, end in spans)
+
+
+def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -> Iterator[str]:
+    """ "Only" beside what an image or a dataset may have more of: "CT only", "only pneumonia"."""
+    spans = [(part.start, part.end) for part in parts]
+    for found in _ONLY.finditer(text):
+        if _is_within(found.start(), spans):
+            continue
+        before = [part for part in parts if not text[part.end : found.start()].strip()]
+        after = [part for part in parts if part.start > found.start()]
+        part = next(iter([*before[-1:], *after[:1]]), None)
+        if part and (isinstance(part, Word) or part.name not in one_each):
+            yield "“only” leaves nothing out: what has more than that is listed, too"
 
 
 def _find_all_but(text: str) -> Iterator[str]:

@@ -29,6 +29,9 @@ from catalog.search.query.year_phrases import read_single_year, read_years
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
+# Before the first of several of which one is enough.
+_ANY_OF = re.compile(r"\b(?:(?:any|one|either)\s+of(?:\s+the)?|either)\s+$", re.IGNORECASE)
+_COMMA = re.compile(r"\s*[,;]\s*")
 _LIST_SIGN = re.compile(r"\s*[,;&+/]\s*")
 
 
@@ -58,9 +61,9 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
             words += read_phrase(clean, quoted, negation)
             at = quoted.end()
     ors = tuple(_find_ors(clean, [*matches, *words]))
-    return ParsedQuery(
-        clean, tuple(_mark_alternatives(clean, matches)), tuple(words), ors, tuple(skipped)
-    )
+    alternatives = {place for _, place in ors}
+    marked = (replace(match, is_alternative=match.start in alternatives) for match in matches)
+    return ParsedQuery(clean, tuple(marked), tuple(words), ors, tuple(skipped))
 
 
 @dataclass(slots=True)
@@ -324,17 +327,24 @@ def _negate(readings: Sequence[Reading]) -> Reading:
     return Reading("not_label", tuple(labels), corrected=corrected)
 
 
-def _mark_alternatives(text: str, matches: Sequence[Match]) -> Iterator[Match]:
-    for before, match in zip([None, *matches], matches, strict=False):
-        is_alternative = before is not None and _is_or(text[before.end : match.start])
-        yield replace(match, is_alternative=is_alternative)
-
-
 def _find_ors(text: str, parts: Sequence[Match | Word]) -> Iterator[tuple[int, int]]:
-    """The starts of neighbours that "or" joins."""
-    for before, part in pairwise(sorted(parts, key=lambda part: part.start)):
-        if _is_or(text[before.end : part.start]):
-            yield before.start, part.start
+    """The starts of neighbours that are alternatives: "A or B", "A, B or C", "any of A, B"."""
+    pairs = list(pairwise(sorted(parts, key=lambda part: part.start)))
+    is_or = [_is_or(text[one.end : other.start]) for one, other in pairs]
+    is_any = False
+    for at, (one, other) in enumerate(pairs):
+        is_any = is_any or bool(_ANY_OF.search(text, 0, one.start))
+        is_any = is_any and (is_or[at] or _is_listed(text, one, other))
+        is_or[at] = is_or[at] or is_any
+    for at in reversed(range(len(pairs) - 1)):
+        is_or[at] = is_or[at] or (is_or[at + 1] and _is_listed(text, *pairs[at]))
+    return ((a.start, b.start) for (a, b), joined in zip(pairs, is_or, strict=True) if joined)
+
+
+def _is_listed(text: str, one: Match | Word, other: Match | Word) -> bool:
+    """Whether a comma stands between two of one kind: two labels, or two words."""
+    kinds = [part.name if isinstance(part, Match) else part.is_excluded for part in (one, other)]
+    return kinds[0] == kinds[1] and bool(_COMMA.fullmatch(text, one.end, other.start))
 
 
 def _is_or(between: str) -> bool:

@@ -29,6 +29,7 @@ TOO_COMMON = frozenset({
 })  # fmt: skip
 # Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({
+    "lirads", "pirads", "tirads",
     "accounting", "acquisition", "augmentation", "brachial", "expression", "ilium", "impression",
     "parotid", "affection", "aggression", "agreeing", "ahead", "alteration",
     "arrow", "arterial", "arthritis", "aspect", "assignment", "attacking", "author", "aviation",
@@ -67,12 +68,12 @@ ORDINARY_WORDS = frozenset({
     "vocal", "volume", "vowel", "waist", "watch", "wealthy", "weighted", "youth", "zone",
 })  # fmt: skip
 
-# "Don't", "doesn’t": the apostrophe parts two words.
+# "Don't", "doesn’t": the apostrophe parts two words, if there is one.
 _CONTRACTIONS = tuple(
     (word, "t")
     for word in ("aren", "can", "couldn", "didn", "doesn", "don", "hasn", "haven", "isn", "shouldn",
                  "wasn", "weren", "won")
-)  # fmt: skip
+) + tuple((word,) for word in ("didnt", "doesnt", "dont", "hasnt", "havent", "isnt"))  # fmt: skip
 _THREE_WORDS = tuple(
     (no, what, "of")
     for no in ("no", "without")

@@ -14,7 +14,8 @@ QUOTED = re.compile(r'"([^"]*)"')
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 # Signs with which somebody excludes a word, as word processors and phones write a minus.
 MINUS_SIGNS = f"{DASHES}\u02d7\u1806\u2015\u2043!¬≠"
-_WITHOUT = re.compile(r"(?<![\w/])w/o(?![\w/])", re.IGNORECASE)
+_WITHOUT = re.compile(r"(?<![\w/])w/o(?:ut)?(?![\w/])", re.IGNORECASE)
+_WITH = re.compile(r"(?<![\w/])w/(?=\s|[^\W_])", re.IGNORECASE)
 _MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))(?<!\d\s)[{MINUS_SIGNS}](?=[^\W_]|")')
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
 # Combining accents without a composed letter follow their letter.
@@ -43,10 +44,10 @@ class Piece:
 def clean_text(text: str) -> str:
     """The text in Unicode form NFKC, with plain paired quotes, minus signs and single spaces.
 
-    "W/o" is written out.
+    "W/o" and "w/" are written out.
     """
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    clean = _WITHOUT.sub("without", clean)
+    clean = _WITH.sub("with ", _WITHOUT.sub("without", clean))
     if clean.count('"') % 2:
         at = clean.rindex('"')
         clean = f"{clean[:at]} {clean[at + 1 :]}"

@@ -90,7 +90,7 @@ def select_whole(text: str) -> str:
         ("local=0", "both lung-ct chestx-ray14"),
         ("q=with+an+address", "lung-ct"),
         ("q=not+local", "lung-ct both chestx-ray14"),
-        ("q=chest+x-ray", "chestx-ray14 both[chest] lung-ct[x-ray]"),
+        ("q=chest+x-ray", "chestx-ray14 lung-ct[x-ray] both[chest]"),
         ("q=ChestX-ray14", "chestx-ray14"),
         ("q=nodule", "lung-ct"),
         ("q=findings", "chestx-ray14"),
@@ -120,6 +120,13 @@ def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
     assert select("q=zero") == ""
 
 
+def test_words_of_an_alias_that_no_page_shows_find_nothing() -> None:
+    add_alias(Modality.objects.get(code="ct"), "computed axial tomography")
+    terms_changed.send(sender=Modality)
+    assert select("q=axial") == ""
+    assert select("q=chest+not+axial") == "lung-ct chestx-ray14"
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -127,9 +134,9 @@ def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
         ("q=CT+of+the+chest,+commercial+use",
          "lung-ct[commercial use] chestx-ray14[CT]"),
         ("q=x-ray+of+the+chest,+commercial+use",
-         "chestx-ray14 both[chest, commercial use] lung-ct[x-ray, commercial use]"),
+         "chestx-ray14 lung-ct[x-ray, commercial use] both[chest, commercial use]"),
         ("q=x-ray+of+the+chest,+commercial+use&modality=ct",
-         "both[chest, commercial use] lung-ct[x-ray, commercial use]"),
+         "lung-ct[x-ray, commercial use] both[chest, commercial use]"),
         ("q=radiografy+nowhere", "both[nowhere] chestx-ray14[nowhere]"),
         ("q=nowhere+nohow", ""),
         ("q=chest+-nodules+nowhere", "chestx-ray14[nowhere]"),
@@ -308,9 +315,12 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("chest/ct", "Both, not either: “chest or ct”"),
         ("no chest or ct", "Both, not either: “no chest or ct”"),
         ("ct without thoracic", "Not: “without thoracic” excludes nothing"),
-        ("ct no 12", "Words: no 12"),
+        ("ct no 12", "Words: “no”, “12”, looked for"),
         ("ct not xyzzy", "Found nowhere, so nothing is excluded by “xyzzy”"),
-        ("excluding patients younger than 18", "nothing is excluded by “younger than 18”"),
+        (
+            "excluding patients younger than 18",
+            "Of their images: “excluding patients younger than 18”",
+        ),
         ("ct with or without a chest", "“with or without a chest” asks for nothing"),
         ("all ct but thoracic", "“but” excludes nothing: put a minus directly before"),
         ("more than 500 images ct", "Not: “more than 500 images” compares no numbers"),
@@ -323,13 +333,16 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("max 50 gb", "compares no numbers"),
         ("over 100 000 images", "Not: “over 100 000 images” compares no numbers"),
         ("100+ patients", "Not: “100+ patients” compares no numbers"),
-        ("thoracic", "Words: thoracic"),
+        ("thoracic", "Words: “thoracic”, looked for in the datasets’ texts"),
         ("nodules not seen", "excludes the word “seen” only, and “nodules” is asked for"),
         ("ct is not available", "“not available” excludes the word “available” only, and “ct”"),
         ("frontal not 3", "“not 3” excludes nothing"),
-        ("he thoracic", "Words: he thoracic. Too common to be looked for in texts: “he”"),
-        ("no later than 2020 frontal", "Words: frontal Filters"),
-        ("thoracic not 3 frontal", "Words: thoracic not 3 frontal Filters"),
+        (
+            "he thoracic",
+            "Words: “he”, “thoracic”, looked for in the datasets’ texts. Too common to be",
+        ),
+        ("no later than 2020 frontal", "Words: “frontal”, looked for"),
+        ("thoracic not 3 frontal", "Words: “thoracic”, “not”, “3”, “frontal”, looked for"),
         ("he", "Too common to be looked for in texts: “he”"),
         ("not from lung-ct and from both", "and “both” is asked for"),
         ("no thoracic, screening", "and “screening” is asked for"),
@@ -343,6 +356,18 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("not lung-ct, elsewhere", "“not lung-ct” excludes that only, and “elsewhere” is asked"),
         ("ct w/o thoracic", "Not: “without thoracic” excludes nothing"),
         ("ct not lung-ct and chestx-ray14", "and “chestx-ray14” is asked for"),
+        ("ct not under 18", "Datasets as a whole do not have “not under 18”"),
+        ('"no contrast"', "Too common to be looked for in texts: “no”"),
+        ('ct -"no contrast"', "Too common to be looked for in texts: “no”"),
+        ("chest not ct", "Not: “-ct” (modality: Ct), as a term or in the datasets’ texts"),
+        ("ct only", "“only” leaves nothing out"),
+        ("only a nodule", "“only” leaves nothing out"),
+        ("nodule -modality:ct", "“-modality:ct” excludes nothing"),
+        ("nodule -images with ct", "“-images with ct” excludes nothing"),
+        ("chest > 3T", "“> 3T” compares nothing"),
+        ("nodules >= 6 mm", "“>= 6” compares nothing"),
+        ("not made from ct", "“not made” excludes that only, and “ct” is asked for"),
+        ("not seen on ct", "“not seen” excludes that only, and “ct” is asked for"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:

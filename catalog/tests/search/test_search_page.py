@@ -106,6 +106,13 @@ def test_a_repeated_search_parameter_is_joined(client: Client) -> None:
     assert 'value="breast mammography"' in page
 
 
+def test_chips_say_which_terms_are_alternatives(client: Client) -> None:
+    page = get(client, "/images/?q=mammography+and+ct+breast")
+    (chips,) = re.findall('(?s)<ul class="chips understood-chips".*?</ul>', page)
+    text = " ".join(re.sub("(?s)<a .*?</a>|<[^>]*>", "", chips).split())
+    assert text == ("( Modality: Mammography or Modality: Computed tomography ) and Area: Breast")
+
+
 def test_excluded_words_are_marked_as_excluded(client: Client) -> None:
     page = get(client, "/images/?q=breast+not+MRI+-nothing")
     assert "-MRI" in page or "-nothing" in page

@@ -83,6 +83,12 @@ SAID = {
     "pneumonia or effusion": has("pneumonia", "pleural-effusion"),
     "pneumonia OR effusion -covid": f"{has('pneumonia', 'pleural-effusion')}"
                                     f" AND NOT {has('covid-19')}",
+    "nodule, pneumonia or fracture": has("nodule", "pneumonia", "fracture"),
+    "any of nodule, pneumonia, fracture": has("nodule", "pneumonia", "fracture"),
+    "pneumonia, effusion, CT": f"{has('pneumonia')} AND {has('pleural-effusion')}"
+                               " AND m.code = 'ct'",
+    "pneumonia w/ effusion": f"{has('pneumonia')} AND {has('pleural-effusion')}",
+    "CT w/out glioma": f"m.code = 'ct' AND NOT {has('glioma')}",
     "CT/MRI without glioma": f"m.code IN ('ct', 'mr') AND NOT {has('glioma')}",
     "no pneumonia or effusion in women": f"NOT {has('pneumonia', 'pleural-effusion')}"
                                          " AND i.sex = 'F'",
