@@ -33,7 +33,7 @@ from catalog.imaging.dicom.stream import (
 )
 from catalog.imaging.picture import Picture
 from catalog.imaging.problems import NotReadable
-from catalog.limits import is_age
+from catalog.limits import is_age, states_no_age
 
 MetadataValue = str | int | float | list[str | int | float]
 Numbers = tuple[float, ...]
@@ -268,10 +268,10 @@ def _parse_sex(text: str) -> str:
 def _parse_age(text: str) -> float | None:
     """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`); the unit is optional.
 
-    None for other text and for what is no age, such as the 999Y of some anonymisers.
+    None for other text and for what is no age, such as 000Y and the 999Y of some anonymisers.
     """
     found = _AGE.fullmatch(text.replace(" ", "").upper())
-    if not found:
+    if not found or states_no_age(found[1] + (found[2] or "Y")):
         return None
     years = int(found[1]) / _PER_YEAR[found[2]]
     return round(years, 4) if is_age(years) else None
