@@ -20,6 +20,7 @@ from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.elements import MAX_BYTES
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
 from catalog.imaging.dicom.identifying import find_identifying, is_unjudged
+from catalog.imaging.dicom.photometric import count_bits
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -192,9 +193,8 @@ def _count_missing(stream: DicomStream) -> int:
     rows, columns, samples, bits, frames = (_read_size(stream.header, word) for word in words)
     if rows is None or columns is None or bits is None:
         return 0
-    total = rows * columns * (samples or 1) * bits * (frames or 1)
-    if _read_text(stream.header, "PhotometricInterpretation") == "YBR_FULL_422":
-        total = total * 2 // 3  # two pixels share their chroma
+    photometric = _read_text(stream.header, "PhotometricInterpretation")
+    total = count_bits(rows * columns * (samples or 1) * (frames or 1), bits, photometric)
     return max(0, (total + 7) // 8 - pixels.length)
 
 

@@ -358,9 +358,11 @@ def test_a_directory_is_known_by_its_class(path: Path) -> None:
         (make_dicom(np.zeros((3, 4, 5), np.uint16), NumberOfFrames=4), 40),
         (make_dicom(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="YBR_FULL_422",
                     PixelData=bytes(32)), 0),
+        (make_dicom(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="YBR_PARTIAL_422",
+                    PixelData=bytes(32)), 0),
         (make_dicom(PIXELS, PixelData=bytes(40)), 0),
     ],
-    ids=range(6),
+    ids=range(7),
 )  # fmt: skip
 def test_pixel_data_that_are_shorter_than_the_header_says(content: bytes, missing: int) -> None:
     assert header_of(content).missing_bytes == missing
