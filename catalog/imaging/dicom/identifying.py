@@ -9,7 +9,7 @@ same for tables: `catalog.importers.tables.identifying_columns`):
   private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
   also a date in a report whose concept is that of birth;
-- the name and address of an institution;
+- the name and address of an institution, and the label of a slide;
 - free text that is called comment, notes, narrative or history, and that of reports.
 
 These are not on the list, as they tell nobody alone or are in nearly every published file: dates,
@@ -58,7 +58,9 @@ _KEYWORDS = (
     "InsurancePlanIdentification", "FillerOrderNumberImagingServiceRequest",
     "PlacerOrderNumberImagingServiceRequest", "PlacerOrderNumberProcedure",
     "FillerOrderNumberProcedure", "PlacerOrderNumberImagingServiceRequestRetired",
-    "FillerOrderNumberImagingServiceRequestRetired",
+    "FillerOrderNumberImagingServiceRequestRetired", "SpecimenAccessionNumber",
+    # The label of a slide, which has such a number, or a name.
+    "LabelText", "BarcodeValue",
     # Birth.
     "PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar",
     "PatientDeathDateInAlternativeCalendar",
@@ -67,12 +69,14 @@ _KEYWORDS = (
     "CurrentPatientLocation", "PatientInstitutionResidence", "ReferringPhysicianAddress",
     "ReferringPhysicianTelephoneNumbers", "PersonAddress", "PersonTelephoneNumbers",
     "PersonTelecomInformation", "OrderCallbackPhoneNumber", "OrderCallbackTelecomInformation",
-    "ContactDisplayName", "ContactURI",
+    "ContactDisplayName", "ContactURI", "AddressTrial", "TelephoneNumberTrial",
+    "DistributionAddress", "ScheduledPatientInstitutionResidence",
     # Who somebody is besides.
     "Occupation", "MilitaryRank", "BranchOfService", "PatientReligiousPreference",
-    "ResponsibleOrganization", "InstitutionName", "InstitutionAddress",
+    "ResponsibleOrganization", "InstitutionName", "InstitutionAddress", "CameraOwnerName",
     # Free text, besides all that is called comments or notes; and reports.
     "AdditionalPatientHistory", "InterpretationText", "TextValue", "EncapsulatedDocument",
+    "InterpretationDiagnosisDescription", "Impressions",
 )
 # fmt: on
 _FREE_TEXTS = frozenset(CUSTOMIZABLE_CHARSET_VR) - {"PN"}

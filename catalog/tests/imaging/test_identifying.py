@@ -42,6 +42,8 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
         ("PatientAddress", "1 Main Street"), ("PatientTelephoneNumbers", "555-0100"),
         ("PatientComments", "lives next door"), ("ImageComments", "call Jane"),
         ("InstitutionName", "St. Elsewhere"), ("PatientMotherBirthName", "Roe"),
+        ("LabelText", "Doe, Jane"), ("BarcodeValue", "S12-3456"), ("CameraOwnerName", "Jane Doe"),
+        ("TelephoneNumberTrial", "555-0100"), ("Impressions", "Jane is well"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
