@@ -148,8 +148,12 @@ def is_listed(tag: int) -> bool:
 
 
 def is_unjudged(tag: int, vr: str) -> bool:
-    """Whether an element is of bytes or numbers that are not looked at, such as raw data."""
-    return vr in _BYTES and not is_listed(tag)
+    """Whether an element is of bytes or numbers that are not looked at, such as raw data.
+
+    Where a file does not say its VR, the dictionary does: ``OB or OW``.
+    """
+    vrs = (_vr_of_tag(tag) if vr in ("", "UN") else vr).split(" or ")
+    return _BYTES.issuperset(vrs) and not is_listed(tag)
 
 
 def removes_identity(header: Dataset) -> bool:

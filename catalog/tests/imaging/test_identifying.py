@@ -390,6 +390,23 @@ def test_raw_data_of_any_size_are_passed_over(tmp_path: Path) -> None:
         assert found.endswith("PrivateElements")
 
 
+@pytest.mark.parametrize("vr", [b"UN\0\0", b""])  # without one, in files of implicit VR
+def test_raw_data_that_do_not_say_what_they_are_are_passed_over_by_their_tag(
+    tmp_path: Path, vr: bytes
+) -> None:
+    syntax = uid.ExplicitVRLittleEndian if vr else uid.ImplicitVRLittleEndian
+    path = tmp_path / "raw.dcm"
+    with path.open("wb") as file:
+        file.write(make_dicom(syntax=syntax) + b"\0\x54\0\1" + (b"SQ\0\0" if vr else b""))
+        file.write(b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4)
+        file.write(b"\0\x54\x10\x10" + vr + (200 << 20).to_bytes(4, "little"))  # WaveformData
+        file.seek(200 << 20, 1)
+        file.write(END_OF_ITEM + b"\xfe\xff\xdd\xe0\0\0\0\0")
+        file.write(b"\x10\0\x10\0" + (b"PN\x08\0" if vr else b"\x08\0\0\0") + b"Doe^Jane")
+    with path.open("rb") as file:
+        assert read_header(file).identifying == ("PatientName",)
+
+
 def test_the_names_of_one_file_are_limited() -> None:
     dataset = pydicom.dcmread(io.BytesIO(make_dicom()))
     names = [tag for tag in keyword_dict.values() if dictionary_VR(tag) == "PN"]
