@@ -99,10 +99,11 @@ def _draw(picture: Image.Image, max_edge: int) -> Picture:
         notes.append("The file holds several frames: the first is shown.")
     _check_size(picture)
     _check_cost(picture, max_edge)
+    stored = picture.size
     if picture.format == "JPEG":
         # Lets the decoder skip most of a large photograph.
         picture.draft(None, (max_edge, max_edge))
-    ImageOps.exif_transpose(picture, in_place=True)
+    _turn(picture, stored, notes)
     if picture.mode in _WIDE_MODES:
         shown = _spread(picture, is_negative=_is_min_is_white(picture))
     else:
@@ -112,6 +113,15 @@ def _draw(picture: Image.Image, max_edge: int) -> Picture:
         if _is_min_is_white(picture):
             shown = _lift_negative(shown, notes)
     return Picture(fit_within(shown, max_edge), tuple(notes))
+
+
+def _turn(picture: Image.Image, stored: tuple[int, int], notes: list[str]) -> None:
+    """Turn the picture as its EXIF data say; ``stored`` is its size, whatever was decoded of it."""
+    before = picture.size
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.size != before:
+        width, height = stored
+        notes.append(f"It is turned as its EXIF data say; in the file it is {width}×{height}.")
 
 
 def _check_size(picture: Image.Image) -> None:

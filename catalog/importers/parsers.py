@@ -10,7 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
-from catalog.limits import MAX_INTEGER, is_age
+from catalog.limits import MAX_INTEGER, is_age, states_no_age
 
 MAX_LIST_TEXT = 1 << 18
 
@@ -110,8 +110,10 @@ def parse_age(text: str, *, unit: str = "years") -> Reading[float | None]:
 
     Accepts `57`, `57.0`, `57 years` and DICOM's `058Y`, `006M`, `010D` (PS3.5 6.2, Age String).
     A range gives its lower bound, not exact: 50 for `50+`, 90 for `>89`, 50 for `50-59`.
-    What is no age (`catalog.limits.is_age`) is unknown.
+    What is no age (`catalog.limits.is_age`) is unknown, and so is DICOM's `000Y`; `0` is an age.
     """
+    if states_no_age(text.strip()):
+        return Reading(None, exact=False)
     text = " ".join(clean(text).casefold().split())
     if not text:
         return Reading(None)

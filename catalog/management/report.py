@@ -126,8 +126,9 @@ def _format_unread(name: str, unread: Unread, images: int) -> Iterator[str]:
         )
     elif name == "age_years":
         yield (
-            "  It is unknown there. Ages are such as 58, 058Y, 6 months or 50+; what a bare number "
-            'counts can be said below [image] in the description: age_unit = "months".'
+            "  It is unknown there. Ages are such as 58, 058Y, 6 months or 50+, and 000Y is none; "
+            "what a bare number counts can be said below [image] in the description: "
+            'age_unit = "months".'
         )
     elif name == "confidence":
         yield "  It is unknown there. A confidence is a number from 0 to 1, or has its sign: 85%."

@@ -20,6 +20,7 @@ from catalog.imaging.budget import Budget
 from catalog.imaging.dicom.elements import MAX_BYTES
 from catalog.imaging.dicom.fragments import Fragments, check_fragments
 from catalog.imaging.dicom.identifying import find_identifying, is_unjudged
+from catalog.imaging.dicom.photometric import count_bits
 from catalog.imaging.dicom.pixels import DISPLAY_KEYWORDS, render_stream
 from catalog.imaging.dicom.stream import (
     UNDEFINED_LENGTH,
@@ -33,7 +34,7 @@ from catalog.imaging.dicom.stream import (
 )
 from catalog.imaging.picture import Picture
 from catalog.imaging.problems import NotReadable
-from catalog.limits import is_age
+from catalog.limits import is_age, states_no_age
 
 MetadataValue = str | int | float | list[str | int | float]
 Numbers = tuple[float, ...]
@@ -192,9 +193,8 @@ def _count_missing(stream: DicomStream) -> int:
     rows, columns, samples, bits, frames = (_read_size(stream.header, word) for word in words)
     if rows is None or columns is None or bits is None:
         return 0
-    total = rows * columns * (samples or 1) * bits * (frames or 1)
-    if _read_text(stream.header, "PhotometricInterpretation") == "YBR_FULL_422":
-        total = total * 2 // 3  # two pixels share their chroma
+    photometric = _read_text(stream.header, "PhotometricInterpretation")
+    total = count_bits(rows * columns * (samples or 1) * (frames or 1), bits, photometric)
     return max(0, (total + 7) // 8 - pixels.length)
 
 
@@ -268,10 +268,10 @@ def _parse_sex(text: str) -> str:
 def _parse_age(text: str) -> float | None:
     """Years from an Age String (PS3.5 6.2: `nnnD`, `nnnW`, `nnnM`, `nnnY`); the unit is optional.
 
-    None for other text and for what is no age, such as the 999Y of some anonymisers.
+    None for other text and for what is no age, such as 000Y and the 999Y of some anonymisers.
     """
     found = _AGE.fullmatch(text.replace(" ", "").upper())
-    if not found:
+    if not found or states_no_age(found[1] + (found[2] or "Y")):
         return None
     years = int(found[1]) / _PER_YEAR[found[2]]
     return round(years, 4) if is_age(years) else None

@@ -9,7 +9,7 @@ same for tables: `catalog.importers.tables.identifying_columns`):
   private elements;
 - dates, times and numbers of birth, insurance, admission and order; addresses and telephones;
   also a date in a report whose concept is that of birth;
-- the name and address of an institution;
+- the name and address of an institution, and the label of a slide;
 - free text that is called comment, notes, narrative or history, and that of reports.
 
 These are not on the list, as they tell nobody alone or are in nearly every published file: dates,
@@ -41,6 +41,13 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from catalog.imaging.budget import Budget
+from catalog.imaging.dicom.codes import (
+    PLACEHOLDERS,
+    find_words,
+    is_code_of_patient,
+    is_placeholder,
+    names_nobody,
+)
 from catalog.imaging.dicom.counting import parse_sequence, spend_on_values
 from catalog.imaging.dicom.stream import find_vr, is_long
 
@@ -51,7 +58,9 @@ _KEYWORDS = (
     "InsurancePlanIdentification", "FillerOrderNumberImagingServiceRequest",
     "PlacerOrderNumberImagingServiceRequest", "PlacerOrderNumberProcedure",
     "FillerOrderNumberProcedure", "PlacerOrderNumberImagingServiceRequestRetired",
-    "FillerOrderNumberImagingServiceRequestRetired",
+    "FillerOrderNumberImagingServiceRequestRetired", "SpecimenAccessionNumber",
+    # The label of a slide, which has such a number, or a name.
+    "LabelText", "BarcodeValue",
     # Birth.
     "PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar",
     "PatientDeathDateInAlternativeCalendar",
@@ -60,22 +69,15 @@ _KEYWORDS = (
     "CurrentPatientLocation", "PatientInstitutionResidence", "ReferringPhysicianAddress",
     "ReferringPhysicianTelephoneNumbers", "PersonAddress", "PersonTelephoneNumbers",
     "PersonTelecomInformation", "OrderCallbackPhoneNumber", "OrderCallbackTelecomInformation",
-    "ContactDisplayName", "ContactURI",
+    "ContactDisplayName", "ContactURI", "AddressTrial", "TelephoneNumberTrial",
+    "DistributionAddress", "ScheduledPatientInstitutionResidence",
     # Who somebody is besides.
     "Occupation", "MilitaryRank", "BranchOfService", "PatientReligiousPreference",
-    "ResponsibleOrganization", "InstitutionName", "InstitutionAddress",
+    "ResponsibleOrganization", "InstitutionName", "InstitutionAddress", "CameraOwnerName",
     # Free text, besides all that is called comments or notes; and reports.
     "AdditionalPatientHistory", "InterpretationText", "TextValue", "EncapsulatedDocument",
+    "InterpretationDiagnosisDescription", "Impressions",
 )
-# Words of values that stand where a name, a number or a comment was.
-_PLACEHOLDERS = frozenset((
-    "anon", "anonym", "anonymise", "anonymised", "anonymize", "anonymized", "anonymous",
-    "blank", "case", "confidential", "de", "deidentified", "deleted", "dummy", "empty", "f",
-    "female", "hidden", "identified", "m", "male", "masked", "na", "name", "no", "noname",
-    "none", "not", "null", "o", "patient", "phantom", "pseudonym", "redacted", "removed",
-    "subject", "test", "unknown", "unnamed", "volunteer", "withheld",
-    "患者", "病人", "受试者", "匿名", "환자", "익명",
-))
 # fmt: on
 _FREE_TEXTS = frozenset(CUSTOMIZABLE_CHARSET_VR) - {"PN"}
 _BYTES = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
@@ -101,12 +103,6 @@ _IDENTITY_REMOVED = 0x00120062
 _CODED_DATES, _CONCEPT, _CODE = (0x0040A120, 0x0040A121), 0x0040A043, 0x00080100
 # "Subject Birth Date" of DICOM, and births of LOINC and SNOMED CT.
 _CODES_OF_BIRTH = frozenset(("121031", "21112-8", "184099003"))
-_WORD = re.compile(r"[^\W_]+")
-_SEPARATORS = re.compile(r"[\s^=,;]+")
-_LETTERS = re.compile(r"[^\W\d_]+")
-_HASH = re.compile(r"(?:anon-)?(?=.*[0-9])[0-9a-f-]{12,}")
-# XXXX, 0000, J. A single sign of other scripts is a name, as in 王^明.
-_ONE_SIGN = re.compile(r"([0-9a-z])\1*|(.)\2{2,}", re.DOTALL)
 # Dates that stand for none, such as 00010101 and 19000101, and of nobody alive.
 _NO_BIRTH = re.compile(r"(?:0\d{3}|1[0-8]\d\d)(?:(?:0\d|1[0-2])[0-3]\d)?|19000101")
 
@@ -152,8 +148,12 @@ def is_listed(tag: int) -> bool:
 
 
 def is_unjudged(tag: int, vr: str) -> bool:
-    """Whether an element is of bytes or numbers that are not looked at, such as raw data."""
-    return vr in _BYTES and not is_listed(tag)
+    """Whether an element is of bytes or numbers that are not looked at, such as raw data.
+
+    Where a file does not say its VR, the dictionary does: ``OB or OW``.
+    """
+    vrs = (_vr_of_tag(tag) if vr in ("", "UN") else vr).split(" or ")
+    return _BYTES.issuperset(vrs) and not is_listed(tag)
 
 
 def removes_identity(header: Dataset) -> bool:
@@ -164,46 +164,28 @@ def removes_identity(header: Dataset) -> bool:
 def is_telling(vr: str, value: Any, patient_id: str = "") -> bool:
     """Whether a value may tell who somebody is; ``patient_id`` is folded.
 
-    Empty values do not, nor what is PatientID again and has a digit, one sign repeated, or nothing
-    but words such as ``Anonymous``. A name does not if it is a code, such as ``P-0032``.
+    Empty values do not, nor what is PatientID again and looks like a code (`codes`), one sign
+    repeated, or nothing but words such as ``Anonymous``. Nor does a name that is a code anyway,
+    such as ``P-0032``.
     """
     values = value if isinstance(value, MutableSequence) else [value]
     return any(_tells(vr, str(each), patient_id) for each in values)
 
 
 def _tells(vr: str, text: str, patient_id: str) -> bool:
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words = find_words(text)
     joined = "".join(words)
-    if not joined or joined in _PLACEHOLDERS or _ONE_SIGN.fullmatch(joined):
+    if not joined or is_placeholder(joined):
         return False
     if vr == "DA":
         return not _NO_BIRTH.fullmatch(joined)
     if vr == "TM":
         return any(char in "123456789" for char in joined)
-    if joined == patient_id and any(char.isdigit() for char in joined):
+    if joined == patient_id and is_code_of_patient(text):
         return False
     if vr == "PN":
-        parts = [part.casefold() for part in _SEPARATORS.split(text) if part]
-        return any(not _is_code(part) and not _is_placeholder(part) for part in parts)
-    return not all(word in _PLACEHOLDERS for word in words)
-
-
-def _is_code(part: str) -> bool:
-    """A hash; or a word with a digit, in which at most three Latin letters stand together.
-
-    In other scripts two signs are a whole name, to which hospitals add numbers and ages.
-    """
-    if _HASH.fullmatch(part):
-        return True
-    runs = _LETTERS.findall(part)
-    return any(char.isdigit() for char in part) and all(
-        (run.isascii() and len(run) <= 3) or run in _PLACEHOLDERS for run in runs
-    )
-
-
-def _is_placeholder(part: str) -> bool:
-    words = _WORD.findall(part)
-    return all(word in _PLACEHOLDERS or _ONE_SIGN.fullmatch(word) for word in words)
+        return not names_nobody(text)
+    return not all(word in PLACEHOLDERS for word in words)
 
 
 def _walk(
@@ -302,7 +284,7 @@ def _has_value(element: RawDataElement | DataElement) -> bool:
 
 
 def _fold(text: str) -> str:
-    return "".join(_WORD.findall(text)).casefold()
+    return "".join(find_words(text))
 
 
 def _text(header: Dataset, tag: int) -> str:

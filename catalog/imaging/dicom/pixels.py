@@ -22,7 +22,7 @@ from catalog.imaging.dicom import gdcm_plugin
 from catalog.imaging.dicom.codestreams import read_frame_size
 from catalog.imaging.dicom.frames import choose_frame, describe_frame
 from catalog.imaging.dicom.palettes import check_palettes
-from catalog.imaging.dicom.photometric import correct_photometric
+from catalog.imaging.dicom.photometric import correct_photometric, count_bits
 from catalog.imaging.dicom.stream import UNDEFINED_LENGTH, DicomStream, PixelElement, read_value
 from catalog.imaging.dicom.windowing import FRAME_GROUPS, FrameTags, make_curve
 from catalog.imaging.grey_levels import apply_curve, find_range, fit_within, stretch
@@ -61,6 +61,9 @@ def render_stream(stream: DicomStream, *, max_edge: int) -> Picture:
     """
     if stream.pixels is None or stream.pixels.length == 0:
         raise NotReadable("The file has no pixel data.")
+    syntax = stream.transfer_syntax
+    if not syntax.is_transfer_syntax:  # that pydicom knows, as it does not JPEG XL
+        raise NotReadable(f"Pixels of the transfer syntax {syntax} cannot be decoded here.")
     pixels, notes = stream.pixels, list[str]()
     options = _read_options(stream, pixels, notes)
     count = _count_frames(pixels, options)
@@ -117,9 +120,8 @@ def _count_frames(pixels: PixelElement, options: dict[str, Any]) -> int:
     if pixels.length == UNDEFINED_LENGTH:
         return frames
     samples = options["rows"] * options["columns"] * int(options.get("samples_per_pixel") or 1)
-    bits = samples * int(options.get("bits_allocated") or 8)
-    if options.get("photometric_interpretation") == "YBR_FULL_422":
-        bits = bits * 2 // 3  # two pixels share their chroma
+    allocated = int(options.get("bits_allocated") or 8)
+    bits = count_bits(samples, allocated, options.get("photometric_interpretation"))
     present = pixels.length * 8 // bits
     if not present:
         raise NotReadable("The file is cut short: its pixel data are less than one frame.")

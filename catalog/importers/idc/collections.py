@@ -22,10 +22,6 @@ from catalog.importers.parsers import parse_age, parse_sex
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.limits import BYTES_PER_MB
 
-# DICOM states ages below one year in days, weeks or months (PS3.5 6.2). In the index "000Y" means
-# phantoms, and adults in clinical trials whose age was removed: 10,620 of 10,622 series.
-UNKNOWN_AGE = "000Y"
-
 _FIELDS = ("SeriesInstanceUID", "series_aws_url", "series_size_MB", "Modality", "PatientID",
            "PatientSex", "PatientAge")  # fmt: skip
 # Columns that become metadata of an image, and their keys, which are the same for DICOM files.
@@ -167,8 +163,6 @@ def _read_age(text: str | None) -> tuple[float | None, str | None]:
     """The age in years, and the original text if it is not just that age."""
     if not text:
         return None, None
-    if text.upper() == UNKNOWN_AGE:
-        return None, text
     age, exact = parse_age(text)
     return age, None if exact and text.endswith("Y") else text
 

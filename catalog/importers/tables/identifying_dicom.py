@@ -13,6 +13,7 @@ from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables.identifying_values import LONGEST_VALUE, tells_value
 
 _LISTED = {keyword: tag for keyword, tag in keyword_dict.items() if is_listed(tag)}
+del _LISTED["LabelText"]  # in tables the text of a finding's label, not of a slide's
 _TEXT = re.compile(r"Comment|Notes|Narrative|History|Text|EncapsulatedDocument")
 # A tag as in `00100010`, `(0010,0010)`, `tag_00100010` or `00100010.Value`.
 _TAG = re.compile(

@@ -111,7 +111,8 @@ def test_private_elements_are_not_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "years"),
     [
-        ("058Y", 58), ("58", 58), ("58Y", 58), (" 58Y", 58), ("058y", 58), ("000Y", 0),
+        ("058Y", 58), ("58", 58), ("58Y", 58), (" 58Y", 58), ("058y", 58), ("000Y", None),
+        ("0Y", None), ("000", None), ("000D", 0), ("000W", 0), ("000M", 0),
         ("006M", 0.5), ("052W", 52 * 7 / 365.25), ("030D", 30 / 365.25), ("129Y", 129),
         ("130Y", None), ("999Y", None), ("-01Y", None), ("0.5Y", None), ("old", None),
         ("Y", None), ("", None), ("058X", None), ("٥٨", None),
@@ -357,9 +358,11 @@ def test_a_directory_is_known_by_its_class(path: Path) -> None:
         (make_dicom(np.zeros((3, 4, 5), np.uint16), NumberOfFrames=4), 40),
         (make_dicom(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="YBR_FULL_422",
                     PixelData=bytes(32)), 0),
+        (make_dicom(np.zeros((4, 4, 3), np.uint8), PhotometricInterpretation="YBR_PARTIAL_422",
+                    PixelData=bytes(32)), 0),
         (make_dicom(PIXELS, PixelData=bytes(40)), 0),
     ],
-    ids=range(6),
+    ids=range(7),
 )  # fmt: skip
 def test_pixel_data_that_are_shorter_than_the_header_says(content: bytes, missing: int) -> None:
     assert header_of(content).missing_bytes == missing

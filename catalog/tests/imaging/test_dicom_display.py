@@ -103,6 +103,30 @@ def test_color_without_a_known_meaning_is_shown_if_it_is_not_compressed() -> Non
         render(write_dicom(dataset, uid.JPEGBaseline8Bit))
 
 
+def test_rare_kinds_of_color_are_shown_as_near_as_they_can_be_or_not_at_all() -> None:
+    """In YBR_PARTIAL_422 two pixels share their chroma, as in YBR_FULL_422."""
+    black, red = np.zeros((1, 2, 3), np.uint8), bytes([76, 76, 85, 255])
+    plain = make_dicom(black, PhotometricInterpretation="YBR_PARTIAL_422", PixelData=red)
+    jpeg = dcmread(io.BytesIO(read_shipped("SC_rgb_jpeg_dcmtk.dcm")))
+    expected = levels(write_dicom(jpeg, uid.JPEGBaseline8Bit))
+    jpeg.PhotometricInterpretation = "YBR_PARTIAL_422"
+    compressed = write_dicom(jpeg, uid.JPEGBaseline8Bit)
+    assert levels(plain) == [[[254, 0, 0]] * 2]
+    assert levels(compressed) == expected
+    assert all("contrast" in render(each).notes[0] for each in (plain, compressed))
+    for term in ("HSV", "CMYK", "YBR_PARTIAL_420"):
+        with pytest.raises(NotReadable, match=f"given as {term} are not shown"):
+            render(make_dicom(np.zeros((2, 2, 3), np.uint8), PhotometricInterpretation=term))
+
+
+def test_an_unknown_encoding_is_named() -> None:
+    """JPEG XL is of DICOM 2024, and pydicom does not know it."""
+    known, unknown = uid.HTJ2KLosslessRPCL, "1.2.840.10008.1.2.4.110"
+    content = write_dicom(dcmread(io.BytesIO(read_shipped("SC_rgb_jpeg_dcmtk.dcm"))), known)
+    with pytest.raises(NotReadable, match=f"transfer syntax {unknown} cannot be decoded"):
+        render(content.replace(known.encode(), unknown.encode()))
+
+
 # --- Padding ---
 
 

@@ -42,6 +42,8 @@ def find(*, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any) -> tuple[
         ("PatientAddress", "1 Main Street"), ("PatientTelephoneNumbers", "555-0100"),
         ("PatientComments", "lives next door"), ("ImageComments", "call Jane"),
         ("InstitutionName", "St. Elsewhere"), ("PatientMotherBirthName", "Roe"),
+        ("LabelText", "Doe, Jane"), ("BarcodeValue", "S12-3456"), ("CameraOwnerName", "Jane Doe"),
+        ("TelephoneNumberTrial", "555-0100"), ("Impressions", "Jane is well"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
@@ -146,8 +148,44 @@ def test_what_tells_nobody(keyword: str, value: str) -> None:
     assert find(PatientID="LIDC-IDRI-0001", **{keyword: value}) == ()
 
 
-def test_a_name_that_is_the_id_as_well_is_a_name() -> None:
-    assert find(PatientID="DOE JANE", PatientName="Doe^Jane") == ("PatientName",)
+# As public collections call their patients.
+CODES = """
+100_HM12345|ACRIN-6698-900810|ACRIN-Contralateral-Breast-MR-001|ACRIN-FLT-Breast_001
+ACRIN-NSCLC-FDG-PET-001|Adrenal_Ki67_Seg_001|AMBL-001|AMC-001|Anonymous 12|AP-6H6G
+BLGSP-71-06-00001|BLGSP-71-TMA12-EBER|BraTS-GLI-00001-000|BraTS20_Training_001|BraTS2021_00000
+Breast_MRI_001|C3L-00001|BreastDx-01-0001|Burdenko-GBM-001|Calc-Training_P_00007_LEFT_MLO_1
+CCR-3-CT1|CCTH-A01|CDDP-A8B0|Mass-Test_P_00016_RIGHT_CC|COVID-19-AR-16406488|CPTAC C3L-00001
+CQ500CT1 CQ500CT1|CRLM-CT-1001|CT-PET-VI-01|CT-Training-BE001|CTC-1018399231|D1-0001|DBT-P00001
+EA1141-100069|EAY131-10017|GTEX-14PJ2|GLIOMA01-i_03A6|HCC_001|HCM-CSHL-0056-C18|HN-CHUM-001|HN1004
+HNSCC-01-0001|HTA12_1391|interobs05|KiTS-00000|HTMCP-03-06-02001|Histiocytoma_01|ISPY1_1001
+IXI002-Guys-0828-T1|LCTSC-Train-S1-001|LIDC-IDRI-0001|lidc idri^0001|LiverUS-01|LUNG1-001
+LungFCP-01-0001|Lung_Dx-A0001|LUNGx-CT001|MED_LYMPH_001|MSB-01723|MIDRC-RICORD-1A-SITE2-000001
+MIP-PROSTATE-01-0001|MRI-DIR-T1_1|NaF-PROSTATE-01-0001|OPC-00001|Patient 12|PANCREAS_0001
+Pancreas-CT-CB_001|PCAMPMRI-00001|PD-1-Lung-00001|Pediatric-CT-SEG-0BBDB755|PETCT_05bed31780
+Pelvic-Ref-001|Phantom-100.0-1.0|Prostate-AEC-001|Prostate-MRI-US-Biopsy-0001|Prostate3T-01-0001
+ProstateX-0000|Pseudo-PHI-001|PSMA_0198cdca94fbb95f|QIBA-CT-Liver-Phantom-1|QIN-BREAST-01-0001
+R01-001|QIN-Breast-DCE-MRI-BC01|RIDER Neuro MRI-1023805636|QIN-SARCOMA-01-0001|ReMIND-001
+RIDER-1129164940|RMS2120|ZZ RIDER MR8 1|StageII-Colorectal-CT-001|STS_001|sub-01|TCGA-OR-A5J1
+TCGA-IB-AAUQ|TCGA-XX-1234|TVD_GBM_IC1_070610_19|UCSF-BR-01|UPENN-GBM-00001|UW-12 patient001
+VS-MC-RC-001|VS-SEG-003
+"""
+NAMES = """
+SMITH_JOHN_19610304|SMITH-19610304|Smith 4.3.1961|SMITH_1961-03-04|smith04031961|Smith^John^4711
+Smith^4711|Smith, John 4711|DOE^JANE^^^2|JohnSmith_4711|4711 smith john|XU_MING_0001|QIN_MING_12
+RIDER_JOHN_12|CT_SMITH_JOHN_001|Doe Jane 12|SMITH_JOHN_BRAIN_01|Study 4 Smith John|王明_4711
+Müller_4711|DOE JANE
+"""
+
+
+def test_a_name_that_is_the_id_as_well_tells_nobody_only_if_it_is_a_code() -> None:
+    codes, names = (text.strip().replace("\n", "|").split("|") for text in (CODES, NAMES))
+    given = {"SpecificCharacterSet": "ISO_IR 192"}
+    assert [each for each in codes if find(**given, PatientID=each, PatientName=each)] == []
+    told = [each for each in names if find(**given, PatientID=each, PatientName=each)]
+    assert told == names
+    one = "SMITH_JOHN_19610304"
+    assert find(PatientID=one, OtherPatientIDs=one) == ("OtherPatientIDs",)
+    assert find(PatientID="20200102", OtherPatientIDs="20200102") == ()
 
 
 def test_a_file_that_says_that_it_was_deidentified_has_none() -> None:
@@ -350,6 +388,23 @@ def test_raw_data_of_any_size_are_passed_over(tmp_path: Path) -> None:
         with write(start, b"OW", name=name, ends=ends_of).open("rb") as file:
             (found,) = read_header(file).identifying
         assert found.endswith("PrivateElements")
+
+
+@pytest.mark.parametrize("vr", [b"UN\0\0", b""])  # without one, in files of implicit VR
+def test_raw_data_that_do_not_say_what_they_are_are_passed_over_by_their_tag(
+    tmp_path: Path, vr: bytes
+) -> None:
+    syntax = uid.ExplicitVRLittleEndian if vr else uid.ImplicitVRLittleEndian
+    path = tmp_path / "raw.dcm"
+    with path.open("wb") as file:
+        file.write(make_dicom(syntax=syntax) + b"\0\x54\0\1" + (b"SQ\0\0" if vr else b""))
+        file.write(b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4)
+        file.write(b"\0\x54\x10\x10" + vr + (200 << 20).to_bytes(4, "little"))  # WaveformData
+        file.seek(200 << 20, 1)
+        file.write(END_OF_ITEM + b"\xfe\xff\xdd\xe0\0\0\0\0")
+        file.write(b"\x10\0\x10\0" + (b"PN\x08\0" if vr else b"\x08\0\0\0") + b"Doe^Jane")
+    with path.open("rb") as file:
+        assert read_header(file).identifying == ("PatientName",)
 
 
 def test_the_names_of_one_file_are_limited() -> None:

@@ -73,8 +73,21 @@ def test_grey_of_sixteen_bits_stands_upright(kind: str) -> None:
     assert shown[-5:].min() > 230
 
 
-def test_grey_of_eight_bits_stands_upright() -> None:
-    assert grey(render(encode(MASK * 255, "PNG", exif=turn(6)))).shape == (120, 80)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_that_is_not_shown_as_wide_as_it_is_stored_says_so(kind: str) -> None:
+    content = encode(MASK * 255, kind, exif=turn(6))
+    found, shown = read_content(io.BytesIO(content), "x"), render(content)
+    assert grey(shown).shape == (120, 80)
+    assert (found.width, found.height) == (120, 80)
+    assert [note for note in shown.notes if "turned" in note and "120×80" in note]
+    assert not render(encode(MASK * 255, kind, exif=turn(3))).notes
+
+
+def test_of_a_turned_tiff_the_size_is_that_which_is_shown() -> None:
+    content = encode(MASK * 255, "TIFF", exif=turn(6))
+    found, shown = read_content(io.BytesIO(content), "x"), render(content)
+    assert (found.height, found.width) == grey(shown).shape == (120, 80)
+    assert not shown.notes
 
 
 def as_palette() -> Image.Image:

@@ -53,6 +53,9 @@ def test_other_words_lose_only_the_blanks_around_them() -> None:
         ("57,5", 57.5),
         (" 57 ", 57),
         ("0", 0),
+        ("0 years", 0),
+        ("0y", 0),
+        ("000D", 0),
         ("129", 129),
         ("057", 57),
         ("058Y", 58),
@@ -96,8 +99,8 @@ def test_of_open_ages_the_bound_is_taken_but_not_as_exact(text: str, years: floa
 
 @pytest.mark.parametrize(
     "text",
-    ["-5", "130", "412", "1954", "400Y", "999Y", "M ", "M", "adult", "5/7", "<18", "0-18", "1e3",
-     "59-50", "57 parsecs", "57 58", "٥٧", "9" * 5000, "inf"],
+    ["-5", "130", "412", "1954", "400Y", "999Y", "000Y", "0Y ", "000y", "M ", "M", "adult", "5/7",
+     "<18", "0-18", "1e3", "59-50", "57 parsecs", "57 58", "٥٧", "9" * 5000, "inf"],
 )  # fmt: skip
 def test_ages_that_nobody_has_are_unknown_and_unclear(text: str) -> None:
     assert parse_age(text) == UNCLEAR
