@@ -22,12 +22,8 @@ from hypothesis.stateful import (
 )
 
 from collections_app import services
-from collections_app.builds.build import (
-    BuildFailed,
-    build_claimed,
-    build_collection,
-    fail_claimed,
-)
+from collections_app.builds.build import build_claimed, build_collection, fail_claimed
+from collections_app.builds.failure import BuildFailed
 from collections_app.builds.lease import Claim, LeaseLost, claim_build
 from collections_app.builds.problems import count_problems
 from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
