@@ -115,6 +115,9 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     _clear_problems(collection)
     heartbeat = Heartbeat(claim, on_progress)
     _fetch(claim, heartbeat)
+    # To read all items, as these and the tables do, takes tens of seconds where 200,000 have
+    # hundreds of columns.
+    heartbeat.touch()
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
     replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
@@ -215,7 +218,9 @@ def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartb
     """Write the archive and return its size in bytes."""
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
+    heartbeat.touch()
     tables = make_tables(collection, texts)
+    heartbeat.touch()
     delivered = DeliveredFacts(collection)
     files = iter_files(
         collection,

@@ -53,6 +53,8 @@ SUM_DELIVERED = f"""
              WHERE file_name <> item_name GROUP BY position) sums
      WHERE item.collection_id = {{collection}} AND item.position = sums.position
        AND item.metadata_json #> '{{{{delivered,files}}}}' IS NOT NULL
+       AND NOT item.metadata_json -> 'delivered'
+               @> jsonb_build_object('size', sums.size, 'sha256', sums.sha256)
 """  # noqa: S608 - our own words  # nosec
 
 # Size and time show that a file is unchanged only if the catalog still has the same SHA-256.
