@@ -120,14 +120,16 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     heartbeat.touch()
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
-    replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
-    freed = replaced["archive_size"] if replaced else 0
-    heartbeat.require_quota(max(collection.num_bytes, freed))
-    if replaced:
+    build = Build.objects.claimed_by(claim.token).first()
+    if build is None:
+        raise LeaseLost
+    size_before = build.replaces.get("archive_size", 0)
+    heartbeat.require_quota(max(collection.num_bytes, size_before))
+    if build.keeps_archive:
         check_files(claim, heartbeat)
     expected_size = _estimate_size(collection)
-    _check_space(claim, expected_size, freed=freed)
-    if replaced:
+    _check_space(claim, expected_size, freed=size_before if build.keeps_archive else 0)
+    if build.keeps_archive:
         _remove_replaced(claim)
     size = _write(claim, fingerprint, expected_size, heartbeat)
     path = archive_name(collection.uuid, claim.token)

@@ -58,7 +58,7 @@ def describe_progress(collection: Collection) -> Progress | None:
     if not Build.objects.leased().filter(pk=build.pk).exists():
         # An attempt whose worker has stopped begins again from the start.
         return Progress(
-            percent=0, is_running=False, is_checking=bool(build.replaces),
+            percent=0, is_running=False, is_checking=build.keeps_archive,
             was_interrupted=build.attempts > 0, place=_find_place(build), num_images=0,
             num_bytes=0, time_left="",
         )  # fmt: skip
@@ -68,7 +68,7 @@ def describe_progress(collection: Collection) -> Progress | None:
     return Progress(
         percent=int(100 * share),
         is_running=True,
-        is_checking=bool(build.replaces),
+        is_checking=build.keeps_archive,
         was_interrupted=False,
         place=0,
         num_images=min(build.progress_images, collection.num_images),
