@@ -22,7 +22,7 @@ REFRESH_LATER = 5
 class Progress:
     """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
 
-    ``time_left`` is in words, and empty until it can be estimated. ``is_checking`` is true while
+    ``time_left`` is in words, and empty while it cannot be estimated. ``is_checking`` is true while
     the archive that is to be replaced is kept. While it ``is_fetching`` what lies elsewhere, the
     share and the time are of that, and ``images_missing`` is how many cannot be had.
     """
@@ -105,7 +105,8 @@ def _share_done(build: Build) -> float:
 
 
 def _estimate_time_left(build: Build, share: float) -> str:
-    if build.started_at is None:
+    # Of the tables, which come after all images, only their writer knows how large they become.
+    if build.started_at is None or share >= 1:
         return ""
     seconds = (timezone.now() - build.started_at).total_seconds()
     if seconds < ESTIMATE_AFTER_SECONDS or share < ESTIMATE_AFTER_SHARE:
