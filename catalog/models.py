@@ -416,6 +416,11 @@ class TextKey(Func):
     arity = 1
 
 
+def _require_object(metadata: object, example: str) -> None:
+    if not isinstance(metadata, dict):
+        raise ValidationError({"metadata_json": f"Give a JSON object: {example}."})
+
+
 class Image(models.Model):
     """One image of a dataset: a file, or a series of files such as the slices of a CT.
 
@@ -573,8 +578,7 @@ class Image(models.Model):
         return reverse("image-detail", args=[self.pk])
 
     def clean(self) -> None:
-        if not isinstance(self.metadata_json, dict):
-            raise ValidationError({"metadata_json": 'Give a JSON object: {"KVP": 120}.'})
+        _require_object(self.metadata_json, '{"KVP": 120}')
         if self.file_path:
             try:
                 check_relative_path(self.file_path)
@@ -693,6 +697,9 @@ class ImageLabel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.get_finding_display().lower()})"
+
+    def clean(self) -> None:
+        _require_object(self.metadata_json, '{"words": ["nodules"]}')
 
     @property
     def source_words(self) -> str:

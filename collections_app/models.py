@@ -188,7 +188,8 @@ class Build(models.Model):
     Builds are queued by ``queued_at``. ``notified_at`` is when a worker was last notified of it.
     ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
     ``replaces`` has the columns of the ready archive that a rebuild is to replace, until all files
-    were found to be as they were frozen; a build that ends before that gives it back.
+    were found to be as they were frozen; a build that ends before that gives it back. From then on
+    it has the archive's size only, which counts for the owner's quota.
 
     ``images_to_fetch`` and ``bytes_to_fetch`` are what lies elsewhere and is not in the cache yet;
     ``bytes_fetched`` are the last attempt's, and count for the owner's limit of a day, as does
@@ -246,6 +247,11 @@ class Build(models.Model):
 
     def __str__(self) -> str:
         return f"{self.collection}, queued {localtime(self.queued_at):%Y-%m-%d %H:%M}"
+
+    @property
+    def keeps_archive(self) -> bool:
+        """Whether the archive that it is to replace is still kept."""
+        return "archive_path" in self.replaces
 
 
 class DeletedFetch(models.Model):

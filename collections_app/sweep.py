@@ -210,7 +210,7 @@ def _remove_stray_files() -> int:
 def _find_known(paths: list[str]) -> set[str]:
     """Those of the paths that are of collections, or are kept until a rebuild writes."""
     collections = Collection.objects.with_archives(paths).order_by()
-    rebuilds = Build.objects.unfinished().exclude(replaces={}).order_by()
+    rebuilds = Build.objects.unfinished().filter(replaces__has_key="archive_path").order_by()
     # One query, as paths move from the one to the other.
     known = collections.values_list("archive_path").union(
         rebuilds.values_list(KT("replaces__archive_path"))

@@ -4,13 +4,11 @@ A worker owns a build until its lease lapses, and renews the lease while it writ
 has lost its lease finds another token when it finishes, and deletes only its own file.
 """
 
-import heapq
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import NoReturn
+from functools import partial
+from itertools import chain
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -20,9 +18,10 @@ from django.db.models.functions import Greatest
 from catalog.storage.cache import CacheFull
 from catalog.storage.problems import Changed, SourceProblem, Unreachable
 from catalog.wording.formats import count_of, file_size
-from collections_app.archive import BadEntry, BadKind, FileEntry, TextEntry, write_archive
-from collections_app.archive.sink import DISK_FULL
+from collections_app.archive import BadEntry, FileEntry, TextEntry, write_archive
+from collections_app.builds.checking import check_files, fail_for_entry
 from collections_app.builds.deidentified import DeliveredFacts
+from collections_app.builds.failure import BuildFailed, explain_os_error
 from collections_app.builds.fetcher import DayIsFull
 from collections_app.builds.fetching import (
     FetchFailed,
@@ -30,7 +29,7 @@ from collections_app.builds.fetching import (
     folder_of_fetched,
     release_files,
 )
-from collections_app.builds.files import find_bad_files, iter_files
+from collections_app.builds.files import iter_files
 from collections_app.builds.lease import (
     Claim,
     Heartbeat,
@@ -39,11 +38,10 @@ from collections_app.builds.lease import (
     claim_build,
 )
 from collections_app.builds.outcome import fail_build, finish_build, give_up_replaced
-from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
-from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
+from collections_app.models import Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.database_space import (
     METADATA_SIZE,
@@ -51,7 +49,6 @@ from collections_app.selection.database_space import (
     require_room,
 )
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
-from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.refusals import OverQuota
 from collections_app.storage import (
     StorageTrouble,
@@ -68,18 +65,6 @@ BYTES_PER_IMAGE = 1500
 BYTES_OF_TEXTS = 1 << 20
 # What sources say is compressed in the database, and not in tables.
 UNCOMPRESSED = 2
-
-
-class BuildFailed(Exception):
-    """The archive cannot be written; the message is shown on the collection's page."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)
-        self.reason = reason
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
 
 
 def build_collection(*, collection_id: int, on_progress: OnProgress = lambda done: None) -> None:
@@ -105,7 +90,7 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         )
         fail_claimed(claim, BuildFailed(Reason.DISK_FULL, message))
     except StorageTrouble as error:
-        fail_claimed(claim, _explain_os_error(error))
+        fail_claimed(claim, explain_os_error(error))
     except SoftTimeLimitExceeded:
         hours = settings.BUILD_SOFT_LIMIT / 3600
         message = (
@@ -130,16 +115,21 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     _clear_problems(collection)
     heartbeat = Heartbeat(claim, on_progress)
     _fetch(claim, heartbeat)
+    # To read all items, as these and the tables do, takes tens of seconds where 200,000 have
+    # hundreds of columns.
+    heartbeat.touch()
     finalize_if_needed(collection)
     fingerprint = compute_fingerprint(collection)
-    replaced = Build.objects.claimed_by(claim.token).values_list("replaces", flat=True).first()
-    freed = replaced["archive_size"] if replaced else 0
-    heartbeat.require_quota(max(collection.num_bytes, freed))
-    if replaced:
-        _check_files(claim, heartbeat)
+    build = Build.objects.claimed_by(claim.token).first()
+    if build is None:
+        raise LeaseLost
+    size_before = build.replaces.get("archive_size", 0)
+    heartbeat.require_quota(max(collection.num_bytes, size_before))
+    if build.keeps_archive:
+        check_files(claim, heartbeat)
     expected_size = _estimate_size(collection)
-    _check_space(claim, expected_size, freed=freed)
-    if replaced:
+    _check_space(claim, expected_size, freed=size_before if build.keeps_archive else 0)
+    if build.keeps_archive:
         _remove_replaced(claim)
     size = _write(claim, fingerprint, expected_size, heartbeat)
     path = archive_name(collection.uuid, claim.token)
@@ -168,21 +158,13 @@ def _fetch(claim: Claim, heartbeat: Heartbeat) -> None:
             Reason.DISK_FULL, f"Nothing more can be fetched: {error}. Try again later."
         ) from error
     except OSError as error:
-        raise _explain_os_error(error) from error
+        raise explain_os_error(error) from error
 
 
 def _reason_of(kinds: set[type[SourceProblem]]) -> Reason:
     if Unreachable in kinds:
         return Reason.SOURCE_UNREACHABLE
     return Reason.FILES_CHANGED if Changed in kinds else Reason.FILES_MISSING
-
-
-def _check_files(claim: Claim, heartbeat: Heartbeat) -> None:
-    """Fail while the present archive is still there if another one could not be complete."""
-    collection = claim.collection
-    found = find_bad_files(collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim))
-    if first := next(found, None):
-        _fail_for_files(collection, chain([first], found))
 
 
 def _remove_replaced(claim: Claim) -> None:
@@ -238,7 +220,9 @@ def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartb
     """Write the archive and return its size in bytes."""
     collection = claim.collection
     texts = make_texts(collection, fingerprint)
+    heartbeat.touch()
     tables = make_tables(collection, texts)
+    heartbeat.touch()
     delivered = DeliveredFacts(collection)
     files = iter_files(
         collection,
@@ -258,18 +242,19 @@ def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartb
             ) as file,
             closing(files),
         ):
-            entries = chain(texts, of_files, _after(delivered.finish, tables))
+            learn = partial(delivered.finish, heartbeat.touch)
+            entries = chain(texts, of_files, _after(learn, tables))
             summary = write_archive(file, entries, on_progress=heartbeat.beat)
             _check_complete(collection, num_files=summary.num_entries - len(texts) - len(tables))
             heartbeat.beat(summary.num_entries, summary.size)
             heartbeat.touch(now=True)
             return summary.size
     except BadEntry as error:
-        _fail_for_entry(claim, (of_files.position, error), heartbeat)
+        fail_for_entry(claim, (of_files.position, error), heartbeat)
     except OSError as error:
         # Who has ended the build, or has it now, may have removed what it has written.
         heartbeat.touch(now=True)
-        raise _explain_os_error(error) from error
+        raise explain_os_error(error) from error
 
 
 class _EntriesOfFiles:
@@ -299,48 +284,6 @@ def _check_complete(collection: Collection, *, num_files: int) -> None:
             Reason.CATALOG_CHANGED,
             f"The catalog has {num_files:,} files now, not {expected:,}. Tell the operator.",
         )
-
-
-def _fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartbeat) -> NoReturn:
-    """One file is bad: check all files, so that the page names every bad one."""
-    collection = claim.collection
-    bad = find_bad_files(collection, on_step=heartbeat.touch, fetched_in=folder_of_fetched(claim))
-    # What was found in writing may be seen there only.
-    others = (each for each in bad if each[1].name != first[1].name)
-    _fail_for_files(collection, heapq.merge([first], others, key=itemgetter(0)))
-
-
-def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]]) -> NoReturn:
-    """Record the problem of every bad file, and fail."""
-    kinds: set[BadKind] = set()
-    has_series = NUM_FILES in collection.provenance
-
-    def iter_problems() -> Iterator[tuple[int, str]]:
-        for place, files in groupby(found, itemgetter(0)):
-            first, *more = [bad for _, bad in files]
-            kinds.update(bad.kind for bad in (first, *more))
-            of_item = f"{first.name.rpartition('/')[2]}: " if has_series else ""
-            others = f" (and {len(more):,} more of its files)" if more else ""
-            yield place, f"{of_item}{first.reason}{others}"[:MAX_PROBLEM]
-
-    set_item_texts(collection, "problem", iter_problems())
-    number = collection.items.included().with_problems().count()
-    raise BuildFailed(
-        Reason.FILES_MISSING if kinds == {"missing"} else Reason.FILES_CHANGED,
-        f"{describe_bad_files(number)}; the archive would not have been complete.",
-    )
-
-
-def _explain_os_error(error: OSError) -> BuildFailed:
-    if error.errno in DISK_FULL:
-        return BuildFailed(
-            Reason.DISK_FULL,
-            "The server's disk is full. Nothing is lost: try again later, or ask the operator for "
-            "more space.",
-        )
-    logger.error("an archive could not be written", exc_info=error)
-    message = f"The archive could not be written: {error.strerror or error}."
-    return BuildFailed(Reason.WRITE_ERROR, message)
 
 
 def fail_claimed(claim: Claim, error: BuildFailed) -> None:

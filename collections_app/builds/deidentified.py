@@ -5,8 +5,9 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -22,7 +23,7 @@ from collections_app.builds import queries
 from collections_app.models import Collection
 from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.copying import iter_positions
-from collections_app.selection.database_space import require_room
+from collections_app.selection.database_space import GROWTH, require_room
 from collections_app.storage import archive_store
 
 BATCH = 500
@@ -31,13 +32,20 @@ _CHUNK = 1 << 20
 
 @dataclass
 class DeliveredFacts:
-    """Keeps size and SHA-256 of what was written, with the frozen items.
+    """Keeps size and SHA-256 of what was written, with the frozen items; writes only what changed.
 
-    Those of the files of a series are kept by their names; ``finish`` sums them up.
+    Those of the files of a series are kept by their names; ``finish`` sums them up. While files
+    are only checked, before an archive is given up, nothing ``is_kept``, and the room for all that
+    is to be written is asked for.
+
+    Raises:
+        DatabaseIsFull: what changed would take the database's reserve.
     """
 
     collection: Collection
+    is_kept: bool = True
     _waiting: list[tuple[int, str, int, str]] = field(default_factory=list)
+    _unkept_bytes: int = 0
 
     def add(self, position: int, name: str, size: int, sha256: str) -> None:
         name = name.removeprefix(f"{self.collection.slug}/")
@@ -45,25 +53,37 @@ class DeliveredFacts:
         if len(self._waiting) >= BATCH:
             self._flush()
 
-    def finish(self) -> None:
-        """Everything was written."""
+    def finish(self, on_step: Callable[[], None] = lambda: None) -> None:
+        """Everything was written, or checked; ``on_step`` is called after each query."""
         self._flush()
-        if deidentifies_on_delivery() and NUM_FILES in self.collection.provenance:
-            for first, last in iter_positions(self.collection):
-                sums = queries.SUM_DELIVERED.format(
-                    collection=int(self.collection.pk), first=first, last=last
-                )
-                with connection.cursor() as cursor:
-                    cursor.execute(sums)
+        has_series = NUM_FILES in self.collection.provenance
+        if not self.is_kept or not has_series or not deidentifies_on_delivery():
+            return
+        for first, last in iter_positions(self.collection):
+            sums = queries.SUM_DELIVERED.format(
+                collection=int(self.collection.pk), first=first, last=last
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(sums)
+                if cursor.rowcount:
+                    require_room()
+            on_step()
 
     def _flush(self) -> None:
-        if self._waiting:
+        if not self._waiting:
+            return
+        columns = map(list, zip(*self._waiting, strict=True))
+        given: list[Any] = [*columns, self.collection.pk]
+        with connection.cursor() as cursor:
+            cursor.execute(queries.SIZE_OF_NEWLY_DELIVERED, given)
             # Each row is written anew, with all that its source says.
-            require_room()
-            columns: Sequence[Sequence[object]] = list(zip(*self._waiting, strict=True))
-            with connection.cursor() as cursor:
-                cursor.execute(queries.SET_DELIVERED, [*map(list, columns), self.collection.pk])
-            self._waiting.clear()
+            if size := cursor.fetchone()[0]:
+                require_room(self._unkept_bytes + size * GROWTH)
+                if self.is_kept:
+                    cursor.execute(queries.SET_DELIVERED, given)
+                else:
+                    self._unkept_bytes += size * GROWTH
+        self._waiting.clear()
 
 
 def must_change(entry: FileEntry) -> bool:
@@ -87,6 +107,10 @@ def must_change(entry: FileEntry) -> bool:
 
 
 OnMade = Callable[[int, str, int, str], None]  # position, name, size and SHA-256
+
+
+def ignore_made(position: int, name: str, size: int, sha256: str) -> None:
+    """For those who only look whether files can be made."""
 
 
 def make_entry(entry: FileEntry, position: int, on_made: OnMade) -> TextEntry:

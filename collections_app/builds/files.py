@@ -10,7 +10,7 @@ from catalog.imaging.paths import BeneathOpener
 from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.archive import BadEntry, FileEntry, TextEntry, check_entry
-from collections_app.builds.deidentified import OnMade, make_entry, must_change
+from collections_app.builds.deidentified import OnMade, ignore_made, make_entry, must_change
 from collections_app.builds.queries import FILES_OF_ITEMS, FROM_CACHE
 from collections_app.models import Collection
 from collections_app.selection.copying import iter_lines
@@ -20,7 +20,7 @@ def iter_files(
     collection: Collection,
     *,
     on_step: Callable[[], None] = lambda: None,
-    on_made: OnMade = lambda position, name, size, sha256: None,
+    on_made: OnMade = ignore_made,
     fetched_in: Path | None = None,
 ) -> Generator[tuple[str, FileEntry | TextEntry], None, None]:
     """(position, entry) of every file, in order; ``fetched_in`` has those from elsewhere.
@@ -112,14 +112,18 @@ def find_bad_files(
     collection: Collection,
     *,
     on_step: Callable[[], None] = lambda: None,
+    on_made: OnMade = ignore_made,
     fetched_in: Path | None = None,
 ) -> Iterator[tuple[int, BadEntry]]:
     """Position and problem of every item whose file is not the one that was frozen.
 
     A file is read only if its size is right and its mtime differs. ``on_step`` is called for each
-    file, and for each megabyte that is read.
+    file, and for each megabyte that is read; ``on_made`` as by ``iter_files``.
+
+    Raises OSError where the disk has no room for a file that is de-identified.
     """
-    for position, entry in iter_files(collection, on_step=on_step, fetched_in=fetched_in):
+    files = iter_files(collection, on_step=on_step, on_made=on_made, fetched_in=fetched_in)
+    for position, entry in files:
         on_step()
         if problem := _check(entry, on_step):
             yield int(position), problem

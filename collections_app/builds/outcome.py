@@ -69,13 +69,13 @@ def fail_build(
     with transaction.atomic():
         _lock(collection)
         mine = builds.unfinished().filter(collection=collection)
-        replaced = mine.values_list("replaces", flat=True).first()
+        build = mine.first()
         failed = mine.update(finished_at=now, reason=reason, **NO_CLAIM)
         if failed:
             values = _failed_values(message, now, mails_owner=mails_owner)
-            if replaced and _may_have_archive(replaced):
+            if build and build.keeps_archive and _may_have_archive(build.replaces):
                 given_back = {"status": Status.READY, "error_message": "", "finished_at": now}
-                values |= replaced | given_back
+                values |= build.replaces | given_back
             Collection.objects.filter(pk=collection.pk).update(**values)
     return bool(failed)
 
@@ -102,9 +102,11 @@ def give_up_replaced(*, collection: Collection, token: UUID) -> str:
     with transaction.atomic():
         _lock(collection)
         mine = Build.objects.claimed_by(token)
-        replaced = mine.values_list("replaces", flat=True).first() or {}
-        mine.update(replaces={})
-    path: str = replaced.get("archive_path", "")
+        build = mine.first()
+        if build is None or not build.keeps_archive:
+            return ""
+        mine.update(replaces={"archive_size": build.replaces["archive_size"]})
+    path: str = build.replaces["archive_path"]
     return path
 
 
@@ -125,7 +127,7 @@ def rebuild_archive(*, collection: Collection) -> bool:
                    "fingerprint": "", "updated_at": timezone.now()}  # fmt: skip
         if not with_same_archive(collection).update(**pending, **NO_ARCHIVE):
             return False
-        add_build(collection=collection)
+        add_build(collection=collection, replaces={"archive_size": collection.archive_size})
         remove_after_commit(path)
     return True
 

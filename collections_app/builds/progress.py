@@ -22,7 +22,7 @@ REFRESH_LATER = 5
 class Progress:
     """``percent`` is 0 to 100; ``place`` is 1 for the next in the queue and 0 while it runs.
 
-    ``time_left`` is in words, and empty until it can be estimated. ``is_checking`` is true while
+    ``time_left`` is in words, and empty while it cannot be estimated. ``is_checking`` is true while
     the archive that is to be replaced is kept. While it ``is_fetching`` what lies elsewhere, the
     share and the time are of that, and ``images_missing`` is how many cannot be had.
     """
@@ -58,7 +58,7 @@ def describe_progress(collection: Collection) -> Progress | None:
     if not Build.objects.leased().filter(pk=build.pk).exists():
         # An attempt whose worker has stopped begins again from the start.
         return Progress(
-            percent=0, is_running=False, is_checking=bool(build.replaces),
+            percent=0, is_running=False, is_checking=build.keeps_archive,
             was_interrupted=build.attempts > 0, place=_find_place(build), num_images=0,
             num_bytes=0, time_left="",
         )  # fmt: skip
@@ -68,7 +68,7 @@ def describe_progress(collection: Collection) -> Progress | None:
     return Progress(
         percent=int(100 * share),
         is_running=True,
-        is_checking=bool(build.replaces),
+        is_checking=build.keeps_archive,
         was_interrupted=False,
         place=0,
         num_images=min(build.progress_images, collection.num_images),
@@ -105,7 +105,8 @@ def _share_done(build: Build) -> float:
 
 
 def _estimate_time_left(build: Build, share: float) -> str:
-    if build.started_at is None:
+    # Of the tables, which come after all images, only their writer knows how large they become.
+    if build.started_at is None or share >= 1:
         return ""
     seconds = (timezone.now() - build.started_at).total_seconds()
     if seconds < ESTIMATE_AFTER_SECONDS or share < ESTIMATE_AFTER_SHARE:

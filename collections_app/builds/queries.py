@@ -12,22 +12,33 @@ from collections_app.selection.queries import (
 # In the place of a dataset: the file is in the cache of fetched ones, by its SHA-256.
 FROM_CACHE = -1
 
-# Beside what was frozen: the archive has other bytes of these files.
-SET_DELIVERED = """
+# Items of which the archive has other bytes than was learnt of them until now.
+_NEWLY_DELIVERED = """
+      (SELECT position, jsonb_object_agg(
+                  name, jsonb_build_object('size', size, 'sha256', sha256)) AS files
+         FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::text[])
+              made (position, name, size, sha256)
+        GROUP BY position) given
+     WHERE item.collection_id = %s AND item.position = given.position
+       AND CASE WHEN given.files ? item.file_name
+                THEN metadata_json -> 'delivered' IS DISTINCT FROM given.files -> item.file_name
+                ELSE (metadata_json #> '{delivered,files}' @> given.files) IS NOT TRUE END
+"""
+# How large their rows are.
+SIZE_OF_NEWLY_DELIVERED = f"""
+    SELECT coalesce(sum(pg_column_size(metadata_json) + pg_column_size(given.files)), 0)::bigint
+      FROM collections_app_collectionitem item, {_NEWLY_DELIVERED}
+"""  # noqa: S608 - our own words  # nosec
+# Kept beside what was frozen.
+SET_DELIVERED = f"""
     UPDATE collections_app_collectionitem item
        SET metadata_json = metadata_json || jsonb_build_object('delivered',
                CASE WHEN given.files ? item.file_name THEN given.files -> item.file_name
                     ELSE jsonb_build_object('files',
-                        coalesce(metadata_json #> '{delivered,files}', '{}') || given.files) END)
-      FROM (SELECT position, jsonb_object_agg(
-                       name, jsonb_build_object('size', size, 'sha256', sha256)) AS files
-              FROM unnest(%s::int[], %s::text[], %s::bigint[], %s::text[])
-                   made (position, name, size, sha256)
-             GROUP BY position) given
-     WHERE item.collection_id = %s AND item.position = given.position
-       AND (NOT given.files ? item.file_name
-            OR item.metadata_json -> 'delivered' IS DISTINCT FROM given.files -> item.file_name)
-"""
+                        coalesce(metadata_json #> '{{delivered,files}}', '{{}}')
+                        || given.files) END)
+      FROM {_NEWLY_DELIVERED}
+"""  # noqa: S608 - our own words  # nosec
 
 # Of a series of which files were: as in ``catalog.storage.series``.
 SUM_DELIVERED = f"""
@@ -42,6 +53,8 @@ SUM_DELIVERED = f"""
              WHERE file_name <> item_name GROUP BY position) sums
      WHERE item.collection_id = {{collection}} AND item.position = sums.position
        AND item.metadata_json #> '{{{{delivered,files}}}}' IS NOT NULL
+       AND NOT item.metadata_json -> 'delivered'
+               @> jsonb_build_object('size', sums.size, 'sha256', sums.sha256)
 """  # noqa: S608 - our own words  # nosec
 
 # Size and time show that a file is unchanged only if the catalog still has the same SHA-256.

@@ -40,9 +40,9 @@ def explain_room(filters: ImageFilterSet) -> list[str]:
     ]
 
 
-def require_room() -> None:
-    """Raises DatabaseIsFull if what this transaction has written takes the reserve."""
-    _refuse_if_full(free_database_bytes())
+def require_room(num_bytes: int = 0) -> None:
+    """Raises DatabaseIsFull if what was written, or so much more, takes the reserve."""
+    _refuse_if_full(free_database_bytes(), num_bytes)
 
 
 def require_room_meanwhile(cursor: CursorWrapper) -> None:
@@ -55,6 +55,6 @@ def require_room_meanwhile(cursor: CursorWrapper) -> None:
         raise
 
 
-def _refuse_if_full(free: int | None) -> None:
-    if free is not None and free < 0:
+def _refuse_if_full(free: int | None, num_bytes: int = 0) -> None:
+    if free is not None and free < num_bytes:
         raise DatabaseIsFull

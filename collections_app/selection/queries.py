@@ -161,20 +161,36 @@ IS_FETCHED = (
     "item.file_name <> '' AND item.metadata_json ? 'remote_url' "
     "AND NOT item.metadata_json ? 'file_path'"
 )
+# Items, with what is needed of their JSON: of a series of thousands of files it may be megabytes,
+# which PostgreSQL would unpack for each of them. ``OFFSET 0`` keeps it from doing so.
+_ITEMS_OF_MANY = """
+    (SELECT position, image_id, sha256, file_name, {fields},
+            metadata_json -> 'delivered' AS delivered,
+            metadata_json #> '{{{{delivered,files}}}}' AS delivered_files
+       FROM collections_app_collectionitem item
+      WHERE collection_id = {{collection}} AND position BETWEEN {{first}} AND {{last}}
+        AND {whose} AND NOT is_excluded OFFSET 0) item
+"""
 # The files of fetched items. A series has a folder; what is one object has the item's own name.
+_FETCHED_ITEMS = _ITEMS_OF_MANY.format(
+    fields="""metadata_json ->> 'remote_url' AS remote_url,
+              metadata_json ->> 'remote_url' LIKE '%/*' AS is_series""",
+    whose=f"{IS_FETCHED} AND sha256 <> ''",
+)
+_NAME_FETCHED = """
+    CASE WHEN item.is_series THEN item.file_name || '/' || file.name || file.suffix
+         ELSE item.file_name END
+"""
+# What the archive has of one file, where that was de-identified on its way into it.
+_DELIVERED = """
+    CASE WHEN {name} = item.file_name THEN item.delivered
+         ELSE item.delivered_files -> ({name}) END AS delivered
+"""
 FETCHED_FILES = f"""
-    SELECT item.position, item.file_name AS item_name,
-           CASE WHEN item.metadata_json ->> 'remote_url' LIKE '%/*'
-                THEN item.file_name || '/' || file.name || file.suffix
-                ELSE item.file_name END AS file_name,
-           file.name || file.suffix AS name, 0 AS number,
-           item.metadata_json ->> 'remote_url' LIKE '%/*' AS is_one_of_many,
-           file.size_bytes, file.sha256, file.crc32,
-           item.metadata_json -> 'delivered' AS delivered
-      FROM collections_app_collectionitem item
-      JOIN catalog_remotefile file ON file.address = item.metadata_json ->> 'remote_url'
-     WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
-       AND {IS_FETCHED} AND item.sha256 <> '' AND NOT item.is_excluded
+    SELECT item.position, item.file_name AS item_name, {_NAME_FETCHED} AS file_name,
+           file.name || file.suffix AS name, 0 AS number, item.is_series AS is_one_of_many,
+           file.size_bytes, file.sha256, file.crc32, {_DELIVERED.format(name=_NAME_FETCHED)}
+      FROM {_FETCHED_ITEMS} JOIN catalog_remotefile file ON file.address = item.remote_url
 """  # noqa: S608 - our own words  # nosec
 # An item with several files here, and these files. If the catalog now has others, there is one row
 # without a path.
@@ -182,13 +198,14 @@ IS_MANY_HERE = (
     "item.file_name <> '' AND item.metadata_json ? 'file_path' AND item.metadata_json ? 'num_files'"
 )
 _ITEM_IS_SERIES = _IS_SERIES.format(
-    num_files="(item.metadata_json ->> 'num_files')::int", source="item.metadata_json -> 'source'"
+    num_files="(metadata_json ->> 'num_files')::int", source="metadata_json -> 'source'"
 )
+_ITEMS_HERE = _ITEMS_OF_MANY.format(fields=f"{_ITEM_IS_SERIES} AS is_series", whose=IS_MANY_HERE)
 # Slices are in the folder of their series. The voxels of a pair have its header's name, which the
 # archive may have changed, with their own ending.
-_NAME_HERE = f"""
+_NAME_HERE = """
     CASE WHEN file.name IS NULL THEN item.file_name
-         WHEN {_ITEM_IS_SERIES} THEN item.file_name || '/' || file.name
+         WHEN item.is_series THEN item.file_name || '/' || file.name
          WHEN file.number = 0 THEN item.file_name
          ELSE regexp_replace(item.file_name, '\\.[^./]*$', '')
               || coalesce(substring(file.name from '\\.[^./]*$'), '') END
@@ -199,14 +216,12 @@ FILES_HERE = f"""
            coalesce(file.size_bytes, 0) AS size_bytes, coalesce(file.sha256, '') AS sha256,
            file.crc32, file.mtime_ns, coalesce(image.dataset_id, 0) AS dataset_id,
            coalesce(file.path, image.file_path, '') AS path, file.id IS NOT NULL AS is_same,
-           item.metadata_json -> 'delivered' AS delivered
-      FROM collections_app_collectionitem item
+           {_DELIVERED.format(name=_NAME_HERE)}
+      FROM {_ITEMS_HERE}
       LEFT JOIN LATERAL (
            SELECT * FROM catalog_image WHERE id = item.image_id OFFSET 0) image ON true
       LEFT JOIN catalog_imagefile file
         ON file.image_id = image.id AND image.sha256 = item.sha256
-     WHERE item.collection_id = {{collection}} AND item.position BETWEEN {{first}} AND {{last}}
-       AND {IS_MANY_HERE} AND NOT item.is_excluded
 """  # noqa: S608 - our own words  # nosec
 # The files of items that may have several, here or fetched.
 HAS_MANY = f"({IS_FETCHED}) OR ({IS_MANY_HERE})"
@@ -220,11 +235,9 @@ MANY_FILES = f"""
 # The same as they were written, where some were de-identified on their way into the archive.
 DELIVERED_FILES = f"""
     SELECT position, item_name, file_name, name, number, is_one_of_many,
-           coalesce((own ->> 'size')::bigint, size_bytes) AS size_bytes,
-           coalesce(own ->> 'sha256', sha256) AS sha256
-      FROM ({MANY_FILES}) files,
-           LATERAL (SELECT CASE WHEN file_name = item_name THEN delivered
-                                ELSE delivered -> 'files' -> file_name END AS own) found
+           coalesce((delivered ->> 'size')::bigint, size_bytes) AS size_bytes,
+           coalesce(delivered ->> 'sha256', sha256) AS sha256
+      FROM ({MANY_FILES}) files
 """  # noqa: S608 - our own words  # nosec
 SET_FETCHED = """
     UPDATE collections_app_collectionitem item

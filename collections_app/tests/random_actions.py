@@ -22,12 +22,8 @@ from hypothesis.stateful import (
 )
 
 from collections_app import services
-from collections_app.builds.build import (
-    BuildFailed,
-    build_claimed,
-    build_collection,
-    fail_claimed,
-)
+from collections_app.builds.build import build_claimed, build_collection, fail_claimed
+from collections_app.builds.failure import BuildFailed
 from collections_app.builds.lease import Claim, LeaseLost, claim_build
 from collections_app.builds.problems import count_problems
 from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
@@ -206,7 +202,7 @@ class RandomActions(RuleBasedStateMachine):
         self._forget_vanished()
         held = Build.objects.filter(attempt_token__isnull=False).select_related("collection")
         being_written = {f"{each.collection.uuid}.{each.attempt_token}.part" for each in held}
-        rebuilds = Build.objects.unfinished().exclude(replaces={})
+        rebuilds = Build.objects.unfinished().filter(replaces__has_key="archive_path")
         kept = {build.replaces["archive_path"] for build in rebuilds}
         strays = set(files_in_archive_root()) - being_written - kept - set(self._ready_paths())
         assert self._seems_unmounted() or not strays

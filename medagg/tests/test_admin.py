@@ -400,12 +400,13 @@ def test_a_deleted_term_is_no_longer_found(
     assert 'data-total="0"' in curator.get("/datasets/?q=zebra").content.decode()
 
 
-@pytest.mark.parametrize("value", ["[1]", "3", '"x"'])
-def test_metadata_that_is_no_object_is_refused(curator: Client, value: str) -> None:
+@pytest.mark.parametrize("name", ["metadata_json", "image_labels-0-metadata_json"])
+@pytest.mark.parametrize("value", ["[1]", "null", ""])
+def test_metadata_that_is_no_object_is_refused(curator: Client, name: str, value: str) -> None:
     make_dataset(files=1)
     image = Image.objects.get()
     path = f"/admin/catalog/image/{image.pk}/change/"
-    assert "Give a JSON object" in edit(curator, path, metadata_json=value).content.decode()
+    assert "Give a JSON object" in edit(curator, path, **{name: value}).content.decode()
 
 
 def test_a_broader_term_is_chosen_in_the_admin_and_counts_at_once(

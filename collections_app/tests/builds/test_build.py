@@ -23,7 +23,8 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder, make_searchable
 from collections_app.archive import writer
 from collections_app.builds import lease
-from collections_app.builds.build import BuildFailed, build_claimed, build_collection
+from collections_app.builds.build import build_claimed, build_collection
+from collections_app.builds.failure import BuildFailed
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, Reason

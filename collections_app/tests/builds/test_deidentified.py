@@ -358,3 +358,37 @@ def test_a_download_is_deidentified_also_behind_nginx(
     assert "X-Accel-Redirect" in client.get(f"/images/{png.pk}/file/")
     page = client.get(jane.get_absolute_url()).content.decode()
     assert "The download is de-identified" in page
+
+
+@pytest.mark.parametrize("key", ["the same", "another"])
+def test_a_rebuild_needs_room_in_the_database_only_for_what_changes_and_asks_in_time(
+    settings: LazySettings, key: str
+) -> None:
+    settings.PSEUDONYM_KEY = "the same"
+    collection = make_ready()
+    before, path = sum_of(collection), collection.archive_path
+    settings.PSEUDONYM_KEY, settings.DATABASE_MAX_BYTES = key, 1
+    rebuild_collection(collection=collection)
+
+    build(collection)
+
+    assert (collection.status, sum_of(collection)) == ("ready", before)
+    was_refused = collection.builds.latest("pk").reason == Reason.DISK_FULL
+    assert was_refused == (collection.archive_path == path) == (key == "another")
+    settings.DATABASE_MAX_BYTES = 0
+    rebuild_collection(collection=collection)
+    assert (sum_of(build(collection)) == before) == (key == "the same")
+
+
+def test_a_rebuild_whose_check_finds_the_disk_full_keeps_the_archive(
+    settings: LazySettings,
+) -> None:
+    collection = make_ready()
+    before = sum_of(collection)
+    rebuild_collection(collection=collection)
+    settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+
+    build(collection)
+
+    assert (collection.status, sum_of(collection)) == ("ready", before)
+    assert collection.builds.latest("pk").reason == Reason.DISK_FULL

@@ -60,7 +60,7 @@ def test_progress_never_exceeds_the_total(client: Client, owner: Any) -> None:
     html = status(client, collection)
     assert 'value="100"' in html
     assert "is being finished" in html
-    assert "less than a minute left" in html
+    assert "left</span>" not in html, "the tables may take longer than the images"
 
 
 def test_place_in_the_queue_is_ordered_by_queued_at(client: Client, owner: Any) -> None:

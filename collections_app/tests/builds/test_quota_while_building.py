@@ -11,8 +11,11 @@ from catalog.models import Image
 from catalog.tests.factories import dataset_folder, make_searchable
 from catalog.wording.formats import file_size
 from collections_app.builds import lease
+from collections_app.builds.outcome import NO_CLAIM, give_up_replaced
+from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Reason
 from collections_app.selection.item_texts import FEW
+from collections_app.selection.quotas import describe_usage
 from collections_app.selection.refusals import OverQuota
 from collections_app.services import rebuild_collection, retry_collection
 from collections_app.tests.factories import (
@@ -24,7 +27,7 @@ from collections_app.tests.factories import (
     read_archive,
 )
 from collections_app.tests.remote_series import make_series
-from collections_app.tests.states import as_running, change_build
+from collections_app.tests.states import as_running, change, change_build
 from medagg.testing.s3 import S3Server
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit", "own_cache")]
@@ -137,16 +140,34 @@ def test_a_rebuild_beyond_the_quota_keeps_the_archive_and_says_why(
     assert "Reason: the owner&#x27;s quota of archives is used up" in page
 
 
-def test_an_archive_counts_while_its_rebuild_is_queued(settings: LazySettings, owner: User) -> None:
+@pytest.mark.parametrize("is_kept", [True, False], ids=["queued", "being written"])
+def test_an_archive_counts_while_its_rebuild_is(
+    settings: LazySettings, owner: User, is_kept: bool
+) -> None:
     make_talkative_dataset()
-    kept = build(make_collection("", user=owner))
-    size = kept.archive_size or 0
+    before = build(make_collection("", user=owner))
+    size = before.archive_size or 0
     settings.COLLECTION_MAX_KEPT_BYTES = size + 100_000
-    rebuild_collection(collection=kept)
+    rebuild_collection(collection=before)
+    if not is_kept:
+        token = as_running(before, share=0).builds.get(finished_at=None).attempt_token
+        assert token
+        assert give_up_replaced(collection=before, token=token)
 
     other = build(make_collection("", user=owner))
 
     assert_over_quota(other, f"{TAKE} {file_size(size)}")
+    if not is_kept:
+        change_build(before, **NO_CLAIM)
+    assert build(before).archive_size == size
+
+
+def test_an_archive_of_another_version_counts_while_it_is_built_again(owner: User) -> None:
+    make_talkative_dataset()
+    collection = change(build(make_collection("", user=owner)), fingerprint="0" * 64)
+    verify_archive(collection_id=collection.pk)
+    assert describe_usage(owner).kept_bytes == collection.archive_size
+    assert build(collection).status == "ready"
 
 
 def test_a_build_that_finds_much_to_write_leaves_the_database_its_reserve(

@@ -13,15 +13,21 @@ import pytest
 import SimpleITK
 from django.conf import LazySettings
 from django.core.management import call_command
+from django.db import connection
+from django.db.models.expressions import RawSQL
 from django.test import Client
 
-from catalog.models import Image
+from catalog.models import Image, ImageFile
 from catalog.tests.factories import make_searchable
 from catalog.tests.importers.folder_files import make_scan, write_files
 from catalog.tests.importers.series_files import SERIES, STUDY, make_series, make_slice
 from catalog.tests.importers.test_folders import make_pair
+from collections_app.builds.deidentified import DeliveredFacts
+from collections_app.builds.queries import FILES_OF_ITEMS, WRITTEN, WRITTEN_DEIDENTIFIED
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
+from collections_app.selection.copying import iter_lines
+from collections_app.selection.queries import DELIVERED_FILES
 from collections_app.services import (
     build_without_problems,
     rebuild_collection,
@@ -77,6 +83,12 @@ def make_ready() -> Collection:
     collection = build(make_collection())
     assert collection.status == "ready", collection.error_message
     return collection
+
+
+def list_places(collection: Collection) -> list[str]:
+    """Where the database has the items: each that is written anew is elsewhere."""
+    ctid = RawSQL("ctid::text", [])
+    return list(collection.items.annotate(ctid=ctid).values_list("ctid", flat=True))
 
 
 def sha256_of(collection: Collection) -> str:
@@ -242,10 +254,48 @@ def test_deidentified_series_are_proven_with_what_was_delivered(
     assert series["file_name"].endswith(f"{read.StudyInstanceUID}/CT_{read.SeriesInstanceUID}")
     assert_verified(collection)
 
+    places, before = list_places(collection), sha256_of(collection)
+    rebuild_collection(collection=collection)
+    assert sha256_of(build(collection)) == before
+    assert list_places(collection) == places, "nothing was written that was there already"
+
     # What was delivered once is nothing that a later build can rely on.
     settings.DEIDENTIFY_ON_DELIVERY = False
     rebuild_collection(collection=collection)
     assert_verified(build(collection))
+
+
+@pytest.mark.usefixtures("lungs")
+def test_a_series_of_thousands_of_deidentified_files_is_read_at_once(
+    settings: LazySettings,
+) -> None:
+    """Its item's JSON, which has all of them, is unpacked once, not for each file."""
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    number, image = 3_000, Image.objects.get(source_id=SERIES)
+    files = [
+        ImageFile(
+            image=image, number=place, name=f"{place}.dcm", path=f"{place}.dcm", size_bytes=1,
+            sha256=image.sha256, crc32=1, mtime_ns=1,
+        )
+        for place in range(image.num_files, number)
+    ]  # fmt: skip
+    ImageFile.objects.bulk_create(files)
+    Image.objects.filter(pk=image.pk).update(num_files=number)
+    collection = make_collection()
+    position = collection.items.get(metadata_json__source_id=SERIES).position
+    delivered = DeliveredFacts(collection)
+    for each in files:
+        delivered.add(position, f"{collection.slug}/{FOLDER}/{each.name}", 2, each.sha256)
+    steps: list[None] = []
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '500ms'")
+
+    delivered.finish(lambda: steps.append(None))
+
+    assert steps, "a build may renew its lease"
+    for query in (FILES_OF_ITEMS, WRITTEN, WRITTEN_DEIDENTIFIED, DELIVERED_FILES):
+        lines = b"".join(iter_lines(query, collection=collection))
+        assert lines.count(b"\n") >= number
 
 
 def test_the_two_files_of_a_nifti_pair_stay_side_by_side(settings: LazySettings) -> None:

@@ -1,0 +1,75 @@
+"""Looking at all files of a build: before an archive is given up, and where one file is bad."""
+
+import heapq
+from collections.abc import Iterator
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import NoReturn
+
+from collections_app.archive import BadEntry, BadKind
+from collections_app.builds.deidentified import DeliveredFacts, OnMade, ignore_made
+from collections_app.builds.failure import BuildFailed, explain_os_error
+from collections_app.builds.fetching import folder_of_fetched
+from collections_app.builds.files import find_bad_files
+from collections_app.builds.lease import Claim, Heartbeat
+from collections_app.builds.problems import describe_bad_files
+from collections_app.models import MAX_PROBLEM, Collection, Reason
+from collections_app.provenance_keys import NUM_FILES
+from collections_app.selection.item_texts import set_item_texts
+
+
+def check_files(claim: Claim, heartbeat: Heartbeat) -> None:
+    """Fail while the present archive is still there if another one could not be complete.
+
+    Raises DatabaseIsFull as the writing would.
+    """
+    delivered = DeliveredFacts(claim.collection, is_kept=False)
+    found = _find_bad_files(claim, heartbeat, delivered.add)
+    if first := next(found, None):
+        _fail_for_files(claim.collection, chain([first], found))
+    delivered.finish()
+
+
+def _find_bad_files(
+    claim: Claim, heartbeat: Heartbeat, on_made: OnMade = ignore_made
+) -> Iterator[tuple[int, BadEntry]]:
+    try:
+        yield from find_bad_files(
+            claim.collection,
+            on_step=heartbeat.touch,
+            on_made=on_made,
+            fetched_in=folder_of_fetched(claim),
+        )
+    except OSError as error:
+        # What is de-identified for the check lies on the disk meanwhile.
+        raise explain_os_error(error) from error
+
+
+def fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartbeat) -> NoReturn:
+    """One file is bad: check all files, so that the page names every bad one."""
+    collection = claim.collection
+    bad = _find_bad_files(claim, heartbeat)
+    # What was found in writing may be seen there only.
+    others = (each for each in bad if each[1].name != first[1].name)
+    _fail_for_files(collection, heapq.merge([first], others, key=itemgetter(0)))
+
+
+def _fail_for_files(collection: Collection, found: Iterator[tuple[int, BadEntry]]) -> NoReturn:
+    """Record the problem of every bad file, and fail."""
+    kinds: set[BadKind] = set()
+    has_series = NUM_FILES in collection.provenance
+
+    def iter_problems() -> Iterator[tuple[int, str]]:
+        for place, files in groupby(found, itemgetter(0)):
+            first, *more = [bad for _, bad in files]
+            kinds.update(bad.kind for bad in (first, *more))
+            of_item = f"{first.name.rpartition('/')[2]}: " if has_series else ""
+            others = f" (and {len(more):,} more of its files)" if more else ""
+            yield place, f"{of_item}{first.reason}{others}"[:MAX_PROBLEM]
+
+    set_item_texts(collection, "problem", iter_problems())
+    number = collection.items.included().with_problems().count()
+    raise BuildFailed(
+        Reason.FILES_MISSING if kinds == {"missing"} else Reason.FILES_CHANGED,
+        f"{describe_bad_files(number)}; the archive would not have been complete.",
+    )
