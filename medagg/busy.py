@@ -1,5 +1,7 @@
 """What cannot be done just now is answered by 503, and when to come again."""
 
+import contextlib
+import io
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from psycopg2.errors import LockNotAvailable
 
-from catalog.storage.transfers import NoRoom, spool_transfer
+from catalog.storage.transfers import NoRoom, Transfer, spool_transfer
 from catalog.storage.web_threads import RETRY_SECONDS, NoThreadLeft
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ def limit_waits(connection: Any, **kwargs: Any) -> None:
 class BusyMiddleware:
     """Answers requests that got no thread for long work, or no lock in time.
 
-    An answer that is too long to be sent at once is one of the files that are sent at a time.
+    An answer that is too long to be sent at once, also a static file, is one of the files that are
+    sent at a time.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -41,9 +44,7 @@ class BusyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if not isinstance(response, HttpResponse) or request.method == "HEAD":
-            return response
-        if len(response.content) <= MAX_AT_ONCE:
+        if request.method == "HEAD" or _measure(response) <= MAX_AT_ONCE:
             return response
         try:
             return _send_as_file(response)
@@ -64,9 +65,19 @@ class BusyMiddleware:
         return _say_busy(request, is_locked=is_locked)
 
 
-def _send_as_file(response: HttpResponse) -> FileResponse:
+def _measure(response: HttpResponseBase) -> int:
+    """Bytes of an answer that does not count as a file that is sent."""
+    if isinstance(response, HttpResponse):
+        return len(response.content)
+    is_counted = isinstance(getattr(response, "file_to_stream", None), Transfer)
+    return 0 if is_counted else int(response.get("Content-Length", "0"))
+
+
+def _send_as_file(response: Any) -> FileResponse:
     """Raises TooManyTransfers, NoRoom."""
-    transfer = spool_transfer(settings.ARCHIVE_ROOT, [response.content])
+    chunks = response.streaming_content if response.streaming else [response.content]
+    with contextlib.closing(getattr(response, "file_to_stream", None) or io.BytesIO()):
+        transfer = spool_transfer(settings.ARCHIVE_ROOT, chunks)
     headers = {**response.headers, "Content-Length": str(transfer.length)}
     content_type = headers.pop("Content-Type")
     sent = FileResponse(

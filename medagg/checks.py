@@ -1,7 +1,5 @@
 """Checks of `manage.py check` beside Django's, most of them with `--deploy`."""
 
-import socket
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +8,6 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from catalog.imaging.decoding.confinement import find_landlock_version
 from collections_app.storage import StorageTrouble, archive_store
 from collections_app.storage.place import find_mistakes
-from medagg.runner.serving import SEND_BUFFER
 
 NO_PSEUDONYM_KEY = Warning(
     "PSEUDONYM_KEY is not set: SECRET_KEY stands in for it, so a change of that, after a leak, "
@@ -34,12 +31,6 @@ NO_LANDLOCK = Warning(
     "whether it is switched on.",
     id="medagg.W003",
 )
-SMALL_SEND_BUFFER = Warning(
-    "This kernel gives connections less than the send buffer of 1 MB that medagg asks for: without "
-    "nginx, clients that do not read a script of more than some 160 KB hold threads for a minute.",
-    hint="As root: sysctl -w net.core.wmem_max=1048576, and the same in a file of /etc/sysctl.d.",
-    id="medagg.W004",
-)
 
 
 @register(Tags.security, deploy=True)
@@ -56,21 +47,6 @@ def check_metrics_token(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_landlock(**kwargs: Any) -> list[CheckMessage]:
     return [] if find_landlock_version() else [NO_LANDLOCK]
-
-
-@register(Tags.security, deploy=True)
-def check_send_buffer(**kwargs: Any) -> list[CheckMessage]:
-    """nginx takes answers from medagg, and waits for clients itself."""
-    is_small = not settings.X_ACCEL_PREFIX and find_send_buffer() < SEND_BUFFER
-    return [SMALL_SEND_BUFFER] if is_small else []
-
-
-def find_send_buffer() -> int:
-    """The bytes that a connection gets if it asks for SEND_BUFFER; Linux tells their double."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        given = probe.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    return given // 2 if sys.platform == "linux" else given
 
 
 @register(Tags.files)

@@ -149,6 +149,7 @@ MIDDLEWARE = [
     "medagg.observing.middleware.ReadableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "medagg.busy.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -158,7 +159,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "medagg.throttling.ThrottleMiddleware",
-    "medagg.busy.BusyMiddleware",
     # Last, as it replaces the answer to a sign-in that is locked.
     "axes.middleware.AxesMiddleware",
 ]

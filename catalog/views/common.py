@@ -1,5 +1,7 @@
 """What the lists of datasets and of images share."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,9 +12,30 @@ from catalog.search.filters import CatalogFilterSet
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
 from catalog.search.understanding import is_understood
+from catalog.storage.web_threads import FewAtATime, hold_thread
 
+# Searches of more words or values, each of which may be asked of the database, take turns.
+MANY_WORDS, MANY_VALUES = 15, 100
+_large_searches = FewAtATime(2)
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50
+
+
+def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view whose large searches hold up no others. It raises NoThreadLeft."""
+
+    @wraps(view)
+    def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        num_words = len(" ".join(request.GET.getlist("q")).split())
+        if (
+            num_words <= MANY_WORDS
+            and sum(len(values) for _, values in request.GET.lists()) <= MANY_VALUES
+        ):
+            return view(request, *args, **kwargs)
+        with hold_thread(), _large_searches.turn():
+            return view(request, *args, **kwargs)
+
+    return bounded
 
 
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_excluded, describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
-from catalog.views.common import list_context, page_or_fragment
+from catalog.views.common import bound_large_searches, list_context, page_or_fragment
 
 
 @require_safe
+@bound_large_searches
 def image_list(request: HttpRequest) -> HttpResponse:
     filters = ImageFilterSet(request.GET)
     problems = list(filters.problems)

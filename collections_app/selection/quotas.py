@@ -15,11 +15,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import BigIntegerField, Count, F, FilteredRelation, Min, Q, Sum
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Greatest
+from django.db.models.functions import Cast, Coalesce, Greatest
 from django.utils import timezone
 
 from catalog.wording.formats import count_of, duration, file_size
 from collections_app.models import Collection, Status
+from collections_app.provenance_keys import EXCLUDED
 from collections_app.querysets import CollectionQuerySet
 from collections_app.selection import queries
 
@@ -96,7 +97,10 @@ def explain_passed_quota(collection: Collection, num_bytes: int) -> list[str]:
 def explain_quota_of_new(user: User, *, num_images: int, num_bytes: int) -> list[str]:
     """As ``explain_quota``, for a collection that does not exist yet."""
     mine = _collections_of(user, None)
-    sums = mine.aggregate(number=Count("pk"), images=Sum("num_images"))
+    # What a build was told to leave out stays listed.
+    excluded = Cast(KeyTextTransform(EXCLUDED, "provenance"), BigIntegerField())
+    items = F("num_images") + Coalesce(excluded, 0)
+    sums = mine.aggregate(number=Count("pk"), images=Sum(items))
     problems = []
     if sums["number"] >= settings.COLLECTION_MAX_COUNT:
         problems.append(

@@ -17,6 +17,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
 from catalog.storage.web_threads import NoThreadLeft, hold_thread
+from catalog.views.common import bound_large_searches
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
@@ -45,6 +46,7 @@ RETRY_AFTER_SECONDS = "30"
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@bound_large_searches
 def collection_new(request: HttpRequest) -> HttpResponse:
     """Show what will be frozen; a POST creates the collection."""
     if request.method == "POST":

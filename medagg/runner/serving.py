@@ -45,6 +45,7 @@ PROCESSES = ("web", "beat", "worker", "verifier", "builder")
 # A client that takes nothing for so long is cut off; it may resume by a range. nginx has the same.
 STALL_SECONDS = 60.0
 # Of an answer, what the kernel takes at once: a page is off its thread, however slowly it is read.
+# Where it gives less, that is still more than MAX_AT_ONCE of medagg.busy.
 SEND_BUFFER = 1 << 20
 DEFAULT_SESSION_COOKIE = "medagg_session"
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with  # nosec

@@ -31,7 +31,8 @@ LOOK_SECONDS = 0.05
 MAX_HEAD = 64 * 1024
 MAX_REQUEST = 512 * 1024
 BLOCK = 64 * 1024
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]*)[ \t]*\r\n", re.IGNORECASE)
+# Possessive: what does not match takes time in proportion to its length.
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]*+)[ \t]*+\r\n", re.IGNORECASE)
 _HAS_LENGTH = re.compile(rb"\ncontent-length", re.IGNORECASE)
 # Of a number beyond any request.
 MANY_DIGITS = 12
@@ -83,7 +84,7 @@ def _measure_body(head: bytearray) -> int:
     length = _LENGTH.search(head)
     if not length:
         raise RequestRefused(HTTPStatus.BAD_REQUEST)
-    digits = length[1] or b"0"
+    digits = length[1].lstrip(b"0") or b"0"
     return int(digits) if len(digits) <= MANY_DIGITS else MAX_REQUEST
 
 

@@ -83,6 +83,10 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
             client.post("/accounts/login/", form),
             client.get(f"/images/{image.pk}/preview/"),
             client.get(f"/images/{image.pk}/file/"),
+            # Pages that are longer than what is sent at once, and searches that take long.
+            client.post("/accounts/login/", {"username": '"' * 100_000}),
+            client.get(f"/images/?q={'+'.join(map(str, range(16)))}"),
+            client.get(f"/datasets.json?{'&'.join(['label=x'] * 101)}"),
         ):
             assert answer.status_code == 503
             assert int(answer["Retry-After"]) > 0

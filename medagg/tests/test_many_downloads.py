@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.db import connection
 
 from catalog.models import Image
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # Far more than the buffers between the server and a client with a small one of its own.
 CONTENT = bytes(range(256)) * 25_000
+LARGEST_SCRIPT = "/static/admin/js/vendor/xregexp/xregexp.js"
 THREADS = 32
 VISITORS = 8
 
@@ -132,10 +134,13 @@ def test_pages_are_answered_beside_as_many_downloads_as_there_may_be(
         assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
         assert b"Too many downloads at the moment" in refused.body
         assert fetch(site.port, path, {"Cookie": cookie}, method="HEAD").status == 200
+        assert fetch(site.port, LARGEST_SCRIPT).status == 503
         # They come to their end nevertheless, the first and the last.
         for client in (clients[0], clients[-1]):
             assert client.read() == CONTENT
     assert fetch(site.port, path, {"Cookie": cookie}).body == CONTENT
+    script = Path(str(finders.find(LARGEST_SCRIPT.removeprefix("/static/"))))
+    assert fetch(site.port, LARGEST_SCRIPT).body == script.read_bytes()
 
 
 def test_files_of_images_hold_up_no_page_either(

@@ -25,7 +25,6 @@ from collections_app.tests.factories import (
     make_dataset,
     make_ready,
 )
-from medagg import checks
 from medagg.testing.worker import WorkerProcess
 from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.processes import wait_until
@@ -215,15 +214,3 @@ def test_a_task_logs_the_request_that_asked_for_it(
     assert line["task_id"]
     # The arguments of a task may be somebody's address.
     assert set(line) == {"level", "logger", "message", "time", "request_id", "task_id"}
-
-
-@pytest.mark.parametrize(
-    ("given", "prefix", "warns"),
-    [(212_992, "", True), (1 << 20, "", False), (212_992, "/protected/", False)],
-)
-def test_the_check_tells_a_small_send_buffer_without_nginx(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, given: int, prefix: str, warns: bool
-) -> None:
-    monkeypatch.setattr(checks, "find_send_buffer", lambda: given)
-    settings.X_ACCEL_PREFIX = prefix
-    assert bool(checks.check_send_buffer()) == warns

@@ -79,7 +79,9 @@ def test_the_number_of_collections_has_a_limit(
 
 def test_the_sum_of_images_has_a_limit(client: Client, owner: Any, settings: LazySettings) -> None:
     settings.COLLECTION_MAX_ITEMS = 5
+    # Of its four images a build was told to leave out three, which stay listed.
     expired(owner)
+    Collection.objects.update(num_images=1, provenance={"excluded": 3})
     html = post(client, status=429)
     assert "Your collections list 4 images, and this one adds 2 (limit: 5)." in html
     settings.COLLECTION_MAX_ITEMS = 6

@@ -10,6 +10,7 @@ from medagg.runner.web_worker import (
     MAX_HEAD,
     MAX_REQUEST,
     ArrivingRequest,
+    RequestRefused,
     measure_request,
     receive,
 )
@@ -102,6 +103,15 @@ def test_a_request_that_is_not_waited_for_says_why(
 def test_any_spelling_of_a_length_is_waited_for(length: bytes) -> None:
     head = b"POST / HTTP/1.1\r\ncontent-LENGTH:" + length + b"\r\n\r\n"
     assert measure_request(bytearray(head)) == len(head) + 5
+
+
+@pytest.mark.parametrize("sign", [b"0", b" "])
+def test_a_long_length_that_is_none_is_refused_without_much_work(sign: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nContent-Length: " + sign * 65_000 + b"x\r\n\r\n"
+    start = time.process_time()
+    with pytest.raises(RequestRefused):
+        measure_request(bytearray(head))
+    assert time.process_time() - start < 1
 
 
 def test_bytes_that_drip_prolong_nothing() -> None:
