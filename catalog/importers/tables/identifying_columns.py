@@ -3,7 +3,8 @@
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
 Spanish, Italian, Portuguese or Dutch by `identifying_patterns`, in further languages and scripts by
-the lists of `identifying_words`, and as attributes of DICOM by the list for files, by keyword
+the lists of `identifying_words`, in scripts without spaces also by the parts of a name in
+`identifying_parts`, and as attributes of DICOM by the list for files, by keyword
 (`AdmissionID`, `tags.AdmissionID`), name or tag (`00100010`), which DICOM's JSON has:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
@@ -37,12 +38,14 @@ from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables import identifying_patterns as known
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
+from catalog.importers.tables.identifying_parts import has_identifying_part, is_text_of_parts
 from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
 _IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
     words.fold_names, (words.IDENTIFYING, words.MAYBE, words.FREE_TEXT)
 )
+_WORDS_WITHIN = _IDENTIFYING_NAMES - words.fold_names(words.VAGUE_WORDS)
 # Each part between them is a name of its own: `Name, Vorname`.
 _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 # As in `MR#`.
@@ -80,6 +83,8 @@ def _may_identify_somebody(column: str) -> bool:
 
 def is_free_text(column: str) -> bool:
     """Whether a column is text that somebody wrote, such as a report, and may name people."""
+    if is_text_of_parts(_cut(column)):
+        return True
     is_dicom = not _TEXTS_OF_DICOM.isdisjoint(_find_forms(_cut(column)).plain)
     return is_dicom or _matches(known.FREE_TEXT, _FREE_TEXT_NAMES, column)
 
@@ -183,6 +188,8 @@ def _has_names_alone(column: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
+    if has_identifying_part(column) or not _WORDS_WITHIN.isdisjoint(words.list_spans(column)):
+        return True
     parts = _split_parts(column)
     if any(known.UNSURE_PART.fullmatch(_join(part)) for part in parts) or _has_bare_name(parts):
         return True
