@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.identifying_cells import drop_from_text
-from catalog.importers.tables.identifying_columns import is_left_out
+from catalog.importers.tables.identifying_columns import find_first_names, is_left_out
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
@@ -166,7 +166,8 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
     if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
         unit = _read_unit(stated)
     others = [name for name in names if name and name not in (key, sex, age)]
-    unsafe = [name for name in others if is_left_out(name)]
+    first_names = find_first_names(others)
+    unsafe = [name for name in others if name in first_names or is_left_out(name)]
     return _Columns(
         key=key,
         sex=sex,

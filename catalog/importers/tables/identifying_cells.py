@@ -8,7 +8,11 @@ import re
 from typing import Any
 
 from catalog.importers.rows import SourceError
-from catalog.importers.tables.identifying_columns import is_identifying, is_identifying_within
+from catalog.importers.tables.identifying_columns import (
+    find_first_names,
+    is_identifying,
+    is_identifying_within,
+)
 from catalog.importers.tables.identifying_texts import may_tell, tells_person
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.object_texts import (
@@ -115,10 +119,11 @@ def _drop_identifying(value: Any, parent: str) -> Any:
     maps.
     """
     if isinstance(value, dict):
+        first_names = find_first_names(value)
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
-            if _is_kept(parent, key, each)
+            if key not in first_names and _is_kept(parent, key, each)
         }
     if isinstance(value, list):
         return [

@@ -50,6 +50,8 @@ _WORDS_WITHIN = _IDENTIFYING_NAMES - words.fold_names(words.VAGUE_WORDS)
 _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 # As in `MR#`.
 _NUMBER_SIGN = re.compile(r"#\s*$")
+# The place in a list, as in `performer.0.display`; not an age: `birth-23 months`.
+_COUNT = re.compile(r" \d+(?= (?!years?|months?|weeks?|days?))")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LONGEST_WITHIN = 4
 _LONGEST_JOINED = 60
@@ -92,6 +94,13 @@ def is_free_text(column: str) -> bool:
 def is_left_out(column: str) -> bool:
     """Whether a column is left out where no description names it."""
     return is_identifying(column) or may_identify(column) or is_free_text(column)
+
+
+def find_first_names(columns: Iterable[str]) -> frozenset[str]:
+    """The columns called `fname` beside one such as `lname`; else it is the name of a file."""
+    joined = {column: _join(_cut(column)) for column in columns}
+    has_last = any(map(known.LAST_NAME.fullmatch, joined.values()))
+    return frozenset(column for column, name in joined.items() if has_last and name == "fname")
 
 
 def is_bare_name(column: str) -> bool:
@@ -224,9 +233,13 @@ def _has_bare_name(parts: list[str]) -> bool:
     """
     others = [part for part in parts if not known.BARE_NAME.fullmatch(_join(part))]
     return len(others) < len(parts) and not any(
-        len(_join(part)) <= _LONGEST_LANGUAGE or known.THING.fullmatch(_fold(part))
-        for part in others
+        _is_language(_join(part)) or known.THING.fullmatch(_fold(part)) for part in others
     )
+
+
+def _is_language(part: str) -> bool:
+    """Whether a part may be the code of a language; `Name/ID` is hardly a name in Indonesian."""
+    return len(part) <= _LONGEST_LANGUAGE and part != "id"
 
 
 def _has_name_of_dicom(found: list[str]) -> bool:
@@ -272,7 +285,7 @@ def _split_parts(column: str) -> list[str]:
 
 
 def _split_words(column: str) -> list[str]:
-    return _fold(_CAMEL.sub(" ", column)).split()[:_MOST_WORDS]
+    return _COUNT.sub("", _fold(_CAMEL.sub(" ", column))).split()[:_MOST_WORDS]
 
 
 def _join(name: str) -> str:
@@ -294,8 +307,8 @@ def _cut(name: str) -> str:
 @lru_cache(maxsize=1 << 12)
 def _find_forms(column: str) -> _Forms:
     column = _NUMBER_SIGN.sub(" no", column)
-    name = words.strip_endings(_fold(column), " x", " y", "dicom").replace(" ", "")
-    plain = name
+    spaced = words.strip_endings(_fold(column), " x", " y", "dicom")
+    name, plain = spaced.replace(" ", ""), _COUNT.sub("", spaced).replace(" ", "")
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)
     return _Forms(words.fold_parts(column), frozenset((name, plain)))

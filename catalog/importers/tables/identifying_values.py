@@ -20,7 +20,9 @@ _PHONE = re.compile(r"phone|mobile|\btel|\bfax", re.IGNORECASE)
 _ACCESSION = re.compile("accession", re.IGNORECASE)
 # These may be the way or the week of a birth, and a drug, too.
 _BARE_BIRTH = re.compile(
-    r"\W*(?:patient'?s?\W*)?(?:birth|born|dob|geb(?:oren)?|naissance|nacid[oa])\W*", re.IGNORECASE
+    r"\W*(?:patient'?s?\W*)?(?:birth|born|dob|geb(?:oren|urt)?|geboorte|naissance|nacid[oa]"
+    r"|nacimiento|nascimento|nascita|nasc)\W*",
+    re.IGNORECASE,
 )
 _DATE = re.compile(
     r"\d{4}(?!\d*\s*k?g\b)|\d\s?[./-]\s?\d{1,2}\s?[./-]\s?\d"

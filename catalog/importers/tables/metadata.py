@@ -12,7 +12,12 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.tables.columns import find_fates
 from catalog.importers.tables.identifying_cells import drop_from_text
-from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
+from catalog.importers.tables.identifying_columns import (
+    find_first_names,
+    is_free_text,
+    is_identifying,
+    may_identify,
+)
 from catalog.importers.tables.identifying_texts import may_tell
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
@@ -47,7 +52,8 @@ class MetadataReader:
         named = {*spec.keep, *spec.numbers, *spec.lists}
         named.update(name for template in spec.add.values() for name in template.columns)
         used = _find_used(description) | named
-        kept = [name for name in others if _is_kept(name, used, named)]
+        unsafe = find_first_names(header.index) - used
+        kept = [name for name in others if name not in unsafe and _is_kept(name, used, named)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
         self.names = names = spec.only or kept
         self.fates = find_fates(header, spec, kept=names, excluded=self.excluded_columns, used=used)

@@ -76,7 +76,12 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "nombre_pac", "ap_paterno", "nom_usuel", "SUBJINIT", "mid_name",
             "date_naiss", "DATE_NAIS", "annee_naiss",
             "geburtsdat", "name_0_family", "name.0.given", "name_0_given_0", "NM_PACIENT",
-            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "CPR nr"]  # fmt: skip
+            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "CPR nr", "NASC",
+            "DTNASCMAE",
+            "AA_NASCIMENTO", "nascimento", "nacimiento", "nascita", "geburt", "CODMUNNASC",
+            "HORANASC", "paciente_nascimento", "comune_nascita", "ENT_NAC", "fecha_nac_paciente",
+            "COMNAIS", "ANAIS", "NUMERODN", "subject.display", "patientDisplay",
+            "Physician_1", "physician_2_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -85,13 +90,28 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "Ref Dr", "ReferringMD", "Entered By", "created_by", "HN", "PHN", "Admission No",
               "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
               "(16, 48)", "first", "Last", "Last, First", "Dictating Radiologist",
-              "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr"]  # fmt: skip
+              "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr", "Name/ID",
+              "performer.display",
+              "performer_0_actor_display", "Observation.performer[0].display",
+              "resource.subject.display", "resultsInterpreter.0.display",
+              "author_display"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
     assert kept == {}
     assert f"as they identify people: {', '.join(['0010|0010', *sure])}\n" in said
     assert f"as they may identify people: {', '.join(unsure)} (" in said
+
+
+def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
+    people = {"FNAME": "Jane", "LNAME": "Doe", "json": '{"fname": "Jane", "lname": "Doe", "a": 1}'}
+
+    said, kept = import_row(home, people)
+    assert kept == {"json": '{"a": 1}'}
+    assert "as they may identify people: FNAME (" in said
+
+    _, kept = import_row(home, {"fname": "a.png", "json": '{"fname": "a.png"}'})
+    assert kept == {"fname": "a.png", "json": '{"fname": "a.png"}'}
 
 
 def test_usual_columns_are_kept(home: Path) -> None:
@@ -113,6 +133,10 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "birth_order", "birth_mode", "births", "name_text_label", "first_fname_slice",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",
+             "code.display", "display", "display_name", "modality.display", "subject.reference",
+             "LOCNASC", "PESO_NASC", "TPNASCASSI", "tipo_nacimiento", "peso alla nascita",
+             "peso (nascita)", "modo de nascimento", "Geburtsgewicht", "rang_naissance",
+             "nascimentos", "NAC", "date_nac", "NIfTI", "Infant: birth-23 months",
              "OriginalImage[Width"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
@@ -131,6 +155,8 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": '{"PatientName": "Doe", "a": 1,};',
         "bare": '{PatientName: "Doe", a: 1}',
         "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+        "fhir": '{"subject": {"display": "Doe"}, "performer": [{"actor": {"display": "Roe"}}],'
+        ' "code": {"display": "CT"}}',
     }
     unread = {
         "call": "{'date': date(2020, 1, 1), 'PatientName': 'Doe'}",
@@ -156,6 +182,7 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": {"a": 1},
         "bare": {"a": 1},
         "element": [{"a": 1}],
+        "fhir": {"subject": {}, "performer": [{"actor": {}}], "code": {"display": "CT"}},
     }  # fmt: skip
     assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
 
@@ -326,6 +353,7 @@ def test_names_without_a_value_of_anybody_tell_nothing(home: Path) -> None:
         "section": "Birth: C-section",
         "preterm": "birth=preterm (birth: 3.2 kg)",
         "week": "geb: 38 SSW",
+        "way": "Nascimento: vaginal; Geburt: Sectio",
         "many": "".join(f"gene{chr(n)}x=0.1;" for n in range(0x4E00, 0x5600)),
         "system": "Phone: Apple; OS: iOS",
         "camera": "phone: yes, camera: no",
