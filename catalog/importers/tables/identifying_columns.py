@@ -13,11 +13,11 @@ the lists of `identifying_words`, in scripts without spaces also by the parts of
   that names such a column is refused; only an age may be computed from a date of birth.
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
-  of a file, a finding or a person, a `Radiologist` is a number or a name, a `provider_name` that of
-  a firm, and an `AdmissionID`, as all else on DICOM's list, may be replaced. So may a longer name
-  with one of the above in it (`date_of_birth_known` says nothing, `date_of_birth_iso` all), also as
-  one word of several (`surname_en`) or within one (`rawpatientname`).
-  `subject = "{Patient ID}"` says that these are pseudonyms.
+  of a file, a finding or a person, a `Radiologist` is a number or a name, a `provider_name` or
+  `performer.display` that of a firm, and an `AdmissionID`, as all else on DICOM's list, may be
+  replaced. So may a longer name with one of the above in it (`date_of_birth_known` says nothing,
+  `date_of_birth_iso` all), also as one word of several (`surname_en`) or within one
+  (`rawpatientname`). `subject = "{Patient ID}"` says that these are pseudonyms.
 - *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
   only if `[metadata]` names the column: `keep = ["Report"]`.
 

@@ -275,6 +275,12 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "PatientName [DOE]", '"PatientName","DOE^JOHN"', "('姓名', '张三')", "('MRN', '12345')",
         "| DOB | 1961-03-04 |", "Patient Name\nJohn Doe", "patient:\n  name: John Doe",
         "MSH|^~\\&|X\rPID|1||12345||DOE^JOHN||19610304|M",
+        "D.O.B: 03/04/1961", "Exam: CT. D.O.B.: 03/04/1961", "D.O.B. 03/04/1961",
+        "Né(e) le : 04/03/1961", "Nacido(a) el: 04/03/1961", "Name/Age: John Doe/45",
+        "NAME: John Smith  AGE/SEX: 45/M", "Name: John Smith Sex and age: M, 45",
+        "MRN#12345", "MRN# 12345", "CT, Acc#12345", "Patient: John Doe", "PATIENT: DOE, JOHN",
+        "Patient             : Doe^John (M, 19610304, #12)", "Pt: Mr. Smith",
+        "CT of Patient: Hans-Peter Müller, 45 y", "Paciente: Juan Pérez",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -295,6 +301,9 @@ def test_names_are_found_in_markup_of_any_kind(home: Path) -> None:
         "<td>Name</td><td>John Doe</td><td>Age</td><td>45</td>",
         "<dt>Geburtsdatum</dt><dd>04.03.1961</dd>", "<dt>DOB</dt><dd>1961-03-04</dd>",
         "<b>Patient Name:</b> John Doe", "Modality: CT<br>PatientName: DOE^JOHN",
+        '<contains PNAME:(,,"Observer Name")="Doe^John">', "<PatientName: Doe John>",
+        '<has obs context DATE:(121031,DCM,"Subject Birth Date")="19610304">',
+        "<Patient: Doe^John> chest",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -326,6 +335,11 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "PatientName: PatientID: 3 Modality: CT", "Patient Name:\nSlice thickness: 3",
         "PatientName PatientAge StudyDate", "Patient Name | Patient Age", "Date of Birth, Sex, Age",
         "Patient Name, Patient ID and Date of Birth were removed", "DOB not available",
+        "Patient: Breast Cancer", "Patient: Supine Position", "Patient: Male", "Patient: P0032",
+        "Patient: Not Available", "Patient: 45 year old", "patient: stable; CT", "Patient 3: CT",
+        "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
+        '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
+        "Age/Sex: 45/M", "Name: lesion 3  AGE/SEX: 45/M",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
@@ -374,7 +388,21 @@ def test_runs_between_the_parts_of_a_text_are_read_at_once(home: Path) -> None:
     starts = ["('PatientX name',", "['name", "name =", "{'a'", "(0010,0010)"]
     runs = [" ", "(", "'", '= "', "('a',", "<a", "0010,0010 "]
     texts = [f"{start}{(run * 199_000)[:199_000]}(" for start in starts for run in runs]
-    runs = ["PID|", "DOB: ", "Patient Name ", "a. ", "<a>b</a>", "<!--", ": ,", "a'"]
+    runs = [
+        "PID|",
+        "DOB: ",
+        "Patient Name ",
+        "a. ",
+        "<a>b</a>",
+        "<!--",
+        ": ,",
+        "a'",
+        "D.",
+        "Patient: ",
+        "MRN#",
+        "PNAME:(",
+        "<a b='c' ",
+    ]
     texts += [f"<a {(run * 99_000)[:199_000]}" for run in [*runs, "name=x value=y "]]
     texts += [f"<{'x_0010_0010' * 9_000}{run * 20_000}>" for run in (" v='b'", "><a/")]
     table = StringIO(newline="")
