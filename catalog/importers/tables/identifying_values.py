@@ -45,15 +45,15 @@ _TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "m
 _LETTERS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")
 # What is said of patients, who are not named.
 _OF_PATIENTS = """
-    abdomen adult age alive ambulatory anterior awake baby boy brain breast bone cancer carcinoma
-    case chest child cohort control ct dead deceased decubitus disease elderly erect female fever
-    girl group head healthy heart hip history hospital icu id infant inpatient is kidney knee
-    lateral left liver lung lying male man middle mr mri neck negative new newborn no none normal
-    not number old outpatient pelvis pet position positive post posterior pre prone recumbent
-    right semi shoulder sitting skin spine stable standing status study stroke supine syndrome
-    tumor tumour ultrasound unknown unstable upright view was with without woman xray years yes
-    young masculin feminin masculino femenino feminino hombre mujer homem mulher maschio femmina
-    uomo donna mann frau weiblich mannlich homme femme
+    abdomen adult age alive ambulatory anterior awake baby bone boy brain breast cancer carcinoma
+    case chest child cohort control ct dead deceased decubitus disease donna elderly erect female
+    femenino feminin feminino femme femmina fever frau girl group head healthy heart hip history
+    hombre homem homme hospital icu id infant inpatient is kidney knee lateral left liver lung
+    lying male man mann mannlich maschio masculin masculino middle mr mri mujer mulher neck
+    negative new newborn no none normal not number old outpatient pelvis pet position positive
+    post posterior pre prone recumbent right semi shoulder sitting skin spine stable standing
+    status stroke study supine syndrome to trans tumor tumour ultrasound unknown unstable uomo
+    upright view was weiblich with without woman xray years yes young
 """
 _NO_NAMES = frozenset(_OF_PATIENTS.split())
 # As public archives of data number their entries: GSE12, PRJNA12, E-MTAB-12.
