@@ -18,8 +18,8 @@ the lists of `identifying_words`, in scripts without spaces also by the parts of
   replaced. So may a longer name with one of the above in it (`date_of_birth_known` says nothing,
   `date_of_birth_iso` all), also as one word of several (`surname_en`) or within one
   (`rawpatientname`). `subject = "{Patient ID}"` says that these are pseudonyms.
-- *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
-  only if `[metadata]` names the column: `keep = ["Report"]`.
+- *Free text*, such as reports and their sections, comments, notes and a `text`, may name people.
+  It is kept only if `[metadata]` names the column: `keep = ["Report"]`.
 
 Every other column is kept. Dates of studies and places are among them, so whoever publishes a table
 must have removed people from these. The import report names each column that was left out. DICOM
@@ -121,7 +121,8 @@ def is_identifying_within(parent: str, key: str) -> bool:
 def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
-    return is_free_text(key) or any(
+    # A `text` in an object is more often that of a label than of a report.
+    return (is_free_text(key) and _join(key) != "text") or any(
         is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
 

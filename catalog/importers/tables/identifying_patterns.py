@@ -178,19 +178,29 @@ MAYBE = re.compile(
     """,
     re.VERBOSE,
 )
+# Of the sections of reports, as CheXpert Plus, CT-RATE, MIMIC-CXR and Open-i publish them.
+_LANGUAGE = "(?:en|es|de|fr|it|pt|nl|zh|cn|ja|ko|ru|vi|tr|pl|english|translated)"
 FREE_TEXT = re.compile(
-    r"""
-    (?:ct|mri?|xray|us|pet|radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
-        |exam(?:ination)?|original|full|final|free)*
+    rf"""
+    (?:ct|mri?|xray|us|pet|radiology|radiological|path(?:ology)?|clinical|medical|doctors?
+        |physicians?|nurses?|study|image|exam(?:ination)?|original|full|final|free|sections?|raw
+        |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
+        |discharge|progress|note|report)*
     (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
-        |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
-    | clinical(?:info(?:rmation)?|details) | reasonfor(?:the)?(?:exam(?:ination)?|study)
+        |conclusions?|history|addend(?:um|a)|comparisons?
+        |(?<=section)(?:summary|technique|examination|recommendations?)
+        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text
+        |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
+        (?:text|section|body|raw|clean(?:ed)?|original|parsed)?{_LANGUAGE}?
+    | text{_LANGUAGE}? | technique{_LANGUAGE} | lastparagraph
+    | clinical(?:info(?:rmation)?|details){_LANGUAGE}? | reasonfor(?:the)?(?:exam(?:ination)?|study)
     | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?
     | (?:chief)?complaints? | dischargesummary
     | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
     | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
     | compterendu | rapport(?:radiologique)? | commentaires? | remarques? | observations?
-    | informe(?:radiologico)? | hallazgos | impresion | comentarios? | observacion(?:es)?
+    | informe(?:radiologico|original|completo|texto)? | hallazgos | impresion | comentarios?
+    | observacion(?:es)?
     | conclusion(?:es)? | referto | commenti | osservazioni | conclusioni
     | laudo | relatorio | achados | impressao | observacoes
     | verslag | bevindingen | opmerking(?:en)? | conclusie

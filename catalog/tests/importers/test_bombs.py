@@ -221,7 +221,7 @@ def test_small_tables_that_make_very_much_are_refused(
     monkeypatch.setattr(room, "_BETWEEN_CHECKS", 100_000)
     monkeypatch.setattr(staging, "BLOCK_CHARACTERS", 100_000)
     (tmp_path / "t.csv").write_text("id,a\n" + "".join(f"r{n},a\n" for n in range(800)))
-    (tmp_path / "long.csv").write_text(f"key,text\na,{'x' * 150_000}\n")
+    (tmp_path / "long.csv").write_text(f"key,long\na,{'x' * 150_000}\n")
     (tmp_path / "dataset.toml").write_text(JOINED)
     source = open_dataset_toml(tmp_path / "dataset.toml")
     with pytest.raises(ImportStopped, match=r"more than 20,000 each, so nothing was changed.*drop"):
