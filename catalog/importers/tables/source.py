@@ -75,8 +75,9 @@ class TableSource:
     """One dataset from its tables; images come in the order of their first rows.
 
     Memory grows only with joined tables, with files (some hundred bytes each), and with several
-    rows for an image that are not adjacent: then all images (2 KB each) are in memory until the
-    end. `files` knows afterwards which ones are missing, and which ones no row names.
+    rows for an image that are not adjacent: then all images (2 KB each, and at most 500 MB of
+    texts) are in memory until the end. `files` knows afterwards which ones are missing, and which
+    ones no row names.
     """
 
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:

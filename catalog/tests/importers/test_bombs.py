@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from catalog.importers.options import ImportLimits, Listeners
 from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, ImportStopped, SourceError
 from catalog.importers.store import store_images
-from catalog.importers.tables import unfolding
+from catalog.importers.tables import many, unfolding
 from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, Piece, join_rows
 from catalog.importers.tables.reading import Table, TableFormat
 from catalog.importers.tables.source import open_dataset_toml
@@ -151,6 +152,23 @@ def test_rows_of_one_image_have_a_limit() -> None:
 
     assert isinstance(bad, BadRow)
     assert "More than 10,000 rows have this id" in bad.reason
+
+
+def test_rows_that_are_held_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file had an import hold gigabytes."""
+    monkeypatch.setattr(many, "MAX_HELD", 1_000_000)
+    same = {"x": "y" * 1_000}
+
+    def read(pieces: Iterable[Piece], *, adjacent: bool = False) -> int:
+        return sum(1 for _ in join_rows(iter(pieces), "boxes", adjacent=adjacent))
+
+    images: list[Piece] = [(row(f"i{n}", line=n, metadata=same), {}) for n in range(2_000)]
+    gathered: list[Piece] = [(row("a", line=n), {"x": str(n)}) for n in range(9_000)]
+    for pieces in (images, gathered):
+        with pytest.raises(SourceError, match=r"MB would have to be held .* adjacent = true"):
+            read(pieces)
+        assert read(pieces, adjacent=True) in (2_000, 1)
+    assert read((row("a", line=n, metadata=same), {}) for n in range(9_000)) == 1
 
 
 @pytest.mark.django_db
