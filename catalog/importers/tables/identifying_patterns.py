@@ -71,6 +71,7 @@ _BIRTHS = rf"""
     | (?:f|estado|{_WHEN_ROMANCE}){_OF}nacimiento{_WHOSE}
     | (?:{_WHEN_ROMANCE}|{_WHERE_ROMANCE}|stato|estado){_OF}
         (?:nascita|nasc(?:im(?:ento)?)?){_WHOSE}
+    | naturalidade | codnatural | naturalmae | cod(?:mun|uf)natu
     | {_PERSON}?(?:naissance|nacimiento|nascita|nasc(?:im(?:ento)?)?){_WHOSE}
 """
 _CONTACTS = rf"""

@@ -80,7 +80,7 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "DTNASCMAE",
             "AA_NASCIMENTO", "nascimento", "nacimiento", "nascita", "geburt", "CODMUNNASC",
             "HORANASC", "paciente_nascimento", "comune_nascita", "ENT_NAC", "fecha_nac_paciente",
-            "COMNAIS", "ANAIS", "NUMERODN", "subject.display", "patientDisplay",
+            "COMNAIS", "ANAIS", "NUMERODN", "CODMUNNATU", "subject.display", "patientDisplay",
             "Physician_1", "physician_2_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
