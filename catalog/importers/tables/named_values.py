@@ -60,7 +60,8 @@ _NO_VALUE = re.compile(
     r"""''|""|\[\s*+\]|\(\s*+\)|<\s*+>|[:=：＝][^\w:=：＝]*?[,;；，|]|[,;|]\s*+[,;|]"""
 )
 _PARTED = re.compile(r"[,;；，|\n]")
-_END = re.compile(r"[,;；，|\n\t]|  ")
+# Two spaces do so before the next name: `Name: nodule 3  Age/Sex: 45/M`.
+_END = re.compile(r"[,;；，|\n\t]|  (?=\w[\w/ ]{1,30}[:=：＝])")
 _WIDE = re.compile(r"\s\s|[\t\n|→]|//|[-=]>")
 _BEFORE_PAIR, _BEHIND_PAIR = re.compile(r"""[\[(]\s?["']\Z"""), re.compile(r"""["']?\s?[\])]""")
 _DECIMAL_TAG = re.compile(r"(?<=[\[(])\((\d{1,5}), ?(\d{1,5})\)(?=\s?,)")
