@@ -310,9 +310,10 @@ def _find_forms(column: str) -> _Forms:
     column = _NUMBER_SIGN.sub(" no", column)
     spaced = words.strip_endings(_fold(column), " x", " y", "dicom")
     name, plain = spaced.replace(" ", ""), _COUNT.sub("", spaced).replace(" ", "")
+    forms = [name, plain]
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)
-    return _Forms(words.fold_parts(column), frozenset((name, plain)))
+    return _Forms(words.fold_parts(column), frozenset((*forms, plain)))
 
 
 _TEXTS_OF_DICOM = join_names(_join, are_texts=True)

@@ -77,7 +77,7 @@ _BIRTHS = rf"""
 _CONTACTS = rf"""
     {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
         |zip(?:code)?|pincode|post(?:al)?code|(?:home|e?mail|street|postal)?addr)
-    | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
+    | telecom(?:value)? | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
         |fax{_NUMBER}?) | mob{_NUMBER} | (?:place|region|country)ofresidence
     | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
@@ -159,7 +159,7 @@ NAME_OF_THING = re.compile(
 MAYBE = re.compile(
     rf"""
     {_NAME} | pname | names?\d+text | personnr | {_ROLES} | (?:patient|paciente|paziente)
-    | {_PATIENT}(?:{_NUMBER}|identifier)
+    | {_PATIENT}(?:{_NUMBER}|identifier(?:value)?)
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}

@@ -81,7 +81,7 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "AA_NASCIMENTO", "nascimento", "nacimiento", "nascita", "geburt", "CODMUNNASC",
             "HORANASC", "paciente_nascimento", "comune_nascita", "ENT_NAC", "fecha_nac_paciente",
             "COMNAIS", "ANAIS", "NUMERODN", "CODMUNNATU", "subject.display", "patientDisplay",
-            "Physician_1", "physician_2_name"]  # fmt: skip
+            "telecom.0.value", "Physician_1", "physician_2_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -91,10 +91,9 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
               "(16, 48)", "first", "Last", "Last, First", "Dictating Radiologist",
               "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr", "Name/ID",
-              "performer.display",
-              "performer_0_actor_display", "Observation.performer[0].display",
-              "resource.subject.display", "resultsInterpreter.0.display",
-              "author_display"]  # fmt: skip
+              "performer.display", "performer_0_actor_display", "author_display",
+              "Observation.performer[0].display", "resource.subject.display",
+              "resultsInterpreter.0.display", "patient.identifier.0.value"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
