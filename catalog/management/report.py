@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from django.urls import reverse
 
+from catalog.importers.folders.source import FolderSource
 from catalog.importers.rows import ImportReport, Unread
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.source import TableSource
@@ -89,7 +90,7 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         yield from _format_words([(f"{name}: {word}", count) for (name, word), count in found])
 
 
-def format_columns(source: TableSource) -> Iterator[str]:
+def format_columns(source: TableSource | FolderSource) -> Iterator[str]:
     """What becomes of each column, for a dry run."""
     for path, fates in source.describe_columns():
         yield f"columns of {show(path)}, and what becomes of them:"

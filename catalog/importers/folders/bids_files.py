@@ -50,9 +50,9 @@ def read_object(root: Path, path: str) -> dict[str, Any]:
 def read_sheet(root: Path, path: str) -> Sheet:
     """A table whose columns are parted by tabs, or by commas or semicolons if it has no tab.
 
-    Of a damaged table the readable part is used.
+    Of a damaged table the readable part is used. Lines may end as on any system.
     """
-    text = read_text(root, path)
+    text = read_text(root, path).replace("\r\n", "\n").replace("\r", "\n")
     delimiter = _find_delimiter(text.partition("\n")[0])
     reader = csv.reader(
         io.StringIO(text),

@@ -57,6 +57,9 @@ class NiftiFolder(FolderSource):
         if is_empty:
             raise SourceError(_explain_nothing(self.root.name, self.skipped))
 
+    def describe_columns(self) -> Iterator[tuple[str, dict[str, str]]]:
+        yield from self.participants.fates.items()
+
     def require_image(self, path: str) -> None:
         is_volume = kind_of_name(path) is self.kind or path.lower().endswith(PAIR_HEADER)
         if is_volume and (role := find_role(path)):

@@ -15,13 +15,20 @@ from typing import Any, NamedTuple
 
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
-from catalog.importers.tables.identifying_cells import drop_from_text
-from catalog.importers.tables.identifying_columns import is_left_out
+from catalog.importers.tables.columns import (
+    KEPT,
+    USED,
+    explain_cut,
+    explain_exclusion,
+    say_sample,
+)
+from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
+from catalog.importers.tables.identifying_columns import find_first_names, is_left_out
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
 
-_TABLE = "participants.tsv"
+_TABLE, _SESSIONS = "participants.tsv", "sub-…_sessions.tsv"
 _PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
 _VISITS = ("sessionid", "session", "ses")
 _SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
@@ -74,18 +81,24 @@ class _Columns:
 
 @dataclass(slots=True)
 class _People:
-    """The rows of a table by label. ``unread`` counts words by column, ``twice`` has labels."""
+    """The rows of a table by label. ``unread`` counts words by column, ``twice`` has labels.
+
+    ``samples`` are values by column, ``cut`` the columns of cells that were left out, or a part.
+    """
 
     columns: _Columns
     found: dict[str, Person] = field(default_factory=dict)
     unread: Counter[tuple[str, str]] = field(default_factory=Counter)
     twice: list[str] = field(default_factory=list)
+    samples: dict[str, str] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)
 
 
 class Participants:
     """Finds the sex, age and other columns of a participant in a session.
 
-    ``notes`` are sentences for the report; ``excluded_columns`` may identify people.
+    ``notes`` are sentences for the report; ``excluded_columns`` may identify people. ``fates`` say
+    what becomes of each column of the tables, by path; those of sessions count as one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -96,6 +109,7 @@ class Participants:
         self._general = read_object(root, "sessions.json")
         self.excluded_columns = list(self._people.columns.identifying)
         self.notes = list(_describe_problems(_TABLE, self._people))
+        self.fates = {_TABLE: _find_fates(self._people)} if sheet.names else {}
         if any(sheet.rows) and not self._people.columns.key:
             self.notes.append(
                 f"{_TABLE} has no column participant_id, so it was not used: name it so"
@@ -120,10 +134,14 @@ class Participants:
     def _read_visits(self, subject: str) -> _People:
         path = f"sub-{subject}/sub-{subject}_sessions"
         notes = self._general | read_object(self._root, f"{path}.json")
-        visits = _read_people(read_sheet(self._root, f"{path}.tsv"), notes, _VISITS, "ses-")
+        sheet = read_sheet(self._root, f"{path}.tsv")
+        visits = _read_people(sheet, notes, _VISITS, "ses-")
         new = [each for each in visits.columns.identifying if each not in self.excluded_columns]
         self.excluded_columns += new
         self.notes += _describe_problems(f"{path}.tsv", visits)
+        if sheet.names:
+            fates = self.fates.setdefault(_SESSIONS, {})
+            fates.update({k: v for k, v in _find_fates(visits).items() if k not in fates})
         return visits
 
 
@@ -166,7 +184,8 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
     if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
         unit = _read_unit(stated)
     others = [name for name in names if name and name not in (key, sex, age)]
-    unsafe = [name for name in others if is_left_out(name)]
+    first_names = find_first_names(others)
+    unsafe = [name for name in others if name in first_names or is_left_out(name)]
     return _Columns(
         key=key,
         sex=sex,
@@ -216,10 +235,15 @@ def _read_person(row: Mapping[str, str], people: _People) -> Person:
     if not age.exact and age.value is None:
         people.unread[columns.age, words[columns.age]] += 1
     inexact = [name for name, each in ((columns.sex, sex), (columns.age, age)) if not each.exact]
-    metadata = {name: words[name] for name in inexact}
-    for name in columns.others:
-        if text := clean(drop_from_text(row.get(name, ""), name)):
+    metadata = {}
+    for name in (*inexact, *columns.others):
+        cell = row.get(name, "")
+        kept = drop_from_fact(cell, name) if name in inexact else drop_from_text(cell, name)
+        if kept != cell:
+            people.cut.add(name)
+        if text := clean(kept):
             metadata[name] = text
+            people.samples.setdefault(name, text)
     return Person(sex.value, age.value, metadata)
 
 
@@ -235,8 +259,22 @@ def _read_age(word: str, unit: str) -> Reading[float | None]:
     return Reading(None, exact=False)
 
 
+def _find_fates(people: _People) -> dict[str, str]:
+    """What becomes of each column, for a dry run, with a value of those that are kept."""
+    columns = people.columns
+    fates = dict.fromkeys(filter(None, (columns.key, columns.sex, columns.age)), USED)
+    if not columns.key:
+        return dict.fromkeys((*fates, *columns.others), "left out: there is no participant_id")
+    for name in columns.others:
+        cut = say_sample("") if name in people.cut else ", empty"
+        fates[name] = KEPT + (say_sample(people.samples[name]) if name in people.samples else cut)
+    return fates | {name: f"left out: {explain_exclusion(name)}" for name in columns.identifying}
+
+
 def _describe_problems(path: str, people: _People) -> Iterable[str]:
     columns = people.columns
+    if people.cut:
+        yield f"{path}: {explain_cut(sorted(people.cut))}"
     for name, what in ((columns.sex, "a sex"), (columns.age, "an age")):
         words = {word: count for (column, word), count in people.unread.items() if column == name}
         if name and words:

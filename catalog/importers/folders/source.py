@@ -102,6 +102,10 @@ class FolderSource(ABC):
     def describe_path(self, path: str) -> ImageRow:
         """The row of a file that is not here, from its path alone."""
 
+    def describe_columns(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """For each table of people what becomes of its columns; called after `rows`."""
+        yield from ()
+
     def require_image(self, path: str) -> None:  # noqa: B027 - most kinds need no name
         """Raises NoImage if the path says that its file is something else, such as a mask."""
 

@@ -21,6 +21,7 @@ def find_fates(
     kept: Collection[str],
     excluded: Collection[str],
     used: Collection[str],
+    born: Collection[str],
 ) -> dict[str, str]:
     """For each column `USED`, `KEPT`, or why it is left out."""
     fates = {}
@@ -30,7 +31,7 @@ def find_fates(
         elif name in excluded:
             fates[name] = f"left out: {_explain(name)}"
         elif name in used:
-            fates[name] = _AGE_ALONE if is_identifying(name) else USED
+            fates[name] = _AGE_ALONE if name in born or is_identifying(name) else USED
         elif name in spec.drop:
             fates[name] = "left out: drop names it"
         else:
@@ -38,25 +39,48 @@ def find_fates(
     return fates
 
 
-def add_samples(fates: Mapping[str, str], header: Header, rows: Iterable[Cells]) -> dict[str, str]:
-    """The same with a value of each column that is used or kept, of one of the rows."""
+def add_samples(
+    fates: Mapping[str, str], header: Header, rows: Iterable[Cells], keep: Collection[str]
+) -> dict[str, str]:
+    """The same with a value of each column that is used or kept, of one of the rows.
+
+    The cells of columns in `keep` are kept whatever they tell.
+    """
     wanted = {name: header.index[name] for name in fates if fates[name] in (USED, KEPT)}
-    samples: dict[str, str] = {}
+    said = dict.fromkeys(wanted, ", empty in the first rows")
     for cells in rows:
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
-            text = drop_from_text(cells[wanted.pop(name)], name)
-            samples[name] = show(text, _LONGEST_SAMPLE)
+            text = drop_from_text(cells[wanted[name]], name, is_in_keep=name in keep)
+            said[name] = say_sample(text)
+            if text:
+                del wanted[name]
         if not wanted:
             break
-    said = {name: f", such as “{text}”" for name, text in samples.items()}
-    said |= dict.fromkeys(wanted, ", empty in the first rows")
     return {name: fate + said.get(name, "") for name, fate in fates.items()}
 
 
+def say_sample(text: str) -> str:
+    """What stands in a column, behind its fate; of '' everything was left out."""
+    if not text:
+        return ", but for cells that tell who somebody is"
+    return f", such as “{show(text, _LONGEST_SAMPLE)}”"
+
+
+def explain_cut(columns: Iterable[str]) -> str:
+    """A sentence on the columns of whose cells some were kept in part or not at all."""
+    return (
+        "cells were kept without keys of objects that may identify people, or left out, as they "
+        f"have nothing else, too many keys, or cannot be read: {', '.join(map(show, columns))}"
+    )
+
+
 def _explain(name: str) -> str:
+    keep = "" if is_identifying(name) else f'; keep = ["{show(name)}"] below [metadata] keeps it'
+    return explain_exclusion(name) + keep
+
+
+def explain_exclusion(name: str) -> str:
+    """Why a column was left out by its name."""
     if is_identifying(name):
         return "it identifies people, and is never kept"
-    keep = f'keep = ["{show(name)}"] below [metadata] keeps it'
-    if is_free_text(name):
-        return f"free text may name people; {keep}"
-    return f"it may identify people; {keep}"
+    return "free text may name people" if is_free_text(name) else "it may identify people"

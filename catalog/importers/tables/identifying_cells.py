@@ -5,11 +5,17 @@ The names are judged by the rule for columns, `identifying_columns`.
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 from catalog.importers.rows import SourceError
-from catalog.importers.tables.identifying_columns import is_identifying, is_identifying_within
+from catalog.importers.tables.identifying_columns import (
+    find_first_names,
+    is_identifying,
+    is_identifying_within,
+)
 from catalog.importers.tables.identifying_texts import may_tell, tells_person
+from catalog.importers.tables.identifying_values import is_name_of_person
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.object_texts import (
     Pairs,
@@ -33,6 +39,7 @@ _NAMING_A_VALUE = frozenset(
     {"name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item"}
 )
 _VALUES = frozenset({"value", "values", "answer"})
+_LONGEST_FACT, _BETWEEN_WORDS = 300, re.compile(r"[\s,;/|()]+")
 _PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
 
 
@@ -87,6 +94,14 @@ def drop_from_text(text: str, column: str, *, is_in_keep: bool = False) -> str:
     return written if kept else ""
 
 
+def drop_from_fact(text: str, column: str, *, is_in_keep: bool = False) -> str:
+    """The same of a cell that should be an age or a sex, and is not: it may have a name alone."""
+    found = _BETWEEN_WORDS.split(text[:_LONGEST_FACT])
+    if not is_in_keep and any(map(is_name_of_person, map(" ".join, pairwise(found)))):
+        return ""
+    return drop_from_text(text, column, is_in_keep=is_in_keep)
+
+
 def _has_too_many_keys(value: Any) -> bool:
     """Whether judging the keys, at any depth, takes too long."""
     count, different = 0, set[tuple[str, str]]()
@@ -115,10 +130,11 @@ def _drop_identifying(value: Any, parent: str) -> Any:
     maps.
     """
     if isinstance(value, dict):
+        first_names = find_first_names(value)
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
-            if _is_kept(parent, key, each)
+            if key not in first_names and _is_kept(parent, key, each)
         }
     if isinstance(value, list):
         return [

@@ -3,7 +3,8 @@
 The rule has three parts, by a column's name alone, in any spelling (`PatientName`, `patient_name`,
 `Prénom`), and by the parts of a name (`Name, Vorname`, `PatName_Last`): in English, German, French,
 Spanish, Italian, Portuguese or Dutch by `identifying_patterns`, in further languages and scripts by
-the lists of `identifying_words`, and as attributes of DICOM by the list for files, by keyword
+the lists of `identifying_words`, in scripts without spaces also by the parts of a name in
+`identifying_parts`, and as attributes of DICOM by the list for files, by keyword
 (`AdmissionID`, `tags.AdmissionID`), name or tag (`00100010`), which DICOM's JSON has:
 
 - What *identifies* people never gets into the catalog: names and initials of patients, relatives
@@ -12,13 +13,13 @@ the lists of `identifying_words`, and as attributes of DICOM by the list for fil
   that names such a column is refused; only an age may be computed from a date of birth.
 - What *may* identify people is kept only if a description names the column: a `Patient ID` is a
   pseudonym in most published tables and a hospital's own number in others, a bare `Name` is that
-  of a file, a finding or a person, a `Radiologist` is a number or a name, a `provider_name` that of
-  a firm, and an `AdmissionID`, as all else on DICOM's list, may be replaced. So may a longer name
-  with one of the above in it (`date_of_birth_known` says nothing, `date_of_birth_iso` all), also as
-  one word of several (`surname_en`) or within one (`rawpatientname`).
-  `subject = "{Patient ID}"` says that these are pseudonyms.
-- *Free text*, such as reports, findings in words, comments and notes, may name people. It is kept
-  only if `[metadata]` names the column: `keep = ["Report"]`.
+  of a file, a finding or a person, a `Radiologist` is a number or a name, a `provider_name` or
+  `performer.display` that of a firm, and an `AdmissionID`, as all else on DICOM's list, may be
+  replaced. So may a longer name with one of the above in it (`date_of_birth_known` says nothing,
+  `date_of_birth_iso` all), also as one word of several (`surname_en`) or within one
+  (`rawpatientname`). `subject = "{Patient ID}"` says that these are pseudonyms.
+- *Free text*, such as reports and their sections, comments, notes and a `text`, may name people.
+  It is kept only if `[metadata]` names the column: `keep = ["Report"]`.
 
 Every other column is kept. Dates of studies and places are among them, so whoever publishes a table
 must have removed people from these. The import report names each column that was left out. DICOM
@@ -37,16 +38,20 @@ from catalog.imaging.dicom.identifying import is_listed
 from catalog.importers.tables import identifying_patterns as known
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
+from catalog.importers.tables.identifying_parts import has_identifying_part, is_text_of_parts
 from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
 _IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
     words.fold_names, (words.IDENTIFYING, words.MAYBE, words.FREE_TEXT)
 )
+_WORDS_WITHIN = _IDENTIFYING_NAMES - words.fold_names(words.VAGUE_WORDS)
 # Each part between them is a name of its own: `Name, Vorname`.
 _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 # As in `MR#`.
 _NUMBER_SIGN = re.compile(r"#\s*$")
+# The place in a list, as in `performer.0.display`; not an age: `birth-23 months`.
+_COUNT = re.compile(r" \d+(?= (?!years?|months?|weeks?|days?))")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LONGEST_WITHIN = 4
 _LONGEST_JOINED = 60
@@ -80,6 +85,8 @@ def _may_identify_somebody(column: str) -> bool:
 
 def is_free_text(column: str) -> bool:
     """Whether a column is text that somebody wrote, such as a report, and may name people."""
+    if is_text_of_parts(_cut(column)):
+        return True
     is_dicom = not _TEXTS_OF_DICOM.isdisjoint(_find_forms(_cut(column)).plain)
     return is_dicom or _matches(known.FREE_TEXT, _FREE_TEXT_NAMES, column)
 
@@ -87,6 +94,13 @@ def is_free_text(column: str) -> bool:
 def is_left_out(column: str) -> bool:
     """Whether a column is left out where no description names it."""
     return is_identifying(column) or may_identify(column) or is_free_text(column)
+
+
+def find_first_names(columns: Iterable[str]) -> frozenset[str]:
+    """The columns called `fname` beside one such as `lname`; else it is the name of a file."""
+    joined = {column: _join(_cut(column)) for column in columns}
+    has_last = any(map(known.LAST_NAME.fullmatch, joined.values()))
+    return frozenset(column for column, name in joined.items() if has_last and name == "fname")
 
 
 def is_bare_name(column: str) -> bool:
@@ -107,7 +121,8 @@ def is_identifying_within(parent: str, key: str) -> bool:
 def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
-    return is_free_text(key) or any(
+    # A `text` in an object is more often that of a label than of a report.
+    return (is_free_text(key) and _join(key) != "text") or any(
         is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
 
@@ -183,6 +198,8 @@ def _has_names_alone(column: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
+    if has_identifying_part(column) or not _WORDS_WITHIN.isdisjoint(words.list_spans(column)):
+        return True
     parts = _split_parts(column)
     if any(known.UNSURE_PART.fullmatch(_join(part)) for part in parts) or _has_bare_name(parts):
         return True
@@ -217,9 +234,13 @@ def _has_bare_name(parts: list[str]) -> bool:
     """
     others = [part for part in parts if not known.BARE_NAME.fullmatch(_join(part))]
     return len(others) < len(parts) and not any(
-        len(_join(part)) <= _LONGEST_LANGUAGE or known.THING.fullmatch(_fold(part))
-        for part in others
+        _is_language(_join(part)) or known.THING.fullmatch(_fold(part)) for part in others
     )
+
+
+def _is_language(part: str) -> bool:
+    """Whether a part may be the code of a language; `Name/ID` is hardly a name in Indonesian."""
+    return len(part) <= _LONGEST_LANGUAGE and part != "id"
 
 
 def _has_name_of_dicom(found: list[str]) -> bool:
@@ -265,7 +286,7 @@ def _split_parts(column: str) -> list[str]:
 
 
 def _split_words(column: str) -> list[str]:
-    return _fold(_CAMEL.sub(" ", column)).split()[:_MOST_WORDS]
+    return _COUNT.sub("", _fold(_CAMEL.sub(" ", column))).split()[:_MOST_WORDS]
 
 
 def _join(name: str) -> str:
@@ -287,11 +308,12 @@ def _cut(name: str) -> str:
 @lru_cache(maxsize=1 << 12)
 def _find_forms(column: str) -> _Forms:
     column = _NUMBER_SIGN.sub(" no", column)
-    name = words.strip_endings(_fold(column), " x", " y", "dicom").replace(" ", "")
-    plain = name
+    spaced = words.strip_endings(_fold(column), " x", " y", "dicom")
+    name, plain = spaced.replace(" ", ""), _COUNT.sub("", spaced).replace(" ", "")
+    forms = [name, plain]
     for written, umlaut in _UMLAUTS:
         plain = plain.replace(written, umlaut)
-    return _Forms(words.fold_parts(column), frozenset((name, plain)))
+    return _Forms(words.fold_parts(column), frozenset((*forms, plain)))
 
 
 _TEXTS_OF_DICOM = join_names(_join, are_texts=True)

@@ -30,6 +30,7 @@ _NAMES = rf"""
     | {_PERSON}(?:first|middle|last) | {_PERSON}[flm](?:name|nm)
     | {_PERSON}?names?\d*(?:family|given)
     | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat|ptnt)nm
+    | {_PERSON}(?:actor|individual)?display(?:name)?
     | [lm]name | nextofkin | emergencycontact
     | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
@@ -47,6 +48,13 @@ _NAMES = rf"""
     | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
+# The same in Romance languages, also as registries shorten them (`AA_NASCIMENTO`, `CODMUNNASC`).
+_WHEN_ROMANCE = """(?:data?|date|dt|dia|giorno|jour|ani?o|anno|annee?|an|aa|mm|dd|mes[ei]?|mois
+    |h?ora|heure)"""
+_WHERE_ROMANCE = """(?:local|lugar|luogo|lieu|pais|paese|pays|ville|ciudad|cidade|citta|comun[ae]
+    |com(?:mune)?|prov(?:incia)?|nazione|(?:cod)?(?:mun(?:icipio)?|mpio|uf)|ent(?:idad)?|edo
+    |dep(?:to|arta(?:mento|ment))?)"""
+_WHOSE = f"(?:{_OF}(?:mae|pai|madre|padre|mere|pere|rn|pac|{_PATIENT}))?"
 _BIRTHS = rf"""
     {_PERSON}?(?:(?:birth|brth|dob){_WHEN}?|yob|bday|bdate)
     | {_PERSON}?(?:born(?:on|{_WHEN})?
@@ -56,16 +64,20 @@ _BIRTHS = rf"""
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:time|city|country)ofbirth
     | (?:patienten)?geburts(?:dat(?:um)?|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
-    | (?:date?|dt|jour|annee?|an|mois|lieu|pays|ville){_OF}nais(?:s(?:ance)?)? | naissance | ddn
-    | (?:fec(?:ha)?|fch|dia|ani?o|mes|lugar|pais){_OF}nac(?:imiento)? | fnacimiento
-    | (?:data|dt|giorno|anno|mese|luogo){_OF}nascita
-    | (?:data|dt|dia|ano|mes|local){_OF}nasc(?:im(?:ento)?)?
-    | geboorte(?:datum|dag|jaar|maand|plaats|land)
+    | geburt | geboorte(?:datum|dag|jaar|maand|plaats|land)?
+    | (?:{_WHEN_ROMANCE}|{_WHERE_ROMANCE}){_OF}nais(?:s(?:ance)?)?{_WHOSE}
+    | [adjm]nais | bennai(?:ann|moi) | ddn
+    | (?:fec(?:ha)?|fch|dia|ani?o|mes|hora|{_WHERE_ROMANCE}){_OF}nac(?:im(?:iento)?)?{_WHOSE}
+    | (?:f|estado|{_WHEN_ROMANCE}){_OF}nacimiento{_WHOSE}
+    | (?:{_WHEN_ROMANCE}|{_WHERE_ROMANCE}|stato|estado){_OF}
+        (?:nascita|nasc(?:im(?:ento)?)?){_WHOSE}
+    | naturalidade | codnatural | naturalmae | cod(?:mun|uf)natu
+    | {_PERSON}?(?:naissance|nacimiento|nascita|nasc(?:im(?:ento)?)?){_WHOSE}
 """
 _CONTACTS = rf"""
     {_PERSON}?(?:(?:home|e?mail|ip|street|postal)?address(?:line)?|e?mail|street(?:name|{_NUMBER})?
         |zip(?:code)?|pincode|post(?:al)?code|(?:home|e?mail|street|postal)?addr)
-    | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
+    | telecom(?:value)? | ph(?:numbers?|nos?|num) | whatsapp{_NUMBER}?
     | {_PERSON}?(?:(?:home|mobile|cell|work|tele)?phone{_NUMBER}?|tel{_NUMBER}?|mobile{_NUMBER}?
         |fax{_NUMBER}?) | mob{_NUMBER} | (?:place|region|country)ofresidence
     | {_PERSON}(?:telecominformation|institutionresidence) | current{_PERSON}location
@@ -93,7 +105,7 @@ _NUMBERS = rf"""
     | (?:numero{_OF})?(?:securitesociale|seguridadsocial|segurancasocial|passeport|pasaporte
         |passaporto|tesserasanitaria|cartaosus) | numero{_OF}secu
     | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer | paspoortnummer
-    | (?:polis|verzekerings)nummer | nhc | historiaclinica
+    | (?:polis|verzekerings)nummer | nhc | historiaclinica | numerod[nov]
     | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
     | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
     | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer | cpr(?:nr|nummer)
@@ -122,6 +134,7 @@ IDENTIFYING = re.compile(
 BARE_NAME = re.compile(_NAME)
 # Those of people, or the first and the last slice.
 FIRST_OR_LAST = re.compile("first|middle|last")
+LAST_NAME = re.compile(f"{_PERSON}?(?:l|last|sur|family)(?:name|nm)")
 # People, and kinds of names, of whom some tables have names and others codes.
 _ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
     |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
@@ -130,8 +143,13 @@ _ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|r
     |examiner|assessor|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
     |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
 _KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
+# Whom FHIR has references to, whose `display` is a name.
+_REFERRED = """(?:(?:results)?interpreter|performer|requester|recorder|asserter|practitioner|actor
+    |who|attester|verifier|enterer|prescriber|dispenser|operator|radiologist|physician|doctor
+    |surgeon|nurse|technician|reviewer|annotator|reader|referrer|reporter)s?"""
 _ROLES = (
     f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}(?:initials|log(?:in|on))"
+    f"| (?:{_ROLE}|{_REFERRED})display(?:{_NAME})?"
 )
 ROLE_NAME = re.compile(_ROLES, re.VERBOSE)
 # With a thing before it, this is that thing's: `class_full_name`, `image_address`.
@@ -141,7 +159,7 @@ NAME_OF_THING = re.compile(
 MAYBE = re.compile(
     rf"""
     {_NAME} | pname | names?\d+text | personnr | {_ROLES} | (?:patient|paciente|paziente)
-    | {_PATIENT}(?:{_NUMBER}|identifier)
+    | {_PATIENT}(?:{_NUMBER}|identifier(?:value)?)
     | (?:numero|id|identifiant|identificador|identificativo|codigo|codice){_OF}
         (?:patient|paciente|paziente) | ipp | (?:numero{_OF})?dossier{_NUMBER}?
     | hospital{_NUMBER} | klinik{_NUMBER} | fall{_NUMBER} | aufnahme{_NUMBER} | auftrags{_NUMBER}
@@ -161,19 +179,29 @@ MAYBE = re.compile(
     """,
     re.VERBOSE,
 )
+# Of the sections of reports, as CheXpert Plus, CT-RATE, MIMIC-CXR and Open-i publish them.
+_LANGUAGE = "(?:en|es|de|fr|it|pt|nl|zh|cn|ja|ko|ru|vi|tr|pl|english|translated)"
 FREE_TEXT = re.compile(
-    r"""
-    (?:ct|mri?|xray|us|pet|radiology|radiological|pathology|clinical|medical|doctors?|physicians?|nurses?|study|image
-        |exam(?:ination)?|original|full|final|free)*
+    rf"""
+    (?:ct|mri?|xray|us|pet|radiology|radiological|path(?:ology)?|clinical|medical|doctors?
+        |physicians?|nurses?|study|image|exam(?:ination)?|original|full|final|free|sections?|raw
+        |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
+        |discharge|progress|note|report)*
     (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
-        |conclusions?|history|(?<=free)text)(?:text|section|body|raw)?(?:en|english|translated)?
-    | clinical(?:info(?:rmation)?|details) | reasonfor(?:the)?(?:exam(?:ination)?|study)
+        |conclusions?|history|addend(?:um|a)|comparisons?
+        |(?<=section)(?:summary|technique|examination|recommendations?)
+        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text
+        |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
+        (?:text|section|body|raw|clean(?:ed)?|original|parsed)?{_LANGUAGE}?
+    | text{_LANGUAGE}? | technique{_LANGUAGE} | lastparagraph
+    | clinical(?:info(?:rmation)?|details){_LANGUAGE}? | reasonfor(?:the)?(?:exam(?:ination)?|study)
     | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?
     | (?:chief)?complaints? | dischargesummary
     | (?:radiologischer)?befund(?:e|text|bericht)? | beurteilung | bemerkung(?:en)? | kommentare?
     | notiz(?:en)? | anamnese | freitext | bericht | arztbrief
     | compterendu | rapport(?:radiologique)? | commentaires? | remarques? | observations?
-    | informe(?:radiologico)? | hallazgos | impresion | comentarios? | observacion(?:es)?
+    | informe(?:radiologico|original|completo|texto)? | hallazgos | impresion | comentarios?
+    | observacion(?:es)?
     | conclusion(?:es)? | referto | commenti | osservazioni | conclusioni
     | laudo | relatorio | achados | impressao | observacoes
     | verslag | bevindingen | opmerking(?:en)? | conclusie
@@ -201,12 +229,13 @@ VAGUE = re.compile(
     rf"{_PERSON}(?:first|middle|last)|{_PERSON}?(?:birth|initials?|mobile|tel|fax|zip|street|login|(?:mobile|cell)phone)|rut|cep"
 )
 # As a name of its own among several, fewer tell nobody (`age (birth)`), or only maybe somebody.
-VAGUE_PART = re.compile(rf"{_PERSON}?birth")
+_BIRTH_ALONE = "(?:naissance|nascimento|nacimiento|nascita|geburt|geboorte)"
+VAGUE_PART = re.compile(rf"{_PERSON}?birth|{_BIRTH_ALONE}")
 UNSURE_PART = re.compile(rf"{_PERSON}?(?:mobile|zip|login)|rut|cep")
 # As one word of several, these tell nobody either: `username_count`, `valores_iniciales`.
 VAGUE_WORD = re.compile(
     rf"user(?:login)?names?|login(?:name)?|operators?|{_PERSON}?physicians?|occupation|cellulare"
-    r"|movil|naissance|geboren|nacid[oa]|ini(?:tialen|tiales|ziali|ciais|ciales)|.{0,4}"
+    rf"|movil|{_BIRTH_ALONE}|geboren|nacid[oa]|ini(?:tialen|tiales|ziali|ciais|ciales)|.{{0,4}}"
 )
 SURE_WORD = re.compile(r"e?mail|[dy]ob|bday|mrn|ssn|bsn|iban|uhid|nric")
 # Words after which a word alone is not that of a person: `phone_model`.

@@ -6,7 +6,7 @@ The value has to tell something.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
@@ -17,17 +17,31 @@ from catalog.importers.tables.identifying_dicom import (
     is_listed_tag,
     strip_tag,
 )
-from catalog.importers.tables.identifying_values import tells_value
+from catalog.importers.tables.identifying_patterns import NAME_AND_MORE
+from catalog.importers.tables.identifying_values import is_name_of_person, tells_value
 from catalog.importers.tables.named_values import FACTS, SURE_WORDS, iter_named
 from catalog.importers.tables.xml_texts import iter_marked, strip_comments, strip_markup
 from vocab.text import normalize
 
 # A text without these has no name and value, unless a tag or a keyword stands in it.
-_SIGNS = re.compile(r"[:=：＝<\[(\t\n^]")
+_SIGNS = re.compile(r"[:=：＝<\[(\t\n^#]")
 # Most other texts are addresses, dates, times and numbers.
 _PLAIN = re.compile(r"\w++://\S++|[\d\s:./TZ+,-]++|[][\d\s.,+e-]++")
 # The segment of HL7 with the patient's name.
 _HL7 = re.compile(r"\bPID\|")
+# A person's name as DICOM's toolkit prints it of a report.
+_PNAME = re.compile(r"""\bPNAME:\([^()]{0,300}\)="([^"]{1,300})""")
+# As in `D.O.B.`, and what else an ending may be: `né(e)`.
+_DOTTED = re.compile(r"(?<!\w)(?:[^\W\d_]\.){1,5}[^\W\d_](?!\w)\.?")
+_ENDING = re.compile(r"(?<=[^\W\d_])\([^\W\d_]{1,2}\)")
+# A number behind its sign: `MRN#12`.
+_NUMBERED = re.compile(
+    r"(?<!\w)(?P<name>[^\W\d_]{1,20}(?: [^\W\d_]{1,20}){0,2})#\s*+:?\s*+(?P<number>\S{1,99})"
+)
+_PATIENT = re.compile(
+    r"(?<![\w-])(?:patient(?:in|e)?|pt|paciente|paziente)\s*+[:=]\s*+([^\n\t|;(\[<>]{2,60})",
+    re.IGNORECASE,
+)
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
 # No name that identifies people is longer, or has more words.
 _LONGEST_NAME, _MOST_SPACES = 80, 8
@@ -53,10 +67,24 @@ def tells_person(text: str) -> bool:
     segment = _HL7.search(text)
     if is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
-    if "<" not in text:
-        return _has_pair(iter_named(text))
-    text = strip_comments(text)
-    return _has_pair(chain(iter_marked(text), iter_named(strip_markup(text))))
+    if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
+        return True
+    marked: Iterable[tuple[str, str | None]] = ()
+    if "<" in text:
+        text = strip_comments(text)
+        marked, text = iter_marked(text), strip_markup(text)
+    text = _ENDING.sub("", _DOTTED.sub(lambda found: found[0].replace(".", ""), text))
+    return any(map(is_name_of_person, _PATIENT.findall(text))) or _has_pair(
+        chain(marked, _iter_numbers(text), iter_named(text))
+    )
+
+
+def _iter_numbers(text: str) -> Iterator[tuple[str, str]]:
+    """What stands before a `#`, each of its last words also alone, and the number behind it."""
+    for found in _NUMBERED.finditer(text):
+        words = found["name"].split()
+        for start in range(len(words)):
+            yield f"{' '.join(words[start:])}#", found["number"]
 
 
 def _has_pair(pairs: Iterable[tuple[str, str | None]]) -> bool:
@@ -91,11 +119,12 @@ def _is_birth(name: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _find_kind(name: str) -> str:
-    if is_identifying(name) or is_listed_tag(name):
+    if is_identifying(name) or is_listed_tag(name) or NAME_AND_MORE.fullmatch(normalize(name)):
         return _OTHER if _VAGUE.fullmatch(name) else _IDENTIFIES
     if is_bare_name(name):
         return _BARE
-    return _FACT if normalize(name) in FACTS else _OTHER
+    words = {*normalize(name).split()} - {"and"}
+    return _FACT if words and words <= FACTS else _OTHER
 
 
 def _is_value(name: str, value: str | None) -> bool:

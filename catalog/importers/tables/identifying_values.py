@@ -4,6 +4,7 @@ import re
 
 from catalog.imaging.dicom.identifying import is_telling
 from catalog.importers.parsers import clean
+from vocab.text import normalize
 
 # What is looked at of a value; a longer one tells something.
 LONGEST_VALUE = 300
@@ -20,7 +21,9 @@ _PHONE = re.compile(r"phone|mobile|\btel|\bfax", re.IGNORECASE)
 _ACCESSION = re.compile("accession", re.IGNORECASE)
 # These may be the way or the week of a birth, and a drug, too.
 _BARE_BIRTH = re.compile(
-    r"\W*(?:patient'?s?\W*)?(?:birth|born|dob|geb(?:oren)?|naissance|nacid[oa])\W*", re.IGNORECASE
+    r"\W*(?:patient'?s?\W*)?(?:birth|born|dob|geb(?:oren|urt)?|geboorte|naissance|nacid[oa]"
+    r"|nacimiento|nascimento|nascita|nasc)\W*",
+    re.IGNORECASE,
 )
 _DATE = re.compile(
     r"\d{4}(?!\d*\s*k?g\b)|\d\s?[./-]\s?\d{1,2}\s?[./-]\s?\d"
@@ -38,11 +41,46 @@ _FEWEST_DIGITS_OF_NUMBER = 4
 _BARE_NAME = re.compile(r"\W*(?:name|physicians?)\W*", re.IGNORECASE)
 _KIND = re.compile(r"[a-z]+(?:[ _-]?\d+)?")
 _YEAR_FIRST = re.compile(r"\W*\d{4}(?:\W?\d\d\W?\d\d)?\W*")
+_TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "mme", "sr", "sra"})
+_LETTERS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")
+# What is said of patients, who are not named.
+_OF_PATIENTS = """
+    abdomen adult age alive ambulatory anterior awake baby bone boy brain breast cancer carcinoma
+    case chest child cohort control ct dead deceased decubitus disease donna elderly erect female
+    femenino feminin feminino femme femmina fever frau girl group head healthy heart hip history
+    hombre homem homme hospital icu id infant inpatient is kidney knee lateral left liver lung
+    lying male man mann mannlich maschio masculin masculino middle mr mri mujer mulher neck
+    negative new newborn no none normal not number old outpatient pelvis pet position positive
+    post posterior pre prone recumbent right semi shoulder sitting skin spine stable standing
+    status stroke study supine syndrome to trans tumor tumour ultrasound unknown unstable uomo
+    upright view was weiblich with without woman xray years yes young
+"""
+_NO_NAMES = frozenset(_OF_PATIENTS.split())
 # As public archives of data number their entries: GSE12, PRJNA12, E-MTAB-12.
 _PUBLIC = re.compile(
     r"\W*(?:GSE|GSM|GPL|GDS|PRJ[A-Z]{2}|SAM[A-Z]{1,3}|[SED]R[APRSXZ]|E-[A-Z]{4}-|EGA[A-Z]|phs)\d+"
     r"(?:\.\w+)*\W*"
 )
+
+
+def is_name_of_person(value: str) -> bool:
+    """Whether what stands behind `Patient:` is the name of one: `DOE, JOHN`, `John Doe, 45 y`.
+
+    It has a caret, a title before it, or two words that begin with capitals and that no other
+    thing is called.
+    """
+    if "^" in value:
+        return is_telling("PN", value.split()[0])
+    found = re.split(r"[\s,]+", value.strip())
+    if found[0].rstrip(".").casefold() in _TITLES:
+        return len(found) > 1 and found[1][:1].isupper()
+    return len(found) > 1 and all(
+        _LETTERS.fullmatch(word)
+        and word[0].isupper()
+        and normalize(word) not in _NO_NAMES
+        and is_telling("PN", word)
+        for word in found[:2]
+    )
 
 
 def tells_value(name: str, value: str | None) -> bool:

@@ -2,23 +2,28 @@
 
 Whole names, parted by commas, as hospitals and published tables write them. A name is compared
 without case, accents and anything between its words, so one spelling of each is enough.
+Within a longer name they are found as words; where a script has no spaces, see `identifying_parts`.
 """
 
 import re
 import string
 import unicodedata
+from collections.abc import Iterator
 
+from catalog.importers.tables.identifying_parts import strip_whose
 from vocab.text import decompose
 
 IDENTIFYING = """
-    姓名, 患者姓名, 病人姓名, 病患姓名, 名字, 母亲姓名, 父亲姓名, 家属姓名, 联系人, 联系人姓名,
+    姓, 姓氏, 生年, 出生年, 姓名, 患者姓名, 病人姓名, 病患姓名, 名字, 母亲姓名, 父亲姓名, 家属姓名,
+    联系人, 联系人姓名,
     出生日期, 出生年月, 出生年月日, 生日, 出生地, 籍贯, 电话, 电话号码, 電話, 联系电话, 联系方式,
     手机, 手机号, 手机号码, 手機, 地址, 住址, 家庭住址, 家庭地址, 邮箱, 电子邮箱, 电子邮件, 邮编,
     邮政编码, 身份证, 身份证号, 身份证号码, 身分證, 身分證字號, 护照号, 护照号码, 住院号, 住院號,
     病历号, 病歷號, 病历号码, 病案号, 门诊号, 就诊卡号, 医保号, 医保卡号, 社保号, 社保卡号,
     检查号, 医生姓名, 医师姓名, 主治医师, 主治医生, 报告医生, 审核医生, 申请医生, 氏名, 患者名,
     患者氏名, お名前, フリガナ, ふりがな, カナ氏名, 生年月日, 誕生日, 電話番号, 携帯電話,
-    携帯電話番号, 住所, 郵便番号, メールアドレス, カルテ番号, 診察券番号, 保険証番号,
+    携帯電話番号, 連絡先, 緊急連絡先, イニシャル, 이니셜, 성함, 住所, 郵便番号, メールアドレス,
+    カルテ番号, 診察券番号, 保険証番号,
     被保険者番号, 個人番号, マイナンバー, 主治医, 担当医, 医師名, 読影医名, 성명, 환자명,
     환자이름, 환자성명, 생년월일, 생일, 출생지, 전화번호, 휴대폰, 휴대폰번호, 휴대전화, 연락처,
     주소, 이메일, 우편번호, 주민등록번호, 주민번호, 건강보험번호, 여권번호, 차트번호, 병록번호,
@@ -30,7 +35,8 @@ IDENTIFYING = """
     номер карты, медицинская карта, номер медицинской карты, амбулаторная карта, лечащий врач,
     ФИО врача, фамилия врача, ПІБ, прізвище, ім'я пацієнта, по батькові, дата народження,
     місце народження, адреса, номер телефону, اسم المريض, اسم المريضة, الاسم الكامل, الاسم الأول,
-    اسم العائلة, اسم الأب, اسم الأم, تاريخ الميلاد, تاريخ الولادة, مكان الولادة, مكان الميلاد,
+    اسم العائلة, اسم الأب, اسم الأم, تاريخ الميلاد, تاريخ الولادة, تاريخ ميلاد, مكان الولادة,
+    مكان الميلاد,
     رقم الهاتف, الهاتف, الجوال, رقم الجوال, عنوان السكن, البريد الإلكتروني, رقم الهوية,
     الرقم الوطني, رقم جواز السفر, رقم التأمين, رقم الملف الطبي, اسم الطبيب, نام خانوادگی,
     نام و نام خانوادگی, نام بیمار, نام پدر, تاریخ تولد, محل تولد, تلفن, شماره تلفن, موبایل,
@@ -50,16 +56,24 @@ IDENTIFYING = """
     תאריך לידה, טלפון, כתובת, תעודת זהות, מספר זהות, họ tên, họ và tên, tên bệnh nhân, ngày sinh,
     năm sinh, nơi sinh, địa chỉ, số điện thoại, CMND, CCCD, jméno pacienta, příjmení,
     jméno a příjmení, rodné číslo, datum narození, místo narození, förnamn, efternamn,
-    födelsedatum, telefonnummer, fornavn, etternavn, efternavn, fødselsdato, fødselsnummer,
+    ชื่อผู้ป่วย, ชื่อสกุล, ชื่อและนามสกุล, นามสกุล, วันเกิด, วันเดือนปีเกิด, ปีเกิด, สถานที่เกิด, เบอร์โทร,
+    เบอร์โทรศัพท์, โทรศัพท์, ที่อยู่, เลขบัตรประชาชน, ชื่อแพทย์, födelsedatum, telefonnummer, fornavn,
+    etternavn, efternavn, fødselsdato, fødselsnummer,
     CPR-nummer, etunimi, sukunimi, henkilötunnus, syntymäaika, vezetéknév, keresztnév, beteg neve,
     születési dátum, születési hely, TAJ szám, nume și prenume, prenume, data nașterii, CNP
 """
 MAYBE = """
-    名前, 患者编号, 患者ID, 病人ID, 病人编号, 患者番号, 読影医, 이름, 환자번호, 환자ID, 등록번호,
+    名, 名前, 患者, 病人, 환자, ชื่อ, ผู้ป่วย, แพทย์, รหัสผู้ป่วย, 患者编号, 患者ID, 病人ID, 病人编号,
+    患者番号, 読影医, 이름, 환자번호, 환자ID, 등록번호,
     имя, ім'я, пациент, ID пациента, номер пациента, врач, الاسم, العنوان, رقم المريض, الطبيب,
     نام, شماره بیمار, پزشک, adı, isim, hasta no, hasta numarası, hasta ID, doktor, hekim, imię,
     ID pacjenta, numer pacjenta, nr pacjenta, lekarz, όνομα, ασθενής, κωδικός ασθενούς, ιατρός,
     नाम, रोगी आईडी, שם, מספר מטופל, mã bệnh nhân, jméno, navn, namn, nimi, nume
+"""
+# As one word of several these tell nobody: адрес файла.
+VAGUE_WORDS = """
+    адрес, адреса, телефон, полис, паспорт, ИНН, الهاتف, الجوال, موبایل, تلفن, آدرس, نشانی, κινητό,
+    διεύθυνση, पता, उपनाम, ईमेल, כתובת, טלפון
 """
 FREE_TEXT = """
     报告, 報告, 诊断报告, 检查报告, 影像报告, 报告内容, 影像所见, 检查所见, 影像表现, 诊断意见,
@@ -72,6 +86,7 @@ FREE_TEXT = """
     báo cáo, ghi chú, poznámka, zpráva, kommentarer, anteckningar, utlåtande, lausunto, lelet,
     megjegyzés, observații
 """
+_SHORTEST, _SHORTEST_LATIN, _LONGEST_SPAN, _MOST_WORDS = 3, 5, 4, 40
 _NUMBERED = string.digits + string.whitespace + "_"
 # What stands around one of two languages.
 _AROUND = re.compile(r"[/|()（）\[\]【】]+")
@@ -98,9 +113,27 @@ def strip_endings(name: str, *endings: str) -> str:
 
 
 def fold_parts(column: str) -> frozenset[str]:
-    """The folded name, and that of each part: one may stand beside one in another language."""
+    """The folded name, and that of each part: one may stand beside one in another language.
+
+    Each also without the person before it in a script without spaces.
+    """
     name = strip_endings(column.strip(), "_x", "_y")
-    return frozenset(filter(None, map(fold_name, (name, *_AROUND.split(name)))))
+    parts = (name, *_AROUND.split(name))
+    return frozenset(filter(None, map(fold_name, (*parts, *map(strip_whose, parts)))))
+
+
+def list_spans(column: str) -> Iterator[str]:
+    """The words of a name, folded, and what up to four that follow one another are together.
+
+    Those of a few letters are left out: they mean much else, as `TC no`.
+    """
+    parted = (sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in column)
+    found = [fold_name(word) for word in "".join(parted).split()[:_MOST_WORDS]]
+    for start in range(len(found)):
+        for end in range(start + 1, min(start + _LONGEST_SPAN, len(found)) + 1):
+            span = "".join(found[start:end])
+            if len(span) >= (_SHORTEST_LATIN if span.isascii() else _SHORTEST):
+                yield span
 
 
 def fold_names(names: str) -> frozenset[str]:

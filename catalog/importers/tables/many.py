@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from sys import getsizeof
 from typing import Any
 
 from catalog.importers.room import MAX_METADATA, say_too_long
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.labels import merge_labels
 from catalog.importers.tables.lines import show
+from catalog.wording.formats import file_size
 
 # A row as it was read, and the columns of it that are gathered in a list.
 Piece = tuple[ImageRow | BadRow, dict[str, Any]]
@@ -15,6 +17,9 @@ Piece = tuple[ImageRow | BadRow, dict[str, Any]]
 MAX_ROWS_OF_AN_IMAGE = 10_000
 # Of rows that need not follow one another, all images are in memory, with 2 KB each.
 MAX_TOGETHER = 250_000
+# And so are their metadata, labels and what is gathered: so many bytes.
+MAX_HELD = 500_000_000
+_LABEL = 100  # bytes, about
 _MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts", "mask")
 _EMPTY: dict[str, object] = {
     each.name: each.default for each in fields(ImageRow) if each.name not in _MERGED
@@ -40,10 +45,12 @@ class _Whole:
         self._lines: dict[str, int] = {}  # of fields that are not of the first row
         self._conflicts: dict[str, BadRow] = {}
         self._values: dict[str, dict[str, Any]] = {}
+        self.weight = _weigh(piece)  # the bytes that it holds, about
 
     def add(self, piece: Piece) -> None:
         row, gathered = piece
         self._count += 1
+        self.weight += _weigh(piece, has_metadata=False)
         self._size += sum(len(each) for each in gathered.values() if isinstance(each, str))
         if self._count == MAX_ROWS_OF_AN_IMAGE:
             reason = f"More than {MAX_ROWS_OF_AN_IMAGE:,} rows have this id. Check the id's column."
@@ -76,6 +83,7 @@ class _Whole:
                 if (text := repr(value)) not in values:
                     values[text] = value
                     self._size += len(text)
+                    self.weight += 2 * getsizeof(text)
         first.metadata = {**row.metadata, **first.metadata}
 
     def _add_value(self, first: ImageRow, name: str, value: Any, line: int) -> None:
@@ -114,6 +122,7 @@ def join_rows(
 ) -> Iterator[ImageRow | BadRow]:
     """The images of rows; with ``adjacent`` those of an image follow one another."""
     wholes: dict[str, _Whole] = {}
+    held = 0
     for piece in pieces:
         row = piece[0]
         if isinstance(row, BadRow):
@@ -121,17 +130,36 @@ def join_rows(
         if not row.source_id:
             continue
         if whole := wholes.get(row.source_id):
+            held -= whole.weight
             whole.add(piece)
-            continue
-        if len(wholes) >= MAX_TOGETHER:
-            raise SourceError(
-                f"[many]: more than {MAX_TOGETHER:,} images would have to be held in memory at a "
-                "time. Sort the table by its id, and say adjacent = true below [many]."
-            )
-        if adjacent:
-            yield from _finish_all(wholes)
-        wholes[row.source_id] = _Whole(piece, gather)
+        else:
+            if adjacent:
+                yield from _finish_all(wholes)
+                held = 0
+            whole = wholes[row.source_id] = _Whole(piece, gather)
+        held += whole.weight
+        if len(wholes) > MAX_TOGETHER or (held > MAX_HELD and not adjacent):
+            raise SourceError(_say_too_many(len(wholes), held))
     yield from _finish_all(wholes)
+
+
+def _say_too_many(count: int, held: int) -> str:
+    return (
+        f"[many]: {count:,} images with {file_size(held)} would have to be held in memory at "
+        f"a time (limits: {MAX_TOGETHER:,}, {file_size(MAX_HELD)}). Sort the table by its id, and "
+        "say adjacent = true below [many], or leave long columns out: drop of [metadata]."
+    )
+
+
+def _weigh(piece: Piece, *, has_metadata: bool = True) -> int:
+    """The bytes that a row holds, about; further rows of an image say the same metadata."""
+    row, gathered = piece
+    if isinstance(row, BadRow):
+        return 0
+    kept = [gathered, row.metadata] if has_metadata else [gathered]
+    texts = (getsizeof(text) for each in kept for value in each.values() for text in
+             (value if isinstance(value, list) else [value]))  # fmt: skip
+    return sum(texts) + sum(map(getsizeof, kept)) + _LABEL * len(row.labels)
 
 
 def _finish_all(wholes: dict[str, _Whole]) -> Iterator[ImageRow | BadRow]:

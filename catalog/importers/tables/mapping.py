@@ -143,7 +143,7 @@ class RowReader:
             value, exact = read(get(cells))
             setattr(row, name, value)
             if not exact:
-                metadata.update({column: cells[index] for column, index in raw})
+                self._metadata.keep_raw(metadata, cells, raw)
                 if value in _UNKNOWN:
                     row.unread += ((name, _show_value(get(cells))),)
         return row
@@ -233,7 +233,7 @@ def _compile_age(image: ImageSpec, header: Header) -> Field:
     return Field(
         lambda cells: (get_age(cells), get_born(cells), get_studied(cells)),
         Remembered(read_all).__getitem__,
-        _find_raw((*image.age, *image.born, *image.studied), header),
+        _find_raw((*image.age, *image.studied), header),
     )
 
 

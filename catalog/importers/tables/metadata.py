@@ -11,8 +11,13 @@ from catalog.importers.parsers import (
     parse_number,
 )
 from catalog.importers.tables.columns import find_fates
-from catalog.importers.tables.identifying_cells import drop_from_text
-from catalog.importers.tables.identifying_columns import is_free_text, is_identifying, may_identify
+from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
+from catalog.importers.tables.identifying_columns import (
+    find_first_names,
+    is_free_text,
+    is_identifying,
+    may_identify,
+)
 from catalog.importers.tables.identifying_texts import may_tell
 from catalog.importers.tables.labels import Remembered
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
@@ -47,10 +52,14 @@ class MetadataReader:
         named = {*spec.keep, *spec.numbers, *spec.lists}
         named.update(name for template in spec.add.values() for name in template.columns)
         used = _find_used(description) | named
-        kept = [name for name in others if _is_kept(name, used, named)]
+        unsafe = find_first_names(header.index) - used
+        kept = [name for name in others if name not in unsafe and _is_kept(name, used, named)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
         self.names = names = spec.only or kept
-        self.fates = find_fates(header, spec, kept=names, excluded=self.excluded_columns, used=used)
+        born = _find_born(description)
+        self.fates = find_fates(
+            header, spec, kept=names, excluded=self.excluded_columns, used=used, born=born
+        )
         places = [(name, header.index[name]) for name in names if name in header.index]
         converts = {name: _find_converter(spec, name) for name in names}
         self._kept = [(name, index) for name, index in places if not converts[name]]
@@ -85,6 +94,14 @@ class MetadataReader:
                 metadata[name] = text
         return metadata
 
+    def keep_raw(
+        self, metadata: dict[str, Any], cells: Cells, columns: Iterable[tuple[str, int]]
+    ) -> None:
+        """Keep the cells of a field that was not understood, as others are kept."""
+        for name, index in columns:
+            if text := self._drop(cells[index], name, drop=drop_from_fact):
+                metadata[name] = text
+
 
 class Gatherer:
     """Reads the columns of a row that `[many]` gathers, by name; empty if there is nothing.
@@ -113,9 +130,16 @@ class Gatherer:
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
 
 
-def _drop(text: str, name: str, *, cut: set[str], keep: set[str]) -> str:
+def _drop(
+    text: str,
+    name: str,
+    *,
+    cut: set[str],
+    keep: set[str],
+    drop: Callable[..., str] = drop_from_text,
+) -> str:
     """What is kept of a cell; `cut` gets its column if that is less."""
-    kept = drop_from_text(text, name, is_in_keep=name in keep)
+    kept = drop(text, name, is_in_keep=name in keep)
     if kept != text:
         cut.add(name)
     return kept
@@ -139,6 +163,7 @@ def _find_others(description: Description, header: Header) -> Iterable[str]:
     if description.many:
         told.update(description.many.columns)
     told.update(description.metadata.drop)
+    told |= _find_born(description)
     told.difference_update(description.metadata.keep)
     return [name for name in header.index if name not in told]
 
@@ -152,6 +177,11 @@ def _is_kept(name: str, used: set[str], named: set[str]) -> bool:
     if is_identifying(name) or (is_free_text(name) and name not in named):
         return False
     return name in used or not may_identify(name)
+
+
+def _find_born(description: Description) -> set[str]:
+    """The columns of a date of birth, which is for the age alone, whatever they are called."""
+    return {name for template in description.image.born for name in template.columns}
 
 
 def _find_used(description: Description) -> set[str]:

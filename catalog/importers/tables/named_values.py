@@ -40,7 +40,9 @@ _LAST = {name.split()[-1] for name in _NAMES}.union(
 )
 # The same for all texts, which must be fast: as most are written, and those of DICOM as one.
 _OFTEN = {*_SURE, *(name.split()[-1] for name in _SURE)}
-SURE_WORDS = frozenset({*_OF_DICOM, *_OFTEN, *map(str.title, _OFTEN), *map(str.upper, _OFTEN)})
+SURE_WORDS = frozenset(
+    {"D.O.B.", "D.O.B", *_OF_DICOM, *_OFTEN, *map(str.title, _OFTEN), *map(str.upper, _OFTEN)}
+)
 _NEEDS_DIGIT = re.compile("birth|dob|mrn|geb|nais|nac|nasc|number")
 # What stands behind the name of a column in a list of such.
 _COLUMNS = frozenset(map(str.lower, keyword_dict)) | FACTS | _FOLDED
@@ -58,7 +60,8 @@ _NO_VALUE = re.compile(
     r"""''|""|\[\s*+\]|\(\s*+\)|<\s*+>|[:=：＝][^\w:=：＝]*?[,;；，|]|[,;|]\s*+[,;|]"""
 )
 _PARTED = re.compile(r"[,;；，|\n]")
-_END = re.compile(r"[,;；，|\n\t]")
+# Two spaces do so before the next name: `Name: nodule 3  Age/Sex: 45/M`.
+_END = re.compile(r"[,;；，|\n\t]|  (?=\w[\w/ ]{1,30}[:=：＝])")
 _WIDE = re.compile(r"\s\s|[\t\n|→]|//|[-=]>")
 _BEFORE_PAIR, _BEHIND_PAIR = re.compile(r"""[\[(]\s?["']\Z"""), re.compile(r"""["']?\s?[\])]""")
 _DECIMAL_TAG = re.compile(r"(?<=[\[(])\((\d{1,5}), ?(\d{1,5})\)(?=\s?,)")

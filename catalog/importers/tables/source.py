@@ -13,7 +13,7 @@ from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.options import NO_LISTENERS
 from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
 from catalog.importers.rows import BadRow, ImageRow, SourceError
-from catalog.importers.tables.columns import add_samples
+from catalog.importers.tables.columns import add_samples, explain_cut
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder, StoredNames
 from catalog.importers.tables.join import Join, WideTable, find_tables
@@ -75,8 +75,9 @@ class TableSource:
     """One dataset from its tables; images come in the order of their first rows.
 
     Memory grows only with joined tables, with files (some hundred bytes each), and with several
-    rows for an image that are not adjacent: then all images (2 KB each) are in memory until the
-    end. `files` knows afterwards which ones are missing, and which ones no row names.
+    rows for an image that are not adjacent: then all images (2 KB each, and at most 500 MB of
+    texts) are in memory until the end. `files` knows afterwards which ones are missing, and which
+    ones no row names.
     """
 
     def __init__(self, description: Description, home: Path, folder: Path | None) -> None:
@@ -114,7 +115,7 @@ class TableSource:
                 for name in each.reader.cut_columns | each.gatherer.cut_columns
             }
         )
-        return [*self._notes, *([_explain_cut(cut)] if cut else [])]
+        return [*self._notes, *([explain_cut(cut)] if cut else [])]
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged."""
@@ -142,7 +143,12 @@ class TableSource:
         for each in self._tables:
             rows = (row.cells for row in islice(each.table.rows(), _SAMPLED_ROWS)
                     if not isinstance(row, BadRow))  # fmt: skip
-            yield each.table.path, add_samples(each.reader.fates, each.table.header, rows)
+            yield (
+                each.table.path,
+                add_samples(
+                    each.reader.fates, each.table.header, rows, self._description.metadata.keep
+                ),
+            )
 
     def _compile(self, table: WideTable) -> _Compiled:
         return _Compiled(
@@ -205,11 +211,4 @@ def _explain_masks(columns: list[str]) -> str:
     return (
         f"columns about masks or segmentations are kept as metadata of their image: {named}; files "
         "that they name are not imported as images"
-    )
-
-
-def _explain_cut(columns: list[str]) -> str:
-    return (
-        "cells were kept without keys of objects that may identify people, or left out, as they "
-        f"have nothing else, too many keys, or cannot be read: {', '.join(map(show, columns))}"
     )

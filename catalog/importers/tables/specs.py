@@ -219,6 +219,20 @@ class Description(Section):
             raise ValueError("there is none. Name the table that lists the images.")
         return tables
 
+    @model_validator(mode="after")
+    def _check_born(self) -> Self:
+        spec = self.metadata
+        kept = {*spec.keep, *spec.only, *spec.numbers, *spec.lists}
+        kept.update(name for template in spec.add.values() for name in template.columns)
+        kept.update(self.many.columns if self.many else ())
+        born = {name for template in self.image.born for name in template.columns}
+        if both := sorted(kept & born):
+            raise ValueError(
+                f"born takes the column “{both[0]}” for a date of birth, which is never kept. Take "
+                "it off [metadata] and [many]."
+            )
+        return self
+
     @property
     def entry(self) -> dict[str, Any]:
         """Only what is said; the rest stays as the shipped entry, or the catalog, has it."""

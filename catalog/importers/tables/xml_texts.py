@@ -14,7 +14,12 @@ _ATTRIBUTE = re.compile(
 )
 # A comment and CDATA are text.
 _COMMENTS = re.compile(r"<!--|-->|<!\[CDATA\[|\]\]>")
-_TAGS = re.compile(r"</?+[^\W\d][\w:.-]*+(?:\s[^<>]*+)?+>")
+# What has anything else in it is text, such as `<contains PNAME:(,,"Observer Name")="Doe^John">`.
+_TAGS = re.compile(
+    r"""</?+[^\W\d][\w:.-]*+(?<!:)
+    (?:\s++(?:[\w:.-]++\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>]++)|[a-z-]++))*+\s*+/?+>""",
+    re.VERBOSE,
+)
 # Attributes that say what their element's value is, and those that are the value.
 _NAMING = frozenset({"tag", "keyword", "name", "key", "attribute", "field", "property"})
 _VALUES = frozenset({"value", "v"})

@@ -162,7 +162,8 @@ class Command(ImportCommand):
         if isinstance(self.source, TableSource):
             for line in self._describe_tables(self.source):
                 self.stdout.write(f"  {line}")
-            for line in format_columns(self.source) if dry_run else ():
+        if dry_run and isinstance(self.source, TableSource | FolderSource):
+            for line in format_columns(self.source):
                 self.stdout.write(f"  {line}")
 
     def write_file(self, dataset: str, note: FileNote) -> None:

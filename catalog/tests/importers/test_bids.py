@@ -110,6 +110,26 @@ def test_other_columns_are_kept_but_identifying_ones(tmp_path: Path) -> None:
     assert participants.excluded_columns == ["Birthdate", "Initials", "patient_id", "name"]
 
 
+def test_a_fact_that_is_not_understood_is_kept_as_other_cells_are(tmp_path: Path) -> None:
+    rows = "sub-1\t45Y John Doe\tName: Doe, Sex: F\nsub-2\told\tPrefer Not To Say\n"
+
+    participants = read_participants(tmp_path, f"participant_id\tage\tsex\n{rows}")
+
+    assert participants.find("1", "").metadata == {}
+    assert participants.find("2", "").metadata == {"age": "old", "sex": "Prefer Not To Say"}
+    assert any(note.endswith("cannot be read: age, sex") for note in participants.notes)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    table = end.join(["participant_id\tage", "sub-1\t34", "sub-2\t35", ""])
+
+    participants = read_participants(tmp_path, table)
+
+    assert participants.find("2", "").age_years == 35
+    assert participants.notes == []
+
+
 def test_rows_that_contradict_each_other_prove_nothing(tmp_path: Path) -> None:
     rows = "sub-1\tF\t30\ta\nsub-1\tM\t30\tb\nsub-2\tM\t5\tb\n"
     table = f"participant_id\tsex\tage\tsite\n{rows}{rows}"

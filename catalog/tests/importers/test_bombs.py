@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from catalog.importers.options import ImportLimits, Listeners
 from catalog.importers.pipeline import import_source
 from catalog.importers.rows import BadRow, ImportStopped, SourceError
 from catalog.importers.store import store_images
-from catalog.importers.tables import unfolding
+from catalog.importers.tables import many, unfolding
 from catalog.importers.tables.many import MAX_ROWS_OF_AN_IMAGE, Piece, join_rows
 from catalog.importers.tables.reading import Table, TableFormat
 from catalog.importers.tables.source import open_dataset_toml
@@ -153,6 +154,23 @@ def test_rows_of_one_image_have_a_limit() -> None:
     assert "More than 10,000 rows have this id" in bad.reason
 
 
+def test_rows_that_are_held_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file had an import hold gigabytes."""
+    monkeypatch.setattr(many, "MAX_HELD", 1_000_000)
+    same = {"x": "y" * 1_000}
+
+    def read(pieces: Iterable[Piece], *, adjacent: bool = False) -> int:
+        return sum(1 for _ in join_rows(iter(pieces), "boxes", adjacent=adjacent))
+
+    images: list[Piece] = [(row(f"i{n}", line=n, metadata=same), {}) for n in range(2_000)]
+    gathered: list[Piece] = [(row("a", line=n), {"x": str(n)}) for n in range(9_000)]
+    for pieces in (images, gathered):
+        with pytest.raises(SourceError, match=r"MB would have to be held .* adjacent = true"):
+            read(pieces)
+        assert read(pieces, adjacent=True) in (2_000, 1)
+    assert read((row("a", line=n, metadata=same), {}) for n in range(9_000)) == 1
+
+
 @pytest.mark.django_db
 def test_what_is_kept_of_an_image_has_a_limit() -> None:
     """Its page and its archives show all of it."""
@@ -221,7 +239,7 @@ def test_small_tables_that_make_very_much_are_refused(
     monkeypatch.setattr(room, "_BETWEEN_CHECKS", 100_000)
     monkeypatch.setattr(staging, "BLOCK_CHARACTERS", 100_000)
     (tmp_path / "t.csv").write_text("id,a\n" + "".join(f"r{n},a\n" for n in range(800)))
-    (tmp_path / "long.csv").write_text(f"key,text\na,{'x' * 150_000}\n")
+    (tmp_path / "long.csv").write_text(f"key,long\na,{'x' * 150_000}\n")
     (tmp_path / "dataset.toml").write_text(JOINED)
     source = open_dataset_toml(tmp_path / "dataset.toml")
     with pytest.raises(ImportStopped, match=r"more than 20,000 each, so nothing was changed.*drop"):

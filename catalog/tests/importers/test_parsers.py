@@ -328,7 +328,11 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      "ФИО", "Фамилия", "ДАТА РОЖДЕНИЯ", "снилс", "Номер_полиса", "اسم المريض", "تاريخ الميلاد",
      "نام خانوادگی", "Adı Soyadı", "Doğum Tarihi", "T.C. Kimlik No", "Imię i nazwisko",
      "data_urodzenia", "PESEL", "Ονοματεπώνυμο", "ΗΜΕΡΟΜΗΝΙΑ ΓΕΝΝΗΣΗΣ", "ΑΜΚΑ", "रोगी का नाम",
-     "जन्म तिथि", "शिकायत / पता", "תאריך לידה", "Họ và tên", "Rodné číslo", "Födelsedatum"],
+     "जन्म तिथि", "शिकायत / पता", "תאריך לידה", "Họ và tên", "Rodné číslo", "Födelsedatum",
+     # A person before it, in scripts without spaces
+     "患者出生日期", "患者生年月日", "환자생년월일", "受检者姓名", "患者漢字氏名", "患者の氏名",
+     "患者氏名カナ", "受試者身分證字號", "病人的联系电话", "환자 한글성명", "수검자 성함",
+     "보호자연락처", "ชื่อผู้ป่วย", "วันเกิดผู้ป่วย", "영문성명", "姓"],
 )  # fmt: skip
 def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
     assert is_identifying(column)
@@ -367,7 +371,13 @@ def test_other_columns_may_be_used(column: str) -> None:
      "dicom_AccessionNumber", "header.AccessionNumber", "raw_accession_number",
      "orig_national_id", "raw_medical_record_number",
      "Zip/City", "child_name", "baby_name", "donor_name", "client_name", "referred_by",
-     "Refd By", "raw_donor_name"],
+     "Refd By", "raw_donor_name",
+     # Within a name of a script without spaces, or one word of several in others
+     "原始患者姓名", "产妇出生年份", "现居住地址", "紧急联系人电话", "住院号_脱敏", "送检医生",
+     "审核医师2", "医生签名", "患者编号2020", "影像号", "入院時患者氏名", "初診時生年月日",
+     "依頼医師名", "執刀医", "患者カナ", "原환자명", "출생연도", "판독의", "자택주소",
+     "환자코드", "เบอร์โทรศัพท์มือถือ", "患者", "환자", "Исходная дата рождения", "ФИО ребёнка",
+     "حقل تاريخ الميلاد", "मूल जन्म तिथि", "ham_doğum_tarihi", "hodnota rodné číslo"],
 )  # fmt: skip
 def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     assert may_identify(column)
@@ -378,11 +388,16 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
     "column",
     ["ct_report", "X-ray Report", "Chief Complaint", "clinical_info", "reason_for_exam",
      "discharge summary", "Report", "report_text", "Radiology Report", "findings",
-     "FINDINGS_EN", "Impression",
+     "FINDINGS_EN", "Impression", "section_findings", "section_impression", "section_narrative",
+     "section_clinical_history", "section_end_of_impression", "section_procedure_comments",
+     "section_summary", "section_technique", "ClinicalInformation_EN", "Technique_EN", "text",
+     "full_text", "raw_report", "gt_report", "report_es", "last_paragraph", "comparison",
+     "discharge_text", "Addendum", "informe_original",
      "Clinical History", "Diagnosis text", "dictation", "transcript",
      "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
      "Compte-rendu", "Informe", "Referto", "Laudo", "Verslag", "影像所见",
-     "诊断意见", "読影所見", "판독문",
+     "诊断意见", "読影所見", "판독문", "CT检查所见", "超声所见描述", "放射诊断报告",
+     "CT読影レポート", "영상판독소견",
      "Заключение", "Описание", "التقرير", "Bulgular", "Opis badania", "Πόρισμα", "टिप्पणी"],
 )  # fmt: skip
 def test_free_text_is_known(column: str) -> None:
@@ -395,9 +410,18 @@ def test_free_text_is_known(column: str) -> None:
     ["name_of_finding", "patient_position", "birads", "comments_count", "chart_type",
      "tax_class", "contact", "fname", "read_by_count", "us_region", "ct", "mr",
      "Report ID", "ReportDate", "Finding Labels", "finding", "has_findings", "num_reports",
-     "Study Description", "SeriesDescription", "note_count", "诊断", "性别", "年龄", "性別", "年齢",
-     "성별", "나이", "пол", "возраст", "диагноз", "cinsiyet", "yaş", "tanı", "płeć", "wiek", "φύλο",
-     "ηλικία", "लिंग", "आयु", "العمر", "الجنس", "检查日期", "设备", "AD", "部位", "modalità"],
+     "section_id", "section_thickness", "section number", "Technique", "report_no", "image_text",
+     "text_label", "text_length", "summary", "caption",
+     "Study Description", "SeriesDescription", "note_count", "诊断", "性别", "年龄", "性別",
+     "年齢", "성별", "나이", "пол", "возраст", "диагноз", "cinsiyet", "yaş", "tanı", "płeć",
+     "wiek", "φύλο", "ηλικία", "लिंग", "आयु", "العمر", "الجنس", "检查日期", "设备", "AD", "部位",
+     "modalità", "研究日期", "疾病名", "药品名称", "病名", "検査日", "검사일", "发生日期",
+     "発生年月日", "발생일자", "产生日期", "标签名", "出生体重", "出生时体重", "出生孕周",
+     "출생체중", "患者年龄", "患者性别", "患者数", "受试者编号", "图片地址", "文件地址",
+     "手机型号", "电话随访", "医院名称", "设备名称", "检查名称", "ファイル名", "検査名",
+     "疾患名", "속성명", "특성명", "검사명", "파일이름", "이미지주소", "糖尿病史", "报告日期",
+     "医保类型", "标注者", "วันเกิดเหตุ", "วันที่ตรวจ", "дата исследования", "адрес файла",
+     "номер серии", "TC no contraste", "اسم الملف", "تاريخ الفحص", "अध्ययन तिथि"],
 )  # fmt: skip
 def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
     assert not is_left_out(column)

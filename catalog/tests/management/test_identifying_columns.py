@@ -77,7 +77,12 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "nombre_pac", "ap_paterno", "nom_usuel", "SUBJINIT", "mid_name",
             "date_naiss", "DATE_NAIS", "annee_naiss",
             "geburtsdat", "name_0_family", "name.0.given", "name_0_given_0", "NM_PACIENT",
-            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "CPR nr"]  # fmt: skip
+            "NM_MAE_PAC", "NOMEPAC", "patient_fname", "pt_fname", "PTNT_NM", "CPR nr", "NASC",
+            "DTNASCMAE",
+            "AA_NASCIMENTO", "nascimento", "nacimiento", "nascita", "geburt", "CODMUNNASC",
+            "HORANASC", "paciente_nascimento", "comune_nascita", "ENT_NAC", "fecha_nac_paciente",
+            "COMNAIS", "ANAIS", "NUMERODN", "CODMUNNATU", "subject.display", "patientDisplay",
+            "telecom.0.value", "Physician_1", "physician_2_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -86,7 +91,10 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "Ref Dr", "ReferringMD", "Entered By", "created_by", "HN", "PHN", "Admission No",
               "emr no", "member_id", "account_number", "medical record", "0010|0020", "(16,16)",
               "(16, 48)", "first", "Last", "Last, First", "Dictating Radiologist",
-              "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr"]  # fmt: skip
+              "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr", "Name/ID",
+              "performer.display", "performer_0_actor_display", "author_display",
+              "Observation.performer[0].display", "resource.subject.display",
+              "resultsInterpreter.0.display", "patient.identifier.0.value"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
@@ -95,12 +103,23 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
     assert f"as they may identify people: {', '.join(unsure)} (" in said
 
 
+def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
+    people = {"FNAME": "Jane", "LNAME": "Doe", "json": '{"fname": "Jane", "lname": "Doe", "a": 1}'}
+
+    said, kept = import_row(home, people)
+    assert kept == {"json": '{"a": 1}'}
+    assert "as they may identify people: FNAME (" in said
+
+    _, kept = import_row(home, {"fname": "a.png", "json": '{"fname": "a.png"}'})
+    assert kept == {"fname": "a.png", "json": '{"fname": "a.png"}'}
+
+
 def test_usual_columns_are_kept(home: Path) -> None:
     usual = ["age", "sex", "view", "case_id", "image_id", "slice_no", "lesion_name", "file name",
              "label_name", "class_name", "dataset_name", "protocol_name", "Protocol Name",
              "model name", "organ_name", "structure_name", "width", "height", "born_in_study",
              "newborn", "preterm_born", "birth_weight", "mode of birth", "age at birth",
-             "peso_nacimiento", "name (en)", "class/name", "label (name)", "text_label", "text",
+             "peso_nacimiento", "name (en)", "class/name", "label (name)", "text_label",
              "context", "value", "comment_count", "occupation_class", "manufacturer_name",
              "scanner_name", "container_name", "layer name", "marker_name", "tumor_name",
              "cancer_name", "center_name", "vendor_name", "class_parent_name",
@@ -114,6 +133,10 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "birth_order", "birth_mode", "births", "name_text_label", "first_fname_slice",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
              "StudyInstanceUID", "Finding Labels", "View Position",
+             "code.display", "display", "display_name", "modality.display", "subject.reference",
+             "LOCNASC", "PESO_NASC", "TPNASCASSI", "tipo_nacimiento", "peso alla nascita",
+             "peso (nascita)", "modo de nascimento", "Geburtsgewicht", "rang_naissance",
+             "nascimentos", "NAC", "date_nac", "NIfTI", "Infant: birth-23 months",
              "OriginalImage[Width"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
@@ -132,6 +155,8 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": '{"PatientName": "Doe", "a": 1,};',
         "bare": '{PatientName: "Doe", a: 1}',
         "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+        "fhir": '{"subject": {"display": "Doe"}, "performer": [{"actor": {"display": "Roe"}}],'
+        ' "code": {"display": "CT"}}',
     }
     unread = {
         "call": "{'date': date(2020, 1, 1), 'PatientName': 'Doe'}",
@@ -157,6 +182,7 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": {"a": 1},
         "bare": {"a": 1},
         "element": [{"a": 1}],
+        "fhir": {"subject": {}, "performer": [{"actor": {}}], "code": {"display": "CT"}},
     }  # fmt: skip
     assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
 
@@ -249,6 +275,12 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "PatientName [DOE]", '"PatientName","DOE^JOHN"', "('姓名', '张三')", "('MRN', '12345')",
         "| DOB | 1961-03-04 |", "Patient Name\nJohn Doe", "patient:\n  name: John Doe",
         "MSH|^~\\&|X\rPID|1||12345||DOE^JOHN||19610304|M",
+        "D.O.B: 03/04/1961", "Exam: CT. D.O.B.: 03/04/1961", "D.O.B. 03/04/1961",
+        "Né(e) le : 04/03/1961", "Nacido(a) el: 04/03/1961", "Name/Age: John Doe/45",
+        "NAME: John Smith  AGE/SEX: 45/M", "Name: John Smith Sex and age: M, 45",
+        "MRN#12345", "MRN# 12345", "CT, Acc#12345", "Patient: John Doe", "PATIENT: DOE, JOHN",
+        "Patient             : Doe^John (M, 19610304, #12)", "Pt: Mr. Smith",
+        "CT of Patient: Hans-Peter Müller, 45 y", "Paciente: Juan Pérez",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -269,6 +301,9 @@ def test_names_are_found_in_markup_of_any_kind(home: Path) -> None:
         "<td>Name</td><td>John Doe</td><td>Age</td><td>45</td>",
         "<dt>Geburtsdatum</dt><dd>04.03.1961</dd>", "<dt>DOB</dt><dd>1961-03-04</dd>",
         "<b>Patient Name:</b> John Doe", "Modality: CT<br>PatientName: DOE^JOHN",
+        '<contains PNAME:(,,"Observer Name")="Doe^John">', "<PatientName: Doe John>",
+        '<has obs context DATE:(121031,DCM,"Subject Birth Date")="19610304">',
+        "<Patient: Doe^John> chest",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -300,6 +335,11 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "PatientName: PatientID: 3 Modality: CT", "Patient Name:\nSlice thickness: 3",
         "PatientName PatientAge StudyDate", "Patient Name | Patient Age", "Date of Birth, Sex, Age",
         "Patient Name, Patient ID and Date of Birth were removed", "DOB not available",
+        "Patient: Breast Cancer", "Patient: Supine Position", "Patient: Male", "Patient: P0032",
+        "Patient: Not Available", "Patient: 45 year old", "patient: stable; CT", "Patient 3: CT",
+        "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
+        '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
+        "Age/Sex: 45/M", "Name: lesion 3  AGE/SEX: 45/M",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
@@ -327,6 +367,7 @@ def test_names_without_a_value_of_anybody_tell_nothing(home: Path) -> None:
         "section": "Birth: C-section",
         "preterm": "birth=preterm (birth: 3.2 kg)",
         "week": "geb: 38 SSW",
+        "way": "Nascimento: vaginal; Geburt: Sectio",
         "many": "".join(f"gene{chr(n)}x=0.1;" for n in range(0x4E00, 0x5600)),
         "system": "Phone: Apple; OS: iOS",
         "camera": "phone: yes, camera: no",
@@ -347,7 +388,21 @@ def test_runs_between_the_parts_of_a_text_are_read_at_once(home: Path) -> None:
     starts = ["('PatientX name',", "['name", "name =", "{'a'", "(0010,0010)"]
     runs = [" ", "(", "'", '= "', "('a',", "<a", "0010,0010 "]
     texts = [f"{start}{(run * 199_000)[:199_000]}(" for start in starts for run in runs]
-    runs = ["PID|", "DOB: ", "Patient Name ", "a. ", "<a>b</a>", "<!--", ": ,", "a'"]
+    runs = [
+        "PID|",
+        "DOB: ",
+        "Patient Name ",
+        "a. ",
+        "<a>b</a>",
+        "<!--",
+        ": ,",
+        "a'",
+        "D.",
+        "Patient: ",
+        "MRN#",
+        "PNAME:(",
+        "<a b='c' ",
+    ]
     texts += [f"<a {(run * 99_000)[:199_000]}" for run in [*runs, "name=x value=y "]]
     texts += [f"<{'x_0010_0010' * 9_000}{run * 20_000}>" for run in (" v='b'", "><a/")]
     table = StringIO(newline="")
@@ -381,7 +436,7 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "formula": "{x}: y = {z}",
         "words": "[see {a}; Findings: b]",
         "torn": "{'x': 1, 'y': ",
-        "text": "Report: {none}",
+        "braces": "Report: {none}",
         "spaces": '{"a":   1}',
         "path": "s3://bucket/patient001/study=2/view1.dcm?name=x",
         "windows": r"C:\data\patient_name\a.png",

@@ -455,6 +455,70 @@ def test_a_dry_run_says_of_each_column_what_becomes_of_it_and_metadata_decides(h
     assert Image.objects.get().metadata_json == kept
 
 
+def test_a_dry_run_shows_what_is_kept_of_cells(home: Path) -> None:
+    text = "Geburtsdatum: 1.4.1961"
+    folder = make_table(home / "t", f"File,Befund,Other\n1.png,{text},{text}\n2.png,ok,\n", LEAST)
+    (folder / "dataset.toml").write_text(f'{LEAST}[metadata]\nkeep = ["Befund"]\n')
+
+    said = run(folder, "--dry-run")
+
+    assert f"Befund: kept, such as “{text}”\n" in said
+    assert "Other: kept, but for cells that tell who somebody is\n" in said
+
+
+def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
+    born = LEAST + 'born = "{Zeta}"\nstudied = "{Day}"\n'
+    folder = make_table(home / "t", "File,Zeta,Day\n1.png,1961,2001\n2.png,x,2001\n", born)
+
+    said = run(folder, "--dry-run")
+    run(folder)
+
+    assert "Zeta: used for the age alone" in said
+    first, second = Image.objects.order_by("source_id")
+    assert (first.age_years, first.metadata_json) == (40, {"Day": "2001"})
+    assert (second.age_years, second.metadata_json) == (None, {"Day": "2001"})
+    (folder / "dataset.toml").write_text(born + '[metadata]\nkeep = ["Zeta"]\n')
+    assert "born takes the column “Zeta” for a date of birth, which is never kept" in refuse(folder)
+
+
+def test_an_age_that_is_not_understood_is_kept_as_other_cells_are(home: Path) -> None:
+    rows = "1.png,45Y John Doe\n2.png,DOB: 1.4.1961\n3.png,old\n"
+    folder = make_table(home / "t", f"File,Age\n{rows}", LEAST + 'age = "{Age}"\n')
+
+    said = run(folder)
+
+    kept = Image.objects.order_by("source_id").values_list("metadata_json", flat=True)
+    assert list(kept) == [{}, {}, {"Age": "old"}]
+    assert "or cannot be read: Age\n" in said
+
+
+def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
+    table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
+    visits = "session_id\tmood\tcomments\nses-1\tgood\tcalm\n"
+    files = {
+        "participants.tsv": table.encode(),
+        "sub-1/sub-1_sessions.tsv": visits.encode(),
+        "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
+    }
+
+    said = run(write_files(home / "b", files), "--dry-run")
+
+    lines = [line.strip() for line in said.splitlines()]
+    start = lines.index("columns of participants.tsv, and what becomes of them:")
+    assert lines[start + 1 : start + 10] == [
+        "participant_id: used",
+        "age: used",
+        "group: kept, such as “case”",
+        "tags: kept, but for cells that tell who somebody is",
+        "birthday: left out: it identifies people, and is never kept",
+        "columns of sub-…_sessions.tsv, and what becomes of them:",
+        "session_id: used",
+        "mood: kept, such as “good”",
+        "comments: left out: free text may name people",
+    ]
+    assert "participants.tsv: cells were kept without keys" in said
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -331,7 +331,7 @@ def test_dicoms_own_json_keeps_no_person(home: Path) -> None:
         "id": "a",
         "header": elements,
         "elements": listed,
-        "text": json.dumps(elements),
+        "cell": json.dumps(elements),
     }
     row |= elements | {"nested": {"raw": json.dumps(listed)}}
     write_files(home, {"t.jsonl": json.dumps(row).encode()})
@@ -347,7 +347,7 @@ def test_dicoms_own_json_keeps_no_person(home: Path) -> None:
     assert "19500102" not in str(kept)
     modality = {"vr": "CS", "Value": ["CT"]}
     assert json.loads(kept["00080060"]) == modality
-    assert json.loads(kept["header"]) == json.loads(kept["text"]) == {"00080060": modality}
+    assert json.loads(kept["header"]) == json.loads(kept["cell"]) == {"00080060": modality}
     assert json.loads(kept["elements"]) == listed[3:]
 
 
