@@ -158,11 +158,7 @@ def _count_images(snapshot: Snapshot, masks: Iterable[Mask]) -> Mapping[int, int
 
 
 def _list_clauses(query: ParsedQuery, snapshot: Snapshot, holds: Holds) -> list[_Clause]:
-    groups = [g for g in query.groups if g[0].name not in NOT_OF_DATASETS]
-    if not groups and not query.words:
-        # Nothing else is asked for, so these are words as any others.
-        groups = list(query.groups)
-    clauses = [(group[0].start, _clause_of_group(group, snapshot, holds)) for group in groups]
+    clauses = [(group[0].start, _clause_of_group(group, snapshot, holds)) for group in query.groups]
     words = [*query.word_groups, *([word] for word in query.words if word.is_excluded)]
     clauses += [(group[0].start, _clause_of_words(group, snapshot, holds)) for group in words]
     return [clause for _, clause in sorted(clauses, key=itemgetter(0))]

@@ -93,7 +93,7 @@ class Understood:
 
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
     """The terms that the query names, as chips that can be undone; alternatives are neighbours."""
-    groups = filters.parsed_query.groups
+    groups = filters.shown_query.groups
     return [
         _describe_match(match, filters, *_join(groups, number, place))
         for number, group in enumerate(groups)
@@ -111,13 +111,14 @@ def _join(groups: Sequence[Sequence[Match]], number: int, place: int) -> tuple[s
 
 
 def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after: str) -> Understood:
-    query = filters.parsed_query
+    query = filters.shown_query
+    shown = filters.filters.get(match.name) or ImageFilterSet.base_filters[match.name]
     return Understood(
-        title=str(filters.filters[match.name].label),
+        title=str(shown.label),
         text=_name_values(match, filters),
         words=match.words,
         is_corrected=bool(match.corrected),
-        is_excluded=bool(filters.filters[match.name].exclude),
+        is_excluded=bool(shown.exclude),
         drop=with_query(params_without(filters, match), query.without(match)),
         as_words=with_query(params_without(filters, match), query.as_text(match)),
         name=match.names[0],
@@ -131,7 +132,7 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     """The excluded words that are no filter, each with the terms that it names, if any."""
     return [
         (word.text, _name_terms(word, filters))
-        for word in filters.parsed_query.words
+        for word in filters.shown_query.words
         if word.is_excluded
     ]
 
@@ -147,13 +148,13 @@ def _narrow(filters: CatalogFilterSet, match: Match) -> str:
     Empty if nothing is narrower, or if the words are one of several alternatives.
     """
     ref = match.values[0]
-    groups = filters.parsed_query.groups
+    groups = filters.shown_query.groups
     is_single = len(match.values) == 1 and (match,) in groups
     if not (is_single and isinstance(ref, TermRef) and ref.narrower):
         return ""
     params = params_without(filters, match)
     params.appendlist(match.name, ref.alone().value)
-    return with_query(params, filters.parsed_query.without(match))
+    return with_query(params, filters.shown_query.without(match))
 
 
 def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
@@ -168,7 +169,7 @@ def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
 def is_understood(filters: CatalogFilterSet, name: str, value: str) -> bool:
     """Whether words of the query say the same as this filter, so that it need not be shown."""
     if name == "q":
-        query = filters.parsed_query
+        query = filters.shown_query
         return bool(query.matches) and not query.words and not filters.ignored_words
     return any(m.name == name and m.codes == [value] for m in filters.parsed_query.matches)
 

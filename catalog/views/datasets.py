@@ -107,7 +107,9 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
         "excluded_words": describe_excluded(filters),
-        "dataset_words": [[word.text for word in group] for group in filters.word_groups],
+        "dataset_words": [
+            [word.text for word in group] for group in filters.shown_query.word_groups
+        ],
         "ignored_words": filters.ignored_words,
         "words_of_images": [] if problems else filters.words_of_images,
         "idle_words": [] if problems else filters.idle_words,

@@ -132,6 +132,11 @@ class CatalogFilterSet(filters.FilterSet):
         """The parsed search text; terms of filters that this set lacks become plain words."""
         return self._whole_query.only(self.filters, dropping=self.not_applicable)
 
+    @property
+    def shown_query(self) -> ParsedQuery:
+        """What the page says that is searched for."""
+        return self.parsed_query
+
     @cached_property
     def _whole_query(self) -> ParsedQuery:
         return parse_query(self.cleaned.get("q") or "", self.snapshot.spellings)

@@ -1,6 +1,7 @@
 """The filters of ``/datasets/``, and which datasets a query finds."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -101,8 +102,21 @@ class DatasetFilterSet(CatalogFilterSet):
         negated = (m for m in query.matches if m.excluded and not has_number(m))
         query = query.with_words(*(m for m in negated if m.name in NOT_OF_DATASETS))
         # Only where nothing else is asked for are the ages of their images compared.
-        is_alone = not query.words and all(m.name in NOT_OF_DATASETS for m in query.matches)
-        return query if is_alone else query.as_other_terms(NOT_OF_DATASETS)
+        return query if _asks_for_people_alone(query) else query.as_other_terms(NOT_OF_DATASETS)
+
+    @cached_property
+    def shown_query(self) -> ParsedQuery:
+        """What is searched for: also views, names of datasets, and people if these are alone."""
+        query = self._whole_query
+        if _asks_for_people_alone(query):
+            return query
+        kept = tuple(match for match in query.matches if match.name not in NOT_OF_DATASETS)
+        return replace(query, matches=kept)
+
+    @cached_property
+    def parsed_query(self) -> ParsedQuery:
+        kept = tuple(m for m in self.shown_query.matches if m.name not in NOT_OF_DATASETS)
+        return replace(self.shown_query, matches=kept).only(self.filters)
 
     @property
     def found(self) -> dict[int, Found] | None:
@@ -127,7 +141,7 @@ class DatasetFilterSet(CatalogFilterSet):
     @cached_property
     def _results(self) -> Results:
         return find_datasets(
-            self._whole_query,
+            self.shown_query,
             self.snapshot,
             holds=self._holds,
             image_masks=list(self._image_masks()),
@@ -156,7 +170,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
     def _image_masks(self) -> Iterator[Mask]:
         """The images that the terms of the query select; years and access are none of theirs."""
-        groups = self._whole_query.groups
+        groups = self.shown_query.groups
         for group in (each for each in groups if each[0].name in ImageFilterSet.base_filters):
             yield np.logical_or.reduce([self._images_of(match) for match in group])
 
@@ -178,19 +192,25 @@ class DatasetFilterSet(CatalogFilterSet):
     @property
     def ignored_words(self) -> list[str]:
         """Words of the query whose filters do not apply to datasets, unless there are no others."""
-        return super().ignored_words if self.parsed_query.matches or self.parsed_query.words else []
+        shown = self.shown_query.matches
+        return [match.words for match in self._whole_query.matches if match not in shown]
 
     @property
     def words_of_images(self) -> list[str]:
         """The ages and sexes that are all that is asked for: those of the datasets' images."""
-        query = self.parsed_query
-        is_alone = not (query.matches or query.words)
-        return [match.words for match in self._whole_query.matches] if is_alone else []
+        query = self.shown_query
+        is_alone = _asks_for_people_alone(query)
+        return [match.words for match in query.matches] if is_alone else []
+
+    @property
+    def broken_ors(self) -> list[str]:
+        """As in the base class; also beside ages and sexes that are not asked for."""
+        query = self._whole_query
+        return query.find_broken_ors([*query.groups, *query.word_groups])
 
     @property
     def doubts(self) -> list[str]:
-        told = [*self.ignored_words, *self.words_of_images]
-        return list_doubts(self.parsed_query, is_of_images=False, ignored=told)
+        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored_words)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
@@ -198,3 +218,7 @@ class DatasetFilterSet(CatalogFilterSet):
         if self.found is not None:
             masks["q"] = self.snapshot.datasets.columns["dataset"].any_of(self.found)
         return masks
+
+
+def _asks_for_people_alone(query: ParsedQuery) -> bool:
+    return not query.words and all(match.name in NOT_OF_DATASETS for match in query.matches)

@@ -42,7 +42,7 @@ class Match:
     ``name`` is the URL parameter. ``values`` are terms, ranges of ages or codes for choices: any of
     them has to match (for ``not_label``: none of them may). ``names`` are the names of the values.
     ``words`` are ``text[start:end]`` of the parsed query. ``corrected`` is the spelling that
-    replaced a typo, or empty. ``is_alternative``: "or" or a slash joins it to the previous match.
+    replaced a typo, or empty.
     ``others`` are the terms that the words name where there are no ages: the tag of "children".
     ``excluded`` are the words of ages that are negated: "children" of "not children", which means
     all other ages, or several after "or".
@@ -55,7 +55,6 @@ class Match:
     start: int
     end: int
     corrected: str = ""
-    is_alternative: bool = False
     others: tuple[TermRef, ...] = ()
     excluded: tuple[str, ...] = ()
 
@@ -167,13 +166,13 @@ class ParsedQuery:
         effusion" is two groups, since an image can have both, and so is "adult under 40".
         """
         groups: list[list[Match]] = []
-        for before, match in zip((None, *self.matches), self.matches, strict=False):
+        for match in self.matches:
             same = (
                 g
                 for g in reversed(groups)
-                if (match.name in SINGLE_VALUED or (match.is_alternative and g[-1] is before))
+                if (match.name in SINGLE_VALUED or self._is_or(g[-1], match))
                 and g[-1].name == match.name
-                and not _narrows(match, g)
+                and (self._is_alternative(match) or not _narrows(match, g))
             )
             if group := next(same, None):
                 group.append(match)
@@ -209,6 +208,12 @@ class ParsedQuery:
             if one in texts and other in texts and not {one, other} <= excluded
             if numbers.get(one, -1) != numbers.get(other, -2)
         ]
+
+    def _is_or(self, before: Match, match: Match) -> bool:
+        return (before.start, match.start) in self.ors
+
+    def _is_alternative(self, match: Match) -> bool:
+        return any(place == match.start for _, place in self.ors)
 
     def _are_alone(self, *words: Word) -> bool:
         """Whether none is one of several words that were a match, as those of "after 2019"."""
@@ -273,8 +278,6 @@ class ParsedQuery:
 
 def _narrows(match: Match, group: list[Match]) -> bool:
     """Whether both can hold, though there is one age or year: "over 60 under 80"."""
-    if match.is_alternative:
-        return False
     # "No adults over 65" is nobody.
     if match.excluded or any(other.excluded for other in group):
         return True

@@ -61,9 +61,7 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
             words += read_phrase(clean, quoted, negation)
             at = quoted.end()
     ors = tuple(_find_ors(clean, [*matches, *words]))
-    alternatives = {place for _, place in ors}
-    marked = (replace(match, is_alternative=match.start in alternatives) for match in matches)
-    return ParsedQuery(clean, tuple(marked), tuple(words), ors, tuple(skipped))
+    return ParsedQuery(clean, tuple(matches), tuple(words), ors, tuple(skipped))
 
 
 @dataclass(slots=True)

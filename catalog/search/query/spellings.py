@@ -225,8 +225,15 @@ class Spellings:
                 every = (value for each in (reading, *parts) for value in each.values)
                 wider[reading.name, reading.values] = tuple(dict.fromkeys(every))
         for key, reading in self._readings.items():
-            if values := wider.get((reading.name, reading.values)):
-                self._readings[key] = replace(reading, values=values)
+            values = wider.get((reading.name, reading.values), reading.values)
+            # Also as written with a sign: "nodule/mass".
+            signed = tuple(
+                (shape, tuple(ref for ref in wider.get(("label", refs), refs)
+                              if isinstance(ref, TermRef)))
+                for shape, refs in reading.signed
+            )  # fmt: skip
+            if (values, signed) != (reading.values, reading.signed):
+                self._readings[key] = replace(reading, values=values, signed=signed)
 
     def _add_datasets(
         self, datasets: Iterable[NamedDataset], plain_words: Collection[str]

@@ -120,6 +120,16 @@ def test_licences_are_found_by_their_other_names_unless_inactive() -> None:
     assert select("q=zero") == ""
 
 
+def test_sexes_that_are_not_asked_for_join_no_terms(client: Client) -> None:
+    for code in ("mass", "nodule"):
+        DatasetFactory(slug=code, title="With", terms__labels=[LabelFactory(code=code)])
+    make_searchable()
+    page = client.get("/datasets/", {"q": "mass in women or nodule"})
+    assert [chip.before for chip in page.context["understood"]] == ["", "and"]
+    assert page.context["total_full"] == 0
+    assert page.context["broken_ors"] == ["women or nodule"]
+
+
 def test_words_of_an_alias_that_no_page_shows_find_nothing() -> None:
     add_alias(Modality.objects.get(code="ct"), "computed axial tomography")
     terms_changed.send(sender=Modality)
@@ -356,6 +366,10 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("not lung-ct, elsewhere", "“not lung-ct” excludes that only, and “elsewhere” is asked"),
         ("ct w/o thoracic", "Not: “without thoracic” excludes nothing"),
         ("ct not lung-ct and chestx-ray14", "and “chestx-ray14” is asked for"),
+        (
+            "classification in women or screening",
+            "Task: Classification as words × and Tag: Screening",
+        ),
         ("ct not under 18", "Datasets as a whole do not have “not under 18”"),
         ('"no contrast"', "Too common to be looked for in texts: “no”"),
         ('ct -"no contrast"', "Too common to be looked for in texts: “no”"),

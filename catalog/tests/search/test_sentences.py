@@ -92,6 +92,7 @@ SAID = {
     "CT/MRI without glioma": f"m.code IN ('ct', 'mr') AND NOT {has('glioma')}",
     "no pneumonia or effusion in women": f"NOT {has('pneumonia', 'pleural-effusion')}"
                                          " AND i.sex = 'F'",
+    "no nodule/mass in women": f"NOT {has('nodule', 'mass', 'nodule-mass')} AND i.sex = 'F'",
     "chest not CT": f"{CHEST} AND m.code IS DISTINCT FROM 'ct'",
     '"pneumonia"': "FALSE",
     '"pneumonia" chest': "FALSE",
