@@ -50,7 +50,8 @@ def read_object(root: Path, path: str) -> dict[str, Any]:
 def read_sheet(root: Path, path: str) -> Sheet:
     """A table whose columns are parted by tabs, or by commas or semicolons if it has no tab.
 
-    Of a damaged table the readable part is used. Lines may end as on any system.
+    Of a damaged table the readable part is used. Lines may end as on any system, and cells may be
+    quoted, as R writes them.
     """
     text = read_text(root, path).replace("\r\n", "\n").replace("\r", "\n")
     delimiter = _find_delimiter(text.partition("\n")[0])
@@ -60,11 +61,17 @@ def read_sheet(root: Path, path: str) -> Sheet:
         quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
     )
     lines = _iter_lines(reader)
-    names = tuple(name.strip() for name in next(lines, [])[:MAX_SHEET_COLUMNS])
+    names = tuple(_read_cell(name) for name in next(lines, [])[:MAX_SHEET_COLUMNS])
     rows = islice(lines, MAX_SHEET_ROWS)
     return Sheet(
-        names, tuple(dict(zip(names, map(str.strip, cells), strict=False)) for cells in rows)
+        names, tuple(dict(zip(names, map(_read_cell, cells), strict=False)) for cells in rows)
     )
+
+
+def _read_cell(text: str) -> str:
+    cell = text.strip()
+    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1]
+    return cell[1:-1].strip() if is_quoted else cell
 
 
 def _find_delimiter(header: str) -> str:

@@ -55,6 +55,11 @@ _AGE = re.compile(
 )
 
 
+# Counted from conception, a newborn has 40 weeks. dHCP gives no unit, but the age at birth, too.
+_FROM_CONCEPTION = re.compile(r"post ?menstrual|post ?concept|gestation|\bpma\b|corrected age")
+_AT_BIRTH = frozenset({"birthage", "ageatbirth", "gestationalage", "gestage", "gaatbirth"})
+
+
 class Person(NamedTuple):
     """Sex (F, M, O or '') and age in years; ``metadata`` has the other cells.
 
@@ -74,6 +79,7 @@ class _Columns:
     sex: str
     age: str
     age_unit: str  # '' if it is none that is understood
+    stated_unit: str  # '' if nothing says it
     levels: Mapping[str, str]  # the words for the codes of sexes
     others: list[str]
     identifying: list[str]
@@ -105,6 +111,7 @@ class Participants:
         self._root = root
         sheet = read_sheet(root, _TABLE)
         self._people = _read_people(sheet, read_object(root, "participants.json"), _PEOPLE, "sub-")
+        self._has_ages_at_birth = _has_ages_at_birth(sheet.names)
         self._visits: dict[str, _People] = {}
         self._general = read_object(root, "sessions.json")
         self.excluded_columns = list(self._people.columns.identifying)
@@ -135,7 +142,9 @@ class Participants:
         path = f"sub-{subject}/sub-{subject}_sessions"
         notes = self._general | read_object(self._root, f"{path}.json")
         sheet = read_sheet(self._root, f"{path}.tsv")
-        visits = _read_people(sheet, notes, _VISITS, "ses-")
+        visits = _read_people(
+            sheet, notes, _VISITS, "ses-", has_ages_at_birth=self._has_ages_at_birth
+        )
         new = [each for each in visits.columns.identifying if each not in self.excluded_columns]
         self.excluded_columns += new
         self.notes += _describe_problems(f"{path}.tsv", visits)
@@ -146,9 +155,16 @@ class Participants:
 
 
 def _read_people(
-    sheet: Sheet, notes: Mapping[str, Any], keys: Iterable[str], prefix: str
+    sheet: Sheet,
+    notes: Mapping[str, Any],
+    keys: Iterable[str],
+    prefix: str,
+    *,
+    has_ages_at_birth: bool = False,
 ) -> _People:
     people = _People(_find_columns(sheet.names, notes, keys))
+    if has_ages_at_birth or _has_ages_at_birth(sheet.names):
+        people.columns.age_unit = people.columns.stated_unit
     key = people.columns.key
     for row in sheet.rows if key else ():
         label = clean(row.get(key, "")).removeprefix(prefix)
@@ -179,10 +195,9 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
         compact.setdefault(normalize(name).replace(" ", ""), name)
     key, sex = (next((compact[each] for each in words if each in compact), "")
                 for words in (keys, _SEXES))  # fmt: skip
-    age, unit = _find_age(compact)
+    age, unit_of_name = _find_age(compact)
     told = {name.strip().casefold(): note for name, note in notes.items() if isinstance(note, dict)}
-    if stated := clean(str(told.get(age.casefold(), {}).get("Units", ""))):
-        unit = _read_unit(stated)
+    stated = _find_stated_unit(age, unit_of_name, told.get(age.casefold(), {}))
     others = [name for name in names if name and name not in (key, sex, age)]
     first_names = find_first_names(others)
     unsafe = [name for name in others if name in first_names or is_left_out(name)]
@@ -190,7 +205,8 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
         key=key,
         sex=sex,
         age=age,
-        age_unit=unit,
+        age_unit="years" if stated is None else stated,
+        stated_unit=stated or "",
         levels=_read_levels(told.get(sex.casefold(), {})),
         others=[name for name in others if name not in unsafe],
         identifying=unsafe,
@@ -198,12 +214,31 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
 
 
 def _find_age(compact: Mapping[str, str]) -> tuple[str, str]:
-    """The column of the age at the scan, or else of the age, and the unit in its name."""
+    """The column of the age at the scan, or else of the age, and the unit in its name, if any."""
     for pattern in (_AGE_THEN, _AGE):
         for form, name in compact.items():
             if found := pattern.fullmatch(form):
-                return name, _UNITS[found["unit"] or "years"]
-    return "", "years"
+                return name, _UNITS.get(found["unit"], "")
+    return "", ""
+
+
+def _find_stated_unit(age: str, unit_of_name: str, note: Mapping[str, Any]) -> str | None:
+    """The unit that the JSON file or the column's name says; '' if none can be told from these.
+
+    None if nothing is said, as where BIDS means years.
+    """
+    said = {str(key).strip().casefold(): clean(str(text)) for key, text in note.items()}
+    units = said.get("units") or said.get("unit") or ""
+    description = f"{said.get('longname', '')} {said.get('description', '')}"
+    if _FROM_CONCEPTION.search(normalize(f"{age} {units} {description}")):
+        return ""
+    if units:
+        return _read_unit(units)
+    return unit_of_name or _read_unit(description) or None
+
+
+def _has_ages_at_birth(names: Iterable[str]) -> bool:
+    return any(normalize(name).replace(" ", "") in _AT_BIRTH for name in names)
 
 
 def _read_unit(text: str) -> str:

@@ -52,7 +52,8 @@ _BETWEEN_NAMES = re.compile(r"[,;/|&+()\[\]{}]+")
 _NUMBER_SIGN = re.compile(r"#\s*$")
 # The place in a list, as in `performer.0.display`; not an age: `birth-23 months`.
 _COUNT = re.compile(r" \d+(?= (?!years?|months?|weeks?|days?))")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Also in `OrderingMDLastName`.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])")
 _LONGEST_WITHIN = 4
 _LONGEST_JOINED = 60
 _LONGEST_LANGUAGE = 2

@@ -45,6 +45,9 @@ _NAMES = rf"""
     | (?:voor|achter|familie|geboorte|roep|meisjes)na(?:am|men) | tussenvoegsel
     | {_PERSON}?(?:middle)?initials | (?:{_PERSON}|middle)initial | nameinitials?
     | initialen | initiales | iniziali | iniciais | iniciales | voorletters
+    | maiden | invnam | subj(?:nam|ini) | name(?:alias|maiden|spouse(?:parent)?)
+    | addr(?:ess)?(?:atdx|current)(?:nostreet|no|supplementl|city|postalcode)
+    | nom(?:br)?e{_OF}prof(?:issional)? | no(?:mae|paciente|prof(?:issional)?)
     | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
@@ -104,7 +107,9 @@ _NUMBERS = rf"""
     | (?:personal)?ausweis{_NUMBER} | reisepass{_NUMBER}? | steuer{_NUMBER}
     | (?:numero{_OF})?(?:securitesociale|seguridadsocial|segurancasocial|passeport|pasaporte
         |passaporto|tesserasanitaria|cartaosus) | numero{_OF}secu
-    | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer | paspoortnummer
+    | (?:nr|num|nu|co)?(?:cpf|cns)(?:{_PATIENT}|prof(?:issional)?|mae|pac)
+    | (?:nr|num|nu)cpf | dni | nif | curp | rut | cpf | codicefiscale | bsn | burgerservicenummer
+    | paspoortnummer
     | (?:polis|verzekerings)nummer | nhc | historiaclinica | numerod[nov]
     | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
     | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
@@ -146,7 +151,9 @@ _KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
 # Whom FHIR has references to, whose `display` is a name.
 _REFERRED = """(?:(?:results)?interpreter|performer|requester|recorder|asserter|practitioner|actor
     |who|attester|verifier|enterer|prescriber|dispenser|operator|radiologist|physician|doctor
-    |surgeon|nurse|technician|reviewer|annotator|reader|referrer|reporter)s?"""
+    |surgeon|nurse|technician|reviewer|annotator|reader|referrer|reporter|member|party|collector
+    |other|informationsource|sender|recipient|source|enteredby|payor|payer|authenticator|individual
+    |participant|agent|onbehalfof|subscriber|policyholder|assigner|receiver|witness)s?"""
 _ROLES = (
     f"(?:{_ROLE}|{_KIND_OF_NAME}){_NAME} | {_NAME}{_OF}{_ROLE} | {_ROLE}(?:initials|log(?:in|on))"
     f"| (?:{_ROLE}|{_REFERRED})display(?:{_NAME})?"

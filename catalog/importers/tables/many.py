@@ -1,6 +1,6 @@
 """Makes one image of the several rows that describe it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from sys import getsizeof
 from typing import Any
@@ -19,7 +19,7 @@ MAX_ROWS_OF_AN_IMAGE = 10_000
 MAX_TOGETHER = 250_000
 # And so are their metadata, labels and what is gathered: so many bytes.
 MAX_HELD = 500_000_000
-_LABEL = 100  # bytes, about
+_LABEL = 100  # bytes, about; so has a value that is not understood
 _MERGED = ("source_id", "line", "labels", "metadata", "unread", "conflicts", "mask")
 _EMPTY: dict[str, object] = {
     each.name: each.default for each in fields(ImageRow) if each.name not in _MERGED
@@ -84,6 +84,8 @@ class _Whole:
                     values[text] = value
                     self._size += len(text)
                     self.weight += 2 * getsizeof(text)
+        new = {name: row.metadata[name] for name in row.metadata.keys() - first.metadata.keys()}
+        self.weight += _weigh_values(new)
         first.metadata = {**row.metadata, **first.metadata}
 
     def _add_value(self, first: ImageRow, name: str, value: Any, line: int) -> None:
@@ -156,10 +158,13 @@ def _weigh(piece: Piece, *, has_metadata: bool = True) -> int:
     row, gathered = piece
     if isinstance(row, BadRow):
         return 0
-    kept = [gathered, row.metadata] if has_metadata else [gathered]
-    texts = (getsizeof(text) for each in kept for value in each.values() for text in
-             (value if isinstance(value, list) else [value]))  # fmt: skip
-    return sum(texts) + sum(map(getsizeof, kept)) + _LABEL * len(row.labels)
+    metadata = _weigh_values(row.metadata) if has_metadata else 0
+    return _weigh_values(gathered) + metadata + _LABEL * (len(row.labels) + len(row.unread))
+
+
+def _weigh_values(values: Mapping[str, Any]) -> int:
+    texts = (value if isinstance(value, list) else [value] for value in values.values())
+    return getsizeof(values) + sum(getsizeof(text) for each in texts for text in each)
 
 
 def _finish_all(wholes: dict[str, _Whole]) -> Iterator[ImageRow | BadRow]:

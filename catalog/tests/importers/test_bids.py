@@ -161,6 +161,38 @@ def test_units_of_ages(tmp_path: Path, units: str | None, age: float | None) -> 
     assert participants.find("1", "").age_years == age
 
 
+@pytest.mark.parametrize(
+    ("note", "age"),
+    [({"Description": "Age in months"}, 0.5), ({"unit": "months"}, 0.5), ({"units": "months"}, 0.5),
+     ({"Description": "Age, to the day, in years"}, 6), ({"Description": "of the infant"}, 6),
+     ({"Description": "postmenstrual age at scan in weeks"}, None),
+     ({"Units": "weeks", "Description": "Post-menstrual age"}, None)],
+)  # fmt: skip
+def test_what_is_said_of_an_age_counts(tmp_path: Path, note: object, age: float | None) -> None:
+    participants = read_participants(tmp_path, "participant_id\tage\nsub-1\t6\n", {"age": note})
+
+    assert participants.find("1", "").age_years == age
+    assert bool(participants.notes) == (age is None)
+
+
+def test_ages_beside_one_at_birth_need_a_unit(tmp_path: Path) -> None:
+    files = {
+        "participants.tsv": b"participant_id\tbirth_age\nsub-1\t38.2\n",
+        "sub-1/sub-1_sessions.tsv": b"session_id\tscan_age\nses-1\t40.57\n",
+    }
+
+    participants = Participants(write_files(tmp_path, files))
+
+    assert participants.find("1", "1").age_years is None
+    assert "40.57" in participants.notes[0]
+
+
+def test_quoted_cells_are_read(tmp_path: Path) -> None:
+    table = '"participant_id"\t"age"\t"sex"\n"sub-1"\t34\t"F"\n'
+
+    assert read_participants(tmp_path, table).find("1", "") == ("F", 34, {})
+
+
 def test_a_table_saved_as_utf_16_is_read(tmp_path: Path) -> None:
     table = "participant_id\tsex\nsub-1\tmännlich\n".encode("utf-16")
 

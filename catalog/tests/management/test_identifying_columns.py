@@ -82,7 +82,9 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "AA_NASCIMENTO", "nascimento", "nacimiento", "nascita", "geburt", "CODMUNNASC",
             "HORANASC", "paciente_nascimento", "comune_nascita", "ENT_NAC", "fecha_nac_paciente",
             "COMNAIS", "ANAIS", "NUMERODN", "CODMUNNATU", "subject.display", "patientDisplay",
-            "telecom.0.value", "Physician_1", "physician_2_name"]  # fmt: skip
+            "telecom.0.value", "Physician_1", "physician_2_name", "MAIDEN", "INVNAM", "SUBJINI",
+            "nameAlias", "nameSpouseParent", "addrAtDxNoStreet", "NOMEPROF", "CPF_PROF", "NR_CPF",
+            "NO_PACIENTE", "NO_MAE", "CNS_PACIENTE"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -94,7 +96,10 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "labelerLogin", "DM.BRTHDTC", "F.Nac", "name_0_text", "personnr", "Name/ID",
               "performer.display", "performer_0_actor_display", "author_display",
               "Observation.performer[0].display", "resource.subject.display",
-              "resultsInterpreter.0.display", "patient.identifier.0.value"]  # fmt: skip
+              "resultsInterpreter.0.display", "patient.identifier.0.value",
+              "participant.0.member.display", "attester.party.display", "DOBPatient",
+              "informationSource.display", "OrderingMDLastName",
+              "ReferringMDFirstName"]  # fmt: skip
 
     said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
 
@@ -132,7 +137,9 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "subject_last_followup", "FNAC", "m_birth", "cpr_no", "patient_first_scan",
              "birth_order", "birth_mode", "births", "name_text_label", "first_fname_slice",
              "document_id", "study notes count", "named", "renamed", "page", "stage", "image name",
-             "StudyInstanceUID", "Finding Labels", "View Position",
+             "StudyInstanceUID", "Finding Labels", "View Position", "no_patients",
+             "NoPatients",
+             "MDLabel", "USImage", "code.display", "category_display", "value.display",
              "code.display", "display", "display_name", "modality.display", "subject.reference",
              "LOCNASC", "PESO_NASC", "TPNASCASSI", "tipo_nacimiento", "peso alla nascita",
              "peso (nascita)", "modo de nascimento", "Geburtsgewicht", "rang_naissance",
