@@ -2,21 +2,17 @@
 
 import contextlib
 import io
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.db import OperationalError
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from psycopg2.errors import LockNotAvailable
 
-from catalog.storage.transfers import NoRoom, Transfer, spool_transfer
+from catalog.storage.transfers import Transfer, hold_transfer
 from catalog.storage.web_threads import RETRY_SECONDS, NoThreadLeft
-
-logger = logging.getLogger(__name__)
 
 # For a row that another request, an import or a build has locked.
 LOCK_SECONDS = 5
@@ -50,9 +46,6 @@ class BusyMiddleware:
             return _send_as_file(response)
         except NoThreadLeft:
             return _say_busy(request, response["Content-Type"])
-        except NoRoom as error:
-            logger.error("a long answer could not be written: %s", error)
-            return _say_busy(request, response["Content-Type"])
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -74,10 +67,10 @@ def _measure(response: HttpResponseBase) -> int:
 
 
 def _send_as_file(response: Any) -> FileResponse:
-    """Raises TooManyTransfers, NoRoom."""
+    """Raises TooManyTransfers."""
     chunks = response.streaming_content if response.streaming else [response.content]
     with contextlib.closing(getattr(response, "file_to_stream", None) or io.BytesIO()):
-        transfer = spool_transfer(settings.ARCHIVE_ROOT, chunks)
+        transfer = hold_transfer(chunks)
     headers = {**response.headers, "Content-Length": str(transfer.length)}
     content_type = headers.pop("Content-Type")
     sent = FileResponse(

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 from django.core.management import call_command
 
-from collections_app.builds.queue import NOT_QUEUED
+from catalog.broker import NOT_QUEUED, broker_turns
 from medagg.accounts import mail
 
 
@@ -57,7 +57,8 @@ def clear_sessions_task() -> None:
 def enqueue(task: Task, *args: Any) -> bool:
     """Whether the broker took the message."""
     try:
-        task.delay(*args)
+        with broker_turns.take():
+            task.delay(*args)
     except NOT_QUEUED:
         return False
     return True

@@ -50,7 +50,7 @@ _VERSION = f"v{RENDER_VERSION}"
 _BYTES = "bytes"  # the file with the size of the cache
 _SHOWN = Counter("medagg_previews", "Previews: from the cache, rendered, failed.", ["source"])
 # The other threads are for pages, however many previews are asked for.
-_turns = Turns(settings.VAR_DIR / "decoding", most_waiting=max(1, settings.WEB_THREADS // 2))
+_turns = Turns(settings.VAR_DIR / "decoding", most_waiting=max(1, settings.WEB_THREADS // 4))
 
 
 def preview_key(image: Image) -> str:

@@ -45,12 +45,12 @@ class ClauseText(NamedTuple):
     """What a dataset should have, in the syntax of ``rank_datasets``.
 
     ``wordings`` are alternatives; ``typed`` is the one of the query and ranks what any finds. So
-    does any word that begins with ``root``, if it is not empty.
+    does any word that begins with one of ``roots``.
     """
 
     typed: str
     wordings: Sequence[str]
-    root: str = ""
+    roots: Sequence[str] = ()
 
 
 def rank_clauses(clauses: Sequence[ClauseText]) -> list[dict[int, float] | None]:
@@ -63,7 +63,8 @@ def rank_clauses(clauses: Sequence[ClauseText]) -> list[dict[int, float] | None]
         return found
     any_wording = [" or ".join(clause.wordings) for clause in clauses]
     with connection.cursor() as cursor:
-        typed, roots = [clause.typed for clause in clauses], [clause.root for clause in clauses]
+        typed = [clause.typed for clause in clauses]
+        roots = [" | ".join(f"{root}:*" for root in clause.roots) for clause in clauses]
         cursor.execute(queries.RANK_CLAUSES, [any_wording, typed, roots])
         for number, nodes, pk, rank in cursor.fetchall():
             if nodes:
@@ -86,6 +87,15 @@ def say_where(text: str, *, dataset_ids: Iterable[int]) -> dict[int, str]:
 def _contains(vector: SearchVector, query: SearchQuery) -> Func:
     return Func(vector, query, template="(%(expressions)s)", arg_joiner=" @@ ",
                 output_field=BooleanField())  # fmt: skip
+
+
+def find_stop_words(phrases: Sequence[str]) -> list[str]:
+    """The words of these phrases that the index of texts leaves out."""
+    if not phrases:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(queries.STOP_WORDS, [" ".join(phrases)])
+        return [word for (word,) in cursor.fetchall()]
 
 
 def rank_similar_titles(text: str, refs: Mapping[str, TermRef]) -> dict[int, float]:

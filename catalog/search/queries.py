@@ -93,7 +93,7 @@ RANK_CLAUSES = """
     WITH clause AS MATERIALIZED (
         SELECT number, websearch_to_tsquery('english', typed) AS typed,
                coalesce(websearch_to_tsquery('english', wordings)
-                            || to_tsquery('simple', nullif(root, '') || ':*'),
+                            || to_tsquery('simple', nullif(root, '')),
                         websearch_to_tsquery('english', wordings)) AS any_wording
           FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
                AS given(wordings, typed, root, number)
@@ -103,6 +103,12 @@ RANK_CLAUSES = """
       FROM clause
       LEFT JOIN catalog_dataset dataset
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
+"""
+
+# Words that no text is looked through for. Parts of words joined by signs are others than these.
+STOP_WORDS = """
+    SELECT DISTINCT token FROM ts_debug('english', %s)
+     WHERE alias = 'asciiword' AND lexemes = '{}'
 """
 
 # The profiles with images whose own texts have the words, and the numbers of these images.

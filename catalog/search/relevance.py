@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import ClauseText, rank_clauses, rank_similar_titles
+from catalog.search.full_text import ClauseText, find_stop_words, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.phrases import NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
@@ -100,10 +100,9 @@ def find_datasets(
             kept.append(clause)
         elif (normalize(clause.words),) not in NEGATIONS:  # whose page says what they exclude
             common.append(clause.words)
-        if ranks is not None and clause.is_quoted:
-            common += _NOT_IN_INDEX.findall(clause.words)
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
+    common += find_stop_words([clause.words for clause in kept if clause.is_quoted])
     similar = []
     for clause in kept:
         if (
@@ -220,7 +219,7 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     """The clause of a word, or of several of which a dataset has to have one."""
     typed = [_quote(word.text) if word.is_quoted else _plain(word.text) for word in group]
     met: dict[int, float] = {}
-    wordings, root = [*typed], ""
+    wordings, roots = [*typed], list[str]()
     is_excluded = group[0].is_excluded
     if is_excluded:
         terms = _find_excluded_access(group[0], snapshot)
@@ -233,9 +232,9 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     for word in group:
         if not word.is_quoted:
             wordings += [_plain(text) for text in vary_spelling(word.text)]
-            root = find_root(word.text) if len(group) == 1 and not is_excluded else ""
+            roots += [] if is_excluded else filter(None, [find_root(word.text)])
     words = " or ".join(f"-{word.text}" if is_excluded else word.text for word in group)
-    text = ClauseText(" or ".join(typed), wordings, root)
+    text = ClauseText(" or ".join(typed), wordings, roots)
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
 
 

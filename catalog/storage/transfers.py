@@ -17,8 +17,8 @@ from catalog.storage.disk import has_room
 from catalog.storage.web_threads import SHARE, NoThreadLeft, share
 
 # A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
-# thread and does not count. A third of the share is left for sign-ins, previews and freezes.
-MAX_TRANSFERS = max(1, SHARE * 2 // 3)
+# thread and does not count. Half of the share is left for previews, searches and freezes.
+MAX_TRANSFERS = max(1, SHARE // 2)
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -107,6 +107,24 @@ def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") 
         transfer.start_again()
         stack.pop_all()
     return transfer
+
+
+def hold_transfer(content: Iterable[bytes]) -> Transfer:
+    """A transfer of what is in memory, and stays there. Raises TooManyTransfers."""
+    with ExitStack() as stack:
+        file = stack.enter_context(_open_memory())
+        transfer = Transfer(file)
+        file.writelines(content)
+        file.flush()
+        transfer.start_again()
+        stack.pop_all()
+    return transfer
+
+
+def _open_memory() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("answer"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The threads of a web process: what may hold one for seconds takes a share, the rest is for pages.
 
-Previews, files that are read or sent and passwords have smaller limits besides, so that none of
-them takes all of the share.
+Passwords have threads of their own, so that nobody is kept from signing in. Of the share, files
+that are sent, files that are read, large searches and previews each take a part.
 """
 
 import threading
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-SHARE = max(1, settings.WEB_THREADS * 3 // 4)
+FOR_PAGES = settings.WEB_THREADS // 4
+PASSWORDS_AT_ONCE, PASSWORDS_WAITING = 2, max(1, settings.WEB_THREADS // 8)
+SHARE = max(1, settings.WEB_THREADS - FOR_PAGES - PASSWORDS_AT_ONCE - PASSWORDS_WAITING)
 RETRY_SECONDS = 30
 share = threading.BoundedSemaphore(SHARE)
 
@@ -31,12 +33,12 @@ def hold_thread() -> Iterator[None]:
 
 
 class FewAtATime:
-    """Work that ``number`` threads do at a time, while a quarter of all may wait for seconds."""
+    """Work that ``number`` threads do at a time, while ``waiting`` more wait for seconds."""
 
-    def __init__(self, number: int, *, wait_seconds: float = 10) -> None:
+    def __init__(self, number: int, *, waiting: int = 1, wait_seconds: float = 10) -> None:
         self.wait_seconds = wait_seconds
         self._working = threading.BoundedSemaphore(number)
-        self._waiting = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+        self._waiting = threading.BoundedSemaphore(waiting)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -4,18 +4,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
 from catalog.search.filters import CatalogFilterSet
+from catalog.search.query import list_chunks
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
 from catalog.search.understanding import is_understood
 from catalog.storage.web_threads import FewAtATime, hold_thread
 
-# Searches of more words or values, each of which may be asked of the database, take turns.
-MANY_WORDS, MANY_VALUES = 15, 100
+# Larger searches take turns: each word, and more so one with a digit, is asked of the database.
+MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
 _large_searches = FewAtATime(2)
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50
@@ -26,16 +27,19 @@ def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., Htt
 
     @wraps(view)
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        num_words = len(" ".join(request.GET.getlist("q")).split())
-        if (
-            num_words <= MANY_WORDS
-            and sum(len(values) for _, values in request.GET.lists()) <= MANY_VALUES
-        ):
+        if not _is_large(request.GET):
             return view(request, *args, **kwargs)
         with hold_thread(), _large_searches.turn():
             return view(request, *args, **kwargs)
 
     return bounded
+
+
+def _is_large(params: QueryDict) -> bool:
+    words = list_chunks(" ".join(params.getlist("q")))
+    num_values = sum(len(values) for _, values in params.lists())
+    num_numbers = sum(any(map(str.isdigit, word)) for word in words)
+    return len(words) > MANY_WORDS or num_numbers > MANY_NUMBERS or num_values > MANY_VALUES
 
 
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """What a request for a preview of what lies elsewhere gets: the preview, or when to ask again."""
 
 import logging
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.http import HttpRequest
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import ChannelError
 
+from catalog.broker import NOT_QUEUED, broker_turns
 from catalog.hooks import fetch_throttles
 from catalog.imaging.preview import Preview
 from catalog.imaging.problems import CannotRender
@@ -28,16 +25,9 @@ from catalog.tasks import make_remote_previews_task
 
 logger = logging.getLogger(__name__)
 
-# The broker does not answer, or its memory is full.
-_NOT_QUEUED = (OperationalError, ChannelError)
 _QUEUE_SECONDS = 30
 # While no worker takes them, tasks that have expired stay in the broker's memory.
 MOST_WAITING = 300
-
-
-# A broker that hangs takes ten seconds of one thread, and then of nobody for a while.
-_LOCK_SECONDS = 0.5
-_PAUSE_SECONDS = 10
 
 
 class Later(Exception):
@@ -46,42 +36,6 @@ class Later(Exception):
     def __init__(self, status: int, reason: str, retry_seconds: int) -> None:
         super().__init__(reason)
         self.status, self.reason, self.retry_seconds = status, reason, retry_seconds
-
-
-class BrokerTurns:
-    """One thread of a process asks the broker at a time, and none soon after it did not answer."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._paused_until = 0.0
-
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Raises Later if another thread has the turn for long, or the broker did not answer."""
-        if self._is_paused() or not self._lock.acquire(timeout=_LOCK_SECONDS):
-            raise _cannot_be_made()
-        try:
-            if self._is_paused():
-                raise _cannot_be_made()
-            yield
-        finally:
-            self._lock.release()
-
-    def pause(self) -> None:
-        self._paused_until = time.monotonic() + _PAUSE_SECONDS
-
-    def forget(self) -> None:
-        self._paused_until = 0.0
-
-    def _is_paused(self) -> bool:
-        return time.monotonic() < self._paused_until
-
-
-def _cannot_be_made() -> Later:
-    return Later(503, "the server cannot have it made just now", _QUEUE_SECONDS)
-
-
-broker_turns = BrokerTurns()
 
 
 def find_or_ask_for_preview(request: HttpRequest, image: Image, size: int) -> Preview:
@@ -97,26 +51,29 @@ def find_or_ask_for_preview(request: HttpRequest, image: Image, size: int) -> Pr
         return kept
     raise_known_problem(image)
     if not is_asked_for(image):
-        with broker_turns.take():
-            for throttle in fetch_throttles:
-                if wait := throttle(request):
-                    raise Later(429, "too many were asked for in this minute", wait)
-            if mark_as_asked_for(image):
-                _send(image)
+        try:
+            with broker_turns.take():
+                _ask(request, image)
+        except NOT_QUEUED as error:
+            logger.warning("No preview of image %s was asked for: the broker: %s", image.pk, error)
+            raise Later(503, "the server cannot have it made just now", _QUEUE_SECONDS) from error
     raise Later(202, "it is being made of one file of the series", 2)
 
 
-def _send(image: Image) -> None:
+def _ask(request: HttpRequest, image: Image) -> None:
+    """Raises Later, or an error of NOT_QUEUED."""
+    for throttle in fetch_throttles:
+        if wait := throttle(request):
+            raise Later(429, "too many were asked for in this minute", wait)
+    if not mark_as_asked_for(image):
+        return
     try:
         if _count_waiting() >= MOST_WAITING:
-            forget_request(image)
             raise Later(503, "the server has too many others to make", _QUEUE_SECONDS)
         make_remote_previews_task.delay(image.pk)
-    except _NOT_QUEUED as error:
+    except (Later, *NOT_QUEUED):
         forget_request(image)
-        broker_turns.pause()
-        logger.warning("No preview of image %s was asked for: the broker: %s", image.pk, error)
-        raise _cannot_be_made() from error
+        raise
 
 
 def _count_waiting() -> int:

@@ -7,15 +7,13 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import ChannelError, OperationalError
 
+from catalog.broker import NOT_QUEUED, broker_turns
 from collections_app.models import Build, Collection
 from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 
 logger = logging.getLogger(__name__)
 
-# The broker does not answer, or its memory is full.
-NOT_QUEUED = (OperationalError, ChannelError)
 BUILD_TASK = "collections_app.tasks.build_collection_task"
 VERIFY_TASK = "collections_app.tasks.verify_archive_task"
 MAIL_TASK = "collections_app.tasks.send_mails_task"
@@ -63,6 +61,7 @@ def notify_mailer() -> None:
 
 def _send(task: str, *args: int, expires: float | None = None) -> None:
     try:
-        current_app.send_task(task, args=args, expires=expires)
+        with broker_turns.take():
+            current_app.send_task(task, args=args, expires=expires)
     except NOT_QUEUED as error:
         logger.warning("The sweep will send %s %s again: the broker: %s", task, args, error)

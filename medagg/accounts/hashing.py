@@ -4,14 +4,14 @@ from typing import Any
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from catalog.storage.web_threads import FewAtATime, hold_thread
+from catalog.storage.web_threads import PASSWORDS_AT_ONCE, PASSWORDS_WAITING, FewAtATime
 
-_few = FewAtATime(2)
+_few = FewAtATime(PASSWORDS_AT_ONCE, waiting=PASSWORDS_WAITING)
 
 
 class FewAtATimePBKDF2(PBKDF2PasswordHasher):
     """PBKDF2 as Django has it, also to check a password. Raises NoThreadLeft."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
-        with hold_thread(), _few.turn():
+        with _few.turn():
             return str(super().encode(*args, **kwargs))

@@ -1,4 +1,4 @@
-"""Each test begins with throttles that have counted nothing; they would add up over the tests."""
+"""Each test begins with throttles that have counted nothing, and a broker that may be asked."""
 
 import contextlib
 import os
@@ -7,9 +7,12 @@ from functools import cache
 import pytest
 import redis
 
+from catalog.broker import broker_turns
+
 
 @pytest.fixture(autouse=True)
 def fresh_throttles() -> None:
+    broker_turns.forget()
     client = _client(os.environ["REDIS_URL"])
     # Tests of the servers themselves may have none.
     with contextlib.suppress(redis.RedisError):

@@ -40,7 +40,7 @@ TOKEN = "a" * 32
 
 @contextlib.contextmanager
 def no_threads() -> Iterator[None]:
-    """All but the threads for pages are taken."""
+    """All but the threads for pages and passwords are taken."""
     with contextlib.ExitStack() as stack:
         for _ in range(web_threads.SHARE):
             stack.enter_context(web_threads.hold_thread())
@@ -74,18 +74,22 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
     clean_folders: None,  # noqa: F811
 ) -> None:
     settings.PASSWORD_HASHERS = [HASHER]
+    user = UserFactory()
+    user.set_password("secret")
+    user.save()
     image = ImageFactory(modality=ModalityFactory(code="ct"))
     add_file(image, b"no picture")
     make_searchable()
     with no_threads():
-        form = {"username": "nobody", "password": "secret"}
+        form = {"username": user.username, "password": "secret"}
+        assert client.post("/accounts/login/", form).status_code == 302
         for answer in (
-            client.post("/accounts/login/", form),
             client.get(f"/images/{image.pk}/preview/"),
             client.get(f"/images/{image.pk}/file/"),
             # Pages that are longer than what is sent at once, and searches that take long.
-            client.post("/accounts/login/", {"username": '"' * 100_000}),
-            client.get(f"/images/?q={'+'.join(map(str, range(16)))}"),
+            Client().post("/accounts/login/", {"username": '"' * 100_000}),
+            client.get(f"/images/?q={','.join('a' * n for n in range(1, 17))}"),
+            client.get("/images/?q=1003;1010,1017|1024)(1031 1038"),
             client.get(f"/datasets.json?{'&'.join(['label=x'] * 101)}"),
         ):
             assert answer.status_code == 503
@@ -98,15 +102,10 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
 
 
 @pytest.mark.django_db
-def test_as_many_files_as_may_be_sent_leave_threads_for_sign_ins_and_previews(
+def test_as_many_files_as_may_be_sent_leave_threads_for_previews(
     client: Client,
-    settings: Any,
     clean_folders: None,  # noqa: F811
 ) -> None:
-    settings.PASSWORD_HASHERS = [HASHER]
-    user = UserFactory()
-    user.set_password("secret")
-    user.save()
     image = ImageFactory(modality=ModalityFactory(code="ct"))
     add_file(image, b"no picture")
     make_searchable()
@@ -116,8 +115,6 @@ def test_as_many_files_as_may_be_sent_leave_threads_for_sign_ins_and_previews(
             stack.callback(Transfer(file).close)
         assert client.get(f"/images/{image.pk}/file/").status_code == 503
         assert client.get(f"/images/{image.pk}/preview/").status_code == 404
-        form = {"username": user.username, "password": "secret"}
-        assert client.post("/accounts/login/", form).status_code == 302
     answer: Any = client.get(f"/images/{image.pk}/file/")
     assert answer.getvalue() == b"no picture"
 

@@ -63,7 +63,10 @@ _BIRTHS = rf"""
     | {_PERSON}?(?:born(?:on|{_WHEN})?
         |(?:dates?|dt|day|months?|mon|years?|yr|place){_OF}(?:birth|brth|born))
     | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
-    | (?:patient|pat)bd
+    | (?:patient|pat)bd | b(?:year|month|yr|mon) | (?:my|in|ra)dob(?:yr|y|m)? | indob(?:yr|y|m)
+    | mobirth | rab(?:year|month) | (?:newnhs|nhs)no | homeadd | fodelse(?:ar|dag|datum)
+    | brthdy | bth(?:yr|dt|date) | birthmmyyyy | pat(?:ient)?geb
+    | (?:naissance|nascimento|nascita|nacimiento){_WHEN_ROMANCE}
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:time|city|country)ofbirth
     | (?:patienten)?geburts(?:dat(?:um)?|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)

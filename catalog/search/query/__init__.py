@@ -11,7 +11,7 @@ from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.parser import parse_query
 from catalog.search.query.signs import say_signs
 from catalog.search.query.spellings import Spellings, Value
-from catalog.search.query.tokens import clean_text, count_chunks
+from catalog.search.query.tokens import clean_text, list_chunks
 
 __all__ = [
     "Match",
@@ -21,7 +21,7 @@ __all__ = [
     "Value",
     "Word",
     "clean_text",
-    "count_chunks",
+    "list_chunks",
     "parse_query",
     "say_signs",
 ]

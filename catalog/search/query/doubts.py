@@ -49,14 +49,12 @@ _ALL_BUT = re.compile(
 )
 _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-# "Based" on CT, "suggestive" of pneumonia: a word that says something of what follows.
-_SAYING = re.compile(
-    "(?:ed|ive|ent|able|ful|due|part|meant|made|seen|shown|drawn|done|run|held|shot|built|found"
-    "|given|taken|known|written|kept|yet)$",
-    re.IGNORECASE,
-)
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
+# Of findings, as "COVID-" or "effusion (+)"; a number with a plus compares.
+_SIGN_BEHIND = re.compile(
+    r"(?<!\d)(?:[+±]|-|−|–|\(\s*[-+±−–]\s*\))\s*$|[a-z]\d+[-+]$", re.IGNORECASE
+)
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d[\d.,]*[\w%]*|(?<![\w.+])\d+\+(?![\w+])")
 # What a dataset has one of: with them "only" asks for no more than the word.
@@ -78,6 +76,11 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[str
         *_find_half_negated(query.text, parts),
         *_find_contradictions(query.text, parts),
         *_find_negated_states(query.text, parts),
+        *(
+            f"“{word.text}”: its sign is not looked for"
+            for word in query.words
+            if _SIGN_BEHIND.search(word.text)
+        ),
         *_find_counts(query.text),
         *_find_comparisons(query.text, parts, ignored),
         *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
@@ -151,11 +154,10 @@ def _find_negated_states(text: str, parts: list[Match | Word]) -> Iterator[str]:
 
 
 def _says_of(one: Match | Word, between: str) -> bool:
-    """Whether a word that names nothing says something of what follows: "not based on CT"."""
+    """Whether a word that names nothing may say something of what follows: "not based on CT"."""
     return (
         isinstance(one, Word)
         and not (one.filter_name or one.is_quoted)
-        and bool(_SAYING.search(one.text))
         and (AFTER_NEGATION | STOP_WORDS).issuperset(between.casefold().split())
     )
 

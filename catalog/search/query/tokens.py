@@ -54,9 +54,9 @@ def clean_text(text: str) -> str:
     return _MINUS.sub("-", " ".join(clean.split()))
 
 
-def count_chunks(text: str) -> int:
-    """The number of words, where an id with punctuation or a path is one."""
-    return sum(1 for _ in _find_chunks(text, 0, len(text)))
+def list_chunks(text: str) -> list[str]:
+    """The words, where an id with punctuation or a path is one."""
+    return [text[start:end] for start, end in _find_chunks(text, 0, len(text))]
 
 
 def read_phrase(text: str, quoted: re.Match[str], negation: int | None) -> Iterator[Word]:

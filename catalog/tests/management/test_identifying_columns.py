@@ -84,7 +84,9 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "COMNAIS", "ANAIS", "NUMERODN", "CODMUNNATU", "subject.display", "patientDisplay",
             "telecom.0.value", "Physician_1", "physician_2_name", "MAIDEN", "INVNAM", "SUBJINI",
             "nameAlias", "nameSpouseParent", "addrAtDxNoStreet", "NOMEPROF", "CPF_PROF", "NR_CPF",
-            "NO_PACIENTE", "NO_MAE", "CNS_PACIENTE"]  # fmt: skip
+            "NO_PACIENTE", "NO_MAE", "CNS_PACIENTE", "BYEAR", "BMONTH", "MYDOB", "indobyr",
+            "mobirth", "rabyear", "NEWNHSNO", "HOMEADD", "NAISSANCE_DATE", "NASCIMENTO_DT",
+            "BRTHDY", "Pat. Geb."]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",

@@ -14,13 +14,13 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
+from catalog.broker import broker_turns
 from catalog.imaging.decoding.decoder import UNCLEAR_SECONDS
 from catalog.models import Image
 from catalog.previews import elsewhere as remote_previews
 from catalog.tasks import make_remote_previews_task
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom
-from catalog.views.remote_previews import broker_turns
 from medagg.celery import app
 from medagg.testing.s3 import BUCKET, S3Server
 from vocab.tests.factories import ModalityFactory
@@ -34,7 +34,6 @@ def empty_queue() -> Iterator[None]:
     app.control.purge()
     yield
     app.control.purge()
-    broker_turns.forget()
 
 
 class HangingServer:
