@@ -63,19 +63,24 @@ class Fetcher:
         journal: FetchJournal,
         expected: ToFetch,
         *,
+        bytes_here: int,
         is_suspect: bool,
     ) -> None:
+        """``bytes_here`` are those of the collection's files that are not fetched."""
         self._cache, self._holder, self._is_suspect = cache, holder, is_suspect
         self._journal = journal
         self._expected = expected
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._besides = 0
-        self._listed = self._num_listed = 0
+        self._num_listed = 0
         # With what files of less than a block count beyond their bytes, and what came in vain.
         self._admitted = self._rounded_up = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
+        # Of files in the archive, also of those that are in the cache.
+        self._max_size = max(settings.COLLECTION_MAX_BYTES - bytes_here, known)
+        self._size = 0
         self._done = 0
         self._ahead = FetchAhead(self._fetch, lambda item: len(item.known))
 
@@ -123,7 +128,7 @@ class Fetcher:
         expected = self._expected
         if not expected.num_unsized or not self._num_listed:
             return expected.num_bytes
-        return max(expected.num_bytes, self._listed * expected.num_images // self._num_listed)
+        return max(expected.num_bytes, self._size * expected.num_images // self._num_listed)
 
     def _fetch(self, item: FetchItem) -> list[FetchedFile]:
         if self._is_suspect:
@@ -131,7 +136,9 @@ class Fetcher:
                 self._cache.remove_if_damaged(each.sha256)
                 self._ahead.check_stopped()
         if item.known and item.must_be_known and self._use_all(item, item.known):
-            self._add_cached(sum(each.size for each in item.known))
+            sizes = [each.size for each in item.known]
+            self._admit(sizes, counted=0)
+            self._add_cached(sum(sizes))
             return item.known
         return self._ahead.ask(lambda: self._fetch_listed(item))
 
@@ -139,7 +146,7 @@ class Fetcher:
         listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)
         self._ahead.check_stopped()
         sizes = [file.size for file in listed]
-        self._admit(sizes)
+        self._admit(sizes, counted=count_bytes(sizes))
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
             _refuse_unsafe(names)
@@ -177,14 +184,19 @@ class Fetcher:
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files
 
-    def _admit(self, sizes: Sequence[int]) -> None:
-        """Count what is listed; raise NotAllowed where sizes were not known at the freeze."""
-        size, counted = sum(sizes), count_bytes(sizes)
+    def _admit(self, sizes: Sequence[int], *, counted: int) -> None:
+        """Count an item's files; raise NotAllowed where sizes were not known at the freeze.
+
+        ``counted`` are the bytes that count for what is fetched.
+        """
+        size = sum(sizes)
         with self._counting:
+            if self._size + size > self._max_size:
+                raise NotAllowed(_explain_too_large(size))
             if self._admitted + counted > self._max_bytes:
                 raise NotAllowed(_explain_too_much(size, counted, len(sizes)))
+            self._size += size
             self._admitted += counted
-            self._listed += size
             self._num_listed += 1
 
     def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
@@ -229,6 +241,11 @@ class Fetcher:
     def _add_cached(self, count: int) -> None:
         with self._counting:
             self._cached += count
+
+
+def _explain_too_large(size: int) -> str:
+    most = file_size(settings.COLLECTION_MAX_BYTES)
+    return f"with its {file_size(size)} this collection would hold more than {most} of files"
 
 
 def _explain_too_much(size: int, counted: int, num_files: int) -> str:

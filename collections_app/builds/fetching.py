@@ -69,7 +69,10 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     is_suspect = collection.builds.filter(reason=Reason.FILES_CHANGED).exists()
     journal = FetchJournal(str(collection.uuid))
     expected = count_items_to_fetch(collection)
-    fetcher = Fetcher(cache, holder, journal, expected, is_suspect=is_suspect)
+    bytes_here = _count_bytes(collection) - expected.num_bytes
+    fetcher = Fetcher(
+        cache, holder, journal, expected, bytes_here=bytes_here, is_suspect=is_suspect
+    )
     kinds: list[type[SourceProblem]] = []
     is_done = False
     releases = {each["slug"]: each.get("idc_release", "")
@@ -204,7 +207,12 @@ def _is_new(item: FetchItem, files: Sequence[FetchedFile]) -> bool:
 def _recount(collection: Collection) -> None:
     """The exact numbers of files and bytes, with which the archive's texts are written."""
     keep_number_of_files(collection)
-    included = collection.items.included().exclude(file_name="")
-    collection.num_bytes = included.aggregate(n=Sum("size_bytes"))["n"] or 0
+    collection.num_bytes = _count_bytes(collection)
     finalize_items(collection)
     collection.save(update_fields=["provenance", "num_bytes", "items_sha256", "updated_at"])
+
+
+def _count_bytes(collection: Collection) -> int:
+    """The bytes of all files, as far as they are known."""
+    included = collection.items.included().exclude(file_name="")
+    return included.aggregate(n=Sum("size_bytes"))["n"] or 0

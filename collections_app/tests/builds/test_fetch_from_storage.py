@@ -11,13 +11,23 @@ from django.test import Client
 
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.disk import BLOCK
-from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
 from collections_app.builds.build import build_collection
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection
-from collections_app.services import cancel_build, expire_collection, retry_collection
-from collections_app.tests.factories import UserFactory, build, make_collection, read_archive
+from collections_app.services import (
+    build_without_problems,
+    cancel_build,
+    expire_collection,
+    retry_collection,
+)
+from collections_app.tests.factories import (
+    UserFactory,
+    build,
+    make_collection,
+    read_archive,
+)
 from collections_app.tests.remote_series import make_fetching, rows
 from medagg.testing.s3 import BUCKET, S3Server
 from medagg.testing.web_files import HOST, WebFiles
@@ -106,6 +116,29 @@ def test_what_is_larger_than_the_limit_is_found_when_its_size_is_listed(
     (bad,) = collection.items.with_problems()
     assert "would be fetched for this collection" in bad.problem
     assert len([each for each in web_files.requests if each.startswith("GET")]) == 1
+
+
+def test_a_collection_holds_no_more_than_the_limit_where_sizes_are_learnt_late(
+    web_files: WebFiles, settings: LazySettings
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
+    add_file(ImageFactory(dataset=DatasetFactory(slug="here")), b"x" * 900, "a.png")
+    make_searchable()
+    settings.COLLECTION_MAX_BYTES = 900 + max(len(PICTURE), len(SCAN)) + 10
+
+    collection = build(make_fetching())
+
+    (bad,) = collection.items.with_problems()
+    assert "this collection would hold more than" in bad.problem
+    build_without_problems(collection=collection)
+    assert build(collection).num_bytes <= settings.COLLECTION_MAX_BYTES
+    verify(collection)
+    # What is frozen already is built again also under a lower limit.
+    settings.COLLECTION_MAX_BYTES = 10
+    expire_collection(collection=collection)
+    retry_collection(collection=collection)
+    verify(build(collection))
 
 
 def test_a_host_that_is_not_allowed_is_never_asked(

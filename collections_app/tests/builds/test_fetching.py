@@ -169,14 +169,20 @@ def test_an_emptied_cache_and_a_rebuild_give_the_same_bytes(
     assert (collection.archive_sha256, collection.fingerprint) == before
 
 
-def test_what_is_in_the_cache_is_not_asked_for_again(s3: S3Server) -> None:
-    make_series(s3)
+def test_what_is_in_the_cache_is_not_asked_for_again_and_counts(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    dataset = make_series(s3)
+    dataset.images.update(size_bytes=None)
     build(make_fetching())
     s3.requests.clear()
 
     other = build(make_fetching("q=ct"))
 
     assert other.status == "ready"
+    settings.COLLECTION_MAX_BYTES = other.num_bytes - 1
+    (bad,) = build(make_fetching("q=ct")).items.with_problems()
+    assert "this collection would hold more than" in bad.problem
     assert s3.requests == []
 
 
