@@ -637,11 +637,16 @@ class RemoteFile(models.Model):
 
     ``address`` is that of an image, and ``name`` the file's below it where the image is a series.
     What lies at an address of the IDC never changes. Of other places a collection that is new asks
-    the source: what has another ``tag`` since is fetched again, and takes the place of this. Every
-    later build of a collection must meet what was frozen with its items.
+    the source: what has another ``tag`` since is fetched again, and is kept beside this, as another
+    ``item_sha256``. Every later build of a collection must meet what was frozen with its items.
     """
 
     address = models.CharField(max_length=MAX_URL)
+    item_sha256 = models.CharField(
+        "SHA-256 of the item",
+        max_length=64,
+        help_text="Of all that was at the address together, as items have it.",
+    )
     name = models.CharField(max_length=255)
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField("SHA-256", max_length=64)
@@ -658,7 +663,9 @@ class RemoteFile(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["address", "name"], name="a_remote_file_is_known_once"),
+            models.UniqueConstraint(
+                fields=["address", "item_sha256", "name"], name="a_remote_file_is_known_once"
+            ),
             models.CheckConstraint(
                 condition=Q(sha256__regex=SHA256_PATTERN), name="remote_sha256_is_hex"
             ),

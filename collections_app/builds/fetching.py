@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Count, Max, Sum
 
 from catalog.bulk.database_space import free_database_bytes
 from catalog.models import RemoteFile
@@ -136,52 +136,76 @@ def _iter_items(collection: Collection) -> Iterator[FetchItem]:
 
 
 def _make_items(rows: Sequence[tuple[Any, ...]]) -> Iterator[FetchItem]:
-    """The items with the files that are known of them, of which not too many are read at once."""
-    files = RemoteFile.objects.filter(address__in=[address for _, address, *_ in rows])
-    counts = dict(files.values_list("address").annotate(Count("pk")).order_by())
-    some: list[FetchItem] = []
+    """The items with the files that are known of them, of which not too many are read at once.
+
+    They are those of the time when the item was frozen, or else what its source had last.
+    """
+    items = [FetchItem(*row) for row in rows]
+    files = RemoteFile.objects.filter(address__in=[item.address for item in items])
+    states = files.values_list("address", "item_sha256").annotate(at=Max("fetched_at"))
+    counts: dict[tuple[str, str], int] = {}
+    newest: dict[str, str] = {}
+    for address, sha256, _, count in states.annotate(Count("pk")).order_by("at"):
+        counts[address, sha256] = count
+        newest[address] = sha256
+    some: list[tuple[FetchItem, str]] = []
     num_files = 0
-    for row in rows:
-        item = FetchItem(*row)
-        num_files += counts.get(item.address, 0)
-        if some and num_files > MAX_UNKEPT:
+    for item in items:
+        state = item.sha256 or newest.get(item.address, "")
+        count = counts.get((item.address, state), 0)
+        if some and num_files + count > MAX_UNKEPT:
             yield from _find_known(some)
-            some, num_files = [], counts.get(item.address, 0)
-        some.append(item)
+            some, num_files = [], 0
+        some.append((item, state))
+        num_files += count
     yield from _find_known(some)
 
 
-def _find_known(items: Sequence[FetchItem]) -> Sequence[FetchItem]:
-    """The items, with the files that are known of them."""
-    known: dict[str, list[FetchedFile]] = {item.address: [] for item in items}
-    files = RemoteFile.objects.filter(address__in=known).values_list(
-        "address", "name", "size_bytes", "sha256", "crc32", "suffix", "tag"
+def _find_known(items: Sequence[tuple[FetchItem, str]]) -> Iterator[FetchItem]:
+    """The items, with the files that are known of them in these states."""
+    known: dict[tuple[str, str], list[FetchedFile]] = {
+        (item.address, state): [] for item, state in items
+    }
+    files = RemoteFile.objects.filter(
+        address__in=[address for address, _ in known], item_sha256__in=[sha for _, sha in known]
+    ).values_list(
+        "address", "item_sha256", "name", "size_bytes", "sha256", "crc32", "suffix", "tag"
     )
-    for address, *facts in files:
-        known[address].append(FetchedFile._make(facts))
-    for item in items:
-        item.known = known[item.address]
-    return items
+    for address, state, *facts in files:
+        if (address, state) in known:
+            known[address, state].append(FetchedFile._make(facts))
+    for item, state in items:
+        item.known = known[item.address, state]
+        yield item
 
 
 def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFile]]]) -> None:
-    """Keep what was learnt: of the files for every collection, of the items for this one."""
-    outdated = [item.address for item, files in done if item.known and _is_new(item, files)]
-    RemoteFile.objects.filter(address__in=outdated).delete()
-    new = [(item.address, *each) for item, files in done if _is_new(item, files) for each in files]
+    """Keep what was learnt: of the files for every collection, of the items for this one.
+
+    What a source had before stays, as archives that are not verified yet consist of it.
+    """
+    hashed = [(item, files, item.hash_files(files)) for item, files in done]
+    new = [
+        (item.address, sha256, *each)
+        for item, files, sha256 in hashed
+        if set(files) != set(item.known)
+        for each in files
+    ]
     if len(new) > FEW_FILES:
         _require_database_room(len(new))
     if new:
-        _execute_with_columns(KEEP_REMOTE_FILES, new)
+        # In one order, so that two builds that keep the same do not wait for each other. Two items
+        # may have one address.
+        _execute_with_columns(KEEP_REMOTE_FILES, sorted({row[:3]: row for row in new}.values()))
     rows = [
         (
             item.position,
-            item.hash_files(files),
+            sha256,
             sum(each.size for each in files),
             len(files),
             "" if item.is_series else files[0].suffix,
         )
-        for item, files in done
+        for item, files, sha256 in hashed
     ]
     if rows:
         _execute_with_columns(queries.SET_FETCHED, rows, collection.pk)
@@ -198,10 +222,6 @@ def _execute_with_columns(query: str, rows: Sequence[tuple[Any, ...]], *more: in
     """One statement for thousands of rows, as models would take a third of the fetching's time."""
     with connection.cursor() as cursor:
         cursor.execute(query, [*map(list, zip(*rows, strict=True)), *more])
-
-
-def _is_new(item: FetchItem, files: Sequence[FetchedFile]) -> bool:
-    return set(files) != set(item.known)
 
 
 def _recount(collection: Collection) -> None:

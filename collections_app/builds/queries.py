@@ -108,12 +108,13 @@ WRITTEN_DEIDENTIFIED = _WRITTEN.format(
     many=DELIVERED_FILES,
 )
 
-# In the order of FetchedFile; of what two builds fetch at once, the first is kept.
+# In the order of FetchedFile. The source may have put back what was known before.
 KEEP_REMOTE_FILES = """
     INSERT INTO catalog_remotefile
-           (address, name, size_bytes, sha256, crc32, suffix, tag, fetched_at)
+           (address, item_sha256, name, size_bytes, sha256, crc32, suffix, tag, fetched_at)
     SELECT given.*, now()
-      FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[],
-                  %s::text[]) given
-        ON CONFLICT DO NOTHING
+      FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[],
+                  %s::text[], %s::text[]) given
+        ON CONFLICT (address, item_sha256, name)
+        DO UPDATE SET tag = excluded.tag, fetched_at = excluded.fetched_at
 """

@@ -190,7 +190,9 @@ FETCHED_FILES = f"""
     SELECT item.position, item.file_name AS item_name, {_NAME_FETCHED} AS file_name,
            file.name || file.suffix AS name, 0 AS number, item.is_series AS is_one_of_many,
            file.size_bytes, file.sha256, file.crc32, {_DELIVERED.format(name=_NAME_FETCHED)}
-      FROM {_FETCHED_ITEMS} JOIN catalog_remotefile file ON file.address = item.remote_url
+      FROM {_FETCHED_ITEMS}
+      JOIN catalog_remotefile file
+        ON file.address = item.remote_url AND file.item_sha256 = item.sha256
 """  # noqa: S608 - our own words  # nosec
 # An item with several files here, and these files. If the catalog now has others, there is one row
 # without a path.

@@ -10,6 +10,7 @@ import zipfile
 from collections import Counter
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
@@ -18,8 +19,9 @@ import pydicom
 import pytest
 from django.conf import LazySettings
 from django.conf import settings as conf
+from django.db import connection
 
-from catalog.models import Dataset
+from catalog.models import Dataset, RemoteFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.folder_files import make_scan
 from collections_app.builds.verification import verify_archive
@@ -38,6 +40,7 @@ FETCH = conf.BASE_DIR / "collections_app/contents/fetch.py"
 JANE = {"PatientName": "Doe^Jane", "PatientID": "MRN-1"}
 PUBLISHED = {"PatientName": "Kept^As", "PatientIdentityRemoved": "YES"}
 SERIES = "images/scans/P1/1.9/CT_1.2"
+MIGRATION = "catalog.migrations.0018_replaced_remote_files"
 
 
 def verify(collection: Collection) -> Collection:
@@ -118,6 +121,12 @@ def test_names_of_dicom_files_get_an_ending_where_they_have_none(
     before = collection.archive_sha256
     rebuild_collection(collection=collection)
     assert verify(build(collection)).archive_sha256 == before
+    # A migration gave what was known before it the hashes of items.
+    known = set(RemoteFile.objects.values_list("name", "item_sha256"))
+    RemoteFile.objects.update(item_sha256="")
+    with connection.cursor() as cursor:
+        cursor.execute(import_module(MIGRATION).SET_ITEM_SHA256)
+    assert set(RemoteFile.objects.values_list("name", "item_sha256")) == known
 
 
 def test_checksums_hold_after_the_programs_in_the_archive_have_fetched_the_rest(
