@@ -39,6 +39,7 @@ from collections_app.builds.lease import (
 )
 from collections_app.builds.outcome import fail_build, finish_build, give_up_replaced
 from collections_app.builds.queue import notify_mailer, notify_verifier
+from collections_app.builds.time_limit import note_time_limit
 from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Build, Collection, Reason
@@ -75,6 +76,14 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
     claim = claim_build(collection_id=collection_id)
     if claim is None:
         return
+    with note_time_limit():
+        try:
+            _build_or_fail(claim, on_progress)
+        finally:
+            release_files(claim)
+
+
+def _build_or_fail(claim: Claim, on_progress: OnProgress) -> None:
     try:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
@@ -98,8 +107,6 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
             "Build a smaller collection, or ask the operator to raise BUILD_SOFT_LIMIT."
         )
         fail_claimed(claim, BuildFailed(Reason.TOO_SLOW, message))
-    finally:
-        release_files(claim)
 
 
 def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
@@ -110,6 +117,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
         LeaseLost: the build is no longer this worker's; its files are deleted.
         DatabaseIsFull: what is learnt of its items would take the database's reserve.
         OverQuota: the archive is more than its owner may keep.
+        SoftTimeLimitExceeded: it takes too long.
     """
     collection = claim.collection
     _clear_problems(collection)

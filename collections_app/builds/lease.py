@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
@@ -16,6 +17,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from collections_app.builds.time_limit import check_time_limit
 from collections_app.models import Build, Collection
 from collections_app.selection.fetch_quota import (
     add_fetched_bytes,
@@ -91,12 +93,14 @@ class Heartbeat:
     Raises:
         LeaseLost: the build is no longer this worker's.
         OverQuota: what was fetched or written is more than the owner may keep.
+        SoftTimeLimitExceeded: its time is over.
     """
 
     def __init__(self, claim: Claim, on_progress: OnProgress = lambda done: None) -> None:
         self._claim = claim
         self._on_progress = on_progress
         self._store = archive_store()
+        self._began = time.monotonic()
         self._next = 0.0
         self._done = (0, 0)
         self._fetching: dict[str, int] = {}
@@ -135,6 +139,7 @@ class Heartbeat:
 
     def touch(self, *, now: bool = False) -> None:
         """Renew the lease when it is time, or ``now``."""
+        check_time_limit()
         if time.monotonic() < self._next and not now:
             return
         self._next = time.monotonic() + RENEW_SECONDS
@@ -154,6 +159,11 @@ class Heartbeat:
         # After its own bytes were recorded: of two builds that end together one sees the other's.
         self.require_quota(max(self._fetched, size))
         self._on_progress(size)
+
+    def require_time(self, seconds: float) -> None:
+        """Raises SoftTimeLimitExceeded if what is still to be done takes longer than there is."""
+        if time.monotonic() - self._began + seconds > settings.BUILD_SOFT_LIMIT:
+            raise SoftTimeLimitExceeded
 
     def require_quota(self, num_bytes: int) -> None:
         """Raises OverQuota if the owner may not keep an archive of so many bytes beside others."""

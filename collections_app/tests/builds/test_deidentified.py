@@ -7,21 +7,25 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from contextlib import ExitStack
 from logging.handlers import BufferingHandler
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from django.conf import LazySettings
 from django.test import Client
 from pydicom import uid
 
 from catalog.deidentification import deidentify_file
+from catalog.imaging.dicom import stream
 from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
@@ -392,3 +396,28 @@ def test_a_rebuild_whose_check_finds_the_disk_full_keeps_the_archive(
 
     assert (collection.status, sum_of(collection)) == ("ready", before)
     assert collection.builds.latest("pk").reason == Reason.DISK_FULL
+
+
+def test_the_time_limit_is_no_mistake_in_the_file_that_is_read_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find_encoding = stream.find_encoding
+
+    def strike(*args: Any) -> Any:
+        os.kill(os.getpid(), SIG_SOFT_TIMEOUT)
+        return find_encoding(*args)
+
+    collection = make_collection("")
+    before = signal.signal(SIG_SOFT_TIMEOUT, soft_timeout_sighandler)  # as in a worker
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(stream, "find_encoding", strike)
+            collection = build(collection)
+        assert signal.getsignal(SIG_SOFT_TIMEOUT) is soft_timeout_sighandler
+    finally:
+        signal.signal(SIG_SOFT_TIMEOUT, before)
+
+    assert "The build took longer than 3 hours" in collection.error_message
+    assert not collection.items.with_problems().exists()
+    retry_collection(collection=collection)
+    assert build(collection).status == "ready"

@@ -265,6 +265,24 @@ def test_what_cannot_be_had_is_named_and_can_be_excluded(
     assert [row["source_id"] for row in rows(read_archive(without)["missing.csv"])] == ["1.2.1"]
 
 
+def test_a_rebuild_whose_source_does_not_answer_blames_no_file(
+    s3: S3Server, settings: LazySettings, tmp_path: Path, client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("catalog.storage.retries._PAUSES", ())
+    make_series(s3)
+    collection = build(make_fetching())
+    settings.REMOTE_CACHE_ROOT = tmp_path / "another"
+    s3.faults.status["uuid-1/01.dcm"] = 503
+    rebuild_collection(collection=collection)
+
+    assert build(collection).status == "ready"
+    client.force_login(collection.user)
+    page = client.get(f"/collections/{collection.uuid}/").content.decode()
+    assert "Reason: the source did not answer (<a" in page
+    assert "not as" not in page
+
+
 def test_what_the_idc_has_moved_is_told_with_the_release_of_its_frozen_address(
     s3: S3Server, client: Client
 ) -> None:

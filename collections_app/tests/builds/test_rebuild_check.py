@@ -135,6 +135,20 @@ def test_a_rebuild_without_room_leaves_the_present_archive(
     assert "Reason: the disk is full." in page(client, ready)
 
 
+def test_a_rebuild_without_the_time_to_write_leaves_the_present_archive(
+    client: Client, ready: Collection, settings: LazySettings
+) -> None:
+    before = archive_of(ready)
+    settings.BUILD_SOFT_LIMIT = 0
+    rebuild(client, ready)
+    build(ready)
+    assert archive_of(ready) == before
+    assert "remove this one, then rebuild it" in page(client, ready)
+    client.post(f"/collections/{ready.uuid}/expire/")
+    rebuild(client, ready)
+    assert build(ready).status == "ready"
+
+
 def test_an_archive_that_was_lost_meanwhile_does_not_come_back(
     client: Client, ready: Collection
 ) -> None:
