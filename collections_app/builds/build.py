@@ -40,7 +40,7 @@ from collections_app.builds.lease import (
 from collections_app.builds.outcome import fail_build, finish_build, give_up_replaced
 from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.builds.time_limit import note_time_limit
-from collections_app.contents.tables import make_tables
+from collections_app.contents.tables import FilesReplaced, make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
@@ -259,6 +259,13 @@ def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartb
             return summary.size
     except BadEntry as error:
         fail_for_entry(claim, (of_files.position, error), heartbeat)
+    except FilesReplaced as error:
+        check_files(claim, heartbeat)
+        message = "The catalog was changed while the archive was written. Try again."
+        raise BuildFailed(Reason.CATALOG_CHANGED, message) from error
+    except ValueError as error:
+        message = f"The archive could not be written: {error}. Tell the operator."
+        raise BuildFailed(Reason.WRITE_ERROR, message) from error
     except OSError as error:
         # Who has ended the build, or has it now, may have removed what it has written.
         heartbeat.touch(now=True)

@@ -64,11 +64,16 @@ _DELIVERED = {"size_bytes": "coalesce(metadata_json -> 'delivered' ->> 'size', s
 MAX_SOURCE_COLUMNS = 1_000
 
 
+class FilesReplaced(Exception):
+    """The catalog has other files by now for an image that has several."""
+
+
 def make_tables(collection: Collection, texts: Sequence[TextEntry]) -> list[TextEntry]:
     """metadata.csv; remote.csv, unavailable.csv and missing.csv if they have rows; SHA256SUMS.
 
     With remote.csv there are the programs that fetch what it lists. ``texts`` are those before the
-    images. They must be written first, because SHA256SUMS lists their checksums.
+    images. They must be written first, because SHA256SUMS lists their checksums; its chunks raise
+    FilesReplaced.
     """
     prefix = f"{collection.slug}/"
     tables = [TextEntry(prefix + name, chunks) for name, chunks in _wanted_tables(collection)]
@@ -211,4 +216,6 @@ def _checksums(collection: Collection, texts: Sequence[TextEntry]) -> Iterator[b
     for lines in iter_lines(rows, collection=collection):
         if b"\\" in lines:
             raise ValueError("a name in the archive has a backslash or a line break")
+        if lines.startswith(b"\t") or b"\n\t" in lines:
+            raise FilesReplaced
         yield lines.replace(b"\t", b"  ")

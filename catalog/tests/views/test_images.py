@@ -68,6 +68,9 @@ def test_an_image_page_shows_its_own_licence_and_the_sources_words(
     assert "Cc0 1.0" in html
     assert "“Nodule??” in the source" in html
     assert "Cc0 1.0" in get(client, "/datasets/rays/")
+    # What a curator wrote is any JSON.
+    image.image_labels.update(metadata_json={"words": 5})
+    assert "“5” in the source" in get(client, f"/images/{image.pk}/")
 
 
 def test_the_image_page_shows_metadata_as_text(client: Client, rays: Dataset) -> None:

@@ -383,6 +383,14 @@ def test_space_for_running_builds_counts_as_used(settings: LazySettings) -> None
     assert build(small).status == "ready"
 
 
+def test_a_text_that_a_zip_cannot_hold_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collections_app.archive.records.MAX_32", 1000)
+    make_dataset(files=1)
+    collection = build(make_collection(""))
+    assert (collection.status, files_in_archive_root()) == ("failed", [])
+    assert "a text of 4 GiB or more cannot be written" in collection.error_message
+
+
 def test_time_limits_are_consistent() -> None:
     broker = conf.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
     assert conf.BUILD_SOFT_LIMIT < conf.BUILD_HARD_LIMIT < conf.BUILD_LAST_LEASE < broker

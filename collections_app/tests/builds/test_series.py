@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from catalog.tests.factories import make_searchable
 from catalog.tests.importers.folder_files import make_scan, write_files
 from catalog.tests.importers.series_files import SERIES, STUDY, make_series, make_slice
 from catalog.tests.importers.test_folders import make_pair
+from collections_app.archive import TextEntry
+from collections_app.builds import build as build_steps
 from collections_app.builds.deidentified import DeliveredFacts
 from collections_app.builds.queries import FILES_OF_ITEMS, WRITTEN, WRITTEN_DEIDENTIFIED
 from collections_app.builds.verification import verify_archive
@@ -199,6 +202,23 @@ def test_a_series_that_the_catalog_now_has_otherwise_is_not_mixed_with_the_old(l
     write_files(lungs, {"IM0004": make_slice(7.5, number=4)})
     import_again(lungs)
     build(collection)
+
+    assert collection.status == "failed"
+    (problem,) = collection.items.with_problems().values_list("problem", flat=True)
+    assert "the catalog now has another file for this image" in problem
+
+
+def test_a_series_that_changes_before_the_tables_are_written_is_named(
+    lungs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change_before(*args: Any) -> Iterator[TextEntry]:
+        write_files(lungs, {"IM0004": make_slice(7.5, number=4)})
+        import_again(lungs)
+        yield from after(*args)
+
+    after = build_steps._after
+    monkeypatch.setattr(build_steps, "_after", change_before)
+    collection = build(make_collection())
 
     assert collection.status == "failed"
     (problem,) = collection.items.with_problems().values_list("problem", flat=True)
