@@ -25,7 +25,7 @@ from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
 from collections_app.selection.fetch_quota import forget_fetched_bytes
 from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.storage import StorageTrouble, archive_store, remove_archive
+from collections_app.storage import PARTIAL, StorageTrouble, archive_store, remove_archive
 
 logger = logging.getLogger(__name__)
 
@@ -204,6 +204,10 @@ def _remove_stray_files() -> int:
     tokens = {str(token) for token in claimed.values_list("attempt_token", flat=True)}
     known = _find_known(old)
     stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
+    if stray and not Collection.objects.exists():
+        # The folder, or the bucket, of a site that has another database.
+        logger.warning("There is no collection: %s archives are kept. Whose are they?", len(stray))
+        stray = [path for path in stray if path.endswith(PARTIAL)]
     return sum(map(_remove, stray))
 
 

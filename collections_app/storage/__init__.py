@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from collections_app.storage.base import (
+    PARTIAL,
     ArchiveStore,
     ArchiveTrouble,
     StorageTrouble,
@@ -21,6 +22,7 @@ from collections_app.storage.disk import DiskStore, archive_file, mark_time
 from collections_app.storage.locks import archive_lock
 
 __all__ = [
+    "PARTIAL",
     "ArchiveStore",
     "ArchiveTrouble",
     "StorageTrouble",

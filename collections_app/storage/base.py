@@ -12,6 +12,7 @@ from collections_app.models import Collection
 PARTIAL = ".part"
 # Archives of this version, and of those before it, which began with the fingerprint.
 ARCHIVE_NAME = re.compile(r"[0-9a-f-]{36,64}\.[0-9a-f-]{36}\.zip")
+PARTIAL_NAME = re.compile(r"[0-9a-f-]{36,64}\.[0-9a-f-]{36}\.part")
 
 
 class ArchiveTrouble(Exception):

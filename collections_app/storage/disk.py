@@ -16,7 +16,9 @@ from django.conf import settings
 
 from collections_app.models import Collection
 from collections_app.storage.base import (
+    ARCHIVE_NAME,
     PARTIAL,
+    PARTIAL_NAME,
     ArchiveTrouble,
     archive_name,
     partial_name,
@@ -147,9 +149,14 @@ class DiskStore:
             path.unlink(missing_ok=True)
 
     def iter_old_files(self, *, older_than: float) -> Iterator[str]:
-        """Files with a time in the future count as old: the clock was set back after them."""
+        """Archives and unfinished ones; nothing else that lies in the folder is ours.
+
+        Files with a time in the future count as old: the clock was set back after them.
+        """
         now = time.time()
         for file in settings.ARCHIVE_ROOT.glob("*"):
+            if not (ARCHIVE_NAME.fullmatch(file.name) or PARTIAL_NAME.fullmatch(file.name)):
+                continue
             with suppress(FileNotFoundError):  # a worker has just renamed it
                 status = file.lstat()
                 # Not st_mtime, which `mark_time` sets.

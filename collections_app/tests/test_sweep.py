@@ -17,6 +17,7 @@ from collections_app.builds.build import build_collection
 from collections_app.builds.lease import claim_build
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection
+from collections_app.services import delete_collection
 from collections_app.storage import archive_file
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
@@ -61,14 +62,23 @@ def test_the_sweep_sends_lost_messages_again_and_fails_them_after_too_many_attem
 def test_the_sweep_removes_stray_files(settings: LazySettings) -> None:
     make_dataset(files=1)
     collection = build(make_collection(""))
-    for name in (f"{'0' * 64}.{uuid4()}.zip", f"{uuid4()}.{uuid4()}.part"):
+    for name in (f"{'0' * 64}.{uuid4()}.zip", f"{uuid4()}.{uuid4()}.part",
+                 "thesis.zip"):  # fmt: skip
         (conf.ARCHIVE_ROOT / name).write_bytes(b"stray")
     settings.BUILD_LEASE_SECONDS = 0.2  # files are old after ten leases
     time.sleep(2.2)
     young = conf.ARCHIVE_ROOT / f"{uuid4()}.{uuid4()}.part"
     young.write_bytes(b"still being written")
     assert sweep_collections()["files_removed"] == 2
-    assert files_in_archive_root() == sorted([collection.archive_path, young.name])
+    kept = [collection.archive_path, young.name, "thesis.zip"]
+    assert files_in_archive_root() == sorted(kept)
+    # As of a site that has another database.
+    content = archive_file(collection.archive_path).read_bytes()
+    delete_collection(collection=collection)
+    archive_file(kept[0]).write_bytes(content)
+    time.sleep(2.2)
+    assert sweep_collections()["files_removed"] == 1
+    assert files_in_archive_root() == sorted([kept[0], "thesis.zip"])
 
 
 def test_a_stray_file_that_cannot_be_removed_does_not_stop_the_sweep(
