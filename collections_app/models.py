@@ -186,7 +186,8 @@ class Build(models.Model):
 
     A collection is pending exactly as long as it has an unfinished build; it has at most one.
     Builds are queued by ``queued_at``. ``notified_at`` is when a worker was last notified of it.
-    ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it.
+    ``attempt_token`` and ``lease_expires_at`` belong to the worker that has claimed it, as do
+    ``started_at`` and ``writing_at``, when it began and when it had fetched and checked.
     ``replaces`` has the columns of the ready archive that a rebuild is to replace, until all files
     were found to be as they were frozen; a build that ends before that gives it back. From then on
     it has the archive's size only, which counts for the owner's quota.
@@ -211,6 +212,7 @@ class Build(models.Model):
     bytes_fetched = models.PositiveBigIntegerField(default=0)
     bytes_rounded_up = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
+    writing_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=24, choices=Reason, blank=True)
     replaces = models.JSONField(default=dict, blank=True)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -69,6 +69,7 @@ def claim_build(*, collection_id: int) -> Claim | None:
             lease_expires_at=_lease_end(),
             attempts=F("attempts") + 1,
             started_at=timezone.now(),
+            writing_at=None,
             progress_images=0,
             progress_bytes=0,
             images_to_fetch=0,
@@ -103,6 +104,7 @@ class Heartbeat:
         self._began = time.monotonic()
         self._next = 0.0
         self._done = (0, 0)
+        self._writing: dict[str, datetime] = {}
         self._fetching: dict[str, int] = {}
         self._recorded_bytes = 0
         self._fetched = 0
@@ -132,6 +134,7 @@ class Heartbeat:
         Raises OSError, with ENOSPC: what was written takes the reserve of the archives' disk.
         """
         self._done = (entries, size)
+        self._writing = self._writing or {"writing_at": timezone.now()}
         free = self._store.free_bytes(freed=0)
         if free is not None and free <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -148,6 +151,7 @@ class Heartbeat:
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
             progress_bytes=size,
+            **self._writing,
             **self._fetching,
         )
         if not renewed:

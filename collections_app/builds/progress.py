@@ -2,10 +2,12 @@
 in the queue."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
 
+from catalog.deidentification import deidentifies_on_delivery
 from catalog.wording.formats import duration
 from collections_app.builds.problems import count_problems
 from collections_app.models import Build, Collection, Status
@@ -73,7 +75,7 @@ def describe_progress(collection: Collection) -> Progress | None:
         place=0,
         num_images=min(build.progress_images, collection.num_images),
         num_bytes=min(build.progress_bytes, collection.num_bytes),
-        time_left=_estimate_time_left(build, share),
+        time_left=_estimate_time_left(build.started_at if is_fetching else build.writing_at, share),
         is_fetching=is_fetching,
         # What cannot be had is known a moment before it counts as done.
         images_fetched=max(0, build.images_fetched - missing),
@@ -98,17 +100,20 @@ def _share_fetched(build: Build) -> float:
 
 def _share_done(build: Build) -> float:
     """0 to 1, by bytes, or by images if there are no bytes."""
-    done, whole = build.progress_bytes, build.collection.num_bytes
-    if not whole:
-        done, whole = build.progress_images, max(1, build.collection.num_images)
-    return min(1.0, done / whole)
+    collection = build.collection
+    by_images = build.progress_images / max(1, collection.num_files or collection.num_images)
+    if not collection.num_bytes:
+        return min(1.0, by_images)
+    by_bytes = build.progress_bytes / collection.num_bytes
+    # Files may grow when they are de-identified; of a series each file counts as an image.
+    return min(1.0, by_bytes, by_images) if deidentifies_on_delivery() else min(1.0, by_bytes)
 
 
-def _estimate_time_left(build: Build, share: float) -> str:
+def _estimate_time_left(since: datetime | None, share: float) -> str:
     # Of the tables, which come after all images, only their writer knows how large they become.
-    if build.started_at is None or share >= 1:
+    if since is None or share >= 1:
         return ""
-    seconds = (timezone.now() - build.started_at).total_seconds()
+    seconds = (timezone.now() - since).total_seconds()
     if seconds < ESTIMATE_AFTER_SECONDS or share < ESTIMATE_AFTER_SHARE:
         return ""
     return duration(seconds * (1 - share) / share)

@@ -26,6 +26,7 @@ def as_running(collection: Collection, *, share: float = 0.5, seconds: float = 6
         attempts=1,
         lease_expires_at=now + timedelta(seconds=30),
         started_at=now - timedelta(seconds=seconds),
+        writing_at=now - timedelta(seconds=seconds),
         progress_images=int(share * collection.num_images),
         progress_bytes=int(share * collection.num_bytes),
     )

@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.models import Collection
-from collections_app.tests.factories import UserFactory, make_collection, make_dataset
+from collections_app.tests.factories import UserFactory, build, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, as_running, change, change_build
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +39,25 @@ def test_progress_shows_images_bytes_and_time_left(client: Client, owner: Any) -
     assert 'value="25" max="100"' in html
     assert f"{collection.num_bytes // 4} bytes of " in html
     assert "4 minutes left" in html
+
+
+def test_time_left_does_not_count_what_was_before_the_writing(client: Client, owner: Any) -> None:
+    collection = as_running(make_collection("", user=owner), share=0.25, seconds=80)
+    change_build(collection, started_at=timezone.now() - timedelta(hours=1))
+    assert "4 minutes left" in status(client, collection)
+    built = build(make_collection("sex=F", user=owner)).builds.filter(
+        started_at__lt=F("writing_at"), writing_at__lt=F("finished_at")
+    )
+    assert built.exists()
+
+
+def test_files_that_grow_when_they_are_deidentified_are_not_done_before_their_time(
+    client: Client, owner: Any, settings: LazySettings
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = True
+    collection = as_running(make_collection("", user=owner), share=0.25)
+    change_build(collection, progress_bytes=100 * collection.num_bytes)
+    assert 'value="25"' in status(client, collection)
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 100), (0.01, 100), (0.5, 1), (0.5, -3600)])
