@@ -52,6 +52,7 @@ def _find_bad_files(
 def fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartbeat) -> NoReturn:
     """One file is bad: check all files, so that the page names every bad one."""
     collection = claim.collection
+    heartbeat.discard()
     bad = _find_bad_files(claim, heartbeat)
     # What was found in writing may be seen there only.
     others = (each for each in bad if each[1].name != first[1].name)

@@ -165,6 +165,14 @@ def test_another_key_gives_another_fingerprint(settings: LazySettings) -> None:
     assert other.fingerprint != fingerprint
 
 
+def test_a_problem_quotes_no_value_of_the_file() -> None:
+    odd = b"\x28\0\x03\x01US\x0b\0SECRET'NAME"  # PixelRepresentation of eleven bytes
+    add_file(find_image("plain.dcm"), make_dicom(PatientName="Doe^Jane") + odd, "plain.dcm")
+    make_searchable()
+    (item,) = build(make_collection()).items.with_problems()
+    assert "Instead received b'…' with length 11" in item.problem
+
+
 def test_a_file_that_cannot_be_deidentified_is_a_problem_and_never_delivered(
     client: Client,
 ) -> None:

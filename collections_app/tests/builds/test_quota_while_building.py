@@ -1,6 +1,7 @@
 """A build takes only what is left of its owner's quota, whatever the catalog says of sizes."""
 
 from random import Random
+from typing import Any, NoReturn
 
 import pytest
 from django.conf import LazySettings
@@ -11,6 +12,7 @@ from catalog.models import Image
 from catalog.tests.factories import dataset_folder, make_searchable
 from catalog.wording.formats import file_size
 from collections_app.builds import lease
+from collections_app.builds.checking import fail_for_entry
 from collections_app.builds.outcome import NO_CLAIM, give_up_replaced
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Collection, Reason
@@ -22,6 +24,7 @@ from collections_app.tests.factories import (
     UserFactory,
     build,
     files_in_archive_root,
+    image_file,
     make_collection,
     make_dataset,
     read_archive,
@@ -122,6 +125,23 @@ def test_another_build_counts_as_large_as_it_has_become(
     change_build(other, progress_bytes=0)
     retry_collection(collection=collection)
     assert build(collection).status == "ready"
+
+
+def test_what_a_build_gave_up_for_a_bad_file_counts_no_more(
+    owner: User, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_later(*args: Any) -> NoReturn:
+        settings.COLLECTION_MAX_KEPT_BYTES = 100  # as if others had grown
+        fail_for_entry(*args)
+
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("collections_app.builds.build.fail_for_entry", fail_later)
+    make_dataset(files=6)
+    collection = make_collection("", user=owner)
+    image_file(5).unlink()
+    build(collection)
+    assert collection.builds.get().reason == Reason.FILES_MISSING
+    assert collection.items.with_problems().count() == 1
 
 
 def test_a_rebuild_beyond_the_quota_keeps_the_archive_and_says_why(
