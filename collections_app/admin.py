@@ -1,6 +1,6 @@
 """Admin of collections: read-only except for the expiry; actions call the services."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import cached_property
 
 from catalog.admin import COUNT_LIMIT, BigModelAdmin, BoundedPaginator, ReadOnlyAdmin
@@ -16,12 +17,16 @@ from collections_app import services
 from collections_app.models import Collection, CollectionItem, Status
 from collections_app.selection.refusals import NotBuildable
 
+MAX_LIFETIME = timedelta(days=36_500)
+
 
 class CollectionForm(forms.ModelForm):
     def clean_expires_at(self) -> datetime:
         expires_at = self.cleaned_data["expires_at"]
         if not expires_at:
             raise ValidationError("Set the time until which the archive is kept.")
+        if expires_at > timezone.now() + MAX_LIFETIME:
+            raise ValidationError("An archive is kept for at most a hundred years.")
         return expires_at
 
 

@@ -288,6 +288,10 @@ COLLECTION_MAX_PER_HOUR = env.int("COLLECTION_MAX_PER_HOUR", default=60)
 FETCH_MAX_BYTES = env.int("FETCH_MAX_BYTES", default=20 * 1024**3)
 FETCH_MAX_DAY_BYTES = env.int("FETCH_MAX_DAY_BYTES", default=100 * 1024**3)
 COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
+if not 0 <= COLLECTION_LIFETIME_DAYS <= 36_500:  # dates end with the year 9999
+    raise ImproperlyConfigured(
+        f"COLLECTION_LIFETIME_DAYS is “{COLLECTION_LIFETIME_DAYS:.15g}”: it can be 0 to 36500"
+    )
 # A build that would leave less than this on the disk of the archives does not begin.
 ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)
 # Threads of each web process, as gunicorn was started with: a quarter is for pages, some are for

@@ -83,6 +83,16 @@ def test_admin_actions_extend_rebuild_and_expire(operator: Client) -> None:
     assert "0 extended." in act(operator, "extend", collection)
 
 
+@pytest.mark.parametrize(("year", "is_taken"), [("2100", True), ("9999", False)])
+def test_an_expiry_is_within_a_hundred_years(operator: Client, year: str, is_taken: bool) -> None:
+    collection = as_ready(make_collection(""))
+    path = f"/admin/collections_app/collection/{collection.pk}/change/"
+    operator.post(path, {"expires_at_0": f"{year}-12-31", "expires_at_1": "23:00:00"})
+    collection.refresh_from_db()
+    assert collection.expires_at
+    assert (str(collection.expires_at.year) == year) is is_taken
+
+
 def test_admin_actions_respect_the_owners_quota(operator: Client, settings: Any) -> None:
     owner = UserFactory()
     collection = as_failed(make_collection("", user=owner))

@@ -115,12 +115,15 @@ def test_patients_keep_the_pseudonyms_of_an_earlier_version(var: Path) -> None:
     assert (var / "pseudonym-key").read_text().strip() == "the-only-one-" * 5
 
 
-@pytest.mark.parametrize("name", ["LOG_FORMAT", "LOG_LEVEL"])
-def test_unknown_ways_to_log_are_refused_in_one_line(var: Path, name: str) -> None:
-    result = run_manage(var, "up", "--port", "0", **{name: "loud"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LOG_FORMAT", "loud"), ("LOG_LEVEL", "loud"), ("COLLECTION_LIFETIME_DAYS", "4000000")],
+)
+def test_values_that_cannot_be_are_refused_in_one_line(var: Path, name: str, value: str) -> None:
+    result = run_manage(var, "up", "--port", "0", **{name: value})
 
     assert result.returncode == 1
-    assert result.stderr.startswith(f"medagg: {name} is “loud”: it can be one of ")
+    assert result.stderr.startswith(f"medagg: {name} is “{value}”: it can be ")
     assert result.stderr.count("\n") == 1
 
 
