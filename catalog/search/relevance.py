@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import ClauseText, find_stop_words, rank_clauses, rank_similar_titles
+from catalog.search.full_text import ClauseText, find_stems, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.phrases import NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
@@ -96,13 +96,13 @@ def find_datasets(
     for clause, ranks in zip(
         clauses, rank_clauses([clause.text for clause in clauses]), strict=True
     ):
-        if ranks is not None or clause.met or clause.is_fact or clause.is_excluded:
+        if ranks is not None or clause.met or clause.is_fact:
             kept.append(clause)
         elif (normalize(clause.words),) not in NEGATIONS:  # whose page says what they exclude
-            common.append(clause.words)
+            common.append(clause.words.removeprefix("-"))
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
-    common += find_stop_words([clause.words for clause in kept if clause.is_quoted])
+    common += _find_stop_words(query.words, common)
     similar = []
     for clause in kept:
         if (
@@ -113,9 +113,18 @@ def find_datasets(
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
             similar += [clause.words] if clause.met else []
     found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
-    idle = [clause.words.removeprefix("-") for clause in clauses
+    idle = [clause.words.removeprefix("-") for clause in kept
             if clause.is_excluded and not clause.met]  # fmt: skip
     return Results(found, idle, common, similar)
+
+
+def _find_stop_words(words: Iterable[Word], known: Sequence[str]) -> list[str]:
+    """Words, also of quotations, that the index of texts leaves out, and that are not said yet."""
+    told = {*map(normalize, known), *(negation[0] for negation in NEGATIONS if len(negation) == 1)}
+    stems = find_stems(word.text for word in words if not word.is_quoted)
+    quoted = find_stems(word.text for word in words if word.is_quoted)
+    left_out = [word for word, stem in stems.items() if not stem and word.casefold() not in told]
+    return left_out + [word for word, stem in quoted.items() if not stem]
 
 
 def _judge(

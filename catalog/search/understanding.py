@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from catalog.search.filter_choices import name_years
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
+from catalog.search.full_text import find_stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import find_excluded_terms
@@ -135,6 +136,13 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
         for word in filters.shown_query.words
         if word.is_excluded
     ]
+
+
+def describe_stems(filters: CatalogFilterSet, *, is_excluded: bool) -> list[str]:
+    """What datasets' texts are looked through for, where it is not the words as they stand."""
+    words = [w.text for w in filters.shown_query.words if w.is_excluded == is_excluded]
+    stems = find_stems(words) if words else {}
+    return [stem for word, stem in stems.items() if stem and stem != word.casefold()]
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:

@@ -43,7 +43,7 @@ from catalog.search.licenses import (
 from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
-from catalog.search.understanding import describe_excluded, describe_query
+from catalog.search.understanding import describe_query, describe_stems
 from catalog.views.common import bound_large_searches, list_context, page_or_fragment
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
@@ -106,7 +106,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total": paginator.count,
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
-        "excluded_words": describe_excluded(filters),
+        "stems": describe_stems(filters, is_excluded=False),
         "dataset_words": [
             [word.text for word in group] for group in filters.shown_query.word_groups
         ],

@@ -12,7 +12,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
-from catalog.search.understanding import describe_excluded, describe_query, say_label_groups
+from catalog.search.understanding import describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
 from catalog.views.common import bound_large_searches, list_context, page_or_fragment
 
@@ -39,7 +39,6 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "understood": describe_query(filters),
         "id_groups": [] if problems else filters.id_groups,
         "text_groups": [] if problems else filters.text_groups,
-        "excluded_words": describe_excluded(filters),
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),
