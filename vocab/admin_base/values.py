@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import models
@@ -19,6 +20,8 @@ from django.http import HttpRequest
 
 # Pages, archives and the database go down each level by a call of its own.
 MAX_LEVELS = 100
+# In a field that has several values, each of which is checked and may be refused by a sentence.
+MAX_ITEMS = 100
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -47,6 +50,15 @@ class CheckedJSONField(forms.JSONField):
         return super().bound_data(data, initial)
 
 
+class BoundedArrayField(SimpleArrayField):
+    """Refuses too many items before it looks at each of them."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and value.count(self.delimiter) >= MAX_ITEMS:
+            raise ValidationError(f"Give at most {MAX_ITEMS} values.")
+        return super().to_python(value)
+
+
 def _has_too_many_levels(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_LEVELS):
@@ -62,6 +74,8 @@ class CheckedFields(BaseModelAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if isinstance(db_field, models.JSONField):
             kwargs.setdefault("form_class", CheckedJSONField)
+        elif isinstance(db_field, ArrayField):
+            kwargs.setdefault("form_class", BoundedArrayField)
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, SimpleArrayField):
             # Django fails at a message that names an item with a "%".
