@@ -704,5 +704,6 @@ class ImageLabel(models.Model):
     @property
     def source_words(self) -> str:
         """The source's own words, where they are not just the label's name."""
-        words = self.metadata_json.get("words") or [self.metadata_json.get("word")]
+        words = self.metadata_json.get("words") or self.metadata_json.get("word")
+        words = words if isinstance(words, list) else [words]  # a curator may write anything
         return ", ".join(f"“{word}”" for word in words if word)

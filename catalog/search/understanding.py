@@ -1,6 +1,6 @@
 """What a typed query was understood as: chips that can be undone, and a record for archives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.http import QueryDict
 from catalog.search.filter_choices import name_years
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.full_text import find_stems
+from catalog.search.image_texts import show_phrase
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import find_excluded_terms
@@ -131,18 +132,21 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
 
 def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     """The excluded words that are no filter, each with the terms that it names, if any."""
-    return [
-        (word.text, _name_terms(word, filters))
-        for word in filters.shown_query.words
-        if word.is_excluded
-    ]
+    excluded = [word for word in filters.shown_query.words if word.is_excluded]
+    found = [(word.text, _name_terms(word, filters)) for word in excluded]
+    if not isinstance(filters, ImageFilterSet):
+        return found
+    return [(text if terms else show_phrase(text), terms) for text, terms in found]
 
 
-def describe_stems(filters: CatalogFilterSet, *, is_excluded: bool) -> list[str]:
-    """What datasets' texts are looked through for, where it is not the words as they stand."""
-    words = [w.text for w in filters.shown_query.words if w.is_excluded == is_excluded]
-    stems = find_stems(words) if words else {}
-    return [stem for word, stem in stems.items() if stem and stem != word.casefold()]
+def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
+    """What datasets' texts are looked through for, where it is not these words as they stand.
+
+    ``roots`` are beginnings that are looked for, too.
+    """
+    stems = find_stems(texts) if texts else {}
+    changed = {stem for word, stem in stems.items() if stem and stem != word.casefold()}
+    return sorted(changed | set(roots))
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:

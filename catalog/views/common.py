@@ -45,6 +45,7 @@ def _is_large(params: QueryDict) -> bool:
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
     """What every list shows: what is in force, how to undo it, and what was not understood."""
     params = canonical_params(filters)
+    words = filters.shown_query.words
     active = [f for f in filters.active_filters if not is_understood(filters, f.name, f.value)]
     chips = [
         {
@@ -62,7 +63,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
         "excluded_words": describe_excluded(filters),
-        "excluded_stems": describe_stems(filters, is_excluded=True),
+        "excluded_stems": describe_stems([w.text for w in words if w.is_excluded]),
         "num_more_chips": len(active) - len(chips),
         "params": params,
         "query_string": params.urlencode(),

@@ -85,6 +85,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     files = count_by_dataset(filters.snapshot, shown)
     licenses = find_other_licenses(filters, shown)
     kinds = count_kinds_by_dataset(filters.snapshot, shown)
+    wanted = [word.text for word in filters.shown_query.words if not word.is_excluded]
     images_instead = None if problems or paginator.count else _find_images(filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
@@ -106,7 +107,9 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total": paginator.count,
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
-        "stems": describe_stems(filters, is_excluded=False),
+        "stems": [] if problems else describe_stems(wanted, roots=filters.roots),
+        "term_texts": [] if problems else filters.term_texts,
+        "term_stems": [] if problems else describe_stems(filters.term_texts),
         "dataset_words": [
             [word.text for word in group] for group in filters.shown_query.word_groups
         ],

@@ -9,6 +9,7 @@ from catalog.models import Finding, Image
 from catalog.previews.local import PREVIEW_SIZES, find_cached_preview
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
+from catalog.search.image_texts import show_phrase
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
@@ -38,7 +39,10 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
         "id_groups": [] if problems else filters.id_groups,
-        "text_groups": [] if problems else filters.text_groups,
+        "text_groups": [
+            [show_phrase(word) for word in group]
+            for group in ([] if problems else filters.text_groups)
+        ],
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),

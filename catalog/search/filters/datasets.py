@@ -138,6 +138,16 @@ class DatasetFilterSet(CatalogFilterSet):
         """The words that no text has, instead of which titles that resemble them are found."""
         return self._results.similar_words
 
+    @property
+    def term_texts(self) -> Sequence[str]:
+        """What the texts are looked through for, besides the terms that the query names."""
+        return self._results.term_texts
+
+    @property
+    def roots(self) -> Sequence[str]:
+        """What words of the texts may begin with, for words that name no term."""
+        return self._results.roots
+
     @cached_property
     def _results(self) -> Results:
         return find_datasets(

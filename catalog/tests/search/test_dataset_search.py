@@ -135,6 +135,10 @@ def test_words_of_an_alias_that_no_page_shows_find_nothing() -> None:
     terms_changed.send(sender=Modality)
     assert select("q=axial") == ""
     assert select("q=chest+not+axial") == "lung-ct chestx-ray14"
+    # Nor does a term stand for all that an alias of it is.
+    DatasetFactory(slug="rays", title="Axial tomography of rays", description="Computed.")
+    make_searchable()
+    assert select("q=ct") == "lung-ct both"
 
 
 @pytest.mark.parametrize(
@@ -373,6 +377,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("ct not under 18", "Datasets as a whole do not have “not under 18”"),
         ('"no contrast"', "Too common to be looked for in texts: “no”"),
         ('ct -"no contrast"', "Too common to be looked for in texts: “no”"),
+        ("digital radiography", "Terms: looked for in the datasets’ texts, too, as “digital radio"),
+        ("thoracic", "“thorac…”, “thoracic…”"),
         ("severe", "“severe”, looked for in the datasets’ texts, where they are “sever…”"),
         ("ct not severe", "or in the datasets’ texts, where they are “sever…”"),
         ("no thoracic, mined", "“no thoracic” excludes that only, and “mined” is asked for"),
