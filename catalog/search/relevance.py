@@ -192,10 +192,10 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
     if is_excluded:
         text = ClauseText("", wordings)
         return _Clause(words, text, is_excluded=True, is_term=True, met=met)
-    typed = " or ".join(_list_found(dict.fromkeys(map(_type, group))))
-    texts = list(dict.fromkeys(filter(None, [typed, *wordings])))
+    typed = _list_found(dict.fromkeys(map(_type, group)))
+    texts = list(dict.fromkeys([*typed, *wordings]))
     is_fact = any(map(_is_fact, group)) or not texts
-    text = ClauseText("", []) if is_fact else ClauseText(typed, texts)
+    text = ClauseText("", []) if is_fact else ClauseText(" or ".join(typed), texts)
     return _Clause(words, text, is_fact=is_fact, is_term=True, met=met)
 
 

@@ -9,7 +9,6 @@ from django.http import QueryDict
 from catalog.search.filter_choices import name_years
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.full_text import find_stems
-from catalog.search.image_texts import show_phrase
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import find_excluded_terms
@@ -136,17 +135,27 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     found = [(word.text, _name_terms(word, filters)) for word in excluded]
     if not isinstance(filters, ImageFilterSet):
         return found
-    return [(text if terms else show_phrase(text), terms) for text, terms in found]
+    return [(text if terms else filters.show_word(text), terms) for text, terms in found]
 
 
 def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
-    """What datasets' texts are looked through for, where it is not these words as they stand.
+    """What datasets' texts are looked through for instead of words, which may end otherwise there.
 
     ``roots`` are beginnings that are looked for, too.
     """
     stems = find_stems(texts) if texts else {}
-    changed = {stem for word, stem in stems.items() if stem and stem != word.casefold()}
-    return sorted(changed | set(roots))
+    return sorted({*filter(None, stems.values()), *roots})
+
+
+def describe_texts(texts: Sequence[str]) -> list[str]:
+    """Texts as datasets' texts are looked through for them: each word as its stem."""
+    stems = find_stems(texts) if texts else {}
+
+    def show(word: str) -> str:
+        return f"{stems[word]}…" if stems.get(word) else word
+
+    shown = (" ".join(map(show, text.split())) for text in texts)
+    return list({text.casefold(): text for text in shown}.values())
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:

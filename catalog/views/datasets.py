@@ -43,7 +43,7 @@ from catalog.search.licenses import (
 from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
-from catalog.search.understanding import describe_query, describe_stems
+from catalog.search.understanding import describe_query, describe_stems, describe_texts
 from catalog.views.common import bound_large_searches, list_context, page_or_fragment
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
@@ -108,8 +108,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
         "stems": [] if problems else describe_stems(wanted, roots=filters.roots),
-        "term_texts": [] if problems else filters.term_texts,
-        "term_stems": [] if problems else describe_stems(filters.term_texts),
+        "term_texts": [] if problems else describe_texts(filters.term_texts),
         "dataset_words": [
             [word.text for word in group] for group in filters.shown_query.word_groups
         ],

@@ -200,10 +200,10 @@ class DatasetFilterSet(CatalogFilterSet):
         return sum(bool(self.missing_words(pk)) for pk in self.rows().ids().tolist())
 
     @property
-    def ignored_words(self) -> list[str]:
-        """Words of the query whose filters do not apply to datasets, unless there are no others."""
+    def ignored(self) -> list[Match]:
+        """Parts of the query that do not apply to datasets, unless there are no others."""
         shown = self.shown_query.matches
-        return [match.words for match in self._whole_query.matches if match not in shown]
+        return [match for match in self._whole_query.matches if match not in shown]
 
     @property
     def words_of_images(self) -> list[str]:
@@ -220,7 +220,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @property
     def doubts(self) -> list[str]:
-        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored_words)
+        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
