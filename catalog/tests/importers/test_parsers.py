@@ -132,7 +132,7 @@ def test_two_dates_make_an_age(born: str, studied: str, years: float) -> None:
 @pytest.mark.parametrize(
     ("born", "studied"),
     [("20150101", "20140915"), ("1600", "2014"), ("1830", "2014"), ("1930", "yesterday"),
-     ("19550230", "20140101"), ("1930", "99999999")],
+     ("19550230", "20140101"), ("1930", "99999999"), ("1900-01-01", "2014-01-01")],
 )  # fmt: skip
 def test_impossible_dates_make_none(born: str, studied: str) -> None:
     assert parse_age_between(born, studied) == UNCLEAR
