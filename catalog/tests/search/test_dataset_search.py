@@ -382,6 +382,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
             "Terms: looked for in the datasets’ texts, too: “digit… radiographi…”",
         ),
         ("thoracic", "“thorac…”, “thoracic…”"),
+        ("segment", "where they are “segment…”"),
         ("severe", "“severe”, looked for in the datasets’ texts, where they are “sever…”"),
         ("ct not severe", "or in the datasets’ texts, where they are “sever…”"),
         ("no thoracic, mined", "“no thoracic” excludes that only, and “mined” is asked for"),
