@@ -17,14 +17,20 @@ MAX_OBJECT_BYTES = 4 << 20
 MAX_SHEET_ROWS = 200_000
 MAX_SHEET_COLUMNS = 10_000
 _DELIMITERS = ",;"
+_UNDECODED = "\ufffd"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Sheet(NamedTuple):
-    """A table: the names of its columns as they are written, and its rows by these."""
+    """A table: the names of its columns as they are written, and its rows by these.
+
+    If it is not UTF-8, as BIDS is, `is_decoded` is False, and what shows that is empty: in another
+    code page, a name would say nothing of what the column has.
+    """
 
     names: tuple[str, ...] = ()
     rows: tuple[dict[str, str], ...] = ()
+    is_decoded: bool = True
 
 
 def read_text(root: Path, path: str, most: int = MAX_TEXT_BYTES) -> str:
@@ -64,12 +70,14 @@ def read_sheet(root: Path, path: str) -> Sheet:
     names = tuple(_read_cell(name) for name in next(lines, [])[:MAX_SHEET_COLUMNS])
     rows = islice(lines, MAX_SHEET_ROWS)
     return Sheet(
-        names, tuple(dict(zip(names, map(_read_cell, cells), strict=False)) for cells in rows)
+        names,
+        tuple(dict(zip(names, map(_read_cell, cells), strict=False)) for cells in rows),
+        is_decoded=_UNDECODED not in text,
     )
 
 
 def _read_cell(text: str) -> str:
-    cell = text.strip()
+    cell = "" if _UNDECODED in text else text.strip()
     is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1]
     return cell[1:-1].strip() if is_quoted else cell
 

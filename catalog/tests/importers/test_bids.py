@@ -193,6 +193,17 @@ def test_quoted_cells_are_read(tmp_path: Path) -> None:
     assert read_participants(tmp_path, table).find("1", "") == ("F", 34, {})
 
 
+@pytest.mark.parametrize("page", ["latin-1", "mac_roman"])
+def test_what_is_not_utf_8_is_left_out_and_reported(tmp_path: Path, page: str) -> None:
+    table = "participant_id\tage\tPrénom\tsite\tgroup\nsub-1\t34\tJane\tKöln\tcontrol\n"
+
+    participants = Participants(write_files(tmp_path, {"participants.tsv": table.encode(page)}))
+
+    assert participants.find("1", "") == ("", 34, {"group": "control"})
+    (note,) = participants.notes
+    assert note.startswith("participants.tsv is not UTF-8")
+
+
 def test_a_table_saved_as_utf_16_is_read(tmp_path: Path) -> None:
     table = "participant_id\tsex\nsub-1\tmännlich\n".encode("utf-16")
 
