@@ -176,6 +176,19 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "split": '{"columns": ["StudyDate", "PatientName"], "data": [["2020", "Doe"]]}',
         "answer": '[{"field_name": "patient_name", "value": "Doe"}]',
         "asked": '{"question": "Date of birth", "answer": "1950"}',
+        "mother": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName",'
+        ' "valueString": "Sherie Weber"}]',
+        "extended": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime",'
+        ' "valueDateTime": "1961-03-04T10:00:00Z"}]',
+        "item": '[{"text": "Name", "answer": [{"valueString": "Doe"}]}]',
+        "coded": '[{"code": {"text": "Date of birth"}, "valueDateTime": "1961-03-04"}]',
+        "coding": '[{"code": {"coding": [{"display": "Birth date"}]}, "valueDate": "1961-03-04"}]',
+        "sr": '[{"concept": "Observer", "type": "PNAME", "value": "Doe^John"}]',
+        "number": '[{"type": {"text": "Social Security Number"}, "value": "999-12-3456"}]',
+        "system": '[{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-12-3456"}]',
+        "rows": '{"fields": ["StudyDate", "PatientName"], "rows": [["2020", "Doe"]]}',
+        "header": '{"header": ["PatientName"], "data": [["Doe"]]}',
+        "values": '{"columns": [{"name": "PatientName"}], "values": [["Doe"]]}',
     }
 
     said, kept = import_row(home, cells | unread)
@@ -439,6 +452,13 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "box": "{'x': 1.50, 'y': -3e5, 'label': 'left lung'}",
         "objects": "[{'name': 'liver', 'bbox': (1, 2)}]",
         "rois": '{"name": "left lung", "volume": 3}',
+        "race": '[{"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race",'
+        ' "extension": [{"url": "text", "valueString": "White"}]}]',
+        "observed": '[{"code": {"text": "Body Weight"}, "valueQuantity": {"value": 70}}]',
+        "entities": '[{"type": "nodule", "text": "a nodule", "value": 3, "code": "R91.1"}]',
+        "table": '{"columns": ["name", "age"], "index": [0], "shape": [1, 2]}',
+        "scale": '[{"system": "http://unitsofmeasure.org", "code": "kg", "value": 70}]',
+        "kinds": '[{"type": "PN", "value": 3}, {"url": "https://a.org/name.png", "value": 1}]',
         "keypoints": '[{"name": "apex", "x": 1}]',
         "call": "{'date': date(2020, 1, 1), 'score': array([1, 2])}",
         "set": "{'a', 'b'}",
