@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from catalog.importers.double_meanings import DoubleMeanings
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.columns import (
@@ -83,6 +84,8 @@ class _Columns:
     levels: Mapping[str, str]  # the words for the codes of sexes
     others: list[str]
     identifying: list[str]
+    is_m_unsure: bool = False
+    have_ages_a_sex: bool = False
 
 
 @dataclass(slots=True)
@@ -166,6 +169,7 @@ def _read_people(
     people = _People(_find_columns(sheet.names, notes, keys), sheet.is_decoded)
     if has_ages_at_birth or _has_ages_at_birth(sheet.names):
         people.columns.age_unit = people.columns.stated_unit
+    _find_double_meanings(sheet, people.columns)
     key = people.columns.key
     for row in sheet.rows if key else ():
         label = clean(row.get(key, "")).removeprefix(prefix)
@@ -178,6 +182,16 @@ def _read_people(
             person = _agree(known, person)
         people.found[label] = person
     return people
+
+
+def _find_double_meanings(sheet: Sheet, columns: _Columns) -> None:
+    meanings = DoubleMeanings()
+    for row in sheet.rows:
+        word = row.get(columns.sex, "")
+        meanings.add_sex(word, _read_sex(word, columns).value)
+        meanings.add_age(row.get(columns.age, ""))
+    columns.is_m_unsure = meanings.is_m_unsure
+    columns.have_ages_a_sex = meanings.have_ages_a_sex
 
 
 def _agree(one: Person, other: Person) -> Person:
@@ -264,8 +278,8 @@ def _read_levels(note: Mapping[str, Any]) -> dict[str, str]:
 def _read_person(row: Mapping[str, str], people: _People) -> Person:
     columns = people.columns
     words = {name: clean(row.get(name, "")) for name in (columns.sex, columns.age) if name}
-    sex = _read_sex(words.get(columns.sex, ""), columns.levels)
-    age = _read_age(words.get(columns.age, ""), columns.age_unit)
+    sex = _read_sex(words.get(columns.sex, ""), columns)
+    age = _read_age(words.get(columns.age, ""), columns)
     if not sex.exact and not sex.value:
         people.unread[columns.sex, words[columns.sex]] += 1
     if not age.exact and age.value is None:
@@ -283,15 +297,19 @@ def _read_person(row: Mapping[str, str], people: _People) -> Person:
     return Person(sex.value, age.value, metadata)
 
 
-def _read_sex(word: str, levels: Mapping[str, str]) -> Reading[str]:
+def _read_sex(word: str, columns: _Columns) -> Reading[str]:
     """The meaning of a code counts before its own."""
-    meaning = parse_sex(levels.get(fold(word), "")) if word else Reading("")
-    return meaning if meaning.value and meaning.exact else parse_sex(word)
+    meaning = parse_sex(columns.levels.get(fold(word), "")) if word else Reading("")
+    if meaning.value and meaning.exact:
+        return meaning
+    is_unsure = columns.is_m_unsure and word.casefold() == "m"
+    return Reading("", exact=False) if is_unsure else parse_sex(word)
 
 
-def _read_age(word: str, unit: str) -> Reading[float | None]:
-    if unit or not word:
-        return parse_age(word, unit=unit or "years")
+def _read_age(word: str, columns: _Columns) -> Reading[float | None]:
+    is_unsure = columns.have_ages_a_sex and word[-1:].isalpha()
+    if (columns.age_unit and not is_unsure) or not word:
+        return parse_age(word, unit=columns.age_unit or "years")
     return Reading(None, exact=False)
 
 

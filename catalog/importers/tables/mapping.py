@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.importers.double_meanings import DoubleMeanings
 from catalog.importers.masks import explain_mask, is_mask_column
 from catalog.importers.parsers import (
     Reading,
@@ -19,7 +20,7 @@ from catalog.importers.parsers import (
     parse_sex,
     parse_share,
 )
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.files import FileFinder, StoredNames
 from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
@@ -84,7 +85,10 @@ class RowReader:
         with of_key(header, "[image]", "license"):
             self._get_license = _compile_word(image.license, image.license_words, header)
         has_storage = bool(description.dataset.storage)
-        self._fields = tuple(_compile_fields(image, header, has_storage=has_storage).items())
+        self._meanings = DoubleMeanings()
+        self._fields = tuple(
+            _compile_fields(image, header, self._meanings, has_storage=has_storage).items()
+        )
         with of_key(header, "[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
             self._confidences = [
@@ -111,6 +115,19 @@ class RowReader:
         except TextTooLong as error:
             reason = f"What is made of its cells has more than {MAX_MADE:,} characters. Shorten it."
             return BadRow(line, show(str(error)), "", reason)
+
+    def check_meanings(self) -> None:
+        """Raise `SourceError` if sexes or ages that were read may mean something else."""
+        if self._meanings.is_m_unsure:
+            raise SourceError(
+                "The sexes are H and M, and none is F: M may be mujer. Say what they mean below "
+                '[image]: sex_words = { H = "M", M = "F" }.'
+            )
+        if self._meanings.have_ages_a_sex:
+            raise SourceError(
+                "The ages are such as 45F and 45M, with the sex behind, and not in months. Write "
+                "age and sex into columns of their own, or name no age below [image]."
+            )
 
     def _read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         source_id = self._get_id(cells)
@@ -185,10 +202,15 @@ def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells
     return lambda cells: translated[get(cells)]
 
 
-def _compile_fields(image: ImageSpec, header: Header, *, has_storage: bool) -> dict[str, Field]:
+def _compile_fields(
+    image: ImageSpec, header: Header, meanings: DoubleMeanings, *, has_storage: bool
+) -> dict[str, Field]:
     def read_sex(text: str) -> Reading:
         word = fold(text)
-        return Reading(image.sex_words[word]) if word in image.sex_words else parse_sex(text)
+        known = word in image.sex_words
+        sex = Reading(image.sex_words[word]) if known else parse_sex(text)
+        meanings.add_sex("" if known else text, sex.value)
+        return sex
 
     def read_bytes(text: str) -> Reading:
         return parse_count(text, most=MAX_IMAGE_BYTES)
@@ -208,17 +230,18 @@ def _compile_fields(image: ImageSpec, header: Header, *, has_storage: bool) -> d
                 fields[name] = Field(compile_raw(value, header), read, _find_raw(value, header))
     if image.age or image.born:
         with of_key(header, "[image]", "age, born or studied"):
-            fields["age_years"] = _compile_age(image, header)
+            fields["age_years"] = _compile_age(image, header, meanings)
     return fields
 
 
-def _compile_age(image: ImageSpec, header: Header) -> Field:
+def _compile_age(image: ImageSpec, header: Header, meanings: DoubleMeanings) -> Field:
     """The age, from its column or else from the dates."""
     get_age, get_born, get_studied = (
         compile_raw(value, header) for value in (image.age, image.born, image.studied)
     )
 
     def read_age(text: str) -> Reading[float | None]:
+        meanings.add_age(text)
         return parse_age(text, unit=image.age_unit)
 
     def read_all(texts: tuple[str, str, str]) -> Reading[float | None]:

@@ -120,6 +120,19 @@ def test_a_fact_that_is_not_understood_is_kept_as_other_cells_are(tmp_path: Path
     assert any(note.endswith("cannot be read: age, sex") for note in participants.notes)
 
 
+def test_facts_that_may_mean_two_things_are_unknown(tmp_path: Path) -> None:
+    table = "participant_id\tsex\tage\n1\tM\t45M\n2\tH\t30F\n3\tM\t30\n"
+
+    participants = read_participants(tmp_path, table)
+
+    assert participants.find("1", "") == ("", None, {"sex": "M", "age": "45M"})
+    assert participants.find("3", "").age_years == 30
+    assert "3 cells of sex" in participants.notes[0]
+    assert "2 cells of age" in participants.notes[1]
+    told = read_participants(tmp_path, table, {"sex": {"Levels": {"M": "mujer", "H": "hombre"}}})
+    assert (told.find("1", "").sex, told.find("2", "").sex) == ("F", "M")
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
 def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     table = end.join(["participant_id\tage", "sub-1\t34", "sub-2\t35", ""])

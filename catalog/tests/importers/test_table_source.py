@@ -122,6 +122,21 @@ def test_codes_for_sex_can_be_described(tmp_path: Path) -> None:
     assert [image.metadata for image in images] == [{}, {}, {}, {"male": "2"}]
 
 
+def test_facts_that_may_mean_two_things_stop_with_what_to_write(tmp_path: Path) -> None:
+    sexes, ages = PLAIN + 'sex = "{x}"\n', PLAIN + 'age = "{x}"\n'
+
+    with pytest.raises(SourceError, match="H and M, and none is F"):
+        read_images(tmp_path, sexes, "id,x\na,M\nb,H\n")
+    told = sexes + 'sex_words = { H = "M", M = "F" }\n'
+    assert [i.sex for i in read_images(tmp_path, told, "id,x\na,M\nb,H\n")] == ["F", "M"]
+    for clear in ("F", "mujer", "W"):
+        assert read_images(tmp_path, sexes, f"id,x\na,M\nb,H\nc,{clear}\n")[0].sex == "M"
+
+    with pytest.raises(SourceError, match="45M"):
+        read_images(tmp_path, ages, "id,x\na,45M\nb,3 F\n")
+    assert read_images(tmp_path, ages, "id,x\na,6M\nb,30\n")[0].age_years == 0.5
+
+
 # --- Metadata ---
 def test_other_columns_become_metadata_but_what_identifies_never_does(tmp_path: Path) -> None:
     table = (

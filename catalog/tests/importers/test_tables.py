@@ -271,6 +271,28 @@ def test_empty_lines_are_skipped_but_counted_as_lines(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "good", "bads"),
+    [
+        ("t.tsv", 'i7\t"abc\ni8\tx\ni9\tdef"\n', [(3, ["i8", "x"])], 2),
+        ("t.csv", '1.png,"abc\n2.png,x\n3.png,def"\n', [(3, ["2.png", "x"])], 2),
+        ("t.csv", '1,"abc\n2,def"\n', [], 2),
+        ("t.csv", '1,"abc\nlung, clear"\n', [(2, ["1", "abc\nlung, clear"])], 0),
+        ("t.csv", '1,"abc\n2, 3, 4"\n', [(2, ["1", "abc\n2, 3, 4"])], 0),
+        ("t.csv", 'a,"see\nb,c"\n', [(2, ["a", "see\nb,c"])], 0),
+    ],
+)
+def test_lines_between_two_stray_quotes_are_rows(
+    tmp_path: Path, name: str, rows: str, good: list[Row], bads: int
+) -> None:
+    end = "\t" if name == "t.tsv" else ","
+
+    found, bad = read(open_table(tmp_path, name, f"id{end}caption\n{rows}z{end}z\n"))
+
+    assert found[:-1] == good
+    assert len(bad) == bads
+
+
 def test_quotes_hold_delimiters_quotes_and_lines(tmp_path: Path) -> None:
     text = 'id,label\n1,"a, ""b"""\n2, "two\nlines"\n3,5" wide\n'
 
