@@ -8,7 +8,7 @@ JSON files that give ``Units`` and ``Levels``. Published tables also write ``Gen
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from catalog.importers.tables.lines import show
 from vocab.text import normalize
 
 _TABLE, _SESSIONS = "participants.tsv", "sub-…_sessions.tsv"
+_SHOWN = 5
 _PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
 _VISITS = ("sessionid", "session", "ses")
 _SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
@@ -117,6 +118,7 @@ class Participants:
         self._people = _read_people(sheet, read_object(root, "participants.json"), _PEOPLE, "sub-")
         self._has_ages_at_birth = _has_ages_at_birth(sheet.names)
         self._visits: dict[str, _People] = {}
+        self._asked: set[str] = set()
         self._general = read_object(root, "sessions.json")
         self.excluded_columns = list(self._people.columns.identifying)
         self.notes = list(_describe_problems(_TABLE, self._people))
@@ -128,6 +130,7 @@ class Participants:
 
     def find(self, subject: str, session: str) -> Person:
         """An age of the session counts, and if there are such ages, no other."""
+        self._asked.add(subject)
         person = self._people.found.get(subject, Person())
         if not (subject and session):
             return person
@@ -141,6 +144,15 @@ class Participants:
             )
         kept = {k: v for k, v in person.metadata.items() if k != self._people.columns.age}
         return Person(visit.sex or person.sex, visit.age_years, {**kept, **visit.metadata})
+
+    def describe_unmatched(self) -> Iterator[str]:
+        """A sentence on the participants whom `find` was not asked for, if there are any."""
+        every = self._people.found
+        if lost := [label for label in every if label not in self._asked]:
+            yield (
+                f"{_TABLE}: {len(lost):,} of {len(every):,} participants have no images under that "
+                f"name, such as {', '.join(map(show, lost[:_SHOWN]))}"
+            )
 
     def _read_visits(self, subject: str) -> _People:
         path = f"sub-{subject}/sub-{subject}_sessions"

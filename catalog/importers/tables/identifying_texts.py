@@ -18,13 +18,17 @@ from catalog.importers.tables.identifying_dicom import (
     strip_tag,
 )
 from catalog.importers.tables.identifying_patterns import NAME_AND_MORE
-from catalog.importers.tables.identifying_values import is_name_of_person, tells_value
+from catalog.importers.tables.identifying_values import (
+    has_mail_address,
+    is_name_of_person,
+    tells_value,
+)
 from catalog.importers.tables.named_values import FACTS, SURE_WORDS, iter_named
 from catalog.importers.tables.xml_texts import iter_marked, strip_comments, strip_markup
 from vocab.text import normalize
 
 # A text without these has no name and value, unless a tag or a keyword stands in it.
-_SIGNS = re.compile(r"[:=：＝<\[(\t\n^#]")
+_SIGNS = re.compile(r"[:=：＝<\[(\t\n^#@]")
 # Most other texts are addresses, dates, times and numbers.
 _PLAIN = re.compile(r"\w++://\S++|[\d\s:./TZ+,-]++|[][\d\s.,+e-]++")
 # The segment of HL7 with the patient's name.
@@ -63,9 +67,9 @@ def may_tell(text: str) -> bool:
 
 
 def tells_person(text: str) -> bool:
-    """Whether a text has the name of something that identifies people, and its value."""
+    """Whether a text has the name of what identifies people, and its value; or a mail address."""
     segment = _HL7.search(text)
-    if is_dumped(text) or (segment and "^" in text[segment.end() :]):
+    if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True

@@ -61,6 +61,18 @@ _PUBLIC = re.compile(
     r"\W*(?:GSE|GSM|GPL|GDS|PRJ[A-Z]{2}|SAM[A-Z]{1,3}|[SED]R[APRSXZ]|E-[A-Z]{4}-|EGA[A-Z]|phs)\d+"
     r"(?:\.\w+)*\W*"
 )
+# Not in a path or an address of the web, and not `a@2x.png`.
+_MAIL = re.compile(
+    r"(?<![\w.+/@-])[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}"
+    r"(?!(?:png|jpe?g|gif|tiff?|dcm|nii|gz|json|csv|txt|xml|svg|webp|bmp|mha|nrrd)\b)"
+    r"[a-z]{2,24}(?![\w@/-]|[.:]\w)",
+    re.IGNORECASE,
+)
+
+
+def has_mail_address(text: str) -> bool:
+    """Whether somebody's mail address stands in a text, as annotation tools write them."""
+    return "@" in text and bool(_MAIL.search(text))
 
 
 def is_name_of_person(value: str) -> bool:

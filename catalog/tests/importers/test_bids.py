@@ -200,6 +200,20 @@ def test_ages_beside_one_at_birth_need_a_unit(tmp_path: Path) -> None:
     assert "40.57" in participants.notes[0]
 
 
+def test_rows_of_nobody_with_images_are_counted(tmp_path: Path) -> None:
+    files = {
+        "participants.tsv": b"participant_id\tage\nsub-01\t34\nsub-2\t35\nSUB-03\t36\n",
+        "sub-01/anat/sub-01_T1w.nii.gz": VOLUME,
+        "sub-02/anat/sub-02_T1w.nii.gz": VOLUME,
+    }
+
+    _, source = read_images(write_files(tmp_path, files))
+
+    assert source.notes == [
+        "participants.tsv: 2 of 3 participants have no images under that name, such as 2, SUB-03"
+    ]
+
+
 def test_quoted_cells_are_read(tmp_path: Path) -> None:
     table = '"participant_id"\t"age"\t"sex"\n"sub-1"\t34\t"F"\n'
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow, SourceError
 from catalog.importers.tables.source import TableSource, open_dataset_toml
+from catalog.management.unmatched import format_joins
 
 HEAD = '[dataset]\nslug = "mine"\n[[table]]\npath = "t.csv"\n'
 PLAIN = HEAD + '[image]\nid = "{id}"\n'
@@ -684,6 +685,18 @@ def test_a_joined_table_tells_which_of_its_keys_contradict_themselves(tmp_path: 
     read(source)
 
     assert [dict(each.contradicting) for each in source.joins] == [{"b": 1}]
+
+
+def test_rows_without_a_partner_in_a_joined_table_are_counted(tmp_path: Path) -> None:
+    table = "id,age,who\na,1,1\nb,2,02\nc,3,\nd,4,02\ne,5,3.0\n"
+    join = '[[join]]\npath = "more.csv"\nkey = "{key}"\nto = "{who}"\n'
+    source = open_source(tmp_path, PLAIN + join, table, more="key,x\n1,a\n2,b\n3,c\n")
+
+    for _ in range(2):
+        read(source)
+        assert [*format_joins(source)] == [
+            "more.csv: 3 of 4 rows have no partner there, such as 02, 3.0"
+        ]
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,10 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "item": '[{"text": "Name", "answer": [{"valueString": "Doe"}]}]',
         "coded": '[{"code": {"text": "Date of birth"}, "valueDateTime": "1961-03-04"}]',
         "coding": '[{"code": {"coding": [{"display": "Birth date"}]}, "valueDate": "1961-03-04"}]',
+        "owner": "john.doe@example.org",
+        "made": "created by j.d@mail.example.org, checked",
+        "completed_by": '{"email_of": "john@example.org"}',
+        "votes": '{"jane@example.org": 1}',
         "sr": '[{"concept": "Observer", "type": "PNAME", "value": "Doe^John"}]',
         "number": '[{"type": {"text": "Social Security Number"}, "value": "999-12-3456"}]',
         "system": '[{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-12-3456"}]',
@@ -479,6 +483,10 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "place": "crop 0010,0010 px; series 00100010 CT",
         "scanner": "operator=GE; patient=12",
         "voc": "<annotation><owner><name>x</name></owner><object><name>cat</name></object>",
+        "retina": "icon@2x.png",
+        "bucket": "s3://key@bucket.example.org/a.png",
+        "repository": "git@github.com:org/data.git",
+        "version": "model@v1.2 mean@iou, p@0.5",
         "choices": '["phone", "name", "cat"]',
     }
 
