@@ -16,7 +16,7 @@ from catalog.importers.tables.lines import show
 
 # Of several that fit equally well the first one counts.
 CODE_PAGES = (
-    "utf-8", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1250", "cp1251", "koi8_r",
+    "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1250", "cp1251", "koi8_r",
     "cp866", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "cp850",
     "cp852", "mac_roman", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8",
 )  # fmt: skip

@@ -306,13 +306,17 @@ def _fold(name: str) -> str:
 def _cut(name: str) -> str:
     """The part of a name that is looked at; one sign may be eighteen letters."""
     short = name.strip()[:_LONGEST_NAME]
-    return short if short.isascii() else decompose(short)[:_LONGEST_NAME]
+    return (
+        short if short.isascii() else decompose(words.undo_double_encoding(short))[:_LONGEST_NAME]
+    )
 
 
 @lru_cache(maxsize=1 << 12)
 def _find_forms(column: str) -> _Forms:
     column = _NUMBER_SIGN.sub(" no", column)
-    spaced = words.strip_endings(_fold(column), " x", " y", "dicom")
+    folded = _fold(column)
+    is_gene = known.GENE.fullmatch(folded)
+    spaced = folded if is_gene else words.strip_endings(folded, " x", " y", "dicom")
     name, plain = spaced.replace(" ", ""), _COUNT.sub("", spaced).replace(" ", "")
     forms = [name, plain]
     for written, umlaut in _UMLAUTS:

@@ -42,9 +42,16 @@ _ENDING = re.compile(r"(?<=[^\W\d_])\([^\W\d_]{1,2}\)")
 _NUMBERED = re.compile(
     r"(?<!\w)(?P<name>[^\W\d_]{1,20}(?: [^\W\d_]{1,20}){0,2})#\s*+:?\s*+(?P<number>\S{1,99})"
 )
+# Whose name it is that stands behind a colon.
+_WHOSE = r"""
+    patient(?:in|e|s)?|pat\.?|pt|paciente|paziente|pacjent(?:ka)?|пациент(?:ка)?
+    |(?:attending\s|reading\s|referring\s|reporting\s|ordering\s|interpreting\s)?
+        (?:physician|radiologist|surgeon|doctor|sonographer|technologist|cardiologist|pathologist)
+    |m[ée]dic[oa]|radi[óo]log[oa]|m[ée]decin|radiologue|[äa]rzt(?:in)?|radiolog(?:e|in)
+    |(?:reported|read|dictated|interpreted|signed|approved|verified|finali[sz]ed|transcribed)\sby
+"""
 _PATIENT = re.compile(
-    r"(?<![\w-])(?:patient(?:in|e)?|pt|paciente|paziente)\s*+[:=]\s*+([^\n\t|;(\[<>]{2,60})",
-    re.IGNORECASE,
+    rf"(?<![\w-])(?:{_WHOSE})\s*+[:=]\s*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
 )
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
 # No name that identifies people is longer, or has more words.

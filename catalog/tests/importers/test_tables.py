@@ -220,7 +220,6 @@ def test_a_header_in_another_encoding_stops(tmp_path: Path) -> None:
         ("שם משפחה,תאריך לידה", "cp1255"),
         ("Prénom,sexe", "cp850"),
         ("Prénom,sexe", "mac_roman"),
-        ("Prénom,sexe", "utf-8"),
     ],
 )
 def test_a_header_read_in_a_wrong_code_page_names_the_likely_one(

@@ -307,6 +307,9 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "MRN#12345", "MRN# 12345", "CT, Acc#12345", "Patient: John Doe", "PATIENT: DOE, JOHN",
         "Patient             : Doe^John (M, 19610304, #12)", "Pt: Mr. Smith",
         "CT of Patient: Hans-Peter Müller, 45 y", "Paciente: Juan Pérez",
+        "Paciente: Maria de Souza", "Patient: Leonardo da Vinci", "Patient: Smith, J.",
+        "Pat.: Müller, Hans", "Пациент: Иванов Иван", "Attending Physician: JOHN SMITH MD",
+        "CT. Reported by: Dr. Smith", "Radiologist: Jane Doe", "Médico: Dr. Pérez",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -362,6 +365,8 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "PatientName PatientAge StudyDate", "Patient Name | Patient Age", "Date of Birth, Sex, Age",
         "Patient Name, Patient ID and Date of Birth were removed", "DOB not available",
         "Patient: Breast Cancer", "Patient: Supine Position", "Patient: Male", "Patient: P0032",
+        "Radiologist: consensus of two", "Reported by: Radiology Department", "Read by: AI Model",
+        "Surgeon: General Surgery", "Doctor: yes",
         "Patient: Not Available", "Patient: 45 year old", "patient: stable; CT", "Patient 3: CT",
         "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
         '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
