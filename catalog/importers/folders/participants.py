@@ -97,7 +97,7 @@ class _People:
     """
 
     columns: _Columns
-    is_decoded: bool = True
+    problems: tuple[str, ...] = ()
     found: dict[str, Person] = field(default_factory=dict)
     unread: Counter[tuple[str, str]] = field(default_factory=Counter)
     twice: list[str] = field(default_factory=list)
@@ -178,7 +178,7 @@ def _read_people(
     *,
     has_ages_at_birth: bool = False,
 ) -> _People:
-    people = _People(_find_columns(sheet.names, notes, keys), sheet.is_decoded)
+    people = _People(_find_columns(sheet.names, notes, keys), sheet.problems)
     if has_ages_at_birth or _has_ages_at_birth(sheet.names):
         people.columns.age_unit = people.columns.stated_unit
     _find_double_meanings(sheet, people.columns)
@@ -339,11 +339,7 @@ def _find_fates(people: _People) -> dict[str, str]:
 
 def _describe_problems(path: str, people: _People) -> Iterable[str]:
     columns = people.columns
-    if not people.is_decoded:
-        yield (
-            f"{path} is not UTF-8: columns and cells with other letters than those of ASCII were "
-            "left out; save the table again as UTF-8"
-        )
+    yield from (f"{path} {problem}" for problem in people.problems)
     if people.cut:
         yield f"{path}: {explain_cut(sorted(people.cut))}"
     for name, what in ((columns.sex, "a sex"), (columns.age, "an age")):

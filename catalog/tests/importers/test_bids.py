@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from catalog.importers.folders import bids_files
 from catalog.importers.folders.bids import find_role
 from catalog.importers.folders.nifti import NiftiFolder
 from catalog.importers.folders.participants import Participants
@@ -229,6 +230,31 @@ def test_what_is_not_utf_8_is_left_out_and_reported(tmp_path: Path, page: str) -
     assert participants.find("1", "") == ("", 34, {"group": "control"})
     (note,) = participants.notes
     assert note.startswith("participants.tsv is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('1,3,"a\n2,4,b\n3,5,c\n', "has cells of several lines"),
+        (f"1,3,{'a' * (2 << 20)}\n2,4,b\n", "is too large or damaged: only its first 0 rows"),
+        (
+            "".join(f"{n},3,b\n" for n in range(20)),
+            "is too large or damaged: only its first 10 rows",
+        ),
+    ],
+)
+def test_rows_that_are_not_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, says: str
+) -> None:
+    monkeypatch.setattr(bids_files, "MAX_SHEET_CELLS", 30)
+
+    assert any(says in note for note in read_participants(tmp_path, f"sub,age,x\n{rows}").notes)
+
+
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    (note,) = read_participants(tmp_path, "sub\tage\tage\n1\t3\t4\n").notes
+
+    assert "has several columns named age" in note
 
 
 def test_a_table_saved_as_utf_16_is_read(tmp_path: Path) -> None:
