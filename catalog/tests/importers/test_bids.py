@@ -237,6 +237,7 @@ def test_what_is_not_utf_8_is_left_out_and_reported(tmp_path: Path, page: str) -
     [
         ('1,3,"a\n2,4,b\n3,5,c\n', "has cells of several lines"),
         (f"1,3,{'a' * (2 << 20)}\n2,4,b\n", "is too large or damaged: only its first 0 rows"),
+        (f"1,3,a\n2,4,{'a' * (2 << 20)}\n", "is too large or damaged: only its first 1 rows"),
         (
             "".join(f"{n},3,b\n" for n in range(20)),
             "is too large or damaged: only its first 10 rows",
