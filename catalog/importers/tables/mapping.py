@@ -22,6 +22,7 @@ from catalog.importers.parsers import (
 )
 from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.files import FileFinder, StoredNames
+from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
@@ -78,12 +79,13 @@ class RowReader:
         columns = [name for template in files.path or image.id for name in template.columns]
         named = next(filter(is_mask_column, columns), "")
         self._mask = f"the column “{show(named)}”" if named else ""
+        self._cut = cut = set[str]()
         with of_key(header, "[image]", "modality"):
-            self._get_modality = _compile_word(image.modality, image.modality_words, header)
+            self._get_modality = _compile_word(image.modality, image.modality_words, header, cut)
         with of_key(header, "[image]", "area"):
-            self._get_area = _compile_word(image.area, image.area_words, header)
+            self._get_area = _compile_word(image.area, image.area_words, header, cut)
         with of_key(header, "[image]", "license"):
-            self._get_license = _compile_word(image.license, image.license_words, header)
+            self._get_license = _compile_word(image.license, image.license_words, header, cut)
         has_storage = bool(description.dataset.storage)
         self._meanings = DoubleMeanings()
         self._fields = tuple(
@@ -104,9 +106,13 @@ class RowReader:
             self._metadata = MetadataReader(description, header)
         header.require_all()
         self.excluded_columns = self._metadata.excluded_columns
-        self.cut_columns = self._metadata.cut_columns
         self.fates = self._metadata.fates
         self.mask_columns = [name for name in self._metadata.names if is_mask_column(name)]
+
+    @property
+    def cut_columns(self) -> set[str]:
+        """The columns of cells of which less was kept, as they tell who somebody is."""
+        return self._cut | self._metadata.cut_columns
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""
@@ -193,12 +199,26 @@ def _check_id(source_id: str) -> str:
 
 
 # --- Fields ---
-def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells], str]:
-    """The value in the words that the vocabulary knows, where the description says them."""
-    get = compile_value(value, header)
-    if not words:
-        return get
-    translated = Remembered[str, str](lambda text: words.get(fold(text), text))
+def _compile_word(
+    value: Value, words: Pairs, header: Header, cut: set[str]
+) -> Callable[[Cells], str]:
+    """The value in the words that the vocabulary knows, where the description says them.
+
+    A text that tells who somebody is becomes '', as words without a term are kept; `cut` gets its
+    column.
+    """
+    get, column = compile_value(value, header), _name_column(value)
+
+    def translate(text: str) -> str:
+        word = fold(text)
+        if word in words:
+            return words[word]
+        kept = drop_from_text(text, column)
+        if kept != text:
+            cut.add(column)
+        return kept
+
+    translated = Remembered[str, str](translate)
     return lambda cells: translated[get(cells)]
 
 
@@ -269,6 +289,8 @@ def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
 
 def _read_subject(text: str) -> Reading[str]:
     text = clean(text)
+    if drop_from_text(text, "") != text:
+        return Reading("", exact=False)
     is_good = len(text) <= MAX_SUBJECT_ID and (text.isprintable() or not _CONTROL.search(text))
     return Reading(text) if is_good else Reading("", exact=False)
 

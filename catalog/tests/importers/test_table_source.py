@@ -749,6 +749,23 @@ def test_each_image_may_have_its_own_licence(tmp_path: Path) -> None:
     assert [image.license for image in images] == ["CC BY-NC", "cc-by-4.0", "", ""]
 
 
+def test_words_and_subjects_that_tell_who_somebody_is_are_left_out(tmp_path: Path) -> None:
+    description = PLAIN + 'modality = "{m}"\narea = "{p}"\nlicense = "{l}"\nsubject = "{who}"\n'
+    named = "a,XR Patient: John Doe DOB: 04/03/1961,Name: Jane Doe Age: 45,DOB: 1.4.1961,"
+    table = (
+        f"id,m,p,l,who\n{named}Patient Name: Bob Doe\nb,Digital Radiography,Left Knee,CC BY,P1\n"
+    )
+
+    source = open_source(tmp_path, description, table)
+    (first, second), _ = read(source)
+
+    assert (first.modality, first.area, first.license, first.subject_id) == ("", "", "", "")
+    assert first.metadata == {}
+    assert source.notes[0].endswith(": l, m, p, who")
+    assert (second.modality, second.area) == ("Digital Radiography", "Left Knee")
+    assert (second.license, second.subject_id) == ("CC BY", "P1")
+
+
 def test_words_of_modality_and_area_can_be_explained(tmp_path: Path) -> None:
     description = PLAIN + (
         'modality = "{mod}"\nmodality_words = { "Röntgen" = "dx", 2 = "ct", "?!" = "" }\n'
