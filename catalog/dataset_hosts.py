@@ -60,6 +60,8 @@ HOSTS = (
     Host("aistudio", "Baidu AI Studio", ("aistudio.baidu.com",)),
 )  # fmt: skip
 IDC = Host("idc", "Imaging Data Commons", ("imaging.datacommons.cancer.gov",))
+# Its images there are series.
+IDC_BUCKETS = ("idc-open-data", "idc-open-data-two", "idc-open-data-cr")
 OWN = Host("own", "The publisher's own site", ())
 UNKNOWN_HOST = Host("unknown", "Not stated", ())
 ALL_HOSTS = (IDC, *HOSTS, OWN, UNKNOWN_HOST)

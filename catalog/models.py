@@ -3,6 +3,7 @@
 The entities and fields are described in docs/db-schema.md.
 """
 
+import re
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -29,7 +30,7 @@ from catalog.limits import (
     MAX_TITLE,
     MAX_URL,
 )
-from catalog.querysets import DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
+from catalog.querysets import MAY_BE_DICOM, DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
 from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType, ViewPosition
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -590,6 +591,11 @@ class Image(models.Model):
         return bool(self.file_path)
 
     @property
+    def is_unchecked_elsewhere(self) -> bool:
+        """Whether it may be DICOM that no import has read for what tells who somebody is."""
+        return not self.file_path and bool(re.search(MAY_BE_DICOM, self.remote_url, re.IGNORECASE))
+
+    @property
     def availability(self) -> Availability:
         if self.file_path:
             return Availability.HERE
@@ -712,5 +718,5 @@ class ImageLabel(models.Model):
     def source_words(self) -> str:
         """The source's own words, where they are not just the label's name."""
         words = self.metadata_json.get("words") or self.metadata_json.get("word")
-        words = words if isinstance(words, list) else [words]
+        words = words if isinstance(words, list) else [words]  # a curator may write anything
         return ", ".join(f"“{word}”" for word in words if word)

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
+from catalog.dataset_hosts import IDC_BUCKETS
 from catalog.hooks import ImageHolder, image_holders
 from catalog.imported_keys import SAME_BYTES
 from vocab.models import Kind
@@ -51,13 +52,18 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
+# Addresses of what may be DICOM, by any case: so it is named, is a series, or has no ending. What
+# the IDC publishes is de-identified.
+MAY_BE_DICOM = rf"^(?!s3://({'|'.join(IDC_BUCKETS)})/).*(\.dcm|\.dicom|/([^/?.]|\.(?![A-Za-z]))+)$"
 _IS_LOCAL = ~Q(file_path="")
 # What is counted of DICOM files; of those the catalog knows the transfer syntax.
 IDENTIFYING = {
     "files": Q(identifying__len__gt=0),
     "burned_in": _IS_LOCAL & Q(metadata_json__BurnedInAnnotation="YES"),
-    "unchecked": _IS_LOCAL
-    & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID"),
+    "unchecked": (
+        _IS_LOCAL & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID")
+    )
+    | Q(file_path="", remote_url__iregex=MAY_BE_DICOM),
 }
 # So many of their attributes are named in sentences, the most frequent ones.
 MAX_ATTRIBUTES = 20

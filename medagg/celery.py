@@ -1,12 +1,20 @@
 """The Celery application. PostgreSQL holds the queue; the broker only carries messages."""
 
+import logging
 import os
+import signal
 import time
 from contextvars import Token
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+)
 
 from medagg.observing.logs import request_id, task_id
 
@@ -43,3 +51,20 @@ def end_task(**kwargs: Any) -> None:
         of_request, of_task = _tokens.pop()
         request_id.reset(of_request)
         task_id.reset(of_task)
+
+
+class _EndingWorker(logging.Handler):
+    """Ends a worker that could not acknowledge a task, once its tasks have ended.
+
+    It takes no further one: its few places are taken by what it has not acknowledged. Whatever
+    runs the worker starts it again.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith("Couldn't ack"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@worker_init.connect
+def watch_acknowledgements(**kwargs: Any) -> None:
+    logging.getLogger("celery.worker.request").addHandler(_EndingWorker(logging.CRITICAL))

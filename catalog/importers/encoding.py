@@ -137,6 +137,7 @@ class RowEncoder:
         self._labels = words.labels
         self._area_id = area_id
         self._report = report
+        report.renamed_labels = words.labels.renamed
         self._label_texts = _LabelTexts()
         self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
         self._terms: dict[tuple[str, ...], EncodedTerms] = {}

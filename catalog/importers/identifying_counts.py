@@ -5,17 +5,14 @@ from django.db.backends.utils import CursorWrapper
 from catalog.imported_keys import IDENTIFYING
 from catalog.importers import queries
 from catalog.models import Dataset, Image
-from catalog.querysets import first_attributes
+from catalog.querysets import MAY_BE_DICOM, first_attributes
 
 
-def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files: bool) -> None:
-    """Keep the counts after the merge; writes only if they differ from those kept.
-
-    ``has_files`` says whether any staged row has a file.
-    """
+def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int) -> None:
+    """Keep the counts after the merge; writes only if they differ from those kept."""
     before = Dataset.objects.values_list("imported_json", flat=True).get(pk=dataset_pk)
     after = {key: value for key, value in before.items() if key != IDENTIFYING}
-    if IDENTIFYING in before or (has_files and _has_identifying(cursor)):
+    if IDENTIFYING in before or _has_identifying(cursor):
         counts = Image.objects.filter(dataset=dataset_pk, removed_at=None).count_identifying()
         if any(counts.values()):
             cursor.execute(queries.COUNT_IDENTIFYING, [dataset_pk])
@@ -25,5 +22,5 @@ def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int, *, has_files
 
 
 def _has_identifying(cursor: CursorWrapper) -> bool:
-    cursor.execute(queries.HAS_IDENTIFYING)
+    cursor.execute(queries.HAS_IDENTIFYING, [MAY_BE_DICOM])
     return bool(cursor.fetchone()[0])

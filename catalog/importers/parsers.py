@@ -170,9 +170,13 @@ def parse_age_between(born: str, studied: str) -> Reading[float | None]:
     return Reading(years) if is_age(years) else Reading(None, exact=False)
 
 
+# What anonymisers write where there was one.
+_NO_DATE = date(1900, 1, 1)
+
+
 @lru_cache(maxsize=1 << 14)
 def _parse_date(text: str) -> date | int | None:
-    """A date, or a year if the text is only that; None if it is neither."""
+    """A date, or a year if the text is only that; None if it is neither, or stands for none."""
     found = _DATE.fullmatch(text)
     if not found:
         return None
@@ -180,7 +184,8 @@ def _parse_date(text: str) -> date | int | None:
         return int(year) if 1800 <= int(year) <= 2200 else None
     numbers = [found[name] for name in (("y8", "m8", "d8") if found["y8"] else ("yi", "mi", "di"))]
     try:
-        return date(*map(int, numbers))
+        made = date(*map(int, numbers))
+        return None if made == _NO_DATE else made
     except ValueError:  # the thirtieth of February
         return None
 

@@ -247,7 +247,10 @@ LIST_SAME_BYTES = """
      ORDER BY staged.n
 """
 
-HAS_IDENTIFYING = "SELECT EXISTS (SELECT FROM staged_image WHERE identifying IS NOT NULL)"
+HAS_IDENTIFYING = """
+    SELECT EXISTS (SELECT FROM staged_image
+                    WHERE identifying IS NOT NULL OR (file_path = '' AND remote_url ~* %s))
+"""
 
 COUNT_IDENTIFYING = """
     SELECT unnest(identifying) AS name, count(*) FROM catalog_image

@@ -23,6 +23,8 @@ NOT_A_VOLUME = "a series that is not one volume"
 _REMEDY = "nothing, if that is right; the series was imported as it is"
 # Fields in which the slices of a series should agree.
 _FIELDS = ("modality", "area", "sex", "age_years", "width", "height")
+# One slice that says it is enough, as its text is shown, too.
+_BURNED_IN = "BurnedInAnnotation"
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)
 
 
@@ -118,6 +120,8 @@ class _Series:
         self.varying |= {
             name for name in names if self.metadata.get(name) != row.metadata.get(name)
         } | {name for name in _FIELDS if getattr(self.first, name) != getattr(row, name)}
+        if row.metadata.get(_BURNED_IN) == "YES":
+            self.metadata[_BURNED_IN] = "YES"
 
     def make_row(self, *, is_shared: bool) -> ImageRow:
         """The row of the series; with ``is_shared`` another series has the same UID."""
@@ -146,6 +150,8 @@ class _Series:
     def _describe(self, study_uid: str, series_uid: str) -> Mapping[str, Any]:
         """What all slices say; the names of what they say differently are in ``varying``."""
         common = {k: v for k, v in self.metadata.items() if k not in self.varying}
+        if self.metadata.get(_BURNED_IN) == "YES":
+            common[_BURNED_IN] = "YES"
         uids = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = common | {name: uid for name, uid in uids.items() if uid}
         if len(self.parts) > 1:

@@ -107,7 +107,7 @@ def store_images(
                 words.labels.new.pretend()
             _merge(cursor, dataset, report, limits, has_files=encoder.has_many_files)
             keep_counts(dataset.pk, report.same_bytes)
-            keep_identifying_counts(cursor, dataset.pk, has_files=encoder.has_files)
+            keep_identifying_counts(cursor, dataset.pk)
             profiles = ImageProfile.objects.filter(dataset=dataset.pk)
             report.kinds = Counter(profiles.count_kinds())
             if dry_run:

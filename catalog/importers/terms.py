@@ -17,6 +17,7 @@ from vocab.text import TermRef, normalize, normalize_label
 
 # No real list of findings has more new words, so the column must contain something else.
 MAX_NEW_LABELS = 2_000
+MAX_RENAMED = 200
 # From the strongest to the weakest.
 _FINDINGS: tuple[str, ...] = tuple(Finding.values)
 _NAME_LENGTH: int = Label._meta.get_field("name").max_length or 0
@@ -54,7 +55,8 @@ class LabelWords:
     """Resolves a source's labels.
 
     Of a known label a word may state the finding, as in "no pneumonia". Words without a term are
-    in ``new``, and become inactive labels.
+    in ``new``, and become inactive labels. ``renamed`` has the names of labels by the words that
+    are aliases of them, the first ``MAX_RENAMED`` of these.
     """
 
     def __init__(self, vocabularies: Vocabularies) -> None:
@@ -62,6 +64,7 @@ class LabelWords:
         self._words: dict[tuple[str, str], KnownLabel | BadWord] = {}
         self._given: dict[LabelRow, GivenLabel] = {}
         self.new = NewLabels()
+        self.renamed: dict[str, str] = {}
         # By normal form: labels that search does not show, and the new ones.
         self._hidden = load_hidden()
         self._names: dict[int, str] = {}
@@ -132,6 +135,7 @@ class LabelWords:
         if len(terms) > 1:
             return BadWord(word, _explain_several(terms))
         if terms:
+            self._note_renamed(word, terms[0])
             return KnownLabel(terms[0].id, terms[0].name)
         if stated := self._find_stated(word, finding):
             return stated
@@ -139,6 +143,11 @@ class LabelWords:
         if key not in self._hidden:
             self._add_label(word.strip(), key)
         return self._hidden[key]
+
+    def _note_renamed(self, word: str, term: TermRef) -> None:
+        is_same = normalize_label(word) in map(normalize_label, (term.name, term.code))
+        if not is_same and len(self.renamed) < MAX_RENAMED:
+            self.renamed[word.strip()] = term.name
 
     def _find_stated(self, word: str, finding: str) -> KnownLabel | None:
         """The active label of which the word states a finding.

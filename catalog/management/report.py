@@ -1,6 +1,6 @@
 """The reports of imports: added up, and as lines of text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.urls import reverse
 
@@ -39,6 +39,7 @@ def add_report(total: ImportReport, report: ImportReport) -> None:
     total.kinds += report.kinds
     total.conflicts += report.conflicts
     total.new_labels += report.new_labels
+    total.renamed_labels |= report.renamed_labels
     total.unknown_words += report.unknown_words
 
 
@@ -81,6 +82,9 @@ def format_findings(report: ImportReport) -> Iterator[str]:
         count = f"{len(report.new_labels):,} labels that no vocabulary knows"
         yield f"{count}, hidden until a curator activates them: {address}"
         yield from _format_words(report.new_labels.most_common())
+    if report.renamed_labels:
+        yield "words read as a label of another name (where one means something else, `rename` it):"
+        yield from _format_renamed(report.renamed_labels)
     if report.unknown_words:
         yield (
             "unknown words (add them to a vocabulary as terms or aliases, or say what they mean in "
@@ -145,6 +149,13 @@ def _format_conflicts(report: ImportReport) -> Iterator[str]:
     if report.conflicts:
         fields = ", ".join(f"{name} ({count:,})" for name, count in report.conflicts.most_common())
         yield f"rows of one image contradict each other, so these are unknown there: {fields}"
+
+
+def _format_renamed(renamed: Mapping[str, str]) -> Iterator[str]:
+    for word, name in [*renamed.items()][:SHOWN_WORDS]:
+        yield f"  {show(word)}: {show(name)}"
+    if len(renamed) > SHOWN_WORDS:
+        yield f"  and {len(renamed) - SHOWN_WORDS:,} more"
 
 
 def _format_words(words: Sequence[tuple[str, int]]) -> Iterator[str]:

@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator
 from catalog.importers.masks import explain_mask
 from catalog.importers.rows import FileNote
 from catalog.importers.tables.files import FileFinder
+from catalog.importers.tables.join import SHOWN_KEYS
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.source import TableSource
 
-SHOWN_KEYS = 5
 _SHARED = "named by two rows in different spellings"
 _UNUSED, _UNUSED_MASK = "named by no row", "a mask that no row names"
 _ADD_ROW = "nothing; or add a row for it, and import again"
 
 
 def format_joins(source: TableSource) -> Iterator[str]:
-    """Lines on joined tables in which several rows with one key say different things."""
+    """Lines on joined tables whose rows with one key differ, or that lack keys of other tables."""
     for join in source.joins:
         if join.contradicting:
             keys = ", ".join(show(key) for key in [*join.contradicting][:SHOWN_KEYS])
@@ -23,6 +23,12 @@ def format_joins(source: TableSource) -> Iterator[str]:
             yield (
                 f"{join.name}: {len(join.contradicting):,} keys have several rows that differ; "
                 f"the first one counts: {keys}{more}"
+            )
+        if join.unmatched:
+            keys = ", ".join(map(show, join.unmatched_keys))
+            yield (
+                f"{join.name}: {join.unmatched:,} of {join.sought:,} rows have no partner there, "
+                f"such as {keys}"
             )
 
 

@@ -45,7 +45,7 @@ NO_PREVIEW = (CannotRender, UnsafePath, OSError)
 
 PREVIEW_SIZES = {"small": 256, "large": 1024}  # pixels on the longest edge
 # Raise it when a change makes the same file render differently.
-RENDER_VERSION = 2
+RENDER_VERSION = 3
 _VERSION = f"v{RENDER_VERSION}"
 _BYTES = "bytes"  # the file with the size of the cache
 _SHOWN = Counter("medagg_previews", "Previews: from the cache, rendered, failed.", ["source"])

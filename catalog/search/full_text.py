@@ -89,13 +89,11 @@ def _contains(vector: SearchVector, query: SearchQuery) -> Func:
                 output_field=BooleanField())  # fmt: skip
 
 
-def find_stop_words(phrases: Sequence[str]) -> list[str]:
-    """The words of these phrases that the index of texts leaves out."""
-    if not phrases:
-        return []
+def find_stems(texts: Iterable[str]) -> dict[str, str]:
+    """What the index of texts has of each word: its stem, or "" if it leaves the word out."""
     with connection.cursor() as cursor:
-        cursor.execute(queries.STOP_WORDS, [" ".join(phrases)])
-        return [word for (word,) in cursor.fetchall()]
+        cursor.execute(queries.STEMS, [" ".join(texts)])
+        return dict(cursor.fetchall())
 
 
 def rank_similar_titles(text: str, refs: Mapping[str, TermRef]) -> dict[int, float]:

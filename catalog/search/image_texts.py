@@ -4,7 +4,7 @@ These texts are a few values of an image's metadata, under the keywords of DICOM
 ManufacturerModelName, BodyPartExamined, StudyDescription, SeriesDescription, ProtocolName,
 ViewPosition, and ``view`` of a table. Other values (ids, dates, numbers) are not searched. The
 function catalog_image_text in the database has the list. A word of four letters or more may be the
-beginning of one: PadChest writes "PhilipsMedicalSystems".
+beginning of one, as the page shows: PadChest writes "PhilipsMedicalSystems".
 """
 
 import re
@@ -90,4 +90,14 @@ def _write_any(words: Sequence[str]) -> str:
 
 def _write_phrase(phrase: str) -> str:
     parts = " <-> ".join(f"'{part}'" for part in _WORD.findall(phrase.lower()))
-    return f"({parts}:*)" if parts and len(phrase) >= MIN_PREFIX else parts and f"({parts})"
+    return f"({parts}:*)" if _may_begin(phrase) else parts and f"({parts})"
+
+
+def _may_begin(phrase: str) -> bool:
+    parts = _WORD.findall(phrase)
+    return bool(parts) and len(parts[-1]) >= MIN_PREFIX
+
+
+def show_phrase(phrase: str) -> str:
+    """The words as they are looked for: "phil…" where what begins so is found, too."""
+    return f"{phrase}…" if _may_begin(phrase) else phrase

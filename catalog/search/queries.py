@@ -92,9 +92,10 @@ PROFILES = """
 RANK_CLAUSES = """
     WITH clause AS MATERIALIZED (
         SELECT number, websearch_to_tsquery('english', typed) AS typed,
-               coalesce(websearch_to_tsquery('english', wordings)
-                            || to_tsquery('simple', nullif(root, '')),
-                        websearch_to_tsquery('english', wordings)) AS any_wording
+               CASE WHEN root = '' OR numnode(websearch_to_tsquery('english', typed)) = 0
+                    THEN websearch_to_tsquery('english', wordings)
+                    ELSE websearch_to_tsquery('english', wordings) || to_tsquery('simple', root)
+               END AS any_wording
           FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
                AS given(wordings, typed, root, number)
     )
@@ -105,10 +106,11 @@ RANK_CLAUSES = """
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """
 
-# Words that no text is looked through for. Parts of words joined by signs are others than these.
-STOP_WORDS = """
-    SELECT DISTINCT token FROM ts_debug('english', %s)
-     WHERE alias = 'asciiword' AND lexemes = '{}'
+# What is looked for instead of each word: its stem, or nothing. Parts of words joined by signs are
+# others than these.
+STEMS = """
+    SELECT DISTINCT token, coalesce(lexemes[1], '') FROM ts_debug('english', %s)
+     WHERE alias IN ('asciiword', 'word')
 """
 
 # The profiles with images whose own texts have the words, and the numbers of these images.

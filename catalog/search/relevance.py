@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import ClauseText, find_stop_words, rank_clauses, rank_similar_titles
+from catalog.search.full_text import ClauseText, find_stems, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.phrases import NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
@@ -52,13 +52,16 @@ class Results(NamedTuple):
 
     ``idle_words`` are excluded words that none has. ``common_words`` are wanted ones that the index
     of texts leaves out: "he", "if". ``similar_words`` are in no text, so that titles that resemble
-    them are found.
+    them are found. ``term_texts`` are words of texts that count as terms of the query,
+    and ``roots`` are beginnings that count as its other words.
     """
 
     datasets: dict[int, "Found"] | None
     idle_words: list[str]
     common_words: list[str]
     similar_words: list[str]
+    term_texts: list[str]
+    roots: list[str]
 
 
 class Found(NamedTuple):
@@ -81,6 +84,7 @@ class _Clause:
     is_excluded: bool = False
     is_quoted: bool = False
     is_fact: bool = False
+    is_term: bool = False
     met: dict[int, float] = field(default_factory=dict)
 
 
@@ -96,13 +100,13 @@ def find_datasets(
     for clause, ranks in zip(
         clauses, rank_clauses([clause.text for clause in clauses]), strict=True
     ):
-        if ranks is not None or clause.met or clause.is_fact or clause.is_excluded:
+        if ranks is not None or clause.met or clause.is_fact:
             kept.append(clause)
         elif (normalize(clause.words),) not in NEGATIONS:  # whose page says what they exclude
-            common.append(clause.words)
+            common.append(clause.words.removeprefix("-"))
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
-    common += find_stop_words([clause.words for clause in kept if clause.is_quoted])
+    common += _find_stop_words(query.words, common)
     similar = []
     for clause in kept:
         if (
@@ -113,9 +117,21 @@ def find_datasets(
             clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
             similar += [clause.words] if clause.met else []
     found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
-    idle = [clause.words.removeprefix("-") for clause in clauses
+    idle = [clause.words.removeprefix("-") for clause in kept
             if clause.is_excluded and not clause.met]  # fmt: skip
-    return Results(found, idle, common, similar)
+    texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
+    term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
+    roots = [root for clause in kept for root in clause.text.roots]
+    return Results(found, idle, common, similar, term_texts, roots)
+
+
+def _find_stop_words(words: Iterable[Word], known: Sequence[str]) -> list[str]:
+    """Words, also of quotations, that the index of texts leaves out, and that are not said yet."""
+    told = {*map(normalize, known), *(negation[0] for negation in NEGATIONS if len(negation) == 1)}
+    stems = find_stems(word.text for word in words if not word.is_quoted)
+    quoted = find_stems(word.text for word in words if word.is_quoted)
+    left_out = [word for word, stem in stems.items() if not stem and word.casefold() not in told]
+    return left_out + [word for word, stem in quoted.items() if not stem]
 
 
 def _judge(
@@ -174,12 +190,13 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
     wordings = [text for match in group for text in _list_wordings(match, snapshot)]
     if is_excluded:
-        return _Clause(words, ClauseText("", wordings), is_excluded=True, met=met)
-    typed = " or ".join(_list_found(dict.fromkeys(map(_type, group))))
-    texts = list(dict.fromkeys(filter(None, [typed, *wordings])))
+        text = ClauseText("", wordings)
+        return _Clause(words, text, is_excluded=True, is_term=True, met=met)
+    typed = _list_found(dict.fromkeys(map(_type, group)))
+    texts = list(dict.fromkeys([*typed, *wordings]))
     is_fact = any(map(_is_fact, group)) or not texts
-    text = ClauseText("", []) if is_fact else ClauseText(typed, texts)
-    return _Clause(words, text, is_fact=is_fact, met=met)
+    text = ClauseText("", []) if is_fact else ClauseText(" or ".join(typed), texts)
+    return _Clause(words, text, is_fact=is_fact, is_term=True, met=met)
 
 
 def _list_found(texts: Iterable[str]) -> list[str]:
@@ -203,14 +220,18 @@ def _type(match: Match) -> str:
 
 
 def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
-    """The names and aliases of the match's terms, as phrases."""
+    """The names of the match's terms, as phrases.
+
+    Not their aliases, of which some mean more: "microscopy" for one kind of it, or, by its stem,
+    "test" for a testis.
+    """
     if match.name not in snapshot.vocabularies.terms:
         return []
     wordings = [
         text
         for value in match.values
         if isinstance(value, TermRef)
-        for text in _list_found((say_signs(value.name), *snapshot.wordings.get(value, ())))
+        for text in _list_found([say_signs(value.name)])
     ]
     return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
 

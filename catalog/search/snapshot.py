@@ -27,7 +27,7 @@ from catalog.search.filter_choices import (
 )
 from catalog.search.image_columns import make_images
 from catalog.search.profile_blocks import ProfileBlocks
-from catalog.search.query import NamedDataset, Spellings, say_signs
+from catalog.search.query import NamedDataset, Spellings
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import TermRef
 
@@ -59,7 +59,6 @@ class Snapshot:
     has a reference to each dataset by slug; ``titles`` and ``versions`` are by id, and so are
     ``sort_keys`` and ``shown_terms``: the names of areas, the dataset's own first, of modalities
     and of tasks.
-    ``wordings`` are the normal forms of each term's spellings, with signs as words.
     """
 
     stamp: Stamp
@@ -72,7 +71,6 @@ class Snapshot:
     sort_keys: Mapping[int, SortKeys]
     shown_terms: Mapping[int, Sequence[str]]
     versions: Mapping[int, int]
-    wordings: Mapping[TermRef, Sequence[str]]
 
     def is_unchanged(self, dataset_ids: Iterable[int]) -> bool:
         """Whether no change to these datasets has been committed since."""
@@ -135,7 +133,6 @@ def _load(stamp: Stamp) -> Snapshot:
         sort_keys={row["id"]: _make_sort_keys(row) for row in rows},
         shown_terms=_list_shown_terms(rows, vocabularies),
         versions={row["id"]: row["version"] for row in rows},
-        wordings=_list_wordings(vocabularies),
     )
 
 
@@ -198,12 +195,3 @@ def _list_shown_terms(rows: Iterable[Row], vocabularies: Vocabularies) -> dict[i
             given += sorted(known[pk] for pk in row[f"{name}_ids"] if pk in known)
         shown[row["id"]] = [name for _, name in given]
     return shown
-
-
-def _list_wordings(vocabularies: Vocabularies) -> Mapping[TermRef, Sequence[str]]:
-    wordings: dict[TermRef, list[str]] = {}
-    for spellings in ({**vocabularies.spellings, "label": vocabularies.labels}).values():
-        for key, terms in spellings.items():
-            for term in terms:
-                wordings.setdefault(term, []).append(say_signs(key))
-    return wordings

@@ -1,6 +1,6 @@
 """What a typed query was understood as: chips that can be undone, and a record for archives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from catalog.search.filter_choices import name_years
 from catalog.search.filters import CatalogFilterSet, ImageFilterSet
+from catalog.search.full_text import find_stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import find_excluded_terms
@@ -130,11 +131,31 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
 
 def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     """The excluded words that are no filter, each with the terms that it names, if any."""
-    return [
-        (word.text, _name_terms(word, filters))
-        for word in filters.shown_query.words
-        if word.is_excluded
-    ]
+    excluded = [word for word in filters.shown_query.words if word.is_excluded]
+    found = [(word.text, _name_terms(word, filters)) for word in excluded]
+    if not isinstance(filters, ImageFilterSet):
+        return found
+    return [(text if terms else filters.show_word(text), terms) for text, terms in found]
+
+
+def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
+    """What datasets' texts are looked through for instead of words, which may end otherwise there.
+
+    ``roots`` are beginnings that are looked for, too.
+    """
+    stems = find_stems(texts) if texts else {}
+    return sorted({*filter(None, stems.values()), *roots})
+
+
+def describe_texts(texts: Sequence[str]) -> list[str]:
+    """Texts as datasets' texts are looked through for them: each word as its stem."""
+    stems = find_stems(texts) if texts else {}
+
+    def show(word: str) -> str:
+        return f"{stems[word]}…" if stems.get(word) else word
+
+    shown = (" ".join(map(show, text.split())) for text in texts)
+    return list({text.casefold(): text for text in shown}.values())
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:

@@ -5,12 +5,11 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from catalog.dataset_hosts import IDC_BUCKETS
 from catalog.limits import MAX_URL
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>.+)", re.DOTALL)
 _SERIES = "/*"
-# Those of the Imaging Data Commons, whose images are series.
-IDC_BUCKETS = {"idc-open-data", "idc-open-data-two", "idc-open-data-cr"}
 _IDC_VIEWER = "https://viewer.imaging.datacommons.cancer.gov/v3/viewer/"
 # A host as FETCH_HOSTS names it, perhaps with a port.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.ASCII)

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import urllib3
 from django.conf import settings
 
-from catalog.storage.addresses import IDC_BUCKETS, BucketAddress, parse_bucket_address
+from catalog.dataset_hosts import IDC_BUCKETS
+from catalog.storage.addresses import BucketAddress, parse_bucket_address
 from catalog.storage.listing import (
     MAX_PAGE_OBJECTS,
     MAX_TAG,

@@ -12,7 +12,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import count_hidden, count_kinds, with_any_kind
 from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
-from catalog.search.understanding import describe_excluded, describe_query, say_label_groups
+from catalog.search.understanding import describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
 from catalog.views.common import bound_large_searches, list_context, page_or_fragment
 
@@ -37,9 +37,8 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "hidden": {} if problems else count_hidden(filters),
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
-        "id_groups": [] if problems else filters.id_groups,
-        "text_groups": [] if problems else filters.text_groups,
-        "excluded_words": describe_excluded(filters),
+        "id_groups": [] if problems else _show_groups(filters, filters.id_groups),
+        "text_groups": [] if problems else _show_groups(filters, filters.text_groups),
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),
@@ -47,6 +46,10 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "label_mode": filters.cleaned.get("label_mode") or "any",
     }
     return page_or_fragment(request, "image", context, bool(problems))
+
+
+def _show_groups(filters: ImageFilterSet, groups: list[list[str]]) -> list[list[str]]:
+    return [[filters.show_word(word) for word in group] for group in groups]
 
 
 @require_safe

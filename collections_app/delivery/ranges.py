@@ -10,7 +10,7 @@ from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 
 # Twenty digits are enough for any file size, and below Python's limit for parsing numbers.
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=\s*+([0-9]{0,20})\s*+-\s*+([0-9]{0,20})\s*+", re.IGNORECASE)
 _TAG = re.compile(r'(W/)?("[^"]*")')
 
 

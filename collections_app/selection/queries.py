@@ -4,6 +4,7 @@
 ``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
 """
 
+from catalog.querysets import MAY_BE_DICOM
 from catalog.storage.series import ENDING
 
 # The fields of a frozen item that its archive shows.
@@ -114,6 +115,8 @@ FREEZE = f"""
                    WHEN image.identifying IS NOT NULL
                    THEN nullif(array_to_string(image.identifying, '|'), '')
                    WHEN image.sha256 <> '' AND image.metadata_json ? 'TransferSyntaxUID'
+                   THEN '{NOT_CHECKED}'
+                   WHEN image.file_path = '' AND image.remote_url ~* '{MAY_BE_DICOM}'
                    THEN '{NOT_CHECKED}' END,
                'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),

@@ -140,7 +140,16 @@ def test_an_action_for_what_is_no_row_changes_nothing(operator: Client, value: s
     assert not Label.objects.filter(is_active=False).exists()
 
 
-@pytest.mark.parametrize("value", ["%00", "%(x)s", "5d", "\0"])
+@pytest.mark.parametrize("value", ["%00", "%(x)s", "5d", "\0", ",".join(["1"] * 50_000)])
 def test_a_list_of_none_of_the_choices_is_refused(operator: Client, value: str) -> None:
     answer = edit(operator, change_page(Dataset), dimensions=value)
-    assert "dimensions" in answer.context["adminform"].form.errors
+    assert len(answer.context["adminform"].form.errors["dimensions"]) == 1
+
+
+@pytest.mark.parametrize("name", ["area", "license", "tags", "modalities"])
+@pytest.mark.parametrize("value", ["aaaa", "9" * 40])
+def test_what_is_no_key_is_refused_where_terms_are_completed(
+    operator: Client, name: str, value: str
+) -> None:
+    answer = edit(operator, change_page(Dataset), **{name: value})
+    assert name in answer.context["adminform"].form.errors

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
+from medagg.busy import MAX_AT_ONCE
 from medagg.wsgi import application
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +47,13 @@ def test_a_form_that_is_too_long_is_refused_wherever_it_is_sent(
     for path in PATHS:
         answer = visitor.generic("POST", path, b"a=1", FORM, CONTENT_LENGTH=length)
         assert answer.status_code == 400, path
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/signup/", "/admin/login/"])
+def test_no_long_text_is_given_back_to_a_stranger(path: str) -> None:
+    long, longer = ({"username": '"' * number} for number in (6_000, 20_000))
+    assert len(Client().post(path, long).content) < MAX_AT_ONCE
+    assert Client().post(path, longer).status_code == 400
 
 
 def ask(path: str, content_type: str) -> str:

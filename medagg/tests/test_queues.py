@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -101,3 +102,15 @@ def test_two_long_builds_keep_the_sweep_and_expiry_waiting_for_nothing(
         finally:
             for worker in workers:
                 worker.stop(lambda: True)
+
+
+def test_a_worker_that_cannot_acknowledge_a_task_ends() -> None:
+    """It would take no other one; its supervisor starts a new one."""
+    code = (
+        "import logging, time, medagg.celery; from celery.signals import worker_init; "
+        "worker_init.send(None); "
+        "logging.getLogger('celery.worker.request').critical(\"Couldn't ack %r\", 1); "
+        "time.sleep(20)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=settings.BASE_DIR, timeout=15)
+    assert done.returncode == -signal.SIGTERM

@@ -11,6 +11,8 @@ from typing import Any
 from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import models
@@ -19,6 +21,9 @@ from django.http import HttpRequest
 
 # Pages, archives and the database go down each level by a call of its own.
 MAX_LEVELS = 100
+# In a field that has several values, each of which is checked and may be refused by a sentence.
+MAX_ITEMS = 100
+_KEY = re.compile("[0-9]{1,18}")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -47,6 +52,31 @@ class CheckedJSONField(forms.JSONField):
         return super().bound_data(data, initial)
 
 
+class BoundedArrayField(SimpleArrayField):
+    """Refuses too many items before it looks at each of them."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and value.count(self.delimiter) >= MAX_ITEMS:
+            raise ValidationError(f"Give at most {MAX_ITEMS} values.")
+        return super().to_python(value)
+
+
+class _KeysOnly:
+    """A field that completes what is typed, drawn again: what is no key was refused already."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        keys = [each for each in value if _KEY.fullmatch(str(each))]
+        return super().optgroups(name, keys, attrs)  # type: ignore[misc]
+
+
+class CheckedAutocompleteSelect(_KeysOnly, AutocompleteSelect):
+    pass
+
+
+class CheckedAutocompleteSelectMultiple(_KeysOnly, AutocompleteSelectMultiple):
+    pass
+
+
 def _has_too_many_levels(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_LEVELS):
@@ -62,11 +92,23 @@ class CheckedFields(BaseModelAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if isinstance(db_field, models.JSONField):
             kwargs.setdefault("form_class", CheckedJSONField)
+        elif isinstance(db_field, ArrayField):
+            kwargs.setdefault("form_class", BoundedArrayField)
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, SimpleArrayField):
             # Django fails at a message that names an item with a "%".
             field.base_field.error_messages["invalid_choice"] = "This is none of the choices."
         return field
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = CheckedAutocompleteSelect(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = CheckedAutocompleteSelectMultiple(db_field, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
 def keep_valid(initial: dict[str, Any], fields: dict[str, forms.Field]) -> dict[str, Any]:

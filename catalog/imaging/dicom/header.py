@@ -141,7 +141,7 @@ def render_pixels(file: BinaryIO, *, max_edge: int) -> Picture:
 def _make_header(stream: DicomStream, budget: Budget) -> DicomHeader:
     header = stream.header
     age = _read_text(header, "PatientAge")
-    width, height = (_read_size(header, word) for word in ("Columns", "Rows"))
+    width, height = _read_extent(header)
     pixels = stream.pixels is not None and stream.pixels.length > 0
     frames = _read_size(header, "NumberOfFrames") or 1
     fragments = check_fragments(stream, frames=frames)
@@ -209,6 +209,8 @@ def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
     """The listed elements, and the raw values of sex and age if they were not understood."""
     header = stream.header
     found = {word: _clean(_read(header, word)) for word in METADATA_KEYWORDS}
+    # Pages and tables look for what the standard writes.
+    found["BurnedInAnnotation"] = _read_text(header, "BurnedInAnnotation").upper()
     found["TransferSyntaxUID"] = _clean(stream.transfer_syntax.name)
     found["SOPClassUID"] = _clean(uid.UID(_read_uid(header, "SOPClassUID")).name)
     sex, age = _read_text(header, "PatientSex"), _read_text(header, "PatientAge")
@@ -229,6 +231,14 @@ def _read_text(header: Dataset, keyword: str) -> str:
 def _read_size(header: Dataset, keyword: str) -> int | None:
     value = _clean(_read(header, keyword))
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _read_extent(header: Dataset) -> tuple[int | None, int | None]:
+    """Columns and rows; those of the whole slide where it is in tiles (PS3.3 C.8.12.4.1.3)."""
+    columns, rows = (_read_size(header, word) for word in ("Columns", "Rows"))
+    words = ("TotalPixelMatrixColumns", "TotalPixelMatrixRows")
+    whole = [_read_whole(header, word) or 0 for word in words]
+    return (whole[0], whole[1]) if columns and rows and min(whole) > 0 else (columns, rows)
 
 
 def _read_whole(header: Dataset, keyword: str) -> int | None:

@@ -3,8 +3,9 @@
 GDCM, on which many viewers are built, goes on without a valid value as this does: one sample is
 MONOCHROME2, three are RGB. That is a guess, so a note tells it.
 
-YBR_PARTIAL_422 is read as YBR_FULL_422, which has the same order of samples. Terms that pydicom
-does not know are not shown, as their colours would be taken for RGB.
+YBR_PARTIAL_422 is read as YBR_FULL_422, which has the same order of samples. Either is read as
+YBR_FULL where no pixels share their chroma, as software leaves it that decompresses JPEG. Terms
+that pydicom does not know are not shown, as their colours would be taken for RGB.
 """
 
 import re
@@ -30,9 +31,12 @@ _SHARES = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420":
 _MEANINGS = {1: "low values are shown dark", 3: "the samples are shown as red, green and blue"}
 
 
-def correct_photometric(header: Dataset, *, is_compressed: bool, notes: list[str]) -> None:
+def correct_photometric(
+    header: Dataset, *, is_compressed: bool, is_full: bool, notes: list[str]
+) -> None:
     """Set the header's Photometric Interpretation to the term that is meant.
 
+    ``is_full`` says that the pixel data have as many samples as if no pixels shared any.
     Raises `NotReadable` where it cannot be told, as colour that is compressed may be RGB or YBR,
     and for terms that are not shown.
     """
@@ -53,6 +57,9 @@ def correct_photometric(header: Dataset, *, is_compressed: bool, notes: list[str
     if term == _PARTIAL:
         notes.append(f"The colours are given as {_PARTIAL}: they have less contrast here.")
         term = "YBR_FULL_422"
+    if term == "YBR_FULL_422" and is_full:
+        notes.append(f"The colours are given as {term}, but its pixels do not share their colours.")
+        term = "YBR_FULL"
     header.PhotometricInterpretation = term
 
 

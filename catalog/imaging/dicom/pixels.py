@@ -61,10 +61,8 @@ def render_stream(stream: DicomStream, *, max_edge: int) -> Picture:
     """
     if stream.pixels is None or stream.pixels.length == 0:
         raise NotReadable("The file has no pixel data.")
-    syntax = stream.transfer_syntax
-    if not syntax.is_transfer_syntax:  # that pydicom knows, as it does not JPEG XL
-        raise NotReadable(f"Pixels of the transfer syntax {syntax} cannot be decoded here.")
     pixels, notes = stream.pixels, list[str]()
+    _check_syntax(stream, pixels)
     options = _read_options(stream, pixels, notes)
     count = _count_frames(pixels, options)
 
@@ -77,6 +75,20 @@ def render_stream(stream: DicomStream, *, max_edge: int) -> Picture:
     levels = _to_levels(stream, tags, frame, options, notes)
     image = fit_within(Image.fromarray(levels), max_edge, pixel_aspect=_read_aspect(tags))
     return Picture(image, tuple(notes))
+
+
+def _check_syntax(stream: DicomStream, pixels: PixelElement) -> None:
+    """Refuse what has no decoder, such as JPEG XL and video, before its colours are the reason."""
+    syntax = stream.transfer_syntax
+    try:
+        if not syntax.is_transfer_syntax:  # that pydicom knows
+            raise NotImplementedError
+        if _is_compressed(stream, pixels):
+            get_decoder(syntax)
+    except NotImplementedError as error:
+        raise NotReadable(
+            f"Pixels of the transfer syntax {syntax.name} cannot be decoded here."
+        ) from error
 
 
 def _read_options(stream: DicomStream, pixels: PixelElement, notes: list[str]) -> dict[str, Any]:
@@ -95,7 +107,13 @@ def _read_options(stream: DicomStream, pixels: PixelElement, notes: list[str]) -
     bits = int(options.get("bits_allocated") or 8)
     # The frame is read, decoded, and drawn: three copies of its own, and one or two for the screen.
     check_memory(columns, rows, samples * (3 * bits / 8 + 2))
-    correct_photometric(header, is_compressed=_is_compressed(stream, pixels), notes=notes)
+    full = rows * columns * samples * int(options["number_of_frames"]) * bits // 8
+    correct_photometric(
+        header,
+        is_compressed=_is_compressed(stream, pixels),
+        is_full=full <= pixels.length <= full + 1,  # they have an even length
+        notes=notes,
+    )
     options["photometric_interpretation"] = header.PhotometricInterpretation
     return options
 
@@ -145,8 +163,9 @@ def _decode(
 ) -> np.ndarray:
     """Frame `index` as (rows, columns) or (rows, columns, samples), in the machine's byte order."""
     syntax = stream.transfer_syntax
+    coded = b""
     if _is_compressed(stream, pixels):
-        _check_frame(stream, pixels, options, index)
+        coded = _read_checked(stream, pixels, options, index)
     elif syntax.is_encapsulated:
         syntax = uid.ExplicitVRLittleEndian
     stream.body.seek(pixels.offset)
@@ -154,8 +173,13 @@ def _decode(
     if not syntax.is_encapsulated or syntax == uid.RLELossless:
         unused = _count_unused_bits(stream.header, options)
     bits = int(options.get("bits_stored") or 8) + unused
-    options = {**options, "transfer_syntax_uid": syntax, "bits_stored": bits}
     plugin = _choose_plugin(syntax, bits)
+    options = {
+        **options,
+        "transfer_syntax_uid": syntax,
+        "bits_stored": bits,
+        "as_rgb": plugin != "pillow" or not _becomes_rgb(coded),
+    }
     frame, _ = get_decoder(syntax).as_array(
         stream.body, index=index, decoding_plugin=plugin, **options
     )
@@ -188,10 +212,20 @@ def _choose_plugin(syntax: uid.UID, bits_stored: int) -> str:
     return gdcm_plugin.PLUGIN if gdcm_plugin.is_available(syntax) else "pylibjpeg"
 
 
-def _check_frame(
+def _becomes_rgb(frame: bytes) -> bool:
+    """Whether Pillow turns the colours of a JPEG into RGB, as it does those with Adobe's mark.
+
+    pydicom would do so once more. Raises the errors of Pillow.
+    """
+    marks = Image.open(io.BytesIO(frame), formats=("JPEG",)).info
+    # As libjpeg sees it, a mark of JFIF comes before what Adobe's says.
+    return "adobe_transform" in marks and bool(marks["adobe_transform"] or "jfif" in marks)
+
+
+def _read_checked(
     stream: DicomStream, pixels: PixelElement, options: dict[str, Any], index: int
-) -> None:
-    """Refuse a compressed frame that would be decoded to too many pixels."""
+) -> bytes:
+    """A compressed frame; refuses one that would be decoded to too many pixels."""
     stream.body.seek(pixels.offset)
     frame = get_frame(
         stream.body,
@@ -208,6 +242,7 @@ def _check_frame(
             check_scans(frame, *size)
         else:
             check_jpeg_2000(frame)
+    return frame
 
 
 def _to_levels(

@@ -22,6 +22,10 @@ PADDING_NOTE = (
     "Pixels of the value {}, which is far below all others and reaches a corner, are taken for"
     " padding and do not count for the range of greys, though the header names no padding."
 )
+LUT_NOTE = (
+    "The highest grey of the lookup table is {:.0f}, of {:.0f} that it states: it is taken to be of"
+    " fewer bits."
+)
 _NEARLY = 8  # grey levels that are indistinguishable from black or white
 
 
@@ -119,7 +123,7 @@ def make_curve(
     bright, is inverted. What is guessed is added to `notes`.
     """
     modality = _read_modality(tags, little_endian)
-    shade = _read_voi(tags, little_endian)
+    shade = _read_voi(tags, little_endian, notes)
     values, guess = _drop_padding(tags, stored)
     low, high = sorted(modality(np.array(find_range(values))))
     if shade is None or _is_blank(shade(np.array([low, high]))):
@@ -153,11 +157,16 @@ def _read_modality(tags: FrameTags, little_endian: bool) -> Curve:
     return lambda values: values.astype(np.float64) * slope + intercept
 
 
-def _read_voi(tags: FrameTags, little_endian: bool) -> Curve | None:
+def _read_voi(tags: FrameTags, little_endian: bool, notes: list[str]) -> Curve | None:
     """The first VOI LUT of the file, else its first window (PS3.3 C.11.2); None without one."""
     table = read_lookup_table(tags.item("VOILUTSequence"), little_endian=little_endian)
     if table is not None:
-        return lambda values: to_grey(table(values) / table.top)
+        top, highest = table.top, int(table.levels.max())
+        # Tables of 12 bits often say 16. None that is meant so stays below a quarter of white.
+        if 0 < highest <= top / 4:
+            notes.append(LUT_NOTE.format(highest, top))
+            top = 2.0 ** highest.bit_length() - 1
+        return lambda values: to_grey(table(values) / top)
     center, width = tags.number("WindowCenter"), tags.number("WindowWidth")
     if center is None or width is None or width <= 0:
         return None

@@ -4,27 +4,37 @@ import codecs
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath, open_beneath
+from catalog.importers.tables.lines import show
 
 MAX_TEXT_BYTES = 64 << 20
 # A JSON file beside a volume has a few KB; read, it takes twenty times as much.
 MAX_OBJECT_BYTES = 4 << 20
 MAX_SHEET_ROWS = 200_000
 MAX_SHEET_COLUMNS = 10_000
+# In memory some 80 bytes each.
+MAX_SHEET_CELLS = 10_000_000
 _DELIMITERS = ",;"
+_UNDECODED = "\ufffd"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Sheet(NamedTuple):
-    """A table: the names of its columns as they are written, and its rows by these."""
+    """A table: the names of its columns as they are written, and its rows by these.
+
+    `problems` are ends of sentences on what was not read. What is not UTF-8, as BIDS is, is empty:
+    in another code page, a name would say nothing of what the column has.
+    """
 
     names: tuple[str, ...] = ()
     rows: tuple[dict[str, str], ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def read_text(root: Path, path: str, most: int = MAX_TEXT_BYTES) -> str:
@@ -60,16 +70,35 @@ def read_sheet(root: Path, path: str) -> Sheet:
         delimiter=delimiter,
         quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
     )
-    lines = _iter_lines(reader)
+    errors: list[csv.Error] = []
+    lines = _iter_lines(reader, errors)
     names = tuple(_read_cell(name) for name in next(lines, [])[:MAX_SHEET_COLUMNS])
-    rows = islice(lines, MAX_SHEET_ROWS)
-    return Sheet(
-        names, tuple(dict(zip(names, map(_read_cell, cells), strict=False)) for cells in rows)
+    most = min(MAX_SHEET_ROWS, MAX_SHEET_CELLS // max(1, len(names)))
+    rows = tuple(
+        dict(zip(names, map(_read_cell, cells), strict=False)) for cells in islice(lines, most)
     )
+    is_whole = next(lines, None) is None and not errors
+    return Sheet(names, rows, tuple(_describe(text, names, rows, is_whole=is_whole)))
+
+
+def _describe(
+    text: str, names: tuple[str, ...], rows: tuple[dict[str, str], ...], *, is_whole: bool
+) -> Iterator[str]:
+    if _UNDECODED in text:
+        yield (
+            "is not UTF-8: columns and cells with other letters than those of ASCII were left out; "
+            "save the table again as UTF-8"
+        )
+    if not is_whole:
+        yield f"is too large or damaged: only its first {len(rows):,} rows were read"
+    if any("\n" in cell for row in rows for cell in row.values()):
+        yield "has cells of several lines: check that every quote is closed"
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        yield f"has several columns named {show(', '.join(twice))}, of which the last one counts"
 
 
 def _read_cell(text: str) -> str:
-    cell = text.strip()
+    cell = "" if _UNDECODED in text else text.strip()
     is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1]
     return cell[1:-1].strip() if is_quoted else cell
 
@@ -80,8 +109,8 @@ def _find_delimiter(header: str) -> str:
     return max(_DELIMITERS, key=header.count) if set(_DELIMITERS) & set(header) else "\t"
 
 
-def _iter_lines(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+def _iter_lines(lines: Iterator[list[str]], errors: list[csv.Error]) -> Iterator[list[str]]:
     try:
         yield from lines
-    except csv.Error:  # a cell beyond the limit of csv; the rows before it are valid
-        return
+    except csv.Error as error:  # a cell beyond the limit of csv; the rows before it are valid
+        errors.append(error)

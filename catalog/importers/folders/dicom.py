@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from catalog.imaging.budget import TooMuch
 from catalog.imaging.content import find_pixel_problem
 from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.dicom.header import DicomHeader, read_header
@@ -106,6 +107,8 @@ def _read_header(file: BinaryIO) -> DicomHeader:
     except CutShort as error:
         raise UnusableFile(FileProblem.CUT_SHORT) from error
     except NotReadable as error:
+        if isinstance(error.__cause__, TooMuch):
+            raise UnusableFile(FileProblem.TOO_MUCH) from error
         raise Unreadable(f"{error.reason} Get the file again, or remove it.") from error
     if header.has_pixels:
         return header

@@ -54,6 +54,7 @@ class NiftiFolder(FolderSource):
         for row in super().rows():
             is_empty = False
             yield row
+        self.notes += self.participants.describe_unmatched()
         if is_empty:
             raise SourceError(_explain_nothing(self.root.name, self.skipped))
 

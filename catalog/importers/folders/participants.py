@@ -8,11 +8,12 @@ JSON files that give ``Units`` and ``Levels``. Published tables also write ``Gen
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from catalog.importers.double_meanings import DoubleMeanings
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.columns import (
@@ -29,6 +30,7 @@ from catalog.importers.tables.lines import show
 from vocab.text import normalize
 
 _TABLE, _SESSIONS = "participants.tsv", "sub-…_sessions.tsv"
+_SHOWN = 5
 _PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
 _VISITS = ("sessionid", "session", "ses")
 _SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
@@ -83,6 +85,8 @@ class _Columns:
     levels: Mapping[str, str]  # the words for the codes of sexes
     others: list[str]
     identifying: list[str]
+    is_m_unsure: bool = False
+    have_ages_a_sex: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +97,7 @@ class _People:
     """
 
     columns: _Columns
+    problems: tuple[str, ...] = ()
     found: dict[str, Person] = field(default_factory=dict)
     unread: Counter[tuple[str, str]] = field(default_factory=Counter)
     twice: list[str] = field(default_factory=list)
@@ -113,6 +118,7 @@ class Participants:
         self._people = _read_people(sheet, read_object(root, "participants.json"), _PEOPLE, "sub-")
         self._has_ages_at_birth = _has_ages_at_birth(sheet.names)
         self._visits: dict[str, _People] = {}
+        self._asked: set[str] = set()
         self._general = read_object(root, "sessions.json")
         self.excluded_columns = list(self._people.columns.identifying)
         self.notes = list(_describe_problems(_TABLE, self._people))
@@ -124,6 +130,7 @@ class Participants:
 
     def find(self, subject: str, session: str) -> Person:
         """An age of the session counts, and if there are such ages, no other."""
+        self._asked.add(subject)
         person = self._people.found.get(subject, Person())
         if not (subject and session):
             return person
@@ -137,6 +144,15 @@ class Participants:
             )
         kept = {k: v for k, v in person.metadata.items() if k != self._people.columns.age}
         return Person(visit.sex or person.sex, visit.age_years, {**kept, **visit.metadata})
+
+    def describe_unmatched(self) -> Iterator[str]:
+        """A sentence on the participants whom `find` was not asked for, if there are any."""
+        every = self._people.found
+        if lost := [label for label in every if label not in self._asked]:
+            yield (
+                f"{_TABLE}: {len(lost):,} of {len(every):,} participants have no images under that "
+                f"name, such as {', '.join(map(show, lost[:_SHOWN]))}"
+            )
 
     def _read_visits(self, subject: str) -> _People:
         path = f"sub-{subject}/sub-{subject}_sessions"
@@ -162,9 +178,10 @@ def _read_people(
     *,
     has_ages_at_birth: bool = False,
 ) -> _People:
-    people = _People(_find_columns(sheet.names, notes, keys))
+    people = _People(_find_columns(sheet.names, notes, keys), sheet.problems)
     if has_ages_at_birth or _has_ages_at_birth(sheet.names):
         people.columns.age_unit = people.columns.stated_unit
+    _find_double_meanings(sheet, people.columns)
     key = people.columns.key
     for row in sheet.rows if key else ():
         label = clean(row.get(key, "")).removeprefix(prefix)
@@ -177,6 +194,16 @@ def _read_people(
             person = _agree(known, person)
         people.found[label] = person
     return people
+
+
+def _find_double_meanings(sheet: Sheet, columns: _Columns) -> None:
+    meanings = DoubleMeanings()
+    for row in sheet.rows:
+        word = row.get(columns.sex, "")
+        meanings.add_sex(word, _read_sex(word, columns).value)
+        meanings.add_age(row.get(columns.age, ""))
+    columns.is_m_unsure = meanings.is_m_unsure
+    columns.have_ages_a_sex = meanings.have_ages_a_sex
 
 
 def _agree(one: Person, other: Person) -> Person:
@@ -263,8 +290,8 @@ def _read_levels(note: Mapping[str, Any]) -> dict[str, str]:
 def _read_person(row: Mapping[str, str], people: _People) -> Person:
     columns = people.columns
     words = {name: clean(row.get(name, "")) for name in (columns.sex, columns.age) if name}
-    sex = _read_sex(words.get(columns.sex, ""), columns.levels)
-    age = _read_age(words.get(columns.age, ""), columns.age_unit)
+    sex = _read_sex(words.get(columns.sex, ""), columns)
+    age = _read_age(words.get(columns.age, ""), columns)
     if not sex.exact and not sex.value:
         people.unread[columns.sex, words[columns.sex]] += 1
     if not age.exact and age.value is None:
@@ -282,15 +309,19 @@ def _read_person(row: Mapping[str, str], people: _People) -> Person:
     return Person(sex.value, age.value, metadata)
 
 
-def _read_sex(word: str, levels: Mapping[str, str]) -> Reading[str]:
+def _read_sex(word: str, columns: _Columns) -> Reading[str]:
     """The meaning of a code counts before its own."""
-    meaning = parse_sex(levels.get(fold(word), "")) if word else Reading("")
-    return meaning if meaning.value and meaning.exact else parse_sex(word)
+    meaning = parse_sex(columns.levels.get(fold(word), "")) if word else Reading("")
+    if meaning.value and meaning.exact:
+        return meaning
+    is_unsure = columns.is_m_unsure and word.casefold() == "m"
+    return Reading("", exact=False) if is_unsure else parse_sex(word)
 
 
-def _read_age(word: str, unit: str) -> Reading[float | None]:
-    if unit or not word:
-        return parse_age(word, unit=unit or "years")
+def _read_age(word: str, columns: _Columns) -> Reading[float | None]:
+    is_unsure = columns.have_ages_a_sex and word[-1:].isalpha()
+    if (columns.age_unit and not is_unsure) or not word:
+        return parse_age(word, unit=columns.age_unit or "years")
     return Reading(None, exact=False)
 
 
@@ -308,6 +339,7 @@ def _find_fates(people: _People) -> dict[str, str]:
 
 def _describe_problems(path: str, people: _People) -> Iterable[str]:
     columns = people.columns
+    yield from (f"{path} {problem}" for problem in people.problems)
     if people.cut:
         yield f"{path}: {explain_cut(sorted(people.cut))}"
     for name, what in ((columns.sex, "a sex"), (columns.age, "an age")):

@@ -1,12 +1,14 @@
 """Reads CSV and TSV (RFC 4180), tolerating short rows and quotes that are not closed."""
 
 import csv
+import re
 from collections.abc import Iterator
 
 from catalog.importers.rows import BadRow
 from catalog.importers.tables.lines import Lines, TableRow, find_flaw, show
 
 MAX_CELL = 1 << 20
+_LETTERS, _DIGITS = re.compile(r"[^\W\d_]+"), re.compile(r"\d+")
 _OPEN_QUOTE = 'Close the quote, or double a quote that belongs to the text: "".'
 
 
@@ -66,15 +68,30 @@ def _read_irregular(
 def _is_torn(held: list[str], fitting: TableRow | BadRow | None, delimiter: str) -> bool:
     """Whether lines look like one row only because each has a quote that is not closed.
 
-    Then text follows the second quote, which the strict reader refuses.
+    Then text follows the second quote, which the strict reader refuses, or each line has the cells
+    of a row and begins as the first one does: `i7,"abc` and `i8,def"`.
     """
-    if isinstance(fitting, BadRow):
+    if isinstance(fitting, BadRow) or (fitting and _are_rows(held, fitting, delimiter)):
         return True
     try:
         next(csv.reader(held, delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:
         return True
     return False
+
+
+def _are_rows(held: list[str], fitting: TableRow, delimiter: str) -> bool:
+    shape = _find_shape(fitting.cells[0])
+    return "0" in shape and all(
+        line.count(delimiter) == len(fitting.cells) - 1
+        and _find_shape(line.partition(delimiter)[0]) == shape
+        for line in held[1:]
+    )
+
+
+def _find_shape(text: str) -> str:
+    """How an id is made of digits and letters: a0 of i7."""
+    return _DIGITS.sub("0", _LETTERS.sub("a", text.strip(' "')))
 
 
 def _read_apart(

@@ -5,6 +5,7 @@ The names are judged by the rule for columns, `identifying_columns`.
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -33,12 +34,21 @@ MAX_DIFFERENT_KEYS = 2_000
 # Longer texts are refused as metadata, whatever they hold.
 _LONGEST_TEXT = 200_000
 # Keys of objects that say what their value is, as in lists of DICOM's elements.
-_NAMING = frozenset({"tag", "keyword", "key", "attribute", "field", "element", "property"})
-# Those that do so beside a value only, as in the answers of a form.
-_NAMING_A_VALUE = frozenset(
-    {"name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item"}
-)
-_VALUES = frozenset({"value", "values", "answer"})
+_NAMING = ("tag", "keyword", "key", "attribute", "field", "element", "property")
+# Those that do so beside a value only, as in the answers of a form, and in FHIR.
+_NAMING_A_VALUE = (
+    "name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item",
+    "text", "url", "system", "code", "concept", "type",
+)  # fmt: skip
+# Addresses, in FHIR, of what is meant.
+_ADDRESSES = frozenset({"url", "system"})
+# FHIR calls an answer `valueString`.
+_VALUE = re.compile(r"(?i:values?|answers?)|value(?!Type|Set|Count)[A-Z]\w*")
+# Where FHIR has words for a code.
+_WORDS_OF_CODE = ("text", "display", "coding")
+# Of a table that is an object: the names of its columns, and its cells.
+_COLUMNS = ("columns", "fields", "header", "headers")
+_CELLS = frozenset({"data", "rows", "values", "records"})
 _LONGEST_FACT, _BETWEEN_WORDS = 300, re.compile(r"[\s,;/|()]+")
 _PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
 
@@ -160,23 +170,48 @@ def _tells_person(value: Any, parent: str) -> bool:
     pairs: Any = ()
     if isinstance(value, dict):
         pairs = value.items()
-        columns = value.get("columns")
-        if (
-            isinstance(columns, list)
-            and "data" in value
-            and any(
-                is_identifying_within(parent, each) for each in columns if isinstance(each, str)
-            )
-        ):
-            return True
     elif isinstance(value, list):
         pairs = [each for each in value if isinstance(each, tuple)]
-    keys = {str(key).casefold() for key, _ in pairs}
-    found = {str(key).casefold(): each for key, each in pairs if isinstance(each, str)}
-    if found.get("vr", "").strip().upper() == "PN":
-        return True
-    naming = _NAMING if keys.isdisjoint(_VALUES) else _NAMING | _NAMING_A_VALUE
-    return any(is_identifying_within(parent, found[key]) for key in naming if key in found)
+    if not pairs:
+        return False
+    has_value = any(_VALUE.fullmatch(str(key)) for key, _ in pairs)
+    found = {str(key).casefold(): each for key, each in pairs}
+    return _has_name_of_dicom(found) or any(
+        is_identifying_within(parent, name) for name in _iter_naming(found, has_value=has_value)
+    )
+
+
+def _has_name_of_dicom(found: Mapping[str, Any]) -> bool:
+    """Whether an element of DICOM, or an item of a report, has the name of a person."""
+    kinds = {str(found.get(key, "")).strip().upper() for key in ("type", "valuetype", "value_type")}
+    return str(found.get("vr", "")).strip().upper() == "PN" or "PNAME" in kinds
+
+
+def _iter_naming(found: Mapping[str, Any], *, has_value: bool) -> Iterator[str]:
+    """What an object, by its keys in lower case, says that its value is, or its columns."""
+    for key in (*_NAMING, *(_NAMING_A_VALUE if has_value else ())):
+        for text in _iter_texts(found.get(key)):
+            name = text.rpartition("/")[2] if key in _ADDRESSES else text
+            # That of a file ends otherwise.
+            if key not in _ADDRESSES or "." not in name:
+                yield name
+    if not _CELLS.isdisjoint(found):
+        for key in _COLUMNS:
+            columns = found.get(key)
+            for column in columns if isinstance(columns, list) else ():
+                called = column.get("name") if isinstance(column, dict) else column
+                if isinstance(called, str):
+                    yield called
+
+
+def _iter_texts(value: Any) -> Iterator[str]:
+    """A text, or the words for a code of FHIR."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (text for each in value if isinstance(each, dict) for text in _iter_texts(each))
+    elif isinstance(value, dict):
+        yield from (text for key in _WORDS_OF_CODE for text in _iter_texts(value.get(key)))
 
 
 def _seems_to_tell(text: str, column: str) -> bool:

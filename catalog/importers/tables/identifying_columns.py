@@ -39,6 +39,7 @@ from catalog.importers.tables import identifying_patterns as known
 from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
 from catalog.importers.tables.identifying_parts import has_identifying_part, is_text_of_parts
+from catalog.importers.tables.identifying_values import has_mail_address
 from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
@@ -199,6 +200,8 @@ def _has_names_alone(column: str) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _may_identify_within(column: str) -> bool:
     """Whether some words of a longer name, such as `PatientName_Kanji`, identify people."""
+    if has_mail_address(column):
+        return True
     if has_identifying_part(column) or not _WORDS_WITHIN.isdisjoint(words.list_spans(column)):
         return True
     parts = _split_parts(column)
@@ -303,13 +306,17 @@ def _fold(name: str) -> str:
 def _cut(name: str) -> str:
     """The part of a name that is looked at; one sign may be eighteen letters."""
     short = name.strip()[:_LONGEST_NAME]
-    return short if short.isascii() else decompose(short)[:_LONGEST_NAME]
+    return (
+        short if short.isascii() else decompose(words.undo_double_encoding(short))[:_LONGEST_NAME]
+    )
 
 
 @lru_cache(maxsize=1 << 12)
 def _find_forms(column: str) -> _Forms:
     column = _NUMBER_SIGN.sub(" no", column)
-    spaced = words.strip_endings(_fold(column), " x", " y", "dicom")
+    folded = _fold(column)
+    is_gene = known.GENE.fullmatch(folded)
+    spaced = folded if is_gene else words.strip_endings(folded, " x", " y", "dicom")
     name, plain = spaced.replace(" ", ""), _COUNT.sub("", spaced).replace(" ", "")
     forms = [name, plain]
     for written, umlaut in _UMLAUTS:

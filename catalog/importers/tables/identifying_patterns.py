@@ -139,6 +139,8 @@ _OTHERS = rf"patientcomments | occupation | {_PERSON}?religiouspreference"
 IDENTIFYING = re.compile(
     "|".join((_NAMES, _BIRTHS, _CONTACTS, _NUMBERS, _STAFF, _OTHERS)), re.VERBOSE
 )
+# Short names of numbers with more than the number of a column behind are genes: CEP17.
+GENE = re.compile(r"(?:cep|rut|nif|nss|dni|ddn|bsn|cnp) ?\d{2,}")
 BARE_NAME = re.compile(_NAME)
 # Those of people, or the first and the last slice.
 FIRST_OR_LAST = re.compile("first|middle|last")

@@ -18,13 +18,17 @@ from catalog.importers.tables.identifying_dicom import (
     strip_tag,
 )
 from catalog.importers.tables.identifying_patterns import NAME_AND_MORE
-from catalog.importers.tables.identifying_values import is_name_of_person, tells_value
+from catalog.importers.tables.identifying_values import (
+    has_mail_address,
+    is_name_of_person,
+    tells_value,
+)
 from catalog.importers.tables.named_values import FACTS, SURE_WORDS, iter_named
 from catalog.importers.tables.xml_texts import iter_marked, strip_comments, strip_markup
 from vocab.text import normalize
 
 # A text without these has no name and value, unless a tag or a keyword stands in it.
-_SIGNS = re.compile(r"[:=：＝<\[(\t\n^#]")
+_SIGNS = re.compile(r"[:=：＝<\[(\t\n^#@]")
 # Most other texts are addresses, dates, times and numbers.
 _PLAIN = re.compile(r"\w++://\S++|[\d\s:./TZ+,-]++|[][\d\s.,+e-]++")
 # The segment of HL7 with the patient's name.
@@ -38,9 +42,16 @@ _ENDING = re.compile(r"(?<=[^\W\d_])\([^\W\d_]{1,2}\)")
 _NUMBERED = re.compile(
     r"(?<!\w)(?P<name>[^\W\d_]{1,20}(?: [^\W\d_]{1,20}){0,2})#\s*+:?\s*+(?P<number>\S{1,99})"
 )
+# Whose name it is that stands behind a colon.
+_WHOSE = r"""
+    patient(?:in|e|s)?|pat\.?|pt|paciente|paziente|pacjent(?:ka)?|пациент(?:ка)?
+    |(?:attending\s|reading\s|referring\s|reporting\s|ordering\s|interpreting\s)?
+        (?:physician|radiologist|surgeon|doctor|sonographer|technologist|cardiologist|pathologist)
+    |m[ée]dic[oa]|radi[óo]log[oa]|m[ée]decin|radiologue|[äa]rzt(?:in)?|radiolog(?:e|in)
+    |(?:reported|read|dictated|interpreted|signed|approved|verified|finali[sz]ed|transcribed)\sby
+"""
 _PATIENT = re.compile(
-    r"(?<![\w-])(?:patient(?:in|e)?|pt|paciente|paziente)\s*+[:=]\s*+([^\n\t|;(\[<>]{2,60})",
-    re.IGNORECASE,
+    rf"(?<![\w-])(?:{_WHOSE})\s*+[:=]\s*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
 )
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
 # No name that identifies people is longer, or has more words.
@@ -63,9 +74,9 @@ def may_tell(text: str) -> bool:
 
 
 def tells_person(text: str) -> bool:
-    """Whether a text has the name of something that identifies people, and its value."""
+    """Whether a text has the name of what identifies people, and its value; or a mail address."""
     segment = _HL7.search(text)
-    if is_dumped(text) or (segment and "^" in text[segment.end() :]):
+    if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True

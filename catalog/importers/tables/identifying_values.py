@@ -42,18 +42,24 @@ _BARE_NAME = re.compile(r"\W*(?:name|physicians?)\W*", re.IGNORECASE)
 _KIND = re.compile(r"[a-z]+(?:[ _-]?\d+)?")
 _YEAR_FIRST = re.compile(r"\W*\d{4}(?:\W?\d\d\W?\d\d)?\W*")
 _TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "mme", "sr", "sra"})
+# Within names; a name does not end with one, and these tell nothing alone.
+_PARTICLES = frozenset({"de", "da", "do", "dos", "das", "del", "la", "van", "von", "der", "den",
+                        "di", "al", "el", "bin", "ibn"})  # fmt: skip
+_INITIAL = re.compile(r"[A-Z]\.")
 _LETTERS = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")
 # What is said of patients, who are not named.
 _OF_PATIENTS = """
-    abdomen adult age alive ambulatory anterior awake baby bone boy brain breast cancer carcinoma
-    case chest child cohort control ct dead deceased decubitus disease donna elderly erect female
-    femenino feminin feminino femme femmina fever frau girl group head healthy heart hip history
-    hombre homem homme hospital icu id infant inpatient is kidney knee lateral left liver lung
-    lying male man mann mannlich maschio masculin masculino middle mr mri mujer mulher neck
-    negative new newborn no none normal not number old outpatient pelvis pet position positive
-    post posterior pre prone recumbent right semi shoulder sitting skin spine stable standing
-    status stroke study supine syndrome to trans tumor tumour ultrasound unknown unstable uomo
-    upright view was weiblich with without woman xray years yes young
+    abdomen adult age ai alive ambulatory anterior automatic awake baby bone boy brain breast
+    cancer carcinoma case center centre chest child clinic cohort control ct dead deceased
+    decubitus department disease donna elderly emergency erect female femenino feminin feminino
+    femme femmina fever frau general girl group head healthy heart hip history hombre homem
+    homme hospital icu id infant inpatient is kidney knee lateral left liver lung lying male
+    man mann mannlich maschio masculin masculino middle model mr mri mujer mulher neck negative
+    new newborn no none normal not number old outpatient pelvis pet position positive post
+    posterior pre prone radiologist radiologists radiology recumbent right semi shoulder
+    sitting skin software spine stable staff standing status stroke study supine surgery
+    syndrome team to trans tumor tumour ultrasound university unknown unstable uomo upright
+    view was weiblich with without woman xray years yes young
 """
 _NO_NAMES = frozenset(_OF_PATIENTS.split())
 # As public archives of data number their entries: GSE12, PRJNA12, E-MTAB-12.
@@ -61,6 +67,18 @@ _PUBLIC = re.compile(
     r"\W*(?:GSE|GSM|GPL|GDS|PRJ[A-Z]{2}|SAM[A-Z]{1,3}|[SED]R[APRSXZ]|E-[A-Z]{4}-|EGA[A-Z]|phs)\d+"
     r"(?:\.\w+)*\W*"
 )
+# Not in a path or an address of the web, and not `a@2x.png`.
+_MAIL = re.compile(
+    r"(?<![\w.+/@-])[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}"
+    r"(?!(?:png|jpe?g|gif|tiff?|dcm|nii|gz|json|csv|txt|xml|svg|webp|bmp|mha|nrrd)\b)"
+    r"[a-z]{2,24}(?![\w@/-]|[.:]\w)",
+    re.IGNORECASE,
+)
+
+
+def has_mail_address(text: str) -> bool:
+    """Whether somebody's mail address stands in a text, as annotation tools write them."""
+    return "@" in text and bool(_MAIL.search(text))
 
 
 def is_name_of_person(value: str) -> bool:
@@ -71,15 +89,23 @@ def is_name_of_person(value: str) -> bool:
     """
     if "^" in value:
         return is_telling("PN", value.split()[0])
-    found = re.split(r"[\s,]+", value.strip())
-    if found[0].rstrip(".").casefold() in _TITLES:
+    found = [word for word in re.split(r"[\s,]+", value.strip()) if word not in _PARTICLES]
+    if found and found[0].rstrip(".").casefold() in _TITLES:
         return len(found) > 1 and found[1][:1].isupper()
-    return len(found) > 1 and all(
+    found = found[:2]
+    return (
+        len(found) > 1
+        and not all(map(_INITIAL.fullmatch, found))
+        and all(_INITIAL.fullmatch(word) or _is_name(word) for word in found)
+    )
+
+
+def _is_name(word: str) -> bool:
+    return bool(
         _LETTERS.fullmatch(word)
         and word[0].isupper()
         and normalize(word) not in _NO_NAMES
         and is_telling("PN", word)
-        for word in found[:2]
     )
 
 

@@ -60,7 +60,14 @@ IDENTIFYING = """
     เบอร์โทรศัพท์, โทรศัพท์, ที่อยู่, เลขบัตรประชาชน, ชื่อแพทย์, födelsedatum, telefonnummer, fornavn,
     etternavn, efternavn, fødselsdato, fødselsnummer,
     CPR-nummer, etunimi, sukunimi, henkilötunnus, syntymäaika, vezetéknév, keresztnév, beteg neve,
-    születési dátum, születési hely, TAJ szám, nume și prenume, prenume, data nașterii, CNP
+    születési dátum, születési hely, TAJ szám, nume și prenume, prenume, data nașterii, CNP,
+    民國生日, 阳历生日, 农历生日, 出生西元年, 西暦生年, 曾用名, 病人全名, 환아명, 환아 이름,
+    아기이름, 術者名, 読影者名, 担当者名, 판독자명, 작성자명, 교수명, X线号, 入院号, 住院ID, 登记号,
+    医疗保险号, 社会保障号, 접수번호, nama lengkap, nama pasien, tgl lahir, tanggal lahir,
+    tempat lahir, no rekam medis, alamat, nomor telepon, ime i prezime, datum rođenja,
+    datum rojstva, OIB, JMBG, име и фамилия, дата на раждане, ЕГН, дата рожд, год рожд,
+    data rozhdeniya, data ur, rok ur, Ημ. Γέννησης, سال تولد, fødselsdag, fødselsår, födelseår,
+    syntymävuosi, születési idő, betegnév, Jahrgang, Geburtsjahrgang, xingming
 """
 MAYBE = """
     名, 名前, 患者, 病人, 환자, ชื่อ, ผู้ป่วย, แพทย์, รหัสผู้ป่วย, 患者编号, 患者ID, 病人ID, 病人编号,
@@ -68,7 +75,8 @@ MAYBE = """
     имя, ім'я, пациент, ID пациента, номер пациента, врач, الاسم, العنوان, رقم المريض, الطبيب,
     نام, شماره بیمار, پزشک, adı, isim, hasta no, hasta numarası, hasta ID, doktor, hekim, imię,
     ID pacjenta, numer pacjenta, nr pacjenta, lekarz, όνομα, ασθενής, κωδικός ασθενούς, ιατρός,
-    नाम, रोगी आईडी, שם, מספר מטופל, mã bệnh nhân, jméno, navn, namn, nimi, nume
+    नाम, रोगी आईडी, שם, מספר מטופל, mã bệnh nhân, jméno, navn, namn, nimi, nume,
+    nama, ime, име
 """
 # As one word of several these tell nobody: адрес файла.
 VAGUE_WORDS = """
@@ -87,6 +95,12 @@ FREE_TEXT = """
     megjegyzés, observații
 """
 _SHORTEST, _SHORTEST_LATIN, _LONGEST_SPAN, _MOST_WORDS = 3, 5, 4, 40
+# The bytes that cp1252 has other signs for than latin-1; a few it has none for.
+_BYTES_OF_CP1252 = {
+    ord(sign): byte
+    for byte in range(0x80, 0xA0)
+    if (sign := bytes([byte]).decode("cp1252", "ignore"))
+}
 _NUMBERED = string.digits + string.whitespace + "_"
 # What stands around one of two languages.
 _AROUND = re.compile(r"[/|()（）\[\]【】]+")
@@ -102,6 +116,14 @@ def fold_name(column: str) -> str:
         if unicodedata.category(each)[0] in "LMN" and not unicodedata.combining(each)
     )
     return "".join(letters).replace("ı", "i").replace("ł", "l")
+
+
+def undo_double_encoding(name: str) -> str:
+    """What was written as UTF-8 and read as cp1252: Prénom of PrÃ©nom; else the name as it is."""
+    try:
+        return name.translate(_BYTES_OF_CP1252).encode("latin-1").decode()
+    except UnicodeError:
+        return name
 
 
 def strip_endings(name: str, *endings: str) -> str:

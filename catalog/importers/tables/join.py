@@ -14,6 +14,7 @@ from catalog.importers.tables.templates import Cells, Getter, Header, NoColumn, 
 
 # Of a joined table, which is in memory: its characters, and what Python needs beside them.
 MAX_JOINED_BYTES = 512 << 20
+SHOWN_KEYS = 5
 _BYTES_OF_A_CELL = 60
 
 
@@ -55,7 +56,8 @@ def _find_paths(home: Path, pattern: str) -> list[str]:
 class Join:
     """A second table, in memory by key; of rows with the same key the first one counts.
 
-    `contradicting` are the keys of further rows that say something else, with their numbers.
+    `contradicting` are the keys of further rows that say something else, with their numbers. Of the
+    `sought` rows with a key, `unmatched` have none here, and `unmatched_keys` are the first ones.
 
     Raises `SourceError` when its file is missing, unless it is optional.
     """
@@ -66,6 +68,7 @@ class Join:
         self.header = self._tables[0].header if self._tables else ()
         self._rows: dict[str, Cells] = {}
         self.contradicting: Counter[str] = Counter()
+        self._forget_matches()
         for table in self._tables:
             if table.header != self.header:
                 raise SourceError(f"{table.path} has other columns than {self._tables[0].path}.")
@@ -89,6 +92,7 @@ class Join:
         """Load the table; yields the rows that cannot be read, each with its table's path."""
         self._rows.clear()
         self.contradicting.clear()
+        self._forget_matches()
         left = MAX_JOINED_BYTES
         for table in self._tables:
             get_key = _make_get_key(table, self.spec)
@@ -115,7 +119,17 @@ class Join:
 
     def find(self, key: str) -> Cells:
         """The row of a key; empty cells if there is none."""
-        return self._rows.get(key) or [""] * len(self.header)
+        row = self._rows.get(key)
+        self.sought += bool(key)
+        if row is None and key:
+            self.unmatched += 1
+            if len(self.unmatched_keys) < SHOWN_KEYS and key not in self.unmatched_keys:
+                self.unmatched_keys.append(key)
+        return row or [""] * len(self.header)
+
+    def _forget_matches(self) -> None:
+        self.sought = self.unmatched = 0
+        self.unmatched_keys: list[str] = []
 
 
 def _make_get_key(table: Table, spec: JoinSpec) -> Getter:

@@ -18,6 +18,10 @@ _SHOWN = 200
 _NOT_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 # Bytes 0x80 to 0x9f: letters and quotes in cp1252, control characters in latin-1.
 _CONTROL_OF_LATIN_1 = re.compile("[\x80-\x9f]")
+_OTHERS = (
+    "cp1250 for Central Europe, cp1251 for Cyrillic, cp1253 for Greek, cp1254 for Turkish, cp1256 "
+    "for Arabic, gb18030 for Chinese, cp932 for Japanese, cp949 for Korean"
+)
 _LATIN_1 = frozenset({"latin-1", "latin1", "latin", "l1", "iso-8859-1", "iso8859-1", "8859"})
 
 
@@ -88,7 +92,7 @@ def mend(text: str, encoding: str, second: str) -> tuple[str, str]:
     if is_latin and _CONTROL_OF_LATIN_1.search(text):
         return text, (
             "bytes that are control characters in latin-1, and letters or quotes in cp1252. Name "
-            'that in the description: encoding = ["utf-8", "cp1252"]'
+            f'that in the description: encoding = ["utf-8", "cp1252"] for Western Europe, {_OTHERS}'
         )
     return text, find_flaw(text)
 
@@ -99,7 +103,7 @@ def find_flaw(line: str) -> str:
         likely = "latin-1" if _NOT_CP1252.search(line) else "cp1252"
         return (
             "bytes that are not in the table's encoding. Name it in the description, as in "
-            f'encoding = ["utf-8", "{likely}"]'
+            f'encoding = ["utf-8", "{likely}"] for Western Europe, {_OTHERS}'
         )
     return "NUL characters. Save the table again as plain text" if "\0" in line else ""
 

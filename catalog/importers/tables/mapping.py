@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from catalog.imaging.paths import UnsafePath, check_relative_path
+from catalog.importers.double_meanings import DoubleMeanings
 from catalog.importers.masks import explain_mask, is_mask_column
 from catalog.importers.parsers import (
     Reading,
@@ -19,8 +20,9 @@ from catalog.importers.parsers import (
     parse_sex,
     parse_share,
 )
-from catalog.importers.rows import BadRow, ImageRow
+from catalog.importers.rows import BadRow, ImageRow, SourceError
 from catalog.importers.tables.files import FileFinder, StoredNames
+from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.labels import CellError, Remembered, compile_labels, fold
 from catalog.importers.tables.lines import show
@@ -77,14 +79,18 @@ class RowReader:
         columns = [name for template in files.path or image.id for name in template.columns]
         named = next(filter(is_mask_column, columns), "")
         self._mask = f"the column “{show(named)}”" if named else ""
+        self._cut = cut = set[str]()
         with of_key(header, "[image]", "modality"):
-            self._get_modality = _compile_word(image.modality, image.modality_words, header)
+            self._get_modality = _compile_word(image.modality, image.modality_words, header, cut)
         with of_key(header, "[image]", "area"):
-            self._get_area = _compile_word(image.area, image.area_words, header)
+            self._get_area = _compile_word(image.area, image.area_words, header, cut)
         with of_key(header, "[image]", "license"):
-            self._get_license = _compile_word(image.license, image.license_words, header)
+            self._get_license = _compile_word(image.license, image.license_words, header, cut)
         has_storage = bool(description.dataset.storage)
-        self._fields = tuple(_compile_fields(image, header, has_storage=has_storage).items())
+        self._meanings = DoubleMeanings()
+        self._fields = tuple(
+            _compile_fields(image, header, self._meanings, has_storage=has_storage).items()
+        )
         with of_key(header, "[[labels]]", "words or columns"):
             self._labels = compile_labels(description.labels, header)
             self._confidences = [
@@ -100,9 +106,13 @@ class RowReader:
             self._metadata = MetadataReader(description, header)
         header.require_all()
         self.excluded_columns = self._metadata.excluded_columns
-        self.cut_columns = self._metadata.cut_columns
         self.fates = self._metadata.fates
         self.mask_columns = [name for name in self._metadata.names if is_mask_column(name)]
+
+    @property
+    def cut_columns(self) -> set[str]:
+        """The columns of cells of which less was kept, as they tell who somebody is."""
+        return self._cut | self._metadata.cut_columns
 
     def read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         """The image of a row; None for a row without any text."""
@@ -111,6 +121,19 @@ class RowReader:
         except TextTooLong as error:
             reason = f"What is made of its cells has more than {MAX_MADE:,} characters. Shorten it."
             return BadRow(line, show(str(error)), "", reason)
+
+    def check_meanings(self) -> None:
+        """Raise `SourceError` if sexes or ages that were read may mean something else."""
+        if self._meanings.is_m_unsure:
+            raise SourceError(
+                "The sexes are H and M, and none is F: M may be mujer. Say what they mean below "
+                '[image]: sex_words = { H = "M", M = "F" }.'
+            )
+        if self._meanings.have_ages_a_sex:
+            raise SourceError(
+                "The ages are such as 45F and 45M, with the sex behind, and not in months. Write "
+                "age and sex into columns of their own, or name no age below [image]."
+            )
 
     def _read(self, line: int, cells: Cells) -> ImageRow | BadRow | None:
         source_id = self._get_id(cells)
@@ -176,19 +199,38 @@ def _check_id(source_id: str) -> str:
 
 
 # --- Fields ---
-def _compile_word(value: Value, words: Pairs, header: Header) -> Callable[[Cells], str]:
-    """The value in the words that the vocabulary knows, where the description says them."""
-    get = compile_value(value, header)
-    if not words:
-        return get
-    translated = Remembered[str, str](lambda text: words.get(fold(text), text))
+def _compile_word(
+    value: Value, words: Pairs, header: Header, cut: set[str]
+) -> Callable[[Cells], str]:
+    """The value in the words that the vocabulary knows, where the description says them.
+
+    A text that tells who somebody is becomes '', as words without a term are kept; `cut` gets its
+    column.
+    """
+    get, column = compile_value(value, header), _name_column(value)
+
+    def translate(text: str) -> str:
+        word = fold(text)
+        if word in words:
+            return words[word]
+        kept = drop_from_text(text, column)
+        if kept != text:
+            cut.add(column)
+        return kept
+
+    translated = Remembered[str, str](translate)
     return lambda cells: translated[get(cells)]
 
 
-def _compile_fields(image: ImageSpec, header: Header, *, has_storage: bool) -> dict[str, Field]:
+def _compile_fields(
+    image: ImageSpec, header: Header, meanings: DoubleMeanings, *, has_storage: bool
+) -> dict[str, Field]:
     def read_sex(text: str) -> Reading:
         word = fold(text)
-        return Reading(image.sex_words[word]) if word in image.sex_words else parse_sex(text)
+        known = word in image.sex_words
+        sex = Reading(image.sex_words[word]) if known else parse_sex(text)
+        meanings.add_sex("" if known else text, sex.value)
+        return sex
 
     def read_bytes(text: str) -> Reading:
         return parse_count(text, most=MAX_IMAGE_BYTES)
@@ -208,17 +250,18 @@ def _compile_fields(image: ImageSpec, header: Header, *, has_storage: bool) -> d
                 fields[name] = Field(compile_raw(value, header), read, _find_raw(value, header))
     if image.age or image.born:
         with of_key(header, "[image]", "age, born or studied"):
-            fields["age_years"] = _compile_age(image, header)
+            fields["age_years"] = _compile_age(image, header, meanings)
     return fields
 
 
-def _compile_age(image: ImageSpec, header: Header) -> Field:
+def _compile_age(image: ImageSpec, header: Header, meanings: DoubleMeanings) -> Field:
     """The age, from its column or else from the dates."""
     get_age, get_born, get_studied = (
         compile_raw(value, header) for value in (image.age, image.born, image.studied)
     )
 
     def read_age(text: str) -> Reading[float | None]:
+        meanings.add_age(text)
         return parse_age(text, unit=image.age_unit)
 
     def read_all(texts: tuple[str, str, str]) -> Reading[float | None]:
@@ -246,6 +289,8 @@ def _find_raw(value: Value, header: Header) -> tuple[tuple[str, int], ...]:
 
 def _read_subject(text: str) -> Reading[str]:
     text = clean(text)
+    if drop_from_text(text, "") != text:
+        return Reading("", exact=False)
     is_good = len(text) <= MAX_SUBJECT_ID and (text.isprintable() or not _CONTROL.search(text))
     return Reading(text) if is_good else Reading("", exact=False)
 

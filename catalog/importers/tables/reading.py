@@ -24,6 +24,7 @@ from pydantic import AfterValidator
 
 from catalog.imaging.paths import UnsafePath, open_beneath
 from catalog.importers.rows import BadRow, SourceError
+from catalog.importers.tables.code_pages import check_code_page
 from catalog.importers.tables.delimited import iter_delimited, read_cells
 from catalog.importers.tables.header_check import check_width
 from catalog.importers.tables.json_array import is_array, iter_array
@@ -184,6 +185,8 @@ class Table:
                     f"{self.path}: {count} columns are named “{show(name)}”. Rename them in the "
                     "table, or give it new names in the description: header = […] with skip = 1."
                 )
+        if self._format != "parquet" and not self._how.header:
+            check_code_page(self.path, named, self._how.encoding)
         return tuple(stripped)
 
     # --- The file ---

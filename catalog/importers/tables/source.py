@@ -118,7 +118,12 @@ class TableSource:
         return [*self._notes, *([explain_cut(cut)] if cut else [])]
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
-        """Raises `SourceError` for a table that turns out to be damaged."""
+        """Raises `SourceError` for a table that turns out to be damaged, or unclear at its end."""
+        yield from self._rows()
+        for compiled in self._tables:
+            compiled.reader.check_meanings()
+
+    def _rows(self) -> Iterator[ImageRow | BadRow]:
         if self.files:
             self.files.reset(self.listeners.check_stopped)
         for join in self.joins:

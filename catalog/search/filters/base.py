@@ -142,13 +142,15 @@ class CatalogFilterSet(filters.FilterSet):
         return parse_query(self.cleaned.get("q") or "", self.snapshot.spellings)
 
     @property
-    def ignored_words(self) -> list[str]:
-        """Words of the query whose filters do not apply to this set."""
+    def ignored(self) -> list[Match]:
+        """Parts of the query whose filters do not apply to this set."""
         return [
-            m.words
-            for m in self._whole_query.matches
-            if m.name in self.not_applicable and not m.others
+            m for m in self._whole_query.matches if m.name in self.not_applicable and not m.others
         ]
+
+    @property
+    def ignored_words(self) -> list[str]:
+        return [match.words for match in self.ignored]
 
     @property
     def word_groups(self) -> list[list[Word]]:
@@ -165,7 +167,7 @@ class CatalogFilterSet(filters.FilterSet):
     @property
     def doubts(self) -> list[str]:
         """What the query may not mean as it is read."""
-        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored_words)
+        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored)
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""

@@ -138,6 +138,16 @@ class DatasetFilterSet(CatalogFilterSet):
         """The words that no text has, instead of which titles that resemble them are found."""
         return self._results.similar_words
 
+    @property
+    def term_texts(self) -> Sequence[str]:
+        """What the texts are looked through for, besides the terms that the query names."""
+        return self._results.term_texts
+
+    @property
+    def roots(self) -> Sequence[str]:
+        """What words of the texts may begin with, for words that name no term."""
+        return self._results.roots
+
     @cached_property
     def _results(self) -> Results:
         return find_datasets(
@@ -190,10 +200,10 @@ class DatasetFilterSet(CatalogFilterSet):
         return sum(bool(self.missing_words(pk)) for pk in self.rows().ids().tolist())
 
     @property
-    def ignored_words(self) -> list[str]:
-        """Words of the query whose filters do not apply to datasets, unless there are no others."""
+    def ignored(self) -> list[Match]:
+        """Parts of the query that do not apply to datasets, unless there are no others."""
         shown = self.shown_query.matches
-        return [match.words for match in self._whole_query.matches if match not in shown]
+        return [match for match in self._whole_query.matches if match not in shown]
 
     @property
     def words_of_images(self) -> list[str]:
@@ -210,7 +220,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
     @property
     def doubts(self) -> list[str]:
-        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored_words)
+        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

@@ -44,7 +44,13 @@ from catalog.search.filters.column_filters import (
 )
 from catalog.search.full_text import rank_datasets
 from catalog.search.image_ids import Ids, find_by_ids, remember_ids
-from catalog.search.image_texts import count_by_any, count_by_words, has_words, occurs
+from catalog.search.image_texts import (
+    count_by_any,
+    count_by_words,
+    has_words,
+    occurs,
+    show_phrase,
+)
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
 from catalog.search.snapshot import Snapshot
@@ -285,6 +291,12 @@ class ImageFilterSet(CatalogFilterSet):
         """The words that are ids of images or of their subjects; of a group, an image has one."""
         texts = [[word.text for word in group] for group in self.word_groups]
         return [group for group in texts if group not in self.text_groups]
+
+    def show_word(self, text: str) -> str:
+        """A word as it is looked for: "subject-1…" where what begins so is found, too."""
+        if self._lookups.ids.find(text) is None:
+            return show_phrase(text)
+        return text if self._lookups.ids.find_equal(text) else f"{text}…"
 
     @property
     def text_words(self) -> list[str]:

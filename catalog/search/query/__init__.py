@@ -3,7 +3,8 @@
 Text comes in, filters and plain words go out. ``tokens`` cuts the text; ``phrases`` has fixed
 phrases and negations, ``age_phrases`` ages; ``spellings`` finds the vocabularies' terms, corrects
 typos with ``similar_words`` and ``word_forms`` and heeds ``signs``, ``dataset_names`` finds the
-datasets; ``parser`` puts them together; ``parsed`` is the result.
+datasets; ``parser`` puts them together, with ``alternatives``; ``parsed`` is the result, of which
+``doubts`` says what may not be meant.
 """
 
 from catalog.search.query.dataset_names import NamedDataset

@@ -71,7 +71,8 @@ _AGES = (
 _QUANTITY = re.compile(
     r"\s*-?\s*(?:%|(?:percent|[kmgt]i?b|[mcµu]?m|k?vp?|ma?s|m?t|tesla|hu|hz|fps|px|pixels?|voxels?"
     r"|seconds?|secs?|minutes?|mins?|hours?|days?|weeks?|wks?|images?|patients?|cases?|scans?"
-    r"|studies|subjects?|series|slices?|datasets?|files?|people)\b)",
+    r"|studies|subjects?|series|slices?|datasets?|files?|people|class(?:es)?|categor(?:y|ies)|labels?"
+    r"|volumes?|videos?|frames?|samples?|participants?)\b)",
     re.IGNORECASE,
 )
 # Also behind "aged": of these there are no ages in months or years.

@@ -6,7 +6,7 @@ from itertools import pairwise, zip_longest
 
 from catalog.search.query.parsed import SINGLE_VALUED, Match, ParsedQuery, Word
 from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS, STOP_WORDS
-from catalog.search.query.tokens import MINUS_SIGNS
+from catalog.search.query.tokens import MINUS_SIGNS, QUOTED
 
 _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
@@ -56,15 +56,15 @@ _SIGN_BEHIND = re.compile(
     r"(?<!\d)(?:[+±]|-|−|–|\(\s*[-+±−–]\s*\))\s*$|[a-z]\d+[-+]$", re.IGNORECASE
 )
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
-_COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d[\d.,]*[\w%]*|(?<![\w.+])\d+\+(?![\w+])")
+_COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d+(?:[.,]\d+)*[\w%]*|(?<![\w.+-])\d+\+(?![\w+])")
 # What a dataset has one of: with them "only" asks for no more than the word.
 _ONE_EACH = frozenset({"access", "dataset", "license", "local", "year"})
 
 
-def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[str]) -> list[str]:
+def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Match]) -> list[str]:
     """A sentence for each sign and word that exclude nothing, and each list of which one does.
 
-    ``ignored`` are words of the query that the page says something else of.
+    ``ignored`` are parts of the query that the page says something else of.
     """
     parts: list[Match | Word] = [*query.matches, *query.words]
     parts.sort(key=lambda part: part.start)
@@ -189,21 +189,22 @@ def _find_counts(text: str) -> Iterator[str]:
 
 
 def _find_comparisons(
-    text: str, parts: list[Match | Word], ignored: Sequence[str]
+    text: str, parts: list[Match | Word], ignored: Sequence[Match]
 ) -> Iterator[str]:
     """Signs that no age and no year has taken, and of which the number is looked for."""
     counts = [found.span() for found in _COUNT.finditer(text)]
-    taken = [(part.start, part.end) for part in parts if _takes_comparisons(part)]
+    taken = [
+        (part.start, part.end)
+        for part in parts
+        if isinstance(part, Match) and part.name in ("age", "year")
+    ]
+    taken += [(match.start, match.end) for match in ignored]
+    taken += [found.span() for found in QUOTED.finditer(text)]
     for found in _COMPARISON.finditer(text):
         is_label = not found["sign"] and _is_within(found.start(), _spans_of_matches(parts))
         if is_label or _is_within(found.start(), [*counts, *taken]):
             continue
-        if not any(found[0] in words for words in ignored):
-            yield f"“{found[0]}” compares nothing, its words are looked for as they stand"
-
-
-def _takes_comparisons(part: Match | Word) -> bool:
-    return part.is_quoted if isinstance(part, Word) else part.name in ("age", "year")
+        yield f"“{found[0]}” compares nothing, its words are looked for as they stand"
 
 
 def _spans_of_matches(parts: list[Match | Word]) -> list[tuple[int, int]]:
@@ -220,7 +221,11 @@ def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -
     for found in _ONLY.finditer(text):
         if _is_within(found.start(), spans):
             continue
-        before = [part for part in parts if not text[part.end : found.start()].strip()]
+        before = [
+            part
+            for part in parts
+            if part.end <= found.start() and not text[part.end : found.start()].strip()
+        ]
         after = [part for part in parts if part.start > found.start()]
         part = next(iter([*before[-1:], *after[:1]]), None)
         if part and (isinstance(part, Word) or part.name not in one_each):
@@ -238,8 +243,8 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     if name == "year":
         # Two filters of years say by their names what they leave.
         return isinstance(other, Word) and bool(_YEAR.fullmatch(other.text))
-    # "Not kaggle, tcia": a name of one dataset, and a word of several.
-    if name == "dataset" and isinstance(other, Word):
+    # "Not kaggle, tcia", "no pneumonia, bleeding": only one of them may have a name here.
+    if isinstance(other, Word) and not other.filter_name:
         return True
     both = {name, _find_filter(other)}
     return not name or len(both) == 1 or both <= _DISEASES or both <= _PEOPLE

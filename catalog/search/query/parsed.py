@@ -210,7 +210,8 @@ class ParsedQuery:
         ]
 
     def _is_or(self, before: Match, match: Match) -> bool:
-        return (before.start, match.start) in self.ors
+        """Never of what is excluded: "no pneumonia or no effusion" is neither."""
+        return match.name != "not_label" and (before.start, match.start) in self.ors
 
     def _is_alternative(self, match: Match) -> bool:
         return any(place == match.start for _, place in self.ors)

@@ -1,12 +1,13 @@
 """The parser: from the words of a query to filters."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import chain
 
 from catalog.ages import find_other_ages
 from catalog.search.query.age_phrases import sign_start
+from catalog.search.query.alternatives import find_ors
 from catalog.search.query.finder import Finder, Found
 from catalog.search.query.parsed import Match, ParsedQuery, Word
 from catalog.search.query.phrases import (
@@ -29,9 +30,6 @@ from catalog.search.query.year_phrases import read_single_year, read_years
 from vocab.text import normalize
 
 _MAX_WORDS_AFTER_REFUSAL = 3
-# Before the first of several of which one is enough.
-_ANY_OF = re.compile(r"\b(?:(?:any|one|either)\s+of(?:\s+the)?|either)\s+$", re.IGNORECASE)
-_COMMA = re.compile(r"\s*[,;]\s*")
 _LIST_SIGN = re.compile(r"\s*[,;&+/]\s*")
 
 
@@ -60,7 +58,7 @@ def parse_query(text: str, spellings: Spellings) -> ParsedQuery:
         if quoted:
             words += read_phrase(clean, quoted, negation)
             at = quoted.end()
-    ors = tuple(_find_ors(clean, [*matches, *words]))
+    ors = tuple(find_ors(clean, [*matches, *words]))
     return ParsedQuery(clean, tuple(matches), tuple(words), ors, tuple(skipped))
 
 
@@ -323,31 +321,3 @@ def _negate(readings: Sequence[Reading]) -> Reading:
     labels = dict.fromkeys(label for reading in readings for label in reading.labels)
     corrected = " or ".join(reading.corrected for reading in readings if reading.corrected)
     return Reading("not_label", tuple(labels), corrected=corrected)
-
-
-def _find_ors(text: str, parts: Sequence[Match | Word]) -> Iterator[tuple[int, int]]:
-    """The starts of neighbours that are alternatives: "A or B", "A, B or C", "any of A, B"."""
-    pairs = list(pairwise(sorted(parts, key=lambda part: part.start)))
-    is_or = [_is_or(text[one.end : other.start]) for one, other in pairs]
-    is_any = False
-    for at, (one, other) in enumerate(pairs):
-        is_any = is_any or bool(_ANY_OF.search(text, 0, one.start))
-        is_any = is_any and (is_or[at] or _is_listed(text, one, other))
-        is_or[at] = is_or[at] or is_any
-    for at in reversed(range(len(pairs) - 1)):
-        is_or[at] = is_or[at] or (is_or[at + 1] and _is_listed(text, *pairs[at]))
-    return ((a.start, b.start) for (a, b), joined in zip(pairs, is_or, strict=True) if joined)
-
-
-def _is_listed(text: str, one: Match | Word, other: Match | Word) -> bool:
-    """Whether a comma stands between two of one kind: two labels, or two words."""
-    kinds = [part.name if isinstance(part, Match) else part.is_excluded for part in (one, other)]
-    return kinds[0] == kinds[1] and bool(_COMMA.fullmatch(text, one.end, other.start))
-
-
-def _is_or(between: str) -> bool:
-    words = normalize(between).split()
-    if '"' in between or not STOP_WORDS.issuperset(words):
-        return False
-    # "Effusion or a nodule", and not "effusion in the chest/lung".
-    return "or" in words[:2] or ("/" in between and {"or", "and"}.issuperset(words))

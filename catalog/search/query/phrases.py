@@ -29,7 +29,7 @@ TOO_COMMON = frozenset({
 })  # fmt: skip
 # Ordinary words, and their plurals, that look like typos of a spelling but are not.
 ORDINARY_WORDS = frozenset({
-    "lirads", "pirads", "tirads",
+    "geriatric", "lirads", "pirads", "tirads",
     "accounting", "acquisition", "augmentation", "brachial", "expression", "ilium", "impression",
     "parotid", "affection", "aggression", "agreeing", "ahead", "alteration",
     "arrow", "arterial", "arthritis", "aspect", "assignment", "attacking", "author", "aviation",

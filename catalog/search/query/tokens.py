@@ -16,6 +16,8 @@ _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 MINUS_SIGNS = f"{DASHES}\u02d7\u1806\u2015\u2043!¬≠"
 _WITHOUT = re.compile(r"(?<![\w/])w/o(?:ut)?(?![\w/])", re.IGNORECASE)
 _WITH = re.compile(r"(?<![\w/])w/(?=\s|[^\W_])", re.IGNORECASE)
+# As in names of folders: "no_tumor" is no tumour.
+_JOINED_NEGATION = re.compile(r"(?<![^\W_])(no|non|not|without)_+(?=[^\W_])", re.IGNORECASE)
 _MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))(?<!\d\s)[{MINUS_SIGNS}](?=[^\W_]|")')
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
 # Combining accents without a composed letter follow their letter.
@@ -48,6 +50,7 @@ def clean_text(text: str) -> str:
     """
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     clean = _WITH.sub("with ", _WITHOUT.sub("without", clean))
+    clean = _JOINED_NEGATION.sub(r"\1 ", clean)
     if clean.count('"') % 2:
         at = clean.rindex('"')
         clean = f"{clean[:at]} {clean[at + 1 :]}"

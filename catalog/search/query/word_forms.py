@@ -39,6 +39,8 @@ def vary_spelling(word: str) -> list[str]:
 def find_root(word: str) -> str:
     """What a noun and its adjective begin with: "brazil" of "Brazilian"; "" if it is too short."""
     folded = word.casefold()
+    if folded.endswith("ician"):  # a physician is nobody of "Physics"
+        return ""
     ending = next((e for e in _ADJECTIVES if folded.endswith(e)), "")
     root = folded.removesuffix(ending)
     return root if len(root) >= MIN_ROOT and root.isalpha() else ""

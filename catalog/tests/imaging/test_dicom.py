@@ -83,6 +83,14 @@ def test_technical_elements_are_kept_with_plain_types() -> None:
     assert {type(metadata["KVP"]), type(metadata["Exposure"])} == {float, int}
 
 
+def test_a_whole_slide_in_tiles_has_the_size_of_the_whole() -> None:
+    """PS3.3 C.8.12.4.1.3: Rows and Columns are those of a tile."""
+    tile = np.zeros((1, 64, 64), np.uint8)
+    content = make_dicom(tile, TotalPixelMatrixColumns=640, TotalPixelMatrixRows=600)
+    header = header_of(content)
+    assert (header.width, header.height, header.missing_bytes) == (640, 600, 0)
+
+
 def test_nothing_that_identifies_a_person_is_kept() -> None:
     secret = {
         "PatientName": "Doe^Jane", "PatientBirthDate": "19700101", "StudyDate": "20200102",

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate
 
 from catalog.imaging.dicom import pixels
 from catalog.imaging.dicom.frames import choose_frame
@@ -16,6 +18,8 @@ from catalog.tests.imaging.dicom_files import make_dicom, read_shipped, write_di
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
+# The mark of a JPEG whose colours are YCbCr.
+ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01"
 RAMP = np.tile(np.arange(0, 4000, 40, dtype=np.uint16), (20, 1))
 
 
@@ -117,6 +121,39 @@ def test_rare_kinds_of_color_are_shown_as_near_as_they_can_be_or_not_at_all() ->
     for term in ("HSV", "CMYK", "YBR_PARTIAL_420"):
         with pytest.raises(NotReadable, match=f"given as {term} are not shown"):
             render(make_dicom(np.zeros((2, 2, 3), np.uint8), PhotometricInterpretation=term))
+
+
+@pytest.mark.parametrize("term", ["YBR_FULL_422", "RGB"])
+@pytest.mark.parametrize("marks", ["JFIF", "Adobe", "JFIF and Adobe"])
+def test_colors_of_a_jpeg_are_converted_once(marks: str, term: str) -> None:
+    """Pillow converts what has Adobe's mark by itself."""
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 30, 30)).save(out, "JPEG", quality=95)
+    start, jfif, rest = out.getvalue()[:2], out.getvalue()[2:20], out.getvalue()[20:]
+    frame = start + jfif * ("JFIF" in marks) + ADOBE * ("Adobe" in marks) + rest
+    dataset = dcmread(io.BytesIO(read_shipped("SC_rgb_jpeg_dcmtk.dcm")))
+    dataset.PhotometricInterpretation = term
+    dataset.Rows = dataset.Columns = 16
+    dataset.PixelData = encapsulate([frame])
+    shown = np.array(levels(write_dicom(dataset, uid.JPEGBaseline8Bit)))
+    assert abs(shown - [200, 30, 30]).max() <= 4
+
+
+@pytest.mark.parametrize("term", ["YBR_FULL_422", "YBR_PARTIAL_422"])
+def test_plain_pixels_that_share_no_chroma_are_read_so_whatever_the_header_says(term: str) -> None:
+    """As software leaves the term that decompresses JPEG."""
+    pixels = np.array([[[76, 85, 255], [150, 44, 21]]] * 2, np.uint8)
+    expected = levels(make_dicom(pixels, PhotometricInterpretation="YBR_FULL"))
+    content = make_dicom(pixels, PhotometricInterpretation=term)
+    assert levels(content) == expected
+    assert "do not share" in " ".join(render(content).notes)
+
+
+def test_video_is_named_as_the_reason() -> None:
+    dataset = dcmread(io.BytesIO(read_shipped("SC_rgb_jpeg_dcmtk.dcm")))
+    dataset.PhotometricInterpretation = "YBR_PARTIAL_420"
+    with pytest.raises(NotReadable, match=r"MPEG-4 .* cannot be decoded"):
+        render(write_dicom(dataset, uid.MPEG4HP41))
 
 
 def test_an_unknown_encoding_is_named() -> None:

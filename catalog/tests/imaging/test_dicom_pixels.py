@@ -154,6 +154,15 @@ def test_lookup_tables_are_applied(syntax: str) -> None:
     ]
 
 
+def test_a_lookup_table_of_fewer_bits_than_it_says_is_not_dark() -> None:
+    """DCMTK corrects it, too: 12 bits are written where the descriptor says 16."""
+    table = make_item(LUTDescriptor=[4096, 0, 16], LUTData=list(range(4096)))
+    table[0]["LUTDescriptor"].VR = table[0]["LUTData"].VR = "US"
+    content = make_dicom(np.array([[0, 1024, 4095]], np.uint16), VOILUTSequence=table)
+    assert levels(content).tolist() == [[0, 64, 255]]
+    assert "is 4095, of 65535" in render_pixels(io.BytesIO(content), max_edge=9).notes[0]
+
+
 def test_a_modality_table_comes_before_the_window() -> None:
     table = make_item(
         LUTDescriptor=[3, 10, 16], LUTData=b"\x00\x00\x64\x00\xc8\x00", ModalityLUTType="US"

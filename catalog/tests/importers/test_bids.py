@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from catalog.importers.folders import bids_files
 from catalog.importers.folders.bids import find_role
 from catalog.importers.folders.nifti import NiftiFolder
 from catalog.importers.folders.participants import Participants
@@ -120,6 +121,19 @@ def test_a_fact_that_is_not_understood_is_kept_as_other_cells_are(tmp_path: Path
     assert any(note.endswith("cannot be read: age, sex") for note in participants.notes)
 
 
+def test_facts_that_may_mean_two_things_are_unknown(tmp_path: Path) -> None:
+    table = "participant_id\tsex\tage\n1\tM\t45M\n2\tH\t30F\n3\tM\t30\n"
+
+    participants = read_participants(tmp_path, table)
+
+    assert participants.find("1", "") == ("", None, {"sex": "M", "age": "45M"})
+    assert participants.find("3", "").age_years == 30
+    assert "3 cells of sex" in participants.notes[0]
+    assert "2 cells of age" in participants.notes[1]
+    told = read_participants(tmp_path, table, {"sex": {"Levels": {"M": "mujer", "H": "hombre"}}})
+    assert (told.find("1", "").sex, told.find("2", "").sex) == ("F", "M")
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
 def test_lines_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     table = end.join(["participant_id\tage", "sub-1\t34", "sub-2\t35", ""])
@@ -187,10 +201,61 @@ def test_ages_beside_one_at_birth_need_a_unit(tmp_path: Path) -> None:
     assert "40.57" in participants.notes[0]
 
 
+def test_rows_of_nobody_with_images_are_counted(tmp_path: Path) -> None:
+    files = {
+        "participants.tsv": b"participant_id\tage\nsub-01\t34\nsub-2\t35\nSUB-03\t36\n",
+        "sub-01/anat/sub-01_T1w.nii.gz": VOLUME,
+        "sub-02/anat/sub-02_T1w.nii.gz": VOLUME,
+    }
+
+    _, source = read_images(write_files(tmp_path, files))
+
+    assert source.notes == [
+        "participants.tsv: 2 of 3 participants have no images under that name, such as 2, SUB-03"
+    ]
+
+
 def test_quoted_cells_are_read(tmp_path: Path) -> None:
     table = '"participant_id"\t"age"\t"sex"\n"sub-1"\t34\t"F"\n'
 
     assert read_participants(tmp_path, table).find("1", "") == ("F", 34, {})
+
+
+@pytest.mark.parametrize("page", ["latin-1", "mac_roman"])
+def test_what_is_not_utf_8_is_left_out_and_reported(tmp_path: Path, page: str) -> None:
+    table = "participant_id\tage\tPrénom\tsite\tgroup\nsub-1\t34\tJane\tKöln\tcontrol\n"
+
+    participants = Participants(write_files(tmp_path, {"participants.tsv": table.encode(page)}))
+
+    assert participants.find("1", "") == ("", 34, {"group": "control"})
+    (note,) = participants.notes
+    assert note.startswith("participants.tsv is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('1,3,"a\n2,4,b\n3,5,c\n', "has cells of several lines"),
+        (f"1,3,{'a' * (2 << 20)}\n2,4,b\n", "is too large or damaged: only its first 0 rows"),
+        (f"1,3,a\n2,4,{'a' * (2 << 20)}\n", "is too large or damaged: only its first 1 rows"),
+        (
+            "".join(f"{n},3,b\n" for n in range(20)),
+            "is too large or damaged: only its first 10 rows",
+        ),
+    ],
+)
+def test_rows_that_are_not_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: str, says: str
+) -> None:
+    monkeypatch.setattr(bids_files, "MAX_SHEET_CELLS", 30)
+
+    assert any(says in note for note in read_participants(tmp_path, f"sub,age,x\n{rows}").notes)
+
+
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    (note,) = read_participants(tmp_path, "sub\tage\tage\n1\t3\t4\n").notes
+
+    assert "has several columns named age" in note
 
 
 def test_a_table_saved_as_utf_16_is_read(tmp_path: Path) -> None:

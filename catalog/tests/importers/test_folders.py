@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog.imaging.dicom import header
 from catalog.imaging.dicom.deidentify import Pseudonyms
 from catalog.imaging.nifti import CutShortNifti, UnreadableNifti, read_nifti_header
 from catalog.imaging.problems import FileProblem
@@ -263,6 +264,14 @@ def test_nothing_that_identifies_a_person_is_kept_of_a_dicom_file(tmp_path: Path
     for secret in ("Jane", "MRN", "1955", "Main", "SSN", "Elsewhere", "Who", "ACC", "2020", "999"):
         assert secret not in shown.replace("<1174-NRM>", ""), secret
     assert image.subject_id == "<1174-NRM>", "the pseudonym that the installation makes of it"
+
+
+def test_dicom_with_more_parts_than_are_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(header, "MAX_HEADER_READS", 9)
+    images, bad = read_rows(write_files(tmp_path, {"a.dcm": make_scan()}))
+    assert (images["a.dcm"].problem, bad) == ((FileProblem.TOO_MUCH, "a.dcm"), {})
 
 
 def test_the_patient_id_of_a_deidentified_file_is_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from catalog.importers import terms
 from catalog.importers.options import Listeners
 from catalog.importers.rows import BadRow, ImageRow, ImportStopped, LabelRow
 from catalog.importers.store import store_images
+from catalog.management.report import format_findings
 from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory
 from catalog.tests.importers.import_rows import row
@@ -100,6 +101,8 @@ def test_every_spelling_is_one_label_and_the_sources_word_is_kept(dataset: Datas
     ]  # fmt: skip
     assert set(ImageLabel.objects.values_list("label", flat=True)) == {effusion.pk}
     assert report.new_labels == {}
+    assert report.renamed_labels == {"fluid in the Chest": "Pleural effusion"}
+    assert "  fluid in the Chest: Pleural effusion" in [*format_findings(report)]
 
 
 def test_a_code_wins_over_a_name_and_a_name_over_an_alias(dataset: Dataset) -> None:

@@ -132,7 +132,7 @@ def test_two_dates_make_an_age(born: str, studied: str, years: float) -> None:
 @pytest.mark.parametrize(
     ("born", "studied"),
     [("20150101", "20140915"), ("1600", "2014"), ("1830", "2014"), ("1930", "yesterday"),
-     ("19550230", "20140101"), ("1930", "99999999")],
+     ("19550230", "20140101"), ("1930", "99999999"), ("1900-01-01", "2014-01-01")],
 )  # fmt: skip
 def test_impossible_dates_make_none(born: str, studied: str) -> None:
     assert parse_age_between(born, studied) == UNCLEAR
@@ -332,7 +332,10 @@ def test_nothing_in_a_list_is_evaluated() -> None:
      # A person before it, in scripts without spaces
      "患者出生日期", "患者生年月日", "환자생년월일", "受检者姓名", "患者漢字氏名", "患者の氏名",
      "患者氏名カナ", "受試者身分證字號", "病人的联系电话", "환자 한글성명", "수검자 성함",
-     "보호자연락처", "ชื่อผู้ป่วย", "วันเกิดผู้ป่วย", "영문성명", "姓"],
+     "보호자연락처", "ชื่อผู้ป่วย", "วันเกิดผู้ป่วย", "영문성명", "姓", "农历生日", "환아 이름",
+     "Tgl Lahir", "Nama Pasien", "Ime i prezime", "JMBG", "Дата на раждане", "Дата рожд.",
+     "ROK_UR", "Fødselsår", "Jahrgang", "Ημ. Γέννησης", "PrÃ©nom", "AnnÃ©e de naissance",
+     "AÃ±o de nacimiento", "å§“å\x90\x8d", "Ð¤Ð˜Ðž"],
 )  # fmt: skip
 def test_columns_that_tell_who_somebody_is_are_known(column: str) -> None:
     assert is_identifying(column)
@@ -421,7 +424,9 @@ def test_free_text_is_known(column: str) -> None:
      "手机型号", "电话随访", "医院名称", "设备名称", "检查名称", "ファイル名", "検査名",
      "疾患名", "속성명", "특성명", "검사명", "파일이름", "이미지주소", "糖尿病史", "报告日期",
      "医保类型", "标注者", "วันเกิดเหตุ", "วันที่ตรวจ", "дата исследования", "адрес файла",
-     "номер серии", "TC no contraste", "اسم الملف", "تاريخ الفحص", "अध्ययन तिथि"],
+     "номер серии", "TC no contraste", "اسم الملف", "تاريخ الفحص", "अध्ययन तिथि", "CEP17",
+     "CEP 17", "HER2/CEP17", "CEP290", "紹介医療機関", "診療部署名", "拍摄手机", "회전화면",
+     "충전화면", "FiO2"],
 )  # fmt: skip
 def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
     assert not is_left_out(column)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from catalog.importers.slices import MIXED, PLANES, REPEATED, SHIFTED, UNEVEN, UNPLACED
 from catalog.models import Dataset, Image, ImageFile
@@ -152,6 +153,15 @@ def test_what_slices_say_differently_is_not_said_of_the_series(home: Path) -> No
     assert image.metadata_json["ConvolutionKernel"] == "B30"
     assert "KVP" not in image.metadata_json
     assert image.metadata_json["varying"] == ["KVP", "age_years"]
+
+
+def test_a_series_shows_burnt_in_text_if_one_slice_does(home: Path, client: Client) -> None:
+    marks: list[dict[str, str]] = [{}, *({"BurnedInAnnotation": word} for word in ("Yes", "NO"))]
+    files = {str(n): make_slice(n, number=n, **mark) for n, mark in enumerate(marks)}
+    run(home / "lungs", files)
+
+    pages = ("/datasets/lungs/", Image.objects.get().get_absolute_url())
+    assert all('id="burned-in"' in client.get(page).content.decode() for page in pages)
 
 
 def test_radiographs_of_one_series_stay_images_of_their_own(home: Path) -> None:

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from catalog.importers.rows import BadRow, ImageRow, LabelRow, SourceError
 from catalog.importers.tables.source import TableSource, open_dataset_toml
+from catalog.management.unmatched import format_joins
 
 HEAD = '[dataset]\nslug = "mine"\n[[table]]\npath = "t.csv"\n'
 PLAIN = HEAD + '[image]\nid = "{id}"\n'
@@ -120,6 +121,21 @@ def test_codes_for_sex_can_be_described(tmp_path: Path) -> None:
 
     assert [image.sex for image in images] == ["M", "F", "", ""]
     assert [image.metadata for image in images] == [{}, {}, {}, {"male": "2"}]
+
+
+def test_facts_that_may_mean_two_things_stop_with_what_to_write(tmp_path: Path) -> None:
+    sexes, ages = PLAIN + 'sex = "{x}"\n', PLAIN + 'age = "{x}"\n'
+
+    with pytest.raises(SourceError, match="H and M, and none is F"):
+        read_images(tmp_path, sexes, "id,x\na,M\nb,H\n")
+    told = sexes + 'sex_words = { H = "M", M = "F" }\n'
+    assert [i.sex for i in read_images(tmp_path, told, "id,x\na,M\nb,H\n")] == ["F", "M"]
+    for clear in ("F", "mujer", "W"):
+        assert read_images(tmp_path, sexes, f"id,x\na,M\nb,H\nc,{clear}\n")[0].sex == "M"
+
+    with pytest.raises(SourceError, match="45M"):
+        read_images(tmp_path, ages, "id,x\na,45M\nb,3 F\n")
+    assert read_images(tmp_path, ages, "id,x\na,6M\nb,30\n")[0].age_years == 0.5
 
 
 # --- Metadata ---
@@ -671,6 +687,18 @@ def test_a_joined_table_tells_which_of_its_keys_contradict_themselves(tmp_path: 
     assert [dict(each.contradicting) for each in source.joins] == [{"b": 1}]
 
 
+def test_rows_without_a_partner_in_a_joined_table_are_counted(tmp_path: Path) -> None:
+    table = "id,age,who\na,1,1\nb,2,02\nc,3,\nd,4,02\ne,5,3.0\n"
+    join = '[[join]]\npath = "more.csv"\nkey = "{key}"\nto = "{who}"\n'
+    source = open_source(tmp_path, PLAIN + join, table, more="key,x\n1,a\n2,b\n3,c\n")
+
+    for _ in range(2):
+        read(source)
+        assert [*format_joins(source)] == [
+            "more.csv: 3 of 4 rows have no partner there, such as 02, 3.0"
+        ]
+
+
 @pytest.mark.parametrize(
     ("more", "place"),
     [
@@ -719,6 +747,23 @@ def test_each_image_may_have_its_own_licence(tmp_path: Path) -> None:
     description = PLAIN + 'license = "{lic}"\nlicense_words = { Jim = "cc-by-4.0" }\n'
     images = read_images(tmp_path, description, "id,lic\na,CC BY-NC\nb,jim\nc,\nd,NaN\n")
     assert [image.license for image in images] == ["CC BY-NC", "cc-by-4.0", "", ""]
+
+
+def test_words_and_subjects_that_tell_who_somebody_is_are_left_out(tmp_path: Path) -> None:
+    description = PLAIN + 'modality = "{m}"\narea = "{p}"\nlicense = "{l}"\nsubject = "{who}"\n'
+    named = "a,XR Patient: John Doe DOB: 04/03/1961,Name: Jane Doe Age: 45,DOB: 1.4.1961,"
+    table = (
+        f"id,m,p,l,who\n{named}Patient Name: Bob Doe\nb,Digital Radiography,Left Knee,CC BY,P1\n"
+    )
+
+    source = open_source(tmp_path, description, table)
+    (first, second), _ = read(source)
+
+    assert (first.modality, first.area, first.license, first.subject_id) == ("", "", "", "")
+    assert first.metadata == {}
+    assert source.notes[0].endswith(": l, m, p, who")
+    assert (second.modality, second.area) == ("Digital Radiography", "Left Knee")
+    assert (second.license, second.subject_id) == ("CC BY", "P1")
 
 
 def test_words_of_modality_and_area_can_be_explained(tmp_path: Path) -> None:

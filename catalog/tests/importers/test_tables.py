@@ -194,12 +194,72 @@ def test_a_line_in_another_encoding_costs_that_line_alone(tmp_path: Path) -> Non
 
     assert good == [(2, ["1", "x"]), (4, ["3", "y"])]
     assert (bad[0].line, bad[0].value) == (3, "2,caf?")
-    assert 'encoding = ["utf-8", "cp1252"]' in bad[0].reason
+    assert 'encoding = ["utf-8", "cp1252"] for Western Europe' in bad[0].reason
+    assert "cp1251" in bad[0].reason
 
 
 def test_a_header_in_another_encoding_stops(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"t\.csv, line 1: the header has bytes"):
         open_table(tmp_path, "t.csv", "id,größe\n1,2\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("header", "page"),
+    [
+        ("患者姓名,出生日期", "gb18030"),
+        ("病歷號,姓名", "big5"),
+        ("氏名,生年月日", "euc_jp"),
+        ("환자명,생년월일", "cp949"),
+        ("ФИО,Дата рождения", "cp1251"),
+        ("ФИО,Дата рождения", "koi8_r"),
+        ("Příjmení,Věk", "cp1250"),
+        ("Hasta Adı,Doğum Tarihi", "cp1254"),
+        ("Επώνυμο,Ημερομηνία γέννησης", "cp1253"),
+        ("اسم المريض,تاريخ الميلاد", "cp1256"),
+        ("ชื่อผู้ป่วย,วันเกิด", "cp874"),
+        ("שם משפחה,תאריך לידה", "cp1255"),
+        ("Prénom,sexe", "cp850"),
+        ("Prénom,sexe", "mac_roman"),
+    ],
+)
+def test_a_header_read_in_a_wrong_code_page_names_the_likely_one(
+    tmp_path: Path, header: str, page: str
+) -> None:
+    data = f"id,{header}\n1,2,3\n".encode(page)
+
+    with pytest.raises(SourceError) as refused:
+        open_table(tmp_path, "t.csv", data, encoding="cp1252")
+
+    assert f'encoding = ["{page}"]' in str(refused.value)
+    table = open_table(tmp_path, "t.csv", data, encoding=page)
+    assert table.header == ("id", *header.split(","))
+
+
+@pytest.mark.parametrize(
+    ("header", "page"),
+    [
+        ("Größe,Läsion,Prüfgröße,Übersicht,Körperteil", "cp1252"),
+        ("diagnóstico,lesión,año,tamaño,região,coração,pulmão,exposição", "cp1252"),
+        ("âge,côté,poids à l’entrée,décès,œdème,modalité,fenêtre", "cp1252"),
+        ("年龄,性别,诊断,结节,部位,检查类型,肺癌,良恶性,直径", "gb18030"),
+        ("年齡,性別,診斷,部位,影像類型", "big5"),
+        ("年齢,性別,診断,部位,腫瘍,撮影条件", "cp932"),
+        ("나이,성별,진단,부위,병변,크기", "cp949"),
+        ("возраст,пол,диагноз,орган,размер,сторона,снимок,номер снимка", "cp1251"),
+        ("věk,pohlaví,diagnóza,strana,velikost,snímek,wiek,płeć,rozpoznanie,życie", "cp1250"),
+        ("yaş,cinsiyet,tanı,bölge,lezyon,görüntü,kitle,büyüklük", "cp1254"),
+        ("ηλικία,φύλο,διάγνωση,όργανο,μέγεθος", "cp1253"),
+        ("العمر,الجنس,التشخيص,العضو", "cp1256"),
+        ("อายุ,เพศ,การวินิจฉัย,อวัยวะ", "cp874"),
+        ("גיל,מין,אבחנה,איבר", "cp1255"),
+    ],
+)
+def test_a_header_in_the_code_page_that_is_named_is_believed(
+    tmp_path: Path, header: str, page: str
+) -> None:
+    data = f"{header}\n".encode(page)
+
+    assert open_table(tmp_path, "t.csv", data, encoding=page).header == tuple(header.split(","))
 
 
 # --- Rows ---
@@ -208,6 +268,28 @@ def test_empty_lines_are_skipped_but_counted_as_lines(tmp_path: Path) -> None:
         (4, ["a", "x"]),
         (8, ["b", "y"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "good", "bads"),
+    [
+        ("t.tsv", 'i7\t"abc\ni8\tx\ni9\tdef"\n', [(3, ["i8", "x"])], 2),
+        ("t.csv", '1.png,"abc\n2.png,x\n3.png,def"\n', [(3, ["2.png", "x"])], 2),
+        ("t.csv", '1,"abc\n2,def"\n', [], 2),
+        ("t.csv", '1,"abc\nlung, clear"\n', [(2, ["1", "abc\nlung, clear"])], 0),
+        ("t.csv", '1,"abc\n2, 3, 4"\n', [(2, ["1", "abc\n2, 3, 4"])], 0),
+        ("t.csv", 'a,"see\nb,c"\n', [(2, ["a", "see\nb,c"])], 0),
+    ],
+)
+def test_lines_between_two_stray_quotes_are_rows(
+    tmp_path: Path, name: str, rows: str, good: list[Row], bads: int
+) -> None:
+    end = "\t" if name == "t.tsv" else ","
+
+    found, bad = read(open_table(tmp_path, name, f"id{end}caption\n{rows}z{end}z\n"))
+
+    assert found[:-1] == good
+    assert len(bad) == bads
 
 
 def test_quotes_hold_delimiters_quotes_and_lines(tmp_path: Path) -> None:

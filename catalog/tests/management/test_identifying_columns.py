@@ -176,6 +176,23 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "split": '{"columns": ["StudyDate", "PatientName"], "data": [["2020", "Doe"]]}',
         "answer": '[{"field_name": "patient_name", "value": "Doe"}]',
         "asked": '{"question": "Date of birth", "answer": "1950"}',
+        "mother": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName",'
+        ' "valueString": "Sherie Weber"}]',
+        "extended": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime",'
+        ' "valueDateTime": "1961-03-04T10:00:00Z"}]',
+        "item": '[{"text": "Name", "answer": [{"valueString": "Doe"}]}]',
+        "coded": '[{"code": {"text": "Date of birth"}, "valueDateTime": "1961-03-04"}]',
+        "coding": '[{"code": {"coding": [{"display": "Birth date"}]}, "valueDate": "1961-03-04"}]',
+        "owner": "john.doe@example.org",
+        "made": "created by j.d@mail.example.org, checked",
+        "completed_by": '{"email_of": "john@example.org"}',
+        "votes": '{"jane@example.org": 1}',
+        "sr": '[{"concept": "Observer", "type": "PNAME", "value": "Doe^John"}]',
+        "number": '[{"type": {"text": "Social Security Number"}, "value": "999-12-3456"}]',
+        "system": '[{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "999-12-3456"}]',
+        "rows": '{"fields": ["StudyDate", "PatientName"], "rows": [["2020", "Doe"]]}',
+        "header": '{"header": ["PatientName"], "data": [["Doe"]]}',
+        "values": '{"columns": [{"name": "PatientName"}], "values": [["Doe"]]}',
     }
 
     said, kept = import_row(home, cells | unread)
@@ -290,6 +307,9 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "MRN#12345", "MRN# 12345", "CT, Acc#12345", "Patient: John Doe", "PATIENT: DOE, JOHN",
         "Patient             : Doe^John (M, 19610304, #12)", "Pt: Mr. Smith",
         "CT of Patient: Hans-Peter Müller, 45 y", "Paciente: Juan Pérez",
+        "Paciente: Maria de Souza", "Patient: Leonardo da Vinci", "Patient: Smith, J.",
+        "Pat.: Müller, Hans", "Пациент: Иванов Иван", "Attending Physician: JOHN SMITH MD",
+        "CT. Reported by: Dr. Smith", "Radiologist: Jane Doe", "Médico: Dr. Pérez",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -345,6 +365,8 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "PatientName PatientAge StudyDate", "Patient Name | Patient Age", "Date of Birth, Sex, Age",
         "Patient Name, Patient ID and Date of Birth were removed", "DOB not available",
         "Patient: Breast Cancer", "Patient: Supine Position", "Patient: Male", "Patient: P0032",
+        "Radiologist: consensus of two", "Reported by: Radiology Department", "Read by: AI Model",
+        "Surgeon: General Surgery", "Doctor: yes",
         "Patient: Not Available", "Patient: 45 year old", "patient: stable; CT", "Patient 3: CT",
         "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
         '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
@@ -439,6 +461,13 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "box": "{'x': 1.50, 'y': -3e5, 'label': 'left lung'}",
         "objects": "[{'name': 'liver', 'bbox': (1, 2)}]",
         "rois": '{"name": "left lung", "volume": 3}',
+        "race": '[{"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race",'
+        ' "extension": [{"url": "text", "valueString": "White"}]}]',
+        "observed": '[{"code": {"text": "Body Weight"}, "valueQuantity": {"value": 70}}]',
+        "entities": '[{"type": "nodule", "text": "a nodule", "value": 3, "code": "R91.1"}]',
+        "table": '{"columns": ["name", "age"], "index": [0], "shape": [1, 2]}',
+        "scale": '[{"system": "http://unitsofmeasure.org", "code": "kg", "value": 70}]',
+        "kinds": '[{"type": "PN", "value": 3}, {"url": "https://a.org/name.png", "value": 1}]',
         "keypoints": '[{"name": "apex", "x": 1}]',
         "call": "{'date': date(2020, 1, 1), 'score': array([1, 2])}",
         "set": "{'a', 'b'}",
@@ -459,6 +488,10 @@ def test_cells_that_tell_nobody_stay_as_they_are(home: Path) -> None:
         "place": "crop 0010,0010 px; series 00100010 CT",
         "scanner": "operator=GE; patient=12",
         "voc": "<annotation><owner><name>x</name></owner><object><name>cat</name></object>",
+        "retina": "icon@2x.png",
+        "bucket": "s3://key@bucket.example.org/a.png",
+        "repository": "git@github.com:org/data.git",
+        "version": "model@v1.2 mean@iou, p@0.5",
         "choices": '["phone", "name", "cat"]',
     }
 

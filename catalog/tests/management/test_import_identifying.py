@@ -30,6 +30,15 @@ PUBLISHED = {
     "AccessionNumber": "8471",
     "PatientIdentityRemoved": "YES",
 }
+FAR = b"""[dataset]
+slug = "far"
+title = "Far"
+[image]
+id = "{id}"
+url = "{url}"
+[[table]]
+path = "t.csv"
+"""
 
 
 def make_folder(home: Path, *, burned_in: bool = False) -> Path:
@@ -104,6 +113,23 @@ def test_what_was_found_by_an_older_rule_is_looked_at_again(home: Path, client: 
     assert "1 DICOM image was not checked" in client.get("/datasets/scans/").content.decode()
     run(home / "scans")
     assert "not checked" not in client.get("/datasets/scans/").content.decode()
+
+
+def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
+    home: Path, client: Client
+) -> None:
+    suspects = ["https://files.lan/1.DCM", *(f"s3://scans/p.1/{end}" for end in ("I1", "1.2", "*"))]
+    clean = ["https://files.lan/1.png", "https://files.lan/1?as=page", "s3://idc-open-data/5f2/*"]
+    rows = [f"{number},{url}" for number, url in enumerate(suspects + clean)]
+    folder = write_files(
+        home / "far", {"dataset.toml": FAR, "t.csv": "\n".join(["id,url", *rows]).encode()}
+    )
+    run(folder)
+
+    assert "4 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
+    for image in Image.objects.all():
+        page = client.get(image.get_absolute_url()).content.decode()
+        assert ("was not checked" in page) == (image.remote_url in suspects), image.remote_url
 
 
 def test_a_table_that_names_such_a_file_is_refused_too(home: Path) -> None:

@@ -135,6 +135,10 @@ def test_words_of_an_alias_that_no_page_shows_find_nothing() -> None:
     terms_changed.send(sender=Modality)
     assert select("q=axial") == ""
     assert select("q=chest+not+axial") == "lung-ct chestx-ray14"
+    # Nor does a term stand for all that an alias of it is.
+    DatasetFactory(slug="rays", title="Axial tomography of rays", description="Computed.")
+    make_searchable()
+    assert select("q=ct") == "lung-ct both"
 
 
 @pytest.mark.parametrize(
@@ -349,7 +353,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("frontal not 3", "“not 3” excludes nothing"),
         (
             "he thoracic",
-            "Words: “he”, “thoracic”, looked for in the datasets’ texts Not: Too common",
+            "Words: “he”, “thoracic”, looked for in the datasets’ texts, where they are “thorac…”",
         ),
         ("no later than 2020 frontal", "Words: “frontal”, looked for"),
         ("thoracic not 3 frontal", "Words: “thoracic”, “not”, “3”, “frontal”, looked for"),
@@ -373,6 +377,20 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("ct not under 18", "Datasets as a whole do not have “not under 18”"),
         ('"no contrast"', "Too common to be looked for in texts: “no”"),
         ('ct -"no contrast"', "Too common to be looked for in texts: “no”"),
+        (
+            "digital radiography",
+            "Terms: looked for in the datasets’ texts, too: “digit… radiographi…”",
+        ),
+        ("thoracic", "“thorac…”, “thoracic…”"),
+        ("segment", "where they are “segment…”"),
+        ("severe", "“severe”, looked for in the datasets’ texts, where they are “sever…”"),
+        ("ct not severe", "or in the datasets’ texts, where they are “sever…”"),
+        ("no thoracic, mined", "“no thoracic” excludes that only, and “mined” is asked for"),
+        ("not ct, mined", "“not ct” excludes that only, and “mined” is asked for"),
+        ("ct no_chest", "Not: “-chest” (area: Chest), as a term or in"),
+        ("ct during surgery", "Too common to be looked for in texts: “during”"),
+        ("ct no other", "Too common to be looked for in texts: “other”"),
+        ("stage i or ii", "Too common to be looked for in texts: “i”"),
         ('"both eyes"', "Too common to be looked for in texts: “both”"),
         ('"her2-"', "“her2-”: its sign is not looked for"),
         ('"effusion (+)"', "its sign is not looked for"),
@@ -382,6 +400,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("women only", "“only” leaves nothing out"),
         ("chest not ct", "Not: “-ct” (modality: Ct), as a term or in the datasets’ texts"),
         ("ct only", "“only” leaves nothing out"),
+        ("only ct in chestx-ray14", "“only” leaves nothing out"),
+        ("patients > 60 years, nodules > 6 mm", "“> 6” compares nothing"),
         ("only a nodule", "“only” leaves nothing out"),
         ("nodule -modality:ct", "“-modality:ct” excludes nothing"),
         ("nodule -images with ct", "“-images with ct” excludes nothing"),

@@ -131,7 +131,7 @@ def test_a_dataset_that_mentions_a_word_is_offered_and_not_shown(client: Client)
     page = get(client, "/images/?q=lateral+pneumonia&sex=unknown")
     assert 'data-total="0"' in page
     assert "CheXpert’s description mentions “lateral”" in page
-    assert "“lateral”, looked for in ids, subjects and the images’ own texts" in page
+    assert "“lateral…”, looked for in ids, subjects and the images’ own texts" in page
     links = [parse_qs(link) for link in re.findall(r'<a href="/images/\?([^"]*)"', page)]
     wanted = {"q": ["pneumonia"], "sex": ["unknown"], "dataset": ["chexpert"]}
     assert wanted in links

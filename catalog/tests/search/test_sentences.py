@@ -83,6 +83,7 @@ SAID = {
     "pneumonia or effusion": has("pneumonia", "pleural-effusion"),
     "pneumonia OR effusion -covid": f"{has('pneumonia', 'pleural-effusion')}"
                                     f" AND NOT {has('covid-19')}",
+    "no pneumonia or no effusion": f"NOT {has('pneumonia', 'pleural-effusion')}",
     "nodule, pneumonia or fracture": has("nodule", "pneumonia", "fracture"),
     "any of nodule, pneumonia, fracture": has("nodule", "pneumonia", "fracture"),
     "pneumonia, effusion, CT": f"{has('pneumonia')} AND {has('pleural-effusion')}"

@@ -9,6 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
+from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, RemoteFile
 from catalog.storage.disk import BLOCK
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
@@ -39,7 +40,8 @@ PICTURE, SCAN = make_picture(8, 6, shade=9), make_scan(PatientIdentityRemoved="Y
 
 def make_rays(storage: str, **sizes: int) -> Dataset:
     """Two images in the storage: a picture and a DICOM file whose name has no ending."""
-    dataset = DatasetFactory(slug="rays", storage=storage)
+    unchecked = {IDENTIFYING: {"files": 0, "burned_in": 0, "unchecked": 1}}
+    dataset = DatasetFactory(slug="rays", storage=storage, imported_json=unchecked)
     modality = ModalityFactory(code="dx")
     for source_id, path in (("ray/1", "a/1.png"), ("ray/2", "a/2")):
         ImageFactory(
@@ -66,6 +68,7 @@ def test_files_of_a_web_server_come_into_the_archive(
     page = re.sub(r"\s+", " ", client.get("/collections/new/").content.decode())
     assert '<dt>To fetch</dt><dd data-to-fetch="2">of unknown size<' in page
     assert "2 of them can be fetched from where they lie, of unknown size" in page
+    assert "1 DICOM image was not checked for what tells who somebody is" in page
 
     collection = verify(build(make_fetching()))
 
@@ -75,6 +78,8 @@ def test_files_of_a_web_server_come_into_the_archive(
     assert [row["size_bytes"] for row in rows(archive["metadata.csv"])] == [
         str(len(PICTURE)), str(len(SCAN)),
     ]  # fmt: skip
+    assert [row["identifying"] for row in rows(archive["metadata.csv"])] == ["", "not checked"]
+    assert b"1 DICOM image was not checked for such attributes" in archive["README.md"]
     assert RemoteFile.objects.count() == 2
     # Once frozen, its bytes are what every later build must meet.
     expire_collection(collection=collection)
