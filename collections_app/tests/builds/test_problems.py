@@ -254,7 +254,7 @@ def test_slow_readers_of_the_csv_do_not_delay_pages(tmp_path: Path) -> None:
     cookie, path = sign_in(owner), f"/collections/{collection.uuid}/problems.csv"
     with (
         run_site(tmp_path, workers=1) as site,
-        held_open(site.port, path, cookie, 12) as readers,
+        held_open(site.port, path, cookie, MAX_TRANSFERS) as readers,
     ):
         assert {reader.response.status for reader in readers} == {200}
         check_pages(site.port, cookie)
