@@ -18,6 +18,7 @@ from collections_app.tests.factories import (
     UserFactory,
     build,
     files_in_archive_root,
+    make_collection,
     make_dataset,
     make_ready,
 )
@@ -89,6 +90,8 @@ def test_an_archive_that_cannot_be_removed_is_left_to_the_sweep(
     client: Client, owner: Any, settings: LazySettings, tail: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = make_ready("", user=owner)
+    # Where there is no collection at all, archives are left alone.
+    make_collection("", user=owner, title="Another")
     file = archive_file(collection.archive_path)
     file.unlink()
     file.mkdir()  # which is no file that could be removed, also not by root
