@@ -3,6 +3,7 @@
 `.env.example` lists them and docs/deploy.md explains them.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -287,11 +288,11 @@ COLLECTION_MAX_PER_HOUR = env.int("COLLECTION_MAX_PER_HOUR", default=60)
 # Bytes to fetch from elsewhere: for one collection, and for all of a user within a day.
 FETCH_MAX_BYTES = env.int("FETCH_MAX_BYTES", default=20 * 1024**3)
 FETCH_MAX_DAY_BYTES = env.int("FETCH_MAX_DAY_BYTES", default=100 * 1024**3)
-COLLECTION_LIFETIME_DAYS = env.float("COLLECTION_LIFETIME_DAYS", default=14.0)
-if not 0 <= COLLECTION_LIFETIME_DAYS <= 36_500:  # dates end with the year 9999
-    raise ImproperlyConfigured(
-        f"COLLECTION_LIFETIME_DAYS is “{COLLECTION_LIFETIME_DAYS:.15g}”: it can be 0 to 36500"
-    )
+_lifetime = env.str("COLLECTION_LIFETIME_DAYS", default="14")
+# Dates end with the year 9999. Not env.float, which reads 4e+06 as 406.
+if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]+)?", _lifetime) or float(_lifetime) > 36_500:
+    raise ImproperlyConfigured(f"COLLECTION_LIFETIME_DAYS is “{_lifetime}”: it can be 0 to 36500")
+COLLECTION_LIFETIME_DAYS = float(_lifetime)
 # A build that would leave less than this on the disk of the archives does not begin.
 ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)
 # Threads of each web process, as gunicorn was started with: a quarter is for pages, some are for

@@ -117,7 +117,12 @@ def test_patients_keep_the_pseudonyms_of_an_earlier_version(var: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LOG_FORMAT", "loud"), ("LOG_LEVEL", "loud"), ("COLLECTION_LIFETIME_DAYS", "4000000")],
+    [
+        ("LOG_FORMAT", "loud"),
+        ("LOG_LEVEL", "loud"),
+        ("COLLECTION_LIFETIME_DAYS", "4000000"),
+        ("COLLECTION_LIFETIME_DAYS", "4e+06"),
+    ],
 )
 def test_values_that_cannot_be_are_refused_in_one_line(var: Path, name: str, value: str) -> None:
     result = run_manage(var, "up", "--port", "0", **{name: value})
