@@ -45,7 +45,7 @@ class BusyMiddleware:
         try:
             return _send_as_file(response)
         except NoThreadLeft:
-            return _say_busy(request, response["Content-Type"])
+            return _say_busy(request, response.get("Content-Type", ""))
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
@@ -55,7 +55,10 @@ class BusyMiddleware:
         )
         if not is_locked and not isinstance(exception, NoThreadLeft):
             return None
-        return _say_busy(request, is_locked=is_locked)
+        is_json = request.path_info.endswith(".json")
+        return _say_busy(
+            request, "application/json" if is_json else "text/html", is_locked=is_locked
+        )
 
 
 def _measure(response: HttpResponseBase) -> int:
@@ -72,7 +75,7 @@ def _send_as_file(response: Any) -> FileResponse:
     with contextlib.closing(getattr(response, "file_to_stream", None) or io.BytesIO()):
         transfer = hold_transfer(chunks)
     headers = {**response.headers, "Content-Length": str(transfer.length)}
-    content_type = headers.pop("Content-Type")
+    content_type = headers.pop("Content-Type", "application/octet-stream")
     sent = FileResponse(
         transfer, status=response.status_code, content_type=content_type, headers=headers
     )

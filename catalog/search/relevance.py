@@ -9,6 +9,7 @@ that lack something follow, each with what it lacks.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile
 from math import log
 from operator import itemgetter
 from typing import NamedTuple
@@ -16,8 +17,9 @@ from typing import NamedTuple
 from catalog.search.columns import Mask, Rows
 from catalog.search.full_text import ClauseText, find_stems, rank_clauses, rank_similar_titles
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
-from catalog.search.query.phrases import NEGATIONS
+from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
+from catalog.search.query.tokens import MINUS_SIGNS
 from catalog.search.query.word_forms import find_root, vary_spelling
 from catalog.search.snapshot import Snapshot
 from vocab.text import TermRef, normalize
@@ -190,7 +192,8 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
     wordings = [text for match in group for text in _list_wordings(match, snapshot)]
     if is_excluded:
-        text = ClauseText("", wordings)
+        texts = [*filter(None, map(_type_excluded, group)), *wordings]
+        text = ClauseText("", list(dict.fromkeys(texts)))
         return _Clause(words, text, is_excluded=True, is_term=True, met=met)
     typed = _list_found(dict.fromkeys(map(_type, group)))
     texts = list(dict.fromkeys([*typed, *wordings]))
@@ -217,6 +220,17 @@ def _type(match: Match) -> str:
     words = match.corrected or match.words
     signed = match.name == "label" and say_signs(words) != words
     return _quote(say_signs(words)) if signed else _plain(words)
+
+
+def _type_excluded(match: Match) -> str:
+    """The words of an excluded label without what excludes them: "cancer" of "-cancer"."""
+    words = match.corrected or match.words.lstrip(f"{MINUS_SIGNS} ")
+    if say_signs(words) != words:
+        return ""
+    left = normalize(words).split()
+    negation = next((each for each in NEGATIONS if tuple(left[: len(each)]) == each), ())
+    left = list(dropwhile(AFTER_NEGATION.__contains__, left[len(negation) :]))
+    return _plain(" ".join(left))
 
 
 def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:

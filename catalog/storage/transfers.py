@@ -114,6 +114,7 @@ def hold_transfer(content: Iterable[bytes]) -> Transfer:
     with ExitStack() as stack:
         file = stack.enter_context(_open_memory())
         transfer = Transfer(file)
+        stack.callback(transfer.close)
         file.writelines(content)
         file.flush()
         transfer.start_again()

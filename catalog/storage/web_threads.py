@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 FOR_PAGES = settings.WEB_THREADS // 4
-PASSWORDS_AT_ONCE, PASSWORDS_WAITING = 2, max(1, settings.WEB_THREADS // 8)
+PASSWORDS_AT_ONCE, PASSWORDS_WAITING = 2, max(1, settings.WEB_THREADS // 5)
 SHARE = max(1, settings.WEB_THREADS - FOR_PAGES - PASSWORDS_AT_ONCE - PASSWORDS_WAITING)
 RETRY_SECONDS = 30
 share = threading.BoundedSemaphore(SHARE)
@@ -43,15 +43,17 @@ class FewAtATime:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Raises NoThreadLeft: it is nobody's turn soon."""
-        if not self._waiting.acquire(blocking=False):
-            raise NoThreadLeft
-        try:
-            is_mine = self._working.acquire(timeout=self.wait_seconds)
-        finally:
-            self._waiting.release()
-        if not is_mine:
+        if not (self._working.acquire(blocking=False) or self._wait()):
             raise NoThreadLeft
         try:
             yield
         finally:
             self._working.release()
+
+    def _wait(self) -> bool:
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._working.acquire(timeout=self.wait_seconds)
+        finally:
+            self._waiting.release()

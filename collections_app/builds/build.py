@@ -138,6 +138,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
     expected_size = _estimate_size(collection)
     _check_space(claim, expected_size, freed=size_before if build.keeps_archive else 0)
     if build.keeps_archive:
+        heartbeat.touch()
         _remove_replaced(claim)
     size = _write(claim, fingerprint, expected_size, heartbeat)
     path = archive_name(collection.uuid, claim.token)

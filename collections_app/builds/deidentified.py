@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,7 +28,6 @@ from collections_app.storage import archive_store
 
 BATCH = 500
 _CHUNK = 1 << 20
-_QUOTED = re.compile(r"""(?s)(["']).*\1""")
 
 
 @dataclass
@@ -142,5 +140,4 @@ def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
 
 def _refuse(entry: FileEntry, reason: str) -> BadEntry:
     # The problem is part of the page and of missing.csv, and a parser may quote a value.
-    reason = _QUOTED.sub("'…'", reason)
     return BadEntry(entry.name, "unreadable", f"the file is not de-identified: {reason}")

@@ -184,9 +184,11 @@ _NAME_FETCHED = """
     CASE WHEN item.is_series THEN item.file_name || '/' || file.name || file.suffix
          ELSE item.file_name END
 """
-# What the archive has of one file, where that was de-identified on its way into it.
+# What the archive has of one file, where that was de-identified on its way into it; nothing of a
+# file that is not there any more.
 _DELIVERED = """
-    CASE WHEN {name} = item.file_name THEN item.delivered
+    CASE WHEN file.id IS NULL THEN NULL
+         WHEN {name} = item.file_name THEN item.delivered
          ELSE item.delivered_files -> ({name}) END AS delivered
 """
 FETCHED_FILES = f"""

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
-from catalog.storage.web_threads import FewAtATime, hold_thread
+from catalog.storage.web_threads import FewAtATime, NoThreadLeft, hold_thread
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
@@ -31,7 +31,7 @@ from collections_app.selection.basket import (
 from collections_app.selection.database_space import explain_room
 from collections_app.selection.fetch_quota import explain_fetch_limits, most_to_fetch
 from collections_app.selection.quotas import explain_quota_of_new
-from collections_app.selection.refusals import Busy, NotBuildable, OverQuota
+from collections_app.selection.refusals import OTHERS_ARE_FROZEN, Busy, NotBuildable, OverQuota
 from collections_app.selection.summary import (
     SelectionSummary,
     describe_filters,
@@ -41,7 +41,7 @@ from collections_app.selection.summary import (
 from collections_app.selection.to_fetch import ToFetch
 
 RETRY_AFTER_SECONDS = "30"
-_summaries = FewAtATime(2, waiting=3)
+_summaries = FewAtATime(2, waiting=max(1, settings.WEB_THREADS // 4))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -69,7 +69,9 @@ def _show_selection(
     refusal: str = "",
 ) -> HttpResponse:
     """The page; ``chosen`` are fields of a form that was refused, as the user filled them in."""
-    summary = None if filters.problems else _summarize(filters)
+    # Who was refused has waited already.
+    summarize = summarize_selection if refusal else _summarize
+    summary = None if filters.problems else summarize(filters)
     query_string = canonical_params(filters).urlencode()
     total = summary.num_images if summary else 0
     initial = {"expected_images": total, "filters": query_string, "title": suggest_title(filters)}
@@ -145,6 +147,8 @@ def _create(request: HttpRequest) -> HttpResponse:
                 wants_mail=form.cleaned_data.get("wants_mail", False),
                 fetch=form.cleaned_data.get("fetch", False),
             )
+    except NoThreadLeft:
+        return _explain_refusal(request, filters, form, Busy(OTHERS_ARE_FROZEN))
     except NotBuildable as error:
         return _explain_refusal(request, filters, form, error)
     response = redirect(collection)

@@ -6,6 +6,7 @@ inflating is limited, and exceptions of pydicom on malformed bytes become `NotRe
 """
 
 import io
+import re
 import struct
 import threading
 import zlib
@@ -73,6 +74,10 @@ class DicomStream:
     end: int = 0  # where parsing ended: at the pixels, behind the file, or at a mark of an end
 
 
+# Parsers quote values, which may be those of a person.
+_QUOTED = re.compile(r"""(?s)(["']).*\1|["'].*""")
+
+
 @contextmanager
 def plain_reasons(what: str) -> Iterator[None]:
     """Turn any exception of a parser or decoder into `NotReadable`, beginning with `what`."""
@@ -83,7 +88,8 @@ def plain_reasons(what: str) -> Iterator[None]:
     except RecursionError as error:
         raise NotReadable(f"{what}: its sequences are nested too deeply.") from error
     except Exception as error:
-        detail = "".join(c if c.isprintable() else " " for c in str(error))[:200]
+        quoted = _QUOTED.sub("'…'", str(error))
+        detail = "".join(c if c.isprintable() else " " for c in quoted)[:200]
         detail = " ".join(detail.split()) or type(error).__name__
         raise NotReadable(f"{what}: {detail.rstrip('.')}.") from error
 

@@ -127,6 +127,12 @@ def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
     run(folder)
 
     assert "4 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
+    # Earlier versions did not count them.
+    Dataset.objects.update(imported_json={})
+    migration = importlib.import_module("catalog.migrations.0019_dicom_elsewhere_is_not_checked")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.NOTE_UNCHECKED)
+    assert "4 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
     for image in Image.objects.all():
         page = client.get(image.get_absolute_url()).content.decode()
         assert ("was not checked" in page) == (image.remote_url in suspects), image.remote_url

@@ -130,6 +130,15 @@ def test_sexes_that_are_not_asked_for_join_no_terms(client: Client) -> None:
     assert page.context["broken_ors"] == ["women or nodule"]
 
 
+@pytest.mark.parametrize("query", ["-cancer", "no cancer", "without evidence of cancer"])
+def test_an_excluded_label_is_looked_for_as_it_was_typed(query: str) -> None:
+    add_alias(LabelFactory(code="malignant", name="Malignant"), "Cancer")
+    DatasetFactory(slug="grades", title="Grades of cancer")
+    DatasetFactory(slug="other", title="Other grades")
+    make_searchable()
+    assert select(f"q=grades+{query.replace(' ', '+')}") == "other"
+
+
 def test_words_of_an_alias_that_no_page_shows_find_nothing() -> None:
     add_alias(Modality.objects.get(code="ct"), "computed axial tomography")
     terms_changed.send(sender=Modality)

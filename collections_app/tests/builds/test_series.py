@@ -225,9 +225,17 @@ def test_a_series_that_changes_before_the_tables_are_written_is_named(
     assert "the catalog now has another file for this image" in problem
 
 
-def test_an_archive_whose_series_changed_before_verification_says_so(lungs: Path) -> None:
+@pytest.mark.parametrize("is_deidentified", [False, True])
+def test_an_archive_whose_series_changed_before_verification_says_so(
+    lungs: Path, settings: LazySettings, is_deidentified: bool
+) -> None:
+    settings.DEIDENTIFY_ON_DELIVERY = is_deidentified
+    facts = {"PatientIdentityRemoved": "NO", "SeriesInstanceUID": OTHER}
+    for name, content in make_series([0.0, 3.0], **facts).items():
+        (lungs / "b" / name).write_bytes(content)
+    import_again(lungs)
     collection = make_ready()
-    write_files(lungs, {"IM0004": make_slice(7.5, number=4)})
+    write_files(lungs, {"b/IM0004": make_slice(7.5, number=4, **facts)})
     import_again(lungs)
     verify_archive(collection_id=collection.pk)
 
