@@ -109,12 +109,19 @@ WRITTEN_DEIDENTIFIED = _WRITTEN.format(
 )
 
 # In the order of FetchedFile. The source may have put back what was known before.
+# The same file may have got its ending from its source meanwhile, and is one file nevertheless.
 KEEP_REMOTE_FILES = """
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[],
+                             %s::bigint[], %s::text[], %s::text[])
+               given (address, item_sha256, name, size_bytes, sha256, crc32, suffix, tag)),
+    renamed AS (
+        DELETE FROM catalog_remotefile file USING given
+         WHERE file.address = given.address AND file.item_sha256 = given.item_sha256
+           AND file.name <> given.name AND file.name || file.suffix = given.name || given.suffix)
     INSERT INTO catalog_remotefile
            (address, item_sha256, name, size_bytes, sha256, crc32, suffix, tag, fetched_at)
-    SELECT given.*, now()
-      FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[],
-                  %s::text[], %s::text[]) given
+    SELECT given.*, now() FROM given
         ON CONFLICT (address, item_sha256, name)
         DO UPDATE SET tag = excluded.tag, fetched_at = excluded.fetched_at
 """

@@ -192,7 +192,7 @@ def web_process(
 ) -> Process:
     """gunicorn on the listening socket `listener`, a descriptor.
 
-    A quarter of a worker's threads is for pages alone (catalog.storage.web_threads). Each thread may
+    A quarter of a worker's threads is for pages alone (catalog.storage.web_threads). Each may
     keep a connection to the database, of which the embedded PostgreSQL allows 700.
     """
     threads = str(max(8, 64 // max(2, workers)))

@@ -198,6 +198,31 @@ def test_what_its_owner_has_replaced_is_fetched_anew_for_a_new_collection(
     assert b"old picture" in read_archive(verify(third)).values()
 
 
+def test_files_that_a_source_calls_otherwise_stay_one_series(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    """In archives they have had an ending all the time."""
+    bucket = "rays-with-endings"
+    s3.client.create_bucket(Bucket=bucket)
+    settings.FETCH_BUCKETS, settings.FETCH_ENDPOINTS = [bucket], {bucket: s3.endpoint}
+    settings.FETCH_KEYS = {bucket: "test:test"}
+    dataset = DatasetFactory(slug="rays", storage=f"s3://{bucket}")
+    ImageFactory(dataset=dataset, source_id="a", remote_url=f"s3://{bucket}/a/*")
+    make_searchable()
+    s3.client.put_object(Bucket=bucket, Key="a/1", Body=SCAN)
+    first = build(make_fetching())
+    s3.client.delete_object(Bucket=bucket, Key="a/1")
+    s3.client.put_object(Bucket=bucket, Key="a/1.dcm", Body=SCAN)
+
+    verify(build(make_collection("", fetch=True, title="Second")))
+
+    verify(first)
+    expire_collection(collection=first)
+    retry_collection(collection=Collection.objects.get(pk=first.pk))
+    verify(build(first))
+    verify(build(make_collection("", fetch=True, title="Third")))
+
+
 @pytest.mark.parametrize("key", ["a/../b.png", "a//b.png", "a/*.png", "./a.png"])
 def test_an_address_that_cannot_be_fetched_is_not_promised(
     s3: S3Server, settings: LazySettings, key: str
