@@ -229,7 +229,8 @@ def pool_of(worker: WorkerProcess) -> int:
 
 # The lines that Celery logs for a task, by its id.
 RECEIVED = re.compile(r"\[([0-9a-f-]{36})\] received")
-ENDED = re.compile(r"\[([0-9a-f-]{36})\] (?:succeeded in|raised unexpected)")
+# Of one that had expired, as another test left it in the queue, a line ends with the id.
+ENDED = re.compile(r"\[([0-9a-f-]{36})\](?: (?:succeeded in|raised unexpected)|$)", re.MULTILINE)
 
 
 class LogSince:
