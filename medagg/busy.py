@@ -1,7 +1,6 @@
 """What cannot be done just now is answered by 503, and when to come again."""
 
 import contextlib
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +71,8 @@ def _measure(response: HttpResponseBase) -> int:
 def _send_as_file(response: Any) -> FileResponse:
     """Raises TooManyTransfers."""
     chunks = response.streaming_content if response.streaming else [response.content]
-    with contextlib.closing(getattr(response, "file_to_stream", None) or io.BytesIO()):
+    file = response.file_to_stream if response.streaming else None
+    with contextlib.closing(file) if file else contextlib.nullcontext():
         transfer = hold_transfer(chunks)
     headers = {**response.headers, "Content-Length": str(transfer.length)}
     content_type = headers.pop("Content-Type", "application/octet-stream")

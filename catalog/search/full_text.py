@@ -91,8 +91,10 @@ def _contains(vector: SearchVector, query: SearchQuery) -> Func:
 
 def find_stems(texts: Iterable[str]) -> dict[str, str]:
     """What the index of texts has of each word: its stem, or "" if it leaves the word out."""
+    if not (text := " ".join(texts)):
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(queries.STEMS, [" ".join(texts)])
+        cursor.execute(queries.STEMS, [text])
         return dict(cursor.fetchall())
 
 

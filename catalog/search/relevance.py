@@ -241,13 +241,9 @@ def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:
     """
     if match.name not in snapshot.vocabularies.terms:
         return []
-    wordings = [
-        text
-        for value in match.values
-        if isinstance(value, TermRef)
-        for text in _list_found([say_signs(value.name)])
-    ]
-    return [_quote(text) for text in dict.fromkeys(wordings) if len(text) >= MIN_WORDING]
+    names = [say_signs(value.name) for value in match.values if isinstance(value, TermRef)]
+    wordings = dict.fromkeys(_list_found(names))
+    return [_quote(text) for text in wordings if len(text) >= MIN_WORDING]
 
 
 def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) -> _Clause:

@@ -143,13 +143,12 @@ def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[s
 
     ``roots`` are beginnings that are looked for, too.
     """
-    stems = find_stems(texts) if texts else {}
-    return sorted({*filter(None, stems.values()), *roots})
+    return sorted({*filter(None, find_stems(texts).values()), *roots})
 
 
 def describe_texts(texts: Sequence[str]) -> list[str]:
     """Texts as datasets' texts are looked through for them: each word as its stem."""
-    stems = find_stems(texts) if texts else {}
+    stems = find_stems(texts)
 
     def show(word: str) -> str:
         return f"{stems[word]}…" if stems.get(word) else word

@@ -139,5 +139,4 @@ def _make(entry: FileEntry, position: int, on_made: OnMade) -> Iterator[bytes]:
 
 
 def _refuse(entry: FileEntry, reason: str) -> BadEntry:
-    # The problem is part of the page and of missing.csv, and a parser may quote a value.
     return BadEntry(entry.name, "unreadable", f"the file is not de-identified: {reason}")

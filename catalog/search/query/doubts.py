@@ -216,7 +216,7 @@ def _is_within(at: int, spans: Sequence[tuple[int, int]]) -> bool:
 
 
 def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -> Iterator[str]:
-    """ "Only" beside what an image or a dataset may have more of: "CT only", "only pneumonia"."""
+    """Beside what an image or a dataset may have more of: "CT only", "only pneumonia"."""
     spans = [(part.start, part.end) for part in parts]
     for found in _ONLY.finditer(text):
         if _is_within(found.start(), spans):
@@ -227,8 +227,8 @@ def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -
             if part.end <= found.start() and not text[part.end : found.start()].strip()
         ]
         after = [part for part in parts if part.start > found.start()]
-        part = next(iter([*before[-1:], *after[:1]]), None)
-        if part and (isinstance(part, Word) or part.name not in one_each):
+        near = [*before[-1:], *after[:1]]
+        if near and (isinstance(near[0], Word) or near[0].name not in one_each):
             yield "“only” leaves nothing out: what has more than that is listed, too"
 
 
