@@ -121,35 +121,16 @@ class DatasetFilterSet(CatalogFilterSet):
     @property
     def found(self) -> dict[int, Found] | None:
         """What the query finds, whatever the other filters are, by id; None without a query."""
-        return self._results.datasets
+        return self.results.datasets
 
     @property
     def idle_words(self) -> list[str]:
         """The excluded words that no dataset has, so that they exclude nothing."""
-        return self._results.idle_words
-
-    @property
-    def common_words(self) -> list[str]:
-        """The words that no text is looked through for."""
-        return self._results.common_words
-
-    @property
-    def similar_words(self) -> list[str]:
-        """The words that no text has, instead of which titles that resemble them are found."""
-        return self._results.similar_words
-
-    @property
-    def term_texts(self) -> Sequence[str]:
-        """What the texts are looked through for, besides the terms that the query names."""
-        return self._results.term_texts
-
-    @property
-    def roots(self) -> Sequence[str]:
-        """What words of the texts may begin with, for words that name no term."""
-        return self._results.roots
+        return self.results.idle_words
 
     @cached_property
-    def _results(self) -> Results:
+    def results(self) -> Results:
+        """What the query finds, and what it does not look for."""
         return find_datasets(
             self.shown_query,
             self.snapshot,
