@@ -31,6 +31,8 @@ NO_LANDLOCK = Warning(
     "whether it is switched on.",
     id="medagg.W003",
 )
+# With fewer the shares of catalog/storage/web_threads.py, of one thread each, leave pages none.
+MIN_WEB_THREADS = 8
 
 
 @register(Tags.security, deploy=True)
@@ -47,6 +49,15 @@ def check_metrics_token(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_landlock(**kwargs: Any) -> list[CheckMessage]:
     return [] if find_landlock_version() else [NO_LANDLOCK]
+
+
+@register()
+def check_web_threads(**kwargs: Any) -> list[CheckMessage]:
+    if settings.WEB_THREADS >= MIN_WEB_THREADS:
+        return []
+    text = f"WEB_THREADS is {settings.WEB_THREADS}: pages would wait for downloads and passwords."
+    hint = f"Set it to {MIN_WEB_THREADS} or more; it costs memory only where it is used."
+    return [Error(text, hint=hint, id="medagg.E003")]
 
 
 @register(Tags.files)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
@@ -147,6 +148,18 @@ def test_a_rebuild_without_the_time_to_write_leaves_the_present_archive(
     client.post(f"/collections/{ready.uuid}/expire/")
     rebuild(client, ready)
     assert build(ready).status == "ready"
+
+
+def test_a_rebuild_without_the_time_that_the_last_one_took_leaves_the_present_archive(
+    client: Client, ready: Collection, settings: LazySettings
+) -> None:
+    before = archive_of(ready)
+    settings.BUILD_SOFT_LIMIT = 600
+    ready.builds.update(writing_at=F("finished_at") - timedelta(seconds=700))
+    rebuild(client, ready)
+    build(ready)
+    assert archive_of(ready) == before
+    assert "remove this one, then rebuild it" in page(client, ready)
 
 
 def test_an_archive_that_was_lost_meanwhile_does_not_come_back(

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from medagg.testing.environment import VARIABLE_IN_SETTINGS
 from medagg.tests.deploy.compose import FILE, NEEDED, ROOT, environment_of, fill_in, read_services
@@ -233,6 +235,14 @@ def test_the_deployment_check_asks_for_a_key_of_pseudonyms_and_a_long_token(tmp_
 
     assert "medagg.W001" in said
     assert "medagg.W002" in said
+
+
+def test_too_few_threads_for_pages_are_refused_by_the_check(
+    settings: LazySettings,
+) -> None:
+    settings.WEB_THREADS = 7
+    with pytest.raises(SystemCheckError, match="WEB_THREADS is 7: pages would wait"):
+        call_command("check")
 
 
 def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:
