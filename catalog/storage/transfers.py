@@ -100,11 +100,7 @@ def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") 
     with _telling_of_full_disks(), ExitStack() as stack:
         lock = stack.enter_context(_lock_one(one_for)) if one_for else None
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        transfer = Transfer(file, lock=lock)
-        stack.callback(transfer.close)
-        file.writelines(_look_at_room(folder, chunks))
-        file.flush()
-        transfer.start_again()
+        transfer = _fill(Transfer(file, lock=lock), file, _look_at_room(folder, chunks))
         stack.pop_all()
     return transfer
 
@@ -113,12 +109,20 @@ def hold_transfer(content: Iterable[bytes]) -> Transfer:
     """A transfer of what is in memory, and stays there. Raises TooManyTransfers."""
     with ExitStack() as stack:
         file = stack.enter_context(_open_memory())
-        transfer = Transfer(file)
-        stack.callback(transfer.close)
-        file.writelines(content)
+        transfer = _fill(Transfer(file), file, content)
+        stack.pop_all()
+    return transfer
+
+
+def _fill(transfer: Transfer, file: BinaryIO, chunks: Iterable[bytes]) -> Transfer:
+    """Write all that it is to send; after an error it is closed, and counts no more."""
+    try:
+        file.writelines(chunks)
         file.flush()
         transfer.start_again()
-        stack.pop_all()
+    except BaseException:
+        transfer.close()
+        raise
     return transfer
 
 
