@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
 from catalog.search.filters import CatalogFilterSet
+from catalog.search.filters.fields import join_texts, read_query
 from catalog.search.query import list_chunks
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
@@ -36,7 +37,7 @@ def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., Htt
 
 
 def _is_large(params: QueryDict) -> bool:
-    words = list_chunks(" ".join(params.getlist("q")))
+    words = list_chunks(read_query(join_texts(params.getlist("q"))))
     num_values = sum(len(values) for _, values in params.lists())
     num_numbers = sum(any(map(str.isdigit, word)) for word in words)
     return len(words) > MANY_WORDS or num_numbers > MANY_NUMBERS or num_values > MANY_VALUES

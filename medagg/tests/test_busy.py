@@ -90,6 +90,7 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
             client.get("/collections/new/?q=siemens"),
             client.get(f"/images/?q={','.join('a' * n for n in range(1, 17))}"),
             client.get("/images/?q=1003;1010,1017|1024)(1031 1038"),
+            client.get("/images/?q=1003，1010；1017“1024“1031（1038"),
             client.get(f"/datasets.json?{'&'.join(['label=x'] * 101)}"),
         ):
             assert answer.status_code == 503

@@ -1,6 +1,6 @@
 """Form fields for filters that may be repeated in a URL: ``?label=a&label=b``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -160,15 +160,27 @@ class SingleChoiceField(RepeatedField):
         return values[0] if values else ""
 
 
+def join_texts(texts: Iterable[str]) -> str:
+    """What stands in all search boxes of an address, as one line."""
+    return " ".join(" ".join(texts).split())
+
+
+def read_query(text: str) -> str:
+    """The line as its words are counted and looked for.
+
+    Cut first, as one sign may stand for eighteen: what is too long is so in either form.
+    """
+    return clean_text(text[: MAX_QUERY_LENGTH + 1])
+
+
 class QueryField(RepeatedField):
     """The search box; cleaned to one line of text."""
 
     widget = RepeatedInput
 
     def clean(self, value: Sequence[str] | None) -> str:
-        text = " ".join(" ".join(value or ()).split())
-        # Cut first, as one sign may stand for eighteen: what is too long is so in either form.
-        read = clean_text(text[: MAX_QUERY_LENGTH + 1])
+        text = join_texts(value or ())
+        read = read_query(text)
         if (length := max(len(text), len(read))) > MAX_QUERY_LENGTH:
             raise ValidationError(
                 f"The search has {length} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
