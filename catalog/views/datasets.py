@@ -44,7 +44,7 @@ from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query, describe_stems, describe_texts
-from catalog.views.common import bound_large_searches, list_context, page_or_fragment
+from catalog.views.common import bound_large_searches, list_context, page_or_fragment, take_turn
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
 
@@ -132,8 +132,10 @@ def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
         return None
     params = QueryDict(mutable=True)
     params["q"] = text
-    found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
-    return found if found.total else None
+    images = ImageFilterSet(params, snapshot=filters.snapshot)
+    with take_turn(if_needed=images.reads_many_images):
+        found = or_any_kind(images)
+        return found if found.total else None
 
 
 @require_safe

@@ -250,6 +250,18 @@ class ImageFilterSet(CatalogFilterSet):
         texts = self.text_groups or self._without_texts
         return bool(texts or self._id_condition or self.cleaned.get("image"))
 
+    @property
+    def reads_many_images(self) -> bool:
+        """Whether the database has to go through images: by their texts, or beginnings of ids."""
+        if self.problems:
+            return False
+        ids = [word for group in self.id_groups for word in group]
+        return bool(
+            self.text_groups
+            or self._excluded_words
+            or any(self._lookups.ids.find_equal(word) is None for word in ids)
+        )
+
     @cached_property
     def _by_ids(self) -> tuple[Q, list[list[str]]]:
         groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
