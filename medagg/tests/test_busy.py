@@ -102,6 +102,7 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
         selection: dict[str, Any] = {"title": "Mine", "filters": "", "expected_images": 1}
         answer = client.post("/collections/new/", selection)
         assert answer.status_code == 503
+        assert "The server is busy" in answer.content.decode(), "the selection was not read"
         assert client.get("/images/").status_code == 200
 
 
