@@ -14,9 +14,10 @@ from medagg.observing.logs import request_id
 
 HEADER = "X-Request-ID"
 UTF_8 = ("utf-8", "utf8")
-# Strangers send these, and a refused one is given back, at six times its length if it is of quotes.
-SHORT_FORMS = ("/accounts/", "/admin/login/")
-MAX_SHORT_FORM = 20_000
+# Anybody sends these, and a refused one is given back, at six times its length if it is of quotes.
+# The longest that a page makes has the filters of an address, 8 kB, escaped once more.
+SHORT_FORMS = ("/accounts/", "/admin/login/", "/collections/")
+MAX_SHORT_FORM = 16_000
 # What nginx makes; others are not ours.
 _SOUND = re.compile(r"[0-9A-Za-z-]{8,64}")
 
