@@ -16,7 +16,7 @@ HEADER = "X-Request-ID"
 UTF_8 = ("utf-8", "utf8")
 # Anybody sends these, and a refused one is given back, at six times its length if it is of quotes.
 # The longest that a page makes has the filters of an address, 8 kB, escaped once more.
-SHORT_FORMS = ("/accounts/", "/admin/login/", "/collections/")
+SHORT_FORMS = ("/accounts/", "/admin/login/", "/collections/new/")
 MAX_SHORT_FORM = 16_000
 # What nginx makes; others are not ours.
 _SOUND = re.compile(r"[0-9A-Za-z-]{8,64}")
