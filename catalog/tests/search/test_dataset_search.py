@@ -418,6 +418,12 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("nodules >= 6 mm", "“>= 6” compares nothing"),
         ("not made from ct", "“not made” excludes that only, and “ct” is asked for"),
         ("not seen on ct", "“not seen” excludes that only, and “ct” is asked for"),
+        ("ct nodule=no", "“nodule=no” excludes nothing"),
+        ("nodule: none", "“nodule: none” excludes nothing"),
+        ("nodule = 0, ct", "“nodule = 0” excludes nothing"),
+        ("chest NOT:ct", "“NOT:ct” excludes nothing"),
+        ("chest ! ct", "“! ct” excludes nothing"),
+        ("thoracic | frontal", "Words: “thoracic” or “frontal”, looked for"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
