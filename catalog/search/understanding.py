@@ -11,7 +11,7 @@ from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.full_text import find_stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
-from catalog.search.relevance import find_excluded_terms
+from catalog.search.relevance import FACTS, find_excluded_terms
 from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, one of the images' own texts, or one that datasets
@@ -138,6 +138,16 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     return [(text if terms else filters.show_word(text), terms) for text, terms in found]
 
 
+def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:
+    """What datasets' texts are looked through for to exclude them; never for facts, as licences."""
+    texts = [
+        word.text
+        for word in filters.shown_query.words
+        if word.is_excluded and not FACTS & {match.name for match in _find_terms(word, filters)}
+    ]
+    return describe_stems(texts)
+
+
 def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
     """What datasets' texts are looked through for instead of words, which may end otherwise there.
 
@@ -158,8 +168,13 @@ def describe_texts(texts: Sequence[str]) -> list[str]:
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:
-    terms = find_excluded_terms(word, filters.snapshot)
+    terms = _find_terms(word, filters)
     return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
+
+
+def _find_terms(word: Word, filters: CatalogFilterSet) -> list[Match]:
+    is_of_images = isinstance(filters, ImageFilterSet)
+    return find_excluded_terms(word, filters.snapshot, of_datasets=not is_of_images)
 
 
 def _narrow(filters: CatalogFilterSet, match: Match) -> str:

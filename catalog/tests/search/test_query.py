@@ -446,6 +446,7 @@ def test_years_and_access_of_datasets_are_words_or_tags_among_images() -> None:
     of_images = read("open access CT after 2020").only({"modality", "tag"})
     assert describe(of_images) == "tag=open-access modality=ct"
     assert [word.text for word in of_images.words] == ["after", "2020"]
+    assert read("not 2019, 2020").only({"modality"}).search_text == "-2019 -2020"
     of_datasets = read("before 2015 or open access").only({"year", "access"})
     assert describe(of_datasets).endswith("access=open")
 
