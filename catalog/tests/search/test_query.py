@@ -805,6 +805,7 @@ def test_words_in_quotes_are_plain_words(text: str, filters: str, rest: str) -> 
         ("ct -pneumonia", 1, "ct", 'ct "-pneumonia"'),
         ("ct 110+", 1, "ct", 'ct "110+"'),
         ("pleural efusion", 0, "", '"pleural efusion"'),
+        ("ACK -/PET chest", 0, "ACK -, chest", 'ACK -, "PET" chest'),
     ],
 )  # fmt: skip
 def test_a_match_can_be_removed_or_taken_as_text(
