@@ -120,7 +120,7 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
         words=match.words,
         is_corrected=bool(match.corrected),
         is_excluded=bool(shown.exclude),
-        drop=with_query(params_without(filters, match), query.without(match)),
+        drop=with_query(params_without(filters, match), filters.query_without(match)),
         as_words=with_query(params_without(filters, match), query.as_text(match)),
         name=match.names[0],
         alone=_narrow(filters, match),
@@ -189,7 +189,7 @@ def _narrow(filters: CatalogFilterSet, match: Match) -> str:
         return ""
     params = params_without(filters, match)
     params.appendlist(match.name, ref.alone().value)
-    return with_query(params, filters.shown_query.without(match))
+    return with_query(params, filters.query_without(match))
 
 
 def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:
