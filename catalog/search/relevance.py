@@ -36,7 +36,7 @@ MIN_BEGINNING, MIN_WORDING = 4, 3
 NOT_OF_DATASETS = ("sex", "age")
 # What a dataset is or is not: "non-commercial" in its text is no licence for commercial use. Nor is
 # a number in a text an age or the year of publication.
-FACTS = ("license", "local", "access", "year")
+FACTS = frozenset({"license", "local", "access", "year"})
 
 # Words of meaning that the texts' index does not have: there "no tumor" would be any tumour.
 _NOT_IN_INDEX = re.compile(
@@ -111,20 +111,20 @@ def find_datasets(
     common += _find_stop_words(query.words, common)
     similar = []
     for clause in kept:
-        if (
-            not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
-            and len(clause.words) >= MIN_BEGINNING
-            and not _NEGATED.search(clause.words)
-        ):
-            clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
-            similar += [clause.words] if clause.met else []
-    found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
+        if clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact:
+            continue
+        for words in clause.words.split(" or "):
+            if len(words) >= MIN_BEGINNING and not _NEGATED.search(words):
+                found = rank_similar_titles(words, snapshot.refs)
+                clause.met.update(found)
+                similar += [words] if found else []
+    datasets = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
     idle = [clause.words.removeprefix("-") for clause in kept
             if clause.is_excluded and not clause.met]  # fmt: skip
     texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
     term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
     roots = [root for clause in kept for root in clause.text.roots]
-    return Results(found, idle, common, similar, term_texts, roots)
+    return Results(datasets, idle, common, similar, term_texts, roots)
 
 
 def _find_stop_words(words: Iterable[Word], known: Sequence[str]) -> list[str]:
@@ -253,8 +253,7 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     wordings, roots = [*typed], list[str]()
     is_excluded = group[0].is_excluded
     if is_excluded:
-        terms = _find_excluded_access(group[0], snapshot)
-        terms = terms or find_excluded_terms(group[0], snapshot)
+        terms = find_excluded_terms(group[0], snapshot, of_datasets=True)
         for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
@@ -269,28 +268,20 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
 
 
-def _find_excluded_access(word: Word, snapshot: Snapshot) -> list[Match]:
-    """The way of access that an excluded word names, which only datasets have."""
+def find_excluded_terms(
+    word: Word, snapshot: Snapshot, *, of_datasets: bool = False
+) -> list[Match]:
+    """The terms that an excluded word names: "not MRI"; ways of access only ``of_datasets``."""
     reading = snapshot.spellings.read(word.text)
-    if reading is None or reading.name != "access":
-        return []
-    return [_as_match(word, reading, snapshot)]
-
-
-def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:
-    """The terms that an excluded word names: "not MRI"."""
-    reading = snapshot.spellings.read(word.text)
-    if reading is not None and reading.name in CHOICES_LIKE_TAGS and reading.others:
+    is_access = of_datasets and reading is not None and reading.name == "access"
+    if reading is not None and reading.name in CHOICES_LIKE_TAGS and not is_access:
         # Profiles do not tell all images of an age; the tag of "children" is told from datasets.
-        reading = Reading(reading.others[0].vocabulary, reading.others)
-    if reading is None or reading.name in ("", YEAR, *CHOICES_LIKE_TAGS):
+        others = reading.others
+        reading = Reading(others[0].vocabulary, others) if others else None
+    if reading is None or reading.name in ("", YEAR):
         return []
-    return [_as_match(word, reading, snapshot)]
-
-
-def _as_match(word: Word, reading: Reading, snapshot: Snapshot) -> Match:
     names = snapshot.spellings.names_of(reading)
-    return Match(word.text, reading.name, reading.values, names, word.start, word.end)
+    return [Match(word.text, reading.name, reading.values, names, word.start, word.end)]
 
 
 def _ids(snapshot: Snapshot, mask: Mask) -> list[int]:

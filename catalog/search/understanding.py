@@ -11,7 +11,7 @@ from catalog.search.filters import CatalogFilterSet, ImageFilterSet
 from catalog.search.full_text import find_stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
-from catalog.search.relevance import find_excluded_terms
+from catalog.search.relevance import FACTS, find_excluded_terms
 from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, one of the images' own texts, or one that datasets
@@ -120,7 +120,7 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
         words=match.words,
         is_corrected=bool(match.corrected),
         is_excluded=bool(shown.exclude),
-        drop=with_query(params_without(filters, match), query.without(match)),
+        drop=with_query(params_without(filters, match), filters.query_without(match)),
         as_words=with_query(params_without(filters, match), query.as_text(match)),
         name=match.names[0],
         alone=_narrow(filters, match),
@@ -136,6 +136,16 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     if not isinstance(filters, ImageFilterSet):
         return found
     return [(text if terms else filters.show_word(text), terms) for text, terms in found]
+
+
+def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:
+    """What datasets' texts are looked through for to exclude them; never for facts, as licences."""
+    texts = [
+        word.text
+        for word in filters.shown_query.words
+        if word.is_excluded and not FACTS & {match.name for match in _find_terms(word, filters)}
+    ]
+    return describe_stems(texts)
 
 
 def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
@@ -158,8 +168,13 @@ def describe_texts(texts: Sequence[str]) -> list[str]:
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:
-    terms = find_excluded_terms(word, filters.snapshot)
+    terms = _find_terms(word, filters)
     return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
+
+
+def _find_terms(word: Word, filters: CatalogFilterSet) -> list[Match]:
+    is_of_images = isinstance(filters, ImageFilterSet)
+    return find_excluded_terms(word, filters.snapshot, of_datasets=not is_of_images)
 
 
 def _narrow(filters: CatalogFilterSet, match: Match) -> str:
@@ -174,7 +189,7 @@ def _narrow(filters: CatalogFilterSet, match: Match) -> str:
         return ""
     params = params_without(filters, match)
     params.appendlist(match.name, ref.alone().value)
-    return with_query(params, filters.shown_query.without(match))
+    return with_query(params, filters.query_without(match))
 
 
 def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:

@@ -16,7 +16,11 @@ from catalog.search.filters.fields import join_texts, read_query
 from catalog.search.query import list_chunks
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
-from catalog.search.understanding import describe_excluded, describe_stems, is_understood
+from catalog.search.understanding import (
+    describe_excluded,
+    describe_excluded_stems,
+    is_understood,
+)
 from catalog.storage.web_threads import FewAtATime, hold_thread
 
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
@@ -65,7 +69,6 @@ def _is_large(params: QueryDict) -> bool:
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
     """What every list shows: what is in force, how to undo it, and what was not understood."""
     params = canonical_params(filters)
-    words = filters.shown_query.words
     active = [f for f in filters.active_filters if not is_understood(filters, f.name, f.value)]
     chips = [
         {
@@ -83,7 +86,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
         "excluded_words": describe_excluded(filters),
-        "excluded_stems": describe_stems([w.text for w in words if w.is_excluded]),
+        "excluded_stems": describe_excluded_stems(filters),
         "num_more_chips": len(active) - len(chips),
         "params": params,
         "query_string": params.urlencode(),

@@ -14,7 +14,7 @@ from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
-from catalog.search.query import Match, ParsedQuery, Word, parse_query
+from catalog.search.query import Match, ParsedQuery, Word, parse_query, remove_matches
 from catalog.search.query.doubts import list_doubts
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
@@ -139,7 +139,24 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def _whole_query(self) -> ParsedQuery:
+        return self._typed_query
+
+    @cached_property
+    def _typed_query(self) -> ParsedQuery:
         return parse_query(self.cleaned.get("q") or "", self.snapshot.spellings)
+
+    def query_without(self, *matches: Match) -> str:
+        """The query without the words of ``matches``, of which the rest means the same."""
+        spans = tuple((match.start, match.end) for match in matches)
+        if spans not in self._queries_without:
+            self._queries_without[spans] = remove_matches(
+                self._typed_query, matches, self.snapshot.spellings
+            )
+        return self._queries_without[spans]
+
+    @cached_property
+    def _queries_without(self) -> dict[tuple[tuple[int, int], ...], str]:
+        return {}
 
     @property
     def ignored(self) -> list[Match]:

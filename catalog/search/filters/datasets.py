@@ -98,7 +98,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
         The number of "not under 18" is none that a text has.
         """
-        query = super()._whole_query
+        query = self._typed_query
         negated = (m for m in query.matches if m.excluded and not has_number(m))
         query = query.with_words(*(m for m in negated if m.name in NOT_OF_DATASETS))
         # Only where nothing else is asked for are the ages of their images compared.

@@ -12,8 +12,16 @@ _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
 _UNREAD = re.compile(
     rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$|(?:!=|<>|≠|~)\s*$"
+    r"|(?<=\s)[!¬]+\s+$"
     # And with words between that name nothing: "-images with ct".
     rf"|(?:^|(?<=[\s,;(])){_SIGNS}(?:(?:{'|'.join(sorted(STOP_WORDS))})\b[\s:=]*)+$",
+    re.IGNORECASE,
+)
+# As a table says it: "nodule=no", "tumor: none", "NOT:ct". Of "nodule: no mass" the mass is.
+_VALUE = r"(?:none|no|not|false|absent|negative|neg|0)(?![\w.%/-])"
+_UNREAD_VALUE = re.compile(
+    rf"[^\s,;:=\"]+(?:[:=]+{_VALUE}|\s?[:=]+\s{_VALUE}(?!\s*\w))"
+    r"|(?<!\S)(?:no|not|without|except|excluding)[:=]+[^\W\d]\w*",
     re.IGNORECASE,
 )
 _UNEQUAL = re.compile(r"!=|<>|≠")
@@ -73,6 +81,7 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Mat
     return [
         *_find_unread_signs(query.text, parts),
         *_find_unread_negations(query.text, parts),
+        *_find_unread_values(query.text, parts),
         *_find_half_negated(query.text, parts),
         *_find_contradictions(query.text, parts),
         *_find_negated_states(query.text, parts),
@@ -117,6 +126,18 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
             f"“{text[part.start : end]}” excludes nothing: put a minus directly before each word "
             "that is to be excluded"
         )
+
+
+def _find_unread_values(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    quoted = [found.span() for found in QUOTED.finditer(text)]
+    for found in _UNREAD_VALUE.finditer(text):
+        is_read = any(part.start <= found.start() and found.end() <= part.end
+                      for part in parts if isinstance(part, Match) or part.is_excluded)  # fmt: skip
+        if not is_read and not _is_within(found.start(), quoted):
+            yield (
+                f"“{found[0]}” excludes nothing: put a minus directly before each word that is to "
+                "be excluded"
+            )
 
 
 def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:

@@ -110,8 +110,8 @@ class _Parser(Finder):
                 return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
         return 0
 
-    def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...]] | None:
-        """The years of the same list as those before ``at``, and the piece after them.
+    def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...], str] | None:
+        """The piece after the years of the same list as those before ``at``, these, and as typed.
 
         A comma or "and" adds a single year only: "not 2019, after 2015" is both.
         """
@@ -126,7 +126,7 @@ class _Parser(Finder):
         phrases = read_years(self.text, start) if is_or else ()
         for end, low, high in chain(phrases, read_single_year(self.text, start)):
             if codes := self.spellings.find_years(low, high):
-                return self.piece_after(end), codes
+                return self.piece_after(end), codes, self.text[start:end]
         return None
 
     def _list_places(self, at: int) -> list[tuple[int, bool]]:
@@ -137,11 +137,13 @@ class _Parser(Finder):
 
     def _take_other_years(self, at: int, stop: int, codes: tuple[str, ...], excluded: str) -> int:
         """The years that a negation leaves: "not 2019, 2020" is none of both."""
+        all_excluded = [excluded]
         while following := self._find_listed_years(stop):
-            stop, more = following
+            stop, more, typed = following
             codes += more
+            all_excluded.append(typed)
         others = self.spellings.find_other_years(codes)
-        return self._take(at, stop, Reading(YEAR, others), excluded=(excluded,))
+        return self._take(at, stop, Reading(YEAR, others), excluded=tuple(all_excluded))
 
     def _read_ages(self, at: int) -> int:
         if not self.spellings.has_ages:

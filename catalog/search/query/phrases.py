@@ -10,8 +10,8 @@ LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
 # Words that carry no meaning in a query for images.
 STOP_WORDS = LINK_WORDS | {
     "all", "any", "archive", "are", "but", "by", "case", "cases", "collection", "collections",
-    "containing", "data", "dataset", "datasets", "did", "do", "does", "exam", "examination",
-    "examinations", "exams",
+    "containing", "data", "dataset", "datasets", "did", "do", "does", "either", "exam",
+    "examination", "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
     "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",

@@ -418,6 +418,14 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("nodules >= 6 mm", "“>= 6” compares nothing"),
         ("not made from ct", "“not made” excludes that only, and “ct” is asked for"),
         ("not seen on ct", "“not seen” excludes that only, and “ct” is asked for"),
+        ("either thoracic or frontal", "Words: “thoracic” or “frontal”, looked for"),
+        ("nodulus or thoracicum", "titles that resemble it are listed: “nodulus”"),
+        ("ct nodule=no", "“nodule=no” excludes nothing"),
+        ("nodule: none", "“nodule: none” excludes nothing"),
+        ("nodule = 0, ct", "“nodule = 0” excludes nothing"),
+        ("chest NOT:ct", "“NOT:ct” excludes nothing"),
+        ("chest ! ct", "“! ct” excludes nothing"),
+        ("thoracic | frontal", "Words: “thoracic” or “frontal”, looked for"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
@@ -450,13 +458,18 @@ def test_a_label_that_says_no_or_other_is_not_looked_for_without_it_in_texts(que
     assert ("healthy" in found) == ("tumor" in query)
 
 
-def test_an_excluded_access_excludes_what_has_it_and_nothing_that_mentions_it() -> None:
+def test_an_excluded_access_excludes_what_has_it_and_nothing_that_mentions_it(
+    client: Client,
+) -> None:
     DatasetFactory(slug="open", access="open")
     DatasetFactory(slug="closed", access="application", description="Open access to the code.")
     make_searchable()
     found = select_whole("not open access").split()
     assert "closed" in found
     assert "open" not in found
+    page = client.get("/datasets/?q=not+open+access").context
+    assert [terms.partition(":")[0] for _, terms in page["excluded_words"]] == ["access"]
+    assert page["excluded_stems"] == []
 
 
 def test_an_excluded_label_that_says_no_excludes_by_the_label(client: Client) -> None:
