@@ -191,6 +191,10 @@ def test_an_alias_of_a_label_may_hold_in_one_area_only(curator: Client) -> None:
     save(lung.pk, "")
     assert set(label.aliases.values_list("area__code", flat=True)) == {"lung", None}
     assert "Edema (only in images of Lung)" in curator.get("/vocabularies/label/").content.decode()
+    label.aliases.filter(area=None).delete()
+    edit(curator, path, **{"aliases-0-area": AreaFactory(code="skin").pk})
+    assert [alias.area.code for alias in label.aliases.all()] == ["skin"]
+    edit(curator, path, **{"aliases-0-area": lung.pk})
     refused = curator.post(f"/admin/vocab/anatomicalarea/{lung.pk}/delete/", {"post": "yes"})
     assert "Label alias: Edema" in refused.content.decode()
 
