@@ -28,6 +28,7 @@ from catalog.search.query import (
 from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
+from vocab.spellings import read_spellings
 from vocab.text import TermRef, normalize
 
 CHOICES = {
@@ -64,7 +65,7 @@ def make_spellings(without: str = "") -> Spellings:
             if ref.vocabulary == vocabulary:
                 for key in {normalize(ref.code), normalize(ref.name)}:
                     own.setdefault(key, []).append(ref)
-                for alias in term.get("aliases", ()):
+                for alias in dict.fromkeys(each.text for each in read_spellings(term)):
                     other.setdefault(normalize(alias), []).append(ref)
         for key, refs in (other | own).items():
             keys.setdefault(key, []).extend(refs)
@@ -826,7 +827,8 @@ def test_a_match_can_be_removed_or_taken_as_text(
 
 
 PARTS = sorted(
-    {alias for _, term in read_terms() for alias in (term["name"], *term.get("aliases", ()))}
+    {term["name"] for _, term in read_terms()}
+    | {alias.text for _, term in read_terms() for alias in read_spellings(term)}
     | {phrase for phrases in PHRASES.values() for phrase in phrases}
     | {
         "commercial use",
