@@ -1,6 +1,7 @@
 """Builds that fetch from the storage of a dataset: a bucket of its own, or a web server."""
 
 import re
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -237,6 +238,12 @@ def test_files_that_a_source_calls_otherwise_stay_one_series(
     retry_collection(collection=Collection.objects.get(pk=first.pk))
     verify(build(first))
     verify(build(make_collection("", fetch=True, title="Third")))
+    s3.client.delete_object(Bucket=bucket, Key="a/1.dcm")
+    s3.client.put_object(Bucket=bucket, Key="a/1", Body=SCAN)
+    shutil.rmtree(settings.REMOTE_CACHE_ROOT)
+    expire_collection(collection=first)
+    retry_collection(collection=Collection.objects.get(pk=first.pk))
+    verify(build(first))
 
 
 @pytest.mark.parametrize("key", ["a/../b.png", "a//b.png", "a/*.png", "./a.png"])

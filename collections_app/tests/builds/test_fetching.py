@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
+from collections_app.archive import Entry, writer
 from collections_app.builds.build import build_collection
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat, LeaseLost
@@ -593,6 +595,29 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
     assert FileCache().holders() == []
+
+
+def test_what_is_cancelled_while_it_is_written_blames_no_image(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3)
+    collection = make_fetching()
+    write = writer.write_archive
+
+    def cancel_and_write(file: Any, entries: Iterable[Entry], **options: Any) -> Any:
+        def cancel_meanwhile() -> Iterator[Entry]:
+            for number, entry in enumerate(entries):
+                if number == 3:
+                    cancel_build(collection=Collection.objects.get())
+                    sweep_collections()  # which lets go of what was fetched
+                yield entry
+
+        return write(file, cancel_meanwhile(), **options)
+
+    monkeypatch.setattr("collections_app.builds.build.write_archive", cancel_and_write)
+    collection = build(collection)
+    assert collection.builds.get().reason == Reason.CANCELLED
+    assert not collection.items.with_problems().exists()
 
 
 def test_a_build_that_is_cancelled_waits_for_nothing_that_has_not_begun(
