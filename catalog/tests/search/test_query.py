@@ -733,6 +733,9 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
         ('ct not in, "low dose"', "modality=ct", '-"low dose"'),
         ('ct without "low dose"', "modality=ct", '-"low dose"'),
         ('no ct "low dose"', "", '-ct "low dose"'),
+        ("edema minus pneumonia", "label=pulmonary-edema not_label=pneumonia", ""),
+        ("ct exclude pneumonia, excl. mri", "modality=ct not_label=pneumonia", "-mri"),
+        ("pneumonia, exclude siemens", "label=pneumonia", "-siemens"),
         ("patient no 5", "", "no 5"),
         # "or" joins what stands beside it, and nothing before that.
         (
