@@ -912,6 +912,7 @@ def test_taking_a_match_as_text_undoes_it_and_nothing_else(text: str, data: st.D
         ("CXR w/ effusion & w/o edema", "effusion", "CXR without edema"),
         ("not adults or nodule, children and MRI", "nodule", "not adults children MRI"),
         ("cardiomegaly or CT edema", "CT", "cardiomegaly edema"),
+        ("lung CT cancer", "CT", "lung with cancer"),
         ("children or adults; frontal or MRI over 60", "adults", "or; frontal or MRI over 60"),
     ],
 )
