@@ -7,8 +7,8 @@ from typing import Any
 from django.http import QueryDict
 
 from catalog.search.filter_choices import name_years
-from catalog.search.filters import CatalogFilterSet, ImageFilterSet
-from catalog.search.full_text import find_stems
+from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.full_text import Stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
 from catalog.search.relevance import FACTS, find_excluded_terms
@@ -145,25 +145,29 @@ def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:
         for word in filters.shown_query.words
         if word.is_excluded and not FACTS & {match.name for match in _find_terms(word, filters)}
     ]
-    return describe_stems(texts)
+    return _list_stems(texts, filters.stems)
 
 
-def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
+def describe_stems(filters: DatasetFilterSet) -> list[str]:
     """What datasets' texts are looked through for instead of words, which may end otherwise there.
 
-    ``roots`` are beginnings that are looked for, too.
+    Among them are beginnings that are looked for, too.
     """
-    return sorted({*filter(None, find_stems(texts).values()), *roots})
+    texts = [word.text for word in filters.shown_query.words if not word.is_excluded]
+    return sorted({*_list_stems(texts, filters.stems), *filters.results.roots})
 
 
-def describe_texts(texts: Sequence[str]) -> list[str]:
+def _list_stems(texts: Iterable[str], stems: Stems) -> list[str]:
+    return sorted({stem for text in texts for stem in stems[text].values() if stem})
+
+
+def describe_term_texts(filters: DatasetFilterSet) -> list[str]:
     """Texts as datasets' texts are looked through for them: each word as its stem."""
-    stems = find_stems(texts)
-
-    def show(word: str) -> str:
-        return f"{stems[word]}…" if stems.get(word) else word
-
-    shown = (" ".join(map(show, text.split())) for text in texts)
+    shown = []
+    for text in filters.results.term_texts:
+        stems = filters.stems[text]
+        words = (f"{stems[word]}…" if stems.get(word) else word for word in text.split())
+        shown.append(" ".join(words))
     return list({text.casefold(): text for text in shown}.values())
 
 

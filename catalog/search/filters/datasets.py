@@ -35,6 +35,7 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.filters.images import ImageFilterSet
+from catalog.search.full_text import Stems
 from catalog.search.query import Match, ParsedQuery
 from catalog.search.query.doubts import list_doubts
 from catalog.search.relevance import (
@@ -127,6 +128,10 @@ class DatasetFilterSet(CatalogFilterSet):
     def idle_words(self) -> list[str]:
         """The excluded words that no dataset has, so that they exclude nothing."""
         return self.results.idle_words
+
+    @property
+    def stems(self) -> Stems:
+        return self.results.stems
 
     @cached_property
     def results(self) -> Results:

@@ -4,8 +4,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Dataset
 from catalog.search.dataset_paging import fetch_datasets, sort_datasets
@@ -434,6 +436,12 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
     page = html.unescape(client.get("/datasets/", {"q": query}).content.decode())
     assert said in " ".join(re.sub("<[^>]*>", "", page).split())
+
+
+def test_stems_are_asked_for_once(client: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        client.get("/datasets/", {"q": 'ct severe "both eyes" not thoracic'})
+    assert sum("ts_debug" in query["sql"] for query in asked) == 1
 
 
 def test_an_excluded_word_excludes_its_spelling_of_the_other_side_of_the_atlantic(
