@@ -59,7 +59,7 @@ def _describe_word(word: Word, filters: CatalogFilterSet) -> dict[str, Any]:
 def _name_use(word: Word, filters: CatalogFilterSet) -> str:
     if word.is_excluded:
         return AS_EXCLUDED
-    is_text = isinstance(filters, ImageFilterSet) and word.text in filters.text_words
+    is_text = isinstance(filters, ImageFilterSet) and filters.words.is_in_texts(word)
     return AS_TEXT if is_text else AS_ID
 
 
@@ -135,7 +135,7 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     found = [(word.text, _name_terms(word, filters)) for word in excluded]
     if not isinstance(filters, ImageFilterSet):
         return found
-    return [(text if terms else filters.show_word(text), terms) for text, terms in found]
+    return [(text if terms else filters.words.show(text), terms) for text, terms in found]
 
 
 def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:

@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.http import QueryDict
 
 from catalog.ages import range_of_limits
+from catalog.models import Image
 from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
@@ -185,7 +186,8 @@ class CatalogFilterSet(filters.FilterSet):
     @property
     def doubts(self) -> list[str]:
         """What the query may not mean as it is read."""
-        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored)
+        is_of_images = self.model is Image
+        return list_doubts(self.shown_query, is_of_images=is_of_images, ignored=self.ignored)
 
     @cached_property
     def stems(self) -> Stems:

@@ -37,7 +37,6 @@ from catalog.search.filters.column_filters import (
 from catalog.search.filters.images import ImageFilterSet
 from catalog.search.full_text import Stems
 from catalog.search.query import Match, ParsedQuery
-from catalog.search.query.doubts import list_doubts
 from catalog.search.relevance import (
     FACTS,
     NOT_OF_DATASETS,
@@ -203,10 +202,6 @@ class DatasetFilterSet(CatalogFilterSet):
         """As in the base class; also beside ages and sexes that are not asked for."""
         query = self._whole_query
         return query.find_broken_ors([*query.groups, *query.word_groups])
-
-    @property
-    def doubts(self) -> list[str]:
-        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:
