@@ -119,7 +119,8 @@ def find_datasets(
     texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
     term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
     stems = find_stems([*(word.text for word in query.words), *term_texts])
-    common += _find_stop_words(query.words, stems, common)
+    searched = [word for word in query.words if not excludes_fact(word, snapshot)]
+    common += _find_stop_words(searched, stems, common)
     similar = []
     for clause in kept:
         if clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact:
@@ -269,7 +270,7 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
         for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
-        if any(match.name in FACTS for match in terms):
+        if excludes_fact(group[0], snapshot):
             return _Clause(f"-{group[0].text}", ClauseText("", []), is_excluded=True, met=met)
     for word in group:
         if not word.is_quoted:
@@ -278,6 +279,12 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     words = " or ".join(f"-{word.text}" if is_excluded else word.text for word in group)
     text = ClauseText(" or ".join(typed), wordings, roots)
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
+
+
+def excludes_fact(word: Word, snapshot: Snapshot) -> bool:
+    """Whether an excluded word names what no text of a dataset can say: "not CC BY"."""
+    terms = find_excluded_terms(word, snapshot, of_datasets=True) if word.is_excluded else []
+    return any(match.name in FACTS for match in terms)
 
 
 def find_excluded_terms(

@@ -11,7 +11,7 @@ from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilt
 from catalog.search.full_text import Stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
-from catalog.search.relevance import FACTS, find_excluded_terms
+from catalog.search.relevance import excludes_fact, find_excluded_terms
 from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, one of the images' own texts, or one that datasets
@@ -143,7 +143,7 @@ def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:
     texts = [
         word.text
         for word in filters.shown_query.words
-        if word.is_excluded and not FACTS & {match.name for match in _find_terms(word, filters)}
+        if word.is_excluded and not excludes_fact(word, filters.snapshot)
     ]
     return _list_stems(texts, filters.stems)
 
@@ -172,13 +172,9 @@ def describe_term_texts(filters: DatasetFilterSet) -> list[str]:
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:
-    terms = _find_terms(word, filters)
-    return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
-
-
-def _find_terms(word: Word, filters: CatalogFilterSet) -> list[Match]:
     is_of_images = isinstance(filters, ImageFilterSet)
-    return find_excluded_terms(word, filters.snapshot, of_datasets=not is_of_images)
+    terms = find_excluded_terms(word, filters.snapshot, of_datasets=not is_of_images)
+    return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
 
 
 def _narrow(filters: CatalogFilterSet, match: Match) -> str:

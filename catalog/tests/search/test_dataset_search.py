@@ -312,11 +312,13 @@ def test_a_licence_that_no_dataset_has_finds_none() -> None:
     assert select("q=lonely+licence") == ""
 
 
-def test_an_excluded_licence_takes_its_datasets_away() -> None:
+def test_an_excluded_licence_takes_its_datasets_away(client: Client) -> None:
     License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
     make_searchable()
     assert select("q=chest") == "lung-ct chestx-ray14"
     assert select("q=chest+not+for+commercial+use") == "lung-ct"
+    add_alias(License.objects.get(code="cc0-1.0"), "CC BY")
+    assert client.get("/datasets/?q=not+CC+BY").context["common_words"] == []
 
 
 @pytest.mark.parametrize("negation", ["-", "not ", "no ", "except ", "excluding "])
