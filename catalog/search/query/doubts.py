@@ -59,8 +59,8 @@ _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
-# Of findings, as "COVID-" or "effusion (+)"; a number with a plus compares.
-_POLE = r"(?:[-+±−–]|\(\s*[-+±−–]\s*\))"
+# Of findings, as "COVID-" or "effusion (+)", and "T2*"; a number with a plus compares.
+_POLE = r"(?:[-+±−–*]|\(\s*[-+±−–]\s*\))"
 _SIGN_BEHIND = re.compile(rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+){_POLE}\s*$", re.IGNORECASE)
 # Not of "pre- and postoperative" and "(semi-)automatic".
 _GLUED_SIGN = re.compile(

@@ -407,6 +407,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ('"both eyes"', "Too common to be looked for in texts: “both”"),
         ('"her2-"', "“her2-”: its sign is not looked for"),
         ("p16+, ct", "“p16+”: its sign is not looked for"),
+        ("t2* ct", "“t2*”: its sign is not looked for"),
         ("kras (-) ct", "“kras (-)”: its sign is not looked for"),
         ("ct minus", "Not: “minus” excludes nothing"),
         ('"effusion (+)"', "its sign is not looked for"),
