@@ -15,7 +15,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import ClauseText, find_stems, rank_clauses, rank_similar_titles
+from catalog.search.full_text import (
+    ClauseText,
+    Stems,
+    find_stems,
+    rank_clauses,
+    rank_similar_titles,
+)
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
@@ -55,7 +61,8 @@ class Results(NamedTuple):
     ``idle_words`` are excluded words that none has. ``common_words`` are wanted ones that the index
     of texts leaves out: "he", "if". ``similar_words`` are in no text, so that titles that resemble
     them are found. ``term_texts`` are words of texts that count as terms of the query,
-    and ``roots`` are beginnings that count as its other words.
+    and ``roots`` are beginnings that count as its other words. ``stems`` are those of the words and
+    of ``term_texts``.
     """
 
     datasets: dict[int, "Found"] | None
@@ -64,6 +71,7 @@ class Results(NamedTuple):
     similar_words: list[str]
     term_texts: list[str]
     roots: list[str]
+    stems: Stems
 
 
 class Found(NamedTuple):
@@ -108,7 +116,11 @@ def find_datasets(
             common.append(clause.words.removeprefix("-"))
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
-    common += _find_stop_words(query.words, common)
+    texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
+    term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
+    stems = find_stems([*(word.text for word in query.words), *term_texts])
+    searched = [word for word in query.words if not excludes_fact(word, snapshot)]
+    common += _find_stop_words(searched, stems, common)
     similar = []
     for clause in kept:
         if clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact:
@@ -121,19 +133,20 @@ def find_datasets(
     datasets = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
     idle = [clause.words.removeprefix("-") for clause in kept
             if clause.is_excluded and not clause.met]  # fmt: skip
-    texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
-    term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
     roots = [root for clause in kept for root in clause.text.roots]
-    return Results(datasets, idle, common, similar, term_texts, roots)
+    return Results(datasets, idle, common, similar, term_texts, roots, stems)
 
 
-def _find_stop_words(words: Iterable[Word], known: Sequence[str]) -> list[str]:
+def _find_stop_words(words: Iterable[Word], stems: Stems, known: Sequence[str]) -> list[str]:
     """Words, also of quotations, that the index of texts leaves out, and that are not said yet."""
     told = {*map(normalize, known), *(negation[0] for negation in NEGATIONS if len(negation) == 1)}
-    stems = find_stems(word.text for word in words if not word.is_quoted)
-    quoted = find_stems(word.text for word in words if word.is_quoted)
-    left_out = [word for word, stem in stems.items() if not stem and word.casefold() not in told]
-    return left_out + [word for word, stem in quoted.items() if not stem]
+    left_out = [
+        part
+        for word in words
+        for part, stem in stems[word.text].items()
+        if not stem and (word.is_quoted or part.casefold() not in told)
+    ]
+    return list(dict.fromkeys(left_out))
 
 
 def _judge(
@@ -257,7 +270,7 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
         for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
-        if any(match.name in FACTS for match in terms):
+        if excludes_fact(group[0], snapshot):
             return _Clause(f"-{group[0].text}", ClauseText("", []), is_excluded=True, met=met)
     for word in group:
         if not word.is_quoted:
@@ -266,6 +279,12 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     words = " or ".join(f"-{word.text}" if is_excluded else word.text for word in group)
     text = ClauseText(" or ".join(typed), wordings, roots)
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
+
+
+def excludes_fact(word: Word, snapshot: Snapshot) -> bool:
+    """Whether an excluded word names what no text of a dataset can say: "not CC BY"."""
+    terms = find_excluded_terms(word, snapshot, of_datasets=True) if word.is_excluded else []
+    return any(match.name in FACTS for match in terms)
 
 
 def find_excluded_terms(

@@ -42,8 +42,8 @@ def _show_list(request: HttpRequest, filters: ImageFilterSet) -> HttpResponse:
         "hidden": {} if problems else count_hidden(filters),
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
-        "id_groups": [] if problems else _show_groups(filters, filters.id_groups),
-        "text_groups": [] if problems else _show_groups(filters, filters.text_groups),
+        "id_groups": [] if problems else _show_groups(filters, filters.words.of_ids),
+        "text_groups": [] if problems else _show_groups(filters, filters.words.in_texts),
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),
@@ -54,7 +54,7 @@ def _show_list(request: HttpRequest, filters: ImageFilterSet) -> HttpResponse:
 
 
 def _show_groups(filters: ImageFilterSet, groups: list[list[str]]) -> list[list[str]]:
-    return [[filters.show_word(word) for word in group] for group in groups]
+    return [[filters.words.show(word) for word in group] for group in groups]
 
 
 @require_safe

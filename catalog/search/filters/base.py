@@ -10,10 +10,12 @@ from django.db.models import Model
 from django.http import QueryDict
 
 from catalog.ages import range_of_limits
+from catalog.models import Image
 from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
+from catalog.search.full_text import Stems, find_stems
 from catalog.search.query import Match, ParsedQuery, Word, parse_query, remove_matches
 from catalog.search.query.doubts import list_doubts
 from catalog.search.snapshot import Snapshot, current_snapshot
@@ -184,7 +186,13 @@ class CatalogFilterSet(filters.FilterSet):
     @property
     def doubts(self) -> list[str]:
         """What the query may not mean as it is read."""
-        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored)
+        is_of_images = self.model is Image
+        return list_doubts(self.shown_query, is_of_images=is_of_images, ignored=self.ignored)
+
+    @cached_property
+    def stems(self) -> Stems:
+        """What the index of datasets' texts has of the words of each text that it is asked for."""
+        return find_stems(word.text for word in self.shown_query.words if word.is_excluded)
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""

@@ -35,8 +35,8 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.filters.images import ImageFilterSet
+from catalog.search.full_text import Stems
 from catalog.search.query import Match, ParsedQuery
-from catalog.search.query.doubts import list_doubts
 from catalog.search.relevance import (
     FACTS,
     NOT_OF_DATASETS,
@@ -128,6 +128,10 @@ class DatasetFilterSet(CatalogFilterSet):
         """The excluded words that no dataset has, so that they exclude nothing."""
         return self.results.idle_words
 
+    @property
+    def stems(self) -> Stems:
+        return self.results.stems
+
     @cached_property
     def results(self) -> Results:
         """What the query finds, and what it does not look for."""
@@ -198,10 +202,6 @@ class DatasetFilterSet(CatalogFilterSet):
         """As in the base class; also beside ages and sexes that are not asked for."""
         query = self._whole_query
         return query.find_broken_ors([*query.groups, *query.word_groups])
-
-    @property
-    def doubts(self) -> list[str]:
-        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

@@ -59,9 +59,12 @@ _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
-# Of findings, as "COVID-" or "effusion (+)"; a number with a plus compares.
-_SIGN_BEHIND = re.compile(
-    r"(?<!\d)(?:[+±]|-|−|–|\(\s*[-+±−–]\s*\))\s*$|[a-z]\d+[-+]$", re.IGNORECASE
+# Of findings, as "COVID-" or "effusion (+)", and "T2*"; a number with a plus compares.
+_POLE = r"(?:[-+±−–*]|\(\s*[-+±−–]\s*\))"
+_SIGN_BEHIND = re.compile(rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+){_POLE}\s*$", re.IGNORECASE)
+# Not of "pre- and postoperative" and "(semi-)automatic".
+_GLUED_SIGN = re.compile(
+    rf"(?:\s(?=\())?{_POLE}(?<!-(?=\s+(?:and|or|to)\b))(?![^\s,;/)]|\)\w)", re.IGNORECASE
 )
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d+(?:[.,]\d+)*[\w%]*|(?<![\w.+-])\d+\+(?![\w+])")
@@ -85,11 +88,7 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Mat
         *_find_half_negated(query.text, parts),
         *_find_contradictions(query.text, parts),
         *_find_negated_states(query.text, parts),
-        *(
-            f"“{word.text}”: its sign is not looked for"
-            for word in query.words
-            if _SIGN_BEHIND.search(word.text)
-        ),
+        *_find_lost_signs(query),
         *_find_counts(query.text),
         *_find_comparisons(query.text, parts, ignored),
         *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
@@ -172,6 +171,14 @@ def _find_negated_states(text: str, parts: list[Match | Word]) -> Iterator[str]:
                 f"“{text[state.start : state.end]}” excludes the word “{state.text}” only, and "
                 f"“{text[part.start : part.end]}” is asked for: to exclude that, put “no” before it"
             )
+
+
+def _find_lost_signs(query: ParsedQuery) -> Iterator[str]:
+    for word in query.words:
+        behind = _GLUED_SIGN.match(query.text, word.end)
+        typed = query.text[word.start : behind.end()] if behind else word.text
+        if _SIGN_BEHIND.search(typed):
+            yield f"“{typed}”: its sign is not looked for"
 
 
 def _says_of(one: Match | Word, between: str) -> bool:

@@ -195,7 +195,7 @@ class _Parser(Finder):
         return self._take(at, stop, reading, begin=start, end=end)
 
     def _read_negation(self, at: int) -> int:
-        """What is negated, with more after "or": a label, ages, or words that are excluded."""
+        """What is negated, with the rest of its list: a label, ages, or words to exclude."""
         places = [place for place, is_negated in self._list_places(at) if is_negated]
         known = [each for each in map(self.find, places) if each.reading]
         found = max(known, key=_rank_negated) if known else None
@@ -208,13 +208,12 @@ class _Parser(Finder):
         if not reading.labels:
             name = reading.name
             stop = self._leave_excluded(at, stop, start, end, name)
-            while further := self.find_after_or(stop, reading.name):
-                stop = self._leave_excluded(
-                    stop + 1, further.stop, further.start, further.end, name
-                )
+            while further := self.find_listed(stop, reading.name):
+                begin = stop + self.says_or(stop)
+                stop = self._leave_excluded(begin, further.stop, further.start, further.end, name)
             return stop
         readings = [reading]
-        while (further := self.find_after_or(stop, "label")) and further.reading:
+        while (further := self.find_listed(stop, "label")) and further.reading:
             readings.append(further.reading)
             stop, end = further.stop, further.end
         return self._take(at, stop, _negate(readings), end=end)

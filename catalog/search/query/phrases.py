@@ -89,8 +89,9 @@ _TWO_WORDS = (
 NEGATIONS = (
     *_THREE_WORDS, ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
-    *_TWO_WORDS, *_CONTRACTIONS, ("except",), ("excluding",), ("neither",), ("never",), ("no",),
-    ("non",), ("nor",), ("not",), ("without",),
+    *_TWO_WORDS, *_CONTRACTIONS, ("except",), ("excl",), ("exclude",), ("excluding",), ("lacking",),
+    ("minus",), ("neither",), ("never",), ("no",), ("non",), ("nor",), ("not",), ("sans",),
+    ("without",),
 )  # fmt: skip
 # How findings are said to be absent: "no focal consolidation".
 _QUALIFIERS = frozenset({
@@ -113,8 +114,8 @@ AFTER_NEGATION = _QUALIFIERS | frozenset({
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
 EXCLUSIONS = frozenset({
-    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",), ("not",),
-    ("not", "any"), *_TWO_WORDS, *_CONTRACTIONS,
+    ("except",), ("exclude",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",),
+    ("not",), ("not", "any"), *_TWO_WORDS, *_CONTRACTIONS,
 })  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({

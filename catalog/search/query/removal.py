@@ -17,7 +17,8 @@ def remove_matches(query: ParsedQuery, matches: Collection[Match], spellings: Sp
     """
     spans = {(match.start, match.end) for match in matches}
     wanted = _find_meaning(query, spans)
-    for text in (query.without(*matches), _join_others(query, spans)):
+    others = (_join_others(query, spans, joint) for joint in (" ", " with "))
+    for text in (query.without(*matches), *others):
         if _find_meaning(parse_query(text, spellings)) == wanted:
             return text
     every = {m for group in query.groups if not spans.isdisjoint(_list_spans(group)) for m in group}
@@ -26,16 +27,16 @@ def remove_matches(query: ParsedQuery, matches: Collection[Match], spellings: Sp
     return query.without(*matches)
 
 
-def _join_others(query: ParsedQuery, spans: Spans) -> str:
+def _join_others(query: ParsedQuery, spans: Spans, joint: str) -> str:
     """The words of the other parts, with "or" between those that it joins."""
     every = sorted(_list_spans((*query.matches, *query.words)))
     text, is_or = "", False
     for at, span in enumerate(every):
         is_or = is_or and (every[at - 1][0], span[0]) in query.ors
         if span not in spans:
-            text += (" or " if is_or else " ") + query.text[slice(*span)]
+            text += (" or " if is_or else joint if text else "") + query.text[slice(*span)]
             is_or = True
-    return text.strip()
+    return text
 
 
 def _list_spans(parts: Iterable[Match | Word]) -> set[tuple[int, int]]:

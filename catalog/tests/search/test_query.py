@@ -734,6 +734,18 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
         ('ct not in, "low dose"', "modality=ct", '-"low dose"'),
         ('ct without "low dose"', "modality=ct", '-"low dose"'),
         ('no ct "low dose"', "", '-ct "low dose"'),
+        (
+            "no pneumonia, effusion or edema",
+            "not_label=pneumonia,pleural-effusion,pulmonary-edema",
+            "",
+        ),
+        ("not ct, mri or from pet", "", "-ct -mri -pet"),
+        ("no ct, pneumonia or effusion", "label=pneumonia label=pleural-effusion", "-ct"),
+        ("no pneumonia, edema", "not_label=pneumonia label=pulmonary-edema", ""),
+        ("no pneumonia, edema or ct", "not_label=pneumonia label=pulmonary-edema modality=ct", ""),
+        ("edema minus pneumonia", "label=pulmonary-edema not_label=pneumonia", ""),
+        ("ct exclude pneumonia, excl. mri", "modality=ct not_label=pneumonia", "-mri"),
+        ("pneumonia, exclude siemens", "label=pneumonia", "-siemens"),
         ("patient no 5", "", "no 5"),
         # "or" joins what stands beside it, and nothing before that.
         (
@@ -911,6 +923,7 @@ def test_taking_a_match_as_text_undoes_it_and_nothing_else(text: str, data: st.D
         ("CXR w/ effusion & w/o edema", "effusion", "CXR without edema"),
         ("not adults or nodule, children and MRI", "nodule", "not adults children MRI"),
         ("cardiomegaly or CT edema", "CT", "cardiomegaly edema"),
+        ("lung CT cancer", "CT", "lung with cancer"),
         ("children or adults; frontal or MRI over 60", "adults", "or; frontal or MRI over 60"),
     ],
 )
