@@ -24,7 +24,7 @@ from catalog.importers.tables.columns import (
     say_sample,
 )
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
-from catalog.importers.tables.identifying_columns import find_first_names, is_left_out
+from catalog.importers.tables.identifying_columns import find_unsafe_together, is_left_out
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
 from vocab.text import normalize
@@ -226,8 +226,8 @@ def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable
     told = {name.strip().casefold(): note for name, note in notes.items() if isinstance(note, dict)}
     stated = _find_stated_unit(age, unit_of_name, told.get(age.casefold(), {}))
     others = [name for name in names if name and name not in (key, sex, age)]
-    first_names = find_first_names(others)
-    unsafe = [name for name in others if name in first_names or is_left_out(name)]
+    together = find_unsafe_together(others)
+    unsafe = [name for name in others if name in together or is_left_out(name)]
     return _Columns(
         key=key,
         sex=sex,

@@ -11,7 +11,7 @@ from typing import Any
 
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.identifying_columns import (
-    find_first_names,
+    find_unsafe_together,
     is_identifying,
     is_identifying_within,
 )
@@ -140,11 +140,11 @@ def _drop_identifying(value: Any, parent: str) -> Any:
     maps.
     """
     if isinstance(value, dict):
-        first_names = find_first_names(value)
+        unsafe = find_unsafe_together(value)
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
-            if key not in first_names and _is_kept(parent, key, each)
+            if key not in unsafe and _is_kept(parent, key, each)
         }
     if isinstance(value, list):
         return [

@@ -98,11 +98,26 @@ def is_left_out(column: str) -> bool:
     return is_identifying(column) or may_identify(column) or is_free_text(column)
 
 
-def find_first_names(columns: Iterable[str]) -> frozenset[str]:
-    """The columns called `fname` beside one such as `lname`; else it is the name of a file."""
+def find_unsafe_together(columns: Iterable[str]) -> frozenset[str]:
+    """The columns that may identify people for what stands beside them.
+
+    `fname` beside one such as `lname`, else it is the name of a file; and `data` beside its
+    `contentType`, as FHIR has notes and other files.
+    """
     joined = {column: _join(_cut(column)) for column in columns}
-    has_last = any(map(known.LAST_NAME.fullmatch, joined.values()))
-    return frozenset(column for column, name in joined.items() if has_last and name == "fname")
+    names = frozenset(joined.values())
+    has_last = any(map(known.LAST_NAME.fullmatch, names))
+    return frozenset(
+        column
+        for column, name in joined.items()
+        if (has_last and name == "fname")
+        or (name.endswith("data") and not names.isdisjoint(_list_types_of_content(name)))
+    )
+
+
+def _list_types_of_content(data: str) -> list[str]:
+    """The columns that say what kind of file `…data` holds."""
+    return [f"{data.removesuffix('data')}{kind}" for kind in ("contenttype", "mimetype")]
 
 
 def is_bare_name(column: str) -> bool:

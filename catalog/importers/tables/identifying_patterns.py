@@ -205,6 +205,7 @@ FREE_TEXT = re.compile(
         |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text
         |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
         (?:text|section|body|raw|clean(?:ed)?|original|parsed)?{_LANGUAGE}?
+    | (?:presentedform|(?:content)?attachments?)(?:data|url|title)?
     | text{_LANGUAGE}? | technique{_LANGUAGE} | lastparagraph
     | clinical(?:info(?:rmation)?|details){_LANGUAGE}? | reasonfor(?:the)?(?:exam(?:ination)?|study)
     | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?

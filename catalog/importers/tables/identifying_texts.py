@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
+from catalog.importers.tables.embedded_files import SHORTEST_FILE, is_file_of_words
 from catalog.importers.tables.identifying_columns import is_bare_name, is_identifying
 from catalog.importers.tables.identifying_dicom import (
     is_dumped,
@@ -69,14 +70,19 @@ def may_tell(text: str) -> bool:
     if "|" in text and not SURE_WORDS.isdisjoint(map(str.strip, text.split("|"))):
         return True
     if " " not in text:
-        return False
+        return len(text) >= SHORTEST_FILE
     return "00" in text or "  " in text or not SURE_WORDS.isdisjoint(text.split())
 
 
 def tells_person(text: str) -> bool:
-    """Whether a text has the name of what identifies people, and its value; or a mail address."""
+    """Whether a text has the name of what identifies people, and its value; or a mail address.
+
+    So has a file within it, such as a report.
+    """
     segment = _HL7.search(text)
     if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
+        return True
+    if is_file_of_words(text):
         return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True

@@ -13,7 +13,7 @@ from catalog.importers.parsers import (
 from catalog.importers.tables.columns import find_fates
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
 from catalog.importers.tables.identifying_columns import (
-    find_first_names,
+    find_unsafe_together,
     is_free_text,
     is_identifying,
     may_identify,
@@ -52,7 +52,7 @@ class MetadataReader:
         named = {*spec.keep, *spec.numbers, *spec.lists}
         named.update(name for template in spec.add.values() for name in template.columns)
         used = _find_used(description) | named
-        unsafe = find_first_names(header.index) - used
+        unsafe = find_unsafe_together(header.index) - used
         kept = [name for name in others if name not in unsafe and _is_kept(name, used, named)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
         self.names = names = spec.only or kept

@@ -121,6 +121,48 @@ def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
     assert kept == {"fname": "a.png", "json": '{"fname": "a.png"}'}
 
 
+def test_notes_within_fhirs_attachments_are_free_text_in_any_form(home: Path) -> None:
+    note = "CjE5NjEtMDMtMDQKCiMgQ2hpZWYgQ29tcGxhaW50CkpvaGFubmEgRG9lcmluZyBpcyA0NSB5ZWFycyBvbGQu"
+    attachment = {"contentType": "text/plain; charset=utf-8", "data": note}
+    texts = {
+        "presentedForm": json.dumps([attachment]),
+        "presentedForm.0.data": note,
+        "content_attachment_data": note,
+        "attachment": json.dumps(attachment),
+    }
+    beside = {"resource.contentType": "text/plain", "resource.data": "PGRpdj5Eb2U8L2Rpdj4="}
+    cells = {
+        "content": json.dumps([{"attachment": attachment}]),
+        "file": json.dumps({**attachment, "size": 3}),
+        "written": note,
+        "wrapped": "\n".join(note[start : start + 60] for start in range(0, len(note), 60)),
+        "linked": f"data:text/plain;base64,{note}",
+        "nested": json.dumps({"any": note, "a": 1}),
+        "pdf": "JVBERi0xLjQKJeLjz9MKMSAwIG9iago8PC9UaXRsZShEb2UpPj4KZW5kb2JqCg==",
+    }
+    usual = {
+        "sha512": "9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c",
+        "mask": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9aw==",
+        "icon": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4",
+        "long": "a_very_long_name_of_a_protocol_that_has_no_space_in_it_at_all_2020",
+        "sequence": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVK",
+        "data": "raw",
+        "attachment_loss": "3 mm",
+    }
+
+    said, kept = import_row(home, texts | beside | cells | usual)
+
+    assert kept == usual | {
+        "resource.contentType": "text/plain",
+        "content": "[{}]",
+        "file": '{"contentType": "text/plain; charset=utf-8", "size": 3}',
+        "nested": '{"any": "", "a": 1}',
+    }
+    assert f"as free text may name people: {', '.join(texts)} (" in said
+    assert "as they may identify people: resource.data (" in said
+    assert f"or cannot be read: {', '.join(sorted(cells))}\n" in said
+
+
 def test_usual_columns_are_kept(home: Path) -> None:
     usual = ["age", "sex", "view", "case_id", "image_id", "slice_no", "lesion_name", "file name",
              "label_name", "class_name", "dataset_name", "protocol_name", "Protocol Name",
