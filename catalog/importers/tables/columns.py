@@ -6,6 +6,7 @@ from catalog.importers.parsers import clean
 from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
 from catalog.importers.tables.lines import show
+from catalog.importers.tables.long_form import LongForm
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header
 
@@ -48,9 +49,12 @@ def add_samples(
     """
     wanted = {name: header.index[name] for name in fates if fates[name] in (USED, KEPT)}
     said = dict.fromkeys(wanted, ", empty in the first rows")
+    long_form = LongForm(header, keep)
     for cells in rows:
+        told = long_form.find_told(cells)
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
             text = drop_from_text(cells[wanted[name]], name, is_in_keep=name in keep)
+            text = "" if name in told else text
             said[name] = say_sample(text)
             if text:
                 del wanted[name]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -464,6 +465,46 @@ def test_a_dry_run_shows_what_is_kept_of_cells(home: Path) -> None:
 
     assert f"Befund: kept, such as “{text}”\n" in said
     assert "Other: kept, but for cells that tell who somebody is\n" in said
+
+
+LONG = """record,field_name,value
+1.png,first_name,Johnny
+1.png,grade,IV
+1.png,Date of birth,1961-03-04
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ("[many]\n", {"field_name": ["first_name", "grade", "Date of birth"], "value": "IV"}),
+        (
+            '[many]\ngather = "answers"\ncolumns = ["field_name", "value"]\n',
+            {
+                "answers": [
+                    {"field_name": "first_name"},
+                    {"field_name": "grade", "value": "IV"},
+                    {"field_name": "Date of birth"},
+                ]
+            },
+        ),
+        (
+            '[metadata]\nadd = { said = "{value}" }\ndrop = ["field_name"]\n[many]\n',
+            {"said": "IV", "value": "IV"},
+        ),
+    ],
+)
+def test_a_value_of_a_long_table_is_judged_by_what_its_row_calls_it(
+    home: Path, more: str, kept: dict[str, Any]
+) -> None:
+    folder = make_table(home / "t", LONG, LEAST.replace("{File}", "{record}") + more)
+
+    dry, said = run(folder, "--dry-run"), run(folder)
+
+    assert Image.objects.get().metadata_json == kept
+    assert "Johnny" not in dry
+    assert ", such as “IV”" in dry
+    assert re.search("or cannot be read: (?:said, )?value\n", said)
 
 
 def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
