@@ -55,6 +55,7 @@ _COLUMNS = ("columns", "fields", "header", "headers")
 _KINDS = ("vr", "type", "valuetype", "value_type")
 _CELLS = frozenset({"data", "rows", "values", "records"})
 _LONGEST_FACT, _BETWEEN_WORDS = 300, re.compile(r"[\s,;/|()]+")
+_PERSON_OF_FHIR = re.compile(r"(?:^|/)(?:Patient|Practitioner(?:Role)?|(?:Related)?Person)(?:/|$)")
 _PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
 
 
@@ -156,6 +157,8 @@ def _drop_identifying(value: Any, parent: str) -> Any:
     """
     if isinstance(value, dict):
         unsafe = find_unsafe_together(value)
+        if _refers_to_person(value):
+            unsafe |= {"display"}
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
@@ -171,6 +174,12 @@ def _drop_identifying(value: Any, parent: str) -> Any:
                 else not tells_person_of(each, parent))
         ]  # fmt: skip
     return drop_from_text(value, parent) if isinstance(value, str) else value
+
+
+def _refers_to_person(found: Mapping[str, Any]) -> bool:
+    """Whether an object is a reference of FHIR to somebody, who is named in its `display`."""
+    said = (found.get("reference"), found.get("type"))
+    return any(isinstance(each, str) and _PERSON_OF_FHIR.search(each) for each in said)
 
 
 def _is_kept(parent: str, key: str, value: Any) -> bool:

@@ -68,6 +68,8 @@ _LOOK_ALIKE = str.maketrans(
 _LONGEST_NAME = 200
 _LONGEST_PARENT = 60  # of which each key within is judged
 # As German is written where there are no umlauts.
+# As in `N° dossier`.
+_NUMERO = re.compile(r"\b[nN]\.?\s?[°º]")
 _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 
@@ -101,8 +103,8 @@ def is_left_out(column: str) -> bool:
 def find_unsafe_together(columns: Iterable[str]) -> frozenset[str]:
     """The columns that may identify people for what stands beside them.
 
-    `fname` beside one such as `lname`, else it is the name of a file; and `data` beside its
-    `contentType`, as FHIR has notes and other files.
+    `fname` beside one such as `lname`, else it is the name of a file; `data` beside its
+    `contentType`, as FHIR has notes and other files; and the births of UK Biobank and CPRD.
     """
     joined = {column: _join(_cut(column)) for column in columns}
     names = frozenset(joined.values())
@@ -111,13 +113,10 @@ def find_unsafe_together(columns: Iterable[str]) -> frozenset[str]:
         column
         for column, name in joined.items()
         if (has_last and name == "fname")
-        or (name.endswith("data") and not names.isdisjoint(_list_types_of_content(name)))
+        or (name == "mob" and "yob" in names)
+        or (known.BIRTH_OF_BIOBANK.fullmatch(name) and not names.isdisjoint(known.ID_OF_BIOBANK))
+        or (name.endswith("data") and f"{name.removesuffix('data')}contenttype" in names)
     )
-
-
-def _list_types_of_content(data: str) -> list[str]:
-    """The columns that say what kind of file `…data` holds."""
-    return [f"{data.removesuffix('data')}{kind}" for kind in ("contenttype", "mimetype")]
 
 
 def is_bare_name(column: str) -> bool:
@@ -139,7 +138,8 @@ def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
     # A `text` in an object is more often that of a label than of a report.
-    return (is_free_text(key) and _join(key) != "text") or any(
+    is_text = is_free_text(key) or _join(f"{parent} {key}") == "textdiv"
+    return (is_text and _join(key) != "text") or any(
         is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
 
@@ -322,7 +322,9 @@ def _cut(name: str) -> str:
     """The part of a name that is looked at; one sign may be eighteen letters."""
     short = name.strip()[:_LONGEST_NAME]
     return (
-        short if short.isascii() else decompose(words.undo_double_encoding(short))[:_LONGEST_NAME]
+        short
+        if short.isascii()
+        else decompose(_NUMERO.sub("numero ", words.undo_double_encoding(short)))[:_LONGEST_NAME]
     )
 
 

@@ -86,7 +86,17 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "nameAlias", "nameSpouseParent", "addrAtDxNoStreet", "NOMEPROF", "CPF_PROF", "NR_CPF",
             "NO_PACIENTE", "NO_MAE", "CNS_PACIENTE", "BYEAR", "BMONTH", "MYDOB", "indobyr",
             "mobirth", "rabyear", "NEWNHSNO", "HOMEADD", "NAISSANCE_DATE", "NASCIMENTO_DT",
-            "BRTHDY", "Pat. Geb."]  # fmt: skip
+            "BRTHDY", "Pat. Geb.", "INBIRYR", "INBIRMO", "MOMYOB", "DADYOB", "doby_dv",
+            "dobm_dv", "dobmth", "ydob", "gebmonat", "CMBIRTH", "DBIRTH", "DOBIRTH", "DOBN",
+            "BIRTHDTN", "BRTHDTN", "PDOB", "CDOB", "BRTDT", "fech_nac", "dn_paciente",
+            "Jahr der Geburt", "FOEDDATO", "FOED_DAG", "fodselsdato", "foedselsaar",
+            "BTH_YYYY", "BIRTH_YM", "GBAGEBOORTEJAAR", "DATA_NASCTO", "dt_nascto", "Brithdate",
+            "N° Sécu", "Nº Historia", "Nº HC", "Nº SS", "NU_CEP", "NM_LOGRADO",
+            "ID_CNS_SUS", "AP_CNSPCN", "NOMEPAI", "ENDRES", "CEPRES", "CompleteName",
+            "patient_full", "نام خانوادگي", "تاريخ تولد", "كد ملي", "اســم المريض", "Nom d'usage",
+            "Nato/a il", "D. nascita", "シメイ", "שם החולה", "İsim Soyisim", "D.Tarihi", "Д/р",
+            "Ημ/νία γέννησης", "ת. לידה", "Dat. narození", "Meno a priezvisko",
+            "Dátum narodenia"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -101,13 +111,33 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "resultsInterpreter.0.display", "patient.identifier.0.value",
               "participant.0.member.display", "attester.party.display", "DOBPatient",
               "informationSource.display", "OrderingMDLastName",
-              "ReferringMDFirstName"]  # fmt: skip
+              "ReferringMDFirstName", "Name of doctor", "reader1_name", "R1_name", "physname",
+              "phys_name", "member_name", "contact_person", "reviewed_by", "performed_by",
+              "annotated_by", "recorded_by", "authorized_by", "PROV_NAME", "AUTHRZING_PROV_NAME",
+              "Befunder", "Befundet von", "Untersucher", "Radiólogo informante",
+              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier"]  # fmt: skip
+    texts = ["other_notes", "Additional comments", "RADIOLOGIST COMMENTS", "QC notes",
+             "Reader notes", "nursing_note", "operative_note", "FINDINGS AND IMPRESSION",
+             "rad_report", "report_final", "report_content", "report_html", "narrative report",
+             "structured report", "English Report", "cytology_report", "patient_history",
+             "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
+             "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
+             "snippet", "COVAL", "ocr_text", "gpt4_summary", "Summary", "text.div"]  # fmt: skip
 
-    said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
+    columns = ["0010|0010", *sure, *unsure, *texts]
+    said, kept = import_row(home, dict.fromkeys(columns, "Doe"))
 
     assert kept == {}
     assert f"as they identify people: {', '.join(['0010|0010', *sure])}\n" in said
     assert f"as they may identify people: {', '.join(unsure)} (" in said
+    assert f"as free text may name people: {', '.join(texts)} (" in said
+
+
+def test_years_and_months_of_births_are_known_by_what_stands_beside_them(home: Path) -> None:
+    assert import_row(home, {"eid": "1", "p34": "1961", "f.52.0.0": "3"})[1] == {"eid": "1"}
+    assert import_row(home, {"yob": "1961", "mob": "3"})[1] == {}
+
+    assert import_row(home, usual := {"p34": "1", "p52": "2", "mob": "3"})[1] == usual
 
 
 def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
@@ -188,7 +218,10 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "LOCNASC", "PESO_NASC", "TPNASCASSI", "tipo_nacimiento", "peso alla nascita",
              "peso (nascita)", "modo de nascimento", "Geburtsgewicht", "rang_naissance",
              "nascimentos", "NAC", "date_nac", "NIfTI", "Infant: birth-23 months",
-             "OriginalImage[Width"]  # fmt: skip
+             "OriginalImage[Width", "m_birth", "p_birth", "family_history", "technique",
+             "other findings", "text_color", "summary_score", "segmented", "reader1_score",
+             "n° coupe", "display_name", "birth_complications", "annotated", "operative",
+             "content", "structured", "narrative_id", "phys_activity", "full"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
 
@@ -206,6 +239,10 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": '{"PatientName": "Doe", "a": 1,};',
         "bare": '{PatientName: "Doe", a: 1}',
         "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+        "task": '[{"for": {"reference": "https://a.org/Patient/1", "display": "Doe"}},'
+        ' {"target": {"type": "Practitioner", "display": "Doe"}},'
+        ' {"partOf": {"reference": "Encounter/1", "display": "CT"}}]',
+        "contained": '[{"text": {"status": "additional", "div": "<div>Doe</div>"}}]',
         "fhir": '{"subject": {"display": "Doe"}, "performer": [{"actor": {"display": "Roe"}}],'
         ' "code": {"display": "CT"}}',
     }
@@ -250,6 +287,10 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": {"a": 1},
         "bare": {"a": 1},
         "element": [{"a": 1}],
+        "task": [{"for": {"reference": "https://a.org/Patient/1"}},
+                 {"target": {"type": "Practitioner"}},
+                 {"partOf": {"reference": "Encounter/1", "display": "CT"}}],
+        "contained": [{"text": {"status": "additional"}}],
         "fhir": {"subject": {}, "performer": [{"actor": {}}], "code": {"display": "CT"}},
     }  # fmt: skip
     assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
