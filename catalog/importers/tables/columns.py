@@ -78,6 +78,14 @@ def explain_cut(columns: Iterable[str]) -> str:
     )
 
 
+def explain_bytes(columns: Iterable[str]) -> str:
+    """A sentence on the columns of Parquet that have files in their cells."""
+    return (
+        f"bytes of files in {', '.join(map(show, columns))} were left out: write the files into a "
+        "folder, and name it below [files]"
+    )
+
+
 def _explain(name: str) -> str:
     keep = "" if is_identifying(name) else f'; keep = ["{show(name)}"] below [metadata] keeps it'
     return explain_exclusion(name) + keep
