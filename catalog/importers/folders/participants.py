@@ -22,6 +22,7 @@ from catalog.importers.tables.columns import (
     explain_cut,
     explain_exclusion,
     say_sample,
+    shows_nothing,
 )
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
 from catalog.importers.tables.identifying_columns import find_unsafe_together, is_left_out
@@ -166,7 +167,10 @@ class Participants:
         self.notes += _describe_problems(f"{path}.tsv", visits)
         if sheet.names:
             fates = self.fates.setdefault(_SESSIONS, {})
-            fates.update({k: v for k, v in _find_fates(visits).items() if k not in fates})
+            found = _find_fates(visits)
+            fates.update(
+                {k: v for k, v in found.items() if k not in fates or shows_nothing(fates[k])}
+            )
         return visits
 
 

@@ -1,6 +1,6 @@
 """What becomes of each column of a table: whether it is used, kept or left out, and why."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from catalog.importers.parsers import clean
 from catalog.importers.tables.identifying_cells import drop_from_text
@@ -13,6 +13,7 @@ from catalog.importers.tables.templates import Cells, Header
 USED, KEPT = "used", "kept"
 _AGE_ALONE = "used for the age alone, as it identifies people"
 _LONGEST_SAMPLE = 60
+_RENAME = "rename what names nobody in the table, and remove from it what else is not to be kept"
 
 
 def find_fates(
@@ -70,6 +71,11 @@ def say_sample(text: str) -> str:
     return f", such as “{show(text, _LONGEST_SAMPLE)}”"
 
 
+def shows_nothing(fate: str) -> bool:
+    """Whether a column is kept, and no value of it was found yet."""
+    return fate.startswith(KEPT) and "such as" not in fate
+
+
 def explain_cut(columns: Iterable[str]) -> str:
     """A sentence on the columns of whose cells some were kept in part or not at all."""
     return (
@@ -84,6 +90,29 @@ def explain_bytes(columns: Iterable[str]) -> str:
         f"bytes of files in {', '.join(map(show, columns))} were left out: write the files into a "
         "folder, and name it below [files]"
     )
+
+
+def describe_excluded(columns: Iterable[str], *, is_described: bool = True) -> Iterator[str]:
+    """What a report says of the columns that were left out by this rule.
+
+    What to do is another thing for the tables of a folder, which has no description.
+    """
+    every = list(dict.fromkeys(columns))
+    if sure := [name for name in every if is_identifying(name)]:
+        yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
+    if texts := [name for name in every if name not in sure and is_free_text(name)]:
+        keep = ", ".join(f'"{show(name)}"' for name in texts)
+        how = f"keep what names nobody: keep = [{keep}] below [metadata] in a dataset.toml"
+        yield (
+            f"columns left out, as free text may name people: {', '.join(map(show, texts))} (read "
+            f"them, and {how if is_described else _RENAME})"
+        )
+    if unsure := [name for name in every if name not in {*sure, *texts}]:
+        how = 'a dataset.toml that names a column uses it, as in subject = "{Patient ID}"'
+        yield (
+            f"columns left out, as they may identify people: {', '.join(map(show, unsure))} "
+            f"({how if is_described else _RENAME})"
+        )
 
 
 def _explain(name: str) -> str:

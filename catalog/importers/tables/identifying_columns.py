@@ -28,7 +28,7 @@ read, in which this rule finds nothing.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,7 +40,6 @@ from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
 from catalog.importers.tables.identifying_parts import has_identifying_part, is_text_of_parts
 from catalog.importers.tables.identifying_values import has_mail_address
-from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
 _IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
@@ -142,24 +141,6 @@ def _is_identifying_within(parent: str, key: str) -> bool:
     return (is_text and _join(key) != "text") or any(
         is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
-
-
-def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
-    """What a report says of the columns that were left out by this rule."""
-    every = list(dict.fromkeys(columns))
-    if sure := [name for name in every if is_identifying(name)]:
-        yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
-    if texts := [name for name in every if name not in sure and is_free_text(name)]:
-        keep = ", ".join(f'"{show(name)}"' for name in texts)
-        yield (
-            f"columns left out, as free text may name people: {', '.join(map(show, texts))} (read "
-            f"them, and keep what names nobody: keep = [{keep}] below [metadata] in a dataset.toml)"
-        )
-    if unsure := [name for name in every if name not in {*sure, *texts}]:
-        yield (
-            f"columns left out, as they may identify people: {', '.join(map(show, unsure))} (a "
-            'dataset.toml that names a column uses it, as in subject = "{Patient ID}")'
-        )
 
 
 class _Forms(NamedTuple):

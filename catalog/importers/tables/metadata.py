@@ -44,7 +44,8 @@ class MetadataReader:
     """
 
     def __init__(self, description: Description, header: Header) -> None:
-        spec, view = description.metadata, description.image.view
+        self._spec, view = description.metadata, description.image.view
+        spec = self._spec
         for key in ("keep", "drop", "only", "numbers", "lists"):
             with of_key(header, "[metadata]", key):
                 for name in getattr(spec, key):
@@ -103,7 +104,10 @@ class MetadataReader:
         self, metadata: dict[str, Any], cells: Cells, columns: Iterable[tuple[str, int]]
     ) -> None:
         """Keep the cells of a field that was not understood, as others are kept."""
+        spec = self._spec
         for name, index in columns:
+            if name in spec.drop or (spec.only and name not in spec.only):
+                continue
             if text := self._drop(cells[index], name, drop=drop_from_fact):
                 metadata[name] = text
 

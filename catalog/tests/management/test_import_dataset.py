@@ -533,20 +533,58 @@ def test_an_age_that_is_not_understood_is_kept_as_other_cells_are(home: Path) ->
     assert "or cannot be read: Age\n" in said
 
 
+@pytest.mark.parametrize("decided", ['drop = ["Age", "Sex"]', 'only = ["View"]'])
+def test_facts_that_are_not_understood_are_kept_only_where_metadata_says_so(
+    home: Path, decided: str
+) -> None:
+    facts = f'{LEAST}age = "{{Age}}"\nsex = "{{Sex}}"\n[metadata]\n{decided}\n'
+    table = "File,Age,Sex,View\n1.png,34 (guardian Jane),f or m,PA\n"
+
+    run(make_table(home / "t", table, facts))
+
+    assert Image.objects.get().metadata_json == {"View": "PA"}
+
+
+def test_a_dry_run_says_what_becomes_of_all_columns_of_a_wide_table(home: Path) -> None:
+    names = [f"c{n}" for n in range(700)] + ["contact_guardian"]
+    table = f"File,{','.join(names)}\n1.png,{','.join('x' * len(names))}\n"
+
+    said = run(make_table(home / "t", table), "--dry-run")
+
+    assert "    contact_guardian: kept, such as “x”\n" in said
+    assert len(re.findall("kept, such as", said)) == len(names)
+
+
+def test_words_of_labels_that_name_somebody_are_left_out(home: Path) -> None:
+    table = (
+        'File,Finding\n1.png,Nodule\n2.png,"Nodule;Patient: John Dowland DOB 1961-03-04"\n'
+        '3.png,"Name: John Smith;Age: 45"\n'
+    )
+    labels = LEAST + '[[labels]]\nwords = "{Finding}"\nseparator = ";"\n'
+
+    said = run(make_table(home / "t", table, labels))
+
+    assert [*ImageLabel.objects.values_list("label__name", flat=True)] == 2 * ["Nodule"]
+    assert not Label.objects.filter(name__contains="John").exists()
+    assert "or cannot be read: Finding\n" in said
+
+
 def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
     table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
-    visits = "session_id\tmood\tcomments\nses-1\tgood\tcalm\n"
+    visits = "session_id\tmood\tcomments\trater\nses-1\tgood\tcalm\t\n"
     files = {
         "participants.tsv": table.encode(),
         "sub-1/sub-1_sessions.tsv": visits.encode(),
+        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\nses-1\tR1\tyes\n",
         "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
+        "sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz": make_nifti(4, 4, 2, packed=True),
     }
 
     said = run(write_files(home / "b", files), "--dry-run")
 
     lines = [line.strip() for line in said.splitlines()]
     start = lines.index("columns of participants.tsv, and what becomes of them:")
-    assert lines[start + 1 : start + 10] == [
+    assert lines[start + 1 : start + 12] == [
         "participant_id: used",
         "age: used",
         "group: kept, such as “case”",
@@ -555,8 +593,12 @@ def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) 
         "columns of sub-…_sessions.tsv, and what becomes of them:",
         "session_id: used",
         "mood: kept, such as “good”",
+        "rater: kept, such as “R1”",
         "comments: left out: free text may name people",
+        "new: kept, such as “yes”",
     ]
+    assert "rename what names nobody in the table, and remove from it what else is not" in said
+    assert "dataset.toml" not in said.partition("columns of")[0]
     assert "participants.tsv: cells were kept without keys" in said
 
 
