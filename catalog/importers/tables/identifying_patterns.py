@@ -213,15 +213,16 @@ FREE_TEXT = re.compile(
         |physicians?|nurses?|study|image|exam(?:ination)?|original|full|final|free|sections?|raw
         |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
         |discharge|progress|note|report|rad|nursing|operative|cytology|structured|narrative|english
-        |patient|gpt\d*|chatgpt|llm|ai)*
+        |patient|encounter|document|admission|triage|gpt\d*|chatgpt|llm|ai)*
     (?:reports?|findings(?:and)?impressions?|findings|impressions?|summar(?:y|ies)|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|addend(?:um|a)|comparisons?
         |(?<=section)(?:technique|examination|recommendations?)
-        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text
+        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text|(?<=document)text
         |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
         (?:text|section|body|raw|clean(?:ed)?|original|parsed|final|content|html)?{_LANGUAGE}?
     | (?:other|additional|general|radiologists?|qc|readers?)(?:comments?|notes?|remarks?)
     | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | textdiv
+    | (?:payload)?contentstring
     | epikrise | fragestellung | klinischeangaben | verslagtekst | textoinforme | testoreferto
     | (?:presentedform|(?:content)?attachments?)(?:data|url|title)?
     | text{_LANGUAGE}? | technique{_LANGUAGE} | lastparagraph

@@ -49,10 +49,18 @@ _WHOSE = r"""
     |(?:attending\s|reading\s|referring\s|reporting\s|ordering\s|interpreting\s)?
         (?:physician|radiologist|surgeon|doctor|sonographer|technologist|cardiologist|pathologist)
     |m[ée]dic[oa]|radi[óo]log[oa]|m[ée]decin|radiologue|[äa]rzt(?:in)?|radiolog(?:e|in)
+    |attending|consultant|reader|ref(?:erred)?\.?\sby
     |(?:reported|read|dictated|interpreted|signed|approved|verified|finali[sz]ed|transcribed)\sby
 """
 _PATIENT = re.compile(
-    rf"(?<![\w-])(?:{_WHOSE})\s*+[:=]\s*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
+    rf"(?<![\w-])(?:{_WHOSE})[\s*]*+[:=][\s*]*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
+)
+_WHO = re.compile(_WHOSE, re.IGNORECASE | re.VERBOSE)
+# The day of a birth without a sign before it.
+_BORN = re.compile(
+    r"(?<!\w)(?:born(?:\son)?|geb(?:oren)?\.?(?:\s(?:am|op))?|n[ée]e?\sle|nat[oa]\sil|nacid[oa]\sel)"
+    r"\s(?:\d{1,2}[./-]\d{1,2}[./-]\d\d|\d{4}-\d\d-\d\d|\d{1,2}\.?\s[^\W\d]{3,10}\s\d{4})",
+    re.IGNORECASE,
 )
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
 # No name that identifies people is longer, or has more words.
@@ -71,7 +79,8 @@ def may_tell(text: str) -> bool:
         return True
     if " " not in text:
         return len(text) >= SHORTEST_FILE
-    return "00" in text or "  " in text or not SURE_WORDS.isdisjoint(text.split())
+    is_sure = "00" in text or "  " in text or not SURE_WORDS.isdisjoint(text.split())
+    return is_sure or bool(_BORN.search(text))
 
 
 def tells_person(text: str) -> bool:
@@ -82,14 +91,16 @@ def tells_person(text: str) -> bool:
     segment = _HL7.search(text)
     if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
-    if is_file_of_words(text):
+    if is_file_of_words(text) or _BORN.search(text):
         return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True
-    marked: Iterable[tuple[str, str | None]] = ()
+    marked: list[tuple[str, str | None]] = []
     if "<" in text:
         text = strip_comments(text)
-        marked, text = iter_marked(text), strip_markup(text)
+        marked, text = list(iter_marked(text)), strip_markup(text)
+    if any(is_name_of_person(told or "") for name, told in marked if _WHO.fullmatch(name)):
+        return True
     text = _ENDING.sub("", _DOTTED.sub(lambda found: found[0].replace(".", ""), text))
     return any(map(is_name_of_person, _PATIENT.findall(text))) or _has_pair(
         chain(marked, _iter_numbers(text), iter_named(text))

@@ -122,7 +122,8 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
              "structured report", "English Report", "cytology_report", "patient_history",
              "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
              "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
-             "snippet", "COVAL", "ocr_text", "gpt4_summary", "Summary", "text.div"]  # fmt: skip
+             "snippet", "COVAL", "ocr_text", "gpt4_summary", "Summary", "text.div",
+             "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
 
     columns = ["0010|0010", *sure, *unsure, *texts]
     said, kept = import_row(home, dict.fromkeys(columns, "Doe"))
@@ -393,6 +394,17 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "Paciente: Maria de Souza", "Patient: Leonardo da Vinci", "Patient: Smith, J.",
         "Pat.: Müller, Hans", "Пациент: Иванов Иван", "Attending Physician: JOHN SMITH MD",
         "CT. Reported by: Dr. Smith", "Radiologist: Jane Doe", "Médico: Dr. Pérez",
+        "Снимок. ФИО: Иванов Иван", "胸片。姓名：张三", "胸片 姓名：张三",
+        "胸部X線 氏名：山田太郎",
+        "흉부. 성명: 홍길동", "RTG. Nazwisko: Kowalski", "Grafi. Soyadı: Yılmaz",
+        "RX. CPF: 123.456.789-09",
+        "Film. Name: John Smith, Age: 4", "Chest. Address: 1 Main St, Boston", "CXR. Initials: JD",
+        "Seen today. Phone: 617-555-1234", "Chest film SSN: 444-22-2222", "CT. geb. 04.03.1961",
+        "检查报告单 姓名：张三 性别：男", "Отчет ФИО: Иванов Иван", "born on 4 March 1961",
+        "né le 04/03/1961", "nato il 4.3.1961", "nacido el 04-03-1961", "Attending: John Smith",
+        "Ref. By: Dr. John Smith", "Consultant: Mr John Smith", "Reader: John Smith",
+        "**Patient:** John Smith", "<td>Patient</td><td>John Smith</td>",
+        "<Radiologist>John Smith</Radiologist>",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -454,6 +466,11 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
         '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
         "Age/Sex: 45/M", "Name: lesion 3  AGE/SEX: 45/M",
+        "born at 38 weeks", "born preterm, 2500 g", "twin born 3 days ago", "rib 4 né 3",
+        "胸片 左侧：结节", "CT. Name: melanoma; sex: male", "Series 3. Protocol Name: CT, Age: 4",
+        "Reader: Reader One", "Consultant: none", "<Reader>R1</Reader>",
+        "STATION NAME: GE CT, AGE: 45",
+        "reborn on 4 March 1961", "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
