@@ -1,6 +1,8 @@
 """What becomes of each column of a table: whether it is used, kept or left out, and why."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
 
 from catalog.importers.parsers import clean
 from catalog.importers.tables.identifying_cells import drop_from_text
@@ -13,6 +15,10 @@ from catalog.importers.tables.templates import Cells, Header
 USED, KEPT = "used", "kept"
 _AGE_ALONE = "used for the age alone, as it identifies people"
 _LONGEST_SAMPLE = 60
+_PROSE = "; it seems to be free text, which may name people: read it, or drop it"
+_FIRST_ROWS = 100
+_FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
+_LETTERS_OF_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _RENAME = "rename what names nobody in the table, and remove from it what else is not to be kept"
 
 
@@ -50,8 +56,11 @@ def add_samples(
     """
     wanted = {name: header.index[name] for name in fates if fates[name] in (USED, KEPT)}
     said = dict.fromkeys(wanted, ", empty in the first rows")
-    long_form = LongForm(header, keep)
-    for cells in rows:
+    long_form, rows = LongForm(header, keep), iter(rows)
+    first = list(islice(rows, _FIRST_ROWS))
+    prose = [name for name in wanted if name not in keep and fates[name] == KEPT
+             and _is_prose(cells[wanted[name]] for cells in first)]  # fmt: skip
+    for cells in chain(first, rows):
         told = long_form.find_told(cells)
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
             text = drop_from_text(cells[wanted[name]], name, is_in_keep=name in keep)
@@ -61,7 +70,22 @@ def add_samples(
                 del wanted[name]
         if not wanted:
             break
+    said |= {name: said[name] + _PROSE for name in prose}
     return {name: fate + said.get(name, "") for name, fate in fates.items()}
+
+
+def _is_prose(cells: Iterable[str]) -> bool:
+    """Whether most of the cells that have something are sentences."""
+    texts = [text for text in cells if text]
+    return 2 * sum(map(_is_sentence, texts)) > len(texts)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text has many words, or many letters where nothing parts words; no list has."""
+    if text.startswith(("{", "[")):
+        return False
+    words = [word for word in text.split() if word[-1] not in ",;|"]
+    return len(words) >= _FEWEST_WORDS or len(_LETTERS_OF_CJK.findall(text)) >= _FEWEST_LETTERS
 
 
 def say_sample(text: str) -> str:

@@ -507,6 +507,25 @@ def test_a_value_of_a_long_table_is_judged_by_what_its_row_calls_it(
     assert re.search("or cannot be read: (?:said, )?value\n", said)
 
 
+def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
+    texts = {
+        "told": "The patient fell from a ladder and came with pain in the left hip since then.",
+        "影像": "右肺上叶见一枚结节，边缘光滑，大小约十毫米，邻近胸膜未见明显牵拉，心影不大",
+        "labels": "a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p",
+        "object": '{"a": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}',
+        "short": "left lung, upper lobe",
+    }
+    table = StringIO(newline="")
+    csv.writer(table).writerows([["File", *texts], ["1.png", *texts.values()], ["2.png", *"12345"],
+                                 ["3.png", *texts.values()]])  # fmt: skip
+
+    said = run(make_table(home / "t", table.getvalue()), "--dry-run")
+
+    remark = "; it seems to be free text, which may name people"
+    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", said) == ["told", "影像"]
+    assert said.count(remark) == 2
+
+
 def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
     born = LEAST + 'born = "{Zeta}"\nstudied = "{Day}"\n'
     folder = make_table(home / "t", "File,Zeta,Day\n1.png,1961,2001\n2.png,x,2001\n", born)
