@@ -14,7 +14,7 @@ from catalog.importers.tables.templates import Cells, Header
 
 USED, KEPT = "used", "kept"
 _AGE_ALONE = "used for the age alone, as it identifies people"
-_LONGEST_SAMPLE = 60
+_LONGEST_SAMPLE, _LONGEST_OBJECT = 60, 600
 _PROSE = "; it seems to be free text, which may name people: read it, or drop it"
 _FIRST_ROWS = 100
 _FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
@@ -92,7 +92,8 @@ def say_sample(text: str) -> str:
     """What stands in a column, behind its fate; of '' everything was left out."""
     if not text:
         return ", but for cells that tell who somebody is"
-    return f", such as “{show(text, _LONGEST_SAMPLE)}”"
+    longest = _LONGEST_OBJECT if text.startswith(("{", "[")) else _LONGEST_SAMPLE
+    return f", such as “{show(text, longest)}”"
 
 
 def shows_nothing(fate: str) -> bool:

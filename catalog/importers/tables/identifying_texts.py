@@ -62,7 +62,18 @@ _BORN = re.compile(
     r"\s(?:\d{1,2}[./-]\d{1,2}[./-]\d\d|\d{4}-\d\d-\d\d|\d{1,2}\.?\s[^\W\d]{3,10}\s\d{4})",
     re.IGNORECASE,
 )
+# The same where names have no capitals: of a patient beside the sex or the age.
+_PATIENT_OF_CJK = re.compile(
+    r"(?:患者|患儿|病人|病患|受检者)\s*[:：]\s*(?![^，,、\s]*[男女性岁歲歳年儿兒])[\u4e00-\u9fff]{2,4}"
+    r"[，,、\s(（/]+(?:[男女]|\d{1,3}\s*[岁歲歳])"
+    r"|환자\s*[:：]\s*(?![남여]|소아|성인)[가-힣]{2,4}[,，\s(（/]+(?:[남여]|\d{1,3}\s*세)"
+)
+_STAFF_OF_CJK = re.compile(
+    r"(?:(?:报告|審核|审核|診斷|诊断|判讀|主治|検査|読影|担当)(?:医师|医生|醫師|医)|판독의|담당의)\s*[:：]\s*"
+    r"(?!未知|不明|匿名|主任|미상)(?:[\u4e00-\u9fff]{2,4}|[가-힣]{2,4})(?![\w名の])"
+)
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
+_TELLING = (_BORN, _PATIENT_OF_CJK, _STAFF_OF_CJK)
 # No name that identifies people is longer, or has more words.
 _LONGEST_NAME, _MOST_SPACES = 80, 8
 _BIRTH = re.compile("birth|dob")
@@ -91,7 +102,7 @@ def tells_person(text: str) -> bool:
     segment = _HL7.search(text)
     if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
-    if is_file_of_words(text) or _BORN.search(text):
+    if is_file_of_words(text) or any(each.search(text) for each in _TELLING):
         return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True

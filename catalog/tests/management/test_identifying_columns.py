@@ -403,6 +403,9 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "检查报告单 姓名：张三 性别：男", "Отчет ФИО: Иванов Иван", "born on 4 March 1961",
         "né le 04/03/1961", "nato il 4.3.1961", "nacido el 04-03-1961", "Attending: John Smith",
         "Ref. By: Dr. John Smith", "Consultant: Mr John Smith", "Reader: John Smith",
+        "患者：张三，男，45岁",
+        "病人: 欧阳小明 女", "환자: 홍길동 (남/45세)", "患者：山田太郎、45歳",
+        "CT。报告医师:李四", "読影医：山田太郎", "判讀醫師：王小明 2020", "판독의: 김철수",
         "**Patient:** John Smith", "<td>Patient</td><td>John Smith</td>",
         "<Radiologist>John Smith</Radiologist>",
     ]  # fmt: skip
@@ -470,6 +473,8 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "胸片 左侧：结节", "CT. Name: melanoma; sex: male", "Series 3. Protocol Name: CT, Age: 4",
         "Reader: Reader One", "Consultant: none", "<Reader>R1</Reader>",
         "STATION NAME: GE CT, AGE: 45",
+        "患者：老年男性，75岁", "患者：高血压", "患者：女，45岁", "患者：中年，女",
+        "报告医师：未知", "환자: 남자, 45세", "読影医：二名の専門医による合議", "医师：主任",
         "reborn on 4 March 1961", "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip

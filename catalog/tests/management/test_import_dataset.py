@@ -465,6 +465,12 @@ def test_a_dry_run_shows_what_is_kept_of_cells(home: Path) -> None:
 
     assert f"Befund: kept, such as “{text}”\n" in said
     assert "Other: kept, but for cells that tell who somebody is\n" in said
+    keys = json.dumps({f"key{n}": n for n in range(20)})
+    table = StringIO(newline="")
+    csv.writer(table).writerows([["File", "keys"], ["1.png", keys]])
+    assert f"keys: kept, such as “{keys}”\n" in run(
+        make_table(home / "t", table.getvalue()), "--dry-run"
+    )
 
 
 LONG = """record,field_name,value
