@@ -13,7 +13,6 @@ from catalog.wording.object_counts import only_others, say_objects
 
 SHOWN_WORDS = 20
 SHOWN_EXAMPLES = 5
-SHOWN_COLUMNS = 500
 _FIELD_NAMES = {
     "age_years": "age",
     "subject_id": "subject",
@@ -105,10 +104,7 @@ def format_columns(source: TableSource | FolderSource) -> Iterator[str]:
     """What becomes of each column, for a dry run."""
     for path, fates in source.describe_columns():
         yield f"columns of {show(path)}, and what becomes of them:"
-        for name, fate in list(fates.items())[:SHOWN_COLUMNS]:
-            yield f"  {show(name)}: {fate}"
-        if len(fates) > SHOWN_COLUMNS:
-            yield f"  and {len(fates) - SHOWN_COLUMNS:,} more columns"
+        yield from (f"  {show(name)}: {fate}" for name, fate in fates.items())
 
 
 def format_next_steps(slug: str, report: ImportReport) -> Iterator[str]:

@@ -6,7 +6,6 @@ JSON files that give ``Units`` and ``Levels``. Published tables also write ``Gen
 ``age_at_scan``, and commas instead of tabs.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,13 @@ from typing import Any, NamedTuple
 
 from catalog.importers.double_meanings import DoubleMeanings
 from catalog.importers.folders.bids_files import Sheet, read_object, read_sheet
+from catalog.importers.folders.participant_columns import (
+    PEOPLE,
+    VISITS,
+    Columns,
+    find_columns,
+    has_ages_at_birth,
+)
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.columns import (
     KEPT,
@@ -22,44 +28,14 @@ from catalog.importers.tables.columns import (
     explain_cut,
     explain_exclusion,
     say_sample,
+    shows_nothing,
 )
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
-from catalog.importers.tables.identifying_columns import find_first_names, is_left_out
 from catalog.importers.tables.labels import fold
 from catalog.importers.tables.lines import show
-from vocab.text import normalize
 
 _TABLE, _SESSIONS = "participants.tsv", "sub-…_sessions.tsv"
 _SHOWN = 5
-_PEOPLE = ("participantid", "participant", "subjectid", "subject", "sub")
-_VISITS = ("sessionid", "session", "ses")
-_SEXES = ("sex", "gender", "sexatbirth", "biologicalsex", "participantsex", "patientsex",
-          "subjectsex", "geschlecht", "sexe", "sexo", "genero", "sesso",
-          "geslacht")  # fmt: skip
-_WORDS = {
-    "years": ("years", "year", "yrs", "yr", "y"),
-    "months": ("months", "month", "mos", "mo"),
-    "weeks": ("weeks", "week", "wks", "wk"),
-    "days": ("days", "day", "d"),
-}
-_UNITS = {word: unit for unit, words in _WORDS.items() for word in words}
-# Ages at other times than that of the image, such as the onset or the baseline, are not its age.
-_SCANS = ("scan|scanning|mri?|pet|ct|imaging|acquisition|session|visit|exam|examination|study|test"
-          "|testing")  # fmt: skip
-_NAMED_UNITS = "years?|yrs?|months?|weeks?|days?"
-_AGE_THEN = re.compile(
-    rf"(?:participant|patient|subject)?(?:ageat(?:the)?(?:timeof)?(?:{_SCANS})|(?:{_SCANS})age)"
-    rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
-)
-_AGE = re.compile(
-    rf"(?:participant|patient|subject)?(?:age|alter|edad|idade|leeftijd)"
-    rf"(?:in)?(?P<unit>{_NAMED_UNITS})?"
-)
-
-
-# Counted from conception, a newborn has 40 weeks. dHCP gives no unit, but the age at birth, too.
-_FROM_CONCEPTION = re.compile(r"post ?menstrual|post ?concept|gestation|\bpma\b|corrected age")
-_AT_BIRTH = frozenset({"birthage", "ageatbirth", "gestationalage", "gestage", "gaatbirth"})
 
 
 class Person(NamedTuple):
@@ -74,31 +50,18 @@ class Person(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Columns:
-    """The columns of a table: which of them has what, and what the JSON file beside it says."""
-
-    key: str
-    sex: str
-    age: str
-    age_unit: str  # '' if it is none that is understood
-    stated_unit: str  # '' if nothing says it
-    levels: Mapping[str, str]  # the words for the codes of sexes
-    others: list[str]
-    identifying: list[str]
-    is_m_unsure: bool = False
-    have_ages_a_sex: bool = False
-
-
-@dataclass(slots=True)
 class _People:
     """The rows of a table by label. ``unread`` counts words by column, ``twice`` has labels.
+
+    Where participants have a row for each session, ``found`` is what all of them say.
 
     ``samples`` are values by column, ``cut`` the columns of cells that were left out, or a part.
     """
 
-    columns: _Columns
+    columns: Columns
     problems: tuple[str, ...] = ()
     found: dict[str, Person] = field(default_factory=dict)
+    by_session: dict[tuple[str, str], Person] = field(default_factory=dict)
     unread: Counter[tuple[str, str]] = field(default_factory=Counter)
     twice: list[str] = field(default_factory=list)
     samples: dict[str, str] = field(default_factory=dict)
@@ -115,8 +78,8 @@ class Participants:
     def __init__(self, root: Path) -> None:
         self._root = root
         sheet = read_sheet(root, _TABLE)
-        self._people = _read_people(sheet, read_object(root, "participants.json"), _PEOPLE, "sub-")
-        self._has_ages_at_birth = _has_ages_at_birth(sheet.names)
+        self._people = _read_people(sheet, read_object(root, "participants.json"), PEOPLE, "sub-")
+        self._has_ages_at_birth = has_ages_at_birth(sheet.names)
         self._visits: dict[str, _People] = {}
         self._asked: set[str] = set()
         self._general = read_object(root, "sessions.json")
@@ -132,6 +95,7 @@ class Participants:
         """An age of the session counts, and if there are such ages, no other."""
         self._asked.add(subject)
         person = self._people.found.get(subject, Person())
+        person = self._people.by_session.get((subject, session), person)
         if not (subject and session):
             return person
         visits = self._visits.get(subject)
@@ -158,15 +122,16 @@ class Participants:
         path = f"sub-{subject}/sub-{subject}_sessions"
         notes = self._general | read_object(self._root, f"{path}.json")
         sheet = read_sheet(self._root, f"{path}.tsv")
-        visits = _read_people(
-            sheet, notes, _VISITS, "ses-", has_ages_at_birth=self._has_ages_at_birth
-        )
+        visits = _read_people(sheet, notes, VISITS, "ses-", are_ages_unsure=self._has_ages_at_birth)
         new = [each for each in visits.columns.identifying if each not in self.excluded_columns]
         self.excluded_columns += new
         self.notes += _describe_problems(f"{path}.tsv", visits)
         if sheet.names:
             fates = self.fates.setdefault(_SESSIONS, {})
-            fates.update({k: v for k, v in _find_fates(visits).items() if k not in fates})
+            found = _find_fates(visits)
+            fates.update(
+                {k: v for k, v in found.items() if k not in fates or shows_nothing(fates[k])}
+            )
         return visits
 
 
@@ -176,10 +141,10 @@ def _read_people(
     keys: Iterable[str],
     prefix: str,
     *,
-    has_ages_at_birth: bool = False,
+    are_ages_unsure: bool = False,
 ) -> _People:
-    people = _People(_find_columns(sheet.names, notes, keys), sheet.problems)
-    if has_ages_at_birth or _has_ages_at_birth(sheet.names):
+    people = _People(find_columns(sheet.names, notes, keys), sheet.problems)
+    if are_ages_unsure or has_ages_at_birth(sheet.names):
         people.columns.age_unit = people.columns.stated_unit
     _find_double_meanings(sheet, people.columns)
     key = people.columns.key
@@ -188,15 +153,16 @@ def _read_people(
         if not label:
             continue
         person = _read_person(row, people)
-        known = people.found.get(label)
-        if known is not None and known != person:
+        people.found[label] = _agree(people.found.get(label, person), person)
+        session = clean(row.get(people.columns.session, "")).removeprefix("ses-")
+        known = people.by_session.setdefault((label, session), person)
+        if known != person:
             people.twice.append(label)
-            person = _agree(known, person)
-        people.found[label] = person
+            people.by_session[label, session] = _agree(known, person)
     return people
 
 
-def _find_double_meanings(sheet: Sheet, columns: _Columns) -> None:
+def _find_double_meanings(sheet: Sheet, columns: Columns) -> None:
     meanings = DoubleMeanings()
     for row in sheet.rows:
         word = row.get(columns.sex, "")
@@ -213,77 +179,6 @@ def _agree(one: Person, other: Person) -> Person:
         one.age_years if one.age_years == other.age_years else None,
         dict(one.metadata.items() & other.metadata.items()),
     )
-
-
-# --- Columns ---
-def _find_columns(names: Iterable[str], notes: Mapping[str, Any], keys: Iterable[str]) -> _Columns:
-    compact: dict[str, str] = {}
-    for name in names:
-        compact.setdefault(normalize(name).replace(" ", ""), name)
-    key, sex = (next((compact[each] for each in words if each in compact), "")
-                for words in (keys, _SEXES))  # fmt: skip
-    age, unit_of_name = _find_age(compact)
-    told = {name.strip().casefold(): note for name, note in notes.items() if isinstance(note, dict)}
-    stated = _find_stated_unit(age, unit_of_name, told.get(age.casefold(), {}))
-    others = [name for name in names if name and name not in (key, sex, age)]
-    first_names = find_first_names(others)
-    unsafe = [name for name in others if name in first_names or is_left_out(name)]
-    return _Columns(
-        key=key,
-        sex=sex,
-        age=age,
-        age_unit="years" if stated is None else stated,
-        stated_unit=stated or "",
-        levels=_read_levels(told.get(sex.casefold(), {})),
-        others=[name for name in others if name not in unsafe],
-        identifying=unsafe,
-    )
-
-
-def _find_age(compact: Mapping[str, str]) -> tuple[str, str]:
-    """The column of the age at the scan, or else of the age, and the unit in its name, if any."""
-    for pattern in (_AGE_THEN, _AGE):
-        for form, name in compact.items():
-            if found := pattern.fullmatch(form):
-                return name, _UNITS.get(found["unit"], "")
-    return "", ""
-
-
-def _find_stated_unit(age: str, unit_of_name: str, note: Mapping[str, Any]) -> str | None:
-    """The unit that the JSON file or the column's name says; '' if none can be told from these.
-
-    None if nothing is said, as where BIDS means years.
-    """
-    said = {str(key).strip().casefold(): clean(str(text)) for key, text in note.items()}
-    units = said.get("units") or said.get("unit") or ""
-    description = f"{said.get('longname', '')} {said.get('description', '')}"
-    if _FROM_CONCEPTION.search(normalize(f"{age} {units} {description}")):
-        return ""
-    if units:
-        return _read_unit(units)
-    return unit_of_name or _read_unit(description) or None
-
-
-def _has_ages_at_birth(names: Iterable[str]) -> bool:
-    return any(normalize(name).replace(" ", "") in _AT_BIRTH for name in names)
-
-
-def _read_unit(text: str) -> str:
-    """The unit that a text such as ``years (decimal)`` names; '' if it names none, or several."""
-    units = {_UNITS[word] for word in normalize(text).split() if word in _UNITS}
-    return units.pop() if len(units) == 1 else ""
-
-
-def _read_levels(note: Mapping[str, Any]) -> dict[str, str]:
-    """``{"1": "male"}`` or ``{"1": {"Description": "male"}}``, the codes in their normal form."""
-    levels = note.get("Levels")
-    if not isinstance(levels, dict):
-        return {}
-    words = {
-        fold(str(code)): word.get("Description", "") if isinstance(word, dict) else word
-        for code, word in levels.items()
-    }
-    return {code: word for code, word in words.items() if isinstance(word, str)}
 
 
 # --- Rows ---
@@ -309,7 +204,7 @@ def _read_person(row: Mapping[str, str], people: _People) -> Person:
     return Person(sex.value, age.value, metadata)
 
 
-def _read_sex(word: str, columns: _Columns) -> Reading[str]:
+def _read_sex(word: str, columns: Columns) -> Reading[str]:
     """The meaning of a code counts before its own."""
     meaning = parse_sex(columns.levels.get(fold(word), "")) if word else Reading("")
     if meaning.value and meaning.exact:
@@ -318,7 +213,7 @@ def _read_sex(word: str, columns: _Columns) -> Reading[str]:
     return Reading("", exact=False) if is_unsure else parse_sex(word)
 
 
-def _read_age(word: str, columns: _Columns) -> Reading[float | None]:
+def _read_age(word: str, columns: Columns) -> Reading[float | None]:
     is_unsure = columns.have_ages_a_sex and word[-1:].isalpha()
     if (columns.age_unit and not is_unsure) or not word:
         return parse_age(word, unit=columns.age_unit or "years")

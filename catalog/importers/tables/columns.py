@@ -1,17 +1,25 @@
 """What becomes of each column of a table: whether it is used, kept or left out, and why."""
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
 
 from catalog.importers.parsers import clean
 from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
 from catalog.importers.tables.lines import show
+from catalog.importers.tables.long_form import LongForm
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header
 
 USED, KEPT = "used", "kept"
 _AGE_ALONE = "used for the age alone, as it identifies people"
-_LONGEST_SAMPLE = 60
+_LONGEST_SAMPLE, _LONGEST_OBJECT = 60, 600
+_PROSE = "; it seems to be free text, which may name people: read it, or drop it"
+_FIRST_ROWS = 100
+_FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
+_LETTERS_OF_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+_RENAME = "rename what names nobody in the table, and remove from it what else is not to be kept"
 
 
 def find_fates(
@@ -48,22 +56,49 @@ def add_samples(
     """
     wanted = {name: header.index[name] for name in fates if fates[name] in (USED, KEPT)}
     said = dict.fromkeys(wanted, ", empty in the first rows")
-    for cells in rows:
+    long_form, rows = LongForm(header, keep), iter(rows)
+    first = list(islice(rows, _FIRST_ROWS))
+    prose = [name for name in wanted if name not in keep and fates[name] == KEPT
+             and _is_prose(cells[wanted[name]] for cells in first)]  # fmt: skip
+    for cells in chain(first, rows):
+        told = long_form.find_told(cells)
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
             text = drop_from_text(cells[wanted[name]], name, is_in_keep=name in keep)
+            text = "" if name in told else text
             said[name] = say_sample(text)
             if text:
                 del wanted[name]
         if not wanted:
             break
+    said |= {name: said[name] + _PROSE for name in prose}
     return {name: fate + said.get(name, "") for name, fate in fates.items()}
+
+
+def _is_prose(cells: Iterable[str]) -> bool:
+    """Whether most of the cells that have something are sentences."""
+    texts = [text for text in cells if text]
+    return 2 * sum(map(_is_sentence, texts)) > len(texts)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text has many words, or many letters where nothing parts words; no list has."""
+    if text.startswith(("{", "[")):
+        return False
+    words = [word for word in text.split() if word[-1] not in ",;|"]
+    return len(words) >= _FEWEST_WORDS or len(_LETTERS_OF_CJK.findall(text)) >= _FEWEST_LETTERS
 
 
 def say_sample(text: str) -> str:
     """What stands in a column, behind its fate; of '' everything was left out."""
     if not text:
         return ", but for cells that tell who somebody is"
-    return f", such as “{show(text, _LONGEST_SAMPLE)}”"
+    longest = _LONGEST_OBJECT if text.startswith(("{", "[")) else _LONGEST_SAMPLE
+    return f", such as “{show(text, longest)}”"
+
+
+def shows_nothing(fate: str) -> bool:
+    """Whether a column is kept, and no value of it was found yet."""
+    return fate.startswith(KEPT) and "such as" not in fate
 
 
 def explain_cut(columns: Iterable[str]) -> str:
@@ -72,6 +107,37 @@ def explain_cut(columns: Iterable[str]) -> str:
         "cells were kept without keys of objects that may identify people, or left out, as they "
         f"have nothing else, too many keys, or cannot be read: {', '.join(map(show, columns))}"
     )
+
+
+def explain_bytes(columns: Iterable[str]) -> str:
+    """A sentence on the columns of Parquet that have files in their cells."""
+    return (
+        f"bytes of files in {', '.join(map(show, columns))} were left out: write the files into a "
+        "folder, and name it below [files]"
+    )
+
+
+def describe_excluded(columns: Iterable[str], *, is_described: bool = True) -> Iterator[str]:
+    """What a report says of the columns that were left out by this rule.
+
+    What to do is another thing for the tables of a folder, which has no description.
+    """
+    every = list(dict.fromkeys(columns))
+    if sure := [name for name in every if is_identifying(name)]:
+        yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
+    if texts := [name for name in every if name not in sure and is_free_text(name)]:
+        keep = ", ".join(f'"{show(name)}"' for name in texts)
+        how = f"keep what names nobody: keep = [{keep}] below [metadata] in a dataset.toml"
+        yield (
+            f"columns left out, as free text may name people: {', '.join(map(show, texts))} (read "
+            f"them, and {how if is_described else _RENAME})"
+        )
+    if unsure := [name for name in every if name not in {*sure, *texts}]:
+        how = 'a dataset.toml that names a column uses it, as in subject = "{Patient ID}"'
+        yield (
+            f"columns left out, as they may identify people: {', '.join(map(show, unsure))} "
+            f"({how if is_described else _RENAME})"
+        )
 
 
 def _explain(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from catalog.importers.rows import SourceError
 from catalog.importers.tables.identifying_columns import (
-    find_first_names,
+    find_unsafe_together,
     is_identifying,
     is_identifying_within,
 )
@@ -38,18 +38,24 @@ _NAMING = ("tag", "keyword", "key", "attribute", "field", "element", "property")
 # Those that do so beside a value only, as in the answers of a form, and in FHIR.
 _NAMING_A_VALUE = (
     "name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item",
-    "text", "url", "system", "code", "concept", "type",
+    "text", "url", "system", "code", "concept", "type", "question_text", "field_label",
+    "variable_name", "attribute_name", "qnam", "qlabel",
 )  # fmt: skip
 # Addresses, in FHIR, of what is meant.
 _ADDRESSES = frozenset({"url", "system"})
-# FHIR calls an answer `valueString`.
-_VALUE = re.compile(r"(?i:values?|answers?)|value(?!Type|Set|Count)[A-Z]\w*")
+# FHIR calls an answer `valueString`, SDTM `QVAL`, OMOP `value_as_string`.
+_VALUE = re.compile(
+    r"(?i:q?vals?|values?|answers?|responses?|value_as_(?:string|text))"
+    r"|value(?!Type|Set|Count)[A-Z]\w*"
+)
 # Where FHIR has words for a code.
 _WORDS_OF_CODE = ("text", "display", "coding")
 # Of a table that is an object: the names of its columns, and its cells.
 _COLUMNS = ("columns", "fields", "header", "headers")
+_KINDS = ("vr", "type", "valuetype", "value_type")
 _CELLS = frozenset({"data", "rows", "values", "records"})
 _LONGEST_FACT, _BETWEEN_WORDS = 300, re.compile(r"[\s,;/|()]+")
+_PERSON_OF_FHIR = re.compile(r"(?:^|/)(?:Patient|Practitioner(?:Role)?|(?:Related)?Person)(?:/|$)")
 _PERSON_NAME = re.compile(r"""\bvr["']?\s*[:=]\s*["']?PN\b""", re.IGNORECASE)
 
 
@@ -68,7 +74,7 @@ def drop_from_value(value: Any, column: str) -> Any:
             f"{MAX_DIFFERENT_KEYS:,} different ones. Write what belongs to other images into "
             "rows of their own, or leave the column out."
         )
-    return "" if _tells_person(value, column) else _drop_identifying(value, column)
+    return "" if tells_person_of(value, column) else _drop_identifying(value, column)
 
 
 def drop_from_text(text: str, column: str, *, is_in_keep: bool = False) -> str:
@@ -112,6 +118,16 @@ def drop_from_fact(text: str, column: str, *, is_in_keep: bool = False) -> str:
     return drop_from_text(text, column, is_in_keep=is_in_keep)
 
 
+def is_naming(key: str) -> bool:
+    """Whether a key or a column says what stands in another one, as `field_name` does."""
+    return key.casefold() in (*_NAMING, *_NAMING_A_VALUE, *_KINDS)
+
+
+def is_of_value(key: str) -> bool:
+    """Whether what stands there may be called by another key or column."""
+    return bool(_VALUE.fullmatch(key))
+
+
 def _has_too_many_keys(value: Any) -> bool:
     """Whether judging the keys, at any depth, takes too long."""
     count, different = 0, set[tuple[str, str]]()
@@ -140,11 +156,13 @@ def _drop_identifying(value: Any, parent: str) -> Any:
     maps.
     """
     if isinstance(value, dict):
-        first_names = find_first_names(value)
+        unsafe = find_unsafe_together(value)
+        if _refers_to_person(value):
+            unsafe |= {"display"}
         return {
             key: _drop_identifying(each, key)
             for key, each in value.items()
-            if key not in first_names and _is_kept(parent, key, each)
+            if key not in unsafe and _is_kept(parent, key, each)
         }
     if isinstance(value, list):
         return [
@@ -153,16 +171,22 @@ def _drop_identifying(value: Any, parent: str) -> Any:
             else _drop_identifying(each, parent)
             for each in value
             if (_is_kept(parent, str(each[0]), each[1]) if isinstance(each, tuple)
-                else not _tells_person(each, parent))
+                else not tells_person_of(each, parent))
         ]  # fmt: skip
     return drop_from_text(value, parent) if isinstance(value, str) else value
 
 
+def _refers_to_person(found: Mapping[str, Any]) -> bool:
+    """Whether an object is a reference of FHIR to somebody, who is named in its `display`."""
+    said = (found.get("reference"), found.get("type"))
+    return any(isinstance(each, str) and _PERSON_OF_FHIR.search(each) for each in said)
+
+
 def _is_kept(parent: str, key: str, value: Any) -> bool:
-    return not is_identifying_within(parent, key) and not _tells_person(value, key)
+    return not is_identifying_within(parent, key) and not tells_person_of(value, key)
 
 
-def _tells_person(value: Any, parent: str) -> bool:
+def tells_person_of(value: Any, parent: str) -> bool:
     """Whether an object says of itself that its value is a person's: `{"vr": "PN", "Value": …}`.
 
     So does a table: `{"columns": ["PatientName"], "data": …}`.
@@ -174,7 +198,7 @@ def _tells_person(value: Any, parent: str) -> bool:
         pairs = [each for each in value if isinstance(each, tuple)]
     if not pairs:
         return False
-    has_value = any(_VALUE.fullmatch(str(key)) for key, _ in pairs)
+    has_value = any(is_of_value(str(key)) for key, _ in pairs)
     found = {str(key).casefold(): each for key, each in pairs}
     return _has_name_of_dicom(found) or any(
         is_identifying_within(parent, name) for name in _iter_naming(found, has_value=has_value)
@@ -183,7 +207,7 @@ def _tells_person(value: Any, parent: str) -> bool:
 
 def _has_name_of_dicom(found: Mapping[str, Any]) -> bool:
     """Whether an element of DICOM, or an item of a report, has the name of a person."""
-    kinds = {str(found.get(key, "")).strip().upper() for key in ("type", "valuetype", "value_type")}
+    kinds = {str(found.get(key, "")).strip().upper() for key in _KINDS[1:]}
     return str(found.get("vr", "")).strip().upper() == "PN" or "PNAME" in kinds
 
 

@@ -28,7 +28,7 @@ read, in which this rule finds nothing.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,7 +40,6 @@ from catalog.importers.tables import identifying_words as words
 from catalog.importers.tables.identifying_dicom import find_tags, is_tag, join_names
 from catalog.importers.tables.identifying_parts import has_identifying_part, is_text_of_parts
 from catalog.importers.tables.identifying_values import has_mail_address
-from catalog.importers.tables.lines import show
 from vocab.text import decompose, normalize
 
 _IDENTIFYING_NAMES, _MAYBE_NAMES, _FREE_TEXT_NAMES = map(
@@ -68,6 +67,8 @@ _LOOK_ALIKE = str.maketrans(
 _LONGEST_NAME = 200
 _LONGEST_PARENT = 60  # of which each key within is judged
 # As German is written where there are no umlauts.
+# As in `N° dossier`.
+_NUMERO = re.compile(r"\b[nN]\.?\s?[°º]")
 _UMLAUTS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
 
 
@@ -98,11 +99,23 @@ def is_left_out(column: str) -> bool:
     return is_identifying(column) or may_identify(column) or is_free_text(column)
 
 
-def find_first_names(columns: Iterable[str]) -> frozenset[str]:
-    """The columns called `fname` beside one such as `lname`; else it is the name of a file."""
+def find_unsafe_together(columns: Iterable[str]) -> frozenset[str]:
+    """The columns that may identify people for what stands beside them.
+
+    `fname` beside one such as `lname`, else it is the name of a file; `data` beside its
+    `contentType`, as FHIR has notes and other files; and the births of UK Biobank and CPRD.
+    """
     joined = {column: _join(_cut(column)) for column in columns}
-    has_last = any(map(known.LAST_NAME.fullmatch, joined.values()))
-    return frozenset(column for column, name in joined.items() if has_last and name == "fname")
+    names = frozenset(joined.values())
+    has_last = any(map(known.LAST_NAME.fullmatch, names))
+    return frozenset(
+        column
+        for column, name in joined.items()
+        if (has_last and name == "fname")
+        or (name == "mob" and "yob" in names)
+        or (known.BIRTH_OF_BIOBANK.fullmatch(name) and not names.isdisjoint(known.ID_OF_BIOBANK))
+        or (name.endswith("data") and f"{name.removesuffix('data')}contenttype" in names)
+    )
 
 
 def is_bare_name(column: str) -> bool:
@@ -124,27 +137,10 @@ def _is_identifying_within(parent: str, key: str) -> bool:
     if is_bare_name(key):
         return not known.THING.fullmatch(_fold(parent))
     # A `text` in an object is more often that of a label than of a report.
-    return (is_free_text(key) and _join(key) != "text") or any(
+    is_text = is_free_text(key) or _join(f"{parent} {key}") == "textdiv"
+    return (is_text and _join(key) != "text") or any(
         is_identifying(each) or _may_identify_somebody(each) for each in (key, f"{parent} {key}")
     )
-
-
-def describe_excluded(columns: Iterable[str]) -> Iterator[str]:
-    """What a report says of the columns that were left out by this rule."""
-    every = list(dict.fromkeys(columns))
-    if sure := [name for name in every if is_identifying(name)]:
-        yield f"columns left out, as they identify people: {', '.join(map(show, sure))}"
-    if texts := [name for name in every if name not in sure and is_free_text(name)]:
-        keep = ", ".join(f'"{show(name)}"' for name in texts)
-        yield (
-            f"columns left out, as free text may name people: {', '.join(map(show, texts))} (read "
-            f"them, and keep what names nobody: keep = [{keep}] below [metadata] in a dataset.toml)"
-        )
-    if unsure := [name for name in every if name not in {*sure, *texts}]:
-        yield (
-            f"columns left out, as they may identify people: {', '.join(map(show, unsure))} (a "
-            'dataset.toml that names a column uses it, as in subject = "{Patient ID}")'
-        )
 
 
 class _Forms(NamedTuple):
@@ -307,7 +303,9 @@ def _cut(name: str) -> str:
     """The part of a name that is looked at; one sign may be eighteen letters."""
     short = name.strip()[:_LONGEST_NAME]
     return (
-        short if short.isascii() else decompose(words.undo_double_encoding(short))[:_LONGEST_NAME]
+        short
+        if short.isascii()
+        else decompose(_NUMERO.sub("numero ", words.undo_double_encoding(short)))[:_LONGEST_NAME]
     )
 
 

@@ -16,8 +16,8 @@ _PART_OF_NAME = "(?:first|middle|last|given|family|full|maiden)"
 _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabetic|latin)"
 # Dates and their parts, also as CDISC (`BRTHDTC`) and OMOP (`birth_datetime`) have them.
 _WHEN = (
-    "(?:dat|dates?|datetime|timestamp|dt[cem]?|dttm|ts|dd?|days?|time|tm|y|yy|yyyy|years?|yr|mm?|mo"
-    "|months?|mon|place|city|town|country)"
+    "(?:dat|dates?|datetime|timestamp|dt[cemn]?|dttm|ts|dd?|days?|time|tm|y|yy|yyyy|years?|yr|mm?|mo"
+    "|months?|mon|mth|ym|place|city|town|country)"
 )
 _CALLED = (
     "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading|dictating"
@@ -48,6 +48,8 @@ _NAMES = rf"""
     | maiden | invnam | subj(?:nam|ini) | name(?:alias|maiden|spouse(?:parent)?)
     | addr(?:ess)?(?:atdx|current)(?:nostreet|no|supplementl|city|postalcode)
     | nom(?:br)?e{_OF}prof(?:issional)? | no(?:mae|paciente|prof(?:issional)?)
+    | completename | {_PERSON}full(?:name)? | nomepai | nm(?:logradouro|logrado)
+    | noms?dusage
     | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
@@ -59,12 +61,16 @@ _WHERE_ROMANCE = """(?:local|lugar|luogo|lieu|pais|paese|pays|ville|ciudad|cidad
     |dep(?:to|arta(?:mento|ment))?)"""
 _WHOSE = f"(?:{_OF}(?:mae|pai|madre|padre|mere|pere|rn|pac|{_PATIENT}))?"
 _BIRTHS = rf"""
-    {_PERSON}?(?:(?:birth|brth|dob){_WHEN}?|yob|bday|bdate)
+    {_PERSON}?(?:(?:birth|brth|dob|bth(?=y)){_WHEN}?|yob|bday|bdate)
     | {_PERSON}?(?:born(?:on|{_WHEN})?
         |(?:dates?|dt|day|months?|mon|years?|yr|place){_OF}(?:birth|brth|born))
     | geb(?:oren)?(?:am|op)? | nee?le | nat[oa]il | nacid[oa](?:el)?
     | (?:patient|pat)bd | b(?:year|month|yr|mon) | (?:my|in|ra)dob(?:yr|y|m)? | indob(?:yr|y|m)
     | mobirth | rab(?:year|month) | (?:newnhs|nhs)no | homeadd | fodelse(?:ar|dag|datum)
+    | (?:in|mom|dad|mum|sib|kid|ch)\d*(?:bir(?:yr|mo)|yob) | dob[dmy]dv | [cpy]dob | dobn
+    | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | gebmonat | gbageboortejaar
+    | (?:jahr|monat|tag|datum|ort)dergeburt | foe?d(?:sels?)?(?:dato?|dag|aa?r)
+    | fechnac | dnpaciente | (?:data|dt)nascto | natoail | dnascita
     | brthdy | bth(?:yr|dt|date) | birthmmyyyy | pat(?:ient)?geb
     | (?:naissance|nascimento|nascita|nacimiento){_WHEN_ROMANCE}
     | {_PERSON}?birthdateinalternativecalendar
@@ -103,6 +109,7 @@ _NUMBERS = rf"""
         |(?:ip|op)d?(?:numbers?|nos?|nr)
         |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
         |bankaccount{_NUMBER}?|iban)
+    | numero(?:hc|ss|historia) | nucep | cepres | endres | idcnssus | apcnspcn
     | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
     | (?:acc|policy|contact){_NUMBER}
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
@@ -144,13 +151,16 @@ GENE = re.compile(r"(?:cep|rut|nif|nss|dni|ddn|bsn|cnp) ?\d{2,}")
 BARE_NAME = re.compile(_NAME)
 # Those of people, or the first and the last slice.
 FIRST_OR_LAST = re.compile("first|middle|last")
+# Fields 34 and 52 of UK Biobank are the year and month of birth; beside its `eid` only.
+BIRTH_OF_BIOBANK = re.compile(r"p(?:34|52)|[fnx]?(?:34|52)00")
+ID_OF_BIOBANK = frozenset({"eid", "feid", "neid"})
 LAST_NAME = re.compile(f"{_PERSON}?(?:l|last|sur|family)(?:name|nm)")
 # People, and kinds of names, of whom some tables have names and others codes.
-_ROLE = """(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
+_ROLE = r"""(?:child|baby|infant|newborn|donor|client|customer|owner|individual|respondent|informant
     |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
     |sister|brother|sibling|partner|relative|carer|care(?:giver|taker)|guarantor|beneficiary|insured
     |subscriber|(?:account|card|policy)holder|provider|therapist|dentist|midwife|[a-z]{3,}ologist
-    |examiner|assessor|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
+    |examiner|assessor|prov|member|physi?|r\d|reader\d|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
     |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
 _KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
 # Whom FHIR has references to, whose `display` is a name.
@@ -187,6 +197,10 @@ MAYBE = re.compile(
     | {_CALLED}mds?{_NAME}? | attending
     | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
         |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
+    | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed)by | contactperson
+    | {_NAME}{_OF}(?:doctors?|physicians?|radiologists?)
+    | befunder(?:in)? | befundetvon | untersucher(?:in)? | radiolog[oa]informante
+    | medecindemandeur | prescripteur | medicorefertante
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
     re.VERBOSE,
@@ -198,13 +212,19 @@ FREE_TEXT = re.compile(
     (?:ct|mri?|xray|us|pet|radiology|radiological|path(?:ology)?|clinical|medical|doctors?
         |physicians?|nurses?|study|image|exam(?:ination)?|original|full|final|free|sections?|raw
         |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
-        |discharge|progress|note|report)*
-    (?:reports?|findings|impressions?|indications?|comments?|remarks?|notes?|narratives?
+        |discharge|progress|note|report|rad|nursing|operative|cytology|structured|narrative|english
+        |patient|encounter|document|admission|triage|gpt\d*|chatgpt|llm|ai)*
+    (?:reports?|findings(?:and)?impressions?|findings|impressions?|(?<=[a-z0-9])summar(?:y|ies)|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|addend(?:um|a)|comparisons?
-        |(?<=section)(?:summary|technique|examination|recommendations?)
-        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text
+        |(?<=section)(?:technique|examination|recommendations?)
+        |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text|(?<=document)text
         |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
-        (?:text|section|body|raw|clean(?:ed)?|original|parsed)?{_LANGUAGE}?
+        (?:text|section|body|raw|clean(?:ed)?|original|parsed|final|content|html)?{_LANGUAGE}?
+    | (?:other|additional|general|radiologists?|qc|readers?)(?:comments?|notes?|remarks?)
+    | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | textdiv
+    | (?:payload)?contentstring
+    | epikrise | fragestellung | klinischeangaben | verslagtekst | textoinforme | testoreferto
+    | (?:presentedform|(?:content)?attachments?)(?:data|url|title)?
     | text{_LANGUAGE}? | technique{_LANGUAGE} | lastparagraph
     | clinical(?:info(?:rmation)?|details){_LANGUAGE}? | reasonfor(?:the)?(?:exam(?:ination)?|study)
     | diagnos[ie]stext | dictations?(?:text)? | transcript(?:ion)?s?(?:text)?
@@ -215,7 +235,8 @@ FREE_TEXT = re.compile(
     | informe(?:radiologico|original|completo|texto)? | hallazgos | impresion | comentarios?
     | observacion(?:es)?
     | conclusion(?:es)? | referto | commenti | osservazioni | conclusioni
-    | laudo | relatorio | achados | impressao | observacoes
+    | laudo(?:texto)? | textolaudo | conclus(?:ao|oes) | relatorio | achados | impressao
+    | observacoes
     | verslag | bevindingen | opmerking(?:en)? | conclusie
     """,
     re.VERBOSE,

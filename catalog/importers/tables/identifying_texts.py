@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
+from catalog.importers.tables.embedded_files import SHORTEST_FILE, is_file_of_words
 from catalog.importers.tables.identifying_columns import is_bare_name, is_identifying
 from catalog.importers.tables.identifying_dicom import (
     is_dumped,
@@ -48,12 +49,31 @@ _WHOSE = r"""
     |(?:attending\s|reading\s|referring\s|reporting\s|ordering\s|interpreting\s)?
         (?:physician|radiologist|surgeon|doctor|sonographer|technologist|cardiologist|pathologist)
     |m[ée]dic[oa]|radi[óo]log[oa]|m[ée]decin|radiologue|[äa]rzt(?:in)?|radiolog(?:e|in)
+    |attending|consultant|reader|ref(?:erred)?\.?\sby
     |(?:reported|read|dictated|interpreted|signed|approved|verified|finali[sz]ed|transcribed)\sby
 """
 _PATIENT = re.compile(
-    rf"(?<![\w-])(?:{_WHOSE})\s*+[:=]\s*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
+    rf"(?<![\w-])(?:{_WHOSE})[\s*]*+[:=][\s*]*+([^\n\t|;(\[<>]{{2,60}})", re.IGNORECASE | re.VERBOSE
+)
+_WHO = re.compile(_WHOSE, re.IGNORECASE | re.VERBOSE)
+# The day of a birth without a sign before it.
+_BORN = re.compile(
+    r"(?<!\w)(?:born(?:\son)?|geb(?:oren)?\.?(?:\s(?:am|op))?|n[ée]e?\sle|nat[oa]\sil|nacid[oa]\sel)"
+    r"\s(?:\d{1,2}[./-]\d{1,2}[./-]\d\d|\d{4}-\d\d-\d\d|\d{1,2}\.?\s[^\W\d]{3,10}\s\d{4})",
+    re.IGNORECASE,
+)
+# The same where names have no capitals: of a patient beside the sex or the age.
+_PATIENT_OF_CJK = re.compile(
+    r"(?:患者|患儿|病人|病患|受检者)\s*[:：]\s*(?![^，,、\s]*[男女性岁歲歳年儿兒])[\u4e00-\u9fff]{2,4}"
+    r"[，,、\s(（/]+(?:[男女]|\d{1,3}\s*[岁歲歳])"
+    r"|환자\s*[:：]\s*(?![남여]|소아|성인)[가-힣]{2,4}[,，\s(（/]+(?:[남여]|\d{1,3}\s*세)"
+)
+_STAFF_OF_CJK = re.compile(
+    r"(?:(?:报告|審核|审核|診斷|诊断|判讀|主治|検査|読影|担当)(?:医师|医生|醫師|医)|판독의|담당의)\s*[:：]\s*"
+    r"(?!未知|不明|匿名|主任|미상)(?:[\u4e00-\u9fff]{2,4}|[가-힣]{2,4})(?![\w名の])"
 )
 _LETTERS, _DIGITS = re.compile(r"[^\W\d_]{2}"), re.compile(r"\d+")
+_TELLING = (_BORN, _PATIENT_OF_CJK, _STAFF_OF_CJK)
 # No name that identifies people is longer, or has more words.
 _LONGEST_NAME, _MOST_SPACES = 80, 8
 _BIRTH = re.compile("birth|dob")
@@ -69,21 +89,29 @@ def may_tell(text: str) -> bool:
     if "|" in text and not SURE_WORDS.isdisjoint(map(str.strip, text.split("|"))):
         return True
     if " " not in text:
-        return False
-    return "00" in text or "  " in text or not SURE_WORDS.isdisjoint(text.split())
+        return len(text) >= SHORTEST_FILE
+    is_sure = "00" in text or "  " in text or not SURE_WORDS.isdisjoint(text.split())
+    return is_sure or bool(_BORN.search(text))
 
 
 def tells_person(text: str) -> bool:
-    """Whether a text has the name of what identifies people, and its value; or a mail address."""
+    """Whether a text has the name of what identifies people, and its value; or a mail address.
+
+    So has a file within it, such as a report.
+    """
     segment = _HL7.search(text)
     if has_mail_address(text) or is_dumped(text) or (segment and "^" in text[segment.end() :]):
         return True
+    if is_file_of_words(text) or any(each.search(text) for each in _TELLING):
+        return True
     if any(tells_value("name", found[1]) for found in _PNAME.finditer(text)):
         return True
-    marked: Iterable[tuple[str, str | None]] = ()
+    marked: list[tuple[str, str | None]] = []
     if "<" in text:
         text = strip_comments(text)
-        marked, text = iter_marked(text), strip_markup(text)
+        marked, text = list(iter_marked(text)), strip_markup(text)
+    if any(is_name_of_person(told or "") for name, told in marked if _WHO.fullmatch(name)):
+        return True
     text = _ENDING.sub("", _DOTTED.sub(lambda found: found[0].replace(".", ""), text))
     return any(map(is_name_of_person, _PATIENT.findall(text))) or _has_pair(
         chain(marked, _iter_numbers(text), iter_named(text))

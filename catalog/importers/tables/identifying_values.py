@@ -59,6 +59,7 @@ _OF_PATIENTS = """
     posterior pre prone radiologist radiologists radiology recumbent right semi shoulder
     sitting skin software spine stable staff standing status stroke study supine surgery
     syndrome team to trans tumor tumour ultrasound university unknown unstable uomo upright
+    attending consultant first observer one reader second two
     view was weiblich with without woman xray years yes young
 """
 _NO_NAMES = frozenset(_OF_PATIENTS.split())

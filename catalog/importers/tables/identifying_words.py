@@ -67,7 +67,9 @@ IDENTIFYING = """
     tempat lahir, no rekam medis, alamat, nomor telepon, ime i prezime, datum rođenja,
     datum rojstva, OIB, JMBG, име и фамилия, дата на раждане, ЕГН, дата рожд, год рожд,
     data rozhdeniya, data ur, rok ur, Ημ. Γέννησης, سال تولد, fødselsdag, fødselsår, födelseår,
-    syntymävuosi, születési idő, betegnév, Jahrgang, Geburtsjahrgang, xingming
+    syntymävuosi, születési idő, betegnév, Jahrgang, Geburtsjahrgang, xingming, シメイ, שם החולה,
+    isim soyisim, D.Tarihi, doğum T., Д/р, дата народж, Ημ/νία γέννησης, ת. לידה, dat. narození,
+    meno a priezvisko, priezvisko, dátum narodenia, rodné priezvisko, szül. dátum, szül. idő
 """
 MAYBE = """
     名, 名前, 患者, 病人, 환자, ชื่อ, ผู้ป่วย, แพทย์, รหัสผู้ป่วย, 患者编号, 患者ID, 病人ID, 病人编号,
@@ -102,6 +104,8 @@ _BYTES_OF_CP1252 = {
     if (sign := bytes([byte]).decode("cp1252", "ignore"))
 }
 _NUMBERED = string.digits + string.whitespace + "_"
+# Letters that stand for one another: Persian ones written as Arabic, which may be drawn out.
+_ALIKE = str.maketrans("ıłøيىك", "iloییک", "ـ")
 # What stands around one of two languages.
 _AROUND = re.compile(r"[/|()（）\[\]【】]+")
 
@@ -115,7 +119,7 @@ def fold_name(column: str) -> str:
         for each in decompose(column.casefold())
         if unicodedata.category(each)[0] in "LMN" and not unicodedata.combining(each)
     )
-    return "".join(letters).replace("ı", "i").replace("ł", "l")
+    return "".join(letters).translate(_ALIKE)
 
 
 def undo_double_encoding(name: str) -> str:

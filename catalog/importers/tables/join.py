@@ -83,6 +83,10 @@ class Join:
         return [table.place for table in self._tables]
 
     @property
+    def columns_of_files(self) -> frozenset[str]:
+        return frozenset().union(*(table.columns_of_files for table in self._tables))
+
+    @property
     def is_there(self) -> bool:
         return bool(self._tables)
 
@@ -173,6 +177,11 @@ class WideTable:
     @property
     def num_rows(self) -> int | None:
         return self._table.num_rows
+
+    @property
+    def columns_of_files(self) -> frozenset[str]:
+        """The columns, also of joined tables, of which bytes of files were left out."""
+        return self._table.columns_of_files.union(*(each.columns_of_files for each in self._joins))
 
     def rows(self) -> Iterator[TableRow | BadRow]:
         rows = self._table.rows()

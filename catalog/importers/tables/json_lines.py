@@ -125,7 +125,20 @@ def write_text(value: Any, column: str) -> str:
         return ""
     if isinstance(value, list | dict):
         kept = drop_from_value(value, column)
-        return json.dumps(kept, ensure_ascii=False, default=str) if kept or not value else ""
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return str(value)
+        written = json.dumps(kept, ensure_ascii=False, default=_write_leaf)
+        return written if kept or not value else ""
+    return write_bytes(value) if isinstance(value, bytes) else str(value)
+
+
+def write_bytes(value: bytes) -> str:
+    """The text that Parquet may have as bytes; '' of what is a file."""
+    try:
+        text = value.decode()
+    except UnicodeError:
+        return ""
+    is_file = text.startswith("%PDF") or not "".join(text.split()).isprintable()
+    return "" if is_file else text
+
+
+def _write_leaf(value: Any) -> str:
+    return "" if isinstance(value, bytes) else str(value)

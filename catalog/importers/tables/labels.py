@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from catalog.importers.parsers import NotAList, clean, parse_list, parse_number, parse_share
 from catalog.importers.rows import LabelRow
+from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_identifying
 from catalog.importers.tables.templates import Cells, Header, compile_raw
 from catalog.importers.tables.toml_section import Pairs, Section, Text, Texts, Value, one_of
@@ -166,13 +167,16 @@ class LabelSpec(Section):
         return self.others if value else ""
 
 
-def compile_labels(specs: Iterable[LabelSpec], header: Header) -> Callable[[Cells], Labels]:
+def compile_labels(
+    specs: Iterable[LabelSpec], header: Header, cut: set[str]
+) -> Callable[[Cells], Labels]:
     """A function that reads a row's labels; it raises `CellError` if they cannot be read.
 
-    Raises `SourceError` for columns that the table does not have.
+    Words that tell who somebody is are left out, and `cut` gets their column. Raises `SourceError`
+    for columns that the table does not have.
     """
     readers = [
-        _compile_columns(spec, header) if spec.columns else _compile_words(spec, header)
+        _compile_columns(spec, header) if spec.columns else _compile_words(spec, header, cut)
         for spec in specs
     ]
     if len(readers) == 1:
@@ -227,7 +231,7 @@ def _compile_columns(spec: LabelSpec, header: Header) -> Callable[[Cells], Label
 
 
 # --- Words in a cell ---
-def _compile_words(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]:
+def _compile_words(spec: LabelSpec, header: Header, cut: set[str]) -> Callable[[Cells], Labels]:
     get_text = compile_raw(spec.words, header)
     column = next((name for template in spec.words for name in template.columns), "")
 
@@ -238,7 +242,12 @@ def _compile_words(spec: LabelSpec, header: Header) -> Callable[[Cells], Labels]
             raise CellError(column, text, str(error)) from error
         except CellError as error:
             raise CellError(column, text, error.reason) from error
-        return tuple(LabelRow(word, spec.finding) for word in dict.fromkeys(words) if word)
+        told = [word for word in words if drop_from_text(word, column) != word]
+        # Of a name and an age that are parted neither tells who somebody is.
+        told = words if not told and drop_from_text(text, column) != text else told
+        cut.update([column] if told else ())
+        words = [word for word in dict.fromkeys(words) if word and word not in told]
+        return tuple(LabelRow(word, spec.finding) for word in words)
 
     remembered = Remembered(read)
     if not spec.confidence:

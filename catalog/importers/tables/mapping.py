@@ -92,7 +92,7 @@ class RowReader:
             _compile_fields(image, header, self._meanings, has_storage=has_storage).items()
         )
         with of_key(header, "[[labels]]", "words or columns"):
-            self._labels = compile_labels(description.labels, header)
+            self._labels = compile_labels(description.labels, header, cut)
             self._confidences = [
                 compile_raw(spec.confidence, header)
                 for spec in description.labels

@@ -1,6 +1,6 @@
 """The metadata of a row: what is kept besides the fields of an image, for `metadata_json`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ from catalog.importers.parsers import (
 from catalog.importers.tables.columns import find_fates
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
 from catalog.importers.tables.identifying_columns import (
-    find_first_names,
+    find_unsafe_together,
     is_free_text,
     is_identifying,
     may_identify,
 )
 from catalog.importers.tables.identifying_texts import may_tell
 from catalog.importers.tables.labels import Remembered
+from catalog.importers.tables.long_form import LongForm
 from catalog.importers.tables.specs import Description, ImageSpec, MetadataSpec
 from catalog.importers.tables.templates import Cells, Header, compile_value, of_key
 from catalog.importers.tables.toml_section import Value
@@ -43,7 +44,8 @@ class MetadataReader:
     """
 
     def __init__(self, description: Description, header: Header) -> None:
-        spec, view = description.metadata, description.image.view
+        self._spec, view = description.metadata, description.image.view
+        spec = self._spec
         for key in ("keep", "drop", "only", "numbers", "lists"):
             with of_key(header, "[metadata]", key):
                 for name in getattr(spec, key):
@@ -52,7 +54,7 @@ class MetadataReader:
         named = {*spec.keep, *spec.numbers, *spec.lists}
         named.update(name for template in spec.add.values() for name in template.columns)
         used = _find_used(description) | named
-        unsafe = find_first_names(header.index) - used
+        unsafe = find_unsafe_together(header.index) - used
         kept = [name for name in others if name not in unsafe and _is_kept(name, used, named)]
         self.excluded_columns = [name for name in others if name not in {*kept, *used}]
         self.names = names = spec.only or kept
@@ -75,6 +77,8 @@ class MetadataReader:
         self.cut_columns: set[str] = set()
         self._drop = partial(_drop, cut=self.cut_columns, keep={*spec.keep})
         self._added = [(name, compile_value(value, header)) for name, value in added.items()]
+        self._long = LongForm(header, spec.keep)
+        self._of_values = _find_made_of(self._long.values, names, added)
 
     def read(self, cells: Cells) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
@@ -92,13 +96,18 @@ class MetadataReader:
         for name, get in self._added:
             if text := self._drop(get(cells), name):
                 metadata[name] = text
+        if self._long.find_told(cells):
+            self.cut_columns.update(name for name in self._of_values if metadata.pop(name, ""))
         return metadata
 
     def keep_raw(
         self, metadata: dict[str, Any], cells: Cells, columns: Iterable[tuple[str, int]]
     ) -> None:
         """Keep the cells of a field that was not understood, as others are kept."""
+        spec = self._spec
         for name, index in columns:
+            if name in spec.drop or (spec.only and name not in spec.only):
+                continue
             if text := self._drop(cells[index], name, drop=drop_from_fact):
                 metadata[name] = text
 
@@ -114,6 +123,7 @@ class Gatherer:
         self._columns: list[tuple[str, int, Convert | None]] = []
         self.cut_columns: set[str] = set()
         self._drop = partial(_drop, cut=self.cut_columns, keep={*description.metadata.keep})
+        self._long = LongForm(header, description.metadata.keep)
         self._unless = header.find(many.unless) if many and many.unless else None
         for name in many.columns if many else ():
             if (index := header.find(name)) is not None:
@@ -123,9 +133,12 @@ class Gatherer:
     def read(self, cells: Cells) -> dict[str, Any]:
         if self._unless is not None and not clean(cells[self._unless]):
             return {}
+        told = self._long.find_told(cells)
+        self.cut_columns.update(name for name, _, _ in self._columns if name in told)
         texts = (
             (name, clean(self._drop(cells[index], name)), convert)
             for name, index, convert in self._columns
+            if name not in told
         )
         return {name: convert(text) if convert else text for name, text, convert in texts if text}
 
@@ -177,6 +190,18 @@ def _is_kept(name: str, used: set[str], named: set[str]) -> bool:
     if is_identifying(name) or (is_free_text(name) and name not in named):
         return False
     return name in used or not may_identify(name)
+
+
+def _find_made_of(
+    columns: Collection[str], names: Iterable[str], added: Mapping[str, Value]
+) -> list[str]:
+    """The names in the metadata whose texts are of one of the columns."""
+    found = [name for name in names if name in columns]
+    return found + [
+        name
+        for name, value in added.items()
+        if any(column in columns for template in value for column in template.columns)
+    ]
 
 
 def _find_born(description: Description) -> set[str]:

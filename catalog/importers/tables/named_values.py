@@ -47,10 +47,11 @@ _NEEDS_DIGIT = re.compile("birth|dob|mrn|geb|nais|nac|nasc|number")
 # What stands behind the name of a column in a list of such.
 _COLUMNS = frozenset(map(str.lower, keyword_dict)) | FACTS | _FOLDED
 _LONGEST_NAME = 200
+_LAST_LATIN = "\u024f"
 _MOST_PARTS, _PARTS_OF_PAIR = 20, 5
 _QUOTES = ("'", '"')
 
-_SIGNS = r"""\s:=：＝<>\[\](){}"`,;；，|\\•·→"""
+_SIGNS = r"""\s:=：＝<>\[\](){}"`,;；，。|\\•·→"""
 # An apostrophe within a word is a part of it, and so is the colon of a time.
 _WORD = rf"\w[^{_SIGNS}']*+(?:(?:(?<=\w)'(?=\w)|(?<=\d\d):(?=\d\d))[^{_SIGNS}']*+)*+"
 _PIECES = re.compile(rf"({_WORD}(?: {_WORD})*+)")
@@ -121,12 +122,20 @@ def _list_forms(words: list[str], context: str, *, is_behind_value: bool) -> Ite
     if context:
         yield f"{context} {' '.join(words)}"
     # A single word may be the last of a sentence, and one behind a thing is that thing's.
-    for count in range(1 if is_behind_value else 2, min(len(words), _MOST_WORDS + 1)):
+    fewest = 1 if is_behind_value or _is_apart(words) else 2
+    for count in range(fewest, min(len(words), _MOST_WORDS + 1)):
         around = words[-count - 1]
         if not THING.fullmatch(around.lower()):
             yield " ".join(words[-count:])
         if around[-1] == ".":
             break
+
+
+def _is_apart(words: list[str]) -> bool:
+    """Whether the last word is a name by itself: `CT. Address:`, `Chest SSN:`, `Отчет ФИО:`."""
+    before, last = words[-2:] if len(words) > 1 else ("", "")
+    is_short = last.isupper() and not before.isupper()
+    return before.endswith((".", "!", "?")) or is_short or last[:1] > _LAST_LATIN
 
 
 def _iter_sure(parts: list[str], place: int, *, is_told: bool) -> Iterator[_Pair]:

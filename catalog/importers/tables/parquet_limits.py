@@ -40,17 +40,18 @@ class _Page(NamedTuple):
     values: int
 
 
-def find_batch_size(file: Any, descriptor: int, path: str) -> int:
+def find_batch_size(file: Any, descriptor: int, path: str, leaves: list[str] | None) -> int:
     """The number of rows to be read at a time; raises `SourceError` if a single one is too large.
 
-    `descriptor` is that of the open file.
+    `descriptor` is that of the open file; `leaves` are the paths of what is read, None for all.
     """
-    rows = BATCH
+    rows, wanted = BATCH, frozenset(leaves or ())
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
-        columns = [group.column(each) for each in range(group.num_columns)]
+        every = [(each, group.column(each)) for each in range(group.num_columns)]
+        read = [pair for pair in every if leaves is None or pair[1].path_in_schema in wanted]
         largest = 0
-        for place, column in enumerate(columns):
+        for place, column in read:
             pages = list(_iter_pages(descriptor, column))
             most = max((page.unpacked for page in pages), default=0)
             largest += most
@@ -59,6 +60,7 @@ def find_batch_size(file: Any, descriptor: int, path: str) -> int:
             is_nested = file.schema.column(place).max_repetition_level > 0
             if largest > MAX_PAGES_BYTES or (is_nested and column.num_values > MAX_ITEMS):
                 raise _too_large(path, column.path_in_schema)
+        columns = [column for _, column in read]
         rows = min(rows, _fit_cells(descriptor, number, columns, path))
     return max(rows, 1)
 
@@ -74,7 +76,9 @@ def _fit_cells(descriptor: int, group: int, columns: list[Any], path: str) -> in
         return BATCH
     with os.fdopen(os.dup(descriptor), "rb") as raw:
         file = pq.ParquetFile(raw, read_dictionary=names)
-        batch = next(file.iter_batches(batch_size=1, row_groups=[group]), None)
+        paths = [each.path_in_schema for each in columns]
+        batches = file.iter_batches(batch_size=1, row_groups=[group], columns=paths)
+        batch = next(batches, None)
     longest = sum(map(_find_longest, batch.columns)) if batch else 0
     items = max((each.num_values for each in columns if "." in each.path_in_schema), default=0)
     if items * longest > 4 * MAX_BATCH_BYTES:

@@ -37,7 +37,7 @@ from catalog.importers.tables.json_lines import (
     too_many_columns,
 )
 from catalog.importers.tables.lines import Lines, TableRow, show
-from catalog.importers.tables.parquet import find_whole_columns, iter_parquet
+from catalog.importers.tables.parquet import Leaves, find_leaves, find_whole_columns, iter_parquet
 from catalog.importers.tables.parquet_limits import find_batch_size
 from catalog.importers.tables.toml_section import Count, Section, Text, Texts, one_of
 from catalog.importers.tables.unfolding import Unfolding
@@ -100,7 +100,7 @@ class Table:
         self._folder, self._how = folder, how
         self._format = how.format or _guess_format(path)
         self._whole: frozenset[str] | None = None
-        self._batch_size = 0  # of Parquet; not known yet
+        self._batch_size, self._leaves = 0, Leaves(None, set())  # of Parquet; not known yet
         with self._source_errors(), ExitStack() as stack:
             self._sep = self._find_sep(stack)
             self.header = self._check_header(self._read_header(stack))
@@ -112,7 +112,7 @@ class Table:
                 file = self._open_parquet(stack)
                 if self._whole is None:
                     self._whole = find_whole_columns(file, self._batch_size)
-                yield from iter_parquet(file, self._whole, self._batch_size)
+                yield from iter_parquet(file, self._whole, self._batch_size, self._leaves)
             elif self._format in _JSON:
                 yield from iter_objects(self._open_objects(stack), self.header)
             else:
@@ -125,6 +125,11 @@ class Table:
     def place(self) -> Path:
         """Where the table's file is."""
         return self._folder / self.path
+
+    @property
+    def columns_of_files(self) -> frozenset[str]:
+        """The columns of Parquet that have bytes of files, which are left out."""
+        return frozenset(self._leaves.left_out)
 
     @property
     def _delimiter(self) -> str:
@@ -264,7 +269,10 @@ class Table:
         if file.metadata.num_columns > MAX_COLUMNS:
             raise too_many_columns(self.path)
         try:
-            self._batch_size = self._batch_size or find_batch_size(file, raw.fileno(), self.path)
+            if not self._batch_size:
+                self._leaves = find_leaves(file)
+                paths = self._leaves.paths
+                self._batch_size = find_batch_size(file, raw.fileno(), self.path, paths)
         except (ValueError, IndexError) as error:
             raise SourceError(
                 f"{self.path} is damaged: the headers of its pages cannot be read ({error}). Write "

@@ -13,7 +13,7 @@ from catalog.importers.dataset_entries import SHIPPED_DATASETS, read_datasets
 from catalog.importers.options import NO_LISTENERS
 from catalog.importers.refused_files import FILE_PROBLEMS, REJECTS
 from catalog.importers.rows import BadRow, ImageRow, SourceError
-from catalog.importers.tables.columns import add_samples, explain_cut
+from catalog.importers.tables.columns import add_samples, explain_bytes, explain_cut
 from catalog.importers.tables.description import read_description
 from catalog.importers.tables.files import FileFinder, StoredNames
 from catalog.importers.tables.join import Join, WideTable, find_tables
@@ -115,7 +115,9 @@ class TableSource:
                 for name in each.reader.cut_columns | each.gatherer.cut_columns
             }
         )
-        return [*self._notes, *([explain_cut(cut)] if cut else [])]
+        of_files = frozenset().union(*(each.table.columns_of_files for each in self._tables))
+        said = [explain_bytes(sorted(of_files))] if of_files else []
+        return [*self._notes, *said, *([explain_cut(cut)] if cut else [])]
 
     def rows(self) -> Iterator[ImageRow | BadRow]:
         """Raises `SourceError` for a table that turns out to be damaged, or unclear at its end."""

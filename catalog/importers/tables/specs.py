@@ -172,8 +172,8 @@ class MetadataSpec(Section):
     keep: KeptColumns = ()
     drop: Texts = ()
     only: KeptColumns = ()
-    numbers: Texts = ()
-    lists: Texts = ()
+    numbers: KeptColumns = ()
+    lists: KeptColumns = ()
     add: Annotated[dict[Text, OneValue], Field(max_length=MAX_ADDED)] = {}
 
     @model_validator(mode="before")

@@ -15,7 +15,7 @@ from catalog.importers.folders.source import FolderSource
 from catalog.importers.folders.survey import IMAGE_KINDS, UnknownFolder, open_folder
 from catalog.importers.pipeline import MISSING
 from catalog.importers.rows import FileNote, ImportReport, Source, SourceError
-from catalog.importers.tables.identifying_columns import describe_excluded
+from catalog.importers.tables.columns import describe_excluded
 from catalog.importers.tables.source import SHIPPED_TABLES, TableSource, open_dataset_toml
 from catalog.management.file_findings import name_examples
 from catalog.management.importing import ImportCommand, find_known_folder
@@ -154,7 +154,9 @@ class Command(ImportCommand):
             found = self.source.skipped.most_common()
             named = ", ".join(f"{what} ({count:,})" for what, count in found)
             self.stdout.write(f"  skipped: {named}")
-        excluded = describe_excluded(getattr(self.source, "excluded_columns", ()))
+        columns = getattr(self.source, "excluded_columns", ())
+        is_described = not isinstance(self.source, FolderSource)
+        excluded = describe_excluded(columns, is_described=is_described)
         notes = [*self.notes, *getattr(self.source, "notes", ())]
         more = [f"and {len(notes) - SHOWN_WORDS:,} more notes"] if len(notes) > SHOWN_WORDS else []
         for line in (*notes[:SHOWN_WORDS], *more, *excluded):

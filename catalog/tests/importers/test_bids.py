@@ -156,6 +156,19 @@ def test_rows_that_contradict_each_other_prove_nothing(tmp_path: Path) -> None:
     assert note.startswith("participants.tsv: rows of 1 contradict each other")
 
 
+def test_a_row_for_each_session_of_a_participant_is_that_sessions(tmp_path: Path) -> None:
+    rows = "1\tses-01\t30\tF\t5\n1\t02\t31\tF\t7\n1\t02\t31\tF\t8\n2\t\t40\tM\t9\n"
+
+    participants = read_participants(tmp_path, f"participant\tsession_id\tage\tsex\tpoms\n{rows}")
+
+    assert participants.find("1", "01") == ("F", 30, {"session_id": "ses-01", "poms": "5"})
+    assert participants.find("1", "02") == ("F", 31, {"session_id": "02"})
+    assert participants.find("1", "") == ("F", None, {})
+    assert participants.find("2", "01") == ("M", 40, {"poms": "9"})
+    (note,) = participants.notes
+    assert note.startswith("participants.tsv: rows of 1 contradict each other")
+
+
 def test_a_table_without_participants_is_reported(tmp_path: Path) -> None:
     (note,) = read_participants(tmp_path, "who\tsex\nsub-1\tF\n").notes
 

@@ -178,6 +178,8 @@ def test_of_very_many_errors_the_first_are_said() -> None:
         ("[labels]", 'words = "{Address}"'),
         ("[labels]", 'columns = ["Surname"]'),
         ("many", 'gather = "x"\ncolumns = ["Phone"]'),
+        ("metadata", 'numbers = ["dob"]'),
+        ("metadata", 'lists = ["PatientName"]'),
         ("metadata", 'only = ["Patient\'s Birth Date"]'),
         ("metadata", 'add = { who = "{first_name}" }'),
     ],

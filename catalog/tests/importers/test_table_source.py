@@ -476,6 +476,21 @@ def test_a_missing_column_is_refused_with_a_similar_name(
         open_source(tmp_path, PLAIN, table)
 
 
+def test_a_row_group_of_many_files_is_read_and_the_files_are_said_to_be_left_out(
+    tmp_path: Path,
+) -> None:
+    files = [{"bytes": b"\x89PNG" + bytes(70_000), "path": f"{n}.png"} for n in range(2_000)]
+    table = pa.table({"id": [str(n) for n in range(2_000)], "image": files})
+    pq.write_table(table, tmp_path / "t.parquet", data_page_size=1 << 28, use_dictionary=False)
+
+    source = open_source(tmp_path, PLAIN.replace("t.csv", "t.parquet"), "")
+    images, bad = read(source)
+
+    assert (len(images), bad) == (2_000, [])
+    assert images[7].metadata == {"image": '{"path": "7.png"}'}
+    assert source.notes[0].startswith("bytes of files in image were left out: write the files into")
+
+
 def test_a_parquet_table_says_how_many_rows_it_has(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a", "b"], "age": [57, None]}), tmp_path / "t.parquet")
     description = PLAIN.replace("t.csv", "t.parquet") + 'age = "{age}"\n'

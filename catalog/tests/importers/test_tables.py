@@ -147,6 +147,41 @@ def test_what_identifies_is_dropped_from_structs_and_maps(tmp_path: Path) -> Non
     assert good[0][1][1] == '[["site", "A"]]'
 
 
+def test_files_within_cells_of_parquet_are_not_read(tmp_path: Path) -> None:
+    scan = b"\x89PNG" + b"Doe^John" * 500_000
+    file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {
+        "id": ["1"],
+        "image": pa.array([{"bytes": scan, "path": "a.png"}], file),
+        "only": pa.array([{"bytes": scan}], pa.struct([("bytes", pa.binary())])),
+        "images": pa.array([[{"bytes": scan, "path": "b.png"}]], pa.list_(file)),
+        "lists": pa.array([[scan]], pa.list_(pa.binary())),
+        "map": pa.array([[("a", b"Doe")]], pa.map_(pa.string(), pa.binary())),
+        "raw": [scan],
+        "pdf": [b"%PDF-1.4 Doe"],
+        "text.bytes": [b"as Impala writes it"],
+        "last": [1],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    table = Table(tmp_path, "t.parquet", TableFormat())
+
+    good, bad = read(table)
+
+    assert bad == []
+    assert [dict(zip(table.header, cells, strict=True)) for _, cells in good] == [
+        dict.fromkeys(columns, "")
+        | {
+            "id": "1",
+            "image": '{"path": "a.png"}',
+            "images": '[{"path": "b.png"}]',
+            "map": '[["a", ""]]',
+            "text.bytes": "as Impala writes it",
+            "last": "1",
+        }
+    ]
+    assert table.columns_of_files == {"image", "images", "lists", "only", "raw", "pdf"}
+
+
 def test_the_format_may_be_told_where_the_name_does_not(tmp_path: Path) -> None:
     assert read(open_table(tmp_path, "labels", PLAIN, format="csv"))[0] == ROWS
     with pytest.raises(SourceError, match=r"labels does not say .* csv, tsv, jsonl, parquet"):

@@ -86,7 +86,17 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "nameAlias", "nameSpouseParent", "addrAtDxNoStreet", "NOMEPROF", "CPF_PROF", "NR_CPF",
             "NO_PACIENTE", "NO_MAE", "CNS_PACIENTE", "BYEAR", "BMONTH", "MYDOB", "indobyr",
             "mobirth", "rabyear", "NEWNHSNO", "HOMEADD", "NAISSANCE_DATE", "NASCIMENTO_DT",
-            "BRTHDY", "Pat. Geb."]  # fmt: skip
+            "BRTHDY", "Pat. Geb.", "INBIRYR", "INBIRMO", "MOMYOB", "DADYOB", "doby_dv",
+            "dobm_dv", "dobmth", "ydob", "gebmonat", "CMBIRTH", "DBIRTH", "DOBIRTH", "DOBN",
+            "BIRTHDTN", "BRTHDTN", "PDOB", "CDOB", "BRTDT", "fech_nac", "dn_paciente",
+            "Jahr der Geburt", "FOEDDATO", "FOED_DAG", "fodselsdato", "foedselsaar",
+            "BTH_YYYY", "BIRTH_YM", "GBAGEBOORTEJAAR", "DATA_NASCTO", "dt_nascto", "Brithdate",
+            "N° Sécu", "Nº Historia", "Nº HC", "Nº SS", "NU_CEP", "NM_LOGRADO",
+            "ID_CNS_SUS", "AP_CNSPCN", "NOMEPAI", "ENDRES", "CEPRES", "CompleteName",
+            "patient_full", "نام خانوادگي", "تاريخ تولد", "كد ملي", "اســم المريض", "Nom d'usage",
+            "Nato/a il", "D. nascita", "シメイ", "שם החולה", "İsim Soyisim", "D.Tarihi", "Д/р",
+            "Ημ/νία γέννησης", "ת. לידה", "Dat. narození", "Meno a priezvisko",
+            "Dátum narodenia"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -101,13 +111,34 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "resultsInterpreter.0.display", "patient.identifier.0.value",
               "participant.0.member.display", "attester.party.display", "DOBPatient",
               "informationSource.display", "OrderingMDLastName",
-              "ReferringMDFirstName"]  # fmt: skip
+              "ReferringMDFirstName", "Name of doctor", "reader1_name", "R1_name", "physname",
+              "phys_name", "member_name", "contact_person", "reviewed_by", "performed_by",
+              "annotated_by", "recorded_by", "authorized_by", "PROV_NAME", "AUTHRZING_PROV_NAME",
+              "Befunder", "Befundet von", "Untersucher", "Radiólogo informante",
+              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier"]  # fmt: skip
+    texts = ["other_notes", "Additional comments", "RADIOLOGIST COMMENTS", "QC notes",
+             "Reader notes", "nursing_note", "operative_note", "FINDINGS AND IMPRESSION",
+             "rad_report", "report_final", "report_content", "report_html", "narrative report",
+             "structured report", "English Report", "cytology_report", "patient_history",
+             "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
+             "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
+             "snippet", "COVAL", "ocr_text", "gpt4_summary", "Summary", "text.div",
+             "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
 
-    said, kept = import_row(home, dict.fromkeys(["0010|0010", *sure, *unsure], "Doe"))
+    columns = ["0010|0010", *sure, *unsure, *texts]
+    said, kept = import_row(home, dict.fromkeys(columns, "Doe"))
 
     assert kept == {}
     assert f"as they identify people: {', '.join(['0010|0010', *sure])}\n" in said
     assert f"as they may identify people: {', '.join(unsure)} (" in said
+    assert f"as free text may name people: {', '.join(texts)} (" in said
+
+
+def test_years_and_months_of_births_are_known_by_what_stands_beside_them(home: Path) -> None:
+    assert import_row(home, {"eid": "1", "p34": "1961", "f.52.0.0": "3"})[1] == {"eid": "1"}
+    assert import_row(home, {"yob": "1961", "mob": "3"})[1] == {}
+
+    assert import_row(home, usual := {"p34": "1", "p52": "2", "mob": "3"})[1] == usual
 
 
 def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
@@ -119,6 +150,48 @@ def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
 
     _, kept = import_row(home, {"fname": "a.png", "json": '{"fname": "a.png"}'})
     assert kept == {"fname": "a.png", "json": '{"fname": "a.png"}'}
+
+
+def test_notes_within_fhirs_attachments_are_free_text_in_any_form(home: Path) -> None:
+    note = "CjE5NjEtMDMtMDQKCiMgQ2hpZWYgQ29tcGxhaW50CkpvaGFubmEgRG9lcmluZyBpcyA0NSB5ZWFycyBvbGQu"
+    attachment = {"contentType": "text/plain; charset=utf-8", "data": note}
+    texts = {
+        "presentedForm": json.dumps([attachment]),
+        "presentedForm.0.data": note,
+        "content_attachment_data": note,
+        "attachment": json.dumps(attachment),
+    }
+    beside = {"resource.contentType": "text/plain", "resource.data": "PGRpdj5Eb2U8L2Rpdj4="}
+    cells = {
+        "content": json.dumps([{"attachment": attachment}]),
+        "file": json.dumps({**attachment, "size": 3}),
+        "written": note,
+        "wrapped": "\n".join(note[start : start + 60] for start in range(0, len(note), 60)),
+        "linked": f"data:text/plain;base64,{note}",
+        "nested": json.dumps({"any": note, "a": 1}),
+        "pdf": "JVBERi0xLjQKJeLjz9MKMSAwIG9iago8PC9UaXRsZShEb2UpPj4KZW5kb2JqCg==",
+    }
+    usual = {
+        "sha512": "9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c",
+        "mask": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9aw==",
+        "icon": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4",
+        "long": "a_very_long_name_of_a_protocol_that_has_no_space_in_it_at_all_2020",
+        "sequence": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVK",
+        "data": "raw",
+        "attachment_loss": "3 mm",
+    }
+
+    said, kept = import_row(home, texts | beside | cells | usual)
+
+    assert kept == usual | {
+        "resource.contentType": "text/plain",
+        "content": "[{}]",
+        "file": '{"contentType": "text/plain; charset=utf-8", "size": 3}',
+        "nested": '{"any": "", "a": 1}',
+    }
+    assert f"as free text may name people: {', '.join(texts)} (" in said
+    assert "as they may identify people: resource.data (" in said
+    assert f"or cannot be read: {', '.join(sorted(cells))}\n" in said
 
 
 def test_usual_columns_are_kept(home: Path) -> None:
@@ -146,7 +219,10 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "LOCNASC", "PESO_NASC", "TPNASCASSI", "tipo_nacimiento", "peso alla nascita",
              "peso (nascita)", "modo de nascimento", "Geburtsgewicht", "rang_naissance",
              "nascimentos", "NAC", "date_nac", "NIfTI", "Infant: birth-23 months",
-             "OriginalImage[Width"]  # fmt: skip
+             "OriginalImage[Width", "m_birth", "p_birth", "family_history", "technique",
+             "other findings", "text_color", "summary_score", "segmented", "reader1_score",
+             "n° coupe", "display_name", "birth_complications", "annotated", "operative",
+             "content", "structured", "narrative_id", "phys_activity", "full"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
 
@@ -164,6 +240,10 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": '{"PatientName": "Doe", "a": 1,};',
         "bare": '{PatientName: "Doe", a: 1}',
         "element": "[{'vr': 'PN', 'Value': 'Doe'}, {'a': 1}]",
+        "task": '[{"for": {"reference": "https://a.org/Patient/1", "display": "Doe"}},'
+        ' {"target": {"type": "Practitioner", "display": "Doe"}},'
+        ' {"partOf": {"reference": "Encounter/1", "display": "CT"}}]',
+        "contained": '[{"text": {"status": "additional", "div": "<div>Doe</div>"}}]',
         "fhir": '{"subject": {"display": "Doe"}, "performer": [{"actor": {"display": "Roe"}}],'
         ' "code": {"display": "CT"}}',
     }
@@ -208,6 +288,10 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "comma": {"a": 1},
         "bare": {"a": 1},
         "element": [{"a": 1}],
+        "task": [{"for": {"reference": "https://a.org/Patient/1"}},
+                 {"target": {"type": "Practitioner"}},
+                 {"partOf": {"reference": "Encounter/1", "display": "CT"}}],
+        "contained": [{"text": {"status": "additional"}}],
         "fhir": {"subject": {}, "performer": [{"actor": {}}], "code": {"display": "CT"}},
     }  # fmt: skip
     assert f"or cannot be read: {', '.join(sorted(cells | unread))}\n" in said
@@ -310,6 +394,20 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "Paciente: Maria de Souza", "Patient: Leonardo da Vinci", "Patient: Smith, J.",
         "Pat.: Müller, Hans", "Пациент: Иванов Иван", "Attending Physician: JOHN SMITH MD",
         "CT. Reported by: Dr. Smith", "Radiologist: Jane Doe", "Médico: Dr. Pérez",
+        "Снимок. ФИО: Иванов Иван", "胸片。姓名：张三", "胸片 姓名：张三",
+        "胸部X線 氏名：山田太郎",
+        "흉부. 성명: 홍길동", "RTG. Nazwisko: Kowalski", "Grafi. Soyadı: Yılmaz",
+        "RX. CPF: 123.456.789-09",
+        "Film. Name: John Smith, Age: 4", "Chest. Address: 1 Main St, Boston", "CXR. Initials: JD",
+        "Seen today. Phone: 617-555-1234", "Chest film SSN: 444-22-2222", "CT. geb. 04.03.1961",
+        "检查报告单 姓名：张三 性别：男", "Отчет ФИО: Иванов Иван", "born on 4 March 1961",
+        "né le 04/03/1961", "nato il 4.3.1961", "nacido el 04-03-1961", "Attending: John Smith",
+        "Ref. By: Dr. John Smith", "Consultant: Mr John Smith", "Reader: John Smith",
+        "患者：张三，男，45岁",
+        "病人: 欧阳小明 女", "환자: 홍길동 (남/45세)", "患者：山田太郎、45歳",
+        "CT。报告医师:李四", "読影医：山田太郎", "判讀醫師：王小明 2020", "판독의: 김철수",
+        "**Patient:** John Smith", "<td>Patient</td><td>John Smith</td>",
+        "<Radiologist>John Smith</Radiologist>",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -371,6 +469,13 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "Slice#12 of Case# 4", "D.O.B.: not available", "C.T. of the chest: normal (e.g. 3)",
         '<contains TEXT:(,,"Finding")="Mass">', '<contains PNAME:(,,"Observer Name")="">',
         "Age/Sex: 45/M", "Name: lesion 3  AGE/SEX: 45/M",
+        "born at 38 weeks", "born preterm, 2500 g", "twin born 3 days ago", "rib 4 né 3",
+        "胸片 左侧：结节", "CT. Name: melanoma; sex: male", "Series 3. Protocol Name: CT, Age: 4",
+        "Reader: Reader One", "Consultant: none", "<Reader>R1</Reader>",
+        "STATION NAME: GE CT, AGE: 45",
+        "患者：老年男性，75岁", "患者：高血压", "患者：女，45岁", "患者：中年，女",
+        "报告医师：未知", "환자: 남자, 45세", "読影医：二名の専門医による合議", "医师：主任",
+        "reborn on 4 March 1961", "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}

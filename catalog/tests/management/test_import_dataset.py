@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -464,6 +465,71 @@ def test_a_dry_run_shows_what_is_kept_of_cells(home: Path) -> None:
 
     assert f"Befund: kept, such as “{text}”\n" in said
     assert "Other: kept, but for cells that tell who somebody is\n" in said
+    keys = json.dumps({f"key{n}": n for n in range(20)})
+    table = StringIO(newline="")
+    csv.writer(table).writerows([["File", "keys"], ["1.png", keys]])
+    assert f"keys: kept, such as “{keys}”\n" in run(
+        make_table(home / "t", table.getvalue()), "--dry-run"
+    )
+
+
+LONG = """record,field_name,value
+1.png,first_name,Johnny
+1.png,grade,IV
+1.png,Date of birth,1961-03-04
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ("[many]\n", {"field_name": ["first_name", "grade", "Date of birth"], "value": "IV"}),
+        (
+            '[many]\ngather = "answers"\ncolumns = ["field_name", "value"]\n',
+            {
+                "answers": [
+                    {"field_name": "first_name"},
+                    {"field_name": "grade", "value": "IV"},
+                    {"field_name": "Date of birth"},
+                ]
+            },
+        ),
+        (
+            '[metadata]\nadd = { said = "{value}" }\ndrop = ["field_name"]\n[many]\n',
+            {"said": "IV", "value": "IV"},
+        ),
+    ],
+)
+def test_a_value_of_a_long_table_is_judged_by_what_its_row_calls_it(
+    home: Path, more: str, kept: dict[str, Any]
+) -> None:
+    folder = make_table(home / "t", LONG, LEAST.replace("{File}", "{record}") + more)
+
+    dry, said = run(folder, "--dry-run"), run(folder)
+
+    assert Image.objects.get().metadata_json == kept
+    assert "Johnny" not in dry
+    assert ", such as “IV”" in dry
+    assert re.search("or cannot be read: (?:said, )?value\n", said)
+
+
+def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
+    texts = {
+        "told": "The patient fell from a ladder and came with pain in the left hip since then.",
+        "影像": "右肺上叶见一枚结节，边缘光滑，大小约十毫米，邻近胸膜未见明显牵拉，心影不大",
+        "labels": "a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p",
+        "object": '{"a": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}',
+        "short": "left lung, upper lobe",
+    }
+    table = StringIO(newline="")
+    csv.writer(table).writerows([["File", *texts], ["1.png", *texts.values()], ["2.png", *"12345"],
+                                 ["3.png", *texts.values()]])  # fmt: skip
+
+    said = run(make_table(home / "t", table.getvalue()), "--dry-run")
+
+    remark = "; it seems to be free text, which may name people"
+    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", said) == ["told", "影像"]
+    assert said.count(remark) == 2
 
 
 def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
@@ -492,20 +558,58 @@ def test_an_age_that_is_not_understood_is_kept_as_other_cells_are(home: Path) ->
     assert "or cannot be read: Age\n" in said
 
 
+@pytest.mark.parametrize("decided", ['drop = ["Age", "Sex"]', 'only = ["View"]'])
+def test_facts_that_are_not_understood_are_kept_only_where_metadata_says_so(
+    home: Path, decided: str
+) -> None:
+    facts = f'{LEAST}age = "{{Age}}"\nsex = "{{Sex}}"\n[metadata]\n{decided}\n'
+    table = "File,Age,Sex,View\n1.png,34 (guardian Jane),f or m,PA\n"
+
+    run(make_table(home / "t", table, facts))
+
+    assert Image.objects.get().metadata_json == {"View": "PA"}
+
+
+def test_a_dry_run_says_what_becomes_of_all_columns_of_a_wide_table(home: Path) -> None:
+    names = [f"c{n}" for n in range(700)] + ["contact_guardian"]
+    table = f"File,{','.join(names)}\n1.png,{','.join('x' * len(names))}\n"
+
+    said = run(make_table(home / "t", table), "--dry-run")
+
+    assert "    contact_guardian: kept, such as “x”\n" in said
+    assert len(re.findall("kept, such as", said)) == len(names)
+
+
+def test_words_of_labels_that_name_somebody_are_left_out(home: Path) -> None:
+    table = (
+        'File,Finding\n1.png,Nodule\n2.png,"Nodule;Patient: John Dowland DOB 1961-03-04"\n'
+        '3.png,"Name: John Smith;Age: 45"\n'
+    )
+    labels = LEAST + '[[labels]]\nwords = "{Finding}"\nseparator = ";"\n'
+
+    said = run(make_table(home / "t", table, labels))
+
+    assert [*ImageLabel.objects.values_list("label__name", flat=True)] == 2 * ["Nodule"]
+    assert not Label.objects.filter(name__contains="John").exists()
+    assert "or cannot be read: Finding\n" in said
+
+
 def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
     table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
-    visits = "session_id\tmood\tcomments\nses-1\tgood\tcalm\n"
+    visits = "session_id\tmood\tcomments\trater\nses-1\tgood\tcalm\t\n"
     files = {
         "participants.tsv": table.encode(),
         "sub-1/sub-1_sessions.tsv": visits.encode(),
+        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\nses-1\tR1\tyes\n",
         "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
+        "sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz": make_nifti(4, 4, 2, packed=True),
     }
 
     said = run(write_files(home / "b", files), "--dry-run")
 
     lines = [line.strip() for line in said.splitlines()]
     start = lines.index("columns of participants.tsv, and what becomes of them:")
-    assert lines[start + 1 : start + 10] == [
+    assert lines[start + 1 : start + 12] == [
         "participant_id: used",
         "age: used",
         "group: kept, such as “case”",
@@ -514,8 +618,12 @@ def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) 
         "columns of sub-…_sessions.tsv, and what becomes of them:",
         "session_id: used",
         "mood: kept, such as “good”",
+        "rater: kept, such as “R1”",
         "comments: left out: free text may name people",
+        "new: kept, such as “yes”",
     ]
+    assert "rename what names nobody in the table, and remove from it what else is not" in said
+    assert "dataset.toml" not in said.partition("columns of")[0]
     assert "participants.tsv: cells were kept without keys" in said
 
 
