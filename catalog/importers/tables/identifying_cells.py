@@ -35,24 +35,37 @@ MAX_DIFFERENT_KEYS = 2_000
 _LONGEST_TEXT = 200_000
 # Keys of objects that say what their value is, as in lists of DICOM's elements.
 _NAMING = ("tag", "keyword", "key", "attribute", "field", "element", "property")
-# Those that do so beside a value only, as in the answers of a form, and in FHIR.
+# Those that do so beside a value only, as in the answers of a form; and in objects, as FHIR has.
+_NAMING_COLUMNS = (
+    "name",
+    "field_name",
+    "fieldname",
+    "variable",
+    "column",
+    "question",
+    "item",
+    "question_text",
+    "field_label",
+    "variable_name",
+    "attribute_name",
+    "qnam",
+    "qlabel",
+)
 _NAMING_A_VALUE = (
-    "name", "field_name", "fieldname", "variable", "column", "label", "title", "question", "item",
-    "text", "url", "system", "code", "concept", "type", "question_text", "field_label",
-    "variable_name", "attribute_name", "qnam", "qlabel",
+    *_NAMING_COLUMNS, "label", "title", "text", "url", "system", "code", "concept", "type",
 )  # fmt: skip
 # Addresses, in FHIR, of what is meant.
 _ADDRESSES = frozenset({"url", "system"})
 # FHIR calls an answer `valueString`, SDTM `QVAL`, OMOP `value_as_string`.
 _VALUE = re.compile(
-    r"(?i:q?vals?|values?|answers?|responses?|value_as_(?:string|text))"
+    r"(?i:q?vals?|values?|answers?|value_as_(?:string|text))"
     r"|value(?!Type|Set|Count)[A-Z]\w*"
 )
 # Where FHIR has words for a code.
 _WORDS_OF_CODE = ("text", "display", "coding")
 # Of a table that is an object: the names of its columns, and its cells.
 _COLUMNS = ("columns", "fields", "header", "headers")
-_KINDS = ("vr", "type", "valuetype", "value_type")
+_KINDS = ("type", "valuetype", "value_type")
 _CELLS = frozenset({"data", "rows", "values", "records"})
 _LONGEST_FACT, _BETWEEN_WORDS = 300, re.compile(r"[\s,;/|()]+")
 _PERSON_OF_FHIR = re.compile(r"(?:^|/)(?:Patient|Practitioner(?:Role)?|(?:Related)?Person)(?:/|$)")
@@ -118,9 +131,9 @@ def drop_from_fact(text: str, column: str, *, is_in_keep: bool = False) -> str:
     return drop_from_text(text, column, is_in_keep=is_in_keep)
 
 
-def is_naming(key: str) -> bool:
-    """Whether a key or a column says what stands in another one, as `field_name` does."""
-    return key.casefold() in (*_NAMING, *_NAMING_A_VALUE, *_KINDS)
+def is_naming(column: str) -> bool:
+    """Whether a column says what stands in another one, as `field_name` does."""
+    return column.casefold() in (*_NAMING, *_NAMING_COLUMNS, "vr", "valuetype", "value_type")
 
 
 def is_of_value(key: str) -> bool:
@@ -207,7 +220,7 @@ def tells_person_of(value: Any, parent: str) -> bool:
 
 def _has_name_of_dicom(found: Mapping[str, Any]) -> bool:
     """Whether an element of DICOM, or an item of a report, has the name of a person."""
-    kinds = {str(found.get(key, "")).strip().upper() for key in _KINDS[1:]}
+    kinds = {str(found.get(key, "")).strip().upper() for key in _KINDS}
     return str(found.get("vr", "")).strip().upper() == "PN" or "PNAME" in kinds
 
 

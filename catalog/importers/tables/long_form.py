@@ -9,6 +9,11 @@ from catalog.importers.tables.templates import Cells, Header
 
 # Codes such as R91 and numbers name nothing, but for tags of DICOM.
 _MAY_NAME = re.compile(r"[^\W\d_]{2}|^\(?00|[\u3040-\u9fff]")
+# Nor does `Patient 1`, which is a row's own name.
+_SOMEBODY = re.compile(
+    r"(?:patient|doctor|surgeon|radiologist|technician|consultant|pathologist)s?\W*\d*",
+    re.IGNORECASE,
+)
 
 
 class LongForm:
@@ -28,10 +33,13 @@ class LongForm:
         """The columns whose cells in this row are a person's name, birth or the like."""
         if not self.values:
             return self.values
-        texts = (cells[place] for place in self._places)
-        names = tuple(text if _MAY_NAME.search(text) else "" for text in texts)
+        names = tuple(_keep_name(cells[place]) for place in self._places)
         return self.values if self._tells[names] else frozenset()
 
     def _tell(self, names: tuple[str, ...]) -> bool:
         row = dict.fromkeys(self._of_values, "") | dict(zip(self._naming, names, strict=True))
         return tells_person_of(row, "")
+
+
+def _keep_name(text: str) -> str:
+    return text if _MAY_NAME.search(text) and not _SOMEBODY.fullmatch(text) else ""

@@ -513,6 +513,25 @@ def test_a_value_of_a_long_table_is_judged_by_what_its_row_calls_it(
     assert re.search("or cannot be read: (?:said, )?value\n", said)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"type": "address", "label": "name", "code": "first", "value": "3"},
+        {"name": "Patient 1", "value": "3"},
+        {"field_name": "surgeon", "value": "3"},
+        {"item": "address", "response": "3"},
+        {"title": "Patient name", "volume": "3"},
+    ],
+)
+def test_a_value_is_kept_beside_what_does_not_call_it_so(home: Path, row: dict[str, str]) -> None:
+    table = f"File,{','.join(row)}\n1.png,{','.join(row.values())}\n"
+
+    run(make_table(home / "t", table))
+
+    kept = Image.objects.get().metadata_json
+    assert kept == {name: text for name, text in row.items() if name != "name"}
+
+
 def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
     texts = {
         "told": "The patient fell from a ladder and came with pain in the left hip since then.",
