@@ -93,6 +93,7 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
             # The beginning of an id may be that of half the catalog.
             client.get(f"/images/?q={image.source_id[:-1]}"),
             client.get(f"/datasets/?q={image.source_id[:-1]}"),
+            client.get(f"/images/?q=-{image.source_id}"),
             client.get("/images/?q=1003，1010；1017“1024“1031（1038"),
             client.get(f"/datasets.json?{'&'.join(['label=x'] * 101)}"),
         ):

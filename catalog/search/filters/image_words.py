@@ -93,11 +93,11 @@ class ImageWords:
         return condition
 
     @property
-    def has_beginnings(self) -> bool:
-        """Whether ids are looked for by their beginnings, which most images may share."""
+    def may_concern_most(self) -> bool:
+        """Whether most images may have, or lack, an id: it is the beginning of one, or excluded."""
         words = [word for group in self.of_ids for word in group]
-        words += [word.text for word, with_id in self.excluded.items() if with_id is not None]
-        return any(self._lookups.ids.find_equal(word) is None for word in words)
+        is_excluded = any(with_id is not None for with_id in self.excluded.values())
+        return is_excluded or any(self._lookups.ids.find_equal(word) is None for word in words)
 
     def show(self, text: str) -> str:
         """A word as it is looked for: "subject-1…" where what begins so is found, too."""

@@ -239,8 +239,8 @@ class ImageFilterSet(CatalogFilterSet):
 
     @property
     def reads_many_images(self) -> bool:
-        """Whether the database has to go through images: by their texts, or beginnings of ids."""
-        return not self.problems and (self._asks_texts or self.words.has_beginnings)
+        """Whether the database has to go through images, by their texts or ids."""
+        return not self.problems and (self._asks_texts or self.words.may_concern_most)
 
     @property
     def _asks_texts(self) -> bool:
