@@ -17,6 +17,7 @@ def remove_matches(query: ParsedQuery, matches: Collection[Match], spellings: Sp
     """
     spans = {(match.start, match.end) for match in matches}
     wanted = _find_meaning(query, spans)
+    # "With" parts what would be one name: "lung CT cancer" without CT.
     others = (_join_others(query, spans, joint) for joint in (" ", " with "))
     for text in (query.without(*matches), *others):
         if _find_meaning(parse_query(text, spellings)) == wanted:
