@@ -66,6 +66,12 @@ _SIGN_BEHIND = re.compile(rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+){_POLE}\s*$", r
 _GLUED_SIGN = re.compile(
     rf"(?:\s(?=\())?{_POLE}(?<!-(?=\s+(?:and|or|to)\b))(?![^\s,;/)]|\)\w)", re.IGNORECASE
 )
+# What may stand between a part and the "only" that is said of it.
+_WHAT = re.compile(
+    r"[\s-]*((cases?|data|datasets?|exams?|images?|patients?|pictures?|scans?|series|slides?|stud(y|ies)"
+    r"|subjects?)\s*)?",
+    re.IGNORECASE,
+)
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d+(?:[.,]\d+)*[\w%]*|(?<![\w.+-])\d+\+(?![\w+])")
 # What a dataset has one of: with them "only" asks for no more than the word.
@@ -252,7 +258,7 @@ def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -
         before = [
             part
             for part in parts
-            if part.end <= found.start() and not text[part.end : found.start()].strip()
+            if part.end <= found.start() and _WHAT.fullmatch(text, part.end, found.start())
         ]
         after = [part for part in parts if part.start > found.start()]
         near = [*before[-1:], *after[:1]]
