@@ -5,6 +5,7 @@ that are sent, files that are read, large searches and previews each take a part
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,27 +34,42 @@ def hold_thread() -> Iterator[None]:
 
 
 class FewAtATime:
-    """Work that ``number`` threads do at a time, while ``waiting`` more wait for seconds."""
+    """Work that ``number`` threads do at a time, while ``waiting`` more wait for seconds.
 
-    def __init__(self, number: int, *, waiting: int = 1, wait_seconds: float = 10) -> None:
+    The last ``kept`` of these places are for clients that have none, so that one client does not
+    keep all others from it.
+    """
+
+    def __init__(
+        self, number: int, *, waiting: int = 1, kept: int = 0, wait_seconds: float = 10
+    ) -> None:
         self.wait_seconds = wait_seconds
         self._working = threading.BoundedSemaphore(number)
-        self._waiting = threading.BoundedSemaphore(waiting)
+        self._num_places, self._kept = number + waiting, kept
+        self._clients: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Raises NoThreadLeft: it is nobody's turn soon."""
-        if not (self._working.acquire(blocking=False) or self._wait()):
-            raise NoThreadLeft
+    def turn(self, client: str = "") -> Iterator[None]:
+        """Raises NoThreadLeft: it is not this client's turn soon."""
+        with self._place(client):
+            if not self._working.acquire(timeout=self.wait_seconds):
+                raise NoThreadLeft
+            try:
+                yield
+            finally:
+                self._working.release()
+
+    @contextmanager
+    def _place(self, client: str) -> Iterator[None]:
+        with self._counting:
+            num_left = self._num_places - self._clients.total()
+            if num_left <= (self._kept if self._clients[client] else 0):
+                raise NoThreadLeft
+            self._clients[client] += 1
         try:
             yield
         finally:
-            self._working.release()
-
-    def _wait(self) -> bool:
-        if not self._waiting.acquire(blocking=False):
-            return False
-        try:
-            return self._working.acquire(timeout=self.wait_seconds)
-        finally:
-            self._waiting.release()
+            with self._counting:
+                self._clients[client] -= 1
+                self._clients += Counter()  # those at zero are forgotten

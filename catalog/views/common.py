@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -21,12 +20,12 @@ from catalog.search.understanding import (
     describe_excluded_stems,
     is_understood,
 )
-from catalog.storage.web_threads import FewAtATime, hold_thread
+from catalog.storage.web_threads import SHARE, FewAtATime, hold_thread
 
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
 MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
-# Each takes up to a second of the database. More wait than there are threads for them.
-_large_searches = FewAtATime(2, waiting=settings.WEB_THREADS)
+# Each takes up to a second of the database. Half of the share is left for previews and files.
+_large_searches = FewAtATime(2, waiting=max(1, SHARE // 2 - 2), kept=max(1, SHARE // 8))
 _mine = threading.local()
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50
@@ -39,19 +38,19 @@ def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., Htt
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not _is_large(request.GET):
             return view(request, *args, **kwargs)
-        with take_turn():
+        with take_turn(request):
             return view(request, *args, **kwargs)
 
     return bounded
 
 
 @contextmanager
-def take_turn(*, if_needed: bool = True) -> Iterator[None]:
+def take_turn(request: HttpRequest, *, if_needed: bool = True) -> Iterator[None]:
     """Be one of the few large searches of this process, if it is one. Raises NoThreadLeft."""
     if not if_needed or getattr(_mine, "has_turn", False):
         yield
         return
-    with hold_thread(), _large_searches.turn():
+    with hold_thread(), _large_searches.turn(getattr(request, "client", "")):
         _mine.has_turn = True
         try:
             yield

@@ -85,7 +85,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     files = count_by_dataset(filters.snapshot, shown)
     licenses = find_other_licenses(filters, shown)
     kinds = count_kinds_by_dataset(filters.snapshot, shown)
-    images_instead = None if problems or paginator.count else _find_images(filters)
+    images_instead = None if problems or paginator.count else _find_images(request, filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
         "cross_table": None if problems or not shows_table else count_areas_by_modalities(filters),
@@ -124,7 +124,7 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     return page_or_fragment(request, "dataset", context, bool(problems))
 
 
-def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
+def _find_images(request: HttpRequest, filters: DatasetFilterSet) -> ImageFilterSet | None:
     """The images that the words find where no dataset does, or else the other objects."""
     text = filters.cleaned.get("q")
     if not text:
@@ -132,7 +132,7 @@ def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
     params = QueryDict(mutable=True)
     params["q"] = text
     images = ImageFilterSet(params, snapshot=filters.snapshot)
-    with take_turn(if_needed=images.reads_many_images):
+    with take_turn(request, if_needed=images.reads_many_images):
         found = or_any_kind(images)
         return found if found.total else None
 

@@ -21,7 +21,7 @@ from catalog.views.common import bound_large_searches, list_context, page_or_fra
 @bound_large_searches
 def image_list(request: HttpRequest) -> HttpResponse:
     filters = ImageFilterSet(request.GET)
-    with take_turn(if_needed=filters.reads_many_images):
+    with take_turn(request, if_needed=filters.reads_many_images):
         return _show_list(request, filters)
 
 

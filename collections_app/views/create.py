@@ -16,7 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
-from catalog.storage.web_threads import FewAtATime, NoThreadLeft, hold_thread
+from catalog.storage.web_threads import NoThreadLeft, hold_thread
+from catalog.views.common import take_turn
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
@@ -41,7 +42,6 @@ from collections_app.selection.summary import (
 from collections_app.selection.to_fetch import ToFetch
 
 RETRY_AFTER_SECONDS = "30"
-_summaries = FewAtATime(2, waiting=max(1, settings.WEB_THREADS // 4))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -67,7 +67,7 @@ def _show_selection(
     Raises NoThreadLeft.
     """
     # To read words of texts and to look for room take a second each, whoever asks.
-    with hold_thread(), _summaries.turn():
+    with take_turn(request):
         summary = None if filters.problems else summarize_selection(filters)
         over_quota = _explain_quota(request, filters, summary)
     query_string = canonical_params(filters).urlencode()

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
+from medagg.client_address import client_address
 from medagg.observing import metrics
 from medagg.observing.logs import request_id
 
@@ -28,7 +29,10 @@ _SOUND = re.compile(r"[0-9A-Za-z-]{8,64}")
 
 
 class RequestMiddleware:
-    """Gives the request an id, which its log lines, its response and its tasks have."""
+    """Gives the request an id, which its log lines, its response and its tasks have.
+
+    And the address of its client, as it counts for what few clients may do at a time.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,6 +40,7 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begin = time.perf_counter()
         request.request_id = _find_id(request)  # type: ignore[attr-defined]
+        request.client = client_address(request) or ""  # type: ignore[attr-defined]
         token = request_id.set(request.request_id)  # type: ignore[attr-defined]
         try:
             # Before all checks of hosts and https: a scraper calls the process by its address.

@@ -23,6 +23,7 @@ from catalog.models import Dataset
 from catalog.storage import web_threads
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from catalog.views import common
 from collections_app.selection.quotas import lock_quota
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.factories import UserFactory
@@ -105,6 +106,30 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
         assert answer.status_code == 503
         assert "The server is busy" in answer.content.decode(), "the selection was not read"
         assert client.get("/images/").status_code == 200
+
+
+def test_one_client_leaves_a_place_for_others() -> None:
+    few = web_threads.FewAtATime(3, waiting=1, kept=2)
+    with few.turn("mine"), few.turn("mine"):
+        with pytest.raises(web_threads.NoThreadLeft), few.turn("mine"):
+            pass
+        with few.turn("another's"):
+            pass
+    with few.turn("mine"), few.turn("mine"):
+        pass
+
+
+@pytest.mark.django_db
+def test_a_search_is_answered_beside_those_of_another_client(client: Client) -> None:
+    ImageFactory()
+    make_searchable()
+    searches = common._large_searches
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(web_threads.NoThreadLeft):
+            for _ in range(web_threads.SHARE):
+                stack.enter_context(searches._place("192.0.2.1"))
+        assert client.get("/images/?q=siemens", REMOTE_ADDR="192.0.2.1").status_code == 503
+        assert client.get("/images/?q=siemens", REMOTE_ADDR="192.0.2.2").status_code == 200
 
 
 @pytest.mark.django_db
