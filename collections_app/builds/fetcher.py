@@ -177,9 +177,7 @@ class Fetcher:
             for future in futures:
                 future.cancel()
             raise
-        files = [found[file.name] for file in listed]
-        if not item.must_be_known or not known:
-            files = _keep_apart(files)
+        files = _keep_apart([found[file.name] for file in listed])
         if not self._use_all(item, files):
             raise Unreachable("the files were removed from the cache while others were fetched")
         return files

@@ -230,6 +230,9 @@ class BucketStore:
         )
         with explained():
             for page in pages:
+                # Both listings say of which bucket they are.
+                if "Name" not in page and "Bucket" not in page:
+                    raise StorageTrouble(ERRNO, MISUNDERSTOOD)
                 yield from page.get(what, ())
 
     def _abort_uploads(self, begin: str) -> None:

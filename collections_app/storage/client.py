@@ -90,12 +90,21 @@ def _make_client(
         ),
     )
     client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+    for operation in ("GetObject", "HeadObject"):
+        client.meta.events.register_first(f"after-call.s3.{operation}", _refuse_pages)
     return client
 
 
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
     """As if botocore had gone to another region already, which it does without end elsewhere."""
     context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _refuse_pages(http_response: Any, **_: object) -> None:
+    """A proxy's page in place of an archive, as during maintenance, would be a damaged one."""
+    content_type = http_response.headers.get("Content-Type", "")
+    if http_response.status_code < 300 and content_type.startswith("text/html"):
+        raise StorageTrouble(ERRNO, MISUNDERSTOOD)
 
 
 @contextmanager
@@ -107,7 +116,10 @@ def explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, _explain(error)) from error
     except BotoCoreError as error:
         raise StorageTrouble(ERRNO, _SILENT) from error
-    except ValueError as error:  # of a date or a number that is none
+    except (
+        ValueError,
+        KeyError,
+    ) as error:  # of a date that is none, or without what it has to have
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 

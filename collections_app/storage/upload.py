@@ -44,7 +44,7 @@ class Upload:
         self._pending: set[Future[None]] = set()
         with explained():
             made = client.create_multipart_upload(**self._where, **HEADERS)
-        self._upload = {**self._where, "UploadId": made["UploadId"]}
+            self._upload = {**self._where, "UploadId": made["UploadId"]}
         self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="upload")
 
     def send(self, number: int, part: bytearray) -> None:
@@ -92,7 +92,7 @@ class Upload:
     def _put(self, number: int, part: bytearray) -> None:
         with explained():
             answer = self._client.upload_part(**self._upload, PartNumber=number, Body=part)
-        self._etags[number] = answer["ETag"]
+            self._etags[number] = answer["ETag"]
 
     def _complete(self) -> None:
         parts = [{"PartNumber": n, "ETag": etag} for n, etag in sorted(self._etags.items())]

@@ -36,7 +36,7 @@ class Faults:
 
     Requests that write are named by a part of their path: ``refuse`` is their status, 0 cuts the
     connection; ``stall`` holds them until it is emptied; the next answer to a POST in ``lose`` is
-    lost.
+    lost. Requests that have one of ``pages`` in their method or path get a page of a proxy.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -48,6 +48,7 @@ class Faults:
     refuse: dict[str, int] = field(default_factory=dict)
     stall: set[str] = field(default_factory=set)
     lose: set[str] = field(default_factory=set)
+    pages: set[str] = field(default_factory=set)
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -209,6 +210,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         faults = self.server.faults
+        if any(part in f"{self.command} {self.path}" for part in faults.pages):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.close_connection = True
+            self._end(b"" if self.command == "HEAD" else b"<p>Closed for maintenance</p>")
+            return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.port)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         upstream.request(self.command, self.path, body, dict(self.headers))

@@ -1,5 +1,6 @@
 """Archives in object storage: built, downloaded, verified, swept, on a real S3 server."""
 
+import contextlib
 import hashlib
 import io
 import time
@@ -23,7 +24,7 @@ from collections_app.services import (
     rebuild_collection,
     retry_collection,
 )
-from collections_app.storage import client
+from collections_app.storage import StorageTrouble, client
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
     build,
@@ -156,6 +157,30 @@ def test_the_sweep_finds_what_is_missing_and_what_was_replaced(bucket: ArchiveBu
     lost.refresh_from_db()
     assert (lost.status, lost.error_message) == ("failed", MISSING)
     assert verify(replaced).error_message == REPLACED
+
+
+@pytest.mark.parametrize("place", ["HEAD", "GET", "list-type", "uploads"])
+def test_a_page_of_a_proxy_is_no_answer_and_nothing_is_judged_by_it(
+    bucket: ArchiveBucket, place: str
+) -> None:
+    make_dataset(files=1)
+    collection = verify(make_ready())
+    bucket.server.faults.pages.add(place)
+    Collection.objects.filter(pk=collection.pk).update(verified_at=None)
+    sweep_collections()
+    with contextlib.suppress(StorageTrouble):
+        verify_archive(collection_id=collection.pk)
+    bucket.server.faults.pages.clear()
+    assert verify(Collection.objects.get()).verified_at
+
+
+@pytest.mark.parametrize("place", ["POST", "PUT", "uploadId"])
+def test_a_build_that_gets_a_page_of_a_proxy_says_so(bucket: ArchiveBucket, place: str) -> None:
+    make_dataset(files=1)
+    collection = make_collection("")
+    bucket.server.faults.pages.add(place)
+    collection = build(collection)
+    assert (collection.status, "does not do what" in collection.error_message) == ("failed", True)
 
 
 def test_another_bucket_fails_no_collection(
