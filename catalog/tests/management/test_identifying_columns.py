@@ -122,7 +122,7 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
              "structured report", "English Report", "cytology_report", "patient_history",
              "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
              "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
-             "snippet", "COVAL", "ocr_text", "gpt4_summary", "Summary", "text.div",
+             "snippet", "COVAL", "ocr_text", "gpt4_summary", "text.div",
              "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
 
     columns = ["0010|0010", *sure, *unsure, *texts]
