@@ -96,7 +96,13 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "patient_full", "نام خانوادگي", "تاريخ تولد", "كد ملي", "اســم المريض", "Nom d'usage",
             "Nato/a il", "D. nascita", "シメイ", "שם החולה", "İsim Soyisim", "D.Tarihi", "Д/р",
             "Ημ/νία γέννησης", "ת. לידה", "Dat. narození", "Meno a priezvisko",
-            "Dátum narodenia"]  # fmt: skip
+            "Dátum narodenia", "F_NAC_PAC", "GEBJ", "geburtsj", "dte_nais", "D_NAISS",
+            "fech_nacim", "fecha_nto", "BIRTHYRN", "date of brith", "DateOfBith", "birthdy",
+            "GBAGEBOORTEMAAND", "BIRTHCNTRY", "NM_BAIRRO", "NU_DDD_TEL", "CPF_AUT",
+            "GESTOR_CPF", "AP_CEPPCN", "AP_NOMEPCN", "Num Historia", "Cod. Fiscale",
+            "№ истории болезни", "№ карты", "ת.ז.", "Isikukood", "Asmens kodas", "Kennitala",
+            "জন্ম তারিখ", "تاریخ پیدائش", "medicareBeneficiaryIdentifier",
+            "printed_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -115,7 +121,10 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "phys_name", "member_name", "contact_person", "reviewed_by", "performed_by",
               "annotated_by", "recorded_by", "authorized_by", "PROV_NAME", "AUTHRZING_PROV_NAME",
               "Befunder", "Befundet von", "Untersucher", "Radiólogo informante",
-              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier"]  # fmt: skip
+              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier",
+              "Médico peticionario", "Informado por", "Firmado por", "Überweiser",
+              "Medico richiedente", "İsteyen Doktor", "Рентгенолог", "撮影者", "Bác sĩ", "Név",
+              "الطبيب المعالج", "Lekarz opisujący", "Report Finalized By"]  # fmt: skip
     texts = ["other_notes", "Additional comments", "RADIOLOGIST COMMENTS", "QC notes",
              "Reader notes", "nursing_note", "operative_note", "FINDINGS AND IMPRESSION",
              "rad_report", "report_final", "report_content", "report_html", "narrative report",
@@ -123,6 +132,11 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
              "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
              "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
              "snippet", "COVAL", "ocr_text", "gpt4_summary", "text.div",
+             "case_history", "gross_description",
+             "Microscopic description", "ReportTXT", "translated_report", "op_note", "memo",
+             "annotator_comments", "free_text_notes", "text_report", "section.text.div",
+             "description_of_findings", "Renseignements cliniques", "textRemarks",
+             "rxTextSurgery",
              "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
 
     columns = ["0010|0010", *sure, *unsure, *texts]
@@ -222,6 +236,8 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "OriginalImage[Width", "m_birth", "p_birth", "family_history", "technique",
              "other findings", "text_color", "summary_score", "segmented", "reader1_score",
              "n° coupe", "display_name", "birth_complications", "annotated", "operative",
+             "description", "caption", "memory", "case", "gross", "noisy_text", "birthdtf",
+             "response", "text_size", "summary",
              "content", "structured", "narrative_id", "phys_activity", "full"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
@@ -256,6 +272,8 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "split": '{"columns": ["StudyDate", "PatientName"], "data": [["2020", "Doe"]]}',
         "answer": '[{"field_name": "patient_name", "value": "Doe"}]',
         "asked": '{"question": "Date of birth", "answer": "1950"}',
+        "replied": '[{"question": "Date of birth", "response": "1961-03-04"}]',
+        "linked": '[{"linkId": "dob", "answer": [{"valueDate": "1961-03-04"}]}]',
         "mother": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName",'
         ' "valueString": "Sherie Weber"}]',
         "extended": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime",'
