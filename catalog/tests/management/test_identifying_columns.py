@@ -425,7 +425,10 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "病人: 欧阳小明 女", "환자: 홍길동 (남/45세)", "患者：山田太郎、45歳",
         "CT。报告医师:李四", "読影医：山田太郎", "判讀醫師：王小明 2020", "판독의: 김철수",
         "**Patient:** John Smith", "<td>Patient</td><td>John Smith</td>",
-        "<Radiologist>John Smith</Radiologist>",
+        "<Radiologist>John Smith</Radiologist>", "Doktor: Ahmet Yılmaz", "Pacient: Jan Novák",
+        "Bệnh nhân: Nguyễn Văn An", "Ασθενής: Γιώργος Παπαδόπουλος", "Врач: Иванов И.И.",
+        "Radiology Report Name: John Smith Age: 45", "Informe Nombre: Juan Pérez Edad: 45",
+        "RADIOLOGY REPORT NAME: JOHN SMITH AGE/SEX: 45/M", "year of birth 1961", "YOB 1961",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -493,7 +496,9 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "STATION NAME: GE CT, AGE: 45",
         "患者：老年男性，75岁", "患者：高血压", "患者：女，45岁", "患者：中年，女",
         "报告医师：未知", "환자: 남자, 45세", "読影医：二名の専門医による合議", "医师：主任",
-        "reborn on 4 March 1961", "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
+        "Hasta: Sol Akciğer", "Station Name: Philips Achieva Age: 45", "Врач: рентгенолог",
+        "Report Name: chest 2 Age: 45", "year of birth unknown", "reborn on 4 March 1961",
+        "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
