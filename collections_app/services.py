@@ -113,6 +113,8 @@ def create_collection(
         filters, rows = _freeze(collection, filters, expected_images)
         num_to_fetch = name_items_to_fetch(collection) if fetch else 0
         _count_items(collection)
+        num_images, num_bytes = collection.num_images, collection.num_bytes
+        refuse_if(explain_limits(num_images=num_images, num_bytes=num_bytes))
         check_quota(collection)
         collection.filter_snapshot = filters.as_frozen_json()
         collection.provenance = describe_provenance(filters)
@@ -170,7 +172,6 @@ def _count_items(collection: Collection) -> None:
     collection.num_images = sums["images"]
     collection.num_files = sums["files"]
     collection.num_bytes = sums["size"] or 0
-    refuse_if(explain_limits(num_images=sums["images"], num_bytes=collection.num_bytes))
 
 
 def retry_collection(*, collection: Collection) -> None:

@@ -1,7 +1,7 @@
 """The periodic sweep: repeats lost messages, fails hopeless builds, expires, and cleans up."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -141,9 +141,13 @@ def _find_missing() -> list[Collection]:
 
 
 def _fail_missing() -> int:
-    """Fail ready collections whose archive is missing or truncated."""
+    return fail_missing(_find_missing())
+
+
+def fail_missing(collections: Iterable[Collection]) -> int:
+    """Fail ready collections whose archive is missing or truncated; the number of those."""
     failed = 0
-    for each in _find_missing():
+    for each in collections:
         logger.error("the archive %s is missing or truncated", each.archive_path)
         failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=MISSING)
         remove_archive(each.archive_path)

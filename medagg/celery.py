@@ -54,14 +54,14 @@ def end_task(**kwargs: Any) -> None:
 
 
 class _EndingWorker(logging.Handler):
-    """Ends a worker that could not acknowledge a task, once its tasks have ended.
+    """Ends a worker that could not acknowledge or reject a task, once its tasks have ended.
 
     It takes no further one: its few places are taken by what it has not acknowledged. Whatever
     runs the worker starts it again.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        if str(record.msg).startswith("Couldn't ack"):
+        if str(record.msg).startswith(("Couldn't ack", "Couldn't reject")):
             os.kill(os.getpid(), signal.SIGTERM)
 
 

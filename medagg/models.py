@@ -1,6 +1,7 @@
-"""What the project itself keeps: addresses that wait to be confirmed."""
+"""What the project itself keeps: addresses that wait to be confirmed, and sessions."""
 
 from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 
@@ -19,3 +20,12 @@ class WaitingAddress(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class Session(AbstractBaseSession):
+    """A sign-in of a user, or what a visitor's browser is to be told.
+
+    No foreign key: Django's store tries for ever to save a session of a user who is gone.
+    """
+
+    user_id = models.BigIntegerField(null=True, db_index=True)

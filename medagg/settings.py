@@ -107,6 +107,7 @@ if HTTPS:
 # Addresses or networks of the proxies whose X-Forwarded-For says who the client is.
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
+SESSION_ENGINE = "medagg.accounts.sessions"
 SESSION_COOKIE_NAME = env.str("SESSION_COOKIE_NAME", default="medagg_session")
 # Never in the session, which for a visitor would be a row of the database.
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
@@ -147,7 +148,6 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "medagg.observing.middleware.RequestMiddleware",
-    "medagg.observing.middleware.ReadableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "medagg.busy.BusyMiddleware",
@@ -156,6 +156,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Before all that reads forms, and after what says who sends them.
+    "medagg.observing.middleware.ReadableMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -389,6 +391,8 @@ LOGGING = {
         "django.server": {"propagate": True},
         # It quotes values of files, however long, and pages show what is wrong with a file.
         "pydicom": {"handlers": ["none"], "propagate": False},
+        # It quotes the headers of a source that it cannot read, however long.
+        "urllib3.connection": {"level": "ERROR"},
         # It tells of each sign-in, in four lines.
         "axes": {"level": "WARNING"},
     },

@@ -23,18 +23,22 @@ HTTPS_URLS: Any = {URLField: {"assume_scheme": "https"}}
 
 class AliasFormSet(BaseInlineFormSet):
     def clean(self) -> None:
-        """Refuse two new aliases with the same normal form, which the database cannot see yet."""
+        """Refuse two new aliases with the same normal form, which the database cannot see yet.
+
+        Of labels, each of another area may have it.
+        """
         super().clean()
-        seen: set[str] = set()
+        seen: set[tuple[str, Any]] = set()
         make_key = self.get_queryset().model.make_key
         for form in self.forms:
             data = getattr(form, "cleaned_data", {})
             key = make_key(data.get("text", ""))
             if not key or data.get("DELETE"):
                 continue
-            if key in seen:
+            place = (key, data.get("area"))
+            if place in seen:
                 raise ValidationError(f"“{data['text']}” is given twice.")
-            seen.add(key)
+            seen.add(place)
 
 
 class AliasInline(BoundedInline):
@@ -47,7 +51,9 @@ class AliasInline(BoundedInline):
 
 def alias_inline(alias_model: type[models.Alias]) -> type[AliasInline]:
     """The inline of one vocabulary's aliases."""
-    return type(f"{alias_model.__name__}Inline", (AliasInline,), {"model": alias_model})
+    of_area = {"fields": ("text", "area"), "autocomplete_fields": ("area",)}
+    own = of_area if alias_model is models.LabelAlias else {}
+    return type(f"{alias_model.__name__}Inline", (AliasInline,), {"model": alias_model, **own})
 
 
 class TermAdmin(OpenedFormAdmin):

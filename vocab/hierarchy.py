@@ -29,6 +29,16 @@ def find_broader(parents: Parents, active: Collection[int]) -> dict[int, int]:
     return nearest
 
 
+def find_related(parents: Parents) -> dict[int, frozenset[int]]:
+    """For each term itself and the terms above and below it, at any depth, active or not."""
+    related = {pk: {pk} for pk in parents}
+    for pk in parents:
+        for above in iter_broader(parents, pk):
+            related[pk].add(above)
+            related[above].add(pk)
+    return {pk: frozenset(found) for pk, found in related.items()}
+
+
 def iter_broader(parents: Parents, pk: int) -> Iterator[int]:
     """The terms above a term, the nearest first.
 

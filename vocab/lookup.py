@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from vocab.hierarchy import find_broader, find_narrower
+from vocab.hierarchy import find_broader, find_narrower, find_related
 from vocab.models import (
     AnatomicalArea,
     HierarchicalTerm,
     Label,
+    LabelAlias,
     License,
     Modality,
     Tag,
@@ -35,20 +36,39 @@ HIERARCHIES = frozenset(
 )
 
 
+class AreaMeaning(NamedTuple):
+    """What a spelling means in images of an area only; ``area`` is its name."""
+
+    area_id: int
+    area: str
+    label: TermRef
+
+
+def join_meanings(meanings: Iterable[AreaMeaning]) -> str:
+    """In words: “Pulmonary edema in images of Lung”."""
+    return " or ".join(f"{each.label.name} in images of {each.area}" for each in meanings)
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabularies:
     """All active terms and their spellings at one version; immutable.
 
     ``terms`` maps a vocabulary's name to its terms by id; ``spellings`` to terms by normal form.
-    ``labels`` are the labels by their own normal form, which keeps signs. ``broader`` maps the name
-    of each hierarchy to the nearest broader terms by id, ``commercial`` are the licences that
-    permit commercial use, and ``kinds`` are those of modalities by id, inactive ones too.
+    ``labels`` are the labels by their own normal form, which keeps signs; ``labels_anywhere`` the
+    same without the aliases that hold in images of one area only, which are in ``labels_in_areas``.
+    ``related_areas`` maps the id of each area to those of itself, of what it is part of, and of its
+    parts. ``broader`` maps the name of each hierarchy to the nearest broader terms by id,
+    ``commercial`` are the licences that permit commercial use, and ``kinds`` are those of
+    modalities by id, inactive ones too.
     """
 
     version: int
     terms: Mapping[str, Mapping[int, TermRef]]
     spellings: Mapping[str, Mapping[str, list[TermRef]]]
     labels: Mapping[str, list[TermRef]]
+    labels_anywhere: Mapping[str, list[TermRef]]
+    labels_in_areas: Mapping[str, list[AreaMeaning]]
+    related_areas: Mapping[int, frozenset[int]]
     commercial: tuple[TermRef, ...]
     broader: Mapping[str, Mapping[int, TermRef]]
     kinds: Mapping[int, str]
@@ -66,6 +86,22 @@ class Vocabularies:
             word: [codes[word]] if word in codes else spellings.get(make_key(word), [])
             for word in words
         }
+
+    def find_label(self, word: str, area_id: int | None) -> list[TermRef]:
+        """The labels that a word means in images of an area; None if their area is not known.
+
+        An alias that holds in such images wins over codes and names; if several do, none is meant.
+        """
+        related = self.related_areas.get(area_id, ()) if area_id else ()
+        meant = {each.label for each in self.meanings_in_areas(word) if each.area_id in related}
+        if len(meant) == 1:
+            return [*meant]
+        code = next((ref for ref in self.terms["label"].values() if ref.code == word), None)
+        return [code] if code else self.labels_anywhere.get(normalize_label(word), [])
+
+    def meanings_in_areas(self, word: str) -> list[AreaMeaning]:
+        """What a word means as an alias that holds in images of one area only."""
+        return self.labels_in_areas.get(normalize_label(word), [])
 
     def all_spellings(self) -> dict[str, list[TermRef]]:
         """From normal forms to terms of all vocabularies, in the order of the vocabularies."""
@@ -111,12 +147,26 @@ def _load(version: int) -> Vocabularies:
     labels = _load_spellings(
         "label", terms["label"], name_keys=label_keys, make_key=normalize_label
     )
+    anywhere = _load_spellings(
+        "label", terms["label"], name_keys=label_keys, make_key=normalize_label, area=None
+    )
     allowing = License.objects.active().filter(allows_commercial_use=True)
     ids = set(allowing.values_list("pk", flat=True))
     commercial = tuple(ref for pk, ref in terms["license"].items() if pk in ids)
     broader = {name: _refer_to_broader(terms[name], parents[name]) for name in HIERARCHIES}
     kinds = dict(Modality.objects.order_by().values_list("pk", "kind"))
-    return Vocabularies(version, terms, spellings, labels, commercial, broader, kinds)
+    return Vocabularies(
+        version,
+        terms,
+        spellings,
+        labels,
+        labels_anywhere=anywhere,
+        labels_in_areas=_load_labels_in_areas(terms["label"]),
+        related_areas=find_related(parents["area"]),
+        commercial=commercial,
+        broader=broader,
+        kinds=kinds,
+    )
 
 
 def find_terms(vocabulary: str, words: Iterable[str]) -> dict[str, list[TermRef]]:
@@ -156,7 +206,9 @@ def _load_spellings(
     *,
     name_keys: Callable[[str, str], set[str]],
     make_key: Callable[[str], str],
+    **chosen: Any,
 ) -> dict[str, list[TermRef]]:
+    """``chosen`` filters the aliases."""
     model: Any = VOCABULARIES[vocabulary]
     names: dict[str, list[TermRef]] = {}
     for ref in refs.values():
@@ -164,7 +216,19 @@ def _load_spellings(
             names.setdefault(key, []).append(ref)
     others: dict[str, dict[TermRef, None]] = {}
     aliases = model._meta.get_field("aliases").related_model._default_manager
-    for term_id, text in aliases.order_by("id").values_list("term_id", "text"):
+    for term_id, text in aliases.filter(**chosen).order_by("id").values_list("term_id", "text"):
         if term_id in refs:
             others.setdefault(make_key(text), {})[refs[term_id]] = None
     return {key: list(found) for key, found in others.items()} | names
+
+
+def _load_labels_in_areas(refs: Mapping[int, TermRef]) -> dict[str, list[AreaMeaning]]:
+    found: dict[str, list[AreaMeaning]] = {}
+    aliases = LabelAlias.objects.filter(area__isnull=False).order_by("id")
+    for text, term_id, area_id, area in aliases.values_list(
+        "text", "term_id", "area_id", "area__name"
+    ):
+        if term_id in refs:
+            meaning = AreaMeaning(area_id, area, refs[term_id])
+            found.setdefault(normalize_label(text), []).append(meaning)
+    return found

@@ -249,6 +249,30 @@ class LabelAlias(Alias):
     make_key = staticmethod(normalize_label)
 
     term = models.ForeignKey(Label, models.CASCADE, related_name="aliases")
+    # Protected, as an alias that has lost its area would hold in all images.
+    area = models.ForeignKey(
+        AnatomicalArea,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="label_aliases",
+        verbose_name="only in images of",
+        help_text="An import reads the word as this label only in images of this area, or of one "
+        "that is part of it or that it is part of. Empty: in all images.",
+    )
+
+    class Meta(Alias.Meta):
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(key=""), name="%(class)s_has_a_key"),
+            models.UniqueConstraint(
+                fields=["key", "area"], nulls_distinct=False, name="%(class)s_means_one_term"
+            ),
+        ]
+
+    def find_clash(self) -> Term | None:
+        same = LabelAlias.objects.filter(key=self.key, area_id=self.area_id)
+        other = same.exclude(pk=self.pk).select_related("term").first()
+        return other.term if other else None
 
 
 class VocabularyVersion(models.Model):

@@ -10,12 +10,11 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from vocab.lookup import HIERARCHIES, VOCABULARIES
-from vocab.models import Alias, LabelAlias, ModalityAlias
 from vocab.moving import load_known, move_terms
 from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
-from vocab.term_files import COLUMNS, BadTermFile, FileTerm, place
-from vocab.text import label_keys, normalize, plain_keys
+from vocab.spellings import Spellings, has_areas, read_spellings
+from vocab.term_files import COLUMNS, IN_AREAS, BadTermFile, FileTerm, place
 
 DATA_DIR = Path(__file__).parent / "data"
 SHIPPED_FILES: Mapping[str, str] = {
@@ -27,6 +26,8 @@ SHIPPED_FILES: Mapping[str, str] = {
     "license": "licenses.toml",
     "label": "labels.toml",
 }
+# What is not simply written into a field of the term.
+_NO_FIELDS = frozenset({"code", "aliases", IN_AREAS, "broader"})
 
 
 @dataclass(slots=True)
@@ -62,8 +63,10 @@ def load_shipped_vocabularies() -> dict[str, LoadReport]:
 
 def own_fields(vocabulary: str) -> list[str]:
     """The fields of a vocabulary besides those that all vocabularies have."""
-    editable = [field.name for field in VOCABULARIES[vocabulary]._meta.fields if field.editable]
-    return [name for name in editable if name not in {"id", *COLUMNS}]
+    model = VOCABULARIES[vocabulary]
+    editable = [field.name for field in model._meta.fields if field.editable]
+    own = [name for name in editable if name not in {"id", *COLUMNS}]
+    return [*own, IN_AREAS] if has_areas(model) else own
 
 
 def import_terms(
@@ -84,7 +87,7 @@ def import_terms(
     with transaction.atomic():
         known = load_known(model)
         old, changed = set(known), set()
-        spellings = _Spellings(model)
+        spellings = Spellings(model)
         for given in terms:
             term = known.setdefault(given.fields["code"], model(code=given.fields["code"]))
             try:
@@ -108,19 +111,19 @@ def import_terms(
 
 
 def _import_term(
-    term: Any, given: Mapping[str, Any], spellings: "_Spellings", report: LoadReport
+    term: Any, given: Mapping[str, Any], spellings: Spellings, report: LoadReport
 ) -> bool:
     """Write the fields and add the aliases; returns whether anything changed."""
     is_new = term.pk is None
     changed = False
-    for name in given.keys() - {"code", "aliases", "broader"}:
+    for name in given.keys() - _NO_FIELDS:
         value = _to_python(term._meta.get_field(name), given[name])
         changed |= getattr(term, name) != value
         setattr(term, name, value)
     if is_new or changed:
         term.clean_fields()
         term.save()
-    return spellings.add(term, given.get("aliases", ()), report) or changed
+    return spellings.add(term, read_spellings(given), report.skipped) or changed
 
 
 def _import_broader(
@@ -174,13 +177,14 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     """Add missing terms and update shipped ones.
 
     A field, alias or broader term that a curator changed, added or removed stays as the curator
-    left it. An alias that is no longer shipped is removed. ``terms`` are mappings with ``code``,
-    ``name``, optional ``description``, ``aliases`` and the vocabulary's own fields.
+    left it. An alias that is no longer shipped, or now for another area, is removed. ``terms`` are
+    mappings with ``code``, ``name``, optional ``description``, ``aliases``, of labels
+    ``aliases_in``, and the vocabulary's own fields.
     """
     report = LoadReport()
     model = VOCABULARIES[vocabulary]
     known = load_known(model)
-    spellings = _Spellings(model)
+    spellings = Spellings(model)
     given = list(terms)
     old = set(known)
     # First, so that an alias can move to another term.
@@ -189,14 +193,11 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     for shipped in given:
         term = known.setdefault(shipped["code"], model(code=shipped["code"]))
         is_new = term.pk is None
-        aliases = list(shipped.get("aliases", ()))
-        fields = {key: value for key, value in shipped.items()
-                  if key not in {"code", "aliases", "broader"}}  # fmt: skip
+        fields = {key: value for key, value in shipped.items() if key not in _NO_FIELDS}
         is_changed = _apply_fields(term, fields, is_new=is_new)
-        # A missing alias that was shipped before was removed by a curator: do not add it again.
-        before = term.shipped_json.get("aliases", [])
-        is_changed |= spellings.add(term, [text for text in aliases if text not in before], report)
-        shipped_json = {**term.shipped_json, "fields": fields, "aliases": aliases}
+        new = spellings.find_new(term, shipped)
+        is_changed |= spellings.add(term, new, report.skipped)
+        shipped_json = _keep_shipped(term, shipped, fields)
         if is_new or term.shipped_json != shipped_json:
             term.shipped_json = shipped_json
             term.clean_fields()
@@ -208,6 +209,15 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     report.count((shipped["code"] for shipped in given), old=old, changed=changed)
     spellings.save()
     return report
+
+
+def _keep_shipped(
+    term: Any, shipped: Mapping[str, Any], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    before = {key: value for key, value in term.shipped_json.items() if key != IN_AREAS}
+    in_areas = {IN_AREAS: shipped[IN_AREAS]} if IN_AREAS in shipped else {}
+    aliases = list(shipped.get("aliases", ()))
+    return {**before, "fields": fields, "aliases": aliases, **in_areas}
 
 
 def _move_shipped(
@@ -246,60 +256,6 @@ def _apply_fields(term: Any, fields: Mapping[str, Any], *, is_new: bool) -> bool
             setattr(term, name, value)
             changed = True
     return changed
-
-
-class _Spellings:
-    """The aliases of one vocabulary, in memory to save a query for each."""
-
-    def __init__(self, model: Any) -> None:
-        self._model: Any = model._meta.get_field("aliases").related_model
-        self._new: list[Alias] = []
-        # The codes of the terms of each alias; only an alias of modalities may have several.
-        self._codes: dict[str, list[str]] = {}
-        rows = self._model._default_manager.values_list("key", "text", "term__code")
-        for key, text, code in rows:
-            for each in {key, self._model.make_key(text)}:  # an older key may lack signs
-                self._codes.setdefault(each, []).append(code)
-
-    def add(self, term: Any, aliases: Iterable[str], report: LoadReport) -> bool:
-        """Add the aliases that the term lacks; aliases of other terms are skipped.
-
-        Raises ValidationError for an invalid alias.
-        """
-        keys_of = label_keys if self._model is LabelAlias else plain_keys
-        own = keys_of(term.code, term.name)
-        count = len(self._new)
-        for text in aliases:
-            alias = self._model(term=term, text=text, key=self._model.make_key(text))
-            codes = self._codes.setdefault(alias.key, [])
-            if alias.key in own or term.code in codes:
-                continue
-            if codes and self._model is not ModalityAlias:
-                report.skipped.append(f"“{text}” for {term.code}: it already means {codes[0]}")
-                continue
-            if not normalize(text):
-                raise ValidationError({"aliases": f"“{text}” has no letter or digit."})
-            alias.clean_fields(exclude=["term"])
-            codes.append(term.code)
-            self._new.append(alias)
-        return len(self._new) > count
-
-    def drop(self, term: Any, shipped: Mapping[str, Any]) -> bool:
-        """Remove the aliases that were shipped for the term before and no longer are."""
-        if term is None:
-            return False
-        make_key = self._model.make_key
-        kept = {make_key(text) for text in shipped.get("aliases", ())}
-        gone = {make_key(text) for text in term.shipped_json.get("aliases", ())} - kept
-        removed, _ = self._model._default_manager.filter(term=term, key__in=gone).delete()
-        for key in gone:
-            if term.code in self._codes.get(key, ()):
-                self._codes[key].remove(term.code)
-        return removed > 0
-
-    def save(self) -> None:
-        """Store the added aliases; their terms must have been saved."""
-        self._model._default_manager.bulk_create(self._new)
 
 
 def _read_terms(path: Path) -> list[dict[str, Any]]:

@@ -5,12 +5,16 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vocab.toml_text import parse_toml
 
 COLUMNS = ("code", "name", "description", "aliases")
+# Lists of aliases by the code of the area in whose images only they hold; CSV has a column for
+# each: aliases_in.lung.
+IN_AREAS = "aliases_in"
 ALIAS_SEPARATOR = "|"
 _TABLE = re.compile(r"^[ \t]*+\[\[[ \t]*+term[ \t]*+\]\]", re.MULTILINE)
 
@@ -25,7 +29,10 @@ class BadTermFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileTerm:
-    """One term of a file: its first line, and its fields; ``aliases`` is a list."""
+    """One term of a file: its first line, and its fields.
+
+    ``aliases`` is a list, ``aliases_in`` has lists by the codes of areas.
+    """
 
     line: int
     fields: dict[str, Any]
@@ -35,7 +42,8 @@ def read_terms(path: Path, *, extra: Sequence[str] = ()) -> list[FileTerm]:
     """The terms of a ``.toml`` or ``.csv`` file, in its order.
 
     ``extra`` are the vocabulary's own fields besides ``COLUMNS``. In CSV, aliases are separated by
-    ``|``, and an empty cell does not change a field.
+    ``|``, those of an area are in a column such as ``aliases_in.lung``, and an empty cell does not
+    change a field.
 
     Raises:
         BadTermFile: lists every problem with its line.
@@ -112,10 +120,18 @@ def _read_cells(line: int, header: list[str], cells: list[str]) -> dict[str, Any
         )
     pairs = zip(header, (cell.strip() for cell in cells), strict=False)
     given: dict[str, Any] = {name: cell for name, cell in pairs if cell}
-    if "aliases" in given:
-        words = (word.strip() for word in given["aliases"].split(ALIAS_SEPARATOR))
-        given["aliases"] = [word for word in words if word]
+    for name in [*given]:
+        start, dot, area = name.partition(".")
+        if name == "aliases":
+            given[name] = _split_aliases(given[name])
+        elif dot and start == IN_AREAS:
+            given.setdefault(IN_AREAS, {})[area] = _split_aliases(given.pop(name))
     return given
+
+
+def _split_aliases(cell: str) -> list[str]:
+    words = (word.strip() for word in cell.split(ALIAS_SEPARATOR))
+    return [word for word in words if word]
 
 
 def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
@@ -127,11 +143,20 @@ def _check(term: FileTerm, known: set[str]) -> Iterator[str]:
     if not term.fields.get("code"):
         yield f"{place(term)}: a term needs a code, such as “pleural-effusion”."
     texts = [each for each in term.fields.values() if isinstance(each, str)]
-    aliases = term.fields.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+    aliases, in_areas = term.fields.get("aliases", []), term.fields.get(IN_AREAS, {})
+    if not _is_texts(aliases):
         yield f'{place(term)}: aliases is not a list of texts. Write ["one", "two"].'
-    elif any("\0" in text for text in (*texts, *aliases)):
+    elif not isinstance(in_areas, dict) or not all(map(_is_texts, in_areas.values())):
+        yield (
+            f"{place(term)}: {IN_AREAS} has no lists of texts by codes of areas. "
+            f'Write {IN_AREAS}.lung = ["one", "two"].'
+        )
+    elif any("\0" in text for text in chain(texts, aliases, *in_areas.values())):
         yield f"{place(term)}: a text contains a NUL, which no database stores. Remove it."
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _find_repeated(terms: Sequence[FileTerm]) -> list[str]:

@@ -18,7 +18,7 @@ from catalog.models import Dataset
 from catalog.search.full_text import refresh_search_vectors
 from catalog.services import refresh_dataset
 from catalog.storage.roots import resolve_dataset_root
-from vocab.lookup import Vocabularies, current_vocabularies
+from vocab.lookup import Vocabularies, current_vocabularies, join_meanings
 from vocab.text import normalize
 
 SHIPPED_DATASETS = Path(__file__).parent.parent / "data" / "datasets.toml"
@@ -172,10 +172,11 @@ def _read_entry(entry: Mapping[str, Any], vocabularies: Vocabularies) -> dict[st
     if wanted.get("local_path"):
         resolve_dataset_root(wanted["local_path"])
     problems: list[str] = []
+    area_id = _find_area(given.get("area") or "", vocabularies)
     for name in given.keys() & (ONE_TERM.keys() | MANY_TERMS.keys()):
         words = given[name] if name in MANY_TERMS else [given[name]] * bool(given[name])
         try:
-            codes = _find_codes(where, name, words, vocabularies)
+            codes = _find_codes(where, name, words, vocabularies, area_id)
         except BadEntry as error:
             problems.append(f"{_name_key(entry, name)}{error}{give_example(name)}")
             continue
@@ -207,13 +208,31 @@ def _tidy(value: Any) -> Any:
     return list(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
+def _find_area(word: str, vocabularies: Vocabularies) -> int | None:
+    areas = vocabularies.find("area", [word])[word] if word else []
+    return areas[0].id if len(areas) == 1 else None
+
+
 def _find_codes(
-    where: str, field: str, words: Sequence[str], vocabularies: Vocabularies
+    where: str,
+    field: str,
+    words: Sequence[str],
+    vocabularies: Vocabularies,
+    area_id: int | None,
 ) -> list[str]:
     """The code of the one active term that each word means; raises BadEntry."""
     vocabulary = {**ONE_TERM, **MANY_TERMS}[field]
-    found = vocabularies.find(vocabulary, words)
+    if vocabulary == "label":
+        found = {word: vocabularies.find_label(word, area_id) for word in words}
+    else:
+        found = vocabularies.find(vocabulary, words)
     for word, terms in found.items():
+        elsewhere = vocabularies.meanings_in_areas(word) if vocabulary == "label" else []
+        if not terms and elsewhere:
+            raise BadEntry(
+                f"The {where} has {field} “{word}”, which means {join_meanings(elsewhere)} only. "
+                f"Write “{elsewhere[0].label.code}” if that is meant, or else another label."
+            )
         if not terms:
             raise BadEntry(
                 f"The {where} has {field} “{word}”, which the vocabulary “{vocabulary}” does not "

@@ -102,11 +102,12 @@ class EncodedLabels(NamedTuple):
 class EncodedTerms(NamedTuple):
     """The columns of terms of a line.
 
-    ``unknown`` are the words without a term, by vocabulary, as they are reported; ``kept`` are
-    those that are kept in the metadata.
+    ``area_id`` is the area of the image, or else of its dataset. ``unknown`` are the words without
+    a term, by vocabulary, as they are reported; ``kept`` are those that are kept in the metadata.
     """
 
     text: str
+    area_id: int | None
     unknown: tuple[tuple[str, str], ...]
     kept: Mapping[str, str]
 
@@ -138,8 +139,10 @@ class RowEncoder:
         self._area_id = area_id
         self._report = report
         report.renamed_labels = words.labels.renamed
+        report.labels_elsewhere = words.labels.elsewhere
         self._label_texts = _LabelTexts()
-        self._sets: dict[tuple[LabelRow, ...], EncodedLabels | BadWord] = {}
+        # By their area, too.
+        self._sets: dict[tuple[int | None, tuple[LabelRow, ...]], EncodedLabels | BadWord] = {}
         self._terms: dict[tuple[str, ...], EncodedTerms] = {}
         # The columns of sex, age and size, of values that were found to be good.
         self._known: dict[tuple[object, ...], str] = {}
@@ -156,11 +159,11 @@ class RowEncoder:
         problem = find_problem(row) if known is None else find_problem_besides_known(row)
         if problem:
             return _reject(row, *problem)
-        labels = self._encode_labels(row.labels) if row.labels else NO_LABELS
-        if isinstance(labels, BadWord):
-            return _reject(row, "labels", *labels)
         words = (row.modality, row.area, row.license, _view_of(row))
         terms = self._terms.get(words) or self._encode_terms(*words)
+        labels = self._encode_labels(row.labels, terms.area_id) if row.labels else NO_LABELS
+        if isinstance(labels, BadWord):
+            return _reject(row, "labels", *labels)
         text = encode_text(row, terms.kept)
         if isinstance(text, BadRow):
             return text
@@ -183,11 +186,13 @@ class RowEncoder:
         """The columns of the words for modality, area, licence and view, in this order."""
         given = dict(zip(self._words, words, strict=True))
         ids = {name: self._words[name][word] for name, word in given.items()}
+        area_id = self._area_id if ids["area"] is None else ids["area"]
         if ids["area"] == self._area_id:
             ids["area"] = None
         unknown = {n: word for n, word in given.items() if self._words[n].is_unknown(word)}
         terms = EncodedTerms(
             "\t".join(map(_null, ids.values())),
+            area_id,
             tuple((name, self._words[name].describe(word)) for name, word in unknown.items()),
             {name: unknown[name] for name in _KEPT if name in unknown},
         )
@@ -200,20 +205,23 @@ class RowEncoder:
         if len(known) < MAX_UNKNOWN_WORDS or (vocabulary, word) in known:
             known[vocabulary, word] += 1
 
-    def _encode_labels(self, rows: tuple[LabelRow, ...]) -> EncodedLabels | BadWord:
+    def _encode_labels(
+        self, rows: tuple[LabelRow, ...], area_id: int | None
+    ) -> EncodedLabels | BadWord:
         """Cached, as sets of labels recur unless each image has its own confidences."""
-        known = self._sets.get(rows)
+        asked = (area_id, rows)
+        known = self._sets.get(asked)
         if known is None:
             if len(self._sets) >= MAX_KNOWN_SETS:
                 self._sets.clear()
-            found = self._labels.resolve(rows)
+            found = self._labels.resolve(rows, area_id)
             if isinstance(found, LabelSet):
                 known = EncodedLabels(
                     encode_labels(found.labels, self._label_texts), found.new_names
                 )
             else:
                 known = found
-            self._sets[rows] = known
+            self._sets[asked] = known
         return known
 
 

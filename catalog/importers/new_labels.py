@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -88,7 +89,8 @@ class NewLabels:
 
 
 def _find_other(label: KnownLabel, hidden: KnownLabel | None) -> OtherLabel | None:
-    terms = current_vocabularies().find("label", [label.name])[label.name]
+    # Not an alias that holds in images of one area only: it has been looked at.
+    terms = current_vocabularies().find_label(label.name, None)
     known = KnownLabel(terms[0].id, terms[0].name) if len(terms) == 1 else hidden
     if known is None:
         return None
@@ -96,11 +98,15 @@ def _find_other(label: KnownLabel, hidden: KnownLabel | None) -> OtherLabel | No
 
 
 def load_hidden() -> dict[str, KnownLabel]:
-    """The inactive labels by normal form: codes win over names, names over aliases."""
+    """The inactive labels by normal form: codes win over names, names over aliases.
+
+    Without aliases that hold in images of one area only: see ``load_hidden_in_areas``.
+    """
     hidden: QuerySet = Label.objects.filter(is_active=False).order_by("-id")
     labels = {pk: (code, name) for pk, code, name in hidden.values_list("pk", "code", "name")}
     found: dict[str, KnownLabel] = {}
-    for term_id, text in LabelAlias.objects.filter(term__in=hidden).values_list("term_id", "text"):
+    aliases = LabelAlias.objects.filter(term__in=hidden, area=None)
+    for term_id, text in aliases.values_list("term_id", "text"):
         found[normalize_label(text)] = KnownLabel(term_id, labels[term_id][1])
     for pk, (_, name) in labels.items():
         found[normalize_label(name)] = KnownLabel(pk, name)
@@ -108,6 +114,18 @@ def load_hidden() -> dict[str, KnownLabel]:
         for key in label_keys(code, name) - {normalize_label(name)}:
             found[key] = KnownLabel(pk, name)
     return found
+
+
+def load_hidden_in_areas(area_ids: Collection[int]) -> dict[str, KnownLabel]:
+    """The inactive labels by the normal forms of aliases that hold in one of these areas only.
+
+    An alias of several is none.
+    """
+    found: dict[str, set[KnownLabel]] = {}
+    aliases = LabelAlias.objects.filter(term__is_active=False, area__in=area_ids)
+    for text, term_id, name in aliases.values_list("text", "term_id", "term__name"):
+        found.setdefault(normalize_label(text), set()).add(KnownLabel(term_id, name))
+    return {key: label for key, (label, *others) in found.items() if not others}
 
 
 def _make_code(name: str) -> str:

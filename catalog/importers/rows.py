@@ -206,7 +206,8 @@ class ImportReport:
     ``before`` is the number of images that the dataset had. ``nameless`` is the number of rejected
     rows without a source id; if there are any, no image is removed. ``new_labels`` are words that
     are inactive labels, added now or by an earlier import, with their numbers of images;
-    ``renamed_labels`` are the names of labels by the words that are aliases of them;
+    ``renamed_labels`` are the names of labels by the words that are aliases of them, and
+    ``labels_elsewhere`` what words that were not read so mean in images of other areas;
     ``unknown_words`` are (vocabulary, word) pairs without a term. ``rejected_for`` are the values
     for which rows were rejected, by column. ``unread`` are values that were not understood, by
     field; ``conflicts`` the numbers of images by the field in which the rows of one image
@@ -232,6 +233,7 @@ class ImportReport:
     kinds: Counter[str] = field(default_factory=Counter)
     new_labels: Counter[str] = field(default_factory=Counter)
     renamed_labels: dict[str, str] = field(default_factory=dict)
+    labels_elsewhere: dict[str, str] = field(default_factory=dict)
     unknown_words: Counter[tuple[str, str]] = field(default_factory=Counter)
     file_problems: dict[FileProblem, Examples] = field(default_factory=dict)
     copies: Examples = field(default_factory=Examples)

@@ -1,17 +1,23 @@
 """Resolves a source's words for labels to the ids of terms, and loads all words of an import."""
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from catalog.importers.new_labels import KnownLabel, NewLabels, load_hidden
+from catalog.importers.new_labels import (
+    KnownLabel,
+    NewLabels,
+    load_hidden,
+    load_hidden_in_areas,
+)
 from catalog.importers.rows import LabelRow
 from catalog.importers.statements import read_statements
 from catalog.importers.term_words import LicenseWords, Words
 from catalog.models import Finding
-from vocab.lookup import Vocabularies, current_vocabularies
+from vocab.lookup import Vocabularies, current_vocabularies, join_meanings
 from vocab.models import Label
 from vocab.text import TermRef, normalize, normalize_label
 
@@ -56,22 +62,26 @@ class LabelWords:
 
     Of a known label a word may state the finding, as in "no pneumonia". Words without a term are
     in ``new``, and become inactive labels. ``renamed`` has the names of labels by the words that
-    are aliases of them, the first ``MAX_RENAMED`` of these.
+    are aliases of them, the first ``MAX_RENAMED`` of these; ``elsewhere`` has, by words that were
+    not read so, what they mean in images of other areas.
     """
 
     def __init__(self, vocabularies: Vocabularies) -> None:
         self._vocabularies = vocabularies
-        self._words: dict[tuple[str, str], KnownLabel | BadWord] = {}
-        self._given: dict[LabelRow, GivenLabel] = {}
+        self._words: dict[tuple[str, str, int | None], KnownLabel | BadWord] = {}
+        # By the area of images, as it decides what some words mean.
+        self._given: defaultdict[int | None, dict[LabelRow, GivenLabel]] = defaultdict(dict)
         self.new = NewLabels()
         self.renamed: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}
         # By normal form: labels that search does not show, and the new ones.
         self._hidden = load_hidden()
+        self._hidden_in_areas: dict[int, dict[str, KnownLabel]] = {}
         self._names: dict[int, str] = {}
         self._hidden_names = {label.id: label.name for label in self._hidden.values()}
 
-    def resolve(self, rows: tuple[LabelRow, ...]) -> LabelSet | BadWord:
-        """The labels of one image; several words for one label become one.
+    def resolve(self, rows: tuple[LabelRow, ...], area_id: int | None = None) -> LabelSet | BadWord:
+        """The labels of one image of an area; several words for one label become one.
 
         Its finding is the strongest (positive before uncertain before negative), with the highest
         confidence of these.
@@ -80,8 +90,9 @@ class LabelWords:
             ManyNewLabels: more than ``MAX_NEW_LABELS`` words were new.
         """
         given = []
+        known = self._given[area_id]
         for row in rows:
-            label = self._given.get(row) or self._give(row)
+            label = known.get(row) or self._give(row, area_id)
             if isinstance(label, BadWord):
                 return label
             given.append(label)
@@ -92,10 +103,11 @@ class LabelWords:
         hidden = (names.get(label.label_id) for label in given) if names else ()
         return LabelSet(tuple(given), tuple(name for name in hidden if name))
 
-    def _give(self, row: LabelRow) -> GivenLabel | BadWord:
-        label = self._words.get((row.word, row.finding))
+    def _give(self, row: LabelRow, area_id: int | None) -> GivenLabel | BadWord:
+        asked = (row.word, row.finding, area_id)
+        label = self._words.get(asked)
         if label is None:
-            label = self._words[row.word, row.finding] = self._find(row.word, row.finding)
+            label = self._words[asked] = self._find(*asked)
         if isinstance(label, BadWord):
             return label
         if problem := _find_problem(row):
@@ -105,7 +117,7 @@ class LabelWords:
         words = () if word == label.name else (word,)
         given = GivenLabel(label.id, label.finding or row.finding, row.confidence, words)
         if row.confidence is None:  # else there may be as many as there are images
-            self._given[row] = given
+            self._given[area_id][row] = given
         return given
 
     def _join(self, group: list[GivenLabel]) -> GivenLabel:
@@ -120,7 +132,7 @@ class LabelWords:
         kept = () if words == (name,) else words
         return GivenLabel(group[0].label_id, finding, confidence, kept)
 
-    def _find(self, word: str, finding: str) -> KnownLabel | BadWord:
+    def _find(self, word: str, finding: str, area_id: int | None) -> KnownLabel | BadWord:
         if not is_storable(word):
             return BadWord(word, "It contains a NUL or half a character. Check the encoding.")
         if not _is_readable(word.strip()):
@@ -131,32 +143,51 @@ class LabelWords:
             return BadWord(
                 word, f"A label has at most {_NAME_LENGTH} characters. Check the separator."
             )
-        terms = self._vocabularies.find("label", [word])[word]
+        terms = self._vocabularies.find_label(word, area_id)
         if len(terms) > 1:
             return BadWord(word, _explain_several(terms))
         if terms:
             self._note_renamed(word, terms[0])
             return KnownLabel(terms[0].id, terms[0].name)
-        if stated := self._find_stated(word, finding):
+        if stated := self._find_stated(word, finding, area_id):
             return stated
         key = normalize_label(word)
+        if hidden := self._find_hidden(key, area_id):
+            return hidden
+        self._note_elsewhere(word)
         if key not in self._hidden:
             self._add_label(word.strip(), key)
         return self._hidden[key]
+
+    def _find_hidden(self, key: str, area_id: int | None) -> KnownLabel | None:
+        """The inactive label of an alias that holds in images of the area only."""
+        if area_id is None:
+            return None
+        if area_id not in self._hidden_in_areas:
+            related = self._vocabularies.related_areas.get(area_id, ())
+            self._hidden_in_areas[area_id] = load_hidden_in_areas(related)
+        return self._hidden_in_areas[area_id].get(key)
+
+    def _note_elsewhere(self, word: str) -> None:
+        """Also of a word that states a finding."""
+        for each in (word, *(rest for rest, _ in read_statements(word))):
+            meanings = self._vocabularies.meanings_in_areas(each)
+            if meanings and len(self.elsewhere) < MAX_RENAMED:
+                self.elsewhere[word.strip()] = join_meanings(meanings)
 
     def _note_renamed(self, word: str, term: TermRef) -> None:
         is_same = normalize_label(word) in map(normalize_label, (term.name, term.code))
         if not is_same and len(self.renamed) < MAX_RENAMED:
             self.renamed[word.strip()] = term.name
 
-    def _find_stated(self, word: str, finding: str) -> KnownLabel | None:
+    def _find_stated(self, word: str, finding: str, area_id: int | None) -> KnownLabel | None:
         """The active label of which the word states a finding.
 
         A word in a place for other findings is not read: "no mass" among the negative ones may mean
         either.
         """
         for rest, stated in read_statements(word):
-            terms = self._vocabularies.find("label", [rest])[rest]
+            terms = self._vocabularies.find_label(rest, area_id)
             if len(terms) == 1 and finding in (Finding.POSITIVE, stated):
                 if stated == finding == Finding.NEGATIVE:
                     return None

@@ -39,6 +39,7 @@ def add_report(total: ImportReport, report: ImportReport) -> None:
     total.conflicts += report.conflicts
     total.new_labels += report.new_labels
     total.renamed_labels |= report.renamed_labels
+    total.labels_elsewhere |= report.labels_elsewhere
     total.unknown_words += report.unknown_words
 
 
@@ -84,6 +85,12 @@ def format_findings(report: ImportReport) -> Iterator[str]:
     if report.renamed_labels:
         yield "words read as a label of another name (where one means something else, `rename` it):"
         yield from _format_renamed(report.renamed_labels)
+    if report.labels_elsewhere:
+        yield (
+            "words that mean a label in images of one area only, and were not read as it (if it is "
+            "meant, state the `area` of the dataset or of its images, or `rename` them):"
+        )
+        yield from _format_renamed(report.labels_elsewhere)
     if report.unknown_words:
         yield (
             "unknown words (add them to a vocabulary as terms or aliases, or say what they mean in "

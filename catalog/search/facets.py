@@ -228,7 +228,7 @@ def _count_ages(filters: CatalogFilterSet) -> dict[str, int]:
     for group in (group for group in filters.parsed_query.groups if group[0].name == "age"):
         for match in group:
             others = [other for other in group if other is not match]
-            text = filters.parsed_query.without(*others)
+            text = filters.query_without(*others)
             alone = QueryDict(with_query(canonical_params(filters), text))
             total = filters.with_params(alone).total if others else None
             counts[",".join(match.codes)] = filters.total if total is None else total
@@ -251,7 +251,7 @@ def _understood_values(
     for match in filters.parsed_query.matches:
         if match.name != name:
             continue
-        undo = with_query(params_without(filters, match), filters.parsed_query.without(match))
+        undo = with_query(params_without(filters, match), filters.query_without(match))
         if name == "age":  # ranges, of which a negated age leaves two: they are one choice
             found[",".join(match.codes)] = (" or ".join(match.names), match.words, undo)
             continue

@@ -23,6 +23,8 @@ CONFIG = "english"
 # Shorter words are similar to too many.
 MIN_SIMILAR = 5
 
+Stems = Mapping[str, Mapping[str, str]]
+
 
 def refresh_search_vectors(*, dataset_ids: Iterable[int]) -> None:
     """Update the search vectors of datasets; call it after a dataset or term has changed."""
@@ -89,13 +91,15 @@ def _contains(vector: SearchVector, query: SearchQuery) -> Func:
                 output_field=BooleanField())  # fmt: skip
 
 
-def find_stems(texts: Iterable[str]) -> dict[str, str]:
-    """What the index of texts has of each word: its stem, or "" if it leaves the word out."""
-    if not (text := " ".join(texts)):
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(queries.STEMS, [text])
-        return dict(cursor.fetchall())
+def find_stems(texts: Iterable[str]) -> Stems:
+    """For each text what the index has of its words: stems, or "" where it leaves a word out."""
+    stems: dict[str, dict[str, str]] = {text: {} for text in texts}
+    if stems:
+        with connection.cursor() as cursor:
+            cursor.execute(queries.STEMS, [list(stems)])
+            for text, word, stem in cursor.fetchall():
+                stems[text][word] = stem
+    return stems
 
 
 def rank_similar_titles(text: str, refs: Mapping[str, TermRef]) -> dict[int, float]:

@@ -106,10 +106,11 @@ RANK_CLAUSES = """
         ON dataset.is_active AND dataset.search_vector @@ clause.any_wording
 """
 
-# What is looked for instead of each word: its stem, or nothing. Parts of words joined by signs are
-# others than these.
+# What is looked for instead of each word of texts: its stem, or nothing. Parts of words joined by
+# signs are others than these.
 STEMS = """
-    SELECT DISTINCT token, coalesce(lexemes[1], '') FROM ts_debug('english', %s)
+    SELECT given.text, token, coalesce(lexemes[1], '')
+      FROM unnest(%s::text[]) AS given(text), ts_debug('english', given.text)
      WHERE alias IN ('asciiword', 'word')
 """
 

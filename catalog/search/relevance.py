@@ -15,7 +15,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from catalog.search.columns import Mask, Rows
-from catalog.search.full_text import ClauseText, find_stems, rank_clauses, rank_similar_titles
+from catalog.search.full_text import (
+    ClauseText,
+    Stems,
+    find_stems,
+    rank_clauses,
+    rank_similar_titles,
+)
 from catalog.search.query import Match, ParsedQuery, Word, say_signs
 from catalog.search.query.phrases import AFTER_NEGATION, NEGATIONS
 from catalog.search.query.spellings import CHOICES_LIKE_TAGS, YEAR, Reading
@@ -36,7 +42,7 @@ MIN_BEGINNING, MIN_WORDING = 4, 3
 NOT_OF_DATASETS = ("sex", "age")
 # What a dataset is or is not: "non-commercial" in its text is no licence for commercial use. Nor is
 # a number in a text an age or the year of publication.
-FACTS = ("license", "local", "access", "year")
+FACTS = frozenset({"license", "local", "access", "year"})
 
 # Words of meaning that the texts' index does not have: there "no tumor" would be any tumour.
 _NOT_IN_INDEX = re.compile(
@@ -55,7 +61,8 @@ class Results(NamedTuple):
     ``idle_words`` are excluded words that none has. ``common_words`` are wanted ones that the index
     of texts leaves out: "he", "if". ``similar_words`` are in no text, so that titles that resemble
     them are found. ``term_texts`` are words of texts that count as terms of the query,
-    and ``roots`` are beginnings that count as its other words.
+    and ``roots`` are beginnings that count as its other words. ``stems`` are those of the words and
+    of ``term_texts``.
     """
 
     datasets: dict[int, "Found"] | None
@@ -64,6 +71,7 @@ class Results(NamedTuple):
     similar_words: list[str]
     term_texts: list[str]
     roots: list[str]
+    stems: Stems
 
 
 class Found(NamedTuple):
@@ -108,32 +116,37 @@ def find_datasets(
             common.append(clause.words.removeprefix("-"))
         for pk, rank in (ranks or {}).items():
             clause.met[pk] = clause.met.get(pk, MET) + rank
-    common += _find_stop_words(query.words, common)
-    similar = []
-    for clause in kept:
-        if (
-            not (clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact)
-            and len(clause.words) >= MIN_BEGINNING
-            and not _NEGATED.search(clause.words)
-        ):
-            clause.met.update(rank_similar_titles(clause.words, snapshot.refs))
-            similar += [clause.words] if clause.met else []
-    found = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
-    idle = [clause.words.removeprefix("-") for clause in kept
-            if clause.is_excluded and not clause.met]  # fmt: skip
     texts = [text for clause in clauses if clause.is_term for text in clause.text.wordings]
     term_texts = list(dict.fromkeys(text.strip('"') for text in texts))
+    stems = find_stems([*(word.text for word in query.words), *term_texts])
+    searched = [word for word in query.words if not excludes_fact(word, snapshot)]
+    common += _find_stop_words(searched, stems, common)
+    similar = []
+    for clause in kept:
+        if clause.met or clause.is_excluded or clause.is_quoted or clause.is_fact:
+            continue
+        for words in clause.words.split(" or "):
+            if len(words) >= MIN_BEGINNING and not _NEGATED.search(words):
+                found = rank_similar_titles(words, snapshot.refs)
+                clause.met.update(found)
+                similar += [words] if found else []
+    datasets = _judge(kept, snapshot, _count_images(snapshot, image_masks)) if kept else None
+    idle = [clause.words.removeprefix("-") for clause in kept
+            if clause.is_excluded and not clause.met]  # fmt: skip
     roots = [root for clause in kept for root in clause.text.roots]
-    return Results(found, idle, common, similar, term_texts, roots)
+    return Results(datasets, idle, common, similar, term_texts, roots, stems)
 
 
-def _find_stop_words(words: Iterable[Word], known: Sequence[str]) -> list[str]:
+def _find_stop_words(words: Iterable[Word], stems: Stems, known: Sequence[str]) -> list[str]:
     """Words, also of quotations, that the index of texts leaves out, and that are not said yet."""
     told = {*map(normalize, known), *(negation[0] for negation in NEGATIONS if len(negation) == 1)}
-    stems = find_stems(word.text for word in words if not word.is_quoted)
-    quoted = find_stems(word.text for word in words if word.is_quoted)
-    left_out = [word for word, stem in stems.items() if not stem and word.casefold() not in told]
-    return left_out + [word for word, stem in quoted.items() if not stem]
+    left_out = [
+        part
+        for word in words
+        for part, stem in stems[word.text].items()
+        if not stem and (word.is_quoted or part.casefold() not in told)
+    ]
+    return list(dict.fromkeys(left_out))
 
 
 def _judge(
@@ -253,12 +266,11 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     wordings, roots = [*typed], list[str]()
     is_excluded = group[0].is_excluded
     if is_excluded:
-        terms = _find_excluded_access(group[0], snapshot)
-        terms = terms or find_excluded_terms(group[0], snapshot)
+        terms = find_excluded_terms(group[0], snapshot, of_datasets=True)
         for match in terms:
             met |= dict.fromkeys(_ids(snapshot, holds(match)), MET)
             wordings += _list_wordings(match, snapshot)
-        if any(match.name in FACTS for match in terms):
+        if excludes_fact(group[0], snapshot):
             return _Clause(f"-{group[0].text}", ClauseText("", []), is_excluded=True, met=met)
     for word in group:
         if not word.is_quoted:
@@ -269,28 +281,26 @@ def _clause_of_words(group: Sequence[Word], snapshot: Snapshot, holds: Holds) ->
     return _Clause(words, text, is_excluded, any(word.is_quoted for word in group), met=met)
 
 
-def _find_excluded_access(word: Word, snapshot: Snapshot) -> list[Match]:
-    """The way of access that an excluded word names, which only datasets have."""
-    reading = snapshot.spellings.read(word.text)
-    if reading is None or reading.name != "access":
-        return []
-    return [_as_match(word, reading, snapshot)]
+def excludes_fact(word: Word, snapshot: Snapshot) -> bool:
+    """Whether an excluded word names what no text of a dataset can say: "not CC BY"."""
+    terms = find_excluded_terms(word, snapshot, of_datasets=True) if word.is_excluded else []
+    return any(match.name in FACTS for match in terms)
 
 
-def find_excluded_terms(word: Word, snapshot: Snapshot) -> list[Match]:
-    """The terms that an excluded word names: "not MRI"."""
+def find_excluded_terms(
+    word: Word, snapshot: Snapshot, *, of_datasets: bool = False
+) -> list[Match]:
+    """The terms that an excluded word names: "not MRI"; ways of access only ``of_datasets``."""
     reading = snapshot.spellings.read(word.text)
-    if reading is not None and reading.name in CHOICES_LIKE_TAGS and reading.others:
+    is_access = of_datasets and reading is not None and reading.name == "access"
+    if reading is not None and reading.name in CHOICES_LIKE_TAGS and not is_access:
         # Profiles do not tell all images of an age; the tag of "children" is told from datasets.
-        reading = Reading(reading.others[0].vocabulary, reading.others)
-    if reading is None or reading.name in ("", YEAR, *CHOICES_LIKE_TAGS):
+        others = reading.others
+        reading = Reading(others[0].vocabulary, others) if others else None
+    if reading is None or reading.name in ("", YEAR):
         return []
-    return [_as_match(word, reading, snapshot)]
-
-
-def _as_match(word: Word, reading: Reading, snapshot: Snapshot) -> Match:
     names = snapshot.spellings.names_of(reading)
-    return Match(word.text, reading.name, reading.values, names, word.start, word.end)
+    return [Match(word.text, reading.name, reading.values, names, word.start, word.end)]
 
 
 def _ids(snapshot: Snapshot, mask: Mask) -> list[int]:

@@ -1,9 +1,10 @@
 """Suggestions where nothing matches: which filter to change, and how many rows would then match."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby, islice, starmap
+from itertools import chain, groupby, islice, starmap, takewhile
 
 from django.http import QueryDict
 
@@ -17,8 +18,10 @@ from catalog.wording.object_counts import say_objects
 from vocab.lookup import HIERARCHIES
 from vocab.text import TermRef
 
-# Each change takes as long as a search: of a query of many words not all are tried.
+# Each change takes as long as a search: of a query of many words not all are tried, and of one that
+# takes long only as many as are tried within this time.
 MAX_TRIED = 20
+MAX_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,10 @@ def suggest_changes(filters: CatalogFilterSet) -> list[Suggestion]:
     Before them come the objects of other kinds that match as it is.
     """
     others = [_suggest(filters, *each) for each in _with_other_kinds(filters)]
+    end = time.monotonic() + MAX_SECONDS
     tried = islice(chain(_without_one(filters), _with_broader(filters)), MAX_TRIED)
-    changes = [each for each in starmap(partial(_suggest, filters), tried) if each]
+    in_time = takewhile(lambda _: time.monotonic() < end, tried)
+    changes = [each for each in starmap(partial(_suggest, filters), in_time) if each]
     changes.sort(key=lambda suggestion: -suggestion.total)
     return [suggestion for suggestion in (*others, *changes) if suggestion]
 

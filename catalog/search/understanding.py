@@ -7,11 +7,11 @@ from typing import Any
 from django.http import QueryDict
 
 from catalog.search.filter_choices import name_years
-from catalog.search.filters import CatalogFilterSet, ImageFilterSet
-from catalog.search.full_text import find_stems
+from catalog.search.filters import CatalogFilterSet, DatasetFilterSet, ImageFilterSet
+from catalog.search.full_text import Stems
 from catalog.search.query import Match, Word
 from catalog.search.query_strings import canonical_params, with_query
-from catalog.search.relevance import find_excluded_terms
+from catalog.search.relevance import excludes_fact, find_excluded_terms
 from vocab.text import TermRef
 
 # What a word is that names nothing else: an id, one of the images' own texts, or one that datasets
@@ -59,7 +59,7 @@ def _describe_word(word: Word, filters: CatalogFilterSet) -> dict[str, Any]:
 def _name_use(word: Word, filters: CatalogFilterSet) -> str:
     if word.is_excluded:
         return AS_EXCLUDED
-    is_text = isinstance(filters, ImageFilterSet) and word.text in filters.text_words
+    is_text = isinstance(filters, ImageFilterSet) and filters.words.is_in_texts(word)
     return AS_TEXT if is_text else AS_ID
 
 
@@ -120,7 +120,7 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
         words=match.words,
         is_corrected=bool(match.corrected),
         is_excluded=bool(shown.exclude),
-        drop=with_query(params_without(filters, match), query.without(match)),
+        drop=with_query(params_without(filters, match), filters.query_without(match)),
         as_words=with_query(params_without(filters, match), query.as_text(match)),
         name=match.names[0],
         alone=_narrow(filters, match),
@@ -135,30 +135,45 @@ def describe_excluded(filters: CatalogFilterSet) -> list[tuple[str, str]]:
     found = [(word.text, _name_terms(word, filters)) for word in excluded]
     if not isinstance(filters, ImageFilterSet):
         return found
-    return [(text if terms else filters.show_word(text), terms) for text, terms in found]
+    return [(text if terms else filters.words.show(text), terms) for text, terms in found]
 
 
-def describe_stems(texts: Sequence[str], *, roots: Iterable[str] = ()) -> list[str]:
+def describe_excluded_stems(filters: CatalogFilterSet) -> list[str]:
+    """What datasets' texts are looked through for to exclude them; never for facts, as licences."""
+    texts = [
+        word.text
+        for word in filters.shown_query.words
+        if word.is_excluded and not excludes_fact(word, filters.snapshot)
+    ]
+    return _list_stems(texts, filters.stems)
+
+
+def describe_stems(filters: DatasetFilterSet) -> list[str]:
     """What datasets' texts are looked through for instead of words, which may end otherwise there.
 
-    ``roots`` are beginnings that are looked for, too.
+    Among them are beginnings that are looked for, too.
     """
-    return sorted({*filter(None, find_stems(texts).values()), *roots})
+    texts = [word.text for word in filters.shown_query.words if not word.is_excluded]
+    return sorted({*_list_stems(texts, filters.stems), *filters.results.roots})
 
 
-def describe_texts(texts: Sequence[str]) -> list[str]:
+def _list_stems(texts: Iterable[str], stems: Stems) -> list[str]:
+    return sorted({stem for text in texts for stem in stems[text].values() if stem})
+
+
+def describe_term_texts(filters: DatasetFilterSet) -> list[str]:
     """Texts as datasets' texts are looked through for them: each word as its stem."""
-    stems = find_stems(texts)
-
-    def show(word: str) -> str:
-        return f"{stems[word]}…" if stems.get(word) else word
-
-    shown = (" ".join(map(show, text.split())) for text in texts)
+    shown = []
+    for text in filters.results.term_texts:
+        stems = filters.stems[text]
+        words = (f"{stems[word]}…" if stems.get(word) else word for word in text.split())
+        shown.append(" ".join(words))
     return list({text.casefold(): text for text in shown}.values())
 
 
 def _name_terms(word: Word, filters: CatalogFilterSet) -> str:
-    terms = find_excluded_terms(word, filters.snapshot)
+    is_of_images = isinstance(filters, ImageFilterSet)
+    terms = find_excluded_terms(word, filters.snapshot, of_datasets=not is_of_images)
     return "; ".join(f"{match.name}: {_name_values(match, filters)}" for match in terms)
 
 
@@ -174,7 +189,7 @@ def _narrow(filters: CatalogFilterSet, match: Match) -> str:
         return ""
     params = params_without(filters, match)
     params.appendlist(match.name, ref.alone().value)
-    return with_query(params, filters.shown_query.without(match))
+    return with_query(params, filters.query_without(match))
 
 
 def params_without(filters: CatalogFilterSet, match: Match) -> QueryDict:

@@ -16,13 +16,20 @@ from catalog.dataset_hosts import IDC_BUCKETS
 from catalog.storage.addresses import BucketAddress, parse_bucket_address
 from catalog.storage.listing import (
     MAX_PAGE_OBJECTS,
-    MAX_TAG,
     Page,
     StoredObject,
     iter_objects,
     read_listing,
 )
-from catalog.storage.problems import Changed, Gone, ListedFile, NotAllowed, Unreachable
+from catalog.storage.problems import (
+    Changed,
+    Gone,
+    ListedFile,
+    NotAllowed,
+    Unreachable,
+    read_tag,
+    shorten_name,
+)
 from catalog.storage.source_http import (
     NO_SIZE,
     ask,
@@ -175,7 +182,7 @@ def _find_object(bucket: _Bucket, key: str, seconds: int) -> StoredObject:
 
 
 def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
-    return answer.headers.get("ETag", "")[:MAX_TAG]
+    return read_tag(answer.headers.get("ETag", ""))
 
 
 def _ask_page(bucket: _Bucket, prefix: str, token: str, seconds: int) -> Page:
@@ -188,7 +195,7 @@ def _ask_page(bucket: _Bucket, prefix: str, token: str, seconds: int) -> Page:
 
 
 def _describe_single(found: StoredObject) -> ListedFile:
-    name = found.key.rsplit("/", 1)[-1]
+    name = shorten_name(found.key.rsplit("/", 1)[-1])
     return ListedFile(name, found.key, found.size, _find_md5(found.tag), found.tag)
 
 

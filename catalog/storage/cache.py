@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import IO, TypeVar
 
 from django.conf import settings
 
-from catalog.storage.disk import count_bytes, has_room
+from catalog.storage.disk import count_bytes, has_room, is_held
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
 from catalog.storage.retries import try_again
@@ -32,7 +33,8 @@ MTIME_NS = 315_532_800 * 10**9
 T = TypeVar("T")
 _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
-_PARTIAL_SECONDS = 24 * 3600
+# A file is not locked at once when it is made, nor while it gets its name.
+_NEW_SECONDS = 60
 # A count of what others add meanwhile is not older than this.
 _RECOUNT_SECONDS = 60.0
 
@@ -154,14 +156,17 @@ class FileCache:
         Raises:
             CacheFull: too much is in use, or promised to others.
         """
-        promise = self._promise(count_bytes(sizes), len(sizes))
-        try:
-            yield
-        finally:
-            promise.unlink(missing_ok=True)
+        with self._promise(count_bytes(sizes), len(sizes)) as promise:
+            try:
+                yield
+            finally:
+                Path(promise.name).unlink(missing_ok=True)
 
-    def _promise(self, num_bytes: int, num_files: int) -> Path:
-        """A file without contents, which all processes count by its length and its name."""
+    def _promise(self, num_bytes: int, num_files: int) -> IO[bytes]:
+        """A file without contents, which all processes count by its length and its name.
+
+        It holds as long as it is open, and so locked.
+        """
         folder = self._root / _PROMISED
         folder.mkdir(parents=True, exist_ok=True)  # and the root, whose disk is looked at
         with (self._root / "lock").open("wb") as lock:
@@ -172,17 +177,20 @@ class FileCache:
             if not is_recent or not self._fits(*needed):
                 self._evict(*needed)
                 self._counted_at = time.monotonic()
-            handle, name = tempfile.mkstemp(prefix=f"{num_files}-", dir=folder)
-            os.ftruncate(handle, num_bytes)
-            os.close(handle)
-        return Path(name)
+            promise = (folder / f"{num_files}-{uuid.uuid4().hex}").open("xb")
+            fcntl.flock(promise, fcntl.LOCK_EX)
+            promise.truncate(num_bytes)
+        return promise
 
     def _count_promised(self) -> tuple[int, int]:
         num_bytes = num_files = 0
-        for each in os.scandir(self._root / _PROMISED):
-            with suppress(FileNotFoundError, ValueError):  # a name of an older version
-                num_bytes += each.stat().st_size
-                num_files += int(each.name.partition("-")[0])
+        for path in (self._root / _PROMISED).iterdir():
+            with suppress(FileNotFoundError):
+                if is_held(path):
+                    num_bytes += path.stat().st_size
+                    num_files += int(path.name.partition("-")[0])
+                else:
+                    path.unlink()
         return num_bytes, num_files
 
     def _fits(self, num_bytes: int, num_files: int) -> bool:
@@ -230,20 +238,22 @@ class FileCache:
         try:
             # Not by its name with "w": ext4 writes a file that was cut to nothing to the disk when
             # it is closed, and whoever closes it waits.
-            yield Path(name), open(handle, "wb")  # noqa: SIM115, PTH123 - the block closes it
+            file = open(handle, "wb")  # noqa: SIM115, PTH123 - the block closes it
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield Path(name), file
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
 
     def remove_partials(self) -> None:
         """Remove what killed processes have left."""
-        for name in (_PARTIAL, _PROMISED):
-            with suppress(FileNotFoundError):
-                for each in (self._root / name).iterdir():
-                    with suppress(FileNotFoundError):
-                        # Not st_mtime: one that is about to get its name has that of the cache.
-                        if time.time() - each.stat().st_ctime > _PARTIAL_SECONDS:
-                            each.unlink()
+        with suppress(FileNotFoundError):
+            for path in (self._root / _PARTIAL).iterdir():
+                with suppress(FileNotFoundError):
+                    # Not st_mtime: one that is about to get its name has that of the cache.
+                    is_new = time.time() - path.stat().st_ctime < _NEW_SECONDS
+                    if not is_new and not is_held(path):
+                        path.unlink()
 
 
 def _with_folder(folder: Path, function: Callable[[], T]) -> T:

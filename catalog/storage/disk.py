@@ -54,14 +54,25 @@ def promise_room(folder: Path, num_bytes: int) -> Iterator[None]:
         yield
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process has locked the file, as none does that was killed.
+
+    Raises FileNotFoundError.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _count_promised(promises: Path) -> int:
     num_bytes = 0
     for path in promises.iterdir():
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                num_bytes += os.fstat(file.fileno()).st_size
+        with suppress(FileNotFoundError):
+            if is_held(path):
+                num_bytes += path.stat().st_size
             else:
                 path.unlink()
     return num_bytes

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.parsers import expat  # no document types: see below  # nosec
 
-from catalog.storage.problems import Changed, Unreachable
+from catalog.storage.problems import Changed, Unreachable, read_tag
 
 # More files than any series has: a listing that goes on and on is none.
 MAX_OBJECTS = 20_000
@@ -13,7 +13,6 @@ MAX_PAGES = 200
 # As S3's; with the longest keys that it allows they have two megabytes.
 MAX_PAGE_OBJECTS = 1000
 MAX_PAGE_BYTES = 4 << 20
-MAX_TAG = 200
 _MAX_KEY_BYTES, _MAX_TOKEN, _MAX_DEPTH = 1024, 8192, 8
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OF_OBJECT = {"Key", "Size", "ETag"}
@@ -136,7 +135,7 @@ def _make_object(found: dict[str, str]) -> StoredObject:
     key, size = found.get("Key", ""), found.get("Size", "")
     if not key or len(key.encode()) > _MAX_KEY_BYTES or not _SIZE.fullmatch(size):
         raise Changed("the source lists a file whose name or size no bucket can have")
-    return StoredObject(key, int(size), found.get("ETag", "")[:MAX_TAG])
+    return StoredObject(key, int(size), read_tag(found.get("ETag", "")))
 
 
 def _refuse_document_type(*_: object) -> None:

@@ -37,6 +37,8 @@ class Unreachable(SourceProblem):
 
 
 _LIMITS = (60, 600, 3600)
+# Characters of a name or a tag that are kept of a file that was fetched.
+_MOST_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,13 @@ class ListedFile:
         """
         needed = settings.FETCH_STALL_SECONDS + self.size / max(1, settings.FETCH_MIN_RATE)
         return min(most, next((each for each in _LIMITS if each >= needed), most))
+
+
+def shorten_name(name: str) -> str:
+    """The end of an object's own name, of characters that can be shown and stored."""
+    return "".join(filter(str.isprintable, name))[-_MOST_KEPT:]
+
+
+def read_tag(told: str) -> str:
+    """What a source tells states of a file apart by; empty if that cannot be kept as it is."""
+    return told if len(told) <= _MOST_KEPT and told.isprintable() else ""

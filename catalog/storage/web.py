@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import urllib3
 from django.conf import settings
 
-from catalog.storage.problems import ListedFile, NotAllowed
+from catalog.storage.problems import ListedFile, NotAllowed, read_tag, shorten_name
 from catalog.storage.source_http import (
     NO_SIZE,
     ask,
@@ -21,7 +21,6 @@ from catalog.storage.source_http import (
 _TOTAL = re.compile(r"bytes 0-0/([0-9]{1,18})", re.ASCII)
 # A size is told at once.
 _SIZE_SECONDS = 60
-_MOST_TAG = 200
 
 
 def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
@@ -31,7 +30,7 @@ def list_pages(address: str, *, seconds: int) -> list[ListedFile]:
         SourceProblem: there is none, it is not given out, or its size is not told.
     """
     path = _split(address).path
-    name = unquote(path.rpartition("/")[2])
+    name = shorten_name(unquote(path.rpartition("/")[2]))
     size, tag = _find_size(address, seconds)
     return [ListedFile(name, address, size, "", tag)]
 
@@ -46,8 +45,7 @@ def read_page(file: ListedFile, *, seconds: int) -> Iterator[bytes]:
 
 def _tag_of(answer: urllib3.BaseHTTPResponse) -> str:
     """By what the source tells states of the file apart; empty if it does not."""
-    told = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    return told if len(told) <= _MOST_TAG else ""
+    return read_tag(answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
 
 
 def _find_size(address: str, seconds: int) -> tuple[int, str]:

@@ -1,9 +1,12 @@
 """What the lists of datasets and of images share."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -13,12 +16,18 @@ from catalog.search.filters.fields import join_texts, read_query
 from catalog.search.query import list_chunks
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
-from catalog.search.understanding import describe_excluded, describe_stems, is_understood
+from catalog.search.understanding import (
+    describe_excluded,
+    describe_excluded_stems,
+    is_understood,
+)
 from catalog.storage.web_threads import FewAtATime, hold_thread
 
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
 MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
-_large_searches = FewAtATime(2)
+# Each takes up to a second of the database. More wait than there are threads for them.
+_large_searches = FewAtATime(2, waiting=settings.WEB_THREADS)
+_mine = threading.local()
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50
 
@@ -30,10 +39,24 @@ def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., Htt
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not _is_large(request.GET):
             return view(request, *args, **kwargs)
-        with hold_thread(), _large_searches.turn():
+        with take_turn():
             return view(request, *args, **kwargs)
 
     return bounded
+
+
+@contextmanager
+def take_turn(*, if_needed: bool = True) -> Iterator[None]:
+    """Be one of the few large searches of this process, if it is one. Raises NoThreadLeft."""
+    if not if_needed or getattr(_mine, "has_turn", False):
+        yield
+        return
+    with hold_thread(), _large_searches.turn():
+        _mine.has_turn = True
+        try:
+            yield
+        finally:
+            _mine.has_turn = False
 
 
 def _is_large(params: QueryDict) -> bool:
@@ -46,7 +69,6 @@ def _is_large(params: QueryDict) -> bool:
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:
     """What every list shows: what is in force, how to undo it, and what was not understood."""
     params = canonical_params(filters)
-    words = filters.shown_query.words
     active = [f for f in filters.active_filters if not is_understood(filters, f.name, f.value)]
     chips = [
         {
@@ -64,7 +86,7 @@ def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, An
         "broken_ors": [] if problems else filters.broken_ors,
         "chips": chips,
         "excluded_words": describe_excluded(filters),
-        "excluded_stems": describe_stems([w.text for w in words if w.is_excluded]),
+        "excluded_stems": describe_excluded_stems(filters),
         "num_more_chips": len(active) - len(chips),
         "params": params,
         "query_string": params.urlencode(),

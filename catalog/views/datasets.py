@@ -43,8 +43,8 @@ from catalog.search.licenses import (
 from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
-from catalog.search.understanding import describe_query, describe_stems, describe_texts
-from catalog.views.common import bound_large_searches, list_context, page_or_fragment
+from catalog.search.understanding import describe_query, describe_stems, describe_term_texts
+from catalog.views.common import bound_large_searches, list_context, page_or_fragment, take_turn
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
 
@@ -85,7 +85,6 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     files = count_by_dataset(filters.snapshot, shown)
     licenses = find_other_licenses(filters, shown)
     kinds = count_kinds_by_dataset(filters.snapshot, shown)
-    wanted = [word.text for word in filters.shown_query.words if not word.is_excluded]
     images_instead = None if problems or paginator.count else _find_images(filters)
     context = list_context(filters, problems) | {
         "facets": [] if problems else count_dataset_facets(filters),
@@ -107,8 +106,8 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
         "total": paginator.count,
         "total_full": paginator.count - (0 if problems else filters.num_partial),
         "understood": describe_query(filters),
-        "stems": [] if problems else describe_stems(wanted, roots=filters.results.roots),
-        "term_texts": [] if problems else describe_texts(filters.results.term_texts),
+        "stems": [] if problems else describe_stems(filters),
+        "term_texts": [] if problems else describe_term_texts(filters),
         "dataset_words": [
             [word.text for word in group] for group in filters.shown_query.word_groups
         ],
@@ -132,8 +131,10 @@ def _find_images(filters: DatasetFilterSet) -> ImageFilterSet | None:
         return None
     params = QueryDict(mutable=True)
     params["q"] = text
-    found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
-    return found if found.total else None
+    images = ImageFilterSet(params, snapshot=filters.snapshot)
+    with take_turn(if_needed=images.reads_many_images):
+        found = or_any_kind(images)
+        return found if found.total else None
 
 
 @require_safe

@@ -14,13 +14,18 @@ from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
-from catalog.views.common import bound_large_searches, list_context, page_or_fragment
+from catalog.views.common import bound_large_searches, list_context, page_or_fragment, take_turn
 
 
 @require_safe
 @bound_large_searches
 def image_list(request: HttpRequest) -> HttpResponse:
     filters = ImageFilterSet(request.GET)
+    with take_turn(if_needed=filters.reads_many_images):
+        return _show_list(request, filters)
+
+
+def _show_list(request: HttpRequest, filters: ImageFilterSet) -> HttpResponse:
     problems = list(filters.problems)
     page = Page([])
     try:
@@ -37,8 +42,8 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "hidden": {} if problems else count_hidden(filters),
         "any_kind": with_any_kind(filters).urlencode(),
         "understood": describe_query(filters),
-        "id_groups": [] if problems else _show_groups(filters, filters.id_groups),
-        "text_groups": [] if problems else _show_groups(filters, filters.text_groups),
+        "id_groups": [] if problems else _show_groups(filters, filters.words.of_ids),
+        "text_groups": [] if problems else _show_groups(filters, filters.words.in_texts),
         "idle_words": [] if problems else filters.idle_words,
         "said_labels": say_label_groups(filters),
         "offers": [] if problems or filters.total else offer_datasets(filters),
@@ -49,7 +54,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
 
 
 def _show_groups(filters: ImageFilterSet, groups: list[list[str]]) -> list[list[str]]:
-    return [[filters.show_word(word) for word in group] for group in groups]
+    return [[filters.words.show(word) for word in group] for group in groups]
 
 
 @require_safe

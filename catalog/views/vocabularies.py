@@ -14,6 +14,7 @@ from catalog.search.kinds import count_kinds, query_of_kinds
 from catalog.search.snapshot import current_snapshot
 from catalog.wording.object_counts import only_others
 from vocab.lookup import VOCABULARIES
+from vocab.spellings import has_areas
 
 TITLES = {
     "modality": "modalities",
@@ -41,6 +42,8 @@ def vocabulary(request: HttpRequest, name: str) -> HttpResponse:
         raise Http404(f"There is no vocabulary “{name}”.")
     words = request.GET.get("q", "").replace("\0", "").strip()[:MAX_WORDS]
     terms = model.objects.active().order_by("code").prefetch_related("aliases")
+    if has_areas(model):
+        terms = terms.prefetch_related("aliases__area")
     if words:
         named = Q(code__icontains=words) | Q(name__icontains=words)
         terms = terms.filter(named | Q(aliases__text__icontains=words)).distinct()

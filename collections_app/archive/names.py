@@ -91,7 +91,7 @@ def _add_suffix(segment: str, suffix: str) -> str:
     found = _EXTENSION.search(segment)
     extension = found.group() if found else ""
     stem = segment.removesuffix(extension).encode()
-    room = MAX_SEGMENT - len(suffix) - len(extension)
+    room = MAX_SEGMENT - len(suffix) - len(extension.encode())
     return stem[:room].decode(errors="ignore").rstrip(" .") + suffix + extension
 
 

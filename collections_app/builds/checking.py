@@ -65,6 +65,8 @@ def fail_for_entry(claim: Claim, first: tuple[int, BadEntry], heartbeat: Heartbe
     """One file is bad: check all files, so that the page names every bad one."""
     collection = claim.collection
     heartbeat.discard()
+    # Who has ended the build, or has it now, may have removed what it had fetched.
+    heartbeat.touch(now=True)
     bad = _find_bad_files(claim, heartbeat)
     # What was found in writing may be seen there only.
     others = (each for each in bad if each[1].name != first[1].name)

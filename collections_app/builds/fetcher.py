@@ -268,8 +268,11 @@ def _refuse_unsafe(names: list[str]) -> None:
 
 
 def _require_same(known: list[FetchedFile], listed: list[ListedFile]) -> None:
-    """Raises Changed if files are known, and the source lists others."""
-    if known and [(f.name, f.size) for f in listed] != sorted((f.name, f.size) for f in known):
+    """Raises Changed if files are known, and the source lists others, by their sizes.
+
+    Their names are part of what is frozen, with the endings that they may lack at the source.
+    """
+    if known and sorted(file.size for file in listed) != sorted(file.size for file in known):
         raise Changed("the source lists other files than when it was first fetched")
 
 

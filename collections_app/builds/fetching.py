@@ -66,7 +66,8 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
     remove_old_journals()
     release_stale()
     # Its archive had other bytes than it should: they may be those of the cache.
-    is_suspect = collection.builds.filter(reason=Reason.FILES_CHANGED).exists()
+    suspicious = (Reason.FILES_CHANGED, Reason.ARCHIVE_DAMAGED)
+    is_suspect = collection.builds.filter(reason__in=suspicious).exists()
     journal = FetchJournal(str(collection.uuid))
     expected = count_items_to_fetch(collection)
     bytes_here = _count_bytes(collection) - expected.num_bytes

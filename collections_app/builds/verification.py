@@ -176,11 +176,16 @@ def _iter_files(collection: Collection) -> Iterator[tuple[int, str, int, str]]:
 
 
 def _find_intact_files(collection: Collection, suspects: list[int]) -> set[int]:
-    """Positions of files that are right in the dataset, so that only the archive is damaged."""
-    if len(suspects) > MAX_FILES_READ_AGAIN:
-        return set()
-    items = collection.items.filter(position__in=suspects).select_related("image__dataset")
-    return {item.position for item in items if _is_intact(item)}
+    """Positions of files that are right in the dataset, so that only the archive is damaged.
+
+    What was fetched was right when it came, and the next build looks at it again.
+    """
+    items = collection.items.filter(position__in=suspects)
+    fetched = set(items.to_fetch().values_list("position", flat=True))
+    if len(suspects) - len(fetched) > MAX_FILES_READ_AGAIN:
+        return fetched
+    local = items.exclude(position__in=fetched).select_related("image__dataset")
+    return fetched | {item.position for item in local if _is_intact(item)}
 
 
 def _is_intact(item: CollectionItem) -> bool:

@@ -21,7 +21,8 @@ def data_card(collection: Collection, fingerprint: str) -> bytes:
 
 
 def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
-    datasets = collection.provenance[DATASETS]
+    # One of which all images were left out is not among them.
+    datasets = [each for each in collection.provenance[DATASETS] if each["num_images"]]
     yield f"# {escape(collection.title)}"
     yield ""
     yield (
@@ -50,14 +51,14 @@ def _lines(collection: Collection, fingerprint: str) -> Iterator[str]:
 def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
     excluded = collection.num_excluded
     noun = "object" if only_others(collection.kinds) else "image"
+    size = file_size(collection.num_bytes)
+    if deidentifies_on_delivery():
+        size += " before their de-identification"
     yield "## What is inside"
     yield ""
     if files.here and has_series(collection):
         number = collection.provenance.get(NUM_FILES, files.here)
-        yield (
-            f"- `images/`: {count_of(files.here, noun)} in {count_of(number, 'file')}, "
-            f"{file_size(collection.num_bytes)}"
-        )
+        yield (f"- `images/`: {count_of(files.here, noun)} in {count_of(number, 'file')}, {size}")
         yield (
             f"- `metadata.csv`: one row for each {noun}; `file_name` is its path, and that of the "
             "folder where it is a series of files. The `sha256` of a series is that of the lines "
@@ -65,7 +66,7 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
         )
         yield "- `files.csv`: one row for each file of these series, slices in their order"
     elif files.here:
-        yield f"- `images/`: {count_of(files.here, 'file')}, {file_size(collection.num_bytes)}"
+        yield f"- `images/`: {count_of(files.here, 'file')}, {size}"
         yield "- `metadata.csv`: one row for each file; `file_name` is its path"
     else:
         # An alert, which GitHub and other readers of Markdown show in red.
@@ -99,6 +100,11 @@ def _contents(collection: Collection, files: AvailabilityCounts) -> Iterator[str
     yield "- `licenses.csv`: the licences and citation of each source dataset"
     yield "- `collection.json`: the same facts for programs"
     yield "- `SHA256SUMS`: run `sha256sum -c SHA256SUMS` in this folder to check every file"
+    yield ""
+    yield (
+        "On Windows unpack the ZIP into a folder with a short path, such as `C:\\data`: many "
+        "programs there open no file whose path has more than 260 characters."
+    )
     yield ""
     unreviewed = (
         " `labels_unreviewed` are labels, too, which wait for review by a curator; `label_words` "
@@ -253,7 +259,8 @@ def _use(collection: Collection, files: AvailabilityCounts) -> Iterator[str]:
     yield (
         "Cells that begin with `=`, `+`, `-`, `@` or an apostrophe carry a leading apostrophe, so "
         "that no spreadsheet takes them for a formula. Split by `subject_id`, never by image: "
-        "several images may show the same person."
+        "several images may show the same person. Where it is empty, the source does not say who "
+        "is shown: a split of these images may have one person in both parts."
     )
     yield ""
 

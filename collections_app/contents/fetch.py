@@ -36,6 +36,7 @@ FOLDER = Path(__file__).resolve().parent
 AMAZON = "https://{bucket}.s3.amazonaws.com"
 PAUSES = (1.0, 4.0, 15.0)
 TIMEOUT = 60
+LEAST_RATE = 1000  # bytes a second
 LISTERS = 4
 CHUNK = 1 << 20
 # More than any series has: what goes on and on is no list of files. Four pages are read at a time.
@@ -287,12 +288,14 @@ class Source:
 
 def read_listing(url: str) -> ET.Element:
     with ask(url) as answer:
-        try:
-            text = answer.read(MAX_LISTING + 1)
+        text = bytearray()
+        for chunk in read_chunks(answer):
+            text += chunk
             if len(text) > MAX_LISTING:
                 raise Problem("the source's list of files has more than 4 MB at a time")
+        try:
             return ET.fromstring(text)  # noqa: S314 - bounded, and expat bounds entities  # nosec
-        except (OSError, http.client.HTTPException, ET.ParseError):
+        except ET.ParseError:
             raise Unreachable("the source's list of files came broken") from None
 
 
@@ -369,7 +372,7 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
         if expected < 0 and not most:
             raise Problem("the source does not tell its size")
         try:
-            for chunk in iter(lambda: read_chunk(answer), b""):
+            for chunk in read_chunks(answer):
                 done += len(chunk)
                 if done > most:
                     raise Problem(f"it is longer than {most:,} bytes, which it has at most")
@@ -386,11 +389,21 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
             raise
 
 
-def read_chunk(answer: Any) -> bytes:
-    try:
-        return bytes(answer.read(CHUNK))
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"the connection to the source broke: {error}") from None
+def read_chunks(answer: Any) -> Iterator[bytes]:
+    """What comes, as it comes; a source that sends byte by byte is given up."""
+    begin, done = time.monotonic(), 0
+    while True:
+        try:
+            chunk = bytes(answer.read1(CHUNK))
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"the connection to the source broke: {error}") from None
+        if not chunk:
+            return
+        done += len(chunk)
+        seconds = time.monotonic() - begin
+        if seconds > TIMEOUT and done < seconds * LEAST_RATE:
+            raise Unreachable(f"the source sends fewer than {LEAST_RATE:,} bytes a second")
+        yield chunk
 
 
 def try_again(function: Callable[[], T], stopped: threading.Event) -> T:

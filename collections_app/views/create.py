@@ -54,12 +54,6 @@ def collection_new(request: HttpRequest) -> HttpResponse:
     return _show_selection(request, filters, form=None)
 
 
-def _summarize(filters: ImageFilterSet) -> SelectionSummary:
-    """Raises NoThreadLeft: of words of texts it takes a second, whoever asks."""
-    with hold_thread(), _summaries.turn():
-        return summarize_selection(filters)
-
-
 def _show_selection(
     request: HttpRequest,
     filters: ImageFilterSet,
@@ -68,10 +62,14 @@ def _show_selection(
     chosen: dict[str, Any] | None = None,
     refusal: str = "",
 ) -> HttpResponse:
-    """The page; ``chosen`` are fields of a form that was refused, as the user filled them in."""
-    # Who was refused has waited already.
-    summarize = summarize_selection if refusal else _summarize
-    summary = None if filters.problems else summarize(filters)
+    """The page; ``chosen`` are fields of a form that was refused, as the user filled them in.
+
+    Raises NoThreadLeft.
+    """
+    # To read words of texts and to look for room take a second each, whoever asks.
+    with hold_thread(), _summaries.turn():
+        summary = None if filters.problems else summarize_selection(filters)
+        over_quota = _explain_quota(request, filters, summary)
     query_string = canonical_params(filters).urlencode()
     total = summary.num_images if summary else 0
     initial = {"expected_images": total, "filters": query_string, "title": suggest_title(filters)}
@@ -80,7 +78,6 @@ def _show_selection(
     over_fetch = explain_fetch_limits(user, to_fetch)
     initial |= {"fetch": bool(to_fetch.num_images) and not over_fetch}
     initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
-    over_quota = _explain_quota(request, filters, summary)
     if refusal and not over_quota:  # which the page explains beside the button
         messages.error(request, refusal)
     context = {

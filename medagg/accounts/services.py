@@ -1,12 +1,8 @@
 """Services for accounts: sign up, confirm an address, ask for a new password, delete."""
 
-from collections.abc import Iterator
-
 from axes.utils import reset as reset_sign_ins
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
@@ -14,7 +10,7 @@ from collections_app import services as collections
 from medagg import tasks
 from medagg.accounts.backends import counted_names
 from medagg.accounts.links import read_token
-from medagg.models import WaitingAddress
+from medagg.models import Session, WaitingAddress
 from medagg.throttling import HOUR, Rate
 
 # No address gets more mails than these, whoever asks for them. Two rates: whoever has one kind sent
@@ -74,12 +70,18 @@ def tell_operators() -> None:
 
 
 def change_address(*, user: User, address: str) -> None:
-    """Store an address that must still be confirmed (``ask_to_confirm``); empty: have none."""
+    """Store an address that must still be confirmed (``ask_to_confirm``); empty: have none.
+
+    Nothing if the account is deleted meanwhile.
+    """
     old = user.email
-    if address:
-        WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})
-        return
     with transaction.atomic():
+        # As a deletion does.
+        if not User.objects.select_for_update().filter(pk=user.pk).exists():
+            return
+        if address:
+            WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})
+            return
         WaitingAddress.objects.filter(user=user).delete()
         User.objects.filter(pk=user.pk).update(email="")
     if old:
@@ -187,10 +189,8 @@ def delete_account(*, user: User) -> None:
         if user.is_superuser:
             _keep_an_administrator(user)
         unlock(user=user)
-        user_id = user.pk
+        Session.objects.filter(user_id=user.pk).delete()
         collections.delete_account(user=user)
-    for session in sessions_of(user_id):
-        session.delete()
 
 
 def _keep_an_administrator(user: User) -> None:
@@ -199,10 +199,3 @@ def _keep_an_administrator(user: User) -> None:
     admins = _administrators().select_for_update(no_key=True)
     if list(admins.order_by("pk").values_list("pk", flat=True)) == [user.pk]:
         raise LastAdministrator
-
-
-def sessions_of(user_id: int) -> Iterator[Session]:
-    """The user's sessions in all browsers; reads all sessions, as they are not kept by user."""
-    for session in Session.objects.iterator(chunk_size=1000):
-        if session.get_decoded().get(SESSION_KEY) == str(user_id):
-            yield session

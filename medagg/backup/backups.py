@@ -36,7 +36,7 @@ KEYS = {"secret-key", "pseudonym-key"}
 # What manage.py keeps in var/ and cannot make again.
 SECRETS = (*sorted(KEYS), "admin-password")
 # Whoever was signed in signs in again.
-NOT_KEPT = {"django_session"}
+NOT_KEPT = {"django_session", "medagg_session"}
 # What reading a file that is damaged, or no backup at all, can end with.
 DAMAGE = (
     AttributeError,

@@ -21,7 +21,7 @@ class WebFiles:
 
     ``status`` and ``redirect`` are answered instead of a file, ``cut`` is the number of bytes after
     which the connection ends, ``pause`` the seconds before each hundred bytes. With ``no_head``
-    HEAD is not answered, and for ``silent_seconds`` nothing is.
+    HEAD is not answered, and for ``silent_seconds`` nothing is. ``headers`` go with each file.
     """
 
     endpoint: str = ""
@@ -32,6 +32,7 @@ class WebFiles:
     redirect: dict[str, str] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     pause: dict[str, float] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     no_head: bool = False
     silent_seconds: float = 0.0
 
@@ -63,7 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get("Range") == "bytes=0-0":
             self._answer(206, body[:1], {"Content-Range": f"bytes 0-0/{len(body)}"})
         else:
-            self._answer(200, body, cut=web.cut.get(path), pause=web.pause.get(path, 0))
+            self._answer(
+                200, body, web.headers, cut=web.cut.get(path), pause=web.pause.get(path, 0)
+            )
 
     do_HEAD = do_GET  # noqa: N815
 

@@ -17,7 +17,6 @@ import pytest
 from axes.models import AccessAttempt
 from django.conf import LazySettings
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
@@ -39,7 +38,7 @@ from collections_app.tests.factories import (
 from medagg.accounts import views
 from medagg.accounts.export import export_account
 from medagg.accounts.mail import send_password_reset
-from medagg.models import WaitingAddress
+from medagg.models import Session, WaitingAddress
 
 pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PASSWORD = "a-Long-pass-9"

@@ -268,6 +268,12 @@ def test_an_address_is_changed_by_its_new_owner_and_the_old_one_is_told(
     assert ada.email == ""
 
 
+def test_an_account_that_is_deleted_meanwhile_gets_no_address(ada: User) -> None:
+    User.objects.filter(pk=ada.pk).delete()
+    services.change_address(user=ada, address="new@example.org")
+    assert not WaitingAddress.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

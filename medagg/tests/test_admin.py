@@ -172,6 +172,33 @@ def test_an_alias_that_clashes_is_refused_with_the_reason(
     assert not label.aliases.exists()
 
 
+def test_an_alias_of_a_label_may_hold_in_one_area_only(curator: Client) -> None:
+    lung, eye = AreaFactory(code="lung"), AreaFactory(code="eye")
+    label = LabelFactory(code="wet")
+    add_alias(LabelFactory(code="other"), "edema", area=eye)
+    path = f"/admin/vocab/label/{label.pk}/change/"
+
+    def save(*areas: Any) -> Any:
+        rows: dict[str, Any] = {}
+        for n, area in enumerate(areas):
+            rows |= {f"aliases-{n}-text": "Edema", f"aliases-{n}-area": area}
+            rows |= {f"aliases-{n}-term": label.pk}
+        return edit(curator, path, **{"aliases-TOTAL_FORMS": str(len(areas))}, **rows)
+
+    assert "only in images of" in curator.get(path).content.decode().casefold()
+    assert "is given twice" in save(lung.pk, lung.pk).content.decode()
+    assert "already an alias of Other" in save(eye.pk).content.decode()
+    save(lung.pk, "")
+    assert set(label.aliases.values_list("area__code", flat=True)) == {"lung", None}
+    assert "Edema (only in images of Lung)" in curator.get("/vocabularies/label/").content.decode()
+    label.aliases.filter(area=None).delete()
+    edit(curator, path, **{"aliases-0-area": AreaFactory(code="skin").pk})
+    assert [alias.area.code for alias in label.aliases.all()] == ["skin"]
+    edit(curator, path, **{"aliases-0-area": lung.pk})
+    refused = curator.post(f"/admin/vocab/anatomicalarea/{lung.pk}/delete/", {"post": "yes"})
+    assert "Label alias: Edema" in refused.content.decode()
+
+
 def test_the_code_of_a_term_never_changes(curator: Client) -> None:
     ct = ModalityFactory(code="ct")
     edit(curator, f"/admin/vocab/modality/{ct.pk}/change/", code="changed", name="New name")

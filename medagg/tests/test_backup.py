@@ -157,7 +157,7 @@ def counts(database: str) -> dict[str, int]:
     values.pop("cursor_factory", None)
     with closing(psycopg2.connect(**values)) as other, other.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = {name for (name,) in cursor.fetchall()} - {"django_session"}
+        tables = {name for (name,) in cursor.fetchall()} - {"django_session", "medagg_session"}
         found = {}
         for table in tables:
             cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
+from collections_app.tests.factories import UserFactory
 from medagg.busy import MAX_AT_ONCE
 from medagg.wsgi import application
 
@@ -54,6 +55,23 @@ def test_no_long_text_is_given_back_to_a_stranger(path: str) -> None:
     long, longer = ({"username": '"' * number} for number in (6_000, 20_000))
     assert len(Client().post(path, long).content) < MAX_AT_ONCE
     assert Client().post(path, longer).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["title", "filters"])
+def test_no_long_text_is_given_back_to_a_user(name: str) -> None:
+    client = Client()
+    client.force_login(UserFactory())
+    form = {"title": "Mine", "filters": "", "expected_images": "1"}
+    answer = client.post("/collections/new/", form | {name: '"' * 15_000})
+    assert len(answer.content) < MAX_AT_ONCE
+    assert client.post("/collections/new/", form | {name: '"' * 20_000}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/collections/basket/", "/admin/vocab/label/add/", "/x/"])
+def test_a_long_form_is_read_for_curators_only(admin_client: Client, path: str) -> None:
+    form = {"name": "%" * 120_000}
+    assert Client().post(path, form).status_code == 400
+    assert admin_client.post(path, form).status_code == (200 if "admin" in path else 400)
 
 
 def ask(path: str, content_type: str) -> str:

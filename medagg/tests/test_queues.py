@@ -104,12 +104,13 @@ def test_two_long_builds_keep_the_sweep_and_expiry_waiting_for_nothing(
                 worker.stop(lambda: True)
 
 
-def test_a_worker_that_cannot_acknowledge_a_task_ends() -> None:
+@pytest.mark.parametrize("answer", ["ack", "reject"])
+def test_a_worker_that_cannot_acknowledge_a_task_ends(answer: str) -> None:
     """It would take no other one; its supervisor starts a new one."""
     code = (
         "import logging, time, medagg.celery; from celery.signals import worker_init; "
         "worker_init.send(None); "
-        "logging.getLogger('celery.worker.request').critical(\"Couldn't ack %r\", 1); "
+        "logging.getLogger('celery.worker.request').critical(" + f'"Couldn\'t {answer} %r", 1); '
         "time.sleep(20)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=settings.BASE_DIR, timeout=15)

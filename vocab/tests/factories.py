@@ -1,3 +1,5 @@
+from typing import Any
+
 import factory
 from factory.django import DjangoModelFactory
 
@@ -48,9 +50,9 @@ class LabelFactory(TermFactory):
         model = models.Label
 
 
-def add_alias(term: models.Term, text: str) -> models.Alias:
-    """Give a term another spelling, checked as the admin checks it."""
-    alias = term.aliases.model(term=term, text=text)  # type: ignore[attr-defined]
+def add_alias(term: models.Term, text: str, **values: Any) -> models.Alias:
+    """Give a term another spelling, checked as the admin checks it; of a label in an `area`."""
+    alias = term.aliases.model(term=term, text=text, **values)  # type: ignore[attr-defined]
     alias.full_clean()
     alias.save()
     return alias

@@ -11,7 +11,7 @@ from vocab.lookup import find_terms
 from vocab.models import Label, LabelAlias, License, Modality
 from vocab.services import load_terms, own_fields
 from vocab.signals import terms_changed
-from vocab.tests.factories import LabelFactory, ModalityFactory, add_alias
+from vocab.tests.factories import AreaFactory, LabelFactory, ModalityFactory, add_alias
 
 pytestmark = pytest.mark.django_db
 
@@ -169,6 +169,26 @@ def test_a_dry_run_reports_and_changes_nothing(tmp_path: Path) -> None:
     assert "dry run" in report
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("l.csv", "code,name,aliases,aliases_in.lung\nx,X,Wet lung,Edema|oedema\n"),
+        ("l.toml", '[[term]]\ncode = "x"\nname = "X"\naliases = ["Wet lung"]\n'
+                   'aliases_in.lung = ["Edema", "oedema"]\n'),
+    ],
+)  # fmt: skip
+def test_an_alias_may_hold_in_one_area_only(tmp_path: Path, name: str, content: str) -> None:
+    AreaFactory(code="lung")
+    add_alias(LabelFactory(code="swelling"), "edema")
+    assert "1 added" in import_vocab(tmp_path / name, content)
+    assert "1 unchanged" in import_vocab(tmp_path / name, content)
+    found = LabelAlias.objects.filter(term__code="x").values_list("text", "area__code")
+    assert set(found) == {("Wet lung", None), ("Edema", "lung"), ("oedema", "lung")}
+    out = StringIO()
+    call_command("terms", "label", stdout=out)
+    assert "(Edema, only in images of lung | Wet lung | oedema, only" in out.getvalue()
+
+
 # --- What does not ---
 @pytest.mark.parametrize(
     ("content", "says"),
@@ -176,7 +196,7 @@ def test_a_dry_run_reports_and_changes_nothing(tmp_path: Path) -> None:
         ("code,name\nnodule,Nodule\nBad Code!,Bad\n", "line 3: code: A code has lower-case"),
         ("code,name\nnodule,\n", "line 2: name: This field cannot be blank"),
         ("code,name\nnodule,Nodule\n\nnodule,Twice\n", "line 4: nodule is already at line 2"),
-        ("code,nam\nnodule,Nodule\n", "line 2: there is no field “nam”; there are aliases, code"),
+        ("code,nam\nnodule,Nodule\n", "line 2: there is no field “nam”; there are aliases, "),
         ("name\nNodule\n", "line 1: name the columns in it: code,name,description,aliases"),
         ("code,name\na,b,c\n", "line 2: 3 cells under 2 columns"),
         ('code,name\nx,"torn\n', "line 2: unexpected end of data"),
@@ -204,6 +224,10 @@ def test_a_bad_csv_is_refused_with_its_line(
         ('term = "x"\n', "under [[term]]"),
         ('[[term]]\ncode = "x"\nname = 5\n', "line 1: name is not a text"),
         ('[[term]]\ncode = "x"\nname = "X"\naliases = "one"\n', "line 1: aliases is not a list"),
+        ('[[term]]\ncode = "x"\naliases_in = ["y"]\n', "Write aliases_in.lung = ["),
+        ('[[term]]\ncode = "x"\naliases_in.lung = "y"\n', "Write aliases_in.lung = ["),
+        ('[[term]]\ncode = "x"\nname = "X"\naliases_in.lunge = ["y"]\n', "no area “lunge”"),
+        ('[[term]]\ncode = "x"\naliases_in.lung = ["\\u0000"]\n', "contains a NUL"),
         ('term = [{code = "x", name = "X", colour = "red"}]\n', "term x: there is no field"),
     ],
 )

@@ -4,8 +4,9 @@ import pytest
 from django.core.management import call_command
 
 from vocab.lookup import VOCABULARIES, find_terms
-from vocab.models import Label, License, Modality
+from vocab.models import Label, LabelAlias, License, Modality
 from vocab.services import load_terms
+from vocab.tests.factories import AreaFactory
 from vocab.tests.shipped import save_shipped_vocabularies
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,36 @@ def test_loading_keeps_what_a_curator_changed() -> None:
     )
     assert [alias.text for alias in term.aliases.all()] == ["MRI"]
     assert (report.added, report.changed) == (0, 1)
+
+
+EDEMA = {"code": "pulmonary-edema", "name": "Pulmonary edema", "aliases": ["Edema", "wet lung"]}
+EDEMA_IN_LUNG = {**EDEMA, "aliases": ["wet lung"], "aliases_in": {"lung": ["Edema"]}}
+
+
+def aliases_of_label() -> set[tuple[str, str | None]]:
+    return set(LabelAlias.objects.values_list("text", "area__code"))
+
+
+def test_an_alias_that_was_shipped_for_all_images_moves_to_its_area() -> None:
+    AreaFactory(code="lung")
+    load_terms(vocabulary="label", terms=[EDEMA])
+    report = load_terms(vocabulary="label", terms=[EDEMA_IN_LUNG])
+    assert (report.changed, aliases_of_label()) == (1, {("wet lung", None), ("Edema", "lung")})
+    assert load_terms(vocabulary="label", terms=[EDEMA_IN_LUNG]).unchanged == 1
+    load_terms(vocabulary="label", terms=[EDEMA])
+    assert aliases_of_label() == {("wet lung", None), ("Edema", None)}
+
+
+def test_one_that_a_curator_removed_or_gave_another_area_stays_so() -> None:
+    eye = [AreaFactory(code="lung"), AreaFactory(code="eye")][1]
+    load_terms(vocabulary="label", terms=[EDEMA])
+    LabelAlias.objects.filter(text="Edema").update(area=eye)
+    LabelAlias.objects.filter(text="wet lung").delete()
+    in_lung = {"code": "pulmonary-edema", "name": "Pulmonary edema", "aliases": [],
+               "aliases_in": {"lung": ["Edema", "wet lung"]}}  # fmt: skip
+    for _ in range(2):
+        load_terms(vocabulary="label", terms=[in_lung])
+        assert aliases_of_label() == {("Edema", "eye")}
 
 
 def test_a_new_field_is_added_to_existing_terms() -> None:

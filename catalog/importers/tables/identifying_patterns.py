@@ -224,7 +224,7 @@ FREE_TEXT = re.compile(
         |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
         |discharge|progress|note|report|rad|case|translated|annotat(?:ions?|ors?)|op|freetext|text|nursing|operative|cytology|structured|narrative|english
         |patient|encounter|document|admission|triage|gpt\d*|chatgpt|llm|ai)*
-    (?:reports?|findings(?:and)?impressions?|findings|impressions?|(?<=.)summar(?:y|ies)|indications?|comments?|remarks?|notes?|narratives?
+    (?:reports?|findings(?:and)?impressions?|findings|impressions?|(?<=[a-z0-9])summar(?:y|ies)|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|addend(?:um|a)|comparisons?
         |(?<=section)(?:technique|examination|recommendations?)
         |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text|(?<=document)text

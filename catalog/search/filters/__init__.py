@@ -4,8 +4,9 @@ A filter set selects rows of profiles or datasets in the columns of ``catalog.se
 Counts, pages and sets of images are derived from these rows. A value that is not understood makes
 the set invalid, and an invalid set matches nothing.
 
-``images`` and ``datasets`` have the filter sets, ``base`` what both share, ``column_filters`` the
-filters that they are made of, ``fields`` the form fields that check the values of a URL.
+``images`` (with ``image_words``) and ``datasets`` have the filter sets, ``base`` what both share,
+``column_filters`` the filters that they are made of, ``fields`` the form fields that check the
+values of a URL.
 """
 
 from catalog.search.filters.base import CatalogFilterSet

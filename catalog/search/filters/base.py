@@ -10,11 +10,13 @@ from django.db.models import Model
 from django.http import QueryDict
 
 from catalog.ages import range_of_limits
+from catalog.models import Image
 from catalog.search.columns import Counted, Mask, Rows, Table
 from catalog.search.filter_choices import NEUTRAL_PARAMETERS, ActiveFilter
 from catalog.search.filters.column_filters import ReadByTheSet
 from catalog.search.filters.fields import RepeatedField
-from catalog.search.query import Match, ParsedQuery, Word, parse_query
+from catalog.search.full_text import Stems, find_stems
+from catalog.search.query import Match, ParsedQuery, Word, parse_query, remove_matches
 from catalog.search.query.doubts import list_doubts
 from catalog.search.snapshot import Snapshot, current_snapshot
 from vocab.lookup import HIERARCHIES
@@ -139,7 +141,24 @@ class CatalogFilterSet(filters.FilterSet):
 
     @cached_property
     def _whole_query(self) -> ParsedQuery:
+        return self._typed_query
+
+    @cached_property
+    def _typed_query(self) -> ParsedQuery:
         return parse_query(self.cleaned.get("q") or "", self.snapshot.spellings)
+
+    def query_without(self, *matches: Match) -> str:
+        """The query without the words of ``matches``, of which the rest means the same."""
+        spans = tuple((match.start, match.end) for match in matches)
+        if spans not in self._queries_without:
+            self._queries_without[spans] = remove_matches(
+                self._typed_query, matches, self.snapshot.spellings
+            )
+        return self._queries_without[spans]
+
+    @cached_property
+    def _queries_without(self) -> dict[tuple[tuple[int, int], ...], str]:
+        return {}
 
     @property
     def ignored(self) -> list[Match]:
@@ -167,7 +186,13 @@ class CatalogFilterSet(filters.FilterSet):
     @property
     def doubts(self) -> list[str]:
         """What the query may not mean as it is read."""
-        return list_doubts(self.parsed_query, is_of_images=True, ignored=self.ignored)
+        is_of_images = self.model is Image
+        return list_doubts(self.shown_query, is_of_images=is_of_images, ignored=self.ignored)
+
+    @cached_property
+    def stems(self) -> Stems:
+        """What the index of datasets' texts has of the words of each text that it is asked for."""
+        return find_stems(word.text for word in self.shown_query.words if word.is_excluded)
 
     def _ask_query(self) -> Iterator[Mask]:
         """One mask for each group of alternatives ("ct or mri"), of which one has to match."""

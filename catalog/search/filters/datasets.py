@@ -35,8 +35,8 @@ from catalog.search.filters.column_filters import (
     TermFilter,
 )
 from catalog.search.filters.images import ImageFilterSet
+from catalog.search.full_text import Stems
 from catalog.search.query import Match, ParsedQuery
-from catalog.search.query.doubts import list_doubts
 from catalog.search.relevance import (
     FACTS,
     NOT_OF_DATASETS,
@@ -98,7 +98,7 @@ class DatasetFilterSet(CatalogFilterSet):
 
         The number of "not under 18" is none that a text has.
         """
-        query = super()._whole_query
+        query = self._typed_query
         negated = (m for m in query.matches if m.excluded and not has_number(m))
         query = query.with_words(*(m for m in negated if m.name in NOT_OF_DATASETS))
         # Only where nothing else is asked for are the ages of their images compared.
@@ -127,6 +127,10 @@ class DatasetFilterSet(CatalogFilterSet):
     def idle_words(self) -> list[str]:
         """The excluded words that no dataset has, so that they exclude nothing."""
         return self.results.idle_words
+
+    @property
+    def stems(self) -> Stems:
+        return self.results.stems
 
     @cached_property
     def results(self) -> Results:
@@ -198,10 +202,6 @@ class DatasetFilterSet(CatalogFilterSet):
         """As in the base class; also beside ages and sexes that are not asked for."""
         query = self._whole_query
         return query.find_broken_ors([*query.groups, *query.word_groups])
-
-    @property
-    def doubts(self) -> list[str]:
-        return list_doubts(self.shown_query, is_of_images=False, ignored=self.ignored)
 
     @cached_property
     def masks(self) -> dict[str, Mask]:

@@ -1,8 +1,8 @@
 """The filters of ``/images/``, and which images match."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -42,36 +42,13 @@ from catalog.search.filters.column_filters import (
     QueryFilter,
     TermFilter,
 )
-from catalog.search.full_text import rank_datasets
-from catalog.search.image_ids import Ids, find_by_ids, remember_ids
-from catalog.search.image_texts import (
-    count_by_any,
-    count_by_words,
-    has_words,
-    occurs,
-    show_phrase,
-)
+from catalog.search.filters.image_words import ImageWords, Lookups
+from catalog.search.image_ids import remember_ids
+from catalog.search.image_texts import has_words
 from catalog.search.query import Match, ParsedQuery, Word
 from catalog.search.relevance import find_excluded_terms
 from catalog.search.snapshot import Snapshot
 from vocab.models import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class _Lookups:
-    """What a word is, asked of the database once for all filter sets of one request."""
-
-    ids: Ids
-    count_by_words: Callable[..., tuple[Ints, Ints]] = field(
-        default_factory=lambda: cache(count_by_words)
-    )
-    count_by_any: Callable[[tuple[str, ...]], tuple[Ints, Ints]] = field(
-        default_factory=lambda: cache(count_by_any)
-    )
-    occurs: Callable[[str], bool] = field(default_factory=lambda: cache(occurs))
-    rank_datasets: Callable[[str], dict[int, float]] = field(
-        default_factory=lambda: cache(rank_datasets)
-    )
 
 
 class ImageFilterSet(CatalogFilterSet):
@@ -116,10 +93,20 @@ class ImageFilterSet(CatalogFilterSet):
         return changed
 
     @cached_property
-    def _lookups(self) -> _Lookups:
+    def _lookups(self) -> Lookups:
         datasets = self.snapshot.datasets
         is_listed = datasets.columns["images"].any_of([LISTED_CODES[LISTED]])
-        return _Lookups(remember_ids(datasets.ids[is_listed].tolist()))
+        return Lookups(remember_ids(datasets.ids[is_listed].tolist()))
+
+    @cached_property
+    def words(self) -> ImageWords:
+        """The words of the query that name no term."""
+        return ImageWords(self.parsed_query, self.snapshot, self._lookups)
+
+    @property
+    def word_groups(self) -> list[list[Word]]:
+        """As in the base class, of ids, or of words of texts: an image is looked for by both."""
+        return self.words.groups
 
     def as_frozen_json(self) -> dict[str, Any]:
         """As in the base class, and always with the kinds."""
@@ -169,7 +156,7 @@ class ImageFilterSet(CatalogFilterSet):
         masks |= {
             f"-{number}": ~self._named_by(word)
             for number, word in enumerate(self.parsed_query.words)
-            if word.is_excluded and word not in self._excluded_words
+            if word.is_excluded and word not in self.words.excluded
         }
         return masks
 
@@ -237,86 +224,34 @@ class ImageFilterSet(CatalogFilterSet):
 
     def image_condition_within(self, profiles: Collection[int] | None) -> Q | None:
         """The same for images of these profiles alone, of which less must be known."""
-        condition = age_condition(self._age_groups) & self._id_condition
+        condition = age_condition(self._age_groups) & self.words.id_condition
         if picked := self.cleaned.get("image"):
             condition &= Q(pk__in=picked)
-        if self.text_groups or self._without_texts:
-            condition &= has_words(self.text_groups, without=self._without_texts, profiles=profiles)
+        wanted, unwanted = self.words.in_texts, self.words.not_in_texts
+        if wanted or unwanted:
+            condition &= has_words(wanted, without=unwanted, profiles=profiles)
         return condition or None
 
     @property
     def _asks_single_images(self) -> bool:
         """Whether there is a condition on single images besides their ages."""
-        texts = self.text_groups or self._without_texts
-        return bool(texts or self._id_condition or self.cleaned.get("image"))
+        return bool(self._asks_texts or self.words.id_condition or self.cleaned.get("image"))
 
-    @cached_property
-    def _by_ids(self) -> tuple[Q, list[list[str]]]:
-        groups = [[word.text for word in group] for group in self.parsed_query.word_groups]
-        return find_by_ids(groups, self._lookups.ids)
+    @property
+    def reads_many_images(self) -> bool:
+        """Whether the database has to go through images, by their texts or ids."""
+        return not self.problems and (self._asks_texts or self.words.may_concern_most)
 
-    @cached_property
-    def _excluded_words(self) -> dict[Word, Q | None]:
-        """The excluded words that single images have: the images with the id, None for texts."""
-        found: dict[Word, Q | None] = {}
-        for word in self.parsed_query.words:
-            if word.is_excluded and not find_excluded_terms(word, self.snapshot):
-                with_id = self._lookups.ids.find(word.text)
-                if with_id is not None or self._lookups.occurs(word.text):
-                    found[word] = with_id
-        return found
+    @property
+    def _asks_texts(self) -> bool:
+        return bool(self.words.in_texts or self.words.not_in_texts)
 
     @property
     def idle_words(self) -> list[str]:
         """The excluded words that are found nowhere, so that they exclude nothing."""
         excluded = (word for word in self.parsed_query.words if word.is_excluded)
-        others = (word for word in excluded if word not in self._excluded_words)
+        others = (word for word in excluded if word not in self.words.excluded)
         return [word.text for word in others if not self._named_by(word).any()]
-
-    @property
-    def _without_texts(self) -> list[str]:
-        """The excluded words that are in the own texts of images."""
-        return [word.text for word, with_id in self._excluded_words.items() if with_id is None]
-
-    @cached_property
-    def _id_condition(self) -> Q:
-        condition = self._by_ids[0]
-        for with_id in self._excluded_words.values():
-            if with_id is not None:
-                condition &= ~with_id
-        return condition
-
-    @property
-    def id_groups(self) -> list[list[str]]:
-        """The words that are ids of images or of their subjects; of a group, an image has one."""
-        texts = [[word.text for word in group] for group in self.word_groups]
-        return [group for group in texts if group not in self.text_groups]
-
-    def show_word(self, text: str) -> str:
-        """A word as it is looked for: "subject-1…" where what begins so is found, too."""
-        if self._lookups.ids.find(text) is None:
-            return show_phrase(text)
-        return text if self._lookups.ids.find_equal(text) else f"{text}…"
-
-    @property
-    def text_words(self) -> list[str]:
-        """The words that name no term and are no ids: an image's own texts have to have them."""
-        return [word for group in self.text_groups for word in group]
-
-    @property
-    def text_groups(self) -> list[list[str]]:
-        """The same words; of a group, "siemens or philips", the texts have to have one."""
-        return self._by_ids[1]
-
-    @property
-    def word_groups(self) -> list[list[Word]]:
-        """As in the base class, of ids, or of words of texts: an image is looked for by both."""
-        divided = [
-            [word for word in group if (word.text in self.text_words) == is_text]
-            for group in self.parsed_query.word_groups
-            for is_text in (False, True)
-        ]
-        return [group for group in divided if group]
 
     def _count(self, without: Collection[str]) -> Counted:
         """Matching profiles, each with the number of its images that match."""
@@ -338,9 +273,9 @@ class ImageFilterSet(CatalogFilterSet):
         if not self._asks_single_images:
             return table.weights if self._images_of_age is None else self._images_of_age
         images = Image.objects.filter(profile__isnull=False)
-        if self.text_groups or self._without_texts:
+        if self._asks_texts:
             with_words = self._count_by_texts()
-            if not (self._id_condition or self._age_groups or self.cleaned.get("image")):
+            if not (self.words.id_condition or self._age_groups or self.cleaned.get("image")):
                 return with_words
             if self._images_of_age is not None:
                 with_words = np.where(self._images_of_age, with_words, 0)
@@ -351,9 +286,9 @@ class ImageFilterSet(CatalogFilterSet):
 
     def _count_by_texts(self) -> Any:
         """For each profile, its images whose texts have the words and no excluded one."""
-        without = tuple(self._without_texts)
-        if self.text_groups:
-            groups = tuple(map(tuple, self.text_groups))
+        without = tuple(self.words.not_in_texts)
+        if self.words.in_texts:
+            groups = tuple(map(tuple, self.words.in_texts))
             return self._weigh(*self._lookups.count_by_words(groups, without=without))
         return self.snapshot.images.weights - self._weigh(*self._lookups.count_by_any(without))
 

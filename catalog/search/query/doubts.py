@@ -12,8 +12,16 @@ _SIGNS = rf"[{MINUS_SIGNS}]"
 # Signs before a word or its brackets or quotes; a dash between words has spaces around it.
 _UNREAD = re.compile(
     rf"(?:^|(?<![\w)\]}}])){_SIGNS}+=?(?:\s?[(\[{{]\W*|['‘’“\"]+)?$|(?:!=|<>|≠|~)\s*$"
+    r"|(?<=\s)[!¬]+\s+$"
     # And with words between that name nothing: "-images with ct".
     rf"|(?:^|(?<=[\s,;(])){_SIGNS}(?:(?:{'|'.join(sorted(STOP_WORDS))})\b[\s:=]*)+$",
+    re.IGNORECASE,
+)
+# As a table says it: "nodule=no", "tumor: none", "NOT:ct". Of "nodule: no mass" the mass is.
+_VALUE = r"(?:none|no|not|false|absent|negative|neg|0)(?![\w.%/-])"
+_UNREAD_VALUE = re.compile(
+    rf"[^\s,;:=\"]+(?:[:=]+{_VALUE}|\s?[:=]+\s{_VALUE}(?!\s*\w))"
+    r"|(?<!\S)(?:no|not|without|except|excluding)[:=]+[^\W\d]\w*",
     re.IGNORECASE,
 )
 _UNEQUAL = re.compile(r"!=|<>|≠")
@@ -51,9 +59,18 @@ _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Patient no 5", and not a year.
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
-# Of findings, as "COVID-" or "effusion (+)"; a number with a plus compares.
-_SIGN_BEHIND = re.compile(
-    r"(?<!\d)(?:[+±]|-|−|–|\(\s*[-+±−–]\s*\))\s*$|[a-z]\d+[-+]$", re.IGNORECASE
+# Of findings, as "COVID-" or "effusion (+)", and "T2*"; a number with a plus compares.
+_POLE = r"(?:[-+±−–*]|\(\s*[-+±−–]\s*\))"
+_SIGN_BEHIND = re.compile(rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+){_POLE}\s*$", re.IGNORECASE)
+# Not of "pre- and postoperative" and "(semi-)automatic".
+_GLUED_SIGN = re.compile(
+    rf"(?:\s(?=\())?{_POLE}(?<!-(?=\s+(?:and|or|to)\b))(?![^\s,;/)]|\)\w)", re.IGNORECASE
+)
+# What may stand between a part and the "only" that is said of it.
+_WHAT = re.compile(
+    r"[\s-]*((cases?|data|datasets?|exams?|images?|patients?|pictures?|scans?|series|slides?|stud(y|ies)"
+    r"|subjects?)\s*)?",
+    re.IGNORECASE,
 )
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _COMPARISON = re.compile(r"(?P<sign>[<>≤≥]=?\s*)\d+(?:[.,]\d+)*[\w%]*|(?<![\w.+-])\d+\+(?![\w+])")
@@ -73,14 +90,11 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Mat
     return [
         *_find_unread_signs(query.text, parts),
         *_find_unread_negations(query.text, parts),
+        *_find_unread_values(query.text, parts),
         *_find_half_negated(query.text, parts),
         *_find_contradictions(query.text, parts),
         *_find_negated_states(query.text, parts),
-        *(
-            f"“{word.text}”: its sign is not looked for"
-            for word in query.words
-            if _SIGN_BEHIND.search(word.text)
-        ),
+        *_find_lost_signs(query),
         *_find_counts(query.text),
         *_find_comparisons(query.text, parts, ignored),
         *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
@@ -119,6 +133,18 @@ def _find_unread_negations(text: str, parts: list[Match | Word]) -> Iterator[str
         )
 
 
+def _find_unread_values(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    quoted = [found.span() for found in QUOTED.finditer(text)]
+    for found in _UNREAD_VALUE.finditer(text):
+        is_read = any(part.start <= found.start() and found.end() <= part.end
+                      for part in parts if isinstance(part, Match) or part.is_excluded)  # fmt: skip
+        if not is_read and not _is_within(found.start(), quoted):
+            yield (
+                f"“{found[0]}” excludes nothing: put a minus directly before each word that is to "
+                "be excluded"
+            )
+
+
 def _find_half_negated(text: str, parts: list[Match | Word]) -> Iterator[str]:
     for one, other in pairwise(parts):
         if not (_is_excluded(one) or _is_negative(one)) or _is_excluded(other):
@@ -151,6 +177,14 @@ def _find_negated_states(text: str, parts: list[Match | Word]) -> Iterator[str]:
                 f"“{text[state.start : state.end]}” excludes the word “{state.text}” only, and "
                 f"“{text[part.start : part.end]}” is asked for: to exclude that, put “no” before it"
             )
+
+
+def _find_lost_signs(query: ParsedQuery) -> Iterator[str]:
+    for word in query.words:
+        behind = _GLUED_SIGN.match(query.text, word.end)
+        typed = query.text[word.start : behind.end()] if behind else word.text
+        if _SIGN_BEHIND.search(typed):
+            yield f"“{typed}”: its sign is not looked for"
 
 
 def _says_of(one: Match | Word, between: str) -> bool:
@@ -224,7 +258,7 @@ def _find_only(text: str, parts: list[Match | Word], one_each: Container[str]) -
         before = [
             part
             for part in parts
-            if part.end <= found.start() and not text[part.end : found.start()].strip()
+            if part.end <= found.start() and _WHAT.fullmatch(text, part.end, found.start())
         ]
         after = [part for part in parts if part.start > found.start()]
         near = [*before[-1:], *after[:1]]

@@ -56,14 +56,17 @@ class Finder:
                 return Found(stop, Reading("age", (ages,)), begin, end)
         return None
 
-    def find_after_or(self, stop: int, name: str) -> Found | None:
-        """What is the same filter after "or", unless a minus sign of its own excludes it."""
+    def find_listed(self, stop: int, name: str) -> Found | None:
+        """What is the same filter after "or", or after a comma of a list that ends with "or".
+
+        Nothing that a minus sign of its own excludes.
+        """
         for at in self.list_after_or(stop):
-            found = self.find(at)
-            is_same = found.reading and (
-                found.reading.labels if name == "label" else found.reading.name == name
-            )
-            if is_same:
+            if _is_of(found := self.find(at), name):
+                return found
+        if self._says_comma(stop):
+            found = self.find(stop)
+            if _is_of(found, name) and self.find_listed(found.stop, name):
                 return found
         return None
 
@@ -104,6 +107,13 @@ class Finder:
 
     def says_or(self, at: int) -> bool:
         return at < len(self.pieces) - 1 and self.pieces[at].word in ("or", "nor")
+
+    def _says_comma(self, at: int) -> bool:
+        return (
+            0 < at < len(self.pieces)
+            and not self.pieces[at].is_excluded
+            and self.text[self.pieces[at - 1].end : self.pieces[at].start].strip() == ","
+        )
 
     def _heed_signs(self, at: int, stop: int, reading: Reading) -> Found | None:
         """The spelling with its signs; plain words if no label has these.
@@ -171,3 +181,10 @@ class Finder:
 
     def words_of(self, at: int, stop: int) -> tuple[str, ...]:
         return tuple(piece.word for piece in self.pieces[at:stop])
+
+
+def _is_of(found: Found, name: str) -> bool:
+    """Whether what is found is a value of this filter."""
+    if found.reading is None:
+        return False
+    return bool(found.reading.labels) if name == "label" else found.reading.name == name

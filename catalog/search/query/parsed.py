@@ -31,6 +31,8 @@ _WORD = re.compile(r"[^\s,;]+")
 # may stand alone: "pneumonia - CT" without the CT is no "pneumonia -".
 _GLUED_BEFORE = re.compile(r'(?:^|(?<=\s))[^\w\s",;]+\s+$|[^\w\s",;]+$')
 _GLUED_AFTER = re.compile(r'^[^\w\s",;]+')
+# At the end of what precedes, a sign of a label that would be a dash before another word.
+_LOOSE_SIGN = re.compile(r'\s[^\w\s",;]+$')
 _LOOSE_ENDS = re.compile(r"^[\s,;/&]+|[\s,;/&]+$")
 _NEEDLESS = re.compile(r"\s+(?=[,;])|[,;]\s*(?=[,;])")
 
@@ -269,7 +271,9 @@ class ParsedQuery:
             between, word = self.text[at:start], replaced.get((start, end))
             # A remaining dash would exclude the word after it.
             if word is not None:
-                between = _GLUED_BEFORE.sub("", between)
+                bare = _GLUED_BEFORE.sub("", between)
+                is_sign = bare != between and _LOOSE_SIGN.search(self.text, 0, at)
+                between = f"{bare}," if is_sign else bare
             if was_replaced:
                 between = _GLUED_AFTER.sub("", between)
             text += between + (self.text[start:end] if word is None else f" {word} ")

@@ -110,8 +110,8 @@ class _Parser(Finder):
                 return self._take(at, stop, Reading(YEAR, codes), begin=begin, end=end)
         return 0
 
-    def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...]] | None:
-        """The years of the same list as those before ``at``, and the piece after them.
+    def _find_listed_years(self, at: int) -> tuple[int, tuple[str, ...], str] | None:
+        """The piece after the years of the same list as those before ``at``, these, and as typed.
 
         A comma or "and" adds a single year only: "not 2019, after 2015" is both.
         """
@@ -126,7 +126,7 @@ class _Parser(Finder):
         phrases = read_years(self.text, start) if is_or else ()
         for end, low, high in chain(phrases, read_single_year(self.text, start)):
             if codes := self.spellings.find_years(low, high):
-                return self.piece_after(end), codes
+                return self.piece_after(end), codes, self.text[start:end]
         return None
 
     def _list_places(self, at: int) -> list[tuple[int, bool]]:
@@ -137,11 +137,13 @@ class _Parser(Finder):
 
     def _take_other_years(self, at: int, stop: int, codes: tuple[str, ...], excluded: str) -> int:
         """The years that a negation leaves: "not 2019, 2020" is none of both."""
+        all_excluded = [excluded]
         while following := self._find_listed_years(stop):
-            stop, more = following
+            stop, more, typed = following
             codes += more
+            all_excluded.append(typed)
         others = self.spellings.find_other_years(codes)
-        return self._take(at, stop, Reading(YEAR, others), excluded=(excluded,))
+        return self._take(at, stop, Reading(YEAR, others), excluded=tuple(all_excluded))
 
     def _read_ages(self, at: int) -> int:
         if not self.spellings.has_ages:
@@ -193,7 +195,7 @@ class _Parser(Finder):
         return self._take(at, stop, reading, begin=start, end=end)
 
     def _read_negation(self, at: int) -> int:
-        """What is negated, with more after "or": a label, ages, or words that are excluded."""
+        """What is negated, with the rest of its list: a label, ages, or words to exclude."""
         places = [place for place, is_negated in self._list_places(at) if is_negated]
         known = [each for each in map(self.find, places) if each.reading]
         found = max(known, key=_rank_negated) if known else None
@@ -206,13 +208,12 @@ class _Parser(Finder):
         if not reading.labels:
             name = reading.name
             stop = self._leave_excluded(at, stop, start, end, name)
-            while further := self.find_after_or(stop, reading.name):
-                stop = self._leave_excluded(
-                    stop + 1, further.stop, further.start, further.end, name
-                )
+            while further := self.find_listed(stop, reading.name):
+                begin = stop + self.says_or(stop)
+                stop = self._leave_excluded(begin, further.stop, further.start, further.end, name)
             return stop
         readings = [reading]
-        while (further := self.find_after_or(stop, "label")) and further.reading:
+        while (further := self.find_listed(stop, "label")) and further.reading:
             readings.append(further.reading)
             stop, end = further.stop, further.end
         return self._take(at, stop, _negate(readings), end=end)

@@ -10,8 +10,8 @@ LINK_WORDS = frozenset({"a", "an", "and", "at", "in", "of", "on", "s", "the"})
 # Words that carry no meaning in a query for images.
 STOP_WORDS = LINK_WORDS | {
     "all", "any", "archive", "are", "but", "by", "case", "cases", "collection", "collections",
-    "containing", "data", "dataset", "datasets", "did", "do", "does", "exam", "examination",
-    "examinations", "exams",
+    "containing", "data", "dataset", "datasets", "did", "do", "does", "either", "exam",
+    "examination", "examinations", "exams",
     "find", "for", "from", "has", "have", "having", "image", "images", "is", "licence",
     "licences", "license", "licensed", "licenses", "modalities", "modality", "only", "or",
     "patient", "patients", "people", "person", "persons", "picture", "pictures", "please",
@@ -89,8 +89,9 @@ _TWO_WORDS = (
 NEGATIONS = (
     *_THREE_WORDS, ("absence", "of"),
     ("free", "of"), ("negative", "for"), ("without", "any"), ("not", "any"), ("w", "o"),
-    *_TWO_WORDS, *_CONTRACTIONS, ("except",), ("excluding",), ("neither",), ("never",), ("no",),
-    ("non",), ("nor",), ("not",), ("without",),
+    *_TWO_WORDS, *_CONTRACTIONS, ("except",), ("excl",), ("exclude",), ("excluding",), ("lacking",),
+    ("minus",), ("neither",), ("never",), ("no",), ("non",), ("nor",), ("not",), ("sans",),
+    ("without",),
 )  # fmt: skip
 # How findings are said to be absent: "no focal consolidation".
 _QUALIFIERS = frozenset({
@@ -113,8 +114,8 @@ AFTER_NEGATION = _QUALIFIERS | frozenset({
 # These exclude any word that follows. The others may be a part of a description: "without
 # contrast", "non-contrast".
 EXCLUSIONS = frozenset({
-    ("except",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",), ("not",),
-    ("not", "any"), *_TWO_WORDS, *_CONTRACTIONS,
+    ("except",), ("exclude",), ("excluding",), ("neither",), ("never",), ("no",), ("nor",),
+    ("not",), ("not", "any"), *_TWO_WORDS, *_CONTRACTIONS,
 })  # fmt: skip
 # A few words before "commercial use", these negate it.
 REFUSALS = frozenset({

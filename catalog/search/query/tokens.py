@@ -18,6 +18,8 @@ _WITHOUT = re.compile(r"(?<![\w/])w/o(?:ut)?(?![\w/])", re.IGNORECASE)
 _WITH = re.compile(r"(?<![\w/])w/(?=\s|[^\W_])", re.IGNORECASE)
 # As in names of folders: "no_tumor" is no tumour.
 _JOINED_NEGATION = re.compile(r"(?<![^\W_])(no|non|not|without)_+(?=[^\W_])", re.IGNORECASE)
+# Not within quotes, where it separates words only.
+_OR_SIGN = re.compile(r'("[^"]*")|(?:\s*\|)+\s*')
 _MINUS = re.compile(rf'(?:^|(?<=[\s,;(]))(?<!\d\s)[{MINUS_SIGNS}](?=[^\W_]|")')
 _CHUNK = re.compile(r'[^\s,;|()\[\]{}<>?!…·•"]+')
 # Combining accents without a composed letter follow their letter.
@@ -46,7 +48,7 @@ class Piece:
 def clean_text(text: str) -> str:
     """The text in Unicode form NFKC, with plain paired quotes, minus signs and single spaces.
 
-    "W/o" and "w/" are written out.
+    "W/o", "w/" and "|", which is "or", are written out.
     """
     clean = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     clean = _WITH.sub("with ", _WITHOUT.sub("without", clean))
@@ -54,6 +56,7 @@ def clean_text(text: str) -> str:
     if clean.count('"') % 2:
         at = clean.rindex('"')
         clean = f"{clean[:at]} {clean[at + 1 :]}"
+    clean = _OR_SIGN.sub(lambda found: found[1] or " or ", clean)
     return _MINUS.sub("-", " ".join(clean.split()))
 
 

@@ -192,6 +192,40 @@ def test_a_term_that_curators_switched_off_is_used_and_stays_off(dataset: Datase
     assert not hidden.is_active
 
 
+def test_an_alias_of_an_area_wins_there_over_a_name(dataset: Dataset) -> None:
+    """As when a curator activates the word of a dataset of another area."""
+    lung, eye = AreaFactory(code="lung"), AreaFactory(code="eye")
+    add_alias(LabelFactory(code="pulmonary-edema"), "edema", area=lung)
+    LabelFactory(code="edema", name="edema")
+    words = [row(area.code, area=area.code, labels=(LabelRow("edema"),)) for area in (lung, eye)]
+    store_images(dataset=dataset, rows=words)
+    found = ImageLabel.objects.values_list("image__source_id", "label__code")
+    assert dict(found) == {"lung": "pulmonary-edema", "eye": "edema"}
+
+
+def test_a_hidden_term_has_its_alias_of_an_area_there_only(dataset: Dataset) -> None:
+    lung, eye = AreaFactory(code="lung"), AreaFactory(code="eye")
+    add_alias(LabelFactory(code="pulmonary-edema", is_active=False), "edema", area=lung)
+    words = [row(area.code, area=area.code, labels=(LabelRow("edema"),)) for area in (lung, eye)]
+    for _ in range(2):
+        store_images(dataset=dataset, rows=words)
+        found = ImageLabel.objects.values_list("image__source_id", "label__code")
+        assert dict(found) == {"lung": "pulmonary-edema", "eye": "edema"}
+
+
+def test_a_word_that_may_mean_two_areas_is_not_guessed(dataset: Dataset) -> None:
+    head = AreaFactory(code="head")
+    for code, label in (("brain", "intracranial"), ("eye", "retinal")):
+        area = AreaFactory(code=code, broader=head)
+        add_alias(LabelFactory(code=label), "hemorrhage", area=area)
+    words = [row(code, area=code, labels=(LabelRow("hemorrhage"),)) for code in ("head", "eye")]
+    report = store_images(dataset=dataset, rows=words)
+    found = ImageLabel.objects.values_list("image__source_id", "label__code")
+    assert dict(found) == {"head": "hemorrhage", "eye": "retinal"}
+    both = "Intracranial in images of Brain or Retinal in images of Eye"
+    assert report.labels_elsewhere == {"hemorrhage": both}
+
+
 def test_codes_of_new_terms_are_unique(dataset: Dataset) -> None:
     """Two words can differ by more than what fits into a code."""
     LabelFactory(code="lung-mass", name="Something else")

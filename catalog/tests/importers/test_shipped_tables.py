@@ -147,7 +147,8 @@ def test_every_word_for_a_finding_is_in_the_vocabulary(slug: str, tmp_path: Path
     known = {
         normalize(spelling)
         for term in terms
-        for spelling in (term["code"], term["name"], *term["aliases"])
+        for in_lung in [term.get("aliases_in", {}).get("lung", ())]
+        for spelling in (term["code"], term["name"], *term["aliases"], *in_lung)
     }
     images, _ = read(tmp_path, slug)
     told = {label.word for image in images.values() for label in image.labels}

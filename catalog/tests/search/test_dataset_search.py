@@ -4,8 +4,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Dataset
 from catalog.search.dataset_paging import fetch_datasets, sort_datasets
@@ -310,11 +312,13 @@ def test_a_licence_that_no_dataset_has_finds_none() -> None:
     assert select("q=lonely+licence") == ""
 
 
-def test_an_excluded_licence_takes_its_datasets_away() -> None:
+def test_an_excluded_licence_takes_its_datasets_away(client: Client) -> None:
     License.objects.filter(code="cc0-1.0").update(allows_commercial_use=True)
     make_searchable()
     assert select("q=chest") == "lung-ct chestx-ray14"
     assert select("q=chest+not+for+commercial+use") == "lung-ct"
+    add_alias(License.objects.get(code="cc0-1.0"), "CC BY")
+    assert client.get("/datasets/?q=not+CC+BY").context["common_words"] == []
 
 
 @pytest.mark.parametrize("negation", ["-", "not ", "no ", "except ", "excluding "])
@@ -402,6 +406,10 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("stage i or ii", "Too common to be looked for in texts: “i”"),
         ('"both eyes"', "Too common to be looked for in texts: “both”"),
         ('"her2-"', "“her2-”: its sign is not looked for"),
+        ("p16+, ct", "“p16+”: its sign is not looked for"),
+        ("t2* ct", "“t2*”: its sign is not looked for"),
+        ("kras (-) ct", "“kras (-)”: its sign is not looked for"),
+        ("ct minus", "Not: “minus” excludes nothing"),
         ('"effusion (+)"', "its sign is not looked for"),
         ("not specific to chest", "“not specific” excludes that only, and “chest” is asked for"),
         ("thoracic, frontal or mined", "“thoracic” or “frontal” or “mined”, looked for"),
@@ -409,6 +417,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("women only", "“only” leaves nothing out"),
         ("chest not ct", "Not: “-ct” (modality: Ct), as a term or in the datasets’ texts"),
         ("ct only", "“only” leaves nothing out"),
+        ("ct images only", "“only” leaves nothing out"),
+        ("pet-only", "“only” leaves nothing out"),
         ("only ct in chestx-ray14", "“only” leaves nothing out"),
         ("patients > 60 years, nodules > 6 mm", "“> 6” compares nothing"),
         ("only a nodule", "“only” leaves nothing out"),
@@ -418,11 +428,25 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("nodules >= 6 mm", "“>= 6” compares nothing"),
         ("not made from ct", "“not made” excludes that only, and “ct” is asked for"),
         ("not seen on ct", "“not seen” excludes that only, and “ct” is asked for"),
+        ("either thoracic or frontal", "Words: “thoracic” or “frontal”, looked for"),
+        ("nodulus or thoracicum", "titles that resemble it are listed: “nodulus”"),
+        ("ct nodule=no", "“nodule=no” excludes nothing"),
+        ("nodule: none", "“nodule: none” excludes nothing"),
+        ("nodule = 0, ct", "“nodule = 0” excludes nothing"),
+        ("chest NOT:ct", "“NOT:ct” excludes nothing"),
+        ("chest ! ct", "“! ct” excludes nothing"),
+        ("thoracic | frontal", "Words: “thoracic” or “frontal”, looked for"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
     page = html.unescape(client.get("/datasets/", {"q": query}).content.decode())
     assert said in " ".join(re.sub("<[^>]*>", "", page).split())
+
+
+def test_stems_are_asked_for_once(client: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        client.get("/datasets/", {"q": 'ct severe "both eyes" not thoracic'})
+    assert sum("ts_debug" in query["sql"] for query in asked) == 1
 
 
 def test_an_excluded_word_excludes_its_spelling_of_the_other_side_of_the_atlantic(
@@ -450,13 +474,18 @@ def test_a_label_that_says_no_or_other_is_not_looked_for_without_it_in_texts(que
     assert ("healthy" in found) == ("tumor" in query)
 
 
-def test_an_excluded_access_excludes_what_has_it_and_nothing_that_mentions_it() -> None:
+def test_an_excluded_access_excludes_what_has_it_and_nothing_that_mentions_it(
+    client: Client,
+) -> None:
     DatasetFactory(slug="open", access="open")
     DatasetFactory(slug="closed", access="application", description="Open access to the code.")
     make_searchable()
     found = select_whole("not open access").split()
     assert "closed" in found
     assert "open" not in found
+    page = client.get("/datasets/?q=not+open+access").context
+    assert [terms.partition(":")[0] for _, terms in page["excluded_words"]] == ["access"]
+    assert page["excluded_stems"] == []
 
 
 def test_an_excluded_label_that_says_no_excludes_by_the_label(client: Client) -> None:

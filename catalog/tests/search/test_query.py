@@ -17,10 +17,18 @@ from catalog.search.filter_choices import (
     YEAR_CHOICES,
     name_years,
 )
-from catalog.search.query import Match, NamedDataset, ParsedQuery, Spellings, parse_query
+from catalog.search.query import (
+    Match,
+    NamedDataset,
+    ParsedQuery,
+    Spellings,
+    parse_query,
+    remove_matches,
+)
 from catalog.search.query.phrases import PHRASES, STOP_WORDS
 from vocab.lookup import VOCABULARIES
 from vocab.services import DATA_DIR, SHIPPED_FILES
+from vocab.spellings import read_spellings
 from vocab.text import TermRef, normalize
 
 CHOICES = {
@@ -57,7 +65,7 @@ def make_spellings(without: str = "") -> Spellings:
             if ref.vocabulary == vocabulary:
                 for key in {normalize(ref.code), normalize(ref.name)}:
                     own.setdefault(key, []).append(ref)
-                for alias in term.get("aliases", ()):
+                for alias in dict.fromkeys(each.text for each in read_spellings(term)):
                     other.setdefault(normalize(alias), []).append(ref)
         for key, refs in (other | own).items():
             keys.setdefault(key, []).extend(refs)
@@ -446,6 +454,7 @@ def test_years_and_access_of_datasets_are_words_or_tags_among_images() -> None:
     of_images = read("open access CT after 2020").only({"modality", "tag"})
     assert describe(of_images) == "tag=open-access modality=ct"
     assert [word.text for word in of_images.words] == ["after", "2020"]
+    assert read("not 2019, 2020").only({"modality"}).search_text == "-2019 -2020"
     of_datasets = read("before 2015 or open access").only({"year", "access"})
     assert describe(of_datasets).endswith("access=open")
 
@@ -725,6 +734,18 @@ def test_filters_that_are_not_offered_are_not_read() -> None:
         ('ct not in, "low dose"', "modality=ct", '-"low dose"'),
         ('ct without "low dose"', "modality=ct", '-"low dose"'),
         ('no ct "low dose"', "", '-ct "low dose"'),
+        (
+            "no pneumonia, effusion or edema",
+            "not_label=pneumonia,pleural-effusion,pulmonary-edema",
+            "",
+        ),
+        ("not ct, mri or from pet", "", "-ct -mri -pet"),
+        ("no ct, pneumonia or effusion", "label=pneumonia label=pleural-effusion", "-ct"),
+        ("no pneumonia, edema", "not_label=pneumonia label=pulmonary-edema", ""),
+        ("no pneumonia, edema or ct", "not_label=pneumonia label=pulmonary-edema modality=ct", ""),
+        ("edema minus pneumonia", "label=pulmonary-edema not_label=pneumonia", ""),
+        ("ct exclude pneumonia, excl. mri", "modality=ct not_label=pneumonia", "-mri"),
+        ("pneumonia, exclude siemens", "label=pneumonia", "-siemens"),
         ("patient no 5", "", "no 5"),
         # "or" joins what stands beside it, and nothing before that.
         (
@@ -804,6 +825,7 @@ def test_words_in_quotes_are_plain_words(text: str, filters: str, rest: str) -> 
         ("ct -pneumonia", 1, "ct", 'ct "-pneumonia"'),
         ("ct 110+", 1, "ct", 'ct "110+"'),
         ("pleural efusion", 0, "", '"pleural efusion"'),
+        ("ACK -/PET chest", 0, "ACK -, chest", 'ACK -, "PET" chest'),
     ],
 )  # fmt: skip
 def test_a_match_can_be_removed_or_taken_as_text(
@@ -817,7 +839,8 @@ def test_a_match_can_be_removed_or_taken_as_text(
 
 
 PARTS = sorted(
-    {alias for _, term in read_terms() for alias in (term["name"], *term.get("aliases", ()))}
+    {term["name"] for _, term in read_terms()}
+    | {alias.text for _, term in read_terms() for alias in read_spellings(term)}
     | {phrase for phrases in PHRASES.values() for phrase in phrases}
     | {
         "commercial use",
@@ -890,6 +913,24 @@ def test_taking_a_match_as_text_undoes_it_and_nothing_else(text: str, data: st.D
     assert meanings(again) == others
     assert " ".join(match.words.split()) in again.rest
     assert sorted(again.rest) == sorted([*parsed.rest, " ".join(match.words.split())])
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "left"),
+    [
+        ("cardiomegaly, nodule or edema", "edema", "cardiomegaly or nodule"),
+        ("any of nodule, cardiomegaly, edema", "nodule", "cardiomegaly or edema"),
+        ("CXR w/ effusion & w/o edema", "effusion", "CXR without edema"),
+        ("not adults or nodule, children and MRI", "nodule", "not adults children MRI"),
+        ("cardiomegaly or CT edema", "CT", "cardiomegaly edema"),
+        ("lung CT cancer", "CT", "lung with cancer"),
+        ("children or adults; frontal or MRI over 60", "adults", "or; frontal or MRI over 60"),
+    ],
+)
+def test_without_a_term_the_others_mean_the_same(text: str, words: str, left: str) -> None:
+    parsed = read(text)
+    matches = [match for match in parsed.matches if match.words == words]
+    assert remove_matches(parsed, matches, SPELLINGS) == left
 
 
 @QUICK

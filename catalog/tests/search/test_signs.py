@@ -133,7 +133,7 @@ def test_a_sign_means_what_it_says() -> None:
         filters = search(typed)
         found = sorted(filters.images().values_list("source_id", flat=True))
         expected = sorted(ask_plainly(wanted, unwanted))
-        if (found, filters.total, filters.id_groups) != (expected, len(expected), []):
+        if (found, filters.total, filters.words.of_ids) != (expected, len(expected), []):
             wrong[typed] = found, expected, filters.parsed_query
     assert wrong == {}
 
@@ -159,7 +159,7 @@ def test_without_the_label_the_word_is_a_left_over() -> None:
         set_terms_active(terms=Label.objects.filter(name=gone), is_active=False)
         for typed in (typed for each, typed in GONE if each == gone):
             filters = search(typed)
-            if filters.parsed_query.matches or filters.total or not filters.text_words:
+            if filters.parsed_query.matches or filters.total or not filters.words.in_texts:
                 wrong[typed] = filters.parsed_query
         set_terms_active(terms=Label.objects.filter(name=gone), is_active=True)
     assert wrong == {}

@@ -1,9 +1,11 @@
 """Builds that fetch from the storage of a dataset: a bucket of its own, or a web server."""
 
 import re
+import shutil
 import time
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.conf import LazySettings
@@ -89,6 +91,21 @@ def test_files_of_a_web_server_come_into_the_archive(
     collection = build(collection)
     (bad,) = collection.items.with_problems()
     assert "no longer what was frozen" in bad.problem
+
+
+@pytest.mark.parametrize("name", [f"{'a' * 300}.png", "a\0.png"])
+def test_a_file_comes_whatever_its_source_calls_it_and_its_state(
+    web_files: WebFiles, name: str
+) -> None:
+    dataset = make_rays(f"https://{HOST}/rays")
+    dataset.images.filter(source_id="ray/1").update(remote_url=f"https://{HOST}/rays/{quote(name)}")
+    web_files.files = {f"/rays/{name}": PICTURE, "/rays/a/2": SCAN}
+    web_files.headers = {"ETag": '"a\0b"'}
+
+    archive = read_archive(verify(build(make_fetching())))
+
+    assert archive["images/rays/DX_ray_1.png"] == PICTURE
+    assert archive["images/rays/DX_ray_2.dcm"] == SCAN
 
 
 def test_files_of_a_bucket_with_keys_come_into_the_archive(
@@ -221,6 +238,12 @@ def test_files_that_a_source_calls_otherwise_stay_one_series(
     retry_collection(collection=Collection.objects.get(pk=first.pk))
     verify(build(first))
     verify(build(make_collection("", fetch=True, title="Third")))
+    s3.client.delete_object(Bucket=bucket, Key="a/1.dcm")
+    s3.client.put_object(Bucket=bucket, Key="a/1", Body=SCAN)
+    shutil.rmtree(settings.REMOTE_CACHE_ROOT)
+    expire_collection(collection=first)
+    retry_collection(collection=Collection.objects.get(pk=first.pk))
+    verify(build(first))
 
 
 @pytest.mark.parametrize("key", ["a/../b.png", "a//b.png", "a/*.png", "./a.png"])

@@ -3,11 +3,14 @@
 import hashlib
 import io
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -24,8 +27,8 @@ from django.db import connection
 from catalog.models import Dataset, RemoteFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.folder_files import make_scan
-from collections_app.builds.verification import verify_archive
-from collections_app.models import Collection, Reason
+from collections_app.builds.verification import REPLACED, verify_archive
+from collections_app.models import Collection
 from collections_app.services import build_without_problems, rebuild_collection, retry_collection
 from collections_app.storage import archive_file
 from collections_app.tests.factories import build, read_archive
@@ -81,9 +84,8 @@ def test_a_file_damaged_in_the_cache_is_found_and_fetched_again(
 
     collection = verify(build(make_fetching()))
 
-    assert (collection.status, collection.builds.get().reason) == ("failed", Reason.FILES_CHANGED)
-    (bad,) = collection.items.with_problems()
-    assert bad.image.source_id == "1.2.0"
+    assert (collection.status, collection.error_message) == ("failed", REPLACED)
+    assert not collection.items.with_problems().exists(), "no image is to blame"
     s3.requests.clear()
     retry_collection(collection=collection)
     collection = verify(build(collection))
@@ -277,6 +279,62 @@ def test_what_goes_on_and_on_is_a_problem_and_leaves_nothing(tmp_path: Path) -> 
     assert (sent["many"], sent["pages"]) == (7, 200)
     assert sent["blocks"] < 40, "it hangs up"
     assert not [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
+
+
+class DrippingAnswers(BaseHTTPRequestHandler):
+    """Tells the size at once, and sends a byte every tenth of a second."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if "list-type" not in self.path:
+            self.send_header("Content-Length", "100000")
+        self.end_headers()
+        with suppress(OSError):
+            while self.command == "GET":
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def dripping(tmp_path: Path) -> Iterator[list[str | Path]]:
+    """The command that fetches a file and a list from a source that drips."""
+    program = FETCH.read_text().replace("TIMEOUT = 60", "TIMEOUT = 1")
+    (tmp_path / "fetch.py").write_text(program.replace("(1.0, 4.0, 15.0)", "(0, 0, 0)"))
+    lines = "images/file,s3://bucket/file,,\nimages/list,s3://bucket/list/*,,\n"
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + lines)
+    with ThreadingHTTPServer(("127.0.0.1", 0), DrippingAnswers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        yield [sys.executable, tmp_path / "fetch.py", "--endpoint", endpoint]
+        server.shutdown()
+
+
+def test_a_source_that_drips_is_given_up(dripping: list[str | Path], tmp_path: Path) -> None:
+    done = subprocess.run(dripping, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert sorted(done.stderr.splitlines()) == [
+        "images/file: the source sends fewer than 1,000 bytes a second",
+        "images/list: the source sends fewer than 1,000 bytes a second",
+    ]
+    assert not [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
+
+
+def test_whoever_stops_it_does_not_wait_for_a_source_that_drips(
+    dripping: list[str | Path], tmp_path: Path
+) -> None:
+    with subprocess.Popen(dripping, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as program:
+        while not list((tmp_path / "images").glob(".file.partial")):
+            time.sleep(0.05)
+        program.send_signal(signal.SIGINT)
+        assert program.stderr is not None
+        assert b"Run it again to go on" in program.stderr.read()
+        assert program.wait(timeout=20) == 130
+    assert not list((tmp_path / "images").iterdir())
 
 
 def test_a_page_of_a_list_is_at_most_4_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 """Builds that fetch what lies elsewhere: from a real S3 server, over a network that fails."""
 
+import fcntl
 import hashlib
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,7 @@ from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
+from collections_app.archive import Entry, writer
 from collections_app.builds.build import build_collection
 from collections_app.builds.fetch_journal import FetchJournal
 from collections_app.builds.lease import Heartbeat, LeaseLost
@@ -591,6 +597,29 @@ def test_a_build_that_fetches_can_be_watched_and_cancelled(
     assert FileCache().holders() == []
 
 
+def test_what_is_cancelled_while_it_is_written_blames_no_image(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_series(s3)
+    collection = make_fetching()
+    write = writer.write_archive
+
+    def cancel_and_write(file: Any, entries: Iterable[Entry], **options: Any) -> Any:
+        def cancel_meanwhile() -> Iterator[Entry]:
+            for number, entry in enumerate(entries):
+                if number == 3:
+                    cancel_build(collection=Collection.objects.get())
+                    sweep_collections()  # which lets go of what was fetched
+                yield entry
+
+        return write(file, cancel_meanwhile(), **options)
+
+    monkeypatch.setattr("collections_app.builds.build.write_archive", cancel_and_write)
+    collection = build(collection)
+    assert collection.builds.get().reason == Reason.CANCELLED
+    assert not collection.items.with_problems().exists()
+
+
 def test_a_build_that_is_cancelled_waits_for_nothing_that_has_not_begun(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -778,7 +807,7 @@ def test_a_file_that_another_transfer_replaces_is_not_taken_for_removed(
         cache.use(sha256, "build-late")
 
 
-def test_a_build_that_starts_removes_what_is_a_day_old_and_nothing_that_is_being_fetched(
+def test_a_build_that_starts_removes_what_a_killed_one_left_and_nothing_that_is_being_fetched(
     s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_series(s3, series=1)
@@ -794,10 +823,40 @@ def test_a_build_that_starts_removes_what_is_a_day_old_and_nothing_that_is_being
 
     left = settings.REMOTE_CACHE_ROOT / "partial/left"
     left.write_bytes(b"by a killed worker")
-    later = time.time() + 25 * 3600
+    now = left.with_name("now")
+    later = time.time() + 100
     monkeypatch.setattr("catalog.storage.cache.time.time", lambda: later)
-    FileCache().remove_partials()
+    with now.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        FileCache().remove_partials()
     assert not left.exists()
+    assert now.exists()
+
+
+def test_room_that_was_promised_to_a_killed_process_is_free_again(
+    tmp_path: Path, settings: LazySettings
+) -> None:
+    cache = FileCache(tmp_path, max_bytes=100_000)
+    program = (
+        "import django, pathlib, sys; django.setup()\n"
+        "from catalog.storage.cache import FileCache\n"
+        "with FileCache(pathlib.Path(sys.argv[1]), 100_000).reserve([80_000]):\n"
+        "    print('promised', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "medagg.settings"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"promised\n"
+        with pytest.raises(CacheFull), cache.reserve([50_000]):
+            pass
+        other.kill()
+    with cache.reserve([50_000]):
+        assert len(list((tmp_path / "promised").iterdir())) == 1
 
 
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
+from django.conf import LazySettings
 from django.db import connection
 
 from catalog.bulk.session_lock import CLAIM
@@ -114,12 +115,15 @@ def test_renamed_files_are_verified() -> None:
     assert verify(collection).archive_sha256
 
 
-def test_excluded_items_are_not_verified() -> None:
+def test_excluded_items_are_not_verified_and_a_limit_is_not_asked_for_again(
+    settings: LazySettings,
+) -> None:
     collection = make_ready(files=4)
     replace_without_a_trace(image_file(2))
     expire_collection(collection=collection)
     retry_collection(collection=collection)
     verify(build(collection))
+    settings.COLLECTION_MAX_BYTES = 1
     build_without_problems(collection=collection)
     collection = verify(build(Collection.objects.get(pk=collection.pk)))
     assert collection.archive_sha256

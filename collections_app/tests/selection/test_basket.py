@@ -6,7 +6,6 @@ import pytest
 from django.conf import settings
 from django.contrib.messages import INFO
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
@@ -14,6 +13,7 @@ from catalog.models import Image
 from catalog.search.filters.fields import MAX_PICKED_IMAGES
 from collections_app.selection.basket import cookie_name
 from collections_app.tests.factories import UserFactory, make_dataset
+from medagg.models import Session
 
 pytestmark = pytest.mark.django_db
 

@@ -119,6 +119,19 @@ def test_excluded_objects_are_not_counted_any_more(rays: Dataset) -> None:
     )
 
 
+def test_a_dataset_of_which_nothing_is_left_is_no_source_any_more() -> None:
+    make_dataset(files=0)
+    other = make_dataset("scans", files=1)
+    add_file(other.images.get(), b"pixels", "1.png").unlink()
+    ImageFactory(dataset=Dataset.objects.get(slug="rays"), remote_url="s3://bucket/1")
+    make_searchable()
+    collection = build(make_collection("kind=any"))
+    build_without_problems(collection=collection)
+    card = read_archive(build(collection))["README.md"].decode()
+    assert "1 medical image from 1 dataset, chosen" in card
+    assert card.count("Images in this collection") == 1
+
+
 def as_before(collection: Collection) -> Collection:
     """The collection as it was frozen before there were kinds."""
     provenance: dict[str, Any] = collection.provenance

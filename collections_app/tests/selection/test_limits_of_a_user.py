@@ -344,12 +344,9 @@ def test_a_command_is_refused_in_the_same_way(owner: Any, settings: LazySettings
 
 
 @pytest.mark.parametrize("name", ["label", "modality", "license", "dataset"])
-def test_a_filter_of_half_a_megabyte_costs_no_more_than_another(client: Client, name: str) -> None:
-    make_dataset(files=1)
-    filters = f"{name}=a" + "\u0323\u0300" * 120_000
-    before = time.process_time()
-    response = client.post("/collections/new/", {"title": "Marks", "filters": filters})
-    assert response.status_code == 302
-    assert time.process_time() - before < 3
-    page = client.get(f"/images/?{name}={'x' * 301}")
+def test_a_filter_has_at_most_300_characters(client: Client, name: str) -> None:
+    marks = "a" + "\u0323\u0300" * 150
+    page = client.post("/collections/new/", {"title": "Marks", "filters": f"{name}={marks}"})
+    assert page.status_code == 302, "first one signs in"
+    page = client.get(f"/images/?{name}={marks}")
     assert "A value has more than 300 characters" in page.content.decode()

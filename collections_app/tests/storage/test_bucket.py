@@ -179,16 +179,23 @@ def test_a_deleted_collection_leaves_nothing(bucket: ArchiveBucket) -> None:
     assert bucket.names() == []
 
 
-def test_a_restore_tells_of_archives_that_are_missing(bucket: ArchiveBucket) -> None:
+def test_a_restore_tells_of_archives_that_are_missing_and_may_give_them_up(
+    bucket: ArchiveBucket,
+) -> None:
     make_dataset(files=1)
     collection = make_ready()
     bucket.client.delete_object(Bucket="archives", Key=f"kept/here/{collection.archive_path}")
     said = io.StringIO()
     Command(stdout=said)._say_what_is_missing()
     assert "Archives that are missing: 1." in said.getvalue()
+    assert "restore with --without-archives if they do not come" in said.getvalue()
     bucket.server.faults.status["archives"] = 503
     Command(stdout=said)._say_what_is_missing()
     assert "not known: the object storage is too busy" in said.getvalue()
+    del bucket.server.faults.status["archives"]
+    Command(stdout=said)._say_what_is_missing(without_archives=True)
+    collection.refresh_from_db()
+    assert (collection.status, collection.error_message) == ("failed", MISSING)
 
 
 def test_figures_say_nothing_of_a_disk_that_holds_no_archives(bucket: ArchiveBucket) -> None:

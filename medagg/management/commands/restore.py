@@ -13,6 +13,7 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.models import Collection, Status
 from collections_app.storage import StorageTrouble, archive_store
+from collections_app.sweep import fail_missing
 from medagg.backup.backups import BackupError, check_place, read_contents, restore
 
 
@@ -29,6 +30,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--no-input", action="store_true", help="with --replace, do not ask again"
+        )
+        parser.add_argument(
+            "--without-archives",
+            action="store_true",
+            help="archives that are missing do not come: their collections have failed, can be "
+            "built again, and count for no quota",
         )
 
     def handle(self, *args: Any, source: Path, **options: Any) -> None:
@@ -47,7 +54,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{rows:,} rows of {len(contents.rows)} tables are as on {contents.made_at}."
         )
-        self._say_what_is_missing()
+        self._say_what_is_missing(without_archives=options["without_archives"])
 
     def _confirm(self, made_at: str) -> None:
         self.stdout.write(f"All that the database holds is replaced by the backup of {made_at}.")
@@ -70,7 +77,7 @@ class Command(BaseCommand):
                 f"All is restored, but not brought up to date: {reason}. Run manage.py migrate."
             ) from error
 
-    def _say_what_is_missing(self) -> None:
+    def _say_what_is_missing(self, *, without_archives: bool = False) -> None:
         """Files that the database names and that are not here."""
         for dataset in Dataset.objects.exclude(local_path=""):
             if _is_gone(dataset):
@@ -78,14 +85,20 @@ class Command(BaseCommand):
                 self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
         ready = Collection.objects.filter(status=Status.READY)
         try:
-            missing = len(archive_store().find_missing(ready))
+            missing = archive_store().find_missing(ready)
+            if without_archives:
+                fail_missing(missing)
         except StorageTrouble as error:
             self.stdout.write(f"Whether archives are missing is not known: {error.strerror}.")
             return
         if missing:
+            others = (
+                " Copy them, or restore with --without-archives if they do not come: until then "
+                "they count for the quotas of their owners."
+            )
             self.stdout.write(
-                f"Archives that are missing: {missing}. The page of each collection offers to "
-                "build it again, with the same bytes."
+                f"Archives that are missing: {len(missing)}. The page of each collection offers to "
+                f"build it again, with the same bytes.{'' if without_archives else others}"
             )
 
 

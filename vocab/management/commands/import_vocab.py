@@ -15,8 +15,9 @@ class Command(BaseCommand):
     help = (
         "Import terms of your own into a vocabulary, from TOML ([[term]] tables as in vocab/data) "
         "or CSV (code,name,description,aliases; aliases separated by |). Areas and modalities may "
-        "have the code of a broader term in “broader”. Terms and aliases are added, and fields in "
-        "the file are written; nothing is removed."
+        "have the code of a broader term in “broader”, labels have aliases that hold only in "
+        "images of the lung in “aliases_in.lung”. Terms and aliases are added, and fields in the "
+        "file are written; nothing is removed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
