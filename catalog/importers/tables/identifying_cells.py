@@ -34,23 +34,15 @@ MAX_DIFFERENT_KEYS = 2_000
 # Longer texts are refused as metadata, whatever they hold.
 _LONGEST_TEXT = 200_000
 # Keys of objects that say what their value is, as in lists of DICOM's elements.
-_NAMING = ("tag", "keyword", "key", "attribute", "field", "element", "property")
+_NAMING = (
+    "tag", "keyword", "key", "attribute", "field", "element", "property", "question",
+    "question_text", "trait_type",
+)  # fmt: skip
 # Those that do so beside a value only, as in the answers of a form; and in objects, as FHIR has.
 _NAMING_COLUMNS = (
-    "name",
-    "field_name",
-    "fieldname",
-    "variable",
-    "column",
-    "question",
-    "item",
-    "question_text",
-    "field_label",
-    "variable_name",
-    "attribute_name",
-    "qnam",
-    "qlabel",
-)
+    "name", "field_name", "fieldname", "variable", "column", "item", "linkid", "field_label",
+    "variable_name", "attribute_name", "qnam", "qlabel",
+)  # fmt: skip
 _NAMING_A_VALUE = (
     *_NAMING_COLUMNS, "label", "title", "text", "url", "system", "code", "concept", "type",
 )  # fmt: skip

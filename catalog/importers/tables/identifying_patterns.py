@@ -17,7 +17,7 @@ _SCRIPT = "(?:kanji|kana|katakana|hiragana|romaji|ideographic|phonetic|alphabeti
 # Dates and their parts, also as CDISC (`BRTHDTC`) and OMOP (`birth_datetime`) have them.
 _WHEN = (
     "(?:dat|dates?|datetime|timestamp|dt[cemn]?|dttm|ts|dd?|days?|time|tm|y|yy|yyyy|years?|yr|mm?|mo"
-    "|months?|mon|mth|ym|place|city|town|country)"
+    "|months?|mon|mth|ym|place|city|town|country|cntry)"
 )
 _CALLED = (
     "(?:attending|treating|referring|reporting|requesting|ordering|consulting|reading|dictating"
@@ -48,7 +48,8 @@ _NAMES = rf"""
     | maiden | invnam | subj(?:nam|ini) | name(?:alias|maiden|spouse(?:parent)?)
     | addr(?:ess)?(?:atdx|current)(?:nostreet|no|supplementl|city|postalcode)
     | nom(?:br)?e{_OF}prof(?:issional)? | no(?:mae|paciente|prof(?:issional)?)
-    | completename | {_PERSON}full(?:name)? | nomepai | nm(?:logradouro|logrado)
+    | completename | apnomepcn | (?:subject)?(?:printed|signed|sig|consent)name
+    | {_PERSON}full(?:name)? | nomepai | nm(?:logradouro|logrado)
     | noms?dusage
     | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
@@ -68,9 +69,12 @@ _BIRTHS = rf"""
     | (?:patient|pat)bd | b(?:year|month|yr|mon) | (?:my|in|ra)dob(?:yr|y|m)? | indob(?:yr|y|m)
     | mobirth | rab(?:year|month) | (?:newnhs|nhs)no | homeadd | fodelse(?:ar|dag|datum)
     | (?:in|mom|dad|mum|sib|kid|ch)\d*(?:bir(?:yr|mo)|yob) | dob[dmy]dv | [cpy]dob | dobn
-    | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | gebmonat | gbageboortejaar
+    | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | geb(?:urts)?j | gebmonat
+    | gbageboorte(?:jaar|maand)
+    | d(?:te?)?naiss? | fech(?:nac(?:im)?|anto) | fnacpac | birthyrn | birthdy | dateofbri?th
+    | dateofbith
     | (?:jahr|monat|tag|datum|ort)dergeburt | foe?d(?:sels?)?(?:dato?|dag|aa?r)
-    | fechnac | dnpaciente | (?:data|dt)nascto | natoail | dnascita
+    | dnpaciente | (?:data|dt)nascto | natoail | dnascita
     | brthdy | bth(?:yr|dt|date) | birthmmyyyy | pat(?:ient)?geb
     | (?:naissance|nascimento|nascita|nacimiento){_WHEN_ROMANCE}
     | {_PERSON}?birthdateinalternativecalendar
@@ -109,7 +113,10 @@ _NUMBERS = rf"""
         |(?:ip|op)d?(?:numbers?|nos?|nr)
         |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
         |bankaccount{_NUMBER}?|iban)
-    | numero(?:hc|ss|historia) | nucep | cepres | endres | idcnssus | apcnspcn
+    | num(?:ero)?(?:hc|ss|historia) | nmbairro | nmcomplem | nudddtel | gestorcpf | cpfaut
+    | apceppcn
+    | codfiscale | (?:medicare)?beneficiaryidentifier | nucep | cepres | endres | idcnssus
+    | apcnspcn
     | otherpatientids?(?:sequence)? | patientinsuranceplancode(?:sequence)? | accession{_NUMBER}?
     | (?:acc|policy|contact){_NUMBER}
     | (?:kranken|sozial|renten)?versicher(?:ungs|ten){_NUMBER} | krankenkassen{_NUMBER}
@@ -160,7 +167,8 @@ _ROLE = r"""(?:child|baby|infant|newborn|donor|client|customer|owner|individual|
     |victim|witness|volunteer|student|pupil|teacher|worker|staff|parent|mom|mum|dad|son|daughter
     |sister|brother|sibling|partner|relative|carer|care(?:giver|taker)|guarantor|beneficiary|insured
     |subscriber|(?:account|card|policy)holder|provider|therapist|dentist|midwife|[a-z]{3,}ologist
-    |examiner|assessor|prov|member|physi?|r\d|reader\d|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
+    |examiner|assessor|prov|member|physi?|r\d|reader\d|rater|grader|scorer|labell?er|observer|expert|investigator|interviewe
+        |examiner|assessor|prov|member|physi?|r\d|reader\d|rater|grader|scorer|labell?er|observer|expert|investigator|interviewer
     |assistant|author|uploader|submitter|md|rad|tech|subj)s?"""
 _KIND_OF_NAME = "(?:preferred|previous|former|chosen)"
 # Whom FHIR has references to, whose `display` is a name.
@@ -200,6 +208,8 @@ MAYBE = re.compile(
     | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed)by | contactperson
     | {_NAME}{_OF}(?:doctors?|physicians?|radiologists?)
     | befunder(?:in)? | befundetvon | untersucher(?:in)? | radiolog[oa]informante
+    | (?:informado|solicitado|firmado)por | medicopeticionario | medicorichiedente
+    | uberweiser(?:in)? | (?:vidierender|anfordernder)arzt | reportfinali[sz]edby
     | medecindemandeur | prescripteur | medicorefertante
     | radiolog(?:ists?|en?|in|ue|[oa]) | radioloog
     """,
@@ -212,16 +222,19 @@ FREE_TEXT = re.compile(
     (?:ct|mri?|xray|us|pet|radiology|radiological|path(?:ology)?|clinical|medical|doctors?
         |physicians?|nurses?|study|image|exam(?:ination)?|original|full|final|free|sections?|raw
         |clean(?:ed)?|parsed|generated|predicted|gt|groundtruth|reference|procedure|endof
-        |discharge|progress|note|report|rad|nursing|operative|cytology|structured|narrative|english
+        |discharge|progress|note|report|rad|case|translated|annotat(?:ions?|ors?)|op|freetext|text|nursing|operative|cytology|structured|narrative|english
         |patient|encounter|document|admission|triage|gpt\d*|chatgpt|llm|ai)*
     (?:reports?|findings(?:and)?impressions?|findings|impressions?|(?<=[a-z0-9])summar(?:y|ies)|indications?|comments?|remarks?|notes?|narratives?
         |conclusions?|history|addend(?:um|a)|comparisons?
         |(?<=section)(?:technique|examination|recommendations?)
         |(?<=free)text|(?<=full)text|(?<=raw)text|(?<=original)text|(?<=discharge)text|(?<=document)text
         |(?<=clinical)text|(?<=medical)text|(?<=radiology)text|(?<=pathology)text)
-        (?:text|section|body|raw|clean(?:ed)?|original|parsed|final|content|html)?{_LANGUAGE}?
+        (?:text|section|body|raw|clean(?:ed)?|original|parsed|final|content|html|txt|xml)?{_LANGUAGE}?
     | (?:other|additional|general|radiologists?|qc|readers?)(?:comments?|notes?|remarks?)
-    | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | textdiv
+    | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | \w*textdiv
+    | (?:gross|microscopic)description | memos? | descriptionoffindings | findingtext
+    | assessmentandplan | textremarks | rxtext\w* | textdxproc\w* | renseignementscliniques
+    | klinischegegevens | anamnesi | quesito(?:clinico)?
     | (?:payload)?contentstring
     | epikrise | fragestellung | klinischeangaben | verslagtekst | textoinforme | testoreferto
     | (?:presentedform|(?:content)?attachments?)(?:data|url|title)?

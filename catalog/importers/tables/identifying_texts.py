@@ -46,6 +46,7 @@ _NUMBERED = re.compile(
 # Whose name it is that stands behind a colon.
 _WHOSE = r"""
     patient(?:in|e|s)?|pat\.?|pt|paciente|paziente|pacjent(?:ka)?|пациент(?:ка)?
+    |pasien|bệnh\snhân|ασθενής|pacient(?:ka)?|beteg|potilas|врач(?:-рентгенолог)?|doktor
     |(?:attending\s|reading\s|referring\s|reporting\s|ordering\s|interpreting\s)?
         (?:physician|radiologist|surgeon|doctor|sonographer|technologist|cardiologist|pathologist)
     |m[ée]dic[oa]|radi[óo]log[oa]|m[ée]decin|radiologue|[äa]rzt(?:in)?|radiolog(?:e|in)
@@ -77,6 +78,11 @@ _TELLING = (_BORN, _PATIENT_OF_CJK, _STAFF_OF_CJK)
 # No name that identifies people is longer, or has more words.
 _LONGEST_NAME, _MOST_SPACES = 80, 8
 _BIRTH = re.compile("birth|dob")
+# Before a bare name: the title of a form, in whose line it stands.
+_TITLE = re.compile(
+    r".*(?<!\w)(?:report|informe|laudo|rapport|rendu|bericht|referto|verslag|film|form)\s",
+    re.IGNORECASE,
+)
 # In texts about a study these are mostly firms and kinds: `operator=GE`.
 _VAGUE = re.compile("operators?|occupation", re.IGNORECASE)
 _IDENTIFIES, _BARE, _FACT, _OTHER = "identifies", "bare", "fact", ""
@@ -130,7 +136,7 @@ def _has_pair(pairs: Iterable[tuple[str, str | None]]) -> bool:
     """Whether a name identifies people; so does a bare one beside an age or a sex."""
     has_name = has_fact = False
     for name, value in pairs:
-        name = _shorten(name)
+        name = _shorten(_TITLE.sub("", name[: 3 * _LONGEST_NAME]))
         kind = _find_kind(name)
         if kind == _IDENTIFIES and _is_value(name, value):
             return True

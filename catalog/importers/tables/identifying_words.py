@@ -69,7 +69,10 @@ IDENTIFYING = """
     data rozhdeniya, data ur, rok ur, Ημ. Γέννησης, سال تولد, fødselsdag, fødselsår, födelseår,
     syntymävuosi, születési idő, betegnév, Jahrgang, Geburtsjahrgang, xingming, シメイ, שם החולה,
     isim soyisim, D.Tarihi, doğum T., Д/р, дата народж, Ημ/νία γέννησης, ת. לידה, dat. narození,
-    meno a priezvisko, priezvisko, dátum narodenia, rodné priezvisko, szül. dátum, szül. idő
+    meno a priezvisko, priezvisko, dátum narodenia, rodné priezvisko, szül. dátum, szül. idő,
+    no карты, no истории болезни, no ИБ, номер ИБ, ת.ז., isikukood, sünniaeg, asmens kodas,
+    gimimo data, personas kods, dzimšanas datums, kennitala, জন্ম তারিখ, تاریخ پیدائش, туған күні,
+    datëlindja, tug'ilgan sana
 """
 MAYBE = """
     名, 名前, 患者, 病人, 환자, ชื่อ, ผู้ป่วย, แพทย์, รหัสผู้ป่วย, 患者编号, 患者ID, 病人ID, 病人编号,
@@ -78,7 +81,9 @@ MAYBE = """
     نام, شماره بیمار, پزشک, adı, isim, hasta no, hasta numarası, hasta ID, doktor, hekim, imię,
     ID pacjenta, numer pacjenta, nr pacjenta, lekarz, όνομα, ασθενής, κωδικός ασθενούς, ιατρός,
     नाम, रोगी आईडी, שם, מספר מטופל, mã bệnh nhân, jméno, navn, namn, nimi, nume,
-    nama, ime, име
+    nama, ime, име, név, নাম, பெயர், نام مریض, isteyen doktor, рентгенолог, направил,
+    撮影者, 촬영자, bác sĩ, bác sĩ chỉ định, người đọc, mã BN, الطبيب المعالج, رقم الملف,
+    پزشک معالج, lekarz opisujący, lékař, orvos, แพทย์ผู้อ่าน, 登记人, 录入员
 """
 # As one word of several these tell nobody: адрес файла.
 VAGUE_WORDS = """

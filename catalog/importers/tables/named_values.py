@@ -25,7 +25,8 @@ FACTS = frozenset({
 _SURE = [
     "patient name", "name of patient", "name of the patient", "pt name", "first name", "last name",
     "middle name", "given name", "family name", "maiden name", "surname", "lastname", "birth date",
-    "birthday", "date of birth", "born", "dob", "mrn", "geburtsdatum", "nachname", "vorname",
+    "birthday", "date of birth", "born", "dob", "year of birth",
+    "yob", "mrn", "geburtsdatum", "nachname", "vorname",
     "patientenname", "date de naissance", "nom de famille", "prénom", "fecha de nacimiento",
     "apellidos", "data di nascita", "cognome", "data de nascimento", "geboortedatum", "achternaam",
     "voornaam",
@@ -43,7 +44,7 @@ _OFTEN = {*_SURE, *(name.split()[-1] for name in _SURE)}
 SURE_WORDS = frozenset(
     {"D.O.B.", "D.O.B", *_OF_DICOM, *_OFTEN, *map(str.title, _OFTEN), *map(str.upper, _OFTEN)}
 )
-_NEEDS_DIGIT = re.compile("birth|dob|mrn|geb|nais|nac|nasc|number")
+_NEEDS_DIGIT = re.compile("birth|[dy]ob|mrn|geb|nais|nac|nasc|number")
 # What stands behind the name of a column in a list of such.
 _COLUMNS = frozenset(map(str.lower, keyword_dict)) | FACTS | _FOLDED
 _LONGEST_NAME = 200

@@ -96,7 +96,13 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "patient_full", "نام خانوادگي", "تاريخ تولد", "كد ملي", "اســم المريض", "Nom d'usage",
             "Nato/a il", "D. nascita", "シメイ", "שם החולה", "İsim Soyisim", "D.Tarihi", "Д/р",
             "Ημ/νία γέννησης", "ת. לידה", "Dat. narození", "Meno a priezvisko",
-            "Dátum narodenia"]  # fmt: skip
+            "Dátum narodenia", "F_NAC_PAC", "GEBJ", "geburtsj", "dte_nais", "D_NAISS",
+            "fech_nacim", "fecha_nto", "BIRTHYRN", "date of brith", "DateOfBith", "birthdy",
+            "GBAGEBOORTEMAAND", "BIRTHCNTRY", "NM_BAIRRO", "NU_DDD_TEL", "CPF_AUT",
+            "GESTOR_CPF", "AP_CEPPCN", "AP_NOMEPCN", "Num Historia", "Cod. Fiscale",
+            "№ истории болезни", "№ карты", "ת.ז.", "Isikukood", "Asmens kodas", "Kennitala",
+            "জন্ম তারিখ", "تاریخ پیدائش", "medicareBeneficiaryIdentifier",
+            "printed_name"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -115,7 +121,10 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "phys_name", "member_name", "contact_person", "reviewed_by", "performed_by",
               "annotated_by", "recorded_by", "authorized_by", "PROV_NAME", "AUTHRZING_PROV_NAME",
               "Befunder", "Befundet von", "Untersucher", "Radiólogo informante",
-              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier"]  # fmt: skip
+              "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier",
+              "Médico peticionario", "Informado por", "Firmado por", "Überweiser",
+              "Medico richiedente", "İsteyen Doktor", "Рентгенолог", "撮影者", "Bác sĩ", "Név",
+              "الطبيب المعالج", "Lekarz opisujący", "Report Finalized By"]  # fmt: skip
     texts = ["other_notes", "Additional comments", "RADIOLOGIST COMMENTS", "QC notes",
              "Reader notes", "nursing_note", "operative_note", "FINDINGS AND IMPRESSION",
              "rad_report", "report_final", "report_content", "report_html", "narrative report",
@@ -123,6 +132,11 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
              "history_of_present_illness", "HPI", "Conclusão", "laudo_texto", "texto_informe",
              "testo_referto", "verslagtekst", "Epikrise", "Fragestellung", "Klinische Angaben",
              "snippet", "COVAL", "ocr_text", "gpt4_summary", "text.div",
+             "case_history", "gross_description",
+             "Microscopic description", "ReportTXT", "translated_report", "op_note", "memo",
+             "annotator_comments", "free_text_notes", "text_report", "section.text.div",
+             "description_of_findings", "Renseignements cliniques", "textRemarks",
+             "rxTextSurgery",
              "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
 
     columns = ["0010|0010", *sure, *unsure, *texts]
@@ -222,6 +236,8 @@ def test_usual_columns_are_kept(home: Path) -> None:
              "OriginalImage[Width", "m_birth", "p_birth", "family_history", "technique",
              "other findings", "text_color", "summary_score", "segmented", "reader1_score",
              "n° coupe", "display_name", "birth_complications", "annotated", "operative",
+             "description", "caption", "memory", "case", "gross", "noisy_text", "birthdtf",
+             "response", "text_size", "summary",
              "content", "structured", "narrative_id", "phys_activity", "full"]  # fmt: skip
 
     _, kept = import_row(home, dict.fromkeys(usual, "some value"))
@@ -256,6 +272,8 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "split": '{"columns": ["StudyDate", "PatientName"], "data": [["2020", "Doe"]]}',
         "answer": '[{"field_name": "patient_name", "value": "Doe"}]',
         "asked": '{"question": "Date of birth", "answer": "1950"}',
+        "replied": '[{"question": "Date of birth", "response": "1961-03-04"}]',
+        "linked": '[{"linkId": "dob", "answer": [{"valueDate": "1961-03-04"}]}]',
         "mother": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName",'
         ' "valueString": "Sherie Weber"}]',
         "extended": '[{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime",'
@@ -407,7 +425,10 @@ def test_names_are_found_whatever_parts_them_from_values_and_each_other(home: Pa
         "病人: 欧阳小明 女", "환자: 홍길동 (남/45세)", "患者：山田太郎、45歳",
         "CT。报告医师:李四", "読影医：山田太郎", "判讀醫師：王小明 2020", "판독의: 김철수",
         "**Patient:** John Smith", "<td>Patient</td><td>John Smith</td>",
-        "<Radiologist>John Smith</Radiologist>",
+        "<Radiologist>John Smith</Radiologist>", "Doktor: Ahmet Yılmaz", "Pacient: Jan Novák",
+        "Bệnh nhân: Nguyễn Văn An", "Ασθενής: Γιώργος Παπαδόπουλος", "Врач: Иванов И.И.",
+        "Radiology Report Name: John Smith Age: 45", "Informe Nombre: Juan Pérez Edad: 45",
+        "RADIOLOGY REPORT NAME: JOHN SMITH AGE/SEX: 45/M", "year of birth 1961", "YOB 1961",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
 
@@ -475,7 +496,9 @@ def test_texts_of_findings_and_settings_stay_in_any_notation(home: Path) -> None
         "STATION NAME: GE CT, AGE: 45",
         "患者：老年男性，75岁", "患者：高血压", "患者：女，45岁", "患者：中年，女",
         "报告医师：未知", "환자: 남자, 45세", "読影医：二名の専門医による合議", "医师：主任",
-        "reborn on 4 March 1961", "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
+        "Hasta: Sol Akciğer", "Station Name: Philips Achieva Age: 45", "Врач: рентгенолог",
+        "Report Name: chest 2 Age: 45", "year of birth unknown", "reborn on 4 March 1961",
+        "<th>Patient</th><th>Left Lung</th>", "Attending: yes; CT: no",
         "Date of biopsy 03/04/2019", "The patient name was removed, see (0010,0010)",
     ]  # fmt: skip
     cells = {f"c{n}": text for n, text in enumerate(texts)}
