@@ -45,6 +45,7 @@ NOT_OF_DATASETS = ("sex", "age")
 FACTS = frozenset({"license", "local", "access", "year"})
 
 # Words of meaning that the texts' index does not have: there "no tumor" would be any tumour.
+_LIST = re.compile(r"[,;/|]|\b(?:and|n?or)\b", re.IGNORECASE)
 _NOT_IN_INDEX = re.compile(
     r"\b(?:no|not|nor|non|other|few|only|same|own|before|after|under|over|above|below|without)\b",
     re.IGNORECASE,
@@ -205,7 +206,7 @@ def _clause_of_group(group: Sequence[Match], snapshot: Snapshot, holds: Holds) -
         met |= dict.fromkeys(_ids(snapshot, holds(match)), gain)
     wordings = [text for match in group for text in _list_wordings(match, snapshot)]
     if is_excluded:
-        texts = [*filter(None, map(_type_excluded, group)), *wordings]
+        texts = [text for match in group for text in _type_excluded(match)] + wordings
         text = ClauseText("", list(dict.fromkeys(texts)))
         return _Clause(words, text, is_excluded=True, is_term=True, met=met)
     typed = _list_found(dict.fromkeys(map(_type, group)))
@@ -235,15 +236,20 @@ def _type(match: Match) -> str:
     return _quote(say_signs(words)) if signed else _plain(words)
 
 
-def _type_excluded(match: Match) -> str:
-    """The words of an excluded label without what excludes them: "cancer" of "-cancer"."""
+def _type_excluded(match: Match) -> list[str]:
+    """The words of excluded labels without what excludes them: "cancer" of "-cancer"."""
     words = match.corrected or match.words.lstrip(f"{MINUS_SIGNS} ")
     if say_signs(words) != words:
-        return ""
+        return []
+    # A text with any of a list is left out, whatever it lacks.
+    parts = _LIST.split(words) if len(match.values) > 1 else [words]
+    return list(filter(None, map(_drop_negation, parts)))
+
+
+def _drop_negation(words: str) -> str:
     left = normalize(words).split()
     negation = next((each for each in NEGATIONS if tuple(left[: len(each)]) == each), ())
-    left = list(dropwhile(AFTER_NEGATION.__contains__, left[len(negation) :]))
-    return _plain(" ".join(left))
+    return _plain(" ".join(dropwhile(AFTER_NEGATION.__contains__, left[len(negation) :])))
 
 
 def _list_wordings(match: Match, snapshot: Snapshot) -> list[str]:

@@ -61,7 +61,9 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER = re.compile(r"(?!(?:19|20)\d\d\b)\d+")
 # Of findings, as "COVID-" or "effusion (+)", and "T2*"; a number with a plus compares.
 _POLE = r"(?:[-+±−–*]|\(\s*[-+±−–]\s*\))"
-_SIGN_BEHIND = re.compile(rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+){_POLE}\s*$", re.IGNORECASE)
+_SIGN_BEHIND = re.compile(
+    rf"(?:(?<!\d)(?<!\d[km])|(?<=[a-z])\d+|(?<=[a-z]-)\d+){_POLE}\s*$", re.IGNORECASE
+)
 # Not of "pre- and postoperative" and "(semi-)automatic".
 _GLUED_SIGN = re.compile(
     rf"(?:\s(?=\())?{_POLE}(?<!-(?=\s+(?:and|or|to)\b))(?![^\s,;/)]|\)\w)", re.IGNORECASE

@@ -407,6 +407,7 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ('"both eyes"', "Too common to be looked for in texts: “both”"),
         ('"her2-"', "“her2-”: its sign is not looked for"),
         ("p16+, ct", "“p16+”: its sign is not looked for"),
+        ("ki-67+ ct", "“ki-67+”: its sign is not looked for"),
         ("t2* ct", "“t2*”: its sign is not looked for"),
         ("kras (-) ct", "“kras (-)”: its sign is not looked for"),
         ("ct minus", "Not: “minus” excludes nothing"),
@@ -519,6 +520,23 @@ def test_words_are_alternatives(words: str) -> None:
 )  # fmt: skip
 def test_what_is_negated_need_not_stand_beside_the_negation(query: str) -> None:
     assert "lung-ct" not in select(f"q={query}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["without tumour, bleeding or break", "neither tumour nor bleeding", "no tumour or bleeding",
+     "no break, bleeding and tumour"],
+)  # fmt: skip
+def test_a_text_with_one_of_excluded_labels_is_left_out(query: str) -> None:
+    for code, name, alias in (
+        ("mass", "Neoplasm", "tumour"), ("blood", "Hemorrhage", "bleeding"),
+        ("fx", "Fracture", "break"),
+    ):  # fmt: skip
+        add_alias(LabelFactory(code=code, name=name), alias)
+    DatasetFactory(slug="one", title="Scans", description="Patients with a tumour.")
+    make_searchable()
+
+    assert "one" not in select(f"q={query}").split()
 
 
 @pytest.mark.parametrize(
