@@ -128,6 +128,13 @@ FIND_TEXTS = """
      WHERE words @@ %s::tsquery
 """
 
-HAS_TEXT = "SELECT EXISTS (SELECT FROM catalog_profiletext WHERE words @@ %s::tsquery)"
+# Nothing is told of the texts of datasets that are hidden.
+HAS_TEXT = """
+    SELECT EXISTS (
+        SELECT FROM catalog_profiletext text
+          JOIN catalog_imageprofile profile ON profile.id = text.profile_id
+          JOIN catalog_dataset dataset ON dataset.id = profile.dataset_id AND dataset.is_active
+         WHERE text.words @@ %s::tsquery)
+"""
 
 FIND_TEXTS_OF_PROFILES = f"{FIND_TEXTS} AND profile_id = ANY(%s)"

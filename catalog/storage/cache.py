@@ -35,6 +35,8 @@ _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
 # A file is not locked at once when it is made, nor while it gets its name.
 _NEW_SECONDS = 60
+# After so many bytes the disk is looked at again.
+_LOOK_BYTES = 4 << 20
 # A count of what others add meanwhile is not older than this.
 _RECOUNT_SECONDS = 60.0
 
@@ -83,9 +85,21 @@ class FileCache:
     def _fetch_once(
         self, address: str, file: ListedFile, sha256: str, on_bytes: Callable[[int], None]
     ) -> FetchedFile:
+        unseen = 0
+
+        def look_at_room(count: int) -> None:
+            nonlocal unseen
+            unseen += max(0, count)
+            if unseen >= _LOOK_BYTES:
+                unseen = 0
+                # Others, such as archives, may have taken what was promised.
+                if not has_room(self._root, 0, 0):
+                    raise CacheFull("the server's disk has no room for more")
+            on_bytes(count)
+
         with self._new_file() as (partial, output):
             with output:
-                fetched = download(output, address, file, sha256=sha256, on_bytes=on_bytes)
+                fetched = download(output, address, file, sha256=sha256, on_bytes=look_at_room)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
             _with_folder(target.parent, lambda: partial.replace(target))

@@ -12,7 +12,7 @@ from django.utils.cache import patch_vary_headers
 
 from catalog.search.filters import CatalogFilterSet
 from catalog.search.filters.fields import join_texts, read_query
-from catalog.search.query import list_chunks
+from catalog.search.query import count_words, list_chunks
 from catalog.search.query_strings import canonical_params, swap_value, toggle_value
 from catalog.search.suggestions import suggest_changes
 from catalog.search.understanding import (
@@ -59,10 +59,11 @@ def take_turn(request: HttpRequest, *, if_needed: bool = True) -> Iterator[None]
 
 
 def _is_large(params: QueryDict) -> bool:
-    words = list_chunks(read_query(join_texts(params.getlist("q"))))
+    text = read_query(join_texts(params.getlist("q")))
     num_values = sum(len(values) for _, values in params.lists())
-    num_numbers = sum(any(map(str.isdigit, word)) for word in words)
-    return len(words) > MANY_WORDS or num_numbers > MANY_NUMBERS or num_values > MANY_VALUES
+    num_numbers = sum(any(map(str.isdigit, word)) for word in list_chunks(text))
+    is_long = count_words(text) > MANY_WORDS or num_numbers > MANY_NUMBERS
+    return is_long or num_values > MANY_VALUES
 
 
 def list_context(filters: CatalogFilterSet, problems: list[str]) -> dict[str, Any]:

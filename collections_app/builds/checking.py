@@ -8,6 +8,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import NoReturn
 
+from django.conf import settings
 from django.db.models import F
 
 from collections_app.archive import BadEntry, BadKind
@@ -43,7 +44,9 @@ def _seconds_of_last_writing(collection: Collection) -> float:
     written = collection.builds.filter(reason="", finished_at__gt=F("writing_at"))
     took = F("finished_at") - F("writing_at")
     last: timedelta | None = written.values_list(took, flat=True).first()
-    return last.total_seconds() if last else 0.0
+    seconds = last.total_seconds() if last else 0.0
+    # None takes longer: then the clock was set meanwhile.
+    return seconds if seconds <= settings.BUILD_SOFT_LIMIT else 0.0
 
 
 def _find_bad_files(

@@ -169,7 +169,8 @@ class Fetcher:
                 self._add_cached(before.size)
                 found[file.name] = before
                 continue
-            sha256 = known[file.name].sha256 if file.name in known else ""
+            is_frozen = item.must_be_known and file.name in known
+            sha256 = known[file.name].sha256 if is_frozen else ""
             futures.append(self._ahead.files.submit(self._fetch_file, item.address, file, sha256))
         try:
             found |= {each.name: each for each in (future.result() for future in futures)}
@@ -276,8 +277,8 @@ def _require_same(known: list[FetchedFile], listed: list[ListedFile]) -> None:
 
 def _keep_unchanged(known: list[FetchedFile], listed: list[ListedFile]) -> list[FetchedFile]:
     """The known files whose owner has not changed them since another collection was built."""
-    tags = {file.name: file.tag for file in listed if file.tag}
-    return [file for file in known if tags.get(file.name) == file.tag]
+    told = {file.name: (file.tag, file.size) for file in listed if file.tag}
+    return [file for file in known if told.get(file.name) == (file.tag, file.size)]
 
 
 def _keep_apart(files: list[FetchedFile]) -> list[FetchedFile]:

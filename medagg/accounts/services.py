@@ -2,11 +2,14 @@
 
 from axes.utils import reset as reset_sign_ins
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from collections_app import services as collections
+from collections_app.models import Collection
 from medagg import tasks
 from medagg.accounts.backends import counted_names
 from medagg.accounts.links import read_token
@@ -190,7 +193,18 @@ def delete_account(*, user: User) -> None:
             _keep_an_administrator(user)
         unlock(user=user)
         Session.objects.filter(user_id=user.pk).delete()
+        _forget_history(user)
         collections.delete_account(user=user)
+
+
+def _forget_history(user: User) -> None:
+    """What the admin's history says of the user and their collections, by name and title."""
+    for model, ids in (
+        (User, [user.pk]),
+        (Collection, Collection.objects.filter(user=user).values_list("pk", flat=True)),
+    ):
+        kind = ContentType.objects.get_for_model(model)
+        LogEntry.objects.filter(content_type=kind, object_id__in=list(map(str, ids))).delete()
 
 
 def _keep_an_administrator(user: User) -> None:

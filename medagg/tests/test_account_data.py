@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt
 from django.conf import LazySettings
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -263,6 +264,7 @@ def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> Non
     Client().post("/accounts/login/", {"username": "ada", "password": "wrong"})
     elsewhere = Client()
     elsewhere.force_login(ada)
+    LogEntry.objects.log_actions(ada.pk, [ada, ada.collections.all()[0]], CHANGE)
     page = client.get("/accounts/delete/").content.decode()
     for said in ("2 collections", "1 archive ", "1 build that waits or runs: stopped"):
         assert said in " ".join(page.split()), page
@@ -271,7 +273,15 @@ def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> Non
     assert User.objects.filter(username="ada").exists()
     done = client.post("/accounts/delete/", {"password": PASSWORD})
     assert "The account is deleted" in done.content.decode()
-    for model in (Collection, CollectionItem, Build, WaitingAddress, AccessAttempt, Session):
+    for model in (
+        Collection,
+        CollectionItem,
+        Build,
+        WaitingAddress,
+        AccessAttempt,
+        Session,
+        LogEntry,
+    ):
         assert not model._default_manager.exists(), model
     assert not User.objects.filter(username="ada").exists()
     assert elsewhere.get("/accounts/").status_code == 302

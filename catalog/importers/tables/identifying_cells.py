@@ -50,7 +50,8 @@ _NAMING_A_VALUE = (
 _ADDRESSES = frozenset({"url", "system"})
 # FHIR calls an answer `valueString`, SDTM `QVAL`, OMOP `value_as_string`.
 _VALUE = re.compile(
-    r"(?i:q?vals?|values?|answers?|value_as_(?:string|text))"
+    r"(?i:q?vals?|values?|answers?|value_as_(?:string|text)"
+    r"|(?:attribute|answer|response|field|item|metadata|result)[_ ]?(?:value|text))"
     r"|value(?!Type|Set|Count)[A-Z]\w*"
 )
 # Where FHIR has words for a code.

@@ -65,7 +65,7 @@ _BORN = re.compile(
 )
 # The same where names have no capitals: of a patient beside the sex or the age.
 _PATIENT_OF_CJK = re.compile(
-    r"(?:患者|患儿|病人|病患|受检者)\s*[:：]\s*(?![^，,、\s]*[男女性岁歲歳年儿兒])[\u4e00-\u9fff]{2,4}"
+    r"(?:患者|患儿|病人|病患|受检者)\s*[:：]\s*(?![^，,、\s]{0,5}[男女性岁歲歳年儿兒])[\u4e00-\u9fff]{2,4}"
     r"[，,、\s(（/]+(?:[男女]|\d{1,3}\s*[岁歲歳])"
     r"|환자\s*[:：]\s*(?![남여]|소아|성인)[가-힣]{2,4}[,，\s(（/]+(?:[남여]|\d{1,3}\s*세)"
 )

@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from catalog.ages import clean_limit
-from catalog.search.query import clean_text, list_chunks
+from catalog.search.query import clean_text, count_words
 from catalog.search.snapshot import Snapshot
 from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.text import ALONE, TermRef, normalize
@@ -185,7 +185,7 @@ class QueryField(RepeatedField):
             raise ValidationError(
                 f"The search has {length} characters (limit: {MAX_QUERY_LENGTH}). Shorten it."
             )
-        if (number := len(list_chunks(read))) > MAX_QUERY_WORDS:
+        if (number := count_words(read)) > MAX_QUERY_WORDS:
             raise ValidationError(
                 f"The search has {number} words (limit: {MAX_QUERY_WORDS}). Shorten it."
             )

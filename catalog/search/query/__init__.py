@@ -13,7 +13,7 @@ from catalog.search.query.parser import parse_query
 from catalog.search.query.removal import remove_matches
 from catalog.search.query.signs import say_signs
 from catalog.search.query.spellings import Spellings, Value
-from catalog.search.query.tokens import clean_text, list_chunks
+from catalog.search.query.tokens import clean_text, count_words, list_chunks
 
 __all__ = [
     "Match",
@@ -23,6 +23,7 @@ __all__ = [
     "Value",
     "Word",
     "clean_text",
+    "count_words",
     "list_chunks",
     "parse_query",
     "remove_matches",

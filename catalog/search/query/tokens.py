@@ -65,6 +65,14 @@ def list_chunks(text: str) -> list[str]:
     return [text[start:end] for start, end in _find_chunks(text, 0, len(text))]
 
 
+def count_words(text: str) -> int:
+    """The words; each part with a letter of one with punctuation may mean something by itself."""
+    return sum(
+        max(1, sum(any(map(str.isalpha, part)) for part in _PIECE.findall(chunk)))
+        for chunk in list_chunks(text)
+    )
+
+
 def read_phrase(text: str, quoted: re.Match[str], negation: int | None) -> Iterator[Word]:
     """The quoted phrase as one word; nothing if it has no letter and no digit.
 

@@ -204,6 +204,11 @@ def test_the_page_says_which_excluded_word_excludes_nothing(
     page = html.unescape(client.get("/images/?q=ct+not+siemens+not+xyzzy").content.decode())
     assert 'data-total="1"' in page
     assert "Found nowhere, so nothing is excluded by “xyzzy”<" in page
+    dataset.is_active = False
+    dataset.save()
+    make_searchable()
+    page = html.unescape(client.get("/images/?q=not+siemens").content.decode())
+    assert "Found nowhere, so nothing is excluded by “siemens”<" in page, "it is hidden"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +14,8 @@ from django.test import Client
 
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, RemoteFile
+from catalog.storage import retries
+from catalog.storage.cache import FileCache
 from catalog.storage.disk import BLOCK
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
@@ -175,6 +178,44 @@ def test_a_host_that_is_not_allowed_is_never_asked(
         "images/rays/DX_ray_1.png", "images/rays/DX_ray_2",
     ]  # fmt: skip
     assert web_files.requests == []
+
+
+def test_a_transfer_ends_where_the_reserve_of_the_disk_begins(
+    web_files: WebFiles, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_PAUSES", ())
+    dataset = make_rays(f"https://{HOST}/rays")
+    dataset.images.filter(source_id="ray/2").delete()
+    make_searchable()
+    web_files.files = {"/rays/a/1.png": bytes(12_000_000)}
+    collection = make_fetching()
+    # What others write meanwhile: after the room was looked at for this one.
+    add = FileCache.fetch
+
+    def fill_and_fetch(cache: FileCache, *args: Any, **options: Any) -> Any:
+        settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+        return add(cache, *args, **options)
+
+    monkeypatch.setattr(FileCache, "fetch", fill_and_fetch)
+    collection = build(collection)
+    assert "the server's disk has no room for more" in collection.error_message
+    assert not list((settings.REMOTE_CACHE_ROOT / "partial").iterdir())
+
+
+def test_what_is_replaced_under_the_same_date_is_fetched_anew(
+    web_files: WebFiles, settings: LazySettings, tmp_path: Path
+) -> None:
+    dataset = make_rays(f"https://{HOST}/rays")
+    dataset.images.filter(source_id="ray/2").delete()
+    make_searchable()
+    web_files.files = {"/rays/a/1.png": PICTURE}
+    web_files.headers = {"Last-Modified": "Mon, 30 Nov 2026 00:00:00 GMT"}
+    verify(build(make_fetching()))
+    web_files.files["/rays/a/1.png"] = changed = PICTURE + b"!"
+    for title in ("Second", "Third"):
+        collection = verify(build(make_collection("", fetch=True, title=title)))
+        assert read_archive(collection)["images/rays/DX_ray_1.png"] == changed
+        settings.REMOTE_CACHE_ROOT = tmp_path / title
 
 
 @pytest.mark.parametrize(("key", "address"), [("a.png", "a.png"), ("a/1", "a/*")])

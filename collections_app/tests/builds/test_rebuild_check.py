@@ -155,7 +155,7 @@ def test_a_rebuild_without_the_time_that_the_last_one_took_leaves_the_present_ar
 ) -> None:
     before = archive_of(ready)
     settings.BUILD_SOFT_LIMIT = 600
-    ready.builds.update(writing_at=F("finished_at") - timedelta(seconds=700))
+    ready.builds.update(writing_at=F("finished_at") - timedelta(seconds=600))
     rebuild(client, ready)
     build(ready)
     assert archive_of(ready) == before

@@ -49,6 +49,9 @@ SETTINGS = TUNING | {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
+    # Statements that are refused have addresses and hashes of passwords, as have details of errors.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "cluster_name": "medagg",
 }
 # A server whose data nobody wants after a crash need not wait for the disk.

@@ -180,13 +180,13 @@ def test_links_of_mails_are_not_logged(
 
     for path in ("/accounts/reset/Mg/a-token/", "/accounts/confirm/a-token/?x", "/images/?label=x"):
         fetch(server.port, path)
-    # nginx writes the line after its answer.
-    wait_until(lambda: "/images/" in server.access_log, what="the line of the last request")
+    # nginx writes a line after its answer.
+    wait_until(lambda: server.access_log.count('"GET /') >= 3, what="a line of each request")
     logged = server.access_log
     assert "token" not in logged
     assert '"GET /accounts/reset/..." 200' in logged
     assert '"GET /accounts/confirm/..." 200' in logged
-    assert '"GET /images/?label=x HTTP/1.1" 200' in logged
+    assert '"GET /images/?..." 200' in logged
 
 
 def test_links_of_mails_are_in_no_error(nginx_server: NginxFactory, tmp_path: Path) -> None:
