@@ -144,12 +144,17 @@ def _fail_missing() -> int:
     return fail_missing(_find_missing())
 
 
-def fail_missing(collections: Iterable[Collection]) -> int:
+def fail_missing(collections: Iterable[Collection], *, mails_owners: bool = True) -> int:
     """Fail ready collections whose archive is missing or truncated; the number of those."""
     failed = 0
     for each in collections:
         logger.error("the archive %s is missing or truncated", each.archive_path)
-        failed += fail_archive(collection=each, reason=Reason.ARCHIVE_DAMAGED, message=MISSING)
+        failed += fail_archive(
+            collection=each,
+            reason=Reason.ARCHIVE_DAMAGED,
+            message=MISSING,
+            mails_owner=mails_owners,
+        )
         remove_archive(each.archive_path)
     return failed
 

@@ -1,11 +1,12 @@
 """Fetches items in threads: while one is waited for, the next are on their way."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -47,7 +48,7 @@ class FetchAhead(Generic[Item, Result]):
     ) -> None:
         self._fetch, self._count_known = fetch, count_known
         self._stopped = threading.Event()
-        self._unreachable = 0
+        self._unreachable: Counter[str] = Counter()
         self.files = ThreadPoolExecutor(settings.FETCH_PARALLEL, "fetch")
         # As many, since an item may have a single file. The files of all share the transfers.
         self._items = ThreadPoolExecutor(settings.FETCH_PARALLEL, "items")
@@ -116,16 +117,17 @@ class FetchAhead(Generic[Item, Result]):
     def _has_room(self, num_files: int) -> bool:
         return self._num_files + num_files <= MAX_FILES
 
-    def ask(self, function: Callable[[], Result]) -> Result:
-        """The function's result; Unreachable at once if many in a row were so."""
-        if self._unreachable >= MAX_UNREACHABLE:
+    def ask(self, address: str, function: Callable[[], Result]) -> Result:
+        """The function's result; Unreachable at once if many in a row of its source were so."""
+        source = urlsplit(address).netloc
+        if self._unreachable[source] >= MAX_UNREACHABLE:
             raise Unreachable("the source did not answer, for this and for others before")
         try:
             result = function()
         except Unreachable:
-            self._unreachable += 1
+            self._unreachable[source] += 1
             raise
-        self._unreachable = 0
+        self._unreachable[source] = 0
         return result
 
     def check_stopped(self) -> None:

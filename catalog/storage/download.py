@@ -67,6 +67,7 @@ def download(
             raise Unreachable("what came is not what was listed (MD5)")
         if sha256 and digest.hexdigest() != sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
+        _refuse_placeholder(head)
     except BaseException:
         if done:
             with suppress(Exception):
@@ -74,6 +75,15 @@ def download(
         raise
     suffix = _find_suffix(file.name, head)
     return FetchedFile(file.name, done, digest.hexdigest(), crc32, suffix, file.tag)
+
+
+def _refuse_placeholder(head: bytes) -> None:
+    """Raises Changed for an error page, an empty file or a pointer of Git, answered as the file."""
+    # As below.
+    from catalog.imaging.content import find_placeholder  # noqa: PLC0415
+
+    if problem := find_placeholder(head):
+        raise Changed(f"the source sends {problem.value[0]}")
 
 
 def _find_suffix(name: str, head: bytes) -> str:

@@ -112,7 +112,7 @@ class _Mirror:
 
     def _fetch(self, image: RemoteImage) -> None:
         try:
-            self._ahead.ask(lambda: self._fetch_listed(image))
+            self._ahead.ask(image.address, lambda: self._fetch_listed(image))
         except IsADirectoryError as error:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
 

@@ -140,7 +140,7 @@ class Fetcher:
             self._admit(sizes, counted=0)
             self._add_cached(sum(sizes))
             return item.known
-        return self._ahead.ask(lambda: self._fetch_listed(item))
+        return self._ahead.ask(item.address, lambda: self._fetch_listed(item))
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
         listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)

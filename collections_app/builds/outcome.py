@@ -110,10 +110,13 @@ def give_up_replaced(*, collection: Collection, token: UUID) -> str:
     return path
 
 
-def fail_archive(*, collection: Collection, reason: Reason, message: str) -> bool:
+def fail_archive(
+    *, collection: Collection, reason: Reason, message: str, mails_owner: bool = True
+) -> bool:
     """Fail a ready collection whose archive is bad; False if it has another archive now."""
     with transaction.atomic():
-        if not with_same_archive(collection).update(**_failed_values(message, timezone.now())):
+        values = _failed_values(message, timezone.now(), mails_owner=mails_owner)
+        if not with_same_archive(collection).update(**values):
             return False
         collection.builds.newest().update(reason=reason)
     return True

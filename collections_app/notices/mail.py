@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from collections_app.models import Collection, Reason, Status
-from collections_app.notices.message import make_mail, may_work_later
+from collections_app.notices.message import codes_of, make_mail, may_work_later
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +54,12 @@ def _send(collection: Collection) -> bool:
     except smtplib.SMTPRecipientsRefused as error:
         if may_work_later(error):
             _keep_due(collection)
-        logger.error("collection %s: the address is refused: %s", collection.uuid, error)
+        logger.error("collection %s: the address is refused: %s", collection.uuid, codes_of(error))
     except ValueError as error:
         logger.error("collection %s: the mail cannot be written: %s", collection.uuid, error)
     except smtplib.SMTPResponseException as error:
         _keep_due(collection)
-        logger.warning("collection %s: the mail was refused: %s", collection.uuid, error)
+        logger.warning("collection %s: the mail was refused: %s", collection.uuid, error.smtp_code)
     except (smtplib.SMTPException, OSError) as error:
         _keep_due(collection)
         logger.warning("collection %s: the mail was not sent: %s", collection.uuid, error)

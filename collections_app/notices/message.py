@@ -27,4 +27,9 @@ def make_mail(
 
 def may_work_later(error: smtplib.SMTPRecipientsRefused) -> bool:
     """By its code: 4xx may work later; 5xx, and the address will stay wrong (RFC 5321)."""
-    return all(code < _PERMANENT for code, _ in error.recipients.values())
+    return all(code < _PERMANENT for code in codes_of(error))
+
+
+def codes_of(error: smtplib.SMTPRecipientsRefused) -> list[int]:
+    """What a log may have of it: the server's words have the address."""
+    return [code for code, _ in error.recipients.values()]

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from collections_app.notices.message import make_mail, may_work_later
+from collections_app.notices.message import codes_of, make_mail, may_work_later
 from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
 from medagg.models import WaitingAddress
 
@@ -81,8 +81,9 @@ def _send(name: str, subject: str, address: str, *, path: str = "", **context: A
     try:
         mail.send()
     except smtplib.SMTPRecipientsRefused as error:
+        codes = codes_of(error)
         if may_work_later(error):
-            raise
-        logger.warning("the mail %r was not sent, as its address is refused: %s", name, error)
+            raise OSError(f"the address is refused for now: {codes}") from None
+        logger.warning("the mail %r was not sent, as its address is refused: %s", name, codes)
     except ValueError as error:
         logger.error("the mail %r cannot be written: %s", name, error)

@@ -21,7 +21,8 @@ class WebFiles:
 
     ``status`` and ``redirect`` are answered instead of a file, ``cut`` is the number of bytes after
     which the connection ends, ``pause`` the seconds before each hundred bytes. With ``no_head``
-    HEAD is not answered, and for ``silent_seconds`` nothing is. ``headers`` go with each file.
+    HEAD is not answered, and for ``silent_seconds`` nothing is. ``headers`` go with each file,
+    and ``head_headers``, where there are some, with answers to HEAD.
     """
 
     endpoint: str = ""
@@ -33,6 +34,7 @@ class WebFiles:
     cut: dict[str, int] = field(default_factory=dict)
     pause: dict[str, float] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    head_headers: dict[str, str] | None = None
     no_head: bool = False
     silent_seconds: float = 0.0
 
@@ -64,9 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get("Range") == "bytes=0-0":
             self._answer(206, body[:1], {"Content-Range": f"bytes 0-0/{len(body)}"})
         else:
-            self._answer(
-                200, body, web.headers, cut=web.cut.get(path), pause=web.pause.get(path, 0)
-            )
+            of_head = web.head_headers if self.command == "HEAD" else None
+            headers = web.headers if of_head is None else of_head
+            self._answer(200, body, headers, cut=web.cut.get(path), pause=web.pause.get(path, 0))
 
     do_HEAD = do_GET  # noqa: N815
 

@@ -302,7 +302,10 @@ class ImageFilterSet(CatalogFilterSet):
 
     def images(self) -> ImageQuerySet:
         """The matching images, unordered."""
-        images = Image.objects.filter(AnyOf("profile_id", self.rows().ids().tolist()))
+        # Of the profiles that have one: fewer than may have by their terms.
+        counted = self.counted
+        profiles = counted.table.ids if counted.rows is None else counted.table.ids[counted.rows]
+        images = Image.objects.filter(AnyOf("profile_id", profiles.tolist()))
         return images.filter(self.image_condition) if self.image_condition else images
 
     def count_files(self) -> tuple[int, int]:

@@ -180,6 +180,57 @@ def test_a_host_that_is_not_allowed_is_never_asked(
     assert web_files.requests == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"<!DOCTYPE html><p>Sign in", "the source sends web pages instead of images"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "the source sends Git LFS pointers"),
+        (b"", "the source sends empty files"),
+    ],
+)
+def test_what_is_sent_in_place_of_an_image_is_a_problem(
+    web_files: WebFiles, sent: bytes, said: str
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": sent, "/rays/a/2": SCAN}
+    (bad,) = build(make_fetching()).items.with_problems()
+    assert bad.problem.startswith(said)
+
+
+def test_a_source_that_does_not_answer_keeps_no_other_from_it(
+    web_files: WebFiles, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_PAUSES", ())
+    settings.FETCH_HOSTS = [HOST, "down.example.org"]
+    settings.FETCH_ENDPOINTS |= {"down.example.org": "http://127.0.0.1:9"}
+    dataset = make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
+    for number in range(12):
+        url = f"https://down.example.org/{number}.png"
+        ImageFactory(dataset=dataset, source_id=f"down/{number:02}", remote_url=url)
+    make_searchable()
+    collection = build(make_fetching())
+    assert collection.items.with_problems().count() == 12
+    build_without_problems(collection=collection)
+    assert verify(build(collection)).num_images == 2
+
+
+@pytest.mark.parametrize(
+    "tag", [{"ETag": '"1"'}, {"Last-Modified": "Mon, 30 Nov 2026 00:00:00 GMT"}]
+)
+def test_a_source_may_tell_less_of_a_file_with_its_bytes(
+    web_files: WebFiles, tag: dict[str, str]
+) -> None:
+    make_rays(f"https://{HOST}/rays")
+    web_files.files = {"/rays/a/1.png": PICTURE, "/rays/a/2": SCAN}
+    both = {"ETag": '"1"', "Last-Modified": "Mon, 30 Nov 2026 00:00:00 GMT"}
+    web_files.headers, web_files.head_headers = both | tag, tag
+    verify(build(make_fetching()))
+    web_files.headers = tag
+    web_files.head_headers = both
+    verify(build(make_collection("", fetch=True, title="Second")))
+
+
 def test_a_transfer_ends_where_the_reserve_of_the_disk_begins(
     web_files: WebFiles, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
