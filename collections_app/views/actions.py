@@ -77,10 +77,17 @@ def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
     num_problems = count_problems(collection)
     if collection.status != Status.FAILED or not num_problems:
         return _refuse(request, collection, "This collection has no files with a problem now.")
+    last_build = str(collection.last_build.pk) if collection.last_build else ""
     if request.method != "POST":
-        context = {"num_problems": num_problems, "num_left": collection.num_images - num_problems}
+        context = {
+            "num_problems": num_problems,
+            "num_left": collection.num_images - num_problems,
+            "build_id": last_build,
+        }
         return _ask(request, collection, "build_without", context)
-    if request.POST.get("expected") != str(num_problems):
+    # Another build may have found as many others.
+    is_of_last = request.POST.get("build", last_build) == last_build
+    if request.POST.get("expected") != str(num_problems) or not is_of_last:
         reason = f"The list has changed: {num_problems:,} files have a problem now. Check it again."
         return _refuse(request, collection, reason)
     if num_problems >= collection.num_images:

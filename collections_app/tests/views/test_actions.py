@@ -185,7 +185,9 @@ def test_excluding_files_explains_itself_first(client: Client, owner: Any) -> No
     assert (collection.status, collection.num_images, collection.num_excluded) == ("pending", 3, 1)
 
 
-@pytest.mark.parametrize("sent", [{}, {"expected": "1"}, {"expected": "x"}])
+@pytest.mark.parametrize(
+    "sent", [{}, {"expected": "1"}, {"expected": "x"}, {"expected": "2", "build": "0"}]
+)
 def test_only_the_files_that_were_shown_are_excluded(
     client: Client, owner: Any, sent: dict[str, str]
 ) -> None:
