@@ -25,7 +25,7 @@ from catalog.storage.web_threads import SHARE, FewAtATime, hold_thread
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
 MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
 # Each takes up to a second of the database. Half of the share is left for previews and files.
-_large_searches = FewAtATime(2, waiting=max(1, SHARE // 2 - 2), kept=max(1, SHARE // 8))
+_large_searches = FewAtATime(2, waiting=max(2, SHARE // 2 - 2), kept=max(1, SHARE // 8))
 _mine = threading.local()
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50

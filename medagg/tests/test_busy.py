@@ -101,6 +101,8 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
         ):
             assert answer.status_code == 503
             assert int(answer["Retry-After"]) > 0
+        page = client.get("/collections/new/").content.decode()
+        assert "asks again by itself in ten seconds" in page
         client.force_login(UserFactory())
         selection: dict[str, Any] = {"title": "Mine", "filters": "", "expected_images": 1}
         answer = client.post("/collections/new/", selection)
