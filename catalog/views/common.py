@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -20,26 +21,39 @@ from catalog.search.understanding import (
     describe_excluded_stems,
     is_understood,
 )
-from catalog.storage.web_threads import SHARE, FewAtATime, hold_thread
+from catalog.storage.web_threads import (
+    FOR_PAGES,
+    SHARE,
+    FewAtATime,
+    NoThreadLeft,
+    hold_thread,
+)
 
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
 MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
 # Each takes up to a second of the database. Half of the share is left for previews and files.
 _large_searches = FewAtATime(2, waiting=max(2, SHARE // 2 - 2), kept=max(1, SHARE // 8))
 _mine = threading.local()
+# Lists and searches together leave threads to all other pages, whatever they cost. A burst of short
+# ones has ended by then.
+_lists = threading.BoundedSemaphore(max(1, settings.WEB_THREADS - FOR_PAGES))
+LIST_SECONDS = 0.5
 # Each has links with all filters that are in force, so more would grow with the square of these.
 MAX_CHIPS = 50
 
 
-def bound_large_searches(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view whose large searches hold up no others. It raises NoThreadLeft."""
+def bound_searches(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view whose searches hold up no other pages. It raises NoThreadLeft."""
 
     @wraps(view)
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not _is_large(request.GET):
-            return view(request, *args, **kwargs)
-        with take_turn(request):
-            return view(request, *args, **kwargs)
+        if not _lists.acquire(timeout=LIST_SECONDS):
+            raise NoThreadLeft
+        try:
+            with take_turn(request, if_needed=_is_large(request.GET)):
+                return view(request, *args, **kwargs)
+        finally:
+            _lists.release()
 
     return bounded
 

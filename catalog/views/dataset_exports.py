@@ -17,7 +17,7 @@ from catalog.models import Dataset, DatasetRelation
 from catalog.search.availability import AvailabilityCounts, count_by_dataset
 from catalog.search.dataset_paging import choose_sort, sort_datasets
 from catalog.search.filters import DatasetFilterSet
-from catalog.views.common import bound_large_searches
+from catalog.views.common import bound_searches
 
 # In a cell of a table, between the values of one that has several.
 SEPARATOR = "; "
@@ -34,7 +34,7 @@ _MANY_TERMS = ("other_areas", "modalities", "task_types", "labels", "tags")
 
 
 @require_safe
-@bound_large_searches
+@bound_searches
 def datasets_json(request: HttpRequest) -> HttpResponse:
     """An object with the ``datasets`` that match, or with ``problems`` (status 400 or 503)."""
     filters, sort, problems = _read(request)
@@ -46,7 +46,7 @@ def datasets_json(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@bound_large_searches
+@bound_searches
 def datasets_csv(request: HttpRequest) -> HttpResponse:
     """A row for each dataset that matches; the columns are the keys of the JSON."""
     filters, sort, problems = _read(request)

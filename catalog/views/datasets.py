@@ -44,7 +44,7 @@ from catalog.search.paging import fetch_page
 from catalog.search.query_strings import canonical_params, with_values
 from catalog.search.snapshot import Snapshot
 from catalog.search.understanding import describe_query, describe_stems, describe_term_texts
-from catalog.views.common import bound_large_searches, list_context, page_or_fragment, take_turn
+from catalog.views.common import bound_searches, list_context, page_or_fragment, take_turn
 from catalog.wording.object_counts import KindCounts, only_others
 from vocab.models import Kind
 
@@ -72,7 +72,7 @@ class DatasetRow(NamedTuple):
 
 
 @require_safe
-@bound_large_searches
+@bound_searches
 def dataset_list(request: HttpRequest) -> HttpResponse:
     filters = DatasetFilterSet(request.GET)
     sort, problem = choose_sort(filters)

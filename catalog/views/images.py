@@ -14,11 +14,11 @@ from catalog.search.offers import list_unlisted, offer_datasets
 from catalog.search.paging import Page, fetch_page, parse_cursor
 from catalog.search.understanding import describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
-from catalog.views.common import bound_large_searches, list_context, page_or_fragment, take_turn
+from catalog.views.common import bound_searches, list_context, page_or_fragment, take_turn
 
 
 @require_safe
-@bound_large_searches
+@bound_searches
 def image_list(request: HttpRequest) -> HttpResponse:
     filters = ImageFilterSet(request.GET)
     with take_turn(request, if_needed=filters.reads_many_images):

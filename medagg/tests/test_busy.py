@@ -123,6 +123,19 @@ def test_one_client_leaves_a_place_for_others() -> None:
 
 
 @pytest.mark.django_db
+def test_other_pages_are_answered_whatever_lists_cost(client: Client) -> None:
+    make_searchable()
+    with contextlib.ExitStack() as stack:
+        while common._lists.acquire(blocking=False):
+            stack.callback(common._lists.release)
+        for path in ("/images/", "/datasets/", "/datasets.json", "/datasets.csv"):
+            assert client.get(path).status_code == 503, path
+        for path in ("/", "/healthz/", "/collections/new/", "/accounts/login/"):
+            assert client.get(path).status_code == 200, path
+    assert client.get("/images/").status_code == 200
+
+
+@pytest.mark.django_db
 def test_a_search_is_answered_beside_those_of_another_client(client: Client) -> None:
     ImageFactory()
     make_searchable()
