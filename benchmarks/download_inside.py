@@ -16,8 +16,6 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from collections_app.storage import mark_time
-
 BLOCK = 1 << 20
 NAME = "benchmark.zip"
 FINGERPRINT = "0" * 64
@@ -25,6 +23,9 @@ FINGERPRINT = "0" * 64
 
 def write_archive(path: Path, size: int) -> None:
     """Write bytes that cannot be compressed or deduplicated."""
+    # Not at the top: models can be imported only after django.setup().
+    from collections_app.storage import mark_time  # noqa: PLC0415
+
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = os.urandom(BLOCK)
     with path.open("wb") as file:

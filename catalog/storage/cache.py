@@ -62,6 +62,8 @@ class FileCache:
         self._max_bytes = settings.REMOTE_CACHE_MAX_BYTES if max_bytes is None else max_bytes
         self._total, self._counted_at = 0, float("-inf")
         self._counting = threading.Lock()
+        # Bytes of all transfers since the disk was looked at.
+        self._unseen = 0
 
     def fetch(
         self,
@@ -85,17 +87,9 @@ class FileCache:
     def _fetch_once(
         self, address: str, file: ListedFile, sha256: str, on_bytes: Callable[[int], None]
     ) -> FetchedFile:
-        unseen = 0
-
         def look_at_room(count: int) -> None:
-            nonlocal unseen
-            unseen += max(0, count)
-            if unseen >= _LOOK_BYTES:
-                unseen = 0
-                # Others, such as archives, may have taken what was promised.
-                if not has_room(self._root, 0, 0):
-                    raise CacheFull("the server's disk has no room for more")
             on_bytes(count)
+            self._look_at_room(count)
 
         with self._new_file() as (partial, output):
             with output:
@@ -106,6 +100,16 @@ class FileCache:
         with self._counting:
             self._total += count_bytes([fetched.size])
         return fetched
+
+    def _look_at_room(self, count: int) -> None:
+        """Raises CacheFull: others, such as archives, may have taken what was promised."""
+        with self._counting:
+            self._unseen += max(0, count)
+            if self._unseen < _LOOK_BYTES:
+                return
+            self._unseen = 0
+        if not has_room(self._root, 0, 0):
+            raise CacheFull("the server's disk has no room for more")
 
     def has_whole(self, sha256: str, size: int) -> bool:
         """Remove the file if its size or time shows damage; whether it is there, whole."""

@@ -8,10 +8,12 @@ from django.conf import settings
 class SourceProblem(Exception):
     """Bytes cannot be had from where they lie; the message says why, for users.
 
-    ``is_lasting`` if trying again later will not help by itself.
+    ``is_lasting`` if trying again later will not help by itself; ``may_pass_soon`` if it may help
+    within seconds.
     """
 
     is_lasting = True
+    may_pass_soon = False
 
 
 class NotAllowed(SourceProblem):
@@ -34,6 +36,7 @@ class Unreachable(SourceProblem):
     """No connection, or none that lasts."""
 
     is_lasting = False
+    may_pass_soon = True
 
 
 _LIMITS = (60, 600, 3600)

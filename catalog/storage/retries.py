@@ -16,7 +16,7 @@ def try_again(
     *,
     pauses: Sequence[float] | None = None,
 ) -> T:
-    """The function's result; errors that may pass are tried again after growing ``pauses``.
+    """The function's result; errors that may pass soon are tried again after growing ``pauses``.
 
     Raises:
         SourceProblem: a lasting one, or the last one.
@@ -25,7 +25,7 @@ def try_again(
         try:
             return function()
         except SourceProblem as problem:
-            if problem.is_lasting or pause is None:
+            if not problem.may_pass_soon or pause is None:
                 raise
         _wait(pause, on_bytes)
     raise AssertionError

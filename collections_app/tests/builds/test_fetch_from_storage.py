@@ -3,6 +3,8 @@
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -231,25 +233,37 @@ def test_a_source_may_tell_less_of_a_file_with_its_bytes(
     verify(build(make_collection("", fetch=True, title="Second")))
 
 
-def test_a_transfer_ends_where_the_reserve_of_the_disk_begins(
-    web_files: WebFiles, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "size"), [(1, 12_000_000), (12, 1_000_000)])
+def test_transfers_end_where_the_reserve_of_the_disk_begins(
+    web_files: WebFiles,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    size: int,
 ) -> None:
-    monkeypatch.setattr(retries, "_PAUSES", ())
-    dataset = make_rays(f"https://{HOST}/rays")
-    dataset.images.filter(source_id="ray/2").delete()
+    monkeypatch.setattr(retries, "_PAUSES", (0.01,))
+    dataset = DatasetFactory(slug="rays", storage=f"https://{HOST}/rays")
+    for each in range(number):
+        url = f"https://{HOST}/rays/{each}.png"
+        ImageFactory(dataset=dataset, source_id=f"ray/{each}", remote_url=url)
+        web_files.files[f"/rays/{each}.png"] = bytes(size)
     make_searchable()
-    web_files.files = {"/rays/a/1.png": bytes(12_000_000)}
     collection = make_fetching()
-    # What others write meanwhile: after the room was looked at for this one.
-    add = FileCache.fetch
+    promise = FileCache.reserve
 
-    def fill_and_fetch(cache: FileCache, *args: Any, **options: Any) -> Any:
-        settings.ARCHIVE_RESERVE_BYTES = 1 << 60
-        return add(cache, *args, **options)
+    @contextmanager
+    def promise_and_take(cache: FileCache, sizes: Any) -> Iterator[None]:
+        with promise(cache, sizes):
+            # Others write meanwhile.
+            settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+            yield
+            settings.ARCHIVE_RESERVE_BYTES = 0
 
-    monkeypatch.setattr(FileCache, "fetch", fill_and_fetch)
+    settings.FETCH_PARALLEL = 1
+    monkeypatch.setattr(FileCache, "reserve", promise_and_take)
     collection = build(collection)
     assert "the server's disk has no room for more" in collection.error_message
+    assert collection.builds.get().bytes_fetched <= 12_000_000
     assert not list((settings.REMOTE_CACHE_ROOT / "partial").iterdir())
 
 
