@@ -36,7 +36,7 @@ ENV PATH=/opt/medagg/bin:$PATH \
     STATIC_ROOT=/opt/medagg/static \
     PROMETHEUS_MULTIPROC_DIR=/dev/shm \
     WEB_CONCURRENCY=2 \
-    WEB_THREADS=16
+    WEB_THREADS=32
 
 WORKDIR /app
 COPY . .

@@ -56,7 +56,7 @@ def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
     offers = []
     for pk in best:
         params = _params_for(filters, by_id[pk])
-        found = or_any_kind(ImageFilterSet(params, snapshot=filters.snapshot))
+        found = or_any_kind(filters.with_params(params))
         shown = " ".join(word.text for word in words)
         noun = noun_of(count_kinds(found.counted))
         query_string = canonical_params(found).urlencode()

@@ -31,8 +31,8 @@ from catalog.storage.web_threads import (
 
 # Larger searches take turns: each word, and more so one with a digit, is asked of the database.
 MANY_WORDS, MANY_NUMBERS, MANY_VALUES = 15, 5, 100
-# Each takes up to a second of the database. Half of the share is left for previews and files.
-_large_searches = FewAtATime(2, waiting=max(2, SHARE // 2 - 2), kept=max(1, SHARE // 8))
+# Each takes up to a second of the database. A quarter of the share is left for previews and files.
+_large_searches = FewAtATime(2, waiting=max(1, SHARE * 3 // 4 - 2), kept=max(1, SHARE // 8))
 _mine = threading.local()
 # Lists and searches together leave threads to all other pages, whatever they cost. A burst of short
 # ones has ended by then.

@@ -195,7 +195,7 @@ def web_process(
     A quarter of a worker's threads is for pages alone (catalog.storage.web_threads). Each may
     keep a connection to the database, of which the embedded PostgreSQL allows 700.
     """
-    threads = str(max(8, 64 // max(2, workers)))
+    threads = str(max(8, 96 // max(2, workers)))
     options = {
         "--bind": f"fd://{listener}",
         "--worker-class": "medagg.runner.web_worker.WholeRequestWorker",

@@ -95,6 +95,7 @@ def test_what_takes_long_is_refused_where_only_threads_for_pages_are_left(
             client.get(f"/images/?q={image.source_id[:-1]}"),
             client.get(f"/datasets/?q={image.source_id[:-1]}"),
             client.get(f"/images/?q=-{image.source_id}"),
+            client.get("/images/?q=-found.nowhere"),
             client.get(f"/images/?q={'-'.join(['ct'] * 16)}"),
             client.get("/images/?q=1003，1010；1017“1024“1031（1038"),
             client.get(f"/datasets.json?{'&'.join(['label=x'] * 101)}"),

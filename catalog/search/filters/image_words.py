@@ -94,10 +94,15 @@ class ImageWords:
 
     @property
     def may_concern_most(self) -> bool:
-        """Whether most images may have, or lack, an id: it is the beginning of one, or excluded."""
+        """Whether most images may have a word, or lack it: beginnings of ids, and excluded words.
+
+        Of an excluded word the database is not asked what it is: that takes long enough.
+        """
+        excluded = (word for word in self._query.words if word.is_excluded)
+        if any(not find_excluded_terms(word, self._snapshot) for word in excluded):
+            return True
         words = [word for group in self.of_ids for word in group]
-        is_excluded = any(with_id is not None for with_id in self.excluded.values())
-        return is_excluded or any(self._lookups.ids.find_equal(word) is None for word in words)
+        return any(self._lookups.ids.find_equal(word) is None for word in words)
 
     def show(self, text: str) -> str:
         """A word as it is looked for: "subject-1…" where what begins so is found, too."""

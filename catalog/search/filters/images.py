@@ -240,7 +240,7 @@ class ImageFilterSet(CatalogFilterSet):
     @property
     def reads_many_images(self) -> bool:
         """Whether the database has to go through images, by their texts or ids."""
-        return not self.problems and (self._asks_texts or self.words.may_concern_most)
+        return not self.problems and (self.words.may_concern_most or self._asks_texts)
 
     @property
     def _asks_texts(self) -> bool:
