@@ -298,7 +298,7 @@ COLLECTION_LIFETIME_DAYS = float(_lifetime)
 # A build that would leave less than this on the disk of the archives does not begin.
 ARCHIVE_RESERVE_BYTES = env.int("ARCHIVE_RESERVE_BYTES", default=1024**3)
 # Threads of each web process, as gunicorn was started with: a quarter is for pages, some are for
-# sign-ins, and of the others half may send files.
+# sign-ins, and of the others three quarters may send files.
 WEB_THREADS = env.int("WEB_THREADS", default=32)
 # The prefix that nginx maps to ARCHIVE_ROOT as an internal location; empty: Django serves.
 X_ACCEL_PREFIX = env.str("X_ACCEL_PREFIX", default="")

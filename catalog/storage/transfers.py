@@ -17,8 +17,9 @@ from catalog.storage.disk import has_room
 from catalog.storage.web_threads import SHARE, NoThreadLeft, share
 
 # A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
-# thread and does not count. Half of the share is left for previews, searches and freezes.
-MAX_TRANSFERS = max(1, SHARE // 2)
+# thread and does not count. A quarter of the share is left for previews, searches and freezes. Of
+# twenty downloads nearly all may fall to one of two processes.
+MAX_TRANSFERS = max(1, SHARE * 3 // 4)
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
