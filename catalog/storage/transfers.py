@@ -14,17 +14,25 @@ from typing import BinaryIO
 from django.conf import settings
 
 from catalog.storage.disk import has_room
-from catalog.storage.web_threads import SHARE, NoThreadLeft, share
+from catalog.storage.web_threads import NoThreadLeft, find_share, share
 
-# A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
-# thread and does not count. A quarter of the share is left for previews, searches and freezes. Of
-# twenty downloads nearly all may fall to one of two processes.
-MAX_TRANSFERS = max(1, SHARE * 3 // 4)
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # After so many bytes the disk is looked at again.
 LOOK_BYTES = 4 << 20
+
+
+def find_most_transfers(threads: int) -> int:
+    """How many files a process with so many threads sends at a time.
+
+    A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
+    thread and does not count. A quarter of the share is left for previews, searches and freezes.
+    """
+    return max(1, find_share(threads) * 3 // 4)
+
+
+MAX_TRANSFERS = find_most_transfers(settings.WEB_THREADS)
 _slots = threading.BoundedSemaphore(MAX_TRANSFERS)
 
 

@@ -11,10 +11,17 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-FOR_PAGES = settings.WEB_THREADS // 4
-PASSWORDS_AT_ONCE, PASSWORDS_WAITING = 2, max(1, settings.WEB_THREADS // 5)
-SHARE = max(1, settings.WEB_THREADS - FOR_PAGES - PASSWORDS_AT_ONCE - PASSWORDS_WAITING)
 RETRY_SECONDS = 30
+PASSWORDS_AT_ONCE = 2
+
+
+def find_share(threads: int) -> int:
+    """How many of a process' threads are neither for pages nor for passwords."""
+    return max(1, threads - threads // 4 - PASSWORDS_AT_ONCE - max(1, threads // 5))
+
+
+FOR_PAGES, PASSWORDS_WAITING = settings.WEB_THREADS // 4, max(1, settings.WEB_THREADS // 5)
+SHARE = find_share(settings.WEB_THREADS)
 share = threading.BoundedSemaphore(SHARE)
 
 

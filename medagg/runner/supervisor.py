@@ -187,6 +187,11 @@ class Supervisor:
                 list(threads.map(lambda process: process.stop(is_urgent), group))
 
 
+def threads_of_each(workers: int) -> int:
+    """The threads of each of so many processes for pages."""
+    return max(8, 96 // max(2, workers))
+
+
 def web_process(
     *, listener: int, workers: int, log: LogFile, environment: Mapping[str, str] | None = None
 ) -> Process:
@@ -195,7 +200,7 @@ def web_process(
     A quarter of a worker's threads is for pages alone (catalog.storage.web_threads). Each may
     keep a connection to the database, of which the embedded PostgreSQL allows 700.
     """
-    threads = str(max(8, 96 // max(2, workers)))
+    threads = str(threads_of_each(workers))
     options = {
         "--bind": f"fd://{listener}",
         "--worker-class": "medagg.runner.web_worker.WholeRequestWorker",

@@ -14,12 +14,13 @@ from django.contrib.staticfiles import finders
 from django.db import connection
 
 from catalog.models import Image
-from catalog.storage.transfers import MAX_TRANSFERS
+from catalog.storage.transfers import find_most_transfers
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from collections_app.models import Collection
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
 from collections_app.tests.ready_archives import make_ready_collection, sign_in
 from medagg.runner import serving
+from medagg.runner.supervisor import threads_of_each
 from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.processes import wait_until
 from medagg.tests.web_site import WebSite, run_site
@@ -29,7 +30,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # Far more than the buffers between the server and a client with a small one of its own.
 CONTENT = bytes(range(256)) * 25_000
 LARGEST_SCRIPT = "/static/admin/js/vendor/xregexp/xregexp.js"
-THREADS = 32
+THREADS = threads_of_each(1)
+MAX_TRANSFERS = find_most_transfers(THREADS)
 VISITORS = 8
 
 
@@ -119,6 +121,10 @@ def test_clients_that_vanish_leave_their_places(site: WebSite, collection: Colle
 
         wait_until(is_free, what="a place for a download")
     check_pages(site.port, cookie)
+
+
+def test_twenty_downloads_fit_into_two_processes_nearly_however_they_fall() -> None:
+    assert find_most_transfers(threads_of_each(2)) >= 18
 
 
 def test_pages_are_answered_beside_as_many_downloads_as_there_may_be(
