@@ -62,7 +62,7 @@ THROWAWAY_SETTINGS = {
     # Between tests that are rolled back it would find tables empty, and the planner believe it.
     "autovacuum": "off",
     "shared_buffers": "128MB",
-    "max_connections": "200",
+    "max_connections": "400",
 }
 
 
