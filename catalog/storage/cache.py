@@ -22,7 +22,7 @@ from typing import IO, TypeVar
 
 from django.conf import settings
 
-from catalog.storage.disk import count_bytes, has_room, is_held
+from catalog.storage.disk import LOOK_BYTES, count_bytes, has_room, is_held, open_promise
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
 from catalog.storage.retries import try_again
@@ -35,8 +35,6 @@ _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
 # A file is not locked at once when it is made, nor while it gets its name.
 _NEW_SECONDS = 60
-# After so many bytes the disk is looked at again.
-_LOOK_BYTES = 4 << 20
 # A count of what others add meanwhile is not older than this.
 _RECOUNT_SECONDS = 60.0
 
@@ -105,7 +103,7 @@ class FileCache:
         """Raises CacheFull: others, such as archives, may have taken what was promised."""
         with self._counting:
             self._unseen += max(0, count)
-            if self._unseen < _LOOK_BYTES:
+            if self._unseen < LOOK_BYTES:
                 return
             self._unseen = 0
         if not has_room(self._root, 0, 0):
@@ -195,10 +193,7 @@ class FileCache:
             if not is_recent or not self._fits(*needed):
                 self._evict(*needed)
                 self._counted_at = time.monotonic()
-            promise = (folder / f"{num_files}-{uuid.uuid4().hex}").open("xb")
-            fcntl.flock(promise, fcntl.LOCK_EX)
-            promise.truncate(num_bytes)
-        return promise
+            return open_promise(folder / f"{num_files}-{uuid.uuid4().hex}", num_bytes)
 
     def _count_promised(self) -> tuple[int, int]:
         num_bytes = num_files = 0

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 
@@ -14,6 +15,8 @@ from django.conf import settings
 BLOCK = 4096
 # So many more the disk must be able to take, for all else that writes there.
 RESERVED_FILES = 10_000
+# Who writes much looks at the disk again after so many bytes.
+LOOK_BYTES = 4 << 20
 
 
 def count_bytes(sizes: Iterable[int]) -> int:
@@ -47,11 +50,17 @@ def promise_room(folder: Path, num_bytes: int) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not has_room(folder, num_bytes + _count_promised(promises), 0):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            file = stack.enter_context(promise.open("xb"))
+            stack.enter_context(open_promise(promise, num_bytes))
             stack.callback(promise.unlink, missing_ok=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.truncate(num_bytes)
         yield
+
+
+def open_promise(path: Path, num_bytes: int) -> BinaryIO:
+    """A new file without contents of this length, which is held as long as it is open."""
+    promise = path.open("xb")
+    fcntl.flock(promise, fcntl.LOCK_EX)
+    promise.truncate(num_bytes)
+    return promise
 
 
 def is_held(path: Path) -> bool:

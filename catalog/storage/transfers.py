@@ -13,14 +13,12 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from catalog.storage.disk import has_room
+from catalog.storage.disk import LOOK_BYTES, has_room
 from catalog.storage.web_threads import NoThreadLeft, find_share, share
 
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# After so many bytes the disk is looked at again.
-LOOK_BYTES = 4 << 20
 
 
 def find_most_transfers(threads: int) -> int:

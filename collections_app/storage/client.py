@@ -116,10 +116,8 @@ def explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, _explain(error)) from error
     except BotoCoreError as error:
         raise StorageTrouble(ERRNO, _SILENT) from error
-    except (
-        ValueError,
-        KeyError,
-    ) as error:  # of a date that is none, or without what it has to have
+    except (ValueError, KeyError) as error:
+        # A date that is none, or an answer that lacks what it has to have.
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 
