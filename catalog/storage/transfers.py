@@ -14,7 +14,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from catalog.storage.disk import LOOK_BYTES, has_room
-from catalog.storage.web_threads import NoThreadLeft, find_share, share
+from catalog.storage.web_threads import NoThreadLeft, divide_threads, share
 
 BLOCK = 1 << 20
 # The archive's writer, which knows nothing of this, has the same.
@@ -27,7 +27,7 @@ def find_most_transfers(threads: int) -> int:
     A client that reads slowly keeps its thread for as long as it takes. What nginx sends takes no
     thread and does not count. A quarter of the share is left for previews, searches and freezes.
     """
-    return max(1, find_share(threads) * 3 // 4)
+    return max(1, divide_threads(threads).share * 3 // 4)
 
 
 MAX_TRANSFERS = find_most_transfers(settings.WEB_THREADS)

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -15,13 +16,21 @@ RETRY_SECONDS = 30
 PASSWORDS_AT_ONCE = 2
 
 
-def find_share(threads: int) -> int:
-    """How many of a process' threads are neither for pages nor for passwords."""
-    return max(1, threads - threads // 4 - PASSWORDS_AT_ONCE - max(1, threads // 5))
+class Threads(NamedTuple):
+    """What the threads of a process are for; ``share`` are for neither pages nor passwords."""
+
+    for_pages: int
+    passwords_waiting: int
+    share: int
 
 
-FOR_PAGES, PASSWORDS_WAITING = settings.WEB_THREADS // 4, max(1, settings.WEB_THREADS // 5)
-SHARE = find_share(settings.WEB_THREADS)
+def divide_threads(number: int) -> Threads:
+    for_pages, waiting = number // 4, max(1, number // 5)
+    share = max(1, number - for_pages - PASSWORDS_AT_ONCE - waiting)
+    return Threads(for_pages, waiting, share)
+
+
+FOR_PAGES, PASSWORDS_WAITING, SHARE = divide_threads(settings.WEB_THREADS)
 share = threading.BoundedSemaphore(SHARE)
 
 
