@@ -1,6 +1,7 @@
 """Whether a page may offer to build a collection."""
 
 from django import template
+from django.conf import settings
 from django.http import QueryDict
 
 from catalog.search.filters import ImageFilterSet
@@ -12,10 +13,11 @@ register = template.Library()
 @register.simple_tag
 def limits_of(filters: ImageFilterSet) -> list[str]:
     """Why the images that match are too many for one collection; empty if they are not."""
-    # The bytes cost a query where single images decide, so they are asked for only if needed.
-    return explain_limits(num_images=filters.total, num_bytes=0) or explain_limits(
-        num_images=filters.total, num_bytes=filters.count_files()[1]
-    )
+    num_bytes = 0
+    if filters.total <= settings.COLLECTION_MAX_IMAGES:
+        may_exceed = filters.may_exceed(settings.COLLECTION_MAX_BYTES)
+        num_bytes = filters.count_files()[1] if may_exceed else 0
+    return explain_limits(num_images=filters.total, num_bytes=num_bytes)
 
 
 @register.simple_tag

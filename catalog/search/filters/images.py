@@ -311,13 +311,22 @@ class ImageFilterSet(CatalogFilterSet):
     def count_files(self) -> tuple[int, int]:
         """The number of matching images with a file here, and the bytes of these files."""
         if not self._asks_single_images:
-            table = self.snapshot.images
-            local = self.rows().where(table.columns["local"].any_of([HERE])).positions()
-            assert local is not None  # noqa: S101 - tells the type checker
-            assert table.num_bytes is not None  # noqa: S101
-            size = table.num_bytes
-            if table.ages and self._age_groups:
-                size = self._sum_by_age(table.ages.num_bytes)
-            return int(self._matching_images[local].sum()), int(size[local].sum())
+            return self._count_files_of_profiles()
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
         return sums["files"] or 0, sums["size"] or 0
+
+    def may_exceed(self, num_bytes: int) -> bool:
+        """Whether the files here of matching images may take more; costs no query where not."""
+        return self._count_files_of_profiles()[1] > num_bytes and self.count_files()[1] > num_bytes
+
+    def _count_files_of_profiles(self) -> tuple[int, int]:
+        """As ``count_files``; where single images decide, with all bytes of their profiles."""
+        table = self.snapshot.images
+        local = self.rows().where(table.columns["local"].any_of([HERE])).positions()
+        assert local is not None  # noqa: S101 - tells the type checker
+        assert table.num_bytes is not None  # noqa: S101
+        size = table.num_bytes
+        if table.ages and self._age_groups:
+            size = self._sum_by_age(table.ages.num_bytes)
+        images = self._matching_images[local]
+        return int(images.sum()), int(size[local][images > 0].sum())

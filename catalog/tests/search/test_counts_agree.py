@@ -325,7 +325,10 @@ def check(query: dict[str, list[str]]) -> None:
     assert filters.total == len(expected)
     assert sorted(filters.images().values_list("pk", flat=True)) == expected
     here = Image.objects.filter(pk__in=expected).exclude(file_path="")
-    assert filters.count_files() == (here.count(), sum(image.size_bytes or 0 for image in here))
+    num_bytes = sum(image.size_bytes or 0 for image in here)
+    assert filters.count_files() == (here.count(), num_bytes)
+    assert filters.may_exceed(num_bytes - 1)
+    assert not filters.may_exceed(num_bytes)
     in_order = order_plainly(Image.objects.filter(pk__in=expected))
     assert list(page_through(filters, 9, backwards=False)) == in_order
     assert list(page_through(filters, 11, backwards=True)) == in_order[::-1]

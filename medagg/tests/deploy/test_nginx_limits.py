@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from medagg.testing.nginx import LOOPBACK, NginxFactory, NginxServer
 from medagg.tests.deploy.nginx_client import fetch, serve_with_gunicorn
+from medagg.tests.processes import wait_until
 
 FILE = "/images/7/file/"
 
@@ -146,3 +148,30 @@ def test_who_is_refused_reads_what_to_do(server: NginxServer) -> None:
     assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
     assert answer.headers["Content-Type"] == "text/html"
     assert "Wait half a minute" in answer.body.decode()
+
+
+def test_half_sent_forms_of_one_address_fill_no_disk(server: NginxServer) -> None:
+    """Where nginx keeps forms that are not whole yet is 64 MB of memory in its container."""
+    with contextlib.ExitStack() as stack:
+        for path, length in [("/", 128 * 1024), ("/admin/", 3 * 1024**2)]:
+            for _ in range(20):
+                client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+                stack.enter_context(client)
+                head = f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n"
+                client.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(b"x" * (length - 1))
+        assert fetch(server.port, "/admin/", {"X-Forwarded-For": "203.0.113.10"}).status == 200
+        wait_until(lambda: count_files(server) >= 8, what="eight forms in files")
+    assert count_files(server) == 8
+
+
+def count_files(server: NginxServer) -> int:
+    return server.error_log.count("buffered to a temporary file")
+
+
+def test_no_log_says_what_was_searched_for_by_whom(server: NginxServer) -> None:
+    statuses = ask_often(server, "203.0.113.9", "/images/?q=sarcoidosis", 420, clients=420)
+    assert statuses[429] > 80
+    assert " 429 " in server.access_log
+    assert "sarcoidosis" not in server.access_log + server.error_log
