@@ -51,14 +51,13 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s \
     CMD ["python", "medagg/deploy/healthcheck.py"]
-# Sixteen threads are enough behind nginx, which sends files, and waits for slow clients of what has
-# less than 0.6 MB.
+# How many threads it has is WEB_THREADS, by the configuration: what pages keep of them goes by it.
 # 8190 is the longest request line that gunicorn allows: a collection's filters stand in the URL,
 # and htmx repeats that URL, with the host's name, in a header.
 CMD ["gunicorn", "medagg.wsgi", \
+     "--config", "python:medagg.deploy.gunicorn", \
      "--bind", "0.0.0.0:8000", \
      "--worker-class", "gthread", \
-     "--threads", "16", \
      "--timeout", "120", \
      "--graceful-timeout", "30", \
      "--limit-request-line", "8190", \

@@ -52,6 +52,19 @@ class _Entry:
     path: str
 
 
+class Room:
+    """What is left of a promise: each file that has come takes its part of it."""
+
+    def __init__(self, promise: IO[bytes], num_bytes: int) -> None:
+        self._promise, self._left, self._taking = promise, num_bytes, threading.Lock()
+
+    def take(self, size: int) -> None:
+        """A file of this size is in the cache now, and counts there."""
+        with self._taking:
+            self._left = max(0, self._left - count_bytes([size]))
+            self._promise.truncate(self._left)
+
+
 class FileCache:
     """The cache below ``root``; one object a build, since it counts what it adds."""
 
@@ -166,15 +179,16 @@ class FileCache:
             return []
 
     @contextmanager
-    def reserve(self, sizes: Collection[int]) -> Iterator[None]:
+    def reserve(self, sizes: Collection[int]) -> Iterator[Room]:
         """Room for files of these sizes until the block ends; what is unused longest is removed.
 
         Raises:
             CacheFull: too much is in use, or promised to others.
         """
-        with self._promise(count_bytes(sizes), len(sizes)) as promise:
+        num_bytes = count_bytes(sizes)
+        with self._promise(num_bytes, len(sizes)) as promise:
             try:
-                yield
+                yield Room(promise, num_bytes)
             finally:
                 Path(promise.name).unlink(missing_ok=True)
 

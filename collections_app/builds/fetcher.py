@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.conf import settings
 
 from catalog.storage.addresses import is_of_idc
 from catalog.storage.ahead import FetchAhead
-from catalog.storage.cache import CacheFull, FileCache
+from catalog.storage.cache import CacheFull, FileCache, Room
 from catalog.storage.disk import BLOCK, count_bytes
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
@@ -155,23 +156,25 @@ class Fetcher:
             _require_same(known, listed)
         else:
             known = _keep_unchanged(known, listed)
-        with self._cache.reserve(sizes):
-            return self._fetch_all(item, listed, {each.name: each for each in known})
+        with self._cache.reserve(sizes) as room:
+            return self._fetch_all(item, listed, {each.name: each for each in known}, room)
 
     def _fetch_all(
-        self, item: FetchItem, listed: list[ListedFile], known: dict[str, FetchedFile]
+        self, item: FetchItem, listed: list[ListedFile], known: dict[str, FetchedFile], room: Room
     ) -> list[FetchedFile]:
         found: dict[str, FetchedFile] = {}
         futures = []
         for file in listed:
             before = known.get(file.name) or self._journal.find(item.address, file)
-            if before and self._cache.has_whole(before.sha256, before.size):
+            if before and self._use(before):
+                room.take(before.size)
                 self._add_cached(before.size)
                 found[file.name] = before
                 continue
             is_frozen = item.must_be_known and file.name in known
             sha256 = known[file.name].sha256 if is_frozen else ""
-            futures.append(self._ahead.files.submit(self._fetch_file, item.address, file, sha256))
+            fetch = partial(self._fetch_file, item.address, file, sha256, room)
+            futures.append(self._ahead.files.submit(fetch))
         try:
             found |= {each.name: each for each in (future.result() for future in futures)}
         except BaseException:
@@ -198,9 +201,11 @@ class Fetcher:
             self._admitted += counted
             self._num_listed += 1
 
-    def _fetch_file(self, address: str, file: ListedFile, sha256: str) -> FetchedFile:
+    def _fetch_file(self, address: str, file: ListedFile, sha256: str, room: Room) -> FetchedFile:
         self._require_room_today(count_bytes([file.size]))
         fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
+        if self._use(fetched):
+            room.take(fetched.size)
         self._journal.add(address, file, fetched)
         with self._counting:
             self._rounded_up += count_bytes([fetched.size]) - fetched.size
@@ -214,13 +219,16 @@ class Fetcher:
         """
         if item.sha256 and item.hash_files(files) != item.sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
-        for each in files:
-            if not self._cache.has_whole(each.sha256, each.size):
-                return False
-            try:
-                self._cache.use(each.sha256, self._holder)
-            except FileNotFoundError:
-                return False
+        return all(self._use(each) for each in files)
+
+    def _use(self, file: FetchedFile) -> bool:
+        """Keep a file until the archive is written; False if it is not in the cache, whole."""
+        if not self._cache.has_whole(file.sha256, file.size):
+            return False
+        try:
+            self._cache.use(file.sha256, self._holder)
+        except FileNotFoundError:
+            return False
         return True
 
     def _add(self, count: int) -> None:

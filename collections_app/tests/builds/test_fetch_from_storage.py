@@ -17,7 +17,7 @@ from django.test import Client
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, RemoteFile
 from catalog.storage import retries
-from catalog.storage.cache import FileCache
+from catalog.storage.cache import FileCache, Room
 from catalog.storage.disk import BLOCK
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
@@ -252,11 +252,11 @@ def test_transfers_end_where_the_reserve_of_the_disk_begins(
     promise = FileCache.reserve
 
     @contextmanager
-    def promise_and_take(cache: FileCache, sizes: Any) -> Iterator[None]:
-        with promise(cache, sizes):
+    def promise_and_take(cache: FileCache, sizes: Any) -> Iterator[Room]:
+        with promise(cache, sizes) as room:
             # Others write meanwhile.
             settings.ARCHIVE_RESERVE_BYTES = 1 << 60
-            yield
+            yield room
             settings.ARCHIVE_RESERVE_BYTES = 0
 
     settings.FETCH_PARALLEL = 1

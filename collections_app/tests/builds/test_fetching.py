@@ -695,6 +695,24 @@ def make_tiny_series(s3: S3Server) -> None:
     make_searchable()
 
 
+def test_what_has_come_for_a_build_counts_once_and_stays_until_its_archive_is_written(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    settings.FETCH_PARALLEL, settings.REMOTE_CACHE_MAX_BYTES = 3, 200_000
+    dataset = DatasetFactory(slug="slices")
+    for which, num_files in enumerate([10, 2, 2, 2]):
+        for number in range(num_files):
+            s3.put(f"slices-{which}/{number}.dcm", os.urandom(12_000))
+        address, size = f"s3://{BUCKET}/slices-{which}/*", num_files * 12_000
+        ImageFactory(
+            dataset=dataset, source_id=f"slices{which}", remote_url=address, size_bytes=size
+        )
+    make_searchable()
+    s3.faults.pause["slices-0/9.dcm"] = 0.03
+
+    assert build(make_fetching()).status == "ready", "192 kB in all"
+
+
 def test_many_small_files_count_for_the_limit_of_a_collection(
     s3: S3Server, settings: LazySettings
 ) -> None:

@@ -245,6 +245,13 @@ def test_too_few_threads_for_pages_are_refused_by_the_check(
         call_command("check")
 
 
+def test_the_image_has_the_threads_that_pages_keep_a_share_of(tmp_path: Path) -> None:
+    command = ["-m", *image_command(), "--print-config"]
+    for number in ("9", "40"):
+        said = run_python(*command, folder=tmp_path, WEB_THREADS=number, STATIC_ROOT=str(tmp_path))
+        assert re.search(rf"^threads += {number}$", said, re.MULTILINE)
+
+
 def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:
     code = (
         "from medagg import settings as s; print(s.SECURE_HSTS_SECONDS,"

@@ -1,0 +1,5 @@
+"""gunicorn's configuration in the image: what medagg's settings decide, too."""
+
+from medagg import settings
+
+threads = settings.WEB_THREADS
