@@ -5,7 +5,7 @@ from typing import Any
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
@@ -72,7 +72,7 @@ class WaitingAddressInline(BoundedInline):
         return False
 
 
-admin.site.unregister(User)
+admin.site.unregister([User, Group])
 
 
 @admin.register(User)
@@ -147,5 +147,14 @@ def _bound(model: type[Model]) -> None:
     admin.site.register(model, type(theirs.__name__, (BoundedAdmin, theirs), {}))
 
 
-for _model in (Group, AccessAttempt, AccessFailureLog, AccessLog):
+@admin.register(Group)
+class RightsAdmin(BoundedAdmin, GroupAdmin):  # type: ignore[misc] # stubs name other types
+    """Django's, but whoever is no administrator gives no rights."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        return fields if _is_administrator(request) else (*fields, "permissions")
+
+
+for _model in (AccessAttempt, AccessFailureLog, AccessLog):
     _bound(_model)

@@ -25,11 +25,13 @@ def make_mail(
     )
 
 
-def may_work_later(error: smtplib.SMTPRecipientsRefused) -> bool:
-    """By its code: 4xx may work later; 5xx, and the address will stay wrong (RFC 5321)."""
+def may_work_later(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) -> bool:
+    """By its code: 4xx may work later; 5xx never will (RFC 5321)."""
     return all(code < _PERMANENT for code in codes_of(error))
 
 
-def codes_of(error: smtplib.SMTPRecipientsRefused) -> list[int]:
+def codes_of(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPResponseException) -> list[int]:
     """What a log may have of it: the server's words have the address."""
-    return [code for code, _ in error.recipients.values()]
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return [code for code, _ in error.recipients.values()]
+    return [error.smtp_code]

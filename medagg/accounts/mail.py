@@ -80,10 +80,11 @@ def _send(name: str, subject: str, address: str, *, path: str = "", **context: A
     mail = make_mail(subject, f"registration/mail/{name}.txt", context, address=address)
     try:
         mail.send()
-    except smtplib.SMTPRecipientsRefused as error:
-        codes = codes_of(error)
+    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
         if may_work_later(error):
-            raise OSError(f"the address is refused for now: {codes}") from None
-        logger.warning("the mail %r was not sent, as its address is refused: %s", name, codes)
+            raise OSError(f"the mail is refused for now: {codes_of(error)}") from None
+        logger.warning("the mail %r was not sent, as it is refused: %s", name, codes_of(error))
+    except smtplib.SMTPResponseException as error:
+        raise OSError(f"the mail server refuses: {codes_of(error)}") from None
     except ValueError as error:
         logger.error("the mail %r cannot be written: %s", name, error)

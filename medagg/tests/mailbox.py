@@ -18,13 +18,16 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.came = threading.Condition()
+        self.answer = "250 taken"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         content: Any = envelope.content
+        if not self.answer.startswith("250"):
+            return self.answer
         with self.came:
             self.mails.append(email.message_from_bytes(content, policy=email.policy.default))
             self.came.notify_all()
-        return "250 taken"
+        return self.answer
 
     def wait_for(self, number: int, seconds: float = 20) -> list[EmailMessage]:
         with self.came:

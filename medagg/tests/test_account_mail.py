@@ -1,5 +1,6 @@
 """Mails about accounts by a real worker: no page waits for a mail server, or tells who is known."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings
+from django.conf import settings as site_settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from medagg.accounts.mail import send_password_reset
 from medagg.runner.embedded import database_url
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.testing.worker import WorkerProcess
@@ -54,6 +57,30 @@ def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
         silent.accept()[0].close()
 
 
+@pytest.mark.parametrize("may_work_later", [True, False])
+def test_no_log_has_the_address_of_a_mail_that_its_server_refuses_with_it(
+    db: None, settings: LazySettings, caplog: pytest.LogCaptureFixture, may_work_later: bool
+) -> None:
+    address = "ada@example.org"
+    User.objects.create_user("ada", address, "a-Long-pass-9")
+    with mail_server() as (port, box):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+        code = 451 if may_work_later else 550
+        box.answer = f"{code} <{address}>: message rejected as spam"
+        if may_work_later:
+            with pytest.raises(OSError, match=r"\[451\]") as raised:
+                send_password_reset(address=address)
+            logging.getLogger("medagg").error("as Celery logs it", exc_info=raised.value)
+        else:
+            send_password_reset(address=address)
+    # The server of this test logs as well.
+    ours = [each for each in caplog.records if each.name.startswith("medagg")]
+    log = "\n".join(map(caplog.handler.format, ours))
+    assert str(code) in log
+    assert address not in log
+
+
 WITHOUT_BROKER = """
 import django
 django.setup()
@@ -94,7 +121,7 @@ def post_without_broker(forms: list[tuple[str, dict[str, str]]], *, port: int) -
     }
     done = subprocess.run(
         [sys.executable, "-c", f"FORMS = {forms}{WITHOUT_BROKER}"],
-        cwd=settings.BASE_DIR,
+        cwd=site_settings.BASE_DIR,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

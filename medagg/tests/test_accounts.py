@@ -302,6 +302,30 @@ def test_an_earlier_link_confirms_nothing_once_another_address_was_entered(clien
     assert User.objects.get().email == ""
 
 
+def test_a_link_of_before_confirms_nothing_once_a_new_password_was_set(
+    client: Client, ada: User
+) -> None:
+    """Else who once knew the password would have the account by a mailbox of theirs."""
+    client.force_login(ada)
+    wanted = {"email": "eve@example.net", "password": "a-Long-pass-9"}
+    client.post("/accounts/address/", wanted)
+    before = links_of_mails("/accounts/confirm")[0]
+    assert "Is this your address?" in Client().get(before).content.decode()
+
+    Client().post("/accounts/password_reset/", {"email": "ada@example.org"})
+    new = {"new_password1": "another-Pass-8", "new_password2": "another-Pass-8"}
+    page = Client()
+    form = page.get(links_of_mails("/accounts/reset")[0], follow=True).redirect_chain[-1][0]
+    page.post(form, new)
+    assert Client().post(before).status_code == 410
+    ada.refresh_from_db()
+    assert ada.email == "ada@example.org"
+
+    client.force_login(ada)
+    client.post("/accounts/address/again/")
+    assert Client().post(links_of_mails("/accounts/confirm")[-1]).status_code == 302
+
+
 def test_one_address_gets_few_mails_whoever_asks(client: Client) -> None:
     sign_up(client, email="ada@example.org")
     for _ in range(5):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -560,6 +560,22 @@ def test_saving_a_form_without_a_change_wakes_nobody(
 
     assert curator.post(path, open_form(curator, path)).status_code == 302
     assert read_stamp() == stamp
+
+
+def test_who_edits_groups_gives_no_rights_by_them(client: Client) -> None:
+    helper = User.objects.create_user("helper", is_staff=True)
+    group = Group.objects.create(name="helpers")
+    group.permissions.set(Permission.objects.filter(content_type__model__in=["user", "group"]))
+    helper.groups.add(group)
+    client.force_login(helper)
+    rights = [str(pk) for pk in Permission.objects.values_list("pk", flat=True)]
+    before = set(group.permissions.all())
+
+    client.post(f"/admin/auth/group/{group.pk}/change/", {"name": "ours", "permissions": rights})
+    client.post("/admin/auth/group/add/", {"name": "more", "permissions": rights})
+
+    assert set(group.permissions.all()) == before
+    assert not Permission.objects.filter(group__name="more").exists()
 
 
 def test_who_approves_accounts_gets_no_administrators_rights(client: Client) -> None:
