@@ -11,13 +11,17 @@ from django.shortcuts import render
 from psycopg2.errors import LockNotAvailable
 
 from catalog.storage.transfers import Transfer, hold_transfer
-from catalog.storage.web_threads import RETRY_SECONDS, NoThreadLeft
+from catalog.storage.web_threads import FOR_PAGES, RETRY_SECONDS, FewAtATime, NoThreadLeft
 
 # For a row that another request, an import or a build has locked.
 LOCK_SECONDS = 5
+# Forms of users wait for locks, as while a large collection is deleted: they take half of the
+# threads, those of one user an eighth.
+_forms = FewAtATime(2 * FOR_PAGES, waiting=0, kept=2 * FOR_PAGES - max(1, FOR_PAGES // 2))
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
 MAX_AT_ONCE = 150_000
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 BUSY = "The site cannot send so long an answer at the moment. Please try again in half a minute."
 
 
@@ -58,6 +62,22 @@ class BusyMiddleware:
         return _say_busy(
             request, "application/json" if is_json else "text/html", is_locked=is_locked
         )
+
+
+class FormsMiddleware:
+    """Has the forms of signed-in users leave threads to pages, and those of one user to others."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method in SAFE_METHODS or not request.user.is_authenticated:
+            return self.get_response(request)
+        try:
+            with _forms.turn(str(request.user.pk)):
+                return self.get_response(request)
+        except NoThreadLeft:
+            return _say_busy(request)
 
 
 def _measure(response: HttpResponseBase) -> int:

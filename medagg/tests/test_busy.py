@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -24,9 +25,10 @@ from catalog.storage import web_threads
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
 from catalog.views import common
+from collections_app.models import Collection
 from collections_app.selection.quotas import lock_quota
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - real files are written
-from collections_app.tests.factories import UserFactory
+from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.held import Held
 from medagg import busy
 from medagg.busy import MAX_AT_ONCE, limit_waits
@@ -205,6 +207,38 @@ def test_an_account_is_signed_in_to_while_its_selection_is_frozen(client: Client
         assert client.post("/accounts/login/", form).status_code == 302
     owner.refresh_from_db()
     assert owner.last_login
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forms_of_one_user_that_wait_for_a_lock_leave_threads_to_pages_and_others(
+    client: Client,
+) -> None:
+    owner, other = UserFactory(), UserFactory()
+    make_dataset(files=1)
+    theirs = {user: make_collection("", user=user) for user in (owner, other)}
+
+    def cancel(user: Any) -> tuple[int, float]:
+        begin = time.monotonic()
+        own = Client()
+        own.force_login(user)
+        try:
+            answer = own.post(f"/collections/{theirs[user].uuid}/cancel/")
+        finally:
+            connection.close()
+        return answer.status_code, time.monotonic() - begin
+
+    locked = Collection.objects.select_for_update()
+    with (
+        ThreadPoolExecutor(settings.WEB_THREADS) as clients,
+        Held(lambda: locked.get(pk=theirs[owner].pk)),
+    ):
+        answers = [clients.submit(cancel, owner) for _ in range(settings.WEB_THREADS)]
+        time.sleep(2)
+        others = cancel(other)
+        at_once = [each.result() for each in answers if each.done()]
+    assert others[0] == 302
+    assert len(at_once) > settings.WEB_THREADS / 2
+    assert {status for status, _ in at_once} == {503}
 
 
 @pytest.mark.django_db(transaction=True)
