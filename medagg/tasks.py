@@ -8,7 +8,7 @@ from typing import Any
 from celery import Task, shared_task
 from django.core.management import call_command
 
-from catalog.broker import NOT_QUEUED, broker_turns
+from catalog.storage.broker import NOT_QUEUED, broker_turns
 from medagg.accounts import mail
 
 

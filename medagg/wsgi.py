@@ -10,8 +10,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "medagg.settings")
 django.setup(set_prefix=False)
 
 # Behind the set-up, as it needs the settings.
+from catalog.storage.web_threads import serves_pages  # noqa: E402
 from medagg.busy import limit_waits  # noqa: E402
 
+serves_pages.set()
 connection_created.connect(limit_waits)
 
 

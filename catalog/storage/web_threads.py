@@ -32,6 +32,8 @@ def divide_threads(number: int) -> Threads:
 
 FOR_PAGES, PASSWORDS_WAITING, SHARE = divide_threads(settings.WEB_THREADS)
 share = threading.BoundedSemaphore(SHARE)
+# Set where this process answers requests (medagg.wsgi), which wait for no other server for long.
+serves_pages = threading.Event()
 
 
 class NoThreadLeft(Exception):

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest
 from kombu.exceptions import ChannelError
 
-from catalog.broker import NOT_QUEUED, broker_turns
 from catalog.hooks import fetch_throttles
 from catalog.imaging.preview import Preview
 from catalog.imaging.problems import CannotRender
@@ -21,6 +20,7 @@ from catalog.previews.elsewhere import (
     raise_known_problem,
 )
 from catalog.previews.local import find_cached_preview
+from catalog.storage.broker import NOT_QUEUED, broker_turns
 from catalog.tasks import make_remote_previews_task
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from catalog.broker import NOT_QUEUED, broker_turns
+from catalog.storage.broker import NOT_QUEUED, broker_turns
 from collections_app.models import Build, Collection
 from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 

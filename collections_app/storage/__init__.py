@@ -4,6 +4,7 @@ Bytes come in from builds and go out to verification and downloads. It calls mod
 ``archive`` what cuts an archive into parts.
 """
 
+import logging
 from importlib import import_module
 
 from django.conf import settings
@@ -38,6 +39,8 @@ __all__ = [
     "remove_archive",
 ]
 
+logger = logging.getLogger(__name__)
+
 
 def archive_store() -> ArchiveStore:
     """The one that the settings name."""
@@ -64,4 +67,11 @@ def remove_archive(relative: str) -> None:
 
 def remove_after_commit(relative: str) -> None:
     """Delete an archive that nothing refers to any more; if that fails, the sweep tries again."""
-    transaction.on_commit(lambda: remove_archive(relative), robust=True)
+    transaction.on_commit(lambda: _try_to_remove(relative), robust=True)
+
+
+def _try_to_remove(relative: str) -> None:
+    try:
+        remove_archive(relative)
+    except StorageTrouble as trouble:
+        logger.warning("the archive %s is left to the sweep: %s", relative, trouble.strerror)

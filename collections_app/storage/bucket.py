@@ -76,11 +76,9 @@ class BucketStore:
 
     def open_archive(self, relative: str, size: int | None) -> BinaryIO:
         """It is read as it comes, and asked for again where the connection breaks."""
-        found = self._find(relative, size)
-        return io.BufferedReader(
-            _ObjectReader(self._client, self._where(relative), size or 0, found["ETag"]),
-            READ_BUFFER,
-        )
+        etag = self._find(relative, size)
+        reader = _ObjectReader(self._client, self._where(relative), size or 0, etag)
+        return io.BufferedReader(reader, READ_BUFFER)
 
     def has_archive(self, relative: str, size: int | None) -> bool:
         try:
@@ -192,17 +190,20 @@ class BucketStore:
     def _where(self, relative: str) -> dict[str, str]:
         return {"Bucket": self._place.bucket, "Key": self._key(relative)}
 
-    def _find(self, relative: str, size: int | None) -> Any:
-        found = self._head(relative)
-        if found["ContentLength"] != size:
+    def _find(self, relative: str, size: int | None) -> str:
+        """Its ETag; raises ArchiveTrouble."""
+        found_size, etag = self._head(relative)
+        if found_size != size:
             raise ArchiveTrouble(is_missing=False)
-        return found
+        return etag
 
-    def _head(self, relative: str) -> Any:
+    def _head(self, relative: str) -> tuple[int, str]:
+        """Its size and ETag."""
         where = self._where(relative)
         with explained():
             try:
-                return self._client.head_object(**where)
+                found = self._client.head_object(**where)
+                return found["ContentLength"], found["ETag"]
             except ClientError as error:
                 if code_of(error) not in ("404", "NoSuchKey"):
                     raise

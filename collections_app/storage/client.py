@@ -5,7 +5,7 @@ botocore, because uploads must be aborted and listed (ADR-0017).
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
+from catalog.storage.turns import OneAtATime
+from catalog.storage.web_threads import serves_pages
 from collections_app.storage.base import StorageTrouble
 from collections_app.storage.place import find_mistakes
 
@@ -36,14 +38,22 @@ _SENTENCES = {
 _REFUSED = "the object storage refuses medagg's keys; tell the operator"
 _IS_BUSY = "the object storage is too busy; try again later"
 _SILENT = "the object storage does not answer; try again later"
+# As archives are sent there; copies by other programs may have a general type.
+_TYPES_OF_ARCHIVES = (
+    "application/zip",
+    "application/x-zip-compressed",
+    "application/octet-stream",
+    "binary/octet-stream",
+)
 MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
 
 
 def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
     """For requests; with ``is_public`` only to sign addresses for browsers.
 
-    With ``is_hasty`` it asks once, and does not wait long.
+    With ``is_hasty`` it asks once, and does not wait long, as in all requests of the web.
     """
+    is_hasty = is_hasty or serves_pages.is_set()
     refuse_mistakes()
     public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
     return _make_client(
@@ -102,14 +112,22 @@ def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
 
 def _refuse_pages(http_response: Any, **_: object) -> None:
     """A proxy's page in place of an archive, as during maintenance, would be a damaged one."""
-    content_type = http_response.headers.get("Content-Type", "")
-    if http_response.status_code < 300 and content_type.startswith("text/html"):
+    headers = http_response.headers
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    is_ours = content_type in _TYPES_OF_ARCHIVES and "ETag" in headers
+    if http_response.status_code < 300 and not (is_ours and "Content-Length" in headers):
         raise StorageTrouble(ERRNO, MISUNDERSTOOD)
 
 
 @contextmanager
 def explained() -> Iterator[None]:
     """Raises StorageTrouble for errors of the client."""
+    with _explained(), turns.take() if serves_pages.is_set() else nullcontext():
+        yield
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
@@ -119,6 +137,10 @@ def explained() -> Iterator[None]:
     except (ValueError, KeyError) as error:
         # A date that is none, or an answer that lacks what it has to have.
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
+
+
+# In a process for pages: a storage that does not answer holds one of its threads.
+turns = OneAtATime(no_answer=(BotoCoreError,), refuse=lambda: StorageTrouble(ERRNO, _SILENT))
 
 
 def code_of(error: ClientError) -> str:

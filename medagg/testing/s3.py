@@ -36,7 +36,8 @@ class Faults:
 
     Requests that write are named by a part of their path: ``refuse`` is their status, 0 cuts the
     connection; ``stall`` holds them until it is emptied; the next answer to a POST in ``lose`` is
-    lost. Requests that have one of ``pages`` in their method or path get a page of a proxy.
+    lost. Requests that have one of ``pages`` in their method or path get an answer of a proxy, of
+    the type ``page_type``.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Faults:
     stall: set[str] = field(default_factory=set)
     lose: set[str] = field(default_factory=set)
     pages: set[str] = field(default_factory=set)
+    page_type: str = "text/html"
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -213,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         if any(part in f"{self.command} {self.path}" for part in faults.pages):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(200)
-            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Type", faults.page_type)
             self.close_connection = True
             self._end(b"" if self.command == "HEAD" else b"<p>Closed for maintenance</p>")
             return

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import redis
 
-from catalog.broker import broker_turns
+from catalog.storage.broker import broker_turns
 
 
 @pytest.fixture(autouse=True)

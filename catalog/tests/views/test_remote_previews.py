@@ -14,10 +14,10 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
-from catalog.broker import broker_turns
 from catalog.imaging.decoding.decoder import UNCLEAR_SECONDS
 from catalog.models import Image
 from catalog.previews import elsewhere as remote_previews
+from catalog.storage.broker import broker_turns
 from catalog.tasks import make_remote_previews_task
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.imaging.dicom_files import make_dicom

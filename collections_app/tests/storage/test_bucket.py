@@ -159,12 +159,15 @@ def test_the_sweep_finds_what_is_missing_and_what_was_replaced(bucket: ArchiveBu
     assert verify(replaced).error_message == REPLACED
 
 
-@pytest.mark.parametrize("place", ["HEAD", "GET", "list-type", "uploads"])
+@pytest.mark.parametrize("page_type", ["text/html", "Text/HTML", "application/json", "text/plain",
+                                       "application/octet-stream"])  # fmt: skip
+@pytest.mark.parametrize("place", ["HEAD", "GET", "list-type", "uploads", "archives"])
 def test_a_page_of_a_proxy_is_no_answer_and_nothing_is_judged_by_it(
-    bucket: ArchiveBucket, place: str
+    bucket: ArchiveBucket, place: str, page_type: str
 ) -> None:
     make_dataset(files=1)
     collection = verify(make_ready())
+    bucket.server.faults.page_type = page_type
     bucket.server.faults.pages.add(place)
     Collection.objects.filter(pk=collection.pk).update(verified_at=None)
     sweep_collections()

@@ -3,7 +3,10 @@
 import hashlib
 import io
 import subprocess
+import time
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,15 +14,20 @@ import pytest
 import urllib3
 from django.conf import LazySettings
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser
 
+from catalog.storage import web_threads
 from collections_app.models import Collection
+from collections_app.services import delete_account
+from collections_app.storage.client import HASTY_SECONDS, turns
 from collections_app.tests.factories import UserFactory, make_dataset, make_ready
 from collections_app.tests.ready_archives import sign_in
 from collections_app.tests.storage.conftest import ArchiveBucket
 from medagg.testing.programs import require_program
+from medagg.tests.mailbox import silent_server
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -77,6 +85,45 @@ def test_only_the_owner_gets_an_address_and_only_of_what_is_there(
     busy = client.get(address)
     assert (busy.status_code, busy["Retry-After"]) == (503, "30")
     assert b"does not answer at the moment" in busy.content
+
+
+@pytest.fixture
+def serves_pages() -> Iterator[None]:
+    """This process is one for pages."""
+    web_threads.serves_pages.set()
+    yield
+    web_threads.serves_pages.clear()
+    turns.forget()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_storage_that_is_silent_holds_one_download_and_no_deletion(
+    bucket: ArchiveBucket, settings: LazySettings, serves_pages: None
+) -> None:
+    make_dataset(files=1)
+    owner = UserFactory()
+    collections = [make_ready(title=f"T{number}", user=owner) for number in range(3)]
+
+    def download(collection: Collection) -> int:
+        browser = Client()
+        browser.force_login(owner)
+        try:
+            return browser.get(f"/collections/{collection.uuid}/download/").status_code
+        finally:
+            connection.close()
+
+    with silent_server() as silent:
+        port = silent.getsockname()[1]
+        settings.ARCHIVE_S3_ENDPOINT = f"http://127.0.0.1:{port}"
+        begin = time.monotonic()
+        with ThreadPoolExecutor(12) as clients:
+            statuses = list(clients.map(download, collections * 4))
+        assert set(statuses) == {503}
+        assert time.monotonic() - begin < 2 * HASTY_SECONDS + 2
+        begin = time.monotonic()
+        delete_account(user=owner)
+        assert time.monotonic() - begin < 2
+    assert not Collection.objects.exists()
 
 
 def test_browsers_may_have_another_endpoint(
