@@ -332,7 +332,7 @@ def delete_account(*, user: User) -> None:
     """Delete a user with all their collections and archives."""
     with transaction.atomic():
         lock_quota(user)
-        for collection in Collection.objects.filter(user=user):
+        for collection in Collection.objects.filter(user=user).brief():
             delete_collection(collection=collection)
         user.delete()
 

@@ -194,7 +194,7 @@ def _notify_of_due_mails() -> int:
 
 def _expire_old() -> int:
     expired = 0
-    for collection in Collection.objects.past_their_time(timezone.now()):
+    for collection in Collection.objects.past_their_time(timezone.now()).brief():
         try:
             expire_collection(collection=collection)
             expired += 1

@@ -91,28 +91,28 @@ def change_address(*, user: User, address: str) -> None:
         tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
 
 
-def ask_to_confirm(*, user: User, client: str = "") -> None:
-    """Have the link sent that confirms the waiting address.
+def ask_to_confirm(*, user: User, client: str = "") -> bool:
+    """Have the link sent that confirms the waiting address; False if its mailbox gets no more now.
 
-    ``client`` is the network address of whoever asks, unless it is an operator.
+    Who asks must not be told that: it would say that others have entered this address. ``client``
+    is the network address of whoever asks, unless it is an operator.
 
     Raises:
-        TooManyMails: no further mail within this hour.
+        TooManyMails: no further mail of this client, or of all, within this hour.
         MailNotQueued: the broker does not answer.
     """
     waiting = WaitingAddress.objects.filter(user=user).first()
-    if waiting is None:
-        return
     # What is refused for one reason does not count for the next. Strangers who use up what all may
     # have sent do not keep operators from helping.
-    if (
-        (client and CONFIRMATIONS_OF_CLIENT.hit(client))
-        or CONFIRMATIONS.hit(_counted(waiting.address))
-        or (client and CONFIRMATIONS_OF_ALL.hit(""))
-    ):
+    if client and CONFIRMATIONS_OF_CLIENT.hit(client):
+        raise TooManyMails
+    if waiting is None or CONFIRMATIONS.hit(_counted(waiting.address)):
+        return False
+    if client and CONFIRMATIONS_OF_ALL.hit(""):
         raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
         raise MailNotQueued
+    return True
 
 
 def confirm_address(*, token: str) -> User | None:

@@ -85,7 +85,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
         ready = Collection.objects.filter(status=Status.READY)
         try:
-            missing = archive_store().find_missing(ready)
+            missing = archive_store().find_missing(ready.brief())
             strays = find_strays(older_than=0)
             if without_archives:
                 # The real site may be well, if this is a trial.
