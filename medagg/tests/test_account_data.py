@@ -24,8 +24,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from catalog.models import Image
+from catalog.models import Dataset, Image
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
+from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app import services as collections
 from collections_app.models import Build, Collection, CollectionItem
 from collections_app.tests.builds.test_problems import count_open_files
@@ -90,6 +91,13 @@ def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> No
     assert data["failed_sign_ins"][0]["failures_since_start"] == 1
     assert ada.password not in content
     assert str(client.session.session_key) not in content
+
+
+def test_the_export_says_nothing_of_a_dataset_that_was_hidden(client: Client, ada: User) -> None:
+    image = ImageFactory(dataset=DatasetFactory(slug="withdrawn"))
+    client.post("/collections/basket/", {"shown": image.pk, "image": image.pk})
+    Dataset.objects.filter(slug="withdrawn").update(is_active=False)
+    assert json.loads(client.get("/accounts/export/").getvalue())["basket"] == []
 
 
 def test_an_export_takes_little_memory_however_many_collections_there_are(
