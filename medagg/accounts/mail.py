@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from collections_app.notices.message import codes_of, make_mail, may_work_later
+from collections_app.notices.message import codes_of, make_mail, may_work_later, send_mail
 from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
 from medagg.models import WaitingAddress
 
@@ -79,7 +79,7 @@ def _send(name: str, subject: str, address: str, *, path: str = "", **context: A
     context |= {"url": f"{settings.SITE_URL}{path}", "site": settings.SITE_URL}
     mail = make_mail(subject, f"registration/mail/{name}.txt", context, address=address)
     try:
-        mail.send()
+        send_mail(mail)
     except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
         if may_work_later(error):
             raise OSError(f"the mail is refused for now: {codes_of(error)}") from None

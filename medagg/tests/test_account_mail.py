@@ -81,6 +81,21 @@ def test_no_log_has_the_address_of_a_mail_that_its_server_refuses_with_it(
     assert address not in log
 
 
+def test_a_silent_server_takes_the_time_of_one_mail(db: None, settings: LazySettings) -> None:
+    """Sweeps wait for the same worker."""
+    for name in ("ada", "eve", "kim"):
+        User.objects.create_user(name, f"{name}@example.org", "a-Long-pass-9")
+    with silent_server() as silent:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        settings.EMAIL_TIMEOUT = 1
+        begin = time.monotonic()
+        for name in ("ada", "eve", "kim"):
+            with pytest.raises(OSError, match=r"timed out|did not answer just now"):
+                send_password_reset(address=f"{name}@example.org")
+    assert time.monotonic() - begin < 2
+
+
 WITHOUT_BROKER = """
 import django
 django.setup()
