@@ -330,13 +330,10 @@ SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
 PASSWORD_HASHERS = ["medagg.accounts.hashing.FewAtATimePBKDF2"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": "medagg.accounts.passwords.PasswordOfAccount"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 # 0: only operators make accounts, in the admin.
 REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)
