@@ -185,9 +185,15 @@ def _administrators() -> QuerySet[User]:
 def delete_account(*, user: User) -> None:
     """Delete a user and all that is kept of them: collections, archives, sessions, sign-ins.
 
+    Collections go first, one by one; after an error the account is there with those that are left.
+
     Raises:
         LastAdministrator: no other active administrator is there.
     """
+    if is_last_administrator(user):
+        raise LastAdministrator
+    _forget_history(user)
+    collections.delete_collections(user=user)
     with transaction.atomic():
         if user.is_superuser:
             _keep_an_administrator(user)
