@@ -22,7 +22,7 @@ from typing import IO, TypeVar
 
 from django.conf import settings
 
-from catalog.storage.disk import LOOK_BYTES, count_bytes, has_room, is_held, open_promise
+from catalog.storage.disk import BLOCK, LOOK_BYTES, count_bytes, has_room, is_held, open_promise
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
 from catalog.storage.retries import try_again
@@ -105,6 +105,7 @@ class FileCache:
 
         with self._new_file() as (partial, output):
             with output:
+                self._look_at_room(BLOCK)  # a tiny file takes one, too
                 fetched = download(output, address, file, sha256=sha256, on_bytes=look_at_room)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
