@@ -16,6 +16,7 @@ from django.test import Client
 
 from medagg.accounts.mail import send_password_reset
 from medagg.runner.embedded import database_url
+from medagg.tasks import clear_sessions_task
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.testing.worker import WorkerProcess
 from medagg.tests.mailbox import link_in, mail_server, silent_server
@@ -94,6 +95,25 @@ def test_a_silent_server_takes_the_time_of_one_mail(db: None, settings: LazySett
             with pytest.raises(OSError, match=r"timed out|did not answer just now"):
                 send_password_reset(address=f"{name}@example.org")
     assert time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_mails_in_files_go_when_their_links_are_over(
+    db: None, settings: LazySettings, tmp_path: Path, is_configured: bool
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    # Of EMAIL_URL=filemail:///… the folder is the operator's own.
+    settings.EMAIL_IS_CONFIGURED = is_configured
+    User.objects.create_user("ada", "ada@example.org", "a-Long-pass-9")
+    for age in (2.9, 3.1):
+        before = set(tmp_path.iterdir())
+        send_password_reset(address="ada@example.org")
+        (mail,) = set(tmp_path.iterdir()) - before
+        written_at = time.time() - age * 86_400
+        os.utime(mail, (written_at, written_at))
+    clear_sessions_task()
+    assert len(list(tmp_path.iterdir())) == (2 if is_configured else 1)
 
 
 WITHOUT_BROKER = """
