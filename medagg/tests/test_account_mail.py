@@ -36,7 +36,8 @@ def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
     client: Client, transactional_db: None, celery_worker_module: WorkerProcess
 ) -> None:
     with mail_server() as (port, box):
-        celery_worker_module.start(EMAIL_URL=f"smtp://127.0.0.1:{port}", SITE_URL=SITE)
+        mail_url = f"smtp://127.0.0.1:{port}"
+        celery_worker_module.start(EMAIL_URL=mail_url, SITE_URL=SITE, LOG_LEVEL="DEBUG")
         data = {**GOOD, "email": "Eve@example.org"}
         client.post("/accounts/signup/", data, HTTP_HOST="localhost")
         (confirm,) = box.wait_for(1)
@@ -56,6 +57,9 @@ def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
         # The worker did try: the connection is there.
         silent.settimeout(20)
         silent.accept()[0].close()
+    log = celery_worker_module.log
+    assert "send_password_reset_task" in log
+    assert "example.org" not in log.replace(SITE, "").lower()
 
 
 @pytest.mark.parametrize("may_work_later", [True, False])
