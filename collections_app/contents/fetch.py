@@ -55,6 +55,9 @@ _PAGE = re.compile(
     re.IGNORECASE,
 )
 _POINTER = re.compile(rb"version https://git-lfs|(?:[./]*\.git)?/annex/objects/")
+# No image begins with a whole kilobyte of letters.
+_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
+_IMAGE = re.compile(r".*\.(?:png|jpe?g|tiff?|bmp|gif|webp|jp2|dcm|dicom|nii|nii\.gz)", re.I)
 T = TypeVar("T")
 
 
@@ -410,14 +413,14 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
                 raise Unreachable(f"the connection ended after {done:,} of {expected:,} bytes")
             if file.md5 and digest.hexdigest() != file.md5:
                 raise Unreachable("what came is not what is listed (MD5)")
-            refuse_placeholder(head)
+            refuse_placeholder(head, file.name)
         except BaseException:
             with progress.lock:
                 progress.num_bytes -= done
             raise
 
 
-def refuse_placeholder(head: bytes) -> None:
+def refuse_placeholder(head: bytes, name: str) -> None:
     """Raises Problem where a file that begins so only stands in the place of another."""
     if not head:
         raise Problem("the source sends an empty file")
@@ -425,6 +428,8 @@ def refuse_placeholder(head: bytes) -> None:
         raise Problem("the source sends a pointer of Git instead of a file")
     if _PAGE.match(head):
         raise Problem("the source sends a web page instead of a file")
+    if _TEXT.fullmatch(head) and _IMAGE.fullmatch(name):
+        raise Problem("the source sends a text instead of an image")
 
 
 def read_chunks(answer: Any) -> Iterator[bytes]:

@@ -221,6 +221,7 @@ class Placeholders(BaseHTTPRequestHandler):
         "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 508123\n",
         "annex": b"/annex/objects/SHA256E-s508123--aa.png\n",
         "empty": b"",
+        "gone.png": b"This file is gone",
         "good": b"vertex",
     }
 
@@ -250,6 +251,7 @@ def test_what_is_sent_in_place_of_a_file_is_a_problem_and_not_kept(tmp_path: Pat
         "images/annex: the source sends a pointer of Git instead of a file",
         "images/empty: the source sends an empty file",
         "images/error: the source sends a web page instead of a file",
+        "images/gone.png: the source sends a text instead of an image",
         "images/lfs: the source sends a pointer of Git instead of a file",
         "images/page: the source sends a web page instead of a file",
     ]
