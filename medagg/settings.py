@@ -391,6 +391,10 @@ LOGGING = {
         "pydicom": {"handlers": ["none"], "propagate": False},
         # It quotes the headers of a source that it cannot read, however long.
         "urllib3.connection": {"level": "ERROR"},
+        # With DEBUG it quotes the arguments of tasks, such as the address of a mail.
+        "celery.pool": {"level": "WARNING"},
+        # With DEBUG it quotes the signatures of addresses of archives.
+        "botocore": {"level": "WARNING"},
         # It tells of each sign-in, in four lines.
         "axes": {"level": "WARNING"},
     },

@@ -46,7 +46,7 @@ def download(
     As ``FileCache.fetch``, which tries it again.
     """
     done, head = 0, b""
-    digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    digest, crc32 = hashlib.sha256(), 0
     rate = _Rate()
     try:
         for chunk in read_file(address, file, seconds=seconds):
@@ -58,13 +58,9 @@ def download(
             output.write(chunk)
             head += chunk[: _HEAD - len(head)]
             digest.update(chunk)
-            if file.md5:  # it takes as long as all else together
-                md5.update(chunk)
             crc32 = zlib.crc32(chunk, crc32)
         if done < file.size:
             raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
-        if file.md5 and md5.hexdigest() != file.md5:
-            raise Unreachable("what came is not what was listed (MD5)")
         if sha256 and digest.hexdigest() != sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
         _refuse_placeholder(head, file.name)

@@ -6,6 +6,9 @@ confirmed.
 
 import logging
 import smtplib
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -72,6 +75,17 @@ def send_approved(*, user_id: int) -> None:
     if user:
         path = reverse("login")
         _send("approved", "Your account at medagg is approved", user.email, user=user, path=path)
+
+
+def remove_old_mails() -> None:
+    """Without a mail server mails are files with addresses: those whose links are over go."""
+    if settings.EMAIL_IS_CONFIGURED:
+        return
+    with suppress(FileNotFoundError):
+        for path in Path(settings.EMAIL_FILE_PATH).iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > VALID_DAYS * 86_400:
+                    path.unlink()
 
 
 def _send(name: str, subject: str, address: str, *, path: str = "", **context: Any) -> None:

@@ -231,9 +231,10 @@ def test_a_stranger_does_not_learn_that_an_address_is_taken(ada: User) -> None:
     assert "It was not added there" in str(to_owner.body)
 
 
-def test_a_name_that_looks_like_a_host_is_in_no_mail_to_strangers(client: Client) -> None:
-    """Programs for mails make links of such names."""
-    sign_up(client, username="www.evil.example", email="ada@example.org")
+@pytest.mark.parametrize("name", ["www.evil.example", "ALERT-evil-call-0049-900-123456"])
+def test_no_name_is_in_a_mail_to_strangers(client: Client, name: str) -> None:
+    """It may be a message of its own, and programs for mails make links of names like hosts."""
+    sign_up(client, username=name, email="ada@example.org")
     (sent,) = mail.outbox
     assert "evil" not in f"{sent.subject}{sent.body}"
     assert "a user at" in sent.body

@@ -18,7 +18,7 @@ from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, RemoteFile
 from catalog.storage import retries
 from catalog.storage.cache import FileCache, Room
-from catalog.storage.disk import BLOCK
+from catalog.storage.disk import BLOCK, LOOK_BYTES
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
 from collections_app.builds.build import build_collection
@@ -235,15 +235,20 @@ def test_a_source_may_tell_less_of_a_file_with_its_bytes(
     verify(build(make_collection("", fetch=True, title="Second")))
 
 
-@pytest.mark.parametrize(("number", "size"), [(1, 12_000_000), (12, 1_000_000)])
+@pytest.mark.parametrize(
+    ("number", "size", "look_bytes"),
+    [(1, 12_000_000, LOOK_BYTES), (12, 1_000_000, LOOK_BYTES), (12, 200, 10 * BLOCK)],
+)
 def test_transfers_end_where_the_reserve_of_the_disk_begins(
     web_files: WebFiles,
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     size: int,
+    look_bytes: int,
 ) -> None:
     monkeypatch.setattr(retries, "_PAUSES", (0.01,))
+    monkeypatch.setattr("catalog.storage.cache.LOOK_BYTES", look_bytes)
     dataset = DatasetFactory(slug="rays", storage=f"https://{HOST}/rays")
     for each in range(number):
         url = f"https://{HOST}/rays/{each}.png"
