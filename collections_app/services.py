@@ -26,7 +26,7 @@ from collections_app.provenance_keys import (
     UNDERSTOOD,
     WORDS,
 )
-from collections_app.selection.database_space import require_room
+from collections_app.selection.database_space import BYTES_PER_ITEM, require_room
 from collections_app.selection.fetch_quota import (
     explain_day_is_full,
     explain_fetch_limits,
@@ -45,6 +45,7 @@ from collections_app.selection.limits import explain_limits
 from collections_app.selection.provenance import describe_provenance, describe_terms, recount_images
 from collections_app.selection.quotas import lock_quota
 from collections_app.selection.refusals import (
+    NO_ROOM_TO_EXCLUDE,
     OTHERS_ARE_FROZEN,
     Busy,
     NotBuildable,
@@ -215,14 +216,17 @@ def build_without_problems(*, collection: Collection) -> int:
 
     Raises:
         NotPossibleNow: the collection has not failed.
-        NotBuildable: no image would be left, or the owner's quota would be exceeded.
+        NotBuildable: no image would be left, the owner's quota would be exceeded, or the database
+            has no room.
     """
-    with transaction.atomic():
+    with explain_full_disk(NO_ROOM_TO_EXCLUDE), transaction.atomic():
         hold_quota(collection.user)
         # Before its items, as a deletion locks them.
         collection = Collection.objects.select_for_update().get(pk=collection.pk)
         bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
-        excluded = bad.with_problems().update(is_excluded=True)
+        bad = bad.with_problems()
+        require_room(bad.count() * BYTES_PER_ITEM)
+        excluded = bad.update(is_excluded=True)
         _count_items(collection)
         if not collection.num_images:
             raise NotBuildable("No image would be left in the archive.")

@@ -45,6 +45,7 @@ from collections_app.contents.texts import make_texts
 from collections_app.models import Build, Collection, Reason
 from collections_app.provenance_keys import NUM_FILES
 from collections_app.selection.database_space import (
+    BYTES_PER_ITEM,
     METADATA_SIZE,
     DatabaseIsFull,
     require_room,
@@ -220,8 +221,8 @@ def _estimate_size(collection: Collection) -> int:
 def _clear_problems(collection: Collection) -> None:
     """Forget the problems of the last build, except those of excluded items."""
     bad = collection.items.filter(is_excluded=False).with_problems()
-    if bad.exists():
-        require_room()
+    if number := bad.count():
+        require_room(number * BYTES_PER_ITEM)
         bad.update(problem="")
 
 

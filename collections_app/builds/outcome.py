@@ -15,6 +15,7 @@ from collections_app.builds.expiry import lifetime
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, Reason, Status
 from collections_app.querysets import BuildQuerySet, CollectionQuerySet
+from collections_app.selection.fingerprint import describe_program
 from collections_app.storage import StorageTrouble, archive_store, remove_after_commit
 
 NO_ARCHIVE: dict[str, Any] = {"archive_path": "", "archive_size": None, "archive_sha256": "",
@@ -44,6 +45,7 @@ def finish_build(
             Collection.objects.filter(pk=collection.pk).update(
                 **NO_ARCHIVE | {"status": Status.READY, "archive_path": path, "archive_size": size},
                 fingerprint=fingerprint,
+                program=describe_program(),
                 expires_at=now + lifetime(),
                 mail_is_due=F("wants_mail"),
                 finished_at=now,

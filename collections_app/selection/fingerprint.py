@@ -114,6 +114,12 @@ def _read_rows(collection: Collection) -> ItemRows:
     return rows
 
 
+def describe_program() -> str:
+    """What of the program and of its settings determines the bytes of archives, as a short text."""
+    parts = [f"contents {CONTENTS_VERSION}", f"writer {WRITER_VERSION}"]
+    return ", ".join([*parts, describe_method()] if deidentifies_on_delivery() else parts)
+
+
 def compute_fingerprint(collection: Collection) -> str:
     """SHA-256 (hex) over all that determines the archive's bytes; items must be finalized."""
     digest = hashlib.sha256()

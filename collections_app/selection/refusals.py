@@ -31,6 +31,10 @@ DATABASE_IS_FULL = (
     "The disk of the server's database is full. Nothing is lost: your selection is kept on this "
     "page. Choose fewer images, or tell the operator and try again later."
 )
+NO_ROOM_TO_EXCLUDE = (
+    "The disk of the server's database is full, so the images cannot be left out now. Nothing was "
+    "changed: try again later, or tell the operator."
+)
 
 
 class NotBuildable(Exception):
@@ -51,16 +55,17 @@ def refuse_if(problems: list[str], error: type[NotBuildable] = NotBuildable) -> 
 
 
 @contextmanager
-def explain_full_disk() -> Iterator[None]:
+def explain_full_disk(text: str = DATABASE_IS_FULL) -> Iterator[None]:
+    """Raises Busy, with the text, where the database has no room."""
     try:
         yield
     except DatabaseIsFull as error:
-        raise Busy(DATABASE_IS_FULL) from error
+        raise Busy(text) from error
     except OperationalError as error:
         if not isinstance(error.__cause__, DiskFull):
             raise
         logger.error("a selection could not be frozen: %s", error)
-        raise Busy(DATABASE_IS_FULL) from error
+        raise Busy(text) from error
 
 
 def hold_quota(user: User) -> None:

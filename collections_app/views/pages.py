@@ -31,7 +31,7 @@ from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.provenance_keys import DATASETS, WORDS
-from collections_app.selection.fingerprint import compute_fingerprint
+from collections_app.selection.fingerprint import compute_fingerprint, describe_program
 from collections_app.selection.quotas import describe_usage
 from collections_app.selection.readings import find_changed_readings
 from collections_app.selection.summary import describe_kinds
@@ -149,8 +149,12 @@ def _status_context(collection: Collection) -> dict[str, Any]:
 
 def _rebuild_differs(collection: Collection) -> bool:
     """Whether this version of the program would write another archive than the one it has had."""
-    is_built = collection.status in (Status.READY, Status.EXPIRED)
-    return is_built and compute_fingerprint(collection) != collection.fingerprint
+    if collection.status not in (Status.READY, Status.EXPIRED):
+        return False
+    if collection.program:
+        return collection.program != describe_program()
+    # Of an archive from before versions were kept.
+    return compute_fingerprint(collection) != collection.fingerprint
 
 
 @require_safe

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
+from collections_app.models import Collection
 from collections_app.selection import fingerprint
+from collections_app.selection.refusals import Busy
 from collections_app.services import build_without_problems
 from collections_app.tests.factories import (
     UserFactory,
@@ -95,11 +99,14 @@ def test_excluded_files_are_among_the_numbers_of_the_page(client: Client) -> Non
     assert "only tables: 2 files are excluded, and no other was on this server" in page
 
 
+@pytest.mark.parametrize("is_of_before", [False, True])
 def test_a_page_promises_the_same_bytes_only_where_a_rebuild_gives_them(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, is_of_before: bool
 ) -> None:
     make_dataset(files=1)
     collection = make_ready()
+    if is_of_before:
+        Collection.objects.update(program="")
     client.force_login(collection.user)
     path = collection.get_absolute_url()
     assert "a rebuilt archive is the same file" in text_of(get(client, path))
@@ -111,6 +118,36 @@ def test_a_page_promises_the_same_bytes_only_where_a_rebuild_gives_them(
     page = text_of(get(client, path))
     assert "the same bytes" not in page.partition("Fingerprint")[0]
     assert "a rebuild gives the same images. medagg has changed since" in page
+
+
+def test_a_page_reads_no_excluded_images_however_many_there_are(client: Client) -> None:
+    make_dataset(files=2)
+    image_file(0).unlink()
+    collection = build(make_collection())
+    build_without_problems(collection=collection)
+    build(collection)
+    client.force_login(collection.user)
+    for path in ("", "status/"):
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"{collection.get_absolute_url()}{path}").status_code == 200
+        asked = [each["sql"] for each in queries if '"problem"' in each["sql"]]
+        bounds = ("COUNT(", "LIMIT", '"position" <=')
+        assert not [each for each in asked if not any(bound in each for bound in bounds)]
+
+
+def test_no_image_is_left_out_where_the_database_has_no_room(
+    client: Client, settings: LazySettings
+) -> None:
+    make_dataset(files=2)
+    image_file(0).unlink()
+    collection = build(make_collection())
+    client.force_login(collection.user)
+    settings.DATABASE_MAX_BYTES = 1
+    with pytest.raises(Busy, match="Nothing was changed"):
+        build_without_problems(collection=collection)
+    collection.refresh_from_db()
+    assert (collection.status, collection.num_images) == ("failed", 2)
+    assert not collection.items.filter(is_excluded=True).exists()
 
 
 def test_an_old_collection_of_what_was_not_local_opens_with_both_values(client: Client) -> None:
