@@ -172,13 +172,17 @@ def _unverify_modified() -> int:
 
 
 def _notify_of_verifications() -> int:
-    """Enqueue verifications again whose message was lost or whose worker has stopped."""
+    """Enqueue verifications again whose message was lost or whose worker has stopped.
+
+    As in ``_notify_again``, what was notified in the future is lost, too.
+    """
+    now = timezone.now()
     # Verifying a large archive takes minutes, and must not be asked for again meanwhile.
-    lost_before = timezone.now() - timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
-    is_lost = Q(notified_at__lt=lost_before) | Q(notified_at__isnull=True)
+    patience = timedelta(seconds=VERIFY_LEASES * settings.BUILD_LEASE_SECONDS)
+    is_lost = Q(notified_at__isnull=True) | ~Q(notified_at__range=(now - patience, now + patience))
     builds = Build.objects.newest().filter(is_lost, collection__in=Collection.objects.unverified())
     lost = dict(builds.values_list("pk", "collection_id"))
-    Build.objects.filter(pk__in=lost).update(notified_at=timezone.now())
+    Build.objects.filter(pk__in=lost).update(notified_at=now)
     for collection_id in lost.values():
         notify_verifier(collection_id)
     return len(lost)

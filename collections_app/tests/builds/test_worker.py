@@ -49,14 +49,14 @@ def test_the_worker_builds_a_collection_queued_by_a_request(
     assert collection.archive_sha256 == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.parametrize("since", [timedelta(hours=-1), timedelta(days=365)])
 def test_a_verification_whose_message_was_lost_is_done_by_the_sweep(
-    celery_worker_process: WorkerProcess,
+    celery_worker_process: WorkerProcess, since: timedelta
 ) -> None:
     make_dataset(files=1)
     collection = make_collection("")
     wait_for(collection, lambda c: c.archive_sha256)
-    long_ago = timezone.now() - timedelta(hours=1)
     Collection.objects.update(archive_sha256="", verified_at=None)
-    Build.objects.update(notified_at=long_ago)
+    Build.objects.update(notified_at=timezone.now() + since)
     assert sweep_collections()["verifications"] == 1
     wait_for(collection, lambda c: c.archive_sha256)
