@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import OperationalError
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -15,9 +16,10 @@ from catalog.storage.web_threads import FOR_PAGES, RETRY_SECONDS, FewAtATime, No
 
 # For a row that another request, an import or a build has locked.
 LOCK_SECONDS = 5
-# Forms of users wait for locks, as while a large collection is deleted: they take half of the
-# threads, those of one user an eighth.
-_forms = FewAtATime(2 * FOR_PAGES, waiting=0, kept=2 * FOR_PAGES - max(1, FOR_PAGES // 2))
+# Whatever one user asks for leaves half of the threads to others. Forms wait for locks, as while a
+# large collection is deleted: those of all users take half of the threads, of one an eighth.
+_requests = FewAtATime(settings.WEB_THREADS, waiting=0, of_one=settings.WEB_THREADS // 2)
+_forms = FewAtATime(2 * FOR_PAGES, waiting=0, of_one=max(1, FOR_PAGES // 2))
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
 MAX_AT_ONCE = 150_000
@@ -64,17 +66,18 @@ class BusyMiddleware:
         )
 
 
-class FormsMiddleware:
-    """Has the forms of signed-in users leave threads to pages, and those of one user to others."""
+class UsersMiddleware:
+    """Has what a signed-in user asks for leave threads to others, and forms leave some to pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.method in SAFE_METHODS or not request.user.is_authenticated:
+        if not request.user.is_authenticated:
             return self.get_response(request)
+        user, is_form = str(request.user.pk), request.method not in SAFE_METHODS
         try:
-            with _forms.turn(str(request.user.pk)):
+            with _requests.turn(user), _forms.turn(user) if is_form else contextlib.nullcontext():
                 return self.get_response(request)
         except NoThreadLeft:
             return _say_busy(request)

@@ -158,7 +158,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Before all that reads forms, and after what says who sends them.
     "medagg.observing.middleware.ReadableMiddleware",
-    "medagg.busy.FormsMiddleware",
+    "medagg.busy.UsersMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

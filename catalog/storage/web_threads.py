@@ -55,13 +55,20 @@ class FewAtATime:
     """Work that ``number`` threads do at a time, while ``waiting`` more wait for seconds.
 
     The last ``kept`` of these places are for clients that have none, so that one client does not
-    keep all others from it.
+    keep all others from it; no client has more than ``of_one``.
     """
 
     def __init__(
-        self, number: int, *, waiting: int = 1, kept: int = 0, wait_seconds: float = 10
+        self,
+        number: int,
+        *,
+        waiting: int = 1,
+        kept: int = 0,
+        of_one: int | None = None,
+        wait_seconds: float = 10,
     ) -> None:
         self.wait_seconds = wait_seconds
+        self._of_one = number + waiting if of_one is None else of_one
         self._working = threading.BoundedSemaphore(number)
         self._num_places, self._kept = number + waiting, kept
         self._clients: Counter[str] = Counter()
@@ -81,8 +88,8 @@ class FewAtATime:
     @contextmanager
     def _place(self, client: str) -> Iterator[None]:
         with self._counting:
-            num_left = self._num_places - self._clients.total()
-            if num_left <= (self._kept if self._clients[client] else 0):
+            num_left, num_here = self._num_places - self._clients.total(), self._clients[client]
+            if num_left <= (self._kept if num_here else 0) or num_here >= self._of_one:
                 raise NoThreadLeft
             self._clients[client] += 1
         try:

@@ -209,6 +209,21 @@ def test_an_account_is_signed_in_to_while_its_selection_is_frozen(client: Client
     assert owner.last_login
 
 
+@pytest.mark.django_db
+def test_whatever_one_user_asks_for_leaves_threads_to_others(client: Client) -> None:
+    user, other = UserFactory(), UserFactory()
+    client.force_login(user)
+    with contextlib.ExitStack() as stack:
+        for _ in range(settings.WEB_THREADS // 2):
+            stack.enter_context(busy._requests.turn(str(user.pk)))
+        assert client.get("/collections/").status_code == 503
+        assert Client().get("/").status_code == 200
+        theirs = Client()
+        theirs.force_login(other)
+        assert theirs.get("/collections/").status_code == 200
+    assert client.get("/collections/").status_code == 200
+
+
 @pytest.mark.django_db(transaction=True)
 def test_forms_of_one_user_that_wait_for_a_lock_leave_threads_to_pages_and_others(
     client: Client,
