@@ -191,6 +191,30 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     assert "X-Accel-Redirect" in admin_client.get(address)
 
 
+def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
+    home: Path, client: Client
+) -> None:
+    marks = {"BurnedInAnnotation": "YES"}
+    folder = make_table(
+        home,
+        {
+            "a.dcm": make_scan(**marks, PatientIdentityRemoved="YES"),
+            "b.dcm": make_scan(**marks),
+            "label.dcm": make_scan(
+                ImageType="DERIVED\\PRIMARY\\LABEL\\NONE", BurnedInAnnotation="NO"
+            ),
+            "overview.dcm": make_scan(SpecimenLabelInImage="YES"),
+            "clean.dcm": make_scan(ImageType="DERIVED\\PRIMARY\\VOLUME", SpecimenLabelInImage="NO"),
+        },
+        rows="File,BurnedInAnnotation\na.dcm,Yes\nb.dcm,NO\nlabel.dcm,\noverview.dcm,\nclean.dcm,NO\n",
+    )
+    assert "4 DICOM files say that text is burnt into their pixels" in run(folder)
+    assert "4 DICOM images say that text" in client.get("/datasets/table/").content.decode()
+    for image in Image.objects.all():
+        page = client.get(image.get_absolute_url()).content.decode()
+        assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
+
+
 def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(
     home: Path, client: Client
 ) -> None:
