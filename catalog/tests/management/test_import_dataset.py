@@ -442,7 +442,7 @@ def test_a_dry_run_says_of_each_column_what_becomes_of_it_and_metadata_decides(h
     assert list(said) == FOREIGN
     assert said["File"] == "used, such as “1.png”"
     assert said["Device"] == "kept, such as “v11”"
-    assert said["Empty"] == "kept, empty in the first rows"
+    assert said["Empty"] == "kept, nothing to show in the first rows"
     assert said["Batch"] == "left out: drop names it"
     assert said["Patient ID"].startswith("left out: it may identify people; keep = [")
     for text in ("Befund", "影像所见"):
@@ -615,11 +615,13 @@ def test_words_of_labels_that_name_somebody_are_left_out(home: Path) -> None:
 
 def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
     table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
-    visits = "session_id\tmood\tcomments\trater\nses-1\tgood\tcalm\t\n"
+    visits = "session_id\tmood\tcomments\trater\tfname\tlname\nses-1\tgood\tcalm\t\tJ\tR\n"
     files = {
         "participants.tsv": table.encode(),
         "sub-1/sub-1_sessions.tsv": visits.encode(),
-        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\nses-1\tR1\tyes\n",
+        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\tfname\nses-1\tR1\tyes\tJane\n",
+        "sub-0/sub-0_sessions.tsv": b"visit\tmood\tlost\n1\tbad\tx\n",
+        "sub-0/ses-1/anat/sub-0_ses-1_T1w.nii.gz": make_nifti(4, 4, 5, packed=True),
         "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
         "sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz": make_nifti(4, 4, 2, packed=True),
     }
@@ -628,17 +630,21 @@ def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) 
 
     lines = [line.strip() for line in said.splitlines()]
     start = lines.index("columns of participants.tsv, and what becomes of them:")
-    assert lines[start + 1 : start + 12] == [
+    assert lines[start + 1 : start + 16] == [
         "participant_id: used",
         "age: used",
         "group: kept, such as “case”",
         "tags: kept, but for cells that tell who somebody is",
         "birthday: left out: it identifies people, and is never kept",
         "columns of sub-…_sessions.tsv, and what becomes of them:",
-        "session_id: used",
+        "visit: left out: there is no session_id",
         "mood: kept, such as “good”",
+        "lost: left out: there is no session_id",
+        "session_id: used",
         "rater: kept, such as “R1”",
         "comments: left out: free text may name people",
+        "fname: kept, such as “Jane”",
+        "lname: left out: it identifies people, and is never kept",
         "new: kept, such as “yes”",
     ]
     assert "rename what names nobody in the table, and remove from it what else is not" in said
