@@ -9,6 +9,7 @@ from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.long_form import LongForm
+from catalog.importers.tables.object_texts import read_object
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header
 
@@ -18,6 +19,7 @@ _AGE_ALONE = "used for the age alone, as it identifies people"
 _LONGEST_SAMPLE, _LONGEST_OBJECT = 60, 600
 _PROSE = "; it seems to be free text, which may name people: read it, or drop it"
 _FIRST_ROWS = 100
+_LONGEST_READ = 200_000
 _FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
 _LETTERS_OF_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _RENAME = "rename what names nobody in the table, and remove from it what else is not to be kept"
@@ -87,11 +89,29 @@ def _is_prose(cells: Iterable[str]) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether a text has many words, or many letters where nothing parts words; no list has."""
+    """Whether a text has many words, or many letters where nothing parts words.
+
+    Of an object or a list, one of its texts.
+    """
     if text.startswith(("{", "[")):
-        return False
+        return any(map(_is_sentence, _iter_texts(text)))
     words = [word for word in text.split() if word[-1] not in ",;|"]
     return len(words) >= _FEWEST_WORDS or len(_LETTERS_OF_CJK.findall(text)) >= _FEWEST_LETTERS
+
+
+def _iter_texts(text: str) -> Iterator[str]:
+    """The texts in an object or a list, at any depth; none if it cannot be read."""
+    try:
+        # What is longer is refused as metadata.
+        left = [read_object(text, dict)] if len(text) <= _LONGEST_READ else []
+    except (ValueError, RecursionError):
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
 
 
 def say_sample(text: str) -> str:

@@ -540,15 +540,19 @@ def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
         "object": '{"a": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}',
         "short": "left lung, upper lobe",
     }
+    talk = [{"from": "gpt", "value": ["x", texts["told"]]}]
+    texts |= {"talk": json.dumps(talk), "python": repr(talk), "asked": json.dumps([texts["told"]])}
     table = StringIO(newline="")
-    csv.writer(table).writerows([["File", *texts], ["1.png", *texts.values()], ["2.png", *"12345"],
-                                 ["3.png", *texts.values()]])  # fmt: skip
+    rows = [["1.png", *texts.values()], ["2.png", *"12345678"], ["3.png", *texts.values()]]
+    csv.writer(table).writerows([["File", *texts], *rows])
 
-    said = run(make_table(home / "t", table.getvalue()), "--dry-run")
+    report = run(make_table(home / "t", table.getvalue()), "--dry-run")
 
     remark = "; it seems to be free text, which may name people"
-    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", said) == ["told", "影像"]
-    assert said.count(remark) == 2
+    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", report) == [
+        "told", "影像", "talk", "python", "asked",
+    ]  # fmt: skip
+    assert report.count(remark) == 5
 
 
 def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
