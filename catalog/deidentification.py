@@ -2,14 +2,14 @@
 
 import os
 import uuid
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from catalog.imaging.dicom.confidentiality import METHOD_VERSION
 from catalog.imaging.problems import NotReadable
-from catalog.storage.disk import promise_room
+from catalog.storage.disk import WatchedFile, promise_room
 from catalog.wording.formats import file_size
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def deidentify_file(file: BinaryIO, made: BinaryIO) -> None:
     if size > MAX_BYTES:
         raise NotReadable(f"It has more than {file_size(MAX_BYTES)}.")
     with promise_room(settings.VAR_DIR, max(size, MAX_INFLATED_BYTES)):
-        deidentify(file, made, make_pseudonyms())
+        # Others, such as archives, may take what was promised.
+        watched = cast("BinaryIO", WatchedFile(made, settings.VAR_DIR))
+        deidentify(file, watched, make_pseudonyms())
         made.flush()
     made.seek(0)
 

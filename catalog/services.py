@@ -1,9 +1,11 @@
 """Edits by curators: each change is written together with the data derived from it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
+from catalog.bulk.foreign_keys import check_foreign_keys
 from catalog.hooks import image_holders
 from catalog.models import (
     Dataset,
@@ -125,16 +127,19 @@ def delete_dataset(*, dataset: Dataset) -> None:
     Raises:
         StillInUse: at least one of its images is held.
     """
-    with transaction.atomic():
-        # Locked first, so that no image is frozen between the check and the deletion.
-        claim_dataset(dataset=dataset)
-        images = Image.objects.filter(dataset=dataset)
+    images = Image.objects.filter(dataset=dataset)
+
+    def refuse_held() -> None:
         for holder in image_holders:
             if images.held_by(holder).exists():
                 raise StillInUse(
                     f"{holder.name.capitalize()} hold images of “{dataset.title}”. Deactivate it "
                     f"instead: it then disappears from search, and the {holder.name} stay whole."
                 )
+
+    with _deletion(refuse_held):
+        claim_dataset(dataset=dataset)
+        refuse_held()
         profiles = ImageProfile.objects.filter(dataset=dataset)
         _delete_unloaded(ImageLabel.objects.filter(image__in=images))
         _delete_unloaded(images)
@@ -150,19 +155,39 @@ def delete_images(*, image_ids: Iterable[int]) -> None:
         StillInUse: one of them is held.
     """
     images = Image.objects.filter(pk__in=list(image_ids))
-    with transaction.atomic():
-        dataset_ids = set(images.values_list("dataset_id", flat=True))
-        with connection.cursor() as cursor:
-            lock_datasets(cursor, sorted(dataset_ids))
+
+    def refuse_held() -> None:
         for holder in image_holders:
             if held := images.held_by(holder).first():
                 raise StillInUse(
                     f"{holder.name.capitalize()} hold the image “{held.source_id}”, so "
                     "it cannot be deleted."
                 )
+
+    with _deletion(refuse_held):
+        dataset_ids = set(images.values_list("dataset_id", flat=True))
+        with connection.cursor() as cursor:
+            lock_datasets(cursor, sorted(dataset_ids))
+        refuse_held()
         images.delete()
         rebuild_profiles(dataset_ids=dataset_ids)
         _restore_published_numbers(dataset_ids)
+
+
+@contextmanager
+def _deletion(refuse_held: Callable[[], None]) -> Iterator[None]:
+    """A transaction that deletes images, unless a freeze that ends meanwhile holds one of them.
+
+    ``refuse_held`` raises StillInUse then: not each freeze waits for the locks of datasets.
+    """
+    try:
+        with transaction.atomic():
+            yield
+            with connection.cursor() as cursor:
+                check_foreign_keys(cursor)
+    except IntegrityError:
+        refuse_held()
+        raise
 
 
 def _restore_published_numbers(dataset_ids: Iterable[int]) -> None:

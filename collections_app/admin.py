@@ -108,10 +108,10 @@ class CollectionAdmin(BigModelAdmin):
     def expire(self, request: HttpRequest, collections: QuerySet) -> None:
         self._each(request, collections, services.expire_collection, "expired")
 
-    def _each(self, request: HttpRequest, collections: QuerySet, service: Any, done: str) -> None:
+    def _each(self, request: HttpRequest, collections: Any, service: Any, done: str) -> None:
         """Call the service for each collection; one that is refused does not stop the others."""
         count = 0
-        for collection in collections:
+        for collection in collections.brief():
             try:
                 if not self.has_change_permission(request, collection):
                     raise services.NotPossibleNow("You may not change this collection.")

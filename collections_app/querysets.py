@@ -33,6 +33,10 @@ class CollectionQuerySet(models.QuerySet):
         # The index has only the paths that are set; the database must be told that these are.
         return self.filter(archive_path__in=paths).exclude(archive_path="")
 
+    def brief(self) -> Self:
+        """Without what may say much of hundreds of datasets: for work on many collections."""
+        return self.defer("filter_snapshot", "options", "provenance")
+
     def past_their_time(self, now: datetime) -> Self:
         return self.filter(status="ready", expires_at__lt=now)
 

@@ -194,7 +194,7 @@ def _notify_of_due_mails() -> int:
 
 def _expire_old() -> int:
     expired = 0
-    for collection in Collection.objects.past_their_time(timezone.now()):
+    for collection in Collection.objects.past_their_time(timezone.now()).brief():
         try:
             expire_collection(collection=collection)
             expired += 1
@@ -206,18 +206,23 @@ def _expire_old() -> int:
 def _remove_stray_files() -> int:
     """Remove old files that belong to no collection and no running build."""
     _find_missing()  # stray files are told from others only while the right disk is mounted
-    old = list(archive_store().iter_old_files(older_than=10 * settings.BUILD_LEASE_SECONDS))
-    # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
-    # that ends in between has its path in the collection by then.
-    claimed = Build.objects.unfinished().filter(attempt_token__isnull=False)
-    tokens = {str(token) for token in claimed.values_list("attempt_token", flat=True)}
-    known = _find_known(old)
-    stray = [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
+    stray = find_strays(older_than=10 * settings.BUILD_LEASE_SECONDS)
     if stray and not Collection.objects.exists():
         # The folder, or the bucket, of a site that has another database.
         logger.warning("There is no collection: %s archives are kept. Whose are they?", len(stray))
         stray = [path for path in stray if path.endswith(PARTIAL)]
     return sum(map(_remove, stray))
+
+
+def find_strays(*, older_than: float) -> list[str]:
+    """Files of so many seconds that the sweep would remove; raises OSError."""
+    old = list(archive_store().iter_old_files(older_than=older_than))
+    # Every file name contains the token of its attempt. Tokens are read before paths: an attempt
+    # that ends in between has its path in the collection by then.
+    claimed = Build.objects.unfinished().filter(attempt_token__isnull=False)
+    tokens = {str(token) for token in claimed.values_list("attempt_token", flat=True)}
+    known = _find_known(old)
+    return [path for path in old if path not in known and tokens.isdisjoint(path.split("."))]
 
 
 def _find_known(paths: list[str]) -> set[str]:

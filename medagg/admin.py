@@ -130,10 +130,7 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         queued = 0
         for user in waiting:
             try:
-                services.ask_to_confirm(user=user)
-                queued += 1
-            except services.TooManyMails:
-                continue
+                queued += services.ask_to_confirm(user=user)
             except services.MailNotQueued:
                 self.message_user(request, "The broker does not answer.", messages.ERROR)
                 break

@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from catalog.imaging.decoding.confinement import find_landlock_version
 from collections_app.storage import StorageTrouble, archive_store
 from collections_app.storage.place import find_mistakes
+from medagg.client_address import find_wrong_proxies
 
 NO_PSEUDONYM_KEY = Warning(
     "PSEUDONYM_KEY is not set: SECRET_KEY stands in for it, so a change of that, after a leak, "
@@ -58,6 +59,15 @@ def check_web_threads(**kwargs: Any) -> list[CheckMessage]:
     text = f"WEB_THREADS is {settings.WEB_THREADS}: pages would wait for downloads and passwords."
     hint = f"Set it to {MIN_WEB_THREADS} or more; it costs memory only where it is used."
     return [Error(text, hint=hint, id="medagg.E003")]
+
+
+@register()
+def check_trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
+    hint = "Give addresses, networks such as 10.0.0.0/8, or “unix” for a socket of this machine."
+    return [
+        Error(f"TRUSTED_PROXIES names {text!r}, which is no address.", hint=hint, id="medagg.E004")
+        for text in find_wrong_proxies()
+    ]
 
 
 @register(Tags.files)

@@ -7,6 +7,9 @@ from django.conf import settings
 from django.http import HttpRequest
 
 IPV6_PREFIX = 64
+# Of TRUSTED_PROXIES: what asks by a socket of this machine's, and has no address.
+UNIX = "unix"
+UNKNOWN = "unknown"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -17,13 +20,32 @@ def client_address(request: HttpRequest) -> str | None:
     X-Forwarded-For is believed only if the request comes from one of ``TRUSTED_PROXIES``, and of
     it only the last address, which that proxy wrote itself. None if the address is not known.
     """
-    peer = _parse(request.META.get("REMOTE_ADDR", ""))
-    if peer and _is_trusted(peer):
+    remote = request.META.get("REMOTE_ADDR", "")
+    peer = _parse(remote)
+    if _is_trusted(peer) if peer else not remote and UNIX in settings.TRUSTED_PROXIES:
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
         peer = _parse(forwarded.rpartition(",")[2].strip()) or peer
     if isinstance(peer, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((peer, IPV6_PREFIX), strict=False).network_address)
     return str(peer) if peer else None
+
+
+def client_or_unknown(request: HttpRequest) -> str:
+    """As ``client_address``; all whose address is not known count as one client."""
+    return client_address(request) or UNKNOWN
+
+
+def find_wrong_proxies() -> list[str]:
+    """Those of TRUSTED_PROXIES that are neither an address nor a network."""
+    return [text for text in settings.TRUSTED_PROXIES if text != UNIX and not _is_network(text)]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -41,4 +63,4 @@ def _is_trusted(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 @lru_cache(maxsize=4)
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts if _is_network(text))

@@ -330,13 +330,10 @@ SITE_URL = env.str("SITE_URL", default="").rstrip("/") or (
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="medagg@localhost")
 PASSWORD_HASHERS = ["medagg.accounts.hashing.FewAtATimePBKDF2"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": "medagg.accounts.passwords.PasswordOfAccount"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 # 0: only operators make accounts, in the admin.
 REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", default=True)
@@ -394,6 +391,10 @@ LOGGING = {
         "pydicom": {"handlers": ["none"], "propagate": False},
         # It quotes the headers of a source that it cannot read, however long.
         "urllib3.connection": {"level": "ERROR"},
+        # With DEBUG it quotes the arguments of tasks, such as the address of a mail.
+        "celery.pool": {"level": "WARNING"},
+        # With DEBUG it quotes the signatures of addresses of archives.
+        "botocore": {"level": "WARNING"},
         # It tells of each sign-in, in four lines.
         "axes": {"level": "WARNING"},
     },

@@ -50,8 +50,9 @@ def send_approved_task(user_id: int) -> None:
 
 @shared_task(soft_time_limit=300, time_limit=330)
 def clear_sessions_task() -> None:
-    """Remove the sessions that are over, which Django itself never does."""
+    """Remove the sessions that are over, and mails in files, which Django itself never does."""
     call_command("clearsessions")
+    mail.remove_old_mails()
 
 
 def enqueue(task: Task, *args: Any) -> bool:

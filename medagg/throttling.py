@@ -18,7 +18,7 @@ from django.shortcuts import render
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from medagg.client_address import client_address
+from medagg.client_address import client_or_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _by_user(request: HttpRequest) -> str | None:
 
 
 def _of_visitors(request: HttpRequest) -> str | None:
-    return None if request.user.is_authenticated else client_address(request)
+    return None if request.user.is_authenticated else client_or_unknown(request)
 
 
 def _fixed(name: str, limit: int, seconds: int) -> Callable[[], Rate]:
@@ -92,7 +92,7 @@ def _builds() -> Rate:
 
 
 READS = frozenset({"GET", "HEAD"})
-_sign_in = Rule(_fixed("sign-in", 100, 15 * MINUTE), client_address)
+_sign_in = Rule(_fixed("sign-in", 100, 15 * MINUTE), client_or_unknown)
 # Each asks for the password, or leads to mails.
 _account = Rule(_fixed("account", 30, HOUR), _by_user)
 _build = Rule(_builds, _by_user)
@@ -100,8 +100,8 @@ _lists = Rule(_fixed("lists of problems", 120, HOUR), _by_user, READS)
 RULES = {
     "login": _sign_in,
     "admin:login": _sign_in,
-    "signup": Rule(_fixed("sign-up", 60, HOUR), client_address),
-    "password_reset": Rule(_fixed("password reset", 30, HOUR), client_address),
+    "signup": Rule(_fixed("sign-up", 60, HOUR), client_or_unknown),
+    "password_reset": Rule(_fixed("password reset", 30, HOUR), client_or_unknown),
     "password_change": _account,
     "admin:password_change": _account,
     "account-address": _account,
@@ -125,7 +125,7 @@ def throttle_fetch(request: HttpRequest) -> int:
     """
     of_client = Rate("fetches of a client", settings.REMOTE_PREVIEWS_PER_CLIENT, MINUTE)
     of_all = Rate("fetches of all", settings.REMOTE_PREVIEWS_PER_MINUTE, MINUTE)
-    client = _by_user(request) or client_address(request) or ""
+    client = _by_user(request) or client_or_unknown(request)
     return of_client.hit(client) or of_all.hit("")
 
 

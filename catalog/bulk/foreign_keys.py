@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from django.db.backends.utils import CursorWrapper
 
 _MAY_SKIP_CHECKS = "SELECT has_parameter_privilege('session_replication_role', 'SET')"
+_CHECK = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
 
 def may_skip_checks(cursor: CursorWrapper) -> bool:
@@ -28,3 +29,8 @@ def unchecked(cursor: CursorWrapper) -> Iterator[None]:
     cursor.execute("SET LOCAL session_replication_role = replica")
     yield
     cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+def check_foreign_keys(cursor: CursorWrapper) -> None:
+    """Check what was written here, not at the end of the transaction. Raises IntegrityError."""
+    cursor.execute(_CHECK)

@@ -72,10 +72,13 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/")
 _PAGE = re.compile(
     # Possessive, since a text of many comments could be divided in ever so many ways.
-    rb"(?:\xef\xbb\xbf)?\s*+(?:<!--.*?-->\s*)*+(?:<!doctype html|<html|<head|<body"
-    rb"|(?:<\?xml[^>]*>\s*)?<error)",
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*>\s*+)?(?:<!--.*?-->\s*)*+"
+    rb"<(?:!doctype html|html|head|body|error)",
     re.IGNORECASE | re.DOTALL,
 )
+# Such as ASCII, which is in the first 1,024 bytes of no picture, volume or DICOM file.
+_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
+_TEXTUAL_SUFFIXES = frozenset({".pbm", ".pgm", ".ppm", ".pnm"})
 # Pillow's own limit against decompression bombs.
 MAX_PIXELS = 2 * (1 << 30) // 4 // 3
 # The first byte of each of them, which spares nearly every file the search.
@@ -136,6 +139,18 @@ def find_placeholder(head: bytes) -> FileProblem | None:
     if _ANNEX.match(head):
         return FileProblem.ANNEX_POINTER
     return FileProblem.WEB_PAGE if _PAGE.match(head) else None
+
+
+def is_text_instead(head: bytes, name: str) -> bool:
+    """Whether a file begins with a text, though its name says that it is an image.
+
+    So sources answer that a file is gone, or that too many were asked for. ``head`` are its first
+    1,024 bytes, or all of it.
+    """
+    lower = name.lower()
+    may_be_text = PurePosixPath(lower).suffix in _TEXTUAL_SUFFIXES
+    is_image = lower.endswith((*DICOM_SUFFIXES, *NIFTI_SUFFIXES, *PICTURE_SUFFIXES))
+    return is_image and not may_be_text and _TEXT.fullmatch(head) is not None
 
 
 def find_link_problem(target: str) -> FileProblem:

@@ -1,5 +1,6 @@
 """Buckets of S3 that the operator allows: what lies in them, and objects as streams of bytes."""
 
+import hashlib
 import re
 import time
 from collections import Counter
@@ -43,6 +44,7 @@ REGION = "us-east-1"
 _AMAZON = re.compile(r"https?://s3[.-](?P<region>[a-z0-9-]+)[.]amazonaws[.]com")
 _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_ENCRYPTION = "x-amz-server-side-encryption"
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 # A page, and all pages together: a source that drips is given up.
 _PAGE_SECONDS, _LISTING_SECONDS = 60, 600
@@ -89,13 +91,27 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
     """The bytes of a listed file, in chunks, which take at most ``seconds`` in all.
 
     Raises:
-        SourceProblem: it is gone, is not given out, or the connection breaks.
+        SourceProblem: it is gone, is not given out, or the connection breaks; at their end: they
+            are not those of the listed MD5.
     """
     bucket = _find_bucket(_resolve(address).bucket)
     with bucket.ask("GET", file.whole_key, seconds=file.find_seconds(seconds)) as answer:
         require_status(answer, 200)
         require_tag(_tag_of(answer), file.tag)
-        yield from iter_body(answer)
+        # What a key service encrypts has an ETag that looks like an MD5, and is none.
+        is_md5 = not answer.headers.get(_ENCRYPTION, "").startswith("aws:kms")
+        yield from _check_md5(iter_body(answer), file.md5 if is_md5 else "")
+
+
+def _check_md5(chunks: Iterator[bytes], expected: str) -> Iterator[bytes]:
+    """The chunks; none is computed without one, as it takes as long as all else together."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks:
+        if expected:
+            md5.update(chunk)
+        yield chunk
+    if expected and md5.hexdigest() != expected:
+        raise Unreachable("what came is not what was listed (MD5)")
 
 
 @dataclass(frozen=True, slots=True)

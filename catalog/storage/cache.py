@@ -22,7 +22,7 @@ from typing import IO, TypeVar
 
 from django.conf import settings
 
-from catalog.storage.disk import LOOK_BYTES, count_bytes, has_room, is_held, open_promise
+from catalog.storage.disk import BLOCK, LOOK_BYTES, count_bytes, has_room, is_held, open_promise
 from catalog.storage.download import FetchedFile, download
 from catalog.storage.problems import ListedFile, SourceProblem
 from catalog.storage.retries import try_again
@@ -35,8 +35,9 @@ _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
 # A file is not locked at once when it is made, nor while it gets its name.
 _NEW_SECONDS = 60
-# A count of what others add meanwhile is not older than this.
-_RECOUNT_SECONDS = 60.0
+# What others add is counted again after so many times as long as a count takes: they add some
+# hundredths of the files that are there meanwhile, however many and however large these are.
+_RECOUNT_FACTOR, _RECOUNT_SECONDS = 10, 60.0
 
 
 class CacheFull(SourceProblem):
@@ -71,7 +72,7 @@ class FileCache:
     def __init__(self, root: Path | None = None, max_bytes: int | None = None) -> None:
         self._root = root or settings.REMOTE_CACHE_ROOT
         self._max_bytes = settings.REMOTE_CACHE_MAX_BYTES if max_bytes is None else max_bytes
-        self._total, self._counted_at = 0, float("-inf")
+        self._total, self._recount_at = 0, float("-inf")
         self._counting = threading.Lock()
         # Bytes of all transfers since the disk was looked at.
         self._unseen = 0
@@ -104,6 +105,7 @@ class FileCache:
 
         with self._new_file() as (partial, output):
             with output:
+                self._look_at_room(BLOCK)  # a tiny file takes one, too
                 fetched = download(output, address, file, sha256=sha256, on_bytes=look_at_room)
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
@@ -203,10 +205,11 @@ class FileCache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             promised_bytes, promised_files = self._count_promised()
             needed = num_bytes + promised_bytes, num_files + promised_files
-            is_recent = time.monotonic() - self._counted_at < _RECOUNT_SECONDS
-            if not is_recent or not self._fits(*needed):
+            began = time.monotonic()
+            if began > self._recount_at or not self._fits(*needed):
                 self._evict(*needed)
-                self._counted_at = time.monotonic()
+                now = time.monotonic()
+                self._recount_at = now + min(_RECOUNT_SECONDS, _RECOUNT_FACTOR * (now - began))
             return open_promise(folder / f"{num_files}-{uuid.uuid4().hex}", num_bytes)
 
     def _count_promised(self) -> tuple[int, int]:

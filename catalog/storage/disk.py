@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 
@@ -31,6 +31,33 @@ def has_room(folder: Path, num_bytes: int, num_files: int) -> bool:
         return False
     # Btrfs and others count no files.
     return not status.f_files or status.f_favail - num_files >= RESERVED_FILES
+
+
+def require_room(folder: Path) -> None:
+    """Raises OSError, with ENOSPC, if the disk has no more than its reserve."""
+    if not has_room(folder, 0, 0):
+        raise OSError(errno.ENOSPC, "the disk has no more than its reserve", str(folder))
+
+
+class WatchedFile:
+    """A file to which as much is written as its disk has beyond its reserve, whoever else writes.
+
+    ``write`` raises OSError, with ENOSPC.
+    """
+
+    def __init__(self, file: BinaryIO, folder: Path) -> None:
+        self._file, self._folder, self._unseen = file, folder, 0
+
+    def write(self, data: bytes) -> int:
+        self._unseen += len(data)
+        if self._unseen >= LOOK_BYTES:
+            self._file.flush()
+            require_room(self._folder)
+            self._unseen = 0
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def download(
     As ``FileCache.fetch``, which tries it again.
     """
     done, head = 0, b""
-    digest, md5, crc32 = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    digest, crc32 = hashlib.sha256(), 0
     rate = _Rate()
     try:
         for chunk in read_file(address, file, seconds=seconds):
@@ -58,16 +58,12 @@ def download(
             output.write(chunk)
             head += chunk[: _HEAD - len(head)]
             digest.update(chunk)
-            if file.md5:  # it takes as long as all else together
-                md5.update(chunk)
             crc32 = zlib.crc32(chunk, crc32)
         if done < file.size:
             raise Unreachable(f"it ended after {done:,} of {file.size:,} bytes")
-        if file.md5 and md5.hexdigest() != file.md5:
-            raise Unreachable("what came is not what was listed (MD5)")
         if sha256 and digest.hexdigest() != sha256:
             raise Changed("it is no longer what was frozen (SHA-256)")
-        _refuse_placeholder(head)
+        _refuse_placeholder(head, file.name)
     except BaseException:
         if done:
             with suppress(Exception):
@@ -77,13 +73,15 @@ def download(
     return FetchedFile(file.name, done, digest.hexdigest(), crc32, suffix, file.tag)
 
 
-def _refuse_placeholder(head: bytes) -> None:
-    """Raises Changed for an error page, an empty file or a pointer of Git, answered as the file."""
+def _refuse_placeholder(head: bytes, name: str) -> None:
+    """Raises Changed for a page, text, empty file or pointer of Git, answered as the file."""
     # As below.
-    from catalog.imaging.content import find_placeholder  # noqa: PLC0415
+    from catalog.imaging.content import find_placeholder, is_text_instead  # noqa: PLC0415
 
     if problem := find_placeholder(head):
         raise Changed(f"the source sends {problem.value[0]}")
+    if is_text_instead(head, name):
+        raise Changed("the source sends a text instead of the image")
 
 
 def _find_suffix(name: str, head: bytes) -> str:

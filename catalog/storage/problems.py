@@ -46,7 +46,8 @@ _MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """An object: its ``name`` within the series, its size in bytes, and its MD5 where known.
+    """An object: its ``name`` within the series, its size in bytes, and its MD5 where the ETag
+    looks like one: the answer for the object itself tells whether it is.
 
     ``tag`` is what the source tells states of it apart by (ETag), if it does. Of a folder's files
     ``prefix`` is one text that they share, and ``key`` is the name: thousands are in memory.

@@ -55,7 +55,8 @@ def read_file(address: str, file: ListedFile, *, seconds: int = MOST_SECONDS) ->
     """The bytes of a listed file, in chunks, which take at most ``seconds`` in all.
 
     Raises:
-        SourceProblem: it is gone, is not given out, or the connection breaks.
+        SourceProblem: it is gone, is not given out, or the connection breaks; at their end: they
+            are not those of the listed MD5.
     """
     _require_allowed(address)
     if address.startswith("https://"):

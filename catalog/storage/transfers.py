@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from catalog.storage.disk import LOOK_BYTES, has_room
+from catalog.storage.disk import LOOK_BYTES, require_room
 from catalog.storage.web_threads import NoThreadLeft, divide_threads, share
 
 BLOCK = 1 << 20
@@ -165,19 +165,14 @@ def _lock_one(name: str) -> BinaryIO:
 
 def _look_at_room(folder: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks, as long as the disk has more than its reserve."""
-    _require_room(folder)
+    require_room(folder)
     unseen = 0
     for chunk in chunks:
         yield chunk
         unseen += len(chunk)
         if unseen >= LOOK_BYTES:
-            _require_room(folder)
+            require_room(folder)
             unseen = 0
-
-
-def _require_room(folder: Path) -> None:
-    if not has_room(folder, 0, 0):
-        raise OSError(errno.ENOSPC, "the disk has no more than its reserve", str(folder))
 
 
 def _take_thread() -> None:

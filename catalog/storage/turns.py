@@ -14,10 +14,15 @@ class OneAtATime:
     """One thread asks a server at a time, and none soon after it did not answer."""
 
     def __init__(
-        self, *, no_answer: tuple[type[Exception], ...], refuse: Callable[[], Exception]
+        self,
+        *,
+        no_answer: tuple[type[Exception], ...],
+        refuse: Callable[[], Exception],
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         """Errors of ``no_answer`` begin a pause; ``refuse`` makes what others get meanwhile."""
         self._no_answer, self._refuse = no_answer, refuse
+        self._pause_seconds = pause_seconds
         self._lock = threading.Lock()
         self._paused_until = 0.0
 
@@ -31,7 +36,7 @@ class OneAtATime:
             try:
                 yield
             except self._no_answer:
-                self._paused_until = time.monotonic() + PAUSE_SECONDS
+                self._paused_until = time.monotonic() + self._pause_seconds
                 raise
         finally:
             self._lock.release()

@@ -24,7 +24,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ET  # nosec
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -39,15 +39,25 @@ TIMEOUT = 60
 LEAST_RATE = 1000  # bytes a second
 LISTERS = 4
 CHUNK = 1 << 20
+HEAD = 1024
 # More than any series has: what goes on and on is no list of files. Four pages are read at a time.
 MAX_LISTING, MAX_PAGES, MAX_FILES = 4 << 20, 200, 20_000
-# So many in a row show that the source does not answer at all.
+# So many in a row show that a source does not answer at all.
 MAX_UNREACHABLE = 20
 
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _MD5 = re.compile(r"([0-9a-f]{32})")
 _SIZE = re.compile(r"[0-9]{1,15}")
+# What stands in the place of a file: the beginnings of pages and errors, and of pointers of Git.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html|head|body|error)",
+    re.IGNORECASE,
+)
+_POINTER = re.compile(rb"version https://git-lfs|(?:[./]*\.git)?/annex/objects/")
+# No image begins with a whole kilobyte of letters.
+_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
+_IMAGE = re.compile(r".*\.(?:png|jpe?g|tiff?|bmp|gif|webp|jp2|dcm|dicom|nii|nii\.gz)", re.I)
 T = TypeVar("T")
 
 
@@ -59,8 +69,12 @@ class Unreachable(Problem):
     """It cannot be had now; trying again may help."""
 
 
+class GivenUp(Problem):
+    """It was not asked for, as its source does not answer."""
+
+
 class Stopped(Exception):
-    """The user, or a source that does not answer, has ended the run."""
+    """The user has ended the run."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,11 @@ class Image:
     url: str
     size: int
     num_files: int
+
+    @property
+    def source(self) -> str:
+        """Whoever gives it out, as its address begins: the bucket or the host."""
+        return "/".join(self.url.split("/", 3)[:3])
 
 
 @dataclass(frozen=True)
@@ -97,11 +116,20 @@ class Progress:
     here: int = 0
     changed: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
-    unreachable: int = 0
+    # By source: how many in a row were unreachable, and how many were not asked for then.
+    unreachable: Counter[str] = field(default_factory=Counter)
+    given_up: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)
     shown: float = 0.0
+
+    def check(self, source: str) -> None:
+        """Raises Stopped or GivenUp where there is no use in asking the source."""
+        if self.stopped.is_set():
+            raise Stopped
+        if self.unreachable[source] >= MAX_UNREACHABLE:
+            raise GivenUp
 
     def add_bytes(self, count: int) -> None:
         if self.stopped.is_set():
@@ -112,19 +140,20 @@ class Progress:
 
     def add(self, name: str, *, is_new: bool, is_changed: bool) -> None:
         with self.lock:
-            self.unreachable = 0
             self.fetched += is_new
             self.here += not is_new
             if is_changed:
                 self.changed.append(name)
             self._show()
 
-    def add_problem(self, name: str, problem: Problem) -> None:
+    def add_problem(self, name: str, source: str, problem: Problem) -> None:
         with self.lock:
+            if isinstance(problem, GivenUp):
+                self.given_up[source] += 1
+                return
             self.problems.append((name, str(problem)))
-            self.unreachable = self.unreachable + 1 if isinstance(problem, Unreachable) else 0
-            if self.unreachable >= MAX_UNREACHABLE:
-                self.stopped.set()
+            is_silent = isinstance(problem, Unreachable)
+            self.unreachable[source] = self.unreachable[source] + 1 if is_silent else 0
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -362,7 +391,7 @@ def fetch_file(file: RemoteFile, progress: Progress) -> None:
 
 
 def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
-    done, digest = 0, new_md5()
+    done, head, digest = 0, b"", new_md5()
     with ask(file.url) as answer, partial.open("wb") as output:
         told = parse_size(answer.headers.get("Content-Length", ""))
         expected = told if told >= 0 else file.size
@@ -376,6 +405,7 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
                 done += len(chunk)
                 if done > most:
                     raise Problem(f"it is longer than {most:,} bytes, which it has at most")
+                head += chunk[: HEAD - len(head)]
                 digest.update(chunk)
                 output.write(chunk)
                 progress.add_bytes(len(chunk))
@@ -383,10 +413,23 @@ def download(file: RemoteFile, partial: Path, progress: Progress) -> None:
                 raise Unreachable(f"the connection ended after {done:,} of {expected:,} bytes")
             if file.md5 and digest.hexdigest() != file.md5:
                 raise Unreachable("what came is not what is listed (MD5)")
+            refuse_placeholder(head, file.name)
         except BaseException:
             with progress.lock:
                 progress.num_bytes -= done
             raise
+
+
+def refuse_placeholder(head: bytes, name: str) -> None:
+    """Raises Problem where a file that begins so only stands in the place of another."""
+    if not head:
+        raise Problem("the source sends an empty file")
+    if _POINTER.match(head):
+        raise Problem("the source sends a pointer of Git instead of a file")
+    if _PAGE.match(head):
+        raise Problem("the source sends a web page instead of a file")
+    if _TEXT.fullmatch(head) and _IMAGE.fullmatch(name):
+        raise Problem("the source sends a text instead of an image")
 
 
 def read_chunks(answer: Any) -> Iterator[bytes]:
@@ -406,15 +449,14 @@ def read_chunks(answer: Any) -> Iterator[bytes]:
         yield chunk
 
 
-def try_again(function: Callable[[], T], stopped: threading.Event) -> T:
+def try_again(function: Callable[[], T], source: str, progress: Progress) -> T:
     """The function's result; what may pass is tried again after growing pauses."""
     for pause in PAUSES:
-        if stopped.is_set():
-            raise Stopped
+        progress.check(source)
         try:
             return function()
         except Unreachable:
-            stopped.wait(pause)
+            progress.stopped.wait(pause)
     return function()
 
 
@@ -435,19 +477,20 @@ def fetch_all(images: Iterable[Image], source: Source, jobs: int, progress: Prog
 
     def find(image: Image) -> list[RemoteFile]:
         try:
-            return try_again(lambda: source.find_files(image), progress.stopped)
+            return try_again(lambda: source.find_files(image), image.source, progress)
         except (OSError, ValueError) as error:
             raise Problem(f"it cannot be looked up: {error}") from None
 
-    def fetch(file: RemoteFile) -> None:
+    def fetch(file: RemoteFile, source: str) -> None:
         try:
-            try_again(lambda: fetch_file(file, progress), progress.stopped)
+            try_again(lambda: fetch_file(file, progress), source, progress)
+            progress.unreachable[source] = 0
         except Problem as problem:
-            progress.add_problem(file.name, problem)
+            progress.add_problem(file.name, source, problem)
         except OSError as error:
-            progress.add_problem(file.name, Problem(f"it cannot be written: {error}"))
+            progress.add_problem(file.name, source, Problem(f"it cannot be written: {error}"))
         except ValueError as error:
-            progress.add_problem(file.name, Problem(f"it cannot be had: {error}"))
+            progress.add_problem(file.name, source, Problem(f"it cannot be had: {error}"))
         finally:
             room.release()
 
@@ -457,17 +500,15 @@ def fetch_all(images: Iterable[Image], source: Source, jobs: int, progress: Prog
                 try:
                     files = future.result()
                 except Problem as problem:
-                    progress.add_problem(image.name, problem)
+                    progress.add_problem(image.name, image.source, problem)
                     continue
                 if image.num_files and image.url.endswith("/*") and len(files) != image.num_files:
-                    progress.add_problem(image.name, Problem(
+                    progress.add_problem(image.name, image.source, Problem(
                         f"the source lists {len(files):,} files, and the catalog knew "
                         f"{image.num_files:,}: it has changed"))  # fmt: skip
                 for file in files:
                     room.acquire()
-                    fetchers.submit(fetch, file)
-                if progress.stopped.is_set():
-                    raise Stopped
+                    fetchers.submit(fetch, file, image.source)
             for _ in range(4 * jobs):
                 room.acquire()
         except BaseException:
@@ -480,11 +521,18 @@ def report(progress: Progress) -> int:
         print(f"{name}: what was here was not what is listed, and was fetched again")
     for name, problem in sorted(progress.problems):
         print(f"{name}: {problem}", file=sys.stderr)
+    for source, count in sorted(progress.given_up.items()):
+        print(
+            f"{source}: it does not answer, and was not asked for {count:,} more. "
+            "Run this again later.",
+            file=sys.stderr,
+        )
+    num_problems = len(progress.problems) + sum(progress.given_up.values())
     print(
         f"{progress.fetched:,} files fetched ({say_size(progress.num_bytes)}), "
-        f"{progress.here:,} were here already, {len(progress.problems):,} problems."
+        f"{progress.here:,} were here already, {num_problems:,} problems."
     )
-    return 1 if progress.problems else 0
+    return 1 if num_problems else 0
 
 
 def main() -> int:
@@ -499,8 +547,6 @@ def main() -> int:
     progress = Progress(expected=sum(image.size for image in read_images(table)))
     try:
         fetch_all(read_images(table), Source(options.endpoint), options.jobs, progress)
-    except Stopped:
-        print("\nStopped: the source does not answer. Run it again later.", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nStopped. Run it again to go on.", file=sys.stderr)
         return 130

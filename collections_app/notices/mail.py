@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from collections_app.models import Collection, Reason, Status
-from collections_app.notices.message import codes_of, make_mail, may_work_later
+from collections_app.notices.message import codes_of, make_mail, may_work_later, send_mail
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def send_mail_once(*, collection_id: int) -> bool:
 
 def _send(collection: Collection) -> bool:
     try:
-        _write_mail(collection).send()
+        send_mail(_write_mail(collection))
     except smtplib.SMTPRecipientsRefused as error:
         if may_work_later(error):
             _keep_due(collection)

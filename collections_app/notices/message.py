@@ -1,12 +1,15 @@
 """What all of medagg's mails have in common: one address, a fixed subject, a text, a timeout."""
 
 import smtplib
+import socket
 from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
+
+from catalog.storage.turns import OneAtATime
 
 _PERMANENT = 500
 
@@ -23,6 +26,21 @@ def make_mail(
         headers={"Auto-Submitted": "auto-generated"},
         connection=get_connection(timeout=settings.EMAIL_TIMEOUT),
     )
+
+
+# A server that is silent takes EMAIL_TIMEOUT of a worker, which sweeps and mails share, and then
+# nothing of it for a minute.
+mail_turns = OneAtATime(
+    no_answer=(TimeoutError, ConnectionError, socket.gaierror, smtplib.SMTPServerDisconnected),
+    refuse=lambda: OSError("the mail server did not answer just now"),
+    pause_seconds=60,
+)
+
+
+def send_mail(mail: EmailMessage) -> None:
+    """Raises what smtplib does, and OSError at once soon after the server did not answer."""
+    with mail_turns.take():
+        mail.send()
 
 
 def may_work_later(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) -> bool:

@@ -5,7 +5,7 @@ import time
 from django.db import IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
 
-from catalog.bulk.foreign_keys import may_skip_checks, unchecked
+from catalog.bulk.foreign_keys import check_foreign_keys, may_skip_checks, unchecked
 from catalog.profiles.building import share_datasets
 from catalog.search.filters import ImageFilterSet
 from collections_app.models import Collection
@@ -24,7 +24,6 @@ _SLOTS = 2
 _WAIT_SECONDS = 3.0
 _PAUSE_SECONDS = 0.1
 _ROOM = "SET LOCAL work_mem = '256MB'"
-_CHECK_IMAGES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 
 
 class CatalogChanged(Exception):
@@ -95,7 +94,7 @@ def _copy_images(
         return
     copy_rows(cursor, statement, rows)
     try:
-        cursor.execute(_CHECK_IMAGES)
+        check_foreign_keys(cursor)
     except IntegrityError as error:
         raise CatalogChanged from error
 

@@ -85,6 +85,23 @@ def test_deleting_a_dataset_waits_for_the_freeze_of_its_images() -> None:
     assert Collection.objects.get().status == "ready"
 
 
+@pytest.mark.parametrize("kind", ["image", "dataset"])
+def test_what_a_freeze_takes_while_it_is_deleted_in_the_admin_stays(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    # As with a role that has no right to skip them, where a freeze locks only the images.
+    monkeypatch.setattr("collections_app.selection.freeze.may_skip_checks", lambda cursor: False)
+    dataset = make_dataset("rays", files=3)
+    pk = dataset.pk if kind == "dataset" else dataset.images.latest("pk").pk
+    with Elsewhere(lambda: make_collection("")) as freezing:
+        threading.Timer(0.5, freezing.may_end.set).start()
+        path = f"/admin/catalog/{kind}/{pk}/delete/"
+        page = admin_client.post(path, {"post": "yes"}, follow=True)
+    assert "ollections hold" in page.content.decode()
+    assert dataset.images.count() == 3
+    assert make_collection("").num_images == 3
+
+
 def test_a_running_import_does_not_delay_a_freeze() -> None:
     dataset = make_dataset("rays", files=3)
     known = list(Image.objects.values_list("source_id", flat=True))

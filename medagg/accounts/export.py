@@ -41,7 +41,7 @@ def export_account(user: User, *, basket: Iterable[int]) -> Iterator[bytes]:
             "groups": list(user.groups.values_list("name", flat=True)),
             "permissions": sorted(user.get_all_permissions()) if user.is_staff else [],
         },
-        "basket": _describe_images(basket),
+        "basket": _describe_images(user, basket),
         "failed_sign_ins": list(attempts.order_by("pk").values(*SIGN_IN)),
         "changes_in_the_admin": list(
             entries.values("action_time", "object_repr", "action_flag", "change_message")
@@ -71,10 +71,11 @@ def _describe(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _describe_images(ids: Iterable[int]) -> list[dict[str, Any]]:
-    images = Image.objects.filter(pk__in=list(ids)).select_related("dataset").order_by("pk")
+def _describe_images(user: User, ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Those of a dataset that was hidden meanwhile are not told of."""
+    images = Image.objects.visible_to(user).filter(pk__in=list(ids)).select_related("dataset")
     return [{"pk": each.pk, "dataset": each.dataset.slug, "source_id": each.source_id}
-            for each in images]  # fmt: skip
+            for each in images.order_by("pk")]  # fmt: skip
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -6,6 +6,9 @@ confirmed.
 
 import logging
 import smtplib
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +18,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from collections_app.notices.message import codes_of, make_mail, may_work_later
+from collections_app.notices.message import codes_of, make_mail, may_work_later, send_mail
 from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
 from medagg.models import WaitingAddress
 
@@ -74,12 +77,23 @@ def send_approved(*, user_id: int) -> None:
         _send("approved", "Your account at medagg is approved", user.email, user=user, path=path)
 
 
+def remove_old_mails() -> None:
+    """Without a mail server mails are files with addresses: those whose links are over go."""
+    if settings.EMAIL_IS_CONFIGURED:
+        return
+    with suppress(FileNotFoundError):
+        for path in Path(settings.EMAIL_FILE_PATH).iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > VALID_DAYS * 86_400:
+                    path.unlink()
+
+
 def _send(name: str, subject: str, address: str, *, path: str = "", **context: Any) -> None:
     """Raises OSError if the mail server does not take it for now."""
     context |= {"url": f"{settings.SITE_URL}{path}", "site": settings.SITE_URL}
     mail = make_mail(subject, f"registration/mail/{name}.txt", context, address=address)
     try:
-        mail.send()
+        send_mail(mail)
     except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
         if may_work_later(error):
             raise OSError(f"the mail is refused for now: {codes_of(error)}") from None

@@ -90,28 +90,28 @@ def change_address(*, user: User, address: str) -> None:
         tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
 
 
-def ask_to_confirm(*, user: User, client: str = "") -> None:
-    """Have the link sent that confirms the waiting address.
+def ask_to_confirm(*, user: User, client: str = "") -> bool:
+    """Have the link sent that confirms the waiting address; False if its mailbox gets no more now.
 
-    ``client`` is the network address of whoever asks, unless it is an operator.
+    Who asks must not be told that: it would say that others have entered this address. ``client``
+    is the network address of whoever asks, unless it is an operator.
 
     Raises:
-        TooManyMails: no further mail within this hour.
+        TooManyMails: no further mail of this client, or of all, within this hour.
         MailNotQueued: the broker does not answer.
     """
     waiting = WaitingAddress.objects.filter(user=user).first()
-    if waiting is None:
-        return
     # What is refused for one reason does not count for the next. Strangers who use up what all may
     # have sent do not keep operators from helping.
-    if (
-        (client and CONFIRMATIONS_OF_CLIENT.hit(client))
-        or CONFIRMATIONS.hit(_counted(waiting.address))
-        or (client and CONFIRMATIONS_OF_ALL.hit(""))
-    ):
+    if client and CONFIRMATIONS_OF_CLIENT.hit(client):
+        raise TooManyMails
+    if waiting is None or CONFIRMATIONS.hit(_counted(waiting.address)):
+        return False
+    if client and CONFIRMATIONS_OF_ALL.hit(""):
         raise TooManyMails
     if not tasks.enqueue(tasks.send_confirmation_task, user.pk):
         raise MailNotQueued
+    return True
 
 
 def confirm_address(*, token: str) -> User | None:
@@ -184,9 +184,15 @@ def _administrators() -> QuerySet[User]:
 def delete_account(*, user: User) -> None:
     """Delete a user and all that is kept of them: collections, archives, sessions, sign-ins.
 
+    Collections go first, one by one; after an error the account is there with those that are left.
+
     Raises:
         LastAdministrator: no other active administrator is there.
     """
+    if is_last_administrator(user):
+        raise LastAdministrator
+    _forget_history(user)
+    collections.delete_collections(user=user)
     with transaction.atomic():
         if user.is_superuser:
             _keep_an_administrator(user)

@@ -35,7 +35,7 @@ from medagg.accounts.forms import (
     SignUpForm,
 )
 from medagg.accounts.links import VALID_DAYS, read_token
-from medagg.client_address import client_address
+from medagg.client_address import client_or_unknown
 from medagg.models import WaitingAddress
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,10 @@ NO_ROOM = (
     "tell the operator."
 )
 BUSY = "The server sends as many files as it can. Try again in half a minute."
-MAIL_COMES = "A mail with a link to confirm {address} is on its way."
+MAIL_COMES = (
+    "A mail with a link to confirm {address} is on its way, unless three were asked for in this "
+    "hour: then look for an earlier one there."
+)
 MAIL_IS_KEPT = (
     "{address} must be confirmed by a link. This server is not set up to send mail: ask the person "
     "who runs it for the link."
@@ -122,7 +125,7 @@ def _say_how(address: str) -> str:
 def _ask_to_confirm(request: HttpRequest, user: Any, address: str) -> None:
     """The same answer whether another account has this address."""
     try:
-        services.ask_to_confirm(user=user, client=client_address(request) or "")
+        services.ask_to_confirm(user=user, client=client_or_unknown(request))
         messages.info(request, _say_how(address))
     except services.TooManyMails:
         messages.warning(request, TOO_MANY_MAILS.format(address=address))

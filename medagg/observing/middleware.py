@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from medagg.client_address import client_address
+from medagg.client_address import client_or_unknown
 from medagg.observing import metrics
 from medagg.observing.logs import request_id
 
@@ -40,7 +40,7 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begin = time.perf_counter()
         request.request_id = _find_id(request)  # type: ignore[attr-defined]
-        request.client = client_address(request) or ""  # type: ignore[attr-defined]
+        request.client = client_or_unknown(request)  # type: ignore[attr-defined]
         token = request_id.set(request.request_id)  # type: ignore[attr-defined]
         try:
             # Before all checks of hosts and https: a scraper calls the process by its address.

@@ -111,8 +111,8 @@ def s3(s3_server: S3Server, settings: LazySettings) -> Iterator[S3Server]:
 
 
 def slice_of(series: int, number: int) -> bytes:
-    """What tests take for a file of a series."""
-    return f"slice {number} of {series} ".encode() * 100
+    """What tests take for a file of a series: no text, which would be an answer in its place."""
+    return f"slice {number} of {series}\0".encode() * 100
 
 
 @contextmanager

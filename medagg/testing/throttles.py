@@ -1,8 +1,9 @@
-"""Each test begins with throttles that have counted nothing, and a broker that may be asked."""
+"""Each test begins with throttles that have counted nothing, and servers that may be asked."""
 
 import contextlib
 import os
 from functools import cache
+from importlib import import_module
 
 import pytest
 import redis
@@ -13,6 +14,8 @@ from catalog.storage.broker import broker_turns
 @pytest.fixture(autouse=True)
 def fresh_throttles() -> None:
     broker_turns.forget()
+    # Not at the top, as settings are not there yet.
+    import_module("collections_app.notices.message").mail_turns.forget()
     client = _client(os.environ["REDIS_URL"])
     # Tests of the servers themselves may have none.
     with contextlib.suppress(redis.RedisError):

@@ -24,9 +24,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from catalog.models import Image
+from catalog.models import Dataset, Image
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
-from collections_app import services as collections
+from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app.models import Build, Collection, CollectionItem
 from collections_app.tests.builds.test_problems import count_open_files
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
@@ -36,10 +36,12 @@ from collections_app.tests.factories import (
     make_dataset,
     make_ready,
 )
+from collections_app.tests.held import Held
 from medagg.accounts import views
 from medagg.accounts.export import export_account
 from medagg.accounts.mail import send_password_reset
 from medagg.models import Session, WaitingAddress
+from medagg.tests.processes import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PASSWORD = "a-Long-pass-9"
@@ -90,6 +92,13 @@ def test_the_export_has_everything_that_is_kept(client: Client, ada: User) -> No
     assert data["failed_sign_ins"][0]["failures_since_start"] == 1
     assert ada.password not in content
     assert str(client.session.session_key) not in content
+
+
+def test_the_export_says_nothing_of_a_dataset_that_was_hidden(client: Client, ada: User) -> None:
+    image = ImageFactory(dataset=DatasetFactory(slug="withdrawn"))
+    client.post("/collections/basket/", {"shown": image.pk, "image": image.pk})
+    Dataset.objects.filter(slug="withdrawn").update(is_active=False)
+    assert json.loads(client.get("/accounts/export/").getvalue())["basket"] == []
 
 
 def test_an_export_takes_little_memory_however_many_collections_there_are(
@@ -324,28 +333,28 @@ def test_the_last_administrator_cannot_go(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_deletion_that_takes_long_holds_up_no_administrator(
-    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deletion_that_takes_long_holds_up_nobody(client: Client, ada: User) -> None:
     operator = User.objects.create_superuser("operator", "", PASSWORD)
-    delete_theirs = collections.delete_account
+    other = Client()
+    other.force_login(ada)
+    oldest, newest = (make_collection("", user=ada, title=title) for title in ("Old", "New"))
 
-    def watch(*, user: User) -> None:
-        def lock() -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '1s'")
-            try:
-                User.objects.filter(pk=operator.pk).update(last_login=timezone.now())
-            finally:
-                connection.close()
+    def delete() -> int:
+        try:
+            return client.post("/accounts/delete/", {"password": PASSWORD}).status_code
+        finally:
+            connection.close()
 
-        with ThreadPoolExecutor(1) as others:
-            others.submit(lock).result()
-        delete_theirs(user=user)
-
-    monkeypatch.setattr(collections, "delete_account", watch)
-    client.post("/accounts/delete/", {"password": PASSWORD})
+    with ThreadPoolExecutor(1) as clients:
+        with Held(lambda: Collection.objects.select_for_update().get(pk=oldest.pk)):
+            answer = clients.submit(delete)
+            wait_until(lambda: not Collection.objects.filter(pk=newest.pk).exists(), what="one")
+            connection.cursor().execute("SET lock_timeout = '1s'")
+            User.objects.filter(pk=operator.pk).update(last_login=timezone.now())
+            assert Session.objects.filter(user_id=ada.pk).update(expire_date=timezone.now()) == 2
+        assert answer.result() == 200
     assert not User.objects.filter(pk=ada.pk).exists()
+    assert not Collection.objects.exists()
 
 
 # --- Private files ---

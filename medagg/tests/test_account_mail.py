@@ -16,6 +16,7 @@ from django.test import Client
 
 from medagg.accounts.mail import send_password_reset
 from medagg.runner.embedded import database_url
+from medagg.tasks import clear_sessions_task
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.testing.worker import WorkerProcess
 from medagg.tests.mailbox import link_in, mail_server, silent_server
@@ -35,7 +36,8 @@ def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
     client: Client, transactional_db: None, celery_worker_module: WorkerProcess
 ) -> None:
     with mail_server() as (port, box):
-        celery_worker_module.start(EMAIL_URL=f"smtp://127.0.0.1:{port}", SITE_URL=SITE)
+        mail_url = f"smtp://127.0.0.1:{port}"
+        celery_worker_module.start(EMAIL_URL=mail_url, SITE_URL=SITE, LOG_LEVEL="DEBUG")
         data = {**GOOD, "email": "Eve@example.org"}
         client.post("/accounts/signup/", data, HTTP_HOST="localhost")
         (confirm,) = box.wait_for(1)
@@ -55,6 +57,9 @@ def test_mails_go_to_confirmed_addresses_and_a_silent_server_holds_up_no_page(
         # The worker did try: the connection is there.
         silent.settimeout(20)
         silent.accept()[0].close()
+    log = celery_worker_module.log
+    assert "send_password_reset_task" in log
+    assert "example.org" not in log.replace(SITE, "").lower()
 
 
 @pytest.mark.parametrize("may_work_later", [True, False])
@@ -79,6 +84,40 @@ def test_no_log_has_the_address_of_a_mail_that_its_server_refuses_with_it(
     log = "\n".join(map(caplog.handler.format, ours))
     assert str(code) in log
     assert address not in log
+
+
+def test_a_silent_server_takes_the_time_of_one_mail(db: None, settings: LazySettings) -> None:
+    """Sweeps wait for the same worker."""
+    for name in ("ada", "eve", "kim"):
+        User.objects.create_user(name, f"{name}@example.org", "a-Long-pass-9")
+    with silent_server() as silent:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        settings.EMAIL_TIMEOUT = 1
+        begin = time.monotonic()
+        for name in ("ada", "eve", "kim"):
+            with pytest.raises(OSError, match=r"timed out|did not answer just now"):
+                send_password_reset(address=f"{name}@example.org")
+    assert time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_mails_in_files_go_when_their_links_are_over(
+    db: None, settings: LazySettings, tmp_path: Path, is_configured: bool
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    # Of EMAIL_URL=filemail:///… the folder is the operator's own.
+    settings.EMAIL_IS_CONFIGURED = is_configured
+    User.objects.create_user("ada", "ada@example.org", "a-Long-pass-9")
+    for age in (2.9, 3.1):
+        before = set(tmp_path.iterdir())
+        send_password_reset(address="ada@example.org")
+        (mail,) = set(tmp_path.iterdir()) - before
+        written_at = time.time() - age * 86_400
+        os.utime(mail, (written_at, written_at))
+    clear_sessions_task()
+    assert len(list(tmp_path.iterdir())) == (2 if is_configured else 1)
 
 
 WITHOUT_BROKER = """

@@ -14,6 +14,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -178,10 +179,15 @@ def test_an_empty_place_becomes_the_same_and_builds_the_same_bytes(
     assert backup.stat().st_mode & 0o777 == 0o600
     before = counts(connection.settings_dict["NAME"])
     shutil.copytree(settings.DATASET_ROOTS[0], place.var / "datasets")
+    newer = place.var / "archives" / f"{uuid4()}.{uuid4()}.zip"
+    newer.parent.mkdir(exist_ok=True)
+    newer.write_bytes(b"an archive of the site that goes on")
 
     done = place.run("manage.py", "restore", str(backup))
     assert done.returncode == 0, done.stderr
     assert "Archives that are missing: 1." in done.stdout
+    assert "Archives that belong to no collection of the backup: 1. medagg deletes" in done.stdout
+    assert newer.exists()
     assert "The files of" not in done.stdout
     assert counts(RESTORED) == before
     assert {name: (place.var / name).read_text() for name in keys} == keys

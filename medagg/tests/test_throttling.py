@@ -10,6 +10,8 @@ import pytest
 from axes.models import AccessAttempt
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.test import Client, RequestFactory
 
@@ -189,6 +191,18 @@ def test_only_a_trusted_proxy_says_who_the_client_is(
     assert client_address(request) == address
 
 
+def test_a_proxy_on_a_socket_of_this_machine_says_it_only_if_it_is_trusted(
+    settings: LazySettings,
+) -> None:
+    settings.TRUSTED_PROXIES = ["10.1.0.0/16", "unix"]
+    request = RequestFactory().get("/", REMOTE_ADDR="", HTTP_X_FORWARDED_FOR="203.0.113.9")
+    assert client_address(request) == "203.0.113.9"
+    settings.TRUSTED_PROXIES = ["10.1.0.0/16", "nginx"]
+    assert client_address(request) is None
+    with pytest.raises(SystemCheckError, match="TRUSTED_PROXIES names 'nginx', which is no add"):
+        call_command("check")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_behind_nginx_a_forged_header_neither_evades_a_throttle_nor_hits_others(
     tmp_path: Path, nginx_server: NginxFactory
@@ -212,11 +226,14 @@ def test_behind_nginx_a_forged_header_neither_evades_a_throttle_nor_hits_others(
 
 
 # --- Files for visitors ---
-def test_visitors_get_so_many_files_an_hour_and_users_more(settings: LazySettings) -> None:
+@pytest.mark.parametrize("peer", ["127.0.0.1", ""])
+def test_visitors_get_so_many_files_an_hour_and_users_more(
+    settings: LazySettings, peer: str
+) -> None:
     settings.VISITOR_FILES_PER_HOUR = 2
     make_dataset(files=1)
     path = f"/images/{Image.objects.get().pk}/file/"
-    visitor = Client()
+    visitor = Client(REMOTE_ADDR=peer)
     assert [visitor.get(path).status_code for _ in range(2)] == [200, 200]
     refused = visitor.get(path)
     assert refused.status_code == 429

@@ -116,6 +116,7 @@ def save(form: str, **options: Any) -> bytes:
         (b"\xef\xbb\xbf \r\n<HTML lang='en'>", FileProblem.WEB_PAGE),
         (b"<!-- a proxy -->\n<html>", FileProblem.WEB_PAGE),
         (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code>', FileProblem.WEB_PAGE),
+        (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML"', FileProblem.WEB_PAGE),
     ],
 )
 @pytest.mark.parametrize("name", ["a.png", "a.dcm", "a.nii.gz", "a.mha", "a"])

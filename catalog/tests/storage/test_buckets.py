@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import io
 import re
 import socket
 import threading
@@ -21,6 +22,7 @@ from botocore.config import Config
 from django.conf import LazySettings
 
 from catalog.storage import listing
+from catalog.storage.download import download
 from catalog.storage.problems import (
     Changed,
     Forbidden,
@@ -395,6 +397,28 @@ def test_what_is_replaced_after_it_was_listed_is_noticed_also_without_an_md5(s3:
 
     with pytest.raises(Unreachable, match="not what was listed"):
         list(read_file(address, file))
+
+
+@pytest.mark.parametrize("address", ["s3://ours/a/1", "s3://ours/a/*"])
+@pytest.mark.parametrize(
+    ("encryption", "is_md5"), [("", True), ("AES256", True), ("aws:kms", False)]
+)
+def test_the_etag_of_what_is_encrypted_by_a_key_service_is_no_md5(
+    endpoint: Endpoint, address: str, encryption: str, is_md5: bool
+) -> None:
+    """Though it has 32 hex digits; only the answer for an object tells of its encryption."""
+    tag = "0123456789abcdef" * 2
+    headers = {"Content-Length": "6", "ETag": f'"{tag}"'}
+    headers |= {"x-amz-server-side-encryption": encryption} if encryption else {}
+    listing = page(ENTRY.format(key="a/1", size=6).replace("&quot;x&quot;", tag))
+    endpoint.answer = lambda method, target: (
+        (200, {}, [listing]) if "list-type" in target else (200, headers, [b"pixels"])
+    )
+    (file,) = list_files(address)
+    output = io.BytesIO()
+    with pytest.raises(Unreachable, match="MD5") if is_md5 else nullcontext():
+        download(output, address, file)
+    assert output.getvalue() == b"pixels"
 
 
 def test_an_answer_that_drips_is_cut_off_in_the_time_that_it_has(endpoint: Endpoint) -> None:

@@ -9,10 +9,12 @@ import os
 import resource
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -41,6 +43,7 @@ from collections_app.services import (
 from collections_app.storage import archive_file, archive_store
 from collections_app.tasks import build_collection_task, verify_archive_task
 from collections_app.tests.factories import (
+    UserFactory,
     build,
     files_in_archive_root,
     image_file,
@@ -400,6 +403,23 @@ def test_time_limits_are_consistent() -> None:
             conf.BUILD_SOFT_LIMIT,
             conf.BUILD_HARD_LIMIT,
         )
+
+
+def test_deleting_an_account_holds_what_one_collection_says_in_memory_at_a_time() -> None:
+    make_dataset(files=1)
+    user = UserFactory()
+    one = make_collection("", user=user)
+    one.provenance = {"datasets": ["x" * 500] * 1_000}
+    for _ in range(40):
+        one.pk, one.uuid = None, uuid4()
+        one._state.adding = True
+        one.save()
+    tracemalloc.start()
+    delete_account(user=user)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000, "of 20 MB in all"
+    assert not Collection.objects.exists()
 
 
 def test_deleting_an_account_deletes_its_archives() -> None:

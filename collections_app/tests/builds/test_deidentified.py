@@ -21,6 +21,7 @@ import pydicom
 import pytest
 from billiard.pool import SIG_SOFT_TIMEOUT, soft_timeout_sighandler
 from django.conf import LazySettings
+from django.conf import settings as conf_settings
 from django.test import Client
 from pydicom import uid
 
@@ -30,7 +31,7 @@ from catalog.imaging.dicom.stream import MAX_INFLATED_BYTES
 from catalog.imported_keys import IDENTIFYING
 from catalog.models import Image
 from catalog.storage import transfers
-from catalog.storage.disk import promise_room
+from catalog.storage.disk import LOOK_BYTES, promise_room
 from catalog.tests.factories import (
     DatasetFactory,
     ImageFactory,
@@ -263,6 +264,23 @@ def test_two_that_are_de_identified_leave_the_disk_its_reserve(settings: LazySet
     ):
         deidentify_file(io.BytesIO(content), io.BytesIO())
     deidentify_file(io.BytesIO(content), io.BytesIO())
+
+
+class TakesRoom(io.BytesIO):
+    """A file; once something is written to it, others have taken the disk down to its reserve."""
+
+    def write(self, data: Any) -> int:
+        conf_settings.ARCHIVE_RESERVE_BYTES = 1 << 60
+        return super().write(data)
+
+
+def test_what_is_de_identified_ends_where_the_reserve_begins(settings: LazySettings) -> None:
+    settings.ARCHIVE_RESERVE_BYTES = 0
+    content = make_dicom(np.zeros((4096, 4096), dtype=np.uint16))
+    made = TakesRoom()
+    with pytest.raises(OSError, match="no more than its reserve"):
+        deidentify_file(io.BytesIO(content), made)
+    assert len(made.getvalue()) <= LOOK_BYTES
 
 
 def test_room_that_another_process_was_promised_is_kept_until_it_ends(

@@ -18,7 +18,7 @@ from catalog.imported_keys import IDENTIFYING
 from catalog.models import Dataset, RemoteFile
 from catalog.storage import retries
 from catalog.storage.cache import FileCache, Room
-from catalog.storage.disk import BLOCK
+from catalog.storage.disk import BLOCK, LOOK_BYTES
 from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.importers.folder_files import make_picture, make_scan
 from collections_app.builds.build import build_collection
@@ -186,6 +186,8 @@ def test_a_host_that_is_not_allowed_is_never_asked(
     ("sent", "said"),
     [
         (b"<!DOCTYPE html><p>Sign in", "the source sends web pages instead of images"),
+        (b"404: Not Found", "the source sends a text instead of the image"),
+        (b'{"message": "Too many"}\n' * 90, "the source sends a text instead of the image"),
         (b"version https://git-lfs.github.com/spec/v1\n", "the source sends Git LFS pointers"),
         (b"", "the source sends empty files"),
     ],
@@ -233,15 +235,20 @@ def test_a_source_may_tell_less_of_a_file_with_its_bytes(
     verify(build(make_collection("", fetch=True, title="Second")))
 
 
-@pytest.mark.parametrize(("number", "size"), [(1, 12_000_000), (12, 1_000_000)])
+@pytest.mark.parametrize(
+    ("number", "size", "look_bytes"),
+    [(1, 12_000_000, LOOK_BYTES), (12, 1_000_000, LOOK_BYTES), (12, 200, 10 * BLOCK)],
+)
 def test_transfers_end_where_the_reserve_of_the_disk_begins(
     web_files: WebFiles,
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     size: int,
+    look_bytes: int,
 ) -> None:
     monkeypatch.setattr(retries, "_PAUSES", (0.01,))
+    monkeypatch.setattr("catalog.storage.cache.LOOK_BYTES", look_bytes)
     dataset = DatasetFactory(slug="rays", storage=f"https://{HOST}/rays")
     for each in range(number):
         url = f"https://{HOST}/rays/{each}.png"
@@ -296,18 +303,18 @@ def test_what_its_owner_has_replaced_is_fetched_anew_for_a_new_collection(
     dataset = DatasetFactory(slug="rays", storage=f"s3://{bucket}")
     ImageFactory(dataset=dataset, source_id="a", remote_url=f"s3://{bucket}/{address}")
     make_searchable()
-    put(Body=b"old picture")
+    put(Body=b"\0old picture")
     first = build(make_fetching())
-    put(Body=b"another picture")
+    put(Body=b"\0another picture")
 
     second = verify(build(make_collection("", fetch=True, title="Second")))
 
-    assert b"another picture" in read_archive(second).values()
-    assert b"old picture" in read_archive(verify(first)).values()
+    assert b"\0another picture" in read_archive(second).values()
+    assert b"\0old picture" in read_archive(verify(first)).values()
     # The source has not what was frozen: there is only the cache.
     expire_collection(collection=first)
     retry_collection(collection=Collection.objects.get(pk=first.pk))
-    assert b"old picture" in read_archive(verify(build(first))).values()
+    assert b"\0old picture" in read_archive(verify(build(first))).values()
     settings.REMOTE_CACHE_ROOT = tmp_path / "another"
     expire_collection(collection=first)
     retry_collection(collection=Collection.objects.get(pk=first.pk))
@@ -316,9 +323,9 @@ def test_what_its_owner_has_replaced_is_fetched_anew_for_a_new_collection(
     (problem,) = first.items.with_problems().values_list("problem", flat=True)
     assert "no longer what was frozen" in problem or "lists other files than" in problem
     # It may come back, also for a new collection.
-    put(Body=b"old picture")
+    put(Body=b"\0old picture")
     third = build(make_collection("", fetch=True, title="Third"))
-    assert b"old picture" in read_archive(verify(third)).values()
+    assert b"\0old picture" in read_archive(verify(third)).values()
 
 
 def test_files_that_a_source_calls_otherwise_stay_one_series(

@@ -212,6 +212,82 @@ def test_one_odd_address_or_answer_is_a_problem_and_the_others_are_fetched(tmp_p
     assert [line[:8] for line in done.stderr.splitlines()] == [f"images/{name}" for name in "abcd"]
 
 
+class Placeholders(BaseHTTPRequestHandler):
+    """Answers with what stands in the place of a file, by the last part of the path."""
+
+    sent: ClassVar[dict[str, bytes]] = {
+        "page": b"\xef\xbb\xbf\n<!DOCTYPE html><title>Sign in</title>",
+        "error": b'<?xml version="1.0"?>\n<Error><Code>SlowDown</Code></Error>',
+        "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 508123\n",
+        "annex": b"/annex/objects/SHA256E-s508123--aa.png\n",
+        "empty": b"",
+        "gone.png": b"This file is gone",
+        "good": b"vertex",
+    }
+
+    def do_GET(self) -> None:
+        body = self.sent[self.path.rpartition("/")[2]]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Tests are quiet."""
+
+
+def test_what_is_sent_in_place_of_a_file_is_a_problem_and_not_kept(tmp_path: Path) -> None:
+    shutil.copy(FETCH, tmp_path / "fetch.py")
+    lines = [f"images/{name},s3://bucket/{name},508123,\n" for name in Placeholders.sent]
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
+
+    done = run_fetch_py(tmp_path, Placeholders)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "images/annex: the source sends a pointer of Git instead of a file",
+        "images/empty: the source sends an empty file",
+        "images/error: the source sends a web page instead of a file",
+        "images/gone.png: the source sends a text instead of an image",
+        "images/lfs: the source sends a pointer of Git instead of a file",
+        "images/page: the source sends a web page instead of a file",
+    ]
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["good"]
+
+
+class HalfDown(OddAnswers):
+    """Is too busy for one of its buckets."""
+
+    def do_HEAD(self) -> None:
+        if not self.path.startswith("/down/"):
+            return super().do_HEAD()
+        return self.send_error(503)
+
+
+def test_a_source_that_does_not_answer_keeps_fetch_py_from_no_other(tmp_path: Path) -> None:
+    program = FETCH.read_text().replace("(1.0, 4.0, 15.0)", "(0, 0, 0)")
+    (tmp_path / "fetch.py").write_text(program)
+    names = [f"down/{number}" for number in range(99)] + [f"open/{number}" for number in range(5)]
+    lines = [f"images/{name},s3://{name},4,\n" for name in names]
+    (tmp_path / "remote.csv").write_text("file_name,url,size_bytes,num_files\n" + "".join(lines))
+
+    done = run_fetch_py(tmp_path, HalfDown)
+
+    assert done.returncode == 1
+    assert "5 files fetched" in done.stdout
+    assert "99 problems" in done.stdout
+    *busy, last = done.stderr.splitlines()
+    assert 20 <= len(busy) < 30
+    assert all("too busy" in line for line in busy)
+    assert last == (
+        f"s3://down: it does not answer, and was not asked for {99 - len(busy)} more. "
+        "Run this again later."
+    )
+
+
 class EndlessAnswers(BaseHTTPRequestHandler):
     """Lists and sends more and more, by what the path says, up to what a test can bear."""
 

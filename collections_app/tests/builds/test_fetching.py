@@ -877,6 +877,19 @@ def test_room_that_was_promised_to_a_killed_process_is_free_again(
         assert len(list((tmp_path / "promised").iterdir())) == 1
 
 
+def test_what_other_builds_have_brought_counts_soon(tmp_path: Path) -> None:
+    ours, theirs = (FileCache(tmp_path, max_bytes=100_000) for _ in range(2))
+    with ours.reserve([50_000]):
+        pass
+    sha256 = "ab" * 32
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / sha256).write_bytes(bytes(80_000))
+    theirs.use(sha256, "theirs")
+    time.sleep(0.5)
+    with pytest.raises(CacheFull), ours.reserve([50_000]):
+        pass
+
+
 def test_fetched_files_are_deidentified_and_proven_and_rebuilt_alike(
     s3: S3Server, settings: LazySettings, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from collections_app import services
 from collections_app.models import Collection, Reason
 from collections_app.notices.mail import find_due_mails, send_due_mails, send_mail_once
+from collections_app.notices.message import mail_turns
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.states import as_failed, as_ready, change
 
@@ -216,6 +217,9 @@ def test_an_unreachable_server_is_tried_again_later(
     send_due_mails()
     assert due(collection)
     settings.EMAIL_PORT = port
+    send_due_mails()
+    assert not mailbox.mails
+    mail_turns.forget()  # a minute later
     send_due_mails()
     mailbox.read()
 

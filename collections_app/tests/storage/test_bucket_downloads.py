@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
@@ -55,6 +56,18 @@ def test_a_download_is_sent_by_the_storage(bucket: ArchiveBucket) -> None:
     assert (part.status, part.data) == (206, content[100:200])
     head = ask(collection, "HEAD")
     assert (head.status, head.headers["Content-Length"]) == (200, str(len(content)))
+
+
+def test_no_log_has_the_signature_of_an_address(
+    bucket: ArchiveBucket, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_dataset(files=1)
+    collection = make_ready()
+    client.force_login(collection.user)
+    caplog.set_level("DEBUG")
+    location = client.get(f"/collections/{collection.uuid}/download/")["Location"]
+    assert parse_qs(urlsplit(location).query)["X-Amz-Signature"][0] not in caplog.text
+    assert "DEBUG" in caplog.text
 
 
 def test_only_the_owner_gets_an_address_and_only_of_what_is_there(

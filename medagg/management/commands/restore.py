@@ -13,7 +13,7 @@ from catalog.models import Dataset
 from catalog.storage.roots import dataset_root
 from collections_app.models import Collection, Status
 from collections_app.storage import StorageTrouble, archive_store
-from collections_app.sweep import fail_missing
+from collections_app.sweep import fail_missing, find_strays
 from medagg.backup.backups import BackupError, check_place, read_contents, restore
 
 
@@ -85,13 +85,21 @@ class Command(BaseCommand):
                 self.stdout.write(f"The files of {dataset.slug} are missing: copy them to {where}")
         ready = Collection.objects.filter(status=Status.READY)
         try:
-            missing = archive_store().find_missing(ready)
+            missing = archive_store().find_missing(ready.brief())
+            strays = find_strays(older_than=0)
             if without_archives:
                 # The real site may be well, if this is a trial.
                 fail_missing(missing, mails_owners=False)
         except StorageTrouble as error:
             self.stdout.write(f"Whether archives are missing is not known: {error.strerror}.")
             return
+        if strays:
+            self.stdout.write(
+                f"Archives that belong to no collection of the backup: {len(strays)}. medagg "
+                "deletes them soon after its start. If another medagg uses them, as in a trial, "
+                "do not start it, but restore with a place of its own in MEDAGG_ARCHIVE_ROOT or "
+                "ARCHIVE_STORAGE."
+            )
         if missing:
             others = (
                 " Copy them, or restore with --without-archives if they do not come: until then "
