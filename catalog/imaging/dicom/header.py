@@ -229,8 +229,9 @@ def _shows_label(header: Dataset) -> bool:
     """
     kinds = _clean(_read(header, "ImageType"))
     kind = kinds[2] if isinstance(kinds, list) and len(kinds) > 2 else ""
-    in_image = _read_text(header, "SpecimenLabelInImage").upper() == "YES"
-    return in_image or str(kind).upper() in ("LABEL", "OVERVIEW")
+    in_image = _read_text(header, "SpecimenLabelInImage").upper()
+    kind = str(kind).upper()
+    return in_image == "YES" or kind == "LABEL" or (kind == "OVERVIEW" and in_image != "NO")
 
 
 def _read_text(header: Dataset, keyword: str) -> str:

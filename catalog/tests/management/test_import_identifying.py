@@ -203,13 +203,17 @@ def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
             "label.dcm": make_scan(
                 ImageType="DERIVED\\PRIMARY\\LABEL\\NONE", BurnedInAnnotation="NO"
             ),
-            "overview.dcm": make_scan(SpecimenLabelInImage="YES"),
-            "clean.dcm": make_scan(ImageType="DERIVED\\PRIMARY\\VOLUME", SpecimenLabelInImage="NO"),
+            "whole.dcm": make_scan(SpecimenLabelInImage="YES"),
+            "overview.dcm": make_scan(ImageType="DERIVED\\PRIMARY\\OVERVIEW"),
+            "clean.dcm": make_scan(
+                ImageType="DERIVED\\PRIMARY\\OVERVIEW", SpecimenLabelInImage="NO"
+            ),
         },
-        rows="File,BurnedInAnnotation\na.dcm,Yes\nb.dcm,NO\nlabel.dcm,\noverview.dcm,\nclean.dcm,NO\n",
+        rows="File,BurnedInAnnotation\na.dcm,Yes\nb.dcm,NO\nlabel.dcm,\nwhole.dcm,\noverview.dcm,\n"
+        "clean.dcm,NO\n",
     )
-    assert "4 DICOM files say that text is burnt into their pixels" in run(folder)
-    assert "4 DICOM images say that text" in client.get("/datasets/table/").content.decode()
+    assert "5 DICOM files say that text is burnt into their pixels" in run(folder)
+    assert "5 DICOM images say that text" in client.get("/datasets/table/").content.decode()
     for image in Image.objects.all():
         page = client.get(image.get_absolute_url()).content.decode()
         assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
