@@ -1,5 +1,6 @@
 """Querysets of the catalog's models."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,6 +10,7 @@ from django.db.models.functions import Coalesce
 
 from catalog.dataset_hosts import IDC_BUCKETS
 from catalog.hooks import ImageHolder, image_holders
+from catalog.imaging.suffixes import NO_DICOM_SUFFIXES
 from catalog.imported_keys import SAME_BYTES
 from vocab.models import Kind
 
@@ -52,9 +54,10 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
-# Addresses of what may be DICOM, by any case: so it is named, is a series, or has no ending. What
-# the IDC publishes is de-identified.
-MAY_BE_DICOM = rf"^(?!s3://({'|'.join(IDC_BUCKETS)})/).*(\.dcm|\.dicom|/([^/?.]|\.(?![A-Za-z]))+)$"
+# Addresses of what may be DICOM, by any case: all but those that end otherwise, before a query or
+# at their end. What the IDC publishes is de-identified.
+_OTHERWISE = "|".join(sorted(re.escape(each.removeprefix(".")) for each in NO_DICOM_SUFFIXES))
+MAY_BE_DICOM = rf"^(?!s3://({'|'.join(IDC_BUCKETS)})/)(?!.*\.({_OTHERWISE})/?([?#]|$))."
 _IS_LOCAL = ~Q(file_path="")
 # What is counted of DICOM files; of those the catalog knows the transfer syntax.
 IDENTIFYING = {

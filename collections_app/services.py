@@ -4,7 +4,9 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
@@ -321,7 +323,10 @@ def expire_collection(*, collection: Collection) -> None:
 
 
 def delete_collection(*, collection: Collection) -> None:
-    """Delete a collection, its items and its archive; a running build ends without a result."""
+    """Delete a collection, its items and its archive; a running build ends without a result.
+
+    The admin's history forgets its title.
+    """
     with transaction.atomic():
         mine = Collection.objects.select_for_update().filter(pk=collection.pk)
         path = mine.values_list("archive_path", flat=True).first() or ""
@@ -329,6 +334,9 @@ def delete_collection(*, collection: Collection) -> None:
         keep_fetched_bytes(collection.user_id, collection.builds.all())
         CollectionItem.objects.filter(collection=collection)._raw_delete(collection._state.db)
         mine.delete()
+        kind = ContentType.objects.get_for_model(Collection)
+        history = LogEntry.objects.filter(content_type=kind, object_id=str(collection.pk))
+        history.update(object_repr="a deleted collection")
         remove_after_commit(path or (build.replaces.get("archive_path", "") if build else ""))
 
 

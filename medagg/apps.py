@@ -12,6 +12,7 @@ class MedaggConfig(AppConfig):
     verbose_name = "medagg"
 
     def ready(self) -> None:
+        importlib.import_module("medagg.accounts.receivers")
         importlib.import_module("medagg.checks")
         importlib.import_module("medagg.observing.worker_heartbeat")
         fetch_throttles.append(importlib.import_module("medagg.throttling").throttle_fetch)

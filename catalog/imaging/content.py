@@ -44,17 +44,10 @@ from catalog.imaging.problems import (
     raise_error_of_system,
 )
 from catalog.imaging.rendering import FORMATS
+from catalog.imaging.suffixes import DICOM_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from catalog.imaging.tiff_pages import TIFF_MARKS, holds_pages, open_tiff, read_main_size
 from catalog.imaging.tiff_subpages import holds_directory
 
-# fmt: off
-PICTURE_SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp",
-    ".avif", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
-})
-# fmt: on
-DICOM_SUFFIXES = (".dcm", ".dicom")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 HEAD = 1024
 BLOCK = 64 << 10
 MAX_SEGMENTS = 10_000

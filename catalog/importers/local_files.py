@@ -24,6 +24,7 @@ from catalog.imaging.paths import (
     read_link,
 )
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
+from catalog.importers.identifying_files import join_metadata
 from catalog.importers.refused_files import Marks, refuse_file
 from catalog.importers.rows import BadRow, FileRow, ImageRow
 from catalog.importers.series import join_files
@@ -236,7 +237,7 @@ def _fill_in(row: ImageRow, facts: FileFacts, content: FileContent) -> ImageRow:
         width=row.width or content.width,
         height=row.height or content.height,
         modality=modality,
-        metadata={**content.metadata, **row.metadata} if content.metadata else row.metadata,
+        metadata=join_metadata(content.metadata, row.metadata),
         sop_uid=content.sop_uid,
         identifying=content.identifying,
         problem=(content.problem, row.file_path) if content.problem else None,

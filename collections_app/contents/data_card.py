@@ -132,10 +132,11 @@ _DEIDENTIFICATION = (
     "DICOM files that did not say that the identity was removed (`PatientIdentityRemoved`) were "
     f"de-identified when this archive was written: {PROFILE}. Names, dates, descriptions and "
     "private attributes are gone, UIDs and ids are replaced, each by the same everywhere. Text "
-    "that is burnt into pixels is not removed, and names of files and folders are the source's, "
-    "which may tell something, too. `sha256` and `size_bytes` in `metadata.csv` and the sums in "
-    "`SHA256SUMS` are those of the files in this archive; `source_sha256` is that of the file as "
-    "its source published it, and differs where the file was changed.",
+    "that is burnt into pixels is not removed, and names of files and folders are the source's, as "
+    "are ids and other words in the tables: they may tell something, too. `sha256` and "
+    "`size_bytes` in `metadata.csv` and the sums in `SHA256SUMS` are those of the files in this "
+    "archive; `source_sha256` is that of the file as its source published it, and differs where "
+    "the file was changed.",
     "",
 )
 

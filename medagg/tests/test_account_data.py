@@ -296,6 +296,18 @@ def test_deleting_an_account_removes_all_of_it(client: Client, ada: User) -> Non
     assert elsewhere.get("/accounts/").status_code == 302
 
 
+def test_a_deleted_collection_leaves_its_title_nowhere(client: Client, ada: User) -> None:
+    collection = make_collection("", user=ada, title="Of Jane Roe")
+    LogEntry.objects.log_actions(ada.pk, [collection], CHANGE)
+
+    client.post(f"{collection.get_absolute_url()}delete/")
+    client.post("/accounts/logout/")
+
+    assert [str(each.object_repr) for each in LogEntry.objects.all()] == ["a deleted collection"]
+    # Whoever uses this browser next gets no messages of who has signed out.
+    assert "Of Jane Roe" not in client.get("/").content.decode()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_archives_of_a_deleted_account_are_removed(client: Client, ada: User) -> None:
     make_ready("sex=F", user=ada)

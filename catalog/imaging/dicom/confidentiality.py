@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 # Raise it with every change after which the same file gives other bytes. pydicom writes the file.
-METHOD_VERSION = f"4, pydicom {version('pydicom')}"
+METHOD_VERSION = f"5, pydicom {version('pydicom')}"
 EDITION = "PS3.15 2026c"
 PROFILE = f"DICOM {EDITION}, Basic Application Level Confidentiality Profile"
 CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")

@@ -2,8 +2,8 @@
 
 The same file and the same keys give the same bytes: no clock, no random. Beyond the profile, which
 removes private elements, also those are removed that the standard does not know, all of repeating
-groups such as overlays and curves, and names, comments and titles that its table lacks. Pixels stay
-as they are, so text that is burnt into them stays, too.
+groups such as overlays and curves, and names, comments, titles and reasons that its table lacks.
+Pixels stay as they are, so text that is burnt into them stays, too.
 """
 
 import io
@@ -54,7 +54,16 @@ _MAX_DEPTH = 16
 # For each text the character sets are looked up when it is written: so many as a read takes.
 _SETS_OF_A_READ = 4
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
-_TITLES = frozenset(map(tag_for_keyword, ("DocumentTitle", "ContentDescription")))
+# Who writes these writes freely, also of people.
+_WRITTEN = frozenset(
+    map(
+        tag_for_keyword,
+        ("DocumentTitle", "ContentDescription", "CompletionFlagDescription", "OverrideReason",
+         "ReasonForCancellation", "OwnerID", "InterventionDescription", "IndicationDescription",
+         "TreatmentTerminationDescription", "ProcedureStepProgressDescription",
+         "ObservationDescription"),
+    )
+)  # fmt: skip
 _TEXT_VALUE = 0x0040A160  # of reports and of contexts, which may not be empty
 _ITEMS = 0xFFFE  # the group of marks, which are no attributes where they stand alone
 _GRAPHICS = (0x5000, 0x6000)  # groups of curves and overlays; the profile removes their data
@@ -186,7 +195,7 @@ class _Cleaner:
                 continue
             action = find_action(tag)
             vr = find_vr(dataset.get_item(tag))
-            if action is None and (vr in ("PN", "UR") or is_listed(tag) or tag in _TITLES):
+            if action is None and (vr in ("PN", "UR") or is_listed(tag) or tag in _WRITTEN):
                 action = Action.REPLACE if tag == _TEXT_VALUE else Action.EMPTY
             if action is Action.REMOVE:
                 del dataset[tag]

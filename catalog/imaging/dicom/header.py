@@ -210,7 +210,8 @@ def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
     header = stream.header
     found = {word: _clean(_read(header, word)) for word in METADATA_KEYWORDS}
     # Pages and tables look for what the standard writes.
-    found["BurnedInAnnotation"] = _read_text(header, "BurnedInAnnotation").upper()
+    said = _read_text(header, "BurnedInAnnotation").upper()
+    found["BurnedInAnnotation"] = "YES" if _shows_label(header) else said
     found["TransferSyntaxUID"] = _clean(stream.transfer_syntax.name)
     found["SOPClassUID"] = _clean(uid.UID(_read_uid(header, "SOPClassUID")).name)
     sex, age = _read_text(header, "PatientSex"), _read_text(header, "PatientAge")
@@ -219,6 +220,18 @@ def _make_metadata(stream: DicomStream) -> dict[str, MetadataValue]:
     if _parse_age(age) is None:
         found["PatientAge"] = age
     return {word: value for word, value in found.items() if value not in (None, "", [])}
+
+
+def _shows_label(header: Dataset) -> bool:
+    """Whether it is a slide's label, or an overview with it (PS3.3 C.8.12.4.1.1).
+
+    Programs that write these often say nothing of text in them, or NO of all files of a slide.
+    """
+    kinds = _clean(_read(header, "ImageType"))
+    kind = kinds[2] if isinstance(kinds, list) and len(kinds) > 2 else ""
+    in_image = _read_text(header, "SpecimenLabelInImage").upper()
+    kind = str(kind).upper()
+    return in_image == "YES" or kind == "LABEL" or (kind == "OVERVIEW" and in_image != "NO")
 
 
 def _read_text(header: Dataset, keyword: str) -> str:

@@ -17,6 +17,7 @@ MAX_TEXT_BYTES = 64 << 20
 # A JSON file beside a volume has a few KB; read, it takes twenty times as much.
 MAX_OBJECT_BYTES = 4 << 20
 MAX_SHEET_ROWS = 200_000
+MAX_SHEET_CELL = 131_072  # as csv has it, unless something else of this process has changed it
 MAX_SHEET_COLUMNS = 10_000
 # In memory some 80 bytes each.
 MAX_SHEET_CELLS = 10_000_000
@@ -65,6 +66,7 @@ def read_sheet(root: Path, path: str) -> Sheet:
     """
     text = read_text(root, path).replace("\r\n", "\n").replace("\r", "\n")
     delimiter = _find_delimiter(text.partition("\n")[0])
+    csv.field_size_limit(MAX_SHEET_CELL)
     reader = csv.reader(
         io.StringIO(text),
         delimiter=delimiter,

@@ -27,8 +27,8 @@ from catalog.importers.tables.columns import (
     USED,
     explain_cut,
     explain_exclusion,
+    rank_fate,
     say_sample,
-    shows_nothing,
 )
 from catalog.importers.tables.identifying_cells import drop_from_fact, drop_from_text
 from catalog.importers.tables.labels import fold
@@ -85,7 +85,7 @@ class Participants:
         self._general = read_object(root, "sessions.json")
         self.excluded_columns = list(self._people.columns.identifying)
         self.notes = list(_describe_problems(_TABLE, self._people))
-        self.fates = {_TABLE: _find_fates(self._people)} if sheet.names else {}
+        self.fates = {_TABLE: _find_fates(self._people, "participant_id")} if sheet.names else {}
         if any(sheet.rows) and not self._people.columns.key:
             self.notes.append(
                 f"{_TABLE} has no column participant_id, so it was not used: name it so"
@@ -128,10 +128,8 @@ class Participants:
         self.notes += _describe_problems(f"{path}.tsv", visits)
         if sheet.names:
             fates = self.fates.setdefault(_SESSIONS, {})
-            found = _find_fates(visits)
-            fates.update(
-                {k: v for k, v in found.items() if k not in fates or shows_nothing(fates[k])}
-            )
+            for name, fate in _find_fates(visits, "session_id").items():
+                fates[name] = max(fates.get(name, fate), fate, key=rank_fate)
         return visits
 
 
@@ -220,12 +218,15 @@ def _read_age(word: str, columns: Columns) -> Reading[float | None]:
     return Reading(None, exact=False)
 
 
-def _find_fates(people: _People) -> dict[str, str]:
-    """What becomes of each column, for a dry run, with a value of those that are kept."""
+def _find_fates(people: _People, key: str) -> dict[str, str]:
+    """What becomes of each column, for a dry run, with a value of those that are kept.
+
+    `key` is what a column has to be called, without which none is read.
+    """
     columns = people.columns
     fates = dict.fromkeys(filter(None, (columns.key, columns.sex, columns.age)), USED)
     if not columns.key:
-        return dict.fromkeys((*fates, *columns.others), "left out: there is no participant_id")
+        return dict.fromkeys((*fates, *columns.others), f"left out: there is no {key}")
     for name in columns.others:
         cut = say_sample("") if name in people.cut else ", empty"
         fates[name] = KEPT + (say_sample(people.samples[name]) if name in people.samples else cut)

@@ -11,10 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, ClassVar
 
 from catalog.imaging.content import (
-    DICOM_SUFFIXES,
     HEAD,
-    NIFTI_SUFFIXES,
-    PICTURE_SUFFIXES,
     find_link_problem,
     find_placeholder,
     is_nifti,
@@ -24,6 +21,7 @@ from catalog.imaging.dicom.stream import is_dicom
 from catalog.imaging.nifti import is_pair_header
 from catalog.imaging.paths import UnsafePath, iter_files, open_beneath, read_link
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
+from catalog.imaging.suffixes import DICOM_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
 from catalog.importers.local_files import UNEXPECTED
 from catalog.importers.options import NO_LISTENERS
 from catalog.importers.rows import BadRow, Examples, ImageRow

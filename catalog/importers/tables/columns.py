@@ -9,14 +9,17 @@ from catalog.importers.tables.identifying_cells import drop_from_text
 from catalog.importers.tables.identifying_columns import is_free_text, is_identifying
 from catalog.importers.tables.lines import show
 from catalog.importers.tables.long_form import LongForm
+from catalog.importers.tables.object_texts import read_object
 from catalog.importers.tables.specs import MetadataSpec
 from catalog.importers.tables.templates import Cells, Header
 
 USED, KEPT = "used", "kept"
+_WORDS = "used, and kept where no vocabulary has the word"
 _AGE_ALONE = "used for the age alone, as it identifies people"
 _LONGEST_SAMPLE, _LONGEST_OBJECT = 60, 600
 _PROSE = "; it seems to be free text, which may name people: read it, or drop it"
 _FIRST_ROWS = 100
+_LONGEST_READ = 200_000
 _FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
 _LETTERS_OF_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _RENAME = "rename what names nobody in the table, and remove from it what else is not to be kept"
@@ -30,8 +33,12 @@ def find_fates(
     excluded: Collection[str],
     used: Collection[str],
     born: Collection[str],
+    words: Collection[str],
 ) -> dict[str, str]:
-    """For each column `USED`, `KEPT`, or why it is left out."""
+    """For each column `USED`, `KEPT`, or why it is left out.
+
+    Of columns that are `words` of a vocabulary, those without a term are kept in any case.
+    """
     fates = {}
     for name in header.index:
         if name in kept:
@@ -39,7 +46,8 @@ def find_fates(
         elif name in excluded:
             fates[name] = f"left out: {_explain(name)}"
         elif name in used:
-            fates[name] = _AGE_ALONE if name in born or is_identifying(name) else USED
+            fate = _WORDS if name in words else USED
+            fates[name] = _AGE_ALONE if name in born or is_identifying(name) else fate
         elif name in spec.drop:
             fates[name] = "left out: drop names it"
         else:
@@ -54,8 +62,8 @@ def add_samples(
 
     The cells of columns in `keep` are kept whatever they tell.
     """
-    wanted = {name: header.index[name] for name in fates if fates[name] in (USED, KEPT)}
-    said = dict.fromkeys(wanted, ", empty in the first rows")
+    wanted = {name: header.index[name] for name in fates if fates[name] in (USED, _WORDS, KEPT)}
+    said = dict.fromkeys(wanted, ", nothing to show in the first rows")
     long_form, rows = LongForm(header, keep), iter(rows)
     first = list(islice(rows, _FIRST_ROWS))
     prose = [name for name in wanted if name not in keep and fates[name] == KEPT
@@ -81,11 +89,29 @@ def _is_prose(cells: Iterable[str]) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether a text has many words, or many letters where nothing parts words; no list has."""
+    """Whether a text has many words, or many letters where nothing parts words.
+
+    Of an object or a list, one of its texts.
+    """
     if text.startswith(("{", "[")):
-        return False
+        return any(map(_is_sentence, _iter_texts(text)))
     words = [word for word in text.split() if word[-1] not in ",;|"]
     return len(words) >= _FEWEST_WORDS or len(_LETTERS_OF_CJK.findall(text)) >= _FEWEST_LETTERS
+
+
+def _iter_texts(text: str) -> Iterator[str]:
+    """The texts in an object or a list, at any depth; none if it cannot be read."""
+    try:
+        # What is longer is refused as metadata.
+        left = [read_object(text, dict)] if len(text) <= _LONGEST_READ else []
+    except (ValueError, RecursionError):
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
 
 
 def say_sample(text: str) -> str:
@@ -96,9 +122,11 @@ def say_sample(text: str) -> str:
     return f", such as “{show(text, longest)}”"
 
 
-def shows_nothing(fate: str) -> bool:
-    """Whether a column is kept, and no value of it was found yet."""
-    return fate.startswith(KEPT) and "such as" not in fate
+def rank_fate(fate: str) -> int:
+    """Of what becomes of a column in several tables, the higher says more of what is kept."""
+    if not fate.startswith(KEPT):
+        return int(fate.startswith(USED))
+    return 4 if "such as" in fate else 2 + ("but for" in fate)
 
 
 def explain_cut(columns: Iterable[str]) -> str:

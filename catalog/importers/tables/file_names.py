@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from catalog.imaging.content import PICTURE_SUFFIXES
+from catalog.imaging.suffixes import PICTURE_SUFFIXES
 
 # Endings that say the same.
 _ALIKE = (

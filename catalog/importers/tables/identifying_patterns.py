@@ -32,7 +32,8 @@ _NAMES = rf"""
     | {_PERSON}?names?(?:{_PART_OF_NAME}|{_SCRIPT}) | {_PART_OF_NAME}nm | (?:patient|pat|ptnt)nm
     | {_PERSON}(?:actor|individual)?display(?:name)?
     | [lm]name | nextofkin | emergencycontact
-    | (?:spouse|husband|wife|relative|(?:nextof)?kin|contact|emergencycontact|employ(?:er|ee))s?name
+    | (?:spouse|husband|wife|relative|(?:nextof)?kin|nok|contact|emergencycontact
+        |employ(?:er|ee))s?name
     | (?:other)?{_PERSON}{_NAME} | {_NAME}{_OF}{_PERSON}
     | (?:patienten)?(?:vor|nach|zu|familien|geburts|madchen|ruf)namen? | vorundnachname
     | prenoms?{_OF}{_PATIENT}? | nom(?:et)?prenoms? | nom{_OF}(?:famille|naissance|jeunefille)
@@ -51,7 +52,7 @@ _NAMES = rf"""
     | completename | apnomepcn | (?:subject)?(?:printed|signed|sig|consent)name
     | {_PERSON}full(?:name)? | nomepai | nm(?:logradouro|logrado)
     | noms?dusage
-    | user(?:login)?names? | login(?:name)? | benutzername | nom{_OF}utilisateur
+    | user(?:login)?names? | userlogin | login(?:name)? | benutzername | nom{_OF}utilisateur
     | nombre{_OF}usuario | nomeutente | nome{_OF}usuario | gebruikersnaam
 """
 # The same in Romance languages, also as registries shorten them (`AA_NASCIMENTO`, `CODMUNNASC`).
@@ -69,7 +70,8 @@ _BIRTHS = rf"""
     | (?:patient|pat)bd | b(?:year|month|yr|mon) | (?:my|in|ra)dob(?:yr|y|m)? | indob(?:yr|y|m)
     | mobirth | rab(?:year|month) | (?:newnhs|nhs)no | homeadd | fodelse(?:ar|dag|datum)
     | (?:in|mom|dad|mum|sib|kid|ch)\d*(?:bir(?:yr|mo)|yob) | dob[dmy]dv | [cpy]dob | dobn
-    | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | geb(?:urts)?j | gebmonat
+    | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | geb(?:urts)?jr? | gebmonat
+    | roknarozeni
     | gbageboorte(?:jaar|maand)
     | d(?:te?)?naiss? | fech(?:nac(?:im)?|anto) | fnacpac | birthyrn | birthdy | dateofbri?th
     | dateofbith
@@ -80,7 +82,7 @@ _BIRTHS = rf"""
     | {_PERSON}?birthdateinalternativecalendar
     | {_PERSON}?(?:time|city|country)ofbirth
     | (?:patienten)?geburts(?:dat(?:um)?|tag|jahr|monat|ort|land|zeit) | geb(?:datum|dat|jahr)
-    | geburt | geboorte(?:datum|dag|jaar|maand|plaats|land)?
+    | geburt | geboorte(?:datum|dag|jaar|jr|maand|plaats|land)?
     | (?:{_WHEN_ROMANCE}|{_WHERE_ROMANCE}){_OF}nais(?:s(?:ance)?)?{_WHOSE}
     | [adjm]nais | bennai(?:ann|moi) | ddn
     | (?:fec(?:ha)?|fch|dia|ani?o|mes|hora|{_WHERE_ROMANCE}){_OF}nac(?:im(?:iento)?)?{_WHOSE}
@@ -130,6 +132,7 @@ _NUMBERS = rf"""
     | (?:polis|verzekerings)nummer | nhc | historiaclinica | numerod[nov]
     | numero{_OF}historia(?:clinica)? | nss | (?:numero{_OF})?expediente(?:clinico)?
     | (?:numero{_OF})?cedula(?:{_OF}(?:identidad|ciudadania))?
+    | nuprontua(?:rio)? | nucartao(?:sus)?
     | (?:numero{_OF})?(?:prontuario|cartellaclinica) | personnummer | cpr(?:nr|nummer)
 """
 _STAFF = rf"""
@@ -158,8 +161,11 @@ GENE = re.compile(r"(?:cep|rut|nif|nss|dni|ddn|bsn|cnp) ?\d{2,}")
 BARE_NAME = re.compile(_NAME)
 # Those of people, or the first and the last slice.
 FIRST_OR_LAST = re.compile("first|middle|last")
-# Fields 34 and 52 of UK Biobank are the year and month of birth; beside its `eid` only.
-BIRTH_OF_BIOBANK = re.compile(r"p(?:34|52)|[fnx]?(?:34|52)00")
+# Fields 34 and 52 of UK Biobank are the year and month of birth, 129 and 130 its place, 20074 and
+# 20075 where somebody lives; beside its `eid` only.
+BIRTH_OF_BIOBANK = re.compile(
+    r"p(?:34|52)|[fnx]?(?:34|52)00|p(?:129|130|2007[45])(?:i\d)?|[fnx]?(?:129|130|2007[45])\d0"
+)
 ID_OF_BIOBANK = frozenset({"eid", "feid", "neid"})
 LAST_NAME = re.compile(f"{_PERSON}?(?:l|last|sur|family)(?:name|nm)")
 # People, and kinds of names, of whom some tables have names and others codes.
@@ -205,7 +211,11 @@ MAYBE = re.compile(
     | {_CALLED}mds?{_NAME}? | attending
     | (?:signed|reported|read|approved|verified|dictated|transcribed|referred|refe?r?d
         |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
-    | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed)by | contactperson
+    | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed|completed|acquired|scanned
+        |consented|(?:last)?modified)by
+    | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators? | [a-z]{{2,}}ologists?
+    | (?:pat)?enccsn{_NUMBER}? | personsourcevalue | redcapsurveyidentifier | naih
+    | physician(?:followup|managing|primarysurg)
     | {_NAME}{_OF}(?:doctors?|physicians?|radiologists?)
     | befunder(?:in)? | befundetvon | untersucher(?:in)? | radiolog[oa]informante
     | (?:informado|solicitado|firmado)por | medicopeticionario | medicorichiedente
@@ -233,7 +243,8 @@ FREE_TEXT = re.compile(
     | (?:other|additional|general|radiologists?|qc|readers?)(?:comments?|notes?|remarks?)
     | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | \w*textdiv
     | (?:gross|microscopic)description | memos? | descriptionoffindings | findingtext
-    | assessmentandplan | textremarks | rxtext\w* | textdxproc\w* | renseignementscliniques
+    | assessmentandplan | textremarks | textusual(?:occup|industry) | commentsystemadmin
+    | rxtext\w* | textdxproc\w* | renseignementscliniques
     | klinischegegevens | anamnesi | quesito(?:clinico)?
     | (?:payload)?contentstring
     | epikrise | fragestellung | klinischeangaben | verslagtekst | textoinforme | testoreferto

@@ -31,6 +31,8 @@ _LONG = 6
 # Shorter texts have no name and a value.
 _SHORTEST_PAIR = 5
 _NOTHING: tuple[object, ...] = ("", [])
+# Fields of an image of which unknown words are kept in its metadata.
+_OF_VOCABULARIES = ("modality", "area", "license", "view")
 
 Convert = Callable[[str], Any]
 
@@ -60,8 +62,9 @@ class MetadataReader:
         self.names = names = spec.only or kept
         born = _find_born(description)
         self.fates = find_fates(
-            header, spec, kept=names, excluded=self.excluded_columns, used=used, born=born
-        )
+            header, spec, kept=names, excluded=self.excluded_columns, used=used, born=born,
+            words=_find_columns(getattr(description.image, key) for key in _OF_VOCABULARIES),
+        )  # fmt: skip
         places = [(name, header.index[name]) for name in names if name in header.index]
         converts = {name: _find_converter(spec, name) for name in names}
         self._kept = [(name, index) for name, index in places if not converts[name]]
@@ -217,6 +220,12 @@ def _find_used(description: Description) -> set[str]:
     values.append(description.files.path)
     values += [value for spec in description.labels for value in (spec.words, spec.confidence)]
     values += [value for spec in description.join for value in (spec.key, spec.to)]
+    whole = {name for spec in description.labels for name in spec.whole_columns}
+    whole.update(description.many.columns if description.many else ())
+    return whole | _find_columns(values)
+
+
+def _find_columns(values: Iterable[Value]) -> set[str]:
     return {name for value in values for template in value for name in template.columns}
 
 

@@ -233,6 +233,14 @@ class Description(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_gathered(self) -> Self:
+        if both := sorted({*(self.many.columns if self.many else ())} & {*self.metadata.drop}):
+            raise ValueError(
+                f"“{both[0]}” is both gathered and dropped. Take it off [many] or [metadata]."
+            )
+        return self
+
     @property
     def entry(self) -> dict[str, Any]:
         """Only what is said; the rest stays as the shipped entry, or the catalog, has it."""

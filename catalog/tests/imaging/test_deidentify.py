@@ -311,9 +311,12 @@ def test_what_inflates_to_too_much_and_directories_are_refused(
     "keyword",
     ["CommentsOnPatientPerformanceOfVisualField", "TreatmentStatusComment", "TextValue",
      "InstructionPerformanceComment", "AssertionComments", "CalculationComment",
-     "SurfaceComments", "SubstanceAdministrationNotes", "CommentsOnRadiationDose"],
+     "SurfaceComments", "SubstanceAdministrationNotes", "CommentsOnRadiationDose",
+     "CompletionFlagDescription", "OverrideReason", "ReasonForCancellation", "OwnerID",
+     "InterventionDescription", "IndicationDescription", "TreatmentTerminationDescription",
+     "ProcedureStepProgressDescription", "ObservationDescription"],
 )  # fmt: skip
-def test_no_comment_is_left_wherever_it_stands(keyword: str) -> None:
+def test_no_comment_or_reason_is_left_wherever_it_stands(keyword: str) -> None:
     item = Dataset()
     setattr(item, keyword, "Jane fell")
     source = make_dicom(PIXELS, AcquisitionContextSequence=[item], **{keyword: "Jane fell"})

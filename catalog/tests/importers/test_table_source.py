@@ -190,6 +190,33 @@ def test_metadata_can_be_chosen_and_given_kinds(tmp_path: Path) -> None:
     assert only[0].metadata == {"n": 1024, "part": "a"}
 
 
+@pytest.mark.parametrize("chosen", ['only = ["z"]', 'drop = ["mod", "Mass"]'])
+def test_a_dry_run_says_what_is_given_out_beside_what_metadata_chooses(
+    tmp_path: Path, chosen: str
+) -> None:
+    description = (
+        f'{PLAIN}modality = "{{mod}}"\n[[labels]]\ncolumns = ["Mass"]\n'
+        f'[many]\ngather = "boxes"\ncolumns = ["note"]\n[metadata]\n{chosen}\n'
+    )
+    source = open_source(tmp_path, description, "id,mod,Mass,note,z\na,ward of Roe,1,by Roe,x\n")
+    (image,), _ = read(source)
+
+    assert image.metadata["boxes"] == [{"note": "by Roe"}]
+    assert dict(source.describe_columns())["t.csv"] == {
+        "id": "used, such as “a”",
+        "mod": "used, and kept where no vocabulary has the word, such as “ward of Roe”",
+        "Mass": "used, such as “1”",
+        "note": "used, such as “by Roe”",
+        "z": "kept, such as “x”",
+    }
+
+
+def test_what_many_gathers_cannot_be_dropped(tmp_path: Path) -> None:
+    many = '[many]\ngather = "boxes"\ncolumns = ["x"]\n[metadata]\ndrop = ["x"]\n'
+    with pytest.raises(SourceError, match="“x” is both gathered and dropped"):
+        open_source(tmp_path, PLAIN + many, "id,x\na,1\n")
+
+
 @pytest.mark.parametrize("key", ["leave_out", "keep", "drop", "only", "numbers", "lists"])
 def test_a_misspelt_column_is_found_before_anything_is_read(tmp_path: Path, key: str) -> None:
     with pytest.raises(SourceError, match=r"t.csv has no column “Notes”. Did you mean “note”\?"):

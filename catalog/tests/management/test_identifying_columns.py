@@ -102,7 +102,8 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "GESTOR_CPF", "AP_CEPPCN", "AP_NOMEPCN", "Num Historia", "Cod. Fiscale",
             "№ истории болезни", "№ карты", "ת.ז.", "Isikukood", "Asmens kodas", "Kennitala",
             "জন্ম তারিখ", "تاریخ پیدائش", "medicareBeneficiaryIdentifier",
-            "printed_name"]  # fmt: skip
+            "printed_name", "nok_name", "user_login", "gebjr", "geboortejr", "rok_narozeni",
+            "NU_PRONTUA", "NU_CARTAO"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",
@@ -124,7 +125,11 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
               "Médecin demandeur", "Prescripteur", "Medico refertante", "N° dossier",
               "Médico peticionario", "Informado por", "Firmado por", "Überweiser",
               "Medico richiedente", "İsteyen Doktor", "Рентгенолог", "撮影者", "Bác sĩ", "Név",
-              "الطبيب المعالج", "Lekarz opisujący", "Report Finalized By"]  # fmt: skip
+              "الطبيب المعالج", "Lekarz opisujący", "Report Finalized By",
+              "pi_name", "pcp_name", "principal_investigator", "lastModifiedBy", "completed_by",
+              "acquired_by", "scanned_by", "consented_by", "dermatologist", "ophthalmologist",
+              "pat_enc_csn_id", "person_source_value", "redcap_survey_identifier", "contact_info",
+              "N_AIH", "Physician--Follow-Up"]  # fmt: skip
     texts = ["other_notes", "Additional comments", "RADIOLOGIST COMMENTS", "QC notes",
              "Reader notes", "nursing_note", "operative_note", "FINDINGS AND IMPRESSION",
              "rad_report", "report_final", "report_content", "report_html", "narrative report",
@@ -137,7 +142,8 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
              "annotator_comments", "free_text_notes", "text_report", "section.text.div",
              "description_of_findings", "Renseignements cliniques", "textRemarks",
              "rxTextSurgery",
-             "payload.contentString", "encounter_note", "document_text"]  # fmt: skip
+             "payload.contentString", "encounter_note", "document_text", "Text--Usual Occup",
+             "Comment--system admin"]  # fmt: skip
 
     columns = ["0010|0010", *sure, *unsure, *texts]
     said, kept = import_row(home, dict.fromkeys(columns, "Doe"))
@@ -149,10 +155,11 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
 
 
 def test_years_and_months_of_births_are_known_by_what_stands_beside_them(home: Path) -> None:
-    assert import_row(home, {"eid": "1", "p34": "1961", "f.52.0.0": "3"})[1] == {"eid": "1"}
+    births = {"p34": "1961", "f.52.0.0": "3", "p129_i0": "4", "130-0.0": "5", "20074-1.0": "6"}
+    assert import_row(home, {"eid": "1", **births})[1] == {"eid": "1"}
     assert import_row(home, {"yob": "1961", "mob": "3"})[1] == {}
 
-    assert import_row(home, usual := {"p34": "1", "p52": "2", "mob": "3"})[1] == usual
+    assert import_row(home, usual := {"p34": "1", "p52": "2", "mob": "3", "p130": "4"})[1] == usual
 
 
 def test_a_first_name_is_known_by_the_last_name_beside_it(home: Path) -> None:
@@ -283,7 +290,7 @@ def test_cells_that_are_objects_but_no_json_are_judged_as_json_is(home: Path) ->
         "coding": '[{"code": {"coding": [{"display": "Birth date"}]}, "valueDate": "1961-03-04"}]',
         "owner": "john.doe@example.org",
         "made": "created by j.d@mail.example.org, checked",
-        "completed_by": '{"email_of": "john@example.org"}',
+        "completed": '{"email_of": "john@example.org"}',
         "votes": '{"jane@example.org": 1}',
         "sr": '[{"concept": "Observer", "type": "PNAME", "value": "Doe^John"}]',
         "number": '[{"type": {"text": "Social Security Number"}, "value": "999-12-3456"}]',

@@ -442,7 +442,7 @@ def test_a_dry_run_says_of_each_column_what_becomes_of_it_and_metadata_decides(h
     assert list(said) == FOREIGN
     assert said["File"] == "used, such as “1.png”"
     assert said["Device"] == "kept, such as “v11”"
-    assert said["Empty"] == "kept, empty in the first rows"
+    assert said["Empty"] == "kept, nothing to show in the first rows"
     assert said["Batch"] == "left out: drop names it"
     assert said["Patient ID"].startswith("left out: it may identify people; keep = [")
     for text in ("Befund", "影像所见"):
@@ -540,15 +540,19 @@ def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
         "object": '{"a": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}',
         "short": "left lung, upper lobe",
     }
+    talk = [{"from": "gpt", "value": ["x", texts["told"]]}]
+    texts |= {"talk": json.dumps(talk), "python": repr(talk), "asked": json.dumps([texts["told"]])}
     table = StringIO(newline="")
-    csv.writer(table).writerows([["File", *texts], ["1.png", *texts.values()], ["2.png", *"12345"],
-                                 ["3.png", *texts.values()]])  # fmt: skip
+    rows = [["1.png", *texts.values()], ["2.png", *"12345678"], ["3.png", *texts.values()]]
+    csv.writer(table).writerows([["File", *texts], *rows])
 
-    said = run(make_table(home / "t", table.getvalue()), "--dry-run")
+    report = run(make_table(home / "t", table.getvalue()), "--dry-run")
 
     remark = "; it seems to be free text, which may name people"
-    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", said) == ["told", "影像"]
-    assert said.count(remark) == 2
+    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", report) == [
+        "told", "影像", "talk", "python", "asked",
+    ]  # fmt: skip
+    assert report.count(remark) == 5
 
 
 def test_the_column_of_a_birth_is_never_kept_whatever_it_is_called(home: Path) -> None:
@@ -615,11 +619,13 @@ def test_words_of_labels_that_name_somebody_are_left_out(home: Path) -> None:
 
 def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
     table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
-    visits = "session_id\tmood\tcomments\trater\nses-1\tgood\tcalm\t\n"
+    visits = "session_id\tmood\tcomments\trater\tfname\tlname\nses-1\tgood\tcalm\t\tJ\tR\n"
     files = {
         "participants.tsv": table.encode(),
         "sub-1/sub-1_sessions.tsv": visits.encode(),
-        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\nses-1\tR1\tyes\n",
+        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\tfname\nses-1\tR1\tyes\tJane\n",
+        "sub-0/sub-0_sessions.tsv": b"visit\tmood\tlost\n1\tbad\tx\n",
+        "sub-0/ses-1/anat/sub-0_ses-1_T1w.nii.gz": make_nifti(4, 4, 5, packed=True),
         "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
         "sub-2/ses-1/anat/sub-2_ses-1_T1w.nii.gz": make_nifti(4, 4, 2, packed=True),
     }
@@ -628,17 +634,21 @@ def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) 
 
     lines = [line.strip() for line in said.splitlines()]
     start = lines.index("columns of participants.tsv, and what becomes of them:")
-    assert lines[start + 1 : start + 12] == [
+    assert lines[start + 1 : start + 16] == [
         "participant_id: used",
         "age: used",
         "group: kept, such as “case”",
         "tags: kept, but for cells that tell who somebody is",
         "birthday: left out: it identifies people, and is never kept",
         "columns of sub-…_sessions.tsv, and what becomes of them:",
-        "session_id: used",
+        "visit: left out: there is no session_id",
         "mood: kept, such as “good”",
+        "lost: left out: there is no session_id",
+        "session_id: used",
         "rater: kept, such as “R1”",
         "comments: left out: free text may name people",
+        "fname: kept, such as “Jane”",
+        "lname: left out: it identifies people, and is never kept",
         "new: kept, such as “yes”",
     ]
     assert "rename what names nobody in the table, and remove from it what else is not" in said

@@ -118,21 +118,27 @@ def test_what_was_found_by_an_older_rule_is_looked_at_again(home: Path, client: 
 def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
     home: Path, client: Client
 ) -> None:
-    suspects = ["https://files.lan/1.DCM", *(f"s3://scans/p.1/{end}" for end in ("I1", "1.2", "*"))]
-    clean = ["https://files.lan/1.png", "https://files.lan/1?as=page", "s3://idc-open-data/5f2/*"]
+    here = "https://files.lan"
+    ends = ("1.DCM", "1.dcm?download=1", "L067.IMA", "1.v1", "1.dcm.gz", "d/ab/", "wado?uid=1.2")
+    suspects = [*(f"{here}/{end}" for end in ends)]
+    suspects += [f"s3://scans/p.1/{end}" for end in ("I1", "1.2", "*")]
+    clean = ["1.png", "1.JPG?download=1", "1.nii.gz", "1.svs/", "get?file=1.png"]
+    clean = [*(f"{here}/{end}" for end in clean), "s3://idc-open-data/5f2/*"]
     rows = [f"{number},{url}" for number, url in enumerate(suspects + clean)]
+    rows.append("listed,")
     folder = write_files(
         home / "far", {"dataset.toml": FAR, "t.csv": "\n".join(["id,url", *rows]).encode()}
     )
     run(folder)
 
-    assert "4 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
-    # Earlier versions did not count them.
-    Dataset.objects.update(imported_json={})
-    migration = importlib.import_module("catalog.migrations.0019_dicom_elsewhere_is_not_checked")
-    with connection.cursor() as cursor:
-        cursor.execute(migration.NOTE_UNCHECKED)
-    assert "4 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
+    assert "10 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
+    # Earlier versions counted none, or fewer.
+    migration = importlib.import_module("catalog.migrations.0020_more_names_of_dicom_elsewhere")
+    for counted in ({}, {"identifying": {"files": 0, "burned_in": 0, "unchecked": 4}}):
+        Dataset.objects.update(imported_json=counted)
+        with connection.cursor() as cursor:
+            cursor.execute(migration.NOTE_UNCHECKED)
+        assert "10 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
     for image in Image.objects.all():
         page = client.get(image.get_absolute_url()).content.decode()
         assert ("was not checked" in page) == (image.remote_url in suspects), image.remote_url
@@ -183,6 +189,34 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     refused = client.get(address)
     assert (refused.status_code, "X-Accel-Redirect" in refused) == (302, False)
     assert "X-Accel-Redirect" in admin_client.get(address)
+
+
+def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
+    home: Path, client: Client
+) -> None:
+    marks = {"BurnedInAnnotation": "YES"}
+    folder = make_table(
+        home,
+        {
+            "a.dcm": make_scan(**marks, PatientIdentityRemoved="YES"),
+            "b.dcm": make_scan(**marks),
+            "label.dcm": make_scan(
+                ImageType="DERIVED\\PRIMARY\\LABEL\\NONE", BurnedInAnnotation="NO"
+            ),
+            "whole.dcm": make_scan(SpecimenLabelInImage="YES"),
+            "overview.dcm": make_scan(ImageType="DERIVED\\PRIMARY\\OVERVIEW"),
+            "clean.dcm": make_scan(
+                ImageType="DERIVED\\PRIMARY\\OVERVIEW", SpecimenLabelInImage="NO"
+            ),
+        },
+        rows="File,BurnedInAnnotation\na.dcm,Yes\nb.dcm,NO\nlabel.dcm,\nwhole.dcm,\noverview.dcm,\n"
+        "clean.dcm,NO\n",
+    )
+    assert "5 DICOM files say that text is burnt into their pixels" in run(folder)
+    assert "5 DICOM images say that text" in client.get("/datasets/table/").content.decode()
+    for image in Image.objects.all():
+        page = client.get(image.get_absolute_url()).content.decode()
+        assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
 
 
 def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(
