@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -180,6 +181,8 @@ class Fetcher:
         except BaseException:
             for future in futures:
                 future.cancel()
+            # What is on its way has room only until this ends.
+            wait(futures)
             raise
         files = _keep_apart([found[file.name] for file in listed])
         if not self._use_all(item, files):

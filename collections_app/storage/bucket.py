@@ -288,6 +288,11 @@ class _ObjectReader(io.RawIOBase):
                 answer = self._client.get_object(
                     **self._where, IfMatch=self._etag, Range=f"bytes={self._position}-"
                 )
+                # A proxy that does not pass the range on sends all of it again.
+                found = answer.get("ContentRange", "bytes 0-")
+                if not found.startswith(f"bytes {self._position}-"):
+                    answer["Body"].close()
+                    raise StorageTrouble(ERRNO, MISUNDERSTOOD)
             self._body = answer["Body"]
         return self._body
 

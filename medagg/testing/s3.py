@@ -37,7 +37,7 @@ class Faults:
     Requests that write are named by a part of their path: ``refuse`` is their status, 0 cuts the
     connection; ``stall`` holds them until it is emptied; the next answer to a POST in ``lose`` is
     lost. Requests that have one of ``pages`` in their method or path get an answer of a proxy, of
-    the type ``page_type``.
+    the type ``page_type``. With ``no_ranges`` an answer is the whole object.
     """
 
     status: dict[str, int] = field(default_factory=dict)
@@ -51,6 +51,7 @@ class Faults:
     lose: set[str] = field(default_factory=set)
     pages: set[str] = field(default_factory=set)
     page_type: str = "text/html"
+    no_ranges: bool = False
 
     def find(self, what: dict[str, Any], path: str) -> Any:
         """The fault for a path, unless it has happened as often as it is to."""
@@ -221,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.port)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if faults.no_ranges:
+            del self.headers["Range"]
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
         if lost := {part for part in faults.lose if part in self.path and self.command == "POST"}:

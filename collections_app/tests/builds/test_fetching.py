@@ -713,6 +713,26 @@ def test_what_has_come_for_a_build_counts_once_and_stays_until_its_archive_is_wr
     assert build(make_fetching()).status == "ready", "192 kB in all"
 
 
+def test_what_has_come_of_a_series_is_not_fetched_again_though_another_file_is_gone(
+    s3: S3Server,
+) -> None:
+    for number in range(6):
+        s3.put(f"slices/{number}.dcm", os.urandom(3_000))
+    ImageFactory(source_id="slices", remote_url=f"s3://{BUCKET}/slices/*", size_bytes=18_000)
+    make_searchable()
+    s3.faults.status["slices/0.dcm"] = 404
+    s3.faults.pause |= {f"slices/{number}.dcm": 0.02 for number in range(1, 6)}
+    collection = build(make_fetching())
+    assert collection.status == "failed"
+    s3.faults.status.clear()
+    s3.requests.clear()
+
+    retry_collection(collection=collection)
+    assert build(collection).status == "ready"
+    asked = [path.split("?")[0] for path in s3.requests if path.endswith(".dcm")]
+    assert [path[-6:] for path in asked] == ["/0.dcm"]
+
+
 def test_many_small_files_count_for_the_limit_of_a_collection(
     s3: S3Server, settings: LazySettings
 ) -> None:

@@ -93,6 +93,19 @@ def test_verification_reads_on_where_a_connection_was_cut(bucket: ArchiveBucket)
     assert bucket.names() == [collection.archive_path]
 
 
+def test_nothing_is_judged_by_a_proxy_that_sends_all_of_an_archive_again(
+    bucket: ArchiveBucket,
+) -> None:
+    make_dataset(files=1)
+    collection = make_ready()
+    bucket.server.faults.cut[".zip"] = 1_500
+    bucket.server.faults.times[".zip"] = 1
+    bucket.server.faults.no_ranges = True
+    verify(collection)
+    bucket.server.faults.no_ranges = False
+    assert verify(collection).verified_at
+
+
 def test_verification_withdraws_what_was_replaced_or_removed(bucket: ArchiveBucket) -> None:
     make_dataset()
     collection = make_ready()
