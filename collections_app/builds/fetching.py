@@ -33,8 +33,9 @@ from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 BATCH = 50
 # What is learnt of so many files is kept at once, however few items they are.
 MAX_UNKEPT = 5_000
-# A row of a file with its indexes. For few the room that a freeze finds for its items is enough.
-BYTES_PER_FILE, FEW_FILES = 1_000, 500
+# A row of a file or an item with its indexes, and as much again in the WAL. For few rows of a build
+# the room that a freeze finds for its items is enough.
+BYTES_PER_ROW, FEW_ROWS = 3_000, 500
 
 
 class FetchFailed(Exception):
@@ -75,7 +76,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         cache, holder, journal, expected, bytes_here=bytes_here, is_suspect=is_suspect
     )
     kinds: list[type[SourceProblem]] = []
-    is_done = False
+    num_kept, is_done = 0, False
     releases = {each["slug"]: each.get("idc_release", "")
                 for each in collection.provenance[DATASETS]}  # fmt: skip
     try:
@@ -91,9 +92,9 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
             else:
                 done.append((item, outcome))
             if len(done) == BATCH or sum(len(files) for _, files in done) > MAX_UNKEPT:
-                _keep(collection, done)
+                num_kept += _keep(collection, done, num_kept)
                 done.clear()
-        _keep(collection, done)
+        _keep(collection, done, num_kept)
         is_done = not kinds
     finally:
         fetcher.close(is_done=is_done)
@@ -180,10 +181,13 @@ def _find_known(items: Sequence[tuple[FetchItem, str]]) -> Iterator[FetchItem]:
         yield item
 
 
-def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFile]]]) -> None:
+def _keep(
+    collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFile]]], num_before: int
+) -> int:
     """Keep what was learnt: of the files for every collection, of the items for this one.
 
-    What a source had before stays, as archives that are not verified yet consist of it.
+    What a source had before stays, as archives that are not verified yet consist of it. Returns
+    the number of rows that were written; ``num_before`` are those of this build before them.
     """
     hashed = [(item, files, item.hash_files(files)) for item, files in done]
     new = [
@@ -192,8 +196,9 @@ def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFi
         if set(files) != set(item.known)
         for each in files
     ]
-    if len(new) > FEW_FILES:
-        _require_database_room(len(new))
+    num_rows = len(new) + len(done)
+    if num_before + num_rows > FEW_ROWS:
+        _require_database_room(num_rows)
     if new:
         # In one order, so that two builds that keep the same do not wait for each other. Two items
         # may have one address.
@@ -210,12 +215,13 @@ def _keep(collection: Collection, done: Sequence[tuple[FetchItem, list[FetchedFi
     ]
     if rows:
         _execute_with_columns(queries.SET_FETCHED, rows, collection.pk)
+    return num_rows
 
 
-def _require_database_room(num_files: int) -> None:
+def _require_database_room(num_rows: int) -> None:
     """Raises CacheFull."""
     free = free_database_bytes()
-    if free is not None and free < num_files * BYTES_PER_FILE:
+    if free is not None and free < num_rows * BYTES_PER_ROW:
         raise CacheFull("the server's database has no room for what is learnt of the files")
 
 

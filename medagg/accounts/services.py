@@ -191,20 +191,22 @@ def delete_account(*, user: User) -> None:
     """
     if is_last_administrator(user):
         raise LastAdministrator
+    user_id = user.pk
     collections.delete_collections(user=user)
     with transaction.atomic():
         if user.is_superuser:
             _keep_an_administrator(user)
-        unlock(user=user)
-        Session.objects.filter(user_id=user.pk).delete()
-        _forget_history(user)
+        # It may wait for a freeze of theirs; what other requests wait for is locked after that.
         collections.delete_account(user=user)
+        unlock(user=user)
+        Session.objects.filter(user_id=user_id).delete()
+        _forget_history(user_id)
 
 
-def _forget_history(user: User) -> None:
+def _forget_history(user_id: int) -> None:
     """What the admin's history says of the user, by name; their collections see to their own."""
     kind = ContentType.objects.get_for_model(User)
-    LogEntry.objects.filter(content_type=kind, object_id=str(user.pk)).delete()
+    LogEntry.objects.filter(content_type=kind, object_id=str(user_id)).delete()
 
 
 def _keep_an_administrator(user: User) -> None:

@@ -766,10 +766,17 @@ def test_many_small_files_count_for_the_limit_of_a_day(
             make_collection("q=tiny0", fetch=True, user=owner)
 
 
+@pytest.mark.parametrize(("few", "num_kept"), [(5, 0), (15, 10)])  # rows; 11 of a series
 def test_what_is_learnt_of_many_files_leaves_the_reserve_of_the_database_free(
-    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    s3: S3Server,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    few: int,
+    num_kept: int,
 ) -> None:
-    monkeypatch.setattr("collections_app.builds.fetching.FEW_FILES", 5)
+    monkeypatch.setattr("collections_app.builds.fetching.FEW_ROWS", few)
+    monkeypatch.setattr("collections_app.builds.fetching.BATCH", 1)
     make_tiny_series(s3)
     collection = make_fetching()
     settings.DATABASE_FOLDER, settings.DATABASE_RESERVE_BYTES = tmp_path, 1 << 60
@@ -778,7 +785,7 @@ def test_what_is_learnt_of_many_files_leaves_the_reserve_of_the_database_free(
 
     assert collection.builds.get().reason == Reason.DISK_FULL
     assert "database has no room" in collection.error_message
-    assert not RemoteFile.objects.exists()
+    assert RemoteFile.objects.count() == num_kept
     settings.DATABASE_RESERVE_BYTES = 0
     retry_collection(collection=collection)
     assert build(Collection.objects.get(pk=collection.pk)).status == "ready"
