@@ -343,10 +343,13 @@ def delete_collection(*, collection: Collection) -> None:
 def delete_collections(*, user: User) -> None:
     """Delete all collections of a user, each in a transaction of its own.
 
-    In one, whoever asks for what it has locked would wait for millions of items.
+    In one, whoever asks for what it has locked would wait for millions of items. The quota first,
+    as in all that locks both.
     """
     for collection in Collection.objects.filter(user=user).brief():
-        delete_collection(collection=collection)
+        with transaction.atomic():
+            lock_quota(user)
+            delete_collection(collection=collection)
 
 
 def delete_account(*, user: User) -> None:

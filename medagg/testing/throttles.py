@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from functools import cache
 from importlib import import_module
 
@@ -14,8 +15,12 @@ from catalog.storage.broker import broker_turns
 @pytest.fixture(autouse=True)
 def fresh_throttles() -> None:
     broker_turns.forget()
-    # Not at the top, as settings are not there yet.
+    # Not at the top, as settings are not there yet; botocore takes long.
     import_module("collections_app.notices.message").mail_turns.forget()
+    if storage := sys.modules.get("collections_app.storage.client"):
+        storage.turns.forget()
+    # A test that has loaded medagg.wsgi has made this a process for pages.
+    import_module("catalog.storage.web_threads").serves_pages.clear()
     client = _client(os.environ["REDIS_URL"])
     # Tests of the servers themselves may have none.
     with contextlib.suppress(redis.RedisError):

@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from catalog.models import Dataset
@@ -217,11 +217,46 @@ def test_whatever_one_user_asks_for_leaves_threads_to_others(client: Client) -> 
         for _ in range(settings.WEB_THREADS // 2):
             stack.enter_context(busy._requests.turn(str(user.pk)))
         assert client.get("/collections/").status_code == 503
+        assert client.get("/healthz/").status_code == 200
         assert Client().get("/").status_code == 200
         theirs = Client()
         theirs.force_login(other)
         assert theirs.get("/collections/").status_code == 200
     assert client.get("/collections/").status_code == 200
+
+
+def test_a_page_whose_pictures_a_browser_asks_for_at_once_gets_all_of_them() -> None:
+    def ask(_: int) -> None:
+        with busy._requests.turn("one user"):
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(60) as browser:
+        list(browser.map(ask, range(60)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_is_deleted_locks_the_quota_first(client: Client) -> None:
+    """As freezes and rebuilds do: else both would wait for each other."""
+    client.force_login(User.objects.create_superuser("operator"))
+    owner = UserFactory()
+    make_dataset(files=1)
+    collection = make_collection("", user=owner)
+
+    def delete() -> int:
+        try:
+            path = f"/admin/auth/user/{owner.pk}/delete/"
+            return client.post(path, {"post": "yes"}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as clients:
+        with Held(lambda: lock_quota(owner)):
+            answer = clients.submit(delete)
+            time.sleep(1)
+            with transaction.atomic():
+                assert Collection.objects.select_for_update(nowait=True).get() == collection
+        assert answer.result() == 302
+    assert not Collection.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

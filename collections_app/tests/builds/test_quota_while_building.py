@@ -88,7 +88,7 @@ def test_fetching_ends_where_the_quota_does(
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0)
     make_series(s3, series=6, slices=1)
     for number in range(6):
-        s3.put(f"uuid-{number}/00.dcm", b"%d" % number * (1 << 20))
+        s3.put(f"uuid-{number}/00.dcm", bytes([number]) * (1 << 20))
     settings.FETCH_PARALLEL, settings.COLLECTION_MAX_KEPT_BYTES = 1, 2 << 20
 
     collection = build(make_collection("q=ct", fetch=True, user=owner))
