@@ -25,7 +25,13 @@ from collections_app.models import Build, Collection, Reason, Status
 from collections_app.notices.mail import find_due_mails
 from collections_app.selection.fetch_quota import forget_fetched_bytes
 from collections_app.services import NotPossibleNow, expire_collection
-from collections_app.storage import PARTIAL, StorageTrouble, archive_store, remove_archive
+from collections_app.storage import (
+    PARTIAL,
+    StorageTrouble,
+    archive_store,
+    asking_briefly,
+    remove_archive,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +62,8 @@ def sweep_collections() -> dict[str, int]:
         "fetches_released": release_stale,
         "fetches_forgotten": forget_fetched_bytes,
     }
-    return {name: _try(step) for name, step in steps.items()}
+    with asking_briefly():
+        return {name: _try(step) for name, step in steps.items()}
 
 
 def _try(step: Callable[[], int]) -> int:

@@ -5,12 +5,13 @@ from typing import Any
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 
 from collections_app.models import Collection
 from medagg.accounts import services
@@ -96,6 +97,18 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         """Nor gives anybody, or themselves, more rights."""
         fields = super().get_readonly_fields(request, obj)
         return fields if _is_administrator(request) else (*fields, *RIGHTS)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        """As a new password, one that is taken away drops an address that waits."""
+        waiting = WaitingAddress.objects.filter(
+            user_id=unquote(id), user__in=self.get_queryset(request)
+        )
+        address = waiting.values_list("address", flat=True).first()
+        response = super().user_change_password(request, id, form_url)
+        if address and request.method == "POST" and isinstance(response, HttpResponseRedirect):
+            waiting.delete()
+            self.message_user(request, f"The address {address}, not confirmed yet, is dropped.")
+        return response
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_last = obj is not None and services.is_last_administrator(obj)

@@ -26,7 +26,7 @@ from collections_app.selection.fetch_quota import (
 )
 from collections_app.selection.quotas import explain_passed_quota
 from collections_app.selection.refusals import OverQuota, refuse_if
-from collections_app.storage import StorageTrouble, archive_store
+from collections_app.storage import StorageTrouble, archive_store, asking_briefly
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ def claim_build(*, collection_id: int) -> Claim | None:
             bytes_rounded_up=0,
         )
     try:
-        archive_store().remove_partials(collection.uuid)
+        with asking_briefly():  # before the first heartbeat
+            archive_store().remove_partials(collection.uuid)
     except StorageTrouble as error:
         logger.warning("parts of earlier attempts are left to the sweep: %s", error)
     return Claim(collection, token)

@@ -21,6 +21,7 @@ from collections_app.storage.base import (
 )
 from collections_app.storage.disk import DiskStore, archive_file, mark_time
 from collections_app.storage.locks import archive_lock
+from collections_app.storage.patience import asking_briefly
 
 __all__ = [
     "PARTIAL",
@@ -31,6 +32,7 @@ __all__ = [
     "archive_lock",
     "archive_name",
     "archive_store",
+    "asking_briefly",
     "find_storage_trouble",
     "mark_time",
     "partial_name",

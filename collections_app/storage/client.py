@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from catalog.storage.turns import OneAtATime
-from catalog.storage.web_threads import serves_pages
 from collections_app.storage.base import StorageTrouble
+from collections_app.storage.patience import PAGE_SECONDS, find_patience
 from collections_app.storage.place import find_mistakes
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
 STALL_SECONDS = 30
-HASTY_SECONDS = 2
 ERRNO = 121  # EREMOTEIO, which macOS has no name for
 
 _BUSY = {429, 500, 502, 503, 504}
@@ -51,9 +50,9 @@ MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the op
 def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
     """For requests; with ``is_public`` only to sign addresses for browsers.
 
-    With ``is_hasty`` it asks once, and does not wait long, as in all requests of the web.
+    With ``is_hasty`` it asks once, and does not wait long, as it does where others wait.
     """
-    is_hasty = is_hasty or serves_pages.is_set()
+    patience = PAGE_SECONDS if is_hasty else find_patience()
     refuse_mistakes()
     public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
     return _make_client(
@@ -61,8 +60,8 @@ def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
         settings.ARCHIVE_S3_REGION,
         settings.ARCHIVE_S3_ACCESS_KEY_ID,
         settings.ARCHIVE_S3_SECRET_ACCESS_KEY,
-        1 if is_hasty else ATTEMPTS,
-        HASTY_SECONDS if is_hasty else STALL_SECONDS,
+        ATTEMPTS if patience is None else 1,
+        STALL_SECONDS if patience is None else patience,
     )
 
 
@@ -75,7 +74,7 @@ def refuse_mistakes() -> None:
 
 @lru_cache(maxsize=4)
 def _make_client(
-    endpoint: str, region: str, key: str, secret: str, attempts: int, seconds: int
+    endpoint: str, region: str, key: str, secret: str, attempts: int, seconds: float
 ) -> Any:
     session = botocore.session.Session()
     # Nothing but our own settings counts.
@@ -122,7 +121,7 @@ def _refuse_pages(http_response: Any, **_: object) -> None:
 @contextmanager
 def explained() -> Iterator[None]:
     """Raises StorageTrouble for errors of the client."""
-    with _explained(), turns.take() if serves_pages.is_set() else nullcontext():
+    with _explained(), nullcontext() if find_patience() is None else turns.take():
         yield
 
 
@@ -139,7 +138,7 @@ def _explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 
-# In a process for pages: a storage that does not answer holds one of its threads.
+# Where others wait: a storage that does not answer holds one thread of a process, and once.
 turns = OneAtATime(no_answer=(BotoCoreError,), refuse=lambda: StorageTrouble(ERRNO, _SILENT))
 
 

@@ -323,9 +323,10 @@ def change_by_page(ada: User) -> None:
 def change_in_admin(ada: User) -> None:
     page = Client()
     page.force_login(User.objects.create_superuser("operator"))
-    page.post(f"/admin/auth/user/{ada.pk}/password/", {
+    answer = page.post(f"/admin/auth/user/{ada.pk}/password/", {
         "usable_password": "true", "password1": "another-Pass-8",
-        "password2": "another-Pass-8"})  # fmt: skip
+        "password2": "another-Pass-8"}, follow=True)  # fmt: skip
+    assert "The address eve@example.net, not confirmed yet, is dropped." in answer.content.decode()
 
 
 @pytest.mark.parametrize("change", [reset_by_mail, change_by_page, change_in_admin])

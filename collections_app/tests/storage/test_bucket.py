@@ -24,7 +24,7 @@ from collections_app.services import (
     rebuild_collection,
     retry_collection,
 )
-from collections_app.storage import StorageTrouble, client
+from collections_app.storage import StorageTrouble, client, patience
 from collections_app.sweep import sweep_collections
 from collections_app.tests.factories import (
     build,
@@ -38,6 +38,7 @@ from collections_app.tests.faults.tools import assert_page_says
 from collections_app.tests.storage.conftest import ArchiveBucket
 from medagg.management.commands.restore import Command
 from medagg.observing.metrics import render_figures
+from medagg.tests.mailbox import silent_server
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks_on_commit")]
 
@@ -138,6 +139,22 @@ def test_a_storage_that_does_not_answer_costs_no_archive(
 
 
 # --- The sweep ---
+def test_a_storage_that_is_silent_takes_the_time_of_one_request_of_a_sweep(
+    bucket: ArchiveBucket, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mails wait for the same worker."""
+    make_dataset(files=1)
+    for number in range(3):
+        make_ready(title=f"T{number}")
+    Collection.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    monkeypatch.setattr(patience, "BRIEF_SECONDS", 1)
+    with silent_server() as silent:
+        settings.ARCHIVE_S3_ENDPOINT = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begin = time.monotonic()
+        assert sweep_collections()["expired"] == 3
+    assert time.monotonic() - begin < 5
+
+
 def test_the_sweep_removes_strays_and_nothing_of_others(
     bucket: ArchiveBucket, settings: LazySettings
 ) -> None:
