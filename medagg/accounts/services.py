@@ -74,12 +74,13 @@ def tell_operators() -> None:
 def change_address(*, user: User, address: str) -> None:
     """Store an address that must still be confirmed (``ask_to_confirm``); empty: have none.
 
-    Nothing if the account is deleted meanwhile.
+    Nothing if the account is deleted meanwhile, or its password is another than was checked.
     """
     old = user.email
     with transaction.atomic():
         # As a deletion does.
-        if not User.objects.select_for_update().filter(pk=user.pk).exists():
+        same = User.objects.select_for_update().filter(pk=user.pk, password=user.password)
+        if not same.exists():
             return
         if address:
             WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})

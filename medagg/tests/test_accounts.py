@@ -351,6 +351,16 @@ def test_a_new_password_drops_an_address_that_waits(
     assert ada.email == "ada@example.org"
 
 
+def test_a_form_that_was_on_its_way_adds_no_address_to_an_account_with_a_new_password(
+    ada: User,
+) -> None:
+    """The old password had been checked; the owner's new one came before the address was kept."""
+    as_checked = User.objects.get(pk=ada.pk)
+    reset_by_mail(ada)
+    services.change_address(user=as_checked, address="eve@example.net")
+    assert not WaitingAddress.objects.exists()
+
+
 def test_one_address_gets_few_mails_whoever_asks(client: Client) -> None:
     sign_up(client, email="ada@example.org")
     for _ in range(5):
