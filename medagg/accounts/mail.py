@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 def send_password_reset(*, address: str) -> None:
     """A link to set a new password, if an account has confirmed this address."""
     user = owner_of(address)
-    if user is None or not user.is_active:
+    # An operator has taken the password away where somebody signs in otherwise, or not at all.
+    if user is None or not user.is_active or not user.has_usable_password():
         return
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     token = default_token_generator.make_token(user)

@@ -152,6 +152,15 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> Non
     assert client.get(link, follow=True).status_code == 200, "a used link explains itself"
 
 
+def test_an_account_without_a_password_gets_no_mail_for_a_new_one(
+    client: Client, ada: User
+) -> None:
+    ada.set_unusable_password()
+    ada.save()
+    client.post("/accounts/password_reset/", {"email": ada.email})
+    assert not mail.outbox
+
+
 def test_an_unknown_address_gets_the_same_answer_and_no_mail(client: Client, ada: User) -> None:
     answers = {
         client.post("/accounts/password_reset/", {"email": email}).headers["Location"]
