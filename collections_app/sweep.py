@@ -155,13 +155,15 @@ def fail_missing(collections: Iterable[Collection], *, mails_owners: bool = True
     """Fail ready collections whose archive is missing or truncated; the number of those."""
     failed = 0
     for each in collections:
-        logger.error("the archive %s is missing or truncated", each.archive_path)
-        failed += fail_archive(
+        # It may have been rebuilt or deleted meanwhile.
+        if fail_archive(
             collection=each,
             reason=Reason.ARCHIVE_DAMAGED,
             message=MISSING,
             mails_owner=mails_owners,
-        )
+        ):
+            logger.error("the archive %s is missing or truncated", each.archive_path)
+            failed += 1
         remove_archive(each.archive_path)
     return failed
 

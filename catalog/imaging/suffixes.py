@@ -11,7 +11,8 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _OTHER_SUFFIXES = frozenset({
     ".svs", ".ndpi", ".ndpis", ".scn", ".mrxs", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".vsi",
     ".isyntax", ".qptiff", ".hdr", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".mnc", ".npy",
-    ".npz", ".h5", ".hdf5", ".mat", ".zarr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".svg",
+    ".npz", ".heic", ".lif", ".nd2", ".mrc", ".edf", ".wav", ".mpg", ".xlsx",
+    ".h5", ".hdf5", ".mat", ".zarr", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".svg",
     ".stl", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt", ".md", ".xml", ".html", ".htm",
     ".pdf",
 })

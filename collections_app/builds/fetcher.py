@@ -149,6 +149,16 @@ class Fetcher:
         self._ahead.check_stopped()
         sizes = [file.size for file in listed]
         self._admit(sizes, counted=count_bytes(sizes))
+        try:
+            return self._fetch_admitted(item, listed)
+        except SourceProblem:
+            # It will not be in the archive.
+            with self._counting:
+                self._size -= sum(sizes)
+                self._num_listed -= 1
+            raise
+
+    def _fetch_admitted(self, item: FetchItem, listed: list[ListedFile]) -> list[FetchedFile]:
         names = [file.name for file in listed]
         if item.is_series:  # a single object has the item's own name
             _refuse_unsafe(names)
@@ -157,7 +167,7 @@ class Fetcher:
             _require_same(known, listed)
         else:
             known = _keep_unchanged(known, listed)
-        with self._cache.reserve(sizes) as room:
+        with self._cache.reserve([file.size for file in listed]) as room:
             return self._fetch_all(item, listed, {each.name: each for each in known}, room)
 
     def _fetch_all(

@@ -213,7 +213,9 @@ MAYBE = re.compile(
         |entered|typed|checked|ordered|requested|examined|created|updated|uploaded|submitted)by
     | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed|completed|acquired|scanned
         |consented|(?:last)?modified)by
-    | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators? | [a-z]{{2,}}ologists?
+    | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators?
+    | (?!n(?:um(?:ber)?|r|o)?(?:of)?(?:radi|path|dermat|cardi|neur|onc)ologists?$)
+        [a-z]{{2,}}ologists?
     | (?:pat)?enccsn{_NUMBER}? | personsourcevalue | redcapsurveyidentifier | naih
     | physician(?:followup|managing|primarysurg)
     | {_NAME}{_OF}(?:doctors?|physicians?|radiologists?)
