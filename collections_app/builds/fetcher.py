@@ -189,10 +189,9 @@ class Fetcher:
         try:
             found |= {each.name: each for each in (future.result() for future in futures)}
         except BaseException:
-            for future in futures:
-                future.cancel()
-            # What is on its way has room only until this ends.
-            wait(futures)
+            # What is on its way has room only until this ends. A future that was cancelled is never
+            # done for ``wait``, if the pool is closed meanwhile.
+            wait([future for future in futures if not future.cancel()])
             raise
         files = _keep_apart([found[file.name] for file in listed])
         if not self._use_all(item, files):

@@ -620,23 +620,32 @@ def test_what_is_cancelled_while_it_is_written_blames_no_image(
     assert not collection.items.with_problems().exists()
 
 
+@pytest.mark.parametrize(("series", "slices", "begun"), [(40, 1, "uuid-1/00.dcm"),
+                                                         (1, 40, "uuid-0/01.dcm")])  # fmt: skip
 def test_a_build_that_is_cancelled_waits_for_nothing_that_has_not_begun(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    series: int,
+    slices: int,
+    begun: str,
 ) -> None:
-    make_series(s3, series=40, slices=1)
+    make_series(s3, series=series, slices=slices)
     monkeypatch.setattr("collections_app.builds.lease.RENEW_SECONDS", 0.0)
-    s3.faults.pause["00.dcm"] = 0.01
+    settings.FETCH_PARALLEL = 8
+    s3.faults.pause[".dcm"] = 0.05
     collection = make_fetching()
     stopped: list[float] = []
 
     def cancel(done: int) -> None:
-        if "uuid-1/00.dcm" in "".join(s3.requests) and not stopped:
+        if begun in "".join(s3.requests) and not stopped:
             stopped.append(time.monotonic())
             cancel_build(collection=Collection.objects.get(pk=collection.pk))
 
     build_collection(collection_id=collection.pk, on_progress=cancel)
 
     assert time.monotonic() - stopped[0] < CLOSE_SECONDS - 1
+    assert not list((settings.REMOTE_CACHE_ROOT / "promised").iterdir())
     collection.refresh_from_db()
     assert collection.error_message == "You cancelled this build."
 
