@@ -258,6 +258,7 @@ SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=30)
 EVICTION_SECONDS = 600
 # Not once a day: a clock that is started anew more often would never come to it.
 SESSIONS_SECONDS = 3600
+CELERY_BEAT_SCHEDULER = "medagg.beat.Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-collections": {
         "task": "collections_app.tasks.sweep_collections_task",

@@ -163,7 +163,7 @@ def _make_supervisor(
                 "PROMETHEUS_MULTIPROC_DIR": str(counts),
             },
         ),
-        beat_process(schedule=places.var / "beat-schedule", log=logs["beat"]),
+        beat_process(log=logs["beat"]),
     ]
     workers = queue_workers(builders=options.workers, log=logs.__getitem__)
     return Supervisor(makers, workers, folder=settings.BASE_DIR, say=say)

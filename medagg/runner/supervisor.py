@@ -285,9 +285,9 @@ def worker_process(
     )
 
 
-def beat_process(*, schedule: Path, log: LogFile) -> Process:
-    """Celery beat, which stores the times of its last runs in the file `schedule`."""
-    options = {"--schedule": str(schedule), "--pidfile": "", "--loglevel": "INFO"}
+def beat_process(*, log: LogFile) -> Process:
+    """Celery beat, with the scheduler that the settings name."""
+    options = {"--pidfile": "", "--loglevel": "INFO"}
     return Process(
         name="beat",
         command=_python("celery", "-A", "medagg", "beat", *_flatten(options)),

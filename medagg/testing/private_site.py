@@ -54,7 +54,7 @@ class PrivateSite:
     def start_beat(self) -> None:
         """Celery's clock, without which nothing is swept."""
         log = LogFile(self.var / "log" / "beat.log")
-        self._start(beat_process(schedule=self.var / "beat-schedule", log=log))
+        self._start(beat_process(log=log))
 
     def _start(self, process: Process) -> None:
         # Not added to our own: that names the servers of the whole test run.
