@@ -100,9 +100,8 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
         """As a new password, one that is taken away drops an address that waits."""
-        waiting = WaitingAddress.objects.filter(
-            user_id=unquote(id), user__in=self.get_queryset(request)
-        )
+        user = self.get_object(request, unquote(id))
+        waiting = WaitingAddress.objects.filter(user=user)
         address = waiting.values_list("address", flat=True).first()
         response = super().user_change_password(request, id, form_url)
         if address and request.method == "POST" and isinstance(response, HttpResponseRedirect):

@@ -1,6 +1,7 @@
 """What cannot be done just now is answered by 503, and when to come again."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,16 +19,14 @@ from catalog.storage.web_threads import FOR_PAGES, RETRY_SECONDS, FewAtATime, No
 LOCK_SECONDS = 5
 # Whatever one user asks for leaves half of the threads to others. Forms wait for locks, as while a
 # large collection is deleted: those of all users take half of the threads, of one an eighth.
-# A browser asks for the sixty previews of a page at once, over HTTP/2.
-_requests = FewAtATime(
-    settings.WEB_THREADS, waiting=0, of_one=settings.WEB_THREADS // 2, place_seconds=1
-)
+_requests = FewAtATime(settings.WEB_THREADS, waiting=0, of_one=settings.WEB_THREADS // 2)
 _forms = FewAtATime(2 * FOR_PAGES, waiting=0, of_one=max(1, FOR_PAGES // 2))
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
 MAX_AT_ONCE = 150_000
-# These are asked while the database is away, too.
-OF_NOBODY = ("/healthz/", "/readyz/")
+# What is asked while the database is away, too; and the sixty pictures of a page, which a browser
+# may ask for at once, and which have a limit of their own.
+_IS_FREE = re.compile(r"/(?:healthz|readyz|images/[0-9]+/preview)/")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 BUSY = "The site cannot send so long an answer at the moment. Please try again in half a minute."
 
@@ -78,7 +77,8 @@ class UsersMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in OF_NOBODY or not request.user.is_authenticated:
+        is_free = _IS_FREE.fullmatch(request.path_info)
+        if is_free or not request.user.is_authenticated:
             return self.get_response(request)
         user, is_form = str(request.user.pk), request.method not in SAFE_METHODS
         try:

@@ -55,8 +55,7 @@ class FewAtATime:
     """Work that ``number`` threads do at a time, while ``waiting`` more wait for seconds.
 
     The last ``kept`` of these places are for clients that have none, so that one client does not
-    keep all others from it; no client has more than ``of_one``. For such a place a client waits
-    ``place_seconds``.
+    keep all others from it; no client has more than ``of_one``.
     """
 
     def __init__(
@@ -66,16 +65,14 @@ class FewAtATime:
         waiting: int = 1,
         kept: int = 0,
         of_one: int | None = None,
-        place_seconds: float = 0,
         wait_seconds: float = 10,
     ) -> None:
         self.wait_seconds = wait_seconds
         self._of_one = number + waiting if of_one is None else of_one
         self._working = threading.BoundedSemaphore(number)
         self._num_places, self._kept = number + waiting, kept
-        self._place_seconds = place_seconds
         self._clients: Counter[str] = Counter()
-        self._counting = threading.Condition()
+        self._counting = threading.Lock()
 
     @contextmanager
     def turn(self, client: str = "") -> Iterator[None]:
@@ -91,7 +88,8 @@ class FewAtATime:
     @contextmanager
     def _place(self, client: str) -> Iterator[None]:
         with self._counting:
-            if not self._counting.wait_for(lambda: self._has_place(client), self._place_seconds):
+            num_left, num_here = self._num_places - self._clients.total(), self._clients[client]
+            if num_left <= (self._kept if num_here else 0) or num_here >= self._of_one:
                 raise NoThreadLeft
             self._clients[client] += 1
         try:
@@ -100,8 +98,3 @@ class FewAtATime:
             with self._counting:
                 self._clients[client] -= 1
                 self._clients += Counter()  # those at zero are forgotten
-                self._counting.notify_all()
-
-    def _has_place(self, client: str) -> bool:
-        num_left, num_here = self._num_places - self._clients.total(), self._clients[client]
-        return num_left > (self._kept if num_here else 0) and num_here < self._of_one

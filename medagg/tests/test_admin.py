@@ -562,6 +562,11 @@ def test_saving_a_form_without_a_change_wakes_nobody(
     assert read_stamp() == stamp
 
 
+def test_the_page_of_a_password_of_nobody_is_none(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    assert client.get("/admin/auth/user/abc/password/").status_code == 404
+
+
 def test_who_edits_groups_gives_no_rights_by_them(client: Client) -> None:
     helper = User.objects.create_user("helper", is_staff=True)
     group = Group.objects.create(name="helpers")
