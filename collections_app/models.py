@@ -77,7 +77,7 @@ class Collection(models.Model):
     archive_sha256 = models.CharField("archive SHA-256", max_length=64, blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
-    program = models.CharField(max_length=200, blank=True)
+    program = models.CharField(max_length=200, blank=True, db_default="")
     finished_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     wants_mail = models.BooleanField(default=False)

@@ -341,7 +341,7 @@ def delete_collection(*, collection: Collection) -> None:
 
 
 def delete_collections(*, user: User) -> None:
-    """Delete all collections of a user, each in a transaction of its own.
+    """Delete all collections of a user, each in a transaction of its own if the caller has none.
 
     In one, whoever asks for what it has locked would wait for millions of items. The quota first,
     as in all that locks both.

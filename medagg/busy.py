@@ -24,9 +24,9 @@ _forms = FewAtATime(2 * FOR_PAGES, waiting=0, of_one=max(1, FOR_PAGES // 2))
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.
 MAX_AT_ONCE = 150_000
-# What is asked while the database is away, too; and the sixty pictures of a page, which a browser
-# may ask for at once, and which have a limit of their own.
-_IS_FREE = re.compile(r"/(?:healthz|readyz|images/[0-9]+/preview)/")
+# What is asked while the database is away, too; the sixty pictures of a page, which a browser may
+# ask for at once, and which have a limit of their own; and whoever wants to go may go.
+_IS_FREE = re.compile(r"/(?:healthz|readyz|images/[0-9]+/preview|accounts/logout)/")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 BUSY = "The site cannot send so long an answer at the moment. Please try again in half a minute."
 
@@ -64,10 +64,7 @@ class BusyMiddleware:
         )
         if not is_locked and not isinstance(exception, NoThreadLeft):
             return None
-        is_json = request.path_info.endswith(".json")
-        return _say_busy(
-            request, "application/json" if is_json else "text/html", is_locked=is_locked
-        )
+        return _say_busy(request, _type_of(request), is_locked=is_locked)
 
 
 class UsersMiddleware:
@@ -85,7 +82,12 @@ class UsersMiddleware:
             with _requests.turn(user), _forms.turn(user) if is_form else contextlib.nullcontext():
                 return self.get_response(request)
         except NoThreadLeft:
-            return _say_busy(request)
+            return _say_busy(request, _type_of(request))
+
+
+def _type_of(request: HttpRequest) -> str:
+    """What the answer would have been."""
+    return "application/json" if request.path_info.endswith(".json") else "text/html"
 
 
 def _measure(response: HttpResponseBase) -> int:

@@ -73,7 +73,7 @@ _ANNEX = re.compile(rb"(?:[./]*\.git)?/annex/objects/")
 _PAGE = re.compile(
     # Possessive, since a text of many comments could be divided in ever so many ways.
     rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*>\s*+)?(?:<!--.*?-->\s*)*+"
-    rb"<(?:!doctype html|html|head|body|error)",
+    rb"<(?:!doctype html|html|head|body|error)\b",
     re.IGNORECASE | re.DOTALL,
 )
 # Such as ASCII, which is in the first 1,024 bytes of no picture, volume or DICOM file.

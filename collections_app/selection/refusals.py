@@ -64,7 +64,7 @@ def explain_full_disk(text: str = DATABASE_IS_FULL) -> Iterator[None]:
     except OperationalError as error:
         if not isinstance(error.__cause__, DiskFull):
             raise
-        logger.error("a selection could not be frozen: %s", error)
+        logger.error("PostgreSQL's disk is full: %s", error)
         raise Busy(text) from error
 
 

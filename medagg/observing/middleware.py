@@ -79,7 +79,6 @@ def _most_of_form(request: HttpRequest) -> int:
     if request.path_info.startswith(SHORT_FORMS):
         return MAX_SHORT_FORM
     may_be_long = request.path_info.startswith(LONG_FORMS)
-    # Who sends it is asked of the database only where it matters.
     if may_be_long and _measure_body(request) > MAX_FORM and request.user.is_staff:
         return sys.maxsize  # Django has a limit of its own.
     return MAX_FORM
