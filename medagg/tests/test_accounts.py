@@ -17,7 +17,7 @@ from medagg.accounts import services
 from medagg.accounts.links import confirmation_path
 from medagg.accounts.mail import send_confirmation
 from medagg.celery import app
-from medagg.models import WaitingAddress
+from medagg.models import Session, WaitingAddress
 from medagg.tests.mailbox import link_in
 from medagg.throttling import Rate
 
@@ -150,6 +150,14 @@ def test_a_forgotten_password_is_reset_by_mail(client: Client, ada: User) -> Non
     ada.refresh_from_db()
     assert ada.check_password("another-Pass-8")
     assert client.get(link, follow=True).status_code == 200, "a used link explains itself"
+
+
+def test_a_link_of_a_mail_fills_no_table_with_sessions(client: Client, ada: User) -> None:
+    client.post("/accounts/password_reset/", {"email": ada.email})
+    (link,) = links_of_mails("/accounts/reset")
+    statuses = [Client().get(link).status_code for _ in range(130)]
+    assert statuses == [302] * 120 + [429] * 10
+    assert Session.objects.count() == 120
 
 
 def test_an_account_without_a_password_gets_no_mail_for_a_new_one(

@@ -921,7 +921,7 @@ def test_what_other_builds_have_brought_counts_soon(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / sha256).write_bytes(bytes(80_000))
     theirs.use(sha256, "theirs")
-    time.sleep(0.5)
+    time.sleep(1.5)
     with pytest.raises(CacheFull), ours.reserve([50_000]):
         pass
 
