@@ -4,15 +4,20 @@ Rows come in and go out; the counts are kept for the dataset's page. Which attri
 decided in ``catalog.imaging.dicom.identifying``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from catalog.importers.rows import BadRow, FileNote, ImageRow, ImportReport, ImportStopped
+from catalog.importers.rows import (
+    BURNED_IN,
+    BadRow,
+    FileNote,
+    ImageRow,
+    ImportReport,
+    ImportStopped,
+)
 from catalog.importers.tables.lines import show
 from catalog.querysets import MAX_ATTRIBUTES
 
 PROBLEM = "attributes that may tell who somebody is"
-_BURNED_IN = "BurnedInAnnotation"
 _REMEDY = "de-identify it (DICOM PS3.15 annex E), or import with --allow-identifying"
 
 
@@ -52,14 +57,7 @@ def _count(
 
 def says_burned_in(row: ImageRow) -> bool:
     """Whether the file says that its pixels show text that may tell who somebody is."""
-    return row.metadata.get(_BURNED_IN) == "YES"
-
-
-def join_metadata(file: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What both say of an image. The source's words count, but where the file has burnt-in text."""
-    found = {**file, **source} if file else source
-    said = {str(each.get(_BURNED_IN, "")).upper() for each in (file, source)}
-    return {**found, _BURNED_IN: "YES"} if "YES" in said else found
+    return row.metadata.get(BURNED_IN) == "YES"
 
 
 def describe_identifying(report: ImportReport) -> str:

@@ -24,9 +24,8 @@ from catalog.imaging.paths import (
     read_link,
 )
 from catalog.imaging.problems import MALFORMED, FileProblem, UnusableFile
-from catalog.importers.identifying_files import join_metadata
 from catalog.importers.refused_files import Marks, refuse_file
-from catalog.importers.rows import BadRow, FileRow, ImageRow
+from catalog.importers.rows import BadRow, FileRow, ImageRow, join_metadata
 from catalog.importers.series import join_files
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from catalog.imaging.content import find_pixel_problem
 from catalog.imaging.dicom.header import DicomHeader, read_header
 from catalog.imaging.paths import open_beneath, safe_part
 from catalog.imaging.problems import MALFORMED, FileProblem, NotReadable
-from catalog.importers.identifying_files import join_metadata
-from catalog.importers.rows import BadRow, FileNote, ImageRow, Slice
+from catalog.importers.rows import BadRow, FileNote, ImageRow, Slice, join_metadata
 from catalog.storage.mirror import find_parts, read_source
 
 IN_PART = "fetched in part"

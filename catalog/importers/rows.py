@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
 
+BURNED_IN = "BurnedInAnnotation"
+
 
 class SourceError(Exception):
     """A source that cannot be read; the message names the file and says what to do."""
@@ -249,3 +251,10 @@ class ImportReport:
     rejected_for: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     unread: defaultdict[str, Unread] = field(default_factory=lambda: defaultdict(Unread))
     conflicts: Counter[str] = field(default_factory=Counter)
+
+
+def join_metadata(file: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What both say of an image. The source's words count, but where the file has burnt-in text."""
+    found = {**file, **source} if file else source
+    said = {str(each.get(BURNED_IN, "")).upper() for each in (file, source)}
+    return {**found, BURNED_IN: "YES"} if "YES" in said else found

@@ -7,7 +7,7 @@ Otherwise the collection fails, its bad files are named, and the archive is remo
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,11 @@ from collections_app.contents.tables import make_tables
 from collections_app.contents.texts import make_texts
 from collections_app.models import Collection, CollectionItem, Reason
 from collections_app.selection.copying import iter_lines
+from collections_app.selection.database_space import (
+    BYTES_PER_ITEM,
+    DatabaseIsFull,
+    require_room,
+)
 from collections_app.selection.fingerprint import compute_fingerprint, finalize_if_needed
 from collections_app.storage import (
     ArchiveTrouble,
@@ -214,6 +219,16 @@ def _confirm(collection: Collection, sha256: str) -> None:
     with_same_archive(collection).update(archive_sha256=sha256, verified_at=now, updated_at=now)
 
 
+def _with_room(bad: BadFiles) -> Iterable[tuple[str, list[int]]]:
+    """The problems of items, if the database has room for them."""
+    try:
+        require_room(sum(map(len, bad.values())) * BYTES_PER_ITEM)
+    except DatabaseIsFull:
+        logger.error("the database has no room for what is wrong with the files of an archive")
+        return ()
+    return bad.items()
+
+
 def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFiles) -> None:
     """Fail the collection, record the problems of its items, and remove the archive."""
     path = collection.archive_path
@@ -222,7 +237,7 @@ def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFile
             # The result may be wrong: its items may have been deleted while they were read.
             logger.info("collection %s: changed while its archive was verified", collection.uuid)
             return
-        for problem, positions in bad.items():
+        for problem, positions in _with_room(bad):
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
     logger.error("archive %s failed verification and is removed: %s", path, message)
