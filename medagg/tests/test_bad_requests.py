@@ -1,6 +1,7 @@
 """Requests whose form or address cannot be read: they are refused, and are no error of ours."""
 
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -106,3 +107,11 @@ MANY = "/images/?" + "&".join(["q=a"] * 1001)
 )
 def test_an_address_has_no_encoding_but_utf_8(path: str, content_type: str, status: str) -> None:
     assert ask(path, content_type) == status
+
+
+def test_a_cookie_of_backslashes_costs_no_more_than_another(client: Client) -> None:
+    """The square of their number, in some versions of Python (CVE-2024-7592)."""
+    begin = time.process_time()
+    header = 'a="' + "\\" * 60_000 + '"'
+    assert client.get("/healthz/", HTTP_COOKIE=header).status_code == 200
+    assert time.process_time() - begin < 1

@@ -183,3 +183,25 @@ def test_no_log_says_what_was_searched_for_by_whom(server: NginxServer) -> None:
     assert statuses[429] > 80
     assert " 429 " in server.access_log
     assert "sarcoidosis" not in server.access_log + server.error_log
+
+
+def test_requests_that_a_client_gives_up_count_until_they_are_answered(
+    nginx_server: NginxFactory, tmp_path: Path
+) -> None:
+    """medagg answers them all the same, so that the limits would bound nothing."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=256) as silent,
+        contextlib.ExitStack() as stack,
+    ):
+        port = silent.getsockname()[1]
+        server = nginx_server(upstream_port=port, archive_root=tmp_path, trusted_proxy=LOOPBACK)
+        head = f"GET {FILE} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+        for _ in range(120):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+                client.sendall(head.encode())
+                stack.enter_context(silent.accept()[0]).recv(1)
+        time.sleep(0.5)  # nginx has seen that they left
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
+            other.sendall(head.replace("203.0.113.9", "203.0.113.10").encode())
+            silent.accept()[0].close()  # others do not feel it
+        assert ask_as(server, "203.0.113.9", FILE) == 429
