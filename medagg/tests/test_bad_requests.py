@@ -75,7 +75,7 @@ def test_a_long_form_is_read_for_curators_only(admin_client: Client, path: str) 
     assert admin_client.post(path, form).status_code == (200 if "admin" in path else 400)
 
 
-def ask(path: str, content_type: str) -> str:
+def ask(path: str, content_type: str = "", **headers: str) -> str:
     """The status that a server behind which the site runs is given."""
     said: list[str] = []
 
@@ -83,7 +83,7 @@ def ask(path: str, content_type: str) -> str:
         said.append(status)
 
     environ: dict[str, Any] = RequestFactory().get(path).environ
-    application({**environ, "CONTENT_TYPE": content_type}, start_response)
+    application({**environ, "CONTENT_TYPE": content_type, **headers}, start_response)
     return said[0]
 
 
@@ -109,9 +109,15 @@ def test_an_address_has_no_encoding_but_utf_8(path: str, content_type: str, stat
     assert ask(path, content_type) == status
 
 
-def test_a_cookie_of_backslashes_costs_no_more_than_another(client: Client) -> None:
-    """The square of their number, in some versions of Python (CVE-2024-7592)."""
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"HTTP_COOKIE": 'a="' + "\\" * 60_000 + '"'},
+        {"CONTENT_TYPE": 'a/b; x="' + ";" * 60_000 + '"'},
+    ],
+    ids=["cookie", "type"],
+)
+def test_no_header_costs_more_than_its_length(header: dict[str, str]) -> None:
     begin = time.process_time()
-    header = 'a="' + "\\" * 60_000 + '"'
-    assert client.get("/healthz/", HTTP_COOKIE=header).status_code == 200
-    assert time.process_time() - begin < 1
+    assert ask("/healthz/", **header) == "200 OK"
+    assert time.process_time() - begin < 0.5
