@@ -56,6 +56,10 @@ class WatchedFile:
             self._unseen = 0
         return self._file.write(data)
 
+    def writelines(self, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            self.write(chunk)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 

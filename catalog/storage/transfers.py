@@ -9,11 +9,11 @@ import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.conf import settings
 
-from catalog.storage.disk import LOOK_BYTES, require_room
+from catalog.storage.disk import WatchedFile, require_room
 from catalog.storage.web_threads import NoThreadLeft, divide_threads, share
 
 BLOCK = 1 << 20
@@ -107,7 +107,9 @@ def spool_transfer(folder: Path, chunks: Iterable[bytes], *, one_for: str = "") 
     with _telling_of_full_disks(), ExitStack() as stack:
         lock = stack.enter_context(_lock_one(one_for)) if one_for else None
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        transfer = _fill(Transfer(file, lock=lock), file, _look_at_room(folder, chunks))
+        require_room(folder)
+        watched = cast("BinaryIO", WatchedFile(file, folder))
+        transfer = _fill(Transfer(file, lock=lock), watched, chunks)
         stack.pop_all()
     return transfer
 
@@ -161,18 +163,6 @@ def _lock_one(name: str) -> BinaryIO:
             raise AlreadySent from error
         stack.pop_all()
     return lock
-
-
-def _look_at_room(folder: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks, as long as the disk has more than its reserve."""
-    require_room(folder)
-    unseen = 0
-    for chunk in chunks:
-        yield chunk
-        unseen += len(chunk)
-        if unseen >= LOOK_BYTES:
-            require_room(folder)
-            unseen = 0
 
 
 def _take_thread() -> None:
