@@ -8,8 +8,8 @@ from celery import beat
 class Scheduler(beat.Scheduler):
     """Sends what is due, also if the clock was ahead when it was sent last.
 
-    Celery's own waits until the clock is there again, and keeps that in a file: no sweep would come
-    for as long. All that is due here comes within an hour of a start.
+    Celery's own waits until that time comes again, and keeps it in a file, over a restart too:
+    until then no sweep would come. Here each entry waits for its time from the start on.
     """
 
     def tick(self, *args: Any, **kwargs: Any) -> float:

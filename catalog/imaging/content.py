@@ -76,7 +76,7 @@ _PAGE = re.compile(
     rb"<(?:!doctype html|html|head|body|error)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# Such as ASCII, which is in the first 1,024 bytes of no picture, volume or DICOM file.
+# No picture, volume or DICOM file has only such bytes at its beginning.
 _TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]+")
 _TEXTUAL_SUFFIXES = frozenset({".pbm", ".pgm", ".ppm", ".pnm"})
 # Pillow's own limit against decompression bombs.

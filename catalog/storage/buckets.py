@@ -104,7 +104,10 @@ def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[byt
 
 
 def _check_md5(chunks: Iterator[bytes], expected: str) -> Iterator[bytes]:
-    """The chunks; none is computed without one, as it takes as long as all else together."""
+    """The chunks. Where no MD5 is expected none is computed: it takes as long as all else together.
+
+    Raises Unreachable at their end if they have another one.
+    """
     md5 = hashlib.md5(usedforsecurity=False)
     for chunk in chunks:
         if expected:

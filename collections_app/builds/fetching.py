@@ -25,6 +25,7 @@ from collections_app.builds.queries import KEEP_REMOTE_FILES
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
+from collections_app.selection.database_space import BYTES_PER_ITEM
 from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
@@ -33,9 +34,8 @@ from collections_app.selection.to_fetch import FETCH, count_items_to_fetch
 BATCH = 50
 # What is learnt of so many files is kept at once, however few items they are.
 MAX_UNKEPT = 5_000
-# A row of a file or an item with its indexes, and as much again in the WAL. For few rows of a build
-# the room that a freeze finds for its items is enough.
-BYTES_PER_ROW, FEW_ROWS = 3_000, 500
+# For so few rows of a build the room that a freeze finds for its items is enough.
+FEW_ROWS = 500
 
 
 class FetchFailed(Exception):
@@ -219,9 +219,9 @@ def _keep(
 
 
 def _require_database_room(num_rows: int) -> None:
-    """Raises CacheFull."""
+    """Raises CacheFull; a row of a file takes no more than one of an item."""
     free = free_database_bytes()
-    if free is not None and free < num_rows * BYTES_PER_ROW:
+    if free is not None and free < num_rows * BYTES_PER_ITEM:
         raise CacheFull("the server's database has no room for what is learnt of the files")
 
 

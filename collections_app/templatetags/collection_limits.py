@@ -13,11 +13,10 @@ register = template.Library()
 @register.simple_tag
 def limits_of(filters: ImageFilterSet) -> list[str]:
     """Why the images that match are too many for one collection; empty if they are not."""
-    num_bytes = 0
-    if filters.total <= settings.COLLECTION_MAX_IMAGES:
-        may_exceed = filters.may_exceed(settings.COLLECTION_MAX_BYTES)
-        num_bytes = filters.count_files()[1] if may_exceed else 0
-    return explain_limits(num_images=filters.total, num_bytes=num_bytes)
+    too_many = explain_limits(num_images=filters.total, num_bytes=0)
+    if too_many or not filters.may_exceed(settings.COLLECTION_MAX_BYTES):
+        return too_many
+    return explain_limits(num_images=filters.total, num_bytes=filters.count_files()[1])
 
 
 @register.simple_tag

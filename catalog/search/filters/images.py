@@ -310,6 +310,10 @@ class ImageFilterSet(CatalogFilterSet):
 
     def count_files(self) -> tuple[int, int]:
         """The number of matching images with a file here, and the bytes of these files."""
+        return self._files
+
+    @cached_property
+    def _files(self) -> tuple[int, int]:
         if not self._asks_single_images:
             return self._count_files_of_profiles()
         sums = self.images().local().aggregate(files=Count("pk"), size=Sum("size_bytes"))
