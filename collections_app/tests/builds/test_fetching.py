@@ -734,11 +734,13 @@ def test_what_has_come_of_a_series_is_not_fetched_again_though_another_file_is_g
     collection = build(make_fetching())
     assert collection.status == "failed"
     s3.faults.status.clear()
+    # One that had not begun when the first was refused is not on its way.
+    begun = {path for path in s3.requests if path.endswith(".dcm")}
     s3.requests.clear()
 
     retry_collection(collection=collection)
     assert build(collection).status == "ready"
-    asked = [path.split("?")[0] for path in s3.requests if path.endswith(".dcm")]
+    asked = [path.split("?")[0] for path in s3.requests if path in begun]
     assert [path[-6:] for path in asked] == ["/0.dcm"]
 
 
