@@ -102,8 +102,9 @@ class EncodedLabels(NamedTuple):
 class EncodedTerms(NamedTuple):
     """The columns of terms of a line.
 
-    ``area_id`` is the area of the image, or else of its dataset. ``unknown`` are the words without
-    a term, by vocabulary, as they are reported; ``kept`` are those that are kept in the metadata.
+    ``area_id`` is the area of the image, or of its dataset where it gives none; None where its word
+    is not understood. ``unknown`` are the words without a term, by vocabulary, as they are
+    reported; ``kept`` are those that are kept in the metadata.
     """
 
     text: str
@@ -186,7 +187,8 @@ class RowEncoder:
         """The columns of the words for modality, area, licence and view, in this order."""
         given = dict(zip(self._words, words, strict=True))
         ids = {name: self._words[name][word] for name, word in given.items()}
-        area_id = self._area_id if ids["area"] is None else ids["area"]
+        # Of a word that is not understood none: it may be another part of the body.
+        area_id = ids["area"] if given["area"] else self._area_id
         if ids["area"] == self._area_id:
             ids["area"] = None
         unknown = {n: word for n, word in given.items() if self._words[n].is_unknown(word)}

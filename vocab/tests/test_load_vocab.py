@@ -52,6 +52,16 @@ def test_what_people_type_finds_the_shipped_term(vocabulary: str, typed: str, co
     assert code in {ref.code for ref in find_terms(vocabulary, [typed])[typed]}
 
 
+def test_a_word_that_says_less_than_a_label_is_a_label_of_its_own() -> None:
+    save_shipped_vocabularies()
+    for word in ("dementia", "HGG", "myopia", "PACG", "dermatitis", "granuloma"):
+        (found,) = find_terms("label", [word])[word]
+        assert found.code not in {
+            "alzheimers-disease", "glioblastoma", "pathological-myopia", "angle-closure", "eczema",
+            "calcified-granuloma",
+        }  # fmt: skip
+
+
 def test_the_licences_say_whether_commercial_use_is_permitted() -> None:
     load_vocab()
     commercial = dict(License.objects.values_list("code", "allows_commercial_use"))

@@ -203,6 +203,18 @@ def test_an_alias_of_an_area_wins_there_over_a_name(dataset: Dataset) -> None:
     assert dict(found) == {"lung": "pulmonary-edema", "eye": "edema"}
 
 
+def test_an_area_that_is_not_understood_is_not_that_of_the_dataset(dataset: Dataset) -> None:
+    dataset.area = AreaFactory(code="lung")
+    dataset.save()
+    add_alias(LabelFactory(code="pleural-effusion"), "effusion", area=dataset.area)
+    words = {"of the dataset": "", "unknown": "pericardium"}
+    rows = [row(key, area=word, labels=(LabelRow("effusion"),)) for key, word in words.items()]
+    report = store_images(dataset=dataset, rows=rows)
+    found = ImageLabel.objects.values_list("image__source_id", "label__code")
+    assert dict(found) == {"of the dataset": "pleural-effusion", "unknown": "effusion"}
+    assert set(report.labels_elsewhere) == {"effusion"}
+
+
 def test_a_hidden_term_has_its_alias_of_an_area_there_only(dataset: Dataset) -> None:
     lung, eye = AreaFactory(code="lung"), AreaFactory(code="eye")
     add_alias(LabelFactory(code="pulmonary-edema", is_active=False), "edema", area=lung)
