@@ -42,6 +42,8 @@ _COUNT = re.compile(
 )
 # "Stroke" is a finding where it is negated, and a tag where it is wanted; so are "children".
 _DISEASES, _PEOPLE = frozenset({"label", "tag"}), frozenset({"sex", "age", "tag"})
+# Labels of segmentations that are areas, too: of "no liver or kidney" only one is a label.
+_ORGANS = frozenset({"bladder", "heart", "liver", "pancreas", "spleen"})
 # Behind what is asked for these say that it is not there: "fracture not seen".
 _STATES = frozenset({
     "allowed", "annotated", "applicable", "available", "confirmed", "contained", "desired",
@@ -55,6 +57,8 @@ _CONJUNCTIONS = frozenset({"but", "only", "then", *_NEGATION_WORDS})
 _ALL_BUT = re.compile(
     r"\b(?:all|any|every\w*)(?:\s+[\w-]+){1,3}\s+but\b(?!\s+(?:not|no|without|only))", re.IGNORECASE
 )
+# Acute lymphoblastic leukemia, and not the word; these are what people emphasize in a search.
+_ABBREVIATION = re.compile(r"(?<![\w-])(?!AND|ANY|OR)[A-Z]{2,3}(?![\w-])")
 _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Patient no 5", and not a year.
@@ -101,6 +105,7 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Mat
         *_find_comparisons(query.text, parts, ignored),
         *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
         *_find_all_but(query.text),
+        *_find_unread_abbreviations(query.text, parts),
         *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
     ]
 
@@ -273,6 +278,16 @@ def _find_all_but(text: str) -> Iterator[str]:
         yield "“but” excludes nothing: put a minus directly before each word that is to be excluded"
 
 
+def _find_unread_abbreviations(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    """Stop words in capitals, of a text that has small letters, too."""
+    if text.isupper():
+        return
+    for found in _ABBREVIATION.finditer(text):
+        is_part = any(part.start < found.end() and found.start() < part.end for part in parts)
+        if not is_part and found[0].casefold() in STOP_WORDS:
+            yield f"“{found[0]}” is read as a common word, and not looked for: write it out"
+
+
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     """Whether a list may have both, of which the first is excluded."""
     name = _find_filter(one)
@@ -283,6 +298,9 @@ def _is_alike(one: Match | Word, other: Match | Word) -> bool:
     if isinstance(other, Word) and not other.filter_name:
         return True
     both = {name, _find_filter(other)}
+    if both == {"label", "area"}:
+        values = one.values if isinstance(one, Match) else ()
+        return not _ORGANS.isdisjoint(getattr(value, "code", "") for value in values)
     return not name or len(both) == 1 or both <= _DISEASES or both <= _PEOPLE
 
 

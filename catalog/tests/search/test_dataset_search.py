@@ -36,6 +36,7 @@ def catalog(module_db: None) -> None:
     add_alias(dx, "X-ray")
     chest = AreaFactory(code="chest", name="Chest")
     free, other = LicenseFactory(code="cc0-1.0"), LicenseFactory(code="custom")
+    LabelFactory(code="liver", name="Liver")
     DatasetFactory(
         slug="chestx-ray14", title="NIH ChestX-ray14", area=chest, license=free, size_mb=45_000,
         description="Frontal views with fourteen findings. <b>Mined</b> from reports.",
@@ -436,6 +437,8 @@ def test_a_negated_word_never_finds_what_mentions_it(client: Client, negation: s
         ("chest NOT:ct", "“NOT:ct” excludes nothing"),
         ("chest ! ct", "“! ct” excludes nothing"),
         ("thoracic | frontal", "Words: “thoracic” or “frontal”, looked for"),
+        ("without liver, chest or ct", "“without liver” excludes that only, and “chest” is asked"),
+        ("AML or ALL", "“ALL” is read as a common word, and not looked for: write it out"),
     ],
 )
 def test_the_page_says_what_a_query_does_not_ask_for(client: Client, query: str, said: str) -> None:
