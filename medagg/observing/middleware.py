@@ -16,14 +16,15 @@ from medagg.observing.logs import request_id
 
 HEADER = "X-Request-ID"
 UTF_8 = ("utf-8", "utf8")
-# Anybody sends these, and a refused one is given back, at six times its length if it is of quotes.
-# The longest that a page makes has the filters of an address, 8 kB, escaped once more.
-SHORT_FORMS = ("/accounts/", "/admin/login/", "/collections/new/")
-MAX_SHORT_FORM = 16_000
+# A form may be given back, at six times its length if it is of quotes, and takes a millisecond for
+# each 4 kB if it is of signs that have to be escaped and are not. The longest that a page makes has
+# the filters of an address, 8 kB, escaped once more.
+MAX_FORM = 16_000
+# No page sends these. Each line about a part makes Python a message of e-mail: 1.5 ms for a kB.
+PARTS, MAX_PARTS = "multipart/form-data", 2_000
 # To read the longest that the settings allow takes 170 MB and half a second, if it is all escapes.
-# Only curators send more than this.
+# Only curators send more than the others.
 LONG_FORMS = "/admin/"
-MAX_FORM = 100_000
 # What nginx makes; others are not ours.
 _SOUND = re.compile(r"[0-9A-Za-z-]{8,64}")
 
@@ -76,12 +77,11 @@ class ReadableMiddleware:
 
 
 def _most_of_form(request: HttpRequest) -> int:
-    if request.path_info.startswith(SHORT_FORMS):
-        return MAX_SHORT_FORM
+    most = MAX_PARTS if request.content_type == PARTS else MAX_FORM
     may_be_long = request.path_info.startswith(LONG_FORMS)
-    if may_be_long and _measure_body(request) > MAX_FORM and request.user.is_staff:
+    if may_be_long and _measure_body(request) > most and request.user.is_staff:
         return sys.maxsize  # Django has a limit of its own.
-    return MAX_FORM
+    return most
 
 
 def _measure_body(request: HttpRequest) -> int:

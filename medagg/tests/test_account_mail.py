@@ -114,6 +114,8 @@ def test_mails_in_files_go_when_their_links_are_over(
         before = set(tmp_path.iterdir())
         send_password_reset(address="ada@example.org")
         (mail,) = set(tmp_path.iterdir()) - before
+        # Its name is that of this second.
+        mail = mail.rename(tmp_path / f"{age}.log")
         written_at = time.time() - age * 86_400
         os.utime(mail, (written_at, written_at))
     clear_sessions_task()

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from axes.models import AccessAttempt
@@ -37,7 +38,8 @@ def ada() -> User:
 def sign_in(
     name: str, password: str, *, at: str = "127.0.0.2", path: str = "/accounts/login/"
 ) -> Any:
-    return Client(REMOTE_ADDR=at).post(path, {"username": name, "password": password})
+    form = urlencode({"username": name, "password": password})
+    return Client(REMOTE_ADDR=at).post(path, form, "application/x-www-form-urlencoded")
 
 
 # --- Signing in ---
@@ -135,7 +137,7 @@ def test_odd_names_are_refused_without_an_error(ada: User, typed: str) -> None:
     assert sign_in(typed, "wrong").status_code == 200
 
 
-@pytest.mark.parametrize(("count", "status"), [(1_900, 200), (120_000, 400)])
+@pytest.mark.parametrize(("count", "status"), [(1_500, 200), (120_000, 400)])
 def test_a_very_long_name_costs_no_more_than_another(ada: User, count: int, status: int) -> None:
     """Each of these signs is eighteen letters to whoever writes a domain as mail does."""
     name = "x@" + "\ufdfa." * count + "org"

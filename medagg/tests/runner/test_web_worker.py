@@ -74,7 +74,7 @@ def test_the_next_request_may_begin_with_the_one_before(client: socket.socket) -
 
 
 def test_a_form_is_read_to_its_end(client: socket.socket) -> None:
-    client.sendall(FORM % 100_000 + b"x" * 99_999)
+    client.sendall(FORM % 15_000 + b"x" * 14_999)
     client.sendall(b"x")
     assert b"403 Forbidden" in read_until(client, b"\r\n\r\n"), "it has no CSRF token"
 
