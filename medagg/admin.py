@@ -8,17 +8,19 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 
 from collections_app.models import Collection
 from medagg.accounts import services
 from medagg.accounts.addresses import AddressField
-from medagg.accounts.forms import check_name
+from medagg.accounts.forms import PasswordOfAnotherForm, check_name
 from medagg.models import WaitingAddress
 from vocab.admin_base.bounds import BoundedAdmin, BoundedInline
+from vocab.admin_base.forms import OpenedForm, OpenedFormAdmin
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -27,13 +29,14 @@ def _is_administrator(request: HttpRequest) -> bool:
     return bool(getattr(request.user, "is_superuser", False))
 
 
-class AccountChangeForm(UserChangeForm):
+class AccountChangeForm(OpenedForm, UserChangeForm):
     """Refuses names and addresses that another account has, up to upper and lower case."""
 
     email = AddressField(required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["password"].show_hidden_initial = False
         if self.data.get("email") == self.initial.get("email"):  # an old one may stay
             self.fields["email"] = forms.CharField(required=False)
 
@@ -77,11 +80,12 @@ admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class AccountAdmin(BoundedAdmin, UserAdmin):
+class AccountAdmin(OpenedFormAdmin, UserAdmin):
     """Django's, but deleting a user also deletes collections and archives, of any size."""
 
     form = AccountChangeForm
     add_form = AccountAddForm
+    change_password_form = PasswordOfAnotherForm
     inlines = (WaitingAddressInline,)
     actions = ("approve", "ask_to_confirm")
     list_display = ("username", "email", "is_active", "is_staff", "date_joined", "last_login")
@@ -92,6 +96,17 @@ class AccountAdmin(BoundedAdmin, UserAdmin):
         if _is_administrator(request):
             return users
         return users.exclude(Q(is_staff=True) | Q(is_superuser=True))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        if not connection.in_atomic_block:
+            # The form of a password, which takes seconds to be hashed and locks nothing.
+            return BoundedAdmin.get_object(self, request, object_id, from_field)
+        obj = super().get_object(request, object_id, from_field)
+        if request.method == "POST":
+            # Whose rights were taken away while this waited does not give them back.
+            users = User.objects.filter(pk=request.user.pk or 0)
+            request.user = users.first() or AnonymousUser()
+        return obj
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nor gives anybody, or themselves, more rights."""

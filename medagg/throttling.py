@@ -103,9 +103,10 @@ RULES = {
     "signup": Rule(_fixed("sign-up", 60, HOUR), client_or_unknown),
     "password_reset": Rule(_fixed("password reset", 30, HOUR), client_or_unknown),
     # Each that has no cookie makes a session.
-    "password_reset_confirm": Rule(_fixed("links of resets", 120, HOUR), client_or_unknown, READS),
+    "password_reset_confirm": Rule(
+        _fixed("links of resets", 120, HOUR), client_or_unknown, READS | {"POST"}
+    ),
     "password_change": _account,
-    "admin:password_change": _account,
     "account-address": _account,
     "account-address-again": _account,
     "account-delete": _account,

@@ -1,8 +1,10 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from medagg.accounts import views as accounts
+from medagg.accounts.forms import OwnPasswordForm
 from medagg.observing.health import healthz, readyz
 
 account_patterns: list[URLPattern | URLResolver] = [
@@ -19,11 +21,21 @@ account_patterns: list[URLPattern | URLResolver] = [
     path(
         "reset/<uidb64>/<token>/", accounts.NewPasswordView.as_view(), name="password_reset_confirm"
     ),
+    path(
+        "password_change/",
+        auth.PasswordChangeView.as_view(form_class=OwnPasswordForm),
+        name="password_change",
+    ),
     path("", include("django.contrib.auth.urls")),
 ]
 _of_admin, _app_name, _namespace = admin.site.urls
-# `vocab.admin_base.bounds` has no use for it.
-admin_patterns = [each for each in _of_admin if getattr(each, "name", "") != "view_on_site"]
+# `vocab.admin_base.bounds` has no use for the one, and for the other there is one page for all.
+_left_out = {"view_on_site", "password_change"}
+_one_page = RedirectView.as_view(pattern_name="password_change")
+admin_patterns = [
+    path("password_change/", _one_page, name="password_change"),
+    *(each for each in _of_admin if getattr(each, "name", "") not in _left_out),
+]
 urlpatterns = [
     path("", include("catalog.urls")),
     path("collections/", include("collections_app.urls")),

@@ -6,9 +6,17 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
+from django.contrib.auth.forms import (
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    BaseUserCreationForm,
+    PasswordChangeForm,
+    SetPasswordForm,
+    SetPasswordMixin,
+)
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 
 from medagg.accounts.addresses import MAX_ADDRESS, AddressField
 
@@ -119,3 +127,32 @@ class AddressForm(PasswordForm):
         if email and email.lower() == self.user.email.lower():
             raise ValidationError("This is your address already.")
         return email
+
+
+class PasswordAlone(SetPasswordMixin):
+    """Writes the password alone. Django's forms write the whole account as it was before hashing.
+
+    An operator may have locked it meanwhile, or taken rights away, or deleted it.
+    """
+
+    def set_password_and_save(self, user: Any, *args: Any, commit: bool = True, **rest: Any) -> Any:
+        """Raises PermissionDenied: there is no such account any more."""
+        super().set_password_and_save(user, *args, **{**rest, "commit": False})
+        if commit:
+            with transaction.atomic():
+                if not User.objects.select_for_update().filter(pk=user.pk).exists():
+                    raise PermissionDenied("This account was deleted.")
+                user.save(update_fields=["password"])
+        return user
+
+
+class NewPasswordForm(PasswordAlone, SetPasswordForm):
+    """For who has a link of a mail."""
+
+
+class OwnPasswordForm(PasswordAlone, PasswordChangeForm):
+    """For who knows the old one."""
+
+
+class PasswordOfAnotherForm(PasswordAlone, AdminPasswordChangeForm):
+    """For operators."""

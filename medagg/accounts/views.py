@@ -11,6 +11,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import RedirectURLMixin
 from django.forms import Form
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -29,6 +30,7 @@ from medagg.accounts.export import export_account
 from medagg.accounts.forms import (
     NAME_TAKEN,
     AddressForm,
+    NewPasswordForm,
     PasswordForm,
     ResetForm,
     SignInForm,
@@ -151,6 +153,14 @@ class ResetView(FormView):
 
 
 class NewPasswordView(auth.PasswordResetConfirmView):
+    form_class = NewPasswordForm
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Django's makes a session before it looks at the method."""
+        if request.method not in ("GET", "HEAD", "POST"):
+            return self.http_method_not_allowed(request)
+        return super().dispatch(request, *args, **kwargs)
+
     def form_valid(self, form: Any) -> HttpResponse:
         services.unlock(user=form.user)
         return super().form_valid(form)

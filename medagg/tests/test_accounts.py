@@ -157,6 +157,8 @@ def test_a_link_of_a_mail_fills_no_table_with_sessions(client: Client, ada: User
     (link,) = links_of_mails("/accounts/reset")
     statuses = [Client().get(link).status_code for _ in range(130)]
     assert statuses == [302] * 120 + [429] * 10
+    # Nor by another method, which Django's view would answer with a session as well.
+    assert Client().options(link).status_code == 405
     assert Session.objects.count() == 120
 
 
@@ -366,6 +368,37 @@ def test_a_new_password_drops_an_address_that_waits(
     assert not mail.outbox
     ada.refresh_from_db()
     assert ada.email == "ada@example.org"
+
+
+@pytest.mark.parametrize("change", [reset_by_mail, change_by_page, change_in_admin])
+def test_a_new_password_gives_back_nothing_that_was_taken_away_while_it_was_hashed(
+    ada: User, change: Callable[[User], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by an operator who locks the account."""
+    User.objects.filter(pk=ada.pk).update(is_staff=True, is_superuser=True)
+    WaitingAddress.objects.create(user=ada, address="eve@example.net")
+    hash_it, taken = User.set_password, {"is_active": False, "is_superuser": False, "email": ""}
+
+    def set_password(user: User, password: str) -> None:
+        User.objects.filter(pk=ada.pk).update(**taken)
+        hash_it(user, password)
+
+    monkeypatch.setattr(User, "set_password", set_password)
+    change(ada)
+    ada.refresh_from_db()
+    assert ada.check_password("another-Pass-8")
+    assert {name: getattr(ada, name) for name in taken} == taken
+
+
+def test_a_new_password_brings_no_deleted_account_back(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(ada)
+    monkeypatch.setattr(User, "set_password", lambda *_: User.objects.all().delete())
+    form = {"old_password": "a-Long-pass-9", "new_password1": "another-Pass-8"}
+    form["new_password2"] = form["new_password1"]
+    assert client.post("/accounts/password_change/", form).status_code == 403
+    assert not User.objects.exists()
 
 
 def test_a_form_that_was_on_its_way_adds_no_address_to_an_account_with_a_new_password(

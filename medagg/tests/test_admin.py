@@ -19,6 +19,7 @@ from collections_app.models import Collection
 from collections_app.services import CANCELLED_BY_OPERATOR
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
 from collections_app.tests.factories import make_collection, make_dataset
+from medagg.admin import AccountAdmin
 from vocab.models import Label, Modality
 from vocab.tests.factories import (
     AreaFactory,
@@ -479,6 +480,8 @@ def open_form(client: Client, path: str) -> dict[str, Any]:
         page.content.decode(),
     ):
         fields.setdefault(name, []).append(unescape(value))
+        if name.endswith(("_0", "_1")):  # a date and a time
+            fields[name.removeprefix("initial-")] = unescape(value)
     return fields
 
 
@@ -608,3 +611,32 @@ def test_who_approves_accounts_gets_no_administrators_rights(client: Client) -> 
     assert not new.is_staff
     assert not new.user_permissions.exists()
     assert not User.objects.get(pk=root.pk).is_active
+
+
+def test_whose_rights_are_taken_away_cannot_give_them_back_by_a_form_on_its_way(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = User.objects.create_superuser("ada")
+    client.force_login(ada)
+    path = f"/admin/auth/user/{ada.pk}/change/"
+    form = open_form(client, path)
+
+    def wait_for_lock(*_: object) -> None:
+        User.objects.filter(pk=ada.pk).update(is_superuser=False, is_active=False)
+
+    monkeypatch.setattr(AccountAdmin, "lock", wait_for_lock)
+    assert client.post(path, {**form, "first_name": "Ada"}).status_code == 403
+    ada.refresh_from_db()
+    assert ada.first_name == "", "nothing is written"
+
+
+def test_the_form_of_an_account_writes_what_was_changed_only(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    ada = User.objects.create_user("ada", "ada@example.org", "a-Long-pass-9")
+    path = f"/admin/auth/user/{ada.pk}/change/"
+    assert ada.password not in client.get(path).content.decode()
+    form = open_form(client, path)
+    User.objects.filter(pk=ada.pk).update(email="new@example.org")  # by a link of a mail
+    assert client.post(path, {**form, "first_name": "Ada"}).status_code == 302
+    ada.refresh_from_db()
+    assert (ada.first_name, ada.email) == ("Ada", "new@example.org")
