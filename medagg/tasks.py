@@ -5,8 +5,10 @@ A message may arrive twice; then so does the mail.
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from celery import Task, shared_task
 from django.core.management import call_command
+from django.utils import timezone
 
 from catalog.storage.broker import NOT_QUEUED, broker_turns
 from medagg.accounts import mail
@@ -50,8 +52,12 @@ def send_approved_task(user_id: int) -> None:
 
 @shared_task(soft_time_limit=300, time_limit=330)
 def clear_sessions_task() -> None:
-    """Remove the sessions that are over, and mails in files, which Django itself never does."""
+    """Remove the sessions that are over, and mails in files, which Django itself never does.
+
+    And failed sign-ins of a clock that was ahead: they would lock until that time has come.
+    """
     call_command("clearsessions")
+    AccessAttempt.objects.filter(attempt_time__gt=timezone.now()).delete()
     mail.remove_old_mails()
 
 

@@ -38,12 +38,16 @@ class Rate:
         """Count once for ``key``; the seconds to wait if that was too often, else 0."""
         digest = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
         name = f"medagg:rate:{self.name}:{digest}"
+        client = _client(settings.REDIS_URL)
         try:
-            with _client(settings.REDIS_URL).pipeline() as pipeline:
+            with client.pipeline() as pipeline:
                 pipeline.set(name, 0, ex=self.seconds, nx=True)
                 pipeline.incr(name)
                 pipeline.ttl(name)
                 _, count, left = pipeline.execute()
+            if left > self.seconds:  # the clock was set back, by which Redis counts
+                left = self.seconds
+                client.expire(name, left)
         except (redis.RedisError, OSError) as error:
             logger.warning("%s is not throttled: Redis does not answer: %s", self.name, error)
             return 0

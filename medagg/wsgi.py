@@ -19,7 +19,7 @@ connection_created.connect(limit_waits)
 
 # Python reads these in time that grows with the square of their length: a type with semicolons in
 # quotation marks, and a cookie of backslashes (CVE-2024-7592; mended in 3.11.10 and 3.12.6).
-# Browsers send types of 70 signs, and no cookie of ours has a backslash.
+# Browsers send types of 70 signs, and no cookie of ours has a backslash; a neighbour's may have.
 MAX_TYPE, MAX_BACKSLASHES = 200, 100
 
 
@@ -33,8 +33,9 @@ class Request(WSGIRequest):
     def __init__(self, environ: dict[str, Any]) -> None:
         if len(environ.get("CONTENT_TYPE", "")) > MAX_TYPE:
             environ["CONTENT_TYPE"] = ""
-        if environ.get("HTTP_COOKIE", "").count("\\") > MAX_BACKSLASHES:
-            environ["HTTP_COOKIE"] = ""
+        if (cookies := environ.get("HTTP_COOKIE", "")).count("\\") > MAX_BACKSLASHES:
+            read = (each for each in cookies.split(";") if "\\" not in each)
+            environ["HTTP_COOKIE"] = ";".join(read)
         try:
             super().__init__(environ)
         except (ValueError, LookupError, SuspiciousOperation):

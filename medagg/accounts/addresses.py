@@ -38,6 +38,9 @@ class AddressField(forms.EmailField):
         if '"' in address:
             # Between them, and behind backslashes, one name has any number of spellings.
             raise ValidationError("Give the address without quotation marks.")
+        if not address.rpartition("@")[0].isascii():
+            # Hardly any server has mail for others, of which Django's check takes some letters.
+            raise ValidationError("Give an address with letters from a to z before the @.")
         try:
             written = write_domain_as_mail(address)
         except UnicodeError as error:

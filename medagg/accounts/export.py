@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
 
 from catalog.models import Image
-from collections_app.models import Build, Collection
+from collections_app.models import Collection
 from medagg.accounts.backends import counted_names
 from medagg.models import WaitingAddress
 
@@ -59,15 +59,15 @@ def _dump(values: dict[str, Any]) -> bytes:
 
 
 def _collections_of(user: User) -> Iterator[Collection]:
-    found = Collection.objects.visible_to(user).prefetch_related("builds")
-    return found.order_by("pk").iterator(chunk_size=2)
+    return Collection.objects.visible_to(user).order_by("pk").iterator(chunk_size=2)
 
 
 def _describe(collection: Collection) -> dict[str, Any]:
-    builds: list[Build] = list(collection.builds.all())
+    # Without models, as one that is built again and again has very many.
+    builds = collection.builds.order_by("pk").values(*BUILD)
     return _fields(collection, COLLECTION) | {
         "url": f"{settings.SITE_URL}{collection.get_absolute_url()}",
-        "builds": [_fields(build, BUILD) for build in builds],
+        "builds": list(builds),
     }
 
 

@@ -71,24 +71,25 @@ def tell_operators() -> None:
         tasks.enqueue(tasks.send_approval_needed_task)
 
 
-def change_address(*, user: User, address: str) -> None:
+def change_address(*, user: User, address: str) -> bool:
     """Store an address that must still be confirmed (``ask_to_confirm``); empty: have none.
 
-    Nothing if the account is deleted meanwhile, or its password is another than was checked.
+    False if the account is deleted meanwhile, or its password is another than was checked.
     """
     old = user.email
     with transaction.atomic():
         # As a deletion does.
         same = User.objects.select_for_update().filter(pk=user.pk, password=user.password)
         if not same.exists():
-            return
+            return False
         if address:
             WaitingAddress.objects.update_or_create(user=user, defaults={"address": address})
-            return
+            return True
         WaitingAddress.objects.filter(user=user).delete()
         User.objects.filter(pk=user.pk).update(email="")
     if old:
         tasks.enqueue(tasks.send_address_changed_task, old, user.pk)
+    return True
 
 
 def ask_to_confirm(*, user: User, client: str = "") -> bool:
@@ -153,10 +154,7 @@ def ask_for_password(*, address: str) -> None:
 
 
 def _counted(address: str) -> str:
-    """What mails to an address are counted by: equal for all that the database takes for equal.
-
-    It compares in capitals, where the letters ı and ſ are I and S.
-    """
+    """What mails to an address are counted by: the database compares in capitals, too."""
     return address.upper()
 
 

@@ -198,7 +198,10 @@ class AddressView(_OwnForm):
 
     def form_valid(self, form: Form) -> HttpResponse:
         address = form.cleaned_data["email"]
-        services.change_address(user=self.request.user, address=address)  # type: ignore[arg-type]
+        user: Any = self.request.user
+        if not services.change_address(user=user, address=address):
+            form.add_error(None, "Your password was changed in this moment. Sign in and try again.")
+            return self.form_invalid(form)
         if address:
             _ask_to_confirm(self.request, self.request.user, address)
         else:

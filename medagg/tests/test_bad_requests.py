@@ -1,7 +1,9 @@
 """Requests whose form or address cannot be read: they are refused, and are no error of ours."""
 
+import json
 import logging
 import time
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from django.test import Client, RequestFactory
 
 from collections_app.tests.factories import UserFactory
 from medagg.busy import MAX_AT_ONCE
-from medagg.wsgi import application
+from medagg.wsgi import Request, application
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +131,12 @@ def test_no_header_costs_more_than_its_length(header: dict[str, str]) -> None:
     begin = time.process_time()
     assert ask("/healthz/", **header) == "200 OK"
     assert time.process_time() - begin < 0.5
+
+
+def test_a_cookie_of_another_site_with_many_backslashes_signs_nobody_out() -> None:
+    """One of the parent domain, as Python's own library writes JSON."""
+    theirs = SimpleCookie({"theirs": json.dumps([f"key {n}" for n in range(60)])})
+    cookies = f"{theirs.output(header='')}; sessionid=mine"
+    assert cookies.count("\\") > 100
+    environ = RequestFactory().get("/accounts/").environ
+    assert Request({**environ, "HTTP_COOKIE": cookies}).COOKIES == {"sessionid": "mine"}

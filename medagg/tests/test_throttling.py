@@ -3,24 +3,28 @@
 import socket
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import redis
 from axes.models import AccessAttempt
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from catalog.models import Image
 from collections_app.tests.factories import make_collection, make_dataset
 from medagg.accounts.forms import SignUpForm
 from medagg.accounts.services import unlock
 from medagg.client_address import client_address
+from medagg.tasks import clear_sessions_task
 from medagg.testing.nginx import NginxFactory
 from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.web_site import run_site
@@ -54,6 +58,23 @@ def test_failed_sign_ins_lock_an_account_for_their_address_only(ada: User) -> No
     assert sign_in("ada", PASSWORD, path="/admin/login/").status_code == 429
     assert sign_in("ada", PASSWORD, at="127.0.0.3").status_code == 302
     assert sign_in("bob", "wrong").status_code == 200
+
+
+def test_a_clock_that_was_ahead_keeps_nobody_out_for_longer(ada: User) -> None:
+    for _ in range(10):
+        sign_in("ada", "wrong")
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=23))
+    assert sign_in("ada", PASSWORD).status_code == 429
+    clear_sessions_task()
+    assert sign_in("ada", PASSWORD).status_code == 302
+
+    rate = Rate("of-a-test", 1, 60)
+    assert [rate.hit("x"), rate.hit("x")] == [0, 60]
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        (name,) = client.scan_iter("medagg:rate:of-a-test:*")
+        client.expire(name, 86_400)
+        assert rate.hit("x") == 60
+        assert client.ttl(name) <= 60
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "\xa0", "\u3000", "\u2028", "\x1c", "\x85"])
