@@ -62,6 +62,7 @@ from collections_app.selection.summary import describe_filters
 from collections_app.selection.to_fetch import (
     FETCH,
     count_items_to_fetch,
+    count_to_fetch,
     name_items_to_fetch,
 )
 from collections_app.storage import remove_after_commit
@@ -104,6 +105,8 @@ def create_collection(
     with explain_full_disk(), transaction.atomic():
         hold_quota(user)
         check_selection(user, filters, expected_images)
+        if fetch:
+            refuse_if(explain_fetch_limits(user, count_to_fetch(filters)))
         if not take_slot():
             raise Busy(OTHERS_ARE_FROZEN)
         collection = Collection.objects.create(

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from catalog.models import Dataset, RemoteFile
@@ -395,8 +397,10 @@ def test_the_limits_of_fetching_are_told_before_and_kept_at_the_freeze(
     assert "limit: 9.0 kB for a collection" in page
 
     form = {"title": "Too much", "expected_images": 2, "filters": "", "fetch": "on"}
-    response = client.post("/collections/new/", form)
+    with CaptureQueriesContext(connection) as asked:
+        response = client.post("/collections/new/", form)
     assert "limit: 9.0 kB for a collection" in response.content.decode()
+    assert not any("collectionitem" in query["sql"] for query in asked), "no row is written"
     assert not Collection.objects.exists()
     assert client.post("/collections/new/", form | {"fetch": ""}).status_code == 302
 
