@@ -57,7 +57,6 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=60s \
 CMD ["gunicorn", "medagg.wsgi", \
      "--config", "python:medagg.deploy.gunicorn", \
      "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", \
      "--timeout", "120", \
      "--graceful-timeout", "30", \
      "--limit-request-line", "8190", \

@@ -3,3 +3,4 @@
 from medagg import settings
 
 threads = settings.WEB_THREADS
+worker_class = "medagg.runner.web_worker.LingeringWorker"

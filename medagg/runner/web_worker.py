@@ -1,8 +1,9 @@
-"""gunicorn's threads for a site without nginx: only a request that is whole gets one.
+"""gunicorn's threads: no client has a process wait.
 
-``gthread`` gives each new connection a thread, which then waits for the request without end, and
-closes connections in the one thread that accepts all others, where it waits for the client. Here
-both kinds of waiting are done by the loop of the process, for all clients at once.
+``gthread`` closes connections in the one thread that accepts all others, where it waits for the
+client, and gives each new connection a thread, which then waits for the request without end. Here
+both kinds of waiting are done by the loop of the process, for all clients at once. Behind nginx,
+which sends whole requests only, the first is enough.
 """
 
 import contextlib
@@ -88,10 +89,70 @@ def _measure_body(head: bytearray) -> int:
     return int(digits) if len(digits) <= MANY_DIGITS else MAX_REQUEST
 
 
-class WholeRequestWorker(ThreadWorker):
-    """Reads each request in the loop, and hands it to a thread once it has all of it."""
+class LingeringWorker(ThreadWorker):
+    """Closes connections in the loop of the process without waiting for a client there.
+
+    gunicorn's own waits two seconds for each client that has not closed its side.
+    """
 
     _next_look = 0.0
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def murder_pending(self) -> None:
+        """gunicorn calls this after each event; once a second is enough."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + 1
+        for conn in [each for each in self.pending_conns if self._is_over(each, now)]:
+            self._stop_awaiting(conn)
+            self._drop(conn)
+
+    def _is_over(self, conn: Any, now: float) -> bool:
+        return bool(conn.timeout < now)
+
+    def _await(self, conn: Any, callback: Any, *, until: float) -> None:
+        conn.timeout = until
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+    def _stop_awaiting(self, conn: Any) -> None:
+        self.pending_conns.remove(conn)
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+
+    def _linger(self, conn: Any) -> None:
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self._await(conn, self._drain, until=time.monotonic() + LINGER_SECONDS)
+        except (OSError, ValueError):
+            self._drop(conn)
+
+    def _drain(self, conn: Any, sock: socket.socket) -> None:
+        try:
+            is_open = bool(sock.recv(BLOCK))
+        except BlockingIOError:
+            return
+        except OSError:
+            is_open = False
+        if not is_open:
+            self._stop_awaiting(conn)
+            self._drop(conn)
+
+    def _drop(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+class WholeRequestWorker(LingeringWorker):
+    """Reads each request in the loop, and hands it to a thread once it has all of it."""
+
     _next_look_at_unread = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,12 +191,6 @@ class WholeRequestWorker(ThreadWorker):
         except TimeoutError:
             return False
 
-    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
-        if not fs.cancelled() and fs.exception() is None and fs.result():
-            super().finish_request(conn, fs)
-        else:
-            self._linger(conn)
-
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """No event tells that a client has taken all of an answer."""
         super().wait_for_and_dispatch_events(
@@ -143,23 +198,17 @@ class WholeRequestWorker(ThreadWorker):
         )
 
     def murder_pending(self) -> None:
-        """gunicorn calls this after each event; once a second is enough."""
         now = time.monotonic()
         if self.unread_conns and now >= self._next_look_at_unread:
             self._next_look_at_unread = now + LOOK_SECONDS
             self._look_at_unread(now)
-        if now < self._next_look:
-            return
-        self._next_look = now + 1
-        for conn in [each for each in self.pending_conns if self._is_over(each, now)]:
-            self._stop_awaiting(conn)
-            self._drop(conn)
+        super().murder_pending()
 
     def _is_over(self, conn: Any, now: float) -> bool:
         # Browsers open connections in advance, and a stop need not wait for what never begins.
         arriving = getattr(conn, "arriving", None)
         never_began = arriving is not None and not arriving.received
-        return bool(conn.timeout < now or (never_began and not self.alive))
+        return super()._is_over(conn, now) or (never_began and not self.alive)
 
     def _hand_over_once_read(self, conn: Any) -> None:
         """What a client leaves of one answer takes the room of the next, and would hold its thread.
@@ -190,44 +239,11 @@ class WholeRequestWorker(ThreadWorker):
         conn.data_ready = True
         super().enqueue_req(conn)
 
-    def _await(self, conn: Any, callback: Any, *, until: float) -> None:
-        conn.timeout = until
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
-
-    def _stop_awaiting(self, conn: Any) -> None:
-        self.pending_conns.remove(conn)
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
-
     def _refuse(self, conn: Any, status: HTTPStatus) -> None:
         line = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
         with contextlib.suppress(OSError):
             conn.sock.send(f"{line}Content-Length: 0\r\n\r\n".encode())
         self._linger(conn)
-
-    def _linger(self, conn: Any) -> None:
-        try:
-            conn.sock.setblocking(False)
-            conn.sock.shutdown(socket.SHUT_WR)
-            self._await(conn, self._drain, until=time.monotonic() + LINGER_SECONDS)
-        except (OSError, ValueError):
-            self._drop(conn)
-
-    def _drain(self, conn: Any, sock: socket.socket) -> None:
-        try:
-            is_open = bool(sock.recv(BLOCK))
-        except BlockingIOError:
-            return
-        except OSError:
-            is_open = False
-        if not is_open:
-            self._stop_awaiting(conn)
-            self._drop(conn)
-
-    def _drop(self, conn: Any) -> None:
-        self.nr_conns -= 1
-        conn.close()
 
 
 def receive(sock: socket.socket, received: bytearray) -> bool:

@@ -17,7 +17,7 @@ from medagg.runner.serving import listen
 from medagg.runner.supervisor import Process, web_process
 from medagg.testing.environment import BASE_VARIABLE
 from medagg.testing.once import make_once
-from medagg.tests.deploy.nginx_client import fetch
+from medagg.tests.deploy.nginx_client import fetch, image_command
 
 PREFIX = "/protected/"
 
@@ -45,9 +45,17 @@ def collect_static_files(root: Path) -> None:
 
 @contextlib.contextmanager
 def run_site(
-    folder: Path, *, workers: int = 2, behind_nginx: bool = False, **environment: str
+    folder: Path,
+    *,
+    workers: int = 2,
+    behind_nginx: bool = False,
+    as_image: bool = False,
+    **environment: str,
 ) -> Iterator[WebSite]:
-    """Needs the database of the test; writes its log to ``folder``."""
+    """Needs the database of the test; writes its log to ``folder``.
+
+    With ``as_image`` gunicorn is started as the Docker image starts it.
+    """
     static = make_once("static", collect_static_files)
     log = folder / f"web-{'nginx' if behind_nginx else 'alone'}.log"
     variables = {
@@ -62,6 +70,10 @@ def run_site(
         process = web_process(
             listener=listener.fileno(), workers=workers, log=LogFile(log), environment=variables
         )
+        if as_image:
+            command = [*image_command(), "--workers", str(workers)]
+            command[command.index("--bind") + 1] = f"fd://{listener.fileno()}"
+            process.command = [sys.executable, "-m", *command]
         process.start(Path(settings.BASE_DIR))
         port = listener.getsockname()[1]
     try:

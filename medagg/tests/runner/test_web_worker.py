@@ -3,6 +3,8 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from medagg.runner.web_worker import (
     measure_request,
     receive,
 )
+from medagg.tests.deploy.nginx_client import fetch
 from medagg.tests.web_site import WebSite, run_site
 
 HEAD = b"GET /healthz/ HTTP/1.1\r\nHost: localhost\r\n"
@@ -24,6 +27,24 @@ FORM = b"POST /healthz/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebSite]:
     with run_site(tmp_path_factory.mktemp("worker"), workers=1) as started:
         yield started
+
+
+def test_a_client_that_does_not_close_its_side_keeps_nobody_waiting_in_the_image(
+    django_db_setup: None, tmp_path: Path
+) -> None:
+    """Also behind nginx, which closes its side only once it has sent all of a long answer on.
+
+    Nobody reads these forms, and what is left of them is not drained.
+    """
+    with run_site(tmp_path, workers=1, as_image=True) as image, ExitStack() as clients:
+        for _ in range(5):
+            address = ("127.0.0.1", image.port)
+            client = clients.enter_context(socket.create_connection(address, timeout=20))
+            client.sendall(FORM.replace(b"POST", b"GET") % 99_000 + b"x" * 99_000)
+        time.sleep(0.2)
+        begin = time.monotonic()
+        assert fetch(image.port, "/healthz/").status == 200
+        assert time.monotonic() - begin < 3
 
 
 @pytest.fixture
