@@ -17,7 +17,12 @@ from django.http import HttpRequest, HttpResponseRedirect
 from collections_app.models import Collection
 from medagg.accounts import services
 from medagg.accounts.addresses import AddressField
-from medagg.accounts.forms import PasswordOfAnotherForm, check_name
+from medagg.accounts.forms import (
+    ACCOUNT_CHANGED,
+    AccountChanged,
+    PasswordOfAnotherForm,
+    check_name,
+)
 from medagg.models import WaitingAddress
 from vocab.admin_base.bounds import BoundedAdmin, BoundedInline
 from vocab.admin_base.forms import OpenedForm, OpenedFormAdmin
@@ -118,7 +123,11 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
         user = self.get_object(request, unquote(id))
         waiting = WaitingAddress.objects.filter(user=user)
         address = waiting.values_list("address", flat=True).first()
-        response = super().user_change_password(request, id, form_url)
+        try:
+            response = super().user_change_password(request, id, form_url)
+        except AccountChanged:
+            self.message_user(request, ACCOUNT_CHANGED, messages.ERROR)
+            return HttpResponseRedirect(request.path)
         if address and request.method == "POST" and isinstance(response, HttpResponseRedirect):
             waiting.delete()
             self.message_user(request, f"The address {address}, not confirmed yet, is dropped.")

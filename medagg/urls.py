@@ -4,7 +4,6 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from medagg.accounts import views as accounts
-from medagg.accounts.forms import OwnPasswordForm
 from medagg.observing.health import healthz, readyz
 
 account_patterns: list[URLPattern | URLResolver] = [
@@ -21,11 +20,7 @@ account_patterns: list[URLPattern | URLResolver] = [
     path(
         "reset/<uidb64>/<token>/", accounts.NewPasswordView.as_view(), name="password_reset_confirm"
     ),
-    path(
-        "password_change/",
-        auth.PasswordChangeView.as_view(form_class=OwnPasswordForm),
-        name="password_change",
-    ),
+    path("password_change/", accounts.OwnPasswordView.as_view(), name="password_change"),
     path("", include("django.contrib.auth.urls")),
 ]
 _of_admin, _app_name, _namespace = admin.site.urls

@@ -7,6 +7,7 @@ from datetime import timedelta
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from collections_app.models import Collection, Reason, Status
@@ -20,15 +21,26 @@ GIVE_UP_AFTER = timedelta(days=1)
 
 def find_due_mails() -> list[int]:
     """Ids of the collections with a due mail; a pending collection has none."""
-    due = Collection.objects.filter(mail_is_due=True, status__in=(Status.READY, Status.FAILED))
-    return list(due.order_by("finished_at").values_list("pk", flat=True))
+    return list(_due().order_by("finished_at").values_list("pk", flat=True))
 
 
 def send_due_mails() -> None:
-    """Send all due mails; stop when the mail server does not answer."""
-    for collection_id in find_due_mails():
+    """Send all due mails; stop when the mail server does not answer.
+
+    A mailbox that takes none for now is asked once: it may have hundreds to come.
+    """
+    waiting = set()
+    for collection_id, owner in _due().order_by("finished_at").values_list("pk", "user"):
+        if owner in waiting:
+            continue
         if not send_mail_once(collection_id=collection_id):
             return
+        if _due().filter(pk=collection_id).exists():
+            waiting.add(owner)
+
+
+def _due() -> QuerySet[Collection]:
+    return Collection.objects.filter(mail_is_due=True, status__in=(Status.READY, Status.FAILED))
 
 
 def send_mail_once(*, collection_id: int) -> bool:
@@ -52,9 +64,12 @@ def _send(collection: Collection) -> bool:
     try:
         send_mail(_write_mail(collection))
     except smtplib.SMTPRecipientsRefused as error:
+        level = logging.ERROR
         if may_work_later(error):
             _keep_due(collection)
-        logger.error("collection %s: the address is refused: %s", collection.uuid, codes_of(error))
+            level = logging.WARNING
+        said = "collection %s: the address is refused: %s"
+        logger.log(level, said, collection.uuid, codes_of(error))
     except ValueError as error:
         logger.error("collection %s: the mail cannot be written: %s", collection.uuid, error)
     except smtplib.SMTPResponseException as error:

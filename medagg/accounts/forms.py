@@ -15,7 +15,7 @@ from django.contrib.auth.forms import (
     SetPasswordMixin,
 )
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from medagg.accounts.addresses import MAX_ADDRESS, AddressField
@@ -23,6 +23,10 @@ from medagg.accounts.addresses import MAX_ADDRESS, AddressField
 # Letters of other scripts look like these: two accounts must not seem to have one name. Without @,
 # as a name must not look like somebody's address.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+ACCOUNT_CHANGED = (
+    "The password was not set: this account was changed in the same moment. "
+    "Look at it, and try again."
+)
 NAME_TAKEN = "This user name is taken. Choose another one."
 
 
@@ -129,19 +133,25 @@ class AddressForm(PasswordForm):
         return email
 
 
+class AccountChanged(Exception):
+    """Password or address are others than when the form was opened, or the account is gone."""
+
+
 class PasswordAlone(SetPasswordMixin):
     """Writes the password alone. Django's forms write the whole account as it was before hashing.
 
-    An operator may have locked it meanwhile, or taken rights away, or deleted it.
+    An operator may have locked it meanwhile, or taken rights away, or deleted it; and its owner may
+    have set a password against whoever knew the old one, or had an address confirmed.
     """
 
     def set_password_and_save(self, user: Any, *args: Any, commit: bool = True, **rest: Any) -> Any:
-        """Raises PermissionDenied: there is no such account any more."""
+        """Raises AccountChanged."""
+        same = {"pk": user.pk, "password": user.password, "email": user.email}
         super().set_password_and_save(user, *args, **{**rest, "commit": False})
         if commit:
             with transaction.atomic():
-                if not User.objects.select_for_update().filter(pk=user.pk).exists():
-                    raise PermissionDenied("This account was deleted.")
+                if not User.objects.select_for_update().filter(**same).exists():
+                    raise AccountChanged
                 user.save(update_fields=["password"])
         return user
 

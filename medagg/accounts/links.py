@@ -1,6 +1,7 @@
-"""The signed links by which an address is confirmed."""
+"""The signed links by which an address is confirmed, or a password is set."""
 
 from django.contrib.auth.models import User
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core import signing
 from django.urls import reverse
 
@@ -23,6 +24,20 @@ def read_token(token: str) -> WaitingAddress | None:
         return None
     waiting = WaitingAddress.objects.filter(user_id=user_id, address=address)
     return waiting.select_related("user").first()
+
+
+class ResetTokens(PasswordResetTokenGenerator):
+    """Hold until the password or the address is another, or their time is over.
+
+    Django's end at each sign-in, too: so whoever knew a password could keep its owner from setting
+    another one.
+    """
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{user.pk}{user.password}{timestamp}{user.email}"
+
+
+reset_tokens = ResetTokens()
 
 
 def owner_of(address: str) -> User | None:

@@ -13,13 +13,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.contrib.auth.tokens import default_token_generator
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from collections_app.notices.message import codes_of, make_mail, may_work_later, send_mail
-from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of
+from medagg.accounts.links import VALID_DAYS, confirmation_path, owner_of, reset_tokens
 from medagg.models import WaitingAddress
 
 logger = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ def send_password_reset(*, address: str) -> None:
     if user is None or not user.is_active or not user.has_usable_password():
         return
     uid = urlsafe_base64_encode(force_bytes(user.pk))
-    token = default_token_generator.make_token(user)
+    token = reset_tokens.make_token(user)
     path = reverse("password_reset_confirm", args=[uid, token])
     _send("reset", "Set a new password for medagg", user.email, user=user, path=path)
 

@@ -28,15 +28,18 @@ from collections_app.selection.basket import read_basket
 from medagg.accounts import services
 from medagg.accounts.export import export_account
 from medagg.accounts.forms import (
+    ACCOUNT_CHANGED,
     NAME_TAKEN,
+    AccountChanged,
     AddressForm,
     NewPasswordForm,
+    OwnPasswordForm,
     PasswordForm,
     ResetForm,
     SignInForm,
     SignUpForm,
 )
-from medagg.accounts.links import VALID_DAYS, read_token
+from medagg.accounts.links import VALID_DAYS, read_token, reset_tokens
 from medagg.client_address import client_or_unknown
 from medagg.models import WaitingAddress
 
@@ -152,8 +155,25 @@ class ResetView(FormView):
         return super().form_valid(form)
 
 
-class NewPasswordView(auth.PasswordResetConfirmView):
+class _SetsPassword:
+    """Says so where the account was changed while the password was hashed."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().form_valid(form)  # type: ignore[misc]
+        except AccountChanged:
+            form.add_error(None, ACCOUNT_CHANGED)
+            response = self.form_invalid(form)  # type: ignore[attr-defined]
+        return response
+
+
+class OwnPasswordView(_SetsPassword, auth.PasswordChangeView):
+    form_class = OwnPasswordForm
+
+
+class NewPasswordView(_SetsPassword, auth.PasswordResetConfirmView):
     form_class = NewPasswordForm
+    token_generator = reset_tokens
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Django's makes a session before it looks at the method."""

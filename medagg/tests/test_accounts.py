@@ -6,6 +6,7 @@ Mails are sent at once here; ``test_account_mail`` has a worker and mail servers
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -377,7 +378,7 @@ def test_a_new_password_gives_back_nothing_that_was_taken_away_while_it_was_hash
     """As by an operator who locks the account."""
     User.objects.filter(pk=ada.pk).update(is_staff=True, is_superuser=True)
     WaitingAddress.objects.create(user=ada, address="eve@example.net")
-    hash_it, taken = User.set_password, {"is_active": False, "is_superuser": False, "email": ""}
+    hash_it, taken = User.set_password, {"is_active": False, "is_superuser": False}
 
     def set_password(user: User, password: str) -> None:
         User.objects.filter(pk=ada.pk).update(**taken)
@@ -390,15 +391,43 @@ def test_a_new_password_gives_back_nothing_that_was_taken_away_while_it_was_hash
     assert {name: getattr(ada, name) for name in taken} == taken
 
 
-def test_a_new_password_brings_no_deleted_account_back(
-    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users.delete(),
+        lambda users: users.update(password="of the owner, by a link"),
+        lambda users: users.update(email="of@another.example"),
+    ],
+)
+def test_a_new_password_is_not_set_where_the_account_is_another_by_now(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]
 ) -> None:
     client.force_login(ada)
-    monkeypatch.setattr(User, "set_password", lambda *_: User.objects.all().delete())
+    hash_it = User.set_password
+
+    def set_password(user: User, password: str) -> None:
+        change(User.objects.filter(pk=ada.pk))
+        hash_it(user, password)
+
+    monkeypatch.setattr(User, "set_password", set_password)
     form = {"old_password": "a-Long-pass-9", "new_password1": "another-Pass-8"}
     form["new_password2"] = form["new_password1"]
-    assert client.post("/accounts/password_change/", form).status_code == 403
-    assert not User.objects.exists()
+    page = client.post("/accounts/password_change/", form).content.decode()
+    assert "The password was not set: this account was changed" in page
+    assert not any(user.check_password("another-Pass-8") for user in User.objects.all())
+
+
+def test_a_sign_in_of_who_knows_the_old_password_leaves_the_link_for_a_new_one(
+    client: Client, ada: User
+) -> None:
+    client.post("/accounts/password_reset/", {"email": ada.email})
+    (link,) = links_of_mails("/accounts/reset")
+    assert can_sign_in("ada")
+    form = client.get(link, follow=True).redirect_chain[-1][0]
+    new = {"new_password1": "another-Pass-8", "new_password2": "another-Pass-8"}
+    assert client.post(form, new).status_code == 302
+    assert can_sign_in("ada", "another-Pass-8")
+    assert Client().get(link, follow=True).redirect_chain == [], "once"
 
 
 def test_a_form_that_was_on_its_way_adds_no_address_to_an_account_with_a_new_password(

@@ -165,6 +165,20 @@ def test_a_temporary_refusal_is_tried_again_later(
     mailbox.read()
 
 
+def test_a_mailbox_that_takes_nothing_for_now_is_asked_once(
+    owner: Any, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    collections = [ready(owner) for _ in range(3)]
+    mailbox.answer_to_address = "452 the mailbox is full"
+    send_due_mails()
+    assert mailbox.asked == 1
+    assert all(map(due, collections))
+    assert not [line for line in caplog.records if line.levelno >= logging.ERROR]
+    mailbox.answer_to_address = "250 known"
+    send_due_mails()
+    assert len(mailbox.mails) == 3
+
+
 def test_a_permanently_refused_address_is_not_tried_again(owner: Any, mailbox: Mailbox) -> None:
     collection = ready(owner)
     mailbox.answer_to_address = "450 the mailbox is busy"
