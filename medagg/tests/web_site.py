@@ -49,12 +49,11 @@ def run_site(
     *,
     workers: int = 2,
     behind_nginx: bool = False,
-    as_image: bool = False,
     **environment: str,
 ) -> Iterator[WebSite]:
     """Needs the database of the test; writes its log to ``folder``.
 
-    With ``as_image`` gunicorn is started as the Docker image starts it.
+    Behind nginx gunicorn is started as the Docker image starts it.
     """
     static = make_once("static", collect_static_files)
     log = folder / f"web-{'nginx' if behind_nginx else 'alone'}.log"
@@ -70,7 +69,7 @@ def run_site(
         process = web_process(
             listener=listener.fileno(), workers=workers, log=LogFile(log), environment=variables
         )
-        if as_image:
+        if behind_nginx:
             command = [*image_command(), "--workers", str(workers)]
             command[command.index("--bind") + 1] = f"fd://{listener.fileno()}"
             process.command = [sys.executable, "-m", *command]

@@ -36,7 +36,7 @@ def test_a_client_that_does_not_close_its_side_keeps_nobody_waiting_in_the_image
 
     Nobody reads these forms, and what is left of them is not drained.
     """
-    with run_site(tmp_path, workers=1, as_image=True) as image, ExitStack() as clients:
+    with run_site(tmp_path, workers=1, behind_nginx=True) as image, ExitStack() as clients:
         for _ in range(5):
             address = ("127.0.0.1", image.port)
             client = clients.enter_context(socket.create_connection(address, timeout=20))
