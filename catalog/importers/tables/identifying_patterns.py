@@ -214,7 +214,8 @@ MAYBE = re.compile(
     | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed|completed|acquired|scanned
         |consented|(?:last)?modified)by
     | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators?
-    | (?!n(?:um(?:ber)?|r|o)?(?:of)?(?:radi|path|dermat|cardi|neur|onc)ologists?$)
+    | (?!(?:num(?:ber)?|nr|total|count)(?:of)?[a-z]+ologists?$|no?of[a-z]+ologists?$
+         |no?(?:radi|path|dermat|cardi|neur|onc|ophthalm|gyn(?:a?e)?c|ur)ologists?$)
         [a-z]{{2,}}ologists?
     | (?:pat)?enccsn{_NUMBER}? | personsourcevalue | redcapsurveyidentifier | naih
     | physician(?:followup|managing|primarysurg)
