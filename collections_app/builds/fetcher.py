@@ -13,7 +13,14 @@ from catalog.storage.ahead import FetchAhead
 from catalog.storage.cache import CacheFull, FileCache, Room
 from catalog.storage.disk import BLOCK, count_bytes
 from catalog.storage.download import FetchedFile
-from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.problems import (
+    Changed,
+    ListedFile,
+    NotAllowed,
+    SourceProblem,
+    Unreachable,
+    require_number,
+)
 from catalog.storage.retries import try_again
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
@@ -31,12 +38,16 @@ class DayIsFull(SourceProblem):
 
 @dataclass(slots=True)
 class FetchItem:
-    """An item to fetch; ``sha256`` is empty until it was fetched for the first time."""
+    """An item to fetch; ``sha256`` is empty until it was fetched for the first time.
+
+    ``num_files`` are those of a series as the catalog knows, 0 if it does not.
+    """
 
     position: int
     address: str
     sha256: str
     dataset: str
+    num_files: int
     known: list[FetchedFile] = field(default_factory=list)
 
     @property
@@ -147,6 +158,8 @@ class Fetcher:
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
         listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)
         self._ahead.check_stopped()
+        if item.is_series and not item.sha256:
+            require_number(len(listed), item.num_files)
         sizes = [file.size for file in listed]
         self._admit(sizes, counted=count_bytes(sizes))
         try:

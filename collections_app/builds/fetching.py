@@ -11,12 +11,13 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Max, Sum
+from django.db.models.fields.json import KT
 
 from catalog.bulk.database_space import free_database_bytes
 from catalog.models import RemoteFile
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
-from catalog.storage.problems import SourceProblem
+from catalog.storage.problems import SourceProblem, read_number
 from catalog.storage.sources import name_release
 from collections_app.builds.fetch_journal import FetchJournal, remove_old_journals
 from collections_app.builds.fetcher import Fetcher, FetchItem
@@ -129,10 +130,12 @@ def release_stale() -> int:
 
 
 def _iter_items(collection: Collection) -> Iterator[FetchItem]:
-    rows = collection.items.to_fetch().order_by("position")
     names = ("position", "metadata_json__remote_url", "sha256", "metadata_json__dataset")
+    # As a text: a number of thousands of digits cannot be read.
+    num_files = KT("metadata_json__source__instances")
+    rows = collection.items.to_fetch().order_by("position").values_list(*names, num_files)
     last = 0
-    while found := list(rows.filter(position__gt=last).values_list(*names)[:BATCH]):
+    while found := list(rows.filter(position__gt=last)[:BATCH]):
         last = found[-1][0]
         yield from _make_items(found)
 
@@ -142,7 +145,10 @@ def _make_items(rows: Sequence[tuple[Any, ...]]) -> Iterator[FetchItem]:
 
     They are those of the time when the item was frozen, or else what its source had last.
     """
-    items = [FetchItem(*row) for row in rows]
+    items = [
+        FetchItem(position, address, sha256, dataset, read_number(told))
+        for position, address, sha256, dataset, told in rows
+    ]
     files = RemoteFile.objects.filter(address__in=[item.address for item in items])
     states = files.values_list("address", "item_sha256").annotate(at=Max("fetched_at"))
     counts: dict[tuple[str, str], int] = {}
@@ -168,16 +174,19 @@ def _find_known(items: Sequence[tuple[FetchItem, str]]) -> Iterator[FetchItem]:
     known: dict[tuple[str, str], list[FetchedFile]] = {
         (item.address, state): [] for item, state in items
     }
-    files = RemoteFile.objects.filter(
+    rows = RemoteFile.objects.filter(
         address__in=[address for address, _ in known], item_sha256__in=[sha for _, sha in known]
     ).values_list(
         "address", "item_sha256", "name", "size_bytes", "sha256", "crc32", "suffix", "tag"
     )
-    for address, state, *facts in files:
+    for address, state, *facts in rows:
         if (address, state) in known:
             known[address, state].append(FetchedFile._make(facts))
     for item, state in items:
-        item.known = known[item.address, state]
+        files = known[item.address, state]
+        # What was kept of a series when it was not complete is not what it has.
+        if item.sha256 or not item.is_series or item.num_files in (0, len(files)):
+            item.known = files
         yield item
 
 

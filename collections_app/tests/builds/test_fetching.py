@@ -335,6 +335,39 @@ def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
     assert RemoteFile.objects.count() == 6
 
 
+def test_a_series_of_which_a_mirror_lacks_files_is_not_archived_and_nothing_is_kept_of_it(
+    s3: S3Server,
+) -> None:
+    make_series(s3)
+    content = slice_of(1, 2)
+    s3.client.delete_object(Bucket=BUCKET, Key="uuid-1/02.dcm")
+
+    collection = build(make_fetching())
+
+    assert collection.builds.get().reason == Reason.FILES_CHANGED
+    (bad,) = collection.items.with_problems()
+    said = "the source lists 2 files, and the catalog knows 3: it is not complete, or has changed"
+    assert bad.problem == said
+    assert RemoteFile.objects.count() == 3
+    s3.put("uuid-1/02.dcm", content)
+    assert build(make_fetching()).status == "ready"
+
+
+def test_what_was_kept_of_a_series_that_was_not_complete_counts_no_more(s3: S3Server) -> None:
+    dataset = make_series(s3, series=1)
+    dataset.images.update(metadata_json={})  # as if nobody had known how many there are
+    s3.client.delete_object(Bucket=BUCKET, Key="uuid-0/02.dcm")
+    assert build(make_fetching()).num_bytes == 2 * len(slice_of(0, 0))
+    s3.put_series(0, 3)
+    dataset.images.update(metadata_json={"instances": 3})
+    make_searchable()
+
+    for _ in range(2):
+        collection = build(make_fetching())
+        assert (collection.status, collection.error_message) == ("ready", "")
+        assert collection.num_bytes == 3 * len(slice_of(0, 0))
+
+
 def test_without_fetching_the_archive_lists_addresses_and_asks_nobody(s3: S3Server) -> None:
     make_series(s3)
 
