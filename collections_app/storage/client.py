@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
-from catalog.storage.turns import OneAtATime
+from catalog.storage.turns import CircuitBreaker
+from catalog.storage.web_threads import FOR_PAGES
 from collections_app.storage.base import StorageTrouble
 from collections_app.storage.patience import PAGE_SECONDS, find_patience
 from collections_app.storage.place import find_mistakes
@@ -138,8 +139,14 @@ def _explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 
-# Where others wait: a storage that does not answer holds one thread of a process, and once.
-turns = OneAtATime(no_answer=(BotoCoreError,), refuse=lambda: StorageTrouble(ERRNO, _SILENT))
+# Where others wait: a storage that does not answer holds an eighth of a process' threads once, and
+# then one of them now and again.
+turns = CircuitBreaker(
+    no_answer=(BotoCoreError,),
+    refuse=lambda: StorageTrouble(ERRNO, _SILENT),
+    number=max(1, FOR_PAGES // 2),
+    wait_seconds=PAGE_SECONDS,
+)
 
 
 def code_of(error: ClientError) -> str:
