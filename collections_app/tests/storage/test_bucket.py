@@ -174,6 +174,29 @@ def test_the_sweep_removes_strays_and_nothing_of_others(
     assert sorted(bucket.uploads()) == sorted([mine, "others.zip"])
 
 
+def test_a_stray_whose_deletion_gets_no_answer_keeps_no_other_for_ever(
+    bucket: ArchiveBucket, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    make_ready()
+    names = sorted(f"{uuid4()}.{uuid4()}.zip" for _ in range(4))
+    for name in names:
+        bucket.write(name, b"stray")
+    time.sleep(1.1)  # S3 tells times in seconds
+    settings.BUILD_LEASE_SECONDS = 0.01
+    monkeypatch.setattr(patience, "BRIEF_SECONDS", 0.5)
+    bucket.server.faults.stall.add(names[0])
+    for _ in range(25):
+        client.turns.forget()  # as half a minute later
+        begin = time.monotonic()
+        sweep_collections()
+        assert time.monotonic() - begin < 5
+        if len(bucket.names()) == 2:
+            break
+    assert names[0] in bucket.names()
+    assert len(bucket.names()) == 2, "the ready one, and the stray that is not answered for"
+
+
 def test_the_sweep_finds_what_is_missing_and_what_was_replaced(bucket: ArchiveBucket) -> None:
     make_dataset(files=1)
     lost, replaced = verify(make_ready(title="Lost")), verify(make_ready(title="Replaced"))
