@@ -16,13 +16,7 @@ from catalog.limits import MAX_URL
 from catalog.storage.ahead import WAIT_SECONDS, FetchAhead
 from catalog.storage.disk import count_bytes, has_room
 from catalog.storage.download import download
-from catalog.storage.problems import (
-    Changed,
-    ListedFile,
-    NotAllowed,
-    SourceProblem,
-    require_number,
-)
+from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem
 from catalog.storage.retries import try_again
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size
@@ -35,15 +29,13 @@ _SOURCE = ".source"
 class RemoteImage:
     """An image that lies elsewhere, and the parts of the name of the folder that it gets.
 
-    A single file gets ``file_name``, if it is given; both must be safe. A series has ``num_files``,
-    or 0 if nobody knows.
+    A single file gets ``file_name``, if it is given; both must be safe.
     """
 
     source_id: str
     address: str
     parts: tuple[str, ...]
     file_name: str = ""
-    num_files: int = 0
 
     def find_name(self, file: ListedFile) -> str:
         """The name that a listed file gets."""
@@ -126,7 +118,6 @@ class _Mirror:
 
     def _fetch_listed(self, image: RemoteImage) -> None:
         listed = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
-        require_number(len(listed), image.num_files)
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models.fields.json import KT
 from django.http import QueryDict
 
 from catalog.bulk.csv_text import csv_text
@@ -15,7 +14,6 @@ from catalog.querysets import ImageQuerySet
 from catalog.search.filters import ImageFilterSet
 from catalog.storage.addresses import find_stored_path
 from catalog.storage.mirror import MirrorReport, RemoteImage, find_parts, mirror_images
-from catalog.storage.problems import read_number
 from catalog.storage.roots import resolve_dataset_root
 from catalog.storage.sources import name_release
 from catalog.wording.formats import count_of, file_size
@@ -134,7 +132,6 @@ def list_elsewhere(images: ImageQuerySet) -> list[tuple[Any, ...]]:
             "subject_id",
             "metadata_json__StudyInstanceUID",
             "modality__code",
-            KT("metadata_json__instances"),
             "size_bytes",
         )
     )
@@ -142,13 +139,11 @@ def list_elsewhere(images: ImageQuerySet) -> list[tuple[Any, ...]]:
 
 def iter_images(rows: list[tuple[Any, ...]], storage: str) -> Iterator[RemoteImage]:
     """The images with their places: what lies in the dataset's storage has its path there."""
-    for source_id, address, subject, study, modality, told, _ in rows:
+    for source_id, address, subject, study, modality, _ in rows:
         if path := find_stored_path(storage, address):
             with suppress(UnsafePath):
                 *folders, name = check_relative_path(path).split("/")
                 if not address.endswith("/*"):
                     yield RemoteImage(source_id, address, tuple(folders), name)
                     continue
-        parts = find_parts(subject, study, modality or "", source_id)
-        num_files = read_number(told) if address.endswith("/*") else 0
-        yield RemoteImage(source_id, address, parts, num_files=num_files)
+        yield RemoteImage(source_id, address, find_parts(subject, study, modality or "", source_id))

@@ -38,7 +38,7 @@ def make_series(s3: S3Server) -> Dataset:
             modality=ModalityFactory(code="ct"),
             remote_url=s3.put_series(which, 3),
             size_bytes=4000,
-            metadata_json={"StudyInstanceUID": f"1.9.{which}", "instances": 3},
+            metadata_json={"StudyInstanceUID": f"1.9.{which}"},
         )
     ImageFactory(dataset=DatasetFactory(slug="other"), remote_url=f"s3://{BUCKET}/uuid-0/*")
     make_searchable()
@@ -158,17 +158,6 @@ def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
     assert "forbidden" in (tmp_path / "report.csv").read_text()
     assert not list(tmp_path.rglob("*.part"))
     assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
-
-
-def test_what_a_mirror_lacks_files_of_is_reported_and_not_fetched(
-    s3: S3Server, tmp_path: Path
-) -> None:
-    make_series(s3)
-    s3.client.delete_object(Bucket=BUCKET, Key="uuid-0/01.dcm")
-    with pytest.raises(CommandError, match="1 of 2 images could not be had whole"):
-        fetch("--report", str(tmp_path / "report.csv"))
-    assert "lists 2 files, and the catalog knows 3" in (tmp_path / "report.csv").read_text()
-    assert not any("CT_1.2.0" in name for name in files_below(tmp_path / "lung_ct"))
 
 
 def test_what_the_idc_has_moved_is_told_with_the_release_of_its_address(
