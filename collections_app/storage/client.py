@@ -48,12 +48,12 @@ _TYPES_OF_ARCHIVES = (
 MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
 
 
-def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
+def make_client(*, is_public: bool = False) -> Any:
     """For requests; with ``is_public`` only to sign addresses for browsers.
 
-    With ``is_hasty`` it asks once, and does not wait long, as it does where others wait.
+    Where others wait, it asks once, and not for long.
     """
-    patience = PAGE_SECONDS if is_hasty else find_patience()
+    patience = find_patience()
     refuse_mistakes()
     public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
     return _make_client(
