@@ -26,6 +26,7 @@ from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.disk import BLOCK
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
+from catalog.storage.sources import list_files
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.archive import Entry, writer
@@ -920,6 +921,19 @@ def test_a_build_that_starts_removes_what_a_killed_one_left_and_nothing_that_is_
         FileCache().remove_partials()
     assert not left.exists()
     assert now.exists()
+
+
+def test_two_builds_that_fetch_the_same_at_once_have_one_copy(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    address = s3.put("same.dcm", slice_of(0, 0))
+    (file,) = list_files(address)
+    for holder in ("one", "other"):
+        cache = FileCache()
+        cache.use(cache.fetch(address, file).sha256, holder)
+    paths = [path for path in settings.REMOTE_CACHE_ROOT.rglob("*") if path.is_file()]
+    assert len(paths) == 3
+    assert len({path.stat().st_ino for path in paths}) == 1
 
 
 def test_room_that_was_promised_to_a_killed_process_is_free_again(
