@@ -795,6 +795,23 @@ def test_many_small_files_count_for_the_limit_of_a_collection(
     assert (collection.status, collection.num_bytes) == ("ready", 80)
 
 
+@pytest.mark.parametrize(("gone", "num_bad"), [(0, 1), (7, 3)])
+def test_of_a_series_that_fails_what_came_counts_for_the_limit_of_a_collection(
+    s3: S3Server, settings: LazySettings, gone: int, num_bad: int
+) -> None:
+    settings.FETCH_MAX_BYTES, settings.FETCH_PARALLEL = 40_000, 1
+    dataset = DatasetFactory(slug="slices")
+    for which, num_files in enumerate([8, 4, 4]):
+        for number in range(num_files):
+            s3.put(f"slices-{which}/{number}.dcm", b"\0" + bytes([which, number]) * 2_000)
+        address = f"s3://{BUCKET}/slices-{which}/*"
+        ImageFactory(dataset=dataset, source_id=f"{which}", remote_url=address, size_bytes=1)
+    make_searchable()
+    s3.faults.status[f"slices-0/{gone}.dcm"] = 404
+
+    assert build(make_fetching()).items.with_problems().count() == num_bad
+
+
 def test_many_small_files_count_for_the_limit_of_a_day(
     s3: S3Server, settings: LazySettings
 ) -> None:
