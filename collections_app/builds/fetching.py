@@ -26,7 +26,7 @@ from collections_app.builds.queries import KEEP_REMOTE_FILES
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
-from collections_app.selection.database_space import BYTES_PER_ITEM
+from collections_app.selection.database_space import BYTES_PER_ITEM, require_room
 from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
@@ -57,6 +57,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         FetchFailed: some cannot be had; each of their items says why.
         CacheFull: there is no room.
         DayIsFull: no more may be fetched for the owner today.
+        DatabaseIsFull: more problems would take the database's reserve.
         LeaseLost: the build is no longer this worker's.
         OSError: the disk.
     """
@@ -90,6 +91,8 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
                 # At once: the progress tells of those that cannot be had.
                 text = str(problem)[:MAX_PROBLEM]
                 set_item_texts(collection, "problem", [(item.position, text)])
+                if len(kinds) % FEW_ROWS == 0:
+                    require_room()
             else:
                 done.append((item, outcome))
             if len(done) == BATCH or sum(len(files) for _, files in done) > MAX_UNKEPT:
@@ -228,7 +231,7 @@ def _keep(
 
 
 def _require_database_room(num_rows: int) -> None:
-    """Raises CacheFull; a row of a file takes no more than one of an item."""
+    """Raises CacheFull; a row of a file takes about as much as one of an item."""
     free = free_database_bytes()
     if free is not None and free < num_rows * BYTES_PER_ITEM:
         raise CacheFull("the server's database has no room for what is learnt of the files")

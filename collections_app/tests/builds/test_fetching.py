@@ -828,6 +828,22 @@ def test_many_small_files_count_for_the_limit_of_a_day(
             make_collection("q=tiny0", fetch=True, user=owner)
 
 
+def test_what_many_items_cannot_be_had_for_leaves_the_reserve_of_the_database_free(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("collections_app.builds.fetching.FEW_ROWS", 2)
+    make_series(s3, series=5, slices=1)
+    collection = make_fetching()
+    settings.FETCH_BUCKETS = ["another"]
+    settings.DATABASE_FOLDER, settings.DATABASE_RESERVE_BYTES = tmp_path, 1 << 60
+
+    collection = build(collection)
+
+    assert collection.builds.get().reason == Reason.DISK_FULL
+    assert "database has no room" in collection.error_message
+    assert collection.items.with_problems().count() == 2
+
+
 @pytest.mark.parametrize(("few", "num_kept"), [(5, 0), (15, 10)])  # rows; 11 of a series
 def test_what_is_learnt_of_many_files_leaves_the_reserve_of_the_database_free(
     s3: S3Server,
