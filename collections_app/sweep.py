@@ -1,6 +1,7 @@
 """The periodic sweep: repeats lost messages, fails hopeless builds, expires, and cleans up."""
 
 import logging
+import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -224,7 +225,7 @@ def _remove_stray_files() -> int:
         # The folder, or the bucket, of a site that has another database.
         logger.warning("There is no collection: %s archives are kept. Whose are they?", len(stray))
         stray = [path for path in stray if path.endswith(PARTIAL)]
-    return sum(map(_remove, stray))
+    return _remove_files(stray)
 
 
 def find_strays(*, older_than: float) -> list[str]:
@@ -249,10 +250,17 @@ def _find_known(paths: list[str]) -> set[str]:
     return {path for (path,) in known}
 
 
-def _remove(path: str) -> bool:
-    try:
-        remove_archive(path)
-    except OSError as error:
-        logger.error("the stray file %s cannot be removed: %s", path, error)
-        return False
-    return True
+def _remove_files(paths: list[str]) -> int:
+    """Remove files until the storage does not do so; the number of those that are gone."""
+    # In another order each time, so that one that gets no answer keeps no other for ever.
+    random.shuffle(paths)
+    removed = 0
+    for path in paths:
+        try:
+            remove_archive(path)
+            removed += 1
+        except OSError as error:
+            logger.error("the stray file %s cannot be removed: %s", path, error)
+            if isinstance(error, StorageTrouble):
+                break
+    return removed

@@ -72,7 +72,7 @@ def list_objects(address: str, *, seconds: int, on_page: Callable[[int], None]) 
 
     listed = iter_objects(ask_page, on_page)
     # Some stores list folders as empty objects.
-    found = [_describe(prefix, each) for each in listed if each.size]
+    found = [_describe(prefix, each) for each in listed if each.size or each.key[-1] != "/"]
     if not found:
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
@@ -81,6 +81,8 @@ def list_objects(address: str, *, seconds: int, on_page: Callable[[int], None]) 
             f"the source lists {other!r} in the folder of a series; names there are made of "
             "letters, digits, dots, hyphens and underscores, without folders"
         )
+    if empty := next((file.name for file in found if not file.size), ""):
+        raise Changed(f"the source lists {empty!r} as an empty file")
     if len(set(names)) < len(names):
         [(twice, _)] = Counter(names).most_common(1)
         raise Unreachable(f"the source lists {twice!r} twice")

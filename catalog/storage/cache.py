@@ -107,6 +107,10 @@ class FileCache:
             with output:
                 self._look_at_room(BLOCK)  # a tiny file takes one, too
                 fetched = download(output, address, file, sha256=sha256, on_bytes=look_at_room)
+            if self.has_whole(fetched.sha256, fetched.size):
+                # Another build has brought it meanwhile, and what it holds would be a second copy.
+                partial.unlink()
+                return fetched
             os.utime(partial, ns=(time.time_ns(), MTIME_NS))
             target = self._path(fetched.sha256)
             _with_folder(target.parent, lambda: partial.replace(target))

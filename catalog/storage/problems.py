@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from catalog.wording.formats import count_of
+
 
 class SourceProblem(Exception):
     """Bytes cannot be had from where they lie; the message says why, for users.
@@ -73,6 +75,21 @@ class ListedFile:
         """
         needed = settings.FETCH_STALL_SECONDS + self.size / max(1, settings.FETCH_MIN_RATE)
         return min(most, next((each for each in _LIMITS if each >= needed), most))
+
+
+def read_number(told: str | None) -> int:
+    """How many files the catalog says that a series has; 0 where it says nothing that is one."""
+    is_number = told is not None and told.isascii() and told.isdecimal() and len(told) < 10
+    return int(told) if told and is_number else 0
+
+
+def require_number(num_listed: int, num_known: int) -> None:
+    """Raises Changed where the catalog knows how many files a series has, as 0 if it does not."""
+    if num_known and num_listed != num_known:
+        raise Changed(
+            f"the source lists {count_of(num_listed, 'file')}, and the catalog knows "
+            f"{num_known:,}: it is not complete, or has changed"
+        )
 
 
 def shorten_name(name: str) -> str:

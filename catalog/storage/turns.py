@@ -1,48 +1,58 @@
-"""One thread of a process at a time asks a server that may not answer, such as the broker."""
+"""Few threads of a process ask a server that may not answer, such as the broker."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Others wait so long for the thread that asks, and nobody asks so soon after it got no answer.
-LOCK_SECONDS = 0.5
+# Others wait so long for those that ask, and nobody asks so soon after there was no answer.
+WAIT_SECONDS = 0.5
 PAUSE_SECONDS = 10
 
 
-class OneAtATime:
-    """One thread asks a server at a time, and none soon after it did not answer."""
+class CircuitBreaker:
+    """``number`` threads ask a server at a time. After it did not answer, none do; then one does.
+
+    All of them may ask again once it has answered that one.
+    """
 
     def __init__(
         self,
         *,
         no_answer: tuple[type[Exception], ...],
         refuse: Callable[[], Exception],
+        number: int = 1,
+        wait_seconds: float = WAIT_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         """Errors of ``no_answer`` begin a pause; ``refuse`` makes what others get meanwhile."""
         self._no_answer, self._refuse = no_answer, refuse
-        self._pause_seconds = pause_seconds
-        self._lock = threading.Lock()
-        self._paused_until = 0.0
+        self._wait_seconds, self._pause_seconds = wait_seconds, pause_seconds
+        self._few, self._one = threading.BoundedSemaphore(number), threading.BoundedSemaphore()
+        self._answers, self._paused_until = True, 0.0
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        if self._is_paused() or not self._lock.acquire(timeout=LOCK_SECONDS):
+        places, seconds = (self._few, self._wait_seconds) if self._answers else (self._one, 0)
+        if self._is_paused() or not places.acquire(timeout=seconds):
             raise self._refuse()
         try:
             if self._is_paused():
                 raise self._refuse()
+            answers = True
             try:
                 yield
             except self._no_answer:
+                answers = False
                 self._paused_until = time.monotonic() + self._pause_seconds
                 raise
+            finally:
+                self._answers = answers
         finally:
-            self._lock.release()
+            places.release()
 
     def forget(self) -> None:
-        self._paused_until = 0.0
+        self._answers, self._paused_until = True, 0.0
 
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until

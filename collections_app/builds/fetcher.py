@@ -13,7 +13,14 @@ from catalog.storage.ahead import FetchAhead
 from catalog.storage.cache import CacheFull, FileCache, Room
 from catalog.storage.disk import BLOCK, count_bytes
 from catalog.storage.download import FetchedFile
-from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem, Unreachable
+from catalog.storage.problems import (
+    Changed,
+    ListedFile,
+    NotAllowed,
+    SourceProblem,
+    Unreachable,
+    require_number,
+)
 from catalog.storage.retries import try_again
 from catalog.storage.series import hash_files
 from catalog.storage.sources import list_files
@@ -31,13 +38,19 @@ class DayIsFull(SourceProblem):
 
 @dataclass(slots=True)
 class FetchItem:
-    """An item to fetch; ``sha256`` is empty until it was fetched for the first time."""
+    """An item to fetch; ``sha256`` is empty until it was fetched for the first time.
+
+    ``num_files`` are those of a series as the catalog knows, 0 if it does not; ``num_bytes`` came
+    of it in this build, as they count for limits.
+    """
 
     position: int
     address: str
     sha256: str
     dataset: str
+    num_files: int
     known: list[FetchedFile] = field(default_factory=list)
+    num_bytes: int = 0
 
     @property
     def is_series(self) -> bool:
@@ -75,8 +88,9 @@ class Fetcher:
         self._fetched, self._cached, self._counting = 0, 0, threading.Lock()
         self._besides = 0
         self._num_listed = 0
-        # With what files of less than a block count beyond their bytes, and what came in vain.
-        self._admitted = self._rounded_up = 0
+        # What files of less than a block count beyond their bytes, and what came in vain.
+        self._rounded_up = 0
+        self._admitted = 0
         # What a source lists may be a little more than the catalog knew.
         known = expected.num_bytes + expected.num_bytes // 20
         self._max_bytes = max(settings.FETCH_MAX_BYTES, known)
@@ -128,9 +142,11 @@ class Fetcher:
     def _estimate(self) -> int:
         """The bytes of all items: as the catalog knows, else as those listed have on average."""
         expected = self._expected
-        if not expected.num_unsized or not self._num_listed:
+        with self._counting:
+            size, num_listed = self._size, self._num_listed
+        if not expected.num_unsized or not num_listed:
             return expected.num_bytes
-        return max(expected.num_bytes, self._size * expected.num_images // self._num_listed)
+        return max(expected.num_bytes, size * expected.num_images // num_listed)
 
     def _fetch(self, item: FetchItem) -> list[FetchedFile]:
         if self._is_suspect:
@@ -145,17 +161,22 @@ class Fetcher:
         return self._ahead.ask(item.address, lambda: self._fetch_listed(item))
 
     def _fetch_listed(self, item: FetchItem) -> list[FetchedFile]:
-        listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), self._add)
+        on_bytes = partial(self._add, item)
+        listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), on_bytes)
         self._ahead.check_stopped()
+        if item.is_series and not item.sha256:
+            require_number(len(listed), item.num_files)
         sizes = [file.size for file in listed]
-        self._admit(sizes, counted=count_bytes(sizes))
+        counted = count_bytes(sizes)
+        self._admit(sizes, counted=counted)
         try:
             return self._fetch_admitted(item, listed)
         except SourceProblem:
-            # It will not be in the archive.
+            # It will not be in the archive; what came of it, came.
             with self._counting:
                 self._size -= sum(sizes)
                 self._num_listed -= 1
+                self._admitted -= max(0, counted - item.num_bytes)
             raise
 
     def _fetch_admitted(self, item: FetchItem, listed: list[ListedFile]) -> list[FetchedFile]:
@@ -184,7 +205,7 @@ class Fetcher:
                 continue
             is_frozen = item.must_be_known and file.name in known
             sha256 = known[file.name].sha256 if is_frozen else ""
-            fetch = partial(self._fetch_file, item.address, file, sha256, room)
+            fetch = partial(self._fetch_file, item, file, sha256, room)
             futures.append(self._ahead.files.submit(fetch))
         try:
             found |= {each.name: each for each in (future.result() for future in futures)}
@@ -213,14 +234,19 @@ class Fetcher:
             self._admitted += counted
             self._num_listed += 1
 
-    def _fetch_file(self, address: str, file: ListedFile, sha256: str, room: Room) -> FetchedFile:
+    def _fetch_file(
+        self, item: FetchItem, file: ListedFile, sha256: str, room: Room
+    ) -> FetchedFile:
         self._require_room_today(count_bytes([file.size]))
-        fetched = self._cache.fetch(address, file, sha256=sha256, on_bytes=self._add)
+        on_bytes = partial(self._add, item)
+        fetched = self._cache.fetch(item.address, file, sha256=sha256, on_bytes=on_bytes)
         if self._use(fetched):
             room.take(fetched.size)
-        self._journal.add(address, file, fetched)
+        self._journal.add(item.address, file, fetched)
+        rounded_up = count_bytes([fetched.size]) - fetched.size
         with self._counting:
-            self._rounded_up += count_bytes([fetched.size]) - fetched.size
+            self._rounded_up += rounded_up
+            item.num_bytes += rounded_up
         return fetched
 
     def _use_all(self, item: FetchItem, files: Sequence[FetchedFile]) -> bool:
@@ -243,9 +269,10 @@ class Fetcher:
             return False
         return True
 
-    def _add(self, count: int) -> None:
+    def _add(self, item: FetchItem, count: int) -> None:
         with self._counting:
             self._fetched += count
+            item.num_bytes += max(0, count)
             # What came in vain is no progress, and counts.
             self._rounded_up += max(0, -count)
         self._ahead.check_stopped()

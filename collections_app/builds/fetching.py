@@ -11,12 +11,13 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Max, Sum
+from django.db.models.fields.json import KT
 
 from catalog.bulk.database_space import free_database_bytes
 from catalog.models import RemoteFile
 from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.download import FetchedFile
-from catalog.storage.problems import SourceProblem
+from catalog.storage.problems import SourceProblem, read_number
 from catalog.storage.sources import name_release
 from collections_app.builds.fetch_journal import FetchJournal, remove_old_journals
 from collections_app.builds.fetcher import Fetcher, FetchItem
@@ -25,7 +26,7 @@ from collections_app.builds.queries import KEEP_REMOTE_FILES
 from collections_app.models import MAX_PROBLEM, Build, Collection, Reason
 from collections_app.provenance_keys import DATASETS
 from collections_app.selection import queries
-from collections_app.selection.database_space import BYTES_PER_ITEM
+from collections_app.selection.database_space import BYTES_PER_ITEM, require_room
 from collections_app.selection.file_count import keep_number_of_files
 from collections_app.selection.fingerprint import finalize_items
 from collections_app.selection.item_texts import set_item_texts
@@ -56,6 +57,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
         FetchFailed: some cannot be had; each of their items says why.
         CacheFull: there is no room.
         DayIsFull: no more may be fetched for the owner today.
+        DatabaseIsFull: more problems would take the database's reserve.
         LeaseLost: the build is no longer this worker's.
         OSError: the disk.
     """
@@ -89,6 +91,8 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
                 # At once: the progress tells of those that cannot be had.
                 text = str(problem)[:MAX_PROBLEM]
                 set_item_texts(collection, "problem", [(item.position, text)])
+                if len(kinds) % FEW_ROWS == 0:
+                    require_room()
             else:
                 done.append((item, outcome))
             if len(done) == BATCH or sum(len(files) for _, files in done) > MAX_UNKEPT:
@@ -129,10 +133,12 @@ def release_stale() -> int:
 
 
 def _iter_items(collection: Collection) -> Iterator[FetchItem]:
-    rows = collection.items.to_fetch().order_by("position")
     names = ("position", "metadata_json__remote_url", "sha256", "metadata_json__dataset")
+    # As a text: a number of thousands of digits cannot be read.
+    num_files = KT("metadata_json__source__instances")
+    rows = collection.items.to_fetch().order_by("position").values_list(*names, num_files)
     last = 0
-    while found := list(rows.filter(position__gt=last).values_list(*names)[:BATCH]):
+    while found := list(rows.filter(position__gt=last)[:BATCH]):
         last = found[-1][0]
         yield from _make_items(found)
 
@@ -142,7 +148,10 @@ def _make_items(rows: Sequence[tuple[Any, ...]]) -> Iterator[FetchItem]:
 
     They are those of the time when the item was frozen, or else what its source had last.
     """
-    items = [FetchItem(*row) for row in rows]
+    items = [
+        FetchItem(position, address, sha256, dataset, read_number(told))
+        for position, address, sha256, dataset, told in rows
+    ]
     files = RemoteFile.objects.filter(address__in=[item.address for item in items])
     states = files.values_list("address", "item_sha256").annotate(at=Max("fetched_at"))
     counts: dict[tuple[str, str], int] = {}
@@ -168,16 +177,19 @@ def _find_known(items: Sequence[tuple[FetchItem, str]]) -> Iterator[FetchItem]:
     known: dict[tuple[str, str], list[FetchedFile]] = {
         (item.address, state): [] for item, state in items
     }
-    files = RemoteFile.objects.filter(
+    rows = RemoteFile.objects.filter(
         address__in=[address for address, _ in known], item_sha256__in=[sha for _, sha in known]
     ).values_list(
         "address", "item_sha256", "name", "size_bytes", "sha256", "crc32", "suffix", "tag"
     )
-    for address, state, *facts in files:
+    for address, state, *facts in rows:
         if (address, state) in known:
             known[address, state].append(FetchedFile._make(facts))
     for item, state in items:
-        item.known = known[item.address, state]
+        files = known[item.address, state]
+        # What was kept of a series when it was not complete is not what it has.
+        if item.sha256 or not item.is_series or item.num_files in (0, len(files)):
+            item.known = files
         yield item
 
 
@@ -219,7 +231,7 @@ def _keep(
 
 
 def _require_database_room(num_rows: int) -> None:
-    """Raises CacheFull; a row of a file takes no more than one of an item."""
+    """Raises CacheFull; a row of a file takes about as much as one of an item."""
     free = free_database_bytes()
     if free is not None and free < num_rows * BYTES_PER_ITEM:
         raise CacheFull("the server's database has no room for what is learnt of the files")

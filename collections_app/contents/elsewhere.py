@@ -12,6 +12,7 @@ from pathlib import Path
 
 from catalog.bulk.copy_text import unescape_field
 from catalog.storage.addresses import parse_bucket_address
+from catalog.storage.problems import read_number
 from collections_app.archive import UniqueNames, safe_name
 from collections_app.models import Collection
 from collections_app.selection import queries
@@ -190,6 +191,5 @@ def _make_command(name: str, address: str, num_files: str) -> tuple[str, str]:
     source, target = shlex.quote(address), shlex.quote(f"{name}/" if place.is_folder else name)
     if not place.is_folder:
         return f"cp --raw --if-size-differ {source} {target}\n", f"file {name}\n"
-    is_known = num_files.isascii() and num_files.isdecimal() and len(num_files) < 10
-    number = (int(num_files) if is_known else 0) or "some"
+    number = read_number(num_files) or "some"
     return f"cp --if-size-differ {_NOT_OBEYED} {source} {target}\n", f"{number} {name}\n"

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.template.loader import render_to_string
 
-from catalog.storage.turns import OneAtATime
+from catalog.storage.turns import CircuitBreaker
 
 _PERMANENT = 500
 
@@ -30,7 +30,7 @@ def make_mail(
 
 # A server that is silent takes EMAIL_TIMEOUT of a worker, which sweeps and mails share, and then
 # nothing of it for a minute.
-mail_turns = OneAtATime(
+mail_turns = CircuitBreaker(
     no_answer=(TimeoutError, ConnectionError, socket.gaierror, smtplib.SMTPServerDisconnected),
     refuse=lambda: OSError("the mail server did not answer just now"),
     pause_seconds=60,

@@ -53,9 +53,10 @@ def archive_store() -> ArchiveStore:
 
 
 def find_storage_trouble() -> str:
-    """Why the bucket of archives does not serve; empty if it does, or if there is none."""
+    """Why the bucket of archives does not serve, asked once; empty if it does, or there is none."""
     try:
-        archive_store().require_answer()
+        with asking_briefly():
+            archive_store().require_answer()
     except StorageTrouble as trouble:
         return str(trouble.strerror)
     return ""

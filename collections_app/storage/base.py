@@ -105,7 +105,7 @@ class ArchiveStore(Protocol):
         """Paths of all that was not changed for ``older_than`` seconds; raises OSError."""
 
     def require_answer(self) -> None:
-        """Raises StorageTrouble if the storage does not answer at once; a disk is not asked."""
+        """Raises StorageTrouble if the storage does not answer; a disk is not asked."""
 
     def probe(self) -> None:
         """Find out whether all of this can be done; raises StorageTrouble."""

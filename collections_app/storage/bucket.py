@@ -157,10 +157,10 @@ class BucketStore:
                     yield name
 
     def require_answer(self) -> None:
-        """Ask once whether the bucket is there, without waiting long."""
+        """Ask whether the bucket is there."""
         where = self._where(PROBE)
         with explained():
-            answer = make_client(is_hasty=True).list_objects_v2(
+            answer = self._client.list_objects_v2(
                 Bucket=where["Bucket"], Prefix=where["Key"], MaxKeys=1
             )
         if "Name" not in answer:

@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
-from catalog.storage.turns import OneAtATime
+from catalog.storage.turns import CircuitBreaker
+from catalog.storage.web_threads import FOR_PAGES
 from collections_app.storage.base import StorageTrouble
 from collections_app.storage.patience import PAGE_SECONDS, find_patience
 from collections_app.storage.place import find_mistakes
@@ -47,12 +48,12 @@ _TYPES_OF_ARCHIVES = (
 MISUNDERSTOOD = "the object storage does not do what it is asked to; tell the operator"
 
 
-def make_client(*, is_public: bool = False, is_hasty: bool = False) -> Any:
+def make_client(*, is_public: bool = False) -> Any:
     """For requests; with ``is_public`` only to sign addresses for browsers.
 
-    With ``is_hasty`` it asks once, and does not wait long, as it does where others wait.
+    Where others wait, it asks once, and not for long.
     """
-    patience = PAGE_SECONDS if is_hasty else find_patience()
+    patience = find_patience()
     refuse_mistakes()
     public = settings.ARCHIVE_S3_PUBLIC_ENDPOINT if is_public else ""
     return _make_client(
@@ -138,8 +139,14 @@ def _explained() -> Iterator[None]:
         raise StorageTrouble(ERRNO, MISUNDERSTOOD) from error
 
 
-# Where others wait: a storage that does not answer holds one thread of a process, and once.
-turns = OneAtATime(no_answer=(BotoCoreError,), refuse=lambda: StorageTrouble(ERRNO, _SILENT))
+# Where others wait: a storage that does not answer holds an eighth of a process' threads once, and
+# then one of them now and again.
+turns = CircuitBreaker(
+    no_answer=(BotoCoreError,),
+    refuse=lambda: StorageTrouble(ERRNO, _SILENT),
+    number=max(1, FOR_PAGES // 2),
+    wait_seconds=PAGE_SECONDS,
+)
 
 
 def code_of(error: ClientError) -> str:

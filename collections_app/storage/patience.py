@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from catalog.storage.web_threads import serves_pages
 
 PAGE_SECONDS = 2.0
-# Of a sweep, which mails wait for, and of the beginning of a build, before its first heartbeat.
+# Of a sweep, which mails wait for, of a look, and of a build before its first heartbeat and after
+# its last.
 BRIEF_SECONDS = 10.0
 _limit: ContextVar[float | None] = ContextVar("seconds for the object storage", default=None)
 

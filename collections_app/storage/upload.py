@@ -9,7 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from collections_app.storage.base import StorageTrouble
-from collections_app.storage.client import ERRNO, code_of, explained
+from collections_app.storage.client import ERRNO, code_of, explained, make_client
+from collections_app.storage.patience import asking_briefly
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def choose_part_size(size: int) -> int:
 
 
 class Upload:
-    """An upload to ``key``. All but ``_put`` and ``_complete`` runs in the caller's thread.
+    """An upload to ``key``. Its requests run in threads; what aborts it runs in the caller's.
 
     ``on_wait`` is called twice a second while nothing more can be sent; it may raise.
     """
@@ -41,11 +42,15 @@ class Upload:
         self._etags: dict[int, str] = {}
         self._sent = 0
         self._is_completing = False
-        self._pending: set[Future[None]] = set()
-        with explained():
-            made = client.create_multipart_upload(**self._where, **HEADERS)
-            self._upload = {**self._where, "UploadId": made["UploadId"]}
+        self._upload: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="upload")
+        self._pending: set[Future[None]] = {self._threads.submit(self._create)}
+        try:
+            self._await(0)
+        except BaseException:
+            # An upload that is made later is left to the next attempt, or to the sweep.
+            self._threads.shutdown(wait=False)
+            raise
 
     def send(self, number: int, part: bytearray) -> None:
         """Send a part when there is room; raises what went wrong with it or one before."""
@@ -67,13 +72,17 @@ class Upload:
         """Remove all parts, or the object; what fails is left to the sweep."""
         self._threads.shutdown(cancel_futures=True)
         try:
-            with explained(), suppress(self._client.exceptions.NoSuchUpload):
-                self._client.abort_multipart_upload(**self._upload)
-            if self._is_completing:
-                with explained():
-                    self._client.delete_object(**self._where)
+            with asking_briefly():  # after the last heartbeat
+                self._forget(make_client())
         except StorageTrouble as error:
             logger.warning("an upload is left to the sweep: %s: %s", self._where["Key"], error)
+
+    def _forget(self, client: Any) -> None:
+        with explained(), suppress(client.exceptions.NoSuchUpload):
+            client.abort_multipart_upload(**self._upload)
+        if self._is_completing:
+            with explained():
+                client.delete_object(**self._where)
 
     def _await(self, number: int) -> None:
         """Wait until at most ``number`` requests are under way."""
@@ -88,6 +97,11 @@ class Upload:
             if len(self._pending) <= number:
                 return
             self._on_wait()
+
+    def _create(self) -> None:
+        with explained():
+            made = self._client.create_multipart_upload(**self._where, **HEADERS)
+            self._upload = {**self._where, "UploadId": made["UploadId"]}
 
     def _put(self, number: int, part: bytearray) -> None:
         with explained():

@@ -28,6 +28,7 @@ from catalog.storage.cache import CacheFull, FileCache
 from catalog.storage.disk import BLOCK
 from catalog.storage.download import FetchedFile
 from catalog.storage.problems import ListedFile
+from catalog.storage.sources import list_files
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.importers.series_files import make_slice
 from collections_app.archive import Entry, writer
@@ -335,6 +336,39 @@ def test_what_was_changed_at_its_source_is_not_taken_for_what_was_frozen(
     (bad,) = collection.items.with_problems()
     assert "SHA-256" in bad.problem
     assert RemoteFile.objects.count() == 6
+
+
+def test_a_series_of_which_a_mirror_lacks_files_is_not_archived_and_nothing_is_kept_of_it(
+    s3: S3Server,
+) -> None:
+    make_series(s3)
+    content = slice_of(1, 2)
+    s3.client.delete_object(Bucket=BUCKET, Key="uuid-1/02.dcm")
+
+    collection = build(make_fetching())
+
+    assert collection.builds.get().reason == Reason.FILES_CHANGED
+    (bad,) = collection.items.with_problems()
+    said = "the source lists 2 files, and the catalog knows 3: it is not complete, or has changed"
+    assert bad.problem == said
+    assert RemoteFile.objects.count() == 3
+    s3.put("uuid-1/02.dcm", content)
+    assert build(make_fetching()).status == "ready"
+
+
+def test_what_was_kept_of_a_series_that_was_not_complete_counts_no_more(s3: S3Server) -> None:
+    dataset = make_series(s3, series=1)
+    dataset.images.update(metadata_json={})  # as if nobody had known how many there are
+    s3.client.delete_object(Bucket=BUCKET, Key="uuid-0/02.dcm")
+    assert build(make_fetching()).num_bytes == 2 * len(slice_of(0, 0))
+    s3.put_series(0, 3)
+    dataset.images.update(metadata_json={"instances": 3})
+    make_searchable()
+
+    for _ in range(2):
+        collection = build(make_fetching())
+        assert (collection.status, collection.error_message) == ("ready", "")
+        assert collection.num_bytes == 3 * len(slice_of(0, 0))
 
 
 def test_without_fetching_the_archive_lists_addresses_and_asks_nobody(s3: S3Server) -> None:
@@ -765,6 +799,23 @@ def test_many_small_files_count_for_the_limit_of_a_collection(
     assert (collection.status, collection.num_bytes) == ("ready", 80)
 
 
+@pytest.mark.parametrize(("gone", "num_bad"), [(0, 1), (7, 3)])
+def test_of_a_series_that_fails_what_came_counts_for_the_limit_of_a_collection(
+    s3: S3Server, settings: LazySettings, gone: int, num_bad: int
+) -> None:
+    settings.FETCH_MAX_BYTES, settings.FETCH_PARALLEL = 40_000, 1
+    dataset = DatasetFactory(slug="slices")
+    for which, num_files in enumerate([8, 4, 4]):
+        for number in range(num_files):
+            s3.put(f"slices-{which}/{number}.dcm", b"\0" + bytes([which, number]) * 2_000)
+        address = f"s3://{BUCKET}/slices-{which}/*"
+        ImageFactory(dataset=dataset, source_id=f"{which}", remote_url=address, size_bytes=1)
+    make_searchable()
+    s3.faults.status[f"slices-0/{gone}.dcm"] = 404
+
+    assert build(make_fetching()).items.with_problems().count() == num_bad
+
+
 def test_many_small_files_count_for_the_limit_of_a_day(
     s3: S3Server, settings: LazySettings
 ) -> None:
@@ -779,6 +830,22 @@ def test_many_small_files_count_for_the_limit_of_a_day(
             delete_collection(collection=collection)
         with pytest.raises(NotBuildable, match=r"81\.9 kB were fetched for you"):
             make_collection("q=tiny0", fetch=True, user=owner)
+
+
+def test_what_many_items_cannot_be_had_for_leaves_the_reserve_of_the_database_free(
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("collections_app.builds.fetching.FEW_ROWS", 2)
+    make_series(s3, series=5, slices=1)
+    collection = make_fetching()
+    settings.FETCH_BUCKETS = ["another"]
+    settings.DATABASE_FOLDER, settings.DATABASE_RESERVE_BYTES = tmp_path, 1 << 60
+
+    collection = build(collection)
+
+    assert collection.builds.get().reason == Reason.DISK_FULL
+    assert "database has no room" in collection.error_message
+    assert collection.items.with_problems().count() == 2
 
 
 @pytest.mark.parametrize(("few", "num_kept"), [(5, 0), (15, 10)])  # rows; 11 of a series
@@ -891,6 +958,19 @@ def test_a_build_that_starts_removes_what_a_killed_one_left_and_nothing_that_is_
         FileCache().remove_partials()
     assert not left.exists()
     assert now.exists()
+
+
+def test_two_builds_that_fetch_the_same_at_once_have_one_copy(
+    s3: S3Server, settings: LazySettings
+) -> None:
+    address = s3.put("same.dcm", slice_of(0, 0))
+    (file,) = list_files(address)
+    for holder in ("one", "other"):
+        cache = FileCache()
+        cache.use(cache.fetch(address, file).sha256, holder)
+    paths = [path for path in settings.REMOTE_CACHE_ROOT.rglob("*") if path.is_file()]
+    assert len(paths) == 3
+    assert len({path.stat().st_ino for path in paths}) == 1
 
 
 def test_room_that_was_promised_to_a_killed_process_is_free_again(

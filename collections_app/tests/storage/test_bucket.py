@@ -174,6 +174,29 @@ def test_the_sweep_removes_strays_and_nothing_of_others(
     assert sorted(bucket.uploads()) == sorted([mine, "others.zip"])
 
 
+def test_a_stray_whose_deletion_gets_no_answer_keeps_no_other_for_ever(
+    bucket: ArchiveBucket, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(files=1)
+    make_ready()
+    names = sorted(f"{uuid4()}.{uuid4()}.zip" for _ in range(4))
+    for name in names:
+        bucket.write(name, b"stray")
+    time.sleep(1.1)  # S3 tells times in seconds
+    settings.BUILD_LEASE_SECONDS = 0.01
+    monkeypatch.setattr(patience, "BRIEF_SECONDS", 0.5)
+    bucket.server.faults.stall.add(names[0])
+    for _ in range(25):
+        client.turns.forget()  # as half a minute later
+        begin = time.monotonic()
+        sweep_collections()
+        assert time.monotonic() - begin < 5
+        if len(bucket.names()) == 2:
+            break
+    assert names[0] in bucket.names()
+    assert len(bucket.names()) == 2, "the ready one, and the stray that is not answered for"
+
+
 def test_the_sweep_finds_what_is_missing_and_what_was_replaced(bucket: ArchiveBucket) -> None:
     make_dataset(files=1)
     lost, replaced = verify(make_ready(title="Lost")), verify(make_ready(title="Replaced"))
@@ -346,12 +369,13 @@ def test_an_upload_whose_last_answer_was_lost_is_complete(
     assert not bucket.server.faults.lose
 
 
+@pytest.mark.parametrize("request_", ["?uploads", "partNumber=1"])
 def test_a_build_keeps_its_lease_while_the_storage_says_nothing(
-    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch
+    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:
     make_large_dataset(12_000_000)
     collection = make_collection("")
-    bucket.server.faults.stall.add("partNumber=1")
+    bucket.server.faults.stall.add(request_)
     leases: list[Any] = []
 
     def look(done: int) -> None:
@@ -363,6 +387,21 @@ def test_a_build_keeps_its_lease_while_the_storage_says_nothing(
     build_collection(collection_id=collection.pk, on_progress=look)
     collection.refresh_from_db()
     assert (collection.status, bucket.server.faults.stall) == ("ready", set())
+
+
+def test_a_build_that_fails_does_not_wait_long_for_a_storage_to_forget_its_parts(
+    bucket: ArchiveBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease would end meanwhile."""
+    make_dataset(files=1)
+    collection = make_collection("")
+    monkeypatch.setattr(patience, "BRIEF_SECONDS", 0.5)
+    bucket.server.faults.refuse["partNumber=1"] = 503
+    bucket.server.faults.stall.add("uploadId=")
+    begin = time.monotonic()
+    assert build(collection).status == "failed"
+    assert time.monotonic() - begin < client.STALL_SECONDS / 2
+    assert "the object storage is too busy" in collection.error_message
 
 
 def test_an_upload_that_is_completed_too_late_leaves_no_object(

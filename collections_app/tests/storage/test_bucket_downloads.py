@@ -23,7 +23,7 @@ from playwright.sync_api import Browser
 from catalog.storage import web_threads
 from collections_app.models import Collection
 from collections_app.services import delete_account
-from collections_app.storage.client import turns
+from collections_app.storage.client import make_client, turns
 from collections_app.storage.patience import PAGE_SECONDS
 from collections_app.tests.factories import UserFactory, make_dataset, make_ready
 from collections_app.tests.ready_archives import sign_in
@@ -110,21 +110,42 @@ def serves_pages() -> Iterator[None]:
     turns.forget()
 
 
+def download(collection: Collection) -> int:
+    """The status that the owner gets."""
+    browser = Client()
+    browser.force_login(collection.user)
+    try:
+        return browser.get(f"/collections/{collection.uuid}/download/").status_code
+    finally:
+        connection.close()
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_storage_that_is_silent_holds_one_download_and_no_deletion(
+def test_a_storage_that_is_some_way_off_serves_many_at_once(
+    bucket: ArchiveBucket, serves_pages: None
+) -> None:
+    make_dataset(files=1)
+    collections = [make_ready(title=f"T{number}", user=UserFactory()) for number in range(12)]
+    events = make_client().meta.events
+    events.register("before-send.s3.HeadObject", wait_a_little)
+    try:
+        with ThreadPoolExecutor(12) as clients:
+            assert set(clients.map(download, collections)) == {302}
+    finally:
+        events.unregister("before-send.s3.HeadObject", wait_a_little)
+
+
+def wait_a_little(**_: object) -> None:
+    time.sleep(0.25)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_storage_that_is_silent_holds_few_downloads_once_and_no_deletion(
     bucket: ArchiveBucket, settings: LazySettings, serves_pages: None
 ) -> None:
     make_dataset(files=1)
     owner = UserFactory()
     collections = [make_ready(title=f"T{number}", user=owner) for number in range(3)]
-
-    def download(collection: Collection) -> int:
-        browser = Client()
-        browser.force_login(owner)
-        try:
-            return browser.get(f"/collections/{collection.uuid}/download/").status_code
-        finally:
-            connection.close()
 
     with silent_server() as silent:
         port = silent.getsockname()[1]
