@@ -61,6 +61,8 @@ def test_what_people_type_finds_the_shipped_term(vocabulary: str, typed: str, co
         ("white matter lesion", "multiple-sclerosis-lesion"), ("brain edema", "peritumoral-edema"),
         ("liver lesion", "liver-tumor"), ("renal mass", "kidney-tumor"),
         ("Enlarged PA", "pulmonary-hypertension"), ("hilar congestion", "hilar-enlargement"),
+        ("fibrotic band", "pulmonary-fibrosis"), ("air trapping", "copd-signs"),
+        ("hemidiaphragm elevation", "diaphragmatic-eventration"),
     ],
 )  # fmt: skip
 def test_a_word_that_says_less_than_a_label_is_another(word: str, more: str) -> None:
